@@ -1,0 +1,1 @@
+"""Deep learning applications: helpers that read like the papers they implement, and a report that runs."""
