@@ -1,0 +1,132 @@
+"""Pixels: from files and arrays to tensors in [0, 1], and the checks that keep them there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+
+Picture = "str | Path | Image.Image | np.ndarray"
+
+
+class PictureError(ValueError):
+    """A file or an array that is no picture, or pixels that are not what a network takes."""
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """Decode one file to an RGB picture (a grey one is copied to the three channels).
+
+    Raises PictureError for a file that is missing, empty, truncated or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        size = Path(path).stat().st_size if Path(path).is_file() else None
+        got = "no such file" if size is None else f"{size:,} bytes that do not decode ({error})"
+        raise PictureError(
+            f"expected a picture in {path}, got {got}; replace the file or take it out of the folder."
+        ) from error
+
+
+def to_picture(picture: Picture) -> Image.Image:
+    """An RGB PIL picture from a path, a PIL picture, or an array (H, W) or (H, W, 3), uint8 or float in [0, 1]."""
+    if isinstance(picture, (str, Path)):
+        return read_picture(picture)
+    if isinstance(picture, Image.Image):
+        return picture.convert("RGB")
+    array = np.asarray(picture)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
+        raise PictureError(f"expected an array (H, W) or (H, W, 3), got shape {array.shape}; reshape it.")
+    if array.dtype != np.uint8:
+        low, high = float(array.min()), float(array.max())
+        if not (np.issubdtype(array.dtype, np.floating) and low >= 0 and high <= 1):
+            raise PictureError(
+                f"expected uint8, or floats in [0, 1], got {array.dtype} from {low:.3g} to {high:.3g}; "
+                "convert the array to one of the two."
+            )
+        array = np.round(array * 255).astype(np.uint8)
+    return Image.fromarray(array).convert("RGB")
+
+
+def to_pixels(picture: Picture, size: int | tuple[int, int] = 224, crop: float | None = None) -> torch.Tensor:
+    """One picture as a float32 tensor (3, H, W) in [0, 1].
+
+    size: side of the square, or (height, width). The picture is resized bilinearly, its aspect ratio given up, as
+    the practical does. crop: keep the aspect ratio instead, resize (bicubic) so that the central square covers this
+    share of the short side, and cut it out, as EfficientNet was evaluated (.875).
+    """
+    image = to_picture(picture)
+    height, width = (size, size) if isinstance(size, int) else size
+    if crop is None:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    else:
+        short = crop * min(image.size)
+        left, top = (image.width - short) / 2, (image.height - short) / 2
+        box = (left, top, left + short, top + short)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box=box)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
+
+
+def stack_pixels(
+    pictures: Iterable[Picture], size: int | tuple[int, int] = 224, crop: float | None = None
+) -> torch.Tensor:
+    """Several pictures as one tensor (N, 3, H, W) in [0, 1]; see `to_pixels`."""
+    pixels = [to_pixels(picture, size, crop) for picture in pictures]
+    if not pixels:
+        raise PictureError("expected at least one picture, got none; check the folder or the list.")
+    return torch.stack(pixels)
+
+
+def from_pixels(pixels: torch.Tensor) -> np.ndarray:
+    """uint8 array (H, W, 3) or (N, H, W, 3) from pixels (3, H, W) or (N, 3, H, W) in [0, 1]: what a PNG stores."""
+    return (
+        pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte().movedim(-3, -1).contiguous().numpy()
+    )
+
+
+def check_pixels(images: torch.Tensor) -> None:
+    """Raise PictureError unless images is a floating tensor (N, 3, H, W), finite, in [0, 1]."""
+    check_shape(images)
+    if images.numel() == 0:
+        raise PictureError(
+            f"expected at least one picture, got shape {tuple(images.shape)}; check the selection."
+        )
+    low, high = (float(bound) for bound in torch.aminmax(images.detach()))
+    if not (low >= 0 and high <= 1):
+        raise PictureError(
+            f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; divide 0-255 values by 255, "
+            "and leave the normalisation to the network."
+        )
+
+
+def check_shape(images: torch.Tensor) -> None:
+    """Raise PictureError unless images is a floating tensor (N, 3, H, W); its range is not looked at."""
+    if not isinstance(images, torch.Tensor):
+        raise PictureError(
+            f"expected a tensor (N, 3, H, W), got {type(images).__name__}; images.stack_pixels makes one."
+        )
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise PictureError(
+            f"expected shape (N, 3, H, W), got {tuple(images.shape)}; add the batch axis or copy grey to 3 channels."
+        )
+    if not images.is_floating_point():
+        raise PictureError(f"expected floats in [0, 1], got {images.dtype}; divide 0-255 values by 255.")
+
+
+def find_pictures(folder: str | Path) -> list[Path]:
+    """The picture files in a folder and the folders below it, sorted; PictureError when there is none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PictureError(f"expected a folder of pictures, got {folder}, which is none; check the path.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise PictureError(
+            f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, got none; check the path."
+        )
+    return paths

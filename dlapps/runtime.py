@@ -1,0 +1,45 @@
+"""The machine: device, precision, random generators."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from pathlib import Path
+
+import torch
+
+
+def pick_device() -> torch.device:
+    """CUDA where there is a card, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@functools.cache
+def has_fast_bfloat16(device_type: str) -> bool:
+    """Whether the processor multiplies bfloat16 matrices in hardware; without it bfloat16 is slower than float32."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def autocast(device: torch.device | str, precision: str = "fast") -> contextlib.AbstractContextManager:
+    """The context in which convolutions and products run.
+
+    precision: "fast" is bfloat16 where the processor has it and float32 elsewhere; "float32" and "bfloat16" force one.
+    """
+    device_type = torch.device(device).type
+    if precision not in ("fast", "float32", "bfloat16"):
+        raise ValueError(
+            f"expected precision fast, float32 or bfloat16, got {precision!r}; choose one of them."
+        )
+    enabled = precision == "bfloat16" or (precision == "fast" and has_fast_bfloat16(device_type))
+    return torch.autocast(device_type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator of its own, so that no draw depends on what ran before."""
+    return torch.Generator(device=device).manual_seed(seed)
