@@ -1,0 +1,234 @@
+"""How a notebook speaks to the report: numbers, figures, tables and claims."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import importlib.metadata
+import inspect
+import io
+import math
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import joblib
+import matplotlib as mpl
+from IPython.display import display
+from joblib.hashing import NumpyHasher
+from matplotlib.figure import Figure
+
+from dlapps import paths
+from dlapps.profiles import get_profile
+
+MIME = (
+    "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown or PNG beside it
+)
+Scalar = int | float | str | bool
+
+
+class ClaimError(AssertionError):
+    """A sentence of the report rests on a comparison that this run contradicts."""
+
+
+class Chapter:
+    """One notebook's line to the report; `name` is the notebook's file stem, as in `1_transfer_learning`."""
+
+    def __init__(self, name: str, profile: str = "quick") -> None:
+        number = re.match(r"(\d+)_\w", name)
+        if number is None:
+            raise ValueError(
+                f"expected a name like '1_transfer_learning', got {name!r}; use the file's stem."
+            )
+        self.name = name
+        self.number = int(number[1])
+        self.profile = get_profile(profile)
+        self.seeds = self.profile.seeds
+        facts = {"profile": profile, "seeds": list(self.seeds), **_environment()}
+        _show(
+            "chapter", {"name": name, **facts}, f"Chapter {self.number}, profile {profile}, {facts['torch']}"
+        )
+
+    def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
+        """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.
+
+        `data` says what they were measured on, `seed` which seeds they depend on (None: no randomness).
+        NumPy's and PyTorch's scalars become plain; anything but a finite number or a word is a ValueError.
+        """
+        seed = list(seed) if isinstance(seed, Sequence) else seed
+        plain = {name: _plain(value, name) for name, value in values.items()}
+        for name, value in plain.items():
+            _show("record", {"name": name, "value": value, "data": data, "seed": seed}, f"{name} = {value}")
+
+    def show_figure(self, figure: Figure, name: str, caption: str) -> None:
+        """Save as figures/<number>-<name>.pdf, show as PNG, close; prose refers to it as `@fig-<name>`."""
+        _require_name_and_caption(name, caption)
+        pdf = _render(figure, "pdf", metadata={"CreationDate": None})
+        _write(paths.figures() / f"{self.number}-{name}.pdf", pdf)
+        png = base64.b64encode(_render(figure, "png", dpi=150)).decode()
+        # The PDF travels in the output: another profile's run overwrites the file, not an executed notebook.
+        content = {"name": name, "caption": caption, "pdf": base64.b64encode(pdf).decode()}
+        text = f"Figure {self.number}-{name}: {caption}"
+        _show("figure", content, text, {"image/png": png}, {"image/png": {"alt": caption}})
+        _close(figure)
+
+    def show_table(
+        self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str
+    ) -> None:
+        """Show as a Markdown table; cells are numbers or Markdown; prose refers to it as `@tab-<name>`."""
+        _require_name_and_caption(name, caption)
+        cells = [[str(_plain(cell, f"a cell of table {name!r}")) for cell in row] for row in rows]
+        for row in cells:
+            if len(row) != len(columns):
+                raise ValueError(
+                    f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row."
+                )
+        align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
+        content = {"name": name, "caption": caption, "columns": list(columns), "rows": cells, "align": align}
+        markdown = _markdown_table(columns, cells, align) + f"\n\n{caption}"
+        _show("table", content, f"Table {self.number}-{name}: {caption}", {"text/markdown": markdown})
+
+    def check(self, condition: bool, claim: str) -> None:
+        """Hold the report to a claim: ClaimError if it is false (only noted under smoke: tiny data)."""
+        holds = bool(condition)
+        _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
+        if not holds and self.profile.name != "smoke":
+            raise ClaimError(claim)
+
+    def cached(self, function: Callable[..., Any], version: str = "1") -> Callable[..., Any]:
+        """The function, its results kept by the values of its arguments, its own source and `version`.
+
+        What the function calls is not looked at: change `version` when that changes the result.
+        """
+        compute = joblib.Memory(paths.cache(), verbose=0).cache(_compute, ignore=["function", "arguments"])
+        identity = (function.__module__, function.__qualname__, inspect.getsource(function), version)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            arguments = inspect.signature(function).bind(*args, **kwargs)
+            arguments.apply_defaults()
+            key = _ValueHasher("md5").hash((identity, dict(arguments.arguments)))
+            return compute(key, function, arguments)
+
+        return call
+
+
+def _compute(key: str, function: Callable[..., Any], arguments: inspect.BoundArguments) -> Any:
+    return function(*arguments.args, **arguments.kwargs)
+
+
+class _ValueHasher(NumpyHasher):
+    """joblib's hash, and tensors by value: their own pickles hold memory addresses."""
+
+    def save(self, obj: Any) -> None:
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(obj, torch.Tensor):
+            obj = (str(obj.dtype), obj.detach().cpu().double().numpy())
+        super().save(obj)
+
+
+def _show(
+    kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None
+) -> None:
+    bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}
+    display(bundle, raw=True, metadata=metadata)
+
+
+def _plain(value: Any, name: str) -> Scalar:
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    shown = f"{value!r}"[:60]
+    raise ValueError(
+        f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value."
+    )
+
+
+def _require_name_and_caption(name: str, caption: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use small letters and hyphens.")
+    if not caption.strip():
+        raise ValueError(f"expected a caption for {name!r}, got none; say what the reader sees.")
+
+
+def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context(
+        {"pdf.fonttype": 42}
+    ):  # TrueType outlines; the default is Type 3, which some viewers draw badly
+        figure.savefig(buffer, format=file_format, bbox_inches="tight", pad_inches=0.03, **options)
+    return buffer.getvalue()
+
+
+def _close(figure: Figure) -> None:
+    """Only a figure made through pyplot has to be forgotten by it."""
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close(figure)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _is_numeric(cell: str) -> bool:
+    """1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05, or an empty cell."""
+    number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
+    return (
+        re.fullmatch(rf"|[-–—]|\**{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?\**", cell)
+        is not None
+    )
+
+
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
+    rule = ["---:" if side == "r" else ":---" for side in align]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
+
+
+def _environment() -> dict[str, Any]:
+    """What the run depended on, besides its code: versions, machine, date."""
+    torch = sys.modules.get("torch")
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    return {
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads() if torch else joblib.cpu_count(),
+        "commit": _commit(),
+        "date": moment.strftime("%Y-%m-%d"),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_model() -> str:
+    facts = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", facts.read_text()) if facts.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """The checkout's short commit, or an empty string outside a checkout (or without git)."""
+    command = ["git", "-C", str(paths.project()), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
