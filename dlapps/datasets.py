@@ -108,6 +108,20 @@ def load_imagenet_val25() -> Dataset:
     return Dataset(images, labels, class_names, assets.provenance("imagenet_val25"), names)
 
 
+def load_imagenet_samples() -> Dataset:
+    """500 ImageNet pictures of 500 classes, paths of several sizes; labels in ImageNet's order, from the file names."""
+    files = find_pictures(assets.fetch("imagenet_samples"))
+    class_names = imagenet_class_names()
+    index = {_plain_name(name): label for label, name in enumerate(class_names)}
+    labels = np.array([index[_plain_name(file.stem.partition("_")[2])] for file in files], dtype=np.int64)
+    names = tuple(class_names[label] for label in labels)
+    return Dataset(files, labels, class_names, assets.provenance("imagenet_samples"), names)
+
+
+def _plain_name(name: str) -> str:
+    return name.lower().translate(str.maketrans(" -", "__", "'"))
+
+
 def load_photos() -> Dataset:
     """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no labels."""
     found = {name: entry for name, entry in PHOTOS.items() if find_spec(entry[0])}

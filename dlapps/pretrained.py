@@ -62,6 +62,10 @@ class PixelNetwork(nn.Module):
         self.normalisation = Normalisation(mean, std)
         self.backbone = backbone
         self.channels = len(mean)
+        for module in backbone.modules():
+            # Else a hook would see what the next layer made of a layer's output.
+            if hasattr(module, "inplace"):
+                module.inplace = False
         self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -1,0 +1,236 @@
+"""Transfer learning: features of a frozen network, and a new last layer with or without gradients to the rest."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from dlapps.images import check_pixels, stack_pixels
+from dlapps.pretrained import PixelNetwork
+from dlapps.runtime import autocast, make_generator
+
+POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "average": lambda maps: maps.mean((2, 3)),
+    "max": lambda maps: maps.amax((2, 3)),
+    "average+max": lambda maps: torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1),
+    "flatten": lambda maps: maps.flatten(1),
+}
+
+
+def pool(maps: Tensor, pooling: str) -> Tensor:
+    """Feature maps (N, C, H, W) to vectors (N, D): average or max over positions, both, or all positions (flatten).
+
+    What is a vector already (N, D) passes. Raises ValueError for an unknown pooling.
+    """
+    if pooling not in POOLINGS:
+        raise ValueError(f"expected a pooling among {', '.join(POOLINGS)}, got {pooling!r}; choose one of them.")
+    return maps if maps.ndim == 2 else POOLINGS[pooling](maps)
+
+
+def extract_features(
+    network: PixelNetwork,
+    pictures: Sequence | Tensor,
+    layers: Sequence[str],
+    pooling: str = "average",
+    size: int | None = None,
+    flip: bool = False,
+    batch_size: int = 32,
+    precision: str = "fast",
+    progress: bool = False,
+) -> dict[str, np.ndarray]:
+    """Features of several layers in one pass: for each layer float32 (N, D).
+
+    pictures: paths, arrays or PIL pictures, resized to size x size (default: the network's), or pixels (N, 3, H, W) in
+    [0, 1]. They are read batch by batch, so that memory holds two batches and the features. flip: mean over the
+    picture and its mirror image. precision: see `runtime.autocast`; features are float32 whatever it is.
+    """
+    pool(torch.zeros(1, 1, 1, 1), pooling)
+    blocks: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+    batches = tqdm(
+        _batches(pictures, size or network.input_size, batch_size),
+        total=-(-len(pictures) // batch_size), desc=f"features of {network.name}", disable=not progress,
+    )  # fmt: skip
+    for pixels in batches:
+        views = (pixels, pixels.flip(3)) if flip else (pixels,)
+        pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
+        for layer in layers:
+            blocks[layer].append(torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy())
+    if not next(iter(blocks.values()), None):
+        raise ValueError("expected at least one picture and one layer, got none; check the selection.")
+    return {layer: np.concatenate(parts) for layer, parts in blocks.items()}
+
+
+@torch.inference_mode()
+def _layer_outputs(
+    network: PixelNetwork, pixels: Tensor, layers: Iterable[str], pooling: str, precision: str
+) -> dict[str, Tensor]:
+    """Pooled outputs of the layers for one batch; hooks go even when the network fails."""
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        network.layer(layer).register_forward_hook(
+            lambda _module, _inputs, output, layer=layer: outputs.update({layer: pool(output.float(), pooling)})
+        )
+        for layer in layers
+    ]
+    device = next(network.parameters()).device
+    try:
+        with autocast(device, precision):
+            network(pixels.to(device, memory_format=torch.channels_last))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return outputs
+
+
+def _batches(pictures: Sequence | Tensor, size: int, batch_size: int) -> Iterator[Tensor]:
+    """Pixels batch by batch; the next batch is decoded while the caller works on the last one."""
+    if isinstance(pictures, Tensor):
+        check_pixels(pictures)
+        yield from pictures.split(batch_size)
+        return
+    chunks = [pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size)]
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        waiting = None
+        for chunk in chunks:
+            upcoming = reader.submit(stack_pixels, chunk, size)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = upcoming
+        if waiting is not None:
+            yield waiting.result()
+
+
+class DeepFeatures(TransformerMixin, BaseEstimator):
+    """A frozen network as a scikit-learn transformer: pictures in, features (N, D) float32 out.
+
+    network: a `PixelNetwork`. layer: a name, or several whose features are put side by side. The other parameters are
+    those of `extract_features`. To fit many classifiers on the same features, give the pipeline a `memory`.
+
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import Normalizer
+    >>> from sklearn.svm import LinearSVC
+    >>> classifier = make_pipeline(DeepFeatures(load("vgg16_features"), "pool5"), Normalizer(), LinearSVC())
+    """
+
+    def __init__(
+        self,
+        network: PixelNetwork,
+        layer: str | Sequence[str],
+        pooling: str = "average",
+        size: int | None = None,
+        flip: bool = False,
+        batch_size: int = 32,
+        precision: str = "fast",
+    ) -> None:
+        self.network, self.layer, self.pooling, self.size = network, layer, pooling, size
+        self.flip, self.batch_size, self.precision = flip, batch_size, precision
+
+    def _layers(self) -> list[str]:
+        return [self.layer] if isinstance(self.layer, str) else list(self.layer)
+
+    def fit(self, pictures: Sequence | Tensor, labels: object = None) -> DeepFeatures:
+        """Nothing is learnt; an unknown layer or pooling is refused now, not after an hour."""
+        for layer in self._layers():
+            self.network.layer(layer)
+        pool(torch.zeros(1, 1, 1, 1), self.pooling)
+        return self
+
+    def transform(self, pictures: Sequence | Tensor) -> np.ndarray:
+        features = extract_features(
+            self.network, pictures, self._layers(), self.pooling, self.size, self.flip, self.batch_size, self.precision
+        )
+        return np.concatenate([features[layer] for layer in self._layers()], axis=1)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
+    """A copy that takes grey pixels (N, 1, H, W): its first convolution has one input channel.
+
+    reduce "sum" adds the three colour filters, so that a grey picture gives what its three-channel copy gives, but for
+    the border and the spread of the three means; "mean" averages them, a third of that: the network's biases were
+    learnt for the larger one.
+    """
+    if reduce not in ("sum", "mean"):
+        raise ValueError(f"expected reduce sum or mean, got {reduce!r}; choose one of them.")
+    backbone = copy.deepcopy(network.backbone)
+    name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
+    grey = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride, first.padding, bias=first.bias is not None)
+    grey.weight.data = getattr(first.weight.data, reduce)(1, keepdim=True)
+    grey.bias = first.bias
+    parent, _, attribute = name.rpartition(".")
+    setattr(backbone.get_submodule(parent), attribute, grey)
+    mean, std = (float(value.mean()) for value in (network.normalisation.mean, network.normalisation.std))
+    return PixelNetwork(
+        f"{network.name}, grey by {reduce}", backbone, (mean,), (std,), network.provenance, network.class_names,
+        network.input_size, network.crop,
+    )  # fmt: skip
+
+
+@dataclass
+class History:
+    """What `fit_classifier` measured after each epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+
+
+def fit_classifier(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    num_epochs: int,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    batch_size: int = 64,
+    seed: int = 0,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    precision: str = "fast",
+    progress: bool = False,
+) -> History:
+    """Train what has requires_grad in a classifier by cross-entropy (AdamW, one cosine cycle); returns its history.
+
+    inputs: (N, …) what the network takes; labels: int64 (N,) in [0, K). A new last layer without gradients to the rest
+    is `nn.Linear` on features; with gradients, `nn.Sequential(tail, head)` on the cached output of the frozen part.
+    Raises ValueError when sizes differ or the loss is not finite.
+    """
+    if len(inputs) != len(labels) or not len(labels):
+        raise ValueError(
+            f"expected as many labels as inputs, got {len(labels)} and {len(inputs)}; check the selection."
+        )
+    generator, history = make_generator(seed), History()
+    device = next(network.parameters()).device
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    steps = num_epochs * -(-len(labels) // batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
+    for _ in tqdm(range(num_epochs), desc="epochs", disable=not progress):
+        total, correct = 0.0, 0
+        for batch in torch.randperm(len(labels), generator=generator).split(batch_size):
+            x, y = inputs[batch], labels[batch].to(device)
+            x = augment(x, generator) if augment else x
+            with autocast(device, precision):
+                logits = network(x.to(device))
+            loss = F.cross_entropy(logits.float(), y)
+            if not loss.isfinite():
+                raise ValueError(
+                    f"expected a finite loss, got {loss.item()}; lower the learning rate ({learning_rate})."
+                )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total, correct = total + loss.item() * len(y), correct + int((logits.argmax(1) == y).sum())
+        history.loss.append(total / len(labels))
+        history.accuracy.append(correct / len(labels))
+    return history

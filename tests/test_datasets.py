@@ -1,0 +1,99 @@
+"""Data sets say what they are; broken pictures are named at once."""
+
+import gzip
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dlapps import assets, datasets
+from dlapps.assets import AssetError
+from dlapps.images import PictureError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of two pictures each."""
+    random = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(2):
+            pixels = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.jpg")
+    return tmp_path
+
+
+def test_folders_are_classes(folder):
+    pictures = datasets.load_folder(folder)
+    assert pictures.class_names == ("cat", "dog")
+    assert pictures.labels.tolist() == [0, 0, 1, 1]
+    assert pictures.names[2] == "dog/0.jpg"
+
+
+def test_pictures_without_folders_have_no_labels(folder):
+    pictures = datasets.load_folder(folder / "cat")
+    assert pictures.labels is None
+    assert len(pictures) == 2
+
+
+def test_broken_pictures_are_named(folder):
+    (folder / "cat" / "empty.jpg").touch()
+    whole = folder / "dog" / "0.jpg"
+    whole.write_bytes(whole.read_bytes()[:-300])
+    with pytest.raises(PictureError, match=r"got 2 that do not \(.*empty\.jpg, .*0\.jpg\)"):
+        datasets.load_folder(folder)
+
+
+def test_scenes_are_counted_before_they_are_used(folder, monkeypatch):
+    (folder / "train").mkdir()
+    for name in ("cat", "dog"):
+        (folder / name).rename(folder / "train" / name)
+    monkeypatch.setattr("dlapps.datasets.assets.fetch", lambda name: folder)
+    with pytest.raises(AssetError, match="expected 1,500 train pictures, got 4"):
+        datasets.load_scenes15("train")
+
+
+@pytest.mark.parametrize("load", [datasets.load_scenes15, datasets.load_mnist])
+def test_unknown_split(load):
+    with pytest.raises(ValueError, match="expected the split train or test, got 'val'"):
+        load("val")
+
+
+def make_digits(path):
+    random = np.random.default_rng(0)
+    table = np.column_stack([random.integers(0, 256, (5000, 784)), np.repeat(np.arange(10), 500)])
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        np.savetxt(file, table, fmt="%d", delimiter=",")
+
+
+def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch):
+    make_digits(tmp_path / "digits.csv.gz")
+
+    def fetch(name):
+        if name != "mnist_5k":
+            raise AssetError("no network")
+        return tmp_path / "digits.csv.gz"
+
+    monkeypatch.setattr("dlapps.datasets.assets.fetch", fetch)
+    train, test = datasets.load_mnist("train"), datasets.load_mnist("test")
+    assert np.bincount(train.labels).tolist() == [400] * 10
+    assert np.bincount(test.labels).tolist() == [100] * 10
+    assert train.provenance.name.startswith("5,000 digits")
+    seen = {image.tobytes() for image in train.images}
+    assert not any(image.tobytes() in seen for image in test.images)
+
+
+def test_photos_of_installed_packages():
+    photos = datasets.load_photos()
+    assert set(photos.names) >= {"cat", "coffee", "temple", "portrait"}
+    assert all(photo.dtype == np.uint8 and photo.shape[2] == 3 for photo in photos.images)
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize(("split", "count"), [("train", 60_000), ("test", 10_000)])
+def test_mnist_of_the_mirror(split, count):
+    if not assets.is_present("mnist-train-images"):
+        pytest.skip("no MNIST: set DLAPPS_DATA")
+    digits = datasets.load_mnist(split)
+    assert digits.images.shape == (count, 28, 28)
+    assert set(digits.labels.tolist()) == set(range(10))

@@ -1,0 +1,68 @@
+"""The table of design: an import inside the package only goes down."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import dlapps
+
+PACKAGE = Path(dlapps.__file__).parent
+LEVELS = {
+    "cli": 5,
+    "report": 5,
+    "studies": 4,
+    "notebook": 4,
+    "profiles": 3,
+    "transfer": 3,
+    "saliency": 3,
+    "adversarial": 3,
+    "class_visualization": 3,
+    "dann": 3,
+    "gan": 3,
+    "plots": 3,
+    "class_scores": 2,
+    "datasets": 2,
+    "pretrained": 2,
+    "assets": 1,
+    "registry": 1,
+    "images": 1,
+    "metrics": 1,
+    "runtime": 1,
+    "paths": 0,
+}
+# Beside each other on one level, one may build on the other.
+BESIDE = {("datasets", "pretrained"), ("assets", "registry"), ("cli", "report")}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def level_name(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dlapps":
+            parts = node.module.split(".")[1:]
+            yield from parts[:1] or [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dlapps."))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_only_go_down(path):
+    name = level_name(path)
+    for other in imported(path):
+        if other != name and (name, other) not in BESIDE:
+            assert LEVELS[other] < LEVELS[name], f"{name} (level {LEVELS[name]}) imports {other} ({LEVELS[other]})"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_modules_stay_readable_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= 280
+
+
+def test_report_needs_no_torch():
+    sources = [path.read_text() for path in (PACKAGE / "report").glob("*.py")]
+    assert sources
+    assert not any("import torch" in source for source in sources)

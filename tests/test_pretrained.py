@@ -1,0 +1,132 @@
+"""Networks take pixels; the conversions give the networks that were published."""
+
+import pytest
+import torch
+from torch import nn
+
+from dlapps import assets, datasets, images, pretrained
+from dlapps.assets import AssetError, Provenance
+from dlapps.images import PictureError
+from dlapps.pretrained import PixelNetwork
+
+NOWHERE = Provenance("tiny", "made here", "", "MIT")
+
+
+def tiny_network():
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout()
+    )
+    return PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), NOWHERE)
+
+
+def load_or_skip(name):
+    if not assets.is_present(name):
+        pytest.skip(f"{name} is not fetched: dlapps data fetch {name}")
+    return pretrained.load(name)
+
+
+def test_normalisation_happens_once_and_inside():
+    network, pixels = tiny_network(), torch.rand(2, 3, 8, 8)
+    mean, std = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1), torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
+    torch.testing.assert_close(network(pixels), network.backbone((pixels - mean) / std))
+
+
+def test_network_is_frozen_in_eval_mode_and_repeats_itself():
+    network, pixels = tiny_network(), torch.rand(2, 3, 8, 8)
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert torch.equal(network(pixels), network(pixels))
+
+
+def test_hook_sees_what_the_layer_gave():
+    network, seen = tiny_network(), []
+    network.layer("0").register_forward_hook(lambda module, inputs, output: seen.append(output))
+    network(torch.rand(1, 3, 8, 8))
+    assert seen[0].min() < 0
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "expected floats in"),
+        (torch.full((1, 3, 8, 8), 255.0), "divide 0-255 values by 255"),
+        (torch.zeros(3, 8, 8), "expected shape"),
+    ],
+)
+def test_what_are_no_pixels_is_refused(pixels, message):
+    with pytest.raises(PictureError, match=message):
+        tiny_network()(pixels)
+
+
+def test_unknown_names_list_the_valid_ones():
+    with pytest.raises(ValueError, match=r"expected a network among vgg16, vgg16_features, .*got 'vgg61'"):
+        pretrained.load("vgg61")
+    with pytest.raises(ValueError, match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'"):
+        tiny_network().layer("conv9")
+    with pytest.raises(ValueError, match="list_models"):
+        pretrained.load("torchvision:nothing")
+
+
+def test_hub_out_of_reach_is_one_sentence(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("dlapps.pretrained.models.get_model", refuse)
+    with pytest.raises(AssetError, match=r"expected the weights of torchvision:resnet18 .*\(no network\)"):
+        pretrained.load("torchvision:resnet18")
+
+
+def test_any_torchvision_network_takes_pixels(monkeypatch):
+    from torchvision import models
+
+    get_model = models.get_model
+    monkeypatch.setattr("dlapps.pretrained.models.get_model", lambda name, weights: get_model(name, weights=None))
+    network = pretrained.load("torchvision:mobilenet_v3_small")
+    assert network(torch.rand(1, 3, 64, 64)).shape == (1, 1000)
+    assert len(network.class_names) == 1000
+    assert network.crop == pytest.approx(224 / 256)
+
+
+def test_first_network_at_hand_is_taken(monkeypatch):
+    monkeypatch.setattr("dlapps.pretrained.assets.is_present", lambda name: name == "b")
+    monkeypatch.setattr("dlapps.pretrained.LOADERS", {"a": lambda: "a", "b": lambda: "b"})
+    assert pretrained.load_first("a", "b") == "b"
+
+
+@pytest.mark.network
+def test_vgg16_features_are_oxfords():
+    network = load_or_skip("vgg16_features")
+    bias = network.layer("conv5_3").bias
+    assert bias.mean().item() == pytest.approx(0.14986371, abs=1e-7)
+    assert bias.min().item() == pytest.approx(-0.50036746, abs=1e-7)
+    assert bias.max().item() == pytest.approx(9.4315529, abs=1e-6)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 14_714_688
+    assert network(torch.rand(1, 3, 64, 64)).shape == (1, 512, 2, 2)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("name", "parameters"), [("squeezenet1_1", 1_235_496), ("efficientnet_lite0", 4_652_008)])
+def test_classifiers_read_photos(name, parameters):
+    network = load_or_skip(name)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    photos = datasets.load_photos()
+    chosen = {"cat": "cat", "coffee": "espresso"}
+    pixels = images.stack_pixels([photos.images[photos.names.index(photo)] for photo in chosen], crop=network.crop)
+    for logits, word in zip(network(pixels), chosen.values(), strict=True):
+        assert any(word in network.class_names[index] for index in logits.topk(3).indices)
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize(("name", "top1"), [("squeezenet1_1", 0.58), ("efficientnet_lite0", 0.85)])
+def test_top_1_on_imagenet_pictures(name, top1):
+    network = load_or_skip(name)
+    try:
+        samples = datasets.load_imagenet_samples()
+    except AssetError as error:
+        pytest.skip(str(error))
+    correct = 0
+    for start in range(0, len(samples), 50):
+        pixels = images.stack_pixels(samples.images[start : start + 50], crop=network.crop)
+        with torch.inference_mode():
+            correct += int((network(pixels).argmax(1).numpy() == samples.labels[start : start + 50]).sum())
+    assert correct / len(samples) >= top1

@@ -1,0 +1,163 @@
+"""Features are what the layer gives, however they are batched; a classifier learns, and repeats itself."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from dlapps import transfer
+from dlapps.assets import Provenance
+from dlapps.images import PictureError
+from dlapps.pretrained import PixelNetwork
+from dlapps.transfer import DeepFeatures, extract_features
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU()
+    )
+    return PixelNetwork("tiny", backbone, (0.5,) * 3, (0.5,) * 3, Provenance("tiny", "", "", ""), input_size=16)
+
+
+@pytest.fixture
+def pixels():
+    return torch.rand(10, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def labelled(count=24):
+    """Bright and dark pictures: arrays and labels."""
+    random, labels = np.random.default_rng(0), np.arange(count) % 2
+    pictures = [(random.random((16, 16, 3)) * 0.3 + 0.6 * label).astype(np.float32) for label in labels]
+    return pictures, labels
+
+
+def test_one_pass_gives_each_layer_what_it_gives_alone(network, pixels):
+    both = extract_features(network, pixels, ["1", "4"], precision="float32")
+    activations = network.normalisation(pixels)
+    for index, module in enumerate(network.backbone):
+        activations = module(activations)
+        if str(index) in both:
+            np.testing.assert_allclose(both[str(index)], activations.mean((2, 3)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("pooling", "dimensions"), [("average", 6), ("max", 6), ("average+max", 12), ("flatten", 384)])
+def test_pooling(network, pixels, pooling, dimensions):
+    features = extract_features(network, pixels, ["4"], pooling)["4"]
+    assert features.shape == (10, dimensions)
+    assert features.dtype == np.float32
+
+
+def test_batches_do_not_matter(network, pixels):
+    whole = extract_features(network, pixels, ["4"], batch_size=100, precision="float32")["4"]
+    parts = extract_features(network, pixels, ["4"], batch_size=3, precision="float32")["4"]
+    np.testing.assert_allclose(whole, parts, rtol=1e-5, atol=1e-6)
+
+
+def test_flip_makes_features_symmetric(network, pixels):
+    straight = extract_features(network, pixels, ["4"], flip=True, precision="float32")["4"]
+    mirrored = extract_features(network, pixels.flip(3), ["4"], flip=True, precision="float32")["4"]
+    np.testing.assert_allclose(straight, mirrored, rtol=1e-5, atol=1e-6)
+
+
+def test_paths_arrays_and_pixels_agree(network, tmp_path):
+    arrays = [np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8) for seed in range(5)]
+    for index, array in enumerate(arrays):
+        Image.fromarray(array).save(tmp_path / f"{index}.png")
+    pixels = torch.stack([torch.from_numpy(array).permute(2, 0, 1) / 255 for array in arrays])
+    by_path = extract_features(network, sorted(tmp_path.iterdir()), ["4"], batch_size=2, precision="float32")["4"]
+    by_pixels = extract_features(network, pixels, ["4"], precision="float32")["4"]
+    np.testing.assert_allclose(by_path, by_pixels, rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16_keeps_the_direction(network, pixels):
+    exact = extract_features(network, pixels, ["4"], precision="float32")["4"]
+    short = extract_features(network, pixels, ["4"], precision="bfloat16")["4"]
+    cosine = (exact * short).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(short, axis=1)
+    assert cosine.min() > 0.999
+
+
+def test_no_hook_is_left_after_a_failure(network):
+    with pytest.raises(PictureError):
+        extract_features(network, torch.full((1, 3, 16, 16), 255.0), ["1"])
+    with pytest.raises(RuntimeError):
+        extract_features(network, torch.rand(1, 3, 1, 1), ["1"])
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_unknown_layer_pooling_and_nothing_at_all(network, pixels):
+    with pytest.raises(ValueError, match="expected a layer among 0, 1, 2, 3, 4, got 'fc7'"):
+        DeepFeatures(network, "fc7").fit(pixels)
+    with pytest.raises(ValueError, match="expected a pooling among average, max"):
+        DeepFeatures(network, "4", "median").fit(pixels)
+    with pytest.raises(ValueError, match="expected at least one picture"):
+        extract_features(network, [], ["4"])
+
+
+def test_transformer_lives_in_scikit_learn(network, tmp_path):
+    pictures, labels = labelled()
+    pipeline = make_pipeline(
+        DeepFeatures(network, ["1", "4"], batch_size=5), LogisticRegression(), memory=str(tmp_path)
+    )
+    assert cross_val_score(pipeline, pictures, labels, cv=3).min() == 1
+    search = GridSearchCV(
+        pipeline, {"deepfeatures__pooling": ["average", "max"], "logisticregression__C": [1, 10]}, cv=2
+    )
+    assert search.fit(pictures, labels).best_score_ == 1
+    assert clone(pipeline[0]).transform(pictures[:2]).shape == (2, 10)
+
+
+def test_grey_by_sum_equals_the_copied_channels(network):
+    grey = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    copied = network(grey.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(transfer.to_grey(network, "sum")(grey), copied)
+    assert not torch.allclose(transfer.to_grey(network, "mean")(grey), copied)
+    with pytest.raises(PictureError, match=r"expected shape \(N, 1, H, W\), got \(3, 3, 16, 16\)"):
+        transfer.to_grey(network)(grey.expand(-1, 3, -1, -1))
+
+
+def make_problem():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(120, 5, generator=generator)
+    return inputs, (inputs[:, 0] > 0).long()
+
+
+def make_classifier():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def test_classifier_learns_and_repeats_itself():
+    inputs, labels = make_problem()
+    histories, weights = [], []
+    for _ in range(2):
+        network = make_classifier()
+        histories.append(transfer.fit_classifier(network, inputs, labels, num_epochs=20, learning_rate=0.02, seed=3))
+        weights.append(network[0].weight.detach())
+    assert histories[0].loss[-1] < histories[0].loss[0] / 2
+    assert histories[0].accuracy[-1] > 0.95
+    assert histories[0] == histories[1]
+    assert torch.equal(*weights)
+
+
+def test_frozen_part_stays_as_it_was():
+    inputs, labels = make_problem()
+    network = make_classifier()
+    network[0].requires_grad_(False)
+    before = network[0].weight.clone()
+    transfer.fit_classifier(network, inputs, labels, num_epochs=2)
+    assert torch.equal(network[0].weight, before)
+
+
+def test_sizes_and_losses_are_checked():
+    inputs, labels = make_problem()
+    with pytest.raises(ValueError, match="expected as many labels as inputs, got 119 and 120"):
+        transfer.fit_classifier(make_classifier(), inputs, labels[1:], num_epochs=1)
+    with pytest.raises(ValueError, match="expected a finite loss"):
+        transfer.fit_classifier(make_classifier(), inputs * torch.nan, labels, num_epochs=1)
