@@ -27,9 +27,7 @@ from matplotlib.figure import Figure
 from dlapps import paths
 from dlapps.profiles import get_profile
 
-MIME = (
-    "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown or PNG beside it
-)
+MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown or PNG beside it
 Scalar = int | float | str | bool
 
 
@@ -43,17 +41,13 @@ class Chapter:
     def __init__(self, name: str, profile: str = "quick") -> None:
         number = re.match(r"(\d+)_\w", name)
         if number is None:
-            raise ValueError(
-                f"expected a name like '1_transfer_learning', got {name!r}; use the file's stem."
-            )
+            raise ValueError(f"expected a name like '1_transfer_learning', got {name!r}; use the file's stem.")
         self.name = name
         self.number = int(number[1])
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
         facts = {"profile": profile, "seeds": list(self.seeds), **_environment()}
-        _show(
-            "chapter", {"name": name, **facts}, f"Chapter {self.number}, profile {profile}, {facts['torch']}"
-        )
+        _show("chapter", {"name": name, **facts}, f"Chapter {self.number}, profile {profile}")
 
     def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
         """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.
@@ -78,17 +72,13 @@ class Chapter:
         _show("figure", content, text, {"image/png": png}, {"image/png": {"alt": caption}})
         _close(figure)
 
-    def show_table(
-        self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str
-    ) -> None:
+    def show_table(self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str) -> None:
         """Show as a Markdown table; cells are numbers or Markdown; prose refers to it as `@tab-<name>`."""
         _require_name_and_caption(name, caption)
-        cells = [[str(_plain(cell, f"a cell of table {name!r}")) for cell in row] for row in rows]
+        cells = [[_cell(cell, name) for cell in row] for row in rows]
         for row in cells:
             if len(row) != len(columns):
-                raise ValueError(
-                    f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row."
-                )
+                raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
         align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
         content = {"name": name, "caption": caption, "columns": list(columns), "rows": cells, "align": align}
         markdown = _markdown_table(columns, cells, align) + f"\n\n{caption}"
@@ -133,9 +123,7 @@ class _ValueHasher(NumpyHasher):
         super().save(obj)
 
 
-def _show(
-    kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None
-) -> None:
+def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
     bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}
     display(bundle, raw=True, metadata=metadata)
 
@@ -146,13 +134,25 @@ def _plain(value: Any, name: str) -> Scalar:
     if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     shown = f"{value!r}"[:60]
-    raise ValueError(
-        f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value."
-    )
+    raise ValueError(f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value.")
+
+
+def _cell(value: Any, table: str) -> str:
+    value = _plain(value, f"a cell of table {table!r}")
+    return value if isinstance(value, str) else format(value, default_format(value))
+
+
+def default_format(value: Scalar) -> str:
+    """How a number is written where nobody says how: 1,500 or 0.913."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ","
+    if isinstance(value, float):
+        return ",.0f" if abs(value) >= 1000 else ".3g"
+    return ""
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use small letters and hyphens.")
     if not caption.strip():
         raise ValueError(f"expected a caption for {name!r}, got none; say what the reader sees.")
@@ -183,10 +183,7 @@ def _write(path: Path, content: bytes) -> None:
 def _is_numeric(cell: str) -> bool:
     """1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05, or an empty cell."""
     number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
-    return (
-        re.fullmatch(rf"|[-–—]|\**{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?\**", cell)
-        is not None
-    )
+    return re.fullmatch(rf"|[-–—]|\**{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?\**", cell) is not None
 
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
