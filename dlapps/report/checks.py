@@ -1,0 +1,146 @@
+"""What `dlapps check` lists, without executing anything."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nbformat import NotebookNode
+
+from dlapps import paths
+from dlapps.profiles import PROFILES
+from dlapps.report import ReportError
+from dlapps.report import markdown as md
+from dlapps.report.contents import messages
+from dlapps.report.execute import executed_path, is_stale
+from dlapps.report.sources import Source, find_sources, first_line, read_citation_keys, read_notebook, tags
+
+
+@dataclass
+class Facts:
+    """What a chapter shows, records and uses, as far as can be told without running it."""
+
+    figures: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    recorded: set[str] = field(default_factory=set)
+    computed_names: bool = False
+    texts: list[str] = field(default_factory=list)
+
+
+def find_complaints() -> list[str]:
+    """One line for each thing to mend in the notebooks, in reading order."""
+    sources = find_sources()
+    notebooks = {source: source.read() for source in sources}
+    facts = {source: _facts(source, notebook) for source, notebook in notebooks.items()}
+    complaints = [line for source, notebook in notebooks.items() for line in _check_cells(source, notebook)]
+    return [*complaints, *_check_numbers(facts), *_check_references(facts)]
+
+
+def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
+    for number, cell in enumerate(notebook.cells, start=1):
+        where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
+        if "TODO" in cell.source:
+            yield f"{where}: the word TODO"
+        if cell.get("outputs") or cell.get("execution_count"):
+            yield f"{where}: outputs in the committed notebook; clear them"
+        if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
+            yield f"{where}: a question without an answer"
+
+
+def _is_answered(following: list[NotebookNode]) -> bool:
+    """Whether a cell tagged "answer" comes before the next question or heading."""
+    for cell in following:
+        if "answer" in tags(cell) and cell.source.strip():
+            return True
+        if "question" in tags(cell) or (cell.cell_type == "markdown" and cell.source.lstrip().startswith("#")):
+            return False
+    return False
+
+
+def _check_numbers(facts: dict[Source, Facts]) -> Iterator[str]:
+    recorded = set().union(*(chapter.recorded for chapter in facts.values()))
+    used = {name for chapter in facts.values() for text in chapter.texts for name in md.number_names(text)}
+    for source, chapter in facts.items():
+        for name in sorted(chapter.recorded - used):
+            yield f"{source.name}: the number {name} is recorded but never used"
+        here = {name for text in chapter.texts for name in md.number_names(text)}
+        if not any(other.computed_names for other in facts.values()):
+            for name in sorted(here - recorded):
+                yield f"{source.name}: the number {name} is used but never recorded"
+
+
+def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
+    keys = read_citation_keys()
+    referred = {
+        label
+        for source, chapter in facts.items()
+        for text in chapter.texts
+        for label in md.references(text, source.number)
+    }
+    labels = {label for source, chapter in facts.items() for label in _labels(source, chapter)}
+    for source, chapter in facts.items():
+        for name, count in Counter(chapter.figures).items():
+            if count > 1:
+                yield f"{source.name}: {count} figures are named {name}"
+            if f"fig-{source.number}-{name}" not in referred:
+                yield f"{source.name}: no text refers to the figure @fig-{name}"
+        here = {label for text in chapter.texts for label in md.references(text, source.number)}
+        for label in sorted(here - labels):
+            yield f"{source.name}: nothing is labelled @{label}"
+        for key in sorted({key for text in chapter.texts for key in md.citations(text)} - keys):
+            yield f"{source.name}: @{key} is not in {paths.report() / 'references.bib'}"
+
+
+def _labels(source: Source, chapter: Facts) -> set[str]:
+    defined = {(kind, name) for text in chapter.texts for kind, name in md.label_definitions(text)}
+    shown = {("fig", name) for name in chapter.figures} | {("tab", name) for name in chapter.tables}
+    return {f"{kind}-{source.number}-{name}" for kind, name in defined | shown}
+
+
+def _facts(source: Source, notebook: NotebookNode) -> Facts:
+    """From the outputs of the last execution if they are those of this code, else from the code itself."""
+    facts = Facts(texts=[cell.source for cell in notebook.cells if cell.cell_type == "markdown"])
+    executed = next((profile for profile in PROFILES if not is_stale(source, profile)), None)
+    if executed:
+        _add_messages(facts, read_notebook(executed_path(source, executed)))
+    else:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                _add_calls(facts, cell.source)
+    return facts
+
+
+def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
+    for kind, names in (("figure", facts.figures), ("table", facts.tables)):
+        for _, message in messages(notebook, kind):
+            names.append(message["name"])
+            facts.texts.append(message["caption"])
+            facts.texts += [cell for row in [message.get("columns", []), *message.get("rows", [])] for cell in row]
+    facts.recorded |= {record["name"] for _, record in messages(notebook, "record")}
+
+
+def _add_calls(facts: Facts, source: str) -> None:
+    """What the calls of `record`, `show_figure` and `show_table` in a cell name literally."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    except SyntaxError as error:
+        raise ReportError(
+            f"expected Python in a code cell, got {first_line(source)!r} ({error.msg}); correct it."
+        ) from error
+    for call in calls:
+        kind = getattr(call.func, "attr", "")
+        given = {word.arg: word.value for word in call.keywords}
+        if kind == "record":
+            facts.recorded |= given.keys() - {"data", "seed", None}
+            facts.computed_names |= None in given
+        for method, position, names in (("show_figure", 1, facts.figures), ("show_table", 2, facts.tables)):
+            if kind == method:
+                arguments = dict(zip(("name", "caption"), call.args[position:], strict=False)) | given
+                names += _literal(arguments.get("name"))
+                facts.texts += _literal(arguments.get("caption"))
+
+
+def _literal(node: ast.expr | None) -> list[str]:
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []

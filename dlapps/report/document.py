@@ -1,0 +1,158 @@
+"""The LaTeX of a chapter (by nbconvert) and of the whole report (by the template around the chapters)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from pathlib import Path
+
+import jinja2
+from nbconvert import LatexExporter
+from nbconvert.filters.latex import escape_latex
+from nbconvert.preprocessors import Preprocessor, TagRemovePreprocessor
+from pygments import highlight
+from pygments.formatters import LatexFormatter
+from pygments.lexers import PythonLexer, TextLexer
+from pygments.style import Style
+from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
+from traitlets import List
+
+from dlapps import paths
+from dlapps.report import preprocessors as pre
+from dlapps.report.contents import Chapter, Contents, messages
+from dlapps.report.signs import SIGNS
+from dlapps.report.sources import read_citation_keys
+
+
+class SoberStyle(Style):
+    """Code in the report's two colours."""
+
+    styles = {  # noqa: RUF012 (Pygments reads a plain dictionary)
+        Token: "#26323a",
+        Comment: "italic #7a8790",
+        Keyword: "bold #1d4e6b",
+        Name.Builtin: "#1d4e6b",
+        Name.Decorator: "#1d4e6b",
+        Number: "#8a4b1f",
+        Operator.Word: "bold #1d4e6b",
+        String: "#8a4b1f",
+    }
+
+
+LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakanywhere,breakindentnchars=4")
+
+
+class ChapterExporter(LatexExporter):
+    """nbconvert with this report's preprocessors and cell template, and none of its own."""
+
+    default_preprocessors = List([])
+
+    def __init__(self, steps: Iterable[Preprocessor]) -> None:
+        super().__init__(template_file=str(_template_folder() / "chapter.tex.j2"))
+        for step in steps:
+            self.register_preprocessor(step, enabled=True)
+        self.register_filter("listing", lambda code: highlight(code, PythonLexer(), LISTING))
+        self.register_filter("plain_listing", lambda text: highlight(text, TextLexer(), LISTING))
+
+
+@dataclass(frozen=True)
+class Document:
+    """The report's LaTeX and the figures that it includes, by file name."""
+
+    latex: str
+    figures: dict[str, bytes]
+
+
+def make_document(contents: Contents, profile: str) -> Document:
+    """All chapters in the report's template; a ReportError for an unknown number, reference or citation."""
+    keys = read_citation_keys()
+    bodies, figures = [], {}
+    for chapter in contents.chapters:
+        body, resources = _convert(chapter, contents, keys)
+        bodies.append(body)
+        figures.update(resources.get("outputs", {}))
+    latex = (
+        _environment()
+        .get_template("report.tex.j2")
+        .render(
+            bodies=bodies,
+            cited=any(r"\cite" in body for body in bodies),
+            chapters=[_colophon(chapter) for chapter in contents.chapters],
+            claims=sum(len(chapter.claims) for chapter in contents.chapters),
+            highlighting=LISTING.get_style_defs(),
+            signs=SIGNS.items(),
+            profile=profile,
+            day=f"{_day(contents):%-d %B %Y}",
+        )
+    )
+    return Document(latex, figures)
+
+
+def _convert(chapter: Chapter, contents: Contents, citation_keys: set[str]) -> tuple[str, dict]:
+    steps = [
+        TagRemovePreprocessor(
+            remove_cell_tags={"remove-cell", "parameters"},
+            remove_input_tags={"remove-input"},
+            remove_all_outputs_tags={"remove-output"},
+        ),
+        pre.NumbersPreprocessor(contents.numbers),
+        pre.CrossReferencesPreprocessor(chapter.number, contents.labels, citation_keys),
+        pre.TypographyPreprocessor(),
+        pre.QuestionsPreprocessor(),
+        pre.MarkdownPreprocessor(),
+        pre.FiguresPreprocessor(),
+        pre.TablesPreprocessor(),
+        pre.OutputsPreprocessor(),
+    ]
+    return ChapterExporter(steps).from_notebook_node(chapter.notebook, {"chapter": chapter})
+
+
+def _colophon(chapter: Chapter) -> dict:
+    """The facts of a chapter's run for the last page."""
+    sources = sorted({record["data"] for _, record in messages(chapter.notebook, "record")})
+    failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
+    machine = [chapter.run[key] for key in ("cpu", "threads", "platform", "python", "torch", "numpy", "commit")]
+    facts = {
+        "machine": machine,
+        "name": chapter.name,
+        "number": chapter.number,
+        "sources": sources,
+        "duration": _duration(chapter.seconds),
+    }
+    return {**chapter.run, **facts, "claims": len(chapter.claims), "failed": failed}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _day(contents: Contents) -> date:
+    """SOURCE_DATE_EPOCH's day, else that of the last run: building again changes nothing."""
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        return datetime.fromtimestamp(int(epoch), timezone.utc).date()
+    return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_template_folder()),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        block_start_string="((*",
+        block_end_string="*))",
+        variable_start_string="(((",
+        variable_end_string=")))",
+        comment_start_string="((=",
+        comment_end_string="=))",
+    )
+    environment.filters["tex"] = lambda value: escape_latex(str(value))
+    return environment
+
+
+def _template_folder() -> Path:
+    return paths.report() / "template"

@@ -1,0 +1,122 @@
+"""Executed copies of the notebooks, kept in report/build/<profile>/ and made again only when they must be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+import dlapps
+from dlapps import paths
+from dlapps.report import ReportError
+from dlapps.report.sources import Source, first_line, read_notebook, tags
+
+PACKAGE = Path(dlapps.__file__).parent
+
+
+class OwnKernelManager(AsyncKernelManager):
+    """Starts this interpreter's kernel, whatever another installation registered as "python3"."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+        return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+
+def executed_path(source: Source, profile: str) -> Path:
+    return paths.build() / profile / f"{source.name}.ipynb"
+
+
+def is_stale(source: Source, profile: str) -> bool:
+    """Whether the outputs kept for a notebook are missing or come from other code."""
+    path = executed_path(source, profile)
+    if not path.exists():
+        return True
+    kept = read_notebook(path).metadata.get("dlapps", {})
+    return kept.get("fingerprint") != fingerprint(source.read(), profile)
+
+
+def fingerprint(notebook: NotebookNode, profile: str) -> str:
+    """What outputs depend on: the code cells, the profile, the library and the mirror of data; not the prose."""
+    digest = hashlib.sha256()
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    digest.update(json.dumps([code, profile, os.environ.get("DLAPPS_DATA", "")]).encode())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        part = path.relative_to(PACKAGE).as_posix()
+        if not part.startswith("report/") and part != "cli.py":
+            digest.update(part.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def execute(source: Source, profile: str) -> None:
+    """Run a notebook from top to bottom; its executed copy is replaced only when all of it ran.
+
+    A ReportError names the cell that failed; what ran until then is kept beside as <name>.failed.ipynb.
+    """
+    final = executed_path(source, profile)
+    running, failed = final.with_suffix(".running.ipynb"), final.with_suffix(".failed.ipynb")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    notebook = source.read()
+    identity = fingerprint(notebook, profile)
+    _require_parameters(notebook, source)
+    try:
+        executed = papermill.execute_notebook(
+            notebook,
+            running,
+            parameters={"profile": profile},
+            kernel_name="python3",
+            language="python",
+            cwd=paths.notebooks(),
+            progress_bar={"desc": source.name, "leave": False},
+            kernel_manager_class=OwnKernelManager,
+        )
+    except (PapermillExecutionError, DeadKernelError) as error:
+        running.replace(failed)
+        raise ReportError(_failure(source, notebook, error, failed)) from error
+    executed.metadata["dlapps"] = {"fingerprint": identity}
+    nbformat.write(executed, running)
+    running.replace(final)
+    failed.unlink(missing_ok=True)
+
+
+def read_executed(source: Source, profile: str) -> NotebookNode:
+    """The notebook's present prose with the outputs of its last execution."""
+    notebook = source.read()
+    executed = read_notebook(executed_path(source, profile))
+    ran = [cell for cell in executed.cells if cell.cell_type == "code" and "injected-parameters" not in tags(cell)]
+    written = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell, kept in zip(written, ran, strict=True):
+        cell.outputs = kept.outputs
+    notebook.metadata["papermill"] = executed.metadata.papermill
+    return notebook
+
+
+def _require_parameters(notebook: NotebookNode, source: Source) -> None:
+    if not any("parameters" in tags(cell) for cell in notebook.cells):
+        raise ReportError(
+            f"expected a cell tagged 'parameters' with profile = \"quick\" in {source.path.name}, got none; add one."
+        )
+
+
+def _failure(source: Source, notebook: NotebookNode, error: Exception, failed: Path) -> str:
+    """One sentence: notebook, cell, its first line, the error."""
+    where = f"expected {source.path.name} to run"
+    if isinstance(error, DeadKernelError):
+        return f"{where}, got a kernel that died (out of memory?); see {failed} for the cells that ran."
+    # papermill puts one cell of its own behind the one tagged "parameters".
+    own = next(i for i, cell in enumerate(notebook.cells) if "parameters" in tags(cell)) + 1
+    number = error.cell_index + (0 if error.cell_index >= own else 1)
+    return (
+        f"{where}, got {error.ename}: {first_line(error.evalue, 200)} in cell {number} "
+        f"({first_line(error.source)}); correct it, its traceback is in {failed}."
+    )

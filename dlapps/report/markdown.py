@@ -1,0 +1,135 @@
+"""The Markdown of notebooks: its references, its typography, and its way through pandoc."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+
+from dlapps.report import ReportError
+from dlapps.report.sources import first_line
+
+READER = "markdown-auto_identifiers+lists_without_preceding_blankline"
+SEPARATOR = "%%dlapps-fragment%%"
+
+_NAME = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+_NUMBER = re.compile(r"\{\{([A-Za-z_]\w*)(?::([^{}]+))?\}\}")
+_REFERENCE = re.compile(rf"(?<![\w@])@(fig|tab|sec|eq)-(?:(\d+)-)?({_NAME})")
+_CITATION = re.compile(r"(?<![\w@\\])@([A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?)")
+_HEADING_LABEL = re.compile(rf"\{{#sec-({_NAME})")
+_EQUATION_LABEL = re.compile(rf"\\label\{{eq-({_NAME})\}}")
+
+_ENVIRONMENT = r"\\begin\{(?P<env>(?:equation|align|gather|multline)\*?)\}[\s\S]+?\\end\{(?P=env)\}"
+_INLINE_MATH = r"(?<![\\$])\$(?=[^\s$])(?:\\.|(?!\n\s*\n)[^$\\])*?(?<=\S)\$(?!\d)"
+_SPAN = re.compile(
+    r"(?P<code>^(?P<fence>```+|~~~+)[\s\S]*?^(?P=fence)|(?P<ticks>`+)[\s\S]*?(?<!`)(?P=ticks)(?!`)(?:\{=latex\})?)"
+    rf"|(?P<math>\$\$[\s\S]+?\$\$|{_ENVIRONMENT}|{_INLINE_MATH})",
+    re.MULTILINE,
+)
+_UNITS = r"(?:%|px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
+
+
+def rewrite_spans(text: str, change: Callable[[str, bool], str]) -> str:
+    """The text with `change(part, is_math)` applied to prose and formulas; code stays as it is."""
+    parts, position = [], 0
+    for span in _SPAN.finditer(text):
+        parts.append(change(text[position : span.start()], False))
+        parts.append(span[0] if span["code"] else change(span[0], True))
+        position = span.end()
+    return "".join(parts) + change(text[position:], False)
+
+
+def substitute_numbers(text: str, fill: Callable[[str, str, bool], str]) -> str:
+    """The text with each `{{name:spec}}` replaced by `fill(name, spec, is_math)`."""
+
+    def change(part: str, math: bool) -> str:
+        return _NUMBER.sub(lambda found: fill(found[1], found[2] or "", math), part)
+
+    return rewrite_spans(text, change)
+
+
+def number_names(text: str) -> set[str]:
+    return {name for part in _prose(text, math=True) for name, _ in _NUMBER.findall(part)}
+
+
+def references(text: str, chapter: int) -> set[str]:
+    """The labels that `@fig-name`, `@tab-2-name` … in a chapter's text refer to."""
+    found = (match for part in _prose(text) for match in _REFERENCE.finditer(part))
+    return {f"{kind}-{number or chapter}-{name}" for kind, number, name in (match.groups() for match in found)}
+
+
+def citations(text: str) -> set[str]:
+    return {key for part in _prose(text) for key in _CITATION.findall(_REFERENCE.sub("", part))}
+
+
+def label_definitions(text: str) -> Iterator[tuple[str, str]]:
+    """("sec", name) of each `{#sec-name}` and ("eq", name) of each `\\label{eq-name}`."""
+    for part in _prose(text, math=True):
+        yield from (("sec", name) for name in _HEADING_LABEL.findall(part))
+        yield from (("eq", name) for name in _EQUATION_LABEL.findall(part))
+
+
+def resolve_references(text: str, chapter: int) -> str:
+    """Labels made the chapter's own, references made LaTeX's."""
+
+    def change(part: str, math: bool) -> str:
+        part = _HEADING_LABEL.sub(rf"{{#sec-{chapter}-\1", part)
+        part = _EQUATION_LABEL.sub(rf"\\label{{eq-{chapter}-\1}}", part)
+        return part if math else _REFERENCE.sub(_as_latex, part)
+
+    def _as_latex(found: re.Match) -> str:
+        return rf"`\Cref{{{found[1]}-{found[2] or chapter}-{found[3]}}}`{{=latex}}"
+
+    return rewrite_spans(text, change)
+
+
+def keep_together(text: str) -> str:
+    """Numbers with their units on one line, minus signs in prose, no gap after a thousands comma in formulas."""
+
+    def change(part: str, math: bool) -> str:
+        if math:
+            return re.sub(r"(?<=\d),(?=\d{3})", "{,}", part)
+        part = re.sub(rf"(?<=\d) (?={_UNITS}(?!\w))", "\u00a0", part)
+        part = re.sub(r"(?<=[\d%]) (?=[±×] )|(?<= [±×≈<>≤≥]) (?=\d)", "\u00a0", part)
+        return re.sub(r"(?<![\w/.@{}#-])-(?=\d)", "−", part)
+
+    return rewrite_spans(text, change)
+
+
+def escape(text: str) -> str:
+    """A word as Markdown that means the word itself."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def to_latex(fragments: Sequence[str]) -> list[str]:
+    """Each fragment as LaTeX, all of them in one run of pandoc."""
+    separator = f"\n\n```{{=latex}}\n{SEPARATOR}\n```\n\n"
+    command = ["pandoc", "--from", READER, "--to", "latex", "--natbib", "--wrap=preserve", "--no-highlight"]
+    try:
+        run = subprocess.run(
+            [*command, "--top-level-division=chapter"],
+            input=separator.join(fragments),
+            capture_output=True,
+            encoding="utf-8",
+        )
+    except FileNotFoundError as error:
+        raise ReportError("expected pandoc, got no such program; install it (Debian: apt install pandoc).") from error
+    parts = [part.strip() for part in run.stdout.split(SEPARATOR)]
+    if run.returncode or len(parts) != len(fragments):
+        culprit = next((part for part in fragments if part.count("```") % 2), run.stderr)
+        raise ReportError(
+            f"expected Markdown that pandoc can read, got {first_line(culprit)!r}; look for an unclosed block there."
+        )
+    return parts
+
+
+def _prose(text: str, math: bool = False) -> list[str]:
+    parts: list[str] = []
+
+    def keep(part: str, is_math: bool) -> str:
+        if math or not is_math:
+            parts.append(part)
+        return part
+
+    rewrite_spans(text, keep)
+    return parts

@@ -1,0 +1,60 @@
+"""From LaTeX to PDF: latexmk in its own folder, and its errors in one sentence."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from dlapps import paths
+from dlapps.report import ReportError
+from dlapps.report.document import Document
+from dlapps.report.sources import first_line
+
+
+def typeset(document: Document, folder: Path) -> Path:
+    """The PDF that latexmk makes in `folder`, which keeps what the next build can use again.
+
+    A ReportError quotes TeX's first error; the log stays in the folder.
+    """
+    _lay_out(document, folder)
+    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-file-line-error"]
+    try:
+        run = subprocess.run([*command, "report.tex"], cwd=folder, capture_output=True, text=True, errors="replace")
+    except FileNotFoundError as error:
+        raise ReportError(
+            "expected latexmk, got no such program; run report/install-packages tex, or install TeX Live."
+        ) from error
+    if run.returncode:
+        for leftover in folder.glob("report.*"):
+            if leftover.suffix not in (".tex", ".log", ".blg"):
+                leftover.unlink()
+        raise ReportError(f"expected TeX to typeset the report, got {_first_error(folder)}")
+    return folder / "report.pdf"
+
+
+def _lay_out(document: Document, folder: Path) -> None:
+    """Write what changed, drop the figures that are gone; latexmk compares contents itself."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for path in (folder / "figures").iterdir():
+        if path.name not in document.figures:
+            path.unlink()
+    for name, content in document.figures.items():
+        (folder / "figures" / name).write_bytes(content)
+    (folder / "report.tex").write_text(document.latex, encoding="utf-8")
+    if (paths.report() / "references.bib").exists():
+        shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")
+
+
+def _first_error(folder: Path) -> str:
+    """TeX's (or BibTeX's) first error with the line of LaTeX that it stopped at."""
+    log = folder / "report.log"
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    if found := re.search(r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)", text, re.MULTILINE):
+        line = (folder / "report.tex").read_text(encoding="utf-8").splitlines()[int(found[1]) - 1]
+        message = " ".join(found[2].split())
+        return f"{first_line(message, 120)!r} at line {found[1]}, {first_line(line)!r}; see {log}."
+    if found := re.search(r"^! (.+)", text, re.MULTILINE):
+        return f"{found[1]!r}; see {log}."
+    return f"an error of latexmk or BibTeX; see {log} and {log.with_suffix('.blg')}."
