@@ -73,6 +73,20 @@ def to_pixels(picture: Picture, size: int | tuple[int, int] = 224, crop: float |
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
 
 
+def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
+    """(height, width) of the picture scaled to that short side, its aspect ratio kept; of a file only the head is read."""
+    if isinstance(picture, (str, Path)):
+        try:
+            with Image.open(picture) as opened:
+                width, height = opened.size
+        except (OSError, UnidentifiedImageError):
+            width, height = read_picture(picture).size
+    else:
+        width, height = to_picture(picture).size
+    scale = short_side / min(width, height)
+    return round(height * scale), round(width * scale)
+
+
 def stack_pixels(
     pictures: Iterable[Picture], size: int | tuple[int, int] = 224, crop: float | None = None
 ) -> torch.Tensor:

@@ -109,13 +109,15 @@ def load(name: str) -> PixelNetwork:
 
 
 def load_first(*names: str) -> PixelNetwork:
-    """The first of the networks whose weights are at hand without a download, else the first that can be fetched."""
-    for name in sorted(names, key=lambda name: not assets.is_present(name)):
-        try:
-            return load(name)
-        except AssetError as error:
-            reason = error
-    raise reason
+    """The first of the networks whose weights are at hand; where none is, the last, which is fetched."""
+    at_hand = (name for name in names if assets.is_present(name))
+    return load(next(at_hand, names[-1]))
+
+
+def vgg16_architecture() -> nn.Sequential:
+    """VGG16 [Simonyan and Zisserman 2015] layer by layer on the meta device: names and shapes, no weights."""
+    with torch.device("meta"):
+        return _name_vgg_layers(models.vgg16())
 
 
 def imagenet_class_names() -> tuple[str, ...]:
@@ -163,14 +165,12 @@ def _load_vgg16_features() -> PixelNetwork:
     graph = onnx.load(assets.fetch("vgg16_features")).graph
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    with torch.device("meta"):
-        network = models.vgg16()
-    targets = [module for module in network.features if isinstance(module, nn.Conv2d)]
+    backbone = vgg16_architecture()[: -len(VGG_DENSE)]
+    targets = [module for module in backbone if isinstance(module, nn.Conv2d)]
     for target, node in zip(targets, convolutions, strict=True):
         weight, bias = (torch.from_numpy(arrays[key].copy()) for key in node.input[1:])
         target.weight, target.bias = nn.Parameter(weight), nn.Parameter(bias)
     _swap_colours(targets[0])
-    backbone = _name_vgg_layers(network)[: -len(VGG_DENSE)]
     return PixelNetwork("vgg16_features", backbone, CAFFE_MEAN, CAFFE_STD, assets.provenance("vgg16_features"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from dlapps.images import check_pixels, stack_pixels
+from dlapps.images import check_pixels, scaled_shape, stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.runtime import autocast, make_generator
 
@@ -42,6 +42,7 @@ def extract_features(
     layers: Sequence[str],
     pooling: str = "average",
     size: int | None = None,
+    keep_aspect: bool = False,
     flip: bool = False,
     batch_size: int = 32,
     precision: str = "fast",
@@ -49,24 +50,25 @@ def extract_features(
 ) -> dict[str, np.ndarray]:
     """Features of several layers in one pass: for each layer float32 (N, D).
 
-    pictures: paths, arrays or PIL pictures, resized to size x size (default: the network's), or pixels (N, 3, H, W) in
-    [0, 1]. They are read batch by batch, so that memory holds two batches and the features. flip: mean over the
-    picture and its mirror image. precision: see `runtime.autocast`; features are float32 whatever it is.
+    pictures: paths, arrays or PIL pictures, or pixels (N, 3, H, W) in [0, 1], which are taken as they are. Pictures are
+    resized to size x size (default: the network's), or with keep_aspect so that the short side is `size`. They are read
+    batch by batch: memory holds two batches and the features. flip: mean over the picture and its mirror image.
+    precision: see `runtime.autocast`; features are float32 whatever it is.
     """
     pool(torch.zeros(1, 1, 1, 1), pooling)
-    blocks: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
-    batches = tqdm(
-        _batches(pictures, size or network.input_size, batch_size),
-        total=-(-len(pictures) // batch_size), desc=f"features of {network.name}", disable=not progress,
-    )  # fmt: skip
-    for pixels in batches:
-        views = (pixels, pixels.flip(3)) if flip else (pixels,)
-        pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
-        for layer in layers:
-            blocks[layer].append(torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy())
-    if not next(iter(blocks.values()), None):
+    features: dict[str, np.ndarray] = {}
+    bar = tqdm(total=len(pictures), desc=f"features of {network.name}", unit="picture", disable=not progress)
+    with bar:
+        for rows, pixels in _batches(pictures, size or network.input_size, keep_aspect, batch_size):
+            views = (pixels, pixels.flip(3)) if flip else (pixels,)
+            pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
+            for layer in layers:
+                block = torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy()
+                features.setdefault(layer, np.empty((len(pictures), block.shape[1]), np.float32))[rows] = block
+            bar.update(len(rows))
+    if not features:
         raise ValueError("expected at least one picture and one layer, got none; check the selection.")
-    return {layer: np.concatenate(parts) for layer, parts in blocks.items()}
+    return features
 
 
 @torch.inference_mode()
@@ -91,22 +93,33 @@ def _layer_outputs(
     return outputs
 
 
-def _batches(pictures: Sequence | Tensor, size: int, batch_size: int) -> Iterator[Tensor]:
-    """Pixels batch by batch; the next batch is decoded while the caller works on the last one."""
+def _batches(
+    pictures: Sequence | Tensor, size: int, keep_aspect: bool, batch_size: int
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Rows and their pixels; the next batch is decoded while the caller works on the last one."""
     if isinstance(pictures, Tensor):
         check_pixels(pictures)
-        yield from pictures.split(batch_size)
+        rows = torch.arange(len(pictures)).split(batch_size)
+        yield from ((batch.tolist(), pictures[batch]) for batch in rows)
         return
-    chunks = [pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size)]
+    shapes: dict[tuple[int, int], list[int]] = {}
+    for row, picture in enumerate(pictures):
+        shapes.setdefault(scaled_shape(picture, size) if keep_aspect else (size, size), []).append(row)
+    batches = [
+        (shape, rows[start : start + batch_size])
+        for shape, rows in shapes.items()
+        for start in range(0, len(rows), batch_size)
+    ]
     with ThreadPoolExecutor(max_workers=1) as reader:
-        waiting = None
-        for chunk in chunks:
-            upcoming = reader.submit(stack_pixels, chunk, size)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = upcoming
-        if waiting is not None:
-            yield waiting.result()
+
+        def read(shape: tuple[int, int], rows: list[int]) -> Future[Tensor]:
+            return reader.submit(stack_pixels, [pictures[row] for row in rows], shape)
+
+        upcoming = read(*batches[0]) if batches else None
+        for index, (_, rows) in enumerate(batches):
+            pixels = upcoming.result()
+            upcoming = read(*batches[index + 1]) if index + 1 < len(batches) else None
+            yield rows, pixels
 
 
 class DeepFeatures(TransformerMixin, BaseEstimator):
@@ -127,15 +140,20 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         layer: str | Sequence[str],
         pooling: str = "average",
         size: int | None = None,
+        keep_aspect: bool = False,
         flip: bool = False,
         batch_size: int = 32,
         precision: str = "fast",
     ) -> None:
-        self.network, self.layer, self.pooling, self.size = network, layer, pooling, size
-        self.flip, self.batch_size, self.precision = flip, batch_size, precision
+        self.network, self.layer, self.pooling = network, layer, pooling
+        self.size, self.keep_aspect, self.flip = size, keep_aspect, flip
+        self.batch_size, self.precision = batch_size, precision
 
     def _layers(self) -> list[str]:
         return [self.layer] if isinstance(self.layer, str) else list(self.layer)
+
+    def _options(self) -> dict[str, object]:
+        return {name: value for name, value in self.get_params(deep=False).items() if name not in ("network", "layer")}
 
     def fit(self, pictures: Sequence | Tensor, labels: object = None) -> DeepFeatures:
         """Nothing is learnt; an unknown layer or pooling is refused now, not after an hour."""
@@ -145,9 +163,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, pictures: Sequence | Tensor) -> np.ndarray:
-        features = extract_features(
-            self.network, pictures, self._layers(), self.pooling, self.size, self.flip, self.batch_size, self.precision
-        )
+        features = extract_features(self.network, pictures, self._layers(), **self._options())
         return np.concatenate([features[layer] for layer in self._layers()], axis=1)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -234,3 +250,29 @@ def fit_classifier(
         history.loss.append(total / len(labels))
         history.accuracy.append(correct / len(labels))
     return history
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of `describe_layers`: shapes without the batch axis."""
+
+    name: str
+    output_shape: tuple[int, ...]
+    num_parameters: int
+    num_multiplications: int
+
+
+def describe_layers(network: nn.Sequential, input_shape: tuple[int, ...]) -> list[Layer]:
+    """Output shape, parameters and multiplications of each layer of a sequence, for one picture (C, H, W).
+
+    A convolution or dense layer multiplies each of its weights once at each position of its output.
+    """
+    layers, values = [], torch.empty(1, *input_shape, device=next(network.parameters()).device)
+    for name, module in network.named_children():
+        values = module(values)
+        weights = getattr(module, "weight", None)
+        positions = values[0, 0].numel()
+        multiplications = 0 if weights is None else weights.numel() * positions
+        num_parameters = sum(parameter.numel() for parameter in module.parameters())
+        layers.append(Layer(name, tuple(values.shape[1:]), num_parameters, multiplications))
+    return layers

@@ -87,10 +87,20 @@ def test_any_torchvision_network_takes_pixels(monkeypatch):
     assert network.crop == pytest.approx(224 / 256)
 
 
-def test_first_network_at_hand_is_taken(monkeypatch):
+def test_first_network_at_hand_is_taken_else_the_last(monkeypatch):
+    monkeypatch.setattr("dlapps.pretrained.LOADERS", {"a": lambda: "a", "b": lambda: "b", "c": lambda: "c"})
     monkeypatch.setattr("dlapps.pretrained.assets.is_present", lambda name: name == "b")
-    monkeypatch.setattr("dlapps.pretrained.LOADERS", {"a": lambda: "a", "b": lambda: "b"})
-    assert pretrained.load_first("a", "b") == "b"
+    assert pretrained.load_first("a", "b", "c") == "b"
+    monkeypatch.setattr("dlapps.pretrained.assets.is_present", lambda name: False)
+    assert pretrained.load_first("a", "b", "c") == "c"
+
+
+def test_vgg16_has_the_papers_layers():
+    architecture = pretrained.vgg16_architecture()
+    assert sum(parameter.numel() for parameter in architecture.parameters()) == 138_357_544
+    assert architecture(torch.empty(1, 3, 224, 224, device="meta")).shape == (1, 1000)
+    assert architecture.pool5 is architecture[30]
+    assert architecture.fc8.out_features == 1000
 
 
 @pytest.mark.network

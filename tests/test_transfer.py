@@ -10,11 +10,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from dlapps import transfer
+from dlapps import images, transfer
 from dlapps.assets import Provenance
 from dlapps.images import PictureError
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
+
+SHAPES = [(0, (24, 36, 3)), (1, (40, 20, 3)), (2, (24, 36, 3)), (3, (12, 12, 3))]
 
 
 @pytest.fixture
@@ -74,6 +76,17 @@ def test_paths_arrays_and_pixels_agree(network, tmp_path):
     by_path = extract_features(network, sorted(tmp_path.iterdir()), ["4"], batch_size=2, precision="float32")["4"]
     by_pixels = extract_features(network, pixels, ["4"], precision="float32")["4"]
     np.testing.assert_allclose(by_path, by_pixels, rtol=1e-5, atol=1e-6)
+
+
+def test_aspect_kept_gives_each_picture_its_own_shape(network):
+    pictures = [np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8) for seed, shape in SHAPES]
+    together = extract_features(network, pictures, ["4"], size=12, keep_aspect=True, precision="float32")["4"]
+    for picture, row in zip(pictures, together, strict=True):
+        pixels = images.to_pixels(picture, images.scaled_shape(picture, 12))[None]
+        assert min(pixels.shape[2:]) == 12
+        np.testing.assert_allclose(
+            extract_features(network, pixels, ["4"], precision="float32")["4"][0], row, 1e-5, 1e-6
+        )
 
 
 def test_bfloat16_keeps_the_direction(network, pixels):
