@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -14,6 +16,7 @@ from nbconvert.filters.latex import escape_latex
 from nbconvert.preprocessors import Preprocessor, TagRemovePreprocessor
 from pygments import highlight
 from pygments.formatters import LatexFormatter
+from pygments.lexer import Lexer
 from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
@@ -41,7 +44,7 @@ class SoberStyle(Style):
     }
 
 
-LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakanywhere,breakindentnchars=4")
+LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
 
 
 class ChapterExporter(LatexExporter):
@@ -53,8 +56,13 @@ class ChapterExporter(LatexExporter):
         super().__init__(template_file=str(_template_folder() / "chapter.tex.j2"))
         for step in steps:
             self.register_preprocessor(step, enabled=True)
-        self.register_filter("listing", lambda code: highlight(code, PythonLexer(), LISTING))
-        self.register_filter("plain_listing", lambda text: highlight(text, TextLexer(), LISTING))
+        self.register_filter("listing", partial(_listing, lexer=PythonLexer()))
+        self.register_filter("plain_listing", partial(_listing, lexer=TextLexer()))
+
+
+def _listing(code: str, lexer: Lexer) -> str:
+    """Pygments' LaTeX; a word too long for a line may break at a zero-width space."""
+    return highlight(re.sub(r"\S{60}(?=\S)", "\\g<0>\u200b", code), lexer, LISTING)
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,10 @@ def to_latex(fragments: Sequence[str]) -> list[str]:
     except FileNotFoundError as error:
         raise ReportError("expected pandoc, got no such program; install it (Debian: apt install pandoc).") from error
     parts = [part.strip() for part in run.stdout.split(SEPARATOR)]
-    if run.returncode or len(parts) != len(fragments):
-        culprit = next((part for part in fragments if part.count("```") % 2), run.stderr)
+    if run.returncode or len(parts) != len(fragments) or "```{=latex}" in run.stdout:
+        culprit = next(
+            (part for part in fragments if len(re.findall(r"^(```|~~~)", part, re.MULTILINE)) % 2), run.stderr
+        )
         raise ReportError(
             f"expected Markdown that pandoc can read, got {first_line(culprit)!r}; look for an unclosed block there."
         )

@@ -16,6 +16,7 @@ SIGNS |= {
     "½": r"\textonehalf{}",
     "\u202f": r"\,",
     "\u2009": r"\,",
+    "\u200b": r"\allowbreak{}",
     "\u2011": r"\mbox{-}",
     "ℝ": r"\ensuremath{\mathbb{R}}",
     "𝔼": r"\ensuremath{\mathbb{E}}",

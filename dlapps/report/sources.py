@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ def read_notebook(path: Path) -> NotebookNode:
     """The notebook in that file, or a ReportError when it is none."""
     try:
         return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-    except (json.JSONDecodeError, UnicodeDecodeError, nbformat.validator.NotebookValidationError) as error:
+    except (ValueError, nbformat.ValidationError) as error:
         raise ReportError(
             f"expected a notebook in {path}, got {first_line(str(error))}; restore the file from git."
         ) from error
