@@ -1,0 +1,57 @@
+"""A tiny project of its own for each test: notebooks/, report/ and figures/ under tmp_path."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from dlapps.paths import CHECKOUT
+
+BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
+title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
+booktitle={ICLR}, year={2015}}
+"""
+
+
+class Project:
+    """Writes notebooks; the first three cells (parameters, setup, title) are always the same."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.build = home / "report" / "build"
+        shutil.copytree(CHECKOUT / "report" / "template", home / "report" / "template")
+        (home / "report" / "references.bib").write_text(BIBLIOGRAPHY)
+        (home / "notebooks").mkdir()
+
+    def write(self, name: str, *cells: nbformat.NotebookNode) -> Path:
+        """A notebook of that name with these cells after the usual first ones."""
+        setup = f'from dlapps.notebook import Chapter\nchapter = Chapter("{name}", profile=profile)'
+        first = [text("# A chapter"), code('profile = "quick"', "parameters"), code(setup, "remove-cell")]
+        notebook = new_notebook(cells=[*first, *cells])
+        for number, cell in enumerate(notebook.cells):
+            cell.id = f"cell-{number}"
+        path = self.home / "notebooks" / f"{name}.ipynb"
+        nbformat.write(notebook, path)
+        return path
+
+
+def code(source: str, *tags: str) -> nbformat.NotebookNode:
+    return new_code_cell(source, metadata={"tags": list(tags)})
+
+
+def text(source: str, *tags: str, **question: object) -> nbformat.NotebookNode:
+    """A Markdown cell; keywords (number, starred, bonus) become a question's metadata."""
+    metadata = {"tags": list(tags)} | ({"question": question} if question else {})
+    return new_markdown_cell(source, metadata=metadata)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.delenv("DLAPPS_DATA", raising=False)
+    return Project(tmp_path)

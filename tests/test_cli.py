@@ -1,0 +1,97 @@
+"""The verbs: exit codes, and one sentence for wrong input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from conftest import code, text
+
+from dlapps import assets
+from dlapps.cli import main
+
+
+def test_the_command_line_loads_nothing_heavy():
+    heavy = "{'torch', 'matplotlib', 'nbconvert', 'papermill', 'numpy'} & set(sys.modules)"
+    command = f"import sys, dlapps.cli; dlapps.cli._parser(); sys.exit(bool({heavy}))"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["report", "--profile", "fast"], "expected a profile among smoke, quick, full, got 'fast'; choose one"),
+        (["run", "7"], "expected a chapter among 1 (1_transfer), 2 (2_saliency), got '7'; choose one"),
+    ],
+)
+def test_wrong_input_is_one_sentence(project, capsys, arguments, sentence):
+    project.write("2_saliency")
+    project.write("1_transfer")
+    assert main(arguments) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith(f"dlapps: {sentence}")
+    assert complaint.count("\n") == 1
+
+
+def test_a_project_without_notebooks_is_one_sentence(project, capsys):
+    assert main(["report"]) == 2
+    assert "expected notebooks" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_notebook_is_one_sentence(project, capsys):
+    (project.home / "notebooks" / "1_transfer.ipynb").write_text("{")
+    assert main(["check"]) == 2
+    assert "expected a notebook in" in capsys.readouterr().err
+
+
+def test_check_says_when_all_is_well(project, capsys):
+    project.write("1_transfer", text("Why?", "question", number="1"), text("Because.", "answer"))
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "Nothing to complain about.\n"
+
+
+def test_check_lists_what_to_mend(project, capsys):
+    path = project.write(
+        "1_transfer",
+        code('chapter.record(data="none", unused=1)\nchapter.show_figure(f, "lonely", "See @fig-gone.")'),
+        code('chapter.show_figure(g, name="lonely", caption="Again.")'),
+        text("TODO: {{unrecorded}}, `{{not_a_number}}` and @nobody2020work"),
+        text("Why?", "question", number="1"),
+        text("## A section", "answer"),
+        text("Why not?", "question", number="2"),
+    )
+    path.write_text(path.read_text().replace('"outputs": []', '"outputs": [], "execution_count": 3', 1))
+    assert main(["check"]) == 1
+    complaints = capsys.readouterr().out
+    for words in (
+        'cell 2 (profile = "quick"): outputs in the committed notebook',
+        "cell 6 (TODO: {{unrecorded}}, `{{not_a_number}}…): the word TODO",
+        "cell 9 (Why not?): a question without an answer",
+        "the number unused is recorded but never used",
+        "the number unrecorded is used but never recorded",
+        "2 figures are named lonely",
+        "no text refers to the figure @fig-lonely",
+        "nothing is labelled @fig-1-gone",
+        "@nobody2020work is not in",
+    ):
+        assert words in complaints
+    assert "not_a_number is" not in complaints
+
+
+def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
+    asset = SimpleNamespace(name="weights", size=2_500_000, sources=())
+    status = SimpleNamespace(asset=asset, present=False, source="package index")
+
+    def fail(name):
+        raise assets.AssetError(f"expected {name} from a source, got none; connect.")
+
+    monkeypatch.setattr(assets, "list_assets", lambda: [status])
+    monkeypatch.setattr(assets, "fetch", fail)
+    monkeypatch.setattr(assets, "verify", lambda: [(asset, True)])
+    assert main(["data"]) == 0
+    assert capsys.readouterr().out.split() == ["weights", "2.5", "MB", "to", "fetch", "package", "index"]
+    assert main(["data", "fetch"]) == 1
+    assert capsys.readouterr().err == "dlapps: expected weights from a source, got none; connect.\n"
+    assert main(["data", "verify"]) == 0

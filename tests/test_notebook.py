@@ -1,0 +1,159 @@
+"""What a notebook tells the report, without a kernel: `display` is replaced by a list."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from dlapps import notebook, paths
+from dlapps.notebook import MIME, Chapter, ClaimError
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
+    """The bundles that were displayed, each with its metadata."""
+    bundles = []
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.setattr(notebook, "display", lambda bundle, raw, metadata: bundles.append((bundle, metadata)))
+    return bundles
+
+
+@pytest.fixture
+def chapter(shown):
+    chapter = Chapter("3_domain_adaptation", profile="quick")
+    shown.clear()
+    return chapter
+
+
+def make_figure():
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([1, 3, 2])
+    return figure
+
+
+def test_a_chapter_knows_its_number_and_says_what_it_ran_on(shown, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    chapter = Chapter("3_domain_adaptation", profile="full")
+    assert (chapter.number, chapter.profile.name, chapter.seeds) == (3, "full", (0, 1, 2))
+    facts = shown[0][0][MIME]
+    assert facts["date"] == "1970-01-02"
+    assert facts.keys() >= {"python", "torch", "numpy", "platform", "cpu", "cores", "threads", "commit", "seeds"}
+
+
+@pytest.mark.parametrize(("name", "profile"), [("transfer", "quick"), ("1_transfer", "fast")])
+def test_a_chapter_refuses_an_odd_name_or_profile(shown, name, profile):
+    with pytest.raises(ValueError, match=r"^expected .*, got .*; .*\.$"):
+        Chapter(name, profile)
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (3, 3),
+        (True, True),
+        ("VGG16", "VGG16"),
+        (np.float64(0.25), 0.25),
+        (np.int32(7), 7),
+        (np.bool_(False), False),
+        (torch.tensor(0.5), 0.5),
+        (torch.tensor(2), 2),
+    ],
+)
+def test_record_keeps_plain_values_beside_their_origin(chapter, shown, value, plain):
+    chapter.record(data="MNIST, 5,000 digits", seed=range(2), digits_accuracy=value)
+    message = shown[0][0][MIME]
+    assert message == {
+        "kind": "record",
+        "name": "digits_accuracy",
+        "value": plain,
+        "data": "MNIST, 5,000 digits",
+        "seed": [0, 1],
+    }
+    assert type(message["value"]) is type(plain)
+
+
+@pytest.mark.parametrize("value", [[1], np.ones(1), torch.ones(2), float("nan"), np.inf, None, 1j])
+def test_record_refuses_what_a_sentence_cannot_hold(chapter, shown, value):
+    with pytest.raises(ValueError, match=r"expected a finite number.* for good_name, got"):
+        chapter.record(data="none", good_name=value)
+    assert not shown
+
+
+def test_a_figure_is_saved_shown_described_and_closed(chapter, shown):
+    figure = plt.figure(figsize=(2, 1))
+    chapter.show_figure(figure, "curves", "The loss falls.")
+    bundle, metadata = shown[0]
+    saved = (paths.figures() / "3-curves.pdf").read_bytes()
+    assert base64.b64decode(bundle[MIME]["pdf"]) == saved
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert metadata == {"image/png": {"alt": "The loss falls."}}
+    assert not plt.fignum_exists(figure.number)
+    assert [path.name for path in paths.figures().iterdir()] == ["3-curves.pdf"]
+
+
+def test_the_same_figure_is_the_same_file(chapter):
+    files = []
+    for _ in range(2):
+        chapter.show_figure(make_figure(), "curves", "The loss falls.")
+        files.append((paths.figures() / "3-curves.pdf").read_bytes())
+    assert files[0] == files[1]
+    assert b"CreationDate" not in files[0]
+
+
+@pytest.mark.parametrize(("name", "caption"), [("curves", " "), ("", "A caption."), ("fig:curves", "A caption.")])
+def test_a_figure_without_name_or_caption_is_refused(chapter, name, caption):
+    with pytest.raises(ValueError, match=r"expected a (name|caption)"):
+        chapter.show_figure(make_figure(), name, caption)
+    assert not paths.figures().exists()
+
+
+def test_a_table_writes_numbers_as_prose_does_and_aligns_them(chapter, shown):
+    rows = [["VGG16", 138_357_544, np.float64(0.61803), "91.0 %"], ["`lite0`", 4_652_008, 0.5, "88.1 ± 0.3 %"]]
+    chapter.show_table(rows, ["Network", "Weights", "Score", "Share"], "networks", "Three of them.")
+    message = shown[0][0][MIME]
+    assert message["rows"][0] == ["VGG16", "138,357,544", "0.618", "91.0 %"]
+    assert message["align"] == ["l", "r", "r", "r"]
+    assert "| :--- | ---: | ---: | ---: |" in shown[0][0]["text/markdown"]
+
+
+def test_a_table_with_a_short_row_is_refused(chapter):
+    with pytest.raises(ValueError, match="expected 2 cells a row"):
+        chapter.show_table([["one"]], ["a", "b"], "short", "A caption.")
+
+
+def test_a_true_claim_is_noted_and_a_false_one_stops(chapter, shown):
+    chapter.check(np.bool_(True), "more data help")
+    assert shown[0][0]["text/plain"] == "✓ more data help"
+    with pytest.raises(ClaimError, match="fewer data help"):
+        chapter.check(False, "fewer data help")
+    assert shown[1][0][MIME] == {"kind": "check", "claim": "fewer data help", "holds": False}
+
+
+def test_a_false_claim_is_only_noted_under_smoke(shown):
+    Chapter("1_transfer", profile="smoke").check(False, "two pictures suffice")
+    assert shown[-1][0][MIME]["holds"] is False
+
+
+def test_cached_looks_at_values_source_and_version(chapter):
+    calls = []
+
+    def measure(pictures, network, scale=1):
+        calls.append(scale)
+        return float(pictures.sum()) * scale
+
+    def make_network():
+        torch.manual_seed(0)
+        return torch.nn.Linear(2, 2)
+
+    cached = chapter.cached(measure)
+    assert cached(torch.ones(3), make_network(), 2) == 6
+    assert cached(torch.ones(3), network=make_network(), scale=2) == 6
+    assert calls == [2]
+    assert cached(torch.zeros(3), make_network(), 2) == 0
+    chapter.cached(measure, version="2")(torch.ones(3), make_network(), 2)
+    assert calls == [2, 2, 2]

@@ -1,0 +1,199 @@
+"""From Markdown and recorded numbers to a PDF; what needs a kernel or TeX is marked `report`."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+import pytest
+from conftest import code, text
+from nbformat.v4 import new_notebook
+
+from dlapps.report import ReportError, execute
+from dlapps.report import markdown as md
+from dlapps.report.build import build_report
+from dlapps.report.preprocessors import NumbersPreprocessor
+from dlapps.report.sources import find_sources, read_notebook
+
+NUMBERS = {
+    "accuracy": {"value": 0.91333},
+    "parameters": {"value": 138357544},
+    "rate": {"value": 1.26e-05},
+    "change": {"value": -0.35},
+    "name": {"value": "a_b & 50% *#1*"},
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("{{accuracy:.1%}} of {{parameters}}", "91.3% of 138,357,544"),
+        ("{{accuracy}}", "0.913"),
+        ("{{rate:.2e}}", "1.26 × 10^-5^"),
+        ("$\\eta = {{rate:.1e}}$", "$\\eta = 1.3\\times 10^{-5}$"),
+        ("{{name}}", "a\\_b \\& 50\\% \\*\\#1\\*"),
+        ("`{{accuracy}}`\n\n```\n{{accuracy}}\n```", "`{{accuracy}}`\n\n```\n{{accuracy}}\n```"),
+    ],
+)
+def test_numbers_take_their_format_and_leave_code_alone(written, read):
+    assert NumbersPreprocessor(NUMBERS).rewrite(written) == read
+
+
+@pytest.mark.parametrize("written", ["{{accurracy:.1%}}", "{{parameters:.1q}}"])
+def test_an_unknown_number_or_format_is_refused(written):
+    with pytest.raises(ReportError, match=r"^expected .*, got .*; .*\.$"):
+        NumbersPreprocessor(NUMBERS).rewrite(written)
+
+
+def test_numbers_stay_with_their_units():
+    assert md.keep_together("in 40 s, 3 × 4, -0.5 and x-1") == "in 40\u00a0s, 3\u00a0×\u00a04, −0.5 and x-1"
+    assert md.keep_together("$f(1, 2) = 25,088$") == "$f(1, 2) = 25{,}088$"
+
+
+def test_references_belong_to_their_chapter():
+    assert md.references("@fig-cat and [@simonyan2015very], @tab-2-scores, `@fig-code`", 1) == {
+        "fig-1-cat",
+        "tab-2-scores",
+    }
+    assert md.citations("@fig-cat and [@simonyan2015very; see @he2016deep, p. 3], me@home.org") == {
+        "simonyan2015very",
+        "he2016deep",
+    }
+    assert "{#sec-3-limits}" in md.resolve_references("## Limits {#sec-limits}", 3)
+
+
+@pytest.mark.report
+def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
+    latex = md.to_latex(["## A & B", "50% of a_b, #1, {x}", "- one\n- two", "It cites [@he2016deep]."])
+    assert latex[0] == r"\section{A \& B}"
+    assert latex[1] == r"50\% of a\_b, \#1, \{x\}"
+    assert latex[2].startswith(r"\begin{itemize}")
+    assert latex[3] == r"It cites \citep{he2016deep}."
+
+
+@pytest.mark.report
+def test_a_block_that_is_never_closed_is_quoted():
+    with pytest.raises(ReportError, match="got '```python'"):
+        md.to_latex(["fine", "```python\nx = 1", "fine"])
+
+
+def chapter_cells():
+    """A chapter with one of everything, and with characters that TeX or Markdown would misread."""
+    return (
+        text(
+            "## Results {#sec-results}\n\n{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results."
+        ),
+        code(
+            'chapter.record(data="50% of A_B & #1", seed=0, share=0.25, total=4000, label="a_b & 50%")', "remove-cell"
+        ),
+        code("chapter.check(True, 'a claim with 100% & _signs_')", "remove-cell"),
+        code(
+            "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
+            'chapter.show_figure(figure, "line", "A line: 50% of A & B_c, {{total}} points, ε → 0 @simonyan2015very.")',
+            "remove-input",
+        ),
+        code(
+            'chapter.show_table([["- a_b & c", 12]], ["What #1", "%"], "scores", "All of {{total}}.")', "remove-input"
+        ),
+        code('print("printed → kept", "x" * 200)', "keep-output"),
+        code('print("never shown")'),
+        text("Why 100%?", "question", number="1", starred=True),
+        text("Because of [@simonyan2015very].", "answer"),
+    )
+
+
+def build(profile="smoke"):
+    return build_report(profile, say=lambda line: None)
+
+
+def words_of(pdf):
+    return subprocess.run(["pdftotext", pdf, "-"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.report
+def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
+    project.write("1_transfer", *chapter_cells())
+    pdf = build()
+    words = " ".join(words_of(pdf).split())
+    for expected in (
+        "25.0% of 4,000 in a_b & 50%, see Figure 1.1, Table 1.1, Section 1.1",
+        "A line: 50% of A & B_c, 4,000 points",
+        "- a_b & c",
+        "printed → kept",
+        "Simonyan and Zisserman, 2015",
+        "Data of chapter 1 50% of A_B & #1",
+        "profile smoke",
+    ):
+        assert expected in words
+    assert "never shown" not in re.sub(r'print\("never shown"\)', "", words)
+    results = json.loads((project.build / "results.json").read_text())
+    assert results["share"] == {
+        "value": 0.25,
+        "chapter": "1_transfer",
+        "profile": "smoke",
+        "seed": 0,
+        "data": "50% of A_B & #1",
+    }
+
+    first = pdf.read_bytes()
+    monkeypatch.setattr(execute.papermill, "execute_notebook", None)  # nothing may run from here on
+    assert build().read_bytes() == first
+    subprocess.run(["rm", "-r", project.build / "smoke" / "tex"], check=True)
+    assert build().read_bytes() == first
+
+    cells = list(chapter_cells())
+    cells[0].source += "\n\nOnly the prose is new."
+    project.write("1_transfer", *cells)
+    assert "Only the prose is new." in words_of(build())
+
+    last = pdf.read_bytes()
+    cells[0].source += r" $\undefinedcommand$"
+    project.write("1_transfer", *cells)
+    with pytest.raises(ReportError, match=r"Undefined control sequence.* at line \d+, '.*; see .*report\.log"):
+        build()
+    assert pdf.read_bytes() == last
+
+
+@pytest.mark.report
+def test_a_failing_cell_is_named_and_loses_nothing(project):
+    project.write("1_transfer", code("print('fine')"))
+    execute.execute(find_sources()[0], "smoke")
+    (project.build / "dlapps-report.pdf").write_bytes(b"the last good one")
+    kept = (project.build / "smoke" / "1_transfer.ipynb").read_bytes()
+
+    project.write("1_transfer", text("A step:"), code("print('fine')"), code("step = 1\nstep / 0"))
+    with pytest.raises(ReportError) as caught:
+        build()
+    assert "expected 1_transfer.ipynb to run, got ZeroDivisionError: division by zero in cell 6 (step = 1)" in str(
+        caught.value
+    )
+    assert (project.build / "smoke" / "1_transfer.ipynb").read_bytes() == kept
+    assert (project.build / "dlapps-report.pdf").read_bytes() == b"the last good one"
+    assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells
+
+
+@pytest.mark.report
+def test_a_name_recorded_twice_is_refused(project):
+    record = 'chapter.record(data="none", score={})'
+    project.write("1_transfer", code(record.format(1)))
+    project.write("2_saliency", code(record.format(2)))
+    with pytest.raises(ReportError, match=r"name score, got cell 4 of 1_transfer .* and cell 4 of 2_saliency"):
+        build()
+
+
+def test_outputs_depend_on_code_profile_data_and_library_but_not_on_prose(monkeypatch, tmp_path):
+    notebook = new_notebook(cells=[text("prose"), code("x = 1")])
+    before = execute.fingerprint(notebook, "quick")
+    notebook.cells[0].source = "other prose"
+    assert execute.fingerprint(notebook, "quick") == before
+    assert execute.fingerprint(notebook, "full") != before
+    monkeypatch.setenv("DLAPPS_DATA", "elsewhere")
+    assert execute.fingerprint(notebook, "quick") != before
+    monkeypatch.delenv("DLAPPS_DATA")
+    notebook.cells[1].source = "x = 2"
+    assert execute.fingerprint(notebook, "quick") != before
+    monkeypatch.setattr(execute, "PACKAGE", tmp_path)
+    empty = execute.fingerprint(notebook, "quick")
+    (tmp_path / "transfer.py").write_text("x = 1")
+    assert execute.fingerprint(notebook, "quick") != empty
