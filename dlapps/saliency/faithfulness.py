@@ -1,0 +1,152 @@
+"""Whether a saliency map tells the truth: deletion and insertion of pixels, and randomised weights.
+
+A map that looks convincing may only show edges. `random_map` and `centre_prior` know nothing about the network: print
+their areas beside those of every method.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from dlapps.class_scores import CHUNK, Classes, check_input, expand_classes, pick, predict
+from dlapps.pretrained import find_layer
+
+Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class DeletionInsertion:
+    """Probability of the target (N, S + 1) while a share of the pixels (S + 1,) from 0 to 1 is deleted or inserted."""
+
+    shares: Tensor
+    deletion: Tensor
+    insertion: Tensor
+
+    @property
+    def deletion_area(self) -> Tensor:
+        """Area under each deletion curve (N,), in [0, 1]: lower is better."""
+        return torch.trapezoid(self.deletion, self.shares)
+
+    @property
+    def insertion_area(self) -> Tensor:
+        """Area under each insertion curve (N,), in [0, 1]: higher is better."""
+        return torch.trapezoid(self.insertion, self.shares)
+
+
+def deletion_insertion(
+    network: nn.Module,
+    images: Tensor,
+    maps: Tensor,
+    targets: Classes | None = None,
+    num_steps: int = 28,
+    deleted: float = 0.5,
+    blur_sigma: float = 5.0,
+) -> DeletionInsertion:
+    """Take the pixels away, or put them in, from the highest of a map to the lowest (Petsiuk, Das & Saenko 2018).
+
+    images: (N, 3, H, W) in [0, 1]. maps: (N, H, W), any range; equal values keep the order of the rows. targets: the
+    predicted classes by default. Deleted pixels become the grey `deleted` (the paper's is the mean of ImageNet, .4 to
+    .49); insertion starts from the picture blurred by a Gaussian of blur_sigma pixels. Runs in the precision that the
+    caller opened. Raises ValueError for bad images, classes, or maps of another shape.
+    """
+    check_input(network, images)
+    expected = (len(images), *images.shape[2:])
+    if maps.shape != expected:
+        raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}; pass one map an image.")
+    classes = predict(network, images).argmax(1) if targets is None else expand_classes(targets, len(images))
+    blurred = gaussian_blur(images, 2 * round(blur_sigma) + 1, blur_sigma)
+    ranks = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(maps)[:, None]
+    shares = torch.linspace(0, 1, num_steps + 1)
+    deletion, insertion = [], []
+    for share in shares:
+        chosen = ranks < round(float(share) * ranks[0].numel())
+        deletion.append(_probability(network, torch.where(chosen, deleted, images), classes))
+        insertion.append(_probability(network, torch.where(chosen, images, blurred), classes))
+    return DeletionInsertion(shares, torch.stack(deletion, 1), torch.stack(insertion, 1))
+
+
+@torch.no_grad()
+def _probability(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+    chunks = images.contiguous(memory_format=torch.channels_last).split(CHUNK)
+    return pick(torch.cat([network(chunk).float() for chunk in chunks]).softmax(1), classes)
+
+
+def random_map(images: Tensor, seed: int = 0) -> Tensor:
+    """A map (N, H, W) of uniform noise in [0, 1): what a method must beat to say anything."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(len(images), *images.shape[2:], generator=generator)
+
+
+def centre_prior(images: Tensor, spread: float = 0.25) -> Tensor:
+    """A Gaussian in the middle, spread times the side of the picture wide: where photographers put their subject.
+
+    Returns (N, H, W) in (0, 1], the same map for every picture.
+    """
+    rows, columns = (torch.exp(-torch.linspace(-0.5, 0.5, side).div(spread).square() / 2) for side in images.shape[2:])
+    return torch.outer(rows, columns).expand(len(images), -1, -1)
+
+
+def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, seed: int = 0) -> nn.Module:
+    """A copy of the network in which the weights of some layers (default: all) are drawn anew.
+
+    Each weight of two dimensions or more becomes normal noise of the mean and deviation it had; biases and batch norm
+    stay, so that activations keep their scale. Raises ValueError for a layer that is none.
+    """
+    network = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name in _weighted_layers(network) if layers is None else layers:
+            weight = find_layer(network, name).weight
+            weight.normal_(float(weight.mean()), float(weight.std()), generator=generator)
+    return network
+
+
+def sanity_check(
+    network: nn.Module,
+    images: Tensor,
+    explain: Explain,
+    targets: Classes | None = None,
+    num_stages: int = 5,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Spearman's rank correlation of maps before and after weights are randomised from the top (Adebayo et al. 2018).
+
+    explain: (network, images, targets) -> maps (N, H, W), such as `input_gradient`. The last 1/S, 2/S ... S/S of the
+    layers are randomised in turn. Returns {deepest layer randomised: correlations (N,)}; a method that depends on
+    what was learned falls towards 0. A constant map correlates with nothing: 0.
+    """
+    check_input(network, images)
+    classes = predict(network, images).argmax(1) if targets is None else expand_classes(targets, len(images))
+    before, layers = explain(network, images, classes), _weighted_layers(network)[::-1]
+    correlations = {}
+    for stage in range(1, num_stages + 1):
+        randomised = layers[: math.ceil(len(layers) * stage / num_stages)]
+        after = explain(randomise_weights(network, randomised, seed), images, classes)
+        correlations[randomised[-1]] = torch.tensor(
+            [_rank_correlation(*pair) for pair in zip(before, after, strict=True)]
+        )
+    return correlations
+
+
+def _weighted_layers(network: nn.Module) -> list[str]:
+    """Names of the layers with a weight of two dimensions or more, from the input to the output."""
+    return [
+        name
+        for name, module in network.named_modules()
+        if getattr(module, "weight", None) is not None and module.weight.ndim > 1
+    ]
+
+
+def _rank_correlation(first: Tensor, second: Tensor) -> float:
+    first, second = first.flatten(), second.flatten()
+    if first.min() == first.max() or second.min() == second.max():
+        return 0.0
+    return float(spearmanr(first.numpy(), second.numpy()).statistic)

@@ -1,0 +1,313 @@
+"""Saliency maps against captum, against gradients worked out by hand, and what must hold for every method."""
+
+import captum.attr
+import pytest
+import torch
+from torch import nn
+
+from dlapps import saliency
+from dlapps.class_scores import CHUNK
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(8 * 4 * 4, 5)).eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def targets():
+    return torch.tensor([0, 3, 2, 4])
+
+
+METHODS = {
+    "input_gradient": saliency.input_gradient,
+    "smooth_grad": lambda *args: saliency.smooth_grad(*args, num_samples=4),
+    "integrated_gradients": lambda *args: saliency.integrated_gradients(*args, num_steps=4),
+    "grad_cam": lambda network, images, targets=None: saliency.grad_cam(network, images, "3", targets),
+    "guided_backprop": saliency.guided_backprop,
+}
+each_method = pytest.mark.parametrize("explain", METHODS.values(), ids=METHODS)
+
+
+class Product(nn.Module):
+    """logits (x . a, (x . a)^2): gradients a and 2 (x . a) a."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, x):
+        score = (x * self.weights).sum((1, 2, 3))
+        return torch.stack([score, score**2], 1)
+
+
+@pytest.fixture
+def by_hand():
+    return torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(2))
+
+
+def close(first, second, tolerance=1e-4):
+    torch.testing.assert_close(first, second, atol=tolerance, rtol=tolerance)
+
+
+def test_input_gradient_by_hand(by_hand):
+    x = torch.rand(2, 3, 4, 4)
+    scores = (x * by_hand).sum((1, 2, 3))
+    close(saliency.input_gradient(Product(by_hand).eval(), x, 0), by_hand.abs().amax(0).expand(2, 4, 4))
+    expected = (2 * scores[:, None, None, None] * by_hand).abs().amax(1)
+    close(saliency.input_gradient(Product(by_hand).eval(), x, [1, 1]), expected)
+
+
+def test_integrated_gradients_by_hand(by_hand):
+    x = torch.rand(2, 3, 4, 4)
+    scores = (x * by_hand).sum((1, 2, 3))
+    # The mean of 2 t (x . a) a for t from 0 to 1 is (x . a) a.
+    expected = (x * scores[:, None, None, None] * by_hand).sum(1)
+    close(saliency.integrated_gradients(Product(by_hand).eval(), x, 1), expected)
+
+
+def test_smooth_grad_of_a_linear_score_is_its_gradient(by_hand):
+    x = torch.rand(2, 3, 4, 4)
+    close(saliency.smooth_grad(Product(by_hand).eval(), x, 0, noise_std=0.5), by_hand.abs().amax(0).expand(2, 4, 4))
+
+
+def test_grad_cam_by_hand():
+    network = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2, bias=False)).eval()
+    x = torch.rand(2, 3, 4, 4)
+    weights = network[3].weight[1].detach() / 16
+    close(saliency.grad_cam(network, x, "0", 1), (x * weights[:, None, None]).sum(1).clamp(min=0))
+
+
+def test_guided_backprop_by_hand():
+    network = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(48, 2)).eval()
+    x = torch.rand(2, 3, 4, 4) + 1e-3
+    expected = network[2].weight[1].detach().clamp(min=0).view(3, 4, 4).amax(0)
+    close(saliency.guided_backprop(network, x.clamp(max=1), 1), expected.expand(2, 4, 4))
+
+
+def test_input_gradient_agrees_with_captum(network, images, targets):
+    theirs = captum.attr.Saliency(network).attribute(images.clone().requires_grad_(), target=targets)
+    close(saliency.input_gradient(network, images, targets), theirs.amax(1))
+
+
+def test_smooth_grad_agrees_with_captum_without_noise(network, images, targets):
+    tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(network))
+    theirs = tunnel.attribute(images.clone().requires_grad_(), nt_samples=3, stdevs=0.0, target=targets, abs=False)
+    close(saliency.smooth_grad(network, images, targets, noise_std=0.0, num_samples=3), theirs.abs().amax(1))
+
+
+def test_integrated_gradients_agrees_with_captum(network, images, targets):
+    theirs = captum.attr.IntegratedGradients(network).attribute(images, target=targets, n_steps=20)
+    close(saliency.integrated_gradients(network, images, targets, num_steps=20), theirs.sum(1))
+
+
+def test_integrated_gradients_are_complete(network, images, targets):
+    maps = saliency.integrated_gradients(network, images, targets, baseline=0.5, num_steps=200)
+    with torch.no_grad():
+        gained = network(images) - network(torch.full_like(images, 0.5))
+    torch.testing.assert_close(maps.sum((1, 2)), gained.gather(1, targets[:, None])[:, 0], atol=1e-2, rtol=1e-2)
+
+
+def test_grad_cam_agrees_with_captum(network, images, targets):
+    theirs = captum.attr.LayerGradCam(network, network[3]).attribute(images, target=targets, relu_attributions=True)
+    theirs = captum.attr.LayerAttribution.interpolate(theirs, (12, 12), "bilinear").squeeze(1)
+    close(saliency.grad_cam(network, images, "3", targets), theirs.detach())
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
+def test_guided_backprop_agrees_with_captum(network, images, targets):
+    theirs = captum.attr.GuidedBackprop(network).attribute(images.clone().requires_grad_(), target=targets)
+    close(saliency.guided_backprop(network, images, targets), theirs.abs().amax(1))
+
+
+@each_method
+def test_maps_are_one_a_picture_and_explain_the_predicted_class(explain, network, images):
+    maps = explain(network, images)
+    assert maps.shape == (4, 12, 12)
+    assert maps.dtype == torch.float32
+    assert not maps.requires_grad
+    close(maps, explain(network, images, network(images).argmax(1)))
+
+
+@each_method
+def test_a_map_does_not_depend_on_the_batch_around_it(explain, network, images, targets):
+    many = images.repeat(CHUNK, 1, 1, 1)
+    maps = explain(network, many, targets.repeat(CHUNK))
+    close(maps[:4], explain(network, images, targets))
+    close(maps[:1], explain(network, images[:1], int(targets[0])))
+    close(maps[-4:], maps[:4])
+
+
+@each_method
+def test_what_the_caller_owns_stays_as_it_was(explain, images, network):
+    mine = images.clone().requires_grad_()
+    explain(network, mine, 1)
+    assert mine.grad is None
+    assert all(weight.grad is None and weight.requires_grad for weight in network.parameters())
+    with torch.no_grad():
+        explain(network, images, 1)
+
+
+@each_method
+def test_no_hook_is_left_after_a_run_that_fails(explain, network, images):
+    broken = nn.Sequential(*list(network)[:-1], nn.Linear(7, 5)).eval()
+    with pytest.raises(RuntimeError):
+        explain(broken, images, 1)
+    assert not any(module._forward_hooks or module._backward_hooks for module in broken.modules())
+
+
+@each_method
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: (x * 255).byte(), "divide 0-255"),
+        (lambda x: x * 255, "divide 0-255"),
+        (lambda x: x[0], "add the batch axis"),
+        (lambda x: x[:, :1], "grey copied"),
+    ],
+    ids=["bytes", "range", "one", "grey"],
+)
+def test_bad_pixels_get_one_sentence(explain, network, images, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        explain(network, spoil(images))
+
+
+@each_method
+@pytest.mark.parametrize("classes", [5, -1, [0, 1], 0.5])
+def test_bad_classes_get_one_sentence(explain, network, images, classes):
+    with pytest.raises(ValueError, match="expected"):
+        explain(network, images, classes)
+
+
+@each_method
+def test_a_network_in_training_mode_is_refused(explain, images):
+    with pytest.raises(ValueError, match="in training mode"):
+        explain(nn.Sequential(nn.Dropout(), nn.Flatten(), nn.Linear(432, 5)), images)
+
+
+def test_an_unknown_layer_lists_the_valid_ones(network, images):
+    with pytest.raises(ValueError, match="expected a layer among 0, 1, 2, 3, 4, 5, 6"):
+        saliency.grad_cam(network, images, "features")
+    with pytest.raises(ValueError, match="take an earlier layer"):
+        saliency.grad_cam(network, images, "6")
+
+
+def test_guided_backprop_needs_rectifiers(images):
+    with pytest.raises(ValueError, match=r"nn\.ReLU"):
+        saliency.guided_backprop(nn.Sequential(nn.Flatten(), nn.Linear(432, 5)).eval(), images)
+
+
+def test_rectifiers_may_work_in_place(network, images, targets):
+    in_place = nn.Sequential(*[nn.ReLU(inplace=True) if isinstance(m, nn.ReLU) else m for m in network]).eval()
+    close(saliency.guided_backprop(in_place, images, targets), saliency.guided_backprop(network, images, targets))
+    close(METHODS["grad_cam"](in_place, images, targets), METHODS["grad_cam"](network, images, targets))
+
+
+def test_smooth_grad_is_the_same_for_one_seed_and_another_for_two(network, images):
+    first, again, other = (saliency.smooth_grad(network, images, 1, num_samples=5, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_smooth_grad_in_chunks_equals_one_batch(network, images, targets, monkeypatch):
+    chunked = saliency.smooth_grad(network, images, targets, num_samples=25)
+    for module in ("class_scores", "saliency.maps"):
+        monkeypatch.setattr(f"dlapps.{module}.CHUNK", 1000)
+    close(chunked, saliency.smooth_grad(network, images, targets, num_samples=25), 1e-6)
+
+
+def test_input_gradients_stay_in_float32_under_autocast(network, images):
+    expected = saliency.input_gradient(network, images, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(saliency.input_gradient(network, images, 1), expected)
+        smooth = saliency.smooth_grad(network, images, 1)
+    assert smooth.dtype == torch.float32
+    assert not torch.equal(smooth, saliency.smooth_grad(network, images, 1))
+
+
+@pytest.fixture
+def centre_network():
+    """Class 1 where the middle of the picture is bright."""
+    mask = torch.zeros(3, 12, 12)
+    mask[:, 4:8, 4:8] = 1
+
+    class Centre(nn.Module):
+        def forward(self, x):
+            score = (x * mask).mean((1, 2, 3)) * 100 - 6
+            return torch.stack([-score, score], 1)
+
+    return Centre().eval()
+
+
+def test_the_true_map_beats_the_baselines(centre_network):
+    x = torch.zeros(3, 3, 12, 12)
+    x[:, :, 4:8, 4:8] = 1
+    maps = {
+        "gradient": saliency.input_gradient(centre_network, x, 1),
+        "random": saliency.random_map(x),
+        "inverted": -saliency.centre_prior(x),
+    }
+    areas = {
+        name: saliency.deletion_insertion(centre_network, x, map_, 1, num_steps=12, deleted=0.0)
+        for name, map_ in maps.items()
+    }
+    for baseline in ("random", "inverted"):
+        assert (areas["gradient"].deletion_area < areas[baseline].deletion_area).all()
+        assert (areas["gradient"].insertion_area > areas[baseline].insertion_area).all()
+
+
+def test_curves_start_and_end_where_they_must(network, images):
+    curves = saliency.deletion_insertion(network, images, saliency.random_map(images), num_steps=4)
+    with torch.no_grad():
+        whole, grey = network(images).softmax(1).max(1), network(torch.full_like(images, 0.5)).softmax(1)
+    assert curves.deletion.shape == curves.insertion.shape == (4, 5)
+    close(curves.deletion[:, 0], whole.values)
+    close(curves.insertion[:, -1], whole.values)
+    close(curves.deletion[:, -1], grey[torch.arange(4), whole.indices])
+    assert ((curves.deletion_area >= 0) & (curves.deletion_area <= 1)).all()
+
+
+def test_curves_refuse_maps_of_another_shape(network, images):
+    with pytest.raises(ValueError, match="one map an image"):
+        saliency.deletion_insertion(network, images, torch.zeros(4, 6, 6))
+
+
+def test_baselines():
+    x = torch.rand(2, 3, 9, 7)
+    prior = saliency.centre_prior(x)
+    assert prior.shape == saliency.random_map(x).shape == (2, 9, 7)
+    assert prior[0].argmax() == 4 * 7 + 3
+    assert torch.equal(saliency.random_map(x, seed=1), saliency.random_map(x, seed=1))
+
+
+def test_randomised_weights_leave_the_network_alone(network):
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state = torch.get_rng_state()
+    top = saliency.randomise_weights(network, ["6"])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    changed = [name for name, value in top.state_dict().items() if not torch.equal(value, before[name])]
+    assert changed == ["6.weight"]
+    assert len([1 for a, b in zip(saliency.randomise_weights(network).parameters(), network.parameters(), strict=True)
+                if not torch.equal(a, b)]) == 3  # fmt: skip
+
+
+def test_sanity_check_tells_a_gradient_from_an_edge_detector(network, images):
+    edges = saliency.sanity_check(
+        network, images, lambda network, x, targets: x.diff(dim=3).abs().amax(1), num_stages=3
+    )
+    gradient = saliency.sanity_check(network, images, saliency.input_gradient, num_stages=3)
+    constant = saliency.sanity_check(network, images, lambda network, x, targets: torch.ones(4, 12, 12), num_stages=1)
+    assert list(edges) == list(gradient) == ["6", "3", "0"]
+    assert all(torch.allclose(values, torch.ones(4, dtype=values.dtype)) for values in edges.values())
+    assert gradient["0"].abs().mean() < 0.5
+    assert torch.equal(constant["0"], torch.zeros(4))
