@@ -1,4 +1,13 @@
-"""How a notebook speaks to the report: numbers, figures, tables and claims."""
+"""How a notebook speaks to the report: numbers, figures, tables and claims.
+
+What Markdown cells, captions and cells of tables may hold besides Markdown:
+
+    {{name}}, {{name:.1%}}              a recorded number, in a format of Python
+    @fig-name, @tab-name                a figure or table of this chapter; @fig-2-name: of chapter 2
+    ## Heading {#sec-name}, @sec-name   a section and a reference to it
+    \\label{eq-name}, @eq-name          an equation and a reference to it
+    [@key], @key                        a work in report/references.bib
+"""
 
 from __future__ import annotations
 
