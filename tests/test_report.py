@@ -13,7 +13,7 @@ from nbformat.v4 import new_notebook
 from dlapps.report import ReportError, execute
 from dlapps.report import markdown as md
 from dlapps.report.build import build_report
-from dlapps.report.preprocessors import NumbersPreprocessor
+from dlapps.report.preprocessors import CrossReferencesPreprocessor, NumbersPreprocessor
 from dlapps.report.sources import find_sources, read_notebook
 
 NUMBERS = {
@@ -63,6 +63,14 @@ def test_references_belong_to_their_chapter():
     assert "{#sec-3-limits}" in md.resolve_references("## Limits {#sec-limits}", 3)
 
 
+@pytest.mark.parametrize("written", ["See @fig-gone.", "See @sec-2-results.", "As @nobody2020work says."])
+def test_an_unknown_reference_or_citation_is_refused(written):
+    references = CrossReferencesPreprocessor(1, {"fig-1-line", "sec-1-results"}, {"simonyan2015very"})
+    assert references.rewrite("See @fig-line.") == "See `\\Cref{fig-1-line}`{=latex}."
+    with pytest.raises(ReportError, match=r"^expected .*, got @.*; .*\.$"):
+        references.rewrite(written)
+
+
 @pytest.mark.report
 def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
     latex = md.to_latex(["## A & B", "50% of a_b, #1, {x}", "- one\n- two", "It cites [@he2016deep]."])
@@ -81,9 +89,8 @@ def test_a_block_that_is_never_closed_is_quoted():
 def chapter_cells():
     """A chapter with one of everything, and with characters that TeX or Markdown would misread."""
     return (
-        text(
-            "## Results {#sec-results}\n\n{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results."
-        ),
+        text("## Results {#sec-results}"),
+        text("{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results."),
         code(
             'chapter.record(data="50% of A_B & #1", seed=0, share=0.25, total=4000, label="a_b & 50%")', "remove-cell"
         ),
@@ -113,6 +120,10 @@ def words_of(pdf):
 
 @pytest.mark.report
 def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
+    foreign = project.home / "jupyter" / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    (foreign / "kernel.json").write_text('{"argv": ["false"], "display_name": "foreign", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(project.home / "jupyter"))
     project.write("1_transfer", *chapter_cells())
     pdf = build()
     words = " ".join(words_of(pdf).split())

@@ -50,11 +50,17 @@ def _lay_out(document: Document, folder: Path) -> None:
 def _first_error(folder: Path) -> str:
     """TeX's (or BibTeX's) first error with the line of LaTeX that it stopped at."""
     log = folder / "report.log"
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    text = _read(log)
     if found := re.search(r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)", text, re.MULTILINE):
-        line = (folder / "report.tex").read_text(encoding="utf-8").splitlines()[int(found[1]) - 1]
+        line = _read(folder / "report.tex").splitlines()[int(found[1]) - 1]
         message = " ".join(found[2].split())
         return f"{first_line(message, 120)!r} at line {found[1]}, {first_line(line)!r}; see {log}."
     if found := re.search(r"^! (.+)", text, re.MULTILINE):
         return f"{found[1]!r}; see {log}."
-    return f"an error of latexmk or BibTeX; see {log} and {log.with_suffix('.blg')}."
+    if found := re.search(r".*---line \d+ of file .*", _read(log.with_suffix(".blg"))):
+        return f"{found[0]!r} from BibTeX; correct the entry there."
+    return f"an error of latexmk; see {log}."
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
