@@ -165,10 +165,10 @@ def _feature_gradient(
     hook = module.register_forward_hook(cut)
     try:
         with torch.enable_grad():
-            logits = network(images.clone(memory_format=torch.channels_last)).float()
+            logits = network(images.detach().clone(memory_format=torch.channels_last)).float()
+            (gradient,) = torch.autograd.grad(_score(logits, targets).sum(), leaves[-1])
     finally:
         hook.remove()
-    (gradient,) = torch.autograd.grad(_score(logits, targets).sum(), leaves[-1])
     return leaves[-1].detach().float(), gradient.float()
 
 
