@@ -74,7 +74,7 @@ def to_pixels(picture: Picture, size: int | tuple[int, int] = 224, crop: float |
 
 
 def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
-    """(height, width) of the picture scaled to that short side, its aspect ratio kept; of a file only the head is read."""
+    """(height, width) of a picture scaled to that short side, its aspect ratio kept; of a file only the head is read."""
     if isinstance(picture, (str, Path)):
         try:
             with Image.open(picture) as opened:

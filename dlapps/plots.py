@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Text width of the report in inches: figures are drawn at the size they are printed, so labels stay legible.
-WIDTH = 6.3
+WIDTH = 5.8
 # Okabe and Ito's colours for all kinds of colour vision; line styles and markers repeat the distinction in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

@@ -1,22 +1,21 @@
-"""Transfer learning: features of a frozen network, and a new last layer with or without gradients to the rest."""
+"""Transfer learning: what the layers of a frozen network say of pictures, as features for any classifier."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from dlapps.images import check_pixels, scaled_shape, stack_pixels
 from dlapps.pretrained import PixelNetwork
-from dlapps.runtime import autocast, make_generator
+from dlapps.runtime import autocast
 
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),
@@ -191,65 +190,6 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
         f"{network.name}, grey by {reduce}", backbone, (mean,), (std,), network.provenance, network.class_names,
         network.input_size, network.crop,
     )  # fmt: skip
-
-
-@dataclass
-class History:
-    """What `fit_classifier` measured after each epoch."""
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-
-
-def fit_classifier(
-    network: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    num_epochs: int,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 1e-4,
-    batch_size: int = 64,
-    seed: int = 0,
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
-    precision: str = "fast",
-    progress: bool = False,
-) -> History:
-    """Train what has requires_grad in a classifier by cross-entropy (AdamW, one cosine cycle); returns its history.
-
-    inputs: (N, …) what the network takes; labels: int64 (N,) in [0, K). A new last layer without gradients to the rest
-    is `nn.Linear` on features; with gradients, `nn.Sequential(tail, head)` on the cached output of the frozen part.
-    Raises ValueError when sizes differ or the loss is not finite.
-    """
-    if len(inputs) != len(labels) or not len(labels):
-        raise ValueError(
-            f"expected as many labels as inputs, got {len(labels)} and {len(inputs)}; check the selection."
-        )
-    generator, history = make_generator(seed), History()
-    device = next(network.parameters()).device
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
-    steps = num_epochs * -(-len(labels) // batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
-    for _ in tqdm(range(num_epochs), desc="epochs", disable=not progress):
-        total, correct = 0.0, 0
-        for batch in torch.randperm(len(labels), generator=generator).split(batch_size):
-            x, y = inputs[batch], labels[batch].to(device)
-            x = augment(x, generator) if augment else x
-            with autocast(device, precision):
-                logits = network(x.to(device))
-            loss = F.cross_entropy(logits.float(), y)
-            if not loss.isfinite():
-                raise ValueError(
-                    f"expected a finite loss, got {loss.item()}; lower the learning rate ({learning_rate})."
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total, correct = total + loss.item() * len(y), correct + int((logits.argmax(1) == y).sum())
-        history.loss.append(total / len(labels))
-        history.accuracy.append(correct / len(labels))
-    return history
 
 
 @dataclass(frozen=True)

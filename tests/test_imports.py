@@ -15,6 +15,7 @@ LEVELS = {
     "notebook": 4,
     "profiles": 3,
     "transfer": 3,
+    "finetune": 3,
     "saliency": 3,
     "adversarial": 3,
     "class_visualization": 3,

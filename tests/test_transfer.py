@@ -135,42 +135,11 @@ def test_grey_by_sum_equals_the_copied_channels(network):
         transfer.to_grey(network)(grey.expand(-1, 3, -1, -1))
 
 
-def make_problem():
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(120, 5, generator=generator)
-    return inputs, (inputs[:, 0] > 0).long()
-
-
-def make_classifier():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
-
-
-def test_classifier_learns_and_repeats_itself():
-    inputs, labels = make_problem()
-    histories, weights = [], []
-    for _ in range(2):
-        network = make_classifier()
-        histories.append(transfer.fit_classifier(network, inputs, labels, num_epochs=20, learning_rate=0.02, seed=3))
-        weights.append(network[0].weight.detach())
-    assert histories[0].loss[-1] < histories[0].loss[0] / 2
-    assert histories[0].accuracy[-1] > 0.95
-    assert histories[0] == histories[1]
-    assert torch.equal(*weights)
-
-
-def test_frozen_part_stays_as_it_was():
-    inputs, labels = make_problem()
-    network = make_classifier()
-    network[0].requires_grad_(False)
-    before = network[0].weight.clone()
-    transfer.fit_classifier(network, inputs, labels, num_epochs=2)
-    assert torch.equal(network[0].weight, before)
-
-
-def test_sizes_and_losses_are_checked():
-    inputs, labels = make_problem()
-    with pytest.raises(ValueError, match="expected as many labels as inputs, got 119 and 120"):
-        transfer.fit_classifier(make_classifier(), inputs, labels[1:], num_epochs=1)
-    with pytest.raises(ValueError, match="expected a finite loss"):
-        transfer.fit_classifier(make_classifier(), inputs * torch.nan, labels, num_epochs=1)
+def test_layers_are_described():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 2))
+    convolution, flat, dense = transfer.describe_layers(network, (3, 8, 8))
+    assert convolution.output_shape == (4, 6, 6)
+    assert convolution.num_parameters == 3 * 4 * 9 + 4
+    assert convolution.num_multiplications == 3 * 4 * 9 * 36
+    assert flat.num_parameters == flat.num_multiplications == 0
+    assert dense.num_multiplications == 144 * 2

@@ -1,0 +1,83 @@
+"""A classifier learns, repeats itself, and trains what it was told to train."""
+
+import pytest
+import torch
+from torch import nn
+
+from dlapps import finetune
+
+
+@pytest.fixture
+def problem():
+    """Points whose class is the sign of their first coordinate."""
+    inputs = torch.randn(120, 5, generator=torch.Generator().manual_seed(0))
+    return inputs, (inputs[:, 0] > 0).long()
+
+
+def make_classifier():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def test_classifier_learns_and_repeats_itself(problem):
+    histories, weights = [], []
+    for _ in range(2):
+        network = make_classifier()
+        histories.append(
+            finetune.fit_classifier(network, *problem, num_epochs=15, learning_rates={network: 0.03}, seed=3)
+        )
+        weights.append(network[0].weight.detach())
+    assert histories[0].loss[-1] < histories[0].loss[0] / 2
+    assert histories[0].accuracy[-1] > 0.95
+    assert histories[0] == histories[1]
+    assert torch.equal(*weights)
+    assert not network.training
+
+
+def test_only_the_named_parts_are_trained(problem):
+    network = make_classifier().requires_grad_(False)
+    before = [parameter.clone() for parameter in network.parameters()]
+    finetune.fit_classifier(network, *problem, num_epochs=2, learning_rates={network[2]: 0.01})
+    same = [torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
+    assert same == [True, True, False, False]
+
+
+def test_sizes_and_losses_are_checked(problem):
+    inputs, labels = problem
+    network = make_classifier()
+    with pytest.raises(ValueError, match="expected as many labels as inputs, got 119 and 120"):
+        finetune.fit_classifier(network, inputs, labels[1:], num_epochs=1, learning_rates={network: 0.1})
+    with pytest.raises(ValueError, match="expected a finite loss"):
+        finetune.fit_classifier(network, inputs * torch.nan, labels, num_epochs=1, learning_rates={network: 0.1})
+
+
+def test_split_parts_make_the_whole(problem):
+    network = make_classifier()
+    front, tail = finetune.split_at(network, "1")
+    torch.testing.assert_close(tail(front(problem[0])), network(problem[0]))
+    with pytest.raises(ValueError, match="expected a layer among 0, 1, 2, got 'conv5_1'"):
+        finetune.split_at(network, "conv5_1")
+
+
+def test_new_head_does_not_see_the_scale_of_features():
+    head, maps = finetune.NewHead(6, 3, seed=0), torch.rand(4, 6, 5, 5)
+    torch.testing.assert_close(head(maps), head(maps * 100))
+    torch.testing.assert_close(head(maps), head(maps.mean((2, 3))))
+    assert torch.equal(head.linear.weight, finetune.NewHead(6, 3, seed=0).linear.weight)
+
+
+def test_augmentation_keeps_shape_and_range():
+    pixels = torch.rand(6, 1, 16, 16)
+    moved = finetune.flip_and_shift(4)(pixels, torch.Generator().manual_seed(0))
+    assert moved.shape == pixels.shape
+    assert 0 <= moved.min() <= moved.max() <= 1
+    assert not torch.equal(moved, pixels)
+
+
+def test_small_vgg_learns_bright_from_dark():
+    torch.manual_seed(0)
+    labels = torch.arange(40) % 2
+    pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
+    network = finetune.SmallVGG(2, widths=(4, 4, 8, 8, 8, 8))
+    finetune.fit_classifier(network, pixels, labels, num_epochs=8, learning_rates={network: 0.01}, batch_size=10)
+    assert (finetune.predict(network, pixels).argmax(1) == labels).float().mean() > 0.95
