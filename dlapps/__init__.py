@@ -1,1 +1,5 @@
 """Deep learning applications: helpers that read like the papers they implement, and a report that runs."""
+
+
+class DlappsError(Exception):
+    """What went wrong in one sentence: what was expected, what came instead, what to do."""

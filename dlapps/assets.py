@@ -20,11 +20,11 @@ from typing import IO
 import pooch
 from filelock import FileLock
 
-from dlapps import paths
+from dlapps import DlappsError, paths
 from dlapps.registry import REGISTRY, Asset, Mirror, Url, Wheel
 
 
-class AssetError(RuntimeError):
+class AssetError(DlappsError):
     """An asset that no source gives, or whose content is not what the registry says."""
 
 

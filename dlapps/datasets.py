@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.preprocessing import normalize
 
-from dlapps import assets
+from dlapps import assets, paths
 from dlapps.assets import AssetError, Provenance
 from dlapps.images import PictureError, find_pictures, read_picture
 from dlapps.pretrained import imagenet_class_names
@@ -66,6 +67,48 @@ def load_scenes15(split: str) -> Dataset:
             f"expected {SCENES15_COUNTS[split]:,} {split} pictures, got {len(scenes):,}; fetch them again."
         )
     return Dataset(scenes.images, scenes.labels, scenes.class_names, assets.provenance("scenes15"), scenes.names)
+
+
+@dataclass(frozen=True)
+class SceneFeatures:
+    """Features of all 15-Scene pictures, train first: what the experiments need of pictures that cannot be committed.
+
+    blocks: a matrix (4485, D) float16 for each name, as "vgg16_features pool5 average 224". labels: int64 (4485,).
+    sizes: (4485, 2), height and width in pixels. names: "bedroom/image_0001.jpg" and so on.
+    """
+
+    blocks: dict[str, np.ndarray]
+    labels: np.ndarray
+    sizes: np.ndarray
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    provenance: Provenance
+
+    def split(self, *blocks: str, power: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """X_train (1500, D), y_train, X_test (2985, D), y_test: the blocks, each row L2-normalised, side by side.
+
+        Side by side means that a linear classifier works with the sum of the blocks' kernels. power: raise the features
+        to it before, 1/2 being the signed square root [Arandjelović and Zisserman 2012].
+        """
+        unknown = [block for block in blocks if block not in self.blocks]
+        if unknown or not blocks:
+            raise ValueError(f"expected blocks among {', '.join(self.blocks)}, got {unknown}; choose some of them.")
+        parts = [
+            np.abs(self.blocks[block].astype(np.float32)) ** power * np.sign(self.blocks[block]) for block in blocks
+        ]
+        features = np.concatenate([normalize(part) for part in parts], axis=1)
+        train = SCENES15_COUNTS["train"]
+        return features[:train], self.labels[:train], features[train:], self.labels[train:]
+
+
+def load_scenes15_features() -> SceneFeatures:
+    """The committed features of 15-Scene; `dlapps data make scenes15-features` made them from the pictures."""
+    path = paths.results() / "scenes15-features.npz"
+    with np.load(path) as file:
+        entries = {name: file[name] for name in file.files}
+    labels, sizes, names, classes = (entries.pop(name) for name in ("labels", "sizes", "names", "class_names"))
+    provenance = Provenance("features of 15-Scene", f"committed, {path.name}", "", "derived numbers; see the pictures'")
+    return SceneFeatures(entries, labels.astype(np.int64), sizes, tuple(names), tuple(classes), provenance)
 
 
 def load_mnist(split: str) -> Dataset:

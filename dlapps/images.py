@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from dlapps import DlappsError
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
 Picture = "str | Path | Image.Image | np.ndarray"
 
 
-class PictureError(ValueError):
+class PictureError(DlappsError, ValueError):
     """A file or an array that is no picture, or pixels that are not what a network takes."""
 
 
@@ -74,7 +76,7 @@ def to_pixels(picture: Picture, size: int | tuple[int, int] = 224, crop: float |
 
 
 def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
-    """(height, width) of a picture scaled to that short side, its aspect ratio kept; of a file only the head is read."""
+    """(height, width) of a picture scaled to that short side with its aspect kept; of a file only the head is read."""
     if isinstance(picture, (str, Path)):
         try:
             with Image.open(picture) as opened:

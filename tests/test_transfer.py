@@ -49,7 +49,9 @@ def test_one_pass_gives_each_layer_what_it_gives_alone(network, pixels):
             np.testing.assert_allclose(both[str(index)], activations.mean((2, 3)), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("pooling", "dimensions"), [("average", 6), ("max", 6), ("average+max", 12), ("flatten", 384)])
+@pytest.mark.parametrize(
+    ("pooling", "dimensions"), [("average", 6), ("max", 6), ("average+max", 12), ("quarters", 24), ("flatten", 384)]
+)
 def test_pooling(network, pixels, pooling, dimensions):
     features = extract_features(network, pixels, ["4"], pooling)["4"]
     assert features.shape == (10, dimensions)
