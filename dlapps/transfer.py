@@ -176,23 +176,28 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
 def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     """A copy that takes grey pixels (N, 1, H, W): its first convolution has one input channel.
 
-    reduce "sum" adds the three colour filters, so that a grey picture gives what its three-channel copy gives, but for
-    the border and the spread of the three means; "mean" averages them, a third of that: the network's biases were
-    learnt for the larger one.
+    reduce "sum": W = sum_c W_c s / s_c, and sum_c W_c (m - m_c) / s_c added to the bias, with m_c, s_c the channels' means
+    and deviations and m, s theirs: what the three-channel copy of a grey picture gives, but for the padded border.
+    reduce "mean": the filters averaged over the channels and nothing else, a third of what the biases were learnt for.
     """
     if reduce not in ("sum", "mean"):
         raise ValueError(f"expected reduce sum or mean, got {reduce!r}; choose one of them.")
     backbone = copy.deepcopy(network.backbone)
     name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
-    grey = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride, first.padding, bias=first.bias is not None)
-    grey.weight.data = getattr(first.weight.data, reduce)(1, keepdim=True)
-    grey.bias = first.bias
+    means, deviations = network.normalisation.mean, network.normalisation.std
+    mean, deviation = means.mean(), deviations.mean()
+    grey = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride, first.padding)
+    bias = torch.zeros(first.out_channels) if first.bias is None else first.bias.data
+    if reduce == "sum":
+        grey.weight.data = (first.weight.data * deviation / deviations).sum(1, keepdim=True)
+        grey.bias.data = bias + (first.weight.data * (mean - means) / deviations).sum((1, 2, 3))
+    else:
+        grey.weight.data, grey.bias.data = first.weight.data.mean(1, keepdim=True), bias
     parent, _, attribute = name.rpartition(".")
     setattr(backbone.get_submodule(parent), attribute, grey)
-    mean, std = (float(value.mean()) for value in (network.normalisation.mean, network.normalisation.std))
     return PixelNetwork(
-        f"{network.name}, grey by {reduce}", backbone, (mean,), (std,), network.provenance, network.class_names,
-        network.input_size, network.crop,
+        f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),), network.provenance,
+        network.class_names, network.input_size, network.crop,
     )  # fmt: skip
 
 

@@ -91,7 +91,15 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     monkeypatch.setattr(assets, "fetch", fail)
     monkeypatch.setattr(assets, "verify", lambda: [(asset, True)])
     assert main(["data"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split() == "weights 2.5 MB absent MIT; package index".split()
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        "weights",
+        "2.5",
+        "MB",
+        "absent",
+        "MIT;",
+        "package",
+        "index",
+    ]
     assert main(["data", "fetch"]) == 1
     assert capsys.readouterr().err == "dlapps: expected weights from a source, got none; connect.\n"
     assert main(["data", "verify"]) == 0

@@ -128,13 +128,18 @@ def test_transformer_lives_in_scikit_learn(network, tmp_path):
     assert clone(pipeline[0]).transform(pictures[:2]).shape == (2, 10)
 
 
-def test_grey_by_sum_equals_the_copied_channels(network):
-    grey = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(1))
-    copied = network(grey.expand(-1, 3, -1, -1))
-    torch.testing.assert_close(transfer.to_grey(network, "sum")(grey), copied)
-    assert not torch.allclose(transfer.to_grey(network, "mean")(grey), copied)
+def test_grey_by_sum_equals_the_copied_channels_inside_the_border():
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
+    network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), Provenance("tiny", "", "", ""))
+    grey = torch.rand(3, 1, 16, 16)
+    copied = network(grey.expand(-1, 3, -1, -1))[..., 1:-1, 1:-1]
+    torch.testing.assert_close(transfer.to_grey(network, "sum")(grey)[..., 1:-1, 1:-1], copied)
+    assert not torch.allclose(transfer.to_grey(network, "mean")(grey)[..., 1:-1, 1:-1], copied)
     with pytest.raises(PictureError, match=r"expected shape \(N, 1, H, W\), got \(3, 3, 16, 16\)"):
         transfer.to_grey(network)(grey.expand(-1, 3, -1, -1))
+    with pytest.raises(ValueError, match="expected reduce sum or mean, got 'max'"):
+        transfer.to_grey(network, "max")
 
 
 def test_layers_are_described():
