@@ -7,8 +7,12 @@ soon as it is done, so that a stopped study goes on where it was.
 from __future__ import annotations
 
 import io
+import json
+import platform
 import zipfile
 from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import joblib
@@ -16,31 +20,52 @@ import numpy as np
 from PIL import Image
 from sklearn.preprocessing import normalize
 
-from dlapps import datasets, paths, pretrained, transfer
+from dlapps import datasets, experiments, paths, pretrained, transfer
+
+SEEDS = (0, 1, 2)
 
 # (network, layers, pooling, size, aspect kept): one pass over the pictures each.
 SCENES_PASSES = (
-    ("vgg16_features", ("pool3", "pool4", "relu5_1", "relu5_3", "pool5"), "average", 224, False),
-    ("vgg16_features", ("pool4", "pool5"), "max", 224, False),
-    ("squeezenet1_1", ("features.7", "features.12"), "average", 224, False),
-    ("efficientnet_lite0", ("blocks.4", "blocks.5", "blocks.6", "bn2"), "average", 320, True),
+    ("vgg16_features", ("pool3", "pool4", "relu5_3", "pool5"), "average+max", 224, False),
+    ("vgg16_features", ("relu5_1", "relu5_2", "relu5_3"), "pyramid", 320, True),
+    ("squeezenet1_1", ("features.12",), "average", 224, False),
+    ("efficientnet_lite0", ("blocks.5", "blocks.6", "bn2"), "average", 320, True),
 )
-
-
-def block_name(network: str, layer: str, pooling: str, size: int, keep_aspect: bool) -> str:
-    """How a block of features is called: "efficientnet_lite0 blocks.6 average 320 aspect"."""
-    return f"{network} {layer} {pooling} {size}{' aspect' if keep_aspect else ''}"
+# What is committed of it: these as they are, the pyramid (6,144 numbers a picture) projected.
+SCENES_BLOCKS = (
+    "vgg16_features pool3 average 224",
+    "vgg16_features pool4 average 224",
+    "vgg16_features relu5_3 average 224",
+    "vgg16_features pool5 average 224",
+    "vgg16_features pool5 max 224",
+    "vgg16_features relu5_3 average 320 aspect",
+    "squeezenet1_1 features.12 average 224",
+    "efficientnet_lite0 blocks.5 average 320 aspect",
+    "efficientnet_lite0 blocks.6 average 320 aspect",
+    "efficientnet_lite0 bn2 average 320 aspect",
+)
+SCENES_PYRAMID = tuple(f"vgg16_features relu5_{number} quarters 320 aspect" for number in (1, 2, 3))
+NUM_PROJECTED = 512
+# Both poolings begin with the average: (name of the rest, times as many columns as the average).
+PARTS = {"average+max": ("max", 1), "pyramid": ("quarters", 4)}
 
 
 def extract_scenes(
     network: str, layers: tuple[str, ...], pooling: str, size: int, keep_aspect: bool
 ) -> dict[str, np.ndarray]:
-    """Features float32 (4485, D) of all 15-Scene pictures, train first, under their block names."""
+    """Features float32 (4485, D) of all 15-Scene pictures, train first, named "network layer pooling size [aspect]"."""
     pictures = [*datasets.load_scenes15("train").images, *datasets.load_scenes15("test").images]
     features = transfer.extract_features(
         pretrained.load(network), pictures, layers, pooling, size, keep_aspect, progress=True
     )
-    return {block_name(network, layer, pooling, size, keep_aspect): block for layer, block in features.items()}
+    rest, times = PARTS.get(pooling, ("", 0))
+    how, blocks = f"{size}{' aspect' if keep_aspect else ''}", {}
+    for layer, block in features.items():
+        channels = block.shape[1] // (1 + times)
+        blocks[f"{network} {layer} average {how}"] = block[:, :channels]
+        if rest:
+            blocks[f"{network} {layer} {rest} {how}"] = block[:, channels:]
+    return blocks
 
 
 def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
@@ -71,8 +96,11 @@ def make_scenes15_features() -> Path:
     blocks: dict[str, np.ndarray] = {}
     for settings in SCENES_PASSES:
         blocks |= extract(*settings)
+    pyramid = np.concatenate([normalize(blocks[name]) for name in SCENES_PYRAMID], axis=1)
+    kept = {name: blocks[name] for name in SCENES_BLOCKS}
+    kept["vgg16_features relu5 quarters 320 aspect"] = project(pyramid, 1500, NUM_PROJECTED)
     train, test = datasets.load_scenes15("train"), datasets.load_scenes15("test")
-    arrays = {name: round_mantissa(block, bits=4) for name, block in blocks.items()}
+    arrays = {name: round_mantissa(block, bits=3) for name, block in kept.items()}
     arrays["labels"] = np.concatenate([train.labels, test.labels]).astype(np.uint8)
     arrays["sizes"] = np.array([Image.open(path).size[::-1] for path in [*train.images, *test.images]], dtype=np.uint16)
     arrays["names"] = np.array([*train.names, *test.names])
@@ -93,4 +121,40 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Path:
     return temporary.replace(path)
 
 
-STUDIES: dict[str, Callable[[], Path]] = {"scenes15-features": make_scenes15_features}
+def make_scenes15_experiments() -> Path:
+    """What Chapter 1 says of trainings on the pictures; about 40 minutes on two cores."""
+    keep = joblib.Memory(paths.cache(), verbose=0).cache
+    steps = {10: 150, 25: 250, 50: 400, 100: 600}
+    results = {
+        "from_nothing": {
+            str(number): [keep(experiments.train_from_nothing)(number, steps[number], seed) for seed in SEEDS]
+            for number in steps
+        },
+        "grey": keep(experiments.compare_grey_inputs)(),
+        "random_weights": [keep(experiments.random_weights_accuracy)(seed) for seed in SEEDS],
+        "last_block": keep(experiments.compare_last_layers)(seeds=SEEDS),
+    }
+    return save_results(paths.results() / "scenes15-experiments.json", results)
+
+
+def make_scenes15_finetuned() -> Path:
+    """Class scores of EfficientNet-Lite0 with its last stages fine-tuned, for every picture; about 30 minutes."""
+    scores = joblib.Memory(paths.cache(), verbose=0).cache(experiments.finetune_lite0)(seeds=SEEDS)
+    arrays = {name: values.astype(np.float16) for name, values in scores.items()}
+    return save_arrays(paths.results() / "scenes15-finetuned.npz", arrays)
+
+
+def save_results(path: Path, results: dict[str, object]) -> Path:
+    """Write results as JSON beside what they were made with."""
+    made = {"date": f"{date.today()}", "torch": version("torch"), "machine": platform.machine(), "seeds": list(SEEDS)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(json.dumps({"made": made, **results}, indent=1) + "\n")
+    return temporary.replace(path)
+
+
+STUDIES: dict[str, Callable[[], Path]] = {
+    "scenes15-features": make_scenes15_features,
+    "scenes15-experiments": make_scenes15_experiments,
+    "scenes15-finetuned": make_scenes15_finetuned,
+}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
 from dlapps.images import check_pixels, scaled_shape, stack_pixels
@@ -21,7 +22,7 @@ POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),
     "max": lambda maps: maps.amax((2, 3)),
     "average+max": lambda maps: torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1),
-    "quarters": lambda maps: nn.functional.adaptive_avg_pool2d(maps, 2).flatten(1),
+    "pyramid": lambda maps: torch.cat([maps.mean((2, 3)), adaptive_avg_pool2d(maps, 2).flatten(1)], dim=1),
     "flatten": lambda maps: maps.flatten(1),
 }
 
@@ -29,8 +30,8 @@ POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
 def pool(maps: Tensor, pooling: str) -> Tensor:
     """Feature maps (N, C, H, W) to vectors (N, D).
 
-    average or max over all positions, both side by side, the averages of the four quarters [Lazebnik et al. 2006, the
-    second level of their pyramid], or every position for itself (flatten).
+    average or max over all positions; both side by side; the average beside those of the four quarters (two levels of
+    the pyramid of Lazebnik et al. 2006); or every position for itself (flatten).
 
     What is a vector already (N, D) passes. Raises ValueError for an unknown pooling.
     """
@@ -176,9 +177,9 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
 def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     """A copy that takes grey pixels (N, 1, H, W): its first convolution has one input channel.
 
-    reduce "sum": W = sum_c W_c s / s_c, and sum_c W_c (m - m_c) / s_c added to the bias, with m_c, s_c the channels' means
-    and deviations and m, s theirs: what the three-channel copy of a grey picture gives, but for the padded border.
-    reduce "mean": the filters averaged over the channels and nothing else, a third of what the biases were learnt for.
+    reduce "sum": W = sum_c W_c s / s_c, and sum_c W_c (m - m_c) / s_c added to the bias, with m_c, s_c the means and
+    deviations of the channels and m, s theirs: what the three-channel copy gives, but for the padded border.
+    reduce "mean": the filters averaged over the channels, a third of what the biases were learnt for.
     """
     if reduce not in ("sum", "mean"):
         raise ValueError(f"expected reduce sum or mean, got {reduce!r}; choose one of them.")

@@ -12,6 +12,7 @@ LEVELS = {
     "cli": 5,
     "report": 5,
     "studies": 4,
+    "experiments": 4,
     "notebook": 4,
     "profiles": 3,
     "transfer": 3,
@@ -33,7 +34,7 @@ LEVELS = {
     "paths": 0,
 }
 # Beside each other on one level, one may build on the other.
-BESIDE = {("datasets", "pretrained"), ("assets", "registry"), ("cli", "report")}
+BESIDE = {("datasets", "pretrained"), ("assets", "registry"), ("cli", "report"), ("studies", "experiments")}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -50,7 +50,7 @@ def test_one_pass_gives_each_layer_what_it_gives_alone(network, pixels):
 
 
 @pytest.mark.parametrize(
-    ("pooling", "dimensions"), [("average", 6), ("max", 6), ("average+max", 12), ("quarters", 24), ("flatten", 384)]
+    ("pooling", "dimensions"), [("average", 6), ("max", 6), ("average+max", 12), ("pyramid", 30), ("flatten", 384)]
 )
 def test_pooling(network, pixels, pooling, dimensions):
     features = extract_features(network, pixels, ["4"], pooling)["4"]
