@@ -44,14 +44,19 @@ def expand_classes(classes: Classes, number: int) -> Tensor:
     return classes.long().expand(number)
 
 
-def pick(logits: Tensor, classes: Tensor) -> Tensor:
-    """The logit of one class for each image: (N, K), (N,) -> (N,). ValueError for a class that is none of the K."""
+def check_range(classes: Tensor, logits: Tensor) -> None:
+    """Raise ValueError for a class that is none of the K in logits (N, K)."""
     low, high = int(classes.min()), int(classes.max())
     if low < 0 or high >= logits.shape[1]:
         raise ValueError(
             f"expected classes from 0 to {logits.shape[1] - 1}, got {low if low < 0 else high}; pick one of the "
             f"{logits.shape[1]} outputs of the network."
         )
+
+
+def pick(logits: Tensor, classes: Tensor) -> Tensor:
+    """The logit of one class for each image: (N, K), (N,) -> (N,). ValueError for a class that is none of the K."""
+    check_range(classes, logits)
     return logits.gather(1, classes[:, None]).squeeze(1)
 
 
@@ -61,10 +66,15 @@ def float32(images: Tensor) -> torch.autocast:
 
 
 @torch.no_grad()
+def forward(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (N, K) without a gradient, computed in the precision that the caller opened."""
+    return torch.cat([network(_channels_last(chunk)).to(images.dtype) for chunk in images.split(CHUNK)])
+
+
 def predict(network: nn.Module, images: Tensor) -> Tensor:
     """Logits (N, K), in float32 whatever precision the caller opened."""
     with float32(images):
-        return torch.cat([network(_channels_last(chunk)) for chunk in images.split(CHUNK)])
+        return forward(network, images)
 
 
 def pixel_gradient(network: nn.Module, images: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:

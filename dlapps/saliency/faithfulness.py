@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import CHUNK, Classes, check_input, expand_classes, pick, predict
+from dlapps.class_scores import Classes, check_input, expand_classes, forward, pick, predict
 from dlapps.pretrained import find_layer
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -68,15 +68,9 @@ def deletion_insertion(
     deletion, insertion = [], []
     for share in shares:
         chosen = ranks < round(float(share) * ranks[0].numel())
-        deletion.append(_probability(network, torch.where(chosen, deleted, images), classes))
-        insertion.append(_probability(network, torch.where(chosen, images, blurred), classes))
+        deletion.append(pick(forward(network, torch.where(chosen, deleted, images)).softmax(1), classes))
+        insertion.append(pick(forward(network, torch.where(chosen, images, blurred)).softmax(1), classes))
     return DeletionInsertion(shares, torch.stack(deletion, 1), torch.stack(insertion, 1))
-
-
-@torch.no_grad()
-def _probability(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    chunks = images.contiguous(memory_format=torch.channels_last).split(CHUNK)
-    return pick(torch.cat([network(chunk).float() for chunk in chunks]).softmax(1), classes)
 
 
 def random_map(images: Tensor, seed: int = 0) -> Tensor:

@@ -1,0 +1,142 @@
+"""What an attack is after, what it made, and whether that holds: after saving, after JPEG, for another network."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from dlapps.class_scores import Classes, check_input, expand_classes, pick, predict
+from dlapps.images import from_pixels, stack_pixels
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an attack is after: classes (N,) to reach (targeted), or to be read as no longer."""
+
+    classes: Tensor
+    targeted: bool
+
+    def __getitem__(self, rows: slice | Tensor) -> Goal:
+        return Goal(self.classes[rows], self.targeted)
+
+    def is_reached(self, logits: Tensor) -> Tensor:
+        """bool (N,) from logits (N, K)."""
+        return (logits.argmax(1) == self.classes) == self.targeted
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """Cross-entropy (N,), with the sign that an attack raises."""
+        entropy = logits.logsumexp(1) - pick(logits, self.classes)
+        return -entropy if self.targeted else entropy
+
+    def confidence(self, logits: Tensor) -> Tensor:
+        """Probability (N,) of the classes."""
+        return pick(logits.softmax(1), self.classes)
+
+
+@dataclass(frozen=True)
+class AdversarialExamples:
+    """What an attack made of the clean images, both (N, 3, H, W) in [0, 1].
+
+    The images are floats within epsilon; success (N,) bool and predicted (N,) int64 are read in float32 from their
+    8-bit rounding (which moves a pixel by half of 1/255 at most). steps (N,): made before the attack stopped.
+    confidences (S + 1, N): probability of the goal's classes at each step, NaN once it stopped; the last is that of the
+    rounded images.
+    """
+
+    clean: Tensor
+    images: Tensor
+    goal: Goal
+    success: Tensor
+    predicted: Tensor
+    steps: Tensor
+    confidences: Tensor
+
+    @property
+    def l2(self) -> Tensor:
+        """Length (N,) of the perturbations in pixel units: root of the sum of squares over the whole picture."""
+        return (self.images - self.clean).flatten(1).norm(dim=1)
+
+    @property
+    def linf(self) -> Tensor:
+        """Largest change (N,) of one colour of one pixel, in pixel units."""
+        return (self.images - self.clean).flatten(1).abs().amax(1)
+
+
+def round_to_8_bits(images: Tensor) -> Tensor:
+    """Pixels in [0, 1] as a PNG keeps them: multiples of 1 / 255."""
+    return (images * 255).round() / 255
+
+
+def make_goal(network: nn.Module, images: Tensor, labels: Classes | None, targets: Classes | None) -> Goal:
+    """Towards the targets if given, else away from the labels, else away from the predicted classes."""
+    check_input(network, images)
+    if labels is not None and targets is not None:
+        raise ValueError("expected labels (to leave) or targets (to reach), got both; pass one of them.")
+    if labels is None and targets is None:
+        return Goal(predict(network, images).argmax(1), targeted=False)
+    return Goal(expand_classes(labels if targets is None else targets, len(images)), targets is not None)
+
+
+def score_examples(
+    network: nn.Module,
+    clean: Tensor,
+    images: Tensor,
+    goal: Goal,
+    steps: Tensor | None = None,
+    confidences: Tensor | None = None,
+) -> AdversarialExamples:
+    """Decide in float32, on images (N, 3, H, W) rounded to 8 bits, which of them reach the goal."""
+    logits = predict(network, round_to_8_bits(images))
+    steps = torch.zeros(len(images), dtype=torch.long) if steps is None else steps
+    confidences = torch.full((int(steps.max()) + 1, len(images)), torch.nan) if confidences is None else confidences
+    confidences[steps, torch.arange(len(images))] = goal.confidence(logits)
+    return AdversarialExamples(clean, images, goal, goal.is_reached(logits), logits.argmax(1), steps, confidences)
+
+
+def survives(
+    network: nn.Module, examples: AdversarialExamples, damage: str, quality: int = 90, scale: float = 0.75
+) -> Tensor:
+    """bool (N,): whether each picture still reaches its goal after some damage, in float32.
+
+    damage: "none" (the floats that the attack made), "8 bits", "jpeg" (at this quality, in memory) or "resize" (to
+    `scale` of its side and back, bilinear). JPEG and resize work on the picture rounded to 8 bits.
+    """
+    if damage not in DAMAGES:
+        raise ValueError(f"expected damage among {', '.join(DAMAGES)}, got {damage!r}; choose one of them.")
+    return examples.goal.is_reached(predict(network, DAMAGES[damage](examples.images, quality, scale)))
+
+
+def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
+    """Share of the successful examples that another network falls for too; NaN where there is none.
+
+    Only pictures count whose clean version does not reach the goal already: for an attack away from the labels, those
+    that the other network reads as the labels say.
+    """
+    counted = examples.success & ~examples.goal.is_reached(predict(network, examples.clean))
+    return float(survives(network, examples, "8 bits")[counted].float().mean())
+
+
+def _jpeg(images: Tensor, quality: int, scale: float) -> Tensor:
+    files = [io.BytesIO() for _ in images]
+    for picture, file in zip(from_pixels(images), files, strict=True):
+        Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return stack_pixels([Image.open(file) for file in files], size=tuple(images.shape[2:]))
+
+
+def _resize(images: Tensor, quality: int, scale: float) -> Tensor:
+    sides = [max(1, round(scale * side)) for side in images.shape[2:]]
+    small = F.interpolate(round_to_8_bits(images), sides, mode="bilinear", antialias=True)
+    return F.interpolate(small, images.shape[2:], mode="bilinear").clamp(0, 1)
+
+
+DAMAGES = {
+    "none": lambda images, quality, scale: images,
+    "8 bits": lambda images, quality, scale: round_to_8_bits(images),
+    "jpeg": _jpeg,
+    "resize": _resize,
+}

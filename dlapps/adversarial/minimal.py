@@ -1,0 +1,126 @@
+"""Attacks that look for the smallest change: DeepFool in length, the one-pixel attack in number of pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.optimize import differential_evolution
+from torch import Tensor, nn
+
+from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
+from dlapps.class_scores import Classes, check_range, float32, forward, pick, pixel_gradient, predict
+
+
+def deep_fool(
+    network: nn.Module,
+    images: Tensor,
+    labels: Classes | None = None,
+    overshoot: float = 0.02,
+    num_steps: int = 50,
+    num_candidates: int = 9,
+) -> AdversarialExamples:
+    """Step onto the nearest of the boundaries with the strongest rivals, as if they were planes, until one is crossed.
+
+    r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d x, for the rival with the least
+    |f| / ||w||_2; the picture is x + (1 + overshoot) sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). Stops, as in
+    the paper, at the first success in floats, which rounding to 8 bits mostly undoes: see `survives(…, "none")` beside
+    `success`. Always in float32: bfloat16 is coarser than the distance to a boundary.
+    """
+    goal = make_goal(network, images, labels, None)
+    logits = predict(network, images)
+    check_range(goal.classes, logits)
+    others = logits.scatter(1, goal.classes[:, None], -torch.inf)
+    rivals = others.topk(min(num_candidates, logits.shape[1] - 1)).indices
+    total, active = torch.zeros_like(images), torch.arange(len(images))
+    steps = torch.full((len(images),), num_steps)
+    confidences = torch.full((num_steps + 1, len(images)), torch.nan)
+    for step in range(num_steps):
+        moved = (images + (1 + overshoot) * total).clamp(0, 1)
+        logits = predict(network, moved[active])
+        confidences[step, active] = goal[active].confidence(logits)
+        done = goal[active].is_reached(logits)
+        steps[active[done]] = step
+        active = active[~done]
+        if len(active) == 0:
+            break
+        total[active] += _to_nearest_boundary(network, moved[active], goal[active], rivals[active])
+    moved = (images + (1 + overshoot) * total).clamp(0, 1)
+    return score_examples(network, images, moved, goal, steps, confidences)
+
+
+def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor) -> Tensor:
+    """The shortest step (N, 3, H, W) to a boundary with one of the rivals (N, R), were they planes."""
+    nearest = torch.full((len(images),), torch.inf)
+    best = torch.zeros_like(images)
+    for rival in rivals.T:
+        with float32(images):
+            gradient, logits = pixel_gradient(
+                network, images, lambda z, rows, rival=rival: pick(z, rival[rows]) - pick(z, goal.classes[rows])
+            )
+        gap = (pick(logits, goal.classes) - pick(logits, rival)).abs() + 1e-4
+        length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
+        closer = gap / length < nearest
+        nearest = torch.where(closer, gap / length, nearest)
+        step = (gap / length.square()).view(-1, 1, 1, 1) * gradient
+        best = torch.where(closer.view(-1, 1, 1, 1), step, best)
+    return best
+
+
+def one_pixel(
+    network: nn.Module,
+    images: Tensor,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    num_pixels: int = 1,
+    num_steps: int = 30,
+    population: int = 50,
+    seed: int = 0,
+) -> AdversarialExamples:
+    """Change the colour of num_pixels pixels, found by differential evolution (Su, Vargas & Sakurai 2019).
+
+    No gradient: num_steps generations of `population` candidates (row, column, red, green, blue) each, the picture's
+    confidence the only answer. The paper takes 400 candidates and 100 generations. confidences: the best of each.
+    """
+    goal = make_goal(network, images, labels, targets)
+    found = images.clone()
+    steps = torch.zeros(len(images), dtype=torch.long)
+    confidences = torch.full((num_steps + 2, len(images)), torch.nan)
+    for number, image in enumerate(images):
+        path, best = _evolve(network, image, goal[number : number + 1], num_pixels, num_steps, population, seed)
+        found[number], steps[number] = best, len(path)
+        confidences[: len(path), number] = torch.tensor(path)
+    return score_examples(network, images, found, goal, steps, confidences)
+
+
+def _evolve(
+    network: nn.Module, image: Tensor, goal: Goal, num_pixels: int, num_steps: int, population: int, seed: int
+) -> tuple[list[float], Tensor]:
+    """The best confidence of each generation, and the picture (3, H, W) at the end."""
+    sign, path = (-1 if goal.targeted else 1), []
+
+    def cost(solutions: np.ndarray) -> np.ndarray:
+        logits = forward(network, _paint(image, solutions.T))
+        return sign * logits.softmax(1)[:, goal.classes[0]].double().numpy()
+
+    def is_done(solution: np.ndarray, convergence: float) -> bool:
+        logits = predict(network, _paint(image, solution[None]))
+        path.append(float(goal.confidence(logits)))
+        return bool(goal.is_reached(logits))
+
+    bounds = [(0, side - 1e-3) for side in image.shape[1:]] + [(0, 1)] * 3
+    generator = np.random.default_rng(seed)
+    first = generator.uniform(*np.transpose(bounds * num_pixels), size=(max(population, 5), 5 * num_pixels))
+    best = differential_evolution(
+        cost, bounds * num_pixels, maxiter=num_steps, init=first, vectorized=True, updating="deferred", tol=0,
+        polish=False, recombination=1, seed=generator, callback=is_done,
+    )  # fmt: skip
+    return path, _paint(image, best.x[None])[0]
+
+
+def _paint(image: Tensor, solutions: np.ndarray) -> Tensor:
+    """Copies (S, 3, H, W) of an image, each with its pixels (S, 5 P) painted, in colours of 8 bits."""
+    pixels = torch.tensor(solutions, dtype=image.dtype).unflatten(1, (-1, 5))
+    rows, columns = pixels[..., 0].long(), pixels[..., 1].long()
+    copies = image.repeat(len(solutions), 1, 1, 1)
+    copies[torch.arange(len(copies))[:, None], :, rows, columns] = round_to_8_bits(pixels[..., 2:])
+    return copies
