@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -109,6 +110,31 @@ def load_scenes15_features() -> SceneFeatures:
     labels, sizes, names, classes = (entries.pop(name) for name in ("labels", "sizes", "names", "class_names"))
     provenance = Provenance("features of 15-Scene", f"committed, {path.name}", "", "derived numbers; see the pictures'")
     return SceneFeatures(entries, labels.astype(np.int64), sizes, tuple(names), tuple(classes), provenance)
+
+
+@dataclass(frozen=True)
+class FinetunedScores:
+    """Class scores of EfficientNet-Lite0 with its last stages fine-tuned on 15-Scene.
+
+    train: float32 (1500, 15), each by a network that has not seen the picture; test: (S, 2985, 15), one a seed.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+def load_finetuned_scores() -> FinetunedScores:
+    """The committed scores; `dlapps data make scenes15-finetuned` made them from the pictures."""
+    with np.load(paths.results() / "scenes15-finetuned.npz") as file:
+        return FinetunedScores(file["train"].astype(np.float32), file["test"].astype(np.float32))
+
+
+def load_results(name: str) -> dict:
+    """Committed results of a study, as `dlapps data make NAME` wrote them; "made" says with what."""
+    path = paths.results() / f"{name}.json"
+    if not path.is_file():
+        raise AssetError(f"expected results in {path}, got no such file; run dlapps data make {name}.")
+    return json.loads(path.read_text())
 
 
 def load_mnist(split: str) -> Dataset:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
@@ -20,19 +20,9 @@ from torch.nn import functional as F
 
 from dlapps import datasets, finetune, pretrained, runtime, transfer
 from dlapps.images import read_picture, stack_pixels, to_pixels
+from dlapps.linear import choose_per_class, make_folds
 
 NUM_CLASSES = 15
-
-
-def make_folds() -> StratifiedKFold:
-    """The five folds of the 1,500 training pictures that every choice in Chapter 1 is made on."""
-    return StratifiedKFold(5, shuffle=True, random_state=0)
-
-
-def choose_per_class(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Rows of `number` random examples of each class."""
-    random = np.random.default_rng(seed)
-    return np.concatenate([random.permutation(np.flatnonzero(labels == label))[:number] for label in np.unique(labels)])
 
 
 def accuracy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:

@@ -68,6 +68,11 @@ def _horizontal_bars(ax: Axes, names: Sequence[str], values: Sequence[float], co
     ax.grid(axis="y", visible=False)
 
 
+def mean_and_spread(values: Sequence[float]) -> str:
+    """For a table's cell: 0.912 ± 0.003 over several seeds, or the one value."""
+    return f"{np.mean(values):.3f}" + (f" ± {np.std(values):.3f}" if len(values) > 1 else "")
+
+
 @styled
 def plot_predictions(
     pictures: Sequence[np.ndarray], inputs: Sequence[np.ndarray], predictions: Sequence[Sequence[tuple[str, float]]]
@@ -152,6 +157,24 @@ def plot_curves(
         ax.set_xticks(first, ticks if ticks is not None else [f"{value:g}" for value in first])
         ax.minorticks_off()
     ax.legend()
+    return figure
+
+
+@styled
+def plot_pair(
+    x: Sequence[float], left: Mapping[str, Sequence[float]], right: Mapping[str, Sequence[float]], xlabel: str,
+    reference: float | None = None,
+) -> Figure:  # fmt: skip
+    """Two panels over the same logarithmic x, each with one curve named by its y label; a dashed level on the left."""
+    figure, axes = make_figure(2.1, 1, 2)
+    for ax, curve, colour, marker in zip(axes[0], (left, right), COLOURS, MARKERS, strict=False):
+        (name, y), *_ = curve.items()
+        ax.plot(x, y, color=colour, marker=marker)
+        ax.set(xlabel=xlabel, ylabel=name, xscale="log")
+        ax.set_xticks(x, [f"{value:g}" for value in x])
+        ax.minorticks_off()
+    if reference is not None:
+        axes[0, 0].axhline(reference, color=COLOURS[6], linestyle="--", linewidth=0.8)
     return figure
 
 

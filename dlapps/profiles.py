@@ -11,14 +11,18 @@ class Profile:
 
     name: str
     seeds: tuple[int, ...]
+    # Chapter 1: cross-validation of linear SVMs, and epochs of a new last layer on fixed features.
+    num_folds: int
+    svm_costs: tuple[float, ...]
+    head_epochs: int
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", seeds=(0,)),
-        Profile("quick", seeds=(0,)),
-        Profile("full", seeds=(0, 1, 2)),
+        Profile("smoke", seeds=(0,), num_folds=2, svm_costs=(1,), head_epochs=2),
+        Profile("quick", seeds=(0,), num_folds=5, svm_costs=(0.3, 1, 3), head_epochs=30),
+        Profile("full", seeds=(0, 1, 2), num_folds=5, svm_costs=(0.1, 0.3, 1, 3, 10), head_epochs=30),
     )
 }
 

@@ -48,7 +48,7 @@ def extract_features(
     size: int | None = None,
     keep_aspect: bool = False,
     flip: bool = False,
-    batch_size: int = 32,
+    batch_size: int = 8,
     precision: str = "fast",
     progress: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -146,7 +146,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         size: int | None = None,
         keep_aspect: bool = False,
         flip: bool = False,
-        batch_size: int = 32,
+        batch_size: int = 8,
         precision: str = "fast",
     ) -> None:
         self.network, self.layer, self.pooling = network, layer, pooling

@@ -17,6 +17,7 @@ LEVELS = {
     "profiles": 3,
     "transfer": 3,
     "finetune": 3,
+    "linear": 3,
     "saliency": 3,
     "adversarial": 3,
     "class_visualization": 3,

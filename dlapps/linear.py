@@ -1,0 +1,105 @@
+"""Linear classifiers on features: C and fusion weights chosen by cross-validation, never on test pictures."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+# X_train (N, D), y_train (N,), X_test (M, D), y_test (M,): float features and integer classes from 0.
+Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class ChosenSVM:
+    """A linear SVM whose C was chosen by cross-validation: accuracies for each C, and of the chosen one."""
+
+    costs: tuple[float, ...]
+    cv_accuracies: tuple[float, ...]
+    cost: float
+    cv_accuracy: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Class scores (N, K) of training examples by a classifier that has not seen them, and of test examples."""
+
+    out_of_fold: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A weighted sum of several classifiers' scores, its weights chosen on the out-of-fold scores."""
+
+    weights: dict[str, float]
+    cv_accuracy: float
+    test: np.ndarray
+
+
+def make_folds(num_folds: int = 5) -> StratifiedKFold:
+    """Folds of the training examples, the same at each call."""
+    return StratifiedKFold(num_folds, shuffle=True, random_state=0)
+
+
+def choose_per_class(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Rows of `number` random examples of each class."""
+    random = np.random.default_rng(seed)
+    return np.concatenate([random.permutation(np.flatnonzero(labels == label))[:number] for label in np.unique(labels)])
+
+
+def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> ChosenSVM:
+    """Fit one-against-all linear SVMs (squared hinge, Fan et al. 2008) for each C; the best one reads the test part."""
+    X, y, X_test, y_test = split
+    search = GridSearchCV(LinearSVC(random_state=0), {"C": list(costs)}, cv=make_folds(num_folds), n_jobs=-1).fit(X, y)
+    accuracies = tuple(float(score) for score in search.cv_results_["mean_test_score"])
+    test_accuracy = float(search.score(X_test, y_test))
+    return ChosenSVM(tuple(costs), accuracies, search.best_params_["C"], float(search.best_score_), test_accuracy)
+
+
+def svm_scores(split: Split, num_folds: int = 5) -> Scores:
+    """Decision values of linear SVMs with C = 1."""
+    X, y, X_test, _ = split
+    folds = make_folds(num_folds)
+    out_of_fold = cross_val_predict(LinearSVC(random_state=0), X, y, cv=folds, method="decision_function", n_jobs=-1)
+    return Scores(out_of_fold, LinearSVC(random_state=0).fit(X, y).decision_function(X_test))
+
+
+def choose_fusion(scores: Mapping[str, Scores], grid: Mapping[str, Sequence[float]], labels: np.ndarray) -> Fusion:
+    """The weights of the grid whose sum of out-of-fold scores is right most often on the training labels (N,).
+
+    Raises ValueError when scores and grid do not name the same classifiers.
+    """
+    if set(scores) != set(grid):
+        raise ValueError(f"expected weights for {', '.join(scores)}, got {', '.join(grid)}; name the same classifiers.")
+    best = Fusion({}, -1.0, np.empty(0))
+    for weights in itertools.product(*grid.values()):
+        named = dict(zip(grid, weights, strict=True))
+        summed = sum(weight * scores[name].out_of_fold for name, weight in named.items())
+        accuracy = float((summed.argmax(1) == labels).mean())
+        if accuracy > best.cv_accuracy:
+            best = Fusion(named, accuracy, sum(weight * scores[name].test for name, weight in named.items()))
+    return best
+
+
+def reduce_and_fit(split: Split, num_dimensions: int) -> tuple[float, float]:
+    """PCA and a linear SVM (C = 1): test accuracy, and the seconds to fit both and to read the test part."""
+    X, y, X_test, y_test = split
+    start = time.perf_counter()
+    pipeline = make_pipeline(PCA(num_dimensions, random_state=0), LinearSVC(random_state=0)).fit(X, y)
+    return float(pipeline.score(X_test, y_test)), time.perf_counter() - start
+
+
+def confused_pairs(matrix: np.ndarray, number: int) -> list[tuple[int, int, int]]:
+    """The pairs of classes most often taken for each other, either way: (class, class, count) from the worst on."""
+    both = np.triu(matrix + matrix.T, k=1)
+    order = np.argsort(-both, axis=None, kind="stable")[:number]
+    return [(*map(int, np.unravel_index(index, both.shape)), int(both.flat[index])) for index in order]
