@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import Classes, check_input, expand_classes, forward, pick, predict
+from dlapps.class_scores import Classes, check_input, expand_classes, float32, forward, pick, predict
 from dlapps.pretrained import find_layer
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -62,7 +62,8 @@ def deletion_insertion(
     if maps.shape != expected:
         raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}; pass one map an image.")
     classes = predict(network, images).argmax(1) if targets is None else expand_classes(targets, len(images))
-    blurred = gaussian_blur(images, 2 * round(blur_sigma) + 1, blur_sigma)
+    with float32(images):
+        blurred = gaussian_blur(images, 2 * round(blur_sigma) + 1, blur_sigma)
     ranks = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(maps)[:, None]
     shares = torch.linspace(0, 1, num_steps + 1)
     deletion, insertion = [], []

@@ -1,0 +1,27 @@
+"""Class visualisation: the picture that raises a class score, by gradient ascent on the picture itself.
+
+What is raised (a score less regularisers), what the picture is made of (a parametrisation), what is done to it before
+the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
+"""
+
+from dlapps.class_visualization.ascent import MODERN, PRACTICAL, Preset, Visualization, visualize
+from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
+from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp, total_variation
+
+__all__ = [
+    "L2",
+    "MODERN",
+    "PRACTICAL",
+    "Fourier",
+    "Jitter",
+    "Parametrisation",
+    "Pixels",
+    "Preset",
+    "Regulariser",
+    "TotalVariation",
+    "Transform",
+    "Visualization",
+    "Warp",
+    "total_variation",
+    "visualize",
+]

@@ -1,0 +1,175 @@
+"""The ascent: what is raised, how it is climbed, and the pictures on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from dlapps.class_scores import Classes, check_eval_mode, expand_classes, float32, pick, predict
+from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
+from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp
+from dlapps.images import check_pixels
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How to climb: score(logits (N, K), targets (N,)) -> (N,), less the regularisers.
+
+    normalised: each picture's gradient is divided by its L2 norm, so that with SGD step_size is the length of a step,
+    in the units of the parametrisation. blur_sigma: in pixels; blur_every: steps, 0 for never. Change one thing with
+    `dataclasses.replace(PRACTICAL, num_steps=1000)`.
+    """
+
+    parametrisation: Parametrisation
+    num_steps: int
+    step_size: float
+    optimiser: type[torch.optim.Optimizer]
+    normalised: bool
+    regularisers: tuple[Regulariser, ...] = ()
+    transforms: tuple[Transform, ...] = ()
+    blur_sigma: float = 0.5
+    blur_every: int = 0
+    score: Callable[[Tensor, Tensor], Tensor] = pick
+
+
+# The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in its own units.
+PRACTICAL = Preset(
+    parametrisation=Pixels(),
+    num_steps=200,
+    step_size=5.0,
+    optimiser=torch.optim.SGD,
+    normalised=True,
+    regularisers=(L2(1e-3),),
+    transforms=(Jitter(16),),
+    blur_every=10,
+)
+# Olah et al. 2017, with a wider range of scales: what is seen at one size only, another network does not recognise.
+MODERN = Preset(
+    parametrisation=Fourier(),
+    num_steps=200,
+    step_size=0.02,
+    optimiser=torch.optim.Adam,
+    normalised=False,
+    regularisers=(TotalVariation(2e-3),),
+    transforms=(Jitter(16), Warp((0.7, 1.3), 15.0), Jitter(8)),
+)
+
+
+@dataclass(frozen=True)
+class Visualization:
+    """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
+
+    scores (S + 1, N): score of the target at each step, as the network saw the picture (moved, in the precision of the
+    run); the last row is the final picture's, as it is, in float32. frames (F, N, 3, H, W): the pictures after
+    frame_steps (F,) steps; the final one alone unless `keep_every` was given.
+    """
+
+    images: Tensor
+    targets: Tensor
+    scores: Tensor
+    frames: Tensor
+    frame_steps: Tensor
+
+
+def visualize(
+    network: nn.Module,
+    targets: Classes,
+    preset: Preset = PRACTICAL,
+    *,
+    initial: Tensor | None = None,
+    size: int = 224,
+    seed: int = 0,
+    keep_every: int = 0,
+) -> Visualization:
+    """Pictures that maximise S_c(x) - R(x) by gradient ascent on x (Simonyan, Vedaldi & Zisserman 2014, section 2).
+
+    targets: one class, or N of them, each of which gets its picture; all start from the same noise and see the same
+    transforms, so that a picture does not depend on the batch. initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to
+    start from; else noise of side `size`. Each step: the transforms move the picture, the network looks, the gradient
+    of score less regularisers is climbed through the parametrisation, the picture is brought back into [0, 1]; every
+    blur_every steps, from the first, it is blurred.
+
+    PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical does: z starts from N(0, 1), R
+    is lambda ||z||^2 summed over all pixels, a step is 5 g / ||g||_2 with g = d (S_c - R) / d z, and z is clamped to
+    what x in [0, 1] allows, at the start too. In pixels such a step has a length of about 5 x .226 = 1.13. MODERN moves
+    the spectrum of decorrelated colours with Adam (Olah, Mordvintsev & Schubert 2017). The network runs in the
+    precision that the caller opened (`runtime.autocast`), everything else in float32.
+
+    Raises ValueError for a class out of range, bad pixels, a number of pictures that is neither 1 nor N, a network in
+    training mode.
+    """
+    check_eval_mode(network)
+    targets = torch.as_tensor(targets).reshape(-1)
+    targets = expand_classes(targets, len(targets))
+    generator = torch.Generator().manual_seed(seed)
+    with float32(targets):
+        parameter = _start(preset.parametrisation, len(targets), initial, size, generator)
+    optimiser = preset.optimiser([parameter], lr=preset.step_size)
+    scores, frames = [], {}
+    for step in range(preset.num_steps):
+        if keep_every and step % keep_every == 0:
+            frames[step] = _decode(preset, parameter)
+        scores.append(_climb(network, targets, preset, parameter, optimiser, generator))
+        _tidy(preset, parameter, step)
+    pictures = frames[preset.num_steps] = _decode(preset, parameter)
+    scores.append(preset.score(predict(network, pictures), targets))
+    return Visualization(
+        pictures, targets, torch.stack(scores), torch.stack(list(frames.values())), torch.tensor(list(frames))
+    )
+
+
+def _start(form: Parametrisation, number: int, initial: Tensor | None, size: int, generator: torch.Generator) -> Tensor:
+    if initial is None:
+        parameter = form.noise(size, generator)
+    else:
+        check_pixels(initial)
+        if len(initial) not in (1, number):
+            raise ValueError(f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target.")
+        parameter = form.encode(initial.detach())
+    parameter = form.constrain(parameter).expand(number, *parameter.shape[1:])
+    return parameter.clone().requires_grad_()
+
+
+def _climb(
+    network: nn.Module,
+    targets: Tensor,
+    preset: Preset,
+    parameter: Tensor,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> Tensor:
+    """One step of the parameter, in place; returns the scores (N,) before it."""
+    with torch.enable_grad():
+        with float32(parameter):
+            seen = pictures = preset.parametrisation.decode(parameter)
+            for transform in preset.transforms:
+                seen = transform(seen, generator)
+            penalty = sum(regulariser(pictures) for regulariser in preset.regularisers)
+        logits = network(seen.contiguous(memory_format=torch.channels_last)).to(parameter.dtype)
+        scores = preset.score(logits, targets)
+        (gradient,) = torch.autograd.grad((scores - penalty).sum(), parameter)
+    if preset.normalised:
+        gradient = gradient / torch.linalg.vector_norm(gradient, dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+    parameter.grad = -gradient
+    optimiser.step()
+    return scores.detach()
+
+
+@torch.no_grad()
+def _tidy(preset: Preset, parameter: Tensor, step: int) -> None:
+    """Bring the parameter back into the valid range, and blur when it is time, in place."""
+    form = preset.parametrisation
+    parameter.copy_(form.constrain(parameter))
+    if preset.blur_every and step % preset.blur_every == 0:
+        with float32(parameter):
+            parameter.copy_(form.encode(gaussian_blur(form.decode(parameter), 5, preset.blur_sigma)))
+
+
+@torch.no_grad()
+def _decode(preset: Preset, parameter: Tensor) -> Tensor:
+    with float32(parameter):
+        return preset.parametrisation.decode(parameter).clamp(0, 1)

@@ -1,0 +1,83 @@
+"""Parametrisations: what the ascent moves, and how a picture (N, 3, H, W) in [0, 1] is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+# Of ImageNet's training pictures; the practical's units are pixels less this mean, over this deviation.
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+# Square root of the covariance of the colours of ImageNet's pixels, as lucid publishes it, scaled to a norm of 1.
+COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLOURS = COLOURS / COLOURS.norm(dim=0).max()
+
+
+class Parametrisation(Protocol):
+    """Noise to start from, picture to parameter, parameter to picture, and back into the valid range."""
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor: ...
+    def encode(self, pictures: Tensor) -> Tensor: ...
+    def decode(self, parameter: Tensor) -> Tensor: ...
+    def constrain(self, parameter: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, kept where x lies in [0, 1]."""
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(1, 3, size, size, generator=generator)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        return (pictures - MEAN) / STD
+
+    def decode(self, parameter: Tensor) -> Tensor:
+        return MEAN + STD * parameter
+
+    def constrain(self, parameter: Tensor) -> Tensor:
+        return parameter.clamp(self.encode(torch.zeros(())), self.encode(torch.ones(())))
+
+
+@dataclass(frozen=True)
+class Fourier:
+    """Spectrum of decorrelated colours: x = sigmoid(COLOURS irfft2(p / f)), with f the frequency (Olah et al. 2017).
+
+    Equal steps on p move all scales of the picture as natural pictures spread over them. deviation: of the noise at
+    the start; contrast: of the colours before the sigmoid.
+    """
+
+    deviation: float = 0.01
+    contrast: float = 0.25
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        return self.deviation * torch.randn(1, 3, *_scale(size, size).shape, 2, generator=generator)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        colours = torch.logit(pictures, eps=0.01) / self.contrast
+        spectrum = torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours), norm="ortho")
+        return torch.view_as_real(spectrum / _scale(*pictures.shape[2:]))
+
+    def decode(self, parameter: Tensor) -> Tensor:
+        height, width = parameter.shape[2], 2 * (parameter.shape[3] - 1)
+        spectrum = torch.view_as_complex(parameter) * _scale(height, width)
+        colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
+        return torch.sigmoid(self.contrast * _mix(COLOURS, colours))
+
+    def constrain(self, parameter: Tensor) -> Tensor:
+        return parameter
+
+
+def _mix(matrix: Tensor, colours: Tensor) -> Tensor:
+    return torch.einsum("cd,ndhw->nchw", matrix, colours)
+
+
+def _scale(height: int, width: int) -> Tensor:
+    """1 / frequency (H, W / 2 + 1), the constant counted as the lowest of the others."""
+    if width % 2:
+        raise ValueError(f"expected pictures of an even width, got {width}; resize them for a Fourier parametrisation.")
+    frequencies = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
+    return 1 / frequencies.clamp(min=1 / max(height, width))

@@ -1,0 +1,69 @@
+"""Regularisers, pictures (N, 3, H, W) -> penalties (N,); and transforms, what is done to a picture before each look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dlapps.class_visualization.pictures import MEAN, STD
+
+Regulariser = Callable[[Tensor], Tensor]
+Transform = Callable[[Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class L2:
+    """weight ||z||^2 with z = (x - MEAN) / STD, summed over the picture: the practical's lambda ||x||^2."""
+
+    weight: float = 1e-3
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        return self.weight * ((pictures - MEAN) / STD).square().sum((1, 2, 3))
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """weight times the absolute differences between neighbours, summed over the picture (Mahendran & Vedaldi 2015)."""
+
+    weight: float = 1e-3
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        return self.weight * total_variation(pictures)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Roll by up to `reach` pixels on both axes, the same for the whole batch."""
+
+    reach: int = 16
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        down, right = torch.randint(-self.reach, self.reach + 1, (2,), generator=generator).tolist()
+        return pictures.roll((down, right), (2, 3))
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Scale by a factor within `scales`, rotate by up to `degrees`, about the centre, the same for the whole batch."""
+
+    scales: tuple[float, float] = (0.9, 1.1)
+    degrees: float = 10.0
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        first, second = torch.rand(2, generator=generator).tolist()
+        scale = self.scales[0] + first * (self.scales[1] - self.scales[0])
+        angle = torch.deg2rad(torch.tensor(self.degrees * (2 * second - 1)))
+        cos, sin, zero = torch.cos(angle) / scale, torch.sin(angle) / scale, torch.zeros(())
+        matrix = torch.stack([cos, -sin, zero, sin, cos, zero]).view(1, 2, 3)
+        grid = F.affine_grid(matrix.expand(len(pictures), 2, 3), list(pictures.shape), align_corners=False)
+        return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
+
+
+def total_variation(pictures: Tensor) -> Tensor:
+    """Absolute differences between neighbours, summed over each picture: (N, 3, H, W) -> (N,)."""
+    down, right = pictures.diff(dim=2).abs(), pictures.diff(dim=3).abs()
+    return down.sum((1, 2, 3)) + right.sum((1, 2, 3))

@@ -1,0 +1,175 @@
+"""Class visualisation on tiny networks: the climb, its parts, and what must hold on the way."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from dlapps import class_visualization as cv
+from dlapps.class_scores import predict
+
+torch.set_num_threads(1)
+
+SHORT = {
+    "practical": replace(cv.PRACTICAL, num_steps=12),
+    "modern": replace(cv.MODERN, num_steps=12),
+}
+each_preset = pytest.mark.parametrize("preset", SHORT.values(), ids=SHORT)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)]
+    network = nn.Sequential(*layers).eval()
+    # Scores as large as a trained network's, beside which the regularisers were weighed.
+    with torch.no_grad():
+        network[-1].weight.mul_(1000)
+    return network
+
+
+@pytest.fixture
+def pictures():
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 0.9 + 0.05
+
+
+class Linear(nn.Module):
+    """One score, x . a."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, x):
+        return (x * self.weights).sum((1, 2, 3))[:, None]
+
+
+@each_preset
+def test_the_score_rises_and_the_picture_stays_valid(preset, network):
+    seen = cv.visualize(network, [0, 3], preset, size=32, keep_every=4)
+    first = predict(network, seen.frames[0])[[0, 1], [0, 3]]
+    assert (seen.scores[-1] > first).all()
+    assert seen.images.shape == (2, 3, 32, 32)
+    assert seen.images.dtype == torch.float32
+    assert seen.frames.min() >= 0
+    assert seen.frames.max() <= 1
+    assert not seen.images.requires_grad
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+@each_preset
+def test_frames_are_kept_where_asked(preset, network):
+    seen = cv.visualize(network, 0, preset, size=32, keep_every=5)
+    assert seen.frame_steps.tolist() == [0, 5, 10, 12]
+    assert seen.frames.shape == (4, 1, 3, 32, 32)
+    assert torch.equal(seen.frames[-1], seen.images)
+    assert seen.scores.shape == (13, 1)
+    assert cv.visualize(network, 0, preset, size=32).frame_steps.tolist() == [12]
+
+
+@each_preset
+def test_the_same_seed_gives_the_same_picture_alone_or_in_a_batch(preset, network):
+    preset = replace(preset, num_steps=4)
+    both = cv.visualize(network, [0, 3], preset, size=32, seed=5)
+    again = cv.visualize(network, [0, 3], preset, size=32, seed=5)
+    alone = cv.visualize(network, 3, preset, size=32, seed=5)
+    other = cv.visualize(network, 3, preset, size=32, seed=6)
+    assert torch.equal(both.images, again.images)
+    torch.testing.assert_close(both.images[1:], alone.images, atol=1e-4, rtol=0)
+    assert (alone.images - other.images).abs().max() > 0.01
+
+
+@each_preset
+def test_a_climb_may_start_from_a_picture(preset, network, pictures):
+    start = cv.visualize(network, [0, 1], replace(preset, num_steps=0), initial=pictures)
+    torch.testing.assert_close(start.images, pictures, atol=1e-3, rtol=0)
+    assert (cv.visualize(network, [0, 1], preset, initial=pictures).scores[-1] > start.scores[-1]).all()
+    one = cv.visualize(network, [0, 1], replace(preset, num_steps=0), initial=pictures[:1])
+    torch.testing.assert_close(one.images[1], pictures[0], atol=1e-3, rtol=0)
+
+
+def test_a_practical_step_by_hand(pictures):
+    weights = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(2))
+    preset = replace(cv.PRACTICAL, num_steps=1, step_size=0.1, transforms=(), blur_every=0)
+    seen = cv.visualize(Linear(weights).eval(), 0, preset, initial=pictures[:1])
+    z = cv.Pixels().encode(pictures[:1])
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    gradient = std * weights - 2 * 1e-3 * z
+    expected = cv.Pixels().decode(z + 0.1 * gradient / gradient.norm())
+    torch.testing.assert_close(seen.images, expected.clamp(0, 1))
+    torch.testing.assert_close(seen.scores[0], (pictures[0] * weights).sum()[None])
+
+
+def test_regularisers_by_hand():
+    grey = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    torch.testing.assert_close(cv.L2(2.0)(grey + std), torch.tensor([2.0 * 48]))
+    edge = torch.zeros(1, 3, 4, 4)
+    edge[..., 2:] = 0.5
+    torch.testing.assert_close(cv.TotalVariation(2.0)(edge), torch.tensor([2.0 * 3 * 4 * 0.5]))
+
+
+def test_a_regulariser_does_what_it_is_for(network):
+    plain = replace(SHORT["practical"], regularisers=(), transforms=(), blur_every=0, step_size=1.0)
+    smooth = replace(plain, regularisers=(cv.TotalVariation(1.0),))
+    rough, calm = (cv.total_variation(cv.visualize(network, 0, p, size=32).images) for p in (plain, smooth))
+    assert calm < rough
+
+
+def test_blur_comes_when_it_is_due(network):
+    plain = replace(SHORT["practical"], num_steps=1, regularisers=(), transforms=())
+    blurred, sharp = (cv.visualize(network, 0, replace(plain, blur_every=n), size=32).images for n in (10, 0))
+    assert cv.total_variation(blurred) < 0.9 * cv.total_variation(sharp)
+
+
+@pytest.mark.parametrize("transform", [cv.Jitter(3), cv.Warp((0.8, 1.2), 10.0)], ids=["jitter", "warp"])
+def test_transforms_move_all_pictures_alike(transform, pictures):
+    twice = transform(pictures[:1].repeat(2, 1, 1, 1), torch.Generator().manual_seed(3))
+    once = transform(pictures[:1], torch.Generator().manual_seed(3))
+    torch.testing.assert_close(twice, once.repeat(2, 1, 1, 1))
+    assert once.shape == pictures[:1].shape
+    assert not torch.equal(once, pictures[:1])
+
+
+def test_a_jitter_rolls_and_no_warp_changes_nothing(pictures):
+    generator = torch.Generator().manual_seed(3)
+    rolled = cv.Jitter(3)(pictures, generator)
+    torch.testing.assert_close(rolled.flatten(1).sort().values, pictures.flatten(1).sort().values)
+    torch.testing.assert_close(cv.Warp((1.0, 1.0), 0.0)(pictures, generator), pictures, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("form", [cv.Pixels(), cv.Fourier()], ids=["pixels", "fourier"])
+def test_a_parametrisation_gives_back_the_picture(form, pictures):
+    torch.testing.assert_close(form.decode(form.encode(pictures)), pictures, atol=1e-4, rtol=0)
+    noise = form.noise(16, torch.Generator().manual_seed(0))
+    assert form.decode(form.constrain(noise)).shape == (1, 3, 16, 16)
+
+
+def test_only_the_network_runs_in_the_precision_of_the_caller(network):
+    preset = replace(SHORT["modern"], num_steps=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = cv.visualize(network, 0, preset, size=32)
+    assert torch.equal(seen.images, cv.visualize(network, 0, preset, size=32).images)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert cv.visualize(network, 0, SHORT["modern"], size=32).images.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"targets": 5}, "classes from 0 to 4"),
+        ({"targets": 0.5}, "integer class"),
+        ({"targets": 0, "initial": torch.full((1, 3, 8, 8), 9.0)}, "divide 0-255"),
+        ({"targets": 0, "initial": torch.zeros(2, 3, 8, 8)}, "expected 1 or 1 initial"),
+        ({"targets": 0, "preset": cv.MODERN, "size": 33}, "even width"),
+    ],
+)
+def test_bad_arguments_get_one_sentence(network, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        cv.visualize(network, **{"size": 32, **arguments})
+
+
+def test_a_network_in_training_mode_is_refused():
+    with pytest.raises(ValueError, match="in training mode"):
+        cv.visualize(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), 0)
