@@ -33,9 +33,7 @@ def autocast(device: torch.device | str, precision: str = "fast") -> contextlib.
     """
     device_type = torch.device(device).type
     if precision not in ("fast", "float32", "bfloat16"):
-        raise ValueError(
-            f"expected precision fast, float32 or bfloat16, got {precision!r}; choose one of them."
-        )
+        raise ValueError(f"expected precision fast, float32 or bfloat16, got {precision!r}; choose one of them.")
     enabled = precision == "bfloat16" or (precision == "fast" and has_fast_bfloat16(device_type))
     return torch.autocast(device_type, dtype=torch.bfloat16, enabled=enabled)
 
