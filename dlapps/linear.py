@@ -30,7 +30,10 @@ class ChosenSVM:
 
 @dataclass(frozen=True)
 class Scores:
-    """Class scores (N, K) of training examples by a classifier that has not seen them, and of test examples."""
+    """Class scores by a classifier that has not seen the example.
+
+    out_of_fold: (R, N, K), of the training examples, in R repeats of cross-validation; test: (M, K).
+    """
 
     out_of_fold: np.ndarray
     test: np.ndarray
@@ -38,16 +41,16 @@ class Scores:
 
 @dataclass(frozen=True)
 class Fusion:
-    """A weighted sum of several classifiers' scores, its weights chosen on the out-of-fold scores."""
+    """A weighted sum of several classifiers' scores, its weights chosen on the out-of-fold scores; test: (M, K)."""
 
     weights: dict[str, float]
     cv_accuracy: float
     test: np.ndarray
 
 
-def make_folds(num_folds: int = 5) -> StratifiedKFold:
-    """Folds of the training examples, the same at each call."""
-    return StratifiedKFold(num_folds, shuffle=True, random_state=0)
+def make_folds(num_folds: int = 5, repeat: int = 0) -> StratifiedKFold:
+    """Folds of the training examples, the same at each call; another repeat, another shuffle."""
+    return StratifiedKFold(num_folds, shuffle=True, random_state=repeat)
 
 
 def choose_per_class(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
@@ -65,29 +68,32 @@ def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> Chos
     return ChosenSVM(tuple(costs), accuracies, search.best_params_["C"], float(search.best_score_), test_accuracy)
 
 
-def svm_scores(split: Split, num_folds: int = 5) -> Scores:
-    """Decision values of linear SVMs with C = 1."""
+def svm_scores(split: Split, num_folds: int = 5, num_repeats: int = 3) -> Scores:
+    """Decision values of linear SVMs with C = 1. Repeats make the choices that rest on them less a matter of chance."""
     X, y, X_test, _ = split
-    folds = make_folds(num_folds)
-    out_of_fold = cross_val_predict(LinearSVC(random_state=0), X, y, cv=folds, method="decision_function", n_jobs=-1)
-    return Scores(out_of_fold, LinearSVC(random_state=0).fit(X, y).decision_function(X_test))
+    svm = LinearSVC(random_state=0)
+    out_of_fold = [
+        cross_val_predict(svm, X, y, cv=make_folds(num_folds, repeat), method="decision_function", n_jobs=-1)
+        for repeat in range(num_repeats)
+    ]
+    return Scores(np.stack(out_of_fold), svm.fit(X, y).decision_function(X_test))
 
 
 def choose_fusion(scores: Mapping[str, Scores], grid: Mapping[str, Sequence[float]], labels: np.ndarray) -> Fusion:
     """The weights of the grid whose sum of out-of-fold scores is right most often on the training labels (N,).
 
-    Raises ValueError when scores and grid do not name the same classifiers.
+    Where one classifier has a single repeat, it is added to each of the others'. Raises ValueError when scores and grid
+    do not name the same classifiers.
     """
     if set(scores) != set(grid):
         raise ValueError(f"expected weights for {', '.join(scores)}, got {', '.join(grid)}; name the same classifiers.")
-    best = Fusion({}, -1.0, np.empty(0))
-    for weights in itertools.product(*grid.values()):
-        named = dict(zip(grid, weights, strict=True))
-        summed = sum(weight * scores[name].out_of_fold for name, weight in named.items())
-        accuracy = float((summed.argmax(1) == labels).mean())
-        if accuracy > best.cv_accuracy:
-            best = Fusion(named, accuracy, sum(weight * scores[name].test for name, weight in named.items()))
-    return best
+    candidates = [dict(zip(grid, weights, strict=True)) for weights in itertools.product(*grid.values())]
+    accuracies = []
+    for weights in candidates:
+        summed = sum(weight * scores[name].out_of_fold for name, weight in weights.items())
+        accuracies.append(float((summed.argmax(2) == labels).mean()))
+    best = candidates[int(np.argmax(accuracies))]
+    return Fusion(best, max(accuracies), sum(weight * scores[name].test for name, weight in best.items()))
 
 
 def reduce_and_fit(split: Split, num_dimensions: int) -> tuple[float, float]:
