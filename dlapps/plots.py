@@ -199,25 +199,26 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], height: float
 @styled
 def plot_misread(
     names: Sequence[str], scores: Sequence[Sequence[tuple[str, float]]], truths: Sequence[str],
-    pictures: Sequence[np.ndarray] | None = None, columns: int = 3,
+    pictures: Sequence[np.ndarray] | None = None, columns: int = 2,
 ) -> Figure:  # fmt: skip
     """Misread examples: the three highest class scores each, the true class hatched, and the picture where given."""
     rows = -(-len(names) // columns)
-    width = 2 if pictures is not None else 1
-    figure, axes = make_figure(1.25 * rows, rows, columns * width)
+    width = 1 if pictures is None else 2
+    ratios = [1] * columns if pictures is None else [1, 1.4] * columns
+    figure, axes = make_figure(1.15 * rows, rows, columns * width, gridspec_kw={"width_ratios": ratios})
     for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
         row, column = divmod(index, columns)
         if pictures is not None:
             show_picture(axes[row, 2 * column], pictures[index])
         ax = axes[row, width * column + width - 1]
-        bars = ax.barh([2, 1, 0], [score for _, score in ranked], height=0.5, color=COLOURS[5])
-        for place, bar, (label, _) in zip((2, 1, 0), bars, ranked, strict=True):
+        labels = [label for label, _ in ranked]
+        _horizontal_bars(ax, labels, [score for _, score in ranked], COLOURS[5])
+        for bar, label in zip(ax.patches, labels, strict=True):
             if label == truth:
-                bar.set(hatch="////", color=COLOURS[4])
-            ax.text(ax.get_xlim()[0], place + 0.28, label, fontsize=6.5)
-        ax.set(yticks=(), ylim=(-0.4, 3), title=name)
-        ax.tick_params(labelsize=6)
-        ax.grid(axis="y", visible=False)
+                bar.set(facecolor="white", edgecolor=COLOURS[1], hatch="//////")
+        ax.axvline(0, color="black", linewidth=0.6)
+        ax.set_title(name, fontsize=7)
+        ax.tick_params(labelsize=7)
     for ax in axes.flat[len(names) * width :]:
         ax.set_axis_off()
     return figure

@@ -66,7 +66,7 @@ def _mnist(part: str, sha256: str, size: int) -> Asset:
     filename = f"{part}-ubyte"
     return Asset(
         name=f"mnist-{part.rsplit('-', 1)[0]}",
-        description=f"MNIST, {filename}",
+        description=f"MNIST, {'60,000 training' if part.startswith('train') else '10,000 test'} {part.split('-')[1]}",
         filename=filename,
         sha256=sha256,
         size=size,

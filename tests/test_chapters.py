@@ -1,0 +1,66 @@
+"""The committed notebooks themselves: they run under the smoke profile and become a PDF, and their text is complete."""
+
+import json
+import subprocess
+
+import nbformat
+import pytest
+
+from dlapps import assets, paths
+from dlapps.cli import main
+
+NOTEBOOKS = sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb"))
+NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "mnist_5k")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A project of its own that borrows the checkout's notebooks, template and data; no mirror."""
+    for folder in ("notebooks", "data"):
+        (tmp_path / folder).symlink_to(paths.CHECKOUT / folder)
+    (tmp_path / "report").mkdir()
+    for name in ("template", "references.bib"):
+        (tmp_path / "report" / name).symlink_to(paths.CHECKOUT / "report" / name)
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.delenv("DLAPPS_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.mark.report
+def test_report_is_built_from_the_notebooks(home):
+    missing = [name for name in NEEDED if not assets.is_present(name)]
+    if missing:
+        pytest.skip(f"not fetched: dlapps data fetch {' '.join(missing)}")
+    assert main(["report", "--profile", "smoke"]) == 0
+    pdf = home / "report" / "build" / "dlapps-report.pdf"
+    assert pdf.read_bytes().startswith(b"%PDF")
+    results = json.loads((home / "report" / "build" / "results.json").read_text())
+    assert results["vgg16_num_parameters"]["value"] == 138_357_544
+    assert results["scenes_vgg16_pool5_accuracy"]["value"] >= 0.9
+    assert results["scenes_best_accuracy"]["profile"] == "smoke"
+    assert all({"value", "chapter", "profile", "seed", "data"} <= set(entry) for entry in results.values())
+    log = next((home / "report" / "build").rglob("*.log")).read_text(errors="replace")
+    assert "Undefined control sequence" not in log
+
+
+def test_nothing_is_missing_in_the_text(home, capsys):
+    assert main(["check"]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_has_no_outputs_and_short_cells(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert max(len(cell.source.splitlines()) for cell in code) <= 12
+    shown = [cell for cell in code if not {"remove-cell", "remove-input"} & set(cell.metadata.get("tags", []))]
+    lengths = sorted(len(cell.source.splitlines()) for cell in shown)
+    assert lengths[len(lengths) // 2] <= 4
+
+
+def test_committed_results_stay_small():
+    committed = subprocess.run(
+        ["git", "-C", str(paths.CHECKOUT), "ls-files", "data/results"], capture_output=True, text=True, check=False
+    )
+    sizes = [(paths.CHECKOUT / name).stat().st_size for name in committed.stdout.splitlines()]
+    assert sum(sizes) < 20e6
