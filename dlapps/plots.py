@@ -116,21 +116,6 @@ def plot_grid(
 
 
 @styled
-def plot_bars(values: Mapping[str, float], label: str, height: float = 3.2, annotate: str = "{:,}") -> Figure:
-    """Horizontal bars, one a name, from top to bottom, each with its value."""
-    figure, axes = make_figure(height)
-    ax = axes[0, 0]
-    _horizontal_bars(ax, list(values), list(values.values()), COLOURS[0])
-    for place, value in zip(np.arange(len(values))[::-1], values.values(), strict=True):
-        ax.annotate(
-            annotate.format(value), (value, place), (3, 0), textcoords="offset points", va="center", fontsize=6.5
-        )
-    ax.set_xlabel(label)
-    ax.margins(x=0.14, y=0.01)
-    return figure
-
-
-@styled
 def plot_curves(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     xlabel: str,

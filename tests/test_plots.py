@@ -12,7 +12,6 @@ MISREAD = (["a", "b"], [[("x", 1.0), ("y", 0.5), ("z", -0.1)]] * 2, ["y", "x"])
 FIGURES = {
     "predictions": lambda: plots.plot_predictions([COLOUR], [np.linspace(0, 1, 12).reshape(2, 2, 3)], [[("cat", 0.9)]]),
     "grid": lambda: plots.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
-    "bars": lambda: plots.plot_bars({"a": 1, "b": 2000}, "count"),
     "curves": lambda: plots.plot_curves({"a": ([1, 10], [0.1, 0.2])}, "x", "y", {"a": [0.01, 0.02]}, log=True),
     "pair": lambda: plots.plot_pair([1, 2], {"left": [1, 2]}, {"right": [3, 4]}, "x", reference=1.5),
     "confusion": lambda: plots.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
