@@ -97,11 +97,18 @@ def choose_fusion(scores: Mapping[str, Scores], grid: Mapping[str, Sequence[floa
 
 
 def reduce_and_fit(split: Split, num_dimensions: int) -> tuple[float, float]:
-    """PCA and a linear SVM (C = 1): test accuracy, and the seconds to fit both and to read the test part."""
+    """PCA and a linear SVM (C = 1): test accuracy, and the seconds to fit both and to read the test part.
+
+    The least of three timings: what other processes do only adds to it.
+    """
     X, y, X_test, y_test = split
-    start = time.perf_counter()
-    pipeline = make_pipeline(PCA(num_dimensions, random_state=0), LinearSVC(random_state=0)).fit(X, y)
-    return float(pipeline.score(X_test, y_test)), time.perf_counter() - start
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        pipeline = make_pipeline(PCA(num_dimensions, random_state=0), LinearSVC(random_state=0)).fit(X, y)
+        accuracy = float(pipeline.score(X_test, y_test))
+        seconds.append(time.perf_counter() - start)
+    return accuracy, min(seconds)
 
 
 def confused_pairs(matrix: np.ndarray, number: int) -> list[tuple[int, int, int]]:
