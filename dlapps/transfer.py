@@ -48,7 +48,7 @@ def extract_features(
     size: int | None = None,
     keep_aspect: bool = False,
     flip: bool = False,
-    batch_size: int = 8,
+    batch_size: int = 4,
     precision: str = "fast",
     progress: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -57,7 +57,8 @@ def extract_features(
     pictures: paths, arrays or PIL pictures, or pixels (N, 3, H, W) in [0, 1], which are taken as they are. Pictures are
     resized to size x size (default: the network's), or with keep_aspect so that the short side is `size`. They are read
     batch by batch: memory holds two batches and the features. flip: mean over the picture and its mirror image.
-    precision: see `runtime.autocast`; features are float32 whatever it is.
+    batch_size: a few pictures are fastest on a CPU, whose caches hold no more; take 64 on a GPU. precision: see
+    `runtime.autocast`; features are float32 whatever it is.
     """
     pool(torch.zeros(1, 1, 1, 1), pooling)
     features: dict[str, np.ndarray] = {}
@@ -146,7 +147,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         size: int | None = None,
         keep_aspect: bool = False,
         flip: bool = False,
-        batch_size: int = 8,
+        batch_size: int = 4,
         precision: str = "fast",
     ) -> None:
         self.network, self.layer, self.pooling = network, layer, pooling
