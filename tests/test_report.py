@@ -208,3 +208,11 @@ def test_outputs_depend_on_code_profile_data_and_library_but_not_on_prose(monkey
     empty = execute.fingerprint(notebook, "quick")
     (tmp_path / "transfer.py").write_text("x = 1")
     assert execute.fingerprint(notebook, "quick") != empty
+
+
+def test_changed_results_make_a_notebook_stale(project):
+    notebook = read_notebook(project.write("1_first"))
+    before = execute.fingerprint(notebook, "quick")
+    (project.home / "data" / "results").mkdir(parents=True)
+    (project.home / "data" / "results" / "study.json").write_text("{}")
+    assert execute.fingerprint(notebook, "quick") != before

@@ -47,7 +47,7 @@ def is_stale(source: Source, profile: str) -> bool:
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> str:
-    """What outputs depend on: the code cells, the profile, the library and the mirror of data; not the prose."""
+    """What outputs depend on: the code cells, the profile, the library, the data's results and mirror; not prose."""
     digest = hashlib.sha256()
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     digest.update(json.dumps([code, profile, os.environ.get("DLAPPS_DATA", "")]).encode())
@@ -55,6 +55,8 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
         part = path.relative_to(PACKAGE).as_posix()
         if not part.startswith("report/") and part != "cli.py":
             digest.update(part.encode() + path.read_bytes())
+    for path in sorted(paths.results().glob("*")):
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
