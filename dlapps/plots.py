@@ -164,7 +164,7 @@ def plot_pair(
 
 
 @styled
-def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], height: float = 4.6) -> Figure:
+def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], height: float = 4.1) -> Figure:
     """A confusion matrix (K, K) of counts: rows are the true classes, shares of the row as shade, counts as text."""
     figure, axes = make_figure(height)
     ax = axes[0, 0]
@@ -190,7 +190,7 @@ def plot_misread(
     rows = -(-len(names) // columns)
     width = 1 if pictures is None else 2
     ratios = [1] * columns if pictures is None else [1.2, 1.1] * columns
-    figure, axes = make_figure(1.2 * rows, rows, columns * width, gridspec_kw={"width_ratios": ratios})
+    figure, axes = make_figure(1.05 * rows, rows, columns * width, gridspec_kw={"width_ratios": ratios})
     for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
         row, column = divmod(index, columns)
         if pictures is not None:
