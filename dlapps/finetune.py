@@ -63,7 +63,7 @@ class SmallVGG(nn.Module):
 
 
 def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """The part before the layer of that name, to be run once, and a trainable copy-free view of the rest.
+    """The part before the layer of that name, to be run once, and the rest; both share the network's layers.
 
     Raises ValueError that lists the layers for an unknown one.
     """

@@ -1,4 +1,4 @@
-"""The machine: device, precision, random generators."""
+"""The machine: precision, random generators."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ import functools
 from pathlib import Path
 
 import torch
-
-
-def pick_device() -> torch.device:
-    """CUDA where there is a card, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @functools.cache

@@ -122,7 +122,7 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Path:
 
 
 def make_scenes15_experiments() -> Path:
-    """What Chapter 1 says of trainings on the pictures; about 40 minutes on two cores."""
+    """What Chapter 1 says of trainings on the pictures; about 20 minutes on two cores."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
     steps = {10: 150, 25: 250, 50: 400, 100: 600}
     results = {
@@ -138,7 +138,7 @@ def make_scenes15_experiments() -> Path:
 
 
 def make_scenes15_finetuned() -> Path:
-    """Class scores of EfficientNet-Lite0 with its last stages fine-tuned, for every picture; about 30 minutes."""
+    """Class scores of EfficientNet-Lite0 with its last stages fine-tuned, for every picture; about 10 minutes."""
     scores = joblib.Memory(paths.cache(), verbose=0).cache(experiments.finetune_lite0)(seeds=SEEDS)
     arrays = {name: values.astype(np.float16) for name, values in scores.items()}
     return save_arrays(paths.results() / "scenes15-finetuned.npz", arrays)
