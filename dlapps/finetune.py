@@ -171,3 +171,8 @@ def predict(network: nn.Module, inputs: Tensor, batch_size: int = 64, precision:
     device = next(network.parameters()).device
     with autocast(device, precision):
         return torch.cat([network(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)])
+
+
+def accuracy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """Share of the inputs (N, …) whose highest score is their label's."""
+    return float((predict(network, inputs).argmax(1) == labels).float().mean())

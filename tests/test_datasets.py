@@ -48,7 +48,7 @@ def test_scenes_are_counted_before_they_are_used(folder, monkeypatch):
     (folder / "train").mkdir()
     for name in ("cat", "dog"):
         (folder / name).rename(folder / "train" / name)
-    monkeypatch.setattr("dlapps.datasets.assets.fetch", lambda name: folder)
+    monkeypatch.setattr("dlapps.assets.fetch", lambda name: folder)
     with pytest.raises(AssetError, match="expected 1,500 train pictures, got 4"):
         datasets.load_scenes15("train")
 
@@ -74,7 +74,7 @@ def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch):
             raise AssetError("no network")
         return tmp_path / "digits.csv.gz"
 
-    monkeypatch.setattr("dlapps.datasets.assets.fetch", fetch)
+    monkeypatch.setattr("dlapps.assets.fetch", fetch)
     train, test = datasets.load_mnist("train"), datasets.load_mnist("test")
     assert np.bincount(train.labels).tolist() == [400] * 10
     assert np.bincount(test.labels).tolist() == [100] * 10

@@ -12,7 +12,6 @@ LEVELS = {
     "cli": 5,
     "report": 5,
     "studies": 4,
-    "experiments": 4,
     "notebook": 4,
     "profiles": 3,
     "transfer": 3,
@@ -35,7 +34,7 @@ LEVELS = {
     "paths": 0,
 }
 # Beside each other on one level, one may build on the other.
-BESIDE = {("datasets", "pretrained"), ("assets", "registry"), ("cli", "report"), ("studies", "experiments")}
+BESIDE = {("datasets", "pretrained"), ("assets", "registry"), ("cli", "report")}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

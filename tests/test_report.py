@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from conftest import code, text
 from nbformat.v4 import new_notebook
+from pypdf import PdfReader
 
 from dlapps.report import ReportError, execute
 from dlapps.report import markdown as md
@@ -115,7 +116,7 @@ def build(profile="smoke"):
 
 
 def words_of(pdf):
-    return subprocess.run(["pdftotext", pdf, "-"], capture_output=True, text=True, check=True).stdout
+    return "\n".join(page.extract_text() for page in PdfReader(pdf).pages)
 
 
 @pytest.mark.report

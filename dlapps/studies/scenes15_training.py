@@ -25,11 +25,6 @@ from dlapps.linear import choose_per_class, make_folds
 NUM_CLASSES = 15
 
 
-def accuracy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
-    """Share of the inputs (N, …) whose highest score is their label's."""
-    return float((finetune.predict(network, inputs).argmax(1) == labels).float().mean())
-
-
 def load_grey(split: str, size: int) -> tuple[Tensor, Tensor]:
     """15-Scene as grey pixels (N, 1, size, size) in [0, 1], and its labels."""
     scenes = datasets.load_scenes15(split)
@@ -50,7 +45,7 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
         finetune.fit_classifier(
             network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed, augment=augment, progress=True
         )
-    return accuracy(network, *load_grey("test", size))
+    return finetune.accuracy(network, *load_grey("test", size))
 
 
 def cross_validate(features: np.ndarray, labels: np.ndarray) -> float:
@@ -125,11 +120,12 @@ def compare_last_layers(
     validation = {}
     for rate in learning_rates:
         network = fit_last_block(maps[fit_rows], labels[fit_rows], rate, num_epochs, seed=0)
-        validation[rate] = accuracy(network, maps[held_out], labels[held_out])
+        validation[rate] = finetune.accuracy(network, maps[held_out], labels[held_out])
     best = max(validation, key=validation.get)
     test_maps, test_labels = pool4_maps("test")
     accuracies = [
-        accuracy(fit_last_block(maps, labels, best, num_epochs, seed), test_maps, test_labels) for seed in seeds
+        finetune.accuracy(fit_last_block(maps, labels, best, num_epochs, seed), test_maps, test_labels)
+        for seed in seeds
     ]
     return {"accuracies": accuracies, "learning_rate": best, "validation": list(validation.values())}
 

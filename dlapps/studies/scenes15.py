@@ -1,18 +1,7 @@
-"""Long computations on data that cannot be committed: their small results are, and the notebooks read those.
-
-`dlapps data make NAME` runs one of `STUDIES` and replaces its file in data/results. Each step is kept in data/cache as
-soon as it is done, so that a stopped study goes on where it was.
-"""
+"""What Chapter 1 needs of the pictures of 15-Scene: features, trainings on pictures, scores of a fine-tuned network."""
 
 from __future__ import annotations
 
-import io
-import json
-import platform
-import zipfile
-from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import joblib
@@ -20,7 +9,9 @@ import numpy as np
 from PIL import Image
 from sklearn.preprocessing import normalize
 
-from dlapps import datasets, experiments, paths, pretrained, transfer
+from dlapps import datasets, paths, pretrained, transfer
+from dlapps.studies import scenes15_training
+from dlapps.studies.results import save_arrays, save_results
 
 SEEDS = (0, 1, 2)
 
@@ -108,53 +99,24 @@ def make_scenes15_features() -> Path:
     return save_arrays(paths.results() / "scenes15-features.npz", arrays)
 
 
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    """Write an .npz that NumPy reads, compressed by LZMA column by column: a third smaller than savez_compressed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as archive:
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.asfortranarray(array), allow_pickle=False)
-            # A fixed date: the same arrays give the same file.
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), zipfile.ZIP_LZMA)
-    return temporary.replace(path)
-
-
 def make_scenes15_experiments() -> Path:
     """What Chapter 1 says of trainings on the pictures; about 20 minutes on two cores."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
     steps = {10: 150, 25: 250, 50: 400, 100: 600}
     results = {
         "from_nothing": {
-            str(number): [keep(experiments.train_from_nothing)(number, steps[number], seed) for seed in SEEDS]
+            str(number): [keep(scenes15_training.train_from_nothing)(number, steps[number], seed) for seed in SEEDS]
             for number in steps
         },
-        "grey": keep(experiments.compare_grey_inputs)(),
-        "random_weights": [keep(experiments.random_weights_accuracy)(seed) for seed in SEEDS[:1]],
-        "last_block": keep(experiments.compare_last_layers)(seeds=SEEDS),
+        "grey": keep(scenes15_training.compare_grey_inputs)(),
+        "random_weights": [keep(scenes15_training.random_weights_accuracy)(seed) for seed in SEEDS[:1]],
+        "last_block": keep(scenes15_training.compare_last_layers)(seeds=SEEDS),
     }
-    return save_results(paths.results() / "scenes15-experiments.json", results)
+    return save_results(paths.results() / "scenes15-experiments.json", results, SEEDS)
 
 
 def make_scenes15_finetuned() -> Path:
     """Class scores of EfficientNet-Lite0 with its last stages fine-tuned, for every picture; about 10 minutes."""
-    scores = joblib.Memory(paths.cache(), verbose=0).cache(experiments.finetune_lite0)(seeds=SEEDS)
+    scores = joblib.Memory(paths.cache(), verbose=0).cache(scenes15_training.finetune_lite0)(seeds=SEEDS)
     arrays = {name: values.astype(np.float16) for name, values in scores.items()}
     return save_arrays(paths.results() / "scenes15-finetuned.npz", arrays)
-
-
-def save_results(path: Path, results: dict[str, object]) -> Path:
-    """Write results as JSON beside what they were made with."""
-    made = {"date": f"{date.today()}", "torch": version("torch"), "machine": platform.machine(), "seeds": list(SEEDS)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps({"made": made, **results}, indent=1) + "\n")
-    return temporary.replace(path)
-
-
-STUDIES: dict[str, Callable[[], Path]] = {
-    "scenes15-features": make_scenes15_features,
-    "scenes15-experiments": make_scenes15_experiments,
-    "scenes15-finetuned": make_scenes15_finetuned,
-}

@@ -1,0 +1,32 @@
+"""Pictures with their labels, ready to use: the real data set where it can be had, else what packages carry."""
+
+from dlapps.datasets.dataset import Dataset
+from dlapps.datasets.folder import load_folder
+from dlapps.datasets.mnist import load_mnist
+from dlapps.datasets.photos import PHOTOS, load_imagenet_samples, load_imagenet_val25, load_photos
+from dlapps.datasets.results import load_results
+from dlapps.datasets.scenes15 import (
+    SCENES15_COUNTS,
+    FinetunedScores,
+    SceneFeatures,
+    load_finetuned_scores,
+    load_scenes15,
+    load_scenes15_features,
+)
+
+__all__ = [
+    "PHOTOS",
+    "SCENES15_COUNTS",
+    "Dataset",
+    "FinetunedScores",
+    "SceneFeatures",
+    "load_finetuned_scores",
+    "load_folder",
+    "load_imagenet_samples",
+    "load_imagenet_val25",
+    "load_mnist",
+    "load_photos",
+    "load_results",
+    "load_scenes15",
+    "load_scenes15_features",
+]

@@ -1,0 +1,34 @@
+"""What every data set is: pictures, labels, names, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dlapps.assets import Provenance
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures, labels and where they come from.
+
+    images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays where sizes differ.
+    labels: int64 (N,), or None; class_names[label] is a class's name. names: one a picture, for captions.
+    """
+
+    images: Sequence[Path] | Sequence[np.ndarray] | np.ndarray
+    labels: np.ndarray | None
+    class_names: tuple[str, ...]
+    provenance: Provenance
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def check_split(split: str) -> None:
+    if split not in ("train", "test"):
+        raise ValueError(f"expected the split train or test, got {split!r}; choose one of them.")

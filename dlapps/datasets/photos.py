@@ -1,0 +1,58 @@
+"""ImageNet pictures where the mirror has them, and photos that installed packages carry."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from dlapps import assets
+from dlapps.assets import Provenance
+from dlapps.datasets.dataset import Dataset
+from dlapps.images import find_pictures, read_picture
+from dlapps.pretrained import imagenet_class_names
+
+PHOTOS = {
+    "cat": ("skimage", "data/chelsea.png", "CC0, Stefan van der Walt"),
+    "coffee": ("skimage", "data/coffee.png", "CC0, Rachel Michetti"),
+    "rocket": ("skimage", "data/rocket.jpg", "CC0, SpaceX"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png", "CC0, Middlebury Stereo 2014"),
+    "astronaut": ("skimage", "data/astronaut.png", "public domain, NASA"),
+    "temple": ("sklearn", "datasets/images/china.jpg", "CC BY, danielbuechele"),
+    "flower": ("sklearn", "datasets/images/flower.jpg", "CC BY, dany13"),
+    "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public domain, US Navy"),
+}
+
+
+def load_imagenet_val25() -> Dataset:
+    """The practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3), labels in ImageNet's order."""
+    with np.load(assets.fetch("imagenet_val25")) as file:
+        images, labels = file["X"].astype(np.uint8), file["y"].astype(np.int64)
+    class_names = imagenet_class_names()
+    names = tuple(class_names[label] for label in labels)
+    return Dataset(images, labels, class_names, assets.provenance("imagenet_val25"), names)
+
+
+def load_imagenet_samples() -> Dataset:
+    """500 ImageNet pictures of 500 classes, paths of several sizes; labels in ImageNet's order, from the file names."""
+    files = find_pictures(assets.fetch("imagenet_samples"))
+    class_names = imagenet_class_names()
+    index = {_plain_name(name): label for label, name in enumerate(class_names)}
+    labels = np.array([index[_plain_name(file.stem.partition("_")[2])] for file in files], dtype=np.int64)
+    names = tuple(class_names[label] for label in labels)
+    return Dataset(files, labels, class_names, assets.provenance("imagenet_samples"), names)
+
+
+def _plain_name(name: str) -> str:
+    return name.lower().translate(str.maketrans(" -", "__", "'"))
+
+
+def load_photos() -> Dataset:
+    """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no labels."""
+    found = {name: entry for name, entry in PHOTOS.items() if find_spec(entry[0])}
+    folders = {package: Path(find_spec(package).origin).parent for package, _, _ in found.values()}
+    photos = [np.asarray(read_picture(folders[package] / member)) for package, member, _ in found.values()]
+    licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
+    source = f"installed packages {', '.join(folders)}"
+    return Dataset(photos, None, (), Provenance(f"{len(photos)} photos", source, "", licence), tuple(found))

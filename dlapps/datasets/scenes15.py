@@ -1,0 +1,88 @@
+"""15-Scene: its pictures where they can be had, and the committed numbers that were made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.preprocessing import normalize
+
+from dlapps import assets, paths
+from dlapps.assets import AssetError, Provenance
+from dlapps.datasets.dataset import Dataset, check_split
+from dlapps.datasets.folder import load_folder
+
+SCENES15_COUNTS = {"train": 1500, "test": 2985}
+
+
+def load_scenes15(split: str) -> Dataset:
+    """15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 paths (100 a class) or 2,985.
+
+    Raises AssetError where the pictures cannot be had (their features can: `load_scenes15_features`).
+    """
+    check_split(split)
+    scenes = load_folder(assets.fetch("scenes15") / split, check=False)
+    if len(scenes) != SCENES15_COUNTS[split]:
+        raise AssetError(
+            f"expected {SCENES15_COUNTS[split]:,} {split} pictures, got {len(scenes):,}; fetch them again."
+        )
+    return Dataset(scenes.images, scenes.labels, scenes.class_names, assets.provenance("scenes15"), scenes.names)
+
+
+@dataclass(frozen=True)
+class SceneFeatures:
+    """Features of all 15-Scene pictures, train first: what the experiments need of pictures that cannot be committed.
+
+    blocks: a matrix (4485, D) float16 for each name, as "vgg16_features pool5 average 224". labels: int64 (4485,).
+    sizes: (4485, 2), height and width in pixels. names: "bedroom/image_0001.jpg" and so on.
+    """
+
+    blocks: dict[str, np.ndarray]
+    labels: np.ndarray
+    sizes: np.ndarray
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    provenance: Provenance
+
+    def split(self, *blocks: str, power: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """X_train (1500, D), y_train, X_test (2985, D), y_test: the blocks, each row L2-normalised, side by side.
+
+        Side by side means that a linear classifier works with the sum of the blocks' kernels. power: raise the features
+        to it before, 1/2 being the signed square root [Arandjelović and Zisserman 2012].
+        """
+        unknown = [block for block in blocks if block not in self.blocks]
+        if unknown or not blocks:
+            raise ValueError(f"expected blocks among {', '.join(self.blocks)}, got {unknown}; choose some of them.")
+        parts = [
+            np.abs(self.blocks[block].astype(np.float32)) ** power * np.sign(self.blocks[block]) for block in blocks
+        ]
+        features = np.concatenate([normalize(part) for part in parts], axis=1)
+        train = SCENES15_COUNTS["train"]
+        return features[:train], self.labels[:train], features[train:], self.labels[train:]
+
+
+def load_scenes15_features() -> SceneFeatures:
+    """The committed features of 15-Scene; `dlapps data make scenes15-features` made them from the pictures."""
+    path = paths.results() / "scenes15-features.npz"
+    with np.load(path) as file:
+        entries = {name: file[name] for name in file.files}
+    labels, sizes, names, classes = (entries.pop(name) for name in ("labels", "sizes", "names", "class_names"))
+    provenance = Provenance("features of 15-Scene", f"committed, {path.name}", "", "derived numbers; see the pictures'")
+    return SceneFeatures(entries, labels.astype(np.int64), sizes, tuple(names), tuple(classes), provenance)
+
+
+@dataclass(frozen=True)
+class FinetunedScores:
+    """Class scores of EfficientNet-Lite0 with its last stages fine-tuned on 15-Scene.
+
+    train: float32 (1500, 15), each by a network that has not seen the picture; test: (S, 2985, 15), one a seed.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+def load_finetuned_scores() -> FinetunedScores:
+    """The committed scores; `dlapps data make scenes15-finetuned` made them from the pictures."""
+    with np.load(paths.results() / "scenes15-finetuned.npz") as file:
+        return FinetunedScores(file["train"].astype(np.float32), file["test"].astype(np.float32))

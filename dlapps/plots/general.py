@@ -1,0 +1,91 @@
+"""Grids of pictures, curves and confusion matrices: what every chapter draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
+
+
+@styled
+def plot_grid(
+    pictures: Sequence[np.ndarray], titles: Sequence[str] | None = None, columns: int = 8, height: float = 0
+) -> Figure:
+    """Pictures (H, W) or (H, W, 3) in rows of `columns`, each with a title or none."""
+    rows = -(-len(pictures) // columns)
+    cell = WIDTH / columns
+    figure, axes = make_figure(height or rows * cell * (1.18 if titles else 1.02), rows, columns)
+    for index, ax in enumerate(axes.flat):
+        ax.set_axis_off()
+        if index < len(pictures):
+            show_picture(ax, pictures[index], titles[index] if titles else "")
+    return figure
+
+
+@styled
+def plot_curves(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    errors: Mapping[str, Sequence[float]] | None = None,
+    ticks: Sequence[str] | None = None,
+    log: bool = False,
+    height: float = 2.6,
+) -> Figure:
+    """One line a name, (x, y), with error bars where given; colour, marker and legend tell them apart."""
+    figure, axes = make_figure(height)
+    ax = axes[0, 0]
+    for index, (name, (x, y)) in enumerate(curves.items()):
+        spread = errors.get(name) if errors else None
+        style = {
+            "color": COLOURS[index % 7],
+            "marker": MARKERS[index % 7],
+            "linestyle": ("-", "--", ":", "-.")[index % 4],
+        }
+        ax.errorbar(x, y, spread, label=name, capsize=2, **style)
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+    first = next(iter(curves.values()))[0]
+    if ticks is not None or log:
+        ax.set_xticks(first, ticks if ticks is not None else [f"{value:g}" for value in first])
+        ax.minorticks_off()
+    ax.legend()
+    return figure
+
+
+@styled
+def plot_pair(
+    x: Sequence[float], left: Mapping[str, Sequence[float]], right: Mapping[str, Sequence[float]], xlabel: str,
+    reference: float | None = None,
+) -> Figure:  # fmt: skip
+    """Two panels over the same logarithmic x, each with one curve named by its y label; a dashed level on the left."""
+    figure, axes = make_figure(2.1, 1, 2)
+    for ax, curve, colour, marker in zip(axes[0], (left, right), COLOURS, MARKERS, strict=False):
+        (name, y), *_ = curve.items()
+        ax.plot(x, y, color=colour, marker=marker)
+        ax.set(xlabel=xlabel, ylabel=name, xscale="log")
+        ax.set_xticks(x, [f"{value:g}" for value in x])
+        ax.minorticks_off()
+    if reference is not None:
+        axes[0, 0].axhline(reference, color=COLOURS[6], linestyle="--", linewidth=0.8)
+    return figure
+
+
+@styled
+def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], height: float = 4.1) -> Figure:
+    """A confusion matrix (K, K) of counts: rows are the true classes, shares of the row as shade, counts as text."""
+    figure, axes = make_figure(height)
+    ax = axes[0, 0]
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in zip(*np.nonzero(matrix), strict=True):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        ax.text(column, row, matrix[row, column], ha="center", va="center", fontsize=6, color=colour)
+    places = np.arange(len(class_names))
+    ax.set_xticks(places, class_names, rotation=55, ha="right", rotation_mode="anchor")
+    ax.set_yticks(places, class_names)
+    ax.set(xlabel="predicted", ylabel="true")
+    ax.grid(visible=False)
+    return figure

@@ -1,0 +1,74 @@
+"""What a classifier makes of single pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dlapps.plots.style import COLOURS, make_figure, show_picture, styled
+
+
+@styled
+def plot_predictions(
+    pictures: Sequence[np.ndarray], inputs: Sequence[np.ndarray], predictions: Sequence[Sequence[tuple[str, float]]]
+) -> Figure:
+    """One column a picture: as it is, as the network gets it (normalised, shown from its minimum to its maximum), and
+    the probabilities of the classes it gives first.
+
+    pictures: uint8 (H, W, 3) of any size; inputs: float (H, W, 3); predictions: (class name, probability) from high
+    to low.
+    """
+    figure, axes = make_figure(4.4, 3, len(pictures), gridspec_kw={"height_ratios": [3, 3, 2.6]})
+    for column, (picture, network_input, ranked) in enumerate(zip(pictures, inputs, predictions, strict=True)):
+        show_picture(axes[0, column], picture, f"{picture.shape[1]} × {picture.shape[0]}")
+        low, high = network_input.min(), network_input.max()
+        title = f"{network_input.shape[1]} × {network_input.shape[0]}, {low:.1f} to {high:.1f}"
+        show_picture(axes[1, column], (network_input - low) / (high - low), title)
+        ax = axes[2, column]
+        places = np.arange(len(ranked))[::-1]
+        ax.barh(places, [value for _, value in ranked], color=COLOURS[0], height=0.35)
+        for place, (name, value) in zip(places, ranked, strict=True):
+            ax.text(0, place + 0.24, f"{name} {value:.0%}", va="bottom", fontsize=6.5)
+        ax.set(xlim=(0, 1), ylim=(-0.4, len(ranked) - 0.1), xticks=(), yticks=())
+        ax.grid(visible=False)
+        ax.spines[["bottom", "left"]].set_visible(False)
+    return figure
+
+
+@styled
+def plot_misread(
+    names: Sequence[str], scores: Sequence[Sequence[tuple[str, float]]], truths: Sequence[str],
+    pictures: Sequence[np.ndarray] | None = None, columns: int = 2,
+) -> Figure:  # fmt: skip
+    """Misread examples: the three highest class scores each, the true class hatched, and the picture where given."""
+    rows = -(-len(names) // columns)
+    width = 1 if pictures is None else 2
+    ratios = [1] * columns if pictures is None else [1.2, 1.1] * columns
+    figure, axes = make_figure(1.05 * rows, rows, columns * width, gridspec_kw={"width_ratios": ratios})
+    for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
+        row, column = divmod(index, columns)
+        if pictures is not None:
+            show_picture(axes[row, 2 * column], pictures[index])
+        ax = axes[row, width * column + width - 1]
+        labels = [label for label, _ in ranked]
+        _horizontal_bars(ax, labels, [score for _, score in ranked], COLOURS[5])
+        for bar, label in zip(ax.patches, labels, strict=True):
+            if label == truth:
+                bar.set(facecolor="white", edgecolor=COLOURS[1], hatch="//////")
+        ax.axvline(0, color="black", linewidth=0.6)
+        ax.set_title(name, fontsize=7)
+        ax.tick_params(labelsize=7)
+    for ax in axes.flat[len(names) * width :]:
+        ax.set_axis_off()
+    return figure
+
+
+def _horizontal_bars(ax: Axes, names: Sequence[str], values: Sequence[float], colours: str | Sequence[str]) -> None:
+    places = np.arange(len(names))[::-1]
+    ax.barh(places, values, color=colours, height=0.7)
+    ax.set_yticks(places, names)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", visible=False)

@@ -1,0 +1,16 @@
+"""Long computations on data that cannot be committed: their small results are, and the notebooks read those.
+
+`dlapps data make NAME` runs one of `STUDIES` and replaces its file in data/results. Each step is kept in data/cache as
+soon as it is done, so that a stopped study goes on where it was.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dlapps.studies import scenes15
+
+STUDIES: dict[str, Callable[[], Path]] = {
+    "scenes15-features": scenes15.make_scenes15_features,
+    "scenes15-experiments": scenes15.make_scenes15_experiments,
+    "scenes15-finetuned": scenes15.make_scenes15_finetuned,
+}
