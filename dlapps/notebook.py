@@ -13,27 +13,25 @@ from __future__ import annotations
 
 import base64
 import functools
-import importlib.metadata
 import inspect
 import io
 import math
 import os
-import platform
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import joblib
 import matplotlib as mpl
+import numpy as np
 from IPython.display import display
 from joblib.hashing import NumpyHasher
 from matplotlib.figure import Figure
+from PIL import Image
 
-from dlapps import paths
+from dlapps import environment, paths
 from dlapps.profiles import get_profile
 
 MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown or PNG beside it
@@ -55,7 +53,7 @@ class Chapter:
         self.number = int(number[1])
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
-        facts = {"profile": profile, "seeds": list(self.seeds), **_environment()}
+        facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
         _show("chapter", {"name": name, **facts}, f"Chapter {self.number}, profile {profile}")
 
     def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
@@ -72,14 +70,36 @@ class Chapter:
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as figures/<number>-<name>.pdf, show as PNG, close; prose refers to it as `@fig-<name>`."""
         _require_name_and_caption(name, caption)
-        pdf = _render(figure, "pdf", metadata={"CreationDate": None})
-        _write(paths.figures() / f"{self.number}-{name}.pdf", pdf)
+        pdf = self._save(figure, name)
         png = base64.b64encode(_render(figure, "png", dpi=150)).decode()
         # The PDF travels in the output: another profile's run overwrites the file, not an executed notebook.
         content = {"name": name, "caption": caption, "pdf": base64.b64encode(pdf).decode()}
         text = f"Figure {self.number}-{name}: {caption}"
         _show("figure", content, text, {"image/png": png}, {"image/png": {"alt": caption}})
         _close(figure)
+
+    def show_animation(
+        self, frames: np.ndarray, key_frames: Figure, name: str, caption: str, frames_per_second: int = 8
+    ) -> None:
+        """Save as figures/<number>-<name>.gif and show it; the PDF plays it beside the key frames, which paper shows.
+
+        frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does; prose refers to both as
+        `@fig-<name>`.
+        """
+        _require_name_and_caption(name, caption)
+        gif, jpegs = _encode_frames(frames, frames_per_second)
+        pdf = self._save(key_frames, name)
+        _write(paths.figures() / f"{self.number}-{name}.gif", gif)
+        gif, pdf, *jpegs = (base64.b64encode(part).decode() for part in (gif, pdf, *jpegs))
+        content = {"name": name, "caption": caption, "pdf": pdf, "frames": jpegs, "rate": frames_per_second}
+        text = f"Animation {self.number}-{name}: {caption}"
+        _show("animation", content, text, {"image/gif": gif}, {"image/gif": {"alt": caption}})
+        _close(key_frames)
+
+    def _save(self, figure: Figure, name: str) -> bytes:
+        pdf = _render(figure, "pdf", metadata={"CreationDate": None})
+        _write(paths.figures() / f"{self.number}-{name}.pdf", pdf)
+        return pdf
 
     def show_table(self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str) -> None:
         """Show as a Markdown table; cells are numbers or Markdown; prose refers to it as `@tab-<name>`."""
@@ -130,6 +150,21 @@ class _ValueHasher(NumpyHasher):
         if torch is not None and isinstance(obj, torch.Tensor):
             obj = (str(obj.dtype), obj.detach().cpu().double().numpy())
         super().save(obj)
+
+
+def _encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, list[bytes]]:
+    """uint8 (F, H, W, 3) as an endless GIF whose last frame stays for two seconds, and as one JPEG a frame."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
+        raise ValueError(
+            f"expected frames uint8 (F, H, W, 3) with F >= 2, got {frames.dtype} {frames.shape}; images.from_pixels "
+            "makes them of pixels in [0, 1]."
+        )
+    pictures, files = [Image.fromarray(frame) for frame in frames], [io.BytesIO() for _ in range(len(frames) + 1)]
+    durations = [1000 // frames_per_second] * (len(frames) - 1) + [2000]
+    pictures[0].save(files[0], "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    for picture, file in zip(pictures, files[1:], strict=True):
+        picture.save(file, "JPEG", quality=80)
+    return files[0].getvalue(), [file.getvalue() for file in files[1:]]
 
 
 def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
@@ -198,43 +233,3 @@ def _is_numeric(cell: str) -> bool:
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
     rule = ["---:" if side == "r" else ":---" for side in align]
     return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
-
-
-def _environment() -> dict[str, Any]:
-    """What the run depended on, besides its code: versions, machine, date."""
-    torch = sys.modules.get("torch")
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
-    return {
-        "python": platform.python_version(),
-        "torch": _version("torch"),
-        "numpy": _version("numpy"),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count() or 1,
-        "threads": torch.get_num_threads() if torch else joblib.cpu_count(),
-        "commit": _commit(),
-        "date": moment.strftime("%Y-%m-%d"),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _cpu_model() -> str:
-    facts = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.+)", facts.read_text()) if facts.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """The checkout's short commit, or an empty string outside a checkout (or without git)."""
-    command = ["git", "-C", str(paths.project()), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""

@@ -31,6 +31,7 @@ LEVELS = {
     "images": 1,
     "metrics": 1,
     "runtime": 1,
+    "environment": 1,
     "paths": 0,
 }
 # Beside each other on one level, one may build on the other.

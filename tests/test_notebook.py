@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from PIL import Image
 
 from dlapps import notebook, paths
 from dlapps.notebook import MIME, Chapter, ClaimError
@@ -110,6 +112,19 @@ def test_a_figure_without_name_or_caption_is_refused(chapter, name, caption):
     with pytest.raises(ValueError, match=r"expected a (name|caption)"):
         chapter.show_figure(make_figure(), name, caption)
     assert not paths.figures().exists()
+
+
+def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown):
+    frames = np.arange(3, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2).repeat(3, 3) * 100
+    chapter.show_animation(frames, make_figure(), "wombat", "It appears.", frames_per_second=4)
+    with Image.open(paths.figures() / "3-wombat.gif") as saved:
+        assert saved.n_frames == 3
+    message = shown[0][0][MIME]
+    played = [np.asarray(Image.open(io.BytesIO(base64.b64decode(frame)))) for frame in message["frames"]]
+    assert np.abs(np.stack(played).astype(int) - frames).max() <= 2
+    assert base64.b64decode(message["pdf"]) == (paths.figures() / "3-wombat.pdf").read_bytes()
+    with pytest.raises(ValueError, match=r"expected frames uint8 \(F, H, W, 3\) with F >= 2, got uint8 \(1, 8, 8, 3\)"):
+        chapter.show_animation(frames[:1], make_figure(), "still", "It does not move.")
 
 
 def test_a_table_writes_numbers_as_prose_does_and_aligns_them(chapter, shown):

@@ -104,6 +104,12 @@ def chapter_cells():
         code(
             'chapter.show_table([["- a_b & c", 12]], ["What #1", "%"], "scores", "All of {{total}}.")', "remove-input"
         ),
+        code(
+            "import numpy as np\nframes = np.zeros((2, 8, 8, 3), np.uint8)\n"
+            'chapter.show_animation(frames, Figure(figsize=(4, 1)), "moving", "It moves over {{total}} steps.")',
+            "remove-input",
+        ),
+        text("See @fig-moving."),
         code('print("printed → kept", "x" * 200)', "keep-output"),
         code('print("never shown")'),
         text("Why 100%?", "question", number="1", starred=True),
@@ -131,6 +137,8 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     for expected in (
         "25.0% of 4,000 in a_b & 50%, see Figure 1.1, Table 1.1, Section 1.1",
         "A line: 50% of A & B_c, 4,000 points",
+        "Figure 1.2 It moves over 4,000 steps.",
+        "See Figure 1.2.",
         "- a_b & c",
         "printed → kept",
         "Simonyan and Zisserman, 2015",

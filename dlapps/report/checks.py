@@ -113,7 +113,7 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
 
 
 def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
-    for kind, names in (("figure", facts.figures), ("table", facts.tables)):
+    for kind, names in (("figure", facts.figures), ("animation", facts.figures), ("table", facts.tables)):
         for _, message in messages(notebook, kind):
             names.append(message["name"])
             facts.texts.append(message["caption"])
@@ -135,7 +135,12 @@ def _add_calls(facts: Facts, source: str) -> None:
         if kind == "record":
             facts.recorded |= given.keys() - {"data", "seed", None}
             facts.computed_names |= None in given
-        for method, position, names in (("show_figure", 1, facts.figures), ("show_table", 2, facts.tables)):
+        shown = (
+            ("show_figure", 1, facts.figures),
+            ("show_animation", 2, facts.figures),
+            ("show_table", 2, facts.tables),
+        )
+        for method, position, names in shown:
             if kind == method:
                 arguments = dict(zip(("name", "caption"), call.args[position:], strict=False)) | given
                 names += _literal(arguments.get("name"))

@@ -78,7 +78,7 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> Chapter:
 
 def _labels(chapter: Chapter) -> Iterator[tuple[str, NotebookNode]]:
     """Labels of figures, tables, sections and equations; what a tag removes from the report has none."""
-    for kind, prefix in (("figure", "fig"), ("table", "tab")):
+    for kind, prefix in (("figure", "fig"), ("animation", "fig"), ("table", "tab")):
         for cell, message in messages(chapter.notebook, kind):
             if not {"remove-cell", "remove-output"}.intersection(tags(cell)):
                 yield f"{prefix}-{chapter.number}-{message['name']}", cell

@@ -111,6 +111,7 @@ def _convert(chapter: Chapter, contents: Contents, citation_keys: set[str]) -> t
         pre.QuestionsPreprocessor(),
         pre.MarkdownPreprocessor(),
         pre.FiguresPreprocessor(),
+        pre.AnimationsPreprocessor(),
         pre.TablesPreprocessor(),
         pre.OutputsPreprocessor(),
     ]

@@ -22,7 +22,7 @@ INLINE = "`{}`{=latex}"  # starts what must not be read as a list or a heading
 def fragments(notebook: NotebookNode) -> Iterator[tuple[Any, Any]]:
     """Where a notebook holds Markdown, as (container, key): cells, captions, cells of tables."""
     yield from ((cell, "source") for cell in notebook.cells if cell.cell_type == "markdown")
-    for kind in ("figure", "table"):
+    for kind in ("figure", "animation", "table"):
         yield from ((message, "caption") for _, message in messages(notebook, kind))
     for _, table in messages(notebook, "table"):
         for row in [table["columns"], *table["rows"]]:
@@ -136,6 +136,23 @@ class FiguresPreprocessor(Preprocessor):
             name = f"{resources['chapter'].number}-{figure['name']}"
             resources.setdefault("outputs", {})[f"{name}.pdf"] = base64.b64decode(figure["pdf"])
             output.data["text/latex"] = rf"\showfigure{{{name}}}{{{figure['caption']}}}"
+        return cell, resources
+
+
+class AnimationsPreprocessor(Preprocessor):
+    """An animation becomes a float with its key frames; both go to resources["outputs"]."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
+        for output, animation in outputs(cell, "animation"):
+            name = f"{resources['chapter'].number}-{animation['name']}"
+            files = resources.setdefault("outputs", {})
+            files[f"{name}.pdf"] = base64.b64decode(animation["pdf"])
+            for number, frame in enumerate(animation["frames"]):
+                files[f"{name}-{number}.jpg"] = base64.b64decode(frame)
+            last = len(animation["frames"]) - 1
+            output.data["text/latex"] = (
+                rf"\showanimation{{{name}}}{{{animation['caption']}}}{{{animation['rate']}}}{{{last}}}"
+            )
         return cell, resources
 
 
