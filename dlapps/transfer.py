@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.svm import LinearSVC
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, linear, normalize
 from tqdm.auto import tqdm
 
 from dlapps.images import check_pixels, scaled_shape, stack_pixels
@@ -200,6 +202,35 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     return PixelNetwork(
         f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),), network.provenance,
         network.class_names, network.input_size, network.crop,
+    )  # fmt: skip
+
+
+class LinearHead(nn.Module):
+    """W a + b with a the average over positions of feature maps (N, D, H, W), divided by its L2 norm: logits (N, K)."""
+
+    def __init__(self, weights: Tensor, biases: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+        self.register_buffer("biases", biases)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return linear(normalize(maps.mean((2, 3))), self.weights, self.biases)
+
+
+def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequence[str]) -> PixelNetwork:
+    """One network from pixels to class scores: feature maps, their average, L2 norm, a fitted linear SVM.
+
+    network: pixels to feature maps (N, D, H/32, W/32), as vgg16_features is. svm: fitted on its "average" features,
+    each row L2-normalised; the logits are its decision values. The layers are backbone.features and backbone.head.
+    """
+    weights, biases = (torch.from_numpy(part).float() for part in (svm.coef_, svm.intercept_))
+    if len(weights) != len(class_names):
+        raise ValueError(f"expected a name for each of {len(weights)} classes, got {len(class_names)}; pass them all.")
+    backbone = nn.Sequential(OrderedDict(features=network.backbone, head=LinearHead(weights, biases)))
+    mean, std = (part.flatten().tolist() for part in (network.normalisation.mean, network.normalisation.std))
+    return PixelNetwork(
+        f"{network.name}, linear SVM", backbone, mean, std, network.provenance, class_names, network.input_size,
+        network.crop,
     )  # fmt: skip
 
 

@@ -8,7 +8,9 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 from torch import nn
+from torch.nn.functional import normalize
 
 from dlapps import images, transfer
 from dlapps.assets import Provenance
@@ -150,3 +152,18 @@ def test_layers_are_described():
     assert convolution.num_multiplications == 3 * 4 * 9 * 36
     assert flat.num_parameters == flat.num_multiplications == 0
     assert dense.num_multiplications == 144 * 2
+
+
+def test_attached_classifier_scores_as_the_svm_does_on_features():
+    names, generator = ("a", "b", "c"), torch.Generator().manual_seed(0)
+    pictures = torch.rand(12, 3, 32, 32, generator=generator)
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), Provenance("tiny", "", "", ""))
+    features = normalize(network(pictures).mean((2, 3))).numpy()
+    svm = LinearSVC().fit(features, [0, 1, 2] * 4)
+    whole = transfer.attach_classifier(network, svm, names)
+    assert whole.class_names == names
+    expected = torch.from_numpy(svm.decision_function(features)).float()
+    torch.testing.assert_close(whole(pictures), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="expected a name for each of 3 classes, got 2"):
+        transfer.attach_classifier(network, svm, names[:2])

@@ -7,10 +7,13 @@ soon as it is done, so that a stopped study goes on where it was.
 from collections.abc import Callable
 from pathlib import Path
 
-from dlapps.studies import scenes15
+from dlapps.studies import scenes15, visualizing
 
 STUDIES: dict[str, Callable[[], Path]] = {
     "scenes15-features": scenes15.make_scenes15_features,
     "scenes15-experiments": scenes15.make_scenes15_experiments,
     "scenes15-finetuned": scenes15.make_scenes15_finetuned,
+    "visualizing-saliency": visualizing.make_saliency,
+    "visualizing-attacks": visualizing.make_attacks,
+    "visualizing-classes": visualizing.make_classes,
 }

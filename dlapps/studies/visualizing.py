@@ -1,0 +1,269 @@
+"""What Chapter 2 measures on pictures that cannot be committed, and on more networks and seeds than a notebook has time
+for. Every share is one of pictures; nothing is chosen on a result."""
+
+from __future__ import annotations
+
+import copy
+import io
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.svm import LinearSVC
+from torch import Tensor
+
+from dlapps import adversarial, class_visualization, datasets, paths, pretrained, runtime, saliency, transfer
+from dlapps.class_scores import predict
+from dlapps.class_visualization import MODERN, PRACTICAL, total_variation
+from dlapps.images import from_pixels, stack_pixels
+from dlapps.pretrained import PixelNetwork
+from dlapps.studies.results import save_arrays, save_results
+
+SEEDS = (0, 1, 2)
+STINGRAY = 6
+# The classes that the practical and the report before this one name; "wombat" first.
+CLASSES = (106, 92, 113, 281, 187, 76, 78, 683, 366, 604)
+# The last feature maps of each network.
+LAST_MAPS = {
+    "squeezenet1_1": "backbone.features.12",
+    "efficientnet_lite0": "backbone.bn2",
+    "vgg16 scenes": "backbone.features.relu5_3",
+}
+PRESETS = {"practical": PRACTICAL, "modern": MODERN}
+
+
+def load_network(name: str) -> PixelNetwork:
+    """A network of ImageNet's classes, or "NAME scenes": its feature maps with Chapter 1's SVM for 15 scenes."""
+    base, _, scenes = name.partition(" ")
+    if not scenes:
+        return pretrained.load(base)
+    features = datasets.load_scenes15_features()
+    if base == "vgg16":
+        network, block = pretrained.load("vgg16_features"), "vgg16_features pool5 average 224"
+    else:
+        network, block = copy.deepcopy(pretrained.load(base)), f"{base} bn2 average 320 aspect"
+        network.backbone.reset_classifier(0, "")
+    rows, labels, _, _ = features.split(block)
+    return transfer.attach_classifier(network, LinearSVC(random_state=0).fit(rows, labels), features.class_names)
+
+
+def load_subjects(network: str, number: int) -> Tensor:
+    """Pixels (number, 3, 224, 224): the practical's pictures, or test pictures of 15-Scene, as many of each class."""
+    if network.endswith("scenes"):
+        scenes = datasets.load_scenes15("test")
+        each = number // len(scenes.class_names)
+        rows = [np.flatnonzero(scenes.labels == label)[:each] for label in range(len(scenes.class_names))]
+        return stack_pixels([scenes.images[row] for row in np.concatenate(rows)])
+    return stack_pixels(datasets.load_imagenet_val25().images[:number])
+
+
+def saliency_methods(network: str) -> dict[str, Callable[[PixelNetwork, Tensor, Tensor], Tensor]]:
+    """(network, images, targets) -> maps (N, H, W), by name."""
+    layer = LAST_MAPS[network]
+    return {
+        "input gradient": saliency.input_gradient,
+        "SmoothGrad": partial(saliency.smooth_grad, num_samples=20),
+        "integrated gradients": lambda *given: saliency.integrated_gradients(*given, num_steps=20).abs(),
+        "Grad-CAM": lambda network, images, targets: saliency.grad_cam(network, images, layer, targets),
+        "guided backpropagation": saliency.guided_backprop,
+    }
+
+
+def score_saliency(name: str, method: str, number: int) -> dict[str, object]:
+    """Deletion and insertion areas (one a picture) and milliseconds a picture of one method."""
+    network, images = load_network(name), load_subjects(name, number)
+    targets = predict(network, images).argmax(1)
+    baselines = {"random": saliency.random_map, "centre prior": saliency.centre_prior}
+    with runtime.autocast("cpu"):
+        start = time.perf_counter()
+        if method in baselines:
+            maps = baselines[method](images)
+        else:
+            maps = saliency_methods(name)[method](network, images, targets)
+        seconds = time.perf_counter() - start
+        curves = saliency.deletion_insertion(network, images, maps, targets, num_steps=14)
+    areas = {"deletion": curves.deletion_area, "insertion": curves.insertion_area}
+    return {key: np.round(area.tolist(), 4).tolist() for key, area in areas.items()} | {
+        "milliseconds": round(1000 * seconds / len(images), 1)
+    }
+
+
+def check_sanity(name: str, method: str, number: int) -> list[float]:
+    """Mean rank correlation of maps with those of a network randomised from the top: a third, two thirds, all of it."""
+    network, images = load_network(name), load_subjects(name, number)
+    with runtime.autocast("cpu"):
+        correlations = saliency.sanity_check(network, images, saliency_methods(name)[method], num_stages=3)
+    return [round(float(values.mean()), 4) for values in correlations.values()]
+
+
+def make_saliency() -> Path:
+    """The score card of saliency methods over three networks; about 40 minutes on two cores."""
+    keep, results = joblib.Memory(paths.cache(), verbose=0).cache, {}
+    for name in LAST_MAPS:
+        number, few = (30, 15) if name.endswith("scenes") else (25, 10)
+        methods = [*saliency_methods(name), "random", "centre prior"]
+        card = {method: keep(score_saliency)(name, method, number) for method in methods}
+        for method in saliency_methods(name):
+            card[method]["sanity"] = keep(check_sanity)(name, method, few)
+        results[name] = {"num_pictures": number, "num_sanity_pictures": few, "methods": card}
+        path = save_results(paths.results() / "visualizing-saliency.json", results, [0])
+    return path
+
+
+def load_correctly_read(network: PixelNetwork) -> tuple[Tensor, Tensor]:
+    """Pixels and labels of the practical's 25 pictures and the 500 samples that a network reads correctly."""
+    practical, samples = datasets.load_imagenet_val25(), datasets.load_imagenet_samples()
+    images = torch.cat([stack_pixels(part.images, crop=network.crop) for part in (practical, samples)])
+    labels = torch.from_numpy(np.concatenate([practical.labels, samples.labels]))
+    correct = predict(network, images).argmax(1) == labels
+    return images[correct], labels[correct]
+
+
+Attack = Callable[[PixelNetwork, Tensor, Tensor], adversarial.AdversarialExamples]
+ATTACKS: dict[str, Attack] = {
+    "naive ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
+    **{
+        f"FGSM {epsilon:g}": lambda network, images, labels, epsilon=epsilon: adversarial.fgsm(
+            network, images, epsilon / 255, labels
+        )
+        for epsilon in (0.5, 1, 2, 4)
+    },
+    "PGD-10 1": lambda network, images, labels: adversarial.pgd(network, images, 1 / 255, labels),
+    "PGD-10 L2": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
+    "DeepFool": adversarial.deep_fool,
+    "one pixel": adversarial.one_pixel,
+}
+
+
+def attack(name: str, method: str, number: int | None = None) -> dict[str, float]:
+    """One attack on the first correctly read pictures (all by default): shares, medians, what it survives."""
+    network = pretrained.load(name)
+    other = pretrained.load("efficientnet_lite0" if name == "squeezenet1_1" else "squeezenet1_1")
+    images, labels = (part[:number] for part in load_correctly_read(network))
+    start = time.perf_counter()
+    with runtime.autocast("cpu"):
+        examples = ATTACKS[method](network, images, labels)
+    return summarise(network, other, examples) | {"seconds": round(time.perf_counter() - start, 1)}
+
+
+def summarise(network: PixelNetwork, other: PixelNetwork, examples: adversarial.AdversarialExamples) -> dict:
+    """The row of a table: shares of all pictures, medians over those that fool."""
+    fooled = examples.success if examples.success.any() else torch.ones_like(examples.success)
+    damages = {"floats": "none", "saved": "8 bits", "jpeg": "jpeg", "resized": "resize"}
+    shares = {key: adversarial.survives(network, examples, damage) for key, damage in damages.items()}
+    return {
+        "number": len(examples.images),
+        "median_steps": float(examples.steps[fooled].float().median()),
+        "most_steps": int(examples.steps[fooled].max()),
+        "median_l2": float(examples.l2[fooled].median()),
+        "median_linf": float(examples.linf[fooled].median()) * 255,
+        "transfers": adversarial.transfer_rate(other, examples),
+        **{key: float(share.float().mean()) for key, share in shares.items()},
+    }
+
+
+def fool_the_25() -> dict[str, float]:
+    """The practical: its 25 pictures to the stingray; and how many of them a stop at the first success would lose."""
+    network, images = pretrained.load("squeezenet1_1"), load_subjects("squeezenet1_1", 25)
+    examples = adversarial.fool(network, images, STINGRAY)
+    lost = torch.zeros(len(images), dtype=torch.bool)
+    first = torch.full((len(images),), -1)
+    for num_steps in range(1, int(examples.steps.max()) + 1):
+        early = adversarial.fool(network, images, STINGRAY, num_steps=num_steps)
+        fresh = (first < 0) & adversarial.survives(network, early, "none")
+        first[fresh], lost[fresh] = num_steps, ~early.success[fresh]
+    row = summarise(network, pretrained.load("efficientnet_lite0"), examples)
+    return row | {"lost_if_stopped_at_first": int(lost.sum()), "least_steps": int(examples.steps.min())}
+
+
+def perturb_all(epsilon: float) -> dict[str, float]:
+    """One perturbation for all pictures: made on half of those read correctly, tested on the other half."""
+    network = pretrained.load("squeezenet1_1")
+    images, labels = load_correctly_read(network)
+    with runtime.autocast("cpu"):
+        common = adversarial.universal_perturbation(network, images[::2], epsilon, labels[::2])
+    results = {}
+    for half, rows in (("made_on", slice(0, None, 2)), ("unseen", slice(1, None, 2))):
+        goal = adversarial.make_goal(network, images[rows], labels[rows], None)
+        moved = (images[rows] + common).clamp(0, 1)
+        examples = adversarial.score_examples(network, images[rows], moved, goal)
+        results[half] = summarise(network, pretrained.load("efficientnet_lite0"), examples)
+    return results
+
+
+def make_attacks() -> Path:
+    """Every attack on one scale; about 30 minutes on two cores, most of them for the one-pixel attack."""
+    keep = joblib.Memory(paths.cache(), verbose=0).cache
+    results = {
+        "practical": keep(fool_the_25)(),
+        "universal": keep(perturb_all)(8 / 255),
+        "squeezenet1_1": {
+            method: keep(attack)("squeezenet1_1", method, 40 if method == "one pixel" else None) for method in ATTACKS
+        },
+        "efficientnet_lite0": {
+            method: keep(attack)("efficientnet_lite0", method) for method in ATTACKS if method != "one pixel"
+        },
+    }
+    return save_results(paths.results() / "visualizing-attacks.json", results, [0])
+
+
+def visualize_classes(name: str, other: str, classes: tuple[int, ...], preset: str, seed: int, grey: bool) -> dict:
+    """One picture a class: scores, total variation, rank of the class for the network itself and for another one."""
+    network = load_network(name)
+    settings = PRESETS[preset]
+    if grey:
+        settings = replace(settings, transforms=(*settings.transforms, to_grey))
+    with runtime.autocast("cpu"):
+        made = class_visualization.visualize(network, classes, settings, seed=seed)
+    pictures = to_grey(made.images, None) if grey else made.images
+    return {
+        "score": made.scores[-1].tolist(),
+        "total_variation": total_variation(pictures).tolist(),
+        "rank": ranks(network, pictures, made.targets),
+        "other_rank": ranks(load_network(other), pictures, made.targets),
+        "jpeg": [encode(picture) for picture in from_pixels(pictures)],
+    }
+
+
+def to_grey(pictures: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The mean of the colours, three times: what a classifier of grey pictures has seen."""
+    return pictures.mean(1, keepdim=True).expand_as(pictures)
+
+
+def ranks(network: PixelNetwork, pictures: Tensor, targets: Tensor) -> list[int]:
+    """1 for the class with the highest score, as the picture is after 8-bit rounding."""
+    logits = predict(network, adversarial.round_to_8_bits(pictures))
+    return (1 + (logits > logits.gather(1, targets[:, None])).sum(1)).tolist()
+
+
+def encode(picture: np.ndarray) -> bytes:
+    """A uint8 picture (H, W, 3) as a JPEG of high quality."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def make_classes() -> Path:
+    """Class visualisation over networks, presets and seeds, and of scenes; about an hour on two cores."""
+    keep, results, pictures = joblib.Memory(paths.cache(), verbose=0).cache(visualize_classes), {}, {}
+    pair, scenes = ("squeezenet1_1", "efficientnet_lite0"), ("vgg16 scenes", "efficientnet_lite0 scenes")
+    runs = [(*way, CLASSES, seed, False) for way in (pair, pair[::-1]) for seed in SEEDS]
+    runs += [(*scenes, tuple(range(15)), 0, grey) for grey in (True, False)]
+    for name, other, classes, seed, grey in runs:
+        for preset in PRESETS:
+            made = keep(name, other, classes, preset, seed, grey)
+            key = f"{name} {preset} {'grey ' if grey else ''}{seed}"
+            results[key] = {"classes": list(classes), **{part: made[part] for part in made if part != "jpeg"}}
+            if seed == 0:
+                pictures |= {
+                    f"{key} {c}": np.frombuffer(jpeg, np.uint8) for c, jpeg in zip(classes, made["jpeg"], strict=True)
+                }
+            save_arrays(paths.results() / "visualizing-classes.npz", pictures)
+            path = save_results(paths.results() / "visualizing-classes.json", results, SEEDS)
+    return path
