@@ -97,3 +97,11 @@ def test_mnist_of_the_mirror(split, count):
     digits = datasets.load_mnist(split)
     assert digits.images.shape == (count, 28, 28)
     assert set(digits.labels.tolist()) == set(range(10))
+
+
+def test_without_the_practicals_pictures_the_photos_stand_in(monkeypatch):
+    def fetch(name):
+        raise AssetError(f"no {name}")
+
+    monkeypatch.setattr("dlapps.assets.fetch", fetch)
+    assert datasets.load_pictures().names == datasets.load_photos().names

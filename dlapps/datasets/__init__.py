@@ -3,7 +3,7 @@
 from dlapps.datasets.dataset import Dataset
 from dlapps.datasets.folder import load_folder
 from dlapps.datasets.mnist import load_mnist
-from dlapps.datasets.photos import PHOTOS, load_imagenet_samples, load_imagenet_val25, load_photos
+from dlapps.datasets.photos import PHOTOS, load_imagenet_samples, load_imagenet_val25, load_photos, load_pictures
 from dlapps.datasets.results import load_results
 from dlapps.datasets.scenes15 import (
     SCENES15_COUNTS,
@@ -26,6 +26,7 @@ __all__ = [
     "load_imagenet_val25",
     "load_mnist",
     "load_photos",
+    "load_pictures",
     "load_results",
     "load_scenes15",
     "load_scenes15_features",

@@ -3,6 +3,7 @@
 from dlapps.plots.general import plot_confusion, plot_curves, plot_grid, plot_pair
 from dlapps.plots.predictions import plot_misread, plot_predictions
 from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, mean_and_spread, show_picture, styled
+from dlapps.plots.visualizing import plot_deletion_insertion, plot_saliency, plot_score_card
 
 __all__ = [
     "COLOURS",
@@ -12,10 +13,13 @@ __all__ = [
     "mean_and_spread",
     "plot_confusion",
     "plot_curves",
+    "plot_deletion_insertion",
     "plot_grid",
     "plot_misread",
     "plot_pair",
     "plot_predictions",
+    "plot_saliency",
+    "plot_score_card",
     "show_picture",
     "styled",
 ]

@@ -1,0 +1,72 @@
+"""What Chapter 2 draws: pictures above their saliency maps, curves of deletion and insertion, a score card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
+
+
+@styled
+def plot_saliency(pictures: Sequence[np.ndarray], maps: Mapping[str, np.ndarray], titles: Sequence[str]) -> Figure:
+    """One column a picture, one row a method below it; a map is bright where it is high, up to its 99th percentile.
+
+    pictures: uint8 (H, W, 3); maps: (N, H, W) of any range, by method; titles: one a picture.
+    """
+    columns = len(pictures)
+    cell = WIDTH / (columns + 0.12)
+    figure, axes = make_figure(cell * (1.02 * len(maps) + 1.22), 1 + len(maps), columns)
+    for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        show_picture(axes[0, column], picture)
+        axes[0, column].set_title(title, fontsize=6.5)
+    for row, (method, values) in enumerate(maps.items(), start=1):
+        for column, image in enumerate(values):
+            ax = axes[row, column]
+            ax.imshow(image, cmap="inferno", vmin=0, vmax=max(np.percentile(image, 99), 1e-12))
+            ax.set(xticks=(), yticks=())
+            ax.spines[:].set_visible(False)
+        axes[row, 0].set_ylabel(method, fontsize=6.5)
+    return figure
+
+
+@styled
+def plot_deletion_insertion(
+    shares: Sequence[float], curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+) -> Figure:
+    """Two panels over the share of the pixels: probability while they are deleted (left) or inserted, a line a method.
+
+    curves: (deletion, insertion) by name, each as long as shares.
+    """
+    figure, axes = make_figure(2.35, 1, 2, sharey=True)
+    for index, (name, pair) in enumerate(curves.items()):
+        style = {"color": COLOURS[index % 7], "marker": MARKERS[index % 7], "markevery": (index % 3, 3)}
+        for ax, values in zip(axes[0], pair, strict=True):
+            ax.plot(shares, values, label=name, **style)
+    axes[0, 0].set(xlabel="share of the pixels deleted", ylabel="probability of the class", xlim=(0, 1), ylim=(0, None))
+    axes[0, 1].set(xlabel="share of the pixels inserted", xlim=(0, 1))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=min(len(curves), 4))
+    return figure
+
+
+@styled
+def plot_score_card(
+    scores: Mapping[str, Mapping[str, tuple[float, float]]], baseline: str, xlabel: str, height: float = 2.1
+) -> Figure:
+    """One panel a network, one row a method: mean and its standard error, and the baseline as a dashed line.
+
+    scores: (mean, standard error) by network and method.
+    """
+    figure, axes = make_figure(height, 1, len(scores), sharey=True)
+    for ax, (network, methods) in zip(axes[0], scores.items(), strict=True):
+        places = np.arange(len(methods))[::-1]
+        for index, (place, (mean, error)) in enumerate(zip(places, methods.values(), strict=True)):
+            ax.errorbar(mean, place, xerr=error, color=COLOURS[index % 7], marker=MARKERS[index % 7], capsize=2)
+        ax.axvline(methods[baseline][0], color=COLOURS[6], linestyle="--", linewidth=0.8)
+        ax.set_yticks(places, methods)
+        ax.set(title=network, xlabel=xlabel, ylim=(-0.5, len(methods) - 0.5))
+        ax.grid(axis="y", visible=False)
+        ax.tick_params(axis="y", length=0)
+    return figure
