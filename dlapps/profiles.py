@@ -15,16 +15,36 @@ class Profile:
     num_folds: int
     svm_costs: tuple[float, ...]
     head_epochs: int
+    # Chapter 2: pictures, samples of SmoothGrad, steps of deletion; side and steps of pictures of classes.
+    num_pictures: int
+    num_samples: int
+    curve_steps: int
+    picture_size: int
+    ascent_steps: int
+    long_ascent_steps: int
 
 
+_CLASSES = {"picture_size": 224, "ascent_steps": 200, "long_ascent_steps": 1000}
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", seeds=(0,), num_folds=2, svm_costs=(1,), head_epochs=2),
-        Profile("quick", seeds=(0,), num_folds=5, svm_costs=(0.3, 1, 3), head_epochs=30),
-        Profile("full", seeds=(0, 1, 2), num_folds=5, svm_costs=(0.1, 0.3, 1, 3, 10), head_epochs=30),
+        Profile(
+            "smoke", seeds=(0,),
+            num_folds=2, svm_costs=(1,), head_epochs=2,
+            num_pictures=3, num_samples=2, curve_steps=4, picture_size=64, ascent_steps=4, long_ascent_steps=8,
+        ),
+        Profile(
+            "quick", seeds=(0,),
+            num_folds=5, svm_costs=(0.3, 1, 3), head_epochs=30,
+            num_pictures=25, num_samples=20, curve_steps=14, **_CLASSES,
+        ),
+        Profile(
+            "full", seeds=(0, 1, 2),
+            num_folds=5, svm_costs=(0.1, 0.3, 1, 3, 10), head_epochs=30,
+            num_pictures=25, num_samples=50, curve_steps=28, **_CLASSES,
+        ),
     )
-}
+}  # fmt: skip
 
 
 def get_profile(name: str) -> Profile:

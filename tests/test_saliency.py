@@ -311,3 +311,14 @@ def test_sanity_check_tells_a_gradient_from_an_edge_detector(network, images):
     assert all(torch.allclose(values, torch.ones(4, dtype=values.dtype)) for values in edges.values())
     assert gradient["0"].abs().mean() < 0.5
     assert torch.equal(constant["0"], torch.zeros(4))
+
+
+def test_a_crop_follows_the_map():
+    pictures, maps = torch.zeros(2, 3, 32, 32), torch.zeros(2, 32, 32)
+    pictures[0, :, 16:, :16], maps[0, 20:28, 4:12] = 1, 1
+    maps[1, 8:16, 8:16] = 1
+    crops = saliency.crop_to_window(pictures, maps, side=16, stride=16)
+    assert crops[0].min() == 1
+    assert crops[1].max() == 0
+    with pytest.raises(ValueError, match=r"a side up to 32, got .* and 40"):
+        saliency.crop_to_window(pictures, maps, side=40)

@@ -1,5 +1,6 @@
 """Saliency: maps of the pixels that a class score depends on, and whether a map tells the truth about it."""
 
+from dlapps.saliency.crops import crop_to_window
 from dlapps.saliency.faithfulness import (
     DeletionInsertion,
     centre_prior,
@@ -13,6 +14,7 @@ from dlapps.saliency.maps import grad_cam, guided_backprop, input_gradient, inte
 __all__ = [
     "DeletionInsertion",
     "centre_prior",
+    "crop_to_window",
     "deletion_insertion",
     "grad_cam",
     "guided_backprop",

@@ -102,6 +102,12 @@ def check_sanity(name: str, method: str, number: int) -> list[float]:
     return [round(float(values.mean()), 4) for values in correlations.values()]
 
 
+def reads_correctly(name: str) -> list[bool]:
+    """Whether a network reads each of the practical's 25 pictures as its label says."""
+    labels = torch.from_numpy(datasets.load_imagenet_val25().labels)
+    return (predict(load_network(name), load_subjects(name, 25)).argmax(1) == labels).tolist()
+
+
 def make_saliency() -> Path:
     """The score card of saliency methods over three networks; about 40 minutes on two cores."""
     keep, results = joblib.Memory(paths.cache(), verbose=0).cache, {}
@@ -112,6 +118,8 @@ def make_saliency() -> Path:
         for method in saliency_methods(name):
             card[method]["sanity"] = keep(check_sanity)(name, method, few)
         results[name] = {"num_pictures": number, "num_sanity_pictures": few, "methods": card}
+        if not name.endswith("scenes"):
+            results[name]["correct"] = keep(reads_correctly)(name)
         path = save_results(paths.results() / "visualizing-saliency.json", results, [0])
     return path
 
