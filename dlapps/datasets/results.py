@@ -1,8 +1,12 @@
-"""Committed results of long computations."""
+"""Committed results of long computations: numbers, and pictures that networks drew."""
 
 from __future__ import annotations
 
+import io
 import json
+
+import numpy as np
+from PIL import Image
 
 from dlapps import paths
 from dlapps.assets import AssetError
@@ -14,3 +18,9 @@ def load_results(name: str) -> dict:
     if not path.is_file():
         raise AssetError(f"expected results in {path}, got no such file; run dlapps data make {name}.")
     return json.loads(path.read_text())
+
+
+def load_class_pictures() -> dict[str, np.ndarray]:
+    """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset seed class"."""
+    with np.load(paths.results() / "visualizing-classes.npz") as file:
+        return {name: np.asarray(Image.open(io.BytesIO(file[name].tobytes()))) for name in file.files}
