@@ -1,0 +1,93 @@
+"""MNIST-M: digits laid on patches of photos by their difference, the target domain of Chapter 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from dlapps import assets
+from dlapps.assets import AssetError, Provenance
+from dlapps.datasets.dataset import Dataset, check_split
+from dlapps.datasets.mnist import load_mnist
+from dlapps.datasets.photos import load_photos
+from dlapps.images import PictureError, find_pictures, read_picture
+
+
+def make_mnist_m(digits: np.ndarray, photos: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """|patch - digit|: on the strokes the negative of a random patch of a photo, elsewhere the patch.
+
+    digits: uint8 (N, H, W), a stroke wherever a pixel is above 0; photos: uint8 arrays (H', W', 3). Photo, row and
+    column of each patch are drawn uniformly. Returns uint8 (N, H, W, 3). Raises PictureError for other shapes or types,
+    and for a photo smaller than a digit (Ganin et al. 2016, section 5.2.4).
+    """
+    _check(digits, photos)
+    random, height, width = np.random.default_rng(seed), *digits.shape[1:]
+    chosen = random.integers(len(photos), size=len(digits))
+    places = random.random((2, len(digits)))
+    pictures = np.empty((*digits.shape, 3), np.uint8)
+    for index, photo in enumerate(photos):
+        rows = np.flatnonzero(chosen == index)
+        patches = sliding_window_view(photo, (height, width), axis=(0, 1))
+        top, left = (places[:, rows] * np.reshape(patches.shape[:2], (2, 1))).astype(int)
+        pictures[rows] = np.moveaxis(patches[top, left], 1, -1)
+    # 255 - patch is patch with every bit flipped.
+    pictures ^= np.where(digits > 0, 255, 0).astype(np.uint8)[..., None]
+    return pictures
+
+
+def load_mnist_m(split: str, seed: int = 0) -> Dataset:
+    """MNIST-M as published: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3), in the order of `load_mnist`.
+
+    Patches come from BSDS500's training photos where they can be had, else from the photos of installed packages; every
+    fourth photo serves the test split alone, so that no background is seen in both. `provenance` says of what it is.
+    """
+    check_split(split)
+    digits, photos = load_mnist(split), split_photos(load_backgrounds(), split)
+    pictures = make_mnist_m(digits.images, photos.images, seed)
+    made_of = (digits.provenance, photos.provenance)
+    return Dataset(
+        pictures,
+        digits.labels,
+        digits.class_names,
+        Provenance(
+            f"MNIST-M of {digits.provenance.name} and {len(photos)} photos ({photos.provenance.name}), seed {seed}",
+            "; ".join(part.source for part in made_of),
+            "",
+            "; ".join(part.licence for part in made_of),
+        ),
+    )
+
+
+def load_backgrounds() -> Dataset:
+    """The photos that patches are cut from, a list of uint8 arrays (H, W, 3): BSDS500's, else installed packages'."""
+    try:
+        files = find_pictures(assets.fetch("bsds500"))
+    except AssetError:
+        return load_photos()
+    photos = [np.asarray(read_picture(file)) for file in files]
+    return Dataset(photos, None, (), assets.provenance("bsds500"), tuple(file.stem for file in files))
+
+
+def split_photos(photos: Dataset, split: str) -> Dataset:
+    """The photos of one split: every fourth is for testing, the others for training."""
+    check_split(split)
+    rows = [row for row in range(len(photos)) if (row % 4 == 3) == (split == "test")]
+    images, names = [photos.images[row] for row in rows], tuple(photos.names[row] for row in rows)
+    return Dataset(images, None, (), photos.provenance, names)
+
+
+def _check(digits: np.ndarray, photos: Sequence[np.ndarray]) -> None:
+    if digits.ndim != 3 or digits.dtype != np.uint8 or not len(digits):
+        raise PictureError(f"expected digits uint8 (N, H, W), got {digits.dtype} {digits.shape}; convert them.")
+    if not len(photos):
+        raise PictureError("expected at least one photo, got none; pass some to cut patches from.")
+    for photo in photos:
+        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+            raise PictureError(f"expected photos uint8 (H, W, 3), got {photo.dtype} {photo.shape}; convert them.")
+        if photo.shape[0] < digits.shape[1] or photo.shape[1] < digits.shape[2]:
+            raise PictureError(
+                f"expected photos of at least {digits.shape[1]} x {digits.shape[2]} pixels, got {photo.shape[0]} x "
+                f"{photo.shape[1]}; enlarge it or leave it out."
+            )

@@ -1,0 +1,100 @@
+"""MNIST-M is made by its published recipe, the same for the same seed, and no photo serves both splits."""
+
+import numpy as np
+import pytest
+
+from dlapps import assets, datasets
+from dlapps.assets import AssetError, Provenance
+from dlapps.datasets import Dataset
+from dlapps.images import PictureError
+
+
+@pytest.fixture
+def digits():
+    strokes = np.random.default_rng(0).integers(0, 256, (40, 6, 5)).astype(np.uint8)
+    return np.where(strokes > 180, strokes, 0).astype(np.uint8)
+
+
+@pytest.fixture
+def photos():
+    random = np.random.default_rng(1)
+    return [random.integers(0, 256, shape).astype(np.uint8) for shape in ((6, 5, 3), (9, 12, 3), (30, 7, 3))]
+
+
+def test_by_hand():
+    digit = np.array([[[0, 1], [200, 0]]], np.uint8)
+    photo = np.array([[[10, 20, 30], [0, 128, 255]], [[250, 5, 99], [1, 2, 3]]], np.uint8)
+    expected = [[[10, 20, 30], [255, 127, 0]], [[5, 250, 156], [1, 2, 3]]]
+    assert datasets.make_mnist_m(digit, [photo], seed=0)[0].tolist() == expected
+
+
+def test_every_picture_is_the_difference_of_its_digit_and_a_patch_of_a_photo(digits, photos):
+    pictures = datasets.make_mnist_m(digits, photos, seed=3).astype(int)
+    patches = np.abs(pictures - 255 * (digits > 0)[..., None])
+    places = set()
+    for patch in patches:
+        found = [
+            (index, top, left)
+            for index, photo in enumerate(photos)
+            for top in range(photo.shape[0] - 5)
+            for left in range(photo.shape[1] - 4)
+            if np.array_equal(photo[top : top + 6, left : left + 5], patch)
+        ]
+        assert len(found) == 1
+        places.add(found[0])
+    assert {place[0] for place in places} == {0, 1, 2}
+    assert len(places) > 15
+
+
+def test_same_seed_same_pictures(digits, photos):
+    first, again, other = (datasets.make_mnist_m(digits, photos, seed) for seed in (0, 0, 1))
+    assert first.tobytes() == again.tobytes()
+    assert first.tobytes() != other.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda digits, photos: (digits / 255, photos), r"expected digits uint8 \(N, H, W\), got float64"),
+        (lambda digits, photos: (digits[0], photos), r"expected digits uint8 \(N, H, W\), got uint8 \(6, 5\)"),
+        (lambda digits, photos: (digits, []), "expected at least one photo"),
+        (lambda digits, photos: (digits, [photos[0][..., 0]]), r"expected photos uint8 \(H, W, 3\)"),
+        (lambda digits, photos: (digits, [photos[1][:5]]), "at least 6 x 5 pixels, got 5 x 12"),
+    ],
+    ids=["floats", "one digit", "no photo", "grey photo", "small photo"],
+)
+def test_bad_input_is_one_sentence(digits, photos, change, message):
+    with pytest.raises(PictureError, match=message):
+        datasets.make_mnist_m(*change(digits, photos), seed=0)
+
+
+def test_without_bsds500_the_photos_of_packages_stand_in(monkeypatch, digits):
+    def fetch(name):
+        raise AssetError(f"no {name}")
+
+    enlarged = np.pad(digits, ((0, 0), (11, 11), (11, 12)))
+    source = Provenance("40 digits", "a test", "", "none")
+    monkeypatch.setattr("dlapps.assets.fetch", fetch)
+    monkeypatch.setattr("dlapps.datasets.mnist_m.load_mnist", lambda split: Dataset(enlarged, None, (), source))
+    made = datasets.load_mnist_m("train")
+    assert made.images.shape == (40, 28, 28, 3)
+    assert "40 digits" in made.provenance.name
+    assert "installed packages" in made.provenance.source
+
+
+def test_no_photo_serves_both_splits():
+    photos = datasets.load_photos()
+    parts = [set(datasets.split_photos(photos, split).names) for split in ("train", "test")]
+    assert all(parts)
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == set(photos.names)
+
+
+@pytest.mark.mirror
+def test_of_the_mirror():
+    if not assets.is_present("bsds500"):
+        pytest.skip("no BSDS500: set DLAPPS_DATA")
+    made, digits = datasets.load_mnist_m("test"), datasets.load_mnist("test")
+    assert made.images.shape == (10_000, 28, 28, 3)
+    assert np.array_equal(made.labels, digits.labels)
+    assert "BSDS500" in made.provenance.name
