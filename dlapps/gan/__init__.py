@@ -1,0 +1,43 @@
+"""Generative adversarial networks: DCGAN and conditional DCGAN [Goodfellow et al. 2014; Radford et al. 2016].
+
+Images are uint8 (N, H, W) where a training takes them, float32 (N, 1, S, S) in [-1, 1] where networks do.
+"""
+
+from dlapps.gan.checkpoints import GanError, load_generator, save_generator
+from dlapps.gan.history import History
+from dlapps.gan.networks import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
+from dlapps.gan.presets import CONDITIONAL_PRACTICAL, CONDITIONAL_PRESETS, PRACTICAL, PRESETS, Preset, make_networks
+from dlapps.gan.sampling import draw_latents, interpolate, sample, sample_grid, to_uint8
+from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step
+from dlapps.gan.training import Training, fit_conditional_gan, fit_gan, prepare_images
+
+__all__ = [
+    "CONDITIONAL_PRACTICAL",
+    "CONDITIONAL_PRESETS",
+    "LOSSES",
+    "PRACTICAL",
+    "PRESETS",
+    "ConditionalDiscriminator",
+    "ConditionalGenerator",
+    "Discriminator",
+    "GanError",
+    "Generator",
+    "History",
+    "Loss",
+    "Preset",
+    "Training",
+    "discriminator_step",
+    "draw_latents",
+    "fit_conditional_gan",
+    "fit_gan",
+    "generate",
+    "generator_step",
+    "interpolate",
+    "load_generator",
+    "make_networks",
+    "prepare_images",
+    "sample",
+    "sample_grid",
+    "save_generator",
+    "to_uint8",
+]

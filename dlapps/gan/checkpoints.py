@@ -1,0 +1,91 @@
+"""Trainings and generators on disk: written to a temporary name, read back, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dlapps import DlappsError
+from dlapps.gan.presets import Preset, make_generator
+
+Identity = dict[str, object]
+
+
+class GanError(DlappsError, ValueError):
+    """A training that cannot go on, or a file that is not of this training."""
+
+
+def identify(preset: Preset, seed: int, images: Tensor, labels: Tensor | None) -> Identity:
+    """What a checkpoint has to agree with to be taken up: plain values by name."""
+    sha256 = hashlib.sha256(images.cpu().numpy().tobytes())
+    if labels is not None:
+        sha256.update(labels.cpu().numpy().tobytes())
+    return {**asdict(preset), "seed": seed, "data": sha256.hexdigest()[:16]}
+
+
+def save_checkpoint(path: Path, identity: Identity, state: dict[str, object]) -> None:
+    _write(path, {"identity": identity, "state": state})
+
+
+def load_checkpoint(path: Path, identity: Identity) -> dict[str, object] | None:
+    """The state in a checkpoint, or None where there is no such file.
+
+    Raises GanError for a file of another training or none at all, which is left as it is.
+    """
+    if not path.exists():
+        return None
+    saved = _read(path, "identity")
+    differing = [
+        f"{name} {value!r} instead of {identity.get(name)!r}"
+        for name, value in saved["identity"].items()
+        if value != identity.get(name)
+    ]
+    if differing:
+        raise GanError(
+            f"expected a checkpoint of this training in {path}, got one with {', '.join(differing)}; name another "
+            "file, or delete this one."
+        )
+    return saved["state"]
+
+
+def save_generator(path: Path, generator: nn.Module, preset: Preset) -> Path:
+    """The weights in float16 beside the preset that they belong to: about 2 bytes a weight."""
+    state = generator.state_dict()
+    weights = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    _write(path, {"preset": asdict(preset), "generator": weights})
+    return path
+
+
+def load_generator(path: Path) -> nn.Module:
+    """A generator of `save_generator`, in eval mode, without gradients."""
+    saved = _read(path, "preset")
+    generator = make_generator(Preset(**saved["preset"])).to(memory_format=torch.channels_last)
+    generator.load_state_dict(saved["generator"])
+    return generator.eval().requires_grad_(False)
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        torch.save(content, temporary)
+        torch.load(temporary, weights_only=True, map_location="cpu")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path, key: str) -> dict[str, object]:
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+    # A truncated archive, a pickle with code in it, a text file: torch raises a different kind for each.
+    except Exception as error:
+        raise GanError(f"expected a file of a GAN in {path}, got one that does not load; name another file.") from error
+    if not isinstance(saved, dict) or key not in saved:
+        raise GanError(f"expected a file with a {key} in {path}, got another kind of file; name another one.")
+    return saved

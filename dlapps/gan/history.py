@@ -1,0 +1,55 @@
+"""What a training measured, batch by batch, and what this says in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class History:
+    """One value a batch; measures: what `measure` gave, with the number of batches it was taken after.
+
+    Probabilities are means over the batch: of D(x), of D(G(z)) before and (fooling) after D's update. Gradients are
+    the L2 norms over all weights. spread: standard deviation of a pixel over the batch, averaged over pixels, of fake
+    images in units of the real ones'; near 0 when all samples are alike.
+    """
+
+    discriminator_loss: list[float] = field(default_factory=list)
+    generator_loss: list[float] = field(default_factory=list)
+    real_probability: list[float] = field(default_factory=list)
+    fake_probability: list[float] = field(default_factory=list)
+    fooling_probability: list[float] = field(default_factory=list)
+    discriminator_gradient: list[float] = field(default_factory=list)
+    generator_gradient: list[float] = field(default_factory=list)
+    spread: list[float] = field(default_factory=list)
+    measures: list[dict[str, float]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.spread)
+
+    def thin(self, every: int) -> dict[str, list[float]]:
+        """Means over `every` batches, rounded, by name: what a plot needs of a long training."""
+        series = {name: values for name, values in vars(self).items() if name != "measures"}
+        edges = range(0, len(self), every)
+        return {
+            name: [float(f"{np.mean(values[edge : edge + every]):.4g}") for edge in edges]
+            for name, values in series.items()
+        }
+
+    def health(self, last: int = 200) -> str:
+        """balanced, the discriminator wins, the generator wins or collapsed: one sentence on the last batches."""
+        if not len(self):
+            return "not trained yet"
+        real, fake, spread = (
+            float(np.mean(values[-last:])) for values in (self.real_probability, self.fake_probability, self.spread)
+        )
+        numbers = f"D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, fakes vary {spread:.0%} as much as real images"
+        if spread < 0.5:
+            return f"collapsed: {numbers}; take another seed, or a lower learning rate for the generator"
+        if real - fake > 0.8:
+            return f"the discriminator wins: {numbers}; lower its learning rate, or its number of channels"
+        if real - fake < 0.05:
+            return f"the generator wins: {numbers}; raise the discriminator's learning rate, or its number of channels"
+        return f"balanced: {numbers}"

@@ -1,0 +1,106 @@
+"""The settings of a training: the practical's, the variations it asks for, and the best found here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from dlapps.gan.networks import (
+    ConditionalDiscriminator,
+    ConditionalGenerator,
+    Discriminator,
+    Generator,
+    initialise,
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a training depends on, beside its data and its seed.
+
+    generator_channels, discriminator_channels: b of the networks. trained: which of the two losses are minimised.
+    num_classes: 0 for an unconditional GAN. discriminator_sees_labels: D(x, y), else D(x). average: decay a batch of
+    the moving average of G's weights that samples are drawn from, 0 for the last weights. anneal: let both learning
+    rates fall to 0, linearly over the second half. Change one thing with `dataclasses.replace(PRACTICAL, size=64)`.
+    """
+
+    latent_dim: int = 100
+    generator_channels: int = 32
+    discriminator_channels: int = 32
+    size: int = 32
+    num_classes: int = 0
+    discriminator_sees_labels: bool = True
+    initialisation: str = "normal"
+    loss: str = "non-saturating"
+    trained: tuple[str, ...] = ("generator", "discriminator")
+    discriminator_rate: float = 2e-4
+    generator_rate: float = 5e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    batch_size: int = 128
+    num_epochs: int = 5
+    average: float = 0.0
+    anneal: bool = False
+
+
+PRACTICAL = Preset()
+CONDITIONAL_PRACTICAL = Preset(generator_channels=128, discriminator_channels=128, num_classes=10)
+
+# Question 5 of the practical: one thing changed at a time.
+PRESETS = {
+    "practical": PRACTICAL,
+    "small generator": replace(PRACTICAL, generator_channels=8),
+    "large generator": replace(PRACTICAL, generator_channels=64),
+    "small discriminator": replace(PRACTICAL, discriminator_channels=8),
+    "large discriminator": replace(PRACTICAL, discriminator_channels=64),
+    "default initialisation": replace(PRACTICAL, initialisation="default"),
+    "saturating loss": replace(PRACTICAL, loss="saturating"),
+    "only the generator": replace(PRACTICAL, trained=("generator",)),
+    "only the discriminator": replace(PRACTICAL, trained=("discriminator",)),
+    "generator's rate / 5": replace(PRACTICAL, generator_rate=1e-4),
+    "discriminator's rate x 5": replace(PRACTICAL, discriminator_rate=1e-3),
+    "both rates x 10": replace(PRACTICAL, generator_rate=5e-3, discriminator_rate=2e-3),
+    "30 epochs": replace(PRACTICAL, num_epochs=30),
+    "latent 10": replace(PRACTICAL, latent_dim=10),
+    "latent 1000": replace(PRACTICAL, latent_dim=1000),
+    "64 x 64": replace(PRACTICAL, size=64),
+    "best": replace(PRACTICAL, num_epochs=10, average=0.999, anneal=True),
+}
+CONDITIONAL_PRESETS = {
+    "practical": CONDITIONAL_PRACTICAL,
+    "D(x) without y": replace(CONDITIONAL_PRACTICAL, discriminator_sees_labels=False),
+    "best": replace(
+        CONDITIONAL_PRACTICAL,
+        generator_channels=64,
+        discriminator_channels=64,
+        num_epochs=10,
+        average=0.999,
+        anneal=True,
+    ),
+}
+
+
+def make_networks(preset: Preset, seed: int) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator of a preset with random weights, channels last, in training mode."""
+    # PyTorch's default initialisation draws from the default generator.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator, discriminator = make_generator(preset), make_discriminator(preset)
+    if preset.initialisation == "normal":
+        source = torch.Generator().manual_seed(seed)
+        initialise(generator, source)
+        initialise(discriminator, source)
+    return tuple(network.to(memory_format=torch.channels_last) for network in (generator, discriminator))
+
+
+def make_generator(preset: Preset) -> nn.Module:
+    widths = (preset.latent_dim, preset.generator_channels, preset.size)
+    return ConditionalGenerator(*widths, preset.num_classes) if preset.num_classes else Generator(*widths)
+
+
+def make_discriminator(preset: Preset) -> nn.Module:
+    widths = (preset.discriminator_channels, preset.size)
+    if preset.num_classes and preset.discriminator_sees_labels:
+        return ConditionalDiscriminator(*widths, preset.num_classes)
+    return Discriminator(*widths)

@@ -1,0 +1,113 @@
+"""One update of each network, and the losses that they minimise. Logits s = logit D, so that D = sigmoid(s)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlapps.runtime import autocast
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """discriminator(real logits (N,), fake logits (N,)) and generator(fake logits): scalars, both to be minimised."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014, equation 1)."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """max(0, 1 - s(x)) + max(0, 1 + s(G(z))) (Lim and Ye 2017)."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+LOSSES = {
+    # -log D(G(z)): a gradient that stays while the discriminator wins (Goodfellow et al. 2014, section 3).
+    "non-saturating": Loss(cross_entropy, lambda fake: F.softplus(-fake).mean()),
+    # log(1 - D(G(z))): the generator's part of the game's one value, its gradient D itself.
+    "saturating": Loss(cross_entropy, lambda fake: -F.softplus(fake).mean()),
+    "hinge": Loss(hinge, lambda fake: -fake.mean()),
+}
+
+
+def generate(generator: nn.Module, z: Tensor, labels: Tensor | None = None, precision: str = "fast") -> Tensor:
+    """Images (N, 1, S, S) float32 of a generator as it is, in training or eval mode, with its graph."""
+    with autocast(z.device, precision):
+        return generator(z, *given(labels))
+
+
+def discriminator_step(
+    discriminator: nn.Module,
+    real: Tensor,
+    fake: Tensor,
+    optimiser: torch.optim.Optimizer | None,
+    loss: Loss = LOSSES["non-saturating"],
+    labels: Tensor | None = None,
+    precision: str = "fast",
+) -> Losses:
+    """One update of D on real and fake images (N, 1, S, S) of the same labels; no gradient reaches the generator.
+
+    Two passes, since batch norm has to see real and fake images apart. optimiser None: measure only. Returns scalars:
+    discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z))), discriminator_gradient (its L2
+    norm), all as they were before the update.
+    """
+    with autocast(real.device, precision):
+        real_logits, fake_logits = (discriminator(images, *given(labels)) for images in (real, fake.detach()))
+    value = loss.discriminator(real_logits, fake_logits)
+    return {
+        "discriminator_loss": value.detach(),
+        "real_probability": real_logits.detach().sigmoid().mean(),
+        "fake_probability": fake_logits.detach().sigmoid().mean(),
+        "discriminator_gradient": descend(value, discriminator, optimiser),
+    }
+
+
+def generator_step(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    fake: Tensor,
+    optimiser: torch.optim.Optimizer | None,
+    loss: Loss = LOSSES["non-saturating"],
+    labels: Tensor | None = None,
+    precision: str = "fast",
+) -> Losses:
+    """One update of G through D on images that `generate` made with their graph; D's stay as they are.
+
+    Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's update), generator_gradient.
+    """
+    with autocast(fake.device, precision):
+        logits = discriminator(fake, *given(labels))
+    value = loss.generator(logits)
+    return {
+        "generator_loss": value.detach(),
+        "fooling_probability": logits.detach().sigmoid().mean(),
+        "generator_gradient": descend(value, generator, optimiser),
+    }
+
+
+def descend(value: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer | None) -> Tensor:
+    """One step down, or none without an optimiser; the norm of the gradient of the network's weights."""
+    parameters = list(network.parameters())
+    # Unlike backward(), this neither computes nor stores a gradient of the other network.
+    gradients = torch.autograd.grad(value, parameters)
+    if optimiser is not None:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    return torch.stack([gradient.norm() for gradient in gradients]).norm()
+
+
+def given(labels: Tensor | None) -> tuple[Tensor, ...]:
+    return () if labels is None else (labels,)

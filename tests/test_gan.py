@@ -1,0 +1,346 @@
+"""Networks to the layer, steps that reach one network only, trainings that resume to the same result."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from dlapps import gan
+from dlapps.gan.networks import one_of_each
+
+torch.set_num_threads(1)
+
+TINY = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, size=16, latent_dim=5, batch_size=8)
+TINY = replace(TINY, num_epochs=2)
+CONDITIONAL = replace(TINY, num_classes=3)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Bright squares on black, at one of three heights, and these as labels."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.zeros(30, 16, 16, dtype=torch.uint8)
+    for row, picture in enumerate(pictures):
+        left = int(torch.randint(10, (), generator=generator))
+        picture[1 + 5 * (row % 3) : 5 + 5 * (row % 3), left : left + 5] = 255
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return torch.arange(30) % 3
+
+
+def z_of(number, latent_dim=5, seed=0):
+    return gan.draw_latents(number, latent_dim, seed)
+
+
+def weights_of(*networks):
+    return [parameter.detach().clone() for network in networks for parameter in network.parameters()]
+
+
+def unchanged(before, *networks):
+    return all(torch.equal(a, b) for a, b in zip(before, weights_of(*networks), strict=True))
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_the_practical_s_networks_have_its_numbers_of_weights():
+    # 16 weights a pair of channels, 2 a channel of batch norm, no biases.
+    assert count(gan.Generator()) == 16 * (100 * 128 + 128 * 64 + 64 * 32 + 32) + 2 * (128 + 64 + 32)
+    assert count(gan.Discriminator()) == 16 * (32 + 32 * 64 + 64 * 128 + 128) + 2 * (32 + 64 + 128)
+    pairs = 100 * 256 + 10 * 256 + 512 * 256 + 256 * 128 + 128
+    assert count(gan.ConditionalGenerator()) == 16 * pairs + 2 * (256 + 256 + 256 + 128)
+    pairs = 1 * 64 + 10 * 64 + 128 * 256 + 256 * 512 + 512
+    assert count(gan.ConditionalDiscriminator()) == 16 * pairs + 2 * (256 + 512)
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+@pytest.mark.parametrize("num_classes", [0, 10])
+def test_shapes_range_and_one_logit_an_image(size, num_classes):
+    preset = replace(TINY, size=size, num_classes=num_classes)
+    generator, discriminator = gan.make_networks(preset, 0)
+    given = (torch.tensor([3, 9, 3]),) if num_classes else ()
+    fakes = generator(z_of(3), *given)
+    assert fakes.shape == (3, 1, size, size)
+    assert fakes.abs().max() <= 1
+    assert discriminator(fakes, *given).shape == (3,)
+
+
+def test_initialisation_is_the_practical_s_and_hangs_on_the_seed_alone():
+    before = torch.random.get_rng_state()
+    generator, discriminator = gan.make_networks(gan.PRACTICAL, 0)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    convolution, norm = discriminator.layers[1][0].weight.detach(), generator.rest[1][1].requires_grad_(False)
+    assert convolution.std() == pytest.approx(0.02, rel=0.02)
+    assert norm.weight.mean() == pytest.approx(1, abs=0.02)
+    assert norm.weight.std() == pytest.approx(0.02, rel=0.4)
+    assert not norm.bias.any()
+    assert unchanged(weights_of(generator, discriminator), *gan.make_networks(gan.PRACTICAL, 0))
+    assert not unchanged(weights_of(generator), gan.make_networks(gan.PRACTICAL, 1)[0])
+    default, _ = gan.make_networks(replace(gan.PRACTICAL, initialisation="default"), 0)
+    # Uniform up to 1 / sqrt(fan in), 64 channels of 16 weights.
+    assert default.rest[1][0].weight.detach().abs().max() == pytest.approx(1 / 32, rel=1e-3)
+
+
+def test_the_last_layer_is_the_transposed_convolution():
+    layer, maps = gan.Generator(5, 4).rest[-2], torch.randn(2, 4, 16, 16)
+    torch.testing.assert_close(layer(maps), F.conv_transpose2d(maps, layer.weight, stride=2, padding=1))
+
+
+def one_hot_maps(labels, size, num_classes=3):
+    return F.one_hot(labels, num_classes).float()[:, :, None, None].expand(-1, -1, size, size)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_generator_s_label_table_is_the_convolution(training):
+    generator = gan.make_networks(CONDITIONAL, 0)[0].double().train(training)
+    y, z = torch.tensor([0, 2, 2, 0, 0]), z_of(5).double()
+    maps = torch.cat(
+        [
+            F.relu(generator.from_z(z[:, :, None, None])),
+            F.relu(generator.norm_labels(generator.from_labels(one_hot_maps(y, 1).double()))),
+        ],
+        1,
+    )
+    plain = generator.rest(generator.both(maps)).float()
+    torch.testing.assert_close(generator(z, y), plain)
+    soft = F.one_hot(y, 3).double()
+    torch.testing.assert_close(generator(z, soft), plain)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_discriminator_s_label_table_is_the_convolution(training):
+    discriminator = gan.make_networks(CONDITIONAL, 0)[1].train(training)
+    y, x = torch.tensor([0, 2, 2, 0, 0]), torch.rand(5, 1, 16, 16)
+    halves = discriminator.from_images(x), discriminator.from_labels(one_hot_maps(y, 16))
+    plain = discriminator.rest(discriminator.both(F.leaky_relu(torch.cat(halves, 1), 0.2))).flatten()
+    torch.testing.assert_close(discriminator(x, y), plain)
+    parameters = [*discriminator.parameters()]
+    weights = torch.linspace(-1, 1, 5)
+    ours = torch.autograd.grad(discriminator(x, y) @ weights, parameters)
+    for mine, theirs in zip(ours, torch.autograd.grad(plain @ weights, parameters), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_one_of_each_finds_a_row_for_every_label():
+    labels = torch.tensor([4, 1, 4, 9, 1])
+    rows, index = one_of_each(labels)
+    assert len(rows) == 3
+    assert torch.equal(labels[rows][index], labels)
+
+
+@pytest.mark.parametrize("loss", gan.LOSSES)
+def test_a_step_moves_one_network_down_its_own_loss(loss, images):
+    generator, discriminator = gan.make_networks(TINY, 0)
+    # Batch norm fixed, so that the same images have the same loss before and after.
+    generator.eval()
+    discriminator.eval()
+    real = images[:8, None].float() / 127.5 - 1
+    networks = {"generator": generator, "discriminator": discriminator}
+    for name, other in (("discriminator", generator), ("generator", discriminator)):
+        optimiser = torch.optim.SGD(networks[name].parameters(), 1.0)
+        before, values = weights_of(other), []
+        for _ in range(2):
+            fake = gan.generate(generator, z_of(8), precision="float32")
+            if name == "discriminator":
+                made = gan.discriminator_step(
+                    discriminator, real, fake, optimiser, gan.LOSSES[loss], precision="float32"
+                )
+            else:
+                made = gan.generator_step(
+                    generator, discriminator, fake, optimiser, gan.LOSSES[loss], precision="float32"
+                )
+            values.append(float(made[f"{name}_loss"]))
+        assert values[1] < values[0]
+        assert unchanged(before, other)
+        assert all(parameter.grad is None for network in networks.values() for parameter in network.parameters())
+
+
+def test_losses_by_hand():
+    s = torch.tensor([0.0, 2.0])
+    d = torch.sigmoid(s)
+    plain, saturating = gan.LOSSES["non-saturating"], gan.LOSSES["saturating"]
+    torch.testing.assert_close(plain.discriminator(s, s), -(d.log().mean() + (1 - d).log().mean()))
+    torch.testing.assert_close(plain.generator(s), -d.log().mean())
+    torch.testing.assert_close(saturating.generator(s), (1 - d).log().mean())
+    assert gan.LOSSES["hinge"].discriminator(s, s) == pytest.approx((1 + 0) / 2 + (1 + 3) / 2)
+
+
+def test_the_saturating_gradient_vanishes_where_the_discriminator_is_sure():
+    gradients = {}
+    for name in ("non-saturating", "saturating"):
+        s = torch.tensor([-10.0], requires_grad=True)
+        gan.LOSSES[name].generator(s).backward()
+        gradients[name] = s.grad.abs().item()
+    assert gradients["non-saturating"] == pytest.approx(1, abs=1e-4)
+    assert gradients["saturating"] == pytest.approx(0, abs=1e-4)
+
+
+def fit(preset, images, labels, **options):
+    if preset.num_classes:
+        return gan.fit_conditional_gan(images, labels, preset, 3, **options)
+    return gan.fit_gan(images, preset, 3, **options)
+
+
+each_kind = pytest.mark.parametrize(
+    "preset", [TINY, replace(CONDITIONAL, average=0.9, anneal=True)], ids=["plain", "conditional"]
+)
+
+
+@each_kind
+def test_a_resumed_training_equals_an_unbroken_one(preset, images, labels, tmp_path):
+    def stop(generator):
+        raise KeyboardInterrupt
+
+    whole = fit(preset, images, labels, frame_every=3)
+    again = fit(preset, images, labels, frame_every=3)
+    path = tmp_path / "training.pt"
+    with pytest.raises(KeyboardInterrupt):
+        fit(preset, images, labels, frame_every=3, checkpoint=path, checkpoint_every=2, measure=stop, measure_every=5)
+    resumed = fit(preset, images, labels, frame_every=3, checkpoint=path)
+    assert len(whole.history) == 8
+    for other in (again, resumed, fit(preset, images, labels, checkpoint=path)):
+        assert other.history == whole.history
+        assert other.frame_batches == whole.frame_batches == [0, 3, 6, 8]
+        assert torch.equal(other.frames, whole.frames)
+        assert unchanged(weights_of(whole.generator, whole.discriminator), other.generator, other.discriminator)
+    assert [path.name for path in tmp_path.iterdir()] == ["training.pt"]
+
+
+def test_training_leaves_the_default_generator_alone_and_hangs_on_the_seed(images):
+    before = torch.random.get_rng_state()
+    first, second = (gan.fit_gan(images, TINY, seed) for seed in (0, 1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not torch.equal(first.frames, second.frames)
+
+
+def test_only_one_network_is_trained_where_asked(images):
+    for name in ("generator", "discriminator"):
+        training = gan.fit_gan(images, replace(TINY, trained=(name,)), 0)
+        start = dict(zip(("generator", "discriminator"), gan.make_networks(TINY, 0), strict=True))
+        for part, network in start.items():
+            assert unchanged(weights_of(network), getattr(training, part)) == (part != name)
+
+
+def test_a_generator_learns_the_mean_picture(images):
+    def distance(training):
+        fakes = gan.sample(training.generator, z_of(64)).squeeze(1)
+        return (fakes.mean(0) - (images.float() / 127.5 - 1).mean(0)).abs().mean()
+
+    short, long = (
+        gan.fit_gan(images, replace(TINY, generator_channels=16, generator_rate=1e-2, num_epochs=epochs), 0)
+        for epochs in (1, 12)
+    )
+    assert distance(long) < 0.9 * distance(short)
+
+
+def test_measures_are_taken_in_eval_mode_and_kept(images):
+    training = gan.fit_gan(images, TINY, measure=lambda network: {"training": network.training}, measure_every=3)
+    assert training.history.measures == [{"batch": batch, "training": False} for batch in (3, 6, 8)]
+
+
+def test_a_picture_is_resized_as_pillow_does():
+    picture = torch.randint(256, (1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for size in (16, 32, 64):
+        expected = Image.fromarray(picture[0].numpy()).resize((size, size), Image.Resampling.BILINEAR)
+        difference = gan.prepare_images(picture, size)[0].int().numpy() - np.asarray(expected).astype(int)
+        assert np.abs(difference).max() <= 1
+
+
+def test_samples_do_not_depend_on_the_batch_and_leave_the_mode(images):
+    generator = gan.make_networks(TINY, 0)[0]
+    whole, parts = gan.sample(generator, z_of(9)), gan.sample(generator, z_of(9), batch_size=2)
+    torch.testing.assert_close(whole, parts, atol=2e-2, rtol=0)
+    assert generator.training
+
+
+def test_a_grid_has_a_row_a_digit_and_a_column_a_z():
+    generator = gan.make_networks(CONDITIONAL, 0)[0].eval()
+    grid = gan.sample_grid(generator, z_of(4))
+    assert grid.shape == (3, 4, 1, 16, 16)
+    torch.testing.assert_close(grid[2], gan.sample(generator, z_of(4), torch.full((4,), 2)), atol=2e-2, rtol=0)
+
+
+def test_interpolation_stays_on_the_sphere():
+    first, second = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0])
+    way = gan.interpolate(first, second, 5)
+    torch.testing.assert_close(way.norm(dim=1), torch.full((5,), 3.0))
+    torch.testing.assert_close(way[[0, -1]], torch.stack([first, second]))
+    torch.testing.assert_close(gan.interpolate(first, first, 3), first.expand(3, 2))
+
+
+def test_health_names_what_went_wrong():
+    def health(real, fake, spread):
+        history = gan.History(real_probability=[real] * 9, fake_probability=[fake] * 9, spread=[spread] * 9)
+        return history.health().partition(":")[0]
+
+    assert health(0.7, 0.3, 0.9) == "balanced"
+    assert health(0.7, 0.3, 0.1) == "collapsed"
+    assert health(0.99, 0.01, 0.9) == "the discriminator wins"
+    assert health(0.5, 0.5, 0.9) == "the generator wins"
+    assert gan.History().health() == "not trained yet"
+
+
+def test_a_generator_is_stored_in_half_precision(tmp_path):
+    generator = gan.make_networks(CONDITIONAL, 0)[0].eval()
+    path = gan.save_generator(tmp_path / "generator.pt", generator, CONDITIONAL)
+    loaded = gan.load_generator(path)
+    assert not loaded.training
+    y = torch.tensor([0, 1, 2])
+    torch.testing.assert_close(loaded(z_of(3), y), generator(z_of(3), y), atol=1e-3, rtol=0)
+
+
+def test_a_foreign_checkpoint_is_refused_and_left(images, tmp_path):
+    path = tmp_path / "training.pt"
+    gan.fit_gan(images, TINY, 0, checkpoint=path)
+    before = path.read_bytes()
+    for call, message in (
+        (lambda: gan.fit_gan(images, replace(TINY, generator_channels=8), 0, checkpoint=path), "generator_channels 4"),
+        (lambda: gan.fit_gan(images, TINY, 1, checkpoint=path), "seed 0 instead of 1"),
+        (lambda: gan.fit_gan(images.flip(0), TINY, 0, checkpoint=path), "with data"),
+    ):
+        with pytest.raises(gan.GanError, match=message):
+            call()
+        assert path.read_bytes() == before
+    path.write_text("no checkpoint")
+    with pytest.raises(gan.GanError, match="does not load"):
+        gan.fit_gan(images, TINY, 0, checkpoint=path)
+    assert path.read_text() == "no checkpoint"
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, tmp_path):
+    path = tmp_path / "training.pt"
+
+    def poison(generator):
+        next(generator.parameters()).data.fill_(torch.nan)
+        return {}
+
+    with pytest.raises(gan.GanError, match=r"expected finite numbers, got nan .* in batch 4; lower"):
+        gan.fit_gan(images, TINY, 0, checkpoint=path, checkpoint_every=2, measure=poison, measure_every=4)
+    assert len(torch.load(path, weights_only=True)["state"]["history"]["spread"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, y: gan.fit_gan(x.float()), "expected images uint8"),
+        (lambda x, y: gan.fit_gan(x[0]), "expected images uint8"),
+        (lambda x, y: gan.fit_gan(x, replace(TINY, size=24)), "a size of 16, 32, 64"),
+        (lambda x, y: gan.fit_gan(x, CONDITIONAL), "call fit_gan without labels"),
+        (lambda x, y: gan.fit_conditional_gan(x, y, TINY), "call fit_gan without labels"),
+        (lambda x, y: gan.fit_conditional_gan(x, y + 1, CONDITIONAL), "labels from 0 to 2, got 1 to 3"),
+        (lambda x, y: gan.fit_conditional_gan(x, y[1:], CONDITIONAL), r"int64 labels \(30,\)"),
+        (lambda x, y: gan.Discriminator()(torch.zeros(2, 1, 28, 28)), r"images \(N, 1, 32, 32\), got"),
+        (lambda x, y: gan.Generator()(torch.zeros(2, 5)), r"latent vectors \(N, 100\)"),
+        (lambda x, y: gan.ConditionalGenerator()(torch.zeros(1, 100), torch.tensor([10])), "labels from 0 to 9"),
+    ],
+)
+def test_bad_input_gets_one_sentence(images, labels, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(images, labels)
