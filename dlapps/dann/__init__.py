@@ -1,0 +1,57 @@
+"""Unsupervised domain adaptation: labelled pictures of a source domain, unlabelled ones of a target domain.
+
+The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
+baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and scores that need no target label.
+"""
+
+from dlapps.dann.epochs import History, TrainingError
+from dlapps.dann.improved import IMPROVED, ImprovedNetwork, ImprovedSettings, fit_improved
+from dlapps.dann.layers import (
+    DomainAdversarialNetwork,
+    DomainClassifier,
+    FeatureExtractor,
+    GradientReversal,
+    LabelPredictor,
+    Standardise,
+    reversal_schedule,
+)
+from dlapps.dann.pictures import accuracy, predict, to_pixels
+from dlapps.dann.selection import (
+    PseudoLabels,
+    mean_entropy,
+    proxy_a_distance,
+    pseudo_label,
+    soft_neighbourhood_density,
+)
+from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
+
+__all__ = [
+    "IMPROVED",
+    "PAPER",
+    "PRACTICAL",
+    "SOURCE_ONLY",
+    "DomainAdversarialNetwork",
+    "DomainClassifier",
+    "FeatureExtractor",
+    "GradientReversal",
+    "History",
+    "ImprovedNetwork",
+    "ImprovedSettings",
+    "LabelPredictor",
+    "PseudoLabels",
+    "Settings",
+    "Standardise",
+    "TrainingError",
+    "accuracy",
+    "dann_losses",
+    "fit_dann",
+    "fit_improved",
+    "fit_source_only",
+    "mean_entropy",
+    "predict",
+    "proxy_a_distance",
+    "pseudo_label",
+    "reversal_schedule",
+    "soft_neighbourhood_density",
+    "to_pixels",
+]

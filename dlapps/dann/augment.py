@@ -1,0 +1,84 @@
+"""What a digit may look like without ceasing to be that digit: its place and slant, what it lies on, its colours.
+
+Pixels (N, C, H, W) float32 in [0, 1] in and out; every draw comes from the generator.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def random_affine(pixels: Tensor, generator: torch.Generator, padding: str = "reflection") -> Tensor:
+    """Turn by up to 15 degrees, scale by up to 1.2 either way, slant by up to .2, move by up to 2 of 28 pixels."""
+    angle, scale, slant, left, top = _uniform((5, len(pixels)), generator) * torch.tensor(
+        [[math.pi / 12], [math.log(1.2)], [0.2], [0.15], [0.15]]
+    )
+    cosine, sine = angle.cos() * scale.exp(), angle.sin() * scale.exp()
+    rows = (cosine, slant * cosine - sine, left, sine, slant * sine + cosine, top)
+    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid.to(pixels.device), padding_mode=padding, align_corners=False)
+
+
+def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
+    """Multiply grey strokes by 1 to 7.4 and clip: their soft borders become part of them, as in a binarised digit."""
+    gain = torch.rand(len(digits), 1, 1, 1, generator=generator).mul(2).exp()
+    return (digits * gain.to(digits.device)).clamp(0, 1)
+
+
+def random_textures(number: int, size: int, generator: torch.Generator) -> Tensor:
+    """Smooth random colours (number, 3, size, size): noise with a spectrum 1 / f^a, a from 1 to 2.4, as photos have.
+
+    Every other texture is made of two, with a border between them, as things in photos have. Contrast and mean colour
+    are drawn too; some textures are nearly flat.
+    """
+    frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)).clamp_min(1 / size)
+    exponent = 1.7 + 0.7 * _uniform((number, 1, 1, 1), generator)
+    noise = torch.fft.rfft2(torch.randn(number, 4, size, size, generator=generator)) * frequency**-exponent
+    noise[:, :, 0, 0] = 0
+    fields = torch.fft.irfft2(noise, s=(size, size))
+    fields = fields / fields.std((2, 3), keepdim=True)
+    # Colours of photos vary together for the most part.
+    shared, own = fields[:, :1].roll(1, 0), fields[:, :3]
+    mixed = 0.9 * shared + 0.4 * own
+    contrast = 0.16 + 0.16 * _uniform((number, 1, 1, 1), generator)
+    mean = 0.5 + 0.35 * _uniform((number, 1, 1, 1), generator) + 0.2 * _uniform((number, 3, 1, 1), generator)
+    textures = mean + contrast * mixed
+    border = (fields[:, 3:] > 0.5) & (torch.arange(number) % 2 == 0).view(-1, 1, 1, 1)
+    return torch.where(border, textures.roll(1, 0), textures).clamp(0, 1)
+
+
+def lay_on_textures(digits: Tensor, generator: torch.Generator, negative: float = 0.5) -> Tensor:
+    """Digits (N, 1, H, W) laid on random textures: (N, 3, H, W).
+
+    A digit is the negative of what it lies on, with this probability, or else another texture.
+    """
+    below = random_textures(len(digits), digits.shape[2], generator).to(digits.device)
+    flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < negative).to(digits.device)
+    above = torch.where(flipped, 1 - below, below.roll(len(below) // 2, 0))
+    return below.lerp(above, digits)
+
+
+def random_colours(pixels: Tensor, generator: torch.Generator, share: float = 0.5) -> Tensor:
+    """Mix neighbours and colours of a share of the pictures by random convolutions, 3 x 3; invert half of all.
+
+    A fresh kernel for each eighth of the batch (Xu et al. 2021).
+    """
+    parts = []
+    for part in pixels.chunk(8):
+        kernel = torch.randn(3, 3, 3, 3, generator=generator) / 27**0.5
+        # The middle keeps the digit legible: a kernel of noise alone may blur it away.
+        mixed = F.conv2d(F.pad(part - 0.5, (1, 1, 1, 1), mode="replicate"), kernel.to(part.device))
+        chosen = torch.rand(len(part), 1, 1, 1, generator=generator) < share
+        parts.append(torch.where(chosen.to(part.device), (mixed + 0.5).clamp(0, 1), part))
+    inverted = (torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5).to(pixels.device)
+    pixels = torch.cat(parts)
+    return torch.where(inverted, 1 - pixels, pixels)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """In [-1, 1)."""
+    return 2 * torch.rand(shape, generator=generator) - 1

@@ -1,0 +1,151 @@
+"""Training on the source alone, and domain-adversarial training of neural networks (Ganin et al., JMLR 2016).
+
+Pictures are uint8 tensors or arrays, (N, H, W) or (N, H, W, 3); labels int64 (N,). Wrong sizes, labels out of range,
+an empty domain and losses that are not finite are errors of one sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dlapps.dann.epochs import History, Monitor, check_loss, run_epochs
+from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
+from dlapps.dann.pictures import Pictures, as_labels, as_pictures, draw_rows, to_pixels
+from dlapps.runtime import autocast
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained: gradient descent at learning_rate / (1 + 10 p)^.75, p the progress in [0, 1].
+
+    batch_size: of each domain. slope: of the schedule of the reversal weight; reversal_weight: a constant in its place
+    (0: the feature extractor does not see the domain loss; -1: it is trained to tell the domains apart). paired: take
+    the domains in one and the same order, as a common mistake does.
+    """
+
+    num_epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    slope: float = 2.0
+    reversal_weight: float | None = None
+    paired: bool = False
+
+    def weight(self, progress: float) -> float:
+        return reversal_schedule(self.slope)(progress) if self.reversal_weight is None else self.reversal_weight
+
+
+SOURCE_ONLY = Settings(num_epochs=10, batch_size=128)
+PRACTICAL = Settings(slope=2)
+PAPER = Settings(slope=10)
+
+
+def fit_source_only(
+    network: DomainAdversarialNetwork,
+    images: Pictures,
+    labels: Pictures,
+    settings: Settings = SOURCE_ONLY,
+    seed: int = 0,
+    monitor: Monitor | None = None,
+    checkpoint: Path | None = None,
+    precision: str = "fast",
+    progress: bool = False,
+) -> History:
+    """Train a classifier of pixels on one domain; returns its history, with class_loss. See `epochs.run_epochs`."""
+    images = as_pictures(images)
+    labels = as_labels(labels, images, network.num_classes)
+    optimiser = _make_optimiser(network, settings)
+    device = next(network.parameters()).device
+    num_steps = -(-len(images) // settings.batch_size)
+
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        total = 0.0
+        for step, rows in enumerate(draw_rows(len(images), len(images), generator).split(settings.batch_size)):
+            _set_learning_rate(optimiser, settings, (epoch + step / num_steps) / settings.num_epochs)
+            with autocast(device, precision):
+                logits = network(to_pixels(images[rows], device))
+            loss = F.cross_entropy(logits.float(), labels[rows].to(device))
+            _update(optimiser, loss)
+            total += loss.item() * len(rows) / len(images)
+        return {"class_loss": total}
+
+    parts, run = {"optimiser": optimiser}, {"fit_source_only": settings, "precision": precision}
+    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, monitor, checkpoint, progress)
+
+
+def fit_dann(
+    network: DomainAdversarialNetwork,
+    source: Pictures,
+    labels: Pictures,
+    target: Pictures,
+    settings: Settings = PRACTICAL,
+    seed: int = 0,
+    monitor: Monitor | None = None,
+    checkpoint: Path | None = None,
+    precision: str = "fast",
+    progress: bool = False,
+) -> History:
+    """Train on labelled source pictures and unlabelled target pictures, the gradient of the domain loss reversed.
+
+    An epoch is a pass through the source; target pictures are drawn independently. Returns the history: class_loss,
+    domain_loss, domain_accuracy, reversal_weight, and what the monitor adds. See `epochs.run_epochs`.
+    """
+    source, target = as_pictures(source), as_pictures(target)
+    labels = as_labels(labels, source, network.num_classes)
+    if settings.paired and len(source) != len(target):
+        raise ValueError(f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them.")
+    optimiser = _make_optimiser(network, settings)
+    device = next(network.parameters()).device
+    num_steps = -(-len(source) // settings.batch_size)
+
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        orders = [draw_rows(len(domain), len(source), generator) for domain in (source, target)]
+        orders[1] = orders[0] if settings.paired else orders[1]
+        sums = torch.zeros(3)
+        for step, (here, there) in enumerate(zip(*(order.split(settings.batch_size) for order in orders), strict=True)):
+            progress = (epoch + step / num_steps) / settings.num_epochs
+            _set_learning_rate(optimiser, settings, progress)
+            batches = [to_pixels(domain[rows], device) for domain, rows in ((source, here), (target, there))]
+            with autocast(device, precision):
+                losses = dann_losses(network, *batches, labels[here].to(device), settings.weight(progress))
+            _update(optimiser, losses[0] + losses[1])
+            sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
+        names = ("class_loss", "domain_loss", "domain_accuracy")
+        measured = dict(zip(names, sums.tolist(), strict=True))
+        return measured | {"reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)}
+
+    parts, run = {"optimiser": optimiser}, {"fit_dann": settings, "precision": precision}
+    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, monitor, checkpoint, progress)
+
+
+def dann_losses(
+    network: DomainAdversarialNetwork, source: Tensor, target: Tensor, labels: Tensor, weight: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Class loss of the source batch, domain loss of both, and domain accuracy; pixels (N, 3, H, W) (equation 18)."""
+    features = network.feature_extractor(torch.cat([source, target]))
+    class_loss = F.cross_entropy(network.label_predictor(features[: len(source)]).float(), labels)
+    logits = network.domain_classifier(GradientReversal.apply(features, weight)).float()
+    domains = (torch.arange(len(logits), device=logits.device) >= len(source)).float()
+    domain_loss = F.binary_cross_entropy_with_logits(logits, domains)
+    return class_loss, domain_loss, ((logits > 0) == domains.bool()).float().mean()
+
+
+def _make_optimiser(network: DomainAdversarialNetwork, settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
+
+
+def _set_learning_rate(optimiser: torch.optim.Optimizer, settings: Settings, progress: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = settings.learning_rate / (1 + 10 * progress) ** 0.75
+
+
+def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    check_loss(loss)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()

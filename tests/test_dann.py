@@ -1,0 +1,284 @@
+"""Domain adaptation: gradients against plain ones, tiny cases by hand, and runs that can be stopped and repeated."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from dlapps import dann
+from dlapps.dann import augment, pictures, training
+from dlapps.dann.epochs import TrainingError, run_epochs
+from dlapps.dann.improved import update_average
+
+torch.set_num_threads(1)
+
+SHORT = dann.Settings(num_epochs=3, batch_size=16, learning_rate=0.05)
+IMPROVED = replace(dann.IMPROVED, num_epochs=3, batch_size=16, warm_up=0.3, threshold=0.3)
+
+
+@pytest.fixture(scope="module")
+def domains():
+    """Bars at one of ten places, white on black; in the target, coloured on colour. Labels of the target are kept."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 10, (2, 64))
+    bars = np.zeros((2, 64, 28, 28), np.uint8)
+    for domain, row in np.ndindex(2, 64):
+        bars[domain, row, 4:24, 2 * labels[domain, row] + 3 :][:, :3] = 255
+    colours = random.integers(0, 120, (64, 1, 1, 3)).astype(np.uint8)
+    return bars[0], labels[0], bars[1][..., None] // 2 + colours
+
+
+FITS = {
+    "source only": lambda domains, settings=SHORT, **options: fit(
+        dann.DomainAdversarialNetwork(0), dann.fit_source_only, domains[:2], settings, options
+    ),
+    "dann": lambda domains, settings=SHORT, **options: fit(
+        dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.2), dann.fit_dann, domains, settings, options
+    ),
+    "improved": lambda domains, settings=IMPROVED, **options: fit(
+        dann.ImprovedNetwork(0), dann.fit_improved, domains, settings, options
+    ),
+}
+each_fit = pytest.mark.parametrize("way", FITS.values(), ids=FITS)
+
+
+def fit(network, function, domains, settings, options):
+    return network, function(network, *domains, settings, **options)
+
+
+def same(first, second):
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+
+
+def test_reversed_gradient_is_minus_weight_times_the_plain_one():
+    layer, x = nn.Linear(4, 3), torch.randn(5, 4, requires_grad=True)
+    (plain,) = torch.autograd.grad(layer(x).square().sum(), x)
+    for weight in (0.0, 0.3, 1.0, -1.0):
+        out = dann.GradientReversal.apply(x, weight)
+        assert torch.equal(out, x)
+        (reversed_,) = torch.autograd.grad(layer(out).square().sum(), x)
+        torch.testing.assert_close(reversed_, -weight * plain)
+
+
+def test_schedule_starts_at_zero_and_rises_towards_one():
+    values = [dann.reversal_schedule(10)(p / 10) for p in range(11)]
+    assert values[0] == 0
+    assert values == sorted(values)
+    assert values[-1] == pytest.approx(math.tanh(5))
+
+
+def test_layers_have_the_sizes_of_the_practical():
+    network, pixels = dann.DomainAdversarialNetwork(), torch.rand(2, 3, 28, 28)
+    features = network.feature_extractor(pixels)
+    assert features.shape == (2, 2352)
+    assert network(pixels).shape == (2, 10)
+    assert network.domain_classifier(features).shape == (2,)
+    assert sum(p.numel() for p in dann.ImprovedNetwork().parameters()) < 1e6
+
+
+def test_pooling_before_the_relu_changes_nothing():
+    maps = torch.randn(2, 3, 8, 8)
+    assert torch.equal(F.relu(F.max_pool2d(maps, 2)), F.max_pool2d(F.relu(maps), 2))
+
+
+def test_losses_are_those_of_the_plain_networks(domains):
+    network = dann.DomainAdversarialNetwork(0)
+    source, target = (dann.to_pixels(torch.tensor(part[:8])) for part in (domains[0], domains[2]))
+    labels = torch.tensor(domains[1][:8])
+    class_loss, domain_loss, accuracy = dann.dann_losses(network, source, target, labels, 0.5)
+    torch.testing.assert_close(class_loss, F.cross_entropy(network(source), labels))
+    logits = [network.domain_classifier(network.feature_extractor(part)) for part in (source, target)]
+    torch.testing.assert_close(domain_loss, (F.softplus(logits[0]).mean() + F.softplus(-logits[1]).mean()) / 2)
+    right = [*(logits[0] <= 0), *(logits[1] > 0)]
+    assert accuracy == pytest.approx(sum(map(float, right)) / 16)
+
+
+def test_features_climb_the_domain_loss_and_the_classifier_descends_it(domains):
+    network = dann.DomainAdversarialNetwork(0)
+    batches = [dann.to_pixels(torch.tensor(part[:8])) for part in (domains[0], domains[2])]
+    gradients = {}
+    for weight in (-1.0, 0.0, 0.5):
+        loss = dann.dann_losses(network, *batches, torch.zeros(8, dtype=torch.long), weight)[1]
+        filters, unit = network.feature_extractor[1].weight, network.domain_classifier[2].weight
+        gradients[weight] = torch.autograd.grad(loss, [filters, unit])
+    torch.testing.assert_close(gradients[0.5][0], -0.5 * gradients[-1.0][0])
+    assert not gradients[0.0][0].any()
+    assert torch.equal(gradients[0.5][1], gradients[-1.0][1])
+
+
+def test_source_and_target_are_drawn_independently():
+    generator = torch.Generator().manual_seed(0)
+    source, target = (pictures.draw_rows(number, 100, generator) for number in (100, 30))
+    assert sorted(source.tolist()) == list(range(100))
+    assert len(target) == 100
+    assert np.bincount(target).min() >= 3
+    assert not torch.equal(source[:30], target[:30])
+
+
+@each_fit
+def test_loss_falls_and_the_network_is_left_in_eval_mode(way, domains):
+    network, history = way(domains)
+    assert history["class_loss"][-1] < history["class_loss"][0]
+    assert all(len(values) == 3 for values in history.values())
+    assert not any(module.training for module in network.modules())
+
+
+@each_fit
+def test_same_seed_same_network(way, domains):
+    state = torch.get_rng_state()
+    first, again, other = (way(domains, seed=seed)[0] for seed in (0, 0, 1))
+    assert same(first, again)
+    assert not same(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@each_fit
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(way, domains, tmp_path):
+    calls = []
+
+    def stop(network):
+        calls.append(network)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        way(domains, checkpoint=tmp_path / "run.pt", monitor=stop)
+    resumed, history = way(domains, checkpoint=tmp_path / "run.pt", monitor=lambda network: calls.append(0) or {})
+    assert len(calls) == 4
+    unbroken, expected = way(domains)
+    assert same(resumed, unbroken)
+    assert history == expected
+
+
+def test_a_checkpoint_of_other_settings_is_refused(domains, tmp_path):
+    FITS["source only"](domains, checkpoint=tmp_path / "run.pt")
+    with pytest.raises(TrainingError, match=r"expected a checkpoint of .*momentum=0\.5.*; delete"):
+        FITS["source only"](domains, replace(SHORT, momentum=0.5), checkpoint=tmp_path / "run.pt")
+
+
+def test_no_target_label_and_no_monitor_changes_the_training(domains):
+    watched, history = FITS["dann"](domains, monitor=lambda network: {"seen": dann.accuracy(network, *domains[:2])})
+    assert same(watched, FITS["dann"](domains)[0])
+    assert history["seen"][-1] == dann.accuracy(watched, *domains[:2])
+
+
+def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):
+    seen = []
+    plain = training.dann_losses
+    monkeypatch.setattr(training, "dann_losses", lambda *given: seen.append(given[1:3]) or plain(*given))
+    twins = (domains[0], domains[1], domains[0])
+    network = dann.DomainAdversarialNetwork(0)
+    dann.fit_dann(network, *twins, replace(SHORT, num_epochs=1, paired=True))
+    assert all(torch.equal(*pair) for pair in seen)
+    seen.clear()
+    dann.fit_dann(network, *twins, replace(SHORT, num_epochs=1))
+    assert not any(torch.equal(*pair) for pair in seen)
+
+
+BAD = {
+    "labels of another size": (lambda s, y, t: (s, y[:5], t), r"a label for each of the 64 pictures, got shape \(5,\)"),
+    "label out of range": (lambda s, y, t: (s, y + 1, t), "labels from 0 to 9, got 1 to 10"),
+    "empty target": (lambda s, y, t: (s, y, t[:0]), "at least one picture in each domain, got none"),
+    "floats": (lambda s, y, t: (s, y, t / 255), r"pictures uint8 .* got torch\.float64"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize("way", [FITS["dann"], FITS["improved"]], ids=["dann", "improved"])
+def test_bad_input_is_one_sentence(domains, change, message, way):
+    with pytest.raises(ValueError, match=message):
+        way(change(*domains))
+
+
+@each_fit
+def test_a_loss_that_is_not_finite_stops_the_run(way, domains, monkeypatch):
+    monkeypatch.setattr(F, "cross_entropy", lambda *given, **options: torch.tensor(torch.nan, requires_grad=True))
+    with pytest.raises(TrainingError, match="expected a finite loss, got nan"):
+        way(domains)
+
+
+def test_history_keeps_what_each_epoch_measured():
+    network = nn.Linear(1, 1)
+    history = run_epochs(lambda epoch, _: {"a": epoch}, network, {}, {}, 0, 3, lambda network: {"b": 1.0})
+    assert history == {"a": [0, 1, 2], "b": [1.0, 1.0, 1.0]}
+
+
+def test_average_of_weights_by_hand():
+    average, network = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    nn.init.constant_(network.weight, 3)
+    network.running_mean.fill_(1)
+    network.num_batches_tracked.fill_(7)
+    update_average(average, network, 0.75)
+    assert [average.weight.item(), average.running_mean.item()] == [1.5, 0.25]
+    assert average.num_batches_tracked == 7
+
+
+AUGMENTATIONS = {
+    "affine": augment.random_affine,
+    "colours": augment.random_colours,
+    "textures": lambda pixels, generator: augment.lay_on_textures(pixels[:, :1], generator),
+    "strokes": lambda pixels, generator: augment.random_strokes(pixels[:, :1], generator).expand(-1, 3, -1, -1),
+}
+
+
+@pytest.mark.parametrize("change", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+def test_augmented_pixels_stay_pixels_and_are_drawn_from_the_generator(change, domains):
+    pixels = dann.to_pixels(torch.tensor(domains[2]))
+    first, again, other = (change(pixels, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert first.shape == pixels.shape
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_digit_can_be_the_negative_of_what_it_lies_on():
+    nothing, all_ = (torch.full((16, 1, 8, 8), float(value)) for value in (0, 1))
+    below, above = (
+        augment.lay_on_textures(digits, torch.Generator().manual_seed(0), negative=1) for digits in (nothing, all_)
+    )
+    torch.testing.assert_close(above, 1 - below)
+
+
+def test_grey_digits_get_three_equal_channels(domains):
+    pixels = dann.to_pixels(torch.tensor(domains[0]))
+    assert pixels.shape == (64, 3, 28, 28)
+    assert torch.equal(pixels[:, 0], torch.tensor(domains[0]) / 255)
+    assert torch.equal(pixels[:, 0], pixels[:, 2])
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_pseudo_labels_are_those_above_the_threshold():
+    logits = torch.tensor([[0.0, 5.0], [0.1, 0.0], [9.0, 0.0]])
+    chosen = dann.pseudo_label(logits, 0.9)
+    assert chosen.rows.tolist() == [0, 2]
+    assert chosen.labels.tolist() == [1, 0]
+    assert chosen.confidence.min() >= 0.9
+    assert dann.pseudo_label(logits, 0).rows.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"threshold in \[0, 1\], got 2"):
+        dann.pseudo_label(logits, 2)
+
+
+def test_entropy_of_known_predictions():
+    assert dann.mean_entropy(torch.zeros(3, 10)) == pytest.approx(math.log(10))
+    assert dann.mean_entropy(100 * torch.eye(10)) == pytest.approx(0, abs=1e-6)
+
+
+def test_density_counts_the_predictions_that_are_alike():
+    classes = 20 * F.one_hot(torch.arange(40) % 4, 4).float()
+    # Each prediction has nine others like it.
+    assert dann.soft_neighbourhood_density(classes) == pytest.approx(math.log(9), abs=1e-3)
+
+
+def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones():
+    draw = torch.Generator().manual_seed(0)
+    source, target = torch.randn(2, 200, 5, generator=draw)
+    assert dann.proxy_a_distance(source, target + 20) == pytest.approx(2)
+    assert abs(dann.proxy_a_distance(source, target)) < 0.5
