@@ -22,6 +22,7 @@ LEVELS = {
     "class_visualization": 3,
     "dann": 3,
     "gan": 3,
+    "digits": 3,
     "plots": 3,
     "class_scores": 2,
     "datasets": 2,
@@ -35,7 +36,7 @@ LEVELS = {
     "paths": 0,
 }
 # Beside each other on one level, one may build on the other.
-BESIDE = {("datasets", "pretrained"), ("assets", "registry"), ("cli", "report")}
+BESIDE = {("datasets", "pretrained"), ("digits", "finetune"), ("assets", "registry"), ("cli", "report")}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -1,0 +1,160 @@
+"""A classifier of handwritten digits: the eye with which generated digits are judged.
+
+Images are grey values uint8 (N, 32, 32), as `gan.prepare_images` makes of MNIST and `gan.to_uint8` of samples; labels
+int64 (N,). Nothing is downloaded: the weights are committed, and `dlapps data make digit-classifier` makes them anew.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlapps import DlappsError, finetune, paths
+from dlapps.runtime import autocast
+
+SIZE = 32
+
+
+class DigitClassifier(nn.Module):
+    """Images (N, 1, 32, 32) in [-1, 1] to logits (N, 10); features (N, 128) float32 before the last layer.
+
+    Five convolutions with batch norm and ReLU, the first in strides of 2, two poolings, the average over positions;
+    0.25 M parameters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = nn.Sequential(
+            *_block(1, 32, kernel=4, stride=2), *_block(32, 48), nn.MaxPool2d(2), *_block(48, 96), *_block(96, 96),
+            nn.MaxPool2d(2), *_block(96, 128),
+        )  # fmt: skip
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(128, 10))
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.maps(images).float().mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))
+
+
+def fit_digit_classifier(
+    images: Tensor,
+    labels: Tensor,
+    num_epochs: int = 8,
+    learning_rate: float = 5e-3,
+    seed: int = 0,
+    augmented: bool = True,
+    progress: bool = False,
+) -> DigitClassifier:
+    """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
+
+    augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels.
+    """
+    check_digits(images)
+    # Weights and dropout are drawn from PyTorch's default generator, as by every nn.Module.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = DigitClassifier().to(memory_format=torch.channels_last)
+        augment = distort if augmented else lambda pixels, generator: to_network(pixels)
+        finetune.fit_classifier(
+            network, images, labels, num_epochs, {network: learning_rate}, batch_size=128, seed=seed, augment=augment,
+            progress=progress,
+        )  # fmt: skip
+    return network.requires_grad_(False)
+
+
+def to_network(images: Tensor) -> Tensor:
+    """uint8 (N, 32, 32) to float32 (N, 1, 32, 32) in [-1, 1]."""
+    return images[:, None].float().div(127.5).sub(1)
+
+
+def distort(images: Tensor, generator: torch.Generator) -> Tensor:
+    """uint8 (N, 32, 32) turned, scaled and moved at random, each image on its own; as `to_network` gives them."""
+    turn, scale, right, down = 2 * torch.rand(4, len(images), generator=generator) - 1
+    turn, scale, move = turn * math.radians(12), 1 + scale / 10, 2 * 2 / SIZE
+    cosine, sine = turn.cos() * scale, turn.sin() * scale
+    matrices = torch.stack([cosine, -sine, right * move, sine, cosine, down * move], 1).view(-1, 2, 3)
+    grid = F.affine_grid(matrices, (len(images), 1, SIZE, SIZE), align_corners=False)
+    # What comes in from outside is 0: black has to be 0 as well until then.
+    return F.grid_sample(images[:, None].float() / 255, grid, align_corners=False).mul(2).sub(1)
+
+
+@torch.inference_mode()
+def extract_features(classifier: DigitClassifier, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
+    check_digits(images)
+    device = classifier.head[1].weight.device
+    chunks = []
+    for chunk in images.split(batch_size):
+        pixels = to_network(chunk.to(device)).contiguous(memory_format=torch.channels_last)
+        with autocast(device):
+            features = classifier.features(pixels)
+        chunks.append((features.cpu(), classifier.head(features).cpu()))
+    features, logits = zip(*chunks, strict=True)
+    return torch.cat(features), torch.cat(logits)
+
+
+def classify(classifier: DigitClassifier, images: Tensor) -> Tensor:
+    """The digit read in each image: int64 (N,)."""
+    return extract_features(classifier, images)[1].argmax(1)
+
+
+def conditional_accuracy(classifier: DigitClassifier, fakes: Tensor, labels: Tensor) -> float:
+    """Share of fakes read as the digit they were asked for: GAN-test of Shmelkov et al. (2018) where the classifier was
+    trained on real images."""
+    return float((classify(classifier, fakes) == labels).double().mean())
+
+
+def gan_train_accuracy(
+    fakes: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, num_epochs: int = 4, seed: int = 0
+) -> float:
+    """Accuracy on real images of a classifier that saw only fakes (Shmelkov, Schmid and Alahari 2018).
+
+    It falls when fakes are wrong and when they lack diversity. Trained without augmentation, which would add the
+    diversity that is asked about.
+    """
+    classifier = fit_digit_classifier(fakes, labels, num_epochs, seed=seed, augmented=False)
+    return float((classify(classifier, real) == real_labels).double().mean())
+
+
+def save_digit_classifier(classifier: DigitClassifier, facts: dict[str, object]) -> Path:
+    """Write the weights in float16 and, beside them, what they were made with and what they reach."""
+    path = paths.results() / "digit-classifier.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        name: value.half() if value.is_floating_point() else value for name, value in classifier.state_dict().items()
+    }
+    temporary = path.with_suffix(".partial")
+    torch.save(state, temporary)
+    temporary.replace(path)
+    path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+    return path
+
+
+def load_digit_classifier() -> DigitClassifier:
+    """The committed classifier, in eval mode, without gradients; digit-classifier.json says how it was made."""
+    path = paths.results() / "digit-classifier.pt"
+    if not path.is_file():
+        raise DlappsError(
+            f"expected the digit classifier in {path}, got no such file; run dlapps data make digit-classifier."
+        )
+    classifier = DigitClassifier().to(memory_format=torch.channels_last)
+    classifier.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    return classifier.eval().requires_grad_(False)
+
+
+def check_digits(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.shape[1:] != (SIZE, SIZE):
+        raise ValueError(
+            f"expected images uint8 (N, {SIZE}, {SIZE}), got {images.dtype} {tuple(images.shape)}; "
+            "gan.prepare_images resizes them, gan.to_uint8 converts samples."
+        )
+
+
+def _block(before: int, after: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, kernel, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
