@@ -18,6 +18,12 @@ FIGURES = {
     "saliency": lambda: plots.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
     "deletion": lambda: plots.plot_deletion_insertion([0, 0.5, 1], {"random": ([1, 0.4, 0], [0, 0.4, 1])}),
     "score card": lambda: plots.plot_score_card({"net": {"map": (0.5, 0.1), "random": (0.3, 0.1)}}, "random", "area"),
+    "mosaic": lambda: plots.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
+    "training": lambda: plots.plot_training(
+        [0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, ["gradient"]
+    ),
+    "precision and recall": lambda: plots.plot_precision_recall({"real": [(0.9, 0.8)], "fake": [(0.5, 0.4)] * 2}),
+    "class histogram": lambda: plots.plot_class_histogram({"real": [0.5, 0.5], "fake": [0.9, 0.1]}),
     "misread": lambda: plots.plot_misread(*MISREAD),
     "misread with pictures": lambda: plots.plot_misread(*MISREAD, pictures=[GREY, COLOUR]),
 }
@@ -46,3 +52,12 @@ def test_true_class_is_told_apart_without_colour():
 def test_spread_is_written_where_there_is_one():
     assert plots.mean_and_spread([0.9, 0.92]) == "0.910 ± 0.010"
     assert plots.mean_and_spread([0.9]) == "0.900"
+
+
+def test_a_mosaic_holds_every_image_once():
+    images = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1, 1) * np.ones((4, 4), np.uint8)
+    drawn = plots.plot_mosaic(images).axes[0].images[0].get_array()
+    assert drawn.shape == (12, 18)
+    for value in range(1, 7):
+        assert (drawn == value).sum() == 16
+    assert (drawn == 255).sum() == 12 * 18 - 6 * 16

@@ -1,6 +1,7 @@
 """Arrays in, a matplotlib Figure out; nothing is saved, nothing shown, no global style touched."""
 
 from dlapps.plots.general import plot_confusion, plot_curves, plot_grid, plot_pair
+from dlapps.plots.generation import plot_class_histogram, plot_mosaic, plot_precision_recall, plot_training
 from dlapps.plots.predictions import plot_misread, plot_predictions
 from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, mean_and_spread, show_picture, styled
 from dlapps.plots.visualizing import plot_deletion_insertion, plot_saliency, plot_score_card
@@ -11,15 +12,19 @@ __all__ = [
     "WIDTH",
     "make_figure",
     "mean_and_spread",
+    "plot_class_histogram",
     "plot_confusion",
     "plot_curves",
     "plot_deletion_insertion",
     "plot_grid",
     "plot_misread",
+    "plot_mosaic",
     "plot_pair",
+    "plot_precision_recall",
     "plot_predictions",
     "plot_saliency",
     "plot_score_card",
+    "plot_training",
     "show_picture",
     "styled",
 ]

@@ -1,0 +1,89 @@
+"""Generated images: mosaics, how a training went, how samples compare with real images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, styled
+
+
+@styled
+def plot_mosaic(
+    images: np.ndarray, row_titles: Sequence[str] = (), column_titles: Sequence[str] = (), share: float = 1.0
+) -> Figure:
+    """Grey images (R, C, S, S) edge to edge, a hair apart, with titles beside rows and above columns where given.
+
+    share: how much of the text's width the mosaic takes.
+    """
+    rows, columns, height, width = images.shape
+    white = np.iinfo(np.uint8).max if images.dtype == np.uint8 else 1
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=white)
+    height, width = height + 2, width + 2
+    mosaic = padded.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    figure, axes = make_figure(share * WIDTH * mosaic.shape[0] / mosaic.shape[1] + 0.2 * bool(column_titles))
+    ax = axes[0, 0]
+    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.xaxis.tick_top()
+    ax.set_xticks((np.arange(len(column_titles)) + 0.5) * width - 0.5, column_titles)
+    ax.set_yticks((np.arange(len(row_titles)) + 0.5) * height - 0.5, row_titles)
+    return figure
+
+
+@styled
+def plot_training(
+    batches: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float]]], log: Sequence[str] = ()
+) -> Figure:
+    """Panels side by side over the same batches, {y label: {name: series}}; those in `log` on a logarithmic y axis."""
+    figure, axes = make_figure(2.1, 1, len(panels))
+    for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
+        for index, (name, values) in enumerate(series.items()):
+            ax.plot(batches, values, color=COLOURS[index], linestyle=("-", "--", ":")[index], linewidth=1, label=name)
+        ax.set(xlabel="batches", ylabel=ylabel, yscale="log" if ylabel in log else "linear")
+        ax.legend()
+    return figure
+
+
+@styled
+def plot_precision_recall(points: Mapping[str, Sequence[tuple[float, float]]], height: float = 3.0) -> Figure:
+    """A point (precision, recall) a seed; colour, marker and whether it is filled tell the names apart."""
+    figure, axes = make_figure(height)
+    ax = axes[0, 0]
+    for index, (name, seeds) in enumerate(points.items()):
+        recall, precision = [pair[1] for pair in seeds], [pair[0] for pair in seeds]
+        filled = COLOURS[index % 7] if index < 7 else "none"
+        ax.scatter(
+            recall,
+            precision,
+            s=24,
+            marker=MARKERS[index % 7],
+            facecolor=filled,
+            edgecolor=COLOURS[index % 7],
+            label=name,
+        )
+    ax.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+@styled
+def plot_class_histogram(shares: Mapping[str, Sequence[float]], height: float = 2.0) -> Figure:
+    """Shares (K,) of the classes, one bar a class and name, side by side; a dashed line where all are equal."""
+    figure, axes = make_figure(height)
+    ax = axes[0, 0]
+    num_classes, bar = len(next(iter(shares.values()))), 0.8 / len(shares)
+    for index, (name, values) in enumerate(shares.items()):
+        places = np.arange(num_classes) + (index - (len(shares) - 1) / 2) * bar
+        hatch = ("", "////", "....")[index % 3]
+        ax.bar(places, values, bar, color=COLOURS[index % 7], hatch=hatch, edgecolor="white", linewidth=0.4, label=name)
+    ax.axhline(1 / num_classes, color=COLOURS[6], linestyle="--", linewidth=0.8)
+    ax.set_xticks(range(num_classes))
+    ax.set(xlabel="class", ylabel="share of images")
+    ax.grid(axis="x", visible=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=len(shares))
+    return figure
