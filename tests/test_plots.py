@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from dlapps import plots
 
 GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
+POINTS = np.random.default_rng(0).normal(size=(20, 2))
 MISREAD = (["a", "b"], [[("x", 1.0), ("y", 0.5), ("z", -0.1)]] * 2, ["y", "x"])
 FIGURES = {
     "predictions": lambda: plots.plot_predictions([COLOUR], [np.linspace(0, 1, 12).reshape(2, 2, 3)], [[("cat", 0.9)]]),
@@ -24,6 +25,14 @@ FIGURES = {
     ),
     "precision and recall": lambda: plots.plot_precision_recall({"real": [(0.9, 0.8)], "fake": [(0.5, 0.4)] * 2}),
     "class histogram": lambda: plots.plot_class_histogram({"real": [0.5, 0.5], "fake": [0.9, 0.1]}),
+    "recipe": lambda: plots.plot_recipe(np.zeros((2, 8, 8)), *np.zeros((2, 2, 8, 8, 3))),
+    "histories": lambda: plots.plot_histories({"loss": {"a": [[1, 0.5]] * 2}, "accuracy": {"b": [[0.1, 0.9]]}}),
+    "embeddings": lambda: plots.plot_embeddings({"before": POINTS}, np.arange(20) % 10, np.arange(20) // 10, {}),
+    "embedding steps": lambda: plots.plot_embedding_steps(
+        {"1": POINTS, "2": POINTS}, np.arange(20) % 10, np.arange(20) // 10
+    ),
+    "sweep": lambda: plots.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}, "reversal weight"),
+    "recovered": lambda: plots.plot_recovered(np.zeros((2, 8, 8, 3)), [3, 4], [8, 9], [3, 5]),
     "misread": lambda: plots.plot_misread(*MISREAD),
     "misread with pictures": lambda: plots.plot_misread(*MISREAD, pictures=[GREY, COLOUR]),
 }
@@ -61,3 +70,15 @@ def test_a_mosaic_holds_every_image_once():
     for value in range(1, 7):
         assert (drawn == value).sum() == 16
     assert (drawn == 255).sum() == 12 * 18 - 6 * 16
+
+
+def test_misread_pictures_show_their_label_too():
+    titles = [ax.get_title() for ax in FIGURES["recovered"]().axes[:2]]
+    assert titles == ["8 → 3", "9 → 5 (4)"]
+
+
+def test_a_frame_is_the_figure_in_pixels():
+    frame = plots.draw_frame(FIGURES["sweep"](), dots_per_inch=50)
+    assert frame.dtype == np.uint8
+    assert frame.shape == (110, round(plots.WIDTH * 50), 3)
+    assert frame.min() < frame.max()

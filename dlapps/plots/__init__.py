@@ -1,5 +1,14 @@
 """Arrays in, a matplotlib Figure out; nothing is saved, nothing shown, no global style touched."""
 
+from dlapps.plots.domain_adaptation import (
+    draw_frame,
+    plot_embedding_steps,
+    plot_embeddings,
+    plot_histories,
+    plot_recipe,
+    plot_recovered,
+    plot_sweep,
+)
 from dlapps.plots.general import plot_confusion, plot_curves, plot_grid, plot_pair
 from dlapps.plots.generation import plot_class_histogram, plot_mosaic, plot_precision_recall, plot_training
 from dlapps.plots.predictions import plot_misread, plot_predictions
@@ -10,20 +19,27 @@ __all__ = [
     "COLOURS",
     "MARKERS",
     "WIDTH",
+    "draw_frame",
     "make_figure",
     "mean_and_spread",
     "plot_class_histogram",
     "plot_confusion",
     "plot_curves",
     "plot_deletion_insertion",
+    "plot_embedding_steps",
+    "plot_embeddings",
     "plot_grid",
+    "plot_histories",
     "plot_misread",
     "plot_mosaic",
     "plot_pair",
     "plot_precision_recall",
     "plot_predictions",
+    "plot_recipe",
+    "plot_recovered",
     "plot_saliency",
     "plot_score_card",
+    "plot_sweep",
     "plot_training",
     "show_picture",
     "styled",

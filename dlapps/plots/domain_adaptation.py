@@ -1,0 +1,136 @@
+"""What Chapter 3 draws: how MNIST-M is made, training over epochs, embeddings of two domains, a sweep of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
+
+
+@styled
+def plot_recipe(digits: np.ndarray, patches: np.ndarray, pictures: np.ndarray) -> Figure:
+    """Rows of digits (N, H, W), of patches and of their differences, both (N, H, W, 3): a column is |patch - digit|."""
+    cell = WIDTH / (len(digits) + 0.8)
+    figure, axes = make_figure(3.1 * cell, 3, len(digits))
+    for row, (name, images) in enumerate((("digit", digits), ("patch", patches), ("|patch − digit|", pictures))):
+        for ax, image in zip(axes[row], images, strict=True):
+            ax.imshow(image, cmap="gray")
+            ax.set(xticks=(), yticks=())
+            ax.spines[:].set_visible(False)
+        axes[row, 0].set_ylabel(name, fontsize=6.5)
+    return figure
+
+
+@styled
+def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], height: float = 2.3) -> Figure:
+    """One panel a measure, over epochs; one line a name: the mean over seeds in a band from the least to the most.
+
+    panels: measure -> name -> seeds -> one value an epoch.
+    """
+    figure, axes = make_figure(height, 1, len(panels))
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    for ax, (measure, lines) in zip(axes[0], panels.items(), strict=True):
+        for name, seeds in lines.items():
+            index, values = names.index(name), np.array(seeds, float)
+            epochs = np.arange(1, values.shape[1] + 1)
+            every = max(1, len(epochs) // 6)
+            style = {"color": COLOURS[index % 7], "marker": MARKERS[index % 7], "markevery": every}
+            ax.plot(epochs, values.mean(0), label=name, **style)
+            ax.fill_between(epochs, values.min(0), values.max(0), color=style["color"], alpha=0.2, linewidth=0)
+        ax.set(xlabel="epoch", ylabel=measure)
+    handles = {}
+    for ax in axes[0]:
+        handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(len(names), 4))
+    return figure
+
+
+@styled
+def plot_embeddings(
+    embeddings: Mapping[str, np.ndarray], labels: np.ndarray, domains: np.ndarray, titles: Mapping[str, str]
+) -> Figure:
+    """One row a network: its embedding (N, 2) coloured by class, each point its digit, and by domain, beside it.
+
+    labels, domains: int (N,), domain 0 the source. titles: what to write above a row, the proxy A-distance, say.
+    """
+    figure, axes = make_figure(2.65 * len(embeddings), len(embeddings), 2)
+    for row, (name, points) in zip(axes, embeddings.items(), strict=True):
+        scatter_classes(row[0], points, labels)
+        scatter_domains(row[1], points, domains)
+        row[0].set_ylabel(name)
+        row[0].set_title(titles.get(name, ""), loc="left")
+    axes[0, 1].legend(loc="upper right", markerscale=2, handletextpad=0)
+    return figure
+
+
+@styled
+def plot_embedding_steps(steps: Mapping[str, np.ndarray], labels: np.ndarray, domains: np.ndarray) -> Figure:
+    """Embeddings (N, 2) in one and the same plane, a column a step: by class above, by domain below."""
+    figure, axes = make_figure(2 * WIDTH / len(steps) + 0.2, 2, len(steps), sharex=True, sharey=True)
+    for column, (name, points) in enumerate(steps.items()):
+        scatter_classes(axes[0, column], points, labels)
+        scatter_domains(axes[1, column], points, domains)
+        axes[0, column].set_title(name)
+    axes[1, -1].legend(loc="upper right", markerscale=2, handletextpad=0)
+    return figure
+
+
+def scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+    """Each point as its digit, so that classes are told apart without colour as well."""
+    colours = ScalarMappable(cmap="turbo").to_rgba(np.arange(10), norm=True)
+    for label in np.unique(labels):
+        chosen = points[labels == label]
+        ax.scatter(*chosen.T, marker=f"${label}$", s=9, linewidths=0.2, color=colours[label % 10], rasterized=True)
+    ax.set(xticks=(), yticks=())
+
+
+def scatter_domains(ax: Axes, points: np.ndarray, domains: np.ndarray) -> None:
+    """Circles for the source, triangles for the target."""
+    for domain, name, marker in ((0, "source", "o"), (1, "target", "^")):
+        style = {"marker": marker, "s": 4, "linewidths": 0, "alpha": 0.6, "color": COLOURS[domain]}
+        ax.scatter(*points[domains == domain].T, label=name, rasterized=True, **style)
+    ax.set(xticks=(), yticks=())
+
+
+@styled
+def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, height: float = 2.2) -> Figure:
+    """One panel a measure over settings that have names: every seed a point, their mean a bar of its own.
+
+    panels: measure -> setting -> one value a seed.
+    """
+    figure, axes = make_figure(height, 1, len(panels))
+    for index, (ax, (measure, settings)) in enumerate(zip(axes[0], panels.items(), strict=True)):
+        for place, values in enumerate(settings.values()):
+            ax.plot([place] * len(values), values, color=COLOURS[index], marker=MARKERS[index], linestyle="", alpha=0.6)
+            ax.hlines(np.mean(values), place - 0.3, place + 0.3, color=COLOURS[6], linewidth=1.2)
+        ax.set_xticks(range(len(settings)), list(settings), rotation=45, ha="right", rotation_mode="anchor")
+        ax.set(xlabel=xlabel, ylabel=measure)
+    return figure
+
+
+@styled
+def plot_recovered(
+    pictures: np.ndarray, labels: Sequence[int], before: Sequence[int], after: Sequence[int], columns: int = 10
+) -> Figure:
+    """Pictures (N, H, W, 3) with what two networks read: "3 → 8"; with its label where the second is wrong."""
+    rows = -(-len(pictures) // columns)
+    figure, axes = make_figure(rows * WIDTH / columns * 1.25, rows, columns)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, picture, label, first, second in zip(axes.flat, pictures, labels, before, after, strict=False):
+        show_picture(ax, picture, f"{first} → {second}" + ("" if second == label else f" ({label})"))
+    return figure
+
+
+def draw_frame(figure: Figure, dots_per_inch: int = 100) -> np.ndarray:
+    """A figure as pixels, uint8 (H, W, 3): one frame of an animation."""
+    figure.set_dpi(dots_per_inch)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
