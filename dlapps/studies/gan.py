@@ -1,0 +1,173 @@
+"""Chapter 4's long runs on MNIST: the digit classifier, and every preset over seeds, judged by it.
+
+Training sees the train split alone; samples are compared with the test split, and so are train images: the floor that
+no generator is expected to pass. Nothing is chosen on a result.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlapps import datasets, digits, gan, metrics, paths
+from dlapps.gan.presets import Preset
+from dlapps.studies.results import save_arrays, save_results
+
+NUM_SAMPLES = 10_000
+PRESETS = {"dcgan": gan.PRESETS, "cdcgan": gan.CONDITIONAL_PRESETS}
+SEEDS = (0, 1, 2)
+# What the chapter rests on has all seeds, and comes first; of the variations one seed is run.
+MAIN = [("dcgan", "practical"), ("cdcgan", "practical"), ("cdcgan", "best"), ("dcgan", "best")]
+
+
+@functools.cache
+def load_digits(split: str, size: int = digits.SIZE) -> tuple[Tensor, Tensor]:
+    """MNIST as uint8 (N, size, size) and labels int64 (N,)."""
+    data = datasets.load_mnist(split)
+    return gan.prepare_images(torch.tensor(data.images), size), torch.tensor(data.labels)
+
+
+def make_digit_classifier() -> Path:
+    """The classifier that judges samples, and its accuracy on the test split; about 10 minutes on one core."""
+    provenance, (images, labels) = datasets.load_mnist("train").provenance, load_digits("train")
+    start = time.perf_counter()
+    classifier = digits.fit_digit_classifier(images, labels, num_epochs=8, seed=0, progress=True)
+    seconds = time.perf_counter() - start
+    # As it will be loaded: rounded to float16.
+    classifier = classifier.half().float()
+    accuracy = digits.conditional_accuracy(classifier, *load_digits("test"))
+    facts = {"data": provenance.name, "train": len(labels), "test": len(load_digits("test")[1])}
+    facts |= {"num_epochs": 8, "seed": 0, "test_accuracy": round(accuracy, 4), "seconds": round(seconds)}
+    return digits.save_digit_classifier(classifier, facts)
+
+
+class Judge:
+    """The digit classifier with what it sees in the test split."""
+
+    def __init__(self) -> None:
+        self.classifier = digits.load_digit_classifier()
+        images, self.labels = (part[:NUM_SAMPLES] for part in load_digits("test"))
+        self.features = digits.extract_features(self.classifier, images)[0]
+
+    def score(self, images: Tensor) -> dict[str, object]:
+        """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the test split, in the classifier's features."""
+        features, logits = digits.extract_features(self.classifier, images)
+        # Every second: MNIST's second half was written by other people than its first.
+        precision, recall = metrics.precision_recall(self.features[::2], features[::2])
+        shares = metrics.class_histogram(logits.argmax(1), 10)
+        train, _ = load_digits("train")
+        distances, _ = metrics.nearest_neighbours(*(part.flatten(1).float() / 255 for part in (images[::20], train)))
+        return {
+            "frechet": round(metrics.frechet_distance(self.features, features), 4),
+            "precision": round(precision, 4),
+            "recall": round(recall, 4),
+            "class_shares": [round(share, 4) for share in shares.tolist()],
+            "entropy": round(metrics.entropy(shares), 4),
+            "distance_to_train": round(float(distances.median()), 3),
+        }
+
+    def score_generator(self, generator: nn.Module, preset: Preset, seed: int) -> dict[str, object]:
+        """The same for a generator's samples; with labels, conditional accuracy and GAN-train too."""
+        if not preset.num_classes:
+            return self.score(draw(generator, preset, NUM_SAMPLES, seed))
+        # As many of each digit as the test split has.
+        fakes = draw(generator, preset, NUM_SAMPLES, seed, self.labels)
+        many = torch.arange(2 * NUM_SAMPLES) % 10
+        return self.score(fakes) | {
+            "conditional_accuracy": digits.conditional_accuracy(self.classifier, fakes, self.labels),
+            "gan_train_accuracy": digits.gan_train_accuracy(
+                draw(generator, preset, len(many), seed + 1, many), many, *load_digits("test"), seed=seed
+            ),
+        }
+
+    def glance(self, generator: nn.Module, preset: Preset) -> dict[str, float]:
+        """What can be measured often: on 1,000 samples, conditional accuracy or the entropy of the classes."""
+        labels = torch.arange(1000) % 10 if preset.num_classes else None
+        read = digits.classify(self.classifier, draw(generator, preset, 1000, 0, labels))
+        if preset.num_classes:
+            return {"conditional_accuracy": float((read == labels).double().mean())}
+        return {"entropy": round(metrics.entropy(metrics.class_histogram(read, 10)), 4)}
+
+    def score_real(self) -> dict[str, object]:
+        """The floor: train images in place of samples, and GAN-train on as many real images."""
+        images, labels = load_digits("train")
+        rows = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+        many = rows[: 2 * NUM_SAMPLES]
+        accuracy = digits.gan_train_accuracy(images[many], labels[many], *load_digits("test"))
+        own = digits.conditional_accuracy(self.classifier, *load_digits("test"))
+        scores = self.score(images[rows[:NUM_SAMPLES]]) | {"conditional_accuracy": own, "gan_train_accuracy": accuracy}
+        test = load_digits("test")[0][::20].flatten(1).float() / 255
+        distances, _ = metrics.nearest_neighbours(test, images.flatten(1).float() / 255)
+        return scores | {"distance_to_train": round(float(distances.median()), 3)}
+
+
+def draw(generator: nn.Module, preset: Preset, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
+    """Samples as uint8 (number, 32, 32), those of other sizes resized."""
+    z = gan.draw_latents(number, preset.latent_dim, 10_000 + seed)
+    return gan.prepare_images(gan.to_uint8(gan.sample(generator, z, labels)), digits.SIZE)
+
+
+def list_runs() -> Iterator[tuple[str, str, int]]:
+    """(kind, preset, seed), the most important first."""
+    for seed in SEEDS:
+        yield from ((kind, name, seed) for kind, name in MAIN)
+    for kind, presets in PRESETS.items():
+        yield from ((kind, name, 0) for name in presets if (kind, name) not in MAIN)
+
+
+def train(kind: str, name: str, seed: int, judge: Judge) -> tuple[gan.Training, dict[str, object]]:
+    """One training, taken up where it was stopped, and its entry: history of about 100 points, scores, seconds."""
+    preset, (images, labels) = PRESETS[kind][name], load_digits("train", PRESETS[kind][name].size)
+    checkpoint = paths.cache() / "gan" / f"{kind} {name} {seed}.pt"
+    start = time.perf_counter()
+    training = gan.fit_gan(
+        images, preset, seed, labels=labels if preset.num_classes else None, checkpoint=checkpoint, frame_every=200,
+        measure=lambda generator: judge.glance(generator, preset), measure_every=200, progress=True,
+    )  # fmt: skip
+    seconds, every = time.perf_counter() - start, -(-len(training.history) // 100)
+    return training, {
+        "scores": judge.score_generator(training.generator, preset, seed),
+        "health": training.history.health(),
+        "batches": len(training.history),
+        "history_every": every,
+        "history": training.history.thin(every),
+        "measures": training.history.measures,
+        "seconds": round(seconds),
+    }
+
+
+def make_gan() -> Path:
+    """All presets, each kept as soon as it is done; what data/results/gan.json holds already is not run again."""
+    path = paths.results() / "gan.json"
+    results = json.loads(path.read_text()) if path.exists() else {"real": {}, "dcgan": {}, "cdcgan": {}}
+    results.pop("made", None)
+    judge = Judge()
+    if not results["real"]:
+        results["real"] = judge.score_real()
+    for kind, name, seed in list_runs():
+        entries = results[kind].setdefault(name, {})
+        if str(seed) in entries:
+            continue
+        training, entries[str(seed)] = train(kind, name, seed, judge)
+        if seed == 0:
+            save_samples(kind, name, training)
+        if seed == 0 and name == "best":
+            gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator, training.preset)
+        save_results(path, results, SEEDS)
+    return path
+
+
+def save_samples(kind: str, name: str, training: gan.Training) -> None:
+    """The fixed latent vectors' samples to gan.npz: all frames of a practical preset, the last of the others."""
+    path = paths.results() / "gan.npz"
+    samples = dict(np.load(path)) if path.exists() else {}
+    frames = training.frames.numpy()
+    samples[f"{kind} {name}"] = frames if name == "practical" else frames[-1:]
+    save_arrays(path, samples)
