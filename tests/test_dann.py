@@ -13,6 +13,7 @@ from dlapps import dann
 from dlapps.dann import augment, pictures, training
 from dlapps.dann.epochs import TrainingError, run_epochs
 from dlapps.dann.improved import update_average
+from dlapps.studies import mnist_m, mnist_m_runs
 
 torch.set_num_threads(1)
 
@@ -142,16 +143,18 @@ def test_same_seed_same_network(way, domains):
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(way, domains, tmp_path):
     calls = []
 
-    def stop(network):
-        calls.append(network)
+    def stop(network, epoch):
+        calls.append(epoch)
         if len(calls) == 2:
             raise KeyboardInterrupt
         return {}
 
     with pytest.raises(KeyboardInterrupt):
         way(domains, checkpoint=tmp_path / "run.pt", monitor=stop)
-    resumed, history = way(domains, checkpoint=tmp_path / "run.pt", monitor=lambda network: calls.append(0) or {})
-    assert len(calls) == 4
+    resumed, history = way(
+        domains, checkpoint=tmp_path / "run.pt", monitor=lambda network, epoch: calls.append(epoch) or {}
+    )
+    assert calls == [0, 1, 1, 2]
     unbroken, expected = way(domains)
     assert same(resumed, unbroken)
     assert history == expected
@@ -164,7 +167,9 @@ def test_a_checkpoint_of_other_settings_is_refused(domains, tmp_path):
 
 
 def test_no_target_label_and_no_monitor_changes_the_training(domains):
-    watched, history = FITS["dann"](domains, monitor=lambda network: {"seen": dann.accuracy(network, *domains[:2])})
+    watched, history = FITS["dann"](
+        domains, monitor=lambda network, epoch: {"seen": dann.accuracy(network, *domains[:2])}
+    )
     assert same(watched, FITS["dann"](domains)[0])
     assert history["seen"][-1] == dann.accuracy(watched, *domains[:2])
 
@@ -206,8 +211,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(way, domains, monkeypatch):
 
 def test_history_keeps_what_each_epoch_measured():
     network = nn.Linear(1, 1)
-    history = run_epochs(lambda epoch, _: {"a": epoch}, network, {}, {}, 0, 3, lambda network: {"b": 1.0})
-    assert history == {"a": [0, 1, 2], "b": [1.0, 1.0, 1.0]}
+    history = run_epochs(lambda epoch, _: {"a": epoch}, network, {}, {}, 0, 3, lambda network, epoch: {"b": epoch / 2})
+    assert history == {"a": [0, 1, 2], "b": [0, 0.5, 1]}
 
 
 def test_average_of_weights_by_hand():
@@ -282,3 +287,52 @@ def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_o
     source, target = torch.randn(2, 200, 5, generator=draw)
     assert dann.proxy_a_distance(source, target + 20) == pytest.approx(2)
     assert abs(dann.proxy_a_distance(source, target)) < 0.5
+
+
+def test_which_epoch_each_criterion_prefers():
+    history = {"entropy": [0.5, 0.2, 0.3], "density": [1.0, 2.0, 3.0], "target_accuracy": [0.9, 0.5, 0.7]}
+    chosen = {name: dann.choose_epoch(history, name) for name in ("last", "entropy", "density", "oracle")}
+    assert chosen == {"last": 2, "entropy": 1, "density": 2, "oracle": 0}
+    with pytest.raises(ValueError, match="got 'best'"):
+        dann.choose_epoch(history, "best")
+
+
+def test_weights_come_back_rounded_to_half_precision(tmp_path):
+    network, other = dann.ImprovedNetwork(0), dann.ImprovedNetwork(1)
+    dann.load_weights(other, dann.save_weights(network, tmp_path / "weights.pt"))
+    torch.testing.assert_close(other.label_predictor.weight, network.label_predictor.weight, atol=1e-3, rtol=1e-3)
+    assert not other.training
+    assert (tmp_path / "weights.pt").stat().st_size < 1e6
+
+
+def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_was_stopped(domains, tmp_path, monkeypatch):
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    source, labels, target = (torch.tensor(part) for part in domains)
+    parts = {
+        name: mnist_m_runs.Domain(images, labels, images, labels)
+        for name, images in (("source", source), ("target", target))
+    }
+    short = {"dann": lambda given, seed, **options: mnist_m_runs.train_dann(given, seed, SHORT, **options)}
+    for name, value in (("PRESETS", short), ("RUNS", short), ("SEEDS", (0, 1))):
+        monkeypatch.setattr(mnist_m, name, value)
+    monkeypatch.setattr(mnist_m, "load_domains", lambda: mnist_m_runs.Domains(**parts))
+    plain, calls = mnist_m.measure, []
+
+    def stop_at_the_fifth(*given):
+        calls.append(given)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return plain(*given)
+
+    monkeypatch.setattr(mnist_m, "measure", stop_at_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        mnist_m.make_mnistm()
+    assert list(mnist_m.load_entries()["dann"]) == ["0"]
+    first = mnist_m.load_entries()["dann"]["0"]
+    mnist_m.make_mnistm()
+    assert len(calls) == 7
+    entries = mnist_m.load_entries()["dann"]
+    assert list(entries) == ["0", "1"]
+    assert entries["0"] == first
+    assert all(len(values) == 3 for values in entries["1"]["history"].values())
+    assert entries["1"]["history"]["target_accuracy"][-1] == pytest.approx(entries["1"]["target_accuracy"], abs=1e-5)

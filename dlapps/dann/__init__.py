@@ -18,12 +18,14 @@ from dlapps.dann.layers import (
 from dlapps.dann.pictures import accuracy, predict, to_pixels
 from dlapps.dann.selection import (
     PseudoLabels,
+    choose_epoch,
     mean_entropy,
     proxy_a_distance,
     pseudo_label,
     soft_neighbourhood_density,
 )
 from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
+from dlapps.dann.weights import load_weights, save_weights
 
 __all__ = [
     "IMPROVED",
@@ -43,15 +45,18 @@ __all__ = [
     "Standardise",
     "TrainingError",
     "accuracy",
+    "choose_epoch",
     "dann_losses",
     "fit_dann",
     "fit_improved",
     "fit_source_only",
+    "load_weights",
     "mean_entropy",
     "predict",
     "proxy_a_distance",
     "pseudo_label",
     "reversal_schedule",
+    "save_weights",
     "soft_neighbourhood_density",
     "to_pixels",
 ]

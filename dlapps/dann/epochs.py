@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from dlapps import DlappsError
 
 History = dict[str, list[float]]
-Monitor = Callable[[nn.Module], Mapping[str, float]]
+Monitor = Callable[[nn.Module, int], Mapping[str, float]]
 
 
 class TrainingError(DlappsError, ValueError):
@@ -38,10 +38,10 @@ def run_epochs(
 ) -> History:
     """Train for a number of epochs; returns the history: what each epoch measured, by name.
 
-    train_epoch(epoch, generator) makes the updates and returns means; monitor(network), called in eval mode, returns
-    more to write down, and decides nothing. checkpoint: a file written after each epoch; where it is there already,
-    training goes on from it, and ends as if it had not been stopped, since the draws of an epoch depend on the seed and
-    its number alone. parts: what has a state besides the network; run: the settings, which a checkpoint must share.
+    train_epoch(epoch, generator) makes the updates and returns means; monitor(network, epoch), called in eval mode,
+    returns more to write down, and decides nothing. checkpoint: a file written after each epoch; where it is there
+    already, training goes on from it, and ends as if it had not been stopped, since the draws of an epoch depend on the
+    seed and its number alone. parts: what has a state besides the network; run: settings that a checkpoint must share.
     """
     parts, identity, history, first = {"network": network, **parts}, repr((run, seed)), {}, 0
     if checkpoint and checkpoint.is_file():
@@ -55,7 +55,7 @@ def run_epochs(
             torch.manual_seed(seed * 1_000_003 + epoch)
             measured = dict(train_epoch(epoch, generator))
         network.eval()
-        measured |= monitor(network) if monitor else {}
+        measured |= monitor(network, epoch) if monitor else {}
         for name, value in measured.items():
             history.setdefault(name, []).append(value)
         if checkpoint:

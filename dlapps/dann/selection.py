@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.model_selection import cross_val_score
@@ -46,6 +48,21 @@ def soft_neighbourhood_density(logits: Tensor, temperature: float = 0.05) -> flo
     similarities = (points @ points.T / temperature).fill_diagonal_(-torch.inf)
     log_shares = similarities.log_softmax(1).fill_diagonal_(0)
     return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())
+
+
+def choose_epoch(history: Mapping[str, Sequence[float]], criterion: str) -> int:
+    """The epoch (from 0) that a criterion prefers: "last", the lowest "entropy" or the highest "density".
+
+    "oracle" is the highest "target_accuracy": it looks at target labels, and says only how far the others are from it.
+    """
+    if criterion == "last":
+        return len(next(iter(history.values()))) - 1
+    if criterion == "entropy":
+        return int(np.argmin(history["entropy"]))
+    names = {"density": "density", "oracle": "target_accuracy"}
+    if criterion not in names:
+        raise ValueError(f"expected last, entropy, density or oracle, got {criterion!r}; choose one of them.")
+    return int(np.argmax(history[names[criterion]]))
 
 
 def proxy_a_distance(source: Tensor, target: Tensor, seed: int = 0) -> float:

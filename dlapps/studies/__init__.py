@@ -7,7 +7,7 @@ soon as it is done, so that a stopped study goes on where it was.
 from collections.abc import Callable
 from pathlib import Path
 
-from dlapps.studies import gan, scenes15, visualizing
+from dlapps.studies import gan, mnist_m, scenes15, visualizing
 
 STUDIES: dict[str, Callable[[], Path]] = {
     "scenes15-features": scenes15.make_scenes15_features,
@@ -16,6 +16,9 @@ STUDIES: dict[str, Callable[[], Path]] = {
     "visualizing-saliency": visualizing.make_saliency,
     "visualizing-attacks": visualizing.make_attacks,
     "visualizing-classes": visualizing.make_classes,
+    "mnistm": mnist_m.make_mnistm,
+    "mnistm-improved": mnist_m.make_improved_weights,
+    "mnistm-figures": mnist_m.make_mnistm_figures,
     "digit-classifier": gan.make_digit_classifier,
     "gan": gan.make_gan,
 }

@@ -1,0 +1,141 @@
+"""Chapter 3's long runs, from MNIST to MNIST-M, over seeds: one entry a run, and what figures need of the networks.
+
+Target labels are used to measure, never to train or to choose. The target's test pictures are made of photos that
+training never sees. A run that is in the results already is not made again; one that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from torch import Tensor, nn
+
+from dlapps import dann, paths, runtime
+from dlapps.studies.mnist_m_runs import PRESETS, RUNS, Domains, kept, load_domains, load_kept
+from dlapps.studies.results import save_arrays, save_results
+
+SEEDS = (0, 1, 2)
+# Unlabelled target pictures of the training split that the label-free scores are taken on.
+NUM_UNLABELLED = 2000
+
+
+def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
+    """Test accuracies of both domains, and the label-free scores of unlabelled target pictures."""
+    logits = dann.predict(network, domains.target.images[:NUM_UNLABELLED])
+    return {
+        "source_accuracy": dann.accuracy(network, domains.source.test_images, domains.source.test_labels),
+        "target_accuracy": dann.accuracy(network, domains.target.test_images, domains.target.test_labels),
+        "entropy": dann.mean_entropy(logits),
+        "density": dann.soft_neighbourhood_density(logits),
+    }
+
+
+def embed(network: nn.Module, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
+    """Features (number, D) of test pictures of the source and of the target."""
+    parts = (domains.source.test_images[:number], domains.target.test_images[:number])
+    return tuple(dann.predict(network.feature_extractor, part) for part in parts)
+
+
+def results_path() -> Path:
+    return paths.results() / "mnistm.json"
+
+
+def run(name: str, seed: int, domains: Domains) -> None:
+    """Train, measure, and add the entry to the results."""
+    start = time.perf_counter()
+
+    def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
+        if seed == 0:
+            torch.save(network.state_dict(), kept(name, seed, epoch))
+        return measure(network, domains)
+
+    kept(name, seed).parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = kept(name, seed).with_suffix(".checkpoint")
+    network, history = RUNS[name](domains, seed, monitor=monitor, checkpoint=checkpoint, progress=True)
+    torch.save(network.state_dict(), kept(name, seed))
+    checkpoint.unlink()
+    entry = {
+        "source_accuracy": history["source_accuracy"][-1],
+        "target_accuracy": history["target_accuracy"][-1],
+        "proxy_a_distance": dann.proxy_a_distance(*embed(network, domains)),
+        "precision": "bfloat16" if runtime.has_fast_bfloat16("cpu") else "float32",
+        "seconds": round(time.perf_counter() - start),
+        "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
+    }
+    add_entry(name, seed, entry)
+
+
+def load_entries() -> dict[str, dict]:
+    """The runs that are made: name, seed (a string), entry."""
+    return json.loads(results_path().read_text())["runs"] if results_path().is_file() else {}
+
+
+def add_entry(name: str, seed: int, entry: dict) -> None:
+    with FileLock(paths.cache() / "mnistm" / ".lock"):
+        entries = load_entries()
+        entries.setdefault(name, {})[str(seed)] = entry
+        save_results(results_path(), {"runs": entries}, SEEDS)
+
+
+def make_mnistm() -> Path:
+    """Every run that is missing, the presets first; with none of them there, about eight hours on one core."""
+    domains = load_domains()
+    for group in (PRESETS, RUNS):
+        for seed in SEEDS:
+            for name in group:
+                if str(seed) not in load_entries().get(name, {}):
+                    run(name, seed, domains)
+    return results_path()
+
+
+def make_improved_weights() -> Path:
+    """The improved network of seed 0, rounded to float16."""
+    network = load_kept("improved", 0, load_domains())
+    return dann.save_weights(network, paths.results() / "mnistm-improved.pt")
+
+
+def make_mnistm_figures() -> Path:
+    """What figures need of networks that are not committed (seed 0): embeddings, predictions, a training in one plane.
+
+    "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "predictions
+    NAME" uint8 (10000,) for the target's test pictures; "steps" (epochs, 600, 2): features of the practical's training
+    in the plane of the last epoch's two principal components, with "step_labels" and "step_domains".
+    """
+    domains, arrays = load_domains(), {}
+    for name in ("source only", "practical", "improved"):
+        network = load_kept(name, 0, domains)
+        features = torch.cat(embed(network, domains)).numpy()
+        points = TSNE(random_state=0).fit_transform(features)
+        arrays[f"tsne {name}"] = points.astype(np.float16)
+        logits = dann.predict(network, domains.target.test_images)
+        arrays[f"predictions {name}"] = logits.argmax(1).numpy().astype(np.uint8)
+    arrays |= describe_points(domains, 1000) | project_steps("practical", domains)
+    return save_arrays(paths.results() / "mnistm-figures.npz", arrays)
+
+
+def describe_points(domains: Domains, number: int, prefix: str = "") -> dict[str, np.ndarray]:
+    """Labels and domains of the first `number` test pictures of each domain."""
+    labels = torch.cat([part.test_labels[:number] for part in (domains.source, domains.target)])
+    return {
+        f"{prefix}labels": labels.numpy().astype(np.uint8),
+        f"{prefix}domains": np.repeat([0, 1], number).astype(np.uint8),
+    }
+
+
+def project_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.ndarray]:
+    """Features after each epoch of a run, in the plane of the last epoch's two principal components."""
+    features, epoch, network = [], 0, dann.DomainAdversarialNetwork()
+    while (path := kept(name, 0, epoch)).is_file():
+        network.load_state_dict(torch.load(path, weights_only=True))
+        features.append(torch.cat(embed(network.eval(), domains, number)).numpy())
+        epoch += 1
+    plane = PCA(2, random_state=0).fit(features[-1])
+    steps = np.stack([plane.transform(part) for part in features]).astype(np.float16)
+    return {"steps": steps} | describe_points(domains, number, "step_")

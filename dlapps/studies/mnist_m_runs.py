@@ -1,0 +1,136 @@
+"""Chapter 3's runs from MNIST to MNIST-M by name: every preset, and every variant that a question asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dlapps import dann, datasets, paths
+from dlapps.dann import IMPROVED, PAPER, PRACTICAL, SOURCE_ONLY, DomainAdversarialNetwork, History, ImprovedNetwork
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Pictures uint8 and labels of one domain."""
+
+    images: Tensor
+    labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+
+@dataclass(frozen=True)
+class Domains:
+    source: Domain
+    target: Domain
+
+
+def load_domains() -> Domains:
+    """MNIST and MNIST-M (its seed 0), whichever form of them can be had."""
+    parts = {}
+    for name, load in (("source", datasets.load_mnist), ("target", datasets.load_mnist_m)):
+        train, test = load("train"), load("test")
+        parts[name] = Domain(*(torch.tensor(part) for part in (train.images, train.labels, test.images, test.labels)))
+    return Domains(**parts)
+
+
+Fit = Callable[..., tuple[nn.Module, History]]
+
+
+def train_source_only(domains: Domains, seed: int, domain: str = "source", **options: object) -> tuple:
+    """The practical's network on one domain alone."""
+    network, part = DomainAdversarialNetwork(seed), getattr(domains, domain)
+    return network, dann.fit_source_only(network, part.images, part.labels, SOURCE_ONLY, seed, **options)
+
+
+def train_dann(
+    domains: Domains, seed: int, settings: dann.Settings, layers: dict | None = None, **options: object
+) -> tuple:
+    """The practical's network on both domains; layers: what of it to change."""
+    network = DomainAdversarialNetwork(seed, **(layers or {}))
+    source, target = domains.source, domains.target
+    return network, dann.fit_dann(network, source.images, source.labels, target.images, settings, seed, **options)
+
+
+def train_improved(domains: Domains, seed: int, settings: dann.ImprovedSettings = IMPROVED, **options: object) -> tuple:
+    """The improved network on both domains."""
+    network, source, target = ImprovedNetwork(seed), domains.source, domains.target
+    return network, dann.fit_improved(network, source.images, source.labels, target.images, settings, seed, **options)
+
+
+def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: object) -> tuple:
+    """A new network on what the practical's reads in the target's training pictures, where it is confident enough."""
+    labels = dann.pseudo_label(dann.predict(load_kept("practical", seed, domains), domains.target.images), threshold)
+    network = DomainAdversarialNetwork(seed)
+    images, options = domains.target.images[labels.rows], {"settings": SOURCE_ONLY, "seed": seed, **options}
+    history = dann.fit_source_only(network, images, labels.labels, **options)
+    history["label_accuracy"] = [float((domains.target.labels[labels.rows] == labels.labels).double().mean())]
+    history["labelled_share"] = [len(labels.rows) / len(domains.target.images)]
+    return network, history
+
+
+def load_kept(name: str, seed: int, domains: Domains) -> nn.Module:
+    """The network of a run, trained again where its weights are gone."""
+    network = ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed)
+    if not kept(name, seed).is_file():
+        return RUNS[name](domains, seed, progress=True)[0]
+    network.load_state_dict(torch.load(kept(name, seed), weights_only=True))
+    return network.eval()
+
+
+def kept(name: str, seed: int, epoch: int | None = None) -> Path:
+    """Where the weights of a run are kept: after its last epoch, or after an earlier one (of the first seed)."""
+    suffix = "" if epoch is None else f"-{epoch:02}"
+    return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
+
+
+PRESETS: dict[str, Fit] = {
+    "source only": train_source_only,
+    "target trained": partial(train_source_only, domain="target"),
+    "improved": train_improved,
+    "paper": partial(train_dann, settings=PAPER),
+    "practical": partial(train_dann, settings=PRACTICAL),
+}
+# What is compared with one another only is made in fewer epochs.
+SHORT = replace(PRACTICAL, num_epochs=5)
+SHORT_IMPROVED = replace(IMPROVED, num_epochs=3)
+# Question 3, and question 1: -1 is the reversal left out, 0 a domain classifier that the features do not hear of.
+SWEEP: dict[str, Fit] = {
+    **{f"weight {w:g}": partial(train_dann, settings=replace(SHORT, reversal_weight=w)) for w in (-1, 0, 0.1, 0.3, 1)},
+    **{f"slope {slope}": partial(train_dann, settings=replace(SHORT, slope=slope)) for slope in (2, 5, 10)},
+}
+# What public versions of the network differ in.
+VARIANTS: dict[str, Fit] = {
+    "batch norm": partial(train_dann, settings=SHORT, layers={"batch_norm": True}),
+    "dropout": partial(train_dann, settings=SHORT, layers={"dropout": 0.5}),
+    "pixels as they are": partial(train_dann, settings=SHORT, layers={"normalisation": nn.Identity()}),
+    "instance norm": partial(train_dann, settings=SHORT, layers={"normalisation": nn.InstanceNorm2d(3)}),
+    "paired batches": partial(train_dann, settings=replace(SHORT, paired=True)),
+}
+INGREDIENTS: dict[str, Fit] = {
+    f"improved, {name}": partial(train_improved, settings=replace(SHORT_IMPROVED, **change))
+    for name, change in {
+        "short": {},
+        "without textures": {"textures": 0.0},
+        "without negatives": {"negative": 0.0},
+        "without colours": {"colours": False},
+        "without pseudo-labels": {"threshold": 2.0},
+        "with reversal": {"reversal_weight": 0.1},
+        "with entropy": {"entropy_weight": 0.1},
+    }.items()
+}
+# Question 4.
+PSEUDO_LABELS: dict[str, Fit] = {
+    "pseudo-labels, all": partial(train_on_pseudo_labels, threshold=0.0),
+    "pseudo-labels above .9": partial(train_on_pseudo_labels, threshold=0.9),
+}
+PRECISION: dict[str, Fit] = {
+    "source only, float32": partial(train_source_only, precision="float32"),
+    "slope 2, float32": partial(train_dann, settings=SHORT, precision="float32"),
+}
+RUNS = PRESETS | PSEUDO_LABELS | SWEEP | INGREDIENTS | VARIANTS | PRECISION
