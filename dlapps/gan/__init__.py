@@ -7,6 +7,7 @@ from dlapps.gan.checkpoints import GanError, load_generator, save_generator
 from dlapps.gan.history import History
 from dlapps.gan.networks import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
 from dlapps.gan.presets import CONDITIONAL_PRACTICAL, CONDITIONAL_PRESETS, PRACTICAL, PRESETS, Preset, make_networks
+from dlapps.gan.run import Run
 from dlapps.gan.sampling import draw_latents, interpolate, sample, sample_grid, to_uint8
 from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step
 from dlapps.gan.training import Training, fit_conditional_gan, fit_gan, prepare_images
@@ -25,6 +26,7 @@ __all__ = [
     "History",
     "Loss",
     "Preset",
+    "Run",
     "Training",
     "discriminator_step",
     "draw_latents",

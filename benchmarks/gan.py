@@ -1,0 +1,178 @@
+"""Training a DCGAN and a conditional DCGAN against the loop one writes first.
+
+The peer is the same networks as pytorch/examples' dcgan has them: nn.Sequential ending in a sigmoid, BCELoss, Adam,
+NCHW, float32, backward through all of D for G's update, labels as one-hot maps, and for whole epochs a DataLoader with
+PIL transforms. Steps and epochs of both run here on the same digits, interleaved; medians are printed, and the ratios.
+"fast" is bfloat16 where the processor has it, "float32" the same without.
+`python benchmarks/gan.py [--rounds 5] [--images 2560] [--threads 1] [--workers 2] [--json FILE]`
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import replace
+
+import torch
+from PIL import Image
+from torch import nn
+from torchvision import transforms
+
+from dlapps import datasets, gan
+
+BATCH = 128
+
+
+class Digits(torch.utils.data.Dataset):
+    """As torchvision's MNIST: one PIL picture at a time through transforms."""
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+        steps = [transforms.Resize(32), transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))]
+        self.transform = transforms.Compose(steps)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+
+
+def up(before, after, first=False):
+    geometry = (4, 1, 0) if first else (4, 2, 1)
+    return [nn.ConvTranspose2d(before, after, *geometry, bias=False), nn.BatchNorm2d(after), nn.ReLU(True)]
+
+
+def down(before, after):
+    return [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, inplace=True)]
+
+
+class PlainGenerator(nn.Module):
+    def __init__(self, conditional):
+        super().__init__()
+        if conditional:
+            self.z, self.y = nn.Sequential(*up(100, 256, True)), nn.Sequential(*up(10, 256, True))
+            self.rest = nn.Sequential(*up(512, 256), *up(256, 128), nn.ConvTranspose2d(128, 1, 4, 2, 1, bias=False))
+        else:
+            layers = [*up(100, 128, True), *up(128, 64), *up(64, 32), nn.ConvTranspose2d(32, 1, 4, 2, 1, bias=False)]
+            self.rest = nn.Sequential(*layers)
+
+    def forward(self, z, *y):
+        maps = torch.cat([self.z(z), *(self.y(y.view(-1, 10, 1, 1)) for y in y)], 1) if y else z
+        return torch.tanh(self.rest(maps))
+
+
+class PlainDiscriminator(nn.Module):
+    def __init__(self, conditional):
+        super().__init__()
+        if conditional:
+            self.x, self.y = (
+                nn.Sequential(nn.Conv2d(channels, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)) for channels in (1, 10)
+            )
+            self.rest = nn.Sequential(*down(128, 256), *down(256, 512), nn.Conv2d(512, 1, 4, bias=False))
+        else:
+            self.rest = nn.Sequential(*down(1, 32), *down(32, 64), *down(64, 128), nn.Conv2d(128, 1, 4, bias=False))
+
+    def forward(self, x, *y):
+        maps = torch.cat([self.x(x), *(self.y(y.view(-1, 10, 1, 1).expand(-1, -1, 32, 32)) for y in y)], 1) if y else x
+        return torch.sigmoid(self.rest(maps)).view(-1)
+
+
+class Plain:
+    """The example's training step and epoch."""
+
+    def __init__(self, conditional):
+        self.conditional = conditional
+        self.generator, self.discriminator = PlainGenerator(conditional), PlainDiscriminator(conditional)
+        self.optimiser_g = torch.optim.Adam(self.generator.parameters(), lr=5e-4, betas=(0.5, 0.999))
+        self.optimiser_d = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.criterion = nn.BCELoss()
+
+    def step(self, real, labels):
+        y = (nn.functional.one_hot(labels, 10).float(),) if self.conditional else ()
+        ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        self.discriminator.zero_grad()
+        loss_real = self.criterion(self.discriminator(real, *y), ones)
+        loss_real.backward()
+        fake = self.generator(torch.randn(len(real), 100, 1, 1), *y)
+        loss_fake = self.criterion(self.discriminator(fake.detach(), *y), zeros)
+        loss_fake.backward()
+        self.optimiser_d.step()
+        self.generator.zero_grad()
+        loss = self.criterion(self.discriminator(fake, *y), ones)
+        loss.backward()
+        self.optimiser_g.step()
+        return loss.item(), (loss_real + loss_fake).item()
+
+    def epoch(self, images, labels, workers):
+        loader = torch.utils.data.DataLoader(Digits(images, labels), BATCH, shuffle=True, num_workers=workers)
+        for real, y in loader:
+            self.step(real, y)
+
+
+class Ours:
+    """One step of `fit_gan` as it is in the loop, and an epoch of it, resizing and all."""
+
+    def __init__(self, conditional, precision):
+        self.preset = replace(gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL, num_epochs=1)
+        self.precision, self.run = precision, gan.Run(self.preset, 0, "cpu", precision)
+
+    def step(self, pixels, labels):
+        self.run.step(pixels, labels if self.preset.num_classes else None, 0)
+
+    def epoch(self, images, labels):
+        given = torch.tensor(labels) if self.preset.num_classes else None
+        options = {"labels": given, "precision": self.precision, "frame_every": 10**6}
+        gan.fit_gan(torch.tensor(images), self.preset, **options)
+
+
+def time_interleaved(ways, rounds):
+    """Median seconds of each way, one run of each a round, after one that is not counted."""
+    seconds = {way: [] for way in ways}
+    for round_number in range(rounds + 1):
+        for way, run in ways.items():
+            start = time.perf_counter()
+            run()
+            if round_number:
+                seconds[way].append(time.perf_counter() - start)
+    return {way: statistics.median(values) for way, values in seconds.items()}
+
+
+def measure(conditional, data, options):
+    images, labels = data.images[: options.images], data.labels[: options.images]
+    pixels, y = gan.prepare_images(torch.tensor(images[:BATCH]), 32), torch.tensor(labels[:BATCH])
+    plain, ours = Plain(conditional), {way: Ours(conditional, way) for way in ("fast", "float32")}
+    real = pixels[:, None].float() / 127.5 - 1
+    steps = {"plain": lambda: plain.step(real, y)}
+    epochs = {"plain": lambda: plain.epoch(images, labels, options.workers)}
+    for way, one in ours.items():
+        steps[way] = lambda one=one: one.step(pixels, y)
+        epochs[way] = lambda one=one: one.epoch(images, labels)
+    result = {"networks": "conditional DCGAN" if conditional else "DCGAN", "images": len(images)}
+    for what, ways, rounds in (("step", steps, 4 * options.rounds), ("epoch", epochs, options.rounds)):
+        medians = time_interleaved(ways, rounds)
+        result |= {f"{way}_{what}_seconds": round(value, 4) for way, value in medians.items()}
+        result |= {f"{way}_{what}_ratio": round(medians["plain"] / medians[way], 2) for way in ours}
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=20 * BATCH)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", type=argparse.FileType("w"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data, results = datasets.load_mnist("train"), []
+    print(f"{data.provenance.name}, {options.threads} threads, {options.workers} workers, {options.rounds} rounds")
+    for conditional in (False, True):
+        results.append(measure(conditional, data, options))
+        print(json.dumps(results[-1]), flush=True)
+    if options.json:
+        json.dump({"threads": options.threads, "workers": options.workers, "results": results}, options.json, indent=1)
+
+
+if __name__ == "__main__":
+    main()
