@@ -1,0 +1,59 @@
+"""The study of Chapter 4 on a few patterns instead of MNIST: what is done is kept, and not done again."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dlapps import digits, gan, paths
+from dlapps.studies import gan as study
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A project of its own, 60 noisy images a split, tiny networks, an untrained classifier."""
+    tiny = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, batch_size=20, num_epochs=1)
+    kinds = {"dcgan": tiny, "cdcgan": replace(tiny, num_classes=10)}
+    presets = {kind: {"practical": preset, "best": replace(preset, average=0.9)} for kind, preset in kinds.items()}
+    presets["dcgan"]["64 x 64"] = replace(tiny, size=64)
+
+    def load_digits(split, size=32):
+        generator = torch.Generator().manual_seed(len(split))
+        images = torch.randint(256, (60, 32, 32), dtype=torch.uint8, generator=generator)
+        return gan.prepare_images(images, size), torch.arange(60) % 10
+
+    for name, value in {"PRESETS": presets, "load_digits": load_digits, "NUM_SAMPLES": 40, "SEEDS": (0, 1)}.items():
+        monkeypatch.setattr(study, name, value)
+    for folder in ("results", "cache"):
+        monkeypatch.setattr(paths, folder, lambda folder=folder: tmp_path / folder)
+    digits.save_digit_classifier(digits.fit_digit_classifier(*load_digits("train"), num_epochs=1), {})
+    return tmp_path / "results"
+
+
+def test_every_preset_gets_its_entry_once(small, monkeypatch):
+    results = json.loads(study.make_gan().read_text())
+    assert {kind: {name: [*seeds] for name, seeds in results[kind].items()} for kind in study.PRESETS} == {
+        "dcgan": {"practical": ["0", "1"], "best": ["0", "1"], "64 x 64": ["0"]},
+        "cdcgan": {"practical": ["0", "1"], "best": ["0", "1"]},
+    }
+    entry = results["cdcgan"]["best"]["1"]
+    assert entry["batches"] == 3
+    assert 0 <= entry["scores"]["gan_train_accuracy"] <= 1
+    assert len(entry["history"]["generator_loss"]) == 3
+    assert "gan_train_accuracy" not in results["dcgan"]["best"]["0"]["scores"]
+    with np.load(small / "gan.npz") as samples:
+        assert samples["dcgan practical"].shape == (2, 64, 32, 32)
+        assert samples["cdcgan best"].shape == (1, 100, 32, 32)
+    assert gan.load_generator(small / "gan-cdcgan.pt").num_classes == 10
+    monkeypatch.setattr(study, "train", None)
+    assert json.loads(study.make_gan().read_text()) == results
+
+
+def test_the_floor_is_measured_as_samples_are(small):
+    real = study.Judge().score_real()
+    assert {"frechet", "precision", "recall", "entropy", "gan_train_accuracy"} <= set(real)
+    assert real["distance_to_train"] > 0
