@@ -315,7 +315,7 @@ def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_was_stopped(d
     short = {"dann": lambda given, seed, **options: mnist_m_runs.train_dann(given, seed, SHORT, **options)}
     for name, value in (("PRESETS", short), ("RUNS", short), ("SEEDS", (0, 1))):
         monkeypatch.setattr(mnist_m, name, value)
-    monkeypatch.setattr(mnist_m, "load_domains", lambda: mnist_m_runs.Domains(**parts))
+    monkeypatch.setattr(mnist_m, "load_domains", lambda: mnist_m_runs.Domains(**parts, name="bars"))
     plain, calls = mnist_m.measure, []
 
     def stop_at_the_fifth(*given):

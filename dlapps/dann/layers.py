@@ -18,7 +18,7 @@ MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 
 
 class GradientReversal(torch.autograd.Function):
-    """Identity forward, -weight times the gradient backward: `GradientReversal.apply(features, weight)` (equation 16).
+    """Identity forward, -weight times the gradient backward: `GradientReversal.apply(features, weight)`.
 
     A weight of -1 is the layer left out, 0 cuts the gradient.
     """

@@ -42,7 +42,7 @@ def mean_entropy(logits: Tensor) -> float:
 def soft_neighbourhood_density(logits: Tensor, temperature: float = 0.05) -> float:
     """Mean entropy in nats of each prediction's similarities to the others, (N, K): high where classes are dense.
 
-    Higher is better, up to log(N - 1) (Saito et al. 2021, equations 2 to 4).
+    Higher is better, up to log(N - 1) (Saito et al. 2021).
     """
     points = F.normalize(logits.float().softmax(1), dim=1)
     similarities = (points @ points.T / temperature).fill_diagonal_(-torch.inf)
@@ -68,7 +68,7 @@ def choose_epoch(history: Mapping[str, Sequence[float]], criterion: str) -> int:
 def proxy_a_distance(source: Tensor, target: Tensor, seed: int = 0) -> float:
     """2 (1 - 2 error) of a linear SVM that tells features (N, D) of the domains apart, by 5-fold cross-validation.
 
-    2: told apart without error; 0: not at all (Ben-David et al. 2007; Ganin et al. 2016, section 3.1).
+    2: told apart without error; 0: not at all (Ben-David et al. 2007).
     """
     features = torch.cat([source, target]).float()
     features = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)

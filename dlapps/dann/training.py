@@ -108,11 +108,11 @@ def fit_dann(
         orders[1] = orders[0] if settings.paired else orders[1]
         sums = torch.zeros(3)
         for step, (here, there) in enumerate(zip(*(order.split(settings.batch_size) for order in orders), strict=True)):
-            progress = (epoch + step / num_steps) / settings.num_epochs
-            _set_learning_rate(optimiser, settings, progress)
+            done = (epoch + step / num_steps) / settings.num_epochs
+            _set_learning_rate(optimiser, settings, done)
             batches = [to_pixels(domain[rows], device) for domain, rows in ((source, here), (target, there))]
             with autocast(device, precision):
-                losses = dann_losses(network, *batches, labels[here].to(device), settings.weight(progress))
+                losses = dann_losses(network, *batches, labels[here].to(device), settings.weight(done))
             _update(optimiser, losses[0] + losses[1])
             sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
         names = ("class_loss", "domain_loss", "domain_accuracy")
@@ -126,7 +126,7 @@ def fit_dann(
 def dann_losses(
     network: DomainAdversarialNetwork, source: Tensor, target: Tensor, labels: Tensor, weight: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Class loss of the source batch, domain loss of both, and domain accuracy; pixels (N, 3, H, W) (equation 18)."""
+    """Class loss of the source batch, domain loss of both, and domain accuracy; from pixels (N, 3, H, W)."""
     features = network.feature_extractor(torch.cat([source, target]))
     class_loss = F.cross_entropy(network.label_predictor(features[: len(source)]).float(), labels)
     logits = network.domain_classifier(GradientReversal.apply(features, weight)).float()

@@ -20,7 +20,7 @@ def make_mnist_m(digits: np.ndarray, photos: Sequence[np.ndarray], seed: int) ->
 
     digits: uint8 (N, H, W), a stroke wherever a pixel is above 0; photos: uint8 arrays (H', W', 3). Photo, row and
     column of each patch are drawn uniformly. Returns uint8 (N, H, W, 3). Raises PictureError for other shapes or types,
-    and for a photo smaller than a digit (Ganin et al. 2016, section 5.2.4).
+    and for a photo smaller than a digit (Ganin et al. 2016).
     """
     _check(digits, photos)
     random, height, width = np.random.default_rng(seed), *digits.shape[1:]

@@ -65,6 +65,7 @@ def run(name: str, seed: int, domains: Domains) -> None:
         "source_accuracy": history["source_accuracy"][-1],
         "target_accuracy": history["target_accuracy"][-1],
         "proxy_a_distance": dann.proxy_a_distance(*embed(network, domains)),
+        "data": domains.name,
         "precision": "bfloat16" if runtime.has_fast_bfloat16("cpu") else "float32",
         "seconds": round(time.perf_counter() - start),
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},

@@ -26,8 +26,11 @@ class Domain:
 
 @dataclass(frozen=True)
 class Domains:
+    """Both domains, and what the target is made of."""
+
     source: Domain
     target: Domain
+    name: str
 
 
 def load_domains() -> Domains:
@@ -36,7 +39,7 @@ def load_domains() -> Domains:
     for name, load in (("source", datasets.load_mnist), ("target", datasets.load_mnist_m)):
         train, test = load("train"), load("test")
         parts[name] = Domain(*(torch.tensor(part) for part in (train.images, train.labels, test.images, test.labels)))
-    return Domains(**parts)
+    return Domains(**parts, name=train.provenance.name)
 
 
 Fit = Callable[..., tuple[nn.Module, History]]
