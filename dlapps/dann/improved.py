@@ -90,8 +90,8 @@ def fit_improved(
 ) -> History:
     """Train on augmented source digits and on confident predictions for the target; the network ends as the average.
 
-    Source pictures are grey, (N, H, W). Returns the history: class_loss, target_loss (mean over the batch, unlabelled
-    pictures counting 0), labelled_share, and what the monitor adds. See `epochs.run_epochs`.
+    Source pictures are grey, (N, H, W). Returns the history: loss, class_loss (its part for the source), labelled_share
+    (of the target pictures), and what the monitor adds. See `epochs.run_epochs`.
     """
     source, target = as_pictures(source), as_pictures(target)
     labels, device = as_labels(labels, source, network.num_classes), next(network.parameters()).device
@@ -102,12 +102,11 @@ def fit_improved(
     )
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
-        student.train(), network.eval()
-        orders = (
-            draw_rows(len(domain), len(source), generator).split(settings.batch_size) for domain in (source, target)
-        )
+        student.train()
+        network.eval()
+        orders = [draw_rows(len(domain), len(source), generator) for domain in (source, target)]
         sums = torch.zeros(3)
-        for step, (here, there) in enumerate(zip(*orders, strict=True)):
+        for step, (here, there) in enumerate(zip(*(order.split(settings.batch_size) for order in orders), strict=True)):
             self_training = epoch + step / num_steps >= settings.warm_up * settings.num_epochs
             digits = augment_source(to_pixels(source[here], device), settings, generator)
             pictures = to_pixels(target[there], device) if self_training else None
@@ -120,9 +119,9 @@ def fit_improved(
             losses[0].backward()
             optimiser.step()
             schedule.step()
-            update_average(
-                network, student, min(settings.decay, (1 + schedule.last_epoch) / (10 + schedule.last_epoch))
-            )
+            # The first steps are forgotten sooner: their weights are nearly random.
+            made = schedule.last_epoch
+            update_average(network, student, min(settings.decay, (1 + made) / (10 + made)))
             sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
         return dict(zip(("loss", "class_loss", "labelled_share"), sums.tolist(), strict=True))
 
@@ -153,7 +152,7 @@ def improved_losses(
     """The loss of a step, its part for the source, and the share of target pictures that the teacher labels."""
     if pictures is None:
         class_loss = F.cross_entropy(student(digits).float(), labels)
-        return class_loss, class_loss, torch.zeros(())
+        return class_loss, class_loss, class_loss.new_zeros(())
     with torch.no_grad():
         confidence, pseudo_labels = teacher(pictures).float().softmax(1).max(1)
     moved = random_affine(pictures, generator)

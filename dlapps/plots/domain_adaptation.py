@@ -18,7 +18,7 @@ def plot_recipe(digits: np.ndarray, patches: np.ndarray, pictures: np.ndarray) -
     """Rows of digits (N, H, W), of patches and of their differences, both (N, H, W, 3): a column is |patch - digit|."""
     cell = WIDTH / (len(digits) + 0.8)
     figure, axes = make_figure(3.1 * cell, 3, len(digits))
-    for row, (name, images) in enumerate((("digit", digits), ("patch", patches), ("|patch − digit|", pictures))):
+    for row, (name, images) in enumerate((("digit", digits), ("patch", patches), ("difference", pictures))):
         for ax, image in zip(axes[row], images, strict=True):
             ax.imshow(image, cmap="gray")
             ax.set(xticks=(), yticks=())
