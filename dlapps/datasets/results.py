@@ -21,6 +21,6 @@ def load_results(name: str) -> dict:
 
 
 def load_class_pictures() -> dict[str, np.ndarray]:
-    """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset seed class"."""
+    """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset class"."""
     with np.load(paths.results() / "visualizing-classes.npz") as file:
         return {name: np.asarray(Image.open(io.BytesIO(file[name].tobytes()))) for name in file.files}

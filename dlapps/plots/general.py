@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
 
@@ -47,6 +48,8 @@ def plot_curves(
         }
         ax.errorbar(x, y, spread, label=name, capsize=2, **style)
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+    if all(float(value).is_integer() for x, _ in curves.values() for value in x):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     first = next(iter(curves.values()))[0]
     if ticks is not None or log:
         ax.set_xticks(first, ticks if ticks is not None else [f"{value:g}" for value in first])

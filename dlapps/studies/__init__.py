@@ -7,7 +7,7 @@ soon as it is done, so that a stopped study goes on where it was.
 from collections.abc import Callable
 from pathlib import Path
 
-from dlapps.studies import gan, mnist_m, scenes15, visualizing
+from dlapps.studies import gan, mnist_m, scenes15, visualizing, visualizing_classes
 
 STUDIES: dict[str, Callable[[], Path]] = {
     "scenes15-features": scenes15.make_scenes15_features,
@@ -15,7 +15,7 @@ STUDIES: dict[str, Callable[[], Path]] = {
     "scenes15-finetuned": scenes15.make_scenes15_finetuned,
     "visualizing-saliency": visualizing.make_saliency,
     "visualizing-attacks": visualizing.make_attacks,
-    "visualizing-classes": visualizing.make_classes,
+    "visualizing-classes": visualizing_classes.make_classes,
     "mnistm": mnist_m.make_mnistm,
     "mnistm-improved": mnist_m.make_improved_weights,
     "mnistm-figures": mnist_m.make_mnistm_figures,

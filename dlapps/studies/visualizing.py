@@ -4,38 +4,31 @@ for. Every share is one of pictures; nothing is chosen on a result."""
 from __future__ import annotations
 
 import copy
-import io
+import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
-from PIL import Image
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dlapps import adversarial, class_visualization, datasets, paths, pretrained, runtime, saliency, transfer
+from dlapps import adversarial, datasets, paths, pretrained, runtime, saliency, transfer
 from dlapps.class_scores import predict
-from dlapps.class_visualization import MODERN, PRACTICAL, total_variation
-from dlapps.images import from_pixels, stack_pixels
+from dlapps.images import stack_pixels
 from dlapps.pretrained import PixelNetwork
-from dlapps.studies.results import save_arrays, save_results
+from dlapps.studies.results import save_results
 
-SEEDS = (0, 1, 2)
 STINGRAY = 6
-# The classes that the practical and the report before this one name; "wombat" first.
-CLASSES = (106, 92, 113, 281, 187, 76, 78, 683, 366, 604)
 # The last feature maps of each network.
 LAST_MAPS = {
     "squeezenet1_1": "backbone.features.12",
     "efficientnet_lite0": "backbone.bn2",
     "vgg16 scenes": "backbone.features.relu5_3",
 }
-PRESETS = {"practical": PRACTICAL, "modern": MODERN}
 
 
 def load_network(name: str) -> PixelNetwork:
@@ -54,12 +47,12 @@ def load_network(name: str) -> PixelNetwork:
 
 
 def load_subjects(network: str, number: int) -> Tensor:
-    """Pixels (number, 3, 224, 224): the practical's pictures, or test pictures of 15-Scene, as many of each class."""
+    """Pixels: the practical's pictures at 224 x 224, or as many test pictures of each of 15 scenes at 160 x 160."""
     if network.endswith("scenes"):
         scenes = datasets.load_scenes15("test")
         each = number // len(scenes.class_names)
         rows = [np.flatnonzero(scenes.labels == label)[:each] for label in range(len(scenes.class_names))]
-        return stack_pixels([scenes.images[row] for row in np.concatenate(rows)])
+        return stack_pixels([scenes.images[row] for row in np.concatenate(rows)], 160)
     return stack_pixels(datasets.load_imagenet_val25().images[:number])
 
 
@@ -112,7 +105,7 @@ def make_saliency() -> Path:
     """The score card of saliency methods over three networks; about 40 minutes on two cores."""
     keep, results = joblib.Memory(paths.cache(), verbose=0).cache, {}
     for name in LAST_MAPS:
-        number, few = (30, 15) if name.endswith("scenes") else (25, 10)
+        number, few = (30, 5) if name.endswith("scenes") else (25, 10)
         methods = [*saliency_methods(name), "random", "centre prior"]
         card = {method: keep(score_saliency)(name, method, number) for method in methods}
         for method in saliency_methods(name):
@@ -135,6 +128,9 @@ def load_correctly_read(network: PixelNetwork) -> tuple[Tensor, Tensor]:
 
 Attack = Callable[[PixelNetwork, Tensor, Tensor], adversarial.AdversarialExamples]
 ATTACKS: dict[str, Attack] = {
+    "none": lambda network, images, labels: adversarial.score_examples(
+        network, images, images, adversarial.make_goal(network, images, labels, None)
+    ),
     "naive ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
     **{
         f"FGSM {epsilon:g}": lambda network, images, labels, epsilon=epsilon: adversarial.fgsm(
@@ -164,6 +160,7 @@ def summarise(network: PixelNetwork, other: PixelNetwork, examples: adversarial.
     """The row of a table: shares of all pictures, medians over those that fool."""
     fooled = examples.success if examples.success.any() else torch.ones_like(examples.success)
     damages = {"floats": "none", "saved": "8 bits", "jpeg": "jpeg", "resized": "resize"}
+    transfers = adversarial.transfer_rate(other, examples)
     shares = {key: adversarial.survives(network, examples, damage) for key, damage in damages.items()}
     return {
         "number": len(examples.images),
@@ -171,7 +168,7 @@ def summarise(network: PixelNetwork, other: PixelNetwork, examples: adversarial.
         "most_steps": int(examples.steps[fooled].max()),
         "median_l2": float(examples.l2[fooled].median()),
         "median_linf": float(examples.linf[fooled].median()) * 255,
-        "transfers": adversarial.transfer_rate(other, examples),
+        "transfers": None if math.isnan(transfers) else transfers,
         **{key: float(share.float().mean()) for key, share in shares.items()},
     }
 
@@ -215,63 +212,9 @@ def make_attacks() -> Path:
             method: keep(attack)("squeezenet1_1", method, 40 if method == "one pixel" else None) for method in ATTACKS
         },
         "efficientnet_lite0": {
-            method: keep(attack)("efficientnet_lite0", method) for method in ATTACKS if method != "one pixel"
+            method: keep(attack)("efficientnet_lite0", method)
+            for method in ATTACKS
+            if method not in ("DeepFool", "one pixel")
         },
     }
     return save_results(paths.results() / "visualizing-attacks.json", results, [0])
-
-
-def visualize_classes(name: str, other: str, classes: tuple[int, ...], preset: str, seed: int, grey: bool) -> dict:
-    """One picture a class: scores, total variation, rank of the class for the network itself and for another one."""
-    network = load_network(name)
-    settings = PRESETS[preset]
-    if grey:
-        settings = replace(settings, transforms=(*settings.transforms, to_grey))
-    with runtime.autocast("cpu"):
-        made = class_visualization.visualize(network, classes, settings, seed=seed)
-    pictures = to_grey(made.images, None) if grey else made.images
-    return {
-        "score": made.scores[-1].tolist(),
-        "total_variation": total_variation(pictures).tolist(),
-        "rank": ranks(network, pictures, made.targets),
-        "other_rank": ranks(load_network(other), pictures, made.targets),
-        "jpeg": [encode(picture) for picture in from_pixels(pictures)],
-    }
-
-
-def to_grey(pictures: Tensor, generator: torch.Generator | None) -> Tensor:
-    """The mean of the colours, three times: what a classifier of grey pictures has seen."""
-    return pictures.mean(1, keepdim=True).expand_as(pictures)
-
-
-def ranks(network: PixelNetwork, pictures: Tensor, targets: Tensor) -> list[int]:
-    """1 for the class with the highest score, as the picture is after 8-bit rounding."""
-    logits = predict(network, adversarial.round_to_8_bits(pictures))
-    return (1 + (logits > logits.gather(1, targets[:, None])).sum(1)).tolist()
-
-
-def encode(picture: np.ndarray) -> bytes:
-    """A uint8 picture (H, W, 3) as a JPEG of high quality."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=85)
-    return file.getvalue()
-
-
-def make_classes() -> Path:
-    """Class visualisation over networks, presets and seeds, and of scenes; about an hour on two cores."""
-    keep, results, pictures = joblib.Memory(paths.cache(), verbose=0).cache(visualize_classes), {}, {}
-    pair, scenes = ("squeezenet1_1", "efficientnet_lite0"), ("vgg16 scenes", "efficientnet_lite0 scenes")
-    runs = [(*way, CLASSES, seed, False) for way in (pair, pair[::-1]) for seed in SEEDS]
-    runs += [(*scenes, tuple(range(15)), 0, grey) for grey in (True, False)]
-    for name, other, classes, seed, grey in runs:
-        for preset in PRESETS:
-            made = keep(name, other, classes, preset, seed, grey)
-            key = f"{name} {preset} {'grey ' if grey else ''}{seed}"
-            results[key] = {"classes": list(classes), **{part: made[part] for part in made if part != "jpeg"}}
-            if seed == 0:
-                pictures |= {
-                    f"{key} {c}": np.frombuffer(jpeg, np.uint8) for c, jpeg in zip(classes, made["jpeg"], strict=True)
-                }
-            save_arrays(paths.results() / "visualizing-classes.npz", pictures)
-            path = save_results(paths.results() / "visualizing-classes.json", results, SEEDS)
-    return path
