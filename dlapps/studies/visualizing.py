@@ -50,9 +50,9 @@ def load_subjects(network: str, number: int) -> Tensor:
     """Pixels: the practical's pictures at 224 x 224, or as many test pictures of each of 15 scenes at 160 x 160."""
     if network.endswith("scenes"):
         scenes = datasets.load_scenes15("test")
-        each = number // len(scenes.class_names)
+        each = math.ceil(number / len(scenes.class_names))
         rows = [np.flatnonzero(scenes.labels == label)[:each] for label in range(len(scenes.class_names))]
-        return stack_pixels([scenes.images[row] for row in np.concatenate(rows)], 160)
+        return stack_pixels([scenes.images[row] for row in np.concatenate(rows)[:number]], 160)
     return stack_pixels(datasets.load_imagenet_val25().images[:number])
 
 
