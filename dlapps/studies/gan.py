@@ -23,8 +23,8 @@ from dlapps.studies.results import save_arrays, save_results
 NUM_SAMPLES = 10_000
 PRESETS = {"dcgan": gan.PRESETS, "cdcgan": gan.CONDITIONAL_PRESETS}
 SEEDS = (0, 1, 2)
-# What the chapter rests on has all seeds, and comes first; of the variations one seed is run.
-MAIN = [("dcgan", "practical"), ("cdcgan", "practical"), ("cdcgan", "best"), ("dcgan", "best")]
+# What the chapter rests on has all seeds and comes first, the cheapest before; of the variations one seed is run.
+MAIN = [("dcgan", "practical"), ("cdcgan", "best"), ("dcgan", "best"), ("cdcgan", "practical")]
 
 
 @functools.cache
@@ -37,14 +37,12 @@ def load_digits(split: str, size: int = digits.SIZE) -> tuple[Tensor, Tensor]:
 def make_digit_classifier() -> Path:
     """The classifier that judges samples, and its accuracy on the test split; about 10 minutes on one core."""
     provenance, (images, labels) = datasets.load_mnist("train").provenance, load_digits("train")
-    start = time.perf_counter()
     classifier = digits.fit_digit_classifier(images, labels, num_epochs=8, seed=0, progress=True)
-    seconds = time.perf_counter() - start
     # As it will be loaded: rounded to float16.
     classifier = classifier.half().float()
     accuracy = digits.conditional_accuracy(classifier, *load_digits("test"))
     facts = {"data": provenance.name, "train": len(labels), "test": len(load_digits("test")[1])}
-    facts |= {"num_epochs": 8, "seed": 0, "test_accuracy": round(accuracy, 4), "seconds": round(seconds)}
+    facts |= {"num_epochs": 8, "seed": 0, "test_accuracy": round(accuracy, 4)}
     return digits.save_digit_classifier(classifier, facts)
 
 
@@ -123,15 +121,15 @@ def list_runs() -> Iterator[tuple[str, str, int]]:
 
 
 def train(kind: str, name: str, seed: int, judge: Judge) -> tuple[gan.Training, dict[str, object]]:
-    """One training, taken up where it was stopped, and its entry: history of about 100 points, scores, seconds."""
+    """One training, taken up where it was stopped, and its entry: history of about 100 points, scores, cost."""
     preset, (images, labels) = PRESETS[kind][name], load_digits("train", PRESETS[kind][name].size)
     checkpoint = paths.cache() / "gan" / f"{kind} {name} {seed}.pt"
-    start = time.perf_counter()
+    start = time.process_time()
     training = gan.fit_gan(
         images, preset, seed, labels=labels if preset.num_classes else None, checkpoint=checkpoint, frame_every=200,
         measure=lambda generator: judge.glance(generator, preset), measure_every=200, progress=True,
     )  # fmt: skip
-    seconds, every = time.perf_counter() - start, -(-len(training.history) // 100)
+    seconds, every = time.process_time() - start, -(-len(training.history) // 100)
     return training, {
         "scores": judge.score_generator(training.generator, preset, seed),
         "health": training.history.health(),
@@ -139,7 +137,7 @@ def train(kind: str, name: str, seed: int, judge: Judge) -> tuple[gan.Training, 
         "history_every": every,
         "history": training.history.thin(every),
         "measures": training.history.measures,
-        "seconds": round(seconds),
+        "cpu_seconds": round(seconds),
     }
 
 
