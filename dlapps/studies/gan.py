@@ -21,6 +21,9 @@ from dlapps.gan.presets import Preset
 from dlapps.studies.results import save_arrays, save_results
 
 NUM_SAMPLES = 10_000
+# Of precision and recall: real images have .94 and .95 against real ones with 5, .88 and .89 with the 3 of Kynkäänniemi
+# et al. (2019), who take five times as many. Naeem et al. (2020) choose 5 in the same way. Both are kept.
+NEIGHBOURS = 5
 PRESETS = {"dcgan": gan.PRESETS, "cdcgan": gan.CONDITIONAL_PRESETS}
 SEEDS = (0, 1, 2)
 # What the chapter rests on has all seeds and comes first, the cheapest before; of the variations one seed is run.
@@ -58,14 +61,18 @@ class Judge:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the test split, in the classifier's features."""
         features, logits = digits.extract_features(self.classifier, images)
         # Every second: MNIST's second half was written by other people than its first.
-        precision, recall = metrics.precision_recall(self.features[::2], features[::2])
+        (precision, recall), paper = (
+            [round(share, 4) for share in metrics.precision_recall(self.features[::2], features[::2], k)]
+            for k in (NEIGHBOURS, 3)
+        )
         shares = metrics.class_histogram(logits.argmax(1), 10)
         train, _ = load_digits("train")
         distances, _ = metrics.nearest_neighbours(*(part.flatten(1).float() / 255 for part in (images[::20], train)))
         return {
             "frechet": round(metrics.frechet_distance(self.features, features), 4),
-            "precision": round(precision, 4),
-            "recall": round(recall, 4),
+            "precision": precision,
+            "recall": recall,
+            "precision_recall_of_3": paper,
             "class_shares": [round(share, 4) for share in shares.tolist()],
             "entropy": round(metrics.entropy(shares), 4),
             "distance_to_train": round(float(distances.median()), 3),
@@ -149,6 +156,7 @@ def make_gan() -> Path:
     judge = Judge()
     if not results["real"]:
         results["real"] = judge.score_real()
+        save_results(path, results, SEEDS)
     for kind, name, seed in list_runs():
         entries = results[kind].setdefault(name, {})
         if str(seed) in entries:
