@@ -61,7 +61,7 @@ class Run:
         if broken:
             raise GanError(
                 f"expected finite numbers, got {values[broken[0]]} as {broken[0]} in batch {self.batch}; lower the "
-                "learning rates, or take up the last checkpoint with another loss."
+                "learning rates (the last checkpoint is as it was)."
             )
         for name, value in values.items():
             getattr(self.history, name).append(value)
