@@ -88,9 +88,14 @@ def test_initialisation_is_the_practical_s_and_hangs_on_the_seed_alone():
     assert default.rest[1][0].weight.detach().abs().max() == pytest.approx(1 / 32, rel=1e-3)
 
 
-def test_the_last_layer_is_the_transposed_convolution():
-    layer, maps = gan.Generator(5, 4).rest[-2], torch.randn(2, 4, 16, 16)
-    torch.testing.assert_close(layer(maps), F.conv_transpose2d(maps, layer.weight, stride=2, padding=1))
+def test_products_are_the_convolutions_that_they_stand_for():
+    generator, discriminator = gan.make_networks(TINY, 0)
+    z, maps = z_of(3), torch.randn(3, 4, 8, 8)
+    first, last, logits = generator.first[0], generator.rest[-2], discriminator.layers[-1]
+    torch.testing.assert_close(first(z), F.conv_transpose2d(z[:, :, None, None], first.weight))
+    torch.testing.assert_close(last(maps), F.conv_transpose2d(maps, last.weight, stride=2, padding=1))
+    maps = torch.randn(3, 8, 4, 4)
+    torch.testing.assert_close(logits(maps), F.conv2d(maps, logits.weight).flatten())
 
 
 def one_hot_maps(labels, size, num_classes=3):
@@ -103,8 +108,10 @@ def test_the_generator_s_label_table_is_the_convolution(training):
     y, z = torch.tensor([0, 2, 2, 0, 0]), z_of(5).double()
     maps = torch.cat(
         [
-            F.relu(generator.from_z(z[:, :, None, None])),
-            F.relu(generator.norm_labels(generator.from_labels(one_hot_maps(y, 1).double()))),
+            F.relu(generator.from_z(z)),
+            F.relu(
+                generator.norm_labels(F.conv_transpose2d(one_hot_maps(y, 1).double(), generator.from_labels.weight))
+            ),
         ],
         1,
     )
@@ -119,7 +126,7 @@ def test_the_discriminator_s_label_table_is_the_convolution(training):
     discriminator = gan.make_networks(CONDITIONAL, 0)[1].train(training)
     y, x = torch.tensor([0, 2, 2, 0, 0]), torch.rand(5, 1, 16, 16)
     halves = discriminator.from_images(x), discriminator.from_labels(one_hot_maps(y, 16))
-    plain = discriminator.rest(discriminator.both(F.leaky_relu(torch.cat(halves, 1), 0.2))).flatten()
+    plain = discriminator.rest(discriminator.both(F.leaky_relu(torch.cat(halves, 1), 0.2)))
     torch.testing.assert_close(discriminator(x, y), plain)
     parameters = [*discriminator.parameters()]
     weights = torch.linspace(-1, 1, 5)

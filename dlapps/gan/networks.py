@@ -24,12 +24,12 @@ class Generator(nn.Module):
         super().__init__()
         self.latent_dim, self.size = latent_dim, size
         widths = block_widths(base_channels, size)[::-1]
-        self.first = nn.Sequential(nn.ConvTranspose2d(latent_dim, widths[0], 4, bias=False), nn.BatchNorm2d(widths[0]))
+        self.first = nn.Sequential(FromVectors(latent_dim, widths[0]), nn.BatchNorm2d(widths[0]))
         self.rest = nn.Sequential(nn.ReLU(), *upsampling_blocks(widths), ToImages(widths[-1]), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         check_latents(z, self.latent_dim)
-        return self.rest(self.first(z[:, :, None, None])).float()
+        return self.rest(self.first(z)).float()
 
 
 class Discriminator(nn.Module):
@@ -40,11 +40,11 @@ class Discriminator(nn.Module):
         self.size = size
         widths = block_widths(base_channels, size)
         blocks = downsampling_blocks((1, *widths))
-        self.layers = nn.Sequential(*blocks, nn.Conv2d(widths[-1], 1, 4, bias=False))
+        self.layers = nn.Sequential(*blocks, ToLogits(widths[-1]))
 
     def forward(self, images: Tensor) -> Tensor:
         check_images(images, self.size)
-        return self.layers(images).flatten().float()
+        return self.layers(images).float()
 
 
 class ConditionalGenerator(nn.Module):
@@ -60,18 +60,18 @@ class ConditionalGenerator(nn.Module):
         self.latent_dim, self.size, self.num_classes = latent_dim, size, num_classes
         widths = block_widths(base_channels, size)[::-1]
         half = widths[0] // 2
-        self.from_z = nn.Sequential(nn.ConvTranspose2d(latent_dim, half, 4, bias=False), nn.BatchNorm2d(half))
-        self.from_labels = nn.ConvTranspose2d(num_classes, half, 4, bias=False)
+        self.from_z = nn.Sequential(FromVectors(latent_dim, half), nn.BatchNorm2d(half))
+        self.from_labels = FromVectors(num_classes, half)
         self.norm_labels = nn.BatchNorm2d(half)
         blocks = upsampling_blocks(widths)
         self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToImages(widths[-1]), nn.Tanh())
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         check_latents(z, self.latent_dim)
-        maps = F.relu(self.from_z(z[:, :, None, None]))
+        maps = F.relu(self.from_z(z))
         if labels.is_floating_point():
             rows = index = slice(None)
-            label_maps = torch.einsum("nk,kchw->nchw", labels, self.from_labels.weight)
+            label_maps = self.from_labels(labels)
         else:
             check_labels(labels, len(z), self.num_classes)
             rows, index = one_of_each(labels)
@@ -98,7 +98,7 @@ class ConditionalDiscriminator(nn.Module):
         self.from_images = nn.Conv2d(1, half, 4, 2, 1, bias=False)
         self.from_labels = nn.Conv2d(num_classes, half, 4, 2, 1, bias=False)
         blocks = downsampling_blocks(widths)
-        self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], nn.Conv2d(widths[-1], 1, 4, bias=False))
+        self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToLogits(widths[-1]))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         check_images(images, self.size)
@@ -109,7 +109,28 @@ class ConditionalDiscriminator(nn.Module):
         first, second = self.both[0].weight.split(maps.shape[1], dim=1)
         joined = F.conv2d(maps, first, stride=2, padding=1)
         joined = joined + F.conv2d(table, second, stride=2, padding=1)[labels]
-        return self.rest(self.both[1:](joined)).flatten().float()
+        return self.rest(self.both[1:](joined)).float()
+
+
+class FromVectors(nn.ConvTranspose2d):
+    """A transposed convolution (k4) of vectors (N, D), which are maps of 1 x 1, to maps (N, C, 4, 4): a product."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__(inputs, channels, 4, bias=False)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return (vectors @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
+
+
+class ToLogits(nn.Conv2d):
+    """A convolution (k4) of maps (N, C, 4, 4) to one number each, (N,): a product as well."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 1, 4, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        # Channels last, as they lie in memory.
+        return (maps.permute(0, 2, 3, 1).flatten(1) @ self.weight.permute(2, 3, 1, 0).flatten(0, 2)).squeeze(1)
 
 
 class ToImages(nn.ConvTranspose2d):
