@@ -38,6 +38,9 @@ def test_report_is_built_from_the_notebooks(home):
     assert results["vgg16_num_parameters"]["value"] == 138_357_544
     assert results["scenes_vgg16_pool5_accuracy"]["value"] >= 0.9
     assert results["scenes_best_accuracy"]["profile"] == "smoke"
+    assert results["fool_success"]["value"] == results["fool_survives_8bit"]["value"] == 1
+    assert results["fgsm_success_2_255"]["value"] >= 0.97
+    assert results["classvis_recognised_best"]["value"] >= 0.8
     assert all({"value", "chapter", "profile", "seed", "data"} <= set(entry) for entry in results.values())
     log = next((home / "report" / "build").rglob("*.log")).read_text(errors="replace")
     assert "Undefined control sequence" not in log
