@@ -34,6 +34,7 @@ NUMBERS = {
         ("{{rate:.2e}}", "1.26 × 10^-5^"),
         ("$\\eta = {{rate:.1e}}$", "$\\eta = 1.3\\times 10^{-5}$"),
         ("{{name}}", "a\\_b \\& 50\\% \\*\\#1\\*"),
+        ("All of\n{{parameters}}. But", "All of\n138,357,544\\. But"),
         ("`{{accuracy}}`\n\n```\n{{accuracy}}\n```", "`{{accuracy}}`\n\n```\n{{accuracy}}\n```"),
     ],
 )
@@ -219,9 +220,11 @@ def test_outputs_depend_on_code_profile_data_and_library_but_not_on_prose(monkey
     assert execute.fingerprint(notebook, "quick") != empty
 
 
-def test_changed_results_make_a_notebook_stale(project):
-    notebook = read_notebook(project.write("1_first"))
+def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
+    notebook = read_notebook(project.write("1_first", code('load_results("study-runs")')))
     before = execute.fingerprint(notebook, "quick")
     (project.home / "data" / "results").mkdir(parents=True)
-    (project.home / "data" / "results" / "study.json").write_text("{}")
+    (project.home / "data" / "results" / "other-runs.json").write_text("{}")
+    assert execute.fingerprint(notebook, "quick") == before
+    (project.home / "data" / "results" / "study-runs.json").write_text("{}")
     assert execute.fingerprint(notebook, "quick") != before

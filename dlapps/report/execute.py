@@ -47,7 +47,8 @@ def is_stale(source: Source, profile: str) -> bool:
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> str:
-    """What outputs depend on: the code cells, the profile, the library, the data's results and mirror; not prose."""
+    """What outputs depend on: the code cells, the profile, the library, the mirror, and the results of the studies that
+    the code mentions ("scenes15" for scenes15-features.npz); not prose."""
     digest = hashlib.sha256()
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     digest.update(json.dumps([code, profile, os.environ.get("DLAPPS_DATA", "")]).encode())
@@ -56,7 +57,8 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
         if not part.startswith("report/") and part != "cli.py":
             digest.update(part.encode() + path.read_bytes())
     for path in sorted(paths.results().glob("*")):
-        digest.update(path.name.encode() + path.read_bytes())
+        if path.stem.partition("-")[0] in "".join(code):
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 

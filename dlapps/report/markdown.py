@@ -14,6 +14,7 @@ SEPARATOR = "%%dlapps-fragment%%"
 
 _NAME = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
 _NUMBER = re.compile(r"\{\{([A-Za-z_]\w*)(?::([^{}]+))?\}\}")
+_NUMBERED_LINE = re.compile(r"^(\s*\{\{[^{}]+\}\})(?=[.)]\s)", re.MULTILINE)
 _REFERENCE = re.compile(rf"(?<![\w@])@(fig|tab|sec|eq)-(?:(\d+)-)?({_NAME})")
 _CITATION = re.compile(r"(?<![\w@\\])@([A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?)")
 _HEADING_LABEL = re.compile(rf"\{{#sec-({_NAME})")
@@ -40,9 +41,13 @@ def rewrite_spans(text: str, change: Callable[[str, bool], str]) -> str:
 
 
 def substitute_numbers(text: str, fill: Callable[[str, str, bool], str]) -> str:
-    """The text with each `{{name:spec}}` replaced by `fill(name, spec, is_math)`."""
+    """The text with each `{{name:spec}}` replaced by `fill(name, spec, is_math)`.
+
+    A number that begins a line, with a full stop behind it, stays a number: Markdown would start a list.
+    """
 
     def change(part: str, math: bool) -> str:
+        part = part if math else _NUMBERED_LINE.sub(r"\1\\", part)
         return _NUMBER.sub(lambda found: fill(found[1], found[2] or "", math), part)
 
     return rewrite_spans(text, change)
