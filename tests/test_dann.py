@@ -187,6 +187,20 @@ def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):
     assert not any(torch.equal(*pair) for pair in seen)
 
 
+def test_no_step_is_longer_than_the_gradient_may_be(domains):
+    before, (after, _) = (
+        dann.DomainAdversarialNetwork(0),
+        fit(
+            dann.DomainAdversarialNetwork(0), dann.fit_source_only, domains[:2],
+            replace(SHORT, num_epochs=1, batch_size=64, momentum=0, max_norm=1e-3), {},
+        ),
+    )  # fmt: skip
+    moved = [new - old for new, old in zip(after.parameters(), before.parameters(), strict=True)]
+    assert torch.cat([part.detach().flatten() for part in moved]).norm() == pytest.approx(
+        SHORT.learning_rate * 1e-3, rel=1e-2
+    )
+
+
 BAD = {
     "labels of another size": (lambda s, y, t: (s, y[:5], t), r"a label for each of the 64 pictures, got shape \(5,\)"),
     "label out of range": (lambda s, y, t: (s, y + 1, t), "labels from 0 to 9, got 1 to 10"),

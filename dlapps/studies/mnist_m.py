@@ -48,7 +48,7 @@ def results_path() -> Path:
 
 
 def run(name: str, seed: int, domains: Domains) -> None:
-    """Train, measure, and add the entry to the results."""
+    """Train, measure, and add the entry to the results; a run that diverges is a result too."""
     start = time.process_time()
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
@@ -58,7 +58,11 @@ def run(name: str, seed: int, domains: Domains) -> None:
 
     kept(name, seed).parent.mkdir(parents=True, exist_ok=True)
     checkpoint = kept(name, seed).with_suffix(".checkpoint")
-    network, history = RUNS[name](domains, seed, monitor=monitor, checkpoint=checkpoint, progress=True)
+    try:
+        network, history = RUNS[name](domains, seed, monitor=monitor, checkpoint=checkpoint, progress=True)
+    except dann.TrainingError as error:
+        add_entry(name, seed, {"diverged": f"{error}", "data": domains.name})
+        return
     torch.save(network.state_dict(), kept(name, seed))
     checkpoint.unlink()
     entry = {
