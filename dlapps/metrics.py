@@ -43,7 +43,7 @@ def class_histogram(labels: Tensor, num_classes: int) -> Tensor:
 
 def entropy(shares: Tensor) -> float:
     """-sum p log p in nats: log K when all K classes are equally frequent, 0 when there is one."""
-    return float(-torch.special.xlogy(shares, shares).sum())
+    return float(torch.special.entr(shares).sum())
 
 
 def nearest_neighbours(queries: Tensor, references: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
