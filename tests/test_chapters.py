@@ -66,4 +66,5 @@ def test_committed_results_stay_small():
         ["git", "-C", str(paths.CHECKOUT), "ls-files", "data/results"], capture_output=True, text=True, check=False
     )
     sizes = [(paths.CHECKOUT / name).stat().st_size for name in committed.stdout.splitlines()]
-    assert sum(sizes) < 20e6
+    assert max(sizes) < 20e6
+    assert sum(sizes) < 30e6
