@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from dlapps import adversarial, datasets, paths, pretrained, runtime, saliency, transfer
 from dlapps.class_scores import predict
@@ -107,8 +108,8 @@ def make_saliency() -> Path:
     for name in LAST_MAPS:
         number, few = (30, 5) if name.endswith("scenes") else (25, 10)
         methods = [*saliency_methods(name), "random", "centre prior"]
-        card = {method: keep(score_saliency)(name, method, number) for method in methods}
-        for method in saliency_methods(name):
+        card = {method: keep(score_saliency)(name, method, number) for method in tqdm(methods, f"{name}, areas")}
+        for method in tqdm(saliency_methods(name), f"{name}, sanity"):
             card[method]["sanity"] = keep(check_sanity)(name, method, few)
         results[name] = {"num_pictures": number, "num_sanity_pictures": few, "methods": card}
         if not name.endswith("scenes"):
@@ -209,11 +210,12 @@ def make_attacks() -> Path:
         "practical": keep(fool_the_25)(),
         "universal": keep(perturb_all)(8 / 255),
         "squeezenet1_1": {
-            method: keep(attack)("squeezenet1_1", method, 40 if method == "one pixel" else None) for method in ATTACKS
+            method: keep(attack)("squeezenet1_1", method, 40 if method == "one pixel" else None)
+            for method in tqdm(ATTACKS, "squeezenet1_1")
         },
         "efficientnet_lite0": {
             method: keep(attack)("efficientnet_lite0", method)
-            for method in ATTACKS
+            for method in tqdm(ATTACKS, "efficientnet_lite0")
             if method not in ("DeepFool", "one pixel")
         },
     }

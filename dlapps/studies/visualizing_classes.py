@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from dlapps import adversarial, class_visualization, paths, runtime
 from dlapps.class_scores import predict
@@ -72,7 +73,8 @@ def make_classes() -> Path:
     keep, results, pictures = joblib.Memory(paths.cache(), verbose=0).cache(visualize_classes), {}, {}
     pair, scenes = ("squeezenet1_1", "efficientnet_lite0"), ("vgg16 scenes", "efficientnet_lite0 scenes")
     runs = [(*way, preset, seed) for way in (pair, pair[::-1]) for preset in PRESETS for seed in SEEDS]
-    for name, other, preset, seed in [*runs, *((*scenes, preset, 0) for preset in PRESETS)]:
+    runs += [(*scenes, preset, 0) for preset in PRESETS]
+    for name, other, preset, seed in tqdm(runs, "pictures of classes"):
         made = keep(name, other, preset, seed)
         jpegs = made.pop("jpeg")
         results[f"{name} {preset} {seed}"] = made
