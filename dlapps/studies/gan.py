@@ -22,7 +22,7 @@ from dlapps.studies.results import save_arrays, save_results
 
 NUM_SAMPLES = 10_000
 # Of precision and recall, as Kynkäänniemi et al. (2019) have it; real images reach .88 and .89 against real ones. With
-# 5, real images reach .94 and .95, and all shares rise: kept beside, so that nobody has to take our word for the choice.
+# 5, real images reach .94 and .95, and all shares rise: kept beside, so that the choice can be judged.
 NEIGHBOURS, MORE_NEIGHBOURS = 3, 5
 PRESETS = {"dcgan": gan.PRESETS, "cdcgan": gan.CONDITIONAL_PRESETS}
 SEEDS = (0, 1, 2)
