@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dlapps import DlappsError, finetune, paths
 from dlapps.runtime import autocast
+from dlapps.weights import load_weights, save_weights
 
 SIZE = 32
 
@@ -124,14 +125,7 @@ def gan_train_accuracy(
 
 def save_digit_classifier(classifier: DigitClassifier, facts: dict[str, object]) -> Path:
     """Write the weights in float16 and, beside them, what they were made with and what they reach."""
-    path = paths.results() / "digit-classifier.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: value.half() if value.is_floating_point() else value for name, value in classifier.state_dict().items()
-    }
-    temporary = path.with_suffix(".partial")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    path = save_weights(classifier, paths.results() / "digit-classifier.pt")
     path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
     return path
 
@@ -144,8 +138,8 @@ def load_digit_classifier() -> DigitClassifier:
             f"expected the digit classifier in {path}, got no such file; run dlapps data make digit-classifier."
         )
     classifier = DigitClassifier().to(memory_format=torch.channels_last)
-    classifier.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    return classifier.eval().requires_grad_(False)
+    load_weights(classifier, path)
+    return classifier.requires_grad_(False)
 
 
 def check_digits(images: Tensor) -> None:

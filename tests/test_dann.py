@@ -12,8 +12,8 @@ from torch import nn
 from dlapps import dann
 from dlapps.dann import augment, pictures, training
 from dlapps.dann.epochs import TrainingError, run_epochs
-from dlapps.dann.improved import update_average
 from dlapps.studies import mnist_m, mnist_m_runs
+from dlapps.weights import load_weights, save_weights, update_average
 
 torch.set_num_threads(1)
 
@@ -313,7 +313,7 @@ def test_which_epoch_each_criterion_prefers():
 
 def test_weights_come_back_rounded_to_half_precision(tmp_path):
     network, other = dann.ImprovedNetwork(0), dann.ImprovedNetwork(1)
-    dann.load_weights(other, dann.save_weights(network, tmp_path / "weights.pt"))
+    load_weights(other, save_weights(network, tmp_path / "weights.pt"))
     torch.testing.assert_close(other.label_predictor.weight, network.label_predictor.weight, atol=1e-3, rtol=1e-3)
     assert not other.training
     assert (tmp_path / "weights.pt").stat().st_size < 1e6

@@ -25,7 +25,6 @@ from dlapps.dann.selection import (
     soft_neighbourhood_density,
 )
 from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
-from dlapps.dann.weights import load_weights, save_weights
 
 __all__ = [
     "IMPROVED",
@@ -50,13 +49,11 @@ __all__ = [
     "fit_dann",
     "fit_improved",
     "fit_source_only",
-    "load_weights",
     "mean_entropy",
     "predict",
     "proxy_a_distance",
     "pseudo_label",
     "reversal_schedule",
-    "save_weights",
     "soft_neighbourhood_density",
     "to_pixels",
 ]

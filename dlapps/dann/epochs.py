@@ -11,6 +11,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from dlapps import DlappsError
+from dlapps.runtime import make_generator
+from dlapps.weights import write_checked
 
 History = dict[str, list[float]]
 Monitor = Callable[[nn.Module, int], Mapping[str, float]]
@@ -48,7 +50,7 @@ def run_epochs(
         history = _load(checkpoint, parts, identity)
         first = len(next(iter(history.values())))
     for epoch in tqdm(range(first, num_epochs), "epochs", initial=first, total=num_epochs, disable=not progress):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        generator = make_generator(seed * 1_000_003 + epoch)
         network.train()
         # Dropout draws from the default generator.
         with torch.random.fork_rng():
@@ -65,11 +67,8 @@ def run_epochs(
 
 
 def _save(path: Path, parts: Mapping[str, Any], identity: str, history: History) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
     states = {name: part.state_dict() for name, part in parts.items()}
-    torch.save({"identity": identity, "history": history, "states": states}, temporary)
-    temporary.replace(path)
+    write_checked(path, {"identity": identity, "history": history, "states": states})
 
 
 def _load(path: Path, parts: Mapping[str, Any], identity: str) -> History:

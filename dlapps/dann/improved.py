@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
-from dlapps.dann.epochs import History, Monitor, check_loss, run_epochs
-from dlapps.dann.layers import DomainClassifier, GradientReversal
+from dlapps.dann.epochs import History, check_loss, run_epochs
+from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import Pictures, as_labels, as_pictures, draw_rows, to_pixels
+from dlapps.dann.training import domain_loss
 from dlapps.runtime import autocast
+from dlapps.weights import update_average
 
 
 class ImprovedNetwork(nn.Module):
@@ -83,15 +84,13 @@ def fit_improved(
     target: Pictures,
     settings: ImprovedSettings = IMPROVED,
     seed: int = 0,
-    monitor: Monitor | None = None,
-    checkpoint: Path | None = None,
     precision: str = "fast",
-    progress: bool = False,
+    **options: object,
 ) -> History:
     """Train on augmented source digits and on confident predictions for the target; the network ends as the average.
 
     Source pictures are grey, (N, H, W). Returns the history: loss, class_loss (its part for the source), labelled_share
-    (of the target pictures), and what the monitor adds. See `epochs.run_epochs`.
+    (of the target pictures), and what the monitor adds. options: as for `fit_source_only`.
     """
     source, target = as_pictures(source), as_pictures(target)
     labels, device = as_labels(labels, source, network.num_classes), next(network.parameters()).device
@@ -127,7 +126,7 @@ def fit_improved(
 
     parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
     run = {"fit_improved": settings, "precision": precision}
-    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, monitor, checkpoint, progress)
+    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
 
 
 def augment_source(pixels: Tensor, settings: ImprovedSettings, generator: torch.Generator) -> Tensor:
@@ -167,17 +166,5 @@ def improved_losses(
         entropy = torch.distributions.Categorical(logits=target_logits).entropy().mean()
         loss = loss + settings.entropy_weight * entropy
     if settings.reversal_weight:
-        domain_logits = student.domain_classifier(GradientReversal.apply(features, settings.reversal_weight)).float()
-        domains = (torch.arange(len(domain_logits), device=features.device) >= len(digits)).float()
-        loss = loss + F.binary_cross_entropy_with_logits(domain_logits, domains)
+        loss = loss + domain_loss(student.domain_classifier, features, len(digits), settings.reversal_weight)[0]
     return loss, class_loss, trusted.mean()
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) network, parameters and statistics alike."""
-    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)

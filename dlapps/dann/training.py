@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.dann.epochs import History, Monitor, check_loss, run_epochs
+from dlapps.dann.epochs import History, check_loss, run_epochs
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
 from dlapps.dann.pictures import Pictures, as_labels, as_pictures, draw_rows, to_pixels
 from dlapps.runtime import autocast
@@ -26,8 +25,8 @@ class Settings:
 
     batch_size: of each domain. slope: of the schedule of the reversal weight; reversal_weight: a constant in its place
     (0: the feature extractor does not see the domain loss; -1: it is trained to tell the domains apart). max_norm: the
-    gradient of all weights is shortened to this length. paired: take
-    the domains in one and the same order, as a common mistake does.
+    gradient of all weights is shortened to this length. paired: take the domains in one and the same order, as a common
+    mistake does.
     """
 
     num_epochs: int = 20
@@ -55,12 +54,13 @@ def fit_source_only(
     labels: Pictures,
     settings: Settings = SOURCE_ONLY,
     seed: int = 0,
-    monitor: Monitor | None = None,
-    checkpoint: Path | None = None,
     precision: str = "fast",
-    progress: bool = False,
+    **options: object,
 ) -> History:
-    """Train a classifier of pixels on one domain; returns its history, with class_loss. See `epochs.run_epochs`."""
+    """Train a classifier of pixels on one domain; returns its history, with class_loss.
+
+    options: monitor, checkpoint and progress, as `epochs.run_epochs` takes them.
+    """
     images = as_pictures(images)
     labels = as_labels(labels, images, network.num_classes)
     optimiser = _make_optimiser(network, settings)
@@ -79,7 +79,7 @@ def fit_source_only(
         return {"class_loss": total}
 
     parts, run = {"optimiser": optimiser}, {"fit_source_only": settings, "precision": precision}
-    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, monitor, checkpoint, progress)
+    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
 
 
 def fit_dann(
@@ -89,15 +89,13 @@ def fit_dann(
     target: Pictures,
     settings: Settings = PRACTICAL,
     seed: int = 0,
-    monitor: Monitor | None = None,
-    checkpoint: Path | None = None,
     precision: str = "fast",
-    progress: bool = False,
+    **options: object,
 ) -> History:
     """Train on labelled source pictures and unlabelled target pictures, the gradient of the domain loss reversed.
 
     An epoch is a pass through the source; target pictures are drawn independently. Returns the history: class_loss,
-    domain_loss, domain_accuracy, reversal_weight, and what the monitor adds. See `epochs.run_epochs`.
+    domain_loss, domain_accuracy, reversal_weight, and what the monitor adds. options: as for `fit_source_only`.
     """
     source, target = as_pictures(source), as_pictures(target)
     labels = as_labels(labels, source, network.num_classes)
@@ -124,7 +122,7 @@ def fit_dann(
         return measured | {"reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)}
 
     parts, run = {"optimiser": optimiser}, {"fit_dann": settings, "precision": precision}
-    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, monitor, checkpoint, progress)
+    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
 
 
 def dann_losses(
@@ -133,10 +131,15 @@ def dann_losses(
     """Class loss of the source batch, domain loss of both, and domain accuracy; from pixels (N, 3, H, W)."""
     features = network.feature_extractor(torch.cat([source, target]))
     class_loss = F.cross_entropy(network.label_predictor(features[: len(source)]).float(), labels)
-    logits = network.domain_classifier(GradientReversal.apply(features, weight)).float()
-    domains = (torch.arange(len(logits), device=logits.device) >= len(source)).float()
-    domain_loss = F.binary_cross_entropy_with_logits(logits, domains)
-    return class_loss, domain_loss, ((logits > 0) == domains.bool()).float().mean()
+    return class_loss, *domain_loss(network.domain_classifier, features, len(source), weight)
+
+
+def domain_loss(classifier: nn.Module, features: Tensor, num_source: int, weight: float) -> tuple[Tensor, Tensor]:
+    """Loss and accuracy of a domain classifier on features (N, D), the source's first; its gradient is reversed."""
+    logits = classifier(GradientReversal.apply(features, weight)).float()
+    domains = (torch.arange(len(logits), device=logits.device) >= num_source).float()
+    loss = F.binary_cross_entropy_with_logits(logits, domains)
+    return loss, ((logits > 0) == domains.bool()).float().mean()
 
 
 def _make_optimiser(network: DomainAdversarialNetwork, settings: Settings) -> torch.optim.Optimizer:

@@ -1,9 +1,8 @@
-"""Trainings and generators on disk: written to a temporary name, read back, then renamed."""
+"""Trainings and generators on disk."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import DlappsError
-from dlapps.gan.presets import Preset, make_generator
+from dlapps.gan.presets import Preset, generator_of
+from dlapps.weights import to_float16, write_checked
 
 Identity = dict[str, object]
 
@@ -29,7 +29,7 @@ def identify(preset: Preset, seed: int, images: Tensor, labels: Tensor | None) -
 
 
 def save_checkpoint(path: Path, identity: Identity, state: dict[str, object]) -> None:
-    _write(path, {"identity": identity, "state": state})
+    write_checked(path, {"identity": identity, "state": state})
 
 
 def load_checkpoint(path: Path, identity: Identity) -> dict[str, object] | None:
@@ -54,30 +54,16 @@ def load_checkpoint(path: Path, identity: Identity) -> dict[str, object] | None:
 
 
 def save_generator(path: Path, generator: nn.Module, preset: Preset) -> Path:
-    """The weights in float16 beside the preset that they belong to: about 2 bytes a weight."""
-    state = generator.state_dict()
-    weights = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    _write(path, {"preset": asdict(preset), "generator": weights})
-    return path
+    """The weights in float16 beside the preset that they belong to."""
+    return write_checked(path, {"preset": asdict(preset), "generator": to_float16(generator)})
 
 
 def load_generator(path: Path) -> nn.Module:
     """A generator of `save_generator`, in eval mode, without gradients."""
     saved = _read(path, "preset")
-    generator = make_generator(Preset(**saved["preset"])).to(memory_format=torch.channels_last)
+    generator = generator_of(Preset(**saved["preset"])).to(memory_format=torch.channels_last)
     generator.load_state_dict(saved["generator"])
     return generator.eval().requires_grad_(False)
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(content, temporary)
-        torch.load(temporary, weights_only=True, map_location="cpu")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path, key: str) -> dict[str, object]:

@@ -14,6 +14,7 @@ from dlapps.gan.networks import (
     Generator,
     initialise,
 )
+from dlapps.runtime import make_generator
 
 
 @dataclass(frozen=True)
@@ -86,20 +87,20 @@ def make_networks(preset: Preset, seed: int) -> tuple[nn.Module, nn.Module]:
     # PyTorch's default initialisation draws from the default generator.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator, discriminator = make_generator(preset), make_discriminator(preset)
+        generator, discriminator = generator_of(preset), discriminator_of(preset)
     if preset.initialisation == "normal":
-        source = torch.Generator().manual_seed(seed)
+        source = make_generator(seed)
         initialise(generator, source)
         initialise(discriminator, source)
     return tuple(network.to(memory_format=torch.channels_last) for network in (generator, discriminator))
 
 
-def make_generator(preset: Preset) -> nn.Module:
+def generator_of(preset: Preset) -> nn.Module:
     widths = (preset.latent_dim, preset.generator_channels, preset.size)
     return ConditionalGenerator(*widths, preset.num_classes) if preset.num_classes else Generator(*widths)
 
 
-def make_discriminator(preset: Preset) -> nn.Module:
+def discriminator_of(preset: Preset) -> nn.Module:
     widths = (preset.discriminator_channels, preset.size)
     if preset.num_classes and preset.discriminator_sees_labels:
         return ConditionalDiscriminator(*widths, preset.num_classes)

@@ -6,7 +6,7 @@ import copy
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlapps.gan.checkpoints import GanError
 from dlapps.gan.history import History
@@ -14,6 +14,7 @@ from dlapps.gan.presets import Preset, make_networks
 from dlapps.gan.sampling import draw_latents, sample, to_uint8
 from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step
 from dlapps.runtime import make_generator
+from dlapps.weights import update_average
 
 
 class Run:
@@ -52,7 +53,7 @@ class Run:
         measured["spread"] = spread(fake.detach()) / spread(real).clamp(min=1e-6)
         self.note(measured)
         if preset.average:
-            follow(self.sampler, self.generator, min(preset.average, self.batch / (self.batch + 10)))
+            update_average(self.sampler, self.generator, min(preset.average, self.batch / (self.batch + 10)))
 
     def note(self, measured: dict[str, Tensor]) -> None:
         """The batch's values to the history, brought to the CPU at once."""
@@ -91,13 +92,3 @@ class Run:
 def spread(images: Tensor) -> Tensor:
     """Standard deviation over the batch, averaged over pixels."""
     return (images - images.mean(0)).square().mean(0).sqrt().mean()
-
-
-@torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) network, statistics of batch norm included."""
-    for ours, theirs in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if ours.is_floating_point():
-            ours.lerp_(theirs, 1 - decay)
-        else:
-            ours.copy_(theirs)

@@ -1,0 +1,48 @@
+"""Weights of networks: small files of them, and their moving average."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+def save_weights(network: nn.Module, path: Path) -> Path:
+    """Write a network's weights and statistics, rounded to float16; returns the path."""
+    return write_checked(path, to_float16(network))
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Read what `save_weights` wrote into a network of the same layers, and leave it in eval mode."""
+    network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    network.eval()
+
+
+def to_float16(network: nn.Module) -> dict[str, Tensor]:
+    """The state of a network, its floats rounded to float16: about two bytes a weight."""
+    state = network.state_dict()
+    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def write_checked(path: Path, content: dict[str, object]) -> Path:
+    """Write tensors and plain values under a temporary name, read them back, rename; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        torch.save(content, temporary)
+        torch.load(temporary, weights_only=True, map_location="cpu")
+        return temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """average <- decay average + (1 - decay) network, parameters and statistics alike."""
+    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
