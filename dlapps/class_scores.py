@@ -61,6 +61,12 @@ def pick(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.gather(1, classes[:, None]).squeeze(1)
 
 
+def ranks(logits: Tensor, classes: Classes) -> Tensor:
+    """The place (N,) int64 of each image's class among the logits (N, K): 1 for the highest."""
+    scores = pick(logits, expand_classes(classes, len(logits)))
+    return 1 + (logits > scores[:, None]).sum(1)
+
+
 def float32(images: Tensor) -> torch.autocast:
     """A context in which the precision opened by the caller does not hold."""
     return torch.autocast(images.device.type, enabled=False)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlapps import saliency
+from dlapps import class_scores, saliency
 from dlapps.class_scores import CHUNK
 
 torch.set_num_threads(1)
@@ -322,3 +322,15 @@ def test_a_crop_follows_the_map():
     assert crops[1].max() == 0
     with pytest.raises(ValueError, match=r"a side up to 32, got .* and 40"):
         saliency.crop_to_window(pictures, maps, side=40)
+
+
+def test_rank_correlations_see_order_alone():
+    maps = torch.arange(12.0).view(1, 3, 4).expand(3, -1, -1)
+    others = torch.stack([maps[0].exp(), -maps[0], torch.ones(3, 4)])
+    torch.testing.assert_close(saliency.rank_correlations(maps, others).float(), torch.tensor([1.0, -1.0, 0.0]))
+
+
+def test_ranks_count_from_the_highest_score():
+    logits = torch.tensor([[0.1, 0.7, 0.2], [3.0, 1.0, 2.0]])
+    assert class_scores.ranks(logits, [1, 1]).tolist() == [1, 3]
+    assert class_scores.ranks(logits, 2).tolist() == [2, 2]

@@ -7,6 +7,7 @@ from dlapps.saliency.faithfulness import (
     deletion_insertion,
     random_map,
     randomise_weights,
+    rank_correlations,
     sanity_check,
 )
 from dlapps.saliency.maps import grad_cam, guided_backprop, input_gradient, integrated_gradients, smooth_grad
@@ -22,6 +23,7 @@ __all__ = [
     "integrated_gradients",
     "random_map",
     "randomise_weights",
+    "rank_correlations",
     "sanity_check",
     "smooth_grad",
 ]

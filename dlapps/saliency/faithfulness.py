@@ -125,9 +125,7 @@ def sanity_check(
     for stage in range(1, num_stages + 1):
         randomised = layers[: math.ceil(len(layers) * stage / num_stages)]
         after = explain(randomise_weights(network, randomised, seed), images, classes)
-        correlations[randomised[-1]] = torch.tensor(
-            [_rank_correlation(*pair) for pair in zip(before, after, strict=True)]
-        )
+        correlations[randomised[-1]] = rank_correlations(before, after)
     return correlations
 
 
@@ -138,6 +136,11 @@ def _weighted_layers(network: nn.Module) -> list[str]:
         for name, module in network.named_modules()
         if getattr(module, "weight", None) is not None and module.weight.ndim > 1
     ]
+
+
+def rank_correlations(first: Tensor, second: Tensor) -> Tensor:
+    """Spearman's rank correlation (N,) in [-1, 1] of each map (N, H, W) with its counterpart; 0 for a constant map."""
+    return torch.tensor([_rank_correlation(*pair) for pair in zip(first, second, strict=True)])
 
 
 def _rank_correlation(first: Tensor, second: Tensor) -> float:

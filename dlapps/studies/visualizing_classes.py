@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from dlapps import adversarial, class_visualization, paths, runtime
-from dlapps.class_scores import predict
+from dlapps.class_scores import predict, ranks
 from dlapps.class_visualization import MODERN, PRACTICAL, total_variation
 from dlapps.images import from_pixels
 from dlapps.pretrained import PixelNetwork
@@ -44,8 +44,8 @@ def visualize_classes(name: str, other: str, preset: str, seed: int) -> dict:
         "classes": list(targets),
         "score": made.scores[-1].tolist(),
         "total_variation": total_variation(pictures).tolist(),
-        "rank": ranks(network, pictures, made.targets),
-        "other_rank": ranks(load_network(other), pictures, made.targets),
+        "rank": ranks_when_saved(network, pictures, made.targets),
+        "other_rank": ranks_when_saved(load_network(other), pictures, made.targets),
         "jpeg": [encode(picture) for picture in from_pixels(pictures)],
     }
 
@@ -55,10 +55,9 @@ def to_grey(pictures: Tensor, generator: torch.Generator | None = None) -> Tenso
     return pictures.mean(1, keepdim=True).expand_as(pictures)
 
 
-def ranks(network: PixelNetwork, pictures: Tensor, targets: Tensor) -> list[int]:
-    """1 for the class with the highest score, as the picture is after 8-bit rounding."""
-    logits = predict(network, adversarial.round_to_8_bits(pictures))
-    return (1 + (logits > logits.gather(1, targets[:, None])).sum(1)).tolist()
+def ranks_when_saved(network: PixelNetwork, pictures: Tensor, targets: Tensor) -> list[int]:
+    """Place of the target among the scores, of the picture as it is after 8-bit rounding."""
+    return ranks(predict(network, adversarial.round_to_8_bits(pictures)), targets).tolist()
 
 
 def encode(picture: np.ndarray) -> bytes:
