@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from dlapps import datasets, digits, gan, metrics, paths
 from dlapps.gan.presets import Preset
+from dlapps.runtime import make_generator
 from dlapps.studies.results import save_arrays, save_results
 
 NUM_SAMPLES = 10_000
@@ -103,7 +103,7 @@ class Judge:
     def score_real(self) -> dict[str, object]:
         """The floor: train images in place of samples, and GAN-train on as many real images."""
         images, labels = load_digits("train")
-        rows = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+        rows = torch.randperm(len(labels), generator=make_generator(0))
         many = rows[: 2 * NUM_SAMPLES]
         accuracy = digits.gan_train_accuracy(images[many], labels[many], *load_digits("test"))
         own = digits.conditional_accuracy(self.classifier, *load_digits("test"))
@@ -128,15 +128,14 @@ def list_runs() -> Iterator[tuple[str, str, int]]:
 
 
 def train(kind: str, name: str, seed: int, judge: Judge) -> tuple[gan.Training, dict[str, object]]:
-    """One training, taken up where it was stopped, and its entry: history of about 100 points, scores, cost."""
+    """One training, taken up where it was stopped, and its entry: history of about 100 points, scores."""
     preset, (images, labels) = PRESETS[kind][name], load_digits("train", PRESETS[kind][name].size)
     checkpoint = paths.cache() / "gan" / f"{kind} {name} {seed}.pt"
-    start = time.process_time()
     training = gan.fit_gan(
         images, preset, seed, labels=labels if preset.num_classes else None, checkpoint=checkpoint, frame_every=200,
         measure=lambda generator: judge.glance(generator, preset), measure_every=200, progress=True,
     )  # fmt: skip
-    seconds, every = time.process_time() - start, -(-len(training.history) // 100)
+    every = -(-len(training.history) // 100)
     return training, {
         "scores": judge.score_generator(training.generator, preset, seed),
         "health": training.history.health(),
@@ -144,7 +143,6 @@ def train(kind: str, name: str, seed: int, judge: Judge) -> tuple[gan.Training, 
         "history_every": every,
         "history": training.history.thin(every),
         "measures": training.history.measures,
-        "cpu_seconds": round(seconds),
     }
 
 

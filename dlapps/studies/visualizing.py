@@ -4,8 +4,8 @@ for. Every share is one of pictures; nothing is chosen on a result."""
 from __future__ import annotations
 
 import copy
+import functools
 import math
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -70,22 +70,18 @@ def saliency_methods(network: str) -> dict[str, Callable[[PixelNetwork, Tensor, 
 
 
 def score_saliency(name: str, method: str, number: int) -> dict[str, object]:
-    """Deletion and insertion areas (one a picture) and milliseconds a picture of one method."""
+    """Deletion and insertion areas of one method, one a picture."""
     network, images = load_network(name), load_subjects(name, number)
     targets = predict(network, images).argmax(1)
     baselines = {"random": saliency.random_map, "centre prior": saliency.centre_prior}
     with runtime.autocast("cpu"):
-        start = time.perf_counter()
         if method in baselines:
             maps = baselines[method](images)
         else:
             maps = saliency_methods(name)[method](network, images, targets)
-        seconds = time.perf_counter() - start
         curves = saliency.deletion_insertion(network, images, maps, targets, num_steps=14)
     areas = {"deletion": curves.deletion_area, "insertion": curves.insertion_area}
-    return {key: np.round(area.tolist(), 4).tolist() for key, area in areas.items()} | {
-        "milliseconds": round(1000 * seconds / len(images), 1)
-    }
+    return {key: np.round(area.tolist(), 4).tolist() for key, area in areas.items()}
 
 
 def check_sanity(name: str, method: str, number: int) -> list[float]:
@@ -118,8 +114,10 @@ def make_saliency() -> Path:
     return path
 
 
-def load_correctly_read(network: PixelNetwork) -> tuple[Tensor, Tensor]:
+@functools.cache
+def load_correctly_read(name: str) -> tuple[Tensor, Tensor]:
     """Pixels and labels of the practical's 25 pictures and the 500 samples that a network reads correctly."""
+    network = pretrained.load(name)
     practical, samples = datasets.load_imagenet_val25(), datasets.load_imagenet_samples()
     images = torch.cat([stack_pixels(part.images, crop=network.crop) for part in (practical, samples)])
     labels = torch.from_numpy(np.concatenate([practical.labels, samples.labels]))
@@ -150,11 +148,10 @@ def attack(name: str, method: str, number: int | None = None) -> dict[str, float
     """One attack on the first correctly read pictures (all by default): shares, medians, what it survives."""
     network = pretrained.load(name)
     other = pretrained.load("efficientnet_lite0" if name == "squeezenet1_1" else "squeezenet1_1")
-    images, labels = (part[:number] for part in load_correctly_read(network))
-    start = time.perf_counter()
+    images, labels = (part[:number] for part in load_correctly_read(name))
     with runtime.autocast("cpu"):
         examples = ATTACKS[method](network, images, labels)
-    return summarise(network, other, examples) | {"seconds": round(time.perf_counter() - start, 1)}
+    return summarise(network, other, examples)
 
 
 def summarise(network: PixelNetwork, other: PixelNetwork, examples: adversarial.AdversarialExamples) -> dict:
@@ -191,7 +188,7 @@ def fool_the_25() -> dict[str, float]:
 def perturb_all(epsilon: float) -> dict[str, float]:
     """One perturbation for all pictures: made on half of those read correctly, tested on the other half."""
     network = pretrained.load("squeezenet1_1")
-    images, labels = load_correctly_read(network)
+    images, labels = load_correctly_read(network.name)
     with runtime.autocast("cpu"):
         common = adversarial.universal_perturbation(network, images[::2], epsilon, labels[::2])
     results = {}
