@@ -10,13 +10,12 @@ it, "float32" the same without.
 
 import argparse
 import json
-import statistics
-import time
 from dataclasses import replace
 from importlib.util import find_spec
 
 import torch
 from PIL import Image
+from timing import time_interleaved
 from torch import nn
 from torchvision import transforms
 
@@ -109,18 +108,6 @@ class Ours:
         dann.fit_dann(self.network, *source, target[0], SETTINGS, precision=self.precision)
 
 
-def time_interleaved(ways, rounds):
-    """Median seconds of each way, one run of each a round, after one that is not counted."""
-    seconds = {way: [] for way in ways}
-    for round_number in range(rounds + 1):
-        for way, run in ways.items():
-            start = time.perf_counter()
-            run()
-            if round_number:
-                seconds[way].append(time.perf_counter() - start)
-    return {way: statistics.median(values) for way, values in seconds.items()}
-
-
 def measure(source, target, options):
     peers = {"plain": Plain()} | ({"pytorch_adapt": PytorchAdapt()} if find_spec("pytorch_adapt") else {})
     ours = {precision: Ours(precision) for precision in ("fast", "float32")}
@@ -132,7 +119,7 @@ def measure(source, target, options):
     epochs |= {name: lambda one=one: one.epoch(source, target) for name, one in ours.items()}
     result = {"images": len(source[0])}
     for what, ways, rounds in (("step", steps, 4 * options.rounds), ("epoch", epochs, options.rounds)):
-        medians = time_interleaved(ways, rounds)
+        medians, _ = time_interleaved(ways, rounds)
         result |= {f"{way}_{what}_seconds": round(value, 4) for way, value in medians.items()}
         for peer in peers:
             result |= {f"{way}_{what}_ratio_to_{peer}": round(medians[peer] / medians[way], 2) for way in ours}

@@ -9,12 +9,11 @@ PIL transforms. Steps and epochs of both run here on the same digits, interleave
 
 import argparse
 import json
-import statistics
-import time
 from dataclasses import replace
 
 import torch
 from PIL import Image
+from timing import time_interleaved
 from torch import nn
 from torchvision import transforms
 
@@ -126,18 +125,6 @@ class Ours:
         gan.fit_gan(torch.tensor(images), self.preset, **options)
 
 
-def time_interleaved(ways, rounds):
-    """Median seconds of each way, one run of each a round, after one that is not counted."""
-    seconds = {way: [] for way in ways}
-    for round_number in range(rounds + 1):
-        for way, run in ways.items():
-            start = time.perf_counter()
-            run()
-            if round_number:
-                seconds[way].append(time.perf_counter() - start)
-    return {way: statistics.median(values) for way, values in seconds.items()}
-
-
 def measure(conditional, data, options):
     images, labels = data.images[: options.images], data.labels[: options.images]
     pixels, y = gan.prepare_images(torch.tensor(images[:BATCH]), 32), torch.tensor(labels[:BATCH])
@@ -150,7 +137,7 @@ def measure(conditional, data, options):
         epochs[way] = lambda one=one: one.epoch(images, labels)
     result = {"networks": "conditional DCGAN" if conditional else "DCGAN", "images": len(images)}
     for what, ways, rounds in (("step", steps, 4 * options.rounds), ("epoch", epochs, options.rounds)):
-        medians = time_interleaved(ways, rounds)
+        medians, _ = time_interleaved(ways, rounds)
         result |= {f"{way}_{what}_seconds": round(value, 4) for way, value in medians.items()}
         result |= {f"{way}_{what}_ratio": round(medians["plain"] / medians[way], 2) for way in ours}
     return result

@@ -6,11 +6,10 @@ two sets of features. `python benchmarks/transfer.py [--pictures 32] [--rounds 5
 
 import argparse
 import json
-import statistics
-import time
 
 import numpy as np
 import torch
+from timing import time_interleaved
 
 from dlapps import datasets, pretrained
 from dlapps.assets import AssetError
@@ -51,14 +50,7 @@ def measure(name, layer, pictures, rounds):
         "fast": lambda: extract_features(network, pictures, [layer])[layer],
         "float32": lambda: extract_features(network, pictures, [layer], precision="float32")[layer],
     }
-    features = {way: run() for way, run in ways.items()}
-    seconds = {way: [] for way in ways}
-    for _ in range(rounds):
-        for way, run in ways.items():
-            start = time.perf_counter()
-            run()
-            seconds[way].append(time.perf_counter() - start)
-    medians = {way: statistics.median(values) for way, values in seconds.items()}
+    medians, features = time_interleaved(ways, rounds)
     result = {"network": name, "naive_seconds": round(medians["naive"], 3)}
     for way in ("fast", "float32"):
         products = (features["naive"] * features[way]).sum(1)

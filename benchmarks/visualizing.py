@@ -13,12 +13,11 @@ import copy
 import importlib
 import io
 import json
-import statistics
-import time
 from dataclasses import replace
 from functools import partial
 
 import torch
+from timing import time_interleaved
 
 from dlapps import adversarial, class_visualization, datasets, pretrained, runtime, saliency
 from dlapps.assets import AssetError
@@ -211,13 +210,7 @@ COMPARISONS = {
 def measure(compare, bench, rounds):
     """One row for each of our ways: seconds, ratio to the peer, agreement with it."""
     ways, agree = compare(bench)
-    results, seconds = {way: run() for way, run in ways.items()}, {way: [] for way in ways}
-    for _ in range(rounds):
-        for way, run in ways.items():
-            start = time.perf_counter()
-            run()
-            seconds[way].append(time.perf_counter() - start)
-    medians = {way: statistics.median(values) for way, values in seconds.items()}
+    medians, results = time_interleaved(ways, rounds)
     for way in list(ways)[1:]:
         agreement = agree(results["peer"], results[way])
         yield {
