@@ -17,7 +17,6 @@ FIGURES = {
     "pair": lambda: plots.plot_pair([1, 2], {"left": [1, 2]}, {"right": [3, 4]}, "x", reference=1.5),
     "confusion": lambda: plots.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
     "saliency": lambda: plots.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
-    "deletion": lambda: plots.plot_deletion_insertion([0, 0.5, 1], {"random": ([1, 0.4, 0], [0, 0.4, 1])}),
     "score card": lambda: plots.plot_score_card({"net": {"map": (0.5, 0.1), "random": (0.3, 0.1)}}, "random", "area"),
     "mosaic": lambda: plots.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
     "training": lambda: plots.plot_training(

@@ -13,7 +13,7 @@ from dlapps.plots.general import plot_confusion, plot_curves, plot_grid, plot_pa
 from dlapps.plots.generation import plot_class_histogram, plot_mosaic, plot_precision_recall, plot_training
 from dlapps.plots.predictions import plot_misread, plot_predictions
 from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, mean_and_spread, show_picture, styled
-from dlapps.plots.visualizing import plot_deletion_insertion, plot_saliency, plot_score_card
+from dlapps.plots.visualizing import plot_saliency, plot_score_card
 
 __all__ = [
     "COLOURS",
@@ -25,7 +25,6 @@ __all__ = [
     "plot_class_histogram",
     "plot_confusion",
     "plot_curves",
-    "plot_deletion_insertion",
     "plot_embedding_steps",
     "plot_embeddings",
     "plot_grid",

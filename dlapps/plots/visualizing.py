@@ -1,4 +1,4 @@
-"""What Chapter 2 draws: pictures above their saliency maps, curves of deletion and insertion, a score card."""
+"""What Chapter 2 draws: pictures above their saliency maps, and a score card."""
 
 from __future__ import annotations
 
@@ -29,25 +29,6 @@ def plot_saliency(pictures: Sequence[np.ndarray], maps: Mapping[str, np.ndarray]
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
         axes[row, 0].set_ylabel(method, fontsize=6.5)
-    return figure
-
-
-@styled
-def plot_deletion_insertion(
-    shares: Sequence[float], curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
-) -> Figure:
-    """Two panels over the share of the pixels: probability while they are deleted (left) or inserted, a line a method.
-
-    curves: (deletion, insertion) by name, each as long as shares.
-    """
-    figure, axes = make_figure(2.35, 1, 2, sharey=True)
-    for index, (name, pair) in enumerate(curves.items()):
-        style = {"color": COLOURS[index % 7], "marker": MARKERS[index % 7], "markevery": (index % 3, 3)}
-        for ax, values in zip(axes[0], pair, strict=True):
-            ax.plot(shares, values, label=name, **style)
-    axes[0, 0].set(xlabel="share of the pixels deleted", ylabel="probability of the class", xlim=(0, 1), ylim=(0, None))
-    axes[0, 1].set(xlabel="share of the pixels inserted", xlim=(0, 1))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=min(len(curves), 4))
     return figure
 
 
