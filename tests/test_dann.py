@@ -113,6 +113,24 @@ def test_features_climb_the_domain_loss_and_the_classifier_descends_it(domains):
     assert torch.equal(gradients[0.5][1], gradients[-1.0][1])
 
 
+def test_virtual_adversarial_step_moves_predictions_more_than_random_steps_do():
+    torch.manual_seed(0)
+    network, pixels = (
+        nn.Sequential(nn.Flatten(), nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 3)),
+        torch.rand(8, 3, 2, 2),
+    )
+    generator = torch.Generator().manual_seed(0)
+    # After one iteration the direction is nearly the worst; the divergence of any other of its length is smaller.
+    loss = dann.virtual_adversarial_loss(network, pixels, generator, radius=0.2)
+    before = network(pixels).log_softmax(1).detach()
+    for _ in range(20):
+        step = 0.2 * F.normalize(torch.randn(8, 12), dim=1).view_as(pixels)
+        moved = F.kl_div(network(pixels + step).log_softmax(1), before, log_target=True, reduction="batchmean")
+        assert 0 < moved.item() < loss.item()
+    assert loss.requires_grad
+    assert dann.virtual_adversarial_loss(network, pixels, generator, radius=0.0).item() == pytest.approx(0, abs=1e-6)
+
+
 def test_source_and_target_are_drawn_independently():
     generator = torch.Generator().manual_seed(0)
     source, target = (pictures.draw_rows(number, 100, generator) for number in (100, 30))

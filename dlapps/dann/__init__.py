@@ -5,7 +5,7 @@ baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and s
 """
 
 from dlapps.dann.epochs import History, TrainingError
-from dlapps.dann.improved import IMPROVED, ImprovedNetwork, ImprovedSettings, fit_improved
+from dlapps.dann.improved import IMPROVED, ImprovedNetwork, ImprovedSettings, augment_source, fit_improved
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     DomainClassifier,
@@ -25,6 +25,7 @@ from dlapps.dann.selection import (
     soft_neighbourhood_density,
 )
 from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
+from dlapps.dann.virtual import virtual_adversarial_loss
 
 __all__ = [
     "IMPROVED",
@@ -44,6 +45,7 @@ __all__ = [
     "Standardise",
     "TrainingError",
     "accuracy",
+    "augment_source",
     "choose_epoch",
     "dann_losses",
     "fit_dann",
@@ -56,4 +58,5 @@ __all__ = [
     "reversal_schedule",
     "soft_neighbourhood_density",
     "to_pixels",
+    "virtual_adversarial_loss",
 ]

@@ -17,6 +17,7 @@ from dlapps.dann.epochs import History, check_loss, run_epochs
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import Pictures, as_labels, as_pictures, draw_rows, to_pixels
 from dlapps.dann.training import domain_loss
+from dlapps.dann.virtual import virtual_adversarial_loss
 from dlapps.runtime import autocast
 from dlapps.weights import update_average
 
@@ -56,8 +57,8 @@ class ImprovedSettings:
 
     Its ingredients, each of which can be left out: textures (share of source digits laid on them), colours (random
     convolutions and inversion), pseudo-labels whose probability reaches the threshold (above 1: none) once warm_up of
-    the training is over, given by the average of the weights with this decay a step. reversal_weight and entropy_weight
-    add the domain loss of DANN and the entropy of predictions on the target.
+    the training is over, given by the average of the weights with this decay a step. The last three add the domain loss
+    of DANN, the entropy of predictions on the target, and their virtual adversarial loss.
     """
 
     num_epochs: int = 10
@@ -72,6 +73,7 @@ class ImprovedSettings:
     decay: float = 0.998
     reversal_weight: float = 0.0
     entropy_weight: float = 0.0
+    virtual_weight: float = 0.0
 
 
 IMPROVED = ImprovedSettings()
@@ -165,6 +167,8 @@ def improved_losses(
     if settings.entropy_weight:
         entropy = torch.distributions.Categorical(logits=target_logits).entropy().mean()
         loss = loss + settings.entropy_weight * entropy
+    if settings.virtual_weight:
+        loss = loss + settings.virtual_weight * virtual_adversarial_loss(student, pictures, generator)
     if settings.reversal_weight:
         loss = loss + domain_loss(student.domain_classifier, features, len(digits), settings.reversal_weight)[0]
     return loss, class_loss, trusted.mean()

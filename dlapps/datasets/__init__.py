@@ -5,7 +5,7 @@ from dlapps.datasets.folder import load_folder
 from dlapps.datasets.mnist import load_mnist
 from dlapps.datasets.mnist_m import load_backgrounds, load_mnist_m, make_mnist_m, split_photos
 from dlapps.datasets.photos import PHOTOS, load_imagenet_samples, load_imagenet_val25, load_photos, load_pictures
-from dlapps.datasets.results import load_class_pictures, load_results
+from dlapps.datasets.results import load_arrays, load_class_pictures, load_results
 from dlapps.datasets.scenes15 import (
     SCENES15_COUNTS,
     FinetunedScores,
@@ -21,6 +21,7 @@ __all__ = [
     "Dataset",
     "FinetunedScores",
     "SceneFeatures",
+    "load_arrays",
     "load_backgrounds",
     "load_class_pictures",
     "load_finetuned_scores",

@@ -20,6 +20,15 @@ def load_results(name: str) -> dict:
     return json.loads(path.read_text())
 
 
+def load_arrays(name: str) -> dict[str, np.ndarray]:
+    """Committed arrays of a study, as `dlapps data make NAME` wrote them."""
+    path = paths.results() / f"{name}.npz"
+    if not path.is_file():
+        raise AssetError(f"expected arrays in {path}, got no such file; run dlapps data make {name}.")
+    with np.load(path) as file:
+        return dict(file)
+
+
 def load_class_pictures() -> dict[str, np.ndarray]:
     """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset class"."""
     with np.load(paths.results() / "visualizing-classes.npz") as file:

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
 from dlapps import dann, paths, runtime
@@ -105,21 +106,21 @@ def make_improved_weights() -> Path:
 
 
 def make_mnistm_figures() -> Path:
-    """What figures need of networks that are not committed (seed 0): embeddings, predictions, a training in one plane.
+    """What figures need of networks that are not committed (seed 0): embeddings, confusions, a training in one plane.
 
-    "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "predictions
-    NAME" uint8 (10000,) for the target's test pictures; "steps" (epochs, 600, 2): features of the practical's training
-    in the plane of the last epoch's two principal components, with "step_labels" and "step_domains".
+    "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "confusion
+    NAME" int (10, 10), rows the true digits of the target's test pictures; "steps" (epochs, 600, 2): features of the
+    paper's training in the plane of the last epoch's two principal components, with "step_labels" and "step_domains".
     """
     domains, arrays = load_domains(), {}
-    for name in ("source only", "practical", "improved"):
+    for name in ("source only", "paper", "improved"):
         network = load_kept(name, 0, domains)
         features = torch.cat(embed(network, domains)).numpy()
         points = TSNE(random_state=0).fit_transform(features)
         arrays[f"tsne {name}"] = points.astype(np.float16)
-        logits = dann.predict(network, domains.target.test_images)
-        arrays[f"predictions {name}"] = logits.argmax(1).numpy().astype(np.uint8)
-    arrays |= describe_points(domains, 1000) | project_steps("practical", domains)
+        predictions = dann.predict(network, domains.target.test_images).argmax(1)
+        arrays[f"confusion {name}"] = confusion_matrix(domains.target.test_labels, predictions).astype(np.int16)
+    arrays |= describe_points(domains, 1000) | project_steps("paper", domains)
     return save_arrays(paths.results() / "mnistm-figures.npz", arrays)
 
 

@@ -46,9 +46,11 @@ def load_domains() -> Domains:
 Fit = Callable[..., tuple[nn.Module, History]]
 
 
-def train_source_only(domains: Domains, seed: int, domain: str = "source", **options: object) -> tuple:
-    """The practical's network on one domain alone."""
-    network, part = DomainAdversarialNetwork(seed), getattr(domains, domain)
+def train_source_only(
+    domains: Domains, seed: int, domain: str = "source", make: Callable = DomainAdversarialNetwork, **options: object
+) -> tuple:
+    """A network, the practical's or that which make(seed) gives, on one domain alone."""
+    network, part = make(seed), getattr(domains, domain)
     return network, dann.fit_source_only(network, part.images, part.labels, SOURCE_ONLY, seed, **options)
 
 
@@ -97,6 +99,7 @@ PRESETS: dict[str, Fit] = {
     "source only": train_source_only,
     "target trained": partial(train_source_only, domain="target"),
     "improved": train_improved,
+    "improved, target trained": partial(train_source_only, domain="target", make=ImprovedNetwork),
     "paper": partial(train_dann, settings=PAPER),
     "practical": partial(train_dann, settings=PRACTICAL),
 }
@@ -127,6 +130,7 @@ INGREDIENTS: dict[str, Fit] = {
         "without pseudo-labels": {"threshold": 2.0},
         "with reversal": {"reversal_weight": 0.1},
         "with entropy": {"entropy_weight": 0.1},
+        "with virtual adversarial": {"virtual_weight": 0.1},
     }.items()
 }
 # Question 4.
