@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dlapps import dann
+from dlapps import DlappsError, dann
 from dlapps.dann import augment, pictures, training
 from dlapps.dann.epochs import TrainingError, run_epochs
 from dlapps.studies import mnist_m, mnist_m_runs
@@ -368,3 +368,15 @@ def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_was_stopped(d
     assert entries["0"] == first
     assert all(len(values) == 3 for values in entries["1"]["history"].values())
     assert entries["1"]["history"]["target_accuracy"][-1] == pytest.approx(entries["1"]["target_accuracy"], abs=1e-5)
+
+
+def test_committed_network_is_sure_of_plain_digits(tmp_path, monkeypatch):
+    # A one: a white bar on black, and its negative.
+    bar = np.zeros((2, 28, 28), np.uint8)
+    bar[0, 5:23, 13:16] = 255
+    bar[1] = 255 - bar[0]
+    probabilities = dann.predict(dann.load_improved(), bar, "float32").softmax(1)
+    assert (probabilities[:, 1] > 0.9).all()
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    with pytest.raises(DlappsError, match="run dlapps data make mnistm-improved"):
+        dann.load_improved()

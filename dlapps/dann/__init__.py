@@ -5,7 +5,14 @@ baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and s
 """
 
 from dlapps.dann.epochs import History, TrainingError
-from dlapps.dann.improved import IMPROVED, ImprovedNetwork, ImprovedSettings, augment_source, fit_improved
+from dlapps.dann.improved import (
+    IMPROVED,
+    ImprovedNetwork,
+    ImprovedSettings,
+    augment_source,
+    fit_improved,
+    load_improved,
+)
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     DomainClassifier,
@@ -51,6 +58,7 @@ __all__ = [
     "fit_dann",
     "fit_improved",
     "fit_source_only",
+    "load_improved",
     "mean_entropy",
     "predict",
     "proxy_a_distance",

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps import DlappsError, paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
 from dlapps.dann.epochs import History, check_loss, run_epochs
 from dlapps.dann.layers import DomainClassifier
@@ -19,7 +20,7 @@ from dlapps.dann.pictures import Pictures, as_labels, as_pictures, draw_rows, to
 from dlapps.dann.training import domain_loss
 from dlapps.dann.virtual import virtual_adversarial_loss
 from dlapps.runtime import autocast
-from dlapps.weights import update_average
+from dlapps.weights import load_weights, update_average
 
 
 class ImprovedNetwork(nn.Module):
@@ -129,6 +130,16 @@ def fit_improved(
     parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
     run = {"fit_improved": settings, "precision": precision}
     return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
+
+
+def load_improved() -> ImprovedNetwork:
+    """The committed network, in eval mode: seed 0 of IMPROVED on all of MNIST and MNIST-M of BSDS500's photos."""
+    path = paths.results() / "mnistm-improved.pt"
+    if not path.is_file():
+        raise DlappsError(f"expected the network in {path}, got no such file; run dlapps data make mnistm-improved.")
+    network = ImprovedNetwork()
+    load_weights(network, path)
+    return network
 
 
 def augment_source(pixels: Tensor, settings: ImprovedSettings, generator: torch.Generator) -> Tensor:
