@@ -77,7 +77,7 @@ def test_misread_pictures_show_their_label_too():
 
 
 def test_a_frame_is_the_figure_in_pixels():
-    frame = plots.draw_frame(FIGURES["sweep"](), dots_per_inch=50)
+    frame = plots.draw_frame(FIGURES["sweep"](), (3, 2), dots_per_inch=50)
     assert frame.dtype == np.uint8
-    assert frame.shape == (110, round(plots.WIDTH * 50), 3)
+    assert frame.shape == (100, 150, 3)
     assert frame.min() < frame.max()

@@ -99,9 +99,10 @@ def fit_improved(
     labels, device = as_labels(labels, source, network.num_classes), next(network.parameters()).device
     student, num_steps = copy.deepcopy(network), -(-len(source) // settings.batch_size)
     optimiser = torch.optim.AdamW(student.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, settings.num_epochs * num_steps, pct_start=0.2
-    )
+    total = settings.num_epochs * num_steps
+    if total < 10:
+        raise ValueError(f"expected at least 10 steps of training, got {total}; take more epochs or smaller batches.")
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total, pct_start=0.2)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.train()

@@ -59,13 +59,13 @@ def plot_embeddings(
 
     labels, domains: int (N,), domain 0 the source. titles: what to write above a row, the proxy A-distance, say.
     """
-    figure, axes = make_figure(2.65 * len(embeddings), len(embeddings), 2)
+    figure, axes = make_figure(2.3 * len(embeddings), len(embeddings), 2)
     for row, (name, points) in zip(axes, embeddings.items(), strict=True):
         scatter_classes(row[0], points, labels)
         scatter_domains(row[1], points, domains)
         row[0].set_ylabel(name)
         row[0].set_title(titles.get(name, ""), loc="left")
-    axes[0, 1].legend(loc="upper right", markerscale=2, handletextpad=0)
+    axes[0, 1].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, markerscale=2, handletextpad=0)
     return figure
 
 
@@ -77,7 +77,9 @@ def plot_embedding_steps(steps: Mapping[str, np.ndarray], labels: np.ndarray, do
         scatter_classes(axes[0, column], points, labels)
         scatter_domains(axes[1, column], points, domains)
         axes[0, column].set_title(name)
-    axes[1, -1].legend(loc="upper right", markerscale=2, handletextpad=0)
+    axes[1, -1].legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, markerscale=2, handletextpad=0, columnspacing=1
+    )
     return figure
 
 
@@ -128,8 +130,9 @@ def plot_recovered(
     return figure
 
 
-def draw_frame(figure: Figure, dots_per_inch: int = 100) -> np.ndarray:
-    """A figure as pixels, uint8 (H, W, 3): one frame of an animation."""
+def draw_frame(figure: Figure, size: tuple[float, float], dots_per_inch: int = 150) -> np.ndarray:
+    """A figure drawn this wide and high (in inches), as pixels uint8 (H, W, 3): one frame of an animation."""
+    figure.set_size_inches(*size)
     figure.set_dpi(dots_per_inch)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
@@ -106,11 +105,11 @@ def make_improved_weights() -> Path:
 
 
 def make_mnistm_figures() -> Path:
-    """What figures need of networks that are not committed (seed 0): embeddings, confusions, a training in one plane.
+    """What figures need of networks that are not committed (seed 0): embeddings, confusions, a training epoch by epoch.
 
     "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "confusion
-    NAME" int (10, 10), rows the true digits of the target's test pictures; "steps" (epochs, 600, 2): features of the
-    paper's training in the plane of the last epoch's two principal components, with "step_labels" and "step_domains".
+    NAME" int (10, 10), rows the true digits of the target's test pictures; "steps" (epochs, 600, 2): t-SNE
+    during the paper's training, with "step_labels" and "step_domains".
     """
     domains, arrays = load_domains(), {}
     for name in ("source only", "paper", "improved"):
@@ -120,7 +119,7 @@ def make_mnistm_figures() -> Path:
         arrays[f"tsne {name}"] = points.astype(np.float16)
         predictions = dann.predict(network, domains.target.test_images).argmax(1)
         arrays[f"confusion {name}"] = confusion_matrix(domains.target.test_labels, predictions).astype(np.int16)
-    arrays |= describe_points(domains, 1000) | project_steps("paper", domains)
+    arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
     return save_arrays(paths.results() / "mnistm-figures.npz", arrays)
 
 
@@ -133,13 +132,12 @@ def describe_points(domains: Domains, number: int, prefix: str = "") -> dict[str
     }
 
 
-def project_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.ndarray]:
-    """Features after each epoch of a run, in the plane of the last epoch's two principal components."""
-    features, epoch, network = [], 0, dann.DomainAdversarialNetwork()
-    while (path := kept(name, 0, epoch)).is_file():
+def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.ndarray]:
+    """t-SNE of the features after each epoch of a run, each begun from the last, so that points can be followed."""
+    steps, network = [], dann.DomainAdversarialNetwork()
+    while (path := kept(name, 0, len(steps))).is_file():
         network.load_state_dict(torch.load(path, weights_only=True))
-        features.append(torch.cat(embed(network.eval(), domains, number)).numpy())
-        epoch += 1
-    plane = PCA(2, random_state=0).fit(features[-1])
-    steps = np.stack([plane.transform(part) for part in features]).astype(np.float16)
-    return {"steps": steps} | describe_points(domains, number, "step_")
+        features = torch.cat(embed(network.eval(), domains, number)).numpy()
+        points = TSNE(init=1e-4 * steps[-1] if steps else "pca", random_state=0).fit_transform(features)
+        steps.append(points / points.std())
+    return {"steps": np.stack(steps).astype(np.float16)} | describe_points(domains, number, "step_")

@@ -104,7 +104,7 @@ PRESETS: dict[str, Fit] = {
     "practical": partial(train_dann, settings=PRACTICAL),
 }
 # What is compared with one another only is made in fewer epochs.
-SHORT = replace(PRACTICAL, num_epochs=5, max_norm=PAPER.max_norm)
+SHORT = replace(PRACTICAL, num_epochs=3, max_norm=PAPER.max_norm)
 SHORT_IMPROVED = replace(IMPROVED, num_epochs=3)
 # Question 3, and question 1: -1 is the reversal left out, 0 a domain classifier that the features do not hear of.
 SWEEP: dict[str, Fit] = {
