@@ -223,6 +223,7 @@ BAD = {
     "labels of another size": (lambda s, y, t: (s, y[:5], t), r"a label for each of the 64 pictures, got shape \(5,\)"),
     "label out of range": (lambda s, y, t: (s, y + 1, t), "labels from 0 to 9, got 1 to 10"),
     "empty target": (lambda s, y, t: (s, y, t[:0]), "at least one picture in each domain, got none"),
+    "another size": (lambda s, y, t: (s, y, t[:, :20]), "domains of one size, got 28 x 28 and 20 x 28 pixels"),
     "floats": (lambda s, y, t: (s, y, t / 255), r"pictures uint8 .* got torch\.float64"),
 }
 
@@ -232,6 +233,19 @@ BAD = {
 def test_bad_input_is_one_sentence(domains, change, message, way):
     with pytest.raises(ValueError, match=message):
         way(change(*domains))
+
+
+def test_pictures_that_a_network_cannot_take(domains):
+    with pytest.raises(ValueError, match=r"expected pixels \(N, 3, 28, 28\), got \(64, 3, 20, 28\)"):
+        dann.predict(dann.DomainAdversarialNetwork(), domains[2][:, :20])
+    with pytest.raises(ValueError, match=r"expected source pictures \(N, H, W\), got \(64, 28, 28, 3\)"):
+        dann.fit_improved(dann.ImprovedNetwork(), domains[2], domains[1], domains[2], IMPROVED)
+
+
+def test_a_file_that_is_no_checkpoint(domains, tmp_path):
+    (tmp_path / "run.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match=r"expected a checkpoint in .*run\.pt, got a file that does not load"):
+        FITS["dann"](domains, checkpoint=tmp_path / "run.pt")
 
 
 @each_fit

@@ -72,7 +72,11 @@ def _save(path: Path, parts: Mapping[str, Any], identity: str, history: History)
 
 
 def _load(path: Path, parts: Mapping[str, Any], identity: str) -> History:
-    kept = torch.load(path, weights_only=True, map_location="cpu")
+    try:
+        kept = torch.load(path, weights_only=True, map_location="cpu")
+    # A truncated archive, a pickle with code in it, a text file: torch raises a different kind for each.
+    except Exception as error:
+        raise TrainingError(f"expected a checkpoint in {path}, got a file that does not load; delete it.") from error
     if kept["identity"] != identity:
         raise TrainingError(
             f"expected a checkpoint of the run {identity}, got one of {kept['identity']}; delete {path}, or name "

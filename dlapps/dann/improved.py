@@ -16,7 +16,7 @@ from dlapps import DlappsError, paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
 from dlapps.dann.epochs import History, check_loss, run_epochs
 from dlapps.dann.layers import DomainClassifier
-from dlapps.dann.pictures import Pictures, as_labels, as_pictures, draw_rows, to_pixels
+from dlapps.dann.pictures import Pictures, as_domains, as_labels, draw_rows, to_pixels
 from dlapps.dann.training import domain_loss
 from dlapps.dann.virtual import virtual_adversarial_loss
 from dlapps.runtime import autocast
@@ -95,7 +95,9 @@ def fit_improved(
     Source pictures are grey, (N, H, W). Returns the history: loss, class_loss (its part for the source), labelled_share
     (of the target pictures), and what the monitor adds. options: as for `fit_source_only`.
     """
-    source, target = as_pictures(source), as_pictures(target)
+    source, target = as_domains(source, target)
+    if source.ndim != 3:
+        raise ValueError(f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black.")
     labels, device = as_labels(labels, source, network.num_classes), next(network.parameters()).device
     student, num_steps = copy.deepcopy(network), -(-len(source) // settings.batch_size)
     optimiser = torch.optim.AdamW(student.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)

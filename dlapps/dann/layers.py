@@ -61,6 +61,11 @@ class FeatureExtractor(nn.Sequential):
             blocks.append(nn.ReLU())
         super().__init__(normalisation or Standardise(), *blocks, nn.Flatten())
 
+    def forward(self, pixels: Tensor) -> Tensor:
+        if pixels.shape[1:] != (3, 28, 28):
+            raise ValueError(f"expected pixels (N, 3, 28, 28), got {tuple(pixels.shape)}; resize the pictures.")
+        return super().forward(pixels)
+
 
 class LabelPredictor(nn.Sequential):
     """Features (N, 2352) to class logits (N, K) by way of 100 and 100 units."""

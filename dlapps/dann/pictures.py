@@ -24,6 +24,17 @@ def as_pictures(images: Pictures) -> Tensor:
     return pictures
 
 
+def as_domains(source: Pictures, target: Pictures) -> tuple[Tensor, Tensor]:
+    """Both as `as_pictures` has them; ValueError too where their heights and widths differ."""
+    source, target = as_pictures(source), as_pictures(target)
+    if source.shape[1:3] != target.shape[1:3]:
+        raise ValueError(
+            f"expected domains of one size, got {source.shape[1]} x {source.shape[2]} and {target.shape[1]} x "
+            f"{target.shape[2]} pixels; resize one of them."
+        )
+    return source, target
+
+
 def as_labels(labels: Pictures, pictures: Tensor, num_classes: int) -> Tensor:
     """int64 (N,), one in [0, num_classes) for each picture; ValueError otherwise."""
     labels = torch.as_tensor(labels, dtype=torch.int64)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dlapps.dann.epochs import History, check_loss, run_epochs
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
-from dlapps.dann.pictures import Pictures, as_labels, as_pictures, draw_rows, to_pixels
+from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, draw_rows, to_pixels
 from dlapps.runtime import autocast
 
 
@@ -97,7 +97,7 @@ def fit_dann(
     An epoch is a pass through the source; target pictures are drawn independently. Returns the history: class_loss,
     domain_loss, domain_accuracy, reversal_weight, and what the monitor adds. options: as for `fit_source_only`.
     """
-    source, target = as_pictures(source), as_pictures(target)
+    source, target = as_domains(source, target)
     labels = as_labels(labels, source, network.num_classes)
     if settings.paired and len(source) != len(target):
         raise ValueError(f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them.")
