@@ -99,6 +99,7 @@ PRESETS: dict[str, Fit] = {
     "source only": train_source_only,
     "target trained": partial(train_source_only, domain="target"),
     "improved": train_improved,
+    "improved, 30 epochs": partial(train_improved, settings=replace(IMPROVED, num_epochs=30)),
     "improved, target trained": partial(train_source_only, domain="target", make=ImprovedNetwork),
     "paper": partial(train_dann, settings=PAPER),
     "practical": partial(train_dann, settings=PRACTICAL),
