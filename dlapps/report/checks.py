@@ -16,6 +16,7 @@ from dlapps.report import markdown as md
 from dlapps.report.contents import messages
 from dlapps.report.execute import executed_path, is_stale
 from dlapps.report.sources import Source, find_sources, first_line, read_citation_keys, read_notebook, tags
+from dlapps.report.typed_numbers import STATED, find_settings, find_typed_numbers
 
 
 @dataclass
@@ -35,6 +36,7 @@ def find_complaints() -> list[str]:
     notebooks = {source: source.read() for source in sources}
     facts = {source: _facts(source, notebook) for source, notebook in notebooks.items()}
     complaints = [line for source, notebook in notebooks.items() for line in _check_cells(source, notebook)]
+    complaints += [line for source, notebook in notebooks.items() for line in _check_typed_numbers(source, notebook)]
     return [*complaints, *_check_numbers(facts), *_check_references(facts)]
 
 
@@ -47,6 +49,16 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
             yield f"{where}: outputs in the committed notebook; clear them"
         if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
             yield f"{where}: a question without an answer"
+
+
+def _check_typed_numbers(source: Source, notebook: NotebookNode) -> Iterator[str]:
+    settings = find_settings(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "markdown" and "question" not in tags(cell):
+            typed = find_typed_numbers(cell.source, settings)
+            if shown := ", ".join(text for text in typed if (source.name, text) not in STATED):
+                where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
+                yield f"{where}: {shown} written by hand; record it, or add <!-- by hand: source --> to its paragraph"
 
 
 def _is_answered(following: list[NotebookNode]) -> bool:

@@ -1,0 +1,96 @@
+"""Numbers that prose states by hand: a heuristic that lets settings, sizes and names pass."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dlapps.report.markdown import rewrite_spans
+
+PACKAGE = Path(__file__).parent.parent
+# Numbers that the first two chapters state by hand, and where they come from.
+STATED = {
+    ("1_transfer_learning", "85"): "a guess that the answer makes before it counts",
+    ("1_transfer_learning", "95 %"): "the same guess",
+    ("1_transfer_learning", "146"): "what follows from the guess",
+    ("1_transfer_learning", "120"): "0 less the mean of SqueezeNet's Caffe weights, rounded",
+    ("2_visualizing_networks", "150,528"): "224 × 224 × 3",
+}
+
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
+# Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.
+_NUMBER = re.compile(rf"(?<![\w.,])(?<![A-Za-z_][-–/])({_DIGITS})(?!\w|[.,]\d|[-–/][A-Za-z_])(\s?%)?")
+_SOURCE = re.compile(r"<!--\s*by hand:\s*[^\s-].*?-->", re.DOTALL)
+_NOT_STATED = re.compile(
+    r"<!--.*?-->"
+    r"|\[[^\]]*@[^\]]*\]|@[\w:-]+"  # citations with their years and pages, references
+    r"|\{\{[^{}]*\}\}|\{#[^}]*\}"  # recorded numbers, labels
+    r"|\]\([^)]*\)|https?://\S+"
+    r"|^\s*\d+[.)]\s"  # numbers of a list
+    r"|\b(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)s?\s\d+"
+    rf"|\(?{_DIGITS}(?:\s?[×+–]\s?\(?{_DIGITS}\)?)*\)?\s?[×+]\s?\(?{_DIGITS}\)?"  # sizes, sums and products
+    rf"|{_DIGITS}(?:[–-]{_DIGITS}){{2,}}",  # layers in a row: 2,352–100–10
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def find_typed_numbers(text: str, settings: set[float]) -> list[str]:
+    """The numbers in a Markdown cell that were typed by hand, as written: `0.91`, `42`, `138,357,544`, `93 %`.
+
+    One is meant that has two significant digits, a decimal point or a percent sign, and is none of: a setting (a number
+    of `settings`, as a share too), a size or a product (5 × 5), a year, a number of a figure, list or page, a part of a
+    name, formula, code, citation or link. `<!-- by hand: source -->` lets its paragraph pass.
+    """
+    paragraphs = (part for part in re.split(r"\n\s*\n", _prose(text)) if not _SOURCE.search(part))
+    found = (match for part in paragraphs for match in _NUMBER.finditer(_NOT_STATED.sub(" ", part)))
+    return [match[0] for match in found if _is_result(match[1], bool(match[2]), settings)]
+
+
+def find_settings(code: Iterable[str]) -> set[float]:
+    """The numbers that code states: those of a notebook's cells, whole ones in its strings, and the library's own."""
+    return _library_settings().union(*(_literals(source, strings=True) for source in code))
+
+
+def _library_settings() -> set[float]:
+    folders = {"lesson", "plots", "report", "studies"}  # how results are made and shown, not what is computed
+    modules = (path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in folders)
+    return set().union(*(_literals(path.read_text(encoding="utf-8"), strings=False) for path in modules))
+
+
+def _literals(source: str, strings: bool) -> Iterator[float]:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a magic, or a mistake that others complain of
+        return
+    for node in ast.walk(tree):
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, (int, float)):
+            yield float(value)
+        elif strings and isinstance(value, str):
+            yield from (_value(match[1]) for match in _NUMBER.finditer(value) if "." not in match[1] and not match[2])
+
+
+def _prose(text: str) -> str:
+    """The text with a stop in place of each formula and each piece of code."""
+    parts: list[str] = []
+
+    def keep(part: str, is_math: bool) -> str:
+        parts.append("" if is_math else part)
+        return part
+
+    rewrite_spans(text, keep)
+    return " ¤ ".join(parts)
+
+
+def _is_result(digits: str, percent: bool, settings: set[float]) -> bool:
+    value = _value(digits)
+    if value in settings or (percent and value / 100 in settings) or re.fullmatch(r"(19|20)\d\d", digits):
+        return False
+    significant = digits.replace(",", "").replace(".", "").strip("0")
+    return percent or "." in digits or len(significant) > 1
+
+
+def _value(digits: str) -> float:
+    return float(digits.replace(",", ""))

@@ -1,0 +1,93 @@
+"""Numbers typed by hand in prose: found where they state a result, left alone where they name or set something."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import code, text
+
+from dlapps import paths
+from dlapps.cli import main
+from dlapps.report.sources import Source
+from dlapps.report.typed_numbers import STATED, find_settings, find_typed_numbers
+
+
+@pytest.mark.parametrize(
+    ("prose", "typed"),
+    [
+        ("It reads 91.3 % of them.", ["91.3 %"]),
+        ("It reads 93% of them.", ["93%"]),
+        ("An area of .677, or 0.68 ± 0.02.", [".677", "0.68", "0.02"]),
+        ("It has 138,357,544 parameters.", ["138,357,544"]),
+        ("42 of them were lost, −3.5 points, in 17 s.", ["42", "3.5", "17"]),
+        ("Others report 52–57 %.", ["52", "57 %"]),
+        ("| method | accuracy |\n| --- | --- |\n| ours | 0.97 |", ["0.97"]),
+        ("The best of {{recorded:.1%}} and `a` is\n$x = 1.5$ or 88.1 %.", ["88.1 %"]),
+    ],
+)
+def test_results_typed_by_hand_are_found(prose, typed):
+    assert find_typed_numbers(prose, set()) == typed
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "{{accuracy:.1%}} of {{number:,}}, {{gain:.17f}}",
+        "three runs, 5 pictures, a hundred, 1,000 others",
+        "pixels of 224 × 224 × 3, filters of 5 × 5, (25,088 + 1) × 4,096 = {{product}}",
+        "VGG16's relu5_1, ResNet-50, `k4`, `0.91`, ILSVRC-2012, 15-Scene, MNIST-M, an 8-bit file, all the 14s",
+        "a predictor (2,352–100–100–10)",
+        "@ganin2016domain and [@su2019one, p. 83; @xu2021robust, eqs. 11–12], since 2015",
+        "Figure 12, Table 13 and Chapter 14",
+        "12. A list\n13. goes on",
+        "$\\lambda = 0.25$ and\n\n\\begin{equation}\nx = 0.75\n\\end{equation}",
+        "```\n91.3 % of 42\n```",
+        "[a page](https://example.org/17/0.25) and https://example.org/18.5",
+        "## Results {#sec-results-17}",
+    ],
+)
+def test_names_sizes_years_and_markup_are_no_results(prose):
+    assert find_typed_numbers(prose, set()) == []
+
+
+def test_what_the_code_sets_may_be_said():
+    settings = find_settings(["threshold = 0.87\nrows = pick(45)", 'name = "relu5 quarters 330"', "%matplotlib inline"])
+    assert find_typed_numbers("above .87, or 87 %, of 45 pictures of side 330", settings) == []
+    assert find_typed_numbers("above .88 of 46 pictures", settings) == [".88", "46"]
+    # A constant of the library: the slope's bound, the practical's step.
+    assert find_typed_numbers("about .226 in pixels", settings) == []
+
+
+def test_results_in_strings_of_code_are_no_settings():
+    assert find_typed_numbers("It reads 93.7 %.", find_settings(['caption = "It reads 93.7 %, or 0.937."'])) == [
+        "93.7 %"
+    ]
+
+
+def test_a_source_lets_its_paragraph_pass_and_no_other():
+    prose = "Others get 91.3 %. <!-- by hand: their paper, table 2 -->\nAnd 92.1 %.\n\nWe get 97.7 %."
+    assert find_typed_numbers(prose, set()) == ["97.7 %"]
+    assert find_typed_numbers("Others get 91.3 %. <!-- by hand: -->", set()) == ["91.3 %"]
+
+
+def test_check_names_cell_and_number_but_not_in_questions(project, capsys):
+    project.write(
+        "1_transfer",
+        code("epochs = 35"),
+        text("After 35 epochs it reads 91.3 %."),
+        text("Why 91.3 %?", "question", number="1"),
+        text("Because of 417 others.", "answer"),
+    )
+    assert main(["check"]) == 1
+    complaints = capsys.readouterr().out.splitlines()
+    assert complaints == [
+        "1_transfer, cell 5 (After 35 epochs it reads 91.3 %.): 91.3 % written by hand; record it, or add "
+        "<!-- by hand: source --> to its paragraph",
+        "1_transfer, cell 7 (Because of 417 others.): 417 written by hand; record it, or add <!-- by hand: source --> "
+        "to its paragraph",
+    ]
+
+
+def test_the_numbers_that_may_stay_are_still_there():
+    for name, shown in STATED:
+        cells = Source(paths.CHECKOUT / "notebooks" / f"{name}.ipynb").read().cells
+        assert any(shown in cell.source for cell in cells if cell.cell_type == "markdown"), (name, shown)
