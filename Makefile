@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help report test lab check format clean
+.PHONY: help report html test lab check format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -22,6 +22,10 @@ $(INSTALLED): pyproject.toml
 report: $(INSTALLED) ## set up what is missing, run the notebooks, build the PDF
 	@report/install-packages tex
 	@$(BIN)/dlapps report --profile $(PROFILE)
+
+html: $(INSTALLED) ## the same as pages of HTML, report/build/html/index.html
+	@command -v pandoc >/dev/null || report/install-packages pandoc
+	@$(BIN)/dlapps html --profile $(PROFILE)
 
 test: $(INSTALLED) ## lint and test, a smoke-profile build of the report included
 	@report/install-packages tex

@@ -1,4 +1,4 @@
-"""The verbs: dlapps run, report, check, data."""
+"""The verbs: dlapps run, report, html, check, data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(verb=_run)
     report = verbs.add_parser("report", help="execute what is stale and build the PDF")
     report.set_defaults(verb=_report)
-    for verb in (run, report):
+    html = verbs.add_parser("html", help="execute what is stale and write the pages of the HTML edition")
+    html.set_defaults(verb=_html)
+    for verb in (run, report, html):
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
 
     check = verbs.add_parser("check", help="list unanswered questions, unused numbers, figures never referred to")
@@ -62,6 +64,13 @@ def _report(args: argparse.Namespace) -> int:
     from dlapps.report.build import build_report
 
     build_report(_profile_name(args.profile), _say)
+    return 0
+
+
+def _html(args: argparse.Namespace) -> int:
+    from dlapps.report.build import build_html
+
+    build_html(_profile_name(args.profile), _say)
     return 0
 
 

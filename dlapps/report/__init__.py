@@ -1,4 +1,4 @@
-"""From executed notebooks to the PDF: nbconvert preprocessors, one pandoc call a chapter, one LaTeX document."""
+"""From executed notebooks to a PDF and to pages of HTML: nbconvert preprocessors, one pandoc call a chapter."""
 
 from dlapps import DlappsError
 

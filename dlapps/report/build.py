@@ -1,4 +1,4 @@
-"""The whole way: run what is stale, convert, typeset, and only then replace the last good report."""
+"""The whole way: run what is stale, convert (and typeset), and only then replace the last good report or pages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dlapps import paths
 from dlapps.report.contents import Contents, collect
 from dlapps.report.document import make_document
 from dlapps.report.execute import execute, is_stale, read_executed
+from dlapps.report.html import make_pages
 from dlapps.report.sources import Source, find_sources
 from dlapps.report.tex import typeset
 
@@ -25,14 +26,7 @@ def run_notebooks(sources: Iterable[Source], profile: str, say: Callable[[str], 
 
 def build_report(profile: str, say: Callable[[str], None]) -> Path:
     """report/build/dlapps-report.pdf, with results.json beside it; a ReportError leaves both as they were."""
-    sources = find_sources()
-    for source in sources:
-        if is_stale(source, profile):
-            run_notebooks([source], profile, say)
-        else:
-            say(f"{source.name}: up to date")
-    contents = collect((source, read_executed(source, profile)) for source in sources)
-    say(f"Converting {len(sources)} notebook{'s'[: len(sources) > 1]}")
+    contents = _collect_executed(profile, say)
     document = make_document(contents, profile)
     say("Typesetting")
     pdf = typeset(document, paths.build() / profile / "tex")
@@ -41,6 +35,32 @@ def build_report(profile: str, say: Callable[[str], None]) -> Path:
     _replace(paths.build() / "results.json", _results(contents))
     say(f"Wrote {report} ({_count_pages(pdf)} pages)")
     return report
+
+
+def build_html(profile: str, say: Callable[[str], None]) -> Path:
+    """report/build/html/index.html and a page a chapter; a ReportError leaves all of them as they were."""
+    pages = make_pages(_collect_executed(profile, say), profile)
+    folder = paths.build() / "html"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in pages.items():
+        _replace(folder / name, page.encode())
+    for path in folder.glob("*.html"):
+        if path.name not in pages:
+            path.unlink()
+    say(f"Wrote {folder / 'index.html'} ({len(pages)} pages, {sum(map(len, pages.values())) / 1e6:.1f} MB)")
+    return folder / "index.html"
+
+
+def _collect_executed(profile: str, say: Callable[[str], None]) -> Contents:
+    """What all the chapters told, after those that are stale have been run."""
+    sources = find_sources()
+    for source in sources:
+        if is_stale(source, profile):
+            run_notebooks([source], profile, say)
+        else:
+            say(f"{source.name}: up to date")
+    say(f"Converting {len(sources)} notebook{'s'[: len(sources) > 1]}")
+    return collect((source, read_executed(source, profile)) for source in sources)
 
 
 def _results(contents: Contents) -> bytes:

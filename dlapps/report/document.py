@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 from nbconvert import LatexExporter
 from nbconvert.filters.latex import escape_latex
-from nbconvert.preprocessors import Preprocessor, TagRemovePreprocessor
+from nbconvert.preprocessors import Preprocessor
 from pygments import highlight
 from pygments.formatters import LatexFormatter
 from pygments.lexer import Lexer
@@ -53,7 +53,7 @@ class ChapterExporter(LatexExporter):
     default_preprocessors = List([])
 
     def __init__(self, steps: Iterable[Preprocessor]) -> None:
-        super().__init__(template_file=str(_template_folder() / "chapter.tex.j2"))
+        super().__init__(template_file=str(template_folder() / "chapter.tex.j2"))
         for step in steps:
             self.register_preprocessor(step, enabled=True)
         self.register_filter("listing", partial(_listing, lexer=PythonLexer()))
@@ -87,12 +87,12 @@ def make_document(contents: Contents, profile: str) -> Document:
         .render(
             bodies=bodies,
             cited=any(r"\cite" in body for body in bodies),
-            chapters=[_colophon(chapter) for chapter in contents.chapters],
+            chapters=[colophon(chapter) for chapter in contents.chapters],
             claims=sum(len(chapter.claims) for chapter in contents.chapters),
             highlighting=LISTING.get_style_defs(),
             signs=SIGNS.items(),
             profile=profile,
-            day=f"{_day(contents):%-d %B %Y}",
+            day=f"{day_of(contents):%-d %B %Y}",
         )
     )
     return Document(latex, figures)
@@ -100,11 +100,7 @@ def make_document(contents: Contents, profile: str) -> Document:
 
 def _convert(chapter: Chapter, contents: Contents, citation_keys: set[str]) -> tuple[str, dict]:
     steps = [
-        TagRemovePreprocessor(
-            remove_cell_tags={"remove-cell", "parameters"},
-            remove_input_tags={"remove-input"},
-            remove_all_outputs_tags={"remove-output"},
-        ),
+        pre.tagged_removal(),
         pre.NumbersPreprocessor(contents.numbers),
         pre.CrossReferencesPreprocessor(chapter.number, contents.labels, citation_keys),
         pre.TypographyPreprocessor(),
@@ -118,7 +114,7 @@ def _convert(chapter: Chapter, contents: Contents, citation_keys: set[str]) -> t
     return ChapterExporter(steps).from_notebook_node(chapter.notebook, {"chapter": chapter})
 
 
-def _colophon(chapter: Chapter) -> dict:
+def colophon(chapter: Chapter) -> dict:
     """The facts of a chapter's run for the last page."""
     sources = sorted({record["data"] for _, record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
@@ -139,7 +135,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _day(contents: Contents) -> date:
+def day_of(contents: Contents) -> date:
     """SOURCE_DATE_EPOCH's day, else that of the last run: building again changes nothing."""
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
         return datetime.fromtimestamp(int(epoch), timezone.utc).date()
@@ -148,7 +144,7 @@ def _day(contents: Contents) -> date:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_template_folder()),
+        loader=jinja2.FileSystemLoader(template_folder()),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -163,5 +159,5 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _template_folder() -> Path:
+def template_folder() -> Path:
     return paths.report() / "template"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from dlapps.report import ReportError
 from dlapps.report.sources import first_line
@@ -23,7 +24,7 @@ _EQUATION_LABEL = re.compile(rf"\\label\{{eq-({_NAME})\}}")
 _ENVIRONMENT = r"\\begin\{(?P<env>(?:equation|align|gather|multline)\*?)\}[\s\S]+?\\end\{(?P=env)\}"
 _INLINE_MATH = r"(?<![\\$])\$(?=[^\s$])(?:\\.|(?!\n\s*\n)[^$\\])*?(?<=\S)\$(?!\d)"
 _SPAN = re.compile(
-    r"(?P<code>^(?P<fence>```+|~~~+)[\s\S]*?^(?P=fence)|(?P<ticks>`+)[\s\S]*?(?<!`)(?P=ticks)(?!`)(?:\{=latex\})?)"
+    r"(?P<code>^(?P<fence>```+|~~~+)[\s\S]*?^(?P=fence)|(?P<ticks>`+)[\s\S]*?(?<!`)(?P=ticks)(?!`)(?:\{=\w+\})?)"
     rf"|(?P<math>\$\$[\s\S]+?\$\$|{_ENVIRONMENT}|{_INLINE_MATH})",
     re.MULTILINE,
 )
@@ -74,16 +75,41 @@ def label_definitions(text: str) -> Iterator[tuple[str, str]]:
         yield from (("eq", name) for name in _EQUATION_LABEL.findall(part))
 
 
-def resolve_references(text: str, chapter: int) -> str:
-    """Labels made the chapter's own, references made LaTeX's."""
+def latex_reference(label: str) -> str:
+    return rf"`\Cref{{{label}}}`{{=latex}}"
+
+
+def html_reference(label: str) -> str:
+    """A link without words; they are known when all chapters are numbered."""
+    return f'`<a href="#{label}"></a>`{{=html}}'
+
+
+def resolve_references(text: str, chapter: int, refer: Callable[[str], str] = latex_reference) -> str:
+    """Labels made the chapter's own, references made what `refer` writes for a label."""
 
     def change(part: str, math: bool) -> str:
         part = _HEADING_LABEL.sub(rf"{{#sec-{chapter}-\1", part)
         part = _EQUATION_LABEL.sub(rf"\\label{{eq-{chapter}-\1}}", part)
-        return part if math else _REFERENCE.sub(_as_latex, part)
+        return part if math else _REFERENCE.sub(lambda it: refer(f"{it[1]}-{it[2] or chapter}-{it[3]}"), part)
 
-    def _as_latex(found: re.Match) -> str:
-        return rf"`\Cref{{{found[1]}-{found[2] or chapter}-{found[3]}}}`{{=latex}}"
+    return rewrite_spans(text, change)
+
+
+def frame_equations(text: str) -> str:
+    """LaTeX's environments as displayed formulas: those with a number in a block with their label and room for it."""
+
+    def change(part: str, math: bool) -> str:
+        if not math or not (found := re.fullmatch(_ENVIRONMENT, part)):
+            return part
+        if found["env"].endswith("*"):
+            return f"\n\n$${part}$$\n\n"
+        if found["env"] in ("align", "gather") and r"\\" in part:
+            raise ReportError(
+                f"expected an equation with one number, got several lines of {found['env']}; use equation with aligned."
+            )
+        label = re.search(r"\\label\{([^}]*)\}", part)
+        identity = f"#{label[1]} " if label else ""
+        return f"\n\n::: {{{identity}.equation}}\n$${part}$$\n[]{{.number}}\n:::\n\n"
 
     return rewrite_spans(text, change)
 
@@ -108,24 +134,33 @@ def escape(text: str) -> str:
 
 def to_latex(fragments: Sequence[str]) -> list[str]:
     """Each fragment as LaTeX, all of them in one run of pandoc."""
-    separator = f"\n\n```{{=latex}}\n{SEPARATOR}\n```\n\n"
-    command = ["pandoc", "--from", READER, "--to", "latex", "--natbib", "--wrap=preserve", "--no-highlight"]
+    options = ["--natbib", "--wrap=preserve", "--no-highlight", "--top-level-division=chapter"]
+    return _pandoc(fragments, "latex", options)
+
+
+def to_html(fragments: Sequence[str], bibliography: Path) -> list[str]:
+    """Each fragment as HTML with MathML, and one more: the works cited; all of them in one run of pandoc."""
+    options = ["--mathml", "--wrap=none", "--no-highlight", "--fail-if-warnings", "--metadata=lang:en-GB"]
+    if bibliography.exists():
+        options += ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations:true"]
+    return _pandoc([*fragments, ""], "html", options)
+
+
+def _pandoc(fragments: Sequence[str], language: str, options: Sequence[str]) -> list[str]:
+    raw = f"```{{={language}}}\n"
+    separator = f"\n\n{raw}{SEPARATOR}\n```\n\n"
+    command = ["pandoc", "--from", READER, "--to", language, *options]
     try:
-        run = subprocess.run(
-            [*command, "--top-level-division=chapter"],
-            input=separator.join(fragments),
-            capture_output=True,
-            encoding="utf-8",
-        )
+        run = subprocess.run(command, input=separator.join(fragments), capture_output=True, encoding="utf-8")
     except FileNotFoundError as error:
         raise ReportError("expected pandoc, got no such program; install it (Debian: apt install pandoc).") from error
     parts = [part.strip() for part in run.stdout.split(SEPARATOR)]
-    if run.returncode or len(parts) != len(fragments) or "```{=latex}" in run.stdout:
+    if run.returncode or len(parts) != len(fragments) or raw in run.stdout:
         culprit = next(
             (part for part in fragments if len(re.findall(r"^(```|~~~)", part, re.MULTILINE)) % 2), run.stderr
         )
         raise ReportError(
-            f"expected Markdown that pandoc can read, got {first_line(culprit)!r}; look for an unclosed block there."
+            f"expected Markdown that pandoc can read, got {first_line(culprit, 90)!r}; correct it (a block left open?)."
         )
     return parts
 

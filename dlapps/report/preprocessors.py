@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from nbconvert.preprocessors import Preprocessor
+from nbconvert.preprocessors import Preprocessor, TagRemovePreprocessor
 from nbformat import NotebookNode
 
 from dlapps.notebook import MIME, default_format
@@ -27,6 +27,20 @@ def fragments(notebook: NotebookNode) -> Iterator[tuple[Any, Any]]:
     for _, table in messages(notebook, "table"):
         for row in [table["columns"], *table["rows"]]:
             yield from ((row, i) for i in range(len(row)))
+
+
+def fragment_texts(notebook: NotebookNode) -> list[str]:
+    """The Markdown of these places, ready for pandoc."""
+    return [box[key] if key == "source" else INLINE + box[key] for box, key in fragments(notebook)]
+
+
+def tagged_removal() -> TagRemovePreprocessor:
+    """Takes out what a tag keeps from the report."""
+    return TagRemovePreprocessor(
+        remove_cell_tags={"remove-cell", "parameters"},
+        remove_input_tags={"remove-input"},
+        remove_all_outputs_tags={"remove-output"},
+    )
 
 
 class FragmentPreprocessor(Preprocessor):
@@ -76,16 +90,22 @@ def _typeset_exponent(number: str, math: bool) -> str:
 class CrossReferencesPreprocessor(FragmentPreprocessor):
     """`@fig-name` becomes a link with the figure's number; citations have to be in the bibliography."""
 
-    def __init__(self, chapter: int, labels: set[str], citation_keys: set[str]) -> None:
+    def __init__(
+        self,
+        chapter: int,
+        labels: set[str],
+        citation_keys: set[str],
+        refer: Callable[[str], str] = md.latex_reference,
+    ) -> None:
         super().__init__()
-        self.chapter, self.labels, self.citation_keys = chapter, labels, citation_keys
+        self.chapter, self.labels, self.citation_keys, self.refer = chapter, labels, citation_keys, refer
 
     def rewrite(self, text: str) -> str:
         for label in sorted(md.references(text, self.chapter) - self.labels):
             raise ReportError(f"expected a reference to something shown, got @{label}; correct it.")
         for key in sorted(md.citations(text) - self.citation_keys):
             raise ReportError(f"expected a work in report/references.bib, got @{key}; add it or correct the key.")
-        return md.resolve_references(text, self.chapter)
+        return md.resolve_references(text, self.chapter, self.refer)
 
 
 class TypographyPreprocessor(FragmentPreprocessor):
@@ -100,17 +120,23 @@ class QuestionsPreprocessor(Preprocessor):
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
         if "question" in tags(cell):
-            question = cell.metadata.get("question", {})
-            if "number" not in question:
-                raise ReportError(
-                    f"expected a number in the metadata of question {first_line(cell.source)!r}, got none; "
-                    'add {"question": {"number": "3"}}.'
-                )
+            question = question_facts(cell)
             star = r"\starred" if question.get("starred") else ""
             bonus = r"\bonus" if question.get("bonus") else ""
             opening = rf"\begin{{question}}{{{question['number']}}}{{{star}{bonus}}}"
             cell.source = f"{_raw(opening)}\n\n{cell.source}\n\n{_raw(chr(92) + 'end{question}')}"
         return cell, resources
+
+
+def question_facts(cell: NotebookNode) -> dict[str, Any]:
+    """A question's number, and whether it is starred or a bonus; a ReportError without a number."""
+    question = cell.metadata.get("question", {})
+    if "number" not in question:
+        raise ReportError(
+            f"expected a number in the metadata of question {first_line(cell.source)!r}, got none; "
+            'add {"question": {"number": "3"}}.'
+        )
+    return question
 
 
 def _raw(latex: str) -> str:
@@ -121,9 +147,7 @@ class MarkdownPreprocessor(Preprocessor):
     """All Markdown of the notebook becomes LaTeX, in one run of pandoc."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        places = list(fragments(nb))
-        texts = [box[key] if key == "source" else INLINE + box[key] for box, key in places]
-        for (container, key), latex in zip(places, md.to_latex(texts), strict=True):
+        for (container, key), latex in zip(fragments(nb), md.to_latex(fragment_texts(nb)), strict=True):
             container[key] = latex.removeprefix("{}")
         return nb, resources
 
@@ -188,5 +212,5 @@ class OutputsPreprocessor(Preprocessor):
 def _stays(output: NotebookNode, keep_text: bool) -> bool:
     data = output.get("data", {})
     if MIME in data:
-        return "text/latex" in data
+        return data[MIME]["kind"] in ("figure", "animation", "table")
     return keep_text and (output.get("name") == "stdout" or "text/plain" in data)

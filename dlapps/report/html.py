@@ -1,0 +1,181 @@
+"""The HTML edition: one page a chapter that needs no other file, and the contents."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from nbconvert.exporters import TemplateExporter
+from nbconvert.preprocessors import Preprocessor
+from nbformat import NotebookNode
+from PIL import Image
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+from traitlets import List
+
+from dlapps import paths
+from dlapps.notebook import MIME
+from dlapps.report import markdown as md
+from dlapps.report import preprocessors as pre
+from dlapps.report.contents import Chapter, Contents
+from dlapps.report.document import colophon, day_of, template_folder
+from dlapps.report.numbering import Heading, NumberingPreprocessor
+from dlapps.report.sources import read_citation_keys
+
+PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
+_REFERENCE = re.compile(r'<a href="#(?P<label>(?:fig|tab|sec|eq)-(?P<chapter>\d+)-[^"]+)"></a>')
+
+
+@dataclass(frozen=True)
+class Page:
+    """A chapter whose Markdown is HTML and whose parts have their numbers."""
+
+    chapter: Chapter
+    notebook: NotebookNode
+    headings: list[Heading]
+    bibliography: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.chapter.name.replace('_', '-')}.html"
+
+    @property
+    def title(self) -> str:
+        return plain_text(self.headings[0].title) if self.headings else self.chapter.name
+
+
+class EquationsPreprocessor(pre.FragmentPreprocessor):
+    """What LaTeX calls an environment becomes a formula that pandoc makes MathML of."""
+
+    def rewrite(self, text: str) -> str:
+        return md.frame_equations(text)
+
+
+class HtmlPreprocessor(Preprocessor):
+    """All Markdown of the notebook becomes HTML, in one run of pandoc; the works cited: resources["bibliography"]."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        *parts, works = md.to_html(pre.fragment_texts(nb), paths.report() / "references.bib")
+        for (container, key), part in zip(pre.fragments(nb), parts, strict=True):
+            container[key] = part if key == "source" else part.removeprefix("<p>").removesuffix("</p>")
+        resources["bibliography"] = works
+        return nb, resources
+
+
+class LinksPreprocessor(pre.FragmentPreprocessor):
+    """A reference gets its words, and the page that its chapter is on."""
+
+    def __init__(self, chapter: int, names: dict[str, str], files: dict[int, str]) -> None:
+        super().__init__()
+        self.chapter, self.names, self.files = chapter, names, files
+
+    def rewrite(self, text: str) -> str:
+        return _REFERENCE.sub(self.fill, text)
+
+    def fill(self, found: re.Match) -> str:
+        chapter = int(found["chapter"])
+        page = "" if chapter == self.chapter else self.files[chapter]
+        words = self.names[found["label"]].replace(" ", "\u00a0")
+        return f'<a href="{page}#{found["label"]}">{words}</a>'
+
+
+class PageExporter(TemplateExporter):
+    """nbconvert with this report's template for a page."""
+
+    default_preprocessors = List([])
+
+    def __init__(self, steps: list[Preprocessor]) -> None:
+        super().__init__(template_name="base", template_file=str(template_folder() / "chapter.html.j2"))
+        for step in steps:
+            self.register_preprocessor(step, enabled=True)
+        for name, function in FILTERS.items():
+            self.register_filter(name, function)
+
+
+def make_pages(contents: Contents, profile: str) -> dict[str, str]:
+    """index.html and a page a chapter, by file name; a ReportError for an unknown number, reference or citation."""
+    keys, numbering = read_citation_keys(), NumberingPreprocessor()
+    pages = [_read(chapter, contents, keys, numbering) for chapter in contents.chapters]
+    files = {page.chapter.number: page.file for page in pages}
+    index = _write_index(pages, profile, f"{day_of(contents):%-d %B %Y}")
+    return {"index.html": index, **{page.file: _write(page, pages, numbering.names, files) for page in pages}}
+
+
+def _read(chapter: Chapter, contents: Contents, citation_keys: set[str], numbering: NumberingPreprocessor) -> Page:
+    notebook, resources = deepcopy(chapter.notebook), {"chapter": chapter}
+    for step in (
+        pre.tagged_removal(),
+        pre.NumbersPreprocessor(contents.numbers),
+        pre.CrossReferencesPreprocessor(chapter.number, contents.labels, citation_keys, md.html_reference),
+        pre.TypographyPreprocessor(),
+        EquationsPreprocessor(),
+        HtmlPreprocessor(),
+        numbering,
+    ):
+        notebook, resources = step.preprocess(notebook, resources)
+    return Page(chapter, notebook, resources["headings"], resources["bibliography"])
+
+
+def _write(page: Page, pages: list[Page], names: dict[str, str], files: dict[int, str]) -> str:
+    exporter = PageExporter([LinksPreprocessor(page.chapter.number, names, files), pre.OutputsPreprocessor()])
+    place = pages.index(page)
+    before, after = [None, *pages][place], [*pages, None][place + 1]
+    resources = {"page": page, "pages": pages, "before": before, "after": after, "chapter": page.chapter, "mime": MIME}
+    return exporter.from_notebook_node(page.notebook, resources)[0]
+
+
+def _write_index(pages: list[Page], profile: str, day: str) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_folder()), undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= FILTERS
+    chapters = [colophon(page.chapter) for page in pages]
+    return environment.get_template("index.html.j2").render(pages=pages, chapters=chapters, profile=profile, day=day)
+
+
+def plain_text(markup: str) -> str:
+    """The words of a piece of HTML; of a formula its signs, not its TeX."""
+    words = re.sub(r"<annotation.*?</annotation>|<[^>]+>", "", markup, flags=re.DOTALL)
+    return " ".join(html.unescape(words).split())
+
+
+def image_attributes(encoded: str) -> str:
+    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), which travels in the page itself."""
+    content = base64.b64decode(encoded)
+    with Image.open(io.BytesIO(content)) as picture:
+        kind, (width, height) = picture.format.lower(), picture.size
+        if kind == "png" and len(content) > PHOTOGRAPHIC:
+            kind, content = "webp", _compress(picture)
+    return f'src="data:image/{kind};base64,{base64.b64encode(content).decode()}" width="{width}" height="{height}"'
+
+
+def _compress(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.convert("RGB").save(file, "WEBP", quality=90)
+    return file.getvalue()
+
+
+def moments(frames: list[str]) -> list[tuple[int, str]]:
+    """Four frames of an animation, evenly spaced, counted from one: what paper and a reader without motion see."""
+    places = sorted({round(share * (len(frames) - 1) / 3) for share in range(4)})
+    return [(place + 1, frames[place]) for place in places]
+
+
+def listing(code: str) -> str:
+    return highlight(code, PythonLexer(), HtmlFormatter(nowrap=True))
+
+
+FILTERS: dict[str, Any] = {
+    "plain_text": plain_text,
+    "image_attributes": image_attributes,
+    "moments": moments,
+    "listing": listing,
+    "question_facts": pre.question_facts,
+}
