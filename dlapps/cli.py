@@ -49,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("verify", help="compare what was fetched with its SHA-256")
     make = actions.add_parser("make", help="recompute what data/results holds, from the pictures")
     make.add_argument("names", nargs="+", metavar="NAME")
+    make.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, each a process of one thread")
+    make.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster that makes the runs")
     return parser
 
 
@@ -90,7 +92,7 @@ def _data(args: argparse.Namespace) -> int:
     if args.action == "fetch":
         return _fetch(args)
     if args.action == "make":
-        return _make(args.names)
+        return _make(args)
     if args.action == "verify":
         verdicts = assets.verify()
         for asset, intact in verdicts:
@@ -104,16 +106,18 @@ def _data(args: argparse.Namespace) -> int:
     return 0
 
 
-def _make(names: Sequence[str]) -> int:
+def _make(args: argparse.Namespace) -> int:
     from dlapps.report import ReportError
     from dlapps.studies import STUDIES
+    from dlapps.sweeps import workers
 
-    if unknown := [name for name in names if name not in STUDIES]:
+    if unknown := [name for name in args.names if name not in STUDIES]:
         raise ReportError(
             f"expected results among {', '.join(STUDIES)}, got {', '.join(unknown)}; choose some of them."
         )
-    for name in names:
-        _say(f"{name}: {STUDIES[name]()}")
+    with workers(args.jobs, args.scheduler):
+        for name in args.names:
+            _say(f"{name}: {STUDIES[name]()}")
     return 0
 
 

@@ -32,6 +32,7 @@ LEVELS = {
     "images": 1,
     "metrics": 1,
     "runtime": 1,
+    "sweeps": 1,
     "weights": 1,
     "environment": 1,
     "paths": 0,

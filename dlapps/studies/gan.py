@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from dlapps import datasets, digits, gan, metrics, paths
 from dlapps.gan.presets import Preset
 from dlapps.runtime import make_generator
 from dlapps.studies.results import save_arrays, save_results
+from dlapps.sweeps import sweep
 
 NUM_SAMPLES = 10_000
 # Of precision and recall, as Kynkäänniemi et al. (2019) have it; real images reach .88 and .89 against real ones. With
@@ -127,8 +129,9 @@ def list_runs() -> Iterator[tuple[str, str, int]]:
         yield from ((kind, name, 0) for name in presets if (kind, name) not in MAIN)
 
 
-def train(kind: str, name: str, seed: int, judge: Judge) -> tuple[gan.Training, dict[str, object]]:
+def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
     """One training, taken up where it was stopped, and its entry: history of about 100 points, scores."""
+    judge = Judge()
     preset, (images, labels) = PRESETS[kind][name], load_digits("train", PRESETS[kind][name].size)
     checkpoint = paths.cache() / "gan" / f"{kind} {name} {seed}.pt"
     training = gan.fit_gan(
@@ -151,15 +154,13 @@ def make_gan() -> Path:
     path = paths.results() / "gan.json"
     results = json.loads(path.read_text()) if path.exists() else {"real": {}, "dcgan": {}, "cdcgan": {}}
     results.pop("made", None)
-    judge = Judge()
     if not results["real"]:
-        results["real"] = judge.score_real()
+        results["real"] = Judge().score_real()
         save_results(path, results, SEEDS)
-    for kind, name, seed in list_runs():
-        entries = results[kind].setdefault(name, {})
-        if str(seed) in entries:
-            continue
-        training, entries[str(seed)] = train(kind, name, seed, judge)
+    missing = [run for run in list_runs() if str(run[2]) not in results[run[0]].get(run[1], {})]
+    calls = {run: partial(train, *run) for run in missing}
+    for (kind, name, seed), (training, entry) in sweep(calls, "trainings"):
+        results[kind].setdefault(name, {})[str(seed)] = entry
         if seed == 0:
             save_samples(kind, name, training)
         if seed == 0 and name == "best":

@@ -7,6 +7,7 @@ training never sees. A run that is in the results already is not made again; one
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from dlapps import dann, paths, runtime
 from dlapps.studies.mnist_m_runs import PRESETS, RUNS, Domains, kept, load_domains, load_kept
 from dlapps.studies.results import save_arrays, save_results
+from dlapps.sweeps import sweep
 from dlapps.weights import save_weights
 
 SEEDS = (0, 1, 2)
@@ -47,8 +49,8 @@ def results_path() -> Path:
     return paths.results() / "mnistm.json"
 
 
-def run(name: str, seed: int, domains: Domains) -> None:
-    """Train, measure, and add the entry to the results; a run that diverges is a result too."""
+def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
+    """One training, taken up where it was stopped, and its entry; a run that diverges is a result too."""
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         if seed == 0:
@@ -56,15 +58,14 @@ def run(name: str, seed: int, domains: Domains) -> None:
         return measure(network, domains)
 
     kept(name, seed).parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = kept(name, seed).with_suffix(".checkpoint")
     try:
-        network, history = RUNS[name](domains, seed, monitor=monitor, checkpoint=checkpoint, progress=True)
+        network, history = RUNS[name](
+            domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed), progress=True
+        )
     except dann.TrainingError as error:
-        add_entry(name, seed, {"diverged": f"{error}", "data": domains.name})
-        return
+        return {"diverged": f"{error}", "data": domains.name}
     torch.save(network.state_dict(), kept(name, seed))
-    checkpoint.unlink()
-    entry = {
+    return {
         "source_accuracy": history["source_accuracy"][-1],
         "target_accuracy": history["target_accuracy"][-1],
         "proxy_a_distance": dann.proxy_a_distance(*embed(network, domains)),
@@ -72,7 +73,20 @@ def run(name: str, seed: int, domains: Domains) -> None:
         "precision": "bfloat16" if runtime.has_fast_bfloat16("cpu") else "float32",
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
     }
-    add_entry(name, seed, entry)
+
+
+def train_here(name: str, seed: int) -> dict[str, object]:
+    """The same by a worker, which reads the pictures where it is."""
+    return train(name, seed, load_domains())
+
+
+def run(name: str, seed: int, domains: Domains) -> None:
+    """Train, measure, and add the entry to the results."""
+    add_entry(name, seed, train(name, seed, domains))
+
+
+def checkpoint_path(name: str, seed: int) -> Path:
+    return kept(name, seed).with_suffix(".checkpoint")
 
 
 def load_entries() -> dict[str, dict]:
@@ -85,16 +99,18 @@ def add_entry(name: str, seed: int, entry: dict) -> None:
         entries = load_entries()
         entries.setdefault(name, {})[str(seed)] = entry
         save_results(results_path(), {"runs": entries}, SEEDS)
+    # Only now: a training that is done and not yet written goes on from its last epoch.
+    checkpoint_path(name, seed).unlink(missing_ok=True)
 
 
 def make_mnistm() -> Path:
     """Every run that is missing, the presets first; with none of them there, about eight hours on one core."""
-    domains = load_domains()
     for group in (PRESETS, RUNS):
-        for seed in SEEDS:
-            for name in group:
-                if str(seed) not in load_entries().get(name, {}):
-                    run(name, seed, domains)
+        made = load_entries()
+        missing = [(name, seed) for seed in SEEDS for name in group if str(seed) not in made.get(name, {})]
+        calls = {key: partial(train_here, *key) for key in missing}
+        for (name, seed), entry in sweep(calls, "trainings"):
+            add_entry(name, seed, entry)
     return results_path()
 
 

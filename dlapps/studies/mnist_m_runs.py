@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ class Domains:
     name: str
 
 
+@functools.cache
 def load_domains() -> Domains:
     """MNIST and MNIST-M (its seed 0), whichever form of them can be had."""
     parts = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -12,6 +13,7 @@ from sklearn.preprocessing import normalize
 from dlapps import datasets, paths, pretrained, transfer
 from dlapps.studies import scenes15_training
 from dlapps.studies.results import save_arrays, save_results
+from dlapps.sweeps import sweep
 
 SEEDS = (0, 1, 2)
 
@@ -85,8 +87,9 @@ def make_scenes15_features() -> Path:
     """The features that Chapter 1 works with, from the pictures; about 20 minutes on two cores."""
     extract = joblib.Memory(paths.cache(), verbose=0).cache(extract_scenes)
     blocks: dict[str, np.ndarray] = {}
-    for settings in SCENES_PASSES:
-        blocks |= extract(*settings)
+    calls = {settings: partial(extract, *settings) for settings in SCENES_PASSES}
+    for _, of_one_pass in sweep(calls, "passes over the pictures"):
+        blocks |= of_one_pass
     pyramid = np.concatenate([normalize(blocks[name]) for name in SCENES_PYRAMID], axis=1)
     kept = {name: blocks[name] for name in SCENES_BLOCKS}
     kept["vgg16_features relu5 quarters 320 aspect"] = project(pyramid, 1500, NUM_PROJECTED)
@@ -103,14 +106,22 @@ def make_scenes15_experiments() -> Path:
     """What Chapter 1 says of trainings on the pictures; about 20 minutes on two cores."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
     steps = {10: 150, 25: 250, 50: 400, 100: 600}
+    calls = {
+        (number, seed): partial(keep(scenes15_training.train_from_nothing), number, steps[number], seed)
+        for number in steps
+        for seed in SEEDS
+    }
+    calls |= {
+        "grey": keep(scenes15_training.compare_grey_inputs),
+        "random_weights": partial(keep(scenes15_training.random_weights_accuracy), SEEDS[0]),
+        "last_block": partial(keep(scenes15_training.compare_last_layers), seeds=SEEDS),
+    }
+    found = dict(sweep(calls, "experiments"))
     results = {
-        "from_nothing": {
-            str(number): [keep(scenes15_training.train_from_nothing)(number, steps[number], seed) for seed in SEEDS]
-            for number in steps
-        },
-        "grey": keep(scenes15_training.compare_grey_inputs)(),
-        "random_weights": [keep(scenes15_training.random_weights_accuracy)(seed) for seed in SEEDS[:1]],
-        "last_block": keep(scenes15_training.compare_last_layers)(seeds=SEEDS),
+        "from_nothing": {str(number): [found[number, seed] for seed in SEEDS] for number in steps},
+        "grey": found["grey"],
+        "random_weights": [found["random_weights"]],
+        "last_block": found["last_block"],
     }
     return save_results(paths.results() / "scenes15-experiments.json", results, SEEDS)
 

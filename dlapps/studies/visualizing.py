@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from dlapps import adversarial, datasets, paths, pretrained, runtime, saliency, transfer
 from dlapps.class_scores import predict
 from dlapps.images import stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.studies.results import save_results
+from dlapps.sweeps import sweep
 
 STINGRAY = 6
 # The last feature maps of each network.
@@ -100,18 +100,25 @@ def reads_correctly(name: str) -> list[bool]:
 
 def make_saliency() -> Path:
     """The score card of saliency methods over three networks; about 40 minutes on two cores."""
-    keep, results = joblib.Memory(paths.cache(), verbose=0).cache, {}
-    for name in LAST_MAPS:
-        number, few = (30, 5) if name.endswith("scenes") else (25, 10)
-        methods = [*saliency_methods(name), "random", "centre prior"]
-        card = {method: keep(score_saliency)(name, method, number) for method in tqdm(methods, f"{name}, areas")}
-        for method in tqdm(saliency_methods(name), f"{name}, sanity"):
-            card[method]["sanity"] = keep(check_sanity)(name, method, few)
-        results[name] = {"num_pictures": number, "num_sanity_pictures": few, "methods": card}
+    keep, calls = joblib.Memory(paths.cache(), verbose=0).cache, {}
+    numbers = {name: (30, 5) if name.endswith("scenes") else (25, 10) for name in LAST_MAPS}
+    for name, (number, few) in numbers.items():
+        methods = saliency_methods(name)
+        for method in (*methods, "random", "centre prior"):
+            calls[name, method, "areas"] = partial(keep(score_saliency), name, method, number)
+        calls |= {(name, method, "sanity"): partial(keep(check_sanity), name, method, few) for method in methods}
         if not name.endswith("scenes"):
-            results[name]["correct"] = keep(reads_correctly)(name)
-        path = save_results(paths.results() / "visualizing-saliency.json", results, [0])
-    return path
+            calls[name, "correct"] = partial(keep(reads_correctly), name)
+    found = dict(sweep(calls, "saliency"))
+    results = {}
+    for name, (number, few) in numbers.items():
+        card = {key[1]: found[key] for key in calls if key[0] == name and key[-1] == "areas"}
+        for method in saliency_methods(name):
+            card[method]["sanity"] = found[name, method, "sanity"]
+        results[name] = {"num_pictures": number, "num_sanity_pictures": few, "methods": card}
+        if (name, "correct") in found:
+            results[name]["correct"] = found[name, "correct"]
+    return save_results(paths.results() / "visualizing-saliency.json", results, [0])
 
 
 @functools.cache
@@ -203,17 +210,14 @@ def perturb_all(epsilon: float) -> dict[str, float]:
 def make_attacks() -> Path:
     """Every attack on one scale; about 30 minutes on two cores, most of them for the one-pixel attack."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
-    results = {
-        "practical": keep(fool_the_25)(),
-        "universal": keep(perturb_all)(8 / 255),
-        "squeezenet1_1": {
-            method: keep(attack)("squeezenet1_1", method, 40 if method == "one pixel" else None)
-            for method in tqdm(ATTACKS, "squeezenet1_1")
-        },
-        "efficientnet_lite0": {
-            method: keep(attack)("efficientnet_lite0", method)
-            for method in tqdm(ATTACKS, "efficientnet_lite0")
-            if method not in ("DeepFool", "one pixel")
-        },
-    }
+    calls = {"practical": keep(fool_the_25), "universal": partial(keep(perturb_all), 8 / 255)}
+    for method in ATTACKS:
+        number = 40 if method == "one pixel" else None
+        calls["squeezenet1_1", method] = partial(keep(attack), "squeezenet1_1", method, number)
+        if method not in ("DeepFool", "one pixel"):
+            calls["efficientnet_lite0", method] = partial(keep(attack), "efficientnet_lite0", method)
+    found = dict(sweep(calls, "attacks"))
+    results = {name: found[name] for name in ("practical", "universal")}
+    for name in ("squeezenet1_1", "efficientnet_lite0"):
+        results[name] = {method: found[name, method] for method in ATTACKS if (name, method) in found}
     return save_results(paths.results() / "visualizing-attacks.json", results, [0])

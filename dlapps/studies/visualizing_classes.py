@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from dlapps import adversarial, class_visualization, paths, runtime
 from dlapps.class_scores import predict, ranks
@@ -20,6 +20,7 @@ from dlapps.images import from_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.studies.results import save_arrays, save_results
 from dlapps.studies.visualizing import load_network
+from dlapps.sweeps import sweep
 
 SEEDS = (0, 1, 2)
 # The classes that the practical and the report before this one name; "wombat" first.
@@ -73,13 +74,13 @@ def make_classes() -> Path:
     pair, scenes = ("squeezenet1_1", "efficientnet_lite0"), ("vgg16 scenes", "efficientnet_lite0 scenes")
     runs = [(*way, preset, seed) for way in (pair, pair[::-1]) for preset in PRESETS for seed in SEEDS]
     runs += [(*scenes, preset, 0) for preset in PRESETS]
-    for name, other, preset, seed in tqdm(runs, "pictures of classes"):
-        made = keep(name, other, preset, seed)
+    found = dict(sweep({run: partial(keep, *run) for run in runs}, "pictures of classes"))
+    for name, other, preset, seed in runs:
+        made = found[name, other, preset, seed]
         jpegs = made.pop("jpeg")
         results[f"{name} {preset} {seed}"] = made
         if seed == 0:
             for target, jpeg in zip(made["classes"], jpegs, strict=True):
                 pictures[f"{name} {preset} {target}"] = np.frombuffer(jpeg, np.uint8)
-        save_arrays(paths.results() / "visualizing-classes.npz", pictures)
-        path = save_results(paths.results() / "visualizing-classes.json", results, SEEDS)
-    return path
+    save_arrays(paths.results() / "visualizing-classes.npz", pictures)
+    return save_results(paths.results() / "visualizing-classes.json", results, SEEDS)

@@ -1,0 +1,70 @@
+"""Sweeps: the many runs of a study, each a call of its own, made here, by other processes or by other machines.
+
+Where they are made is not the study's business: `workers` below, or any `joblib.parallel_config`, says it around the
+same code, and the results are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+import joblib
+from tqdm.auto import tqdm
+
+from dlapps import DlappsError
+
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
+
+
+class SweepError(DlappsError):
+    """Workers that cannot be had, in one sentence: expected …, got …, do …"""
+
+
+def sweep(calls: Mapping[Key, Callable[[], Result]], name: str) -> Iterator[tuple[Key, Result]]:
+    """(key, result) of each call as soon as it is done, in any order; who writes it before the next loses nothing.
+
+    calls: without arguments (functools.partial binds them), begun in their order. They go to the workers by pickle,
+    and so do the results back: bind the name of a data set, not its pictures. name: of the progress bar.
+    """
+    tasks = (joblib.delayed(_answer)(key, call) for key, call in calls.items())
+    answers = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
+    return iter(tqdm(answers, name, total=len(calls)))
+
+
+def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:
+    return key, call()
+
+
+@contextmanager
+def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
+    """Where the sweeps inside are made: here, in `jobs` processes of one thread each, or by a dask.distributed cluster.
+
+    scheduler: the address of the cluster's scheduler, as "tcp://10.0.0.1:8786"; jobs does not count then. A SweepError
+    says what cannot be had.
+    """
+    if jobs < 1:
+        raise SweepError(f"expected at least one job, got {jobs}; 1 makes the runs one by one.")
+    if scheduler:
+        with _connect(scheduler), joblib.parallel_config("dask"):
+            yield
+    elif jobs > 1:
+        # One thread each: together they fill the cores, and no sum depends on how many there are.
+        with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
+            yield
+    else:
+        yield
+
+
+def _connect(scheduler: str) -> AbstractContextManager:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        message = "expected the package distributed, got none; install dlapps[cluster], or use jobs on this machine."
+        raise SweepError(message) from error
+    try:
+        return Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise SweepError(f"expected a scheduler at {scheduler!r}, got none ({error}); start one there.") from error

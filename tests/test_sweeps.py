@@ -1,0 +1,230 @@
+"""Sweeps: wherever the runs are made, the same results to the last bit, and each handed over when it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from joblib.externals.loky import get_reusable_executor
+
+from dlapps import studies
+from dlapps.cli import main
+from dlapps.paths import CHECKOUT
+from dlapps.studies import mnist_m, scenes15, visualizing
+from dlapps.studies.mnist_m_runs import Domain, Domains
+from dlapps.sweeps import sweep, workers
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A project of its own, for the workers too."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("project")
+        patch.setenv("DLAPPS_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def processes(home):
+    """`dlapps data make --jobs 2`."""
+    yield partial(workers, 2)
+    get_reusable_executor().shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster(home):
+    """A dask.distributed cluster of two workers: its scheduler's address."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(params=["processes", "cluster"])
+def elsewhere(request):
+    """A context in which sweeps are made by two other processes, in both ways."""
+    made = request.getfixturevalue(request.param)
+    return made if request.param == "processes" else partial(workers, scheduler=made)
+
+
+def make_domains() -> Domains:
+    """Twelve noisy digits a domain."""
+    images = torch.randint(256, (2, 12, 28, 28, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(12) % 10
+    source, target = (Domain(part, labels, part, labels) for part in images)
+    return Domains(source, target, "noise")
+
+
+def test_here_runs_are_made_in_order_and_handed_over_one_by_one():
+    made = []
+    results = sweep({seed: partial(made.append, seed) for seed in range(3)}, "runs")
+    assert next(results) == (0, None)
+    assert made == [0]
+    assert list(results) == [(1, None), (2, None)]
+    assert made == [0, 1, 2]
+    assert list(sweep({}, "nothing")) == []
+
+
+def test_workers_give_what_one_process_gives(elsewhere):
+    # Functions inside of others go to the workers by value: these need to import nothing but NumPy.
+    def descend(seed: int) -> np.ndarray:
+        random = np.random.default_rng(seed)
+        inputs, targets = random.normal(size=(200, 30)), random.normal(size=200)
+        weights = np.zeros(30)
+        for _ in range(50):
+            weights -= 1e-3 * inputs.T @ (np.tanh(inputs @ weights) - targets)
+        return weights
+
+    calls = {seed: partial(descend, seed) for seed in range(6)}
+    serial = dict(sweep(calls, "here"))
+    with elsewhere():
+        parallel = dict(sweep(calls, "elsewhere"))
+    assert parallel.keys() == serial.keys()
+    assert all(parallel[seed].tobytes() == serial[seed].tobytes() for seed in serial)
+
+
+def test_a_run_that_is_done_does_not_wait_for_one_begun_before(elsewhere, tmp_path):
+    def wait_for(path: Path) -> int:
+        for _ in range(6000):
+            if path.exists():
+                return os.getpid()
+            time.sleep(0.01)
+        raise TimeoutError(path)
+
+    with elsewhere():
+        results = sweep({"long": partial(wait_for, tmp_path / "flag"), "short": os.getpid}, "runs")
+        first, short = next(results)
+        (tmp_path / "flag").touch()
+        ((last, long),) = results
+    assert (first, last) == ("short", "long")
+    assert len({short, long, os.getpid()}) == 3
+
+
+def test_a_run_that_fails_ends_the_sweep_and_no_worker(elsewhere):
+    with elsewhere():
+        with pytest.raises(ZeroDivisionError):
+            list(sweep({"ill": partial(divmod, 1, 0), "well": int}, "runs"))
+        assert list(sweep({"again": int}, "runs")) == [("again", 0)]
+
+
+def test_a_study_gives_the_same_on_a_cluster(cluster, home):
+    domains = make_domains()
+    calls = {(name, 1): partial(mnist_m.train, name, 1, domains) for name in ("practical", "source only")}
+    serial = dict(sweep(calls, "here"))
+    networks = {name: mnist_m.kept(name, seed).read_bytes() for name, seed in calls}
+    for path in (home / "data" / "cache" / "mnistm").iterdir():
+        path.unlink()
+    with workers(scheduler=cluster):
+        parallel = dict(sweep(calls, "elsewhere"))
+    assert parallel == serial
+    assert len(serial["practical", 1]["history"]["domain_accuracy"]) == 20
+    assert {name: mnist_m.kept(name, seed).read_bytes() for name, seed in calls} == networks
+
+
+def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeypatch):
+    domains = make_domains()
+    entry = mnist_m.train("source only", 2, domains)
+    # What every epoch would end with.
+    monkeypatch.setattr(mnist_m, "measure", None)
+    assert mnist_m.train("source only", 2, domains) == entry
+    mnist_m.add_entry("source only", 2, entry)
+    assert mnist_m.load_entries()["source only"]["2"] == entry
+    assert not mnist_m.checkpoint_path("source only", 2).exists()
+
+
+@pytest.fixture
+def pids(monkeypatch):
+    """A study that writes nothing and says which processes made its runs."""
+
+    def make() -> str:
+        return " ".join(str(process) for _, process in sweep(dict.fromkeys(range(2), os.getpid), "runs"))
+
+    monkeypatch.setitem(studies.STUDIES, "pids", make)
+
+
+def test_the_command_line_chooses_the_number_of_processes(home, processes, pids, capsys):
+    for options, here in (([], True), (["--jobs", "1"], True), (["--jobs", "2"], False)):
+        assert main(["data", "make", "pids", *options]) == 0
+        assert (str(os.getpid()) in capsys.readouterr().out.split()) == here
+    assert main(["data", "make", "pids", "--jobs", "0"]) == 2
+    assert capsys.readouterr().err == "dlapps: expected at least one job, got 0; 1 makes the runs one by one.\n"
+
+
+def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
+    assert main(["data", "make", "pids", "--scheduler", cluster]) == 0
+    assert str(os.getpid()) not in capsys.readouterr().out.split()
+
+
+def test_a_cluster_that_cannot_be_had_is_one_sentence(monkeypatch, pids, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(["data", "make", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert capsys.readouterr().err.startswith("dlapps: expected the package distributed, got none; install")
+
+
+def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
+        assert main(["data", "make", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("dlapps: expected a scheduler at 'tcp://127.0.0.1:9', got none (")
+    assert complaint.count("\n") == 1
+
+
+def test_any_configuration_of_joblib_will_do(cluster):
+    from distributed import Client
+
+    with Client(cluster), joblib.parallel_config("dask"):
+        assert os.getpid() not in dict(sweep({"run": os.getpid}, "runs")).values()
+
+
+def test_what_joblib_keeps_is_found_again_by_the_caller(cluster, home):
+    values = np.linspace(0, 1, 7)
+    kept = joblib.Memory(home / "data" / "cache", verbose=0).cache(scenes15.round_mantissa)
+    assert not kept.check_call_in_cache(values, 3)
+    with workers(scheduler=cluster):
+        ((_, rounded),) = sweep({"rounded": partial(kept, values, 3)}, "runs")
+    assert rounded.tobytes() == scenes15.round_mantissa(values, 3).tobytes()
+    assert kept.check_call_in_cache(values, 3)
+
+
+def test_studies_write_what_is_committed(home, monkeypatch):
+    """Entry by entry in the committed order, each the outcome of its own run."""
+
+    def stand_in(function: str):
+        return lambda *given: (
+            {"deletion": [*given], "insertion": function} if function == "score_saliency" else [*given]
+        )
+
+    class Uncached:
+        def __init__(self, *_, **__) -> None:
+            self.cache = lambda function: function
+
+    monkeypatch.setattr(joblib, "Memory", Uncached)
+    for function in ("score_saliency", "check_sanity", "reads_correctly", "fool_the_25", "perturb_all", "attack"):
+        monkeypatch.setattr(visualizing, function, stand_in(function))
+    made = json.loads(visualizing.make_saliency().read_text())
+    committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-saliency.json").read_text())
+    assert list_names(made) == list_names(committed)
+    assert made["squeezenet1_1"]["methods"]["Grad-CAM"]["deletion"] == ["squeezenet1_1", "Grad-CAM", 25]
+    assert made["vgg16 scenes"]["methods"]["SmoothGrad"]["sanity"] == ["vgg16 scenes", "SmoothGrad", 5]
+    made = json.loads(visualizing.make_attacks().read_text())
+    committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-attacks.json").read_text())
+    assert [*made] == [*committed]
+    assert [*made["squeezenet1_1"]] == [*committed["squeezenet1_1"]]
+    assert made["squeezenet1_1"]["one pixel"] == ["squeezenet1_1", "one pixel", 40]
+    assert [*made["efficientnet_lite0"]] == [*committed["efficientnet_lite0"]]
+
+
+def list_names(results: dict) -> list:
+    """Keys in their order, of dictionaries in dictionaries."""
+    return [(key, list_names(value) if isinstance(value, dict) else None) for key, value in results.items()]
