@@ -1,11 +1,12 @@
 """Sweeps: the many runs of a study, each a call of its own, made here, by other processes or by other machines.
 
 Where they are made is not the study's business: `workers` below, or any `joblib.parallel_config`, says it around the
-same code, and the results are the same.
+same code. The results are the same to the last bit between processors of one kind, each run with one thread.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
@@ -17,6 +18,9 @@ from dlapps import DlappsError
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
+
+# Threads of one process share PyTorch's default generator, which initial weights and dropout are drawn from.
+_one_at_a_time = threading.Lock()
 
 
 class SweepError(DlappsError):
@@ -35,7 +39,8 @@ def sweep(calls: Mapping[Key, Callable[[], Result]], name: str) -> Iterator[tupl
 
 
 def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:
-    return key, call()
+    with _one_at_a_time:
+        return key, call()
 
 
 @contextmanager

@@ -92,6 +92,19 @@ def test_workers_give_what_one_process_gives(elsewhere):
     assert all(parallel[seed].tobytes() == serial[seed].tobytes() for seed in serial)
 
 
+def test_threads_do_not_share_their_random_numbers():
+    def draw(seed: int) -> list[float]:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            time.sleep(0.02)
+            return torch.rand(3).tolist()
+
+    calls = {seed: partial(draw, seed) for seed in range(4)}
+    serial = dict(sweep(calls, "here"))
+    with joblib.parallel_config("threading", n_jobs=4):
+        assert dict(sweep(calls, "threads")) == serial
+
+
 def test_a_run_that_is_done_does_not_wait_for_one_begun_before(elsewhere, tmp_path):
     def wait_for(path: Path) -> int:
         for _ in range(6000):
