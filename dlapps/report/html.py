@@ -30,6 +30,9 @@ from dlapps.report.numbering import Heading, NumberingPreprocessor
 from dlapps.report.sources import read_citation_keys
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
+_TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'
+_OPENING, _CLOSING = (f'<mo stretchy="{{}}" form="{form}">' for form in ("prefix", "postfix"))
+_BRACKETS = re.compile(f"{_OPENING.format('true')}((?:(?!{_TALL}).)*){_CLOSING.format('true')}", re.DOTALL)
 _REFERENCE = re.compile(r'<a href="#(?P<label>(?:fig|tab|sec|eq)-(?P<chapter>\d+)-[^"]+)"></a>')
 
 
@@ -62,7 +65,7 @@ class HtmlPreprocessor(Preprocessor):
     """All Markdown of the notebook becomes HTML, in one run of pandoc; the works cited: resources["bibliography"]."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        *parts, works = md.to_html(pre.fragment_texts(nb), paths.report() / "references.bib")
+        *parts, works = map(fit_brackets, md.to_html(pre.fragment_texts(nb), paths.report() / "references.bib"))
         for (container, key), part in zip(pre.fragments(nb), parts, strict=True):
             container[key] = part if key == "source" else part.removeprefix("<p>").removesuffix("</p>")
         resources["bibliography"] = works
@@ -102,13 +105,13 @@ class PageExporter(TemplateExporter):
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     """index.html and a page a chapter, by file name; a ReportError for an unknown number, reference or citation."""
     keys, numbering = read_citation_keys(), NumberingPreprocessor()
-    pages = [_read(chapter, contents, keys, numbering) for chapter in contents.chapters]
+    pages = [read_page(chapter, contents, keys, numbering) for chapter in contents.chapters]
     files = {page.chapter.number: page.file for page in pages}
     index = _write_index(pages, profile, f"{day_of(contents):%-d %B %Y}")
     return {"index.html": index, **{page.file: _write(page, pages, numbering.names, files) for page in pages}}
 
 
-def _read(chapter: Chapter, contents: Contents, citation_keys: set[str], numbering: NumberingPreprocessor) -> Page:
+def read_page(chapter: Chapter, contents: Contents, citation_keys: set[str], numbering: NumberingPreprocessor) -> Page:
     notebook, resources = deepcopy(chapter.notebook), {"chapter": chapter}
     for step in (
         pre.tagged_removal(),
@@ -146,6 +149,17 @@ def plain_text(markup: str) -> str:
     return " ".join(html.unescape(words).split())
 
 
+def fit_brackets(markup: str) -> str:
+    """Only brackets around what is tall stretch, and those of a norm have no gap inside.
+
+    pandoc lets all of them stretch, and browsers set what may stretch apart from what it encloses.
+    """
+    count = 1
+    while count:
+        markup, count = _BRACKETS.subn(rf"{_OPENING.format('false')}\1{_CLOSING.format('false')}", markup)
+    return re.sub('(form="(?:prefix|postfix)">)∥', r"\1‖", markup)
+
+
 def image_attributes(encoded: str) -> str:
     """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), which travels in the page itself."""
     content = base64.b64decode(encoded)
@@ -169,7 +183,9 @@ def moments(frames: list[str]) -> list[tuple[int, str]]:
 
 
 def listing(code: str) -> str:
-    return highlight(code, PythonLexer(), HtmlFormatter(nowrap=True))
+    """Pygments' HTML, an element a line: what does not fit on a line can be indented below it."""
+    lines = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).splitlines()
+    return "".join(f"<span>{line}\n</span>" for line in lines)
 
 
 FILTERS: dict[str, Any] = {

@@ -1,0 +1,322 @@
+"""From executed notebooks to pages: their structure, their numbers, and how Chromium shows them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import nbformat
+import numpy as np
+import pytest
+from conftest import code, text
+from nbformat.v4 import new_output
+from PIL import Image
+
+from dlapps import notebook as notebook_module
+from dlapps.cli import main
+from dlapps.report import ReportError, html
+from dlapps.report import markdown as md
+from dlapps.report.contents import collect
+from dlapps.report.document import make_document
+from dlapps.report.sources import find_sources
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LONG_SUM = " + ".join(f"x_{{{i}}}" for i in range(40))
+VOID = {"br", "hr", "img", "link", "meta"}
+
+
+class Structure(HTMLParser):
+    """What a page is made of; a tag that is never closed, or closed twice, is an assertion error."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.words = ""
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "annotation"} & set(self.open):
+            self.words += data
+
+    def all(self, *tags):
+        return [attrs for tag, attrs in self.elements if tag in tags]
+
+    @property
+    def ids(self):
+        return [attrs["id"] for _, attrs in self.elements if "id" in attrs]
+
+
+def execute_here(notebook, monkeypatch):
+    """Outputs of the code cells, as a kernel would give them; in this process, so in no time."""
+    names: dict = {"profile": "smoke"}
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "parameters" not in cell.metadata.tags:
+            shown: list = []
+            monkeypatch.setattr(notebook_module, "display", lambda data, shown=shown, **_: shown.append(data))
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(cell.source, names)
+            cell.outputs = [new_output("display_data", data=nbformat.from_dict(data)) for data in shown]
+            if printed.getvalue():
+                cell.outputs.append(new_output("stream", text=printed.getvalue()))
+    notebook.metadata["papermill"] = {"duration": 1.0}
+    return notebook
+
+
+FIRST = (
+    text("## Results {#sec-results}"),
+    text("{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results and @eq-last."),
+    code('chapter.record(data="50% of A_B & <1", seed=0, share=0.25, total=4000, label="a_b & <50%>")', "remove-cell"),
+    code(
+        "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
+        'chapter.show_figure(figure, "line", "50% of A & B_c, \\"{{total}}\\" points, $x < 1$; as @fig-2-moving.")',
+        "remove-input",
+    ),
+    text(
+        "\\begin{equation}\nf(x) = \\frac{1}{2}\n\\end{equation}\n\nand\n\n"
+        f"\\begin{{equation}}\ng(x) = {LONG_SUM}\n\\label{{eq-last}}\n\\end{{equation}}"
+    ),
+    text(f"### Deeper\n\n#### No number\n\nSo ${LONG_SUM}$."),
+    text("### Deeper again {#sec-again}"),
+    code(
+        'chapter.show_table([["- a_b & c", 12], ["long words that take more than a line " * 3, 7]], ["What <1", "%"], '
+        '"scores", "All of {{total}}.")\n'
+        'chapter.show_table([list(range(10**6, 10**6 + 12))], ["column"] * 12, "wide", "Twelve columns.")',
+        "remove-input",
+    ),
+    code('very_long = {"' + "x" * 90 + '": 1}\nprint("printed → kept <b>", "x" * 200)  # a comment', "keep-output"),
+    code('print("never shown")'),
+    text("Why 100%?", "question", number="1", starred=True, bonus=True),
+    text("Because of [@simonyan2015very].", "answer"),
+)
+SECOND = (
+    text("## First\n\n## Second {#sec-second}\n\nSee @fig-1-line, @sec-1-again, @eq-1-last, @sec-second, @tab-1-wide."),
+    code(
+        "import numpy as np\nfrom matplotlib.figure import Figure\n"
+        "frames = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8, 1).repeat(3, 3)\n"
+        'chapter.show_animation(frames, Figure(figsize=(4, 1)), "moving", "It moves.")',
+    ),
+    text("@fig-moving moves."),
+)
+
+
+@pytest.fixture
+def contents(project, monkeypatch):
+    """Two chapters with one of everything, and with characters that HTML or Markdown would misread."""
+    project.write("1_transfer", *FIRST)
+    project.write("2_saliency", *SECOND)
+    return collect((source, execute_here(source.read(), monkeypatch)) for source in find_sources())
+
+
+@pytest.mark.report
+def test_pages_are_whole_and_need_nothing_else(contents):
+    pages = {name: Structure(page) for name, page in html.make_pages(contents, "smoke").items()}
+    assert list(pages) == ["index.html", "1-transfer.html", "2-saliency.html"]
+    for name, page in pages.items():
+        assert len(set(page.ids)) == len(page.ids)
+        assert page.all("html")[0]["lang"] == "en-GB"
+        assert len(page.all("main")) == len(page.all("title")) == 1
+        assert all(attrs["alt"].strip() for attrs in page.all("img"))
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(later <= level + 1 for level, later in pairwise(levels))
+        assert not page.all("script", "iframe", "object")
+        assert all(attrs["src"].startswith("data:image/") for attrs in page.all("img"))
+        assert all(attrs["href"] == "data:," for attrs in page.all("link"))
+        for link in page.all("a"):
+            target, _, label = link["href"].partition("#")
+            if not target.startswith("https://"):
+                assert (target or name) in pages
+                assert not label or label in pages[target or name].ids
+        for label in [attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs]:
+            assert label in page.ids
+
+
+@pytest.mark.report
+def test_pages_say_what_the_notebooks_told(contents):
+    made = html.make_pages(contents, "smoke")
+    pages = {name: Structure(page) for name, page in made.items()}
+    words = {name: " ".join(page.words.split()) for name, page in pages.items()}
+    for expected in (
+        "1.1 Results 25.0% of 4,000 in a_b & <50%>, see Figure 1.1, Table 1.1, Section 1.1 and Equation (1.2).",
+        "Figure 1.1 50% of A & B_c, “4,000” points,",
+        "Table 1.1 All of 4,000.",
+        "1.1.1 Deeper No number",
+        "printed → kept <b> xxx",
+        "Question 1 ★ Bonus Why 100%?",
+        "Because of (Simonyan and Zisserman 2015).",
+        "Bibliography Simonyan, Karen, and Andrew Zisserman. 2015.",
+    ):
+        assert expected in words["1-transfer.html"]
+    assert "never shown" not in words["1-transfer.html"].replace('print("never shown")', "")
+    assert "See Figure 1.1, Section 1.1.2, Equation (1.2), Section 2.2, Table 1.2." in words["2-saliency.html"]
+    assert '<th scope="col">What &lt;1</th><th scope="col" class="right">%</th>' in made["1-transfer.html"]
+    assert '<td>- a_b &amp; c</td><td class="right">12</td>' in made["1-transfer.html"]
+    assert '<a href="1-transfer.html#sec-1-again">' in made["2-saliency.html"]
+    assert '<a href="#sec-2-second">' in made["2-saliency.html"]
+    assert "data:image/gif;base64," in made["2-saliency.html"]
+    assert "1.1.2 Deeper again" in words["index.html"]
+    assert "Data of chapter 1 50% of A_B & <1." in words["index.html"]
+    alt = pages["1-transfer.html"].all("img")[0]["alt"]
+    assert alt == "50% of A & B_c, “4,000” points, x<1; as Figure 2.1."
+    assert html.make_pages(contents, "smoke") == made
+
+
+@pytest.mark.report
+def test_numbers_are_those_of_the_pdf(contents, tmp_path):
+    document, folder = make_document(contents, "smoke"), tmp_path / "tex"
+    (folder / "figures").mkdir(parents=True)
+    for name, figure in document.figures.items():
+        (folder / "figures" / name).write_bytes(figure)
+    (folder / "report.tex").write_text(document.latex)
+    subprocess.run(["pdflatex", "-draftmode", "-interaction=batchmode", "report"], cwd=folder, capture_output=True)
+    labels = (folder / "report.aux").read_text()
+    counted = re.findall(r"\\newlabel\{((?:fig|tab|sec|eq)-[^@}]+)\}\{\{([\d.]+)\}", labels)
+    assert {label for label, _ in counted} == contents.labels
+    numbering = html.NumberingPreprocessor()
+    for chapter in contents.chapters:
+        html.read_page(chapter, contents, {"simonyan2015very"}, numbering)
+    for label, number in counted:
+        assert numbering.names[label].split()[1].strip("()") == number
+
+
+@pytest.mark.report
+def test_the_verb_writes_the_pages_and_an_error_leaves_them(project):
+    project.write("1_transfer", text("One."))
+    folder = project.build / "html"
+    folder.mkdir(parents=True)
+    (folder / "9-gone.html").touch()
+    assert main(["html", "--profile", "smoke"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["1-transfer.html", "index.html"]
+    first = (folder / "1-transfer.html").read_bytes()
+    project.write("1_transfer", text(r"See $\undefinedcommand$."))
+    assert main(["html", "--profile", "smoke"]) == 2
+    assert (folder / "1-transfer.html").read_bytes() == first
+
+
+def test_equations_get_room_for_their_number():
+    framed = md.frame_equations("So\n\\begin{equation}\nx\n\\label{eq-1-x}\n\\end{equation}\nand `\\begin{equation}`")
+    assert "::: {#eq-1-x .equation}\n$$\\begin{equation}" in framed
+    assert framed.endswith("and `\\begin{equation}`")
+    assert ":::" not in md.frame_equations("\\begin{align*}a &= b \\\\ c &= d\\end{align*}")
+    with pytest.raises(ReportError, match="expected an equation with one number, got several lines of align"):
+        md.frame_equations("\\begin{align}a &= b \\\\ c &= d\\end{align}")
+
+
+def test_brackets_stretch_around_what_is_tall_only():
+    opening, closing = '<mo stretchy="true" form="prefix">(</mo>', '<mo stretchy="true" form="postfix">)</mo>'
+    tall = f"{opening}<mfrac><mi>a</mi><mi>b</mi></mfrac>{closing}"
+    assert html.fit_brackets(tall) == tall
+    nested = f"{opening}{opening}<mi>x</mi>{closing}{closing}"
+    assert html.fit_brackets(nested) == nested.replace("true", "false")
+
+
+def test_photos_travel_compressed_and_plots_as_they_are():
+    generator = np.random.default_rng(0)
+    for pixels, kind in ((generator.integers(0, 256, (300, 200, 3)), "webp"), (np.zeros((300, 200, 3)), "png")):
+        file = io.BytesIO()
+        Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
+        attributes = html.image_attributes(base64.b64encode(file.getvalue()).decode())
+        assert attributes.startswith(f'src="data:image/{kind};base64,')
+        assert attributes.endswith('width="200" height="300"')
+        encoded = re.search(r"base64,([^\"]*)", attributes)[1]
+        assert len(base64.b64decode(encoded)) <= len(file.getvalue())
+
+
+def test_an_animation_has_four_moments():
+    assert [number for number, _ in html.moments(["frame"] * 41)] == [1, 14, 28, 41]
+    assert [number for number, _ in html.moments(["frame"] * 2)] == [1, 2]
+
+
+# What a page looks like, measured in the page: the least contrast of any text against what is behind it, among others.
+MEASURE = """<script>addEventListener("load", () => {
+const channels = colour => colour.match(/[\\d.]+/g).map(Number);
+const linear = value => (value /= 255) <= .04045 ? value / 12.92 : ((value + .055) / 1.055) ** 2.4;
+const luminance = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
+const ground = element => {
+  const colour = channels(getComputedStyle(element).backgroundColor);
+  return colour[3] === 0 ? ground(element.parentElement) : colour;
+};
+const elements = [...document.body.querySelectorAll("*")];
+const contrasts = elements.filter(
+  element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim())
+).map(element => {
+  const both = [channels(getComputedStyle(element).color), ground(element)].map(luminance);
+  return [(Math.max(...both) + .05) / (Math.min(...both) + .05), element.outerHTML.slice(0, 80)];
+});
+const outside = elements.filter(
+  element => element.getBoundingClientRect().right > innerWidth + 1 && !element.parentElement.closest(".scroll, math")
+).map(element => element.outerHTML.slice(0, 80));
+parent.postMessage({
+  page: location.pathname.split("/").pop(), inner: innerWidth, scroll: document.scrollingElement.scrollWidth, outside,
+  dark: luminance(ground(document.body)) < .1, contrast: contrasts.sort((a, b) => a[0] - b[0])[0],
+  undrawn: [...document.images].filter(image => !image.complete || !image.naturalWidth).length,
+}, "*");
+});</script>"""
+FRAMES = """<!DOCTYPE html><html><body><script>
+const found = [];
+addEventListener("message", event => {
+  found.push(event.data);
+  document.documentElement.dataset.found = JSON.stringify(found);
+});
+</script>"""
+
+
+@pytest.mark.report
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_chromium_shows_pages_that_fit_and_can_be_read(contents, tmp_path, scheme):
+    policy, frames = "default-src 'none'; ", FRAMES
+    pages = html.make_pages(contents, "smoke")
+    for name, page in pages.items():
+        assert policy in page
+        page = page.replace(policy, f"{policy}script-src 'unsafe-inline'; ").replace("</body>", f"{MEASURE}</body>")
+        (tmp_path / name).write_text(page)
+        frames += "".join(
+            f'<iframe src="{name}" width="{w}" height="800" frameborder="0"></iframe>' for w in (380, 1280)
+        )
+    (tmp_path / "frames.html").write_text(f"{frames}</body></html>")
+    found = browse(tmp_path / "frames.html", scheme, tmp_path / "browser")
+    assert sorted((it["page"], it["inner"]) for it in found) == sorted((page, w) for page in pages for w in (380, 1280))
+    for it in found:
+        assert it["scroll"] <= it["inner"]
+        assert it["outside"] == []
+        assert it["dark"] == (scheme == "dark")
+        assert it["contrast"][0] >= 4.5, it["contrast"]
+        assert it["undrawn"] == 0
+
+
+def browse(page, scheme, user_data):
+    """What the frames of a page report when headless Chromium shows it; nothing may be complained of in the console."""
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--window-size=1400,900",
+    ]
+    options += [
+        f"--blink-settings=preferredColorScheme={['dark', 'light'].index(scheme)}",
+        f"--user-data-dir={user_data}",
+    ]
+    options += ["--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
+    run = subprocess.run([CHROMIUM, *options], capture_output=True, text=True, timeout=60, check=True)
+    assert "CONSOLE" not in run.stderr
+    return json.loads(Structure(run.stdout).all("html")[0]["data-found"])
