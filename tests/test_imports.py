@@ -1,11 +1,13 @@
-"""The table of design: an import inside the package only goes down."""
+"""The table of design: an import inside the package only goes down, and CONTRIBUTING.md draws what there is."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 import dlapps
+from dlapps.paths import CHECKOUT
 
 PACKAGE = Path(dlapps.__file__).parent
 LEVELS = {
@@ -72,3 +74,36 @@ def test_report_needs_no_torch():
     sources = [path.read_text() for path in (PACKAGE / "report").glob("*.py")]
     assert sources
     assert not any("import torch" in source for source in sources)
+
+
+def read_diagram():
+    """CONTRIBUTING.md's diagram: {module: level}, {module: the modules that its arrows lead to}."""
+    text = re.search(r"```mermaid\n(.+?)```", (CHECKOUT / "CONTRIBUTING.md").read_text(), re.DOTALL)[1]
+    boxes = re.findall(r"subgraph level(\d) .+?\n(.+?)\n +end\n", text, re.DOTALL)
+    arrows = {name: set() for _, names in boxes for name in names.split()}
+    for name, others in re.findall(r"(\w+) --> (.+)", text):
+        arrows[name].update(others.split(" & "))
+    return {name: int(level) for level, names in boxes for name in names.split()}, arrows
+
+
+def reachable(arrows, start):
+    found, waiting = set(), [start]
+    while waiting:
+        new = arrows[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
+
+
+def test_diagram_draws_the_levels():
+    assert read_diagram()[0] == LEVELS
+
+
+def test_diagram_draws_the_imports():
+    _, arrows = read_diagram()
+    imports = {name: set() for name in LEVELS}
+    for path in MODULES:
+        imports[level_name(path)].update(set(imported(path)) - {level_name(path)})
+    left_over = {f"{name} --> {other}" for name in arrows for other in arrows[name] - imports[name]}
+    missing = {f"{name} --> {other}" for name in imports for other in imports[name] - reachable(arrows, name)}
+    assert (left_over, missing) == (set(), set())
