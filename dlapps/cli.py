@@ -1,12 +1,13 @@
-"""The verbs: dlapps run, report, html, check, data."""
+"""The verbs: dlapps run, report, html, check, data, class."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from dlapps import DlappsError
+from dlapps import DlappsError, paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("names", nargs="+", metavar="NAME")
     make.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, each a process of one thread")
     make.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster that makes the runs")
+
+    lesson = verbs.add_parser("class", help="notebooks with blanks for students, their checks and solutions")
+    steps = lesson.add_subparsers(required=True, dest="action", metavar="ACTION")
+    student = steps.add_parser("student", help="write the chapters without answers and exercises")
+    student.add_argument("--folder", type=Path, default=paths.project() / "class", help="where to (class/)")
+    examine = steps.add_parser("check", help="run a notebook, whoever wrote it, and check what it made")
+    solution = steps.add_parser("solution", help="put answers and code back, above what the student wrote")
+    for step in (examine, solution):
+        step.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    lesson.set_defaults(verb=_class)
     return parser
 
 
@@ -136,6 +147,24 @@ def _fetch(args: argparse.Namespace) -> int:
             print(f"dlapps: {error}", file=sys.stderr)
             missing = 1
     return missing
+
+
+def _class(args: argparse.Namespace) -> int:
+    """0 when all is done, and all checks passed; else 1."""
+    from dlapps.lesson import editions
+    from dlapps.lesson.examine import examine
+
+    if args.action == "student":
+        for path in editions.write_students(args.folder):
+            _say(f"Wrote {path}")
+        return 0
+    if args.action == "solution":
+        _say(f"{args.notebook}: {editions.put_back(args.notebook)} cells put back")
+        return 0
+    verdicts = examine(args.notebook)
+    for verdict in verdicts:
+        _say(verdict.line)
+    return int(any(verdict.fault for verdict in verdicts))
 
 
 def _profile_name(name: str) -> str:

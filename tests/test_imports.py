@@ -12,6 +12,7 @@ from dlapps.paths import CHECKOUT
 PACKAGE = Path(dlapps.__file__).parent
 LEVELS = {
     "cli": 5,
+    "lesson": 5,
     "report": 5,
     "studies": 4,
     "notebook": 4,
@@ -40,7 +41,14 @@ LEVELS = {
     "paths": 0,
 }
 # Beside each other on one level, one may build on the other.
-BESIDE = {("datasets", "pretrained"), ("digits", "finetune"), ("assets", "registry"), ("cli", "report")}
+BESIDE = {
+    ("datasets", "pretrained"),
+    ("digits", "finetune"),
+    ("assets", "registry"),
+    ("cli", "report"),
+    ("cli", "lesson"),
+    ("lesson", "report"),
+}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

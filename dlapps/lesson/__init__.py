@@ -1,0 +1,24 @@
+"""The class edition: notebooks with blanks, checks of what was filled in, and the way back to the solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlapps import DlappsError
+
+
+class LessonError(DlappsError):
+    """What stops a command of the class edition, in one sentence: expected …, got …, do …"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check found: `fault` is "expected …, got …", or None where it passed; `why` says why it matters."""
+
+    name: str
+    fault: str | None
+    why: str
+
+    @property
+    def line(self) -> str:
+        return f"failed  {self.name}: {self.fault}. {self.why}" if self.fault else f"passed  {self.name}"

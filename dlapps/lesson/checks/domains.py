@@ -1,0 +1,100 @@
+"""Chapter 3, domain adaptation: the recipe of the target, the sign of the gradient, and what target labels may do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlapps import dann, datasets
+from dlapps.datasets.dataset import Dataset
+from dlapps.lesson.checks.expect import expect, same
+
+
+def the_gradient_is_reversed(features: Tensor) -> str | None:
+    """Backward, the layer multiplies by -lambda: from ones and a weight of .5 comes a gradient of -.5. With the wrong
+    sign the features learn to tell the domains apart, the loss falls all the faster, and only the target shows it."""
+    got = None if features.grad is None else features.grad.flatten()[0].item()
+    return expect(got is not None and same(features.grad, -0.5 * torch.ones_like(features)), "a gradient of -0.5", got)
+
+
+def shapes_of_the_domains(source: Dataset, target: Dataset) -> str | None:
+    """Digits are uint8 (N, 28, 28), their pictures on photographs uint8 (N, 28, 28, 3), one for each digit. Floats, or
+    colours in the second place, would be scaled or read wrongly without an error."""
+    wanted = (len(source.images), 28, 28), (len(source.images), 28, 28, 3)
+    got = source.images.shape, target.images.shape
+    kinds = source.images.dtype, target.images.dtype
+    return expect((got, kinds) == (wanted, (np.uint8, np.uint8)), f"uint8 {wanted}", f"{kinds[0]}, {kinds[1]} {got}")
+
+
+def strokes_are_negatives(source: Dataset, target: Dataset, patches: np.ndarray) -> str | None:
+    """MNIST-M is |patch - digit|, the digit being 0 or 255: on a stroke the negative of the patch, elsewhere the patch.
+    A digit that is pasted in white, or grey at its border, makes another and easier task."""
+    strokes = (source.images > 0)[..., None]
+    wrong = int((target.images != np.where(strokes, 255 - patches, patches)).any((1, 2, 3)).sum())
+    return expect(not wrong, "pictures made by the recipe", f"{wrong:,} others")
+
+
+def same_seed_same_patches(source: Dataset, photos: Sequence[np.ndarray], patches: np.ndarray) -> str | None:
+    """Which photograph a digit lies on, and where, is drawn from a generator with a seed. Drawn without one, the target
+    is another data set in each run, and two methods are compared on two tasks."""
+    again = datasets.make_mnist_m(np.zeros_like(source.images), photos, seed=0)
+    return expect(np.array_equal(again, patches), "the same patches when they are drawn again with seed 0", "others")
+
+
+def photographs_of_the_test_are_unseen(photos: Sequence[np.ndarray]) -> str | None:
+    """Test pictures are made of photographs that training never saw. A network that has seen the grounds has an easier
+    test than the one that the chapter is about."""
+    held_out = datasets.split_photos(datasets.load_backgrounds(), "test").images
+    shared = sum(any(np.array_equal(photo, other) for other in held_out) for photo in photos)
+    return expect(not shared, "photos of the training split alone", f"{shared} that serve the test")
+
+
+def domains_are_drawn_apart(In: Sequence[str]) -> str | None:
+    """Source and target batches are drawn independently. In one and the same order, each batch holds the same digits in
+    both domains: a label of the target in disguise, which nobody has outside of this data set."""
+    found = re.search(r"paired\s*=\s*True", "\n".join(In))
+    return expect(not found, "batches drawn independently", "paired=True")
+
+
+def the_last_epoch(history: dann.History, epochs: int) -> str | None:
+    """A training ends when its settings say, and not when the accuracy on the target's test pictures is highest. That
+    accuracy needs labels which the task does not have, and the best of many noisy epochs is better than the network."""
+    trained = len(history["class_loss"])
+    return expect(trained == epochs, f"{epochs} epochs", f"{trained}")
+
+
+def same_seed_same_network(
+    baseline: nn.Module, digits: np.ndarray, labels: np.ndarray, epochs: int, tests: Mapping[str, Dataset]
+) -> str | None:
+    """The same seed gives the same weights, the same batches and so the same network. In this task two seeds of one
+    method can differ by more than two methods, so that a number without its seed says little."""
+    again = dann.DomainAdversarialNetwork(seed=0)
+    dann.fit_source_only(again, digits, labels, replace(dann.SOURCE_ONLY, num_epochs=epochs))
+    pictures = tests["source"].images[:100]
+    equal = same(dann.predict(again, pictures), dann.predict(baseline, pictures))
+    return expect(equal, "the same source-only network when it is trained again with seed 0", "another one")
+
+
+def adaptation_begins_like_the_baseline(baseline: nn.Module, adapted: nn.Module) -> str | None:
+    """What is compared differs in one thing: here the training, and not the network. With other layers or sizes a gain
+    may come from those."""
+    shapes = [[tuple(weight.shape) for weight in network.state_dict().values()] for network in (baseline, adapted)]
+    return expect(shapes[0] == shapes[1], "two networks of the same layers", "different ones")
+
+
+CHECKS: Sequence = (
+    the_gradient_is_reversed,
+    shapes_of_the_domains,
+    strokes_are_negatives,
+    same_seed_same_patches,
+    photographs_of_the_test_are_unseen,
+    domains_are_drawn_apart,
+    the_last_epoch,
+    same_seed_same_network,
+    adaptation_begins_like_the_baseline,
+)
