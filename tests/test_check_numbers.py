@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import code, text
 
-from dlapps import paths
 from dlapps.cli import main
-from dlapps.report.sources import Source
-from dlapps.report.typed_numbers import STATED, find_settings, find_typed_numbers
+from dlapps.report.typed_numbers import find_settings, find_typed_numbers
 
 
 @pytest.mark.parametrize(
@@ -85,9 +83,3 @@ def test_check_names_cell_and_number_but_not_in_questions(project, capsys):
         "1_transfer, cell 7 (Because of 417 others.): 417 written by hand; record it, or add <!-- by hand: source --> "
         "to its paragraph",
     ]
-
-
-def test_the_numbers_that_may_stay_are_still_there():
-    for name, shown in STATED:
-        cells = Source(paths.CHECKOUT / "notebooks" / f"{name}.ipynb").read().cells
-        assert any(shown in cell.source for cell in cells if cell.cell_type == "markdown"), (name, shown)

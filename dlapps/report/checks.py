@@ -16,7 +16,7 @@ from dlapps.report import markdown as md
 from dlapps.report.contents import messages
 from dlapps.report.execute import executed_path, is_stale
 from dlapps.report.sources import Source, find_sources, first_line, read_citation_keys, read_notebook, tags
-from dlapps.report.typed_numbers import STATED, find_settings, find_typed_numbers
+from dlapps.report.typed_numbers import find_settings, find_typed_numbers
 
 
 @dataclass
@@ -55,8 +55,7 @@ def _check_typed_numbers(source: Source, notebook: NotebookNode) -> Iterator[str
     settings = find_settings(cell.source for cell in notebook.cells if cell.cell_type == "code")
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown" and "question" not in tags(cell):
-            typed = find_typed_numbers(cell.source, settings)
-            if shown := ", ".join(text for text in typed if (source.name, text) not in STATED):
+            if shown := ", ".join(find_typed_numbers(cell.source, settings)):
                 where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
                 yield f"{where}: {shown} written by hand; record it, or add <!-- by hand: source --> to its paragraph"
 

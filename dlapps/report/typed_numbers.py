@@ -10,14 +10,6 @@ from pathlib import Path
 from dlapps.report.markdown import rewrite_spans
 
 PACKAGE = Path(__file__).parent.parent
-# Numbers that the first two chapters state by hand, and where they come from.
-STATED = {
-    ("1_transfer_learning", "85"): "a guess that the answer makes before it counts",
-    ("1_transfer_learning", "95 %"): "the same guess",
-    ("1_transfer_learning", "146"): "what follows from the guess",
-    ("1_transfer_learning", "120"): "0 less the mean of SqueezeNet's Caffe weights, rounded",
-    ("2_visualizing_networks", "150,528"): "224 × 224 × 3",
-}
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.
