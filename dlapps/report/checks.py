@@ -54,10 +54,10 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
 def _check_typed_numbers(source: Source, notebook: NotebookNode) -> Iterator[str]:
     settings = find_settings(cell.source for cell in notebook.cells if cell.cell_type == "code")
     for number, cell in enumerate(notebook.cells, start=1):
-        if cell.cell_type == "markdown" and "question" not in tags(cell):
-            if shown := ", ".join(find_typed_numbers(cell.source, settings)):
-                where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
-                yield f"{where}: {shown} written by hand; record it, or add <!-- by hand: source --> to its paragraph"
+        typed = find_typed_numbers(cell.source, settings) if cell.cell_type == "markdown" else []
+        if typed and "question" not in tags(cell):
+            where = f"{source.name}, cell {number} ({first_line(cell.source, 40)}): {', '.join(typed)}"
+            yield f"{where} written by hand; record it, or add <!-- by hand: source --> to its paragraph"
 
 
 def _is_answered(following: list[NotebookNode]) -> bool:
