@@ -240,6 +240,12 @@ def test_photos_travel_compressed_and_plots_as_they_are():
         assert len(base64.b64decode(encoded)) <= len(file.getvalue())
 
 
+def test_a_listing_knows_how_far_each_line_is_indented():
+    lines = html.listing("\nif x < 1:\n    y = 'a'\n\n    z = 2  # two\n")
+    assert re.findall(r"--indent: (\d+)ch", lines) == ["0", "4", "0", "4"]
+    assert html.plain_text(lines) == "if x < 1: y = 'a' z = 2 # two"
+
+
 def test_an_animation_has_four_moments():
     assert [number for number, _ in html.moments(["frame"] * 41)] == [1, 14, 28, 41]
     assert [number for number, _ in html.moments(["frame"] * 2)] == [1, 2]

@@ -183,9 +183,12 @@ def moments(frames: list[str]) -> list[tuple[int, str]]:
 
 
 def listing(code: str) -> str:
-    """Pygments' HTML, an element a line: what does not fit on a line can be indented below it."""
-    lines = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).splitlines()
-    return "".join(f"<span>{line}\n</span>" for line in lines)
+    """Pygments' HTML, an element a line that knows its indentation: what does not fit goes on below it, further in."""
+    written = code.strip("\n").split("\n")
+    lines = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n").split("\n")
+    indents = [len(line) - len(line.lstrip()) for line in written]
+    pairs = zip(indents, lines, strict=True)
+    return "".join(f'<span style="--indent: {indent}ch">{line}\n</span>' for indent, line in pairs)
 
 
 FILTERS: dict[str, Any] = {
