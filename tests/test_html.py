@@ -323,6 +323,6 @@ def browse(page, scheme, user_data):
         f"--user-data-dir={user_data}",
     ]
     options += ["--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
-    run = subprocess.run([CHROMIUM, *options], capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run([CHROMIUM, *options], capture_output=True, text=True, timeout=300, check=True)
     assert "CONSOLE" not in run.stderr
     return json.loads(Structure(run.stdout).all("html")[0]["data-found"])
