@@ -261,6 +261,21 @@ def test_history_keeps_what_each_epoch_measured():
     assert history == {"a": [0, 1, 2], "b": [0, 0.5, 1]}
 
 
+def test_augmented_batches_are_what_the_network_sees(domains):
+    seen = []
+
+    def invert(pixels, generator):
+        seen.append(generator)
+        return 1 - pixels
+
+    networks = [dann.DomainAdversarialNetwork(0) for _ in range(2)]
+    dann.fit_source_only(networks[0], domains[0], domains[1], SHORT, augment=invert)
+    dann.fit_source_only(networks[1], 255 - domains[0], domains[1], SHORT)
+    assert len(seen) == 3 * 4
+    for first, second in zip(*(network.parameters() for network in networks), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)
+
+
 def test_average_of_weights_by_hand():
     average, network = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
     nn.init.constant_(network.weight, 3)

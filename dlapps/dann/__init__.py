@@ -4,6 +4,7 @@ The domain-adversarial network of the practical and of its paper (`fit_dann`, PR
 baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and scores that need no target label.
 """
 
+from dlapps.dann.augment import random_affine
 from dlapps.dann.epochs import History, TrainingError
 from dlapps.dann.improved import (
     IMPROVED,
@@ -63,6 +64,7 @@ __all__ = [
     "predict",
     "proxy_a_distance",
     "pseudo_label",
+    "random_affine",
     "reversal_schedule",
     "soft_neighbourhood_density",
     "to_pixels",

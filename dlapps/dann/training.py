@@ -7,6 +7,7 @@ an empty domain and losses that are not finite are errors of one sentence.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,8 @@ from dlapps.dann.epochs import History, check_loss, run_epochs
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
 from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, draw_rows, to_pixels
 from dlapps.runtime import autocast
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ def fit_source_only(
     settings: Settings = SOURCE_ONLY,
     seed: int = 0,
     precision: str = "fast",
+    augment: Augment | None = None,
     **options: object,
 ) -> History:
     """Train a classifier of pixels on one domain; returns its history, with class_loss.
 
-    options: monitor, checkpoint and progress, as `epochs.run_epochs` takes them.
+    augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor, checkpoint and progress,
+    as `epochs.run_epochs` takes them.
     """
     images = as_pictures(images)
     labels = as_labels(labels, images, network.num_classes)
@@ -71,14 +76,17 @@ def fit_source_only(
         total = 0.0
         for step, rows in enumerate(draw_rows(len(images), len(images), generator).split(settings.batch_size)):
             _set_learning_rate(optimiser, settings, (epoch + step / num_steps) / settings.num_epochs)
+            pixels = to_pixels(images[rows], device)
+            pixels = augment(pixels, generator) if augment else pixels
             with autocast(device, precision):
-                logits = network(to_pixels(images[rows], device))
+                logits = network(pixels)
             loss = F.cross_entropy(logits.float(), labels[rows].to(device))
             _update(network, optimiser, loss, settings)
             total += loss.item() * len(rows) / len(images)
         return {"class_loss": total}
 
     parts, run = {"optimiser": optimiser}, {"fit_source_only": settings, "precision": precision}
+    run |= {"augment": augment.__name__} if augment else {}
     return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
 
 

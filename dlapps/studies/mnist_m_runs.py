@@ -103,6 +103,9 @@ PRESETS: dict[str, Fit] = {
     "improved": train_improved,
     "improved, 30 epochs": partial(train_improved, settings=replace(IMPROVED, num_epochs=30)),
     "improved, target trained": partial(train_source_only, domain="target", make=ImprovedNetwork),
+    "improved, target trained, moved": partial(
+        train_source_only, domain="target", make=ImprovedNetwork, augment=dann.random_affine
+    ),
     "paper": partial(train_dann, settings=PAPER),
     "practical": partial(train_dann, settings=PRACTICAL),
 }
