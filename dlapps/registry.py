@@ -78,36 +78,24 @@ SCENES_URL = "https://github.com/cdancette/deep-learning-polytech-tp6-7/raw/mast
 
 
 def _mnist(part: str, sha256: str, size: int) -> Asset:
-    filename = f"{part}-ubyte"
-    return Asset(
-        name=f"mnist-{part.rsplit('-', 1)[0]}",
-        description=f"MNIST, {_describe(part)}",
-        filename=filename,
-        sha256=sha256,
-        size=size,
-        licence=MNIST_LICENCE,
-        sources=(
-            Mirror(f"MNIST/raw/{filename}.gz", gunzip=True),
-            Url(f"{MNIST_URL}{filename}.gz", gunzip=True),
-        ),
-    )
+    file = f"{part}-ubyte"
+    sources = (Mirror(f"MNIST/raw/{file}.gz", gunzip=True), Url(f"{MNIST_URL}{file}.gz", gunzip=True))
+    return Asset(_name("mnist", part), f"MNIST, {_describe(part)}", file, sha256, size, MNIST_LICENCE, sources)
 
 
 def _fashion(part: str, sha256: str, size: int) -> Asset:
-    filename = f"{part}-ubyte"
-    return Asset(
-        name=f"fashion-{part.rsplit('-', 1)[0]}",
-        description=f"Fashion-MNIST, {_describe(part)}",
-        filename=f"FashionMNIST/{filename}",
-        sha256=sha256,
-        size=size,
-        licence="MIT (Zalando)",
-        sources=(
-            Mirror(f"FashionMNIST/raw/{filename}.gz", gunzip=True),
-            Package("dataset-fashion-mnist", f"/usr/share/datasets/fashion-mnist/{filename}.gz"),
-            Url(f"{FASHION_URL}{filename}.gz", gunzip=True),
-        ),
+    file = f"{part}-ubyte"
+    sources = (
+        Mirror(f"FashionMNIST/raw/{file}.gz", gunzip=True),
+        Package("dataset-fashion-mnist", f"/usr/share/datasets/fashion-mnist/{file}.gz"),
+        Url(f"{FASHION_URL}{file}.gz", gunzip=True),
     )
+    name, description = _name("fashion", part), f"Fashion-MNIST, {_describe(part)}"
+    return Asset(name, description, f"FashionMNIST/{file}", sha256, size, "MIT (Zalando)", sources)
+
+
+def _name(data: str, part: str) -> str:
+    return f"{data}-{part.rsplit('-', 1)[0]}"
 
 
 def _describe(part: str) -> str:

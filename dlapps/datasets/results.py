@@ -31,5 +31,5 @@ def load_arrays(name: str) -> dict[str, np.ndarray]:
 
 def load_class_pictures() -> dict[str, np.ndarray]:
     """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset class"."""
-    with np.load(paths.results() / "visualizing-classes.npz") as file:
-        return {name: np.asarray(Image.open(io.BytesIO(file[name].tobytes()))) for name in file.files}
+    encoded = load_arrays("visualizing-classes")
+    return {name: np.asarray(Image.open(io.BytesIO(array.tobytes()))) for name, array in encoded.items()}

@@ -80,11 +80,6 @@ def train_here(name: str, seed: int) -> dict[str, object]:
     return train(name, seed, load_domains())
 
 
-def run(name: str, seed: int, domains: Domains) -> None:
-    """Train, measure, and add the entry to the results."""
-    add_entry(name, seed, train(name, seed, domains))
-
-
 def checkpoint_path(name: str, seed: int) -> Path:
     return kept(name, seed).with_suffix(".checkpoint")
 
