@@ -18,26 +18,36 @@ def small(tmp_path, monkeypatch):
     """A project of its own, 60 noisy images a split, tiny networks, an untrained classifier."""
     tiny = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, batch_size=20, num_epochs=1)
     kinds = {"dcgan": tiny, "cdcgan": replace(tiny, num_classes=10)}
-    presets = {kind: {"practical": preset, "best": replace(preset, average=0.9)} for kind, preset in kinds.items()}
-    presets["dcgan"]["64 x 64"] = replace(tiny, size=64)
+    plans = {
+        kind: {"practical": study.Plan(preset), "best": study.Plan(replace(preset, average=0.9))}
+        for kind, preset in kinds.items()
+    }
+    plans["dcgan"] |= {
+        "practical, float32": study.Plan(tiny, precision="float32"),
+        "64 x 64": study.Plan(replace(tiny, size=64)),
+        "Fashion-MNIST": study.Plan(tiny, data="Fashion-MNIST"),
+    }
 
-    def load_digits(split, size=32):
-        generator = torch.Generator().manual_seed(len(split))
+    def load_images(data, split, size=32):
+        generator = torch.Generator().manual_seed(len(data + split))
         images = torch.randint(256, (60, 32, 32), dtype=torch.uint8, generator=generator)
         return gan.prepare_images(images, size), torch.arange(60) % 10
 
-    for name, value in {"PRESETS": presets, "load_digits": load_digits, "NUM_SAMPLES": 40, "SEEDS": (0, 1)}.items():
+    for name, value in {"PLANS": plans, "load_images": load_images, "NUM_SAMPLES": 40, "SEEDS": (0, 1)}.items():
         monkeypatch.setattr(study, name, value)
     for folder in ("results", "cache"):
         monkeypatch.setattr(paths, folder, lambda folder=folder: tmp_path / folder)
-    digits.save_digit_classifier(digits.fit_digit_classifier(*load_digits("train"), num_epochs=1), {})
+    digits.save_digit_classifier(digits.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1), {})
     return tmp_path / "results"
 
 
 def test_every_preset_gets_its_entry_once(small, monkeypatch):
     results = json.loads(study.make_gan().read_text())
-    assert {kind: {name: [*seeds] for name, seeds in results[kind].items()} for kind in study.PRESETS} == {
-        "dcgan": {"practical": ["0", "1"], "best": ["0", "1"], "64 x 64": ["0"]},
+    assert {kind: {name: [*seeds] for name, seeds in results[kind].items()} for kind in study.PLANS} == {
+        "dcgan": {
+            **{name: ["0", "1"] for name in ("practical", "practical, float32", "best")},
+            **{name: ["0"] for name in ("64 x 64", "Fashion-MNIST")},
+        },
         "cdcgan": {"practical": ["0", "1"], "best": ["0", "1"]},
     }
     entry = results["cdcgan"]["best"]["1"]
@@ -45,6 +55,8 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     assert 0 <= entry["scores"]["gan_train_accuracy"] <= 1
     assert len(entry["history"]["generator_loss"]) == 3
     assert "gan_train_accuracy" not in results["dcgan"]["best"]["0"]["scores"]
+    # Other images have another floor.
+    assert results["dcgan"]["Fashion-MNIST"]["0"]["real"]["frechet"] != results["real"]["frechet"]
     with np.load(small / "gan.npz") as samples:
         assert samples["dcgan practical"].shape == (2, 64, 32, 32)
         assert samples["cdcgan best"].shape == (1, 100, 32, 32)
