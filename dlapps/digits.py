@@ -123,6 +123,21 @@ def gan_train_accuracy(
     return float((classify(classifier, real) == real_labels).double().mean())
 
 
+def stroke_statistics(images: Tensor) -> dict[str, Tensor]:
+    """How digits are written, float32 (N,) each, of images uint8 (N, H, W).
+
+    slant: pixels that the ink leans to the right a pixel upwards, from its second moments; ink: mean grey in [0, 1].
+    """
+    weights = images.float() / 255
+    mass = weights.sum((1, 2)).clamp(min=1e-6)
+    height, width = images.shape[1:]
+    up, right = -torch.arange(height).float()[:, None], torch.arange(width).float()[None]
+    middle_up, middle_right = ((weights * axis).sum((1, 2)) / mass for axis in (up, right))
+    up, right = up - middle_up[:, None, None], right - middle_right[:, None, None]
+    slant = (weights * up * right).sum((1, 2)) / (weights * up * up).sum((1, 2)).clamp(min=1e-6)
+    return {"slant": slant, "ink": weights.mean((1, 2))}
+
+
 def save_digit_classifier(classifier: DigitClassifier, facts: dict[str, object]) -> Path:
     """Write the weights in float16 and, beside them, what they were made with and what they reach."""
     path = save_weights(classifier, paths.results() / "digit-classifier.pt")

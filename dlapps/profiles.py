@@ -22,10 +22,12 @@ class Profile:
     picture_size: int
     ascent_steps: int
     long_ascent_steps: int
-    # Chapter 3: training digits of the runs that the notebook makes itself, and their epochs.
+    # Chapters 3 and 4: training digits of the runs that the notebooks make themselves, and their epochs.
     num_digits: int
     adaptation_epochs: int
     improved_epochs: int
+    gan_epochs: int
+    conditional_gan_epochs: int
 
 
 _CLASSES = {"picture_size": 224, "ascent_steps": 200, "long_ascent_steps": 1000}
@@ -36,19 +38,19 @@ PROFILES = {
             "smoke", seeds=(0,),
             num_folds=2, svm_costs=(1,), head_epochs=2,
             num_pictures=3, num_samples=2, curve_steps=4, picture_size=64, ascent_steps=4, long_ascent_steps=8,
-            num_digits=300, adaptation_epochs=1, improved_epochs=2,
+            num_digits=300, adaptation_epochs=1, improved_epochs=2, gan_epochs=1, conditional_gan_epochs=1,
         ),
         Profile(
             "quick", seeds=(0,),
             num_folds=5, svm_costs=(0.3, 1, 3), head_epochs=30,
             num_pictures=25, num_samples=20, curve_steps=14, **_CLASSES,
-            num_digits=4_000, adaptation_epochs=25, improved_epochs=10,
+            num_digits=4_000, adaptation_epochs=25, improved_epochs=10, gan_epochs=25, conditional_gan_epochs=16,
         ),
         Profile(
             "full", seeds=(0, 1, 2),
             num_folds=5, svm_costs=(0.1, 0.3, 1, 3, 10), head_epochs=30,
             num_pictures=25, num_samples=50, curve_steps=28, **_CLASSES,
-            num_digits=10_000, adaptation_epochs=25, improved_epochs=10,
+            num_digits=10_000, adaptation_epochs=25, improved_epochs=10, gan_epochs=12, conditional_gan_epochs=8,
         ),
     )
 }  # fmt: skip

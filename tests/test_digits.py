@@ -88,6 +88,19 @@ def test_stored_weights_are_half_as_large_and_read_the_same(classifier, tmp_path
     assert sorted(file.name for file in tmp_path.iterdir()) == ["digit-classifier.json", "digit-classifier.pt"]
 
 
+def test_slant_and_ink_of_a_stroke_that_leans_one_pixel_in_two():
+    images = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    for row in range(8, 24):
+        images[0, row, 16] = 255
+        images[1, row, 24 - row // 2] = 255
+    statistics = digits.stroke_statistics(images)
+    assert statistics["slant"][0] == 0
+    assert 0.48 < statistics["slant"][1] < 0.52
+    assert statistics["ink"][:2].tolist() == pytest.approx([16 / 1024] * 2)
+    # A black image has no slant, and is no error.
+    assert statistics["slant"][2] == statistics["ink"][2] == 0
+
+
 @pytest.mark.parametrize("images", [torch.zeros(2, 32, 32), torch.zeros(2, 28, 28, dtype=torch.uint8)])
 def test_other_images_get_one_sentence(classifier, images):
     with pytest.raises(ValueError, match=r"expected images uint8 \(N, 32, 32\)"):

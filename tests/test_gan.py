@@ -303,6 +303,18 @@ def test_a_generator_is_stored_in_half_precision(tmp_path):
     torch.testing.assert_close(loaded(z_of(3), y), generator(z_of(3), y), atol=1e-3, rtol=0)
 
 
+def test_the_committed_generators_draw_in_the_right_range():
+    z = gan.draw_latents(4, 100, seed=0)
+    for kind, labels in (("dcgan", None), ("cdcgan", torch.arange(4))):
+        images = gan.sample(gan.load_best(kind), z, labels)
+        assert images.shape == (4, 1, 32, 32)
+        # White strokes on black: both ends of the range are reached.
+        assert images.amin() < -0.9
+        assert images.amax() > 0.5
+    with pytest.raises(gan.GanError, match="expected a generator in"):
+        gan.load_best("other")
+
+
 def test_a_foreign_checkpoint_is_refused_and_left(images, tmp_path):
     path = tmp_path / "training.pt"
     gan.fit_gan(images, TINY, 0, checkpoint=path)

@@ -22,6 +22,7 @@ FIGURES = {
     "training": lambda: plots.plot_training(
         [0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, ["gradient"]
     ),
+    "small multiples": lambda: plots.plot_small_multiples({name: {"D": ([0, 9], [0.5, 0.9])} for name in "abcde"}, "x"),
     "precision and recall": lambda: plots.plot_precision_recall({"real": [(0.9, 0.8)], "fake": [(0.5, 0.4)] * 2}),
     "class histogram": lambda: plots.plot_class_histogram({"real": [0.5, 0.5], "fake": [0.9, 0.1]}),
     "recipe": lambda: plots.plot_recipe(np.zeros((2, 8, 8)), *np.zeros((2, 2, 8, 8, 3))),

@@ -3,7 +3,7 @@
 Images are uint8 (N, H, W) where a training takes them, float32 (N, 1, S, S) in [-1, 1] where networks do.
 """
 
-from dlapps.gan.checkpoints import GanError, load_generator, save_generator
+from dlapps.gan.checkpoints import GanError, load_best, load_generator, save_generator
 from dlapps.gan.history import History
 from dlapps.gan.networks import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
 from dlapps.gan.presets import CONDITIONAL_PRACTICAL, CONDITIONAL_PRESETS, PRACTICAL, PRESETS, Preset, make_networks
@@ -35,6 +35,7 @@ __all__ = [
     "generate",
     "generator_step",
     "interpolate",
+    "load_best",
     "load_generator",
     "make_networks",
     "prepare_images",

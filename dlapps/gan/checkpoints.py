@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dlapps import DlappsError
+from dlapps import DlappsError, paths
 from dlapps.gan.presets import Preset, generator_of
 from dlapps.weights import to_float16, write_checked
 
@@ -64,6 +64,16 @@ def load_generator(path: Path) -> nn.Module:
     generator = generator_of(Preset(**saved["preset"])).to(memory_format=torch.channels_last)
     generator.load_state_dict(saved["generator"])
     return generator.eval().requires_grad_(False)
+
+
+def load_best(kind: str) -> nn.Module:
+    """The committed generator of the best preset, "dcgan" or "cdcgan", as `dlapps data make gan` wrote it."""
+    path = paths.results() / f"gan-{kind}.pt"
+    if not path.is_file():
+        raise GanError(
+            f"expected a generator in {path}, got no such file; name dcgan or cdcgan, or run dlapps data make gan."
+        )
+    return load_generator(path)
 
 
 def _read(path: Path, key: str) -> dict[str, object]:

@@ -10,7 +10,13 @@ from dlapps.plots.domain_adaptation import (
     plot_sweep,
 )
 from dlapps.plots.general import plot_confusion, plot_curves, plot_grid, plot_pair
-from dlapps.plots.generation import plot_class_histogram, plot_mosaic, plot_precision_recall, plot_training
+from dlapps.plots.generation import (
+    plot_class_histogram,
+    plot_mosaic,
+    plot_precision_recall,
+    plot_small_multiples,
+    plot_training,
+)
 from dlapps.plots.predictions import plot_misread, plot_predictions
 from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, mean_and_spread, show_picture, styled
 from dlapps.plots.visualizing import plot_saliency, plot_score_card
@@ -38,6 +44,7 @@ __all__ = [
     "plot_recovered",
     "plot_saliency",
     "plot_score_card",
+    "plot_small_multiples",
     "plot_sweep",
     "plot_training",
     "show_picture",

@@ -50,6 +50,26 @@ def plot_training(
 
 
 @styled
+def plot_small_multiples(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], xlabel: str, columns: int = 4
+) -> Figure:
+    """One small panel a name, all with the same y axis from 0 to 1, its lines (x, y) named in one legend above."""
+    rows = -(-len(panels) // columns)
+    figure, axes = make_figure(1.05 * rows + 0.5, rows, columns, sharey=True)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
+        for index, (label, (x, y)) in enumerate(lines.items()):
+            ax.plot(x, y, color=COLOURS[index], linestyle=("-", "--", ":")[index], linewidth=1, label=label)
+        ax.set_title(title, fontsize=7)
+        ax.set(ylim=(-0.03, 1.03))
+        ax.tick_params(labelsize=6)
+    figure.supxlabel(xlabel, fontsize=8)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+@styled
 def plot_precision_recall(points: Mapping[str, Sequence[tuple[float, float]]], height: float = 3.0) -> Figure:
     """A point (precision, recall) a seed; colour, marker and whether it is filled tell the names apart."""
     figure, axes = make_figure(height)
