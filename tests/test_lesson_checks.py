@@ -21,7 +21,7 @@ from dlapps.lesson.checks import domains, generation, transfer, visualizing
 from dlapps.linear import ChosenSVM
 
 torch.set_num_threads(1)
-ALL_CHECKS = [check for chapter in checks.CHAPTERS.values() for check in chapter] + [*checks.EVERYWHERE]
+ALL_CHECKS = [*{check for chapter in checks.CHAPTERS.values() for check in chapter}, *checks.EVERYWHERE]
 
 
 def test_checks_never_raise_and_explain_themselves_in_two_sentences():
@@ -29,7 +29,8 @@ def test_checks_never_raise_and_explain_themselves_in_two_sentences():
         for variables in ({}, {name: object() for name in _names(checks.CHAPTERS[chapter])}):
             verdicts = checks.run(chapter, {**variables, "In": [""]})
             assert all(verdict.fault is None or verdict.fault.startswith("expected ") for verdict in verdicts)
-            assert sum(verdict.fault is not None for verdict in verdicts) >= len(checks.CHAPTERS[chapter]) - 1
+            own = [check for check in checks.CHAPTERS[chapter] if check is not checks.networks_in_eval_mode]
+            assert sum(verdict.fault is not None for verdict in verdicts) >= len(own) - 1
     for check in ALL_CHECKS:
         assert " ".join(check.__doc__.split()).count(". ") >= 1, check
         assert "\n" not in checks._look(check, {}).line

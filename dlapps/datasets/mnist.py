@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+from pathlib import Path
 
 import numpy as np
 
@@ -43,13 +45,19 @@ def _load_idx(name: str, split: str, class_names: tuple[str, ...]) -> Dataset:
 
 
 def _load_mnist_5k(split: str) -> Dataset:
-    with gzip.open(assets.fetch("mnist_5k"), "rt") as file:
-        table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
-    table = table[np.argsort(table[:, -1], kind="stable")]
+    table = _read_table(assets.fetch("mnist_5k"))
     pixels, targets = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
     rank = np.arange(len(table)) % 500
     chosen = rank < 400 if split == "train" else rank >= 400
     return Dataset(pixels[chosen], targets[chosen], _digits(), assets.provenance("mnist_5k"))
+
+
+@functools.cache
+def _read_table(path: Path) -> np.ndarray:
+    """Rows of 784 pixels and a label, by label. A second to parse, and asked for by both splits of both domains."""
+    with gzip.open(path, "rt") as file:
+        table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+    return table[np.argsort(table[:, -1], kind="stable")]
 
 
 def _digits() -> tuple[str, ...]:

@@ -39,11 +39,12 @@ def any_device(In: Sequence[str]) -> str | None:
     return expect(not found, "code for any device", found and f"{found[0]}…")
 
 
-EVERYWHERE: tuple[Check, ...] = (networks_in_eval_mode, any_device)
+EVERYWHERE: tuple[Check, ...] = (any_device,)
 CHAPTERS: dict[int, tuple[Check, ...]] = {
-    1: transfer.CHECKS,
-    2: visualizing.CHECKS,
-    3: domains.CHECKS,
+    1: (networks_in_eval_mode, *transfer.CHECKS),
+    2: (networks_in_eval_mode, *visualizing.CHECKS),
+    3: (networks_in_eval_mode, *domains.CHECKS),
+    # Networks are trained step by step in it; whether samples are drawn in eval mode is asked of the samples.
     4: generation.CHECKS,
 }
 
