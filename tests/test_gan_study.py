@@ -42,6 +42,7 @@ def small(tmp_path, monkeypatch):
 
 
 def test_every_preset_gets_its_entry_once(small, monkeypatch):
+    monkeypatch.setattr(study.Judge.score_neighbours, "__defaults__", (60,))
     results = json.loads(study.make_gan().read_text())
     assert {kind: {name: [*seeds] for name, seeds in results[kind].items()} for kind in study.PLANS} == {
         "dcgan": {
@@ -61,6 +62,7 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
         assert samples["dcgan practical"].shape == (2, 64, 32, 32)
         assert samples["cdcgan best"].shape == (1, 100, 32, 32)
     assert gan.load_generator(small / "gan-cdcgan.pt").num_classes == 10
+    assert set(results["neighbours"]) == {"real", "samples"}
     monkeypatch.setattr(study, "train", None)
     assert json.loads(study.make_gan().read_text()) == results
 

@@ -153,6 +153,19 @@ class Judge:
         distances, _ = metrics.nearest_neighbours(test, images.flatten(1).float() / 255)
         return scores | {"distance_to_train": round(float(distances.median()), 3)}
 
+    def score_neighbours(self, number: int = 50_000) -> dict[str, float]:
+        """Error of the nearest neighbour in pixels on the test split, the neighbours being `number` real digits or as
+        many of the best conditional generator: what Radford et al. (2016, table 3) report."""
+        images, labels = (part[:number] for part in load_images(self.data, "train"))
+        test, test_labels = load_images(self.data, "test")
+        asked = torch.arange(number) % 10
+        fakes = draw(gan.load_best("cdcgan"), PLANS["cdcgan"]["best"].preset, number, 0, asked)
+        errors = {}
+        for name, (known, answers) in {"real": (images, labels), "samples": (fakes, asked)}.items():
+            _, nearest = metrics.nearest_neighbours(*(part.flatten(1).float() / 255 for part in (test, known)))
+            errors[name] = float((answers[nearest[:, 0]] != test_labels).double().mean())
+        return errors
+
 
 def draw(generator: nn.Module, preset: Preset, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
     """Samples as uint8 (number, 32, 32), those of other sizes resized."""
@@ -207,6 +220,9 @@ def make_gan() -> Path:
             save_samples(kind, name, training)
         if seed == 0 and name == "best":
             gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator, training.preset)
+        save_results(path, results, SEEDS)
+    if "neighbours" not in results:
+        results["neighbours"] = Judge().score_neighbours()
         save_results(path, results, SEEDS)
     return path
 
