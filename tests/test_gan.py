@@ -10,6 +10,8 @@ from PIL import Image
 
 from dlapps import gan
 from dlapps.gan.networks import one_of_each
+from dlapps.gan.run import spread
+from dlapps.runtime import make_generator
 
 torch.set_num_threads(1)
 
@@ -292,6 +294,18 @@ def test_health_names_what_went_wrong():
     assert health(0.99, 0.01, 0.9) == "the discriminator wins"
     assert health(0.5, 0.5, 0.9) == "the generator wins"
     assert gan.History().health() == "not trained yet"
+
+
+def test_spread_notices_that_all_images_of_a_class_are_alike():
+    labels = torch.arange(40) % 4
+    alike = torch.randn(4, 1, 8, 8, generator=make_generator(0))[labels]
+    assert spread(alike) > 0.5
+    assert spread(alike, labels) < 1e-6
+    noise = torch.randn(40, 1, 8, 8, generator=make_generator(1))
+    expected = torch.stack([noise[labels == label].var(0, correction=0) for label in range(4)]).mean(0).sqrt().mean()
+    torch.testing.assert_close(spread(alike + noise, labels), expected)
+    # Classes that do not occur in the batch change nothing.
+    torch.testing.assert_close(spread(noise, 2 * labels), spread(noise, labels))
 
 
 def test_a_generator_is_stored_in_half_precision(tmp_path):

@@ -12,8 +12,8 @@ class History:
     """One value a batch; measures: what `measure` gave, with the number of batches it was taken after.
 
     Probabilities are means over the batch: of D(x), of D(G(z)) before and (fooling) after D's update. Gradients are
-    the L2 norms over all weights. spread: standard deviation of a pixel over the batch, averaged over pixels, of fake
-    images in units of the real ones'; near 0 when all samples are alike.
+    the L2 norms over all weights. spread: standard deviation of a pixel over the batch, with labels within each class,
+    averaged over pixels, of fake images in units of the real ones'; near 0 when all, or all of a class, are alike.
     """
 
     discriminator_loss: list[float] = field(default_factory=list)

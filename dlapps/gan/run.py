@@ -6,6 +6,7 @@ import copy
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dlapps.gan.checkpoints import GanError
@@ -50,7 +51,7 @@ class Run:
         optimiser_d, optimiser_g = (self.optimisers.get(name) for name in ("discriminator", "generator"))
         measured = discriminator_step(self.discriminator, real, fake, optimiser_d, loss, judged, self.precision)
         measured |= generator_step(self.generator, self.discriminator, fake, optimiser_g, loss, judged, self.precision)
-        measured["spread"] = spread(fake.detach()) / spread(real).clamp(min=1e-6)
+        measured["spread"] = spread(fake.detach(), labels) / spread(real, labels).clamp(min=1e-6)
         self.note(measured)
         if preset.average:
             update_average(self.sampler, self.generator, min(preset.average, self.batch / (self.batch + 10)))
@@ -89,6 +90,11 @@ class Run:
         self.batch, self.history, self.pictures = state["batch"], History(**state["history"]), state["pictures"]
 
 
-def spread(images: Tensor) -> Tensor:
-    """Standard deviation over the batch, averaged over pixels."""
-    return (images - images.mean(0)).square().mean(0).sqrt().mean()
+def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Standard deviation over the batch, averaged over pixels; with labels, within their classes: a generator that
+    draws one and the same image of each class has none."""
+    mean = images.mean(0)
+    if labels is not None:
+        one_hot = F.one_hot(labels).to(images.dtype)
+        mean = (one_hot.T @ images.flatten(1) / one_hot.sum(0)[:, None].clamp(min=1))[labels].view_as(images)
+    return (images - mean).square().mean(0).sqrt().mean()
