@@ -66,7 +66,9 @@ PRESETS = {
     "latent 10": replace(PRACTICAL, latent_dim=10),
     "latent 1000": replace(PRACTICAL, latent_dim=1000),
     "64 x 64": replace(PRACTICAL, size=64),
-    "best": replace(PRACTICAL, generator_channels=128, discriminator_channels=128, average=0.999, anneal=True),
+    "best": replace(
+        PRACTICAL, generator_channels=64, discriminator_channels=64, num_epochs=10, average=0.999, anneal=True
+    ),
 }
 CONDITIONAL_PRESETS = {
     "practical": CONDITIONAL_PRACTICAL,
