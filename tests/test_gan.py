@@ -229,6 +229,21 @@ def test_training_leaves_the_default_generator_alone_and_hangs_on_the_seed(image
     assert not torch.equal(first.frames, second.frames)
 
 
+def test_two_threads_give_the_same_gradients_twice():
+    narrow = replace(gan.CONDITIONAL_PRACTICAL, generator_channels=32, discriminator_channels=16)
+    generator, discriminator = gan.make_networks(narrow, seed=0)
+    z, labels = gan.draw_latents(128, 100, seed=0), torch.arange(128) % 10
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        losses = [discriminator(gan.generate(generator, z, labels), labels).sum() for _ in range(40)]
+        gradients = [torch.autograd.grad(loss, [*generator.parameters()]) for loss in losses]
+    finally:
+        torch.set_num_threads(threads)
+    for again in gradients[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(gradients[0], again, strict=True))
+
+
 def test_only_one_network_is_trained_where_asked(images):
     for name in ("generator", "discriminator"):
         training = gan.fit_gan(images, replace(TINY, trained=(name,)), 0)

@@ -70,16 +70,18 @@ class ConditionalGenerator(nn.Module):
         check_latents(z, self.latent_dim)
         maps = F.relu(self.from_z(z))
         if labels.is_floating_point():
-            rows = index = slice(None)
+            rows = index = torch.arange(len(z), device=z.device)
             label_maps = self.from_labels(labels)
         else:
             check_labels(labels, len(z), self.num_classes)
             rows, index = one_of_each(labels)
-            label_maps = self.from_labels.weight[labels]
+            # Not weight[labels], whose backward adds up in the order in which threads come: another result every time.
+            label_maps = self.from_labels.weight.index_select(0, labels)
         label_maps = F.relu(self.norm_labels(label_maps))
         first, second = self.both[0].weight.split(maps.shape[1])
         joined = F.conv_transpose2d(maps, first, stride=2, padding=1)
-        joined = joined + F.conv_transpose2d(label_maps[rows], second, stride=2, padding=1)[index]
+        table = F.conv_transpose2d(label_maps.index_select(0, rows), second, stride=2, padding=1)
+        joined = joined + table.index_select(0, index)
         return self.rest(self.both[1:](joined)).float()
 
 
@@ -108,7 +110,7 @@ class ConditionalDiscriminator(nn.Module):
         table = F.leaky_relu(self.from_labels(one_hot.expand(-1, -1, self.size, self.size)), 0.2)
         first, second = self.both[0].weight.split(maps.shape[1], dim=1)
         joined = F.conv2d(maps, first, stride=2, padding=1)
-        joined = joined + F.conv2d(table, second, stride=2, padding=1)[labels]
+        joined = joined + F.conv2d(table, second, stride=2, padding=1).index_select(0, labels)
         return self.rest(self.both[1:](joined)).float()
 
 
