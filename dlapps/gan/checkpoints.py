@@ -20,12 +20,12 @@ class GanError(DlappsError, ValueError):
     """A training that cannot go on, or a file that is not of this training."""
 
 
-def identify(preset: Preset, seed: int, images: Tensor, labels: Tensor | None) -> Identity:
+def identify(preset: Preset, seed: int, precision: str, images: Tensor, labels: Tensor | None) -> Identity:
     """What a checkpoint has to agree with to be taken up: plain values by name."""
     sha256 = hashlib.sha256(images.cpu().numpy().tobytes())
     if labels is not None:
         sha256.update(labels.cpu().numpy().tobytes())
-    return {**asdict(preset), "seed": seed, "data": sha256.hexdigest()[:16]}
+    return {**asdict(preset), "seed": seed, "precision": precision, "data": sha256.hexdigest()[:16]}
 
 
 def save_checkpoint(path: Path, identity: Identity, state: dict[str, object]) -> None:

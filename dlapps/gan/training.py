@@ -63,7 +63,7 @@ def fit_gan(
     """
     check_labels_match(preset, labels, len(images))
     data = prepare_images(images, preset.size)
-    identity = identify(preset, seed, images, labels) if checkpoint else {}
+    identity = identify(preset, seed, precision, images, labels) if checkpoint else {}
     run = Run(preset, seed, device, precision)
     if checkpoint and (state := load_checkpoint(checkpoint, identity)):
         run.load_state(state)
