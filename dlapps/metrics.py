@@ -53,6 +53,12 @@ def nearest_neighbours(queries: Tensor, references: Tensor, k: int = 1) -> tuple
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
+def nearest_images(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances and indices (N,) of the reference uint8 (M, H, W) nearest to each query (N, H, W), pixels in [0, 1]."""
+    distances, indices = nearest_neighbours(*(part.flatten(1).float() / 255 for part in (queries, references)))
+    return distances[:, 0], indices[:, 0]
+
+
 def check_features(first: Tensor, second: Tensor) -> None:
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or min(len(first), len(second)) < 2:
         raise ValueError(

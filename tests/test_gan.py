@@ -10,7 +10,6 @@ from PIL import Image
 
 from dlapps import gan
 from dlapps.gan.networks import one_of_each
-from dlapps.gan.run import spread
 from dlapps.runtime import make_generator
 
 torch.set_num_threads(1)
@@ -314,13 +313,13 @@ def test_health_names_what_went_wrong():
 def test_spread_notices_that_all_images_of_a_class_are_alike():
     labels = torch.arange(40) % 4
     alike = torch.randn(4, 1, 8, 8, generator=make_generator(0))[labels]
-    assert spread(alike) > 0.5
-    assert spread(alike, labels) < 1e-6
+    assert gan.spread(alike) > 0.5
+    assert gan.spread(alike, labels) < 1e-6
     noise = torch.randn(40, 1, 8, 8, generator=make_generator(1))
     expected = torch.stack([noise[labels == label].var(0, correction=0) for label in range(4)]).mean(0).sqrt().mean()
-    torch.testing.assert_close(spread(alike + noise, labels), expected)
+    torch.testing.assert_close(gan.spread(alike + noise, labels), expected)
     # Classes that do not occur in the batch change nothing.
-    torch.testing.assert_close(spread(noise, 2 * labels), spread(noise, labels))
+    torch.testing.assert_close(gan.spread(noise, 2 * labels), gan.spread(noise, labels))
 
 
 def test_a_generator_is_stored_in_half_precision(tmp_path):
@@ -352,6 +351,7 @@ def test_a_foreign_checkpoint_is_refused_and_left(images, tmp_path):
         (lambda: gan.fit_gan(images, replace(TINY, generator_channels=8), 0, checkpoint=path), "generator_channels 4"),
         (lambda: gan.fit_gan(images, TINY, 1, checkpoint=path), "seed 0 instead of 1"),
         (lambda: gan.fit_gan(images.flip(0), TINY, 0, checkpoint=path), "with data"),
+        (lambda: gan.fit_gan(images, TINY, 0, checkpoint=path, precision="float32"), "precision 'fast'"),
     ):
         with pytest.raises(gan.GanError, match=message):
             call()

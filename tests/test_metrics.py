@@ -81,6 +81,14 @@ def test_histogram_and_entropy():
     assert metrics.entropy(torch.tensor([1.0, 0.0])) == 0
 
 
+def test_the_nearest_image_is_found_in_pixels():
+    references = torch.zeros(3, 2, 2, dtype=torch.uint8)
+    references[1:] = torch.tensor([[51], [255]], dtype=torch.uint8)[:, :, None]
+    distances, indices = metrics.nearest_images(references[[1, 2]] - torch.tensor(51, dtype=torch.uint8), references)
+    assert indices.tolist() == [0, 2]
+    torch.testing.assert_close(distances, torch.tensor([0.0, 0.4]))
+
+
 def test_nearest_neighbours_are_ordered():
     distances, indices = metrics.nearest_neighbours(torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]]), 2)
     assert indices.tolist() == [[1, 0], [1, 0]]

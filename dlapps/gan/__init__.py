@@ -7,7 +7,7 @@ from dlapps.gan.checkpoints import GanError, load_best, load_generator, save_gen
 from dlapps.gan.history import History
 from dlapps.gan.networks import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
 from dlapps.gan.presets import CONDITIONAL_PRACTICAL, CONDITIONAL_PRESETS, PRACTICAL, PRESETS, Preset, make_networks
-from dlapps.gan.run import Run
+from dlapps.gan.run import Run, spread
 from dlapps.gan.sampling import draw_latents, interpolate, sample, sample_grid, to_uint8
 from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step
 from dlapps.gan.training import Training, fit_conditional_gan, fit_gan, prepare_images
@@ -42,5 +42,6 @@ __all__ = [
     "sample",
     "sample_grid",
     "save_generator",
+    "spread",
     "to_uint8",
 ]

@@ -108,7 +108,7 @@ class Judge:
         )
         shares = metrics.class_histogram(logits.argmax(1), 10)
         train, _ = load_images(self.data, "train")
-        distances, _ = metrics.nearest_neighbours(*(part.flatten(1).float() / 255 for part in (images[::20], train)))
+        distances, _ = metrics.nearest_images(images[::20], train)
         return {
             "frechet": round(metrics.frechet_distance(self.features, features), 4),
             "precision": precision,
@@ -149,8 +149,7 @@ class Judge:
         accuracy = digits.gan_train_accuracy(images[many], labels[many], *load_images(self.data, "test"))
         own = digits.conditional_accuracy(self.classifier, *load_images(self.data, "test"))
         scores = self.score(images[rows[:NUM_SAMPLES]]) | {"conditional_accuracy": own, "gan_train_accuracy": accuracy}
-        test = load_images(self.data, "test")[0][::20].flatten(1).float() / 255
-        distances, _ = metrics.nearest_neighbours(test, images.flatten(1).float() / 255)
+        distances, _ = metrics.nearest_images(load_images(self.data, "test")[0][::20], images)
         return scores | {"distance_to_train": round(float(distances.median()), 3)}
 
     def score_neighbours(self, number: int = 50_000) -> dict[str, float]:
@@ -162,8 +161,8 @@ class Judge:
         fakes = draw(gan.load_best("cdcgan"), PLANS["cdcgan"]["best"].preset, number, 0, asked)
         errors = {}
         for name, (known, answers) in {"real": (images, labels), "samples": (fakes, asked)}.items():
-            _, nearest = metrics.nearest_neighbours(*(part.flatten(1).float() / 255 for part in (test, known)))
-            errors[name] = float((answers[nearest[:, 0]] != test_labels).double().mean())
+            _, nearest = metrics.nearest_images(test, known)
+            errors[name] = float((answers[nearest] != test_labels).double().mean())
         return errors
 
 
