@@ -81,17 +81,17 @@ class Chapter:
     def show_animation(
         self, frames: np.ndarray, key_frames: Figure, name: str, caption: str, frames_per_second: int = 8
     ) -> None:
-        """Save as figures/<number>-<name>.gif and show it; the PDF plays it beside the key frames, which paper shows.
+        """Save as figures/<number>-<name>.gif and show it; the report plays it and shows the key frames, as paper does.
 
         frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does; prose refers to both as
         `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
         gif, jpegs = _encode_frames(frames, frames_per_second)
-        pdf = self._save(key_frames, name)
+        pdf, png = self._save(key_frames, name), _render(key_frames, "png", dpi=150)
         _write(paths.figures() / f"{self.number}-{name}.gif", gif)
-        gif, pdf, *jpegs = (base64.b64encode(part).decode() for part in (gif, pdf, *jpegs))
-        content = {"name": name, "caption": caption, "pdf": pdf, "frames": jpegs, "rate": frames_per_second}
+        gif, pdf, png, *jpegs = (base64.b64encode(part).decode() for part in (gif, pdf, png, *jpegs))
+        content = {"name": name, "caption": caption, "pdf": pdf, "png": png, "frames": jpegs, "rate": frames_per_second}
         text = f"Animation {self.number}-{name}: {caption}"
         _show("animation", content, text, {"image/gif": gif}, {"image/gif": {"alt": caption}})
         _close(key_frames)

@@ -176,12 +176,6 @@ def _compress(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def moments(frames: list[str]) -> list[tuple[int, str]]:
-    """Four frames of an animation, evenly spaced, counted from one: what paper and a reader without motion see."""
-    places = sorted({round(share * (len(frames) - 1) / 3) for share in range(4)})
-    return [(place + 1, frames[place]) for place in places]
-
-
 def listing(code: str) -> str:
     """Pygments' HTML, an element a line that knows its indentation: what does not fit goes on below it, further in."""
     written = code.strip("\n").split("\n")
@@ -194,7 +188,6 @@ def listing(code: str) -> str:
 FILTERS: dict[str, Any] = {
     "plain_text": plain_text,
     "image_attributes": image_attributes,
-    "moments": moments,
     "listing": listing,
     "question_facts": pre.question_facts,
 }
