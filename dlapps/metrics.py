@@ -1,9 +1,13 @@
-"""How close samples are to real images, measured on features (N, D) or labels (N,): tensors in, plain numbers out.
+"""How close samples are to real images, measured on features (N, D) or labels (N,): tensors in, plain numbers out;
+and what several seeds say of one score.
 
 Features are whatever a network gives; two sets have to come from one network. Bad shapes are ValueErrors.
 """
 
 from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -57,6 +61,17 @@ def nearest_images(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]
     """Distances and indices (N,) of the reference uint8 (M, H, W) nearest to each query (N, H, W), pixels in [0, 1]."""
     distances, indices = nearest_neighbours(*(part.flatten(1).float() / 255 for part in (queries, references)))
     return distances[:, 0], indices[:, 0]
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Sample standard deviation, divided by N - 1, of one score over seeds; 0.0 for a single one."""
+    return statistics.stdev(map(float, values)) if len(values) > 1 else 0.0
+
+
+def mean_and_deviation(values: Sequence[float], form: str = ".3f") -> str:
+    """For a table's cell: 0.912 ± 0.003 over several seeds, or the one value."""
+    mean = f"{statistics.fmean(map(float, values)):{form}}"
+    return f"{mean} ± {deviation(values):{form}}" if len(values) > 1 else mean
 
 
 def check_features(first: Tensor, second: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -106,3 +107,10 @@ def test_nearest_neighbours_are_ordered():
 def test_bad_shapes_get_one_sentence(call):
     with pytest.raises(ValueError, match="expected"):
         call()
+
+
+def test_seeds_are_given_with_their_sample_deviation():
+    assert metrics.deviation([0.9, 0.92, 0.94]) == pytest.approx(np.std([0.9, 0.92, 0.94], ddof=1))
+    assert metrics.mean_and_deviation([0.9, 0.92, 0.94]) == "0.920 ± 0.020"
+    assert metrics.mean_and_deviation(np.array([12.34]), ".1f") == "12.3"
+    assert metrics.deviation([0.9]) == 0

@@ -58,11 +58,6 @@ def test_true_class_is_told_apart_without_colour():
     assert [bool(bar.get_hatch()) for bar in bars] == [False, True, False]
 
 
-def test_spread_is_written_where_there_is_one():
-    assert plots.mean_and_spread([0.9, 0.92]) == "0.910 ± 0.010"
-    assert plots.mean_and_spread([0.9]) == "0.900"
-
-
 def test_a_mosaic_holds_every_image_once():
     images = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1, 1) * np.ones((4, 4), np.uint8)
     drawn = plots.plot_mosaic(images).axes[0].images[0].get_array()

@@ -18,7 +18,7 @@ from dlapps.plots.generation import (
     plot_training,
 )
 from dlapps.plots.predictions import plot_misread, plot_predictions
-from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, mean_and_spread, show_picture, styled
+from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
 from dlapps.plots.visualizing import plot_saliency, plot_score_card
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "WIDTH",
     "draw_frame",
     "make_figure",
-    "mean_and_spread",
     "plot_class_histogram",
     "plot_confusion",
     "plot_curves",

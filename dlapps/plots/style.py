@@ -1,9 +1,9 @@
-"""The look of every figure: width, colours, an empty figure, one picture, a mean with its spread."""
+"""The look of every figure: width, colours, an empty figure, one picture."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
@@ -58,8 +58,3 @@ def show_picture(ax: Axes, picture: np.ndarray, title: str = "") -> None:
     ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)
     ax.set_axis_off()
     ax.set_title(title)
-
-
-def mean_and_spread(values: Sequence[float]) -> str:
-    """For a table's cell: 0.912 ± 0.003 over several seeds, or the one value."""
-    return f"{np.mean(values):.3f}" + (f" ± {np.std(values):.3f}" if len(values) > 1 else "")
