@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help report html test lab check format clean
+.PHONY: help report publish html test lab check format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -22,6 +22,10 @@ $(INSTALLED): pyproject.toml
 report: $(INSTALLED) ## set up what is missing, run the notebooks, build the PDF
 	@report/install-packages tex
 	@$(BIN)/dlapps report --profile $(PROFILE)
+
+publish: ## the report with the papers' settings, into report/ to be committed
+	@$(MAKE) report PROFILE=full
+	cp report/build/dlapps-report.pdf report/build/results.json report/
 
 html: $(INSTALLED) ## the same as pages of HTML, report/build/html/index.html
 	@command -v pandoc >/dev/null || report/install-packages pandoc

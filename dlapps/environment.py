@@ -49,8 +49,8 @@ def _cpu_model() -> str:
 
 
 def _commit() -> str:
-    """The checkout's short commit, or an empty string outside a checkout (or without git)."""
-    command = ["git", "-C", str(paths.project()), "rev-parse", "--short", "HEAD"]
+    """The checkout's short commit, "-dirty" where files differ from it; empty outside a checkout (or without git)."""
+    command = ["git", "-C", str(paths.project()), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

@@ -41,7 +41,7 @@ def test_report_is_built_from_the_notebooks(home):
     assert results["fool_success"]["value"] == results["fool_survives_8bit"]["value"] == 1
     assert results["fgsm_success_2_255"]["value"] >= 0.97
     assert results["classvis_recognised_best"]["value"] >= 0.8
-    assert all({"value", "chapter", "profile", "seed", "data"} <= set(entry) for entry in results.values())
+    assert all({"value", "chapter", "profile", "seed", "data", "commit"} <= set(entry) for entry in results.values())
     log = next((home / "report" / "build").rglob("*.log")).read_text(errors="replace")
     assert "Undefined control sequence" not in log
 

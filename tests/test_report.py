@@ -155,6 +155,8 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
         "profile": "smoke",
         "seed": 0,
         "data": "50% of A_B & #1",
+        # The project of this test is no checkout.
+        "commit": "",
     }
 
     first = pdf.read_bytes()

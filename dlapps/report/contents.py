@@ -28,7 +28,7 @@ class Chapter:
 
 @dataclass
 class Contents:
-    """What prose may use: numbers by name (value, chapter, profile, seed, data) and labels."""
+    """What prose may use: numbers by name (value, chapter, profile, commit, seed, data) and labels."""
 
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     labels: set[str] = field(default_factory=set)
@@ -58,7 +58,8 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
         for cell, record in messages(notebook, "record"):
             _claim(owners, record["name"], chapter, cell)
             kept = {key: record[key] for key in ("value", "seed", "data")}
-            contents.numbers[record["name"]] = {**kept, "chapter": chapter.name, "profile": chapter.run["profile"]}
+            kept |= {key: chapter.run[key] for key in ("profile", "commit")}
+            contents.numbers[record["name"]] = {**kept, "chapter": chapter.name}
         for label, cell in _labels(chapter):
             _claim(owners, label, chapter, cell)
             contents.labels.add(label)
