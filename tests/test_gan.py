@@ -332,9 +332,9 @@ def test_a_generator_is_stored_in_half_precision(tmp_path):
 
 
 def test_the_committed_generators_draw_in_the_right_range():
-    z = gan.draw_latents(4, 100, seed=0)
     for kind, labels in (("dcgan", None), ("cdcgan", torch.arange(4))):
-        images = gan.sample(gan.load_best(kind), z, labels)
+        generator = gan.load_best(kind)
+        images = gan.sample(generator, gan.draw_latents(4, generator.latent_dim, seed=0), labels)
         assert images.shape == (4, 1, 32, 32)
         # White strokes on black: both ends of the range are reached.
         assert images.amin() < -0.9
@@ -383,6 +383,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, t
         (lambda x, y: gan.fit_gan(x, CONDITIONAL), "call fit_gan without labels"),
         (lambda x, y: gan.fit_conditional_gan(x, y, TINY), "call fit_gan without labels"),
         (lambda x, y: gan.fit_conditional_gan(x, y + 1, CONDITIONAL), "labels from 0 to 2, got 1 to 3"),
+        (lambda x, y: gan.fit_conditional_gan(x, y, replace(CONDITIONAL, clusters=2)), "classes or clusters, got 3"),
         (lambda x, y: gan.fit_conditional_gan(x, y[1:], CONDITIONAL), r"int64 labels \(30,\)"),
         (lambda x, y: gan.Discriminator()(torch.zeros(2, 1, 28, 28)), r"images \(N, 1, 32, 32\), got"),
         (lambda x, y: gan.Generator()(torch.zeros(2, 5)), r"latent vectors \(N, 100\)"),

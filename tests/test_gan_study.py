@@ -22,6 +22,7 @@ def small(tmp_path, monkeypatch):
         kind: {"practical": study.Plan(preset), "best": study.Plan(replace(preset, average=0.9))}
         for kind, preset in kinds.items()
     }
+    plans["dcgan"]["best"] = study.Plan(replace(tiny, average=0.9, clusters=2))
     plans["dcgan"] |= {
         "practical, float32": study.Plan(tiny, precision="float32"),
         "64 x 64": study.Plan(replace(tiny, size=64)),
@@ -62,6 +63,8 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
         assert samples["dcgan practical"].shape == (2, 64, 32, 32)
         assert samples["cdcgan best"].shape == (1, 100, 32, 32)
     assert gan.load_generator(small / "gan-cdcgan.pt").num_classes == 10
+    # A number more in z, to choose the cluster.
+    assert gan.load_generator(small / "gan-dcgan.pt").latent_dim == 101
     assert set(results["neighbours"]) == {"real", "samples"}
     monkeypatch.setattr(study, "train", None)
     assert json.loads(study.make_gan().read_text()) == results

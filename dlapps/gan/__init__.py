@@ -4,6 +4,7 @@ Images are uint8 (N, H, W) where a training takes them, float32 (N, 1, S, S) in 
 """
 
 from dlapps.gan.checkpoints import GanError, load_best, load_generator, save_generator
+from dlapps.gan.clusters import ClusteredGenerator, find_clusters
 from dlapps.gan.history import History
 from dlapps.gan.networks import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
 from dlapps.gan.presets import CONDITIONAL_PRACTICAL, CONDITIONAL_PRESETS, PRACTICAL, PRESETS, Preset, make_networks
@@ -18,6 +19,7 @@ __all__ = [
     "LOSSES",
     "PRACTICAL",
     "PRESETS",
+    "ClusteredGenerator",
     "ConditionalDiscriminator",
     "ConditionalGenerator",
     "Discriminator",
@@ -30,6 +32,7 @@ __all__ = [
     "Training",
     "discriminator_step",
     "draw_latents",
+    "find_clusters",
     "fit_conditional_gan",
     "fit_gan",
     "generate",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import DlappsError, paths
-from dlapps.gan.presets import Preset, generator_of
+from dlapps.gan.presets import Preset, generator_of, sampler_of
 from dlapps.weights import to_float16, write_checked
 
 Identity = dict[str, object]
@@ -61,7 +61,8 @@ def save_generator(path: Path, generator: nn.Module, preset: Preset) -> Path:
 def load_generator(path: Path) -> nn.Module:
     """A generator of `save_generator`, in eval mode, without gradients."""
     saved = _read(path, "preset")
-    generator = generator_of(Preset(**saved["preset"])).to(memory_format=torch.channels_last)
+    preset = Preset(**saved["preset"])
+    generator = sampler_of(preset, generator_of(preset)).to(memory_format=torch.channels_last)
     generator.load_state_dict(saved["generator"])
     return generator.eval().requires_grad_(False)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
     ConditionalDiscriminator,
     ConditionalGenerator,
@@ -22,9 +23,10 @@ class Preset:
     """What a training depends on, beside its data and its seed.
 
     generator_channels, discriminator_channels: b of the networks. trained: which of the two losses are minimised.
-    num_classes: 0 for an unconditional GAN. discriminator_sees_labels: D(x, y), else D(x). average: decay a batch of
-    the moving average of G's weights that samples are drawn from, 0 for the last weights. anneal: let both learning
-    rates fall to 0, linearly over the second half. Change one thing with `dataclasses.replace(PRACTICAL, size=64)`.
+    num_classes: 0 for an unconditional GAN. clusters: how many clusters of images both networks of an unconditional one
+    are told, 0 for none. discriminator_sees_labels: D(x, y), else D(x). average: decay a batch of the moving average of
+    G's weights that samples are drawn from, 0 for the last weights. anneal: let both learning rates fall to 0, linearly
+    over the second half. Change one thing with `dataclasses.replace(PRACTICAL, size=64)`.
     """
 
     latent_dim: int = 100
@@ -32,6 +34,7 @@ class Preset:
     discriminator_channels: int = 32
     size: int = 32
     num_classes: int = 0
+    clusters: int = 0
     discriminator_sees_labels: bool = True
     initialisation: str = "normal"
     loss: str = "non-saturating"
@@ -44,9 +47,16 @@ class Preset:
     average: float = 0.0
     anneal: bool = False
 
+    @property
+    def num_labels(self) -> int:
+        """How many classes, or clusters in their place, the networks are told."""
+        return self.num_classes or self.clusters
+
 
 PRACTICAL = Preset()
 CONDITIONAL_PRACTICAL = Preset(generator_channels=128, discriminator_channels=128, num_classes=10)
+
+AVERAGED = {"generator_channels": 64, "discriminator_channels": 64, "average": 0.999, "anneal": True}
 
 # Question 5 of the practical: one thing changed at a time.
 PRESETS = {
@@ -66,21 +76,15 @@ PRESETS = {
     "latent 10": replace(PRACTICAL, latent_dim=10),
     "latent 1000": replace(PRACTICAL, latent_dim=1000),
     "64 x 64": replace(PRACTICAL, size=64),
-    "best": replace(
-        PRACTICAL, generator_channels=64, discriminator_channels=64, num_epochs=10, average=0.999, anneal=True
-    ),
+    "averaged": replace(PRACTICAL, num_epochs=10, **AVERAGED),
+    "best": replace(PRACTICAL, clusters=10, discriminator_rate=1e-3, **AVERAGED),
+    # The networks of the line above, told nothing.
+    "one cluster": replace(PRACTICAL, clusters=1, discriminator_rate=1e-3, **AVERAGED),
 }
 CONDITIONAL_PRESETS = {
     "practical": CONDITIONAL_PRACTICAL,
     "D(x) without y": replace(CONDITIONAL_PRACTICAL, discriminator_sees_labels=False),
-    "best": replace(
-        CONDITIONAL_PRACTICAL,
-        generator_channels=64,
-        discriminator_channels=64,
-        num_epochs=10,
-        average=0.999,
-        anneal=True,
-    ),
+    "best": replace(CONDITIONAL_PRACTICAL, discriminator_rate=1e-3, **AVERAGED),
 }
 
 
@@ -98,12 +102,18 @@ def make_networks(preset: Preset, seed: int) -> tuple[nn.Module, nn.Module]:
 
 
 def generator_of(preset: Preset) -> nn.Module:
+    """The network that is trained; with clusters, `sampler_of` makes of it what draws."""
     widths = (preset.latent_dim, preset.generator_channels, preset.size)
-    return ConditionalGenerator(*widths, preset.num_classes) if preset.num_classes else Generator(*widths)
+    return ConditionalGenerator(*widths, preset.num_labels) if preset.num_labels else Generator(*widths)
+
+
+def sampler_of(preset: Preset, generator: nn.Module, clusters: Tensor | None = None) -> nn.Module:
+    """What samples are drawn from: the generator itself, or with clusters (N,) one that draws those too."""
+    return ClusteredGenerator(generator, clusters) if preset.clusters else generator
 
 
 def discriminator_of(preset: Preset) -> nn.Module:
     widths = (preset.discriminator_channels, preset.size)
-    if preset.num_classes and preset.discriminator_sees_labels:
-        return ConditionalDiscriminator(*widths, preset.num_classes)
+    if preset.num_labels and preset.discriminator_sees_labels:
+        return ConditionalDiscriminator(*widths, preset.num_labels)
     return Discriminator(*widths)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlapps.gan.checkpoints import GanError
 from dlapps.gan.history import History
-from dlapps.gan.presets import Preset, make_networks
+from dlapps.gan.presets import Preset, make_networks, sampler_of
 from dlapps.gan.sampling import draw_latents, sample, to_uint8
 from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step
 from dlapps.runtime import make_generator
@@ -21,10 +21,13 @@ from dlapps.weights import update_average
 class Run:
     """Everything that changes in a training, so that all of it can be stored and brought back."""
 
-    def __init__(self, preset: Preset, seed: int, device: torch.device | str, precision: str) -> None:
+    def __init__(
+        self, preset: Preset, seed: int, device: torch.device | str, precision: str, labels: Tensor | None = None
+    ) -> None:
         self.preset, self.device, self.precision, self.batch = preset, torch.device(device), precision, 0
         self.generator, self.discriminator = (network.to(device) for network in make_networks(preset, seed))
-        self.sampler = copy.deepcopy(self.generator).requires_grad_(False) if preset.average else self.generator
+        self.average = copy.deepcopy(self.generator).requires_grad_(False) if preset.average else self.generator
+        self.sampler = sampler_of(preset, self.average, labels).to(device)
         self.rates = {"generator": preset.generator_rate, "discriminator": preset.discriminator_rate}
         self.optimisers = {
             name: torch.optim.Adam(getattr(self, name).parameters(), rate, preset.betas, foreach=True)
@@ -33,7 +36,7 @@ class Run:
         }
         self.latents, self.history, self.pictures = make_generator(seed), History(), {}
         self.fixed_labels = torch.arange(preset.num_classes).repeat_interleave(10) if preset.num_classes else None
-        self.fixed_z = draw_latents(10 if preset.num_classes else 64, preset.latent_dim, seed)
+        self.fixed_z = draw_latents(10 if preset.num_classes else 64, self.sampler.latent_dim, seed)
         if preset.num_classes:
             self.fixed_z = self.fixed_z.repeat(preset.num_classes, 1)
 
@@ -54,7 +57,7 @@ class Run:
         measured["spread"] = spread(fake.detach(), labels) / spread(real, labels).clamp(min=1e-6)
         self.note(measured)
         if preset.average:
-            update_average(self.sampler, self.generator, min(preset.average, self.batch / (self.batch + 10)))
+            update_average(self.average, self.generator, min(preset.average, self.batch / (self.batch + 10)))
 
     def note(self, measured: dict[str, Tensor]) -> None:
         """The batch's values to the history, brought to the CPU at once."""
@@ -76,13 +79,13 @@ class Run:
         return torch.stack([*self.pictures.values()]), [*self.pictures]
 
     def state(self) -> dict[str, object]:
-        parts = {name: getattr(self, name).state_dict() for name in ("generator", "discriminator", "sampler")}
+        parts = {name: getattr(self, name).state_dict() for name in ("generator", "discriminator", "average")}
         optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
         plain = {"batch": self.batch, "history": vars(self.history), "pictures": self.pictures}
         return parts | plain | {"optimisers": optimisers, "latents": self.latents.get_state()}
 
     def load_state(self, state: dict[str, object]) -> None:
-        for name in ("generator", "discriminator", "sampler"):
+        for name in ("generator", "discriminator", "average"):
             getattr(self, name).load_state_dict(state[name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dlapps.gan.checkpoints import identify, load_checkpoint, save_checkpoint
+from dlapps.gan.clusters import find_clusters
 from dlapps.gan.history import History
 from dlapps.gan.networks import check_labels
 from dlapps.gan.presets import CONDITIONAL_PRACTICAL, PRACTICAL, Preset
@@ -64,7 +65,9 @@ def fit_gan(
     check_labels_match(preset, labels, len(images))
     data = prepare_images(images, preset.size)
     identity = identify(preset, seed, precision, images, labels) if checkpoint else {}
-    run = Run(preset, seed, device, precision)
+    if preset.clusters:
+        labels = find_clusters(data, preset.clusters, seed)
+    run = Run(preset, seed, device, precision, labels)
     if checkpoint and (state := load_checkpoint(checkpoint, identity)):
         run.load_state(state)
     batches_an_epoch = -(-len(data) // preset.batch_size)
@@ -109,6 +112,11 @@ def prepare_images(images: Tensor, size: int) -> Tensor:
 
 
 def check_labels_match(preset: Preset, labels: Tensor | None, number: int) -> None:
+    if preset.clusters and preset.num_classes:
+        raise ValueError(
+            f"expected classes or clusters, got {preset.num_classes} classes and {preset.clusters} clusters; set "
+            "one of them to 0."
+        )
     if bool(preset.num_classes) != (labels is not None):
         raise ValueError(
             f"expected labels exactly where a preset has classes, got {preset.num_classes} classes and "

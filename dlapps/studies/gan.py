@@ -122,21 +122,21 @@ class Judge:
     def score_generator(self, generator: nn.Module, preset: Preset, seed: int) -> dict[str, object]:
         """The same for a generator's samples; with labels, conditional accuracy and GAN-train too."""
         if not preset.num_classes:
-            return self.score(draw(generator, preset, NUM_SAMPLES, seed))
+            return self.score(draw(generator, NUM_SAMPLES, seed))
         # As many of each digit as the test split has.
-        fakes = draw(generator, preset, NUM_SAMPLES, seed, self.labels)
+        fakes = draw(generator, NUM_SAMPLES, seed, self.labels)
         many = torch.arange(2 * NUM_SAMPLES) % 10
         return self.score(fakes) | {
             "conditional_accuracy": digits.conditional_accuracy(self.classifier, fakes, self.labels),
             "gan_train_accuracy": digits.gan_train_accuracy(
-                draw(generator, preset, len(many), seed + 1, many), many, *load_images(self.data, "test"), seed=seed
+                draw(generator, len(many), seed + 1, many), many, *load_images(self.data, "test"), seed=seed
             ),
         }
 
     def glance(self, generator: nn.Module, preset: Preset) -> dict[str, float]:
         """What can be measured often: on 1,000 samples, conditional accuracy or the entropy of the classes."""
         labels = torch.arange(1000) % 10 if preset.num_classes else None
-        read = digits.classify(self.classifier, draw(generator, preset, 1000, 0, labels))
+        read = digits.classify(self.classifier, draw(generator, 1000, 0, labels))
         if preset.num_classes:
             return {"conditional_accuracy": float((read == labels).double().mean())}
         return {"entropy": round(metrics.entropy(metrics.class_histogram(read, 10)), 4)}
@@ -158,7 +158,7 @@ class Judge:
         images, labels = (part[:number] for part in load_images(self.data, "train"))
         test, test_labels = load_images(self.data, "test")
         asked = torch.arange(number) % 10
-        fakes = draw(gan.load_best("cdcgan"), PLANS["cdcgan"]["best"].preset, number, 0, asked)
+        fakes = draw(gan.load_best("cdcgan"), number, 0, asked)
         errors = {}
         for name, (known, answers) in {"real": (images, labels), "samples": (fakes, asked)}.items():
             _, nearest = metrics.nearest_images(test, known)
@@ -166,9 +166,9 @@ class Judge:
         return errors
 
 
-def draw(generator: nn.Module, preset: Preset, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
+def draw(generator: nn.Module, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
     """Samples as uint8 (number, 32, 32), those of other sizes resized."""
-    z = gan.draw_latents(number, preset.latent_dim, 10_000 + seed)
+    z = gan.draw_latents(number, generator.latent_dim, 10_000 + seed)
     return gan.prepare_images(gan.to_uint8(gan.sample(generator, z, labels)), digits.SIZE)
 
 

@@ -74,7 +74,7 @@ def _trainings(variables: Mapping[str, Any]) -> Iterator[tuple[str, Training]]:
 def _sample(training: Training, number: int, label: int = 0) -> Tensor:
     """Images of the generator as it is; the first z are the same for any number."""
     device = next(training.generator.parameters()).device
-    z = draw_latents(8, training.preset.latent_dim, seed=0)[:number].to(device)
+    z = draw_latents(8, training.generator.latent_dim, seed=0)[:number].to(device)
     labels = torch.full((number,), label, device=device) if training.preset.num_classes else None
     return generate(training.generator, z, labels, "float32").cpu()
 
