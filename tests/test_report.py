@@ -226,7 +226,8 @@ def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
     notebook = read_notebook(project.write("1_first", code('load_results("study-runs")')))
     before = execute.fingerprint(notebook, "quick")
     (project.home / "data" / "results").mkdir(parents=True)
-    (project.home / "data" / "results" / "other-runs.json").write_text("{}")
+    for other in ("other", "stud"):
+        (project.home / "data" / "results" / f"{other}-runs.json").write_text("{}")
     assert execute.fingerprint(notebook, "quick") == before
     (project.home / "data" / "results" / "study-runs.json").write_text("{}")
     assert execute.fingerprint(notebook, "quick") != before

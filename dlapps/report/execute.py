@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
         if not part.startswith(("report/", "lesson/")) and part != "cli.py":
             digest.update(part.encode() + path.read_bytes())
     for path in sorted(paths.results().glob("*")):
-        if path.stem.partition("-")[0] in "".join(code):
+        if re.search(rf"(?<![a-z]){path.stem.partition('-')[0]}(?![a-z])", "".join(code)):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
