@@ -117,6 +117,8 @@ def test_unknown_layer_pooling_and_nothing_at_all(network, pixels):
         extract_features(network, [], ["4"])
 
 
+# joblib's remark when a disk is busy.
+@pytest.mark.filterwarnings("ignore:Persisting input arguments")
 def test_transformer_lives_in_scikit_learn(network, tmp_path):
     pictures, labels = labelled()
     pipeline = make_pipeline(
