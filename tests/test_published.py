@@ -1,4 +1,4 @@
-"""The committed report and its numbers are those of one full run of all chapters."""
+"""The committed report is whole, and each of its numbers that of a full run of a known commit."""
 
 import json
 import re
