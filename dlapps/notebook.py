@@ -26,13 +26,17 @@ from typing import Any
 import joblib
 import matplotlib as mpl
 import numpy as np
-from IPython.display import display
 from joblib.hashing import NumpyHasher
 from matplotlib.figure import Figure
 from PIL import Image
 
 from dlapps import environment, paths
+from dlapps.extras import require
 from dlapps.profiles import get_profile
+
+require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
+
+from IPython.display import display  # noqa: E402
 
 MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown or PNG beside it
 Scalar = int | float | str | bool

@@ -15,6 +15,7 @@ import joblib
 from tqdm.auto import tqdm
 
 from dlapps import DlappsError
+from dlapps.extras import require
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -64,11 +65,9 @@ def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
 
 
 def _connect(scheduler: str) -> AbstractContextManager:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        message = "expected the package distributed, got none; install dlapps[cluster], or use jobs on this machine."
-        raise SweepError(message) from error
+    require("cluster", "distributed")
+    from distributed import Client
+
     try:
         return Client(scheduler)
     except (OSError, ValueError) as error:

@@ -38,6 +38,7 @@ LEVELS = {
     "sweeps": 1,
     "weights": 1,
     "environment": 1,
+    "extras": 0,
     "paths": 0,
 }
 # Beside each other on one level, one may build on the other.
@@ -60,7 +61,9 @@ def imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dlapps":
             parts = node.module.split(".")[1:]
-            yield from parts[:1] or [alias.name for alias in node.names if alias.name != "DlappsError"]
+            yield from parts[:1] or [
+                alias.name for alias in node.names if alias.name not in ("DlappsError", "__version__")
+            ]
         elif isinstance(node, ast.Import):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dlapps."))
 

@@ -180,7 +180,7 @@ def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
 def test_a_cluster_that_cannot_be_had_is_one_sentence(monkeypatch, pids, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["data", "make", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert capsys.readouterr().err.startswith("dlapps: expected the package distributed, got none; install")
+    assert capsys.readouterr().err.startswith("dlapps: expected the package distributed, got none; run pip install")
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):

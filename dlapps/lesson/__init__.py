@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlapps import DlappsError
+from dlapps.extras import require
+
+require("report", "ipykernel", "nbclient", "nbformat", "papermill")
 
 
 class LessonError(DlappsError):

@@ -1,6 +1,9 @@
 """From executed notebooks to a PDF and to pages of HTML: nbconvert preprocessors, one pandoc call a chapter."""
 
 from dlapps import DlappsError
+from dlapps.extras import require
+
+require("report", "ipykernel", "nbconvert", "nbformat", "papermill")
 
 
 class ReportError(DlappsError):
