@@ -1,22 +1,24 @@
 # make report: from a fresh clone to report/build/dlapps-report.pdf.  PROFILE=smoke|quick|full, quick by default.
 PROFILE ?= quick
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+VERSIONS := 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: help report publish html test lab check format clean
+.PHONY: help report publish html docs test test-all lab check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-$(INSTALLED): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-	    || { echo 'dlapps: expected Python 3.10 or newer as "$(PYTHON)"; name one with make PYTHON=python3.12 ...'; exit 1; }
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' \
+	    || { echo 'dlapps: expected Python 3.10 to 3.14 as "$(PYTHON)"; name one with make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || report/install-packages python3-venv
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo 'Setting up $(VENV): PyTorch and what the notebooks need (0.5 to 3 GB, by the build of PyTorch; some minutes)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 report: $(INSTALLED) ## set up what is missing, run the notebooks, build the PDF
@@ -25,18 +27,34 @@ report: $(INSTALLED) ## set up what is missing, run the notebooks, build the PDF
 
 publish: ## the report with the papers' settings, into report/ to be committed
 	@$(MAKE) report PROFILE=full
-	cp report/build/dlapps-report.pdf report/build/results.json report/
+	cp report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/
 
 html: $(INSTALLED) ## the same as pages of HTML, report/build/html/index.html
 	@command -v pandoc >/dev/null || report/install-packages pandoc
 	@$(BIN)/dlapps html --profile $(PROFILE)
 
-test: $(INSTALLED) ## lint and test, a smoke-profile build of the report included
+docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html
+	$(BIN)/pdoc dlapps --math --output-directory report/build/api
+
+test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of the report included
 	@report/install-packages tex
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/mypy
 	@$(BIN)/dlapps data fetch --embedded
 	$(BIN)/python -m pytest -q
+
+test-all: ## the same with each Python that is found here, then the wheel alone in new environments
+	@for version in $(VERSIONS); do \
+	    if python$$version -c '' 2>/dev/null; then \
+	        $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+	    else \
+	        echo "Python $$version is not here"; \
+	    fi; \
+	done
+	@$(MAKE) $(INSTALLED)
+	$(BIN)/python -m pytest -q -m wheel
 
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -48,5 +66,14 @@ format: $(INSTALLED) ## format and fix the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# PyTorch and what its builds bring stay ranges, since they differ by index; pip is the environment's own.
+lock: ## renew constraints.txt, the versions that make installs
+	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet --disable-pip-version-check uv
+	@{ echo '# What make installs, for every system and Python 3.10 to 3.14. Renewed by make lock, not by hand.'; \
+	    .venv-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade --quiet \
+	        --no-header --no-annotate --no-emit-index-url \
+	    | grep -vE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+|pip|setuptools)==' ; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
 clean: ## remove what was built or cached; fetched assets stay
-	rm -rf report/build data/cache .pytest_cache .ruff_cache figures/*.pdf figures/*.gif
+	rm -rf report/build data/cache .pytest_cache .ruff_cache .mypy_cache figures/*.pdf figures/*.gif

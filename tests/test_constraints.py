@@ -1,0 +1,63 @@
+"""What make installs is pinned: each package that pyproject.toml names, for every system and supported Python."""
+
+import sys
+from itertools import chain
+
+import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+
+from dlapps.paths import CHECKOUT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+# Builds of PyTorch differ by index, and an environment brings its own pip.
+RANGES = {"torch", "torchvision", "pip"}
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+SYSTEMS = {"linux": ("posix", "Linux"), "win32": ("nt", "Windows"), "darwin": ("posix", "Darwin")}
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def pins():
+    lines = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if not line.startswith("#")]
+
+
+def holds(marker, python, system):
+    os_name, platform_system = SYSTEMS[system]
+    machine = {"os_name": os_name, "sys_platform": system, "platform_system": platform_system}
+    return marker is None or Marker(str(marker)).evaluate(
+        {**machine, "python_version": python, "python_full_version": f"{python}.0", "platform_machine": "x86_64"}
+    )
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_each_dependency_has_one_pin_that_it_admits(project, pins, python, system):
+    required = chain(project["dependencies"], *project["optional-dependencies"].values())
+    for requirement in map(Requirement, required):
+        if requirement.name in RANGES | {"dlapps"}:
+            continue
+        versions = [pin.specifier for pin in pins if pin.name == requirement.name and holds(pin.marker, python, system)]
+        assert len(versions) == 1, f"{requirement.name}: make lock"
+        (exact,) = versions[0]
+        assert exact.operator == "=="
+        assert requirement.specifier.contains(exact.version), f"{requirement.name}: make lock"
+
+
+def test_torch_stays_a_range_and_no_address_is_written(pins):
+    assert not {pin.name for pin in pins} & (RANGES | {"triton"})
+    assert not [pin for pin in pins if pin.name.startswith(("nvidia-", "cuda-")) or pin.url]
+
+
+def test_every_supported_python_is_a_classifier(project):
+    assert project["requires-python"] == f">={PYTHONS[0]},<3.{int(PYTHONS[-1].split('.')[1]) + 1}"
+    assert {f"Programming Language :: Python :: {python}" for python in PYTHONS} <= set(project["classifiers"])
