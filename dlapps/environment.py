@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
 import subprocess
 import sys
 from datetime import datetime, timezone
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,48 @@ import joblib
 
 from dlapps import paths
 
+# Packages whose version may move a number of the report.
+COUNTED = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "pillow")
+
 
 def describe() -> dict[str, Any]:
     """What the run depended on, besides its code: versions, machine, date."""
-    torch = sys.modules.get("torch")
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
     return {
         "python": platform.python_version(),
-        "torch": _version("torch"),
-        "numpy": _version("numpy"),
+        "packages": counted_versions(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
-        "threads": torch.get_num_threads() if torch else joblib.cpu_count(),
+        "threads": _num_threads(),
         "commit": _commit(),
         "date": moment.strftime("%Y-%m-%d"),
     }
 
 
+def counted_versions() -> dict[str, str]:
+    """The installed version of each package in COUNTED, by name."""
+    return {name: _version(name) for name in COUNTED}
+
+
+def installed_versions() -> list[str]:
+    """Every installed distribution as "name==version", sorted: what `pip freeze` says, without addresses."""
+    found = {re.sub(r"[-_.]+", "-", part.name).lower(): part.version for part in metadata.distributions() if part.name}
+    return [f"{name}=={version}" for name, version in sorted(found.items())]
+
+
 def _version(package: str) -> str:
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _num_threads() -> int:
+    """PyTorch's, where it is loaded; else what it will take."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else int(os.environ.get("OMP_NUM_THREADS") or joblib.cpu_count())
 
 
 def _cpu_model() -> str:

@@ -211,7 +211,7 @@ def test_outputs_depend_on_code_profile_data_and_library_but_not_on_prose(monkey
     notebook.cells[0].source = "other prose"
     assert execute.fingerprint(notebook, "quick") == before
     assert execute.fingerprint(notebook, "full") != before
-    monkeypatch.setenv("DLAPPS_DATA", "elsewhere")
+    monkeypatch.setenv("DLAPPS_DATA", str(tmp_path))
     assert execute.fingerprint(notebook, "quick") != before
     monkeypatch.delenv("DLAPPS_DATA")
     notebook.cells[1].source = "x = 2"

@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dlapps import paths
+from dlapps import assets, environment, paths
+from dlapps.profiles import get_profile
 from dlapps.report.contents import Contents, collect
 from dlapps.report.document import make_document
-from dlapps.report.execute import execute, is_stale, read_executed
+from dlapps.report.execute import execute, is_stale, last_duration, read_executed
 from dlapps.report.html import make_pages
 from dlapps.report.sources import Source, find_sources
 from dlapps.report.tex import typeset
@@ -25,7 +26,10 @@ def run_notebooks(sources: Iterable[Source], profile: str, say: Callable[[str], 
 
 
 def build_report(profile: str, say: Callable[[str], None]) -> Path:
-    """report/build/dlapps-report.pdf, with results.json beside it; a ReportError leaves both as they were."""
+    """report/build/dlapps-report.pdf, with results.json and environment.txt (every installed version) beside it.
+
+    A ReportError leaves all three as they were.
+    """
     contents = _collect_executed(profile, say)
     document = make_document(contents, profile)
     say("Typesetting")
@@ -33,6 +37,7 @@ def build_report(profile: str, say: Callable[[str], None]) -> Path:
     report = paths.build() / "dlapps-report.pdf"
     _replace(report, pdf.read_bytes())
     _replace(paths.build() / "results.json", _results(contents))
+    _replace(paths.build() / "environment.txt", "\n".join([*environment.installed_versions(), ""]).encode())
     say(f"Wrote {report} ({_count_pages(pdf)} pages)")
     return report
 
@@ -54,13 +59,25 @@ def build_html(profile: str, say: Callable[[str], None]) -> Path:
 def _collect_executed(profile: str, say: Callable[[str], None]) -> Contents:
     """What all the chapters told, after those that are stale have been run."""
     sources = find_sources()
+    stale = [source for source in sources if is_stale(source, profile)]
+    if stale:
+        say(_expectation(stale, len(sources), profile))
     for source in sources:
-        if is_stale(source, profile):
+        if source in stale:
             run_notebooks([source], profile, say)
         else:
             say(f"{source.name}: up to date")
     say(f"Converting {len(sources)} notebook{'s'[: len(sources) > 1]}")
     return collect((source, read_executed(source, profile)) for source in sources)
+
+
+def _expectation(stale: list[Source], number: int, profile: str) -> str:
+    """What is going to be run and fetched, in minutes and megabytes: from the last run where there was one."""
+    usual = 60 * get_profile(profile).minutes / number
+    minutes = sum(last_duration(source, profile) or usual for source in stale) / 60
+    embedded = [status for status in assets.list_assets() if status.asset.is_embedded and not status.present]
+    fetched = f", {sum(status.asset.size for status in embedded) / 1e6:,.0f} MB to fetch" * bool(embedded)
+    return f"{len(stale)} of {number} notebooks to run ({profile}): about {max(1, round(minutes))} min{fetched}"
 
 
 def _results(contents: Contents) -> bytes:

@@ -118,7 +118,7 @@ def colophon(chapter: Chapter) -> dict:
     """The facts of a chapter's run for the last page."""
     sources = sorted({record["data"] for _, record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
-    machine = [chapter.run[key] for key in ("cpu", "threads", "platform", "python", "torch", "numpy", "commit")]
+    machine = [chapter.run[key] for key in ("cpu", "threads", "platform", "python", "packages", "commit")]
     facts = {
         "machine": machine,
         "name": chapter.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -52,7 +51,7 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
     the code mentions ("scenes15" for scenes15-features.npz); not prose."""
     digest = hashlib.sha256()
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    digest.update(json.dumps([code, profile, os.environ.get("DLAPPS_DATA", "")]).encode())
+    digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
     for path in sorted(PACKAGE.rglob("*.py")):
         part = path.relative_to(PACKAGE).as_posix()
         if not part.startswith(("report/", "lesson/")) and part != "cli.py":
@@ -92,6 +91,12 @@ def execute(source: Source, profile: str) -> None:
     nbformat.write(executed, running)
     running.replace(final)
     failed.unlink(missing_ok=True)
+
+
+def last_duration(source: Source, profile: str) -> float | None:
+    """The seconds that the last run of a notebook took, stale or not; None where there was none."""
+    path = executed_path(source, profile)
+    return read_notebook(path).metadata.papermill["duration"] if path.exists() else None
 
 
 def read_executed(source: Source, profile: str) -> NotebookNode:
