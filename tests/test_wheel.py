@@ -1,0 +1,157 @@
+"""The wheel alone, as someone has it who installs the library and nothing else: `make test-all`, not `make test`."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dlapps.paths import CHECKOUT
+
+pytestmark = pytest.mark.wheel
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+
+# What the snippets take as given: a folder of pictures, a photo, two domains, images.
+BEFORE = """
+import numpy as np
+import torch
+from pathlib import Path
+from PIL import Image
+from dlapps import datasets
+
+photos = datasets.load_photos().images
+for number, photo in enumerate(photos):
+    folder = Path("my-pictures") / ("even", "odd")[number % 2]
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photo).save(folder / f"{number}.png")
+Image.fromarray(photos[0]).save("my-photo.jpg")
+random = np.random.default_rng(0)
+source_pictures = random.integers(0, 256, (64, 28, 28), dtype=np.uint8)
+source_labels = random.integers(0, 10, 64)
+target_pictures = random.integers(0, 256, (64, 28, 28, 3), dtype=np.uint8)
+my_images = torch.from_numpy(random.integers(0, 256, (256, 32, 32), dtype=np.uint8))
+"""
+# What each snippet has to have made.
+AFTER = [
+    "assert features.shape == (len(photos), 320), features.shape; pictures = target_pictures",
+    "assert saliency_map.shape == (224, 224) and saliency_map.max() > 0",
+    "assert labels.shape == (64,) and len(history['class_loss']) == 20",
+    "assert digits.shape == (10, 8, 32, 32) and 'D(x)' in training.history.health()",
+]
+
+
+def find_interpreters():
+    """The supported Pythons that run here by the name of their version, and always this one."""
+    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
+    for version in VERSIONS:
+        path = shutil.which(f"python{version}")
+        if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
+            found.setdefault(version, path)
+    return found
+
+
+INTERPRETERS = find_interpreters()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)]
+    subprocess.run(command, check=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module", params=INTERPRETERS)
+def installed(request, wheel, tmp_path_factory):
+    """The bin folder of a new environment with the wheel alone, its dependencies as the index has them today."""
+    folder = tmp_path_factory.mktemp(f"python{request.param}")
+    subprocess.run([INTERPRETERS[request.param], "-m", "venv", str(folder)], check=True)
+    scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+    subprocess.run([str(scripts / "python"), "-m", "pip", "install", "--quiet", str(wheel)], check=True)
+    yield scripts
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One user's cache for all interpreters: what the first fetches, the others find."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def run(installed, cache, tmp_path, monkeypatch):
+    """Call a script of the environment in a folder of one's own, with nothing that points to the checkout."""
+    for name in ("DLAPPS_HOME", "DLAPPS_DATA", "PYTHONPATH", "VIRTUAL_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(cache))
+    monkeypatch.chdir(tmp_path)
+
+    def call(script, *arguments):
+        return subprocess.run([str(installed / script), *arguments], capture_output=True, text=True)
+
+    return call
+
+
+def snippets():
+    """The Python of README.md, a string a block."""
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.+?)```", text, re.DOTALL)
+
+
+def test_each_snippet_of_the_readme_runs(run):
+    assert len(snippets()) == len(AFTER)
+    blocks = [block for pair in zip(snippets(), AFTER, strict=True) for block in pair]
+    Path("mine.py").write_text("\n".join([BEFORE, *blocks]), encoding="utf-8")
+    result = run("python", "mine.py")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert {path.name for path in Path().iterdir()} == {"mine.py", "my-photo.jpg", "my-pictures"}
+
+
+def test_every_committed_result_is_there(run):
+    names = [path.name for path in sorted((CHECKOUT / "data" / "results").iterdir())]
+    code = "from dlapps import paths; print(*sorted(path.name for path in paths.results().iterdir()))"
+    assert run("python", "-c", code).stdout.split() == names
+    code = "from dlapps.datasets import load_scenes15_features; print(load_scenes15_features().labels.shape)"
+    assert run("python", "-c", code).stdout == "(4485,)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("report",), "expected a checkout of dlapps for dlapps report, got "),
+        (("data", "make", "gan"), "expected a checkout of dlapps for dlapps data make, got "),
+        (("data", "fetch", "vgg19"), "expected an asset among vgg16"),
+    ],
+)
+def test_what_needs_a_checkout_says_so_in_one_sentence(run, arguments, sentence):
+    result = run("dlapps", *arguments)
+    assert result.returncode != 0
+    assert result.stderr.startswith(f"dlapps: {sentence}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_info_and_data_need_no_checkout(run, cache):
+    info = run("dlapps", "info")
+    assert "without a checkout" in info.stdout
+    assert str(cache) in info.stdout or sys.platform == "darwin"
+    assert run("dlapps", "data").returncode == 0
+
+
+def test_a_chapter_without_jupyter_says_what_to_install(run):
+    for module in ("notebook", "report.build", "lesson.examine"):
+        result = run("python", "-c", f"import dlapps.{module}")
+        assert 'got none; run pip install "dlapps[report]".' in result.stderr.splitlines()[-1], module
+
+
+def test_the_wheel_has_no_tests_and_no_notebooks(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0].split("-")[0] for name in archive.namelist()}
+        names = archive.namelist()
+    assert tops == {"dlapps"}
+    assert "dlapps/py.typed" in names
+    assert wheel.stat().st_size < 30e6
