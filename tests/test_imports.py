@@ -31,6 +31,7 @@ LEVELS = {
     "datasets": 2,
     "pretrained": 2,
     "assets": 1,
+    "download": 1,
     "registry": 1,
     "images": 1,
     "metrics": 1,
@@ -45,7 +46,9 @@ LEVELS = {
 BESIDE = {
     ("datasets", "pretrained"),
     ("digits", "finetune"),
+    ("assets", "download"),
     ("assets", "registry"),
+    ("download", "registry"),
     ("cli", "report"),
     ("cli", "lesson"),
     ("lesson", "report"),
