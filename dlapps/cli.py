@@ -114,8 +114,9 @@ def _data(args: argparse.Namespace) -> int:
         for asset, intact in verdicts:
             _say(f"{asset.name:26}{'intact' if intact else 'damaged; fetch it again'}")
         return int(not all(intact for _, intact in verdicts))
+    statuses = assets.list_assets()
     _say(f"{'asset':26}{'size':>9}  {'':8}licence; where it comes from")
-    for status in assets.list_assets():
+    for status in statuses:
         asset = status.asset
         there = "present" if status.present else "absent"
         _say(f"{asset.name:26}{asset.size / 1e6:>6,.1f} MB  {there:8}{asset.licence}; {status.source}")
@@ -150,7 +151,10 @@ def _fetch(args: argparse.Namespace) -> int:
         except assets.AssetError as error:
             print(f"dlapps: {error}", file=sys.stderr)
             missing = 1
-    _say(f"A machine without a network needs no more than a copy of {paths.assets()} in the same place.")
+    if not args.names:
+        _say(
+            f"A machine without a network needs a copy of {paths.assets()} in the same place; all chapters run with it."
+        )
     return missing
 
 
