@@ -1,7 +1,8 @@
-"""Weights of networks: small files of them, and their moving average."""
+"""Weights of networks: small files of them, what tells one from another, and their moving average."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -36,6 +37,22 @@ def write_checked(path: Path, content: dict[str, object]) -> Path:
         return temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """16 hexadecimal digits that change with the types, shapes or values of tensors (SHA-256)."""
+    sha256 = hashlib.sha256()
+    for tensor in tensors:
+        sha256.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+        sha256.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return sha256.hexdigest()[:16]
+
+
+def fingerprint_network(network: nn.Module) -> str:
+    """The same for a network: its layers with their settings, as its repr has them, its weights and statistics."""
+    state = network.state_dict()
+    layers = torch.frombuffer(bytearray(f"{network} {[*state]}", "utf-8"), dtype=torch.uint8)
+    return fingerprint(layers, *state.values())
 
 
 @torch.no_grad()

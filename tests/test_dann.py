@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -178,10 +179,81 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(way, domains, tmp_path)
     assert history == expected
 
 
-def test_a_checkpoint_of_other_settings_is_refused(domains, tmp_path):
-    FITS["source only"](domains, checkpoint=tmp_path / "run.pt")
-    with pytest.raises(TrainingError, match=r"expected a checkpoint of .*momentum=0\.5.*; delete"):
-        FITS["source only"](domains, replace(SHORT, momentum=0.5), checkpoint=tmp_path / "run.pt")
+FOREIGN = {
+    "settings": (lambda fit, images, labels: fit(images, labels, replace(SHORT, momentum=0.5)), "momentum"),
+    "seed": (lambda fit, images, labels: fit(images, labels, seed=1), "seed"),
+    "precision": (lambda fit, images, labels: fit(images, labels, precision="float32"), "precision"),
+    "fewer pictures": (lambda fit, images, labels: fit(images[:32], labels[:32]), "images, labels"),
+    "labels": (lambda fit, images, labels: fit(images, labels[::-1].copy()), "labels"),
+    "augmentation": (lambda fit, images, labels: fit(images, labels, augment=augment.random_affine), "augment"),
+    "dropout": (lambda fit, images, labels: fit(images, labels, dropout=0.5), "network"),
+    "batch norm": (lambda fit, images, labels: fit(images, labels, batch_norm=True), "network"),
+    "normalisation": (lambda fit, images, labels: fit(images, labels, normalisation=dann.Standardise(0, 1)), "network"),
+    "weights": (lambda fit, images, labels: fit(images, labels, network_seed=1), "network"),
+}
+
+
+@pytest.mark.parametrize(("change", "names"), FOREIGN.values(), ids=FOREIGN)
+def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, domains, tmp_path):
+    path = tmp_path / "run.pt"
+
+    def fit(images, labels, settings=SHORT, network_seed=0, seed=0, precision="fast", augment=None, **layers):
+        network = dann.DomainAdversarialNetwork(network_seed, **layers)
+        options = {"seed": seed, "precision": precision, "augment": augment, "checkpoint": path}
+        return dann.fit_source_only(network, images, labels, settings, **options)
+
+    history, before = fit(*domains[:2]), path.read_bytes()
+    with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .*, got one .* {names}; delete"):
+        change(fit, *domains[:2])
+    assert path.read_bytes() == before
+    assert fit(*domains[:2]) == history
+
+
+def test_a_checkpoint_of_another_target_is_refused(domains, tmp_path):
+    source, labels, target = domains
+    FITS["dann"](domains, checkpoint=tmp_path / "run.pt")
+    with pytest.raises(TrainingError, match="differs in target; delete"):
+        FITS["dann"]((source, labels, 255 - target), checkpoint=tmp_path / "run.pt")
+
+
+def test_augmentations_of_other_settings_are_told_apart(domains, tmp_path):
+    def dim(share):
+        return lambda pixels, generator: pixels * share
+
+    def fit(change, name):
+        network, path = dann.DomainAdversarialNetwork(0), str(tmp_path / name)
+        return dann.fit_source_only(network, *domains[:2], SHORT, augment=change, checkpoint=path)
+
+    made = {
+        "partial": lambda value: partial(augment.random_colours, share=value),
+        "closure": lambda value: dim(value),
+    }
+    for name, make in made.items():
+        assert fit(make(0.2), name) == fit(make(0.2), name)
+        with pytest.raises(TrainingError, match="differs in augment; delete"):
+            fit(make(0.3), name)
+
+
+def test_checkpoints_of_an_older_form_are_refused(domains, tmp_path):
+    path = tmp_path / "run.pt"
+    old, incomplete, other = {"identity": "(settings, 0)", "history": {}, "states": {}}, {"identity": {}}, [1]
+    for content in (old, incomplete, other):
+        torch.save(content, path)
+        before = path.read_bytes()
+        with pytest.raises(TrainingError, match=r"expected a checkpoint in .*, got a file of another form; delete"):
+            FITS["source only"](domains, checkpoint=path)
+        assert path.read_bytes() == before
+
+
+def test_a_study_does_not_take_a_foreign_checkpoint_for_a_training_that_diverged(domains, tmp_path, monkeypatch):
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    path = mnist_m.checkpoint_path("practical", 0)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a checkpoint")
+    source, labels, target = (torch.tensor(part) for part in domains)
+    parts = [mnist_m_runs.Domain(images, labels, images, labels) for images in (source, target)]
+    with pytest.raises(TrainingError, match="does not load"):
+        mnist_m.train("practical", 0, mnist_m_runs.Domains(*parts, name="bars"))
 
 
 def test_no_target_label_and_no_monitor_changes_the_training(domains):

@@ -5,7 +5,7 @@ baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and s
 """
 
 from dlapps.dann.augment import random_affine
-from dlapps.dann.epochs import History, TrainingError
+from dlapps.dann.epochs import DivergenceError, History, TrainingError
 from dlapps.dann.improved import (
     IMPROVED,
     ImprovedNetwork,
@@ -40,6 +40,7 @@ __all__ = [
     "PAPER",
     "PRACTICAL",
     "SOURCE_ONLY",
+    "DivergenceError",
     "DomainAdversarialNetwork",
     "DomainClassifier",
     "FeatureExtractor",

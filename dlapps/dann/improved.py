@@ -6,7 +6,7 @@ Beside `fit_dann` it takes the same domains and gives the same history; no targe
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -131,7 +131,8 @@ def fit_improved(
         return dict(zip(("loss", "class_loss", "labelled_share"), sums.tolist(), strict=True))
 
     parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
-    run = {"fit_improved": settings, "precision": precision}
+    run = {"fit": "improved", **asdict(settings), "precision": precision}
+    run |= {"source": source, "labels": labels, "target": target}
     return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
 
 

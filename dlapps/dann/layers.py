@@ -45,6 +45,9 @@ class Standardise(nn.Module):
         super().__init__()
         self.mean, self.std = mean, std
 
+    def extra_repr(self) -> str:
+        return f"mean={self.mean}, std={self.std}"
+
     def forward(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.std
 

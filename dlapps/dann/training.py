@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -85,9 +85,9 @@ def fit_source_only(
             total += loss.item() * len(rows) / len(images)
         return {"class_loss": total}
 
-    parts, run = {"optimiser": optimiser}, {"fit_source_only": settings, "precision": precision}
-    run |= {"augment": augment.__name__} if augment else {}
-    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
+    run = {"fit": "source only", **asdict(settings), "precision": precision, "augment": augment}
+    run |= {"images": images, "labels": labels}
+    return run_epochs(train_epoch, network, {"optimiser": optimiser}, run, seed, settings.num_epochs, **options)
 
 
 def fit_dann(
@@ -129,8 +129,9 @@ def fit_dann(
         measured = dict(zip(names, sums.tolist(), strict=True))
         return measured | {"reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)}
 
-    parts, run = {"optimiser": optimiser}, {"fit_dann": settings, "precision": precision}
-    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
+    run = {"fit": "dann", **asdict(settings), "precision": precision}
+    run |= {"source": source, "labels": labels, "target": target}
+    return run_epochs(train_epoch, network, {"optimiser": optimiser}, run, seed, settings.num_epochs, **options)
 
 
 def dann_losses(

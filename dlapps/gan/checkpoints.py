@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from dlapps import DlappsError, paths
 from dlapps.gan.presets import Preset, generator_of, sampler_of
-from dlapps.weights import to_float16, write_checked
+from dlapps.weights import fingerprint, to_float16, write_checked
 
 Identity = dict[str, object]
 
@@ -22,22 +21,20 @@ class GanError(DlappsError, ValueError):
 
 def identify(preset: Preset, seed: int, precision: str, images: Tensor, labels: Tensor | None) -> Identity:
     """What a checkpoint has to agree with to be taken up: plain values by name."""
-    sha256 = hashlib.sha256(images.cpu().numpy().tobytes())
-    if labels is not None:
-        sha256.update(labels.cpu().numpy().tobytes())
-    return {**asdict(preset), "seed": seed, "precision": precision, "data": sha256.hexdigest()[:16]}
+    data = fingerprint(images) if labels is None else fingerprint(images, labels)
+    return {**asdict(preset), "seed": seed, "precision": precision, "data": data}
 
 
-def save_checkpoint(path: Path, identity: Identity, state: dict[str, object]) -> None:
-    write_checked(path, {"identity": identity, "state": state})
+def save_checkpoint(path: str | Path, identity: Identity, state: dict[str, object]) -> None:
+    write_checked(Path(path), {"identity": identity, "state": state})
 
 
-def load_checkpoint(path: Path, identity: Identity) -> dict[str, object] | None:
+def load_checkpoint(path: str | Path, identity: Identity) -> dict[str, object] | None:
     """The state in a checkpoint, or None where there is no such file.
 
     Raises GanError for a file of another training or none at all, which is left as it is.
     """
-    if not path.exists():
+    if not Path(path).exists():
         return None
     saved = _read(path, "identity")
     differing = [
@@ -77,7 +74,7 @@ def load_best(kind: str) -> nn.Module:
     return load_generator(path)
 
 
-def _read(path: Path, key: str) -> dict[str, object]:
+def _read(path: str | Path, key: str) -> dict[str, object]:
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
     # A truncated archive, a pickle with code in it, a text file: torch raises a different kind for each.

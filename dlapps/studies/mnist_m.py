@@ -62,7 +62,7 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         network, history = RUNS[name](
             domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed), progress=True
         )
-    except dann.TrainingError as error:
+    except dann.DivergenceError as error:
         return {"diverged": f"{error}", "data": domains.name}
     torch.save(network.state_dict(), kept(name, seed))
     return {
