@@ -211,7 +211,7 @@ def test_a_resumed_training_equals_an_unbroken_one(preset, images, labels, tmp_p
     path = tmp_path / "training.pt"
     with pytest.raises(KeyboardInterrupt):
         fit(preset, images, labels, frame_every=3, checkpoint=path, checkpoint_every=2, measure=stop, measure_every=5)
-    resumed = fit(preset, images, labels, frame_every=3, checkpoint=path)
+    resumed = fit(preset, images, labels, frame_every=3, checkpoint=str(path))
     assert len(whole.history) == 8
     for other in (again, resumed, fit(preset, images, labels, checkpoint=path)):
         assert other.history == whole.history

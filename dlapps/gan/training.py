@@ -45,7 +45,7 @@ def fit_gan(
     seed: int = 0,
     *,
     labels: Tensor | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     checkpoint_every: int = 200,
     frame_every: int = 100,
     measure: Measure | None = None,
