@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -108,34 +109,59 @@ def fit_classifier(
     """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning rate); returns its history.
 
     inputs: (N, …), what the network takes; labels: int64 (N,) in [0, K). learning_rates: the parts to train, each with
-    its highest rate; the others stay as they are. The network is left in eval mode. Raises ValueError when sizes differ
-    or a loss is not finite.
+    its highest rate. They train in training mode, or in that which their own `train()` sets; the others are in eval
+    mode, their statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
+    parameter's requires_grad as it was. Raises ValueError when sizes differ, parts share weights or are none of the
+    network's, or a loss is not finite.
     """
     if len(inputs) != len(labels) or not len(labels):
         raise ValueError(
             f"expected as many labels as inputs, got {len(labels)} and {len(inputs)}; check the selection."
         )
+    _check_parts(network, learning_rates)
     generator, history, num_batches = make_generator(seed), History(), -(-len(labels) // batch_size)
     optimiser, schedule = _make_optimiser(learning_rates, weight_decay, num_epochs * num_batches)
-    network.train()
-    for _ in tqdm(range(num_epochs), desc="epochs", disable=not progress):
-        total, correct = 0.0, 0
-        for batch in torch.randperm(len(labels), generator=generator).split(batch_size):
-            pixels = augment(inputs[batch], generator) if augment else inputs[batch]
-            loss, right = _train_step(network, pixels, labels[batch], optimiser, label_smoothing, precision)
-            schedule.step()
-            total, correct = total + loss * len(batch), correct + right
-        history.loss.append(total / len(labels))
-        history.accuracy.append(correct / len(labels))
-    network.eval()
+    with _training(network, learning_rates):
+        for _ in tqdm(range(num_epochs), desc="epochs", disable=not progress):
+            total, correct = 0.0, 0
+            for batch in torch.randperm(len(labels), generator=generator).split(batch_size):
+                pixels = augment(inputs[batch], generator) if augment else inputs[batch]
+                loss, right = _train_step(network, pixels, labels[batch], optimiser, label_smoothing, precision)
+                schedule.step()
+                total, correct = total + loss * len(batch), correct + right
+            history.loss.append(total / len(labels))
+            history.accuracy.append(correct / len(labels))
     return history
+
+
+def _check_parts(network: nn.Module, parts: Iterable[nn.Module]) -> None:
+    trained = [id(parameter) for part in parts for parameter in part.parameters()]
+    if len(set(trained)) < len(trained) or not set(trained) <= {id(parameter) for parameter in network.parameters()}:
+        raise ValueError(
+            "expected parts of the network that share no weights, got some that overlap or are none of it; name each "
+            "layer once."
+        )
+
+
+@contextlib.contextmanager
+def _training(network: nn.Module, parts: Iterable[nn.Module]) -> Iterator[None]:
+    """Within, these parts are in training mode and ask for gradients, and the rest of the network does not."""
+    before = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        network.eval().requires_grad_(False)
+        for part in parts:
+            part.train()
+            part.requires_grad_()
+        yield
+    finally:
+        network.eval()
+        for parameter, required in before:
+            parameter.requires_grad_(required)
 
 
 def _make_optimiser(
     learning_rates: dict[nn.Module, float], weight_decay: float, num_steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    for part in learning_rates:
-        part.requires_grad_(True)
     groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in learning_rates.items()]
     optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
     rates = list(learning_rates.values())

@@ -1,5 +1,7 @@
 """A classifier learns, repeats itself, and trains what it was told to train."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -40,6 +42,57 @@ def test_only_the_named_parts_are_trained(problem):
     finetune.fit_classifier(network, *problem, num_epochs=2, learning_rates={network[2]: 0.01})
     same = [torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
     assert same == [True, True, False, False]
+
+
+def make_mixed_classifier():
+    """Parts with statistics and dropout of their own; the last two layers are to be trained."""
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5))
+    return nn.Sequential(block, nn.BatchNorm1d(8), nn.Linear(8, 2))
+
+
+def test_what_is_not_trained_stays_as_it_is(problem):
+    network, modes = make_mixed_classifier(), []
+    state = {name: value.clone() for name, value in network[0].state_dict().items()}
+    network[0].register_forward_hook(lambda block, *_: modes.append(any(m.training for m in block.modules())))
+    network[1].register_forward_hook(lambda norm, *_: modes.append(not norm.training))
+    finetune.fit_classifier(network, *problem, num_epochs=2, learning_rates=dict.fromkeys(network[1:], 0.01))
+    assert not any(modes)
+    assert all(torch.equal(value, state[name]) for name, value in network[0].state_dict().items())
+    assert network[1].num_batches_tracked == 6
+    assert all(parameter.grad is None for parameter in network[0].parameters())
+    assert not any(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize("inputs_are", [1.0, torch.nan])
+def test_what_asks_for_gradients_is_as_it_was(problem, inputs_are):
+    network = make_mixed_classifier()
+    network[2].weight.requires_grad_(False)
+    network[0][0].bias.requires_grad_(False)
+    before = [parameter.requires_grad for parameter in network.parameters()]
+    with contextlib.suppress(ValueError):
+        finetune.fit_classifier(network, problem[0] * inputs_are, problem[1], 1, {network[2]: 0.01})
+    assert [parameter.requires_grad for parameter in network.parameters()] == before
+    assert not any(module.training for module in network.modules())
+
+
+def test_a_part_may_keep_to_eval_mode(problem):
+    class Fixed(nn.BatchNorm1d):
+        def train(self, mode=True):
+            return super().train(False)
+
+    network = nn.Sequential(Fixed(5), nn.Linear(5, 2))
+    finetune.fit_classifier(network, *problem, num_epochs=1, learning_rates={network: 0.01})
+    finetune.fit_classifier(network, *problem, num_epochs=1, learning_rates={network[0]: 0.01, network[1]: 0.01})
+    assert network[0].num_batches_tracked == 0
+    assert not torch.equal(network[0].weight, torch.ones(5))
+
+
+def test_parts_have_to_be_the_networks_and_apart(problem):
+    network = make_classifier()
+    for parts in ([network, network[0]], [network[0], nn.Linear(2, 2)]):
+        with pytest.raises(ValueError, match="expected parts of the network that share no weights, got"):
+            finetune.fit_classifier(network, *problem, num_epochs=1, learning_rates=dict.fromkeys(parts, 0.01))
 
 
 def test_sizes_and_losses_are_checked(problem):

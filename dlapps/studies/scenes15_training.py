@@ -130,6 +130,13 @@ def compare_last_layers(
     return {"accuracies": accuracies, "learning_rate": best, "validation": list(validation.values())}
 
 
+class FixedStatistics(nn.ModuleList):
+    """Layers that stay in eval mode while they are trained: the statistics of their batch norms do not move."""
+
+    def train(self, mode: bool = True) -> FixedStatistics:
+        return super().train(False)
+
+
 class LastStages(nn.Module):
     """The last two stages of EfficientNet-Lite0 and a new last layer on the averages of their three outputs.
 
@@ -140,7 +147,7 @@ class LastStages(nn.Module):
     def __init__(self, seed: int) -> None:
         super().__init__()
         backbone = pretrained.load("efficientnet_lite0").backbone
-        self.stages = nn.ModuleList([*backbone.blocks[5:], nn.Sequential(backbone.conv_head, backbone.bn2)])
+        self.stages = FixedStatistics([*backbone.blocks[5:], nn.Sequential(backbone.conv_head, backbone.bn2)])
         self.head = finetune.NewHead(192 + 320 + 1280, NUM_CLASSES, seed)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -149,11 +156,6 @@ class LastStages(nn.Module):
             maps = stage(maps)
             averages.append(F.normalize(maps.float().mean((2, 3)), dim=1))
         return self.head(torch.cat(averages, dim=1))
-
-    def train(self, mode: bool = True) -> LastStages:
-        super().train(mode)
-        self.stages.eval()
-        return self
 
 
 @torch.inference_mode()
