@@ -141,7 +141,7 @@ def stroke_statistics(images: Tensor) -> dict[str, Tensor]:
 def save_digit_classifier(classifier: DigitClassifier, facts: dict[str, object]) -> Path:
     """Write the weights in float16 and, beside them, what they were made with and what they reach."""
     path = save_weights(classifier, paths.results() / "digit-classifier.pt")
-    path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+    paths.write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
     return path
 
 

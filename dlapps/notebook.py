@@ -16,11 +16,9 @@ import functools
 import inspect
 import io
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import joblib
@@ -93,7 +91,7 @@ class Chapter:
         _require_name_and_caption(name, caption)
         gif, jpegs = _encode_frames(frames, frames_per_second)
         pdf, png = self._save(key_frames, name), _render(key_frames, "png", dpi=150)
-        _write(paths.figures() / f"{self.number}-{name}.gif", gif)
+        paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
         gif, pdf, png, *jpegs = (base64.b64encode(part).decode() for part in (gif, pdf, png, *jpegs))
         content = {"name": name, "caption": caption, "pdf": pdf, "png": png, "frames": jpegs, "rate": frames_per_second}
         text = f"Animation {self.number}-{name}: {caption}"
@@ -102,7 +100,7 @@ class Chapter:
 
     def _save(self, figure: Figure, name: str) -> bytes:
         pdf = _render(figure, "pdf", metadata={"CreationDate": None})
-        _write(paths.figures() / f"{self.number}-{name}.pdf", pdf)
+        paths.write_atomically(paths.figures() / f"{self.number}-{name}.pdf", pdf)
         return pdf
 
     def show_table(self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str) -> None:
@@ -219,13 +217,6 @@ def _close(figure: Figure) -> None:
     """Only a figure made through pyplot has to be forgotten by it."""
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(figure)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _is_numeric(cell: str) -> bool:

@@ -93,3 +93,14 @@ def results() -> Path:
     """
     committed, carried = project() / "data" / "results", PACKAGE / "data" / "results"
     return committed if committed.is_dir() or not carried.is_dir() else carried
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Write a file under a temporary name and rename it: whatever fails, it is there whole, or as it was before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        return temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

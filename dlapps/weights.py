@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from dlapps.paths import write_atomically
 
 
 def save_weights(network: nn.Module, path: Path) -> Path:
@@ -28,15 +30,12 @@ def to_float16(network: nn.Module) -> dict[str, Tensor]:
 
 
 def write_checked(path: Path, content: dict[str, object]) -> Path:
-    """Write tensors and plain values under a temporary name, read them back, rename; returns the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(content, temporary)
-        torch.load(temporary, weights_only=True, map_location="cpu")
-        return temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write tensors and plain values, once `torch.load` has taken them with weights_only; returns the path."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    buffer.seek(0)
+    torch.load(buffer, weights_only=True, map_location="cpu")
+    return write_atomically(path, buffer.getvalue())
 
 
 def fingerprint(*tensors: Tensor) -> str:

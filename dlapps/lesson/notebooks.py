@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -10,33 +9,33 @@ import nbformat
 from nbformat import NotebookNode
 
 from dlapps.lesson import LessonError
+from dlapps.paths import write_atomically
 from dlapps.report.sources import first_line
 
 
 def read(path: Path) -> NotebookNode:
     """The notebook in a student's file; a LessonError when there is none or it is damaged."""
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-        nbformat.validate(notebook)
+        return _parse(path.read_bytes())
     # A folder, a file of another kind, JSON that is no notebook: nbformat raises a different kind for each.
     except Exception as error:
         raise LessonError(
             f"expected a notebook in {path}, got {type(error).__name__}: {first_line(str(error))}; name another file."
         ) from error
-    return notebook
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
     """Replace a file by a notebook that was read back first; what fails leaves it as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        nbformat.write(notebook, temporary)
-        if read(temporary) != notebook:
-            raise LessonError(f"expected {path} as it was to be written, got another notebook; look at the disk.")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = (nbformat.writes(notebook) + "\n").encode()
+    if _parse(content) != notebook:
+        raise LessonError(f"expected {path} as it was to be written, got another notebook; keep to what JSON can hold.")
+    write_atomically(path, content)
+
+
+def _parse(content: bytes) -> NotebookNode:
+    notebook = nbformat.reads(content.decode(), as_version=4)
+    nbformat.validate(notebook)
+    return notebook
 
 
 def chapter_name(notebook: NotebookNode, path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -35,9 +34,9 @@ def build_report(profile: str, say: Callable[[str], None]) -> Path:
     say("Typesetting")
     pdf = typeset(document, paths.build() / profile / "tex")
     report = paths.build() / "dlapps-report.pdf"
-    _replace(report, pdf.read_bytes())
-    _replace(paths.build() / "results.json", _results(contents))
-    _replace(paths.build() / "environment.txt", "\n".join([*environment.installed_versions(), ""]).encode())
+    paths.write_atomically(report, pdf.read_bytes())
+    paths.write_atomically(paths.build() / "results.json", _results(contents))
+    paths.write_atomically(paths.build() / "environment.txt", "\n".join([*environment.installed_versions(), ""]).encode())
     say(f"Wrote {report} ({_count_pages(pdf)} pages)")
     return report
 
@@ -46,9 +45,8 @@ def build_html(profile: str, say: Callable[[str], None]) -> Path:
     """report/build/html/index.html and a page a chapter; a ReportError leaves all of them as they were."""
     pages = make_pages(_collect_executed(profile, say), profile)
     folder = paths.build() / "html"
-    folder.mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():
-        _replace(folder / name, page.encode())
+        paths.write_atomically(folder / name, page.encode())
     for path in folder.glob("*.html"):
         if path.name not in pages:
             path.unlink()
@@ -82,12 +80,6 @@ def _expectation(stale: list[Source], number: int, profile: str) -> str:
 
 def _results(contents: Contents) -> bytes:
     return (json.dumps(contents.numbers, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _count_pages(pdf: Path) -> str:

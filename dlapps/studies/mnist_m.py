@@ -21,7 +21,7 @@ from dlapps import dann, paths, runtime
 from dlapps.studies.mnist_m_runs import PRESETS, RUNS, Domains, kept, load_domains, load_kept
 from dlapps.studies.results import save_arrays, save_results
 from dlapps.sweeps import sweep
-from dlapps.weights import save_weights
+from dlapps.weights import save_weights, write_checked
 
 SEEDS = (0, 1, 2)
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
@@ -54,17 +54,16 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         if seed == 0:
-            torch.save(network.state_dict(), kept(name, seed, epoch))
+            write_checked(kept(name, seed, epoch), network.state_dict())
         return measure(network, domains)
 
-    kept(name, seed).parent.mkdir(parents=True, exist_ok=True)
     try:
         network, history = RUNS[name](
             domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed), progress=True
         )
     except dann.DivergenceError as error:
         return {"diverged": f"{error}", "data": domains.name}
-    torch.save(network.state_dict(), kept(name, seed))
+    write_checked(kept(name, seed), network.state_dict())
     return {
         "source_accuracy": history["source_accuracy"][-1],
         "target_accuracy": history["target_accuracy"][-1],

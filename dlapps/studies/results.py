@@ -13,24 +13,22 @@ from pathlib import Path
 
 import numpy as np
 
+from dlapps.paths import write_atomically
+
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Path:
     """Write an .npz that NumPy reads, compressed by LZMA column by column: a third smaller than savez_compressed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as archive:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, np.asfortranarray(array), allow_pickle=False)
             # A fixed date: the same arrays give the same file.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), zipfile.ZIP_LZMA)
-    return temporary.replace(path)
+    return write_atomically(path, file.getvalue())
 
 
 def save_results(path: Path, results: dict[str, object], seeds: Sequence[int]) -> Path:
     """Write results as JSON beside what they were made with."""
     made = {"date": f"{date.today()}", "torch": version("torch"), "machine": platform.machine(), "seeds": list(seeds)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps({"made": made, **results}, indent=1) + "\n")
-    return temporary.replace(path)
+    return write_atomically(path, (json.dumps({"made": made, **results}, indent=1) + "\n").encode())

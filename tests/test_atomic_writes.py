@@ -1,0 +1,77 @@
+"""A file is there whole or not at all, whoever writes it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nbformat.v4 import new_notebook
+
+import dlapps
+from dlapps import digits, paths
+from dlapps.lesson import notebooks
+from dlapps.studies import results
+from dlapps.weights import write_checked
+
+PACKAGE = Path(dlapps.__file__).parent
+# What is unpacked in a folder of its own and renamed; what latexmk makes a report of, written anew each time.
+SCRATCH = {"assets.py", "report/tex.py", "report/execute.py"}
+
+WRITERS = {
+    "bytes": lambda path: paths.write_atomically(path, b"new"),
+    "weights": lambda path: write_checked(path, {"weight": torch.zeros(3)}),
+    "arrays": lambda path: results.save_arrays(path, {"array": np.arange(3)}),
+    "results": lambda path: results.save_results(path, {"accuracy": 0.5}, [0]),
+    "class edition": lambda path: notebooks.write(path, new_notebook()),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_a_file_is_replaced_whole_or_not_at_all(write, tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "file.json"
+    write(path)
+    assert [file.name for file in path.parent.iterdir()] == ["file.json"]
+    path.write_bytes(b"old")
+
+    def fail(self, content):
+        with self.open("wb") as file:
+            file.write(content[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="No space"):
+        write(path)
+    assert [file.name for file in path.parent.iterdir()] == ["file.json"]
+    assert path.read_bytes() == b"old"
+
+
+def test_facts_beside_weights_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "results", lambda: tmp_path)
+    classifier, rename = digits.DigitClassifier(), Path.replace
+    facts = digits.save_digit_classifier(classifier, {"seed": 0}).with_suffix(".json")
+    before = facts.read_bytes()
+
+    def fail_for_facts(self, target):
+        if target == facts:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_for_facts)
+    with pytest.raises(OSError, match="No space"):
+        digits.save_digit_classifier(classifier, {"seed": 1})
+    assert facts.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "module", [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).as_posix() not in SCRATCH],
+    ids=lambda path: path.relative_to(PACKAGE).as_posix(),
+)  # fmt: skip
+def test_no_module_writes_in_another_way(module):
+    writes = (
+        r"\.write_text\(|\.write_bytes\(|torch\.save\(|np\.savez?\w*\(|nbformat\.write\(|open\([^)]*[\"'][wax]b?[\"']"
+    )
+    found = re.findall(writes, module.read_text(encoding="utf-8"))
+    # torch.save writes into memory there.
+    allowed = {PACKAGE / "paths.py": [".write_bytes("], PACKAGE / "weights.py": ["torch.save("]}
+    assert found == allowed.get(module, [])
