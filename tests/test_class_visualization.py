@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from dlapps import class_visualization as cv
@@ -121,6 +123,22 @@ def test_blur_comes_when_it_is_due(network):
     plain = replace(SHORT["practical"], num_steps=1, regularisers=(), transforms=())
     blurred, sharp = (cv.visualize(network, 0, replace(plain, blur_every=n), size=32).images for n in (10, 0))
     assert cv.total_variation(blurred) < 0.9 * cv.total_variation(sharp)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.1, 0.5, 1.0, 2.5, 7.0])
+def test_the_blur_is_a_gaussian_of_any_width(sigma, pictures):
+    preset = replace(SHORT["practical"], regularisers=(), transforms=(), step_size=0.0, num_steps=1, blur_sigma=sigma)
+    images = F.interpolate(pictures, (32, 40), mode="bilinear").clamp(0, 1)
+    blurred = cv.visualize(Linear(torch.zeros(3, 32, 40)).eval(), [0, 0], preset, initial=images).images
+    expected = gaussian_filter(images.double().numpy(), (0, 0, sigma, sigma), mode="mirror")
+    torch.testing.assert_close(blurred.double(), torch.from_numpy(expected), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sigma", [-1.0, 8.0])
+def test_a_blur_of_no_width_or_too_wide_for_the_picture(sigma, network):
+    preset = replace(SHORT["practical"], blur_sigma=sigma)
+    with pytest.raises(ValueError, match=r"expected blur_sigma >= 0 and at most .* 32 x 32 .*, got (-1|8)\.0; "):
+        cv.visualize(network, 0, preset, size=32)
 
 
 @pytest.mark.parametrize("transform", [cv.Jitter(3), cv.Warp((0.8, 1.2), 10.0)], ids=["jitter", "warp"])

@@ -20,8 +20,8 @@ class Preset:
     """How to climb: score(logits (N, K), targets (N,)) -> (N,), less the regularisers.
 
     normalised: each picture's gradient is divided by its L2 norm, so that with SGD step_size is the length of a step,
-    in the units of the parametrisation. blur_sigma: in pixels; blur_every: steps, 0 for never. Change one thing with
-    `dataclasses.replace(PRACTICAL, num_steps=1000)`.
+    in the units of the parametrisation. blur_sigma: in pixels, 0 for none; blur_every: steps, 0 for never. Change one
+    thing with `dataclasses.replace(PRACTICAL, num_steps=1000)`.
     """
 
     parametrisation: Parametrisation
@@ -99,8 +99,8 @@ def visualize(
     the spectrum of decorrelated colours with Adam (Olah, Mordvintsev & Schubert 2017). The network runs in the
     precision that the caller opened (`runtime.autocast`), everything else in float32.
 
-    Raises ValueError for a class out of range, bad pixels, a number of pictures that is neither 1 nor N, a network in
-    training mode.
+    Raises ValueError for a class out of range, bad pixels, a number of pictures that is neither 1 nor N, a blur wider
+    than the picture, a network in training mode.
     """
     check_eval_mode(network)
     targets = torch.as_tensor(targets).reshape(-1)
@@ -166,7 +166,18 @@ def _tidy(preset: Preset, parameter: Tensor, step: int) -> None:
     parameter.copy_(form.constrain(parameter))
     if preset.blur_every and step % preset.blur_every == 0:
         with float32(parameter):
-            parameter.copy_(form.encode(gaussian_blur(form.decode(parameter), 5, preset.blur_sigma)))
+            parameter.copy_(form.encode(_blur(form.decode(parameter), preset.blur_sigma)))
+
+
+def _blur(pictures: Tensor, sigma: float) -> Tensor:
+    """Convolve with a Gaussian that ends at four deviations, borders reflected."""
+    radius, shortest = int(4 * sigma + 0.5), min(pictures.shape[2:])
+    if sigma < 0 or radius >= shortest:
+        raise ValueError(
+            f"expected blur_sigma >= 0 and at most a quarter of the side of {pictures.shape[2]} x {pictures.shape[3]} "
+            f"pixels, got {sigma}; blur less, or larger pictures."
+        )
+    return gaussian_blur(pictures, 2 * radius + 1, sigma) if radius else pictures
 
 
 @torch.no_grad()
