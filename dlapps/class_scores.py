@@ -34,9 +34,9 @@ def check_eval_mode(network: nn.Module) -> None:
         raise ValueError("expected a network in eval mode, got one in training mode; call network.eval() first.")
 
 
-def expand_classes(classes: Classes, number: int) -> Tensor:
-    """Classes as int64 (N,); one class stands for all. ValueError for another number, or for floats."""
-    classes = torch.as_tensor(classes)
+def expand_classes(classes: Classes, number: int, device: torch.device | str) -> Tensor:
+    """Classes as int64 (N,) on a device; one class stands for all. ValueError for another number, or for floats."""
+    classes = torch.as_tensor(classes, device=device)
     if classes.is_floating_point() or classes.shape not in {(), (1,), (number,)}:
         raise ValueError(
             f"expected one integer class, or one for each of {number} images, got shape {tuple(classes.shape)} of "
@@ -63,7 +63,7 @@ def pick(logits: Tensor, classes: Tensor) -> Tensor:
 
 def ranks(logits: Tensor, classes: Classes) -> Tensor:
     """The place (N,) int64 of each image's class among the logits (N, K): 1 for the highest."""
-    scores = pick(logits, expand_classes(classes, len(logits)))
+    scores = pick(logits, expand_classes(classes, len(logits), logits.device))
     return 1 + (logits > scores[:, None]).sum(1)
 
 
@@ -82,6 +82,13 @@ def predict(network: nn.Module, images: Tensor) -> Tensor:
     """Logits (N, K), in float32 whatever precision the caller opened."""
     with float32(images):
         return forward(network, images)
+
+
+def choose_classes(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
+    """The targets as int64 (N,), or the predicted classes where none are given; on the images' device."""
+    if targets is None:
+        return predict(network, images).argmax(1)
+    return expand_classes(targets, len(images), images.device)
 
 
 def pixel_gradient(network: nn.Module, images: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:

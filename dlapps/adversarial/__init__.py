@@ -5,6 +5,7 @@ Every attack takes a network (pixels in, logits out, eval mode) and images (N, 3
 step sizes are in pixel units (2 / 255, say), in the norm of the attack over the whole picture. The picture is clipped
 to [0, 1] and to epsilon at each step. Gradients run in the precision that the caller opened (`runtime.autocast`); what
 counts as a success is decided once more at the end, in float32, on the picture rounded to 8 bits, as a PNG stores it.
+Everything stays on the images' device; random starts are drawn on the CPU, the same for every device.
 Bad pixels, classes out of range, a network in training mode, a norm that is none: ValueError of one sentence.
 """
 

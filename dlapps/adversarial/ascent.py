@@ -119,11 +119,12 @@ def _lengths(perturbations: Tensor, norm: str) -> Tensor:
 
 
 def _random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    """Anywhere in the ball of radius 1; drawn on the CPU: the same whatever the device."""
+    generator = torch.Generator("cpu").manual_seed(seed)
     if norm == "linf":
-        return 2 * torch.rand(images.shape, generator=generator) - 1
-    direction = normalise(torch.randn(images.shape, generator=generator), norm)
-    return direction * torch.rand(len(images), 1, 1, 1, generator=generator)
+        return (2 * torch.rand(images.shape, generator=generator, device="cpu") - 1).to(images.device)
+    direction = normalise(torch.randn(images.shape, generator=generator, device="cpu"), norm)
+    return (direction * torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")).to(images.device)
 
 
 def _target_score(goal: Goal, logits: Tensor) -> Tensor:
@@ -141,9 +142,9 @@ def _ascend(
     stop_early: bool,
 ) -> AdversarialExamples:
     """The loop of every gradient attack; pictures that are done leave the batch."""
-    images, active = start.clone(), torch.arange(len(clean))
-    steps = torch.full((len(clean),), num_steps)
-    confidences = torch.full((num_steps + 1, len(clean)), torch.nan)
+    images, active = start.clone(), torch.arange(len(clean), device=clean.device)
+    steps = torch.full((len(clean),), num_steps, device=clean.device)
+    confidences = torch.full((num_steps + 1, len(clean)), torch.nan, device=clean.device)
     for step in range(num_steps):
         todo = goal[active]
         gradient, logits = pixel_gradient(network, images[active], lambda z, rows, todo=todo: objective(todo[rows], z))

@@ -79,7 +79,7 @@ def make_goal(network: nn.Module, images: Tensor, labels: Classes | None, target
         raise ValueError("expected labels (to leave) or targets (to reach), got both; pass one of them.")
     if labels is None and targets is None:
         return Goal(predict(network, images).argmax(1), targeted=False)
-    return Goal(expand_classes(labels if targets is None else targets, len(images)), targets is not None)
+    return Goal(expand_classes(labels if targets is None else targets, len(images), images.device), targets is not None)
 
 
 def score_examples(
@@ -91,10 +91,11 @@ def score_examples(
     confidences: Tensor | None = None,
 ) -> AdversarialExamples:
     """Decide in float32, on images (N, 3, H, W) rounded to 8 bits, which of them reach the goal."""
-    logits = predict(network, round_to_8_bits(images))
-    steps = torch.zeros(len(images), dtype=torch.long) if steps is None else steps
-    confidences = torch.full((int(steps.max()) + 1, len(images)), torch.nan) if confidences is None else confidences
-    confidences[steps, torch.arange(len(images))] = goal.confidence(logits)
+    logits, device = predict(network, round_to_8_bits(images)), images.device
+    steps = torch.zeros(len(images), dtype=torch.long, device=device) if steps is None else steps
+    if confidences is None:
+        confidences = torch.full((int(steps.max()) + 1, len(images)), torch.nan, device=device)
+    confidences[steps, torch.arange(len(images), device=device)] = goal.confidence(logits)
     return AdversarialExamples(clean, images, goal, goal.is_reached(logits), logits.argmax(1), steps, confidences)
 
 
@@ -125,7 +126,7 @@ def _jpeg(images: Tensor, quality: int, scale: float) -> Tensor:
     files = [io.BytesIO() for _ in images]
     for picture, file in zip(from_pixels(images), files, strict=True):
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return stack_pixels([Image.open(file) for file in files], size=tuple(images.shape[2:]))
+    return stack_pixels([Image.open(file) for file in files], size=tuple(images.shape[2:])).to(images.device)
 
 
 def _resize(images: Tensor, quality: int, scale: float) -> Tensor:

@@ -31,9 +31,9 @@ def deep_fool(
     check_range(goal.classes, logits)
     others = logits.scatter(1, goal.classes[:, None], -torch.inf)
     rivals = others.topk(min(num_candidates, logits.shape[1] - 1)).indices
-    total, active = torch.zeros_like(images), torch.arange(len(images))
-    steps = torch.full((len(images),), num_steps)
-    confidences = torch.full((num_steps + 1, len(images)), torch.nan)
+    total, active = torch.zeros_like(images), torch.arange(len(images), device=images.device)
+    steps = torch.full((len(images),), num_steps, device=images.device)
+    confidences = torch.full((num_steps + 1, len(images)), torch.nan, device=images.device)
     for step in range(num_steps):
         moved = (images + (1 + overshoot) * total).clamp(0, 1)
         logits = predict(network, moved[active])
@@ -50,7 +50,7 @@ def deep_fool(
 
 def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor) -> Tensor:
     """The shortest step (N, 3, H, W) to a boundary with one of the rivals (N, R), were they planes."""
-    nearest = torch.full((len(images),), torch.inf)
+    nearest = torch.full((len(images),), torch.inf, device=images.device)
     best = torch.zeros_like(images)
     for rival in rivals.T:
         with float32(images):
@@ -83,12 +83,12 @@ def one_pixel(
     """
     goal = make_goal(network, images, labels, targets)
     found = images.clone()
-    steps = torch.zeros(len(images), dtype=torch.long)
-    confidences = torch.full((num_steps + 2, len(images)), torch.nan)
+    steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
+    confidences = torch.full((num_steps + 2, len(images)), torch.nan, device=images.device)
     for number, image in enumerate(images):
         path, best = _evolve(network, image, goal[number : number + 1], num_pixels, num_steps, population, seed)
         found[number], steps[number] = best, len(path)
-        confidences[: len(path), number] = torch.tensor(path)
+        confidences[: len(path), number] = torch.tensor(path, device=images.device)
     return score_examples(network, images, found, goal, steps, confidences)
 
 
@@ -100,7 +100,7 @@ def _evolve(
 
     def cost(solutions: np.ndarray) -> np.ndarray:
         logits = forward(network, _paint(image, solutions.T))
-        return sign * logits.softmax(1)[:, goal.classes[0]].double().numpy()
+        return sign * logits.softmax(1)[:, goal.classes[0]].cpu().double().numpy()
 
     def is_done(solution: np.ndarray, convergence: float) -> bool:
         logits = predict(network, _paint(image, solution[None]))
@@ -119,8 +119,8 @@ def _evolve(
 
 def _paint(image: Tensor, solutions: np.ndarray) -> Tensor:
     """Copies (S, 3, H, W) of an image, each with its pixels (S, 5 P) painted, in colours of 8 bits."""
-    pixels = torch.tensor(solutions, dtype=image.dtype).unflatten(1, (-1, 5))
+    pixels = torch.tensor(solutions, dtype=image.dtype, device=image.device).unflatten(1, (-1, 5))
     rows, columns = pixels[..., 0].long(), pixels[..., 1].long()
     copies = image.repeat(len(solutions), 1, 1, 1)
-    copies[torch.arange(len(copies))[:, None], :, rows, columns] = round_to_8_bits(pixels[..., 2:])
+    copies[torch.arange(len(copies), device=image.device)[:, None], :, rows, columns] = round_to_8_bits(pixels[..., 2:])
     return copies

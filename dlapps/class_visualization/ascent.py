@@ -89,9 +89,9 @@ def visualize(
 
     targets: one class, or N of them, each of which gets its picture; all start from the same noise and see the same
     transforms, so that a picture does not depend on the batch. initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to
-    start from; else noise of side `size`. Each step: the transforms move the picture, the network looks, the gradient
-    of score less regularisers is climbed through the parametrisation, the picture is brought back into [0, 1]; every
-    blur_every steps, from the first, it is blurred.
+    start from; else noise of side `size`, drawn on the CPU, on the network's device. Each step: the transforms move the
+    picture, the network looks, the gradient of score less regularisers is climbed through the parametrisation, the
+    picture is brought back into [0, 1]; every blur_every steps, from the first, it is blurred.
 
     PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical does: z starts from N(0, 1), R
     is lambda ||z||^2 summed over all pixels, a step is 5 g / ||g||_2 with g = d (S_c - R) / d z, and z is clamped to
@@ -103,11 +103,13 @@ def visualize(
     than the picture, a network in training mode.
     """
     check_eval_mode(network)
-    targets = torch.as_tensor(targets).reshape(-1)
-    targets = expand_classes(targets, len(targets))
-    generator = torch.Generator().manual_seed(seed)
+    device = _find_device(network, initial)
+    targets = torch.as_tensor(targets, device=device).reshape(-1)
+    targets = expand_classes(targets, len(targets), device)
+    generator = torch.Generator("cpu").manual_seed(seed)
     with float32(targets):
-        parameter = _start(preset.parametrisation, len(targets), initial, size, generator)
+        parameter = _start(preset.parametrisation, len(targets), initial, size, generator).to(device)
+        parameter.requires_grad_()
     optimiser = preset.optimiser([parameter], lr=preset.step_size)
     scores, frames = [], {}
     for step in range(preset.num_steps):
@@ -117,9 +119,14 @@ def visualize(
         _tidy(preset, parameter, step)
     pictures = frames[preset.num_steps] = _decode(preset, parameter)
     scores.append(preset.score(predict(network, pictures), targets))
-    return Visualization(
-        pictures, targets, torch.stack(scores), torch.stack(list(frames.values())), torch.tensor(list(frames))
-    )
+    steps = torch.tensor(list(frames), device=device)
+    return Visualization(pictures, targets, torch.stack(scores), torch.stack(list(frames.values())), steps)
+
+
+def _find_device(network: nn.Module, initial: Tensor | None) -> torch.device:
+    """That of the pictures to start from, else of the network's weights."""
+    tensors = network.parameters() if initial is None else [initial]
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def _start(form: Parametrisation, number: int, initial: Tensor | None, size: int, generator: torch.Generator) -> Tensor:
@@ -131,7 +138,7 @@ def _start(form: Parametrisation, number: int, initial: Tensor | None, size: int
             raise ValueError(f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target.")
         parameter = form.encode(initial.detach())
     parameter = form.constrain(parameter).expand(number, *parameter.shape[1:])
-    return parameter.clone().requires_grad_()
+    return parameter.clone()
 
 
 def _climb(

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 # Of ImageNet's training pictures; the practical's units are pixels less this mean, over this deviation.
-MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+MEAN = torch.tensor([0.485, 0.456, 0.406], device="cpu").view(3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225], device="cpu").view(3, 1, 1)
 # Square root of the covariance of the colours of ImageNet's pixels, as lucid publishes it, scaled to a norm of 1.
-COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], device="cpu")
 COLOURS = COLOURS / COLOURS.norm(dim=0).max()
 
 
 class Parametrisation(Protocol):
-    """Noise to start from, picture to parameter, parameter to picture, and back into the valid range."""
+    """Noise to start from, on the CPU; picture to parameter, parameter to picture, and back into the valid range."""
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor: ...
     def encode(self, pictures: Tensor) -> Tensor: ...
@@ -30,16 +30,17 @@ class Pixels:
     """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, kept where x lies in [0, 1]."""
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(1, 3, size, size, generator=generator)
+        return torch.randn(1, 3, size, size, generator=generator, device="cpu")
 
     def encode(self, pictures: Tensor) -> Tensor:
-        return (pictures - MEAN) / STD
+        return standardise(pictures)
 
     def decode(self, parameter: Tensor) -> Tensor:
-        return MEAN + STD * parameter
+        return MEAN.to(parameter.device) + STD.to(parameter.device) * parameter
 
     def constrain(self, parameter: Tensor) -> Tensor:
-        return parameter.clamp(self.encode(torch.zeros(())), self.encode(torch.ones(())))
+        black, white = (torch.full((), value, device=parameter.device) for value in (0.0, 1.0))
+        return parameter.clamp(self.encode(black), self.encode(white))
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,17 @@ class Fourier:
     contrast: float = 0.25
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        return self.deviation * torch.randn(1, 3, *_scale(size, size).shape, 2, generator=generator)
+        shape = _scale(size, size, "cpu").shape
+        return self.deviation * torch.randn(1, 3, *shape, 2, generator=generator, device="cpu")
 
     def encode(self, pictures: Tensor) -> Tensor:
         colours = torch.logit(pictures, eps=0.01) / self.contrast
         spectrum = torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours), norm="ortho")
-        return torch.view_as_real(spectrum / _scale(*pictures.shape[2:]))
+        return torch.view_as_real(spectrum / _scale(*pictures.shape[2:], pictures.device))
 
     def decode(self, parameter: Tensor) -> Tensor:
         height, width = parameter.shape[2], 2 * (parameter.shape[3] - 1)
-        spectrum = torch.view_as_complex(parameter) * _scale(height, width)
+        spectrum = torch.view_as_complex(parameter) * _scale(height, width, parameter.device)
         colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
         return torch.sigmoid(self.contrast * _mix(COLOURS, colours))
 
@@ -71,13 +73,19 @@ class Fourier:
         return parameter
 
 
+def standardise(pictures: Tensor) -> Tensor:
+    """(x - MEAN) / STD, the practical's units."""
+    return (pictures - MEAN.to(pictures.device)) / STD.to(pictures.device)
+
+
 def _mix(matrix: Tensor, colours: Tensor) -> Tensor:
-    return torch.einsum("cd,ndhw->nchw", matrix, colours)
+    return torch.einsum("cd,ndhw->nchw", matrix.to(colours.device), colours)
 
 
-def _scale(height: int, width: int) -> Tensor:
+def _scale(height: int, width: int, device: torch.device | str) -> Tensor:
     """1 / frequency (H, W / 2 + 1), the constant counted as the lowest of the others."""
     if width % 2:
         raise ValueError(f"expected pictures of an even width, got {width}; resize them for a Fourier parametrisation.")
-    frequencies = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
+    down, right = torch.fft.fftfreq(height, device=device), torch.fft.rfftfreq(width, device=device)
+    frequencies = torch.hypot(down[:, None], right[None])
     return 1 / frequencies.clamp(min=1 / max(height, width))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlapps.class_visualization.pictures import MEAN, STD
+from dlapps.class_visualization.pictures import standardise
 
 Regulariser = Callable[[Tensor], Tensor]
 Transform = Callable[[Tensor, torch.Generator], Tensor]
@@ -22,7 +22,7 @@ class L2:
     weight: float = 1e-3
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        return self.weight * ((pictures - MEAN) / STD).square().sum((1, 2, 3))
+        return self.weight * standardise(pictures).square().sum((1, 2, 3))
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Jitter:
     reach: int = 16
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        down, right = torch.randint(-self.reach, self.reach + 1, (2,), generator=generator).tolist()
+        down, right = torch.randint(-self.reach, self.reach + 1, (2,), generator=generator, device="cpu").tolist()
         return pictures.roll((down, right), (2, 3))
 
 
@@ -54,11 +54,11 @@ class Warp:
     degrees: float = 10.0
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        first, second = torch.rand(2, generator=generator).tolist()
+        first, second = torch.rand(2, generator=generator, device="cpu").tolist()
         scale = self.scales[0] + first * (self.scales[1] - self.scales[0])
-        angle = torch.deg2rad(torch.tensor(self.degrees * (2 * second - 1)))
-        cos, sin, zero = torch.cos(angle) / scale, torch.sin(angle) / scale, torch.zeros(())
-        matrix = torch.stack([cos, -sin, zero, sin, cos, zero]).view(1, 2, 3)
+        angle = torch.deg2rad(torch.tensor(self.degrees * (2 * second - 1), device="cpu"))
+        cos, sin, zero = torch.cos(angle) / scale, torch.sin(angle) / scale, torch.zeros((), device="cpu")
+        matrix = torch.stack([cos, -sin, zero, sin, cos, zero]).view(1, 2, 3).to(pictures.device)
         grid = F.affine_grid(matrix.expand(len(pictures), 2, 3), list(pictures.shape), align_corners=False)
         return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 

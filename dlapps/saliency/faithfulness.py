@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import Classes, check_input, expand_classes, float32, forward, pick, predict
+from dlapps.class_scores import Classes, check_input, choose_classes, float32, forward, pick
 from dlapps.pretrained import find_layer
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -61,23 +61,24 @@ def deletion_insertion(
     expected = (len(images), *images.shape[2:])
     if maps.shape != expected:
         raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}; pass one map an image.")
-    classes = predict(network, images).argmax(1) if targets is None else expand_classes(targets, len(images))
+    classes = choose_classes(network, images, targets)
     with float32(images):
         blurred = gaussian_blur(images, 2 * round(blur_sigma) + 1, blur_sigma)
+    maps = maps.to(images.device)
     ranks = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(maps)[:, None]
-    shares = torch.linspace(0, 1, num_steps + 1)
+    shares = torch.linspace(0, 1, num_steps + 1, device="cpu")
     deletion, insertion = [], []
     for share in shares:
         chosen = ranks < round(float(share) * ranks[0].numel())
         deletion.append(pick(forward(network, torch.where(chosen, deleted, images)).softmax(1), classes))
         insertion.append(pick(forward(network, torch.where(chosen, images, blurred)).softmax(1), classes))
-    return DeletionInsertion(shares, torch.stack(deletion, 1), torch.stack(insertion, 1))
+    return DeletionInsertion(shares.to(images.device), torch.stack(deletion, 1), torch.stack(insertion, 1))
 
 
 def random_map(images: Tensor, seed: int = 0) -> Tensor:
     """A map (N, H, W) of uniform noise in [0, 1): what a method must beat to say anything."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(len(images), *images.shape[2:], generator=generator)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.rand(len(images), *images.shape[2:], generator=generator, device="cpu").to(images.device)
 
 
 def centre_prior(images: Tensor, spread: float = 0.25) -> Tensor:
@@ -85,7 +86,8 @@ def centre_prior(images: Tensor, spread: float = 0.25) -> Tensor:
 
     Returns (N, H, W) in (0, 1], the same map for every picture.
     """
-    rows, columns = (torch.exp(-torch.linspace(-0.5, 0.5, side).div(spread).square() / 2) for side in images.shape[2:])
+    places = (torch.linspace(-0.5, 0.5, side, device=images.device) for side in images.shape[2:])
+    rows, columns = (torch.exp(-place.div(spread).square() / 2) for place in places)
     return torch.outer(rows, columns).expand(len(images), -1, -1)
 
 
@@ -96,11 +98,12 @@ def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, s
     stay, so that activations keep their scale. Raises ValueError for a layer that is none.
     """
     network = copy.deepcopy(network)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():
         for name in _weighted_layers(network) if layers is None else layers:
             weight = find_layer(network, name).weight
-            weight.normal_(float(weight.mean()), float(weight.std()), generator=generator)
+            noise = torch.empty_like(weight, device="cpu")
+            weight.copy_(noise.normal_(float(weight.mean()), float(weight.std()), generator=generator))
     return network
 
 
@@ -119,7 +122,7 @@ def sanity_check(
     what was learned falls towards 0. A constant map correlates with nothing: 0.
     """
     check_input(network, images)
-    classes = predict(network, images).argmax(1) if targets is None else expand_classes(targets, len(images))
+    classes = choose_classes(network, images, targets)
     before, layers = explain(network, images, classes), _weighted_layers(network)[::-1]
     correlations = {}
     for stage in range(1, num_stages + 1):
@@ -140,7 +143,8 @@ def _weighted_layers(network: nn.Module) -> list[str]:
 
 def rank_correlations(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation (N,) in [-1, 1] of each map (N, H, W) with its counterpart; 0 for a constant map."""
-    return torch.tensor([_rank_correlation(*pair) for pair in zip(first, second, strict=True)])
+    correlations = [_rank_correlation(*pair) for pair in zip(first.cpu(), second.cpu(), strict=True)]
+    return torch.tensor(correlations, device=first.device)
 
 
 def _rank_correlation(first: Tensor, second: Tensor) -> float:

@@ -1,9 +1,10 @@
 """Saliency maps: which pixels a class score depends on.
 
 Every method takes a network (pixels in, logits out, eval mode), images (N, 3, H, W) float32 in [0, 1] and target
-classes (an int, N of them, or None for the predicted ones), and gives maps (N, H, W) float32. Weights, the images'
-`.grad` and the network's hooks are left as they were, whatever fails. Errors are ValueErrors of one sentence: pixels
-outside [0, 1] or of another shape or type, a class out of range, a network in training mode, a layer that is none.
+classes (an int, N of them, or None for the predicted ones), and gives maps (N, H, W) float32 on the images' device.
+Weights, the images' `.grad` and the network's hooks are left as they were, whatever fails. Errors are ValueErrors of
+one sentence: pixels outside [0, 1] or of another shape or type, a class out of range, a network in training mode, a
+layer that is none.
 `smooth_grad` and `grad_cam` run in the precision that the caller opened (`runtime.autocast`), the others always in
 float32, since bfloat16 visibly changes them.
 """
@@ -19,7 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.class_scores import CHUNK, Classes, check_input, expand_classes, float32, pick, pixel_gradient, predict
+from dlapps.class_scores import (
+    CHUNK,
+    Classes,
+    check_input,
+    choose_classes,
+    expand_classes,
+    float32,
+    pick,
+    pixel_gradient,
+)
 from dlapps.pretrained import find_layer
 
 
@@ -52,15 +62,16 @@ def smooth_grad(
         raise ValueError(
             f"expected num_samples >= 1 and noise_std >= 0, got {num_samples} and {noise_std}; change them."
         )
-    weights = torch.full((num_samples,), 1 / num_samples)
+    weights = torch.full((num_samples,), 1 / num_samples, device=images.device)
 
     def noisy(image: Tensor) -> Iterable[Tensor]:
-        generator = torch.Generator(image.device).manual_seed(seed)
+        # Drawn on the CPU: the same noise whatever the device.
+        generator = torch.Generator("cpu").manual_seed(seed)
         for _ in range(num_samples):
-            noise = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
-            yield image + noise_std * noise
+            noise = torch.randn(image.shape, generator=generator, device="cpu", dtype=image.dtype)
+            yield image + noise_std * noise.to(image.device)
 
-    targets = _resolve(network, images, targets)
+    targets = choose_classes(network, images, targets)
     maps = [_weighted_gradient(network, noisy(image), weights, c) for image, c in zip(images, targets, strict=True)]
     return _strongest_colour(torch.stack(maps))
 
@@ -79,8 +90,8 @@ def integrated_gradients(
     """
     check_input(network, images)
     nodes, weights = np.polynomial.legendre.leggauss(num_steps)
-    weights = torch.tensor(weights / 2, dtype=images.dtype)
-    targets, maps = _resolve(network, images, targets), []
+    weights = torch.tensor(weights / 2, dtype=images.dtype, device=images.device)
+    targets, maps = choose_classes(network, images, targets), []
     with float32(images):
         for image, target in zip(images, targets, strict=True):
             line = (baseline + float(node + 1) / 2 * (image - baseline) for node in nodes)
@@ -96,7 +107,7 @@ def grad_cam(network: nn.Module, images: Tensor, layer: str, targets: Classes | 
     """
     check_input(network, images)
     module, maps = find_layer(network, layer), []
-    targets = None if targets is None else expand_classes(targets, len(images)).split(CHUNK)
+    targets = None if targets is None else expand_classes(targets, len(images), images.device).split(CHUNK)
     for number, chunk in enumerate(images.split(CHUNK)):
         features, gradient = _feature_gradient(network, module, chunk, targets and targets[number])
         if features.ndim != 4:
@@ -131,12 +142,8 @@ def _score(logits: Tensor, targets: Tensor | None) -> Tensor:
     return pick(logits, logits.argmax(1) if targets is None else targets)
 
 
-def _resolve(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
-    return predict(network, images).argmax(1) if targets is None else expand_classes(targets, len(images))
-
-
 def _gradient(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
-    targets = None if targets is None else expand_classes(targets, len(images))
+    targets = None if targets is None else expand_classes(targets, len(images), images.device)
     return pixel_gradient(
         network, images, lambda logits, rows: _score(logits, None if targets is None else targets[rows])
     )[0]

@@ -1,0 +1,156 @@
+"""Chapter 2's methods follow the images to another device, and draw the same numbers there."""
+
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from dlapps import adversarial, saliency
+from dlapps import class_visualization as cv
+from dlapps.class_scores import expand_classes, ranks
+
+torch.set_num_threads(1)
+
+SHORT = {"size": 16, "keep_every": 2}
+METHODS = {
+    "input gradient": lambda network, images: saliency.input_gradient(network, images, 1),
+    "smooth grad": lambda network, images: saliency.smooth_grad(network, images, num_samples=3),
+    "integrated gradients": lambda network, images: saliency.integrated_gradients(network, images, [0, 1, 2], 0.1),
+    "grad cam": lambda network, images: saliency.grad_cam(network, images, "2", [0, 1, 2]),
+    "guided backprop": lambda network, images: saliency.guided_backprop(network, images, 1),
+    "crop": lambda network, images: saliency.crop_to_window(images, images[:, 0], 8),
+    "random map": lambda network, images: saliency.random_map(images),
+    "centre prior": lambda network, images: saliency.centre_prior(images),
+    "deletion": lambda network, images: measure_areas(network, images, images.mean(1)),
+    "deletion by a map from the CPU": lambda network, images: measure_areas(network, images, images.mean(1).cpu()),
+    "sanity check": lambda network, images: saliency.sanity_check(network, images, saliency.input_gradient, 1, 2),
+    "rank correlations": lambda network, images: saliency.rank_correlations(images[:, 0], images[:, 1]),
+    "ranks": lambda network, images: ranks(network(images).detach(), 1),
+    "fool": lambda network, images: adversarial.fool(network, images, 1, num_steps=3),
+    "fgsm": lambda network, images: adversarial.fgsm(network, images, 0.1),
+    "pgd": lambda network, images: adversarial.pgd(network, images, 0.1, num_steps=2, stop_early=True),
+    "pgd in l2": lambda network, images: adversarial.pgd(network, images, 1.0, targets=1, norm="l2", num_steps=2),
+    "universal": lambda network, images: adversarial.universal_perturbation(network, images, 0.1, num_steps=2),
+    "deep fool": lambda network, images: adversarial.deep_fool(network, images, num_steps=3),
+    "one pixel": lambda network, images: adversarial.one_pixel(network, images, num_steps=2, population=5),
+    "score": lambda network, images: adversarial.score_examples(
+        network, images, images, adversarial.make_goal(network, images, [0, 1, 2], None)
+    ),
+    "damage": lambda network, images: [
+        adversarial.survives(network, adversarial.fgsm(network, images, 0.1), damage)
+        for damage in ("none", "8 bits", "jpeg", "resize")
+    ],
+    "transfer": lambda network, images: adversarial.transfer_rate(network, adversarial.fgsm(network, images, 0.1)),
+    "practical": lambda network, images: cv.visualize(network, [0, 1], replace(cv.PRACTICAL, num_steps=3), **SHORT),
+    "modern": lambda network, images: cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=3), **SHORT),
+    "from a picture": lambda network, images: cv.visualize(
+        network, 1, replace(cv.MODERN, num_steps=2), initial=images[:1].clamp(0.1, 0.9)
+    ),
+}
+each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+
+
+def measure_areas(network, images, maps):
+    curves = saliency.deletion_insertion(network, images, maps, num_steps=4, blur_sigma=1.0)
+    return curves, curves.deletion_area, curves.insertion_area
+
+
+@pytest.fixture
+def network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 5)).eval()
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def find_tensors(result):
+    """The tensors of a result, wherever they are in it, in order."""
+    if is_dataclass(result):
+        return [t for field in fields(result) for t in find_tensors(getattr(result, field.name))]
+    if isinstance(result, (list, tuple, dict)):
+        return [t for part in (result.values() if isinstance(result, dict) else result) for t in find_tensors(part)]
+    return [result] if isinstance(result, torch.Tensor) else []
+
+
+class Elsewhere(TorchFunctionMode):
+    """A device that any machine has: marked tensors say that they are on DEVICE, and refuse to meet others there.
+
+    Parameters are always on it. PyTorch computes everything on the CPU.
+    """
+
+    DEVICE = torch.device("cuda", 0)
+    FACTORIES = (
+        torch.zeros, torch.ones, torch.full, torch.empty, torch.eye, torch.tensor, torch.as_tensor, torch.arange,
+        torch.linspace, torch.rand, torch.randn, torch.randint, torch.randperm, torch.fft.fftfreq, torch.fft.rfftfreq,
+        torch.zeros_like, torch.ones_like, torch.full_like, torch.empty_like, torch.rand_like, torch.randn_like,
+    )  # fmt: skip
+    MOVES = (torch.Tensor.to, torch.Tensor.cpu, torch.Tensor.copy_)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        here = any(self.holds(tensor) for tensor in tensors)
+        if func == torch.Tensor.device.__get__ and here:
+            return self.DEVICE
+        if func is torch.Tensor.numpy and here:
+            raise TypeError("can't convert a tensor from elsewhere to NumPy")
+        if func not in self.MOVES and here and not all(self.holds(tensor) for tensor in tensors if tensor.ndim):
+            raise RuntimeError(f"{func.__name__}: tensors on two devices")
+        if func in self.FACTORIES:
+            if not (here and func.__name__.endswith("_like")) and kwargs.get("device") is None:
+                raise RuntimeError(f"{func.__name__}: no device is named")
+            here = torch.device(kwargs.pop("device", self.DEVICE)) == self.DEVICE
+        elif func is torch.Tensor.cpu:
+            here = False
+        elif func is torch.Tensor.to and isinstance(args[1], (str, torch.device)):
+            here, args = torch.device(args[1]) == self.DEVICE, (args[0], args[0].dtype)
+        result = func(*args, **kwargs)
+        if func is torch.Tensor.__iter__:
+            return iter([self.mark(part, here) for part in result])
+        return tree_map(lambda part: self.mark(part, here), result)
+
+    def holds(self, tensor):
+        return isinstance(tensor, nn.Parameter) or getattr(tensor, "is_elsewhere", False)
+
+    def mark(self, value, here):
+        if isinstance(value, torch.Tensor) and self.holds(value) != here:
+            # What is moved by PyTorch to where it is already is the same object.
+            value = value.view_as(value)
+            value.is_elsewhere = here
+        return value
+
+
+@each_method
+@pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'")
+def test_methods_follow_the_images_to_another_device(method, network, images):
+    expected = find_tensors(method(network, images))
+    with Elsewhere() as device:
+        found = find_tensors(method(network, images.to(device.DEVICE)))
+        assert all(device.holds(tensor) for tensor in found)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6, equal_nan=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@each_method
+def test_cuda_gives_what_the_cpu_gives(method, network, images):
+    expected = find_tensors(method(network, images))
+    with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+        found = find_tensors(method(network.to("cuda"), images.to("cuda")))
+    for one, other in zip(expected, found, strict=True):
+        assert other.device.type == "cuda"
+        # A gradient that is nearly 0 may have another sign there.
+        same = torch.isclose(one.double(), other.cpu().double(), rtol=1e-3, atol=1e-3, equal_nan=True)
+        assert same.double().mean() > 0.99
+
+
+def test_classes_are_put_where_they_are_wanted():
+    assert expand_classes([1, 2], 2, "meta").device.type == "meta"
