@@ -16,7 +16,7 @@ from dlapps.weights import write_checked
 
 PACKAGE = Path(dlapps.__file__).parent
 # What is unpacked in a folder of its own and renamed; what latexmk makes a report of, written anew each time.
-SCRATCH = {"assets.py", "report/tex.py", "report/execute.py"}
+SCRATCH = {"download.py", "report/tex.py", "report/execute.py"}
 
 WRITERS = {
     "bytes": lambda path: paths.write_atomically(path, b"new"),

@@ -36,7 +36,8 @@ def build_report(profile: str, say: Callable[[str], None]) -> Path:
     report = paths.build() / "dlapps-report.pdf"
     paths.write_atomically(report, pdf.read_bytes())
     paths.write_atomically(paths.build() / "results.json", _results(contents))
-    paths.write_atomically(paths.build() / "environment.txt", "\n".join([*environment.installed_versions(), ""]).encode())
+    versions = "".join(f"{version}\n" for version in environment.installed_versions())
+    paths.write_atomically(paths.build() / "environment.txt", versions.encode())
     say(f"Wrote {report} ({_count_pages(pdf)} pages)")
     return report
 
