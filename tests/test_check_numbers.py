@@ -47,18 +47,35 @@ def test_names_sizes_years_and_markup_are_no_results(prose):
     assert find_typed_numbers(prose, set()) == []
 
 
-def test_what_the_code_sets_may_be_said():
-    settings = find_settings(["threshold = 0.87\nrows = pick(45)", 'name = "relu5 quarters 330"', "%matplotlib inline"])
+def test_what_the_cells_set_may_be_said():
+    settings = find_settings(["threshold = 0.87\nrows = pick(45, -330)", "%matplotlib inline"])
     assert find_typed_numbers("above .87, or 87 %, of 45 pictures of side 330", settings) == []
     assert find_typed_numbers("above .88 of 46 pictures", settings) == [".88", "46"]
-    # A constant of the library: the slope's bound, the practical's step.
-    assert find_typed_numbers("about .226 in pixels", settings) == []
 
 
-def test_results_in_strings_of_code_are_no_settings():
-    assert find_typed_numbers("It reads 93.7 %.", find_settings(['caption = "It reads 93.7 %, or 0.937."'])) == [
-        "93.7 %"
-    ]
+@pytest.mark.parametrize(
+    ("prose", "typed"),
+    [
+        ("It reads 96 % of them, and 90 % later.", ["96 %", "90 %"]),
+        ("An area of .875, then 0.9.", [".875", "0.9"]),
+        ("It reads 42 of 64.", ["42", "64"]),
+        ("about .226 in pixels, 16 pixels further", [".226", "16"]),
+    ],
+)
+def test_numbers_of_the_library_are_no_settings_of_a_notebook(prose, typed):
+    assert find_typed_numbers(prose, find_settings(["from dlapps import gan, saliency"])) == typed
+
+
+def test_a_percentage_is_a_setting_only_where_its_share_is_one():
+    settings = find_settings(["rows = pick(96)\nquality, whole, one, on = 90, 1, 1.0, True"])
+    assert find_typed_numbers("It reads 96 % and 90 %, or 100 %.", settings) == ["96 %", "90 %", "100 %"]
+
+
+@pytest.mark.parametrize(
+    "cell", ['caption = "It reads 93.7 % of 417, or 0.937."', 'chapter.check(True, "417 are read, 93.7 %")']
+)
+def test_what_strings_of_code_say_is_prose_too(cell):
+    assert find_typed_numbers("It reads 93.7 % of 417.", find_settings([cell])) == ["93.7 %", "417"]
 
 
 def test_a_source_lets_its_paragraph_pass_and_no_other():

@@ -5,11 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from dlapps.report.markdown import rewrite_spans
-
-PACKAGE = Path(__file__).parent.parent
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.
@@ -32,8 +29,8 @@ def find_typed_numbers(text: str, settings: set[float]) -> list[str]:
     """The numbers in a Markdown cell that were typed by hand, as written: `0.91`, `42`, `138,357,544`, `93 %`.
 
     One is meant that has two significant digits, a decimal point or a percent sign, and is none of: a setting (a number
-    of `settings`, as a share too), a size or a product (5 × 5), a year, a number of a figure, list or page, a part of a
-    name, formula, code, citation or link. `<!-- by hand: source -->` lets its paragraph pass.
+    of `settings`; a percentage whose share is one), a size or a product (5 × 5), a year, a number of a figure, list or
+    page, a part of a name, formula, code, citation or link. `<!-- by hand: source -->` lets its paragraph pass.
     """
     paragraphs = (part for part in re.split(r"\n\s*\n", _prose(text)) if not _SOURCE.search(part))
     found = (match for part in paragraphs for match in _NUMBER.finditer(_NOT_STATED.sub(" ", part)))
@@ -41,27 +38,18 @@ def find_typed_numbers(text: str, settings: set[float]) -> list[str]:
 
 
 def find_settings(code: Iterable[str]) -> set[float]:
-    """The numbers that code states: those of a notebook's cells, whole ones in its strings, and the library's own."""
-    return _library_settings().union(*(_literals(source, strings=True) for source in code))
+    """The numbers in a notebook's code cells; what their strings say is prose, and the library's are others'."""
+    return set().union(*map(_literals, code))
 
 
-def _library_settings() -> set[float]:
-    folders = {"lesson", "plots", "report", "studies"}  # how results are made and shown, not what is computed
-    modules = (path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in folders)
-    return set().union(*(_literals(path.read_text(encoding="utf-8"), strings=False) for path in modules))
-
-
-def _literals(source: str, strings: bool) -> Iterator[float]:
+def _literals(source: str) -> Iterator[float]:
     try:
         tree = ast.parse(source)
     except SyntaxError:  # a magic, or a mistake that others complain of
         return
     for node in ast.walk(tree):
-        value = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(value, (int, float)):
-            yield float(value)
-        elif strings and isinstance(value, str):
-            yield from (_value(match[1]) for match in _NUMBER.finditer(value) if "." not in match[1] and not match[2])
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            yield float(node.value)
 
 
 def _prose(text: str) -> str:
@@ -77,12 +65,9 @@ def _prose(text: str) -> str:
 
 
 def _is_result(digits: str, percent: bool, settings: set[float]) -> bool:
-    value = _value(digits)
-    if value in settings or (percent and value / 100 in settings) or re.fullmatch(r"(19|20)\d\d", digits):
+    value = float(digits.replace(",", ""))
+    if percent:
+        return not (value < 100 and value / 100 in settings)
+    if value in settings or re.fullmatch(r"(19|20)\d\d", digits):
         return False
-    significant = digits.replace(",", "").replace(".", "").strip("0")
-    return percent or "." in digits or len(significant) > 1
-
-
-def _value(digits: str) -> float:
-    return float(digits.replace(",", ""))
+    return "." in digits or len(digits.replace(",", "").strip("0")) > 1
