@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from dlapps.assets import Provenance
 
+Images = TypeVar("Images", bound=np.ndarray | Sequence[Any], covariant=True)
+
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Generic[Images]):
     """Pictures, labels and where they come from.
 
     images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays where sizes differ.
     labels: int64 (N,), or None; class_names[label] is a class's name. names: one a picture, for captions.
     """
 
-    images: Sequence[Path] | Sequence[np.ndarray] | np.ndarray
-    labels: np.ndarray | None
+    images: Images
+    labels: np.ndarray | Any
     class_names: tuple[str, ...]
     provenance: Provenance
     names: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from dlapps.datasets.dataset import Dataset
 from dlapps.images import PictureError, find_pictures
 
 
-def load_folder(path: str | Path, check: bool = True) -> Dataset:
+def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
     """Your own pictures: a folder with one folder a class, or pictures without labels; a list of paths.
 
     check: decode each once (fast, at low resolution), so that a broken one is named now and not after an hour.

@@ -17,7 +17,7 @@ FASHION_CLASSES = (
 )  # fmt: skip
 
 
-def load_mnist(split: str) -> Dataset:
+def load_mnist(split: str) -> Dataset[np.ndarray]:
     """MNIST [LeCun et al. 1998]: uint8 (60000, 28, 28) or (10000, 28, 28).
 
     Where neither the mirror nor the network gives it, the 5,000 digits of the package index: of each digit's 500 the
@@ -30,13 +30,13 @@ def load_mnist(split: str) -> Dataset:
         return _load_mnist_5k(split)
 
 
-def load_fashion_mnist(split: str) -> Dataset:
+def load_fashion_mnist(split: str) -> Dataset[np.ndarray]:
     """Fashion-MNIST [Xiao et al. 2017]: uint8 (60000, 28, 28) or (10000, 28, 28) of ten kinds of clothing."""
     check_split(split)
     return _load_idx("fashion", split, FASHION_CLASSES)
 
 
-def _load_idx(name: str, split: str, class_names: tuple[str, ...]) -> Dataset:
+def _load_idx(name: str, split: str, class_names: tuple[str, ...]) -> Dataset[np.ndarray]:
     part = {"train": "train", "test": "t10k"}[split]
     images, labels = (assets.fetch(f"{name}-{part}-{kind}").read_bytes() for kind in ("images", "labels"))
     pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
@@ -44,7 +44,7 @@ def _load_idx(name: str, split: str, class_names: tuple[str, ...]) -> Dataset:
     return Dataset(pixels, targets, class_names, assets.provenance(f"{name}-{part}-images"))
 
 
-def _load_mnist_5k(split: str) -> Dataset:
+def _load_mnist_5k(split: str) -> Dataset[np.ndarray]:
     table = _read_table(assets.fetch("mnist_5k"))
     pixels, targets = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
     rank = np.arange(len(table)) % 500

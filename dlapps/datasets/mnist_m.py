@@ -37,7 +37,7 @@ def make_mnist_m(digits: np.ndarray, photos: Sequence[np.ndarray], seed: int) ->
     return pictures
 
 
-def load_mnist_m(split: str, seed: int = 0) -> Dataset:
+def load_mnist_m(split: str, seed: int = 0) -> Dataset[np.ndarray]:
     """MNIST-M as published: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3), in the order of `load_mnist`.
 
     Patches come from BSDS500's training photos where they can be had, else from the photos of installed packages; every
@@ -60,7 +60,7 @@ def load_mnist_m(split: str, seed: int = 0) -> Dataset:
     )
 
 
-def load_backgrounds() -> Dataset:
+def load_backgrounds() -> Dataset[list[np.ndarray]]:
     """The photos that patches are cut from, a list of uint8 arrays (H, W, 3): BSDS500's, else installed packages'."""
     try:
         files = find_pictures(assets.fetch("bsds500"))
@@ -70,7 +70,7 @@ def load_backgrounds() -> Dataset:
     return Dataset(photos, None, (), assets.provenance("bsds500"), tuple(file.stem for file in files))
 
 
-def split_photos(photos: Dataset, split: str) -> Dataset:
+def split_photos(photos: Dataset[list[np.ndarray]], split: str) -> Dataset[list[np.ndarray]]:
     """The photos of one split: every fourth is for testing, the others for training."""
     check_split(split)
     rows = [row for row in range(len(photos)) if (row % 4 == 3) == (split == "test")]

@@ -25,7 +25,7 @@ PHOTOS = {
 }
 
 
-def load_imagenet_val25() -> Dataset:
+def load_imagenet_val25() -> Dataset[np.ndarray]:
     """The practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3), labels in ImageNet's order."""
     with np.load(assets.fetch("imagenet_val25")) as file:
         images, labels = file["X"].astype(np.uint8), file["y"].astype(np.int64)
@@ -34,7 +34,7 @@ def load_imagenet_val25() -> Dataset:
     return Dataset(images, labels, class_names, assets.provenance("imagenet_val25"), names)
 
 
-def load_imagenet_samples() -> Dataset:
+def load_imagenet_samples() -> Dataset[list[Path]]:
     """500 ImageNet pictures of 500 classes, paths of several sizes; labels in ImageNet's order, from the file names."""
     files = find_pictures(assets.fetch("imagenet_samples"))
     class_names = imagenet_class_names()
@@ -48,17 +48,18 @@ def _plain_name(name: str) -> str:
     return name.lower().translate(str.maketrans(" -", "__", "'"))
 
 
-def load_photos() -> Dataset:
+def load_photos() -> Dataset[list[np.ndarray]]:
     """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no labels."""
-    found = {name: entry for name, entry in PHOTOS.items() if find_spec(entry[0])}
-    folders = {package: Path(find_spec(package).origin).parent for package, _, _ in found.values()}
+    specs = {package: find_spec(package) for package, _, _ in PHOTOS.values()}
+    folders = {package: Path(spec.origin).parent for package, spec in specs.items() if spec and spec.origin}
+    found = {name: entry for name, entry in PHOTOS.items() if entry[0] in folders}
     photos = [np.asarray(read_picture(folders[package] / member)) for package, member, _ in found.values()]
     licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
     source = f"installed packages {', '.join(folders)}"
     return Dataset(photos, None, (), Provenance(f"{len(photos)} photos", source, "", licence), tuple(found))
 
 
-def load_pictures() -> Dataset:
+def load_pictures() -> Dataset[np.ndarray | list[np.ndarray]]:
     """The practical's 25 pictures where they can be had, else the photos of installed packages (labels None)."""
     try:
         return load_imagenet_val25()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from sklearn.preprocessing import normalize
@@ -15,7 +16,7 @@ from dlapps.datasets.folder import load_folder
 SCENES15_COUNTS = {"train": 1500, "test": 2985}
 
 
-def load_scenes15(split: str) -> Dataset:
+def load_scenes15(split: str) -> Dataset[list[Path]]:
     """15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 paths (100 a class) or 2,985.
 
     Raises AssetError where the pictures cannot be had (their features can: `load_scenes15_features`).
