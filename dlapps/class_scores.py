@@ -97,7 +97,8 @@ def pixel_gradient(network: nn.Module, images: Tensor, objective: Objective) -> 
     The images are differentiated and nothing else: the `.grad` and `requires_grad` of weights and of the caller's
     tensor stay as they are.
     """
-    gradients, logits = [], []
+    gradients: list[Tensor] = []
+    logits: list[Tensor] = []
     for start in range(0, len(images), CHUNK):
         rows = slice(start, min(start + CHUNK, len(images)))
         with torch.enable_grad():

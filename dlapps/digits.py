@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import DlappsError, finetune, paths
-from dlapps.runtime import autocast
+from dlapps.runtime import autocast, channels_last
 from dlapps.weights import load_weights, save_weights
 
 SIZE = 32
@@ -60,7 +61,7 @@ def fit_digit_classifier(
     # Weights and dropout are drawn from PyTorch's default generator, as by every nn.Module.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = DigitClassifier().to(memory_format=torch.channels_last)
+        network = channels_last(DigitClassifier())
         augment = distort if augmented else lambda pixels, generator: to_network(pixels)
         finetune.fit_classifier(
             network, images, labels, num_epochs, {network: learning_rate}, batch_size=128, seed=seed, augment=augment,
@@ -80,7 +81,7 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     turn, scale, move = turn * math.radians(12), 1 + scale / 10, 2 * 2 / SIZE
     cosine, sine = turn.cos() * scale, turn.sin() * scale
     matrices = torch.stack([cosine, -sine, right * move, sine, cosine, down * move], 1).view(-1, 2, 3)
-    grid = F.affine_grid(matrices, (len(images), 1, SIZE, SIZE), align_corners=False)
+    grid = F.affine_grid(matrices, [len(images), 1, SIZE, SIZE], align_corners=False)
     # What comes in from outside is 0: black has to be 0 as well until then.
     return F.grid_sample(images[:, None].float() / 255, grid, align_corners=False).mul(2).sub(1)
 
@@ -89,15 +90,14 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
 def extract_features(classifier: DigitClassifier, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
     check_digits(images)
-    device = classifier.head[1].weight.device
+    device = next(classifier.parameters()).device
     chunks = []
     for chunk in images.split(batch_size):
         pixels = to_network(chunk.to(device)).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             features = classifier.features(pixels)
         chunks.append((features.cpu(), classifier.head(features).cpu()))
-    features, logits = zip(*chunks, strict=True)
-    return torch.cat(features), torch.cat(logits)
+    return torch.cat([part for part, _ in chunks]), torch.cat([part for _, part in chunks])
 
 
 def classify(classifier: DigitClassifier, images: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ def stroke_statistics(images: Tensor) -> dict[str, Tensor]:
     return {"slant": slant, "ink": weights.mean((1, 2))}
 
 
-def save_digit_classifier(classifier: DigitClassifier, facts: dict[str, object]) -> Path:
+def save_digit_classifier(classifier: DigitClassifier, facts: Mapping[str, object]) -> Path:
     """Write the weights in float16 and, beside them, what they were made with and what they reach."""
     path = save_weights(classifier, paths.results() / "digit-classifier.pt")
     paths.write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
@@ -152,7 +152,7 @@ def load_digit_classifier() -> DigitClassifier:
         raise DlappsError(
             f"expected the digit classifier in {path}, got no such file; run dlapps data make digit-classifier."
         )
-    classifier = DigitClassifier().to(memory_format=torch.channels_last)
+    classifier = channels_last(DigitClassifier())
     load_weights(classifier, path)
     return classifier.requires_grad_(False)
 

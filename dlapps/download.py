@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import shutil
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def _unpack(packed: Path, content: Path, gunzip: bool) -> None:
         _copy(file, content)
 
 
-def _copy(file: IO[bytes], target: Path) -> None:
+def _copy(file: IO[bytes] | io.BufferedIOBase, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:
         shutil.copyfileobj(file, out, 1 << 20)
@@ -91,8 +92,8 @@ def extract_folder(archive: Path, inner: str, suffix: str | None, target: Path) 
     with tarfile.open(archive) as packed:
         for entry in packed:
             relative = _relative(entry.name, inner, suffix)
-            if relative is not None and entry.isfile():
-                _copy(packed.extractfile(entry), target / relative)
+            if relative is not None and entry.isfile() and (content := packed.extractfile(entry)):
+                _copy(content, target / relative)
 
 
 def _relative(name: str, inner: str, suffix: str | None) -> PurePosixPath | None:

@@ -71,7 +71,8 @@ def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequ
     names = [name for name, _ in network.named_children()]
     if layer not in names:
         raise ValueError(f"expected a layer among {', '.join(names)}, got {layer!r}; choose one of them.")
-    return network[: names.index(layer)], network[names.index(layer) :]
+    # A slice of a Sequential is one; torch's types say Module.
+    return network[: names.index(layer)], network[names.index(layer) :]  # type: ignore[return-value]
 
 
 def flip_and_shift(shift: int) -> Augmentation:

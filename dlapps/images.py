@@ -13,7 +13,7 @@ from dlapps import DlappsError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
-Picture = "str | Path | Image.Image | np.ndarray"
+Picture = str | Path | Image.Image | np.ndarray
 
 
 class PictureError(DlappsError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -90,10 +91,14 @@ def choose_fusion(scores: Mapping[str, Scores], grid: Mapping[str, Sequence[floa
     candidates = [dict(zip(grid, weights, strict=True)) for weights in itertools.product(*grid.values())]
     accuracies = []
     for weights in candidates:
-        summed = sum(weight * scores[name].out_of_fold for name, weight in weights.items())
+        summed = _weighted_sum(weights, {name: scores[name].out_of_fold for name in scores})
         accuracies.append(float((summed.argmax(2) == labels).mean()))
     best = candidates[int(np.argmax(accuracies))]
-    return Fusion(best, max(accuracies), sum(weight * scores[name].test for name, weight in best.items()))
+    return Fusion(best, max(accuracies), _weighted_sum(best, {name: scores[name].test for name in scores}))
+
+
+def _weighted_sum(weights: Mapping[str, float], scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    return functools.reduce(np.add, (weight * scores[name] for name, weight in weights.items()))
 
 
 def reduce_and_fit(split: Split, num_dimensions: int) -> tuple[float, float]:
@@ -115,4 +120,5 @@ def confused_pairs(matrix: np.ndarray, number: int) -> list[tuple[int, int, int]
     """The pairs of classes most often taken for each other, either way: (class, class, count) from the worst on."""
     both = np.triu(matrix + matrix.T, k=1)
     order = np.argsort(-both, axis=None, kind="stable")[:number]
-    return [(*map(int, np.unravel_index(index, both.shape)), int(both.flat[index])) for index in order]
+    pairs = (np.unravel_index(index, both.shape) for index in order)
+    return [(int(first), int(second), int(both[first, second])) for first, second in pairs]

@@ -59,7 +59,8 @@ def nearest_neighbours(queries: Tensor, references: Tensor, k: int = 1) -> tuple
 
 def nearest_images(queries: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     """Distances and indices (N,) of the reference uint8 (M, H, W) nearest to each query (N, H, W), pixels in [0, 1]."""
-    distances, indices = nearest_neighbours(*(part.flatten(1).float() / 255 for part in (queries, references)))
+    queries, references = (part.flatten(1).float() / 255 for part in (queries, references))
+    distances, indices = nearest_neighbours(queries, references)
     return distances[:, 0], indices[:, 0]
 
 

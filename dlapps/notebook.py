@@ -92,10 +92,13 @@ class Chapter:
         gif, jpegs = _encode_frames(frames, frames_per_second)
         pdf, png = self._save(key_frames, name), _render(key_frames, "png", dpi=150)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
-        gif, pdf, png, *jpegs = (base64.b64encode(part).decode() for part in (gif, pdf, png, *jpegs))
-        content = {"name": name, "caption": caption, "pdf": pdf, "png": png, "frames": jpegs, "rate": frames_per_second}
+        shown, *files = (base64.b64encode(part).decode() for part in (gif, pdf, png, *jpegs))
+        content = {
+            "name": name, "caption": caption, "pdf": files[0], "png": files[1], "frames": files[2:],
+            "rate": frames_per_second,
+        }  # fmt: skip
         text = f"Animation {self.number}-{name}: {caption}"
-        _show("animation", content, text, {"image/gif": gif}, {"image/gif": {"alt": caption}})
+        _show("animation", content, text, {"image/gif": shown}, {"image/gif": {"alt": caption}})
         _close(key_frames)
 
     def _save(self, figure: Figure, name: str) -> bytes:

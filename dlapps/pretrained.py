@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from torchvision import models
 from dlapps import assets
 from dlapps.assets import AssetError, Provenance
 from dlapps.images import PictureError, check_shape
+from dlapps.runtime import channels_last
 
 # Caffe networks take BGR in 0-255 less this mean; here as RGB in [0, 1], the order of the channels moved into the
 # first convolution and the factor 255 into the standard deviation.
@@ -19,13 +22,14 @@ CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
 VGG_DENSE = ("avgpool", "flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8")
 
 
 class Normalisation(nn.Module):
     """(x - mean) / std for each channel of pixels (N, 3, H, W) in [0, 1]."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -59,14 +63,14 @@ class PixelNetwork(nn.Module):
         super().__init__()
         self.name, self.provenance = name, provenance
         self.class_names, self.input_size, self.crop = tuple(class_names), input_size, crop
-        self.normalisation = Normalisation(mean, std)
-        self.backbone = backbone
-        self.channels = len(mean)
+        self.normalisation, self.channels = Normalisation(mean, std), len(mean)
+        # Any: its parts have the names that its library gives them.
+        self.backbone: Any = backbone
         for module in backbone.modules():
-            # Else a hook would see what the next layer made of a layer's output.
+            # Else a hook would see what the next layer made of a layer's output. torch's types know no such name.
             if hasattr(module, "inplace"):
-                module.inplace = False
-        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+                module.inplace = False  # type: ignore[assignment]
+        channels_last(self.requires_grad_(False).eval())
 
     def forward(self, pixels: Tensor) -> Tensor:
         check_shape(pixels, self.channels)
@@ -144,7 +148,8 @@ def _load_vgg16() -> PixelNetwork:
 
 def _name_vgg_layers(network: models.VGG) -> nn.Sequential:
     """torchvision's VGG16 as one sequence whose layers have the paper's names: conv1_1, relu1_1, …, pool5, fc6, …"""
-    layers, block, number = OrderedDict(), 1, 1
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    block, number = 1, 1
     for module in network.features:
         if isinstance(module, nn.MaxPool2d):
             layers[f"pool{block}"] = module
@@ -166,7 +171,7 @@ def _load_vgg16_features() -> PixelNetwork:
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     backbone = vgg16_architecture()[: -len(VGG_DENSE)]
-    targets = [module for module in backbone if isinstance(module, nn.Conv2d)]
+    targets = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
     for target, node in zip(targets, convolutions, strict=True):
         weight, bias = (torch.from_numpy(arrays[key].copy()) for key in node.input[1:])
         target.weight, target.bias = nn.Parameter(weight), nn.Parameter(bias)
@@ -186,7 +191,7 @@ def _load_squeezenet() -> PixelNetwork:
     return PixelNetwork("squeezenet1_1", backbone, mean, std, assets.provenance(asset), imagenet_class_names())
 
 
-def _squeezenet_from_keras(path: str) -> nn.Module:
+def _squeezenet_from_keras(path: Path) -> nn.Module:
     import h5py
 
     backbone = models.squeezenet1_1()
@@ -252,7 +257,7 @@ def _load_timm(model: str) -> PixelNetwork:
     )  # fmt: skip
 
 
-def _download(name: str, create) -> nn.Module:
+def _download(name: str, create: Callable[[], Any]) -> Any:
     try:
         return create()
     # Hub clients raise their own kinds for one thing: no network, or no such file.

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,10 +123,10 @@ def _batches(
         def read(shape: tuple[int, int], rows: list[int]) -> Future[Tensor]:
             return reader.submit(stack_pixels, [pictures[row] for row in rows], shape)
 
-        upcoming = read(*batches[0]) if batches else None
+        upcoming = [read(*batch) for batch in batches[:1]]
         for index, (_, rows) in enumerate(batches):
-            pixels = upcoming.result()
-            upcoming = read(*batches[index + 1]) if index + 1 < len(batches) else None
+            pixels = upcoming.pop().result()
+            upcoming += [read(*batch) for batch in batches[index + 1 : index + 2]]
             yield rows, pixels
 
 
@@ -159,7 +160,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
     def _layers(self) -> list[str]:
         return [self.layer] if isinstance(self.layer, str) else list(self.layer)
 
-    def _options(self) -> dict[str, object]:
+    def _options(self) -> dict[str, Any]:
         return {name: value for name, value in self.get_params(deep=False).items() if name not in ("network", "layer")}
 
     def fit(self, pictures: Sequence | Tensor, labels: object = None) -> DeepFeatures:
@@ -190,13 +191,15 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
     means, deviations = network.normalisation.mean, network.normalisation.std
     mean, deviation = means.mean(), deviations.mean()
-    grey = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride, first.padding)
+    # torch's types leave open how many sizes a convolution of pictures has.
+    grey = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride, first.padding)  # type: ignore[arg-type]
     bias = torch.zeros(first.out_channels) if first.bias is None else first.bias.data
     if reduce == "sum":
-        grey.weight.data = (first.weight.data * deviation / deviations).sum(1, keepdim=True)
-        grey.bias.data = bias + (first.weight.data * (mean - means) / deviations).sum((1, 2, 3))
+        weight = (first.weight.data * deviation / deviations).sum(1, keepdim=True)
+        bias = bias + (first.weight.data * (mean - means) / deviations).sum((1, 2, 3))
     else:
-        grey.weight.data, grey.bias.data = first.weight.data.mean(1, keepdim=True), bias
+        weight = first.weight.data.mean(1, keepdim=True)
+    grey.weight, grey.bias = nn.Parameter(weight), nn.Parameter(bias)
     parent, _, attribute = name.rpartition(".")
     setattr(backbone.get_submodule(parent), attribute, grey)
     return PixelNetwork(
@@ -207,6 +210,9 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
 
 class LinearHead(nn.Module):
     """W a + b with a the average over positions of feature maps (N, D, H, W), divided by its L2 norm: logits (N, K)."""
+
+    weights: Tensor
+    biases: Tensor
 
     def __init__(self, weights: Tensor, biases: Tensor) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ def to_float16(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def write_checked(path: Path, content: dict[str, object]) -> Path:
+def write_checked(path: Path, content: Mapping[str, object]) -> Path:
     """Write tensors and plain values, once `torch.load` has taken them with weights_only; returns the path."""
     buffer = io.BytesIO()
     torch.save(content, buffer)

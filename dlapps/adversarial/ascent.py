@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
-from dlapps.class_scores import Classes, pick, pixel_gradient, predict
+from dlapps.class_scores import Classes, Objective, pick, pixel_gradient, predict
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
@@ -147,7 +147,7 @@ def _ascend(
     confidences = torch.full((num_steps + 1, len(clean)), torch.nan, device=clean.device)
     for step in range(num_steps):
         todo = goal[active]
-        gradient, logits = pixel_gradient(network, images[active], lambda z, rows, todo=todo: objective(todo[rows], z))
+        gradient, logits = pixel_gradient(network, images[active], _by_rows(objective, todo))
         confidences[step, active] = todo.confidence(logits)
         if stop_early:
             done = _is_done(network, images[active], logits, todo)
@@ -157,6 +157,11 @@ def _ascend(
                 break
         images[active] = move(images[active], clean[active], gradient).clamp(0, 1)
     return score_examples(network, clean, images, goal, steps, confidences)
+
+
+def _by_rows(objective: Callable[[Goal, Tensor], Tensor], goal: Goal) -> Objective:
+    """Of a goal for all pictures, an objective that takes the logits of some of them."""
+    return lambda logits, rows: objective(goal[rows], logits)
 
 
 def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:

@@ -77,9 +77,11 @@ def make_goal(network: nn.Module, images: Tensor, labels: Classes | None, target
     check_input(network, images)
     if labels is not None and targets is not None:
         raise ValueError("expected labels (to leave) or targets (to reach), got both; pass one of them.")
-    if labels is None and targets is None:
-        return Goal(predict(network, images).argmax(1), targeted=False)
-    return Goal(expand_classes(labels if targets is None else targets, len(images), images.device), targets is not None)
+    if targets is not None:
+        return Goal(expand_classes(targets, len(images), images.device), targeted=True)
+    if labels is not None:
+        return Goal(expand_classes(labels, len(images), images.device), targeted=False)
+    return Goal(predict(network, images).argmax(1), targeted=False)
 
 
 def score_examples(
@@ -123,10 +125,10 @@ def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
 
 
 def _jpeg(images: Tensor, quality: int, scale: float) -> Tensor:
-    files = [io.BytesIO() for _ in images]
+    files, (height, width) = [io.BytesIO() for _ in images], images.shape[2:]
     for picture, file in zip(from_pixels(images), files, strict=True):
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return stack_pixels([Image.open(file) for file in files], size=tuple(images.shape[2:])).to(images.device)
+    return stack_pixels([Image.open(file) for file in files], size=(height, width)).to(images.device)
 
 
 def _resize(images: Tensor, quality: int, scale: float) -> Tensor:

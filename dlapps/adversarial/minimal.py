@@ -8,7 +8,7 @@ from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
 from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
-from dlapps.class_scores import Classes, check_range, float32, forward, pick, pixel_gradient, predict
+from dlapps.class_scores import Classes, Objective, check_range, float32, forward, pick, pixel_gradient, predict
 
 
 def deep_fool(
@@ -54,9 +54,7 @@ def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals:
     best = torch.zeros_like(images)
     for rival in rivals.T:
         with float32(images):
-            gradient, logits = pixel_gradient(
-                network, images, lambda z, rows, rival=rival: pick(z, rival[rows]) - pick(z, goal.classes[rows])
-            )
+            gradient, logits = pixel_gradient(network, images, _lead(rival, goal.classes))
         gap = (pick(logits, goal.classes) - pick(logits, rival)).abs() + 1e-4
         length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
         closer = gap / length < nearest
@@ -64,6 +62,11 @@ def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals:
         step = (gap / length.square()).view(-1, 1, 1, 1) * gradient
         best = torch.where(closer.view(-1, 1, 1, 1), step, best)
     return best
+
+
+def _lead(rivals: Tensor, classes: Tensor) -> Objective:
+    """How far the logit of a rival is above that of the class, both (N,)."""
+    return lambda logits, rows: pick(logits, rivals[rows]) - pick(logits, classes[rows])
 
 
 def one_pixel(
@@ -109,7 +112,8 @@ def _evolve(
 
     bounds = [(0, side - 1e-3) for side in image.shape[1:]] + [(0, 1)] * 3
     generator = np.random.default_rng(seed)
-    first = generator.uniform(*np.transpose(bounds * num_pixels), size=(max(population, 5), 5 * num_pixels))
+    lowest, highest = np.transpose(bounds * num_pixels)
+    first = generator.uniform(lowest, highest, size=(max(population, 5), 5 * num_pixels))
     best = differential_evolution(
         cost, bounds * num_pixels, maxiter=num_steps, init=first, vectorized=True, updating="deferred", tol=0,
         polish=False, recombination=1, seed=generator, callback=is_done,

@@ -27,7 +27,7 @@ class Preset:
     parametrisation: Parametrisation
     num_steps: int
     step_size: float
-    optimiser: type[torch.optim.Optimizer]
+    optimiser: Callable[..., torch.optim.Optimizer]
     normalised: bool
     regularisers: tuple[Regulariser, ...] = ()
     transforms: tuple[Transform, ...] = ()

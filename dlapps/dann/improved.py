@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import Pictures, as_domains, as_labels, draw_rows, to_pixels
 from dlapps.dann.training import domain_loss
 from dlapps.dann.virtual import virtual_adversarial_loss
-from dlapps.runtime import autocast
+from dlapps.runtime import autocast, channels_last
 from dlapps.weights import load_weights, update_average
 
 
@@ -41,7 +42,7 @@ class ImprovedNetwork(nn.Module):
             )  # fmt: skip
             self.label_predictor = nn.Linear(128, num_classes)
             self.domain_classifier = DomainClassifier(128)
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.label_predictor(self.feature_extractor(pixels))
@@ -88,7 +89,7 @@ def fit_improved(
     settings: ImprovedSettings = IMPROVED,
     seed: int = 0,
     precision: str = "fast",
-    **options: object,
+    **options: Any,
 ) -> History:
     """Train on augmented source digits and on confident predictions for the target; the network ends as the average.
 

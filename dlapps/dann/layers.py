@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dlapps.runtime import channels_last
+
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 
@@ -109,7 +111,7 @@ class DomainAdversarialNetwork(nn.Module):
             self.feature_extractor = FeatureExtractor(normalisation, batch_norm)
             self.label_predictor = LabelPredictor(num_classes=num_classes, dropout=dropout)
             self.domain_classifier = DomainClassifier()
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.label_predictor(self.feature_extractor(pixels))

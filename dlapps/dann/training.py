@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +60,7 @@ def fit_source_only(
     seed: int = 0,
     precision: str = "fast",
     augment: Augment | None = None,
-    **options: object,
+    **options: Any,
 ) -> History:
     """Train a classifier of pixels on one domain; returns its history, with class_loss.
 
@@ -98,7 +99,7 @@ def fit_dann(
     settings: Settings = PRACTICAL,
     seed: int = 0,
     precision: str = "fast",
-    **options: object,
+    **options: Any,
 ) -> History:
     """Train on labelled source pictures and unlabelled target pictures, the gradient of the domain loss reversed.
 
@@ -120,9 +121,9 @@ def fit_dann(
         for step, (here, there) in enumerate(zip(*(order.split(settings.batch_size) for order in orders), strict=True)):
             done = (epoch + step / num_steps) / settings.num_epochs
             _set_learning_rate(optimiser, settings, done)
-            batches = [to_pixels(domain[rows], device) for domain, rows in ((source, here), (target, there))]
+            pixels, target_pixels = to_pixels(source[here], device), to_pixels(target[there], device)
             with autocast(device, precision):
-                losses = dann_losses(network, *batches, labels[here].to(device), settings.weight(done))
+                losses = dann_losses(network, pixels, target_pixels, labels[here].to(device), settings.weight(done))
             _update(network, optimiser, losses[0] + losses[1], settings)
             sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
         names = ("class_loss", "domain_loss", "domain_accuracy")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlapps import DlappsError, paths
 from dlapps.gan.presets import Preset, generator_of, sampler_of
+from dlapps.gan.sampling import Sampler
+from dlapps.runtime import channels_last
 from dlapps.weights import fingerprint, to_float16, write_checked
 
-Identity = dict[str, object]
+Identity = dict[str, Any]
 
 
 class GanError(DlappsError, ValueError):
@@ -25,11 +28,11 @@ def identify(preset: Preset, seed: int, precision: str, images: Tensor, labels: 
     return {**asdict(preset), "seed": seed, "precision": precision, "data": data}
 
 
-def save_checkpoint(path: str | Path, identity: Identity, state: dict[str, object]) -> None:
+def save_checkpoint(path: str | Path, identity: Identity, state: dict[str, Any]) -> None:
     write_checked(Path(path), {"identity": identity, "state": state})
 
 
-def load_checkpoint(path: str | Path, identity: Identity) -> dict[str, object] | None:
+def load_checkpoint(path: str | Path, identity: Identity) -> dict[str, Any] | None:
     """The state in a checkpoint, or None where there is no such file.
 
     Raises GanError for a file of another training or none at all, which is left as it is.
@@ -50,21 +53,21 @@ def load_checkpoint(path: str | Path, identity: Identity) -> dict[str, object] |
     return saved["state"]
 
 
-def save_generator(path: Path, generator: nn.Module, preset: Preset) -> Path:
+def save_generator(path: Path, generator: Sampler, preset: Preset) -> Path:
     """The weights in float16 beside the preset that they belong to."""
     return write_checked(path, {"preset": asdict(preset), "generator": to_float16(generator)})
 
 
-def load_generator(path: Path) -> nn.Module:
+def load_generator(path: Path) -> Sampler:
     """A generator of `save_generator`, in eval mode, without gradients."""
     saved = _read(path, "preset")
     preset = Preset(**saved["preset"])
-    generator = sampler_of(preset, generator_of(preset)).to(memory_format=torch.channels_last)
+    generator = channels_last(sampler_of(preset, generator_of(preset)))
     generator.load_state_dict(saved["generator"])
     return generator.eval().requires_grad_(False)
 
 
-def load_best(kind: str) -> nn.Module:
+def load_best(kind: str) -> Sampler:
     """The committed generator of the best preset, "dcgan" or "cdcgan", as `dlapps data make gan` wrote it."""
     path = paths.results() / f"gan-{kind}.pt"
     if not path.is_file():
@@ -74,7 +77,7 @@ def load_best(kind: str) -> nn.Module:
     return load_generator(path)
 
 
-def _read(path: str | Path, key: str) -> dict[str, object]:
+def _read(path: str | Path, key: str) -> dict[str, Any]:
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
     # A truncated archive, a pickle with code in it, a text file: torch raises a different kind for each.

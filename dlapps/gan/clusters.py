@@ -39,6 +39,8 @@ class ClusteredGenerator(nn.Module):
     leaves all equally frequent, until weights are loaded.
     """
 
+    shares: Tensor
+
     def __init__(self, generator: ConditionalGenerator, clusters: Tensor | None = None) -> None:
         super().__init__()
         self.generator, self.latent_dim, self.size = generator, generator.latent_dim + 1, generator.size

@@ -78,7 +78,7 @@ class ConditionalGenerator(nn.Module):
             # Not weight[labels], whose backward adds up in the order in which threads come: another result every time.
             label_maps = self.from_labels.weight.index_select(0, labels)
         label_maps = F.relu(self.norm_labels(label_maps))
-        first, second = self.both[0].weight.split(maps.shape[1])
+        first, second = self.both.get_parameter("0.weight").split(maps.shape[1])
         joined = F.conv_transpose2d(maps, first, stride=2, padding=1)
         table = F.conv_transpose2d(label_maps.index_select(0, rows), second, stride=2, padding=1)
         joined = joined + table.index_select(0, index)
@@ -108,7 +108,7 @@ class ConditionalDiscriminator(nn.Module):
         maps = F.leaky_relu(self.from_images(images), 0.2)
         one_hot = torch.eye(self.num_classes, device=images.device)[:, :, None, None]
         table = F.leaky_relu(self.from_labels(one_hot.expand(-1, -1, self.size, self.size)), 0.2)
-        first, second = self.both[0].weight.split(maps.shape[1], dim=1)
+        first, second = self.both.get_parameter("0.weight").split(maps.shape[1], dim=1)
         joined = F.conv2d(maps, first, stride=2, padding=1)
         joined = joined + F.conv2d(table, second, stride=2, padding=1).index_select(0, labels)
         return self.rest(self.both[1:](joined)).float()
@@ -120,7 +120,8 @@ class FromVectors(nn.ConvTranspose2d):
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__(inputs, channels, 4, bias=False)
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    # No output_size: there is one only.
+    def forward(self, vectors: Tensor) -> Tensor:  # type: ignore[override]
         return (vectors @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
 
 
@@ -144,7 +145,8 @@ class ToImages(nn.ConvTranspose2d):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, 1, 4, 2, 1, bias=False)
 
-    def forward(self, maps: Tensor) -> Tensor:
+    # No output_size: there is one only.
+    def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
         height, width = maps.shape[2:]
         patches = maps.permute(0, 2, 3, 1).flatten(1, 2) @ self.weight.flatten(1)
         return F.fold(patches.transpose(1, 2), (2 * height, 2 * width), 4, padding=1, stride=2)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
@@ -15,7 +16,11 @@ from dlapps.gan.networks import (
     Generator,
     initialise,
 )
-from dlapps.runtime import make_generator
+from dlapps.gan.sampling import Sampler
+from dlapps.runtime import channels_last, make_generator
+
+TrainedGenerator = Generator | ConditionalGenerator
+AnyDiscriminator = Discriminator | ConditionalDiscriminator
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Preset:
 PRACTICAL = Preset()
 CONDITIONAL_PRACTICAL = Preset(generator_channels=128, discriminator_channels=128, num_classes=10)
 
-AVERAGED = {"generator_channels": 64, "discriminator_channels": 64, "average": 0.999, "anneal": True}
+AVERAGED: dict[str, Any] = {"generator_channels": 64, "discriminator_channels": 64, "average": 0.999, "anneal": True}
 
 # Question 5 of the practical: one thing changed at a time.
 PRESETS = {
@@ -88,7 +93,7 @@ CONDITIONAL_PRESETS = {
 }
 
 
-def make_networks(preset: Preset, seed: int) -> tuple[nn.Module, nn.Module]:
+def make_networks(preset: Preset, seed: int) -> tuple[TrainedGenerator, AnyDiscriminator]:
     """Generator and discriminator of a preset with random weights, channels last, in training mode."""
     # PyTorch's default initialisation draws from the default generator.
     with torch.random.fork_rng(devices=[]):
@@ -98,21 +103,23 @@ def make_networks(preset: Preset, seed: int) -> tuple[nn.Module, nn.Module]:
         source = make_generator(seed)
         initialise(generator, source)
         initialise(discriminator, source)
-    return tuple(network.to(memory_format=torch.channels_last) for network in (generator, discriminator))
+    return channels_last(generator), channels_last(discriminator)
 
 
-def generator_of(preset: Preset) -> nn.Module:
+def generator_of(preset: Preset) -> TrainedGenerator:
     """The network that is trained; with clusters, `sampler_of` makes of it what draws."""
     widths = (preset.latent_dim, preset.generator_channels, preset.size)
     return ConditionalGenerator(*widths, preset.num_labels) if preset.num_labels else Generator(*widths)
 
 
-def sampler_of(preset: Preset, generator: nn.Module, clusters: Tensor | None = None) -> nn.Module:
+def sampler_of(preset: Preset, generator: TrainedGenerator, clusters: Tensor | None = None) -> Sampler:
     """What samples are drawn from: the generator itself, or with clusters (N,) one that draws those too."""
-    return ClusteredGenerator(generator, clusters) if preset.clusters else generator
+    if preset.clusters and isinstance(generator, ConditionalGenerator):
+        return ClusteredGenerator(generator, clusters)
+    return generator
 
 
-def discriminator_of(preset: Preset) -> nn.Module:
+def discriminator_of(preset: Preset) -> AnyDiscriminator:
     widths = (preset.discriminator_channels, preset.size)
     if preset.num_labels and preset.discriminator_sees_labels:
         return ConditionalDiscriminator(*widths, preset.num_labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,8 @@ class Run:
         self, preset: Preset, seed: int, device: torch.device | str, precision: str, labels: Tensor | None = None
     ) -> None:
         self.preset, self.device, self.precision, self.batch = preset, torch.device(device), precision, 0
-        self.generator, self.discriminator = (network.to(device) for network in make_networks(preset, seed))
+        generator, discriminator = make_networks(preset, seed)
+        self.generator, self.discriminator = generator.to(device), discriminator.to(device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if preset.average else self.generator
         self.sampler = sampler_of(preset, self.average, labels).to(device)
         self.rates = {"generator": preset.generator_rate, "discriminator": preset.discriminator_rate}
@@ -34,7 +36,8 @@ class Run:
             for name, rate in self.rates.items()
             if name in preset.trained
         }
-        self.latents, self.history, self.pictures = make_generator(seed), History(), {}
+        self.latents, self.history = make_generator(seed), History()
+        self.pictures: dict[int, Tensor] = {}
         self.fixed_labels = torch.arange(preset.num_classes).repeat_interleave(10) if preset.num_classes else None
         self.fixed_z = draw_latents(10 if preset.num_classes else 64, self.sampler.latent_dim, seed)
         if preset.num_classes:
@@ -78,13 +81,13 @@ class Run:
     def frames(self) -> tuple[Tensor, list[int]]:
         return torch.stack([*self.pictures.values()]), [*self.pictures]
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         parts = {name: getattr(self, name).state_dict() for name in ("generator", "discriminator", "average")}
         optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
         plain = {"batch": self.batch, "history": vars(self.history), "pictures": self.pictures}
         return parts | plain | {"optimisers": optimisers, "latents": self.latents.get_state()}
 
-    def load_state(self, state: dict[str, object]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         for name in ("generator", "discriminator", "average"):
             getattr(self, name).load_state_dict(state[name])
         for name, optimiser in self.optimisers.items():

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from dlapps.gan.clusters import ClusteredGenerator
+from dlapps.gan.networks import ConditionalGenerator, Generator
 from dlapps.gan.steps import generate
 from dlapps.runtime import make_generator
+
+# What samples are drawn from; each has a latent_dim.
+Sampler = Generator | ConditionalGenerator | ClusteredGenerator
 
 
 def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
@@ -17,7 +22,7 @@ def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def sample(generator: nn.Module, z: Tensor, labels: Tensor | None = None, batch_size: int = 256) -> Tensor:
+def sample(generator: Sampler, z: Tensor, labels: Tensor | None = None, batch_size: int = 256) -> Tensor:
     """Images (N, 1, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
 
     labels: for a conditional generator; int64 (N,), or float (N, K), mixtures of digits.
@@ -34,7 +39,7 @@ def sample(generator: nn.Module, z: Tensor, labels: Tensor | None = None, batch_
     return torch.cat(images)
 
 
-def sample_grid(generator: nn.Module, z: Tensor) -> Tensor:
+def sample_grid(generator: ConditionalGenerator, z: Tensor) -> Tensor:
     """Every digit with every z: images (K, N, 1, S, S), one row a digit, one column a z."""
     num_classes = generator.num_classes
     labels = torch.arange(num_classes).repeat_interleave(len(z))

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from dlapps.gan.checkpoints import identify, load_checkpoint, save_checkpoint
 from dlapps.gan.clusters import find_clusters
 from dlapps.gan.history import History
 from dlapps.gan.networks import check_labels
-from dlapps.gan.presets import CONDITIONAL_PRACTICAL, PRACTICAL, Preset
+from dlapps.gan.presets import CONDITIONAL_PRACTICAL, PRACTICAL, AnyDiscriminator, Preset
 from dlapps.gan.run import Run
+from dlapps.gan.sampling import Sampler
 from dlapps.runtime import make_generator
 
-Measure = Callable[[nn.Module], dict[str, float]]
+Measure = Callable[[Sampler], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Training:
     """
 
     preset: Preset
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: Sampler
+    discriminator: AnyDiscriminator
     history: History
     frames: Tensor
     frame_batches: list[int]
@@ -91,7 +93,7 @@ def fit_gan(
 
 
 def fit_conditional_gan(
-    images: Tensor, labels: Tensor, preset: Preset = CONDITIONAL_PRACTICAL, seed: int = 0, **options: object
+    images: Tensor, labels: Tensor, preset: Preset = CONDITIONAL_PRACTICAL, seed: int = 0, **options: Any
 ) -> Training:
     """Train a conditional DCGAN on images uint8 (N, H, W) and their labels int64 (N,); options as for `fit_gan`."""
     return fit_gan(images, preset, seed, labels=labels, **options)

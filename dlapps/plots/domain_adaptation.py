@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -44,10 +46,10 @@ def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
             ax.plot(epochs, values.mean(0), label=name, **style)
             ax.fill_between(epochs, values.min(0), values.max(0), color=style["color"], alpha=0.2, linewidth=0)
         ax.set(xlabel="epoch", ylabel=measure)
-    handles = {}
+    handles: dict[str, Artist] = {}
     for ax in axes[0]:
         handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(len(names), 4))
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=min(len(names), 4))
     return figure
 
 
@@ -88,15 +90,24 @@ def scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     colours = ScalarMappable(cmap="turbo").to_rgba(np.arange(10), norm=True)
     for label in np.unique(labels):
         chosen = points[labels == label]
-        ax.scatter(*chosen.T, marker=f"${label}$", s=9, linewidths=0.2, color=colours[label % 10], rasterized=True)
+        ax.scatter(
+            chosen[:, 0],
+            chosen[:, 1],
+            marker=f"${label}$",
+            s=9,
+            linewidths=0.2,
+            color=colours[label % 10],
+            rasterized=True,
+        )
     ax.set(xticks=(), yticks=())
 
 
 def scatter_domains(ax: Axes, points: np.ndarray, domains: np.ndarray) -> None:
     """Circles for the source, triangles for the target."""
     for domain, name, marker in ((0, "source", "o"), (1, "target", "^")):
-        style = {"marker": marker, "s": 4, "linewidths": 0, "alpha": 0.6, "color": COLOURS[domain]}
-        ax.scatter(*points[domains == domain].T, label=name, rasterized=True, **style)
+        style: dict[str, Any] = {"s": 4, "linewidths": 0, "alpha": 0.6, "color": COLOURS[domain]}
+        chosen = points[domains == domain]
+        ax.scatter(chosen[:, 0], chosen[:, 1], label=name, marker=marker, rasterized=True, **style)
     ax.set(xticks=(), yticks=())
 
 

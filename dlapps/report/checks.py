@@ -144,7 +144,7 @@ def _add_calls(facts: Facts, source: str) -> None:
         kind = getattr(call.func, "attr", "")
         given = {word.arg: word.value for word in call.keywords}
         if kind == "record":
-            facts.recorded |= given.keys() - {"data", "seed", None}
+            facts.recorded |= {name for name in given if name and name not in ("data", "seed")}
             facts.computed_names |= None in given
         shown = (
             ("show_figure", 1, facts.figures),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from nbconvert import LatexExporter
@@ -50,7 +51,7 @@ LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnc
 class ChapterExporter(LatexExporter):
     """nbconvert with this report's preprocessors and cell template, and none of its own."""
 
-    default_preprocessors = List([])
+    default_preprocessors: List[Any] = List([])
 
     def __init__(self, steps: Iterable[Preprocessor]) -> None:
         super().__init__(template_file=str(template_folder() / "chapter.tex.j2"))

@@ -118,7 +118,9 @@ def _require_parameters(notebook: NotebookNode, source: Source) -> None:
         )
 
 
-def _failure(source: Source, notebook: NotebookNode, error: Exception, failed: Path) -> str:
+def _failure(
+    source: Source, notebook: NotebookNode, error: PapermillExecutionError | DeadKernelError, failed: Path
+) -> str:
     """One sentence: notebook, cell, its first line, the error."""
     where = f"expected {source.path.name} to run"
     if isinstance(error, DeadKernelError):

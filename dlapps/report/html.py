@@ -92,7 +92,7 @@ class LinksPreprocessor(pre.FragmentPreprocessor):
 class PageExporter(TemplateExporter):
     """nbconvert with this report's template for a page."""
 
-    default_preprocessors = List([])
+    default_preprocessors: List[Any] = List([])
 
     def __init__(self, steps: list[Preprocessor]) -> None:
         super().__init__(template_name="base", template_file=str(template_folder() / "chapter.html.j2"))
@@ -112,7 +112,8 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
 
 
 def read_page(chapter: Chapter, contents: Contents, citation_keys: set[str], numbering: NumberingPreprocessor) -> Page:
-    notebook, resources = deepcopy(chapter.notebook), {"chapter": chapter}
+    notebook = deepcopy(chapter.notebook)
+    resources: dict[str, Any] = {"chapter": chapter}
     for step in (
         pre.tagged_removal(),
         pre.NumbersPreprocessor(contents.numbers),

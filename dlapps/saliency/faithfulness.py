@@ -101,7 +101,7 @@ def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, s
     generator = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():
         for name in _weighted_layers(network) if layers is None else layers:
-            weight = find_layer(network, name).weight
+            weight = find_layer(network, name).get_parameter("weight")
             noise = torch.empty_like(weight, device="cpu")
             weight.copy_(noise.normal_(float(weight.mean()), float(weight.std()), generator=generator))
     return network

@@ -89,8 +89,8 @@ def integrated_gradients(
     quadrature on num_steps points. Returns (N, H, W), signed: a map sums to S_c(x) - S_c(x').
     """
     check_input(network, images)
-    nodes, weights = np.polynomial.legendre.leggauss(num_steps)
-    weights = torch.tensor(weights / 2, dtype=images.dtype, device=images.device)
+    nodes, shares = np.polynomial.legendre.leggauss(num_steps)
+    weights = torch.tensor(shares / 2, dtype=images.dtype, device=images.device)
     targets, maps = choose_classes(network, images, targets), []
     with float32(images):
         for image, target in zip(images, targets, strict=True):
@@ -151,7 +151,7 @@ def _gradient(network: nn.Module, images: Tensor, targets: Classes | None) -> Te
 
 def _weighted_gradient(network: nn.Module, points: Iterable[Tensor], weights: Tensor, target: Tensor) -> Tensor:
     """Sum of weights[i] d S_c / d x at points[i]: (3, H, W), a chunk of points at a time in memory."""
-    points, total = iter(points), 0
+    points, total = iter(points), torch.zeros(())
     for chunk in weights.split(CHUNK):
         batch = torch.stack(list(itertools.islice(points, len(chunk))))
         total = total + (chunk.view(-1, 1, 1, 1) * _gradient(network, batch, target)).sum(0)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlapps import datasets, digits, gan, metrics, paths
 from dlapps.gan.presets import Preset
-from dlapps.runtime import make_generator
+from dlapps.gan.sampling import Sampler
+from dlapps.runtime import channels_last, make_generator
 from dlapps.studies.results import save_arrays, save_results
 from dlapps.sweeps import sweep
 from dlapps.weights import load_weights, save_weights
@@ -85,7 +86,7 @@ def load_classifier(data: str) -> digits.DigitClassifier:
     path = paths.cache() / "gan" / f"classifier of {data}.pt"
     if not path.exists():
         save_weights(digits.fit_digit_classifier(*load_images(data, "train"), progress=True), path)
-    classifier = digits.DigitClassifier().to(memory_format=torch.channels_last)
+    classifier = channels_last(digits.DigitClassifier())
     load_weights(classifier, path)
     return classifier
 
@@ -119,7 +120,7 @@ class Judge:
             "distance_to_train": round(float(distances.median()), 3),
         }
 
-    def score_generator(self, generator: nn.Module, preset: Preset, seed: int) -> dict[str, object]:
+    def score_generator(self, generator: Sampler, preset: Preset, seed: int) -> dict[str, object]:
         """The same for a generator's samples; with labels, conditional accuracy and GAN-train too."""
         if not preset.num_classes:
             return self.score(draw(generator, NUM_SAMPLES, seed))
@@ -133,10 +134,10 @@ class Judge:
             ),
         }
 
-    def glance(self, generator: nn.Module, preset: Preset) -> dict[str, float]:
+    def glance(self, generator: Sampler, preset: Preset) -> dict[str, float]:
         """What can be measured often: on 1,000 samples, conditional accuracy or the entropy of the classes."""
-        labels = torch.arange(1000) % 10 if preset.num_classes else None
-        read = digits.classify(self.classifier, draw(generator, 1000, 0, labels))
+        labels = torch.arange(1000) % 10
+        read = digits.classify(self.classifier, draw(generator, 1000, 0, labels if preset.num_classes else None))
         if preset.num_classes:
             return {"conditional_accuracy": float((read == labels).double().mean())}
         return {"entropy": round(metrics.entropy(metrics.class_histogram(read, 10)), 4)}
@@ -166,7 +167,7 @@ class Judge:
         return errors
 
 
-def draw(generator: nn.Module, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
+def draw(generator: Sampler, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
     """Samples as uint8 (number, 32, 32), those of other sizes resized."""
     z = gan.draw_latents(number, generator.latent_dim, 10_000 + seed)
     return gan.prepare_images(gan.to_uint8(gan.sample(generator, z, labels)), digits.SIZE)

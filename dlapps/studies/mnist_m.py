@@ -18,7 +18,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
 from dlapps import dann, paths, runtime
-from dlapps.studies.mnist_m_runs import PRESETS, RUNS, Domains, kept, load_domains, load_kept
+from dlapps.studies.mnist_m_runs import PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
 from dlapps.studies.results import save_arrays, save_results
 from dlapps.sweeps import sweep
 from dlapps.weights import save_weights, write_checked
@@ -39,10 +39,10 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
     }
 
 
-def embed(network: nn.Module, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
+def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
     """Features (number, D) of test pictures of the source and of the target."""
-    parts = (domains.source.test_images[:number], domains.target.test_images[:number])
-    return tuple(dann.predict(network.feature_extractor, part) for part in parts)
+    source, target = domains.source.test_images[:number], domains.target.test_images[:number]
+    return dann.predict(network.feature_extractor, source), dann.predict(network.feature_extractor, target)
 
 
 def results_path() -> Path:
@@ -144,7 +144,8 @@ def describe_points(domains: Domains, number: int, prefix: str = "") -> dict[str
 
 def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.ndarray]:
     """t-SNE of the features after each epoch of a run, each begun from the last, so that points can be followed."""
-    steps, network = [], dann.DomainAdversarialNetwork()
+    network = dann.DomainAdversarialNetwork()
+    steps: list[np.ndarray] = []
     while (path := kept(name, 0, len(steps))).is_file():
         network.load_state_dict(torch.load(path, weights_only=True))
         features = torch.cat(embed(network.eval(), domains, number)).numpy()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,11 +46,12 @@ def load_domains() -> Domains:
     return Domains(**parts, name=train.provenance.name)
 
 
-Fit = Callable[..., tuple[nn.Module, History]]
+Network = DomainAdversarialNetwork | ImprovedNetwork
+Fit = Callable[..., tuple[Network, History]]
 
 
 def train_source_only(
-    domains: Domains, seed: int, domain: str = "source", make: Callable = DomainAdversarialNetwork, **options: object
+    domains: Domains, seed: int, domain: str = "source", make: Callable = DomainAdversarialNetwork, **options: Any
 ) -> tuple:
     """A network, the practical's or that which make(seed) gives, on one domain alone."""
     network, part = make(seed), getattr(domains, domain)
@@ -57,7 +59,7 @@ def train_source_only(
 
 
 def train_dann(
-    domains: Domains, seed: int, settings: dann.Settings, layers: dict | None = None, **options: object
+    domains: Domains, seed: int, settings: dann.Settings, layers: dict | None = None, **options: Any
 ) -> tuple:
     """The practical's network on both domains; layers: what of it to change."""
     network = DomainAdversarialNetwork(seed, **(layers or {}))
@@ -65,13 +67,13 @@ def train_dann(
     return network, dann.fit_dann(network, source.images, source.labels, target.images, settings, seed, **options)
 
 
-def train_improved(domains: Domains, seed: int, settings: dann.ImprovedSettings = IMPROVED, **options: object) -> tuple:
+def train_improved(domains: Domains, seed: int, settings: dann.ImprovedSettings = IMPROVED, **options: Any) -> tuple:
     """The improved network on both domains."""
     network, source, target = ImprovedNetwork(seed), domains.source, domains.target
     return network, dann.fit_improved(network, source.images, source.labels, target.images, settings, seed, **options)
 
 
-def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: object) -> tuple:
+def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: Any) -> tuple:
     """A new network on what the practical's reads in the target's training pictures, where it is confident enough."""
     labels = dann.pseudo_label(dann.predict(load_kept("practical", seed, domains), domains.target.images), threshold)
     network = DomainAdversarialNetwork(seed)
@@ -82,9 +84,9 @@ def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **opti
     return network, history
 
 
-def load_kept(name: str, seed: int, domains: Domains) -> nn.Module:
+def load_kept(name: str, seed: int, domains: Domains) -> Network:
     """The network of a run, trained again where its weights are gone."""
-    network = ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed)
+    network: Network = ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed)
     if not kept(name, seed).is_file():
         return RUNS[name](domains, seed, progress=True)[0]
     network.load_state_dict(torch.load(kept(name, seed), weights_only=True))
@@ -126,18 +128,19 @@ VARIANTS: dict[str, Fit] = {
     "no bound of the gradient": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
     "paired batches": partial(train_dann, settings=replace(SHORT, paired=True)),
 }
+CHANGES: dict[str, dict[str, Any]] = {
+    "short": {},
+    "without textures": {"textures": 0.0},
+    "without negatives": {"negative": 0.0},
+    "without colours": {"colours": False},
+    "without pseudo-labels": {"threshold": 2.0},
+    "with reversal": {"reversal_weight": 0.1},
+    "with entropy": {"entropy_weight": 0.1},
+    "with virtual adversarial": {"virtual_weight": 0.1},
+}
 INGREDIENTS: dict[str, Fit] = {
     f"improved, {name}": partial(train_improved, settings=replace(SHORT_IMPROVED, **change))
-    for name, change in {
-        "short": {},
-        "without textures": {"textures": 0.0},
-        "without negatives": {"negative": 0.0},
-        "without colours": {"colours": False},
-        "without pseudo-labels": {"threshold": 2.0},
-        "with reversal": {"reversal_weight": 0.1},
-        "with entropy": {"entropy_weight": 0.1},
-        "with virtual adversarial": {"virtual_weight": 0.1},
-    }.items()
+    for name, change in CHANGES.items()
 }
 # Question 4.
 PSEUDO_LABELS: dict[str, Fit] = {

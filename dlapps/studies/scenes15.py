@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -106,7 +108,7 @@ def make_scenes15_experiments() -> Path:
     """What Chapter 1 says of trainings on the pictures; about 20 minutes on two cores."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
     steps = {10: 150, 25: 250, 50: 400, 100: 600}
-    calls = {
+    calls: dict[Hashable, Callable[[], Any]] = {
         (number, seed): partial(keep(scenes15_training.train_from_nothing), number, steps[number], seed)
         for number in steps
         for seed in SEEDS

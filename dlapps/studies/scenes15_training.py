@@ -81,7 +81,7 @@ def random_weights_accuracy(seed: int) -> float:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.get_parameter("bias"))
     features = transfer.extract_features(network, scenes.images, ["pool5"], progress=True)["pool5"]
     return cross_validate(features, scenes.labels)
 
@@ -103,7 +103,7 @@ def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, num_epoch
     """Block 5 of VGG16 and a new last layer, trained together on pool4's maps; the last layer at a rate of .01."""
     _, tail = finetune.split_at(pretrained.load("vgg16_features").backbone, "conv5_1")
     block, head = copy.deepcopy(tail), finetune.NewHead(512, NUM_CLASSES, seed)
-    network = nn.Sequential(block, head).to(memory_format=torch.channels_last)
+    network = runtime.channels_last(nn.Sequential(block, head))
     finetune.fit_classifier(
         network, maps, labels, num_epochs, {block: learning_rate, head: 1e-2}, label_smoothing=0.1, batch_size=30,
         seed=seed, augment=finetune.flip, progress=True,
@@ -121,7 +121,7 @@ def compare_last_layers(
     for rate in learning_rates:
         network = fit_last_block(maps[fit_rows], labels[fit_rows], rate, num_epochs, seed=0)
         validation[rate] = finetune.accuracy(network, maps[held_out], labels[held_out])
-    best = max(validation, key=validation.get)
+    best = max(validation, key=validation.__getitem__)
     test_maps, test_labels = pool4_maps("test")
     accuracies = [
         finetune.accuracy(fit_last_block(maps, labels, best, num_epochs, seed), test_maps, test_labels)

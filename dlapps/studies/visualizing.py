@@ -6,15 +6,16 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import torch
 from sklearn.svm import LinearSVC
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlapps import adversarial, datasets, paths, pretrained, runtime, saliency, transfer
 from dlapps.class_scores import predict
@@ -57,13 +58,15 @@ def load_subjects(network: str, number: int) -> Tensor:
     return stack_pixels(datasets.load_imagenet_val25().images[:number])
 
 
-def saliency_methods(network: str) -> dict[str, Callable[[PixelNetwork, Tensor, Tensor], Tensor]]:
+def saliency_methods(network: str) -> dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]]:
     """(network, images, targets) -> maps (N, H, W), by name."""
     layer = LAST_MAPS[network]
     return {
         "input gradient": saliency.input_gradient,
         "SmoothGrad": partial(saliency.smooth_grad, num_samples=20),
-        "integrated gradients": lambda *given: saliency.integrated_gradients(*given, num_steps=20).abs(),
+        "integrated gradients": lambda network, images, targets: saliency.integrated_gradients(
+            network, images, targets, num_steps=20
+        ).abs(),
         "Grad-CAM": lambda network, images, targets: saliency.grad_cam(network, images, layer, targets),
         "guided backpropagation": saliency.guided_backprop,
     }
@@ -100,7 +103,8 @@ def reads_correctly(name: str) -> list[bool]:
 
 def make_saliency() -> Path:
     """The score card of saliency methods over three networks; about 40 minutes on two cores."""
-    keep, calls = joblib.Memory(paths.cache(), verbose=0).cache, {}
+    keep = joblib.Memory(paths.cache(), verbose=0).cache
+    calls: dict[tuple[str, ...], Callable[[], Any]] = {}
     numbers = {name: (30, 5) if name.endswith("scenes") else (25, 10) for name in LAST_MAPS}
     for name, (number, few) in numbers.items():
         methods = saliency_methods(name)
@@ -110,7 +114,7 @@ def make_saliency() -> Path:
         if not name.endswith("scenes"):
             calls[name, "correct"] = partial(keep(reads_correctly), name)
     found = dict(sweep(calls, "saliency"))
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for name, (number, few) in numbers.items():
         card = {key[1]: found[key] for key in calls if key[0] == name and key[-1] == "areas"}
         for method in saliency_methods(name):
@@ -133,17 +137,18 @@ def load_correctly_read(name: str) -> tuple[Tensor, Tensor]:
 
 
 Attack = Callable[[PixelNetwork, Tensor, Tensor], adversarial.AdversarialExamples]
+
+
+def _fgsm(network: PixelNetwork, images: Tensor, labels: Tensor, levels: float) -> adversarial.AdversarialExamples:
+    return adversarial.fgsm(network, images, levels / 255, labels)
+
+
 ATTACKS: dict[str, Attack] = {
     "none": lambda network, images, labels: adversarial.score_examples(
         network, images, images, adversarial.make_goal(network, images, labels, None)
     ),
     "naive ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
-    **{
-        f"FGSM {epsilon:g}": lambda network, images, labels, epsilon=epsilon: adversarial.fgsm(
-            network, images, epsilon / 255, labels
-        )
-        for epsilon in (0.5, 1, 2, 4)
-    },
+    **{f"FGSM {levels:g}": partial(_fgsm, levels=levels) for levels in (0.5, 1, 2, 4)},
     "PGD-10 1": lambda network, images, labels: adversarial.pgd(network, images, 1 / 255, labels),
     "PGD-10 L2": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
     "DeepFool": adversarial.deep_fool,
@@ -192,7 +197,7 @@ def fool_the_25() -> dict[str, float]:
     return row | {"lost_if_stopped_at_first": int(lost.sum()), "least_steps": int(examples.steps.min())}
 
 
-def perturb_all(epsilon: float) -> dict[str, float]:
+def perturb_all(epsilon: float) -> dict[str, dict]:
     """One perturbation for all pictures: made on half of those read correctly, tested on the other half."""
     network = pretrained.load("squeezenet1_1")
     images, labels = load_correctly_read(network.name)
@@ -210,7 +215,10 @@ def perturb_all(epsilon: float) -> dict[str, float]:
 def make_attacks() -> Path:
     """Every attack on one scale; about 30 minutes on two cores, most of them for the one-pixel attack."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
-    calls = {"practical": keep(fool_the_25), "universal": partial(keep(perturb_all), 8 / 255)}
+    calls: dict[Hashable, Callable[[], Any]] = {
+        "practical": keep(fool_the_25),
+        "universal": partial(keep(perturb_all), 8 / 255),
+    }
     for method in ATTACKS:
         number = 40 if method == "one pixel" else None
         calls["squeezenet1_1", method] = partial(keep(attack), "squeezenet1_1", method, number)

@@ -40,7 +40,7 @@ def any_device(In: Sequence[str]) -> str | None:
 
 
 EVERYWHERE: tuple[Check, ...] = (any_device,)
-CHAPTERS: dict[int, tuple[Check, ...]] = {
+CHAPTERS: dict[int, Sequence[Check]] = {
     1: (networks_in_eval_mode, *transfer.CHECKS),
     2: (networks_in_eval_mode, *visualizing.CHECKS),
     3: (networks_in_eval_mode, *domains.CHECKS),
@@ -65,6 +65,7 @@ def show(chapter: int, variables: Mapping[str, Any]) -> None:
 def _look(check: Check, variables: Mapping[str, Any]) -> Verdict:
     available = {**variables, "variables": variables}
     wanted = list(inspect.signature(check).parameters)
+    fault: str | None
     if missing := [name for name in wanted if name not in available]:
         some = f"variable{'s'[: len(missing) > 1]} {', '.join(missing)}"
         fault = f"expected a {some}, got none" if len(missing) == 1 else f"expected {some}, got none of them"
