@@ -38,6 +38,7 @@ class AssetStatus:
 
 
 def get_asset(name: str) -> Asset:
+    """The registry's entry of that name; AssetError that lists the names otherwise."""
     if name not in REGISTRY:
         raise AssetError(f"expected an asset among {', '.join(REGISTRY)}, got {name!r}; choose one of them.")
     return REGISTRY[name]

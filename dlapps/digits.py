@@ -38,9 +38,11 @@ class DigitClassifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(128, 10))
 
     def features(self, images: Tensor) -> Tensor:
+        """Features (N, 128) float32 of images (N, 1, 32, 32) in [-1, 1]: the last maps' averages over positions."""
         return self.maps(images).float().mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, 10) of images (N, 1, 32, 32) in [-1, 1]."""
         return self.head(self.features(images))
 
 
@@ -158,6 +160,7 @@ def load_digit_classifier() -> DigitClassifier:
 
 
 def check_digits(images: Tensor) -> None:
+    """Raise ValueError unless images are uint8 (N, 32, 32)."""
     if images.dtype != torch.uint8 or images.shape[1:] != (SIZE, SIZE):
         raise ValueError(
             f"expected images uint8 (N, {SIZE}, {SIZE}), got {images.dtype} {tuple(images.shape)}; "

@@ -38,6 +38,7 @@ class NewHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Logits (N, K) of feature maps (N, C, H, W) or vectors (N, C)."""
         vectors = maps.float().mean((2, 3)) if maps.ndim == 4 else maps
         return self.linear(F.normalize(vectors, dim=1) * self.scale)
 
@@ -60,6 +61,7 @@ class SmallVGG(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(channels, num_classes))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (N, K) of pixels (N, channels, H, W) in [0, 1]."""
         return self.head(self.features((pixels - 0.5) / 0.25).mean((2, 3)))
 
 

@@ -76,6 +76,7 @@ def mean_and_deviation(values: Sequence[float], form: str = ".3f") -> str:
 
 
 def check_features(first: Tensor, second: Tensor) -> None:
+    """Raise ValueError unless both are (N, D) and (M, D) of one D, with two rows or more."""
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or min(len(first), len(second)) < 2:
         raise ValueError(
             f"expected features (N, D) and (M, D), at least two of each, got {tuple(first.shape)} and "

@@ -37,6 +37,7 @@ class Normalisation(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels of the shape that came."""
         return (pixels - self.mean) / self.std
 
 
@@ -73,6 +74,7 @@ class PixelNetwork(nn.Module):
         channels_last(self.requires_grad_(False).eval())
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """The backbone's output on normalised pixels; PictureError for another shape, or values far outside [0, 1]."""
         check_shape(pixels, self.channels)
         # No more than a guard against 0-255: noise may leave [0, 1], as SmoothGrad's does.
         if pixels.detach().abs().amax() > 10:

@@ -171,6 +171,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, pictures: Sequence | Tensor) -> np.ndarray:
+        """Features (N, D) float32 of pictures, those of several layers side by side."""
         features = extract_features(self.network, pictures, self._layers(), **self._options())
         return np.concatenate([features[layer] for layer in self._layers()], axis=1)
 
@@ -220,6 +221,7 @@ class LinearHead(nn.Module):
         self.register_buffer("biases", biases)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Logits (N, K) of feature maps (N, D, H, W)."""
         return linear(normalize(maps.mean((2, 3))), self.weights, self.biases)
 
 

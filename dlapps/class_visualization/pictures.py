@@ -19,10 +19,17 @@ COLOURS = COLOURS / COLOURS.norm(dim=0).max()
 class Parametrisation(Protocol):
     """Noise to start from, on the CPU; picture to parameter, parameter to picture, and back into the valid range."""
 
-    def noise(self, size: int, generator: torch.Generator) -> Tensor: ...
-    def encode(self, pictures: Tensor) -> Tensor: ...
-    def decode(self, parameter: Tensor) -> Tensor: ...
-    def constrain(self, parameter: Tensor) -> Tensor: ...
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """A random parameter for one picture of side `size`, to start the ascent from."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The parameter of pictures (N, 3, H, W) in [0, 1]."""
+
+    def decode(self, parameter: Tensor) -> Tensor:
+        """The pictures (N, 3, H, W) that a parameter stands for, differentiable."""
+
+    def constrain(self, parameter: Tensor) -> Tensor:
+        """The nearest parameter whose pictures lie in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +37,19 @@ class Pixels:
     """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, kept where x lies in [0, 1]."""
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """z (1, 3, size, size) from N(0, 1)."""
         return torch.randn(1, 3, size, size, generator=generator, device="cpu")
 
     def encode(self, pictures: Tensor) -> Tensor:
+        """z = (x - MEAN) / STD of pictures x (N, 3, H, W)."""
         return standardise(pictures)
 
     def decode(self, parameter: Tensor) -> Tensor:
+        """x = MEAN + STD z of z (N, 3, H, W)."""
         return MEAN.to(parameter.device) + STD.to(parameter.device) * parameter
 
     def constrain(self, parameter: Tensor) -> Tensor:
+        """z clamped to what x in [0, 1] allows."""
         black, white = (torch.full((), value, device=parameter.device) for value in (0.0, 1.0))
         return parameter.clamp(self.encode(black), self.encode(white))
 
@@ -55,21 +66,25 @@ class Fourier:
     contrast: float = 0.25
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """p (1, 3, size, size / 2 + 1, 2), real and imaginary parts from N(0, deviation^2)."""
         shape = _scale(size, size, "cpu").shape
         return self.deviation * torch.randn(1, 3, *shape, 2, generator=generator, device="cpu")
 
     def encode(self, pictures: Tensor) -> Tensor:
+        """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1 than .01 are moved there."""
         colours = torch.logit(pictures, eps=0.01) / self.contrast
         spectrum = torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours), norm="ortho")
         return torch.view_as_real(spectrum / _scale(*pictures.shape[2:], pictures.device))
 
     def decode(self, parameter: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1, 2)."""
         height, width = parameter.shape[2], 2 * (parameter.shape[3] - 1)
         spectrum = torch.view_as_complex(parameter) * _scale(height, width, parameter.device)
         colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
         return torch.sigmoid(self.contrast * _mix(COLOURS, colours))
 
     def constrain(self, parameter: Tensor) -> Tensor:
+        """p as it is: the sigmoid keeps every picture in (0, 1)."""
         return parameter
 
 

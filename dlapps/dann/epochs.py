@@ -30,6 +30,7 @@ class DivergenceError(TrainingError):
 
 
 def check_loss(loss: Tensor) -> None:
+    """Raise DivergenceError for a loss that is NaN or infinite."""
     if not loss.isfinite():
         raise DivergenceError(f"expected a finite loss, got {loss.item()}; lower the learning rate.")
 

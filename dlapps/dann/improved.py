@@ -45,6 +45,7 @@ class ImprovedNetwork(nn.Module):
         channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
         return self.label_predictor(self.feature_extractor(pixels))
 
 

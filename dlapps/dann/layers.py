@@ -27,11 +27,13 @@ class GradientReversal(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, features: Tensor, weight: float) -> Tensor:
+        """The features as they are."""
         context.weight = weight
         return features.view_as(features)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """-weight times the gradient; none for the weight itself."""
         return -context.weight * gradient, None
 
 
@@ -51,6 +53,7 @@ class Standardise(nn.Module):
         return f"mean={self.mean}, std={self.std}"
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Standardised pixels of the shape that came."""
         return (pixels - self.mean) / self.std
 
 
@@ -67,6 +70,7 @@ class FeatureExtractor(nn.Sequential):
         super().__init__(normalisation or Standardise(), *blocks, nn.Flatten())
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Features (N, 2352) of pixels (N, 3, 28, 28); ValueError for another shape."""
         if pixels.shape[1:] != (3, 28, 28):
             raise ValueError(f"expected pixels (N, 3, 28, 28), got {tuple(pixels.shape)}; resize the pictures.")
         return super().forward(pixels)
@@ -114,4 +118,5 @@ class DomainAdversarialNetwork(nn.Module):
         channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
         return self.label_predictor(self.feature_extractor(pixels))

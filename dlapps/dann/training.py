@@ -43,6 +43,7 @@ class Settings:
     paired: bool = False
 
     def weight(self, progress: float) -> float:
+        """The reversal weight at a progress in [0, 1]: the constant if there is one, else the schedule's."""
         return reversal_schedule(self.slope)(progress) if self.reversal_weight is None else self.reversal_weight
 
 

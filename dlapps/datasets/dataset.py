@@ -32,5 +32,6 @@ class Dataset(Generic[Images]):
 
 
 def check_split(split: str) -> None:
+    """Raise ValueError for a split that is neither train nor test."""
     if split not in ("train", "test"):
         raise ValueError(f"expected the split train or test, got {split!r}; choose one of them.")

@@ -29,6 +29,7 @@ def identify(preset: Preset, seed: int, precision: str, images: Tensor, labels: 
 
 
 def save_checkpoint(path: str | Path, identity: Identity, state: dict[str, Any]) -> None:
+    """Write a training's state beside its identity, verified before it replaces what was there."""
     write_checked(Path(path), {"identity": identity, "state": state})
 
 

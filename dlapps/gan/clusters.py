@@ -49,6 +49,7 @@ class ClusteredGenerator(nn.Module):
         self.register_buffer("shares", counts / counts.sum())
 
     def forward(self, z: Tensor) -> Tensor:
+        """Images (N, 1, S, S) in [-1, 1] of z (N, latent_dim), whose last number chooses the cluster."""
         check_latents(z, self.latent_dim)
         # The last limit is 1 but for rounding; no choice may pass it.
         choice = torch.bucketize(torch.special.ndtr(z[:, -1]), self.shares.float().cumsum(0)[:-1])

@@ -28,6 +28,7 @@ class Generator(nn.Module):
         self.rest = nn.Sequential(nn.ReLU(), *upsampling_blocks(widths), ToImages(widths[-1]), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
+        """Images (N, 1, S, S) float32 in [-1, 1] of z (N, latent_dim)."""
         check_latents(z, self.latent_dim)
         return self.rest(self.first(z)).float()
 
@@ -43,6 +44,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*blocks, ToLogits(widths[-1]))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits (N,) float32 of images (N, 1, S, S) in [-1, 1], positive for real."""
         check_images(images, self.size)
         return self.layers(images).float()
 
@@ -67,6 +69,7 @@ class ConditionalGenerator(nn.Module):
         self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToImages(widths[-1]), nn.Tanh())
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Images (N, 1, S, S) float32 in [-1, 1] of z (N, latent_dim) and labels (N,) int64, or (N, K) float."""
         check_latents(z, self.latent_dim)
         maps = F.relu(self.from_z(z))
         if labels.is_floating_point():
@@ -103,6 +106,7 @@ class ConditionalDiscriminator(nn.Module):
         self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToLogits(widths[-1]))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Logits (N,) float32 of images (N, 1, S, S) in [-1, 1] and labels (N,) int64, positive for real."""
         check_images(images, self.size)
         check_labels(labels, len(images), self.num_classes)
         maps = F.leaky_relu(self.from_images(images), 0.2)
@@ -122,6 +126,7 @@ class FromVectors(nn.ConvTranspose2d):
 
     # No output_size: there is one only.
     def forward(self, vectors: Tensor) -> Tensor:  # type: ignore[override]
+        """Maps (N, C, 4, 4) of vectors (N, D)."""
         return (vectors @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
 
 
@@ -132,6 +137,7 @@ class ToLogits(nn.Conv2d):
         super().__init__(channels, 1, 4, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Logits (N,) of maps (N, C, 4, 4)."""
         # Channels last, as they lie in memory.
         return (maps.permute(0, 2, 3, 1).flatten(1) @ self.weight.permute(2, 3, 1, 0).flatten(0, 2)).squeeze(1)
 
@@ -147,6 +153,7 @@ class ToImages(nn.ConvTranspose2d):
 
     # No output_size: there is one only.
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
+        """Images (N, 1, 2 H, 2 W), before the tanh, of maps (N, C, H, W)."""
         height, width = maps.shape[2:]
         patches = maps.permute(0, 2, 3, 1).flatten(1, 2) @ self.weight.flatten(1)
         return F.fold(patches.transpose(1, 2), (2 * height, 2 * width), 4, padding=1, stride=2)
@@ -160,6 +167,7 @@ def block_widths(base_channels: int, size: int) -> tuple[int, ...]:
 
 
 def upsampling_blocks(widths: tuple[int, ...]) -> list[nn.Sequential]:
+    """One block for each pair of widths: transposed convolution (k4 s2 p1), batch norm, ReLU; twice the side."""
     return [
         nn.Sequential(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
         for before, after in itertools.pairwise(widths)
@@ -167,6 +175,7 @@ def upsampling_blocks(widths: tuple[int, ...]) -> list[nn.Sequential]:
 
 
 def downsampling_blocks(widths: tuple[int, ...]) -> list[nn.Sequential]:
+    """One block for each pair of widths: convolution (k4 s2 p1), batch norm, LeakyReLU .2; half the side."""
     return [
         nn.Sequential(nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2))
         for before, after in itertools.pairwise(widths)
@@ -192,6 +201,7 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def check_images(images: Tensor, size: int) -> None:
+    """Raise ValueError unless images are (N, 1, size, size)."""
     if images.shape[1:] != (1, size, size):
         raise ValueError(
             f"expected images (N, 1, {size}, {size}), got {tuple(images.shape)}; resize them, or make networks of "
@@ -200,11 +210,13 @@ def check_images(images: Tensor, size: int) -> None:
 
 
 def check_latents(z: Tensor, latent_dim: int) -> None:
+    """Raise ValueError unless z is (N, latent_dim)."""
     if z.ndim != 2 or z.shape[1] != latent_dim:
         raise ValueError(f"expected latent vectors (N, {latent_dim}), got {tuple(z.shape)}; draw them anew.")
 
 
 def check_labels(labels: Tensor, number: int, num_classes: int) -> None:
+    """Raise ValueError unless labels are int64 (number,) in [0, num_classes)."""
     if labels.shape != (number,) or labels.dtype != torch.int64:
         raise ValueError(
             f"expected int64 labels ({number},), got {labels.dtype} {tuple(labels.shape)}; give each image one."

@@ -120,6 +120,7 @@ def sampler_of(preset: Preset, generator: TrainedGenerator, clusters: Tensor | N
 
 
 def discriminator_of(preset: Preset) -> AnyDiscriminator:
+    """The discriminator of a preset, with PyTorch's default initialisation."""
     widths = (preset.discriminator_channels, preset.size)
     if preset.num_labels and preset.discriminator_sees_labels:
         return ConditionalDiscriminator(*widths, preset.num_labels)

@@ -76,18 +76,22 @@ class Run:
         self.batch += 1
 
     def keep_frame(self) -> None:
+        """Keep samples of the fixed latent vectors under the number of batches made."""
         self.pictures[self.batch] = to_uint8(sample(self.sampler, self.fixed_z, self.fixed_labels))
 
     def frames(self) -> tuple[Tensor, list[int]]:
+        """The kept samples, uint8 (F, M, S, S), and the numbers of batches (F of them) that they were taken after."""
         return torch.stack([*self.pictures.values()]), [*self.pictures]
 
     def state(self) -> dict[str, Any]:
+        """All that a checkpoint has to hold: states of networks and optimisers, random numbers, history, frames."""
         parts = {name: getattr(self, name).state_dict() for name in ("generator", "discriminator", "average")}
         optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
         plain = {"batch": self.batch, "history": vars(self.history), "pictures": self.pictures}
         return parts | plain | {"optimisers": optimisers, "latents": self.latents.get_state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
         for name in ("generator", "discriminator", "average"):
             getattr(self, name).load_state_dict(state[name])
         for name, optimiser in self.optimisers.items():

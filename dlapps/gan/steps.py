@@ -110,4 +110,5 @@ def descend(value: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer 
 
 
 def given(labels: Tensor | None) -> tuple[Tensor, ...]:
+    """The labels as arguments of a network: none for an unconditional one."""
     return () if labels is None else (labels,)

@@ -114,6 +114,7 @@ def prepare_images(images: Tensor, size: int) -> Tensor:
 
 
 def check_labels_match(preset: Preset, labels: Tensor | None, number: int) -> None:
+    """Raise ValueError unless there are labels (number,) exactly where the preset has classes."""
     if preset.clusters and preset.num_classes:
         raise ValueError(
             f"expected classes or clusters, got {preset.num_classes} classes and {preset.clusters} clusters; set "

@@ -24,4 +24,5 @@ class Verdict:
 
     @property
     def line(self) -> str:
+        """The verdict as one line of text."""
         return f"failed  {self.name}: {self.fault}. {self.why}" if self.fault else f"passed  {self.name}"

@@ -161,4 +161,5 @@ def _environment() -> jinja2.Environment:
 
 
 def template_folder() -> Path:
+    """The templates of the report's LaTeX and HTML."""
     return paths.report() / "template"

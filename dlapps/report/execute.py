@@ -29,11 +29,13 @@ class OwnKernelManager(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
+        """How to start `sys.executable` as a kernel."""
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
         return KernelSpec(argv=command, display_name="Python 3", language="python")
 
 
 def executed_path(source: Source, profile: str) -> Path:
+    """Where the executed copy of a notebook is kept."""
     return paths.build() / profile / f"{source.name}.ipynb"
 
 

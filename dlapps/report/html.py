@@ -47,10 +47,12 @@ class Page:
 
     @property
     def file(self) -> str:
+        """The page's file name, as 1-transfer-learning.html."""
         return f"{self.chapter.name.replace('_', '-')}.html"
 
     @property
     def title(self) -> str:
+        """The chapter's heading as plain text, or its name where it has none."""
         return plain_text(self.headings[0].title) if self.headings else self.chapter.name
 
 
@@ -58,6 +60,7 @@ class EquationsPreprocessor(pre.FragmentPreprocessor):
     """What LaTeX calls an environment becomes a formula that pandoc makes MathML of."""
 
     def rewrite(self, text: str) -> str:
+        """The Markdown with its environments framed, as `markdown.frame_equations` does."""
         return md.frame_equations(text)
 
 
@@ -65,6 +68,7 @@ class HtmlPreprocessor(Preprocessor):
     """All Markdown of the notebook becomes HTML, in one run of pandoc; the works cited: resources["bibliography"]."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """The notebook, its Markdown replaced by HTML in place, and the resources with the bibliography."""
         *parts, works = map(fit_brackets, md.to_html(pre.fragment_texts(nb), paths.report() / "references.bib"))
         for (container, key), part in zip(pre.fragments(nb), parts, strict=True):
             container[key] = part if key == "source" else part.removeprefix("<p>").removesuffix("</p>")
@@ -80,9 +84,11 @@ class LinksPreprocessor(pre.FragmentPreprocessor):
         self.chapter, self.names, self.files = chapter, names, files
 
     def rewrite(self, text: str) -> str:
+        """The HTML with words and targets in its empty links."""
         return _REFERENCE.sub(self.fill, text)
 
     def fill(self, found: re.Match) -> str:
+        """The link of one match: a reference to this page or another one."""
         chapter = int(found["chapter"])
         page = "" if chapter == self.chapter else self.files[chapter]
         words = self.names[found["label"]].replace(" ", "\u00a0")
@@ -112,6 +118,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
 
 
 def read_page(chapter: Chapter, contents: Contents, citation_keys: set[str], numbering: NumberingPreprocessor) -> Page:
+    """A chapter as a page; `numbering` has counted through the chapters before it."""
     notebook = deepcopy(chapter.notebook)
     resources: dict[str, Any] = {"chapter": chapter}
     for step in (

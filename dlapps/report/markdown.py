@@ -55,6 +55,7 @@ def substitute_numbers(text: str, fill: Callable[[str, str, bool], str]) -> str:
 
 
 def number_names(text: str) -> set[str]:
+    """The names of the numbers that a text uses."""
     return {name for part in _prose(text, math=True) for name, _ in _NUMBER.findall(part)}
 
 
@@ -65,6 +66,7 @@ def references(text: str, chapter: int) -> set[str]:
 
 
 def citations(text: str) -> set[str]:
+    """The keys of the works that a text cites."""
     return {key for part in _prose(text) for key in _CITATION.findall(_REFERENCE.sub("", part))}
 
 
@@ -76,6 +78,7 @@ def label_definitions(text: str) -> Iterator[tuple[str, str]]:
 
 
 def latex_reference(label: str) -> str:
+    """A raw span of LaTeX that cleveref turns into the reference's words."""
     return rf"`\Cref{{{label}}}`{{=latex}}"
 
 

@@ -39,6 +39,7 @@ class NumberingPreprocessor(Preprocessor):
         self.names: dict[str, str] = {}
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """The notebook, its headings, equations and floats numbered in place, and the resources with the headings."""
         resources["headings"] = []
         for cell in nb.cells:
             if cell.cell_type == "markdown":

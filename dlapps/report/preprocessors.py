@@ -47,6 +47,7 @@ class FragmentPreprocessor(Preprocessor):
     """Rewrites each piece of Markdown; what stops it names the piece."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """The notebook, each piece of Markdown rewritten in place; a ReportError says near which text it was."""
         for container, key in fragments(nb):
             try:
                 container[key] = self.rewrite(container[key])
@@ -56,6 +57,7 @@ class FragmentPreprocessor(Preprocessor):
         return nb, resources
 
     def rewrite(self, text: str) -> str:
+        """What becomes of one piece of Markdown."""
         raise NotImplementedError
 
 
@@ -67,9 +69,11 @@ class NumbersPreprocessor(FragmentPreprocessor):
         self.numbers = numbers
 
     def rewrite(self, text: str) -> str:
+        """The text with its numbers filled in."""
         return md.substitute_numbers(text, self.fill)
 
     def fill(self, name: str, spec: str, math: bool) -> str:
+        """The number of that name in that format; a ReportError for an unknown name or a format that does not fit."""
         if name not in self.numbers:
             raise ReportError(f"expected a recorded number, got {{{{{name}}}}}; record it or correct the name.")
         value = self.numbers[name]["value"]
@@ -101,6 +105,7 @@ class CrossReferencesPreprocessor(FragmentPreprocessor):
         self.chapter, self.labels, self.citation_keys, self.refer = chapter, labels, citation_keys, refer
 
     def rewrite(self, text: str) -> str:
+        """The text with its references resolved; a ReportError for an unknown label or citation."""
         for label in sorted(md.references(text, self.chapter) - self.labels):
             raise ReportError(f"expected a reference to something shown, got @{label}; correct it.")
         for key in sorted(md.citations(text) - self.citation_keys):
@@ -112,6 +117,7 @@ class TypographyPreprocessor(FragmentPreprocessor):
     """No line break between a number and its unit."""
 
     def rewrite(self, text: str) -> str:
+        """The text with its numbers and units held together."""
         return md.keep_together(text)
 
 
@@ -119,6 +125,7 @@ class QuestionsPreprocessor(Preprocessor):
     """A cell tagged "question" becomes a block with its number."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
+        """A question's cell between the LaTeX that opens and closes its block."""
         if "question" in tags(cell):
             question = question_facts(cell)
             star = r"\starred" if question.get("starred") else ""
@@ -147,6 +154,7 @@ class MarkdownPreprocessor(Preprocessor):
     """All Markdown of the notebook becomes LaTeX, in one run of pandoc."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """The notebook, its Markdown replaced by LaTeX in place."""
         for (container, key), latex in zip(fragments(nb), md.to_latex(fragment_texts(nb)), strict=True):
             container[key] = latex.removeprefix("{}")
         return nb, resources
@@ -156,6 +164,7 @@ class FiguresPreprocessor(Preprocessor):
     """A figure becomes a float; its PDF goes to resources["outputs"]."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
+        """The cell with LaTeX for each of its figures."""
         for output, figure in outputs(cell, "figure"):
             name = f"{resources['chapter'].number}-{figure['name']}"
             resources.setdefault("outputs", {})[f"{name}.pdf"] = base64.b64decode(figure["pdf"])
@@ -167,6 +176,7 @@ class AnimationsPreprocessor(Preprocessor):
     """An animation becomes a float with its key frames; both go to resources["outputs"]."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
+        """The cell with LaTeX for each of its animations."""
         for output, animation in outputs(cell, "animation"):
             name = f"{resources['chapter'].number}-{animation['name']}"
             files = resources.setdefault("outputs", {})
@@ -184,6 +194,7 @@ class TablesPreprocessor(Preprocessor):
     """A table becomes a float ruled by booktabs; long words get lines of their own."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
+        """The cell with LaTeX for each of its tables."""
         for output, table in outputs(cell, "table"):
             name = f"{resources['chapter'].number}-{table['name']}"
             output.data["text/latex"] = _table(name, table)
@@ -203,6 +214,7 @@ class OutputsPreprocessor(Preprocessor):
     """Figures and tables stay; text stays in a cell tagged "keep-output"."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
+        """The cell without the outputs that the report does not show."""
         if cell.cell_type == "code":
             keep = "keep-output" in tags(cell)
             cell.outputs = [output for output in cell.outputs if _stays(output, keep)]

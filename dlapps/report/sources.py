@@ -23,13 +23,16 @@ class Source:
 
     @property
     def name(self) -> str:
+        """The file's stem, as 1_transfer_learning."""
         return self.path.stem
 
     @property
     def number(self) -> int:
+        """The chapter's number, which the name begins with."""
         return int(self.name.split("_")[0])
 
     def read(self) -> NotebookNode:
+        """The notebook as it is committed; a ReportError for a file that is none."""
         return read_notebook(self.path)
 
 
@@ -77,6 +80,7 @@ def read_citation_keys() -> set[str]:
 
 
 def tags(cell: NotebookNode) -> list[str]:
+    """The tags in a cell's metadata."""
     return cell.metadata.get("tags", [])
 
 

@@ -46,6 +46,7 @@ def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tenso
 
 
 def results_path() -> Path:
+    """The file of entries, data/results/mnistm.json."""
     return paths.results() / "mnistm.json"
 
 
@@ -80,6 +81,7 @@ def train_here(name: str, seed: int) -> dict[str, object]:
 
 
 def checkpoint_path(name: str, seed: int) -> Path:
+    """Where an unfinished training of a run is kept."""
     return kept(name, seed).with_suffix(".checkpoint")
 
 
@@ -89,6 +91,7 @@ def load_entries() -> dict[str, dict]:
 
 
 def add_entry(name: str, seed: int, entry: dict) -> None:
+    """Write a run's entry to the results, under a lock, and drop its checkpoint."""
     with FileLock(paths.cache() / "mnistm" / ".lock"):
         entries = load_entries()
         entries.setdefault(name, {})[str(seed)] = entry

@@ -134,6 +134,7 @@ class FixedStatistics(nn.ModuleList):
     """Layers that stay in eval mode while they are trained: the statistics of their batch norms do not move."""
 
     def train(self, mode: bool = True) -> FixedStatistics:
+        """Stay in eval mode, whatever is asked for."""
         return super().train(False)
 
 
@@ -151,6 +152,7 @@ class LastStages(nn.Module):
         self.head = finetune.NewHead(192 + 320 + 1280, NUM_CLASSES, seed)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Logits (N, 15) of stage 4's maps (N, 112, H, W)."""
         averages = []
         for stage in self.stages:
             maps = stage(maps)
