@@ -70,7 +70,7 @@ class Chapter:
             _show("record", {"name": name, "value": value, "data": data, "seed": seed}, f"{name} = {value}")
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
-        """Save as figures/<number>-<name>.pdf, show as PNG, close; prose refers to it as `@fig-<name>`."""
+        """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
         _require_name_and_caption(name, caption)
         pdf = self._save(figure, name)
         png = base64.b64encode(_render(figure, "png", dpi=150)).decode()
@@ -83,7 +83,7 @@ class Chapter:
     def show_animation(
         self, frames: np.ndarray, key_frames: Figure, name: str, caption: str, frames_per_second: int = 8
     ) -> None:
-        """Save as figures/<number>-<name>.gif and show it; the report plays it and shows the key frames, as paper does.
+        """Save as `figures/<number>-<name>.gif` and show it; the report plays it, and shows the key frames on paper.
 
         frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does; prose refers to both as
         `@fig-<name>`.

@@ -2,6 +2,9 @@
 
 The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
 baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and scores that need no target label.
+
+Trainings take pictures uint8 (N, H, W) or (N, H, W, 3), tensors or arrays, and labels int64 (N,); networks take RGB
+pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves. Domain labels: source 0, target 1.
 """
 
 from dlapps.dann.augment import random_affine

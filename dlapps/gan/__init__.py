@@ -1,6 +1,8 @@
 """Generative adversarial networks: DCGAN and conditional DCGAN [Goodfellow et al. 2014; Radford et al. 2016].
 
-Images are uint8 (N, H, W) where a training takes them, float32 (N, 1, S, S) in [-1, 1] where networks do.
+Images are uint8 (N, H, W) where a training takes them, float32 (N, 1, S, S) in [-1, 1] where networks do, S a power of
+two from 16; latent vectors z are float32 (N, latent_dim), labels int64 (N,) in [0, K). Wrong sizes and labels out of
+range are ValueErrors of one sentence.
 """
 
 from dlapps.gan.checkpoints import GanError, load_best, load_generator, save_generator

@@ -1,4 +1,4 @@
-"""Executed copies of the notebooks, kept in report/build/<profile>/ and made again only when they must be."""
+"""Executed copies of the notebooks, kept in `report/build/<profile>/` and made again only when they must be."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
 def execute(source: Source, profile: str) -> None:
     """Run a notebook from top to bottom; its executed copy is replaced only when all of it ran.
 
-    A ReportError names the cell that failed; what ran until then is kept beside as <name>.failed.ipynb.
+    A ReportError names the cell that failed; what ran until then is kept beside as `<name>.failed.ipynb`.
     """
     final = executed_path(source, profile)
     running, failed = final.with_suffix(".running.ipynb"), final.with_suffix(".failed.ipynb")
