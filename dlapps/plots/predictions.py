@@ -46,7 +46,7 @@ def plot_misread(
     """Misread examples: the three highest class scores each, the true class hatched, and the picture where given."""
     rows = -(-len(names) // columns)
     width = 1 if pictures is None else 2
-    ratios = [1] * columns if pictures is None else [1.2, 1.1] * columns
+    ratios = [1.0] * columns if pictures is None else [1.2, 1.1] * columns
     figure, axes = make_figure(1.05 * rows, rows, columns * width, gridspec_kw={"width_ratios": ratios})
     for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
         row, column = divmod(index, columns)

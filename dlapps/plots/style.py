@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+
+Arguments = ParamSpec("Arguments")
 
 # Text width of the report in inches: figures are drawn at the size they are printed, so labels stay legible.
 WIDTH = 5.8
@@ -38,11 +40,11 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def styled(plot: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(plot: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     """Draw under the report's style without leaving it behind."""
 
     @functools.wraps(plot)
-    def wrapper(*args: object, **kwargs: object) -> Figure:
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
         with mpl.rc_context(STYLE):
             return plot(*args, **kwargs)
 
