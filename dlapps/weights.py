@@ -44,7 +44,7 @@ def fingerprint(*tensors: Tensor) -> str:
     sha256 = hashlib.sha256()
     for tensor in tensors:
         sha256.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-        sha256.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+        sha256.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha256.hexdigest()[:16]
 
 

@@ -74,7 +74,8 @@ class Fourier:
         """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1 than .01 are moved there."""
         colours = torch.logit(pictures, eps=0.01) / self.contrast
         spectrum = torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours), norm="ortho")
-        return torch.view_as_real(spectrum / _scale(*pictures.shape[2:], pictures.device))
+        height, width = pictures.shape[2:]
+        return torch.view_as_real(spectrum / _scale(height, width, pictures.device))
 
     def decode(self, parameter: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1, 2)."""

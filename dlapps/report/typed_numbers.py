@@ -48,8 +48,9 @@ def _literals(source: str) -> Iterator[float]:
     except SyntaxError:  # a magic, or a mistake that others complain of
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            yield float(node.value)
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield float(value)
 
 
 def _prose(text: str) -> str:
