@@ -50,6 +50,7 @@ class Standardise(nn.Module):
         self.mean, self.std = mean, std
 
     def extra_repr(self) -> str:
+        """Mean and deviation, which tell one from another in a checkpoint's identity."""
         return f"mean={self.mean}, std={self.std}"
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ def _gradient(network: nn.Module, images: Tensor, targets: Classes | None) -> Te
 
 def _weighted_gradient(network: nn.Module, points: Iterable[Tensor], weights: Tensor, target: Tensor) -> Tensor:
     """Sum of weights[i] d S_c / d x at points[i]: (3, H, W), a chunk of points at a time in memory."""
-    points, total = iter(points), torch.zeros(())
+    points, total = iter(points), torch.zeros((), device=weights.device)
     for chunk in weights.split(CHUNK):
         batch = torch.stack(list(itertools.islice(points, len(chunk))))
         total = total + (chunk.view(-1, 1, 1, 1) * _gradient(network, batch, target)).sum(0)
