@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import DlappsError, finetune, paths
+from dlapps import DlappsError, paths
 from dlapps.runtime import autocast, channels_last
+from dlapps.transfer import finetune
 from dlapps.weights import load_weights, save_weights
 
 SIZE = 32

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlapps import finetune
+from dlapps.transfer import finetune
 
 
 @pytest.fixture

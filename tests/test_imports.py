@@ -18,8 +18,6 @@ LEVELS = {
     "notebook": 4,
     "profiles": 3,
     "transfer": 3,
-    "finetune": 3,
-    "linear": 3,
     "saliency": 3,
     "adversarial": 3,
     "class_visualization": 3,
@@ -45,7 +43,7 @@ LEVELS = {
 # Beside each other on one level, one may build on the other.
 BESIDE = {
     ("datasets", "pretrained"),
-    ("digits", "finetune"),
+    ("digits", "transfer"),
     ("assets", "download"),
     ("assets", "registry"),
     ("download", "registry"),

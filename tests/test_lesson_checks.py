@@ -18,7 +18,7 @@ from dlapps.dann import GradientReversal
 from dlapps.datasets.dataset import Dataset
 from dlapps.lesson import checks
 from dlapps.lesson.checks import domains, generation, transfer, visualizing
-from dlapps.linear import ChosenSVM
+from dlapps.transfer.linear import ChosenSVM
 
 torch.set_num_threads(1)
 ALL_CHECKS = [*{check for chapter in checks.CHAPTERS.values() for check in chapter}, *checks.EVERYWHERE]

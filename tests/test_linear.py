@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dlapps import linear
-from dlapps.linear import Scores
+from dlapps.transfer import linear
+from dlapps.transfer.linear import Scores
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlapps import datasets, finetune, pretrained, runtime, transfer
+from dlapps import datasets, pretrained, runtime, transfer
 from dlapps.images import read_picture, stack_pixels, to_pixels
-from dlapps.linear import choose_per_class, make_folds
+from dlapps.transfer import finetune
+from dlapps.transfer.linear import choose_per_class, make_folds
 
 NUM_CLASSES = 15
 

@@ -10,7 +10,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from dlapps.lesson.checks.expect import expect, expect_pixels, same
-from dlapps.linear import ChosenSVM
+from dlapps.transfer.linear import ChosenSVM
 
 
 def the_whole_split(y_train: np.ndarray, y_test: np.ndarray) -> str | None:

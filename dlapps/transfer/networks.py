@@ -1,0 +1,104 @@
+"""Networks changed for another task: grey input, a linear classifier as the last layer; and their layers as a table."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+from torch.nn.functional import linear, normalize
+
+from dlapps.pretrained import PixelNetwork
+
+
+def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
+    """A copy that takes grey pixels (N, 1, H, W): its first convolution has one input channel.
+
+    reduce "sum": W = sum_c W_c s / s_c, and sum_c W_c (m - m_c) / s_c added to the bias, with m_c, s_c the means and
+    deviations of the channels and m, s theirs: what the three-channel copy gives, but for the padded border.
+    reduce "mean": the filters averaged over the channels, a third of what the biases were learnt for.
+    """
+    if reduce not in ("sum", "mean"):
+        raise ValueError(f"expected reduce sum or mean, got {reduce!r}; choose one of them.")
+    backbone = copy.deepcopy(network.backbone)
+    name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
+    means, deviations = network.normalisation.mean, network.normalisation.std
+    mean, deviation = means.mean(), deviations.mean()
+    # torch's types leave open how many sizes a convolution of pictures has.
+    grey = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride, first.padding)  # type: ignore[arg-type]
+    bias = torch.zeros(first.out_channels) if first.bias is None else first.bias.data
+    if reduce == "sum":
+        weight = (first.weight.data * deviation / deviations).sum(1, keepdim=True)
+        bias = bias + (first.weight.data * (mean - means) / deviations).sum((1, 2, 3))
+    else:
+        weight = first.weight.data.mean(1, keepdim=True)
+    grey.weight, grey.bias = nn.Parameter(weight), nn.Parameter(bias)
+    parent, _, attribute = name.rpartition(".")
+    setattr(backbone.get_submodule(parent), attribute, grey)
+    return PixelNetwork(
+        f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),), network.provenance,
+        network.class_names, network.input_size, network.crop,
+    )  # fmt: skip
+
+
+class LinearHead(nn.Module):
+    """W a + b with a the average over positions of feature maps (N, D, H, W), divided by its L2 norm: logits (N, K)."""
+
+    weights: Tensor
+    biases: Tensor
+
+    def __init__(self, weights: Tensor, biases: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+        self.register_buffer("biases", biases)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Logits (N, K) of feature maps (N, D, H, W)."""
+        return linear(normalize(maps.mean((2, 3))), self.weights, self.biases)
+
+
+def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequence[str]) -> PixelNetwork:
+    """One network from pixels to class scores: feature maps, their average, L2 norm, a fitted linear SVM.
+
+    network: pixels to feature maps (N, D, H/32, W/32), as vgg16_features is. svm: fitted on its "average" features,
+    each row L2-normalised; the logits are its decision values. The layers are backbone.features and backbone.head.
+    """
+    weights, biases = (torch.from_numpy(part).float() for part in (svm.coef_, svm.intercept_))
+    if len(weights) != len(class_names):
+        raise ValueError(f"expected a name for each of {len(weights)} classes, got {len(class_names)}; pass them all.")
+    backbone = nn.Sequential(OrderedDict(features=network.backbone, head=LinearHead(weights, biases)))
+    mean, std = (part.flatten().tolist() for part in (network.normalisation.mean, network.normalisation.std))
+    return PixelNetwork(
+        f"{network.name}, linear SVM", backbone, mean, std, network.provenance, class_names, network.input_size,
+        network.crop,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of `describe_layers`: shapes without the batch axis."""
+
+    name: str
+    output_shape: tuple[int, ...]
+    num_parameters: int
+    num_multiplications: int
+
+
+def describe_layers(network: nn.Sequential, input_shape: tuple[int, ...]) -> list[Layer]:
+    """Output shape, parameters and multiplications of each layer of a sequence, for one picture (C, H, W).
+
+    A convolution or dense layer multiplies each of its weights once at each position of its output.
+    """
+    layers, values = [], torch.empty(1, *input_shape, device=next(network.parameters()).device)
+    for name, module in network.named_children():
+        values = module(values)
+        weights = getattr(module, "weight", None)
+        positions = values[0, 0].numel()
+        multiplications = 0 if weights is None else weights.numel() * positions
+        num_parameters = sum(parameter.numel() for parameter in module.parameters())
+        layers.append(Layer(name, tuple(values.shape[1:]), num_parameters, multiplications))
+    return layers
