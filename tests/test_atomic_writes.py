@@ -9,7 +9,8 @@ import torch
 from nbformat.v4 import new_notebook
 
 import dlapps
-from dlapps import digits, paths
+from dlapps import paths
+from dlapps.gan import judge
 from dlapps.lesson import notebooks
 from dlapps.studies import results
 from dlapps.weights import write_checked
@@ -48,8 +49,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(write, tmp_path, monkeypatch):
 
 def test_facts_beside_weights_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
-    classifier, rename = digits.DigitClassifier(), Path.replace
-    facts = digits.save_digit_classifier(classifier, {"seed": 0}).with_suffix(".json")
+    classifier, rename = judge.DigitClassifier(), Path.replace
+    facts = judge.save_digit_classifier(classifier, {"seed": 0}).with_suffix(".json")
     before = facts.read_bytes()
 
     def fail_for_facts(self, target):
@@ -59,7 +60,7 @@ def test_facts_beside_weights_are_replaced_whole_or_not_at_all(tmp_path, monkeyp
 
     monkeypatch.setattr(Path, "replace", fail_for_facts)
     with pytest.raises(OSError, match="No space"):
-        digits.save_digit_classifier(classifier, {"seed": 1})
+        judge.save_digit_classifier(classifier, {"seed": 1})
     assert facts.read_bytes() == before
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dlapps import digits, gan, paths
+from dlapps import gan, paths
+from dlapps.gan import judge
 from dlapps.studies import gan as study
 
 torch.set_num_threads(1)
@@ -38,7 +39,7 @@ def small(tmp_path, monkeypatch):
         monkeypatch.setattr(study, name, value)
     for folder in ("results", "cache"):
         monkeypatch.setattr(paths, folder, lambda folder=folder: tmp_path / folder)
-    digits.save_digit_classifier(digits.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1), {})
+    judge.save_digit_classifier(judge.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1), {})
     return tmp_path / "results"
 
 

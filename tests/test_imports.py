@@ -23,7 +23,6 @@ LEVELS = {
     "class_visualization": 3,
     "dann": 3,
     "gan": 3,
-    "digits": 3,
     "plots": 3,
     "class_scores": 2,
     "datasets": 2,
@@ -43,7 +42,7 @@ LEVELS = {
 # Beside each other on one level, one may build on the other.
 BESIDE = {
     ("datasets", "pretrained"),
-    ("digits", "transfer"),
+    ("gan", "transfer"),
     ("assets", "download"),
     ("assets", "registry"),
     ("download", "registry"),

@@ -8,6 +8,15 @@ range are ValueErrors of one sentence.
 from dlapps.gan.checkpoints import GanError, load_best, load_generator, save_generator
 from dlapps.gan.clusters import ClusteredGenerator, find_clusters
 from dlapps.gan.history import History
+from dlapps.gan.judge import (
+    classify,
+    conditional_accuracy,
+    extract_features,
+    fit_digit_classifier,
+    gan_train_accuracy,
+    load_digit_classifier,
+    stroke_statistics,
+)
 from dlapps.gan.networks import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
 from dlapps.gan.presets import CONDITIONAL_PRACTICAL, CONDITIONAL_PRESETS, PRACTICAL, PRESETS, Preset, make_networks
 from dlapps.gan.run import Run, spread
@@ -32,15 +41,21 @@ __all__ = [
     "Preset",
     "Run",
     "Training",
+    "classify",
+    "conditional_accuracy",
     "discriminator_step",
     "draw_latents",
+    "extract_features",
     "find_clusters",
     "fit_conditional_gan",
+    "fit_digit_classifier",
     "fit_gan",
+    "gan_train_accuracy",
     "generate",
     "generator_step",
     "interpolate",
     "load_best",
+    "load_digit_classifier",
     "load_generator",
     "make_networks",
     "prepare_images",
@@ -48,5 +63,6 @@ __all__ = [
     "sample_grid",
     "save_generator",
     "spread",
+    "stroke_statistics",
     "to_uint8",
 ]

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlapps import datasets, digits, gan, metrics, paths
+from dlapps import datasets, gan, metrics, paths
+from dlapps.gan import judge
 from dlapps.gan.presets import Preset
 from dlapps.gan.sampling import Sampler
 from dlapps.runtime import channels_last, make_generator
@@ -60,7 +61,7 @@ MAIN = [
 
 
 @functools.cache
-def load_images(data: str, split: str, size: int = digits.SIZE) -> tuple[Tensor, Tensor]:
+def load_images(data: str, split: str, size: int = judge.SIZE) -> tuple[Tensor, Tensor]:
     """MNIST or Fashion-MNIST as uint8 (N, size, size) and labels int64 (N,)."""
     found = {"MNIST": datasets.load_mnist, "Fashion-MNIST": datasets.load_fashion_mnist}[data](split)
     return gan.prepare_images(torch.tensor(found.images), size), torch.tensor(found.labels)
@@ -69,24 +70,24 @@ def load_images(data: str, split: str, size: int = digits.SIZE) -> tuple[Tensor,
 def make_digit_classifier() -> Path:
     """The classifier that judges samples, and its accuracy on the test split; about 10 minutes on one core."""
     provenance, (images, labels) = datasets.load_mnist("train").provenance, load_images("MNIST", "train")
-    classifier = digits.fit_digit_classifier(images, labels, num_epochs=8, seed=0, progress=True)
+    classifier = judge.fit_digit_classifier(images, labels, num_epochs=8, seed=0, progress=True)
     # As it will be loaded: rounded to float16.
     classifier = classifier.half().float()
     test = load_images("MNIST", "test")
-    accuracy = digits.conditional_accuracy(classifier, *test)
+    accuracy = judge.conditional_accuracy(classifier, *test)
     facts = {"data": provenance.name, "train": len(labels), "test": len(test[1])}
     facts |= {"num_epochs": 8, "seed": 0, "test_accuracy": round(accuracy, 4)}
-    return digits.save_digit_classifier(classifier, facts)
+    return judge.save_digit_classifier(classifier, facts)
 
 
-def load_classifier(data: str) -> digits.DigitClassifier:
+def load_classifier(data: str) -> judge.DigitClassifier:
     """The committed classifier of digits, or one of the same layers for other images, trained where it is not kept."""
     if data == "MNIST":
-        return digits.load_digit_classifier()
+        return judge.load_digit_classifier()
     path = paths.cache() / "gan" / f"classifier of {data}.pt"
     if not path.exists():
-        save_weights(digits.fit_digit_classifier(*load_images(data, "train"), progress=True), path)
-    classifier = channels_last(digits.DigitClassifier())
+        save_weights(judge.fit_digit_classifier(*load_images(data, "train"), progress=True), path)
+    classifier = channels_last(judge.DigitClassifier())
     load_weights(classifier, path)
     return classifier
 
@@ -97,11 +98,11 @@ class Judge:
     def __init__(self, data: str = "MNIST") -> None:
         self.data, self.classifier = data, load_classifier(data)
         images, self.labels = (part[:NUM_SAMPLES] for part in load_images(data, "test"))
-        self.features = digits.extract_features(self.classifier, images)[0]
+        self.features = judge.extract_features(self.classifier, images)[0]
 
     def score(self, images: Tensor) -> dict[str, object]:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the test split, in the classifier's features."""
-        features, logits = digits.extract_features(self.classifier, images)
+        features, logits = judge.extract_features(self.classifier, images)
         # Every second: MNIST's second half was written by other people than its first.
         (precision, recall), with_more = (
             [round(share, 4) for share in metrics.precision_recall(self.features[::2], features[::2], k)]
@@ -128,8 +129,8 @@ class Judge:
         fakes = draw(generator, NUM_SAMPLES, seed, self.labels)
         many = torch.arange(2 * NUM_SAMPLES) % 10
         return self.score(fakes) | {
-            "conditional_accuracy": digits.conditional_accuracy(self.classifier, fakes, self.labels),
-            "gan_train_accuracy": digits.gan_train_accuracy(
+            "conditional_accuracy": judge.conditional_accuracy(self.classifier, fakes, self.labels),
+            "gan_train_accuracy": judge.gan_train_accuracy(
                 draw(generator, len(many), seed + 1, many), many, *load_images(self.data, "test"), seed=seed
             ),
         }
@@ -137,7 +138,7 @@ class Judge:
     def glance(self, generator: Sampler, preset: Preset) -> dict[str, float]:
         """What can be measured often: on 1,000 samples, conditional accuracy or the entropy of the classes."""
         labels = torch.arange(1000) % 10
-        read = digits.classify(self.classifier, draw(generator, 1000, 0, labels if preset.num_classes else None))
+        read = judge.classify(self.classifier, draw(generator, 1000, 0, labels if preset.num_classes else None))
         if preset.num_classes:
             return {"conditional_accuracy": float((read == labels).double().mean())}
         return {"entropy": round(metrics.entropy(metrics.class_histogram(read, 10)), 4)}
@@ -147,8 +148,8 @@ class Judge:
         images, labels = load_images(self.data, "train")
         rows = torch.randperm(len(labels), generator=make_generator(0))
         many = rows[: 2 * NUM_SAMPLES]
-        accuracy = digits.gan_train_accuracy(images[many], labels[many], *load_images(self.data, "test"))
-        own = digits.conditional_accuracy(self.classifier, *load_images(self.data, "test"))
+        accuracy = judge.gan_train_accuracy(images[many], labels[many], *load_images(self.data, "test"))
+        own = judge.conditional_accuracy(self.classifier, *load_images(self.data, "test"))
         scores = self.score(images[rows[:NUM_SAMPLES]]) | {"conditional_accuracy": own, "gan_train_accuracy": accuracy}
         distances, _ = metrics.nearest_images(load_images(self.data, "test")[0][::20], images)
         return scores | {"distance_to_train": round(float(distances.median()), 3)}
@@ -170,7 +171,7 @@ class Judge:
 def draw(generator: Sampler, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
     """Samples as uint8 (number, 32, 32), those of other sizes resized."""
     z = gan.draw_latents(number, generator.latent_dim, 10_000 + seed)
-    return gan.prepare_images(gan.to_uint8(gan.sample(generator, z, labels)), digits.SIZE)
+    return gan.prepare_images(gan.to_uint8(gan.sample(generator, z, labels)), judge.SIZE)
 
 
 def list_runs() -> Iterator[tuple[str, str, int]]:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dlapps import DlappsError, digits, gan, paths
+from dlapps import DlappsError, gan, paths
+from dlapps.gan import judge
 
 torch.set_num_threads(1)
 
@@ -21,19 +22,19 @@ def make_patterns(number, seed=0, noise=40):
 
 @pytest.fixture(scope="module")
 def classifier():
-    return digits.fit_digit_classifier(*make_patterns(400), num_epochs=5, augmented=False)
+    return judge.fit_digit_classifier(*make_patterns(400), num_epochs=5, augmented=False)
 
 
 def test_patterns_are_learnt(classifier):
     images, labels = make_patterns(100, seed=1)
-    assert digits.conditional_accuracy(classifier, images, labels) > 0.95
-    assert digits.conditional_accuracy(classifier, images, (labels + 1) % 10) < 0.05
+    assert judge.conditional_accuracy(classifier, images, labels) > 0.95
+    assert judge.conditional_accuracy(classifier, images, (labels + 1) % 10) < 0.05
     assert not classifier.training
 
 
 def test_the_same_seed_gives_the_same_classifier_and_leaves_the_default_generator_alone():
     before = torch.random.get_rng_state()
-    first, second = (digits.fit_digit_classifier(*make_patterns(60), num_epochs=1, seed=5) for _ in range(2))
+    first, second = (judge.fit_digit_classifier(*make_patterns(60), num_epochs=1, seed=5) for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), before)
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -41,16 +42,16 @@ def test_the_same_seed_gives_the_same_classifier_and_leaves_the_default_generato
 
 def test_features_are_one_row_an_image_whatever_the_batch(classifier):
     images, _ = make_patterns(7)
-    features, logits = digits.extract_features(classifier, images)
+    features, logits = judge.extract_features(classifier, images)
     assert features.shape == (7, 128)
     assert logits.shape == (7, 10)
     assert features.dtype == torch.float32
-    torch.testing.assert_close(digits.extract_features(classifier, images, 3)[0], features, atol=2e-2, rtol=2e-2)
+    torch.testing.assert_close(judge.extract_features(classifier, images, 3)[0], features, atol=2e-2, rtol=2e-2)
     torch.testing.assert_close(classifier.head(features), logits)
 
 
 def test_samples_of_a_generator_are_what_it_reads(classifier):
-    samples = digits.to_network(make_patterns(5)[0])
+    samples = judge.to_network(make_patterns(5)[0])
     assert samples.shape == (5, 1, 32, 32)
     assert samples.min() >= -1
     assert samples.max() <= 1
@@ -59,32 +60,32 @@ def test_samples_of_a_generator_are_what_it_reads(classifier):
 
 def test_distortion_moves_each_image_a_little(monkeypatch):
     images, _ = make_patterns(6, noise=1)
-    moved = digits.distort(images, torch.Generator().manual_seed(0))
+    moved = judge.distort(images, torch.Generator().manual_seed(0))
     assert moved.shape == (6, 1, 32, 32)
     assert moved.min() >= -1
     assert moved.max() <= 1
-    assert (moved - digits.to_network(images)).abs().amax((1, 2, 3)).min() > 0
+    assert (moved - judge.to_network(images)).abs().amax((1, 2, 3)).min() > 0
     monkeypatch.setattr(torch, "rand", lambda *shape, generator: torch.full(shape, 0.5))
-    torch.testing.assert_close(digits.distort(images, None), digits.to_network(images), atol=1e-5, rtol=0)
+    torch.testing.assert_close(judge.distort(images, None), judge.to_network(images), atol=1e-5, rtol=0)
 
 
 def test_gan_train_falls_when_fakes_lack_classes():
     fakes, labels = make_patterns(400)
     real, real_labels = make_patterns(100, seed=1)
-    assert digits.gan_train_accuracy(fakes, labels, real, real_labels) > 0.95
+    assert judge.gan_train_accuracy(fakes, labels, real, real_labels) > 0.95
     few = labels < 5
-    assert digits.gan_train_accuracy(fakes[few], labels[few], real, real_labels) <= 0.5
+    assert judge.gan_train_accuracy(fakes[few], labels[few], real, real_labels) <= 0.5
 
 
 def test_stored_weights_are_half_as_large_and_read_the_same(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
     with pytest.raises(DlappsError, match="run dlapps data make digit-classifier"):
-        digits.load_digit_classifier()
-    path = digits.save_digit_classifier(classifier, {"seed": 0})
+        judge.load_digit_classifier()
+    path = judge.save_digit_classifier(classifier, {"seed": 0})
     assert path.stat().st_size < 1e6
     images, _ = make_patterns(50, seed=2)
-    loaded = digits.load_digit_classifier()
-    assert torch.equal(digits.classify(loaded, images), digits.classify(classifier, images))
+    loaded = judge.load_digit_classifier()
+    assert torch.equal(judge.classify(loaded, images), judge.classify(classifier, images))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["digit-classifier.json", "digit-classifier.pt"]
 
 
@@ -93,7 +94,7 @@ def test_slant_and_ink_of_a_stroke_that_leans_one_pixel_in_two():
     for row in range(8, 24):
         images[0, row, 16] = 255
         images[1, row, 24 - row // 2] = 255
-    statistics = digits.stroke_statistics(images)
+    statistics = judge.stroke_statistics(images)
     assert statistics["slant"][0] == 0
     assert 0.48 < statistics["slant"][1] < 0.52
     assert statistics["ink"][:2].tolist() == pytest.approx([16 / 1024] * 2)
@@ -104,4 +105,4 @@ def test_slant_and_ink_of_a_stroke_that_leans_one_pixel_in_two():
 @pytest.mark.parametrize("images", [torch.zeros(2, 32, 32), torch.zeros(2, 28, 28, dtype=torch.uint8)])
 def test_other_images_get_one_sentence(classifier, images):
     with pytest.raises(ValueError, match=r"expected images uint8 \(N, 32, 32\)"):
-        digits.classify(classifier, images)
+        judge.classify(classifier, images)
