@@ -34,7 +34,7 @@ html: $(INSTALLED) ## the same as pages of HTML, report/build/html/index.html
 	@$(BIN)/dlapps html --profile $(PROFILE)
 
 docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html
-	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.lesson' '!dlapps.report' '!dlapps.studies' --output-directory report/build/api
+	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.classroom' '!dlapps.report' '!dlapps.studies' --output-directory report/build/api
 
 test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of the report included
 	@report/install-packages tex

@@ -55,15 +55,15 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, each a process of one thread")
     make.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster that makes the runs")
 
-    lesson = verbs.add_parser("class", help="notebooks with blanks for students, their checks and solutions")
-    steps = lesson.add_subparsers(required=True, dest="action", metavar="ACTION")
+    classroom = verbs.add_parser("class", help="notebooks with blanks for students, their checks and solutions")
+    steps = classroom.add_subparsers(required=True, dest="action", metavar="ACTION")
     student = steps.add_parser("student", help="write the chapters without answers and exercises")
     student.add_argument("--folder", type=Path, default=paths.project() / "class", help="where to (class/)")
     examine = steps.add_parser("check", help="run a notebook, whoever wrote it, and check what it made")
     solution = steps.add_parser("solution", help="put answers and code back, above what the student wrote")
     for step in (examine, solution):
         step.add_argument("notebook", type=Path, metavar="NOTEBOOK")
-    lesson.set_defaults(verb=_class)
+    classroom.set_defaults(verb=_class)
 
     info = verbs.add_parser("info", help="versions, machine, folders and data at hand: for a bug report")
     info.set_defaults(verb=_info)
@@ -160,8 +160,8 @@ def _fetch(args: argparse.Namespace) -> int:
 
 def _class(args: argparse.Namespace) -> int:
     """0 when all is done, and all checks passed; else 1."""
-    from dlapps.lesson import editions
-    from dlapps.lesson.examine import examine
+    from dlapps.classroom import editions
+    from dlapps.classroom.examine import examine
 
     if args.action == "student":
         for path in editions.write_students(args.folder):

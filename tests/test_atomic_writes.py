@@ -10,8 +10,8 @@ from nbformat.v4 import new_notebook
 
 import dlapps
 from dlapps import paths
+from dlapps.classroom import notebooks
 from dlapps.gan import judge
-from dlapps.lesson import notebooks
 from dlapps.studies import results
 from dlapps.weights import write_checked
 

@@ -12,7 +12,7 @@ from dlapps.paths import CHECKOUT
 PACKAGE = Path(dlapps.__file__).parent
 LEVELS = {
     "cli": 5,
-    "lesson": 5,
+    "classroom": 5,
     "report": 5,
     "studies": 4,
     "notebook": 4,
@@ -47,8 +47,8 @@ BESIDE = {
     ("assets", "registry"),
     ("download", "registry"),
     ("cli", "report"),
-    ("cli", "lesson"),
-    ("lesson", "report"),
+    ("cli", "classroom"),
+    ("classroom", "report"),
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -56,7 +56,7 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
     digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
     for path in sorted(PACKAGE.rglob("*.py")):
         part = path.relative_to(PACKAGE).as_posix()
-        if not part.startswith(("report/", "lesson/")) and part != "cli.py":
+        if not part.startswith(("report/", "classroom/")) and part != "cli.py":
             digest.update(part.encode() + path.read_bytes())
     for path in sorted(paths.results().glob("*")):
         if re.search(rf"(?<![a-z]){path.stem.partition('-')[0]}(?![a-z])", "".join(code)):

@@ -10,7 +10,7 @@ from dlapps.extras import require
 require("report", "ipykernel", "nbclient", "nbformat", "papermill")
 
 
-class LessonError(DlappsError):
+class ClassroomError(DlappsError):
     """What stops a command of the class edition, in one sentence: expected …, got …, do …"""
 
 

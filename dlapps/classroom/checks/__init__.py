@@ -16,9 +16,9 @@ from typing import Any
 from IPython.display import display
 from torch import nn
 
-from dlapps.lesson import Verdict
-from dlapps.lesson.checks import domains, generation, transfer, visualizing
-from dlapps.lesson.checks.expect import expect
+from dlapps.classroom import Verdict
+from dlapps.classroom.checks import domains, generation, transfer, visualizing
+from dlapps.classroom.checks.expect import expect
 from dlapps.notebook import MIME
 
 Check = Callable[..., str | None]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import dann, datasets
+from dlapps.classroom.checks.expect import expect, same
 from dlapps.datasets.dataset import Dataset
-from dlapps.lesson.checks.expect import expect, same
 
 
 def the_gradient_is_reversed(features: Tensor) -> str | None:

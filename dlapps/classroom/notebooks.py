@@ -8,18 +8,18 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from dlapps.lesson import LessonError
+from dlapps.classroom import ClassroomError
 from dlapps.paths import write_atomically
 from dlapps.report.sources import first_line
 
 
 def read(path: Path) -> NotebookNode:
-    """The notebook in a student's file; a LessonError when there is none or it is damaged."""
+    """The notebook in a student's file; a ClassroomError when there is none or it is damaged."""
     try:
         return _parse(path.read_bytes())
     # A folder, a file of another kind, JSON that is no notebook: nbformat raises a different kind for each.
     except Exception as error:
-        raise LessonError(
+        raise ClassroomError(
             f"expected a notebook in {path}, got {type(error).__name__}: {first_line(str(error))}; name another file."
         ) from error
 
@@ -28,7 +28,9 @@ def write(path: Path, notebook: NotebookNode) -> None:
     """Replace a file by a notebook that was read back first; what fails leaves it as it was."""
     content = (nbformat.writes(notebook) + "\n").encode()
     if _parse(content) != notebook:
-        raise LessonError(f"expected {path} as it was to be written, got another notebook; keep to what JSON can hold.")
+        raise ClassroomError(
+            f"expected {path} as it was to be written, got another notebook; keep to what JSON can hold."
+        )
     write_atomically(path, content)
 
 
@@ -42,7 +44,7 @@ def chapter_name(notebook: NotebookNode, path: Path) -> str:
     """The chapter that a student's notebook belongs to, as written into it, else as the file is named."""
     name = notebook.metadata.get("dlapps", {}).get("chapter", path.stem)
     if not re.match(r"\d+_\w", str(name)):
-        raise LessonError(
+        raise ClassroomError(
             f"expected a notebook of a chapter, got {path.name}; take one that dlapps class student wrote, or give it "
             "its chapter's name, such as 1_transfer_learning.ipynb."
         )

@@ -14,19 +14,19 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_raw_cell
 
-from dlapps.lesson import LessonError
-from dlapps.lesson.notebooks import chapter_name, read, write
+from dlapps.classroom import ClassroomError
+from dlapps.classroom.notebooks import chapter_name, read, write
 from dlapps.report.sources import Source, find_sources, tags
 
 INVITATION = "*Your answer{}: what you claim, what you measured, why it is so, and where it ends.*"
 
 
 def write_students(folder: Path) -> list[Path]:
-    """The student's edition of every chapter in a folder; a LessonError where one would replace what somebody wrote."""
+    """The student's edition of every chapter in a folder; a ClassroomError where one would replace what somebody wrote."""
     editions = {folder / source.path.name: make_student(source) for source in find_sources()}
     for path, edition in editions.items():
         if path.exists() and read(path) != edition:
-            raise LessonError(
+            raise ClassroomError(
                 f"expected no {path}, or one that nobody wrote in, got another; move it away or name another --folder."
             )
     for path, edition in editions.items():
@@ -54,7 +54,7 @@ def put_back(path: Path) -> int:
     name = chapter_name(student, path)
     source = next((source for source in find_sources() if source.name == name), None)
     if source is None:
-        raise LessonError(f"expected a chapter among the project's notebooks, got {name}; name another file.")
+        raise ClassroomError(f"expected a chapter among the project's notebooks, got {name}; name another file.")
     solved, changed = add_solution(student, source.read())
     if changed:
         write(path, solved)
@@ -66,16 +66,16 @@ def add_solution(student: NotebookNode, chapter: NotebookNode) -> tuple[Notebook
 
     What the student wrote in a blank stays below the solution, in a cell tagged "student": text as it was, code as a
     raw cell, which does not run (its outputs go). A blank that was deleted comes back. Cells of the student's own and
-    changes to other cells stay. Raises LessonError when the chapter has other blanks than the edition was made with.
+    changes to other cells stay. Raises ClassroomError when the chapter has other blanks than the edition was made with.
     """
     if student.metadata.get("dlapps", {}).get("blanks") != _identity(chapter):
-        raise LessonError(
+        raise ClassroomError(
             "expected a student's edition of the chapter as it is now, got one with other blanks; take the version of "
             "the project that the edition was made with, or make it anew."
         )
     blanks = {cell.id: (cell, blank) for cell, blank in _with_blanks(chapter)}
     if not blanks.keys() & {cell.get("id") for cell in student.cells}:
-        raise LessonError("expected cells with the ids of the edition, got others; save the notebook with Jupyter.")
+        raise ClassroomError("expected cells with the ids of the edition, got others; save the notebook with Jupyter.")
     solved, changed = copy.deepcopy(student), 0
     solved.cells = []
     for cell in student.cells:

@@ -14,10 +14,10 @@ from torch import nn
 
 from dlapps import adversarial, class_visualization, dann, datasets, gan, saliency
 from dlapps.assets import Provenance
+from dlapps.classroom import checks
+from dlapps.classroom.checks import domains, generation, transfer, visualizing
 from dlapps.dann import GradientReversal
 from dlapps.datasets.dataset import Dataset
-from dlapps.lesson import checks
-from dlapps.lesson.checks import domains, generation, transfer, visualizing
 from dlapps.transfer.linear import ChosenSVM
 
 torch.set_num_threads(1)

@@ -12,9 +12,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from tqdm.auto import tqdm
 
-from dlapps.lesson import Verdict
-from dlapps.lesson.editions import INVITATION
-from dlapps.lesson.notebooks import chapter_name, read
+from dlapps.classroom import Verdict
+from dlapps.classroom.editions import INVITATION
+from dlapps.classroom.notebooks import chapter_name, read
 from dlapps.report.contents import messages
 from dlapps.report.execute import OwnKernelManager
 from dlapps.report.sources import first_line, tags
@@ -32,7 +32,7 @@ def examine(path: Path) -> list[Verdict]:
     """Run a notebook under the smoke profile and check what it made; the file itself is only read.
 
     The code runs as it stands, with the rights of the caller. A cell that fails does not keep the others from running.
-    A LessonError when the file holds no notebook of a chapter.
+    A ClassroomError when the file holds no notebook of a chapter.
     """
     notebook = read(path)
     chapter = int(chapter_name(notebook, path).split("_")[0])
@@ -45,7 +45,7 @@ def examine(path: Path) -> list[Verdict]:
 
 def _run(notebook: NotebookNode, chapter: int, folder: Path) -> tuple[NotebookNode, str | None]:
     """The executed notebook, and what was wrong with the first cell that failed."""
-    looks = new_code_cell(f"from dlapps.lesson import checks as _checks\n_checks.show({chapter}, globals())")
+    looks = new_code_cell(f"from dlapps.classroom import checks as _checks\n_checks.show({chapter}, globals())")
     running = copy.deepcopy(notebook)
     cells = [*running.cells, looks]
     place = next((i for i, cell in enumerate(cells, start=1) if "parameters" in tags(cell)), 0)

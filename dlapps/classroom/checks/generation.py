@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlapps.classroom.checks.expect import expect, same
 from dlapps.gan import Training, draw_latents, generate
-from dlapps.lesson.checks.expect import expect, same
 
 
 def samples_like_the_images(variables: Mapping[str, Any]) -> str | None:

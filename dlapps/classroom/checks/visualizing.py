@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dlapps import saliency
 from dlapps.adversarial import AdversarialExamples, round_to_8_bits
 from dlapps.class_visualization import Preset, Visualization
-from dlapps.lesson.checks.expect import expect, expect_pixels
+from dlapps.classroom.checks.expect import expect, expect_pixels
 from dlapps.notebook import Chapter
 
 

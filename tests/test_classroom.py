@@ -10,8 +10,8 @@ import pytest
 from conftest import code, text
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from dlapps.classroom import Verdict, editions, examine
 from dlapps.cli import main
-from dlapps.lesson import Verdict, editions, examine
 from dlapps.report.sources import find_sources, read_notebook, tags
 
 

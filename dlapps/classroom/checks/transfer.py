@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
-from dlapps.lesson.checks.expect import expect, expect_pixels, same
+from dlapps.classroom.checks.expect import expect, expect_pixels, same
 from dlapps.transfer.linear import ChosenSVM
 
 
