@@ -15,7 +15,9 @@ from torch import nn
 from dlapps import adversarial, class_visualization, dann, datasets, gan, saliency
 from dlapps.assets import Provenance
 from dlapps.classroom import checks
-from dlapps.classroom.checks import domains, generation, transfer, visualizing
+from dlapps.classroom.checks import dann as dann_checks
+from dlapps.classroom.checks import gan as gan_checks
+from dlapps.classroom.checks import transfer, visualizing
 from dlapps.dann import GradientReversal
 from dlapps.datasets.dataset import Dataset
 from dlapps.transfer.linear import ChosenSVM
@@ -166,8 +168,8 @@ def test_domains_know_the_sign_of_the_reversed_gradient():
     for weight, right in ((0.5, True), (-0.5, False), (0.0, False)):
         features = torch.ones(3, requires_grad=True)
         GradientReversal.apply(features, weight).sum().backward()
-        assert passes(domains.the_gradient_is_reversed, features=features) is right
-    assert not passes(domains.the_gradient_is_reversed, features=torch.ones(3))
+        assert passes(dann_checks.the_gradient_is_reversed, features=features) is right
+    assert not passes(dann_checks.the_gradient_is_reversed, features=torch.ones(3))
 
 
 @pytest.fixture(scope="module")
@@ -183,36 +185,36 @@ def two_domains():
 
 def test_domains_know_the_recipe_and_its_seed(two_domains, monkeypatch):
     source, target, photos, patches = two_domains
-    assert passes(domains.shapes_of_the_domains, source=source, target=target)
+    assert passes(dann_checks.shapes_of_the_domains, source=source, target=target)
     for wrong in (target.images[:30], target.images / 255, np.moveaxis(target.images, 3, 1)):
-        assert not passes(domains.shapes_of_the_domains, source=source, target=replace(target, images=wrong))
-    assert passes(domains.strokes_are_negatives, source=source, target=target, patches=patches)
+        assert not passes(dann_checks.shapes_of_the_domains, source=source, target=replace(target, images=wrong))
+    assert passes(dann_checks.strokes_are_negatives, source=source, target=target, patches=patches)
     pasted = replace(target, images=np.maximum(patches, source.images[..., None]))
-    assert not passes(domains.strokes_are_negatives, source=source, target=pasted, patches=patches)
-    assert passes(domains.same_seed_same_patches, source=source, photos=photos, patches=patches)
+    assert not passes(dann_checks.strokes_are_negatives, source=source, target=pasted, patches=patches)
+    assert passes(dann_checks.same_seed_same_patches, source=source, photos=photos, patches=patches)
     unseeded = datasets.make_mnist_m(np.zeros_like(source.images), photos, seed=7)
-    assert not passes(domains.same_seed_same_patches, source=source, photos=photos, patches=unseeded)
+    assert not passes(dann_checks.same_seed_same_patches, source=source, photos=photos, patches=unseeded)
     held_out = [np.zeros((30, 30, 3), np.uint8)]
     monkeypatch.setattr(datasets, "load_backgrounds", lambda: None)
     monkeypatch.setattr(datasets, "split_photos", lambda photos, split: SimpleNamespace(images=held_out))
-    assert passes(domains.photographs_of_the_test_are_unseen, photos=photos)
-    assert not passes(domains.photographs_of_the_test_are_unseen, photos=[*photos, held_out[0].copy()])
+    assert passes(dann_checks.photographs_of_the_test_are_unseen, photos=photos)
+    assert not passes(dann_checks.photographs_of_the_test_are_unseen, photos=[*photos, held_out[0].copy()])
 
 
 def test_domains_find_paired_batches_chosen_epochs_and_other_seeds(two_domains):
     source = two_domains[0]
-    assert passes(domains.domains_are_drawn_apart, In=["settings = replace(dann.PRACTICAL, num_epochs=3)"])
-    assert not passes(domains.domains_are_drawn_apart, In=["", "settings = replace(dann.PRACTICAL, paired = True)"])
-    assert passes(domains.the_last_epoch, history={"class_loss": [2, 1]}, epochs=2)
-    assert not passes(domains.the_last_epoch, history={"class_loss": [2]}, epochs=2)
+    assert passes(dann_checks.domains_are_drawn_apart, In=["settings = replace(dann.PRACTICAL, num_epochs=3)"])
+    assert not passes(dann_checks.domains_are_drawn_apart, In=["", "settings = replace(dann.PRACTICAL, paired = True)"])
+    assert passes(dann_checks.the_last_epoch, history={"class_loss": [2, 1]}, epochs=2)
+    assert not passes(dann_checks.the_last_epoch, history={"class_loss": [2]}, epochs=2)
     given = {"digits": source.images, "labels": source.labels, "epochs": 1, "tests": {"source": source}}
     for seed in (0, 1):
         baseline = dann.DomainAdversarialNetwork(seed)
         dann.fit_source_only(baseline, source.images, source.labels, replace(dann.SOURCE_ONLY, num_epochs=1))
-        assert passes(domains.same_seed_same_network, baseline=baseline, **given) is (seed == 0)
+        assert passes(dann_checks.same_seed_same_network, baseline=baseline, **given) is (seed == 0)
     other = dann.DomainAdversarialNetwork(0, batch_norm=True)
-    assert passes(domains.adaptation_begins_like_the_baseline, baseline=baseline, adapted=baseline)
-    assert not passes(domains.adaptation_begins_like_the_baseline, baseline=baseline, adapted=other)
+    assert passes(dann_checks.adaptation_begins_like_the_baseline, baseline=baseline, adapted=baseline)
+    assert not passes(dann_checks.adaptation_begins_like_the_baseline, baseline=baseline, adapted=other)
 
 
 def training_of(preset, **changes):
@@ -226,17 +228,17 @@ def test_generation_looks_at_every_training_whatever_its_name():
     small = {"latent_dim": 4, "generator_channels": 4, "discriminator_channels": 4, "size": 16}
     plain, conditional = replace(gan.PRACTICAL, **small), replace(gan.CONDITIONAL_PRACTICAL, **small)
     good = {"one": training_of(plain), "several": {0: training_of(conditional)}, "x": 3}
-    for check in generation.CHECKS:
+    for check in gan_checks.CHECKS:
         assert passes(check, variables=good)
     for training in (training_of(plain), training_of(conditional)):
         training.generator.train()
-        assert not passes(generation.a_sample_is_its_own, variables={"one": training})
+        assert not passes(gan_checks.a_sample_is_its_own, variables={"one": training})
     wide = training_of(replace(plain, size=32), generator=training_of(plain).generator)
-    assert not passes(generation.samples_like_the_images, variables={"one": wide})
+    assert not passes(gan_checks.samples_like_the_images, variables={"one": wide})
     deaf = training_of(conditional)
     nn.init.zeros_(deaf.generator.from_labels.weight)
-    assert not passes(generation.labels_are_obeyed, variables={"deaf": deaf})
+    assert not passes(gan_checks.labels_are_obeyed, variables={"deaf": deaf})
     lost = training_of(plain, history=gan.History(discriminator_loss=[float("nan")]))
-    assert not passes(generation.losses_stay_finite, variables={"lost": lost})
+    assert not passes(gan_checks.losses_stay_finite, variables={"lost": lost})
     alone = training_of(replace(plain, trained=("generator",)))
-    assert not passes(generation.both_networks_are_trained, variables={"alone": alone})
+    assert not passes(gan_checks.both_networks_are_trained, variables={"alone": alone})

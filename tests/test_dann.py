@@ -13,7 +13,8 @@ from torch import nn
 from dlapps import DlappsError, dann
 from dlapps.dann import augment, pictures, training
 from dlapps.dann.epochs import TrainingError, run_epochs
-from dlapps.studies import mnist_m, mnist_m_runs
+from dlapps.studies import dann as study
+from dlapps.studies import dann_runs
 from dlapps.weights import load_weights, save_weights, update_average
 
 torch.set_num_threads(1)
@@ -247,13 +248,13 @@ def test_checkpoints_of_an_older_form_are_refused(domains, tmp_path):
 
 def test_a_study_does_not_take_a_foreign_checkpoint_for_a_training_that_diverged(domains, tmp_path, monkeypatch):
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
-    path = mnist_m.checkpoint_path("practical", 0)
+    path = study.checkpoint_path("practical", 0)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not a checkpoint")
     source, labels, target = (torch.tensor(part) for part in domains)
-    parts = [mnist_m_runs.Domain(images, labels, images, labels) for images in (source, target)]
+    parts = [dann_runs.Domain(images, labels, images, labels) for images in (source, target)]
     with pytest.raises(TrainingError, match="does not load"):
-        mnist_m.train("practical", 0, mnist_m_runs.Domains(*parts, name="bars"))
+        study.train("practical", 0, dann_runs.Domains(*parts, name="bars"))
 
 
 def test_no_target_label_and_no_monitor_changes_the_training(domains):
@@ -442,14 +443,14 @@ def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_was_stopped(d
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
     source, labels, target = (torch.tensor(part) for part in domains)
     parts = {
-        name: mnist_m_runs.Domain(images, labels, images, labels)
+        name: dann_runs.Domain(images, labels, images, labels)
         for name, images in (("source", source), ("target", target))
     }
-    short = {"dann": lambda given, seed, **options: mnist_m_runs.train_dann(given, seed, SHORT, **options)}
+    short = {"dann": lambda given, seed, **options: dann_runs.train_dann(given, seed, SHORT, **options)}
     for name, value in (("PRESETS", short), ("RUNS", short), ("SEEDS", (0, 1))):
-        monkeypatch.setattr(mnist_m, name, value)
-    monkeypatch.setattr(mnist_m, "load_domains", lambda: mnist_m_runs.Domains(**parts, name="bars"))
-    plain, calls = mnist_m.measure, []
+        monkeypatch.setattr(study, name, value)
+    monkeypatch.setattr(study, "load_domains", lambda: dann_runs.Domains(**parts, name="bars"))
+    plain, calls = study.measure, []
 
     def stop_at_the_fifth(*given):
         calls.append(given)
@@ -457,14 +458,14 @@ def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_was_stopped(d
             raise KeyboardInterrupt
         return plain(*given)
 
-    monkeypatch.setattr(mnist_m, "measure", stop_at_the_fifth)
+    monkeypatch.setattr(study, "measure", stop_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
-        mnist_m.make_mnistm()
-    assert list(mnist_m.load_entries()["dann"]) == ["0"]
-    first = mnist_m.load_entries()["dann"]["0"]
-    mnist_m.make_mnistm()
+        study.make_mnistm()
+    assert list(study.load_entries()["dann"]) == ["0"]
+    first = study.load_entries()["dann"]["0"]
+    study.make_mnistm()
     assert len(calls) == 7
-    entries = mnist_m.load_entries()["dann"]
+    entries = study.load_entries()["dann"]
     assert list(entries) == ["0", "1"]
     assert entries["0"] == first
     assert all(len(values) == 3 for values in entries["1"]["history"].values())

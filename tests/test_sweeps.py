@@ -18,8 +18,8 @@ from joblib.externals.loky import get_reusable_executor
 from dlapps import studies
 from dlapps.cli import main
 from dlapps.paths import CHECKOUT
-from dlapps.studies import mnist_m, scenes15, visualizing
-from dlapps.studies.mnist_m_runs import Domain, Domains
+from dlapps.studies import dann, transfer, visualizing
+from dlapps.studies.dann_runs import Domain, Domains
 from dlapps.sweeps import sweep, workers
 
 torch.set_num_threads(1)
@@ -131,27 +131,27 @@ def test_a_run_that_fails_ends_the_sweep_and_no_worker(elsewhere):
 
 def test_a_study_gives_the_same_on_a_cluster(cluster, home):
     domains = make_domains()
-    calls = {(name, 1): partial(mnist_m.train, name, 1, domains) for name in ("practical", "source only")}
+    calls = {(name, 1): partial(dann.train, name, 1, domains) for name in ("practical", "source only")}
     serial = dict(sweep(calls, "here"))
-    networks = {name: mnist_m.kept(name, seed).read_bytes() for name, seed in calls}
+    networks = {name: dann.kept(name, seed).read_bytes() for name, seed in calls}
     for path in (home / "data" / "cache" / "mnistm").iterdir():
         path.unlink()
     with workers(scheduler=cluster):
         parallel = dict(sweep(calls, "elsewhere"))
     assert parallel == serial
     assert len(serial["practical", 1]["history"]["domain_accuracy"]) == 20
-    assert {name: mnist_m.kept(name, seed).read_bytes() for name, seed in calls} == networks
+    assert {name: dann.kept(name, seed).read_bytes() for name, seed in calls} == networks
 
 
 def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeypatch):
     domains = make_domains()
-    entry = mnist_m.train("source only", 2, domains)
+    entry = dann.train("source only", 2, domains)
     # What every epoch would end with.
-    monkeypatch.setattr(mnist_m, "measure", None)
-    assert mnist_m.train("source only", 2, domains) == entry
-    mnist_m.add_entry("source only", 2, entry)
-    assert mnist_m.load_entries()["source only"]["2"] == entry
-    assert not mnist_m.checkpoint_path("source only", 2).exists()
+    monkeypatch.setattr(dann, "measure", None)
+    assert dann.train("source only", 2, domains) == entry
+    dann.add_entry("source only", 2, entry)
+    assert dann.load_entries()["source only"]["2"] == entry
+    assert not dann.checkpoint_path("source only", 2).exists()
 
 
 @pytest.fixture
@@ -202,11 +202,11 @@ def test_any_configuration_of_joblib_will_do(cluster):
 
 def test_what_joblib_keeps_is_found_again_by_the_caller(cluster, home):
     values = np.linspace(0, 1, 7)
-    kept = joblib.Memory(home / "data" / "cache", verbose=0).cache(scenes15.round_mantissa)
+    kept = joblib.Memory(home / "data" / "cache", verbose=0).cache(transfer.round_mantissa)
     assert not kept.check_call_in_cache(values, 3)
     with workers(scheduler=cluster):
         ((_, rounded),) = sweep({"rounded": partial(kept, values, 3)}, "runs")
-    assert rounded.tobytes() == scenes15.round_mantissa(values, 3).tobytes()
+    assert rounded.tobytes() == transfer.round_mantissa(values, 3).tobytes()
     assert kept.check_call_in_cache(values, 3)
 
 

@@ -22,7 +22,7 @@ INVITATION = "*Your answer{}: what you claim, what you measured, why it is so, a
 
 
 def write_students(folder: Path) -> list[Path]:
-    """The student's edition of every chapter in a folder; a ClassroomError where one would replace what somebody wrote."""
+    """The student's edition of every chapter in a folder; ClassroomError where it would replace what somebody wrote."""
     editions = {folder / source.path.name: make_student(source) for source in find_sources()}
     for path, edition in editions.items():
         if path.exists() and read(path) != edition:

@@ -28,9 +28,7 @@ def write(path: Path, notebook: NotebookNode) -> None:
     """Replace a file by a notebook that was read back first; what fails leaves it as it was."""
     content = (nbformat.writes(notebook) + "\n").encode()
     if _parse(content) != notebook:
-        raise ClassroomError(
-            f"expected {path} as it was to be written, got another notebook; keep to what JSON can hold."
-        )
+        raise ClassroomError(f"expected {path} as it was to be written, got another; keep to what JSON can hold.")
     write_atomically(path, content)
 
 

@@ -1,6 +1,6 @@
 """Arrays in, a matplotlib Figure out; nothing is saved, nothing shown, no global style touched."""
 
-from dlapps.plots.domain_adaptation import (
+from dlapps.plots.dann import (
     draw_frame,
     plot_embedding_steps,
     plot_embeddings,
@@ -9,16 +9,16 @@ from dlapps.plots.domain_adaptation import (
     plot_recovered,
     plot_sweep,
 )
-from dlapps.plots.general import plot_confusion, plot_curves, plot_grid, plot_pair
-from dlapps.plots.generation import (
+from dlapps.plots.gan import (
     plot_class_histogram,
     plot_mosaic,
     plot_precision_recall,
     plot_small_multiples,
     plot_training,
 )
-from dlapps.plots.predictions import plot_misread, plot_predictions
+from dlapps.plots.general import plot_confusion, plot_curves, plot_grid, plot_pair
 from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
+from dlapps.plots.transfer import plot_misread, plot_predictions
 from dlapps.plots.visualizing import plot_saliency, plot_score_card
 
 __all__ = [

@@ -7,18 +7,18 @@ soon as it is done, so that a stopped study goes on where it was.
 from collections.abc import Callable
 from pathlib import Path
 
-from dlapps.studies import gan, mnist_m, scenes15, visualizing, visualizing_classes
+from dlapps.studies import dann, gan, transfer, visualizing, visualizing_classes
 
 STUDIES: dict[str, Callable[[], Path]] = {
-    "scenes15-features": scenes15.make_scenes15_features,
-    "scenes15-experiments": scenes15.make_scenes15_experiments,
-    "scenes15-finetuned": scenes15.make_scenes15_finetuned,
+    "scenes15-features": transfer.make_scenes15_features,
+    "scenes15-experiments": transfer.make_scenes15_experiments,
+    "scenes15-finetuned": transfer.make_scenes15_finetuned,
     "visualizing-saliency": visualizing.make_saliency,
     "visualizing-attacks": visualizing.make_attacks,
     "visualizing-classes": visualizing_classes.make_classes,
-    "mnistm": mnist_m.make_mnistm,
-    "mnistm-improved": mnist_m.make_improved_weights,
-    "mnistm-figures": mnist_m.make_mnistm_figures,
+    "mnistm": dann.make_mnistm,
+    "mnistm-improved": dann.make_improved_weights,
+    "mnistm-figures": dann.make_mnistm_figures,
     "digit-classifier": gan.make_digit_classifier,
     "gan": gan.make_gan,
 }

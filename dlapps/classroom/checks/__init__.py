@@ -17,7 +17,7 @@ from IPython.display import display
 from torch import nn
 
 from dlapps.classroom import Verdict
-from dlapps.classroom.checks import domains, generation, transfer, visualizing
+from dlapps.classroom.checks import dann, gan, transfer, visualizing
 from dlapps.classroom.checks.expect import expect
 from dlapps.notebook import MIME
 
@@ -43,9 +43,9 @@ EVERYWHERE: tuple[Check, ...] = (any_device,)
 CHAPTERS: dict[int, Sequence[Check]] = {
     1: (networks_in_eval_mode, *transfer.CHECKS),
     2: (networks_in_eval_mode, *visualizing.CHECKS),
-    3: (networks_in_eval_mode, *domains.CHECKS),
+    3: (networks_in_eval_mode, *dann.CHECKS),
     # Networks are trained step by step in it; whether samples are drawn in eval mode is asked of the samples.
-    4: generation.CHECKS,
+    4: gan.CHECKS,
 }
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.preprocessing import normalize
 
 from dlapps import datasets, paths, pretrained, transfer
-from dlapps.studies import scenes15_training
+from dlapps.studies import transfer_training
 from dlapps.studies.results import save_arrays, save_results
 from dlapps.sweeps import sweep
 
@@ -109,14 +109,14 @@ def make_scenes15_experiments() -> Path:
     keep = joblib.Memory(paths.cache(), verbose=0).cache
     steps = {10: 150, 25: 250, 50: 400, 100: 600}
     calls: dict[Hashable, Callable[[], Any]] = {
-        (number, seed): partial(keep(scenes15_training.train_from_nothing), number, steps[number], seed)
+        (number, seed): partial(keep(transfer_training.train_from_nothing), number, steps[number], seed)
         for number in steps
         for seed in SEEDS
     }
     calls |= {
-        "grey": keep(scenes15_training.compare_grey_inputs),
-        "random_weights": partial(keep(scenes15_training.random_weights_accuracy), SEEDS[0]),
-        "last_block": partial(keep(scenes15_training.compare_last_layers), seeds=SEEDS),
+        "grey": keep(transfer_training.compare_grey_inputs),
+        "random_weights": partial(keep(transfer_training.random_weights_accuracy), SEEDS[0]),
+        "last_block": partial(keep(transfer_training.compare_last_layers), seeds=SEEDS),
     }
     found = dict(sweep(calls, "experiments"))
     results = {
@@ -130,6 +130,6 @@ def make_scenes15_experiments() -> Path:
 
 def make_scenes15_finetuned() -> Path:
     """Class scores of EfficientNet-Lite0 with its last stages fine-tuned, for every picture; about 10 minutes."""
-    scores = joblib.Memory(paths.cache(), verbose=0).cache(scenes15_training.finetune_lite0)(seeds=SEEDS)
+    scores = joblib.Memory(paths.cache(), verbose=0).cache(transfer_training.finetune_lite0)(seeds=SEEDS)
     arrays = {name: values.astype(np.float16) for name, values in scores.items()}
     return save_arrays(paths.results() / "scenes15-finetuned.npz", arrays)

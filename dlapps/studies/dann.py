@@ -18,7 +18,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
 from dlapps import dann, paths, runtime
-from dlapps.studies.mnist_m_runs import PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
+from dlapps.studies.dann_runs import PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
 from dlapps.studies.results import save_arrays, save_results
 from dlapps.sweeps import sweep
 from dlapps.weights import save_weights, write_checked
