@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("verify", help="compare what was fetched with its SHA-256")
     make = actions.add_parser("make", help="recompute what data/results holds, from the pictures")
     make.add_argument("names", nargs="+", metavar="NAME")
-    make.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, each a process of one thread")
+    make.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each a process; one a core for none")
     make.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster that makes the runs")
 
     classroom = verbs.add_parser("class", help="notebooks with blanks for students, their checks and solutions")
@@ -125,6 +125,7 @@ def _data(args: argparse.Namespace) -> int:
 
 def _make(args: argparse.Namespace) -> int:
     paths.require_checkout("dlapps data make")
+    from dlapps import environment
     from dlapps.studies import STUDIES
     from dlapps.sweeps import workers
 
@@ -132,7 +133,8 @@ def _make(args: argparse.Namespace) -> int:
         raise DlappsError(
             f"expected results among {', '.join(STUDIES)}, got {', '.join(unknown)}; choose some of them."
         )
-    with workers(args.jobs, args.scheduler):
+    environment.limit_threads()
+    with workers(environment.num_processes() if args.jobs is None else args.jobs, args.scheduler):
         for name in args.names:
             _say(f"{name}: {STUDIES[name]()}")
     return 0

@@ -1,4 +1,4 @@
-"""What a run depended on, besides its code: versions, machine, date. Imports nothing heavy."""
+"""What a run depends on, besides its code: threads, versions, machine, date. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,38 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from threadpoolctl import threadpool_limits
 
-from dlapps import paths
+from dlapps import DlappsError, paths
 
 # Packages whose version may move a number of the report.
 COUNTED = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "pillow")
+
+
+def num_threads() -> int:
+    """Threads of a process that computes: one, or what `DLAPPS_THREADS` says.
+
+    With one, no sum depends on the number of cores, and a busy machine slows a run in proportion to its load; with
+    more, threads that wait for each other make it crawl. Raises DlappsError for anything but a number above 0.
+    """
+    said = os.environ.get("DLAPPS_THREADS") or "1"
+    if not said.isdigit() or int(said) < 1:
+        raise DlappsError(f"expected a number of threads in DLAPPS_THREADS, got {said!r}; set 1 or more, or unset it.")
+    return int(said)
+
+
+def num_processes() -> int:
+    """Processes of `num_threads` threads each that fill the cores."""
+    return max(1, joblib.cpu_count() // num_threads())
+
+
+def limit_threads() -> None:
+    """Hold this process to `num_threads`: libraries that are loaded, and those that will be."""
+    number = num_threads()
+    os.environ["OMP_NUM_THREADS"] = str(number)
+    threadpool_limits(number)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(number)
 
 
 def describe() -> dict[str, Any]:
@@ -30,7 +57,7 @@ def describe() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
-        "threads": _num_threads(),
+        "threads": num_threads(),
         "commit": _commit(),
         "date": moment.strftime("%Y-%m-%d"),
     }
@@ -52,12 +79,6 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _num_threads() -> int:
-    """PyTorch's, where it is loaded; else what it will take."""
-    torch = sys.modules.get("torch")
-    return torch.get_num_threads() if torch else int(os.environ.get("OMP_NUM_THREADS") or joblib.cpu_count())
 
 
 def _cpu_model() -> str:

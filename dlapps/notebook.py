@@ -55,6 +55,7 @@ class Chapter:
         self.number = int(number[1])
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
+        environment.limit_threads()
         facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
         _show("chapter", {"name": name, **facts}, f"Chapter {self.number}, profile {profile}")
 

@@ -15,6 +15,7 @@ import joblib
 from tqdm.auto import tqdm
 
 from dlapps import DlappsError
+from dlapps.environment import num_threads
 from dlapps.extras import require
 
 Key = TypeVar("Key", bound=Hashable)
@@ -46,10 +47,10 @@ def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:
 
 @contextmanager
 def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
-    """Where the sweeps inside are made: here, in `jobs` processes of one thread each, or by a dask.distributed cluster.
+    """Where the sweeps inside are made: here, in `jobs` processes, or by a dask.distributed cluster.
 
-    scheduler: the address of the cluster's scheduler, as "tcp://10.0.0.1:8786"; jobs does not count then. A SweepError
-    says what cannot be had.
+    jobs: processes of one thread each, or as many as `DLAPPS_THREADS` says. scheduler: the address of the cluster's
+    scheduler, as "tcp://10.0.0.1:8786"; jobs does not count then. A SweepError says what cannot be had.
     """
     if jobs < 1:
         raise SweepError(f"expected at least one job, got {jobs}; 1 makes the runs one by one.")
@@ -57,8 +58,7 @@ def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
         with _connect(scheduler), joblib.parallel_config("dask"):
             yield
     elif jobs > 1:
-        # One thread each: together they fill the cores, and no sum depends on how many there are.
-        with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
+        with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=num_threads()):
             yield
     else:
         yield

@@ -45,6 +45,7 @@ BESIDE = {
     ("gan", "transfer"),
     ("assets", "download"),
     ("assets", "registry"),
+    ("sweeps", "environment"),
     ("download", "registry"),
     ("cli", "report"),
     ("cli", "classroom"),

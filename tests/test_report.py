@@ -205,7 +205,7 @@ def test_a_name_recorded_twice_is_refused(project):
         build()
 
 
-def test_outputs_depend_on_code_profile_data_and_library_but_not_on_prose(monkeypatch, tmp_path):
+def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, tmp_path):
     notebook = new_notebook(cells=[text("prose"), code("x = 1")])
     before = execute.fingerprint(notebook, "quick")
     notebook.cells[0].source = "other prose"
@@ -216,10 +216,6 @@ def test_outputs_depend_on_code_profile_data_and_library_but_not_on_prose(monkey
     monkeypatch.delenv("DLAPPS_DATA")
     notebook.cells[1].source = "x = 2"
     assert execute.fingerprint(notebook, "quick") != before
-    monkeypatch.setattr(execute, "PACKAGE", tmp_path)
-    empty = execute.fingerprint(notebook, "quick")
-    (tmp_path / "transfer.py").write_text("x = 1")
-    assert execute.fingerprint(notebook, "quick") != empty
 
 
 def test_changed_results_make_a_notebook_stale_that_mentions_them(project):

@@ -164,8 +164,9 @@ def pids(monkeypatch):
     monkeypatch.setitem(studies.STUDIES, "pids", make)
 
 
-def test_the_command_line_chooses_the_number_of_processes(home, processes, pids, capsys):
-    for options, here in (([], True), (["--jobs", "1"], True), (["--jobs", "2"], False)):
+def test_the_command_line_chooses_the_number_of_processes(home, processes, pids, capsys, monkeypatch):
+    monkeypatch.setattr("dlapps.environment.joblib.cpu_count", lambda: 2)
+    for options, here in (([], False), (["--jobs", "1"], True), (["--jobs", "2"], False)):
         assert main(["data", "make", "pids", *options]) == 0
         assert (str(os.getpid()) in capsys.readouterr().out.split()) == here
     assert main(["data", "make", "pids", "--jobs", "0"]) == 2

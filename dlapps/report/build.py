@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from pathlib import Path
+
+from jupyter_core.utils import ensure_event_loop
 
 from dlapps import assets, environment, paths
 from dlapps.profiles import get_profile
@@ -17,11 +21,27 @@ from dlapps.report.sources import Source, find_sources
 from dlapps.report.tex import typeset
 
 
-def run_notebooks(sources: Iterable[Source], profile: str, say: Callable[[str], None]) -> None:
-    """Execute these notebooks, stale or not."""
-    for source in sources:
-        say(f"{source.name}: running its cells ({profile})")
-        execute(source, profile)
+def run_notebooks(sources: Sequence[Source], profile: str, say: Callable[[str], None]) -> None:
+    """Execute these notebooks, stale or not, as many at a time as there are cores; what last took longest comes first.
+
+    Of those that fail the first is raised, once those that were running have ended; the others are not begun.
+    """
+    environment.limit_threads()
+    waiting = sorted(sources, key=lambda source: -(last_duration(source, profile) or 0))
+    with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
+        runs = {pool.submit(_execute, source, profile, place): source for place, source in enumerate(waiting)}
+        try:
+            for run in as_completed(runs):
+                say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _execute(source: Source, profile: str, place: int) -> float:
+    # Jupyter makes a loop for each thread that has none, and leaves it open.
+    with closing(ensure_event_loop()):
+        return execute(source, profile, place)
 
 
 def build_report(profile: str, say: Callable[[str], None]) -> Path:
@@ -59,13 +79,12 @@ def _collect_executed(profile: str, say: Callable[[str], None]) -> Contents:
     """What all the chapters told, after those that are stale have been run."""
     sources = find_sources()
     stale = [source for source in sources if is_stale(source, profile)]
+    for source in sources:
+        if source not in stale:
+            say(f"{source.name}: up to date")
     if stale:
         say(_expectation(stale, len(sources), profile))
-    for source in sources:
-        if source in stale:
-            run_notebooks([source], profile, say)
-        else:
-            say(f"{source.name}: up to date")
+        run_notebooks(stale, profile, say)
     say(f"Converting {len(sources)} notebook{'s'[: len(sources) > 1]}")
     return collect((source, read_executed(source, profile)) for source in sources)
 
@@ -73,7 +92,8 @@ def _collect_executed(profile: str, say: Callable[[str], None]) -> Contents:
 def _expectation(stale: list[Source], number: int, profile: str) -> str:
     """What is going to be run and fetched, in minutes and megabytes: from the last run where there was one."""
     usual = 60 * get_profile(profile).minutes / number
-    minutes = sum(last_duration(source, profile) or usual for source in stale) / 60
+    seconds = [last_duration(source, profile) or usual for source in stale]
+    minutes = max(max(seconds), sum(seconds) / environment.num_processes()) / 60
     embedded = [status for status in assets.list_assets() if status.asset.is_embedded and not status.present]
     fetched = f", {sum(status.asset.size for status in embedded) / 1e6:,.0f} MB to fetch" * bool(embedded)
     return f"{len(stale)} of {number} notebooks to run ({profile}): about {max(1, round(minutes))} min{fetched}"

@@ -16,12 +16,10 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-import dlapps
 from dlapps import paths
 from dlapps.report import ReportError
+from dlapps.report.imports import imported_modules
 from dlapps.report.sources import Source, first_line, read_notebook, tags
-
-PACKAGE = Path(dlapps.__file__).parent
 
 
 class OwnKernelManager(AsyncKernelManager):
@@ -49,25 +47,27 @@ def is_stale(source: Source, profile: str) -> bool:
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> str:
-    """What outputs depend on: the code cells, the profile, the library, the mirror, and the results of the studies that
-    the code mentions ("scenes15" for scenes15-features.npz); not prose."""
+    """What outputs depend on, prose left out, as a SHA-256.
+
+    The code cells, the profile, the modules of the library that they import, directly or through others, the mirror,
+    and the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
+    """
     digest = hashlib.sha256()
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
-    for path in sorted(PACKAGE.rglob("*.py")):
-        part = path.relative_to(PACKAGE).as_posix()
-        if not part.startswith(("report/", "classroom/")) and part != "cli.py":
-            digest.update(part.encode() + path.read_bytes())
+    for path in sorted(imported_modules(code)):
+        digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + path.read_bytes())
     for path in sorted(paths.results().glob("*")):
         if re.search(rf"(?<![a-z]){path.stem.partition('-')[0]}(?![a-z])", "".join(code)):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def execute(source: Source, profile: str) -> None:
-    """Run a notebook from top to bottom; its executed copy is replaced only when all of it ran.
+def execute(source: Source, profile: str, place: int = 0) -> float:
+    """Run a notebook from top to bottom; returns the seconds that it took.
 
-    A ReportError names the cell that failed; what ran until then is kept beside as `<name>.failed.ipynb`.
+    Its executed copy is replaced only when all of it ran. place: of its progress bar, from 0 at the top. A ReportError
+    names the cell that failed; what ran until then is kept beside as `<name>.failed.ipynb`.
     """
     final = executed_path(source, profile)
     running, failed = final.with_suffix(".running.ipynb"), final.with_suffix(".failed.ipynb")
@@ -83,7 +83,7 @@ def execute(source: Source, profile: str) -> None:
             kernel_name="python3",
             language="python",
             cwd=paths.notebooks(),
-            progress_bar={"desc": source.name, "leave": False},
+            progress_bar={"desc": source.name, "leave": False, "position": place},
             kernel_manager_class=OwnKernelManager,
         )
     except (PapermillExecutionError, DeadKernelError) as error:
@@ -93,6 +93,7 @@ def execute(source: Source, profile: str) -> None:
     nbformat.write(executed, running)
     running.replace(final)
     failed.unlink(missing_ok=True)
+    return executed.metadata.papermill["duration"]
 
 
 def last_duration(source: Source, profile: str) -> float | None:

@@ -1,0 +1,52 @@
+"""Which modules of the library code imports, directly or through others: whose edit may change what the code gives."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dlapps import paths
+
+
+def imported_modules(cells: Iterable[str]) -> set[Path]:
+    """The files of the library that run when these cells do; all of them where a cell is no plain Python."""
+    names = [_imports(cell) for cell in cells]
+    if None in names:
+        return set(paths.PACKAGE.rglob("*.py"))
+    found: set[Path] = set()
+    waiting = [file for imported in names for name in imported or () for file in _files(name)]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += [other for name in _imports(file.read_text(encoding="utf-8")) or () for other in _files(name)]
+    return found
+
+
+@functools.cache
+def _imports(source: str) -> frozenset[str] | None:
+    """The dotted names below dlapps that a source imports, wherever it does; None where it does not parse."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return None
+    return frozenset(name for node in ast.walk(tree) for name in _names(node) if name.partition(".")[0] == "dlapps")
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+        # What is imported may be a module itself; where it is not, no file has that name.
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files(name: str) -> Iterator[Path]:
+    """The files that run when a dotted name is imported: the packages above it, and its own."""
+    folder = paths.PACKAGE.parent
+    for part in name.split("."):
+        folder /= part
+        yield from (file for file in (folder / "__init__.py", folder.with_suffix(".py")) if file.is_file())

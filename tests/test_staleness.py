@@ -1,0 +1,109 @@
+"""A chapter is run again when its code, its profile or a module that it imports changed, and for nothing else."""
+
+import shutil
+
+import pytest
+from conftest import code
+
+import dlapps
+from dlapps import environment, paths
+from dlapps.report import execute
+from dlapps.report.build import run_notebooks
+from dlapps.report.imports import imported_modules
+from dlapps.report.sources import find_sources, read_notebook
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the library whose files a test may edit."""
+    copy = shutil.copytree(paths.PACKAGE, tmp_path / "dlapps", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    monkeypatch.setattr(paths, "PACKAGE", copy)
+    return copy
+
+
+def names(*cells):
+    return {path.relative_to(paths.PACKAGE).as_posix() for path in imported_modules(cells)}
+
+
+def test_imports_are_followed_through_packages_and_other_modules():
+    assert names("x = 1", "from numpy import pi") == set()
+    assert names("import dlapps") == {"__init__.py"}
+    assert names("from dlapps import metrics") == {"__init__.py", "metrics.py"}
+    assert {"gan/__init__.py", "gan/steps.py", "runtime.py"} <= names("from dlapps import gan")
+    assert names("import dlapps.gan.steps") == names("from dlapps.gan.steps import generate")
+
+
+def test_the_drawing_of_one_chapter_is_not_that_of_another():
+    assert "plots/gan.py" not in names("from dlapps.plots.dann import plot_recipe")
+
+
+def test_a_cell_that_is_no_plain_python_may_depend_on_everything():
+    assert "gan/steps.py" in names("%matplotlib inline\nimport numpy")
+
+
+def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
+    chapters = {source.name: source.read() for source in find_sources()}
+    before = {name: execute.fingerprint(notebook, "quick") for name, notebook in chapters.items()}
+
+    def stale_after(edited):
+        path = package / edited
+        content = path.read_text()
+        path.write_text(content + "\n# edited\n")
+        after = {name: execute.fingerprint(notebook, "quick") for name, notebook in chapters.items()}
+        path.write_text(content)
+        return [name[0] for name in chapters if after[name] != before[name]]
+
+    assert stale_after("gan/steps.py") == ["4"]
+    assert stale_after("dann/layers.py") == ["3"]
+    assert stale_after("plots/transfer.py") == ["1"]
+    assert stale_after("plots/visualizing.py") == ["2"]
+    assert stale_after("plots/dann.py") == ["3"]
+    assert stale_after("plots/gan.py") == ["4"]
+    assert stale_after("report/tex.py") == stale_after("cli.py") == stale_after("studies/gan.py") == []
+    assert stale_after("notebook.py") == list("12345")
+
+
+@pytest.mark.report
+def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
+    monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 2)
+    # Each waits until the other has begun.
+    meet = (
+        "import pathlib, time\npathlib.Path(f'{mine}.begun').touch()\nuntil = time.time() + 60\n"
+        "while not pathlib.Path(f'{other}.begun').exists() and time.time() < until: time.sleep(0.05)\n"
+        "chapter.record(data='none', **{f'met_{mine}': time.time() < until})"
+    )
+    threads = "import torch\nchapter.record(data='none', **{f'threads_{mine}': torch.get_num_threads()})"
+    for mine, other in ((1, 2), (2, 1)):
+        project.write(f"{mine}_first", code(f"mine, other = {mine}, {other}"), code(meet), code(threads))
+    said = []
+    run_notebooks(find_sources(), "smoke", said.append)
+    assert sorted(line.split(":")[0] for line in said) == ["1_first", "2_first"]
+    for source in find_sources():
+        told = "".join(str(cell.outputs) for cell in execute.read_executed(source, "smoke").cells if "outputs" in cell)
+        assert f"met_{source.number} = True" in told
+        assert f"threads_{source.number} = 1" in told
+
+
+@pytest.mark.report
+def test_of_chapters_that_fail_one_is_named_and_none_is_lost(project, monkeypatch):
+    monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 2)
+    project.write("1_good", code("x = 1"))
+    project.write("2_bad", code("1 / 0"))
+    with pytest.raises(dlapps.DlappsError, match=r"expected 2_bad.ipynb to run, got ZeroDivisionError"):
+        run_notebooks(find_sources(), "smoke", print)
+    assert read_notebook(project.build / "smoke" / "1_good.ipynb").metadata.papermill["duration"] > 0
+
+
+@pytest.mark.parametrize("said", ["0", "two", "-1"])
+def test_a_number_of_threads_that_is_none_is_one_sentence(monkeypatch, said):
+    monkeypatch.setenv("DLAPPS_THREADS", said)
+    with pytest.raises(dlapps.DlappsError, match=rf"expected a number of threads in DLAPPS_THREADS, got '{said}'; set"):
+        environment.num_threads()
+
+
+def test_threads_and_processes_fill_the_cores(monkeypatch):
+    monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 8)
+    monkeypatch.delenv("DLAPPS_THREADS", raising=False)
+    assert (environment.num_threads(), environment.num_processes()) == (1, 8)
+    monkeypatch.setenv("DLAPPS_THREADS", "3")
+    assert (environment.num_threads(), environment.num_processes()) == (3, 2)
