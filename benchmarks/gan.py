@@ -2,24 +2,23 @@
 
 The peer is the same networks as pytorch/examples' dcgan has them: nn.Sequential ending in a sigmoid, BCELoss, Adam,
 NCHW, float32, backward through all of D for G's update, labels as one-hot maps, and for whole epochs a DataLoader with
-PIL transforms. Steps and epochs of both run here on the same digits, interleaved; medians are printed, and the ratios.
-"fast" is bfloat16 where the processor has it, "float32" the same without.
-`python benchmarks/gan.py [--rounds 5] [--images 2560] [--threads 1] [--workers 2] [--json FILE]`
+PIL transforms and two workers of its own. Steps and epochs of both run here on the same digits. The cosine is that of
+the change of all weights in the first step.
+`python benchmarks/gan.py [--rounds 5] [--threads 1] [NAME ...]`
 """
 
-import argparse
-import json
 from dataclasses import replace
+from functools import partial
 
 import torch
 from PIL import Image
-from timing import time_interleaved
+from timing import OURS, change_of_weights, compare, least_cosine, main
 from torch import nn
 from torchvision import transforms
 
 from dlapps import datasets, gan
 
-BATCH = 128
+BATCH, WORKERS = 128, 2
 
 
 class Digits(torch.utils.data.Dataset):
@@ -103,8 +102,8 @@ class Plain:
         self.optimiser_g.step()
         return loss.item(), (loss_real + loss_fake).item()
 
-    def epoch(self, images, labels, workers):
-        loader = torch.utils.data.DataLoader(Digits(images, labels), BATCH, shuffle=True, num_workers=workers)
+    def epoch(self, images, labels):
+        loader = torch.utils.data.DataLoader(Digits(images, labels), BATCH, shuffle=True, num_workers=WORKERS)
         for real, y in loader:
             self.step(real, y)
 
@@ -115,6 +114,7 @@ class Ours:
     def __init__(self, conditional, precision):
         self.preset = replace(gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL, num_epochs=1)
         self.precision, self.run = precision, gan.Run(self.preset, 0, "cpu", precision)
+        self.weights = [*self.run.generator.parameters(), *self.run.discriminator.parameters()]
 
     def step(self, pixels, labels):
         self.run.step(pixels, labels if self.preset.num_classes else None, 0)
@@ -125,41 +125,24 @@ class Ours:
         gan.fit_gan(torch.tensor(images), self.preset, **options)
 
 
-def measure(conditional, data, options):
-    images, labels = data.images[: options.images], data.labels[: options.images]
+def measure(conditional, data, rounds):
+    name, num_batches, num_steps = ("conditional DCGAN", 4, 1) if conditional else ("DCGAN", 10, 4)
+    images, labels = data.images[: num_batches * BATCH], data.labels[: num_batches * BATCH]
     pixels, y = gan.prepare_images(torch.tensor(images[:BATCH]), 32), torch.tensor(labels[:BATCH])
-    plain, ours = Plain(conditional), {way: Ours(conditional, way) for way in ("fast", "float32")}
     real = pixels[:, None].float() / 127.5 - 1
-    steps = {"plain": lambda: plain.step(real, y)}
-    epochs = {"plain": lambda: plain.epoch(images, labels, options.workers)}
-    for way, one in ours.items():
-        steps[way] = lambda one=one: one.step(pixels, y)
-        epochs[way] = lambda one=one: one.epoch(images, labels)
-    result = {"networks": "conditional DCGAN" if conditional else "DCGAN", "images": len(images)}
-    for what, ways, rounds in (("step", steps, 4 * options.rounds), ("epoch", epochs, options.rounds)):
-        medians, _ = time_interleaved(ways, rounds)
-        result |= {f"{way}_{what}_seconds": round(value, 4) for way, value in medians.items()}
-        result |= {f"{way}_{what}_ratio": round(medians["plain"] / medians[way], 2) for way in ours}
-    return result
+    plain, ours = Plain(conditional), {way: Ours(conditional, way) for way in OURS}
+    steps = {"plain loop": partial(plain.step, real, y)}
+    steps |= {way: partial(one.step, pixels, y) for way, one in ours.items()}
+    changes = {way: change_of_weights(one.weights, steps[way]) for way, one in ours.items()}
+    yield from compare(f"{name}, a step", steps, num_steps * rounds, least_cosine, results=changes)
+    epochs = {way: partial(one.epoch, images, labels) for way, one in {"plain loop": plain, **ours}.items()}
+    yield from compare(f"{name}, an epoch of {len(images)} images", epochs, rounds)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=20 * BATCH)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--json", type=argparse.FileType("w"))
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    data, results = datasets.load_mnist("train"), []
-    print(f"{data.provenance.name}, {options.threads} threads, {options.workers} workers, {options.rounds} rounds")
-    for conditional in (False, True):
-        results.append(measure(conditional, data, options))
-        print(json.dumps(results[-1]), flush=True)
-    if options.json:
-        json.dump({"threads": options.threads, "workers": options.workers, "results": results}, options.json, indent=1)
+def list_comparisons():
+    data = datasets.load_mnist("train")
+    return {"DCGAN": partial(measure, False, data), "conditional DCGAN": partial(measure, True, data)}
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, list_comparisons)

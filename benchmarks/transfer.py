@@ -1,32 +1,30 @@
 """Feature extraction against the loop one writes first: one picture at a time, NCHW, float32, gradients on.
 
-Both run in this process on the same pictures, interleaved; medians are printed, the ratio, and the cosine between the
-two sets of features. `python benchmarks/transfer.py [--pictures 32] [--rounds 5] [--threads N]`
+The pictures are those of 15-Scene where they are at hand, else the photos of installed packages.
+`python benchmarks/transfer.py [--rounds 5] [--threads 1] [NAME ...]`
 """
 
-import argparse
-import json
+from functools import partial
 
-import numpy as np
 import torch
-from timing import time_interleaved
+from timing import compare, least_cosine, main
 
 from dlapps import datasets, pretrained
 from dlapps.assets import AssetError
 from dlapps.images import to_pixels
 from dlapps.transfer import extract_features
 
+PICTURES = 16
 LAYERS = {"vgg16_features": "pool5", "squeezenet1_1": "features", "efficientnet_lite0": "bn2"}
 
 
-def load_pictures(count):
-    """15-Scene where it is at hand, else the photos of installed packages, repeated."""
+def load_pictures():
     try:
         pictures = datasets.load_scenes15("test").images
-        return list(pictures[:: len(pictures) // count][:count]), "15-Scene"
+        return list(pictures[:: len(pictures) // PICTURES][:PICTURES])
     except AssetError:
         photos = datasets.load_photos().images
-        return [photos[index % len(photos)] for index in range(count)], "photos of installed packages"
+        return [photos[index % len(photos)] for index in range(PICTURES)]
 
 
 def extract_naively(network, pictures, layer):
@@ -36,45 +34,31 @@ def extract_naively(network, pictures, layer):
     backbone = network.backbone.to(memory_format=torch.contiguous_format).requires_grad_(True)
     for picture in pictures:
         backbone(network.normalisation(to_pixels(picture)[None]))
-        features.append(seen.pop().mean((2, 3)).detach().numpy())
+        features.append(seen.pop().mean((2, 3)).detach())
     hook.remove()
     network.to(memory_format=torch.channels_last).requires_grad_(False)
-    return np.concatenate(features)
+    return torch.cat(features)
 
 
 def measure(name, layer, pictures, rounds):
-    """Seconds of each way, and against the naive one the ratio and the least cosine."""
     network = pretrained.load(name)
+
+    def extract(precision):
+        return torch.from_numpy(extract_features(network, pictures, [layer], precision=precision)[layer])
+
     ways = {
-        "naive": lambda: extract_naively(network, pictures, layer),
-        "fast": lambda: extract_features(network, pictures, [layer])[layer],
-        "float32": lambda: extract_features(network, pictures, [layer], precision="float32")[layer],
+        "plain loop": lambda: extract_naively(network, pictures, layer),
+        "float32": partial(extract, "float32"),
+        "fast": partial(extract, "fast"),
     }
-    medians, features = time_interleaved(ways, rounds)
-    result = {"network": name, "naive_seconds": round(medians["naive"], 3)}
-    for way in ("fast", "float32"):
-        products = (features["naive"] * features[way]).sum(1)
-        cosines = products / np.linalg.norm(features["naive"], axis=1) / np.linalg.norm(features[way], axis=1)
-        result |= {
-            f"{way}_seconds": round(medians[way], 3),
-            f"{way}_ratio": round(medians["naive"] / medians[way], 2),
-            f"{way}_least_cosine": round(float(cosines.min()), 5),
-        }
-    return result
+    what = f"{name}, features of {PICTURES} pictures"
+    yield from compare(what, ways, rounds, least_cosine, lambda *features: f"cosine {least_cosine(*features):.4f}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    pictures, source = load_pictures(options.pictures)
-    print(f"{len(pictures)} pictures of {source}, {options.threads} threads, medians of {options.rounds} rounds")
-    for name, layer in LAYERS.items():
-        print(json.dumps(measure(name, layer, pictures, options.rounds)), flush=True)
+def list_comparisons():
+    pictures = load_pictures()
+    return {name: partial(measure, name, layer, pictures) for name, layer in LAYERS.items()}
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, list_comparisons)

@@ -1,0 +1,29 @@
+"""All benchmarks, one after the other, and their table, benchmarks/results.md.
+
+`python benchmarks/run.py [--rounds 5] [--threads 1] [NAME ...]`; with names, nothing is written.
+"""
+
+from pathlib import Path
+
+import domain_adaptation
+import gan
+import timing
+import transfer
+import visualizing
+from table import write_table
+
+from dlapps import environment, runtime
+
+RESULTS = Path(__file__).with_name("results.md")
+SCRIPTS = (transfer, visualizing, domain_adaptation, gan)
+
+
+def main() -> None:
+    options, rows = timing.main(__doc__, *(script.list_comparisons for script in SCRIPTS))
+    if not options.names:
+        fast = "bfloat16" if runtime.has_fast_bfloat16("cpu") else "float32"
+        write_table(RESULTS, environment.describe() | {"rounds": options.rounds, "fast": fast}, rows)
+
+
+if __name__ == "__main__":
+    main()
