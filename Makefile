@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+BENCH := .venv-bench
 VERSIONS := 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: help report publish html docs test test-all lab check format lock clean bench
+.PHONY: help report publish html docs test test-all bench lab check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -56,6 +57,16 @@ test-all: ## the same with each Python that is found here, then the wheel alone 
 	@$(MAKE) $(INSTALLED)
 	$(BIN)/python -m pytest -q -m wheel
 
+bench: $(BENCH)/installed ## time dlapps beside other libraries, write benchmarks/results.md
+	@$(BENCH)/bin/python benchmarks/run.py
+
+$(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requirements-no-deps.txt
+	@echo 'Setting up $(BENCH): dlapps and the libraries that it is timed beside (about a minute)'
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --editable . --requirement benchmarks/requirements.txt
+	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-no-deps.txt
+	@touch $@
+
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
@@ -77,15 +88,3 @@ lock: ## renew constraints.txt, the versions that make installs
 
 clean: ## remove what was built or cached; fetched assets stay
 	rm -rf report/build data/cache .pytest_cache .ruff_cache .mypy_cache figures/*.pdf figures/*.gif
-
-BENCH := .venv-bench
-
-bench: $(BENCH)/installed ## time dlapps beside other libraries, write benchmarks/results.md
-	@$(BENCH)/bin/python benchmarks/run.py
-
-$(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requirements-no-deps.txt
-	@echo 'Setting up $(BENCH): dlapps and the libraries that it is timed beside (about a minute)'
-	@$(PYTHON) -m venv $(BENCH)
-	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --editable . --requirement benchmarks/requirements.txt
-	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-no-deps.txt
-	@touch $@

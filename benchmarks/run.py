@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-import domain_adaptation
+import dann
 import gan
 import timing
 import transfer
@@ -15,14 +15,14 @@ from table import write_table
 from dlapps import environment, runtime
 
 RESULTS = Path(__file__).with_name("results.md")
-SCRIPTS = (transfer, visualizing, domain_adaptation, gan)
+SCRIPTS = (transfer, visualizing, dann, gan)
 
 
 def main() -> None:
     options, rows = timing.main(__doc__, *(script.list_comparisons for script in SCRIPTS))
     if not options.names:
         fast = "bfloat16" if runtime.has_fast_bfloat16("cpu") else "float32"
-        write_table(RESULTS, environment.describe() | {"rounds": options.rounds, "fast": fast}, rows)
+        write_table(RESULTS, environment.describe() | vars(options) | {"fast": fast}, rows)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlapps.paths import write_atomically
+
 HEAD = """\
 # dlapps beside its peers
 
@@ -47,6 +49,4 @@ class Row:
 
 
 def write_table(path: Path, facts: dict[str, object], rows: list[Row]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text("\n".join([HEAD.format(**facts), HEADER, *map(str, rows)]) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, ("\n".join([HEAD.format(**facts), HEADER, *map(str, rows)]) + "\n").encode())

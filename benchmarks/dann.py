@@ -4,7 +4,7 @@ The plain loop has the same layers, NCHW, float32, passes source and target thro
 its batches from two DataLoaders with PIL transforms and two workers each. pytorch-adapt's hook makes its own update of
 the same layers, fed by the same loaders. Steps (64 + 64 pictures) and epochs of all run here on the same pictures. The
 agreement is the cosine of the change of all weights in the first step, the cosine that of "fast" with float32.
-`python benchmarks/domain_adaptation.py [--rounds 5] [--threads 1] [NAME ...]`
+`python benchmarks/dann.py [--rounds 5] [--threads 1] [NAME ...]`
 """
 
 from dataclasses import replace
