@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ from torchvision import models
 
 from dlapps import assets
 from dlapps.assets import AssetError, Provenance
-from dlapps.images import PictureError, check_shape
-from dlapps.runtime import channels_last
+from dlapps.pixel_network import PixelNetwork
 
 # Caffe networks take BGR in 0-255 less this mean; here as RGB in [0, 1], the order of the channels moved into the
 # first convolution and the factor 255 into the standard deviation.
@@ -23,78 +22,6 @@ CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 VGG_DENSE = ("avgpool", "flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8")
-
-
-class Normalisation(nn.Module):
-    """(x - mean) / std for each channel of pixels (N, 3, H, W) in [0, 1]."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels of the shape that came."""
-        return (pixels - self.mean) / self.std
-
-
-class PixelNetwork(nn.Module):
-    """A backbone with its normalisation in front, so that no caller can normalise twice or not at all.
-
-    Takes pixels (N, 3, H, W) in [0, 1], gives logits (N, K) (feature maps where the backbone has no classifier).
-    Attributes: `name`, `class_names` (K of them, or an empty tuple), `input_size` (the side of the training pictures),
-    `crop` (the share of the short side used in its published evaluation, None where pictures are squashed instead),
-    `provenance`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        backbone: nn.Module,
-        mean: Sequence[float],
-        std: Sequence[float],
-        provenance: Provenance,
-        class_names: Sequence[str] = (),
-        input_size: int = 224,
-        crop: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.name, self.provenance = name, provenance
-        self.class_names, self.input_size, self.crop = tuple(class_names), input_size, crop
-        self.normalisation, self.channels = Normalisation(mean, std), len(mean)
-        # Any: its parts have the names that its library gives them.
-        self.backbone: Any = backbone
-        for module in backbone.modules():
-            # Else a hook would see what the next layer made of a layer's output. torch's types know no such name.
-            if hasattr(module, "inplace"):
-                module.inplace = False  # type: ignore[assignment]
-        channels_last(self.requires_grad_(False).eval())
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """The backbone's output on normalised pixels; PictureError for another shape, or values far outside [0, 1]."""
-        check_shape(pixels, self.channels)
-        # No more than a guard against 0-255: noise may leave [0, 1], as SmoothGrad's does.
-        if pixels.detach().abs().amax() > 10:
-            raise PictureError(
-                f"expected pixels in [0, 1], got values up to {float(pixels.amax()):.4g}; divide 0-255 values by 255."
-            )
-        return self.backbone(self.normalisation(pixels))
-
-    def layer(self, name: str) -> nn.Module:
-        """The module of that name inside the backbone; a ValueError that lists the names otherwise."""
-        return find_layer(self.backbone, name)
-
-
-def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """The module of that dotted name inside a network; a ValueError that lists the outer names otherwise."""
-    modules = dict(network.named_modules())
-    if name not in modules or not name:
-        valid = ", ".join(key for key in modules if key and key.count(".") < 2)
-        raise ValueError(f"expected a layer among {valid}, got {name!r}; choose one of them or of their parts.")
-    return modules[name]
 
 
 def load(name: str) -> PixelNetwork:

@@ -26,6 +26,7 @@ LEVELS = {
     "plots": 3,
     "class_scores": 2,
     "datasets": 2,
+    "pixel_network": 2,
     "pretrained": 2,
     "assets": 1,
     "download": 1,
@@ -42,6 +43,7 @@ LEVELS = {
 # Beside each other on one level, one may build on the other.
 BESIDE = {
     ("datasets", "pretrained"),
+    ("pretrained", "pixel_network"),
     ("gan", "transfer"),
     ("assets", "download"),
     ("assets", "registry"),

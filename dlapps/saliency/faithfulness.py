@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from dlapps.class_scores import Classes, check_input, choose_classes, float32, forward, pick
-from dlapps.pretrained import find_layer
+from dlapps.pixel_network import find_layer
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
 

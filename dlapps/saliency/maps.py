@@ -21,7 +21,7 @@ from dlapps.class_scores import (
     pick,
     pixel_gradient,
 )
-from dlapps.pretrained import find_layer
+from dlapps.pixel_network import find_layer
 
 
 def input_gradient(network: nn.Module, images: Tensor, targets: Classes | None = None) -> Tensor:
