@@ -163,6 +163,8 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     monkeypatch.setattr(execute.papermill, "execute_notebook", None)  # nothing may run from here on
     assert build().read_bytes() == first
     subprocess.run(["rm", "-r", project.build / "smoke" / "tex"], check=True)
+    for drawn in (project.home / "figures").glob("*.pdf"):
+        drawn.write_bytes(b"that of another profile")
     assert build().read_bytes() == first
 
     cells = list(chapter_cells())

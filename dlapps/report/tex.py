@@ -35,13 +35,15 @@ def typeset(document: Document, folder: Path) -> Path:
 
 
 def _lay_out(document: Document, folder: Path) -> None:
-    """Write what changed, drop the figures that are gone; latexmk compares contents itself."""
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for path in (folder / "figures").iterdir():
-        if path.name not in document.figures:
-            path.unlink()
+    """Write what TeX reads; latexmk compares contents itself.
+
+    Figures lie in the project's figures/; where another profile's run has drawn them since, this report's return.
+    """
+    frames = folder / "frames"
+    shutil.rmtree(frames, ignore_errors=True)
+    frames.mkdir(parents=True)
     for name, content in document.figures.items():
-        (folder / "figures" / name).write_bytes(content)
+        paths.write_atomically((paths.figures() if name.endswith(".pdf") else frames) / name, content)
     (folder / "report.tex").write_text(document.latex, encoding="utf-8")
     if (paths.report() / "references.bib").exists():
         shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")
