@@ -18,7 +18,7 @@ from timing import compare, least_cosine, main, name_peer
 
 from dlapps import adversarial, class_visualization, datasets, pretrained, runtime, saliency
 from dlapps.assets import AssetError
-from dlapps.class_scores import predict
+from dlapps.class_scores import float32_logits
 from dlapps.images import stack_pixels
 
 PICTURES, NUM_STEPS = 8, 24
@@ -33,7 +33,7 @@ class Bench:
         self.network = pretrained.load("squeezenet1_1")
         self.plain = copy.deepcopy(self.network).to(memory_format=torch.contiguous_format)
         self.x = load_pictures()
-        self.y = predict(self.network, self.x).argmax(1)
+        self.y = float32_logits(self.network, self.x).argmax(1)
 
     def success(self, images):
         """What a user of a peer adds, and `adversarial` does by itself: a look at the saved picture."""
@@ -189,7 +189,7 @@ def agree_on_success(bench, theirs, ours):
 
 
 def agree_on_scores(bench, *pictures):
-    scores = [predict(bench.network, images)[range(len(CLASSES)), CLASSES].mean() for images in pictures]
+    scores = [float32_logits(bench.network, images)[range(len(CLASSES)), CLASSES].mean() for images in pictures]
     return f"score {scores[0]:.0f} / {scores[1]:.0f}"
 
 

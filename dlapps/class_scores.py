@@ -78,7 +78,7 @@ def forward(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([network(_channels_last(chunk)).to(images.dtype) for chunk in images.split(CHUNK)])
 
 
-def predict(network: nn.Module, images: Tensor) -> Tensor:
+def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
     """Logits (N, K), in float32 whatever precision the caller opened."""
     with float32(images):
         return forward(network, images)
@@ -87,7 +87,7 @@ def predict(network: nn.Module, images: Tensor) -> Tensor:
 def choose_classes(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
     """The targets as int64 (N,), or the predicted classes where none are given; on the images' device."""
     if targets is None:
-        return predict(network, images).argmax(1)
+        return float32_logits(network, images).argmax(1)
     return expand_classes(targets, len(images), images.device)
 
 

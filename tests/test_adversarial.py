@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dlapps import adversarial
-from dlapps.class_scores import predict
+from dlapps.class_scores import float32_logits
 
 torch.set_num_threads(1)
 
@@ -59,7 +59,7 @@ def test_what_every_attack_must_hold(attack, network, images):
     assert examples.images.dtype == torch.float32
     assert examples.images.min() >= 0
     assert examples.images.max() <= 1
-    rounded = predict(network, adversarial.round_to_8_bits(examples.images))
+    rounded = float32_logits(network, adversarial.round_to_8_bits(examples.images))
     assert torch.equal(examples.success, examples.goal.is_reached(rounded))
     assert torch.equal(examples.predicted, rounded.argmax(1))
     last = examples.confidences[examples.steps, torch.arange(5)]
@@ -72,7 +72,7 @@ def test_what_every_attack_must_hold(attack, network, images):
 def test_an_attack_makes_the_goal_more_likely(attack, network, images):
     examples = attack(network, images)
     goal = examples.goal
-    before, after = (goal.confidence(predict(network, x)) for x in (images, examples.images))
+    before, after = (goal.confidence(float32_logits(network, x)) for x in (images, examples.images))
     moved = examples.steps > 0
     assert ((after > before) if goal.targeted else (after < before))[moved].all()
 
@@ -206,7 +206,7 @@ def test_transfer_counts_what_the_other_network_read_correctly(dark):
 def test_autocast_bends_the_path_but_not_the_verdict(network, images):
     with torch.autocast("cpu", torch.bfloat16):
         examples = adversarial.pgd(network, images, EPSILON)
-    rounded = predict(network, adversarial.round_to_8_bits(examples.images))
+    rounded = float32_logits(network, adversarial.round_to_8_bits(examples.images))
     assert torch.equal(examples.success, examples.goal.is_reached(rounded))
     assert examples.confidences.dtype == torch.float32
 

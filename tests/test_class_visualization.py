@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from dlapps import class_visualization as cv
-from dlapps.class_scores import predict
+from dlapps.class_scores import float32_logits
 
 torch.set_num_threads(1)
 
@@ -50,7 +50,7 @@ class Linear(nn.Module):
 @each_preset
 def test_the_score_rises_and_the_picture_stays_valid(preset, network):
     seen = cv.visualize(network, [0, 3], preset, size=32, keep_every=4)
-    first = predict(network, seen.frames[0])[[0, 1], [0, 3]]
+    first = float32_logits(network, seen.frames[0])[[0, 1], [0, 3]]
     assert (seen.scores[-1] > first).all()
     assert seen.images.shape == (2, 3, 32, 32)
     assert seen.images.dtype == torch.float32

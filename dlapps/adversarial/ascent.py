@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
-from dlapps.class_scores import Classes, Objective, pick, pixel_gradient, predict
+from dlapps.class_scores import Classes, Objective, float32_logits, pick, pixel_gradient
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
@@ -168,5 +168,5 @@ def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> 
     """Whether the goal is reached, and still is after rounding; only what seems done is looked at twice."""
     done = goal.is_reached(logits)
     if done.any():
-        done[done.clone()] = goal[done].is_reached(predict(network, round_to_8_bits(images[done])))
+        done[done.clone()] = goal[done].is_reached(float32_logits(network, round_to_8_bits(images[done])))
     return done

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from dlapps.class_scores import Classes, check_input, expand_classes, pick, predict
+from dlapps.class_scores import Classes, check_input, expand_classes, float32_logits, pick
 from dlapps.images import from_pixels, stack_pixels
 
 
@@ -81,7 +81,7 @@ def make_goal(network: nn.Module, images: Tensor, labels: Classes | None, target
         return Goal(expand_classes(targets, len(images), images.device), targeted=True)
     if labels is not None:
         return Goal(expand_classes(labels, len(images), images.device), targeted=False)
-    return Goal(predict(network, images).argmax(1), targeted=False)
+    return Goal(float32_logits(network, images).argmax(1), targeted=False)
 
 
 def score_examples(
@@ -93,7 +93,7 @@ def score_examples(
     confidences: Tensor | None = None,
 ) -> AdversarialExamples:
     """Decide in float32, on images (N, 3, H, W) rounded to 8 bits, which of them reach the goal."""
-    logits, device = predict(network, round_to_8_bits(images)), images.device
+    logits, device = float32_logits(network, round_to_8_bits(images)), images.device
     steps = torch.zeros(len(images), dtype=torch.long, device=device) if steps is None else steps
     if confidences is None:
         confidences = torch.full((int(steps.max()) + 1, len(images)), torch.nan, device=device)
@@ -111,7 +111,7 @@ def survives(
     """
     if damage not in DAMAGES:
         raise ValueError(f"expected damage among {', '.join(DAMAGES)}, got {damage!r}; choose one of them.")
-    return examples.goal.is_reached(predict(network, DAMAGES[damage](examples.images, quality, scale)))
+    return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images, quality, scale)))
 
 
 def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
@@ -120,7 +120,7 @@ def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
     Only pictures count whose clean version does not reach the goal already: for an attack away from the labels, those
     that the other network reads as the labels say.
     """
-    counted = examples.success & ~examples.goal.is_reached(predict(network, examples.clean))
+    counted = examples.success & ~examples.goal.is_reached(float32_logits(network, examples.clean))
     return float(survives(network, examples, "8 bits")[counted].float().mean())
 
 

@@ -8,7 +8,7 @@ from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
 from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
-from dlapps.class_scores import Classes, Objective, check_range, float32, forward, pick, pixel_gradient, predict
+from dlapps.class_scores import Classes, Objective, check_range, float32, float32_logits, forward, pick, pixel_gradient
 
 
 def deep_fool(
@@ -27,7 +27,7 @@ def deep_fool(
     `success`. Always in float32: bfloat16 is coarser than the distance to a boundary.
     """
     goal = make_goal(network, images, labels, None)
-    logits = predict(network, images)
+    logits = float32_logits(network, images)
     check_range(goal.classes, logits)
     others = logits.scatter(1, goal.classes[:, None], -torch.inf)
     rivals = others.topk(min(num_candidates, logits.shape[1] - 1)).indices
@@ -36,7 +36,7 @@ def deep_fool(
     confidences = torch.full((num_steps + 1, len(images)), torch.nan, device=images.device)
     for step in range(num_steps):
         moved = (images + (1 + overshoot) * total).clamp(0, 1)
-        logits = predict(network, moved[active])
+        logits = float32_logits(network, moved[active])
         confidences[step, active] = goal[active].confidence(logits)
         done = goal[active].is_reached(logits)
         steps[active[done]] = step
@@ -106,7 +106,7 @@ def _evolve(
         return sign * logits.softmax(1)[:, goal.classes[0]].cpu().double().numpy()
 
     def is_done(solution: np.ndarray, convergence: float) -> bool:
-        logits = predict(network, _paint(image, solution[None]))
+        logits = float32_logits(network, _paint(image, solution[None]))
         path.append(float(goal.confidence(logits)))
         return bool(goal.is_reached(logits))
 

@@ -4,7 +4,7 @@ What is raised (a score less regularisers), what the picture is made of (a param
 the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
 """
 
-from dlapps.class_visualization.ascent import MODERN, PRACTICAL, Preset, Visualization, visualize
+from dlapps.class_visualization.ascent import MODERN, PRACTICAL, Ascent, Visualization, visualize
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
 from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp, total_variation
 
@@ -12,11 +12,11 @@ __all__ = [
     "L2",
     "MODERN",
     "PRACTICAL",
+    "Ascent",
     "Fourier",
     "Jitter",
     "Parametrisation",
     "Pixels",
-    "Preset",
     "Regulariser",
     "TotalVariation",
     "Transform",

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import Classes, check_eval_mode, expand_classes, float32, pick, predict
+from dlapps.class_scores import Classes, check_eval_mode, expand_classes, float32, float32_logits, pick
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
 from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp
 from dlapps.images import check_pixels
 
 
 @dataclass(frozen=True)
-class Preset:
+class Ascent:
     """How to climb: score(logits (N, K), targets (N,)) -> (N,), less the regularisers.
 
     normalised: each picture's gradient is divided by its L2 norm, so that with SGD step_size is the length of a step,
@@ -37,7 +37,7 @@ class Preset:
 
 
 # The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in its own units.
-PRACTICAL = Preset(
+PRACTICAL = Ascent(
     parametrisation=Pixels(),
     num_steps=200,
     step_size=5.0,
@@ -48,7 +48,7 @@ PRACTICAL = Preset(
     blur_every=10,
 )
 # Olah et al. 2017, with a wider range of scales: what is seen at one size only, another network does not recognise.
-MODERN = Preset(
+MODERN = Ascent(
     parametrisation=Fourier(),
     num_steps=200,
     step_size=0.02,
@@ -78,7 +78,7 @@ class Visualization:
 def visualize(
     network: nn.Module,
     targets: Classes,
-    preset: Preset = PRACTICAL,
+    preset: Ascent = PRACTICAL,
     *,
     initial: Tensor | None = None,
     size: int = 224,
@@ -118,7 +118,7 @@ def visualize(
         scores.append(_climb(network, targets, preset, parameter, optimiser, generator))
         _tidy(preset, parameter, step)
     pictures = frames[preset.num_steps] = _decode(preset, parameter)
-    scores.append(preset.score(predict(network, pictures), targets))
+    scores.append(preset.score(float32_logits(network, pictures), targets))
     steps = torch.tensor(list(frames), device=device)
     return Visualization(pictures, targets, torch.stack(scores), torch.stack(list(frames.values())), steps)
 
@@ -144,7 +144,7 @@ def _start(form: Parametrisation, number: int, initial: Tensor | None, size: int
 def _climb(
     network: nn.Module,
     targets: Tensor,
-    preset: Preset,
+    preset: Ascent,
     parameter: Tensor,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
@@ -167,7 +167,7 @@ def _climb(
 
 
 @torch.no_grad()
-def _tidy(preset: Preset, parameter: Tensor, step: int) -> None:
+def _tidy(preset: Ascent, parameter: Tensor, step: int) -> None:
     """Bring the parameter back into the valid range, and blur when it is time, in place."""
     form = preset.parametrisation
     parameter.copy_(form.constrain(parameter))
@@ -188,6 +188,6 @@ def _blur(pictures: Tensor, sigma: float) -> Tensor:
 
 
 @torch.no_grad()
-def _decode(preset: Preset, parameter: Tensor) -> Tensor:
+def _decode(preset: Ascent, parameter: Tensor) -> Tensor:
     with float32(parameter):
         return preset.parametrisation.decode(parameter).clamp(0, 1)

@@ -18,7 +18,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from dlapps import adversarial, datasets, paths, pretrained, runtime, saliency, transfer
-from dlapps.class_scores import predict
+from dlapps.class_scores import float32_logits
 from dlapps.images import stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.studies.results import save_results
@@ -75,7 +75,7 @@ def saliency_methods(network: str) -> dict[str, Callable[[nn.Module, Tensor, Ten
 def score_saliency(name: str, method: str, number: int) -> dict[str, object]:
     """Deletion and insertion areas of one method, one a picture."""
     network, images = load_network(name), load_subjects(name, number)
-    targets = predict(network, images).argmax(1)
+    targets = float32_logits(network, images).argmax(1)
     baselines = {"random": saliency.random_map, "centre prior": saliency.centre_prior}
     with runtime.autocast("cpu"):
         if method in baselines:
@@ -98,7 +98,7 @@ def check_sanity(name: str, method: str, number: int) -> list[float]:
 def reads_correctly(name: str) -> list[bool]:
     """Whether a network reads each of the practical's 25 pictures as its label says."""
     labels = torch.from_numpy(datasets.load_imagenet_val25().labels)
-    return (predict(load_network(name), load_subjects(name, 25)).argmax(1) == labels).tolist()
+    return (float32_logits(load_network(name), load_subjects(name, 25)).argmax(1) == labels).tolist()
 
 
 def make_saliency() -> Path:
@@ -132,7 +132,7 @@ def load_correctly_read(name: str) -> tuple[Tensor, Tensor]:
     practical, samples = datasets.load_imagenet_val25(), datasets.load_imagenet_samples()
     images = torch.cat([stack_pixels(part.images, crop=network.crop) for part in (practical, samples)])
     labels = torch.from_numpy(np.concatenate([practical.labels, samples.labels]))
-    correct = predict(network, images).argmax(1) == labels
+    correct = float32_logits(network, images).argmax(1) == labels
     return images[correct], labels[correct]
 
 

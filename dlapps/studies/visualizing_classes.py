@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from dlapps import adversarial, class_visualization, paths, runtime
-from dlapps.class_scores import predict, ranks
+from dlapps.class_scores import float32_logits, ranks
 from dlapps.class_visualization import MODERN, PRACTICAL, total_variation
 from dlapps.images import from_pixels
 from dlapps.pretrained import PixelNetwork
@@ -58,7 +58,7 @@ def to_grey(pictures: Tensor, generator: torch.Generator | None = None) -> Tenso
 
 def ranks_when_saved(network: PixelNetwork, pictures: Tensor, targets: Tensor) -> list[int]:
     """Place of the target among the scores, of the picture as it is after 8-bit rounding."""
-    return ranks(predict(network, adversarial.round_to_8_bits(pictures)), targets).tolist()
+    return ranks(float32_logits(network, adversarial.round_to_8_bits(pictures)), targets).tolist()
 
 
 def encode(picture: np.ndarray) -> bytes:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dlapps import saliency
 from dlapps.adversarial import AdversarialExamples, round_to_8_bits
-from dlapps.class_visualization import Preset, Visualization
+from dlapps.class_visualization import Ascent, Visualization
 from dlapps.classroom.checks.expect import expect, expect_pixels
 from dlapps.notebook import Chapter
 
@@ -86,7 +86,7 @@ def epsilon_in_pixels(examples: Mapping[str, AdversarialExamples]) -> str | None
     return next(filter(None, (expect_pixels(made.images, name) for name, made in examples.items())), None)
 
 
-def step_of_the_practical(preset: Preset) -> str | None:
+def step_of_the_practical(preset: Ascent) -> str | None:
     """The practical's 5 is the length of a step, 5 g / ||g||, in units of (pixel - mean) / deviation. Without the norm,
     or with an optimiser that scales the gradient itself, the same number means another step in each picture."""
     found = preset.step_size, preset.normalised, preset.optimiser.__name__
