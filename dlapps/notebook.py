@@ -12,19 +12,15 @@ What Markdown cells, captions and cells of tables may hold besides Markdown:
 from __future__ import annotations
 
 import base64
-import functools
-import inspect
 import io
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import joblib
 import matplotlib as mpl
 import numpy as np
-from joblib.hashing import NumpyHasher
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -125,37 +121,6 @@ class Chapter:
         _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
         if not holds and self.profile.name != "smoke":
             raise ClaimError(claim)
-
-    def cached(self, function: Callable[..., Any], version: str = "1") -> Callable[..., Any]:
-        """The function, its results kept by the values of its arguments, its own source and `version`.
-
-        What the function calls is not looked at: change `version` when that changes the result.
-        """
-        compute = joblib.Memory(paths.cache(), verbose=0).cache(_compute, ignore=["function", "arguments"])
-        identity = (function.__module__, function.__qualname__, inspect.getsource(function), version)
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            arguments = inspect.signature(function).bind(*args, **kwargs)
-            arguments.apply_defaults()
-            key = _ValueHasher("md5").hash((identity, dict(arguments.arguments)))
-            return compute(key, function, arguments)
-
-        return call
-
-
-def _compute(key: str, function: Callable[..., Any], arguments: inspect.BoundArguments) -> Any:
-    return function(*arguments.args, **arguments.kwargs)
-
-
-class _ValueHasher(NumpyHasher):
-    """joblib's hash, and tensors by value: their own pickles hold memory addresses."""
-
-    def save(self, obj: Any) -> None:
-        torch = sys.modules.get("torch")
-        if torch is not None and isinstance(obj, torch.Tensor):
-            obj = (str(obj.dtype), obj.detach().cpu().double().numpy())
-        super().save(obj)
 
 
 def _encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, list[bytes]]:

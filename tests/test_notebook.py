@@ -152,23 +152,3 @@ def test_a_true_claim_is_noted_and_a_false_one_stops(chapter, shown):
 def test_a_false_claim_is_only_noted_under_smoke(shown):
     Chapter("1_transfer", profile="smoke").check(False, "two pictures suffice")
     assert shown[-1][0][MIME]["holds"] is False
-
-
-def test_cached_looks_at_values_source_and_version(chapter):
-    calls = []
-
-    def measure(pictures, network, scale=1):
-        calls.append(scale)
-        return float(pictures.sum()) * scale
-
-    def make_network():
-        torch.manual_seed(0)
-        return torch.nn.Linear(2, 2)
-
-    cached = chapter.cached(measure)
-    assert cached(torch.ones(3), make_network(), 2) == 6
-    assert cached(torch.ones(3), network=make_network(), scale=2) == 6
-    assert calls == [2]
-    assert cached(torch.zeros(3), make_network(), 2) == 0
-    chapter.cached(measure, version="2")(torch.ones(3), make_network(), 2)
-    assert calls == [2, 2, 2]
