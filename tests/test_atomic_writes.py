@@ -9,10 +9,9 @@ import torch
 from nbformat.v4 import new_notebook
 
 import dlapps
-from dlapps import paths
+from dlapps import paths, results
 from dlapps.classroom import notebooks
 from dlapps.gan import judge
-from dlapps.studies import results
 from dlapps.weights import write_checked
 
 PACKAGE = Path(dlapps.__file__).parent
@@ -20,19 +19,20 @@ PACKAGE = Path(dlapps.__file__).parent
 SCRATCH = {"download.py", "report/tex.py", "report/execute.py"}
 
 WRITERS = {
-    "bytes": lambda path: paths.write_atomically(path, b"new"),
-    "weights": lambda path: write_checked(path, {"weight": torch.zeros(3)}),
-    "arrays": lambda path: results.save_arrays(path, {"array": np.arange(3)}),
-    "results": lambda path: results.save_results(path, {"accuracy": 0.5}, [0]),
-    "class edition": lambda path: notebooks.write(path, new_notebook()),
+    "file": lambda path: paths.write_atomically(path, b"new"),
+    "file.pt": lambda path: write_checked(path, {"weight": torch.zeros(3)}),
+    "file.npz": lambda path: results.save_arrays(path.stem, {"array": np.arange(3)}),
+    "file.json": lambda path: results.save(path.stem, {"accuracy": 0.5}, [0]),
+    "file.ipynb": lambda path: notebooks.write(path, new_notebook()),
 }
 
 
-@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_a_file_is_replaced_whole_or_not_at_all(write, tmp_path, monkeypatch):
-    path = tmp_path / "folder" / "file.json"
+@pytest.mark.parametrize(("name", "write"), WRITERS.items(), ids=WRITERS)
+def test_a_file_is_replaced_whole_or_not_at_all(name, write, tmp_path, monkeypatch):
+    path = tmp_path / "folder" / name
+    monkeypatch.setattr(paths, "results", lambda: path.parent)
     write(path)
-    assert [file.name for file in path.parent.iterdir()] == ["file.json"]
+    assert [file.name for file in path.parent.iterdir()] == [name]
     path.write_bytes(b"old")
 
     def fail(self, content):
@@ -43,7 +43,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(write, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="No space"):
         write(path)
-    assert [file.name for file in path.parent.iterdir()] == ["file.json"]
+    assert [file.name for file in path.parent.iterdir()] == [name]
     assert path.read_bytes() == b"old"
 
 

@@ -105,10 +105,3 @@ def test_without_the_practicals_pictures_the_photos_stand_in(monkeypatch):
 
     monkeypatch.setattr("dlapps.assets.fetch", fetch)
     assert datasets.load_pictures().names == datasets.load_photos().names
-
-
-@pytest.mark.parametrize("load", [datasets.load_results, datasets.load_arrays])
-def test_missing_results_say_how_to_make_them(load, tmp_path, monkeypatch):
-    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
-    with pytest.raises(AssetError, match="run dlapps data make moons"):
-        load("moons")

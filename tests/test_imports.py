@@ -28,6 +28,7 @@ LEVELS = {
     "datasets": 2,
     "pixel_network": 2,
     "pretrained": 2,
+    "results": 2,
     "assets": 1,
     "download": 1,
     "registry": 1,
@@ -44,6 +45,7 @@ LEVELS = {
 BESIDE = {
     ("datasets", "pretrained"),
     ("pretrained", "pixel_network"),
+    ("datasets", "results"),
     ("gan", "transfer"),
     ("assets", "download"),
     ("assets", "registry"),

@@ -221,7 +221,7 @@ def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, t
 
 
 def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
-    notebook = read_notebook(project.write("1_first", code('load_results("study-runs")')))
+    notebook = read_notebook(project.write("1_first", code('results.load("study-runs")')))
     before = execute.fingerprint(notebook, "quick")
     (project.home / "data" / "results").mkdir(parents=True)
     for other in ("other", "stud"):

@@ -5,7 +5,6 @@ from dlapps.datasets.folder import load_folder
 from dlapps.datasets.mnist import load_fashion_mnist, load_mnist
 from dlapps.datasets.mnist_m import load_backgrounds, load_mnist_m, make_mnist_m, split_photos
 from dlapps.datasets.photos import PHOTOS, load_imagenet_samples, load_imagenet_val25, load_photos, load_pictures
-from dlapps.datasets.results import load_arrays, load_class_pictures, load_results
 from dlapps.datasets.scenes15 import (
     SCENES15_COUNTS,
     FinetunedScores,
@@ -21,9 +20,7 @@ __all__ = [
     "Dataset",
     "FinetunedScores",
     "SceneFeatures",
-    "load_arrays",
     "load_backgrounds",
-    "load_class_pictures",
     "load_fashion_mnist",
     "load_finetuned_scores",
     "load_folder",
@@ -33,7 +30,6 @@ __all__ = [
     "load_mnist_m",
     "load_photos",
     "load_pictures",
-    "load_results",
     "load_scenes15",
     "load_scenes15_features",
     "make_mnist_m",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.preprocessing import normalize
 
-from dlapps import assets, paths
+from dlapps import assets, results
 from dlapps.assets import AssetError, Provenance
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
@@ -64,12 +64,12 @@ class SceneFeatures:
 
 def load_scenes15_features() -> SceneFeatures:
     """The committed features of 15-Scene; `dlapps data make scenes15-features` made them from the pictures."""
-    path = paths.results() / "scenes15-features.npz"
-    with np.load(path) as file:
-        entries = {name: file[name] for name in file.files}
-    labels, sizes, names, classes = (entries.pop(name) for name in ("labels", "sizes", "names", "class_names"))
-    provenance = Provenance("features of 15-Scene", f"committed, {path.name}", "", "derived numbers; see the pictures'")
-    return SceneFeatures(entries, labels.astype(np.int64), sizes, tuple(names), tuple(classes), provenance)
+    arrays = results.load_arrays("scenes15-features")
+    labels, sizes, names, classes = (arrays.pop(name) for name in ("labels", "sizes", "names", "class_names"))
+    provenance = Provenance(
+        "features of 15-Scene", "committed, scenes15-features.npz", "", "derived numbers; see the pictures'"
+    )
+    return SceneFeatures(arrays, labels.astype(np.int64), sizes, tuple(names), tuple(classes), provenance)
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,5 @@ class FinetunedScores:
 
 def load_finetuned_scores() -> FinetunedScores:
     """The committed scores; `dlapps data make scenes15-finetuned` made them from the pictures."""
-    with np.load(paths.results() / "scenes15-finetuned.npz") as file:
-        return FinetunedScores(file["train"].astype(np.float32), file["test"].astype(np.float32))
+    scores = results.load_arrays("scenes15-finetuned")
+    return FinetunedScores(scores["train"].astype(np.float32), scores["test"].astype(np.float32))

@@ -6,7 +6,6 @@ training never sees. A run that is in the results already is not made again; one
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
-from dlapps import dann, paths, runtime
+from dlapps import dann, paths, results, runtime
 from dlapps.studies.dann_runs import PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
-from dlapps.studies.results import save_arrays, save_results
 from dlapps.sweeps import sweep
 from dlapps.weights import save_weights, write_checked
 
@@ -87,7 +85,7 @@ def checkpoint_path(name: str, seed: int) -> Path:
 
 def load_entries() -> dict[str, dict]:
     """The runs that are made: name, seed (a string), entry."""
-    return json.loads(results_path().read_text())["runs"] if results_path().is_file() else {}
+    return results.load("mnistm")["runs"] if results_path().is_file() else {}
 
 
 def add_entry(name: str, seed: int, entry: dict) -> None:
@@ -95,7 +93,7 @@ def add_entry(name: str, seed: int, entry: dict) -> None:
     with FileLock(paths.cache() / "mnistm" / ".lock"):
         entries = load_entries()
         entries.setdefault(name, {})[str(seed)] = entry
-        save_results(results_path(), {"runs": entries}, SEEDS)
+        results.save("mnistm", {"runs": entries}, SEEDS)
     # Only now: a training that is done and not yet written goes on from its last epoch.
     checkpoint_path(name, seed).unlink(missing_ok=True)
 
@@ -133,7 +131,7 @@ def make_mnistm_figures() -> Path:
         predictions = dann.predict(network, domains.target.test_images).argmax(1)
         arrays[f"confusion {name}"] = confusion_matrix(domains.target.test_labels, predictions).astype(np.int16)
     arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
-    return save_arrays(paths.results() / "mnistm-figures.npz", arrays)
+    return results.save_arrays("mnistm-figures", arrays)
 
 
 def describe_points(domains: Domains, number: int, prefix: str = "") -> dict[str, np.ndarray]:

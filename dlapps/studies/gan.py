@@ -7,22 +7,19 @@ no generator is expected to pass.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dlapps import datasets, gan, metrics, paths
+from dlapps import datasets, gan, metrics, paths, results
 from dlapps.gan import judge
 from dlapps.gan.presets import Preset
 from dlapps.gan.sampling import Sampler
 from dlapps.runtime import channels_last, make_generator
-from dlapps.studies.results import save_arrays, save_results
 from dlapps.sweeps import sweep
 from dlapps.weights import load_weights, save_weights
 
@@ -208,30 +205,30 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
 def make_gan() -> Path:
     """All presets, each kept as soon as it is done; what data/results/gan.json holds already is not run again."""
     path = paths.results() / "gan.json"
-    results = json.loads(path.read_text()) if path.exists() else {"real": {}, "dcgan": {}, "cdcgan": {}}
-    results.pop("made", None)
-    if not results["real"]:
-        results["real"] = Judge().score_real()
-        save_results(path, results, SEEDS)
-    missing = [run for run in list_runs() if str(run[2]) not in results[run[0]].get(run[1], {})]
+    parts = results.load("gan").parts if path.exists() else {"real": {}, "dcgan": {}, "cdcgan": {}}
+    parts.pop("made", None)
+    if not parts["real"]:
+        parts["real"] = Judge().score_real()
+        results.save("gan", parts, SEEDS)
+    missing = [run for run in list_runs() if str(run[2]) not in parts[run[0]].get(run[1], {})]
     calls = {run: partial(train, *run) for run in missing}
     for (kind, name, seed), (training, entry) in sweep(calls, "trainings"):
-        results[kind].setdefault(name, {})[str(seed)] = entry
+        parts[kind].setdefault(name, {})[str(seed)] = entry
         if seed == 0:
             save_samples(kind, name, training)
         if seed == 0 and name == "best":
             gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator, training.preset)
-        save_results(path, results, SEEDS)
-    if "neighbours" not in results:
-        results["neighbours"] = Judge().score_neighbours()
-        save_results(path, results, SEEDS)
+        results.save("gan", parts, SEEDS)
+    if "neighbours" not in parts:
+        parts["neighbours"] = Judge().score_neighbours()
+        results.save("gan", parts, SEEDS)
     return path
 
 
 def save_samples(kind: str, name: str, training: gan.Training) -> None:
     """The fixed latent vectors' samples to gan.npz: all frames of a practical preset, the last of the others."""
     path = paths.results() / "gan.npz"
-    samples = dict(np.load(path)) if path.exists() else {}
+    samples = results.load_arrays("gan") if path.exists() else {}
     frames = training.frames.numpy()
     samples[f"{kind} {name}"] = frames if name == "practical" else frames[-1:]
-    save_arrays(path, samples)
+    results.save_arrays("gan", samples)

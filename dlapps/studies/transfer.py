@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 from sklearn.preprocessing import normalize
 
-from dlapps import datasets, paths, pretrained, transfer
+from dlapps import datasets, paths, pretrained, results, transfer
 from dlapps.studies import transfer_training
-from dlapps.studies.results import save_arrays, save_results
 from dlapps.sweeps import sweep
 
 SEEDS = (0, 1, 2)
@@ -101,7 +100,7 @@ def make_scenes15_features() -> Path:
     arrays["sizes"] = np.array([Image.open(path).size[::-1] for path in [*train.images, *test.images]], dtype=np.uint16)
     arrays["names"] = np.array([*train.names, *test.names])
     arrays["class_names"] = np.array(train.class_names)
-    return save_arrays(paths.results() / "scenes15-features.npz", arrays)
+    return results.save_arrays("scenes15-features", arrays)
 
 
 def make_scenes15_experiments() -> Path:
@@ -119,17 +118,17 @@ def make_scenes15_experiments() -> Path:
         "last_block": partial(keep(transfer_training.compare_last_layers), seeds=SEEDS),
     }
     found = dict(sweep(calls, "experiments"))
-    results = {
+    parts = {
         "from_nothing": {str(number): [found[number, seed] for seed in SEEDS] for number in steps},
         "grey": found["grey"],
         "random_weights": [found["random_weights"]],
         "last_block": found["last_block"],
     }
-    return save_results(paths.results() / "scenes15-experiments.json", results, SEEDS)
+    return results.save("scenes15-experiments", parts, SEEDS)
 
 
 def make_scenes15_finetuned() -> Path:
     """Class scores of EfficientNet-Lite0 with its last stages fine-tuned, for every picture; about 10 minutes."""
     scores = joblib.Memory(paths.cache(), verbose=0).cache(transfer_training.finetune_lite0)(seeds=SEEDS)
     arrays = {name: values.astype(np.float16) for name, values in scores.items()}
-    return save_arrays(paths.results() / "scenes15-finetuned.npz", arrays)
+    return results.save_arrays("scenes15-finetuned", arrays)

@@ -17,11 +17,10 @@ import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
-from dlapps import adversarial, datasets, paths, pretrained, runtime, saliency, transfer
+from dlapps import adversarial, datasets, paths, pretrained, results, runtime, saliency, transfer
 from dlapps.class_scores import float32_logits
 from dlapps.images import stack_pixels
 from dlapps.pretrained import PixelNetwork
-from dlapps.studies.results import save_results
 from dlapps.sweeps import sweep
 
 STINGRAY = 6
@@ -114,15 +113,15 @@ def make_saliency() -> Path:
         if not name.endswith("scenes"):
             calls[name, "correct"] = partial(keep(reads_correctly), name)
     found = dict(sweep(calls, "saliency"))
-    results: dict[str, dict[str, Any]] = {}
+    cards: dict[str, dict[str, Any]] = {}
     for name, (number, few) in numbers.items():
         card = {key[1]: found[key] for key in calls if key[0] == name and key[-1] == "areas"}
         for method in saliency_methods(name):
             card[method]["sanity"] = found[name, method, "sanity"]
-        results[name] = {"num_pictures": number, "num_sanity_pictures": few, "methods": card}
+        cards[name] = {"num_pictures": number, "num_sanity_pictures": few, "methods": card}
         if (name, "correct") in found:
-            results[name]["correct"] = found[name, "correct"]
-    return save_results(paths.results() / "visualizing-saliency.json", results, [0])
+            cards[name]["correct"] = found[name, "correct"]
+    return results.save("visualizing-saliency", cards, [0])
 
 
 @functools.cache
@@ -225,7 +224,7 @@ def make_attacks() -> Path:
         if method not in ("DeepFool", "one pixel"):
             calls["efficientnet_lite0", method] = partial(keep(attack), "efficientnet_lite0", method)
     found = dict(sweep(calls, "attacks"))
-    results = {name: found[name] for name in ("practical", "universal")}
+    parts = {name: found[name] for name in ("practical", "universal")}
     for name in ("squeezenet1_1", "efficientnet_lite0"):
-        results[name] = {method: found[name, method] for method in ATTACKS if (name, method) in found}
-    return save_results(paths.results() / "visualizing-attacks.json", results, [0])
+        parts[name] = {method: found[name, method] for method in ATTACKS if (name, method) in found}
+    return results.save("visualizing-attacks", parts, [0])

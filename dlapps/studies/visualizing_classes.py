@@ -13,12 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dlapps import adversarial, class_visualization, paths, runtime
+from dlapps import adversarial, class_visualization, paths, results, runtime
 from dlapps.class_scores import float32_logits, ranks
 from dlapps.class_visualization import MODERN, PRACTICAL, total_variation
 from dlapps.images import from_pixels
 from dlapps.pretrained import PixelNetwork
-from dlapps.studies.results import save_arrays, save_results
 from dlapps.studies.visualizing import load_network
 from dlapps.sweeps import sweep
 
@@ -70,7 +69,7 @@ def encode(picture: np.ndarray) -> bytes:
 
 def make_classes() -> Path:
     """Class visualisation over networks, presets and seeds, and of scenes; about 40 minutes on two cores."""
-    keep, results, pictures = joblib.Memory(paths.cache(), verbose=0).cache(visualize_classes), {}, {}
+    keep, entries, pictures = joblib.Memory(paths.cache(), verbose=0).cache(visualize_classes), {}, {}
     pair, scenes = ("squeezenet1_1", "efficientnet_lite0"), ("vgg16 scenes", "efficientnet_lite0 scenes")
     runs = [(*way, preset, seed) for way in (pair, pair[::-1]) for preset in PRESETS for seed in SEEDS]
     runs += [(*scenes, preset, 0) for preset in PRESETS]
@@ -78,9 +77,9 @@ def make_classes() -> Path:
     for name, other, preset, seed in runs:
         made = found[name, other, preset, seed]
         jpegs = made.pop("jpeg")
-        results[f"{name} {preset} {seed}"] = made
+        entries[f"{name} {preset} {seed}"] = made
         if seed == 0:
             for target, jpeg in zip(made["classes"], jpegs, strict=True):
                 pictures[f"{name} {preset} {target}"] = np.frombuffer(jpeg, np.uint8)
-    save_arrays(paths.results() / "visualizing-classes.npz", pictures)
-    return save_results(paths.results() / "visualizing-classes.json", results, SEEDS)
+    results.save_arrays("visualizing-classes", pictures)
+    return results.save("visualizing-classes", entries, SEEDS)

@@ -1,0 +1,137 @@
+"""Committed results of long computations: what `dlapps data make NAME` wrote, and how studies write it.
+
+    study = results.load("mnistm")
+    study.mean("paper", "target_accuracy")              # over seeds
+    study.pair("paper", "target_accuracy")              # "0.789 ± 0.006"
+    study.history("paper", "target_accuracy")[:, -1]    # after the last epoch, one value a seed
+    study["made"]["date"]
+
+Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dlapps import metrics, paths
+from dlapps.assets import AssetError
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's numbers: its parts by name, and `runs`, what each seed of a run gave, as {run: {seed: entry}}.
+
+    Names that are not there are ValueErrors. A seed whose training diverged has an entry, and counts in no score.
+    """
+
+    name: str
+    parts: dict[str, Any]
+    runs: dict[str, dict[int, dict[str, Any]]]
+
+    def __getitem__(self, part: str) -> Any:
+        """A part of the file as it stands there: "made" says with what the study was made."""
+        return _find(part, self.parts, "a part")
+
+    def values(self, run: str, score: str) -> np.ndarray:
+        """The score of each seed, float (S,); (S, N) for a score of N values a seed."""
+        return np.array([_find(score, entry.get("scores", entry), "a score") for entry in self._finished(run)])
+
+    def mean(self, run: str, score: str) -> float:
+        """The mean of all values over seeds."""
+        return float(self.values(run, score).mean())
+
+    def deviation(self, run: str, score: str) -> float:
+        """The sample standard deviation over seeds, 0.0 for a single one."""
+        return metrics.deviation(self.values(run, score).tolist())
+
+    def pair(self, run: str, score: str, form: str = ".3f", unit: float = 1.0) -> str:
+        """Mean ± deviation over seeds in multiples of a unit, for a table's cell; of a single seed the one value."""
+        return metrics.mean_and_deviation((self.values(run, score) / unit).tolist(), form)
+
+    def history(self, run: str, score: str) -> np.ndarray:
+        """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
+        histories = [_find("history", entry, "a part of the entry") for entry in self._finished(run)]
+        return np.array([_find(score, history, "a score") for history in histories])
+
+    def _finished(self, run: str) -> list[dict[str, Any]]:
+        return [entry for entry in _find(run, self.runs, "a run").values() if "diverged" not in entry]
+
+
+def load(name: str) -> Results:
+    """The numbers of a study; AssetError where they are not there."""
+    parts = json.loads(_require_file(f"{name}.json").read_text())
+    return Results(name, parts, _collect_runs(parts))
+
+
+def load_arrays(name: str) -> dict[str, np.ndarray]:
+    """The arrays of a study, by name; AssetError where they are not there."""
+    with np.load(_require_file(f"{name}.npz")) as file:
+        return dict(file)
+
+
+def load_class_pictures() -> dict[str, np.ndarray]:
+    """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset class"."""
+    encoded = load_arrays("visualizing-classes")
+    return {name: np.asarray(Image.open(io.BytesIO(array.tobytes()))) for name, array in encoded.items()}
+
+
+def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
+    """Write a study's numbers beside what they were made with; returns the file."""
+    made = {"date": f"{date.today()}", "torch": version("torch"), "machine": platform.machine(), "seeds": list(seeds)}
+    content = json.dumps({"made": made, **parts}, indent=1) + "\n"
+    return paths.write_atomically(paths.results() / f"{name}.json", content.encode())
+
+
+def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write an .npz that NumPy reads, compressed by LZMA column by column: a third smaller than savez_compressed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        for key, array in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.asfortranarray(array), allow_pickle=False)
+            # A fixed date: the same arrays give the same file.
+            archive.writestr(zipfile.ZipInfo(f"{key}.npy"), buffer.getvalue(), zipfile.ZIP_LZMA)
+    return paths.write_atomically(paths.results() / f"{name}.npz", file.getvalue())
+
+
+def _require_file(filename: str) -> Path:
+    path = paths.results() / filename
+    if not path.is_file():
+        raise AssetError(f"expected results in {path}, got no such file; run dlapps data make {path.stem}.")
+    return path
+
+
+def _find(name: str, found: Mapping[str, Any], what: str) -> Any:
+    if name not in found:
+        raise ValueError(f"expected {what} among {', '.join(found)}, got {name!r}; take one of them.")
+    return found[name]
+
+
+def _collect_runs(parts: Mapping[str, Any]) -> dict[str, dict[int, dict[str, Any]]]:
+    """What lies under a seed, named as the arrays are: parts["dcgan"]["best"]["0"] is seed 0 of "dcgan best".
+
+    parts["runs"]["paper"]["0"] is of "paper", parts["squeezenet1_1 modern 0"] of "squeezenet1_1 modern".
+    """
+    runs: dict[str, dict[int, dict[str, Any]]] = {}
+    for part, content in parts.items():
+        name, _, seed = part.rpartition(" ")
+        if seed.isdecimal():
+            runs.setdefault(name, {})[int(seed)] = content
+            continue
+        for run, entries in content.items() if isinstance(content, dict) else ():
+            if isinstance(entries, dict) and all(seed.isdecimal() for seed in entries):
+                by_seed = sorted((int(seed), entry) for seed, entry in entries.items())
+                runs[run if part == "runs" else f"{part} {run}"] = dict(by_seed)
+    return runs

@@ -1,0 +1,112 @@
+"""Committed results: every file can be read, runs and scores are found by name, and what is written comes back."""
+
+import json
+import statistics
+
+import numpy as np
+import pytest
+
+from dlapps import metrics, paths, results
+from dlapps.assets import AssetError
+
+RUNS = {
+    "paper": {"1": {"accuracy": 0.75}, "0": {"accuracy": 0.5, "history": {"accuracy": [0.25, 0.5]}}},
+    "wide": {"0": {"diverged": "expected a finite loss, got nan."}, "1": {"accuracy": 0.125}},
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "results", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", sorted(paths.results().glob("*.json")), ids=lambda path: path.stem)
+def test_every_committed_file_is_read(path):
+    study = results.load(path.stem)
+    assert study.parts == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "place"),
+    [
+        ("mnistm", "improved, target trained, moved", ("runs", "improved, target trained, moved", "{}")),
+        ("gan", "cdcgan best", ("cdcgan", "best", "{}")),
+        ("gan", "dcgan latent 10", ("dcgan", "latent 10", "{}")),
+        ("visualizing-classes", "squeezenet1_1 modern", ("squeezenet1_1 modern {}",)),
+    ],
+)
+def test_runs_are_found_in_each_form_of_file(name, run, place):
+    study = results.load(name)
+    assert list(study.runs[run]) == sorted(study.runs[run])
+    for seed, entry in study.runs[run].items():
+        found = study.parts
+        for key in place:
+            found = found[key.format(seed)]
+        assert entry is found
+
+
+def test_what_has_no_seeds_is_no_run():
+    assert results.load("visualizing-attacks").runs == {}
+    assert results.load("scenes15-experiments").runs == {}
+
+
+def test_scores_over_seeds_are_those_of_the_entries():
+    study = results.load("gan")
+    values = [study["cdcgan"]["best"][seed]["scores"]["frechet"] for seed in ("0", "1", "2")]
+    assert study.values("cdcgan best", "frechet").tolist() == values
+    assert study.mean("cdcgan best", "frechet") == np.mean(values)
+    assert study.deviation("cdcgan best", "frechet") == statistics.stdev(values)
+    halves = metrics.mean_and_deviation([value / 2 for value in values], ".1f")
+    assert study.pair("cdcgan best", "frechet", ".1f", unit=2) == halves
+    assert study.history("cdcgan best", "spread").shape == (3, 98)
+
+
+def test_seeds_come_in_order_and_a_diverged_one_counts_in_no_score(folder):
+    results.save("moons", {"runs": RUNS}, [0, 1])
+    study = results.load("moons")
+    assert study.values("paper", "accuracy").tolist() == [0.5, 0.75]
+    assert (study.mean("wide", "accuracy"), study.pair("wide", "accuracy")) == (0.125, "0.125")
+    assert list(study.runs["wide"]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda study: study["maid"], "expected a part among made, runs, got 'maid'"),
+        (lambda study: study.mean("papr", "accuracy"), "expected a run among paper, wide, got 'papr'"),
+        (lambda study: study.mean("paper", "entropy"), "expected a score among accuracy, history, got 'entropy'"),
+        (
+            lambda study: study.history("paper", "accuracy"),
+            "expected a part of the entry among accuracy, got 'history'",
+        ),
+    ],
+)
+def test_a_name_that_is_not_there_is_one_sentence_with_those_that_are(ask, sentence, folder):
+    results.save("moons", {"runs": RUNS}, [0, 1])
+    study = results.load("moons")
+    with pytest.raises(ValueError, match=sentence):
+        ask(study)
+
+
+@pytest.mark.parametrize("load", [results.load, results.load_arrays])
+def test_missing_results_say_how_to_make_them(load, folder):
+    with pytest.raises(AssetError, match="run dlapps data make moons"):
+        load("moons")
+
+
+def test_numbers_are_written_beside_what_they_were_made_with(folder):
+    path = results.save("moons", {"accuracy": 0.5}, [0, 1])
+    study = results.load("moons")
+    assert (path, study["accuracy"], study["made"]["seeds"]) == (folder / "moons.json", 0.5, [0, 1])
+
+
+def test_arrays_come_back_and_the_same_arrays_are_the_same_file(folder):
+    arrays = {"one": np.arange(6, dtype=np.float16).reshape(2, 3), "names": np.array(["a", "bc"])}
+    first = results.save_arrays("moons", arrays).read_bytes()
+    assert results.save_arrays("moons", arrays).read_bytes() == first
+    loaded = results.load_arrays("moons")
+    assert list(loaded) == list(arrays)
+    assert all(
+        np.array_equal(loaded[name], arrays[name]) and loaded[name].dtype == arrays[name].dtype for name in arrays
+    )
