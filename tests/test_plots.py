@@ -5,36 +5,41 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dlapps import plots
+from dlapps.plots import dann, gan, general, transfer, visualizing
+from dlapps.plots.style import WIDTH
 
 GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
 POINTS = np.random.default_rng(0).normal(size=(20, 2))
 MISREAD = (["a", "b"], [[("x", 1.0), ("y", 0.5), ("z", -0.1)]] * 2, ["y", "x"])
 FIGURES = {
-    "predictions": lambda: plots.plot_predictions([COLOUR], [np.linspace(0, 1, 12).reshape(2, 2, 3)], [[("cat", 0.9)]]),
-    "grid": lambda: plots.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
-    "curves": lambda: plots.plot_curves({"a": ([1, 10], [0.1, 0.2])}, "x", "y", {"a": [0.01, 0.02]}, log=True),
-    "pair": lambda: plots.plot_pair([1, 2], {"left": [1, 2]}, {"right": [3, 4]}, "x", reference=1.5),
-    "confusion": lambda: plots.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
-    "saliency": lambda: plots.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
-    "score card": lambda: plots.plot_score_card({"net": {"map": (0.5, 0.1), "random": (0.3, 0.1)}}, "random", "area"),
-    "mosaic": lambda: plots.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
-    "training": lambda: plots.plot_training(
+    "predictions": lambda: transfer.plot_predictions(
+        [COLOUR], [np.linspace(0, 1, 12).reshape(2, 2, 3)], [[("cat", 0.9)]]
+    ),
+    "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
+    "curves": lambda: general.plot_curves({"a": ([1, 10], [0.1, 0.2])}, "x", "y", {"a": [0.01, 0.02]}, log=True),
+    "pair": lambda: transfer.plot_pair([1, 2], {"left": [1, 2]}, {"right": [3, 4]}, "x", reference=1.5),
+    "confusion": lambda: general.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
+    "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
+    "score card": lambda: visualizing.plot_score_card(
+        {"net": {"map": (0.5, 0.1), "random": (0.3, 0.1)}}, "random", "area"
+    ),
+    "mosaic": lambda: gan.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
+    "training": lambda: gan.plot_training(
         [0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, ["gradient"]
     ),
-    "small multiples": lambda: plots.plot_small_multiples({name: {"D": ([0, 9], [0.5, 0.9])} for name in "abcde"}, "x"),
-    "precision and recall": lambda: plots.plot_precision_recall({"real": [(0.9, 0.8)], "fake": [(0.5, 0.4)] * 2}),
-    "class histogram": lambda: plots.plot_class_histogram({"real": [0.5, 0.5], "fake": [0.9, 0.1]}),
-    "recipe": lambda: plots.plot_recipe(np.zeros((2, 8, 8)), *np.zeros((2, 2, 8, 8, 3))),
-    "histories": lambda: plots.plot_histories({"loss": {"a": [[1, 0.5]] * 2}, "accuracy": {"b": [[0.1, 0.9]]}}),
-    "embeddings": lambda: plots.plot_embeddings({"before": POINTS}, np.arange(20) % 10, np.arange(20) // 10, {}),
-    "embedding steps": lambda: plots.plot_embedding_steps(
+    "small multiples": lambda: gan.plot_small_multiples({name: {"D": ([0, 9], [0.5, 0.9])} for name in "abcde"}, "x"),
+    "precision and recall": lambda: gan.plot_precision_recall({"real": [(0.9, 0.8)], "fake": [(0.5, 0.4)] * 2}),
+    "class histogram": lambda: gan.plot_class_histogram({"real": [0.5, 0.5], "fake": [0.9, 0.1]}),
+    "recipe": lambda: dann.plot_recipe(np.zeros((2, 8, 8)), *np.zeros((2, 2, 8, 8, 3))),
+    "histories": lambda: dann.plot_histories({"loss": {"a": [[1, 0.5]] * 2}, "accuracy": {"b": [[0.1, 0.9]]}}),
+    "embeddings": lambda: dann.plot_embeddings({"before": POINTS}, np.arange(20) % 10, np.arange(20) // 10, {}),
+    "embedding steps": lambda: dann.plot_embedding_steps(
         {"1": POINTS, "2": POINTS}, np.arange(20) % 10, np.arange(20) // 10
     ),
-    "sweep": lambda: plots.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}, "reversal weight"),
-    "recovered": lambda: plots.plot_recovered(np.zeros((2, 8, 8, 3)), [3, 4], [8, 9], [3, 5]),
-    "misread": lambda: plots.plot_misread(*MISREAD),
-    "misread with pictures": lambda: plots.plot_misread(*MISREAD, pictures=[GREY, COLOUR]),
+    "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}, "reversal weight"),
+    "recovered": lambda: dann.plot_recovered(np.zeros((2, 8, 8, 3)), [3, 4], [8, 9], [3, 5]),
+    "misread": lambda: transfer.plot_misread(*MISREAD),
+    "misread with pictures": lambda: transfer.plot_misread(*MISREAD, pictures=[GREY, COLOUR]),
 }
 
 
@@ -43,7 +48,7 @@ def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
     before = dict(mpl.rcParams)
     figure = FIGURES[name]()
     assert isinstance(figure, Figure)
-    assert figure.get_figwidth() == plots.WIDTH
+    assert figure.get_figwidth() == WIDTH
     figure.savefig(tmp_path / "figure.pdf")
     assert dict(mpl.rcParams) == before
 
@@ -60,7 +65,7 @@ def test_true_class_is_told_apart_without_colour():
 
 def test_a_mosaic_holds_every_image_once():
     images = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1, 1) * np.ones((4, 4), np.uint8)
-    drawn = plots.plot_mosaic(images).axes[0].images[0].get_array()
+    drawn = gan.plot_mosaic(images).axes[0].images[0].get_array()
     assert drawn.shape == (12, 18)
     for value in range(1, 7):
         assert (drawn == value).sum() == 16
@@ -73,7 +78,7 @@ def test_misread_pictures_show_their_label_too():
 
 
 def test_a_frame_is_the_figure_in_pixels():
-    frame = plots.draw_frame(FIGURES["sweep"](), (3, 2), dots_per_inch=50)
+    frame = general.draw_frame(FIGURES["sweep"](), (3, 2), dots_per_inch=50)
     assert frame.dtype == np.uint8
     assert frame.shape == (100, 150, 3)
     assert frame.min() < frame.max()

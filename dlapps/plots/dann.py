@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
@@ -139,12 +138,3 @@ def plot_recovered(
     for ax, picture, label, first, second in zip(axes.flat, pictures, labels, before, after, strict=False):
         show_picture(ax, picture, f"{first} → {second}" + ("" if second == label else f" ({label})"))
     return figure
-
-
-def draw_frame(figure: Figure, size: tuple[float, float], dots_per_inch: int = 150) -> np.ndarray:
-    """A figure drawn this wide and high (in inches), as pixels uint8 (H, W, 3): one frame of an animation."""
-    figure.set_size_inches(*size)
-    figure.set_dpi(dots_per_inch)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,4 +1,4 @@
-"""Generated images: mosaics, how a training went, how samples compare with real images."""
+"""What Chapter 4 draws: mosaics, how a training went, how samples compare with real images."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Grids of pictures, curves and confusion matrices: what every chapter draws."""
+"""Grids of pictures, curves, confusion matrices, frames of animations: what several chapters draw."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -59,24 +60,6 @@ def plot_curves(
 
 
 @styled
-def plot_pair(
-    x: Sequence[float], left: Mapping[str, Sequence[float]], right: Mapping[str, Sequence[float]], xlabel: str,
-    reference: float | None = None,
-) -> Figure:  # fmt: skip
-    """Two panels over the same logarithmic x, each with one curve named by its y label; a dashed level on the left."""
-    figure, axes = make_figure(2.1, 1, 2)
-    for ax, curve, colour, marker in zip(axes[0], (left, right), COLOURS, MARKERS, strict=False):
-        (name, y), *_ = curve.items()
-        ax.plot(x, y, color=colour, marker=marker)
-        ax.set(xlabel=xlabel, ylabel=name, xscale="log")
-        ax.set_xticks(x, [f"{value:g}" for value in x])
-        ax.minorticks_off()
-    if reference is not None:
-        axes[0, 0].axhline(reference, color=COLOURS[6], linestyle="--", linewidth=0.8)
-    return figure
-
-
-@styled
 def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], height: float = 4.1) -> Figure:
     """A confusion matrix (K, K) of counts: rows are the true classes, shares of the row as shade, counts as text."""
     figure, axes = make_figure(height)
@@ -92,3 +75,12 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], height: float
     ax.set(xlabel="predicted", ylabel="true")
     ax.grid(visible=False)
     return figure
+
+
+def draw_frame(figure: Figure, size: tuple[float, float], dots_per_inch: int = 150) -> np.ndarray:
+    """A figure drawn this wide and high (in inches), as pixels uint8 (H, W, 3): one frame of an animation."""
+    figure.set_size_inches(*size)
+    figure.set_dpi(dots_per_inch)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
