@@ -29,12 +29,12 @@ def plot_recipe(digits: np.ndarray, patches: np.ndarray, pictures: np.ndarray) -
 
 
 @styled
-def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], height: float = 2.3) -> Figure:
+def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> Figure:
     """One panel a measure, over epochs; one line a name: the mean over seeds in a band from the least to the most.
 
     panels: measure -> name -> seeds -> one value an epoch.
     """
-    figure, axes = make_figure(height, 1, len(panels))
+    figure, axes = make_figure(2.3, 1, len(panels))
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     for ax, (measure, lines) in zip(axes[0], panels.items(), strict=True):
         for name, seeds in lines.items():
@@ -111,12 +111,12 @@ def scatter_domains(ax: Axes, points: np.ndarray, domains: np.ndarray) -> None:
 
 
 @styled
-def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, height: float = 2.2) -> Figure:
+def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str) -> Figure:
     """One panel a measure over settings that have names: every seed a point, their mean a bar of its own.
 
     panels: measure -> setting -> one value a seed.
     """
-    figure, axes = make_figure(height, 1, len(panels))
+    figure, axes = make_figure(2.2, 1, len(panels))
     for index, (ax, (measure, settings)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         for place, values in enumerate(settings.values()):
             ax.plot([place] * len(values), values, color=COLOURS[index], marker=MARKERS[index], linestyle="", alpha=0.6)

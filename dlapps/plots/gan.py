@@ -92,9 +92,9 @@ def plot_precision_recall(points: Mapping[str, Sequence[tuple[float, float]]], h
 
 
 @styled
-def plot_class_histogram(shares: Mapping[str, Sequence[float]], height: float = 2.0) -> Figure:
+def plot_class_histogram(shares: Mapping[str, Sequence[float]]) -> Figure:
     """Shares (K,) of the classes, one bar a class and name, side by side; a dashed line where all are equal."""
-    figure, axes = make_figure(height)
+    figure, axes = make_figure(2.0)
     ax = axes[0, 0]
     num_classes, bar = len(next(iter(shares.values()))), 0.8 / len(shares)
     for index, (name, values) in enumerate(shares.items()):

@@ -33,7 +33,6 @@ def plot_curves(
     xlabel: str,
     ylabel: str,
     errors: Mapping[str, Sequence[float]] | None = None,
-    ticks: Sequence[str] | None = None,
     log: bool = False,
     height: float = 2.6,
 ) -> Figure:
@@ -51,9 +50,9 @@ def plot_curves(
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
     if all(float(value).is_integer() for x, _ in curves.values() for value in x):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    first = next(iter(curves.values()))[0]
-    if ticks is not None or log:
-        ax.set_xticks(first, ticks if ticks is not None else [f"{value:g}" for value in first])
+    if log:
+        first = next(iter(curves.values()))[0]
+        ax.set_xticks(first, [f"{value:g}" for value in first])
         ax.minorticks_off()
     ax.legend()
     return figure

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlapps.plots.style import COLOURS, MARKERS, make_figure, show_picture, styled
@@ -53,8 +52,12 @@ def plot_misread(
         if pictures is not None:
             show_picture(axes[row, 2 * column], pictures[index])
         ax = axes[row, width * column + width - 1]
-        labels = [label for label, _ in ranked]
-        _horizontal_bars(ax, labels, [score for _, score in ranked], COLOURS[5])
+        labels, values = zip(*ranked, strict=True)
+        places = np.arange(len(labels))[::-1]
+        ax.barh(places, values, color=COLOURS[5], height=0.7)
+        ax.set_yticks(places, labels)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="y", visible=False)
         for bar, label in zip(ax.patches, labels, strict=True):
             if label == truth:
                 bar.set(facecolor="white", edgecolor=COLOURS[1], hatch="//////")
@@ -82,11 +85,3 @@ def plot_pair(
     if reference is not None:
         axes[0, 0].axhline(reference, color=COLOURS[6], linestyle="--", linewidth=0.8)
     return figure
-
-
-def _horizontal_bars(ax: Axes, names: Sequence[str], values: Sequence[float], colours: str | Sequence[str]) -> None:
-    places = np.arange(len(names))[::-1]
-    ax.barh(places, values, color=colours, height=0.7)
-    ax.set_yticks(places, names)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="y", visible=False)

@@ -33,14 +33,12 @@ def plot_saliency(pictures: Sequence[np.ndarray], maps: Mapping[str, np.ndarray]
 
 
 @styled
-def plot_score_card(
-    scores: Mapping[str, Mapping[str, tuple[float, float]]], baseline: str, xlabel: str, height: float = 2.1
-) -> Figure:
+def plot_score_card(scores: Mapping[str, Mapping[str, tuple[float, float]]], baseline: str, xlabel: str) -> Figure:
     """One panel a network, one row a method: mean and its standard error, and the baseline as a dashed line.
 
     scores: (mean, standard error) by network and method.
     """
-    figure, axes = make_figure(height, 1, len(scores), sharey=True)
+    figure, axes = make_figure(2.1, 1, len(scores), sharey=True)
     for ax, (network, methods) in zip(axes[0], scores.items(), strict=True):
         places = np.arange(len(methods))[::-1]
         for index, (place, (mean, error)) in enumerate(zip(places, methods.values(), strict=True)):
