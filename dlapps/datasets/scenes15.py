@@ -45,19 +45,15 @@ class SceneFeatures:
     class_names: tuple[str, ...]
     provenance: Provenance
 
-    def split(self, *blocks: str, power: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def split(self, *blocks: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """X_train (1500, D), y_train, X_test (2985, D), y_test: the blocks, each row L2-normalised, side by side.
 
-        Side by side means that a linear classifier works with the sum of the blocks' kernels. power: raise the features
-        to it before, 1/2 being the signed square root [Arandjelović and Zisserman 2012].
+        Side by side means that a linear classifier works with the sum of the blocks' kernels.
         """
         unknown = [block for block in blocks if block not in self.blocks]
         if unknown or not blocks:
             raise ValueError(f"expected blocks among {', '.join(self.blocks)}, got {unknown}; choose some of them.")
-        parts = [
-            np.abs(self.blocks[block].astype(np.float32)) ** power * np.sign(self.blocks[block]) for block in blocks
-        ]
-        features = np.concatenate([normalize(part) for part in parts], axis=1)
+        features = np.concatenate([normalize(self.blocks[block].astype(np.float32)) for block in blocks], axis=1)
         train = SCENES15_COUNTS["train"]
         return features[:train], self.labels[:train], features[train:], self.labels[train:]
 
