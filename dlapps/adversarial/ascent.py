@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
 from dlapps.class_scores import Classes, Objective, float32_logits, pick, pixel_gradient
+from dlapps.runtime import make_generator
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
@@ -120,7 +121,7 @@ def _lengths(perturbations: Tensor, norm: str) -> Tensor:
 
 def _random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
     """Anywhere in the ball of radius 1; drawn on the CPU: the same whatever the device."""
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = make_generator(seed)
     if norm == "linf":
         return (2 * torch.rand(images.shape, generator=generator, device="cpu") - 1).to(images.device)
     direction = normalise(torch.randn(images.shape, generator=generator, device="cpu"), norm)

@@ -13,6 +13,7 @@ from dlapps.class_scores import Classes, check_eval_mode, expand_classes, float3
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
 from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp
 from dlapps.images import check_pixels
+from dlapps.runtime import make_generator
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def visualize(
     device = _find_device(network, initial)
     targets = torch.as_tensor(targets, device=device).reshape(-1)
     targets = expand_classes(targets, len(targets), device)
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = make_generator(seed)
     with float32(targets):
         parameter = _start(preset.parametrisation, len(targets), initial, size, generator).to(device)
         parameter.requires_grad_()

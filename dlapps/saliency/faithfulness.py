@@ -18,6 +18,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from dlapps.class_scores import Classes, check_input, choose_classes, float32, forward, pick
 from dlapps.pixel_network import find_layer
+from dlapps.runtime import make_generator
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -77,7 +78,7 @@ def deletion_insertion(
 
 def random_map(images: Tensor, seed: int = 0) -> Tensor:
     """A map (N, H, W) of uniform noise in [0, 1): what a method must beat to say anything."""
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = make_generator(seed)
     return torch.rand(len(images), *images.shape[2:], generator=generator, device="cpu").to(images.device)
 
 
@@ -98,7 +99,7 @@ def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, s
     stay, so that activations keep their scale. Raises ValueError for a layer that is none.
     """
     network = copy.deepcopy(network)
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = make_generator(seed)
     with torch.no_grad():
         for name in _weighted_layers(network) if layers is None else layers:
             weight = find_layer(network, name).get_parameter("weight")

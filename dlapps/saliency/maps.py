@@ -22,6 +22,7 @@ from dlapps.class_scores import (
     pixel_gradient,
 )
 from dlapps.pixel_network import find_layer
+from dlapps.runtime import make_generator
 
 
 def input_gradient(network: nn.Module, images: Tensor, targets: Classes | None = None) -> Tensor:
@@ -57,7 +58,7 @@ def smooth_grad(
 
     def noisy(image: Tensor) -> Iterable[Tensor]:
         # Drawn on the CPU: the same noise whatever the device.
-        generator = torch.Generator("cpu").manual_seed(seed)
+        generator = make_generator(seed)
         for _ in range(num_samples):
             noise = torch.randn(image.shape, generator=generator, device="cpu", dtype=image.dtype)
             yield image + noise_std * noise.to(image.device)
