@@ -15,7 +15,7 @@ from dlapps.report.sources import Source, first_line, tags
 
 
 @dataclass(frozen=True)
-class Chapter:
+class ExecutedChapter:
     """An executed notebook and the facts of its run."""
 
     name: str
@@ -32,7 +32,7 @@ class Contents:
 
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     labels: set[str] = field(default_factory=set)
-    chapters: list[Chapter] = field(default_factory=list)
+    chapters: list[ExecutedChapter] = field(default_factory=list)
 
 
 def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
@@ -66,7 +66,7 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     return contents
 
 
-def _read_chapter(source: Source, notebook: NotebookNode) -> Chapter:
+def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
     runs = [message for _, message in messages(notebook, "chapter")]
     if [run["name"] for run in runs] != [source.name]:
         got = ", ".join(f"Chapter({run['name']!r})" for run in runs) or "none"
@@ -74,10 +74,12 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> Chapter:
             f"expected Chapter({source.name!r}, profile) once in {source.path.name}, got {got}; name it after the file."
         )
     claims = [message for _, message in messages(notebook, "check")]
-    return Chapter(source.name, source.number, notebook, runs[0], claims, notebook.metadata.papermill["duration"])
+    return ExecutedChapter(
+        source.name, source.number, notebook, runs[0], claims, notebook.metadata.papermill["duration"]
+    )
 
 
-def _labels(chapter: Chapter) -> Iterator[tuple[str, NotebookNode]]:
+def _labels(chapter: ExecutedChapter) -> Iterator[tuple[str, NotebookNode]]:
     """Labels of figures, tables, sections and equations; what a tag removes from the report has none."""
     for kind, prefix in (("figure", "fig"), ("animation", "fig"), ("table", "tab")):
         for cell, message in messages(chapter.notebook, kind):
@@ -89,7 +91,7 @@ def _labels(chapter: Chapter) -> Iterator[tuple[str, NotebookNode]]:
                 yield f"{kind}-{chapter.number}-{name}", cell
 
 
-def _claim(owners: dict[str, str], name: str, chapter: Chapter, cell: NotebookNode) -> None:
+def _claim(owners: dict[str, str], name: str, chapter: ExecutedChapter, cell: NotebookNode) -> None:
     number = chapter.notebook.cells.index(cell) + 1
     owner = f"cell {number} of {chapter.name} ({first_line(cell.source, 40)})"
     if name in owners:

@@ -25,7 +25,7 @@ from traitlets import List
 
 from dlapps import paths
 from dlapps.report import preprocessors as pre
-from dlapps.report.contents import Chapter, Contents, messages
+from dlapps.report.contents import Contents, ExecutedChapter, messages
 from dlapps.report.signs import SIGNS
 from dlapps.report.sources import read_citation_keys
 
@@ -99,7 +99,7 @@ def make_document(contents: Contents, profile: str) -> Document:
     return Document(latex, figures)
 
 
-def _convert(chapter: Chapter, contents: Contents, citation_keys: set[str]) -> tuple[str, dict]:
+def _convert(chapter: ExecutedChapter, contents: Contents, citation_keys: set[str]) -> tuple[str, dict]:
     steps = [
         pre.tagged_removal(),
         pre.NumbersPreprocessor(contents.numbers),
@@ -115,7 +115,7 @@ def _convert(chapter: Chapter, contents: Contents, citation_keys: set[str]) -> t
     return ChapterExporter(steps).from_notebook_node(chapter.notebook, {"chapter": chapter})
 
 
-def colophon(chapter: Chapter) -> dict:
+def colophon(chapter: ExecutedChapter) -> dict:
     """The facts of a chapter's run for the last page."""
     sources = sorted({record["data"] for _, record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]

@@ -24,7 +24,7 @@ from dlapps import paths
 from dlapps.notebook import MIME
 from dlapps.report import markdown as md
 from dlapps.report import preprocessors as pre
-from dlapps.report.contents import Chapter, Contents
+from dlapps.report.contents import Contents, ExecutedChapter
 from dlapps.report.document import colophon, day_of, template_folder
 from dlapps.report.numbering import Heading, NumberingPreprocessor
 from dlapps.report.sources import read_citation_keys
@@ -40,7 +40,7 @@ _REFERENCE = re.compile(r'<a href="#(?P<label>(?:fig|tab|sec|eq)-(?P<chapter>\d+
 class Page:
     """A chapter whose Markdown is HTML and whose parts have their numbers."""
 
-    chapter: Chapter
+    chapter: ExecutedChapter
     notebook: NotebookNode
     headings: list[Heading]
     bibliography: str
@@ -117,7 +117,9 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     return {"index.html": index, **{page.file: _write(page, pages, numbering.names, files) for page in pages}}
 
 
-def read_page(chapter: Chapter, contents: Contents, citation_keys: set[str], numbering: NumberingPreprocessor) -> Page:
+def read_page(
+    chapter: ExecutedChapter, contents: Contents, citation_keys: set[str], numbering: NumberingPreprocessor
+) -> Page:
     """A chapter as a page; `numbering` has counted through the chapters before it."""
     notebook = deepcopy(chapter.notebook)
     resources: dict[str, Any] = {"chapter": chapter}
