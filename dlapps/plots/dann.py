@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
+from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, styled
 
 
 @styled
@@ -41,9 +40,8 @@ def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
             index, values = names.index(name), np.array(seeds, float)
             epochs = np.arange(1, values.shape[1] + 1)
             every = max(1, len(epochs) // 6)
-            style = {"color": COLOURS[index % 7], "marker": MARKERS[index % 7], "markevery": every}
-            ax.plot(epochs, values.mean(0), label=name, **style)
-            ax.fill_between(epochs, values.min(0), values.max(0), color=style["color"], alpha=0.2, linewidth=0)
+            (line,) = ax.plot(epochs, values.mean(0), label=name, markevery=every, **look(index))
+            ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
         ax.set(xlabel="epoch", ylabel=measure)
     handles: dict[str, Artist] = {}
     for ax in axes[0]:
@@ -88,25 +86,17 @@ def scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     """Each point as its digit, so that classes are told apart without colour as well."""
     colours = ScalarMappable(cmap="turbo").to_rgba(np.arange(10), norm=True)
     for label in np.unique(labels):
-        chosen = points[labels == label]
-        ax.scatter(
-            chosen[:, 0],
-            chosen[:, 1],
-            marker=f"${label}$",
-            s=9,
-            linewidths=0.2,
-            color=colours[label % 10],
-            rasterized=True,
-        )
+        x, y = points[labels == label].T
+        ax.scatter(x, y, marker=f"${label}$", s=9, linewidths=0.2, color=colours[label % 10], rasterized=True)
     ax.set(xticks=(), yticks=())
 
 
 def scatter_domains(ax: Axes, points: np.ndarray, domains: np.ndarray) -> None:
     """Circles for the source, triangles for the target."""
     for domain, name, marker in ((0, "source", "o"), (1, "target", "^")):
-        style: dict[str, Any] = {"s": 4, "linewidths": 0, "alpha": 0.6, "color": COLOURS[domain]}
-        chosen = points[domains == domain]
-        ax.scatter(chosen[:, 0], chosen[:, 1], label=name, marker=marker, rasterized=True, **style)
+        x, y = points[domains == domain].T
+        colour = COLOURS[domain]
+        ax.scatter(x, y, s=4, linewidths=0, alpha=0.6, color=colour, label=name, marker=marker, rasterized=True)
     ax.set(xticks=(), yticks=())
 
 
@@ -119,7 +109,7 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str)
     figure, axes = make_figure(2.2, 1, len(panels))
     for index, (ax, (measure, settings)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         for place, values in enumerate(settings.values()):
-            ax.plot([place] * len(values), values, color=COLOURS[index], marker=MARKERS[index], linestyle="", alpha=0.6)
+            ax.plot([place] * len(values), values, linestyle="", alpha=0.6, **look(index))
             ax.hlines(np.mean(values), place - 0.3, place + 0.3, color=COLOURS[6], linewidth=1.2)
         ax.set_xticks(range(len(settings)), list(settings), rotation=45, ha="right", rotation_mode="anchor")
         ax.set(xlabel=xlabel, ylabel=measure)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, styled
+from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, styled
 
 
 @styled
@@ -75,17 +75,10 @@ def plot_precision_recall(points: Mapping[str, Sequence[tuple[float, float]]], h
     figure, axes = make_figure(height)
     ax = axes[0, 0]
     for index, (name, seeds) in enumerate(points.items()):
-        recall, precision = [pair[1] for pair in seeds], [pair[0] for pair in seeds]
-        filled = COLOURS[index % 7] if index < 7 else "none"
-        ax.scatter(
-            recall,
-            precision,
-            s=24,
-            marker=MARKERS[index % 7],
-            facecolor=filled,
-            edgecolor=COLOURS[index % 7],
-            label=name,
-        )
+        precision, recall = zip(*seeds, strict=True)
+        colour, marker = look(index).values()
+        filled = colour if index < len(COLOURS) else "none"
+        ax.scatter(recall, precision, s=24, marker=marker, facecolor=filled, edgecolor=colour, label=name)
     ax.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

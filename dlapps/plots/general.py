@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
+from dlapps.plots.style import WIDTH, look, make_figure, show_picture, styled
 
 
 @styled
@@ -41,12 +41,8 @@ def plot_curves(
     ax = axes[0, 0]
     for index, (name, (x, y)) in enumerate(curves.items()):
         spread = errors.get(name) if errors else None
-        style = {
-            "color": COLOURS[index % 7],
-            "marker": MARKERS[index % 7],
-            "linestyle": ("-", "--", ":", "-.")[index % 4],
-        }
-        ax.errorbar(x, y, spread, label=name, capsize=2, **style)
+        linestyle = ("-", "--", ":", "-.")[index % 4]
+        ax.errorbar(x, y, spread, label=name, capsize=2, linestyle=linestyle, **look(index))
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
     if all(float(value).is_integer() for x, _ in curves.values() for value in x):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))

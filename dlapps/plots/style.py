@@ -57,6 +57,11 @@ def make_figure(height: float, rows: int = 1, columns: int = 1, **kwargs: Any) -
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
+def look(index: int) -> dict[str, Any]:
+    """The colour and the marker of the line of that index, from 0."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
 def show_picture(ax: Axes, picture: np.ndarray, title: str = "") -> None:
     """One picture (H, W) or (H, W, 3) without axes."""
     ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)

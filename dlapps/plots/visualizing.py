@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlapps.plots.style import COLOURS, MARKERS, WIDTH, make_figure, show_picture, styled
+from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, styled
 
 
 @styled
@@ -42,7 +42,7 @@ def plot_score_card(scores: Mapping[str, Mapping[str, tuple[float, float]]], bas
     for ax, (network, methods) in zip(axes[0], scores.items(), strict=True):
         places = np.arange(len(methods))[::-1]
         for index, (place, (mean, error)) in enumerate(zip(places, methods.values(), strict=True)):
-            ax.errorbar(mean, place, xerr=error, color=COLOURS[index % 7], marker=MARKERS[index % 7], capsize=2)
+            ax.errorbar(mean, place, xerr=error, capsize=2, **look(index))
         ax.axvline(methods[baseline][0], color=COLOURS[6], linestyle="--", linewidth=0.8)
         ax.set_yticks(places, methods)
         ax.set(title=network, xlabel=xlabel, ylim=(-0.5, len(methods) - 0.5))
