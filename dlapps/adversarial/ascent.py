@@ -25,16 +25,11 @@ def fool(
     wins on its 8-bit rounding too: of those that stop at the first success, some are lost when saved.
     """
     goal = make_goal(network, images, None, targets)
-    return _ascend(
-        network,
-        images,
-        images,
-        goal,
-        _target_score,
-        lambda x, clean, g: x + step_size * normalise(g, "l2"),
-        num_steps,
-        True,
-    )
+
+    def move(x: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
+        return x + step_size * normalise(gradient, "l2")
+
+    return _ascend(network, images, images, goal, _target_score, move, num_steps, stop_early=True)
 
 
 def fgsm(

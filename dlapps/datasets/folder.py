@@ -28,14 +28,9 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
     labels = None
     if classes and all(file.parent != folder for file in files):
         labels = np.array([classes.index(file.relative_to(folder).parts[0]) for file in files], dtype=np.int64)
+    class_names = tuple(classes) if labels is not None else ()
     names = tuple(file.relative_to(folder).as_posix() for file in files)
-    return Dataset(
-        files,
-        labels,
-        tuple(classes) if labels is not None else (),
-        Provenance(folder.name, str(folder), "", "yours"),
-        names,
-    )
+    return Dataset(files, labels, class_names, Provenance(folder.name, str(folder), "", "yours"), names)
 
 
 def _check_decodable(files: Sequence[Path]) -> None:

@@ -47,17 +47,10 @@ def load_mnist_m(split: str, seed: int = 0) -> Dataset[np.ndarray]:
     digits, photos = load_mnist(split), split_photos(load_backgrounds(), split)
     pictures = make_mnist_m(digits.images, photos.images, seed)
     made_of = (digits.provenance, photos.provenance)
-    return Dataset(
-        pictures,
-        digits.labels,
-        digits.class_names,
-        Provenance(
-            f"MNIST-M of {digits.provenance.name} and {len(photos)} photos ({photos.provenance.name}), seed {seed}",
-            "; ".join(part.source for part in made_of),
-            "",
-            "; ".join(part.licence for part in made_of),
-        ),
-    )
+    name = f"MNIST-M of {made_of[0].name} and {len(photos)} photos ({made_of[1].name}), seed {seed}"
+    source = "; ".join(part.source for part in made_of)
+    licence = "; ".join(part.licence for part in made_of)
+    return Dataset(pictures, digits.labels, digits.class_names, Provenance(name, source, "", licence))
 
 
 def load_backgrounds() -> Dataset[list[np.ndarray]]:
