@@ -83,7 +83,7 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
             kernel_name="python3",
             language="python",
             cwd=paths.notebooks(),
-            progress_bar={"desc": source.name, "leave": False, "position": place},
+            progress_bar={"desc": source.name, "leave": False, "position": place, "disable": None},
             kernel_manager_class=OwnKernelManager,
         )
     except (PapermillExecutionError, DeadKernelError) as error:
