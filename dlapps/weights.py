@@ -1,15 +1,16 @@
-"""Weights of networks: small files of them, what tells one from another, and their moving average."""
+"""Weights of networks: files of them and of what belongs to them, and their moving average."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dlapps import DlappsError
 from dlapps.paths import write_atomically
 
 
@@ -39,20 +40,21 @@ def write_checked(path: Path, content: Mapping[str, object]) -> Path:
     return write_atomically(path, buffer.getvalue())
 
 
-def fingerprint(*tensors: Tensor) -> str:
-    """16 hexadecimal digits that change with the types, shapes or values of tensors (SHA-256)."""
-    sha256 = hashlib.sha256()
-    for tensor in tensors:
-        sha256.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-        sha256.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return sha256.hexdigest()[:16]
+def read_checked(path: Path, kind: str, names: Collection[str]) -> dict[str, Any]:
+    """A dictionary that `write_checked` wrote, with these names; DlappsError for another file, which is left as it is.
 
-
-def fingerprint_network(network: nn.Module) -> str:
-    """The same for a network: its layers with their settings, as its repr has them, its weights and statistics."""
-    state = network.state_dict()
-    layers = torch.frombuffer(bytearray(f"{network} {[*state]}", "utf-8"), dtype=torch.uint8)
-    return fingerprint(layers, *state.values())
+    kind: what the file should be, for the error.
+    """
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    # A truncated archive, a pickle with code in it, a text file: torch raises a different kind for each.
+    except Exception as error:
+        raise DlappsError(
+            f"expected a {kind} in {path}, got a file that does not load; delete it, or name another one."
+        ) from error
+    if not isinstance(content, dict) or content.keys() != set(names):
+        raise DlappsError(f"expected a {kind} in {path}, got a file of another form; delete it, or name another one.")
+    return content
 
 
 @torch.no_grad()

@@ -29,6 +29,7 @@ LEVELS = {
     "pixel_network": 2,
     "pretrained": 2,
     "results": 2,
+    "training": 2,
     "assets": 1,
     "download": 1,
     "registry": 1,

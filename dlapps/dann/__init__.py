@@ -8,7 +8,6 @@ pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves. Domain 
 """
 
 from dlapps.dann.augment import random_affine
-from dlapps.dann.epochs import DivergenceError, History, TrainingError
 from dlapps.dann.improved import (
     IMPROVED,
     ImprovedNetwork,
@@ -37,6 +36,7 @@ from dlapps.dann.selection import (
 )
 from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
 from dlapps.dann.virtual import virtual_adversarial_loss
+from dlapps.training import DivergenceError, History, TrainingError
 
 __all__ = [
     "IMPROVED",

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from dlapps import DlappsError, paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
-from dlapps.dann.epochs import History, check_loss, run_epochs
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import Pictures, as_domains, as_labels, draw_rows, to_pixels
-from dlapps.dann.training import domain_loss
+from dlapps.dann.training import domain_loss, seeded
 from dlapps.dann.virtual import virtual_adversarial_loss
 from dlapps.runtime import autocast, channels_last
+from dlapps.training import History, make_one_cycle, minimise, run_epochs
 from dlapps.weights import load_weights, update_average
 
 
@@ -102,15 +102,13 @@ def fit_improved(
         raise ValueError(f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black.")
     labels, device = as_labels(labels, source, network.num_classes), next(network.parameters()).device
     student, num_steps = copy.deepcopy(network), -(-len(source) // settings.batch_size)
-    optimiser = torch.optim.AdamW(student.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     total = settings.num_epochs * num_steps
     if total < 10:
         raise ValueError(f"expected at least 10 steps of training, got {total}; take more epochs or smaller batches.")
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total, pct_start=0.2)
+    optimiser, schedule = make_one_cycle({student: settings.learning_rate}, settings.weight_decay, total)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.train()
-        network.eval()
         orders = [draw_rows(len(domain), len(source), generator) for domain in (source, target)]
         sums = torch.zeros(3)
         for step, (here, there) in enumerate(zip(*(order.split(settings.batch_size) for order in orders), strict=True)):
@@ -121,10 +119,7 @@ def fit_improved(
                 losses = improved_losses(
                     student, network, digits, labels[here].to(device), pictures, settings, generator
                 )
-            check_loss(losses[0])
-            optimiser.zero_grad(set_to_none=True)
-            losses[0].backward()
-            optimiser.step()
+            minimise(losses[0], optimiser)
             schedule.step()
             # The first steps are forgotten sooner: their weights are nearly random.
             made = schedule.last_epoch
@@ -133,9 +128,9 @@ def fit_improved(
         return dict(zip(("loss", "class_loss", "labelled_share"), sums.tolist(), strict=True))
 
     parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
-    run = {"fit": "improved", **asdict(settings), "precision": precision}
+    run = {"fit": "improved", **asdict(settings), "seed": seed, "precision": precision}
     run |= {"source": source, "labels": labels, "target": target}
-    return run_epochs(train_epoch, network, parts, run, seed, settings.num_epochs, **options)
+    return run_epochs(seeded(train_epoch, seed), network, parts, run, settings.num_epochs, **options)
 
 
 def load_improved() -> ImprovedNetwork:

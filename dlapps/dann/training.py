@@ -15,12 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.dann.epochs import History, check_loss, run_epochs
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
 from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, draw_rows, to_pixels
-from dlapps.runtime import autocast
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
+from dlapps.runtime import autocast, make_generator
+from dlapps.training import Augment, History, minimise, run_epochs
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def fit_source_only(
     """Train a classifier of pixels on one domain; returns its history, with class_loss.
 
     augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor, checkpoint and progress,
-    as `epochs.run_epochs` takes them.
+    as `training.run_epochs` takes them.
     """
     images = as_pictures(images)
     labels = as_labels(labels, images, network.num_classes)
@@ -75,6 +73,7 @@ def fit_source_only(
     num_steps = -(-len(images) // settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        network.train()
         total = 0.0
         for step, rows in enumerate(draw_rows(len(images), len(images), generator).split(settings.batch_size)):
             _set_learning_rate(optimiser, settings, (epoch + step / num_steps) / settings.num_epochs)
@@ -83,13 +82,13 @@ def fit_source_only(
             with autocast(device, precision):
                 logits = network(pixels)
             loss = F.cross_entropy(logits.float(), labels[rows].to(device))
-            _update(network, optimiser, loss, settings)
+            minimise(loss, optimiser, settings.max_norm)
             total += loss.item() * len(rows) / len(images)
         return {"class_loss": total}
 
-    run = {"fit": "source only", **asdict(settings), "precision": precision, "augment": augment}
+    run = {"fit": "source only", **asdict(settings), "seed": seed, "precision": precision, "augment": augment}
     run |= {"images": images, "labels": labels}
-    return run_epochs(train_epoch, network, {"optimiser": optimiser}, run, seed, settings.num_epochs, **options)
+    return run_epochs(seeded(train_epoch, seed), network, {"optimiser": optimiser}, run, settings.num_epochs, **options)
 
 
 def fit_dann(
@@ -116,6 +115,7 @@ def fit_dann(
     num_steps = -(-len(source) // settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        network.train()
         orders = [draw_rows(len(domain), len(source), generator) for domain in (source, target)]
         orders[1] = orders[0] if settings.paired else orders[1]
         sums = torch.zeros(3)
@@ -125,15 +125,29 @@ def fit_dann(
             pixels, target_pixels = to_pixels(source[here], device), to_pixels(target[there], device)
             with autocast(device, precision):
                 losses = dann_losses(network, pixels, target_pixels, labels[here].to(device), settings.weight(done))
-            _update(network, optimiser, losses[0] + losses[1], settings)
+            minimise(losses[0] + losses[1], optimiser, settings.max_norm)
             sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
         names = ("class_loss", "domain_loss", "domain_accuracy")
         measured = dict(zip(names, sums.tolist(), strict=True))
         return measured | {"reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)}
 
-    run = {"fit": "dann", **asdict(settings), "precision": precision}
+    run = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
     run |= {"source": source, "labels": labels, "target": target}
-    return run_epochs(train_epoch, network, {"optimiser": optimiser}, run, seed, settings.num_epochs, **options)
+    return run_epochs(seeded(train_epoch, seed), network, {"optimiser": optimiser}, run, settings.num_epochs, **options)
+
+
+def seeded(
+    train_epoch: Callable[[int, torch.Generator], dict[str, float]], seed: int
+) -> Callable[[int], dict[str, float]]:
+    """An epoch whose draws, those of dropout too, depend on the seed and the epoch's number alone."""
+
+    def train_seeded(epoch: int) -> dict[str, float]:
+        # Dropout draws from the default generator.
+        with torch.random.fork_rng():
+            torch.manual_seed(seed * 1_000_003 + epoch)
+            return train_epoch(epoch, make_generator(seed * 1_000_003 + epoch))
+
+    return train_seeded
 
 
 def dann_losses(
@@ -160,12 +174,3 @@ def _make_optimiser(network: DomainAdversarialNetwork, settings: Settings) -> to
 def _set_learning_rate(optimiser: torch.optim.Optimizer, settings: Settings, progress: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = settings.learning_rate / (1 + 10 * progress) ** 0.75
-
-
-def _update(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, settings: Settings) -> None:
-    check_loss(loss)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    if math.isfinite(settings.max_norm):
-        nn.utils.clip_grad_norm_(network.parameters(), settings.max_norm)
-    optimiser.step()

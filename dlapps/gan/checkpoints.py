@@ -13,7 +13,8 @@ from dlapps import DlappsError, paths
 from dlapps.gan.presets import Preset, generator_of, sampler_of
 from dlapps.gan.sampling import Sampler
 from dlapps.runtime import channels_last
-from dlapps.weights import fingerprint, to_float16, write_checked
+from dlapps.training import fingerprint
+from dlapps.weights import to_float16, write_checked
 
 Identity = dict[str, Any]
 

@@ -1,0 +1,158 @@
+"""The one loop of every training: epochs, history, monitor, and a checkpoint that its own training alone takes up."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from dlapps import DlappsError
+from dlapps.weights import read_checked, write_checked
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+Monitor = Callable[[nn.Module, int], Mapping[str, float]]
+# A generator, or what has state_dict and load_state_dict: networks, optimisers, schedules.
+Part = Any
+
+
+class TrainingError(DlappsError, ValueError):
+    """A training that cannot go on, or a checkpoint of another one."""
+
+
+class DivergenceError(TrainingError):
+    """A loss or a gradient that is not finite."""
+
+
+class History(dict[str, list[Any]]):
+    """What a training measured, in order, by name: history["loss"], or history.loss."""
+
+    def __getattr__(self, name: str) -> list[Any]:
+        if name not in self:
+            raise AttributeError(f"expected one of {', '.join(self)}, got {name!r}; choose one of them.")
+        return self[name]
+
+    def add(self, measured: Mapping[str, Any]) -> None:
+        """Append each value to those of its name; of a list, all."""
+        for name, value in measured.items():
+            self.setdefault(name, []).extend(value if isinstance(value, list) else [value])
+
+
+def run_epochs(
+    train_epoch: Callable[[int], Mapping[str, Any]],
+    network: nn.Module,
+    parts: Mapping[str, Part],
+    run: Mapping[str, object],
+    num_epochs: int,
+    monitor: Monitor | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
+) -> History:
+    """Train for a number of epochs; returns the history: what each epoch measured, by name.
+
+    train_epoch(epoch) makes the updates and returns what it measured, a value or a list by name; monitor(network,
+    epoch) returns more to write down, and decides nothing. The network is in eval mode when either is called, and
+    afterwards, whatever fails. checkpoint: a file written after each epoch; where it is there already, training goes on
+    from it, and ends as if it had not been stopped. parts: what changes besides the network, generators included; run:
+    the settings, seed, functions and data that a checkpoint must share, beside the network as it is given. Raises
+    TrainingError for a checkpoint of another run, DlappsError for a file that is none; either is left as it is.
+    """
+    parts, history, first = {"network": network, **parts}, History(), 0
+    path, identity = (Path(checkpoint), _identify(run, network)) if checkpoint else (None, {})
+    if path and path.is_file():
+        first, history = _load(path, identity, parts)
+    network.eval()
+    for epoch in tqdm(range(first, num_epochs), "epochs", initial=first, total=num_epochs, disable=not progress):
+        try:
+            measured = dict(train_epoch(epoch))
+        finally:
+            network.eval()
+        if monitor:
+            with torch.random.fork_rng():
+                measured |= monitor(network, epoch)
+        history.add(measured)
+        if path:
+            states = {name: _state_of(part) for name, part in parts.items()}
+            content = {"identity": identity, "num_epochs": epoch + 1, "history": dict(history), "states": states}
+            write_checked(path, content)
+    return history
+
+
+def minimise(loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = math.inf) -> None:
+    """One step down a loss, the gradient of all weights shortened to max_norm; DivergenceError where it is not finite.
+
+    The loss is a scalar.
+    """
+    if not loss.isfinite():
+        raise DivergenceError(f"expected a finite loss, got {loss.item()}; lower the learning rate or check the input.")
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if math.isfinite(max_norm):
+        nn.utils.clip_grad_norm_([weight for group in optimiser.param_groups for weight in group["params"]], max_norm)
+    optimiser.step()
+
+
+def make_one_cycle(
+    learning_rates: Mapping[nn.Module, float], weight_decay: float, num_steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW on parts of a network, each with its highest rate, and the schedule that lets it rise for a fifth of the
+    steps and fall in the others (Smith and Topin 2019)."""
+    groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in learning_rates.items()]
+    optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
+    rates = list(learning_rates.values())
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=num_steps, pct_start=0.2)
+
+
+def _identify(run: Mapping[str, object], network: nn.Module) -> dict[str, object]:
+    """What a checkpoint has to agree with, by name: plain values, or what tells functions, data and networks apart."""
+    state = network.state_dict()
+    layers = torch.frombuffer(bytearray(f"{network} {[*state]}", "utf-8"), dtype=torch.uint8)
+    identity: dict[str, object] = {"network": fingerprint(layers, *state.values())}
+    for name, value in run.items():
+        value = fingerprint(value) if isinstance(value, Tensor) else value
+        identity[name] = _describe(value) if callable(value) else value
+    return identity
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """16 hexadecimal digits that change with the types, shapes or values of tensors (SHA-256)."""
+    sha256 = hashlib.sha256()
+    for tensor in tensors:
+        sha256.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+        sha256.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()[:16]
+
+
+def _describe(function: Callable) -> str:
+    """A function's name, with what `partial` sets of it and what it has from the function around it."""
+    if isinstance(function, functools.partial):
+        return f"{_describe(function.func)} {function.args} {function.keywords}"
+    if inspect.isfunction(function):
+        return f"{function.__module__}.{function.__qualname__} {inspect.getclosurevars(function).nonlocals}"
+    return repr(function)
+
+
+def _state_of(part: Part) -> Any:
+    return part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+
+
+def _load(path: Path, identity: Mapping[str, object], parts: Mapping[str, Part]) -> tuple[int, History]:
+    """The number of epochs made and their history, once the file's states are those of the parts."""
+    kept = read_checked(path, "checkpoint", ("identity", "num_epochs", "history", "states"))
+    differing = [name for name in kept["identity"] | identity if kept["identity"].get(name) != identity.get(name)]
+    if differing:
+        raise TrainingError(
+            f"expected a checkpoint of this run in {path}, got one that differs in {', '.join(differing)}; delete it, "
+            "or name another file."
+        )
+    for name, part in parts.items():
+        load = part.set_state if isinstance(part, torch.Generator) else part.load_state_dict
+        load(kept["states"][name])
+    return kept["num_epochs"], History(kept["history"])

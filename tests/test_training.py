@@ -1,0 +1,213 @@
+"""What every training keeps to: its history, its numbers after a stop, and the checkpoint that is its own."""
+
+import itertools
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from dlapps import DlappsError, dann
+from dlapps.dann import augment
+from dlapps.training import DivergenceError, TrainingError, minimise, run_epochs
+
+torch.set_num_threads(1)
+
+SETTINGS = dann.Settings(num_epochs=3, batch_size=16, learning_rate=0.05)
+IMPROVED = replace(dann.IMPROVED, num_epochs=3, batch_size=8, warm_up=0.3, threshold=0.2)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Noise: images of a source, their labels, images of a target."""
+    generator = torch.Generator().manual_seed(0)
+    source, target = (
+        torch.randint(256, shape, dtype=torch.uint8, generator=generator) for shape in ((40, 28, 28), (30, 28, 28, 3))
+    )
+    return source, torch.arange(40) % 10, target
+
+
+def train_source_only(data, seed=0, settings=SETTINGS, network_seed=0, layers=(), **options):
+    network = dann.DomainAdversarialNetwork(network_seed, **dict(layers))
+    return [network], dann.fit_source_only(network, *data[:2], settings, seed, **options)
+
+
+def train_dann(data, seed=0, **options):
+    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.2)
+    return [network], dann.fit_dann(network, *data, SETTINGS, seed, **options)
+
+
+def train_improved(data, seed=0, **options):
+    network = dann.ImprovedNetwork(0)
+    return [network], dann.fit_improved(network, *data, IMPROVED, seed, **options)
+
+
+# Each in three epochs.
+KINDS = {
+    "source only": partial(train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine),
+    "dann": train_dann,
+    "improved": train_improved,
+}
+each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
+
+
+def same(first, second):
+    """Whether two results, (networks, history), are equal to the last bit."""
+    (networks, history), (others, other_history) = first, second
+    states = [[*nn.ModuleList(some).state_dict().values()] for some in (networks, others)]
+    return history == other_history and all(torch.equal(*values) for values in zip(*states, strict=True))
+
+
+def count_steps(train, stop_at=None):
+    """What a training gives, or None where it is killed, and the updates that it made."""
+    counter = itertools.count(1)
+
+    def count(*_):
+        count.steps = next(counter)
+        if count.steps == stop_at:
+            raise KeyboardInterrupt
+
+    handle, result = register_optimizer_step_pre_hook(count), None
+    try:
+        result = train()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        handle.remove()
+    return result, count.steps
+
+
+@each_kind
+def test_the_same_seed_gives_the_same_numbers_and_leaves_the_default_generator_alone(train, data):
+    state = torch.get_rng_state()
+    first, again, other = (train(data, seed=seed) for seed in (0, 0, 1))
+    assert same(first, again)
+    assert not same(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not any(module.training for network in first[0] for module in network.modules())
+
+
+@each_kind
+def test_a_kill_in_the_middle_of_an_epoch_loses_no_more_than_that_epoch(train, data, tmp_path):
+    unbroken, steps = count_steps(partial(train, data))
+    path = tmp_path / "folder" / "run.pt"
+    assert count_steps(partial(train, data, checkpoint=path), stop_at=(steps + 1) // 2)[0] is None
+    # The second of three epochs is begun again.
+    resumed, made = count_steps(partial(train, data, checkpoint=str(path)))
+    assert made == steps * 2 // 3
+    assert same(resumed, unbroken)
+    assert same(train(data, checkpoint=path), unbroken)
+    assert [file.name for file in path.parent.iterdir()] == ["run.pt"]
+
+
+@each_kind
+def test_a_monitor_sees_eval_mode_and_changes_nothing(train, data, tmp_path):
+    seen = []
+
+    def watch(network, epoch, stop_after=None):
+        seen.append((epoch, any(module.training for module in network.modules())))
+        if epoch == stop_after:
+            raise KeyboardInterrupt
+        return {"drawn": float(torch.rand(()))}
+
+    with pytest.raises(KeyboardInterrupt):
+        train(data, checkpoint=tmp_path / "run.pt", monitor=partial(watch, stop_after=1))
+    networks, history = train(data, checkpoint=tmp_path / "run.pt", monitor=watch)
+    assert seen == [(0, False), (1, False), (1, False), (2, False)]
+    assert len(history.pop("drawn")) == 3
+    assert same((networks, history), train(data))
+
+
+@each_kind
+def test_a_checkpoint_of_other_data_or_of_another_seed_is_refused_and_left(train, data, tmp_path):
+    path = tmp_path / "run.pt"
+    train(data, checkpoint=path)
+    before = path.read_bytes()
+    for call in (partial(train, (data[0].flip(0), *data[1:])), partial(train, data, seed=1)):
+        with pytest.raises(TrainingError, match=r"expected a checkpoint of this run in .*, got one that differs in"):
+            call(checkpoint=path)
+        assert path.read_bytes() == before
+
+
+def dim(share):
+    return lambda pixels, generator: pixels * share
+
+
+FOREIGN = {
+    "settings": ({"settings": replace(SETTINGS, momentum=0.5)}, "momentum"),
+    "seed": ({"seed": 1}, "seed"),
+    "precision": ({"precision": "float32"}, "precision"),
+    "no augmentation": ({"augment": None}, "augment"),
+    "augmentation": ({"augment": augment.random_strokes}, "augment"),
+    "setting of an augmentation": ({"augment": partial(augment.random_affine, padding="border")}, "augment"),
+    "closure of an augmentation": ({"augment": dim(0.3)}, "augment"),
+    "dropout": ({"layers": {"dropout": 0.5}}, "network"),
+    "batch norm": ({"layers": {"batch_norm": True}}, "network"),
+    "normalisation": ({"layers": {"normalisation": dann.Standardise(0, 1)}}, "network"),
+    "weights": ({"network_seed": 1}, "network"),
+}
+
+
+@pytest.mark.parametrize(("change", "names"), FOREIGN.values(), ids=FOREIGN)
+def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tmp_path):
+    path = tmp_path / "run.pt"
+    mine = dim(0.2) if names == "augment" else partial(augment.random_affine, padding="zeros")
+    given = {"augment": mine, "checkpoint": path}
+    (_, history), before = train_source_only(data, **given), path.read_bytes()
+    with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .*, got one .* {names}; delete"):
+        train_source_only(data, **given | change)
+    assert path.read_bytes() == before
+    assert train_source_only(data, **given)[1] == history
+
+
+def test_all_data_count(data, tmp_path):
+    train_dann(data, checkpoint=tmp_path / "run.pt")
+    source, labels, target = data
+    for other, name in (((source, labels.flip(0), target), "labels"), ((source, labels, 255 - target), "target")):
+        with pytest.raises(TrainingError, match=f"differs in {name}; delete"):
+            train_dann(other, checkpoint=tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize("content", [{"identity": {}, "history": {}, "states": {}}, {"identity": {}}, [1], None])
+def test_another_file_is_refused_and_left(content, data, tmp_path):
+    path = tmp_path / "run.pt"
+    if content is None:
+        path.write_text("no checkpoint")
+    else:
+        torch.save(content, path)
+    before = path.read_bytes()
+    with pytest.raises(DlappsError, match=r"expected a checkpoint in .*, got a file (of another|that does not)"):
+        train_source_only(data, checkpoint=path)
+    assert path.read_bytes() == before
+
+
+def test_an_epoch_writes_down_a_value_or_several():
+    network = nn.Linear(1, 1)
+    history = run_epochs(
+        lambda epoch: {"a": epoch, "b": [epoch] * 2}, network, {}, {}, 3, lambda network, epoch: {"c": epoch / 2}
+    )
+    assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
+    assert history.b is history["b"]
+    with pytest.raises(AttributeError, match="expected one of a, b, c, got 'loss'"):
+        history.loss  # noqa: B018
+
+
+def test_what_fails_leaves_the_network_in_eval_mode():
+    network = nn.Linear(1, 1)
+    with pytest.raises(ZeroDivisionError):
+        run_epochs(lambda epoch: network.train() and 1 / 0, network, {}, {}, 1)
+    assert not network.training
+
+
+def test_a_step_goes_down_and_no_farther_than_the_gradient_may_reach():
+    weights = torch.tensor([3.0, 4.0], requires_grad=True)
+    optimiser = torch.optim.SGD([weights], lr=1.0)
+    minimise(weights.square().sum() / 2, optimiser, max_norm=0.5)
+    torch.testing.assert_close(weights.detach(), torch.tensor([2.7, 3.6]))
+    minimise(weights.square().sum() / 2, optimiser)
+    torch.testing.assert_close(weights.detach(), torch.zeros(2))
+    with pytest.raises(DivergenceError, match="expected a finite loss, got nan; lower"):
+        minimise(weights.sum() * torch.nan, optimiser)
+    assert not weights.any()
