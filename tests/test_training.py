@@ -1,5 +1,6 @@
 """What every training keeps to: its history, its numbers after a stop, and the checkpoint that is its own."""
 
+import copy
 import itertools
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from dlapps import DlappsError, dann
 from dlapps.dann import augment
 from dlapps.training import DivergenceError, TrainingError, minimise, run_epochs
+from dlapps.transfer import finetune
 
 torch.set_num_threads(1)
 
@@ -44,11 +46,26 @@ def train_improved(data, seed=0, **options):
     return [network], dann.fit_improved(network, *data, IMPROVED, seed, **options)
 
 
+def train_classifier(data, seed=0, **options):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first, rest = (
+            nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 8)),
+            nn.Sequential(nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 10)),
+        )
+        network, pixels = nn.Sequential(first, rest), data[0][:, None] / 255
+        return [network], finetune.fit_classifier(
+            network, pixels, data[1], 3, {rest: 0.01}, batch_size=16, seed=seed, augment=finetune.flip_and_shift(2),
+            **options,
+        )  # fmt: skip
+
+
 # Each in three epochs.
 KINDS = {
     "source only": partial(train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine),
     "dann": train_dann,
     "improved": train_improved,
+    "classifier": train_classifier,
 }
 each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
 
@@ -160,6 +177,20 @@ def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tm
         train_source_only(data, **given | change)
     assert path.read_bytes() == before
     assert train_source_only(data, **given)[1] == history
+
+
+def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
+    network, path = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), tmp_path / "run.pt"
+    start = copy.deepcopy(network.state_dict())
+
+    def fit(learning_rates):
+        network.load_state_dict(start)
+        return finetune.fit_classifier(network, torch.eye(2), torch.arange(2), 3, learning_rates, checkpoint=path)
+
+    fit({network[1]: 0.1})
+    for other in ({network[0]: 0.1}, {network[1]: 0.2}):
+        with pytest.raises(TrainingError, match="differs in parts; delete"):
+            fit(other)
 
 
 def test_all_data_count(data, tmp_path):

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,11 +55,12 @@ def fit_digit_classifier(
     learning_rate: float = 5e-3,
     seed: int = 0,
     augmented: bool = True,
-    progress: bool = False,
+    **options: Any,
 ) -> DigitClassifier:
     """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
 
-    augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels.
+    augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor, checkpoint
+    and progress, as `training.run_epochs` takes them.
     """
     check_digits(images)
     # Weights and dropout are drawn from PyTorch's default generator, as by every nn.Module.
@@ -68,7 +70,7 @@ def fit_digit_classifier(
         augment = distort if augmented else lambda pixels, generator: to_network(pixels)
         finetune.fit_classifier(
             network, images, labels, num_epochs, {network: learning_rate}, batch_size=128, seed=seed, augment=augment,
-            progress=progress,
+            **options,
         )  # fmt: skip
     return network.requires_grad_(False)
 

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from dlapps.runtime import autocast, make_generator
-
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-
-
-@dataclass
-class History:
-    """What `fit_classifier` measured in each epoch, on the batches as they came."""
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
+from dlapps.training import Augment, History, make_one_cycle, minimise, run_epochs
 
 
 class NewHead(nn.Module):
@@ -77,7 +67,7 @@ def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequ
     return network[: names.index(layer)], network[names.index(layer) :]  # type: ignore[return-value]
 
 
-def flip_and_shift(shift: int) -> Augmentation:
+def flip_and_shift(shift: int) -> Augment:
     """Mirror each picture with probability 1/2 and move the batch by up to `shift` pixels, borders reflected."""
 
     def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -100,98 +90,81 @@ def fit_classifier(
     inputs: Tensor,
     labels: Tensor,
     num_epochs: int,
-    learning_rates: dict[nn.Module, float],
+    learning_rates: Mapping[nn.Module, float],
     weight_decay: float = 1e-2,
     label_smoothing: float = 0.0,
     batch_size: int = 50,
     seed: int = 0,
-    augment: Augmentation | None = None,
+    augment: Augment | None = None,
     precision: str = "fast",
-    progress: bool = False,
+    **options: Any,
 ) -> History:
-    """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning rate); returns its history.
+    """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning rate).
 
     inputs: (N, …), what the network takes; labels: int64 (N,) in [0, K). learning_rates: the parts to train, each with
     its highest rate. They train in training mode, or in that which their own `train()` sets; the others are in eval
-    mode, their statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
-    parameter's requires_grad as it was. Raises ValueError when sizes differ, parts share weights or are none of the
-    network's, or a loss is not finite.
+    mode, their statistics stay and they gather no gradient. options: monitor, checkpoint and progress, as
+    `training.run_epochs` takes them. Returns the history, loss and accuracy on the batches as they came. Whatever
+    fails, the network is left in eval mode, and each parameter's requires_grad as it was. Raises ValueError when sizes
+    differ, parts share weights or are none of the network's, or a loss is not finite.
     """
     if len(inputs) != len(labels) or not len(labels):
         raise ValueError(
             f"expected as many labels as inputs, got {len(labels)} and {len(inputs)}; check the selection."
         )
-    _check_parts(network, learning_rates)
-    generator, history, num_batches = make_generator(seed), History(), -(-len(labels) // batch_size)
-    optimiser, schedule = _make_optimiser(learning_rates, weight_decay, num_epochs * num_batches)
-    with _training(network, learning_rates):
-        for _ in tqdm(range(num_epochs), desc="epochs", disable=not progress):
-            total, correct = 0.0, 0
-            for batch in torch.randperm(len(labels), generator=generator).split(batch_size):
-                pixels = augment(inputs[batch], generator) if augment else inputs[batch]
-                loss, right = _train_step(network, pixels, labels[batch], optimiser, label_smoothing, precision)
-                schedule.step()
-                total, correct = total + loss * len(batch), correct + right
-            history.loss.append(total / len(labels))
-            history.accuracy.append(correct / len(labels))
-    return history
+    generator, device = make_generator(seed), next(network.parameters()).device
+    run = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "weight_decay": weight_decay}
+    run |= {"num_epochs": num_epochs, "label_smoothing": label_smoothing, "batch_size": batch_size, "seed": seed}
+    run |= {"augment": augment, "precision": precision, "inputs": inputs, "labels": labels}
+    num_steps = num_epochs * -(-len(labels) // batch_size)
+    optimiser, schedule = make_one_cycle(learning_rates, weight_decay, num_steps)
+
+    def train_epoch(epoch: int) -> dict[str, float]:
+        for part in learning_rates:
+            part.train()
+        total, correct = 0.0, 0
+        for rows in torch.randperm(len(labels), generator=generator).split(batch_size):
+            batch = (augment(inputs[rows], generator) if augment else inputs[rows]).to(device)
+            batch = batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+            targets = labels[rows].to(device)
+            with autocast(device, precision):
+                logits = network(batch)
+            loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+            minimise(loss, optimiser)
+            schedule.step()
+            total, correct = total + loss.item() * len(rows), correct + int((logits.argmax(1) == targets).sum())
+        return {"loss": total / len(labels), "accuracy": correct / len(labels)}
+
+    # Dropout draws from the default generator, which goes on from one training to the next.
+    parts = {"optimiser": optimiser, "schedule": schedule, "order": generator, "dropout": torch.default_generator}
+    with _gradients_for(network, learning_rates):
+        return run_epochs(train_epoch, network, parts, run, num_epochs, **options)
 
 
-def _check_parts(network: nn.Module, parts: Iterable[nn.Module]) -> None:
-    trained = [id(parameter) for part in parts for parameter in part.parameters()]
-    if len(set(trained)) < len(trained) or not set(trained) <= {id(parameter) for parameter in network.parameters()}:
+def _name_parts(network: nn.Module, learning_rates: Mapping[nn.Module, float]) -> list[tuple[float, list[str]]]:
+    """The rate of each part and the names of its weights; ValueError unless all are the network's, and named once."""
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    trained = [parameter for part in learning_rates for parameter in part.parameters()]
+    if len(set(trained)) < len(trained) or not set(trained) <= names.keys():
         raise ValueError(
             "expected parts of the network that share no weights, got some that overlap or are none of it; name each "
             "layer once."
         )
+    return [(rate, [names[parameter] for parameter in part.parameters()]) for part, rate in learning_rates.items()]
 
 
 @contextlib.contextmanager
-def _training(network: nn.Module, parts: Iterable[nn.Module]) -> Iterator[None]:
-    """Within, these parts are in training mode and ask for gradients, and the rest of the network does not."""
+def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iterator[None]:
+    """Within, these parts ask for gradients, and the rest of the network does not."""
     before = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
-        network.eval().requires_grad_(False)
+        network.requires_grad_(False)
         for part in parts:
-            part.train()
             part.requires_grad_()
         yield
     finally:
-        network.eval()
         for parameter, required in before:
             parameter.requires_grad_(required)
-
-
-def _make_optimiser(
-    learning_rates: dict[nn.Module, float], weight_decay: float, num_steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in learning_rates.items()]
-    optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
-    rates = list(learning_rates.values())
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=num_steps, pct_start=0.2)
-
-
-def _train_step(
-    network: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    optimiser: torch.optim.Optimizer,
-    smoothing: float,
-    precision: str,
-) -> tuple[float, int]:
-    device = next(network.parameters()).device
-    inputs, labels = inputs.to(device), labels.to(device)
-    if inputs.ndim == 4:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    with autocast(device, precision):
-        logits = network(inputs)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
-    if not loss.isfinite():
-        raise ValueError(f"expected a finite loss, got {loss.item()}; lower the learning rates or check the inputs.")
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-    return loss.item(), int((logits.argmax(1) == labels).sum())
 
 
 @torch.inference_mode()
