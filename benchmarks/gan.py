@@ -117,7 +117,7 @@ class Ours:
         self.weights = [*self.run.generator.parameters(), *self.run.discriminator.parameters()]
 
     def step(self, pixels, labels):
-        self.run.step(pixels, labels if self.preset.num_classes else None, 0)
+        self.run.step(pixels, labels if self.preset.num_classes else None, 0, 1)
 
     def epoch(self, images, labels):
         given = torch.tensor(labels) if self.preset.num_classes else None

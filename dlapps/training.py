@@ -68,8 +68,9 @@ def run_epochs(
     path, identity = (Path(checkpoint), _identify(run, network)) if checkpoint else (None, {})
     if path and path.is_file():
         first, history = _load(path, identity, parts)
+    epochs = range(first, num_epochs)
     network.eval()
-    for epoch in tqdm(range(first, num_epochs), "epochs", initial=first, total=num_epochs, disable=not progress):
+    for epoch in tqdm(epochs, "epochs", total=num_epochs, initial=first, disable=not progress):
         try:
             measured = dict(train_epoch(epoch))
         finally:
@@ -79,9 +80,7 @@ def run_epochs(
                 measured |= monitor(network, epoch)
         history.add(measured)
         if path:
-            states = {name: _state_of(part) for name, part in parts.items()}
-            content = {"identity": identity, "num_epochs": epoch + 1, "history": dict(history), "states": states}
-            write_checked(path, content)
+            _save(path, identity, epoch + 1, history, parts)
     return history
 
 
@@ -95,7 +94,8 @@ def minimise(loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = m
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     if math.isfinite(max_norm):
-        nn.utils.clip_grad_norm_([weight for group in optimiser.param_groups for weight in group["params"]], max_norm)
+        weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+        nn.utils.clip_grad_norm_(weights, max_norm)
     optimiser.step()
 
 
@@ -104,24 +104,23 @@ def make_one_cycle(
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """AdamW on parts of a network, each with its highest rate, and the schedule that lets it rise for a fifth of the
     steps and fall in the others (Smith and Topin 2019)."""
-    groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in learning_rates.items()]
-    optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
-    rates = list(learning_rates.values())
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=num_steps, pct_start=0.2)
+    parts, rates = list(learning_rates), list(learning_rates.values())
+    optimiser = torch.optim.AdamW([{"params": [*part.parameters()]} for part in parts], weight_decay=weight_decay)
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, num_steps, pct_start=0.2)
 
 
 def _identify(run: Mapping[str, object], network: nn.Module) -> dict[str, object]:
     """What a checkpoint has to agree with, by name: plain values, or what tells functions, data and networks apart."""
     state = network.state_dict()
     layers = torch.frombuffer(bytearray(f"{network} {[*state]}", "utf-8"), dtype=torch.uint8)
-    identity: dict[str, object] = {"network": fingerprint(layers, *state.values())}
+    identity: dict[str, object] = {"network": _fingerprint(layers, *state.values())}
     for name, value in run.items():
-        value = fingerprint(value) if isinstance(value, Tensor) else value
+        value = _fingerprint(value) if isinstance(value, Tensor) else value
         identity[name] = _describe(value) if callable(value) else value
     return identity
 
 
-def fingerprint(*tensors: Tensor) -> str:
+def _fingerprint(*tensors: Tensor) -> str:
     """16 hexadecimal digits that change with the types, shapes or values of tensors (SHA-256)."""
     sha256 = hashlib.sha256()
     for tensor in tensors:
@@ -139,14 +138,19 @@ def _describe(function: Callable) -> str:
     return repr(function)
 
 
-def _state_of(part: Part) -> Any:
-    return part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+def _save(path: Path, identity: Mapping[str, object], made: int, history: History, parts: Mapping[str, Part]) -> None:
+    states = {
+        name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+        for name, part in parts.items()
+    }
+    write_checked(path, {"run": identity, "made": made, "history": dict(history), "states": states})
 
 
 def _load(path: Path, identity: Mapping[str, object], parts: Mapping[str, Part]) -> tuple[int, History]:
-    """The number of epochs made and their history, once the file's states are those of the parts."""
-    kept = read_checked(path, "checkpoint", ("identity", "num_epochs", "history", "states"))
-    differing = [name for name in kept["identity"] | identity if kept["identity"].get(name) != identity.get(name)]
+    """How many epochs are made and their history, once the parts are in the states that were kept."""
+    content = read_checked(path, "checkpoint", ("run", "made", "history", "states"))
+    kept = content["run"]
+    differing = [name for name in kept | identity if kept.get(name) != identity.get(name)]
     if differing:
         raise TrainingError(
             f"expected a checkpoint of this run in {path}, got one that differs in {', '.join(differing)}; delete it, "
@@ -154,5 +158,5 @@ def _load(path: Path, identity: Mapping[str, object], parts: Mapping[str, Part])
         )
     for name, part in parts.items():
         load = part.set_state if isinstance(part, torch.Generator) else part.load_state_dict
-        load(kept["states"][name])
-    return kept["num_epochs"], History(kept["history"])
+        load(content["states"][name])
+    return content["made"], History(content["history"])

@@ -219,7 +219,7 @@ def test_domains_find_paired_batches_chosen_epochs_and_other_seeds(two_domains):
 
 def training_of(preset, **changes):
     generator, discriminator = gan.make_networks(preset, seed=0)
-    history = gan.History(discriminator_loss=[1.0], generator_loss=[1.0])
+    history = gan.GanHistory(discriminator_loss=[1.0], generator_loss=[1.0])
     made = gan.Training(preset, generator.eval(), discriminator.eval(), history, torch.zeros(1), [0])
     return replace(made, **changes)
 
@@ -238,7 +238,7 @@ def test_generation_looks_at_every_training_whatever_its_name():
     deaf = training_of(conditional)
     nn.init.zeros_(deaf.generator.from_labels.weight)
     assert not passes(gan_checks.labels_are_obeyed, variables={"deaf": deaf})
-    lost = training_of(plain, history=gan.History(discriminator_loss=[float("nan")]))
+    lost = training_of(plain, history=gan.GanHistory(discriminator_loss=[float("nan")]))
     assert not passes(gan_checks.losses_stay_finite, variables={"lost": lost})
     alone = training_of(replace(plain, trained=("generator",)))
     assert not passes(gan_checks.both_networks_are_trained, variables={"alone": alone})

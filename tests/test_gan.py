@@ -1,4 +1,4 @@
-"""Networks to the layer, steps that reach one network only, trainings that resume to the same result."""
+"""Networks to the layer, steps that reach one network only, what a training measures."""
 
 from dataclasses import replace
 
@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from dlapps import gan
+from dlapps import DlappsError, gan
 from dlapps.gan.networks import one_of_each
 from dlapps.runtime import make_generator
+from dlapps.training import DivergenceError
 
 torch.set_num_threads(1)
 
@@ -190,42 +191,14 @@ def test_the_saturating_gradient_vanishes_where_the_discriminator_is_sure():
     assert gradients["saturating"] == pytest.approx(0, abs=1e-4)
 
 
-def fit(preset, images, labels, **options):
-    if preset.num_classes:
-        return gan.fit_conditional_gan(images, labels, preset, 3, **options)
-    return gan.fit_gan(images, preset, 3, **options)
-
-
-each_kind = pytest.mark.parametrize(
-    "preset", [TINY, replace(CONDITIONAL, average=0.9, anneal=True)], ids=["plain", "conditional"]
-)
-
-
-@each_kind
-def test_a_resumed_training_equals_an_unbroken_one(preset, images, labels, tmp_path):
-    def stop(generator):
-        raise KeyboardInterrupt
-
-    whole = fit(preset, images, labels, frame_every=3)
-    again = fit(preset, images, labels, frame_every=3)
-    path = tmp_path / "training.pt"
-    with pytest.raises(KeyboardInterrupt):
-        fit(preset, images, labels, frame_every=3, checkpoint=path, checkpoint_every=2, measure=stop, measure_every=5)
-    resumed = fit(preset, images, labels, frame_every=3, checkpoint=str(path))
-    assert len(whole.history) == 8
-    for other in (again, resumed, fit(preset, images, labels, checkpoint=path)):
-        assert other.history == whole.history
-        assert other.frame_batches == whole.frame_batches == [0, 3, 6, 8]
-        assert torch.equal(other.frames, whole.frames)
-        assert unchanged(weights_of(whole.generator, whole.discriminator), other.generator, other.discriminator)
-    assert [path.name for path in tmp_path.iterdir()] == ["training.pt"]
-
-
-def test_training_leaves_the_default_generator_alone_and_hangs_on_the_seed(images):
-    before = torch.random.get_rng_state()
-    first, second = (gan.fit_gan(images, TINY, seed) for seed in (0, 1))
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert not torch.equal(first.frames, second.frames)
+def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
+    training = gan.fit_conditional_gan(images, labels, replace(CONDITIONAL, average=0.9, anneal=True), frame_every=3)
+    assert training.frame_batches == [0, 3, 6, 8]
+    assert training.frames.shape == (4, 30, 16, 16)
+    assert {len(values) for name, values in training.history.items() if name != "measures"} == {8}
+    z = z_of(10).repeat(3, 1)
+    drawn = gan.to_uint8(gan.sample(training.generator, z, torch.arange(3).repeat_interleave(10)))
+    assert torch.equal(training.frames[-1], drawn)
 
 
 def test_two_threads_give_the_same_gradients_twice():
@@ -300,14 +273,14 @@ def test_interpolation_stays_on_the_sphere():
 
 def test_health_names_what_went_wrong():
     def health(real, fake, spread):
-        history = gan.History(real_probability=[real] * 9, fake_probability=[fake] * 9, spread=[spread] * 9)
+        history = gan.GanHistory(real_probability=[real] * 9, fake_probability=[fake] * 9, spread=[spread] * 9)
         return history.health().partition(":")[0]
 
     assert health(0.7, 0.3, 0.9) == "balanced"
     assert health(0.7, 0.3, 0.1) == "collapsed"
     assert health(0.99, 0.01, 0.9) == "the discriminator wins"
     assert health(0.5, 0.5, 0.9) == "the generator wins"
-    assert gan.History().health() == "not trained yet"
+    assert gan.GanHistory().health() == "not trained yet"
 
 
 def test_spread_notices_that_all_images_of_a_class_are_alike():
@@ -339,27 +312,16 @@ def test_the_committed_generators_draw_in_the_right_range():
         # White strokes on black: both ends of the range are reached.
         assert images.amin() < -0.9
         assert images.amax() > 0.5
-    with pytest.raises(gan.GanError, match="expected a generator in"):
+    with pytest.raises(DlappsError, match="expected a generator in"):
         gan.load_best("other")
 
 
-def test_a_foreign_checkpoint_is_refused_and_left(images, tmp_path):
-    path = tmp_path / "training.pt"
-    gan.fit_gan(images, TINY, 0, checkpoint=path)
-    before = path.read_bytes()
-    for call, message in (
-        (lambda: gan.fit_gan(images, replace(TINY, generator_channels=8), 0, checkpoint=path), "generator_channels 4"),
-        (lambda: gan.fit_gan(images, TINY, 1, checkpoint=path), "seed 0 instead of 1"),
-        (lambda: gan.fit_gan(images.flip(0), TINY, 0, checkpoint=path), "with data"),
-        (lambda: gan.fit_gan(images, TINY, 0, checkpoint=path, precision="float32"), "precision 'fast'"),
-    ):
-        with pytest.raises(gan.GanError, match=message):
-            call()
-        assert path.read_bytes() == before
-    path.write_text("no checkpoint")
-    with pytest.raises(gan.GanError, match="does not load"):
-        gan.fit_gan(images, TINY, 0, checkpoint=path)
-    assert path.read_text() == "no checkpoint"
+def test_a_file_that_is_no_generator(tmp_path):
+    torch.save({"preset": {}}, tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("no generator")
+    for name, got in (("other", "of another form"), ("text", "that does not load")):
+        with pytest.raises(DlappsError, match=rf"expected a generator in .*, got a file {got}"):
+            gan.load_generator(tmp_path / f"{name}.pt")
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, tmp_path):
@@ -369,9 +331,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, t
         next(generator.parameters()).data.fill_(torch.nan)
         return {}
 
-    with pytest.raises(gan.GanError, match=r"expected finite numbers, got nan .* in batch 4; lower"):
-        gan.fit_gan(images, TINY, 0, checkpoint=path, checkpoint_every=2, measure=poison, measure_every=4)
-    assert len(torch.load(path, weights_only=True)["state"]["history"]["spread"]) == 4
+    with pytest.raises(DivergenceError, match=r"expected finite numbers, got nan .* in batch 6; lower"):
+        gan.fit_gan(images, TINY, 0, checkpoint=path, measure=poison, measure_every=6)
+    assert len(torch.load(path, weights_only=True)["history"]["spread"]) == 4
 
 
 @pytest.mark.parametrize(

@@ -63,21 +63,10 @@ def test_the_last_number_of_z_draws_a_cluster_as_often_as_images_fall_into_it(pl
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_a_training_on_clusters_resumes_and_its_generator_is_kept_with_their_shares(images, average, tmp_path):
+def test_a_generator_on_clusters_is_kept_with_their_shares(images, average, tmp_path):
     preset = replace(TINY, average=average)
-    path = tmp_path / "training.pt"
-
-    def stop(generator):
-        raise KeyboardInterrupt
-
     whole = gan.fit_gan(images, preset)
-    with pytest.raises(KeyboardInterrupt):
-        gan.fit_gan(images, preset, checkpoint=path, checkpoint_every=4, measure=stop, measure_every=6)
-    resumed = gan.fit_gan(images, preset, checkpoint=path)
-    assert resumed.history.generator_loss == whole.history.generator_loss
-    assert torch.equal(resumed.frames, gan.fit_gan(images, preset).frames)
-    assert resumed.frames.shape[1:] == (64, 16, 16)
-
+    assert whole.frames.shape[1:] == (64, 16, 16)
     z = gan.draw_latents(9, whole.generator.latent_dim, seed=1)
     kept = gan.load_generator(gan.save_generator(tmp_path / "generator.pt", whole.generator, preset))
     torch.testing.assert_close(gan.sample(kept, z), gan.sample(whole.generator, z), atol=2e-2, rtol=0)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from dlapps import DlappsError, dann
+from dlapps import DlappsError, dann, gan
 from dlapps.dann import augment
 from dlapps.training import DivergenceError, TrainingError, minimise, run_epochs
 from dlapps.transfer import finetune
@@ -19,6 +19,9 @@ torch.set_num_threads(1)
 
 SETTINGS = dann.Settings(num_epochs=3, batch_size=16, learning_rate=0.05)
 IMPROVED = replace(dann.IMPROVED, num_epochs=3, batch_size=8, warm_up=0.3, threshold=0.2)
+
+GAN = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, size=16, latent_dim=5, batch_size=8)
+GAN = replace(GAN, num_epochs=3)
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +63,25 @@ def train_classifier(data, seed=0, **options):
         )  # fmt: skip
 
 
+def train_gan(data, seed=0, preset=GAN, **options):
+    training = gan.fit_gan(
+        data[0], preset, seed, labels=data[1] if preset.num_classes else None, frame_every=4, measure_every=4,
+        measure=lambda generator: {"weight": next(generator.parameters()).sum().item()}, **options,
+    )  # fmt: skip
+    frames = {"frames": training.frames.tolist(), "frame_batches": training.frame_batches}
+    return [training.generator, training.discriminator], {**training.history, **frames}
+
+
 # Each in three epochs.
 KINDS = {
     "source only": partial(train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine),
     "dann": train_dann,
     "improved": train_improved,
     "classifier": train_classifier,
+    "gan": train_gan,
+    "conditional gan": partial(train_gan, preset=replace(GAN, num_classes=10, average=0.9, anneal=True)),
+    "gan on clusters": partial(train_gan, preset=replace(GAN, clusters=3)),
+    "gan on clusters, averaged": partial(train_gan, preset=replace(GAN, clusters=3, average=0.9)),
 }
 each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
 

@@ -5,9 +5,8 @@ two from 16; latent vectors z are float32 (N, latent_dim), labels int64 (N,) in 
 range are ValueErrors of one sentence.
 """
 
-from dlapps.gan.checkpoints import GanError, load_best, load_generator, save_generator
 from dlapps.gan.clusters import ClusteredGenerator, find_clusters
-from dlapps.gan.history import History
+from dlapps.gan.history import GanHistory
 from dlapps.gan.judge import (
     classify,
     conditional_accuracy,
@@ -18,11 +17,20 @@ from dlapps.gan.judge import (
     stroke_statistics,
 )
 from dlapps.gan.networks import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
-from dlapps.gan.presets import CONDITIONAL_PRACTICAL, CONDITIONAL_PRESETS, PRACTICAL, PRESETS, Preset, make_networks
-from dlapps.gan.run import Run, spread
+from dlapps.gan.presets import (
+    CONDITIONAL_PRACTICAL,
+    CONDITIONAL_PRESETS,
+    PRACTICAL,
+    PRESETS,
+    Preset,
+    load_best,
+    load_generator,
+    make_networks,
+    save_generator,
+)
 from dlapps.gan.sampling import draw_latents, interpolate, sample, sample_grid, to_uint8
-from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step
-from dlapps.gan.training import Training, fit_conditional_gan, fit_gan, prepare_images
+from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step, spread
+from dlapps.gan.training import Run, Training, fit_conditional_gan, fit_gan, prepare_images
 
 __all__ = [
     "CONDITIONAL_PRACTICAL",
@@ -34,9 +42,8 @@ __all__ = [
     "ConditionalDiscriminator",
     "ConditionalGenerator",
     "Discriminator",
-    "GanError",
+    "GanHistory",
     "Generator",
-    "History",
     "Loss",
     "Preset",
     "Run",

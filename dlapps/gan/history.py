@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
+from dlapps.training import History
 
-@dataclass
-class History:
+
+class GanHistory(History):
     """One value a batch; measures: what `measure` gave, with the number of batches it was taken after.
 
-    Probabilities are means over the batch: of D(x), of D(G(z)) before and (fooling) after D's update. Gradients are
-    the L2 norms over all weights. spread: standard deviation of a pixel over the batch, with labels within each class,
-    averaged over pixels, of fake images in units of the real ones'; near 0 when all, or all of a class, are alike.
+    discriminator_loss, generator_loss; real_probability, fake_probability, fooling_probability: means over the batch of
+    D(x), of D(G(z)) before and (fooling) after D's update; discriminator_gradient, generator_gradient: L2 norms over
+    all weights. spread: standard deviation of a pixel over the batch, with labels within each class, averaged over
+    pixels, of fake images in units of the real ones'; near 0 when all, or all of a class, are alike.
     """
-
-    discriminator_loss: list[float] = field(default_factory=list)
-    generator_loss: list[float] = field(default_factory=list)
-    real_probability: list[float] = field(default_factory=list)
-    fake_probability: list[float] = field(default_factory=list)
-    fooling_probability: list[float] = field(default_factory=list)
-    discriminator_gradient: list[float] = field(default_factory=list)
-    generator_gradient: list[float] = field(default_factory=list)
-    spread: list[float] = field(default_factory=list)
-    measures: list[dict[str, float]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.spread)
 
     def thin(self, every: int) -> dict[str, list[float]]:
         """Means over `every` batches, rounded, by name: what a plot needs of a long training."""
-        series = {name: values for name, values in vars(self).items() if name != "measures"}
-        edges = range(0, len(self), every)
         return {
-            name: [float(f"{np.mean(values[edge : edge + every]):.4g}") for edge in edges]
-            for name, values in series.items()
+            name: [float(f"{np.mean(values[edge : edge + every]):.4g}") for edge in range(0, len(values), every)]
+            for name, values in self.items()
+            if name != "measures"
         }
 
     def health(self, last: int = 200) -> str:
         """balanced, the discriminator wins, the generator wins or collapsed: one sentence on the last batches."""
-        if not len(self):
+        if not self.get("spread"):
             return "not trained yet"
         real, fake, spread = (
             float(np.mean(values[-last:])) for values in (self.real_probability, self.fake_probability, self.spread)

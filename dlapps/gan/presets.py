@@ -1,13 +1,16 @@
-"""The settings of a training: the practical's, the variations it asks for, and the best found here."""
+"""The settings of a training: the practical's, the variations it asks for, the best found here; their networks, on disk
+too."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dlapps import DlappsError, paths
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
     ConditionalDiscriminator,
@@ -18,6 +21,7 @@ from dlapps.gan.networks import (
 )
 from dlapps.gan.sampling import Sampler
 from dlapps.runtime import channels_last, make_generator
+from dlapps.weights import read_checked, to_float16, write_checked
 
 TrainedGenerator = Generator | ConditionalGenerator
 AnyDiscriminator = Discriminator | ConditionalDiscriminator
@@ -125,3 +129,27 @@ def discriminator_of(preset: Preset) -> AnyDiscriminator:
     if preset.num_labels and preset.discriminator_sees_labels:
         return ConditionalDiscriminator(*widths, preset.num_labels)
     return Discriminator(*widths)
+
+
+def save_generator(path: Path, generator: Sampler, preset: Preset) -> Path:
+    """The weights in float16 beside the preset that they belong to."""
+    return write_checked(path, {"preset": asdict(preset), "generator": to_float16(generator)})
+
+
+def load_generator(path: Path) -> Sampler:
+    """A generator of `save_generator`, in eval mode, without gradients."""
+    saved = read_checked(path, "generator", ("preset", "generator"))
+    preset = Preset(**saved["preset"])
+    generator = channels_last(sampler_of(preset, generator_of(preset)))
+    generator.load_state_dict(saved["generator"])
+    return generator.eval().requires_grad_(False)
+
+
+def load_best(kind: str) -> Sampler:
+    """The committed generator of the best preset, "dcgan" or "cdcgan", as `dlapps data make gan` wrote it."""
+    path = paths.results() / f"gan-{kind}.pt"
+    if not path.is_file():
+        raise DlappsError(
+            f"expected a generator in {path}, got no such file; name dcgan or cdcgan, or run dlapps data make gan."
+        )
+    return load_generator(path)

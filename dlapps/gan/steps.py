@@ -109,6 +109,16 @@ def descend(value: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer 
     return torch.stack([gradient.norm() for gradient in gradients]).norm()
 
 
+def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Standard deviation over the batch, averaged over pixels; with labels, within their classes: a generator that
+    draws one and the same image of each class has none."""
+    mean = images.mean(0)
+    if labels is not None:
+        one_hot = F.one_hot(labels).to(images.dtype)
+        mean = (one_hot.T @ images.flatten(1) / one_hot.sum(0)[:, None].clamp(min=1))[labels].view_as(images)
+    return (images - mean).square().mean(0).sqrt().mean()
+
+
 def given(labels: Tensor | None) -> tuple[Tensor, ...]:
     """The labels as arguments of a network: none for an unconditional one."""
     return () if labels is None else (labels,)

@@ -1,25 +1,26 @@
-"""Training: the loop over batches, which can be stopped and taken up again with the same result."""
+"""Training on images, on images and labels: what changes in it, the update of a batch, the loop over batches."""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from dlapps.gan.checkpoints import identify, load_checkpoint, save_checkpoint
 from dlapps.gan.clusters import find_clusters
-from dlapps.gan.history import History
-from dlapps.gan.networks import check_labels
-from dlapps.gan.presets import CONDITIONAL_PRACTICAL, PRACTICAL, AnyDiscriminator, Preset
-from dlapps.gan.run import Run
-from dlapps.gan.sampling import Sampler
+from dlapps.gan.history import GanHistory
+from dlapps.gan.networks import ConditionalGenerator, check_labels
+from dlapps.gan.presets import CONDITIONAL_PRACTICAL, PRACTICAL, AnyDiscriminator, Preset, make_networks, sampler_of
+from dlapps.gan.sampling import Sampler, draw_latents, sample, sample_grid, to_uint8
+from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, spread
 from dlapps.runtime import make_generator
+from dlapps.training import DivergenceError, History, Part, run_epochs
+from dlapps.weights import update_average
 
 Measure = Callable[[Sampler], dict[str, float]]
 
@@ -36,9 +37,76 @@ class Training:
     preset: Preset
     generator: Sampler
     discriminator: AnyDiscriminator
-    history: History
+    history: GanHistory
     frames: Tensor
     frame_batches: list[int]
+
+
+class Run:
+    """All that changes in a training: networks, the average that samples are drawn from, optimisers, latent vectors.
+
+    labels: int64 (N,), the clusters of the images where the preset has such.
+    """
+
+    def __init__(
+        self, preset: Preset, seed: int, device: torch.device | str, precision: str, labels: Tensor | None = None
+    ) -> None:
+        self.preset, self.seed, self.precision = preset, seed, precision
+        generator, discriminator = make_networks(preset, seed)
+        self.generator, self.discriminator = generator.to(device), discriminator.to(device)
+        self.average = self.generator
+        if preset.average:
+            self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.sampler = sampler_of(preset, self.average, labels).to(device)
+        self.latents = make_generator(seed)
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        self.rates = {name: getattr(preset, f"{name}_rate") for name in preset.trained}
+        self.optimisers = {
+            name: torch.optim.Adam(networks[name].parameters(), rate, preset.betas, foreach=True)
+            for name, rate in self.rates.items()
+        }
+        optimisers = {f"{name}'s optimiser": optimiser for name, optimiser in self.optimisers.items()}
+        self.parts: dict[str, Part] = {**networks, **optimisers, "latents": self.latents}
+
+    def step(self, real: Tensor, labels: Tensor | None, batch: int, total: int) -> dict[str, float]:
+        """D's update, then G's on the same fakes; returns what `GanHistory` has of a batch.
+
+        real: uint8 (N, S, S). batch: how many of the training's total are made. Raises DivergenceError where a loss or
+        a gradient is not finite.
+        """
+        preset, loss = self.preset, LOSSES[self.preset.loss]
+        self.generator.train()
+        for name, optimiser in self.optimisers.items():
+            fall = min(1, 2 - 2 * batch / total) if preset.anneal else 1
+            optimiser.param_groups[0]["lr"] = self.rates[name] * fall
+        device = next(self.generator.parameters()).device
+        real = real.to(device)[:, None].float().div(127.5).sub(1)
+        labels = None if labels is None else labels.to(device)
+        z = torch.randn(len(real), preset.latent_dim, generator=self.latents).to(device)
+        fake = generate(self.generator, z, labels, self.precision)
+        options = (loss, labels if preset.discriminator_sees_labels else None, self.precision)
+        optimiser_d, optimiser_g = map(self.optimisers.get, ("discriminator", "generator"))
+        made = discriminator_step(self.discriminator, real, fake, optimiser_d, *options)
+        made |= generator_step(self.generator, self.discriminator, fake, optimiser_g, *options)
+        made["spread"] = spread(fake.detach(), labels) / spread(real, labels).clamp(min=1e-6)
+        # Brought to the CPU at once.
+        measured = dict(zip(made, torch.stack([*made.values()]).tolist(), strict=True))
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                raise DivergenceError(
+                    f"expected finite numbers, got {value} as {name} in batch {batch}; lower the learning rates."
+                )
+        if preset.average:
+            update_average(self.average, self.generator, min(preset.average, (batch + 1) / (batch + 11)))
+        return measured
+
+    def draw_frame(self) -> Tensor:
+        """Samples uint8 (M, S, S) of latent vectors that are the same at each call."""
+        number, size = (10 if self.preset.num_classes else 64), self.sampler.latent_dim
+        z = draw_latents(number, size, self.seed)
+        if isinstance(self.sampler, ConditionalGenerator):
+            return to_uint8(sample_grid(self.sampler, z).flatten(0, 1))
+        return to_uint8(sample(self.sampler, z))
 
 
 def fit_gan(
@@ -47,49 +115,48 @@ def fit_gan(
     seed: int = 0,
     *,
     labels: Tensor | None = None,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: int = 200,
     frame_every: int = 100,
     measure: Measure | None = None,
     measure_every: int = 200,
     device: torch.device | str = "cpu",
     precision: str = "fast",
-    progress: bool = False,
+    **options: Any,
 ) -> Training:
     """Train a DCGAN on images uint8 (N, H, W), resized once to the preset's size, as the preset says.
 
-    checkpoint: a file that is written every `checkpoint_every` batches and at the end, and from which a training that
-    was stopped goes on to the same result. frame_every: batches between two frames. measure: called with the generator
-    in eval mode every `measure_every` batches; its values go to the history. The same seed gives the same training on
-    one machine. Raises ValueError for bad input, GanError (one too) for a loss that is not finite and for a checkpoint
-    of another training; what is on disk stays.
+    frame_every: batches between two frames. measure: called with the generator in eval mode every `measure_every`
+    batches and at the end; its values go to the history. options: monitor, checkpoint and progress, as
+    `training.run_epochs` takes them. The same seed gives the same training on one machine. Raises ValueError for bad
+    input, DivergenceError for a loss or a gradient that is not finite.
     """
     check_labels_match(preset, labels, len(images))
     data = prepare_images(images, preset.size)
-    identity = identify(preset, seed, precision, images, labels) if checkpoint else {}
+    identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision}
+    identity |= {"images": images, "labels": labels}
     if preset.clusters:
         labels = find_clusters(data, preset.clusters, seed)
     run = Run(preset, seed, device, precision, labels)
-    if checkpoint and (state := load_checkpoint(checkpoint, identity)):
-        run.load_state(state)
-    batches_an_epoch = -(-len(data) // preset.batch_size)
-    total = preset.num_epochs * batches_an_epoch
-    with tqdm(total=total, initial=run.batch, desc="batches", disable=not progress) as bar:
-        for epoch in range(run.batch // batches_an_epoch, preset.num_epochs):
-            order = torch.randperm(len(data), generator=make_generator(1000 * seed + epoch))
-            for rows in order.split(preset.batch_size)[run.batch - epoch * batches_an_epoch :]:
-                if run.batch % frame_every == 0:
-                    run.keep_frame()
-                run.step(data[rows], None if labels is None else labels[rows], run.batch / total)
-                if measure and (run.batch % measure_every == 0 or run.batch == total):
-                    run.history.measures.append({"batch": run.batch, **measure(run.sampler.eval())})
-                if checkpoint and run.batch % checkpoint_every == 0:
-                    save_checkpoint(checkpoint, identity, run.state())
-                bar.update()
-    run.keep_frame()
-    if checkpoint:
-        save_checkpoint(checkpoint, identity, run.state())
-    return Training(preset, run.sampler.eval(), run.discriminator.eval(), run.history, *run.frames())
+    num_batches = -(-len(data) // preset.batch_size)
+    total = preset.num_epochs * num_batches
+
+    def train_epoch(epoch: int) -> History:
+        measured = History(frames=[], frame_batches=[], measures=[])
+        order = torch.randperm(len(data), generator=make_generator(1000 * seed + epoch))
+        for batch, rows in enumerate(order.split(preset.batch_size), epoch * num_batches):
+            if batch % frame_every == 0:
+                measured.add({"frames": run.draw_frame(), "frame_batches": batch})
+            told = None if labels is None else labels[rows]
+            measured.add(run.step(data[rows], told, batch, total))
+            made = batch + 1
+            if measure and (made % measure_every == 0 or made == total):
+                measured.add({"measures": {"batch": made, **measure(run.sampler.eval())}})
+        return measured
+
+    made = run_epochs(train_epoch, run.sampler, run.parts, identity, preset.num_epochs, **options)
+    frames = torch.stack([*made.pop("frames"), run.draw_frame()])
+    frame_batches = [*made.pop("frame_batches"), total]
+    networks = (run.sampler, run.discriminator.eval())
+    return Training(preset, *networks, GanHistory(made), frames, frame_batches)
 
 
 def fit_conditional_gan(

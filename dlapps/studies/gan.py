@@ -190,11 +190,12 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
         measure=lambda generator: judge.glance(generator, preset), measure_every=200, precision=plan.precision,
         progress=True,
     )  # fmt: skip
-    every = -(-len(training.history) // 100)
+    num_batches = training.frame_batches[-1]
+    every = -(-num_batches // 100)
     return training, {
         "scores": judge.score_generator(training.generator, preset, seed),
         "health": training.history.health(),
-        "batches": len(training.history),
+        "batches": num_batches,
         "history_every": every,
         "history": training.history.thin(every),
         "measures": training.history.measures,
