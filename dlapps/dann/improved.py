@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dlapps import DlappsError, paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
 from dlapps.dann.layers import DomainClassifier
-from dlapps.dann.pictures import Pictures, as_domains, as_labels, draw_rows, to_pixels
+from dlapps.dann.pictures import Pictures, as_domains, as_labels, draw_batches, to_pixels
 from dlapps.dann.training import domain_loss, seeded
 from dlapps.dann.virtual import virtual_adversarial_loss
 from dlapps.runtime import autocast, channels_last
@@ -100,25 +100,26 @@ def fit_improved(
     source, target = as_domains(source, target)
     if source.ndim != 3:
         raise ValueError(f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black.")
-    labels, device = as_labels(labels, source, network.num_classes), next(network.parameters()).device
+    labels = as_labels(labels, source, network.num_classes)
+    device = next(network.parameters()).device
     student, num_steps = copy.deepcopy(network), -(-len(source) // settings.batch_size)
     total = settings.num_epochs * num_steps
     if total < 10:
         raise ValueError(f"expected at least 10 steps of training, got {total}; take more epochs or smaller batches.")
-    optimiser, schedule = make_one_cycle({student: settings.learning_rate}, settings.weight_decay, total)
+    rates: dict[nn.Module, float] = {student: settings.learning_rate}
+    optimiser, schedule = make_one_cycle(rates, settings.weight_decay, total)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.train()
-        orders = [draw_rows(len(domain), len(source), generator) for domain in (source, target)]
+        batches = draw_batches(source, target, settings.batch_size, generator)
         sums = torch.zeros(3)
-        for step, (here, there) in enumerate(zip(*(order.split(settings.batch_size) for order in orders), strict=True)):
+        for step, (here, there) in enumerate(batches):
             self_training = epoch + step / num_steps >= settings.warm_up * settings.num_epochs
             digits = augment_source(to_pixels(source[here], device), settings, generator)
             pictures = to_pixels(target[there], device) if self_training else None
+            classes = labels[here].to(device)
             with autocast(device, precision):
-                losses = improved_losses(
-                    student, network, digits, labels[here].to(device), pictures, settings, generator
-                )
+                losses = improved_losses(student, network, digits, classes, pictures, settings, generator)
             minimise(losses[0], optimiser)
             schedule.step()
             # The first steps are forgotten sooner: their weights are nearly random.
@@ -130,7 +131,8 @@ def fit_improved(
     parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
     run = {"fit": "improved", **asdict(settings), "seed": seed, "precision": precision}
     run |= {"source": source, "labels": labels, "target": target}
-    return run_epochs(seeded(train_epoch, seed), network, parts, run, settings.num_epochs, **options)
+    train = seeded(train_epoch, seed)
+    return run_epochs(train, network, parts, run, settings.num_epochs, **options)
 
 
 def load_improved() -> ImprovedNetwork:

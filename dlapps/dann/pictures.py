@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -63,6 +65,14 @@ def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
     """`total` rows of `number`: one random order after another, so that each row is drawn equally often."""
     orders = [torch.randperm(number, generator=generator) for _ in range(-(-total // number))]
     return torch.cat(orders)[:total]
+
+
+def draw_batches(
+    source: Tensor, target: Tensor, batch_size: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, ...]]:
+    """Rows of the source in a random order and as many of the target, drawn independently, batch by batch."""
+    orders = [draw_rows(len(domain), len(source), generator) for domain in (source, target)]
+    return zip(*(order.split(batch_size) for order in orders), strict=True)
 
 
 @torch.inference_mode()

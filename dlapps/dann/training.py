@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
-from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, draw_rows, to_pixels
+from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, draw_batches, draw_rows, to_pixels
 from dlapps.runtime import autocast, make_generator
 from dlapps.training import Augment, History, minimise, run_epochs
+
+Means = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Settings:
         """The reversal weight at a progress in [0, 1]: the constant if there is one, else the schedule's."""
         return reversal_schedule(self.slope)(progress) if self.reversal_weight is None else self.reversal_weight
 
+    def rate(self, progress: float) -> float:
+        """The learning rate at a progress in [0, 1]."""
+        return self.learning_rate / (1 + 10 * progress) ** 0.75
+
 
 SOURCE_ONLY = Settings(num_epochs=10, batch_size=128)
 PRACTICAL = Settings(slope=2)
@@ -68,15 +74,17 @@ def fit_source_only(
     """
     images = as_pictures(images)
     labels = as_labels(labels, images, network.num_classes)
-    optimiser = _make_optimiser(network, settings)
+    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
     device = next(network.parameters()).device
     num_steps = -(-len(images) // settings.batch_size)
 
-    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+    def train_epoch(epoch: int, generator: torch.Generator) -> Means:
         network.train()
         total = 0.0
-        for step, rows in enumerate(draw_rows(len(images), len(images), generator).split(settings.batch_size)):
-            _set_learning_rate(optimiser, settings, (epoch + step / num_steps) / settings.num_epochs)
+        order = draw_rows(len(images), len(images), generator)
+        for step, rows in enumerate(order.split(settings.batch_size)):
+            done = (epoch + step / num_steps) / settings.num_epochs
+            optimiser.param_groups[0]["lr"] = settings.rate(done)
             pixels = to_pixels(images[rows], device)
             pixels = augment(pixels, generator) if augment else pixels
             with autocast(device, precision):
@@ -86,9 +94,10 @@ def fit_source_only(
             total += loss.item() * len(rows) / len(images)
         return {"class_loss": total}
 
-    run = {"fit": "source only", **asdict(settings), "seed": seed, "precision": precision, "augment": augment}
-    run |= {"images": images, "labels": labels}
-    return run_epochs(seeded(train_epoch, seed), network, {"optimiser": optimiser}, run, settings.num_epochs, **options)
+    run = {"fit": "source only", **asdict(settings), "seed": seed, "precision": precision}
+    run |= {"augment": augment, "images": images, "labels": labels}
+    parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
+    return run_epochs(train, network, parts, run, settings.num_epochs, **options)
 
 
 def fit_dann(
@@ -110,21 +119,22 @@ def fit_dann(
     labels = as_labels(labels, source, network.num_classes)
     if settings.paired and len(source) != len(target):
         raise ValueError(f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them.")
-    optimiser = _make_optimiser(network, settings)
+    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
     device = next(network.parameters()).device
     num_steps = -(-len(source) // settings.batch_size)
 
-    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+    def train_epoch(epoch: int, generator: torch.Generator) -> Means:
         network.train()
-        orders = [draw_rows(len(domain), len(source), generator) for domain in (source, target)]
-        orders[1] = orders[0] if settings.paired else orders[1]
+        batches = draw_batches(source, target, settings.batch_size, generator)
         sums = torch.zeros(3)
-        for step, (here, there) in enumerate(zip(*(order.split(settings.batch_size) for order in orders), strict=True)):
+        for step, (here, there) in enumerate(batches):
             done = (epoch + step / num_steps) / settings.num_epochs
-            _set_learning_rate(optimiser, settings, done)
-            pixels, target_pixels = to_pixels(source[here], device), to_pixels(target[there], device)
+            optimiser.param_groups[0]["lr"] = settings.rate(done)
+            pixels = to_pixels(source[here], device)
+            others = to_pixels(target[here if settings.paired else there], device)
+            classes = labels[here].to(device)
             with autocast(device, precision):
-                losses = dann_losses(network, pixels, target_pixels, labels[here].to(device), settings.weight(done))
+                losses = dann_losses(network, pixels, others, classes, settings.weight(done))
             minimise(losses[0] + losses[1], optimiser, settings.max_norm)
             sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
         names = ("class_loss", "domain_loss", "domain_accuracy")
@@ -133,15 +143,14 @@ def fit_dann(
 
     run = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
     run |= {"source": source, "labels": labels, "target": target}
-    return run_epochs(seeded(train_epoch, seed), network, {"optimiser": optimiser}, run, settings.num_epochs, **options)
+    parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
+    return run_epochs(train, network, parts, run, settings.num_epochs, **options)
 
 
-def seeded(
-    train_epoch: Callable[[int, torch.Generator], dict[str, float]], seed: int
-) -> Callable[[int], dict[str, float]]:
-    """An epoch whose draws, those of dropout too, depend on the seed and the epoch's number alone."""
+def seeded(train_epoch: Callable[..., Means], seed: int) -> Callable[[int], Means]:
+    """train_epoch(epoch, generator) whose draws, those of dropout too, depend on the seed and the epoch alone."""
 
-    def train_seeded(epoch: int) -> dict[str, float]:
+    def train_seeded(epoch: int) -> Means:
         # Dropout draws from the default generator.
         with torch.random.fork_rng():
             torch.manual_seed(seed * 1_000_003 + epoch)
@@ -165,12 +174,3 @@ def domain_loss(classifier: nn.Module, features: Tensor, num_source: int, weight
     domains = (torch.arange(len(logits), device=logits.device) >= num_source).float()
     loss = F.binary_cross_entropy_with_logits(logits, domains)
     return loss, ((logits > 0) == domains.bool()).float().mean()
-
-
-def _make_optimiser(network: DomainAdversarialNetwork, settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
-
-
-def _set_learning_rate(optimiser: torch.optim.Optimizer, settings: Settings, progress: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = settings.learning_rate / (1 + 10 * progress) ** 0.75
