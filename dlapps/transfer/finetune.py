@@ -113,9 +113,10 @@ def fit_classifier(
             f"expected as many labels as inputs, got {len(labels)} and {len(inputs)}; check the selection."
         )
     generator, device = make_generator(seed), next(network.parameters()).device
-    run = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "weight_decay": weight_decay}
-    run |= {"num_epochs": num_epochs, "label_smoothing": label_smoothing, "batch_size": batch_size, "seed": seed}
-    run |= {"augment": augment, "precision": precision, "inputs": inputs, "labels": labels}
+    run = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
+    run |= {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "augment": augment}
+    run |= {"num_epochs": num_epochs, "batch_size": batch_size, "precision": precision}
+    run |= {"inputs": inputs, "labels": labels}
     num_steps = num_epochs * -(-len(labels) // batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, weight_decay, num_steps)
 
@@ -125,32 +126,35 @@ def fit_classifier(
         total, correct = 0.0, 0
         for rows in torch.randperm(len(labels), generator=generator).split(batch_size):
             batch = (augment(inputs[rows], generator) if augment else inputs[rows]).to(device)
-            batch = batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+            if batch.ndim == 4:
+                batch = batch.contiguous(memory_format=torch.channels_last)
             targets = labels[rows].to(device)
             with autocast(device, precision):
                 logits = network(batch)
             loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
             minimise(loss, optimiser)
             schedule.step()
-            total, correct = total + loss.item() * len(rows), correct + int((logits.argmax(1) == targets).sum())
+            total += loss.item() * len(rows)
+            correct += int((logits.argmax(1) == targets).sum())
         return {"loss": total / len(labels), "accuracy": correct / len(labels)}
 
     # Dropout draws from the default generator, which goes on from one training to the next.
-    parts = {"optimiser": optimiser, "schedule": schedule, "order": generator, "dropout": torch.default_generator}
+    parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
+    parts["dropout"] = torch.default_generator
     with _gradients_for(network, learning_rates):
         return run_epochs(train_epoch, network, parts, run, num_epochs, **options)
 
 
-def _name_parts(network: nn.Module, learning_rates: Mapping[nn.Module, float]) -> list[tuple[float, list[str]]]:
+def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[tuple[float, list[str]]]:
     """The rate of each part and the names of its weights; ValueError unless all are the network's, and named once."""
-    names = {parameter: name for name, parameter in network.named_parameters()}
-    trained = [parameter for part in learning_rates for parameter in part.parameters()]
+    names = {weight: name for name, weight in network.named_parameters()}
+    trained = [weight for part in rates for weight in part.parameters()]
     if len(set(trained)) < len(trained) or not set(trained) <= names.keys():
         raise ValueError(
             "expected parts of the network that share no weights, got some that overlap or are none of it; name each "
             "layer once."
         )
-    return [(rate, [names[parameter] for parameter in part.parameters()]) for part, rate in learning_rates.items()]
+    return [(rate, [names[weight] for weight in part.parameters()]) for part, rate in rates.items()]
 
 
 @contextlib.contextmanager
