@@ -172,17 +172,20 @@ def improved_losses(
         confidence, pseudo_labels = teacher(pictures).float().softmax(1).max(1)
     moved = random_affine(pictures, generator)
     moved = random_colours(moved, generator) if settings.colours else moved
-    features = student.feature_extractor(torch.cat([digits, moved]).contiguous(memory_format=torch.channels_last))
+    both = torch.cat([digits, moved]).contiguous(memory_format=torch.channels_last)
+    features = student.feature_extractor(both)
     logits = student.label_predictor(features).float()
     class_loss = F.cross_entropy(logits[: len(digits)], labels)
     trusted = (confidence >= settings.threshold).float()
     target_logits = logits[len(digits) :]
-    loss = class_loss + (trusted * F.cross_entropy(target_logits, pseudo_labels, reduction="none")).mean()
+    target_losses = F.cross_entropy(target_logits, pseudo_labels, reduction="none")
+    loss = class_loss + (trusted * target_losses).mean()
     if settings.entropy_weight:
         entropy = torch.distributions.Categorical(logits=target_logits).entropy().mean()
-        loss = loss + settings.entropy_weight * entropy
+        loss += settings.entropy_weight * entropy
     if settings.virtual_weight:
-        loss = loss + settings.virtual_weight * virtual_adversarial_loss(student, pictures, generator)
+        loss += settings.virtual_weight * virtual_adversarial_loss(student, pictures, generator)
     if settings.reversal_weight:
-        loss = loss + domain_loss(student.domain_classifier, features, len(digits), settings.reversal_weight)[0]
+        weight = settings.reversal_weight
+        loss += domain_loss(student.domain_classifier, features, len(digits), weight)[0]
     return loss, class_loss, trusted.mean()
