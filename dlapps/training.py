@@ -85,9 +85,9 @@ def run_epochs(
 
 
 def minimise(loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = math.inf) -> None:
-    """One step down a loss, the gradient of all weights shortened to max_norm; DivergenceError where it is not finite.
+    """One step down a loss (a scalar), the gradient of all weights shortened to the length max_norm.
 
-    The loss is a scalar.
+    Raises DivergenceError for a loss that is NaN or infinite.
     """
     if not loss.isfinite():
         raise DivergenceError(f"expected a finite loss, got {loss.item()}; lower the learning rate or check the input.")
@@ -112,8 +112,7 @@ def make_one_cycle(
 def _identify(run: Mapping[str, object], network: nn.Module) -> dict[str, object]:
     """What a checkpoint has to agree with, by name: plain values, or what tells functions, data and networks apart."""
     state = network.state_dict()
-    layers = torch.frombuffer(bytearray(f"{network} {[*state]}", "utf-8"), dtype=torch.uint8)
-    identity: dict[str, object] = {"network": _fingerprint(layers, *state.values())}
+    identity: dict[str, object] = {"network": f"{network} {[*state]} {_fingerprint(*state.values())}"}
     for name, value in run.items():
         value = _fingerprint(value) if isinstance(value, Tensor) else value
         identity[name] = _describe(value) if callable(value) else value

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
-from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, draw_batches, draw_rows, to_pixels
+from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, draw_batches, to_pixels
 from dlapps.runtime import autocast, make_generator
 from dlapps.training import Augment, History, minimise, run_epochs
 
@@ -70,7 +70,7 @@ def fit_source_only(
     """Train a classifier of pixels on one domain; returns its history, with class_loss.
 
     augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor, checkpoint and progress,
-    as `training.run_epochs` takes them.
+    as `dlapps.training.run_epochs` takes them.
     """
     images = as_pictures(images)
     labels = as_labels(labels, images, network.num_classes)
@@ -81,7 +81,7 @@ def fit_source_only(
     def train_epoch(epoch: int, generator: torch.Generator) -> Means:
         network.train()
         total = 0.0
-        order = draw_rows(len(images), len(images), generator)
+        order = torch.randperm(len(images), generator=generator)
         for step, rows in enumerate(order.split(settings.batch_size)):
             done = (epoch + step / num_steps) / settings.num_epochs
             optimiser.param_groups[0]["lr"] = settings.rate(done)

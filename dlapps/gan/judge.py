@@ -60,7 +60,7 @@ def fit_digit_classifier(
     """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
 
     augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor, checkpoint
-    and progress, as `training.run_epochs` takes them.
+    and progress, as `dlapps.training.run_epochs` takes them.
     """
     check_digits(images)
     # Weights and dropout are drawn from PyTorch's default generator, as by every nn.Module.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from dlapps.gan.clusters import find_clusters
 from dlapps.gan.history import GanHistory
@@ -65,7 +66,7 @@ class Run:
             name: torch.optim.Adam(networks[name].parameters(), rate, preset.betas, foreach=True)
             for name, rate in self.rates.items()
         }
-        optimisers = {f"{name}'s optimiser": optimiser for name, optimiser in self.optimisers.items()}
+        optimisers = {f"{name}'s optimiser": part for name, part in self.optimisers.items()}
         self.parts: dict[str, Part] = {**networks, **optimisers, "latents": self.latents}
 
     def step(self, real: Tensor, labels: Tensor | None, batch: int, total: int) -> dict[str, float]:
@@ -97,13 +98,14 @@ class Run:
                     f"expected finite numbers, got {value} as {name} in batch {batch}; lower the learning rates."
                 )
         if preset.average:
-            update_average(self.average, self.generator, min(preset.average, (batch + 1) / (batch + 11)))
+            decay = min(preset.average, (batch + 1) / (batch + 11))
+            update_average(self.average, self.generator, decay)
         return measured
 
     def draw_frame(self) -> Tensor:
         """Samples uint8 (M, S, S) of latent vectors that are the same at each call."""
-        number, size = (10 if self.preset.num_classes else 64), self.sampler.latent_dim
-        z = draw_latents(number, size, self.seed)
+        number = 10 if self.preset.num_classes else 64
+        z = draw_latents(number, self.sampler.latent_dim, self.seed)
         if isinstance(self.sampler, ConditionalGenerator):
             return to_uint8(sample_grid(self.sampler, z).flatten(0, 1))
         return to_uint8(sample(self.sampler, z))
@@ -120,14 +122,15 @@ def fit_gan(
     measure_every: int = 200,
     device: torch.device | str = "cpu",
     precision: str = "fast",
+    progress: bool = False,
     **options: Any,
 ) -> Training:
     """Train a DCGAN on images uint8 (N, H, W), resized once to the preset's size, as the preset says.
 
     frame_every: batches between two frames. measure: called with the generator in eval mode every `measure_every`
-    batches and at the end; its values go to the history. options: monitor, checkpoint and progress, as
-    `training.run_epochs` takes them. The same seed gives the same training on one machine. Raises ValueError for bad
-    input, DivergenceError for a loss or a gradient that is not finite.
+    batches and at the end; its values go to the history. progress: bars of epochs and of batches. options: monitor and
+    checkpoint, as `dlapps.training.run_epochs` takes them. The same seed gives the same training on one machine. Raises
+    ValueError for bad input, DivergenceError for a loss or a gradient that is not finite.
     """
     check_labels_match(preset, labels, len(images))
     data = prepare_images(images, preset.size)
@@ -142,17 +145,18 @@ def fit_gan(
     def train_epoch(epoch: int) -> History:
         measured = History(frames=[], frame_batches=[], measures=[])
         order = torch.randperm(len(data), generator=make_generator(1000 * seed + epoch))
-        for batch, rows in enumerate(order.split(preset.batch_size), epoch * num_batches):
+        batches = tqdm(order.split(preset.batch_size), "batches", leave=False, disable=not progress)
+        for batch, rows in enumerate(batches, epoch * num_batches):
             if batch % frame_every == 0:
                 measured.add({"frames": run.draw_frame(), "frame_batches": batch})
             told = None if labels is None else labels[rows]
             measured.add(run.step(data[rows], told, batch, total))
-            made = batch + 1
-            if measure and (made % measure_every == 0 or made == total):
-                measured.add({"measures": {"batch": made, **measure(run.sampler.eval())}})
+            done = batch + 1
+            if measure and (done % measure_every == 0 or done == total):
+                measured.add({"measures": {"batch": done, **measure(run.sampler.eval())}})
         return measured
 
-    made = run_epochs(train_epoch, run.sampler, run.parts, identity, preset.num_epochs, **options)
+    made = run_epochs(train_epoch, run.sampler, run.parts, identity, preset.num_epochs, progress=progress, **options)
     frames = torch.stack([*made.pop("frames"), run.draw_frame()])
     frame_batches = [*made.pop("frame_batches"), total]
     networks = (run.sampler, run.discriminator.eval())

@@ -104,7 +104,7 @@ def fit_classifier(
     inputs: (N, …), what the network takes; labels: int64 (N,) in [0, K). learning_rates: the parts to train, each with
     its highest rate. They train in training mode, or in that which their own `train()` sets; the others are in eval
     mode, their statistics stay and they gather no gradient. options: monitor, checkpoint and progress, as
-    `training.run_epochs` takes them. Returns the history, loss and accuracy on the batches as they came. Whatever
+    `dlapps.training.run_epochs` takes them. Returns the history, loss and accuracy on the batches as they came. Whatever
     fails, the network is left in eval mode, and each parameter's requires_grad as it was. Raises ValueError when sizes
     differ, parts share weights or are none of the network's, or a loss is not finite.
     """
