@@ -49,7 +49,7 @@ def run_epochs(
     train_epoch: Callable[[int], Mapping[str, Any]],
     network: nn.Module,
     parts: Mapping[str, Part],
-    run: Mapping[str, object],
+    identity: Mapping[str, object],
     num_epochs: int,
     monitor: Monitor | None = None,
     checkpoint: str | Path | None = None,
@@ -60,12 +60,12 @@ def run_epochs(
     train_epoch(epoch) makes the updates and returns what it measured, a value or a list by name; monitor(network,
     epoch) returns more to write down, and decides nothing. The network is in eval mode when either is called, and
     afterwards, whatever fails. checkpoint: a file written after each epoch; where it is there already, training goes on
-    from it, and ends as if it had not been stopped. parts: what changes besides the network, generators included; run:
-    the settings, seed, functions and data that a checkpoint must share, beside the network as it is given. Raises
-    TrainingError for a checkpoint of another run, DlappsError for a file that is none; either is left as it is.
+    from it, and ends as if it had not been stopped. parts: what changes besides the network, generators included.
+    identity: the settings, seed, functions and data that a checkpoint must share, beside the network as it is given.
+    Raises TrainingError for a checkpoint of another run, DlappsError for a file that is none; either is left as it is.
     """
     parts, history, first = {"network": network, **parts}, History(), 0
-    path, identity = (Path(checkpoint), _identify(run, network)) if checkpoint else (None, {})
+    path, identity = (Path(checkpoint), _identify(network, identity)) if checkpoint else (None, {})
     if path and path.is_file():
         first, history = _load(path, identity, parts)
     epochs = range(first, num_epochs)
@@ -109,11 +109,11 @@ def make_one_cycle(
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, num_steps, pct_start=0.2)
 
 
-def _identify(run: Mapping[str, object], network: nn.Module) -> dict[str, object]:
+def _identify(network: nn.Module, given: Mapping[str, object]) -> dict[str, object]:
     """What a checkpoint has to agree with, by name: plain values, or what tells functions, data and networks apart."""
     state = network.state_dict()
     identity: dict[str, object] = {"network": f"{network} {[*state]} {_fingerprint(*state.values())}"}
-    for name, value in run.items():
+    for name, value in given.items():
         value = _fingerprint(value) if isinstance(value, Tensor) else value
         identity[name] = _describe(value) if callable(value) else value
     return identity
@@ -142,13 +142,13 @@ def _save(path: Path, identity: Mapping[str, object], made: int, history: Histor
         name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
         for name, part in parts.items()
     }
-    write_checked(path, {"run": identity, "made": made, "history": dict(history), "states": states})
+    write_checked(path, {"identity": identity, "made": made, "history": dict(history), "states": states})
 
 
 def _load(path: Path, identity: Mapping[str, object], parts: Mapping[str, Part]) -> tuple[int, History]:
     """How many epochs are made and their history, once the parts are in the states that were kept."""
-    content = read_checked(path, "checkpoint", ("run", "made", "history", "states"))
-    kept = content["run"]
+    content = read_checked(path, "checkpoint", ("identity", "made", "history", "states"))
+    kept = content["identity"]
     differing = [name for name in kept | identity if kept.get(name) != identity.get(name)]
     if differing:
         raise TrainingError(

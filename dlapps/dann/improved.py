@@ -129,10 +129,10 @@ def fit_improved(
         return dict(zip(("loss", "class_loss", "labelled_share"), sums.tolist(), strict=True))
 
     parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
-    run = {"fit": "improved", **asdict(settings), "seed": seed, "precision": precision}
-    run |= {"source": source, "labels": labels, "target": target}
+    identity = {"fit": "improved", **asdict(settings), "seed": seed, "precision": precision}
+    identity |= {"source": source, "labels": labels, "target": target}
     train = seeded(train_epoch, seed)
-    return run_epochs(train, network, parts, run, settings.num_epochs, **options)
+    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
 def load_improved() -> ImprovedNetwork:

@@ -94,10 +94,10 @@ def fit_source_only(
             total += loss.item() * len(rows) / len(images)
         return {"class_loss": total}
 
-    run = {"fit": "source only", **asdict(settings), "seed": seed, "precision": precision}
-    run |= {"augment": augment, "images": images, "labels": labels}
+    identity = {"fit": "source only", **asdict(settings), "seed": seed, "precision": precision}
+    identity |= {"augment": augment, "images": images, "labels": labels}
     parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
-    return run_epochs(train, network, parts, run, settings.num_epochs, **options)
+    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
 def fit_dann(
@@ -141,10 +141,10 @@ def fit_dann(
         measured = dict(zip(names, sums.tolist(), strict=True))
         return measured | {"reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)}
 
-    run = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
-    run |= {"source": source, "labels": labels, "target": target}
+    identity = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
+    identity |= {"source": source, "labels": labels, "target": target}
     parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
-    return run_epochs(train, network, parts, run, settings.num_epochs, **options)
+    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
 def seeded(train_epoch: Callable[..., Means], seed: int) -> Callable[[int], Means]:

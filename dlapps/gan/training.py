@@ -139,8 +139,8 @@ def fit_gan(
     if preset.clusters:
         labels = find_clusters(data, preset.clusters, seed)
     run = Run(preset, seed, device, precision, labels)
-    num_batches = -(-len(data) // preset.batch_size)
-    total = preset.num_epochs * num_batches
+    num_epochs, num_batches = preset.num_epochs, -(-len(data) // preset.batch_size)
+    total = num_epochs * num_batches
 
     def train_epoch(epoch: int) -> History:
         measured = History(frames=[], frame_batches=[], measures=[])
@@ -156,7 +156,7 @@ def fit_gan(
                 measured.add({"measures": {"batch": done, **measure(run.sampler.eval())}})
         return measured
 
-    made = run_epochs(train_epoch, run.sampler, run.parts, identity, preset.num_epochs, progress=progress, **options)
+    made = run_epochs(train_epoch, run.sampler, run.parts, identity, num_epochs, progress=progress, **options)
     frames = torch.stack([*made.pop("frames"), run.draw_frame()])
     frame_batches = [*made.pop("frame_batches"), total]
     networks = (run.sampler, run.discriminator.eval())

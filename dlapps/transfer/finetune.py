@@ -103,20 +103,20 @@ def fit_classifier(
 
     inputs: (N, …), what the network takes; labels: int64 (N,) in [0, K). learning_rates: the parts to train, each with
     its highest rate. They train in training mode, or in that which their own `train()` sets; the others are in eval
-    mode, their statistics stay and they gather no gradient. options: monitor, checkpoint and progress, as
-    `dlapps.training.run_epochs` takes them. Returns the history, loss and accuracy on the batches as they came. Whatever
-    fails, the network is left in eval mode, and each parameter's requires_grad as it was. Raises ValueError when sizes
-    differ, parts share weights or are none of the network's, or a loss is not finite.
+    mode, their statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
+    parameter's requires_grad as it was. options: monitor, checkpoint and progress, as `dlapps.training.run_epochs`
+    takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
+    parts share weights or are none of the network's, or a loss is not finite.
     """
     if len(inputs) != len(labels) or not len(labels):
         raise ValueError(
             f"expected as many labels as inputs, got {len(labels)} and {len(inputs)}; check the selection."
         )
     generator, device = make_generator(seed), next(network.parameters()).device
-    run = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
-    run |= {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "augment": augment}
-    run |= {"num_epochs": num_epochs, "batch_size": batch_size, "precision": precision}
-    run |= {"inputs": inputs, "labels": labels}
+    identity = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
+    identity |= {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "augment": augment}
+    identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "precision": precision}
+    identity |= {"inputs": inputs, "labels": labels}
     num_steps = num_epochs * -(-len(labels) // batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, weight_decay, num_steps)
 
@@ -142,7 +142,7 @@ def fit_classifier(
     parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
     parts["dropout"] = torch.default_generator
     with _gradients_for(network, learning_rates):
-        return run_epochs(train_epoch, network, parts, run, num_epochs, **options)
+        return run_epochs(train_epoch, network, parts, identity, num_epochs, **options)
 
 
 def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[tuple[float, list[str]]]:
