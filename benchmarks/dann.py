@@ -100,7 +100,9 @@ class Ours:
 
     def step(self, source, labels, target):
         with autocast("cpu", self.precision):
-            losses = dann.dann_losses(self.network, dann.to_pixels(source), dann.to_pixels(target), labels, WEIGHT)
+            losses = dann.dann_losses(
+                self.network, dann.batch_to_pixels(source), dann.batch_to_pixels(target), labels, WEIGHT
+            )
         self.optimiser.zero_grad()
         (losses[0] + losses[1]).backward()
         self.optimiser.step()
@@ -114,7 +116,7 @@ def measure(source, target, name, make_peer, rounds):
     everyone = {name: make_peer()} | {way: Ours(way) for way in OURS}
     pictures = [torch.tensor(images[:BATCH]) for images, _ in (source, target)]
     labels = torch.tensor(source[1][:BATCH])
-    pixels = [dann.layers.Standardise()(dann.to_pixels(part)).contiguous() for part in pictures]
+    pixels = [dann.layers.Standardise()(dann.batch_to_pixels(part)).contiguous() for part in pictures]
     batches = dict.fromkeys(OURS, (pictures[0], labels, pictures[1])) | {name: (pixels[0], labels, pixels[1])}
     steps = {way: partial(one.step, *batches[way]) for way, one in everyone.items()}
     changes = {way: change_of_weights(one.weights, steps[way]) for way, one in everyone.items()}

@@ -84,7 +84,7 @@ def test_pooling_before_the_relu_changes_nothing():
 
 def test_losses_are_those_of_the_plain_networks(domains):
     network = dann.DomainAdversarialNetwork(0)
-    source, target = (dann.to_pixels(torch.tensor(part[:8])) for part in (domains[0], domains[2]))
+    source, target = (dann.batch_to_pixels(torch.tensor(part[:8])) for part in (domains[0], domains[2]))
     labels = torch.tensor(domains[1][:8])
     class_loss, domain_loss, accuracy = dann.dann_losses(network, source, target, labels, 0.5)
     torch.testing.assert_close(class_loss, F.cross_entropy(network(source), labels))
@@ -96,7 +96,7 @@ def test_losses_are_those_of_the_plain_networks(domains):
 
 def test_features_climb_the_domain_loss_and_the_classifier_descends_it(domains):
     network = dann.DomainAdversarialNetwork(0)
-    batches = [dann.to_pixels(torch.tensor(part[:8])) for part in (domains[0], domains[2])]
+    batches = [dann.batch_to_pixels(torch.tensor(part[:8])) for part in (domains[0], domains[2])]
     gradients = {}
     for weight in (-1.0, 0.0, 0.5):
         loss = dann.dann_losses(network, *batches, torch.zeros(8, dtype=torch.long), weight)[1]
@@ -224,7 +224,7 @@ AUGMENTATIONS = {
 
 @pytest.mark.parametrize("change", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
 def test_augmented_pixels_stay_pixels_and_are_drawn_from_the_generator(change, domains):
-    pixels = dann.to_pixels(torch.tensor(domains[2]))
+    pixels = dann.batch_to_pixels(torch.tensor(domains[2]))
     first, again, other = (change(pixels, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert first.shape == pixels.shape
     assert first.min() >= 0
@@ -242,7 +242,7 @@ def test_a_digit_can_be_the_negative_of_what_it_lies_on():
 
 
 def test_grey_digits_get_three_equal_channels(domains):
-    pixels = dann.to_pixels(torch.tensor(domains[0]))
+    pixels = dann.batch_to_pixels(torch.tensor(domains[0]))
     assert pixels.shape == (64, 3, 28, 28)
     assert torch.equal(pixels[:, 0], torch.tensor(domains[0]) / 255)
     assert torch.equal(pixels[:, 0], pixels[:, 2])

@@ -125,4 +125,4 @@ def test_small_vgg_learns_bright_from_dark():
     pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
     network = finetune.SmallVGG(2, widths=(4, 4, 8, 8, 8, 8))
     finetune.fit_classifier(network, pixels, labels, num_epochs=8, learning_rates={network: 0.01}, batch_size=10)
-    assert (finetune.predict(network, pixels).argmax(1) == labels).float().mean() > 0.95
+    assert (finetune.batched_logits(network, pixels).argmax(1) == labels).float().mean() > 0.95

@@ -25,7 +25,7 @@ from dlapps.dann.layers import (
     Standardise,
     reversal_schedule,
 )
-from dlapps.dann.pictures import accuracy, predict, to_pixels
+from dlapps.dann.pictures import accuracy, batch_to_pixels, predict
 from dlapps.dann.selection import (
     PseudoLabels,
     choose_epoch,
@@ -58,6 +58,7 @@ __all__ = [
     "TrainingError",
     "accuracy",
     "augment_source",
+    "batch_to_pixels",
     "choose_epoch",
     "dann_losses",
     "fit_dann",
@@ -71,6 +72,5 @@ __all__ = [
     "random_affine",
     "reversal_schedule",
     "soft_neighbourhood_density",
-    "to_pixels",
     "virtual_adversarial_loss",
 ]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dlapps import DlappsError, paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
 from dlapps.dann.layers import DomainClassifier
-from dlapps.dann.pictures import Pictures, as_domains, as_labels, draw_batches, to_pixels
+from dlapps.dann.pictures import Pictures, as_domains, as_labels, batch_to_pixels, draw_batches
 from dlapps.dann.training import domain_loss, seeded
 from dlapps.dann.virtual import virtual_adversarial_loss
 from dlapps.runtime import autocast, channels_last
@@ -115,8 +115,8 @@ def fit_improved(
         sums = torch.zeros(3)
         for step, (here, there) in enumerate(batches):
             self_training = epoch + step / num_steps >= settings.warm_up * settings.num_epochs
-            digits = augment_source(to_pixels(source[here], device), settings, generator)
-            pictures = to_pixels(target[there], device) if self_training else None
+            digits = augment_source(batch_to_pixels(source[here], device), settings, generator)
+            pictures = batch_to_pixels(target[there], device) if self_training else None
             classes = labels[here].to(device)
             with autocast(device, precision):
                 losses = improved_losses(student, network, digits, classes, pictures, settings, generator)

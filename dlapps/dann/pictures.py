@@ -53,7 +53,7 @@ def as_labels(labels: Pictures, pictures: Tensor, num_classes: int) -> Tensor:
     return labels
 
 
-def to_pixels(pictures: Tensor, device: torch.device | str = "cpu") -> Tensor:
+def batch_to_pixels(pictures: Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 (N, H, W) or (N, H, W, 3) to RGB pixels (N, 3, H, W) float32 in [0, 1], channels last in memory."""
     pixels = pictures.to(device).float().div_(255)
     if pixels.ndim == 3:
@@ -84,7 +84,7 @@ def predict(network: nn.Module, images: Pictures, precision: str = "fast", batch
     device = next(network.parameters()).device
     with autocast(device, precision):
         batches = as_pictures(images).split(batch_size)
-        return torch.cat([network(to_pixels(batch, device)).float().cpu() for batch in batches])
+        return torch.cat([network(batch_to_pixels(batch, device)).float().cpu() for batch in batches])
 
 
 def accuracy(network: nn.Module, images: Pictures, labels: Pictures, precision: str = "fast") -> float:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
-from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, draw_batches, to_pixels
+from dlapps.dann.pictures import Pictures, as_domains, as_labels, as_pictures, batch_to_pixels, draw_batches
 from dlapps.runtime import autocast, make_generator
 from dlapps.training import Augment, History, minimise, run_epochs
 
@@ -85,7 +85,7 @@ def fit_source_only(
         for step, rows in enumerate(order.split(settings.batch_size)):
             done = (epoch + step / num_steps) / settings.num_epochs
             optimiser.param_groups[0]["lr"] = settings.rate(done)
-            pixels = to_pixels(images[rows], device)
+            pixels = batch_to_pixels(images[rows], device)
             pixels = augment(pixels, generator) if augment else pixels
             with autocast(device, precision):
                 logits = network(pixels)
@@ -130,8 +130,8 @@ def fit_dann(
         for step, (here, there) in enumerate(batches):
             done = (epoch + step / num_steps) / settings.num_epochs
             optimiser.param_groups[0]["lr"] = settings.rate(done)
-            pixels = to_pixels(source[here], device)
-            others = to_pixels(target[here if settings.paired else there], device)
+            pixels = batch_to_pixels(source[here], device)
+            others = batch_to_pixels(target[here if settings.paired else there], device)
             classes = labels[here].to(device)
             with autocast(device, precision):
                 losses = dann_losses(network, pixels, others, classes, settings.weight(done))

@@ -215,6 +215,6 @@ def finetune_lite0(rate: float = 1e-3, num_views: int = 6, seeds: Sequence[int] 
     out_of_fold = torch.empty(len(labels), NUM_CLASSES)
     for fit_rows, held_out in make_folds().split(np.zeros(len(labels)), labels):
         network = fit(torch.from_numpy(fit_rows), seed=0)
-        out_of_fold[held_out] = finetune.predict(network, whole["train"][held_out])
-    scores = [finetune.predict(fit(torch.arange(len(labels)), seed), whole["test"]) for seed in seeds]
+        out_of_fold[held_out] = finetune.batched_logits(network, whole["train"][held_out])
+    scores = [finetune.batched_logits(fit(torch.arange(len(labels)), seed), whole["test"]) for seed in seeds]
     return {"train": out_of_fold.numpy(), "test": torch.stack(scores).numpy()}

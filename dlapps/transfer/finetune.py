@@ -172,7 +172,7 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, inputs: Tensor, batch_size: int = 64, precision: str = "fast") -> Tensor:
+def batched_logits(network: nn.Module, inputs: Tensor, batch_size: int = 64, precision: str = "fast") -> Tensor:
     """Logits (N, K) float32 of a network in eval mode, batch by batch."""
     device = next(network.parameters()).device
     with autocast(device, precision):
@@ -181,4 +181,4 @@ def predict(network: nn.Module, inputs: Tensor, batch_size: int = 64, precision:
 
 def accuracy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
     """Share of the inputs (N, …) whose highest score is their label's."""
-    return float((predict(network, inputs).argmax(1) == labels).float().mean())
+    return float((batched_logits(network, inputs).argmax(1) == labels).float().mean())
