@@ -19,8 +19,7 @@ from dlapps.weights import read_checked, write_checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float]]
-# A generator, or what has state_dict and load_state_dict: networks, optimisers, schedules.
-Part = Any
+Named = Mapping[str, Any]
 
 
 class TrainingError(DlappsError, ValueError):
@@ -48,8 +47,8 @@ class History(dict[str, list[Any]]):
 def run_epochs(
     train_epoch: Callable[[int], Mapping[str, Any]],
     network: nn.Module,
-    parts: Mapping[str, Part],
-    identity: Mapping[str, object],
+    parts: Named,
+    identity: Named,
     num_epochs: int,
     monitor: Monitor | None = None,
     checkpoint: str | Path | None = None,
@@ -60,12 +59,15 @@ def run_epochs(
     train_epoch(epoch) makes the updates and returns what it measured, a value or a list by name; monitor(network,
     epoch) returns more to write down, and decides nothing. The network is in eval mode when either is called, and
     afterwards, whatever fails. checkpoint: a file written after each epoch; where it is there already, training goes on
-    from it, and ends as if it had not been stopped. parts: what changes besides the network, generators included.
-    identity: the settings, seed, functions and data that a checkpoint must share, beside the network as it is given.
-    Raises TrainingError for a checkpoint of another run, DlappsError for a file that is none; either is left as it is.
+    from it, and ends as if it had not been stopped. parts: what changes besides the network: other networks,
+    optimisers, schedules (by their state_dict), generators. identity: the settings, seed, functions and data that a
+    checkpoint must share, beside the network as it is given. Raises TrainingError for a checkpoint of another run,
+    DlappsError for a file that is none; either is left as it is.
     """
     parts, history, first = {"network": network, **parts}, History(), 0
-    path, identity = (Path(checkpoint), _identify(network, identity)) if checkpoint else (None, {})
+    path = Path(checkpoint) if checkpoint else None
+    if path:
+        identity = {name: _describe(value) for name, value in {"network": network, **identity}.items()}
     if path and path.is_file():
         first, history = _load(path, identity, parts)
     epochs = range(first, num_epochs)
@@ -109,14 +111,21 @@ def make_one_cycle(
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, num_steps, pct_start=0.2)
 
 
-def _identify(network: nn.Module, given: Mapping[str, object]) -> dict[str, object]:
-    """What a checkpoint has to agree with, by name: plain values, or what tells functions, data and networks apart."""
-    state = network.state_dict()
-    identity: dict[str, object] = {"network": f"{network} {[*state]} {_fingerprint(*state.values())}"}
-    for name, value in given.items():
-        value = _fingerprint(value) if isinstance(value, Tensor) else value
-        identity[name] = _describe(value) if callable(value) else value
-    return identity
+def _describe(value: Any) -> Any:
+    """What tells data, networks and functions apart; a plain value as it is.
+
+    Of a function: its name, with what `partial` sets of it and what it has from the function around it.
+    """
+    if isinstance(value, Tensor):
+        return _fingerprint(value)
+    if isinstance(value, nn.Module):
+        state = value.state_dict()
+        return f"{value} {[*state]} {_fingerprint(*state.values())}"
+    if isinstance(value, functools.partial):
+        return f"{_describe(value.func)} {value.args} {value.keywords}"
+    if inspect.isfunction(value):
+        return f"{value.__module__}.{value.__qualname__} {inspect.getclosurevars(value).nonlocals}"
+    return repr(value) if callable(value) else value
 
 
 def _fingerprint(*tensors: Tensor) -> str:
@@ -128,24 +137,16 @@ def _fingerprint(*tensors: Tensor) -> str:
     return sha256.hexdigest()[:16]
 
 
-def _describe(function: Callable) -> str:
-    """A function's name, with what `partial` sets of it and what it has from the function around it."""
-    if isinstance(function, functools.partial):
-        return f"{_describe(function.func)} {function.args} {function.keywords}"
-    if inspect.isfunction(function):
-        return f"{function.__module__}.{function.__qualname__} {inspect.getclosurevars(function).nonlocals}"
-    return repr(function)
-
-
-def _save(path: Path, identity: Mapping[str, object], made: int, history: History, parts: Mapping[str, Part]) -> None:
+def _save(path: Path, identity: Named, made: int, history: History, parts: Named) -> None:
     states = {
         name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
         for name, part in parts.items()
     }
-    write_checked(path, {"identity": identity, "made": made, "history": dict(history), "states": states})
+    content = {"identity": identity, "made": made, "history": dict(history), "states": states}
+    write_checked(path, content)
 
 
-def _load(path: Path, identity: Mapping[str, object], parts: Mapping[str, Part]) -> tuple[int, History]:
+def _load(path: Path, identity: Named, parts: Named) -> tuple[int, History]:
     """How many epochs are made and their history, once the parts are in the states that were kept."""
     content = read_checked(path, "checkpoint", ("identity", "made", "history", "states"))
     kept = content["identity"]

@@ -20,7 +20,7 @@ from dlapps.gan.presets import CONDITIONAL_PRACTICAL, PRACTICAL, AnyDiscriminato
 from dlapps.gan.sampling import Sampler, draw_latents, sample, sample_grid, to_uint8
 from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, spread
 from dlapps.runtime import make_generator
-from dlapps.training import DivergenceError, History, Part, run_epochs
+from dlapps.training import DivergenceError, History, Named, run_epochs
 from dlapps.weights import update_average
 
 Measure = Callable[[Sampler], dict[str, float]]
@@ -67,7 +67,7 @@ class Run:
             for name, rate in self.rates.items()
         }
         optimisers = {f"{name}'s optimiser": part for name, part in self.optimisers.items()}
-        self.parts: dict[str, Part] = {**networks, **optimisers, "latents": self.latents}
+        self.parts: Named = {**networks, **optimisers, "latents": self.latents}
 
     def step(self, real: Tensor, labels: Tensor | None, batch: int, total: int) -> dict[str, float]:
         """D's update, then G's on the same fakes; returns what `GanHistory` has of a batch.

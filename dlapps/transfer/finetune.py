@@ -114,9 +114,9 @@ def fit_classifier(
         )
     generator, device = make_generator(seed), next(network.parameters()).device
     identity = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
-    identity |= {"weight_decay": weight_decay, "label_smoothing": label_smoothing, "augment": augment}
     identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "precision": precision}
-    identity |= {"inputs": inputs, "labels": labels}
+    identity |= {"weight_decay": weight_decay, "label_smoothing": label_smoothing}
+    identity |= {"augment": augment, "inputs": inputs, "labels": labels}
     num_steps = num_epochs * -(-len(labels) // batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, weight_decay, num_steps)
 
@@ -145,7 +145,7 @@ def fit_classifier(
         return run_epochs(train_epoch, network, parts, identity, num_epochs, **options)
 
 
-def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[tuple[float, list[str]]]:
+def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[list]:
     """The rate of each part and the names of its weights; ValueError unless all are the network's, and named once."""
     names = {weight: name for name, weight in network.named_parameters()}
     trained = [weight for part in rates for weight in part.parameters()]
@@ -154,7 +154,7 @@ def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[tu
             "expected parts of the network that share no weights, got some that overlap or are none of it; name each "
             "layer once."
         )
-    return [(rate, [names[weight] for weight in part.parameters()]) for part, rate in rates.items()]
+    return [[rate, *(names[weight] for weight in part.parameters())] for part, rate in rates.items()]
 
 
 @contextlib.contextmanager
