@@ -10,7 +10,7 @@ class Profile:
     """Settings shared by all chapters; a chapter's own come as fields named after it."""
 
     name: str
-    # What all chapters take on two cores, said before the first run.
+    # What all chapters take, one after the other, said before the first run.
     minutes: float
     seeds: tuple[int, ...]
     # Chapter 1: cross-validation of linear SVMs, and epochs of a new last layer on fixed features.
@@ -37,19 +37,19 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
-            "smoke", minutes=1.5, seeds=(0,),
+            "smoke", minutes=3, seeds=(0,),
             num_folds=2, svm_costs=(1,), head_epochs=2,
             num_pictures=3, num_samples=2, curve_steps=4, picture_size=64, ascent_steps=4, long_ascent_steps=8,
             num_digits=300, adaptation_epochs=1, improved_epochs=2, gan_epochs=1, conditional_gan_epochs=1,
         ),
         Profile(
-            "quick", minutes=7, seeds=(0,),
+            "quick", minutes=10, seeds=(0,),
             num_folds=5, svm_costs=(0.3, 1, 3), head_epochs=30,
             num_pictures=25, num_samples=20, curve_steps=14, **_CLASSES,
             num_digits=4_000, adaptation_epochs=25, improved_epochs=10, gan_epochs=25, conditional_gan_epochs=16,
         ),
         Profile(
-            "full", minutes=14, seeds=(0, 1, 2),
+            "full", minutes=18, seeds=(0, 1, 2),
             num_folds=5, svm_costs=(0.1, 0.3, 1, 3, 10), head_epochs=30,
             num_pictures=25, num_samples=50, curve_steps=28, **_CLASSES,
             num_digits=10_000, adaptation_epochs=25, improved_epochs=10, gan_epochs=12, conditional_gan_epochs=8,

@@ -43,13 +43,13 @@ def test_a_cell_that_is_no_plain_python_may_depend_on_everything():
 
 def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
     chapters = {source.name: source.read() for source in find_sources()}
-    before = {name: execute.fingerprint(notebook, "quick") for name, notebook in chapters.items()}
+    before = {name: execute.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
 
     def stale_after(edited):
         path = package / edited
         content = path.read_text()
         path.write_text(content + "\n# edited\n")
-        after = {name: execute.fingerprint(notebook, "quick") for name, notebook in chapters.items()}
+        after = {name: execute.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
         path.write_text(content)
         return [name[0] for name in chapters if after[name] != before[name]]
 
