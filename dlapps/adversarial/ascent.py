@@ -36,7 +36,7 @@ def fgsm(
     network: nn.Module, images: Tensor, epsilon: float, labels: Classes | None = None, targets: Classes | None = None
 ) -> AdversarialExamples:
     """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens & Szegedy 2015)."""
-    return pgd(network, images, epsilon, labels, targets, num_steps=1, step_size=epsilon, random_start=False)
+    return pgd(network, images, epsilon, labels, targets, "linf", 1, epsilon, random_start=False)
 
 
 def pgd(
@@ -88,7 +88,7 @@ def universal_perturbation(
     perturbation = torch.zeros_like(images[0])
     for _ in range(num_steps):
         perturbed = (images + perturbation).clamp(0, 1)
-        gradient, _ = pixel_gradient(network, perturbed, lambda logits, rows: goal[rows].loss(logits))
+        gradient, _ = pixel_gradient(network, perturbed, _by_rows(Goal.loss, goal))
         step = 2.5 * epsilon / num_steps * normalise(gradient.sum(0), "linf")
         perturbation = project(perturbation + step, "linf", epsilon)
     return perturbation
@@ -118,9 +118,11 @@ def _random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
     """Anywhere in the ball of radius 1; drawn on the CPU: the same whatever the device."""
     generator = make_generator(seed)
     if norm == "linf":
-        return (2 * torch.rand(images.shape, generator=generator, device="cpu") - 1).to(images.device)
-    direction = normalise(torch.randn(images.shape, generator=generator, device="cpu"), norm)
-    return (direction * torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")).to(images.device)
+        direction = 2 * torch.rand(images.shape, generator=generator, device="cpu") - 1
+    else:
+        direction = normalise(torch.randn(images.shape, generator=generator, device="cpu"), norm)
+        direction *= torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")
+    return direction.to(images.device)
 
 
 def _target_score(goal: Goal, logits: Tensor) -> Tensor:
@@ -164,5 +166,6 @@ def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> 
     """Whether the goal is reached, and still is after rounding; only what seems done is looked at twice."""
     done = goal.is_reached(logits)
     if done.any():
-        done[done.clone()] = goal[done].is_reached(float32_logits(network, round_to_8_bits(images[done])))
+        rounded = round_to_8_bits(images[done])
+        done[done.clone()] = goal[done].is_reached(float32_logits(network, rounded))
     return done

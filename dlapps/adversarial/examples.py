@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from dlapps.class_scores import Classes, check_input, expand_classes, float32_logits, pick
+from dlapps.class_scores import Classes, check_input, choose_classes, float32_logits, pick
 from dlapps.images import from_pixels, stack_pixels
 
 
@@ -77,11 +77,8 @@ def make_goal(network: nn.Module, images: Tensor, labels: Classes | None, target
     check_input(network, images)
     if labels is not None and targets is not None:
         raise ValueError("expected labels (to leave) or targets (to reach), got both; pass one of them.")
-    if targets is not None:
-        return Goal(expand_classes(targets, len(images), images.device), targeted=True)
-    if labels is not None:
-        return Goal(expand_classes(labels, len(images), images.device), targeted=False)
-    return Goal(float32_logits(network, images).argmax(1), targeted=False)
+    given = labels if targets is None else targets
+    return Goal(choose_classes(network, images, given), targeted=targets is not None)
 
 
 def score_examples(
@@ -111,7 +108,8 @@ def survives(
     """
     if damage not in DAMAGES:
         raise ValueError(f"expected damage among {', '.join(DAMAGES)}, got {damage!r}; choose one of them.")
-    return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images, quality, scale)))
+    damaged = DAMAGES[damage](examples.images, quality, scale)
+    return examples.goal.is_reached(float32_logits(network, damaged))
 
 
 def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
@@ -128,7 +126,7 @@ def _jpeg(images: Tensor, quality: int, scale: float) -> Tensor:
     files, (height, width) = [io.BytesIO() for _ in images], images.shape[2:]
     for picture, file in zip(from_pixels(images), files, strict=True):
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return stack_pixels([Image.open(file) for file in files], size=(height, width)).to(images.device)
+    return stack_pixels(map(Image.open, files), size=(height, width)).to(images.device)
 
 
 def _resize(images: Tensor, quality: int, scale: float) -> Tensor:

@@ -126,5 +126,6 @@ def _paint(image: Tensor, solutions: np.ndarray) -> Tensor:
     pixels = torch.tensor(solutions, dtype=image.dtype, device=image.device).unflatten(1, (-1, 5))
     rows, columns = pixels[..., 0].long(), pixels[..., 1].long()
     copies = image.repeat(len(solutions), 1, 1, 1)
-    copies[torch.arange(len(copies), device=image.device)[:, None], :, rows, columns] = round_to_8_bits(pixels[..., 2:])
+    numbers = torch.arange(len(copies), device=image.device)[:, None]
+    copies[numbers, :, rows, columns] = round_to_8_bits(pixels[..., 2:])
     return copies
