@@ -75,7 +75,8 @@ def float32(images: Tensor) -> torch.autocast:
 @torch.no_grad()
 def forward(network: nn.Module, images: Tensor) -> Tensor:
     """Logits (N, K) without a gradient, computed in the precision that the caller opened."""
-    return torch.cat([network(_channels_last(chunk)).to(images.dtype) for chunk in images.split(CHUNK)])
+    chunks = map(_channels_last, images.split(CHUNK))
+    return torch.cat([network(chunk).to(images.dtype) for chunk in chunks])
 
 
 def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ def pixel_gradient(network: nn.Module, images: Tensor, objective: Objective) -> 
     gradients: list[Tensor] = []
     logits: list[Tensor] = []
     for start in range(0, len(images), CHUNK):
-        rows = slice(start, min(start + CHUNK, len(images)))
+        rows = slice(start, start + CHUNK)
         with torch.enable_grad():
             leaf = _channels_last(images[rows].detach()).requires_grad_()
             output = network(leaf).to(images.dtype)
