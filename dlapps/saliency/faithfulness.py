@@ -65,21 +65,23 @@ def deletion_insertion(
     classes = choose_classes(network, images, targets)
     with float32(images):
         blurred = gaussian_blur(images, 2 * round(blur_sigma) + 1, blur_sigma)
-    maps = maps.to(images.device)
-    ranks = maps.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1).view_as(maps)[:, None]
+    order = maps.to(images.device).flatten(1).argsort(dim=1, descending=True, stable=True)
+    ranks = order.argsort(dim=1).view(len(images), 1, *images.shape[2:])
     shares = torch.linspace(0, 1, num_steps + 1, device="cpu")
-    deletion, insertion = [], []
-    for share in shares:
-        chosen = ranks < round(float(share) * ranks[0].numel())
-        deletion.append(pick(forward(network, torch.where(chosen, deleted, images)).softmax(1), classes))
-        insertion.append(pick(forward(network, torch.where(chosen, images, blurred)).softmax(1), classes))
-    return DeletionInsertion(shares.to(images.device), torch.stack(deletion, 1), torch.stack(insertion, 1))
+
+    def curve(chosen_become: Tensor | float, others_are: Tensor) -> Tensor:
+        masks = (ranks < round(float(share) * ranks[0].numel()) for share in shares)
+        seen = (torch.where(mask, chosen_become, others_are) for mask in masks)
+        return torch.stack([pick(forward(network, pictures).softmax(1), classes) for pictures in seen], 1)
+
+    return DeletionInsertion(shares.to(images.device), curve(deleted, images), curve(images, blurred))
 
 
 def random_map(images: Tensor, seed: int = 0) -> Tensor:
     """A map (N, H, W) of uniform noise in [0, 1): what a method must beat to say anything."""
     generator = make_generator(seed)
-    return torch.rand(len(images), *images.shape[2:], generator=generator, device="cpu").to(images.device)
+    noise = torch.rand(len(images), *images.shape[2:], generator=generator, device="cpu")
+    return noise.to(images.device)
 
 
 def centre_prior(images: Tensor, spread: float = 0.25) -> Tensor:
@@ -103,8 +105,9 @@ def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, s
     with torch.no_grad():
         for name in _weighted_layers(network) if layers is None else layers:
             weight = find_layer(network, name).get_parameter("weight")
+            mean, deviation = float(weight.mean()), float(weight.std())
             noise = torch.empty_like(weight, device="cpu")
-            weight.copy_(noise.normal_(float(weight.mean()), float(weight.std()), generator=generator))
+            weight.copy_(noise.normal_(mean, deviation, generator=generator))
     return network
 
 
