@@ -20,7 +20,8 @@ def crop_to_window(images: Tensor, maps: Tensor, side: int, stride: int = 8) -> 
             f"{tuple(maps.shape)} and {side}; pass one map an image and a smaller window."
         )
     means = F.avg_pool2d(maps[:, None], side, stride)[:, 0]
-    best = means.flatten(1).argmax(1).tolist()
-    corners = [(stride * (place // means.shape[2]), stride * (place % means.shape[2])) for place in best]
-    windows = [image[:, y : y + side, x : x + side] for image, (y, x) in zip(images, corners, strict=True)]
-    return F.interpolate(torch.stack(windows), (height, width), mode="bilinear", align_corners=False)
+    windows = []
+    for image, place in zip(images, means.flatten(1).argmax(1).tolist(), strict=True):
+        top, left = (stride * index for index in divmod(place, means.shape[2]))
+        windows.append(image[:, top : top + side, left : left + side])
+    return F.interpolate(torch.stack(windows), (height, width), mode="bilinear")

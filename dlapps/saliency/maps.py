@@ -63,8 +63,8 @@ def smooth_grad(
             noise = torch.randn(image.shape, generator=generator, device="cpu", dtype=image.dtype)
             yield image + noise_std * noise.to(image.device)
 
-    targets = choose_classes(network, images, targets)
-    maps = [_weighted_gradient(network, noisy(image), weights, c) for image, c in zip(images, targets, strict=True)]
+    pairs = zip(images, choose_classes(network, images, targets), strict=True)
+    maps = [_weighted_gradient(network, noisy(image), weights, target) for image, target in pairs]
     return _strongest_colour(torch.stack(maps))
 
 
@@ -107,7 +107,7 @@ def grad_cam(network: nn.Module, images: Tensor, layer: str, targets: Classes | 
                 f"expected feature maps (n, D, h, w), got {tuple(features.shape)} from {layer}; take an earlier layer."
             )
         maps.append(F.relu((gradient.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True)))
-    return F.interpolate(torch.cat(maps), images.shape[-2:], mode="bilinear", align_corners=False).squeeze(1)
+    return F.interpolate(torch.cat(maps), images.shape[-2:], mode="bilinear").squeeze(1)
 
 
 def guided_backprop(network: nn.Module, images: Tensor, targets: Classes | None = None) -> Tensor:
@@ -136,9 +136,11 @@ def _score(logits: Tensor, targets: Tensor | None) -> Tensor:
 
 def _gradient(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
     targets = None if targets is None else expand_classes(targets, len(images), images.device)
-    return pixel_gradient(
-        network, images, lambda logits, rows: _score(logits, None if targets is None else targets[rows])
-    )[0]
+
+    def score(logits: Tensor, rows: slice) -> Tensor:
+        return _score(logits, None if targets is None else targets[rows])
+
+    return pixel_gradient(network, images, score)[0]
 
 
 def _weighted_gradient(network: nn.Module, points: Iterable[Tensor], weights: Tensor, target: Tensor) -> Tensor:
