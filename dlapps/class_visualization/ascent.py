@@ -109,8 +109,8 @@ def visualize(
     targets = expand_classes(targets, len(targets), device)
     generator = make_generator(seed)
     with float32(targets):
-        parameter = _start(preset.parametrisation, len(targets), initial, size, generator).to(device)
-        parameter.requires_grad_()
+        start = _start(preset.parametrisation, len(targets), initial, size, generator)
+        parameter = start.to(device).requires_grad_()
     optimiser = preset.optimiser([parameter], lr=preset.step_size)
     scores, frames = [], {}
     for step in range(preset.num_steps):
@@ -120,8 +120,8 @@ def visualize(
         _tidy(preset, parameter, step)
     pictures = frames[preset.num_steps] = _decode(preset, parameter)
     scores.append(preset.score(float32_logits(network, pictures), targets))
-    steps = torch.tensor(list(frames), device=device)
-    return Visualization(pictures, targets, torch.stack(scores), torch.stack(list(frames.values())), steps)
+    kept, steps = torch.stack(list(frames.values())), torch.tensor(list(frames), device=device)
+    return Visualization(pictures, targets, torch.stack(scores), kept, steps)
 
 
 def _find_device(network: nn.Module, initial: Tensor | None) -> torch.device:
@@ -138,8 +138,7 @@ def _start(form: Parametrisation, number: int, initial: Tensor | None, size: int
         if len(initial) not in (1, number):
             raise ValueError(f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target.")
         parameter = form.encode(initial.detach())
-    parameter = form.constrain(parameter).expand(number, *parameter.shape[1:])
-    return parameter.clone()
+    return form.constrain(parameter).expand(number, *parameter.shape[1:]).clone()
 
 
 def _climb(
@@ -161,7 +160,8 @@ def _climb(
         scores = preset.score(logits, targets)
         (gradient,) = torch.autograd.grad((scores - penalty).sum(), parameter)
     if preset.normalised:
-        gradient = gradient / torch.linalg.vector_norm(gradient, dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+        length = torch.linalg.vector_norm(gradient, dim=(1, 2, 3), keepdim=True)
+        gradient = gradient / length.clamp(min=1e-12)
     parameter.grad = -gradient
     optimiser.step()
     return scores.detach()

@@ -42,8 +42,8 @@ class Jitter:
     reach: int = 16
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        down, right = torch.randint(-self.reach, self.reach + 1, (2,), generator=generator, device="cpu").tolist()
-        return pictures.roll((down, right), (2, 3))
+        shifts = torch.randint(-self.reach, self.reach + 1, (2,), generator=generator, device="cpu")
+        return pictures.roll(shifts.tolist(), (2, 3))
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,11 @@ class Warp:
         first, second = torch.rand(2, generator=generator, device="cpu").tolist()
         scale = self.scales[0] + first * (self.scales[1] - self.scales[0])
         angle = torch.deg2rad(torch.tensor(self.degrees * (2 * second - 1), device="cpu"))
-        cos, sin, zero = torch.cos(angle) / scale, torch.sin(angle) / scale, torch.zeros((), device="cpu")
+        cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+        zero = torch.zeros((), device="cpu")
         matrix = torch.stack([cos, -sin, zero, sin, cos, zero]).view(1, 2, 3).to(pictures.device)
-        grid = F.affine_grid(matrix.expand(len(pictures), 2, 3), list(pictures.shape), align_corners=False)
+        matrices = matrix.expand(len(pictures), 2, 3)
+        grid = F.affine_grid(matrices, list(pictures.shape), align_corners=False)
         return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 
 
