@@ -10,7 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, styled
+from dlapps.plots.general import plot_grid
+from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, styled
+
+# Two names side by side, their markers large enough to tell apart.
+DOMAIN_LEGEND = {"ncols": 2, "markerscale": 2, "handletextpad": 0}
 
 
 @styled
@@ -18,12 +22,13 @@ def plot_recipe(digits: np.ndarray, patches: np.ndarray, pictures: np.ndarray) -
     """Rows of digits (N, H, W), of patches and of their differences, both (N, H, W, 3): a column is |patch - digit|."""
     cell = WIDTH / (len(digits) + 0.8)
     figure, axes = make_figure(3.1 * cell, 3, len(digits))
-    for row, (name, images) in enumerate((("digit", digits), ("patch", patches), ("difference", pictures))):
-        for ax, image in zip(axes[row], images, strict=True):
+    rows = {"digit": digits, "patch": patches, "difference": pictures}
+    for row, (name, images) in zip(axes, rows.items(), strict=True):
+        for ax, image in zip(row, images, strict=True):
             ax.imshow(image, cmap="gray")
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
-        axes[row, 0].set_ylabel(name, fontsize=6.5)
+        row[0].set_ylabel(name, fontsize=6.5)
     return figure
 
 
@@ -34,19 +39,19 @@ def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
     panels: measure -> name -> seeds -> one value an epoch.
     """
     figure, axes = make_figure(2.3, 1, len(panels))
-    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    names = dict.fromkeys(name for lines in panels.values() for name in lines)
+    looks = {name: look(index) for index, name in enumerate(names)}
+    handles: dict[str, Artist] = {}
     for ax, (measure, lines) in zip(axes[0], panels.items(), strict=True):
         for name, seeds in lines.items():
-            index, values = names.index(name), np.array(seeds, float)
+            values = np.array(seeds, float)
             epochs = np.arange(1, values.shape[1] + 1)
-            every = max(1, len(epochs) // 6)
-            (line,) = ax.plot(epochs, values.mean(0), label=name, markevery=every, **look(index))
-            ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
+            every, colour = max(1, len(epochs) // 6), looks[name]["color"]
+            (handles[name],) = ax.plot(epochs, values.mean(0), markevery=every, **looks[name])
+            ax.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
         ax.set(xlabel="epoch", ylabel=measure)
-    handles: dict[str, Artist] = {}
-    for ax in axes[0]:
-        handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=min(len(names), 4))
+    columns = min(len(names), 4)
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=columns)
     return figure
 
 
@@ -64,21 +69,20 @@ def plot_embeddings(
         scatter_domains(row[1], points, domains)
         row[0].set_ylabel(name)
         row[0].set_title(titles.get(name, ""), loc="left")
-    axes[0, 1].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, markerscale=2, handletextpad=0)
+    axes[0, 1].legend(loc="lower right", bbox_to_anchor=(1, 1), **DOMAIN_LEGEND)
     return figure
 
 
 @styled
 def plot_embedding_steps(steps: Mapping[str, np.ndarray], labels: np.ndarray, domains: np.ndarray) -> Figure:
     """Embeddings (N, 2) in one and the same plane, a column a step: by class above, by domain below."""
-    figure, axes = make_figure(2 * WIDTH / len(steps) + 0.2, 2, len(steps), sharex=True, sharey=True)
+    height = 2 * WIDTH / len(steps) + 0.2
+    figure, axes = make_figure(height, 2, len(steps), sharex=True, sharey=True)
     for column, (name, points) in enumerate(steps.items()):
         scatter_classes(axes[0, column], points, labels)
         scatter_domains(axes[1, column], points, domains)
         axes[0, column].set_title(name)
-    axes[1, -1].legend(
-        loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, markerscale=2, handletextpad=0, columnspacing=1
-    )
+    axes[1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=1, **DOMAIN_LEGEND)
     return figure
 
 
@@ -87,16 +91,17 @@ def scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     colours = ScalarMappable(cmap="turbo").to_rgba(np.arange(10), norm=True)
     for label in np.unique(labels):
         x, y = points[labels == label].T
-        ax.scatter(x, y, marker=f"${label}$", s=9, linewidths=0.2, color=colours[label % 10], rasterized=True)
+        colour, marker = colours[label % 10], f"${label}$"
+        ax.scatter(x, y, s=9, marker=marker, linewidths=0.2, color=colour, rasterized=True)
     ax.set(xticks=(), yticks=())
 
 
 def scatter_domains(ax: Axes, points: np.ndarray, domains: np.ndarray) -> None:
     """Circles for the source, triangles for the target."""
-    for domain, name, marker in ((0, "source", "o"), (1, "target", "^")):
+    for domain, (name, marker) in enumerate((("source", "o"), ("target", "^"))):
         x, y = points[domains == domain].T
-        colour = COLOURS[domain]
-        ax.scatter(x, y, s=4, linewidths=0, alpha=0.6, color=colour, label=name, marker=marker, rasterized=True)
+        dots = ax.scatter(x, y, s=4, marker=marker, linewidths=0, color=COLOURS[domain], label=name)
+        dots.set(alpha=0.6, rasterized=True)
     ax.set(xticks=(), yticks=())
 
 
@@ -121,10 +126,9 @@ def plot_recovered(
     pictures: np.ndarray, labels: Sequence[int], before: Sequence[int], after: Sequence[int], columns: int = 10
 ) -> Figure:
     """Pictures (N, H, W, 3) with what two networks read: "3 → 8"; with its label where the second is wrong."""
+    titles = [
+        f"{first} → {second}" + ("" if second == label else f" ({label})")
+        for label, first, second in zip(labels, before, after, strict=True)
+    ]
     rows = -(-len(pictures) // columns)
-    figure, axes = make_figure(rows * WIDTH / columns * 1.25, rows, columns)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for ax, picture, label, first, second in zip(axes.flat, pictures, labels, before, after, strict=False):
-        show_picture(ax, picture, f"{first} → {second}" + ("" if second == label else f" ({label})"))
-    return figure
+    return plot_grid(list(pictures), titles, columns, height=rows * WIDTH / columns * 1.25)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def plot_training(
     figure, axes = make_figure(2.1, 1, len(panels))
     for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, values) in enumerate(series.items()):
-            ax.plot(batches, values, color=COLOURS[index], linestyle=("-", "--", ":")[index], linewidth=1, label=name)
+            ax.plot(batches, values, label=name, **_thin_line(index))
         ax.set(xlabel="batches", ylabel=ylabel, yscale="log" if ylabel in log else "linear")
         ax.legend()
     return figure
@@ -60,13 +61,17 @@ def plot_small_multiples(
         ax.set_axis_off()
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         for index, (label, (x, y)) in enumerate(lines.items()):
-            ax.plot(x, y, color=COLOURS[index], linestyle=("-", "--", ":")[index], linewidth=1, label=label)
+            ax.plot(x, y, label=label, **_thin_line(index))
         ax.set_title(title, fontsize=7)
         ax.set(ylim=(-0.03, 1.03))
         ax.tick_params(labelsize=6)
     figure.supxlabel(xlabel, fontsize=8)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
+
+
+def _thin_line(index: int) -> dict[str, Any]:
+    return {"color": COLOURS[index], "linestyle": ("-", "--", ":")[index], "linewidth": 1}
 
 
 @styled
@@ -92,8 +97,9 @@ def plot_class_histogram(shares: Mapping[str, Sequence[float]]) -> Figure:
     num_classes, bar = len(next(iter(shares.values()))), 0.8 / len(shares)
     for index, (name, values) in enumerate(shares.items()):
         places = np.arange(num_classes) + (index - (len(shares) - 1) / 2) * bar
-        hatch = ("", "////", "....")[index % 3]
-        ax.bar(places, values, bar, color=COLOURS[index % 7], hatch=hatch, edgecolor="white", linewidth=0.4, label=name)
+        colour, hatch = COLOURS[index % 7], ("", "////", "....")[index % 3]
+        fill = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.4}
+        ax.bar(places, values, bar, label=name, **fill)
     ax.axhline(1 / num_classes, color=COLOURS[6], linestyle="--", linewidth=0.8)
     ax.set_xticks(range(num_classes))
     ax.set(xlabel="class", ylabel="share of images")

@@ -21,12 +21,12 @@ def plot_predictions(
     to low.
     """
     figure, axes = make_figure(4.4, 3, len(pictures), gridspec_kw={"height_ratios": [3, 3, 2.6]})
-    for column, (picture, network_input, ranked) in enumerate(zip(pictures, inputs, predictions, strict=True)):
-        show_picture(axes[0, column], picture, f"{picture.shape[1]} × {picture.shape[0]}")
+    for column, picture, network_input, ranked in zip(axes.T, pictures, inputs, predictions, strict=True):
+        as_it_is, as_input, ax = column
+        show_picture(as_it_is, picture, f"{picture.shape[1]} × {picture.shape[0]}")
         low, high = network_input.min(), network_input.max()
         title = f"{network_input.shape[1]} × {network_input.shape[0]}, {low:.1f} to {high:.1f}"
-        show_picture(axes[1, column], (network_input - low) / (high - low), title)
-        ax = axes[2, column]
+        show_picture(as_input, (network_input - low) / (high - low), title)
         places = np.arange(len(ranked))[::-1]
         ax.barh(places, [value for _, value in ranked], color=COLOURS[0], height=0.35)
         for place, (name, value) in zip(places, ranked, strict=True):

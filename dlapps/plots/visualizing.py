@@ -19,16 +19,15 @@ def plot_saliency(pictures: Sequence[np.ndarray], maps: Mapping[str, np.ndarray]
     columns = len(pictures)
     cell = WIDTH / (columns + 0.12)
     figure, axes = make_figure(cell * (1.02 * len(maps) + 1.22), 1 + len(maps), columns)
-    for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
-        show_picture(axes[0, column], picture)
-        axes[0, column].set_title(title, fontsize=6.5)
-    for row, (method, values) in enumerate(maps.items(), start=1):
-        for column, image in enumerate(values):
-            ax = axes[row, column]
+    for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
+        show_picture(ax, picture)
+        ax.set_title(title, fontsize=6.5)
+    for row, (method, values) in zip(axes[1:], maps.items(), strict=True):
+        for ax, image in zip(row, values, strict=True):
             ax.imshow(image, cmap="inferno", vmin=0, vmax=max(np.percentile(image, 99), 1e-12))
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
-        axes[row, 0].set_ylabel(method, fontsize=6.5)
+        row[0].set_ylabel(method, fontsize=6.5)
     return figure
 
 
