@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,18 +25,18 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
     files = find_pictures(folder)
     if check:
         _check_decodable(files)
-    classes = sorted({file.relative_to(folder).parts[0] for file in files if file.parent != folder})
-    labels = None
-    if classes and all(file.parent != folder for file in files):
-        labels = np.array([classes.index(file.relative_to(folder).parts[0]) for file in files], dtype=np.int64)
-    class_names = tuple(classes) if labels is not None else ()
-    names = tuple(file.relative_to(folder).as_posix() for file in files)
-    return Dataset(files, labels, class_names, Provenance(folder.name, str(folder), "", "yours"), names)
+    names = [file.relative_to(folder) for file in files]
+    class_names, labels = [], None
+    if all(len(name.parts) > 1 for name in names):
+        class_names = sorted({name.parts[0] for name in names})
+        labels = np.array([class_names.index(name.parts[0]) for name in names], dtype=np.int64)
+    provenance = Provenance(folder.name, str(folder), "", "yours")
+    return Dataset(files, labels, tuple(class_names), provenance, tuple(map(Path.as_posix, names)))
 
 
 def _check_decodable(files: Sequence[Path]) -> None:
     with ThreadPoolExecutor() as pool:
-        broken = [file for file, decodes in zip(files, pool.map(_decodes, files), strict=True) if not decodes]
+        broken = list(itertools.compress(files, pool.map(_is_broken, files)))
     if broken:
         shown = ", ".join(str(file) for file in broken[:3]) + (", …" if len(broken) > 3 else "")
         raise PictureError(
@@ -44,12 +45,12 @@ def _check_decodable(files: Sequence[Path]) -> None:
         )
 
 
-def _decodes(file: Path) -> bool:
+def _is_broken(file: Path) -> bool:
     try:
         with Image.open(file) as picture:
             # JPEG's own reduction: an eighth of the work, and a truncated file is still found.
             picture.draft("RGB", (64, 64))
             picture.load()
     except (OSError, SyntaxError, ValueError):
-        return False
-    return True
+        return True
+    return False

@@ -23,7 +23,6 @@ def load_mnist(split: str) -> Dataset[np.ndarray]:
     Where neither the mirror nor the network gives it, the 5,000 digits of the package index: of each digit's 500 the
     first 400 are train, the others test. `provenance` says which.
     """
-    check_split(split)
     try:
         return _load_idx("mnist", split, _digits())
     except AssetError:
@@ -32,16 +31,15 @@ def load_mnist(split: str) -> Dataset[np.ndarray]:
 
 def load_fashion_mnist(split: str) -> Dataset[np.ndarray]:
     """Fashion-MNIST [Xiao et al. 2017]: uint8 (60000, 28, 28) or (10000, 28, 28) of ten kinds of clothing."""
-    check_split(split)
     return _load_idx("fashion", split, FASHION_CLASSES)
 
 
 def _load_idx(name: str, split: str, class_names: tuple[str, ...]) -> Dataset[np.ndarray]:
-    part = {"train": "train", "test": "t10k"}[split]
-    images, labels = (assets.fetch(f"{name}-{part}-{kind}").read_bytes() for kind in ("images", "labels"))
-    pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
-    targets = np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
-    return Dataset(pixels, targets, class_names, assets.provenance(f"{name}-{part}-images"))
+    check_split(split)
+    images, labels = (f"{name}-{'t10k' if split == 'test' else split}-{kind}" for kind in ("images", "labels"))
+    pixels = np.frombuffer(assets.fetch(images).read_bytes(), np.uint8, offset=16)
+    targets = np.frombuffer(assets.fetch(labels).read_bytes(), np.uint8, offset=8).astype(np.int64)
+    return Dataset(pixels.reshape(-1, 28, 28), targets, class_names, assets.provenance(images))
 
 
 def _load_mnist_5k(split: str) -> Dataset[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -43,14 +44,13 @@ def load_mnist_m(split: str, seed: int = 0) -> Dataset[np.ndarray]:
     Patches come from BSDS500's training photos where they can be had, else from the photos of installed packages; every
     fourth photo serves the test split alone, so that no background is seen in both. `provenance` says of what it is.
     """
-    check_split(split)
     digits, photos = load_mnist(split), split_photos(load_backgrounds(), split)
     pictures = make_mnist_m(digits.images, photos.images, seed)
     made_of = (digits.provenance, photos.provenance)
     name = f"MNIST-M of {made_of[0].name} and {len(photos)} photos ({made_of[1].name}), seed {seed}"
     source = "; ".join(part.source for part in made_of)
     licence = "; ".join(part.licence for part in made_of)
-    return Dataset(pictures, digits.labels, digits.class_names, Provenance(name, source, "", licence))
+    return replace(digits, images=pictures, provenance=Provenance(name, source, "", licence))
 
 
 def load_backgrounds() -> Dataset[list[np.ndarray]]:
@@ -59,8 +59,8 @@ def load_backgrounds() -> Dataset[list[np.ndarray]]:
         files = find_pictures(assets.fetch("bsds500"))
     except AssetError:
         return load_photos()
-    photos = [np.asarray(read_picture(file)) for file in files]
-    return Dataset(photos, None, (), assets.provenance("bsds500"), tuple(file.stem for file in files))
+    photos, names = [np.asarray(read_picture(file)) for file in files], tuple(file.stem for file in files)
+    return Dataset(photos, None, (), assets.provenance("bsds500"), names)
 
 
 def split_photos(photos: Dataset[list[np.ndarray]], split: str) -> Dataset[list[np.ndarray]]:

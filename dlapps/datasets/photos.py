@@ -39,7 +39,8 @@ def load_imagenet_samples() -> Dataset[list[Path]]:
     files = find_pictures(assets.fetch("imagenet_samples"))
     class_names = imagenet_class_names()
     index = {_plain_name(name): label for label, name in enumerate(class_names)}
-    labels = np.array([index[_plain_name(file.stem.partition("_")[2])] for file in files], dtype=np.int64)
+    written = [_plain_name(file.stem.partition("_")[2]) for file in files]
+    labels = np.array([index[name] for name in written], dtype=np.int64)
     names = tuple(class_names[label] for label in labels)
     return Dataset(files, labels, class_names, assets.provenance("imagenet_samples"), names)
 
@@ -56,7 +57,8 @@ def load_photos() -> Dataset[list[np.ndarray]]:
     photos = [np.asarray(read_picture(folders[package] / member)) for package, member, _ in found.values()]
     licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
     source = f"installed packages {', '.join(folders)}"
-    return Dataset(photos, None, (), Provenance(f"{len(photos)} photos", source, "", licence), tuple(found))
+    provenance = Provenance(f"{len(photos)} photos", source, "", licence)
+    return Dataset(photos, None, (), provenance, tuple(found))
 
 
 def load_pictures() -> Dataset[np.ndarray | list[np.ndarray]]:

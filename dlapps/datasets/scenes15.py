@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ def load_scenes15(split: str) -> Dataset[list[Path]]:
         raise AssetError(
             f"expected {SCENES15_COUNTS[split]:,} {split} pictures, got {len(scenes):,}; fetch them again."
         )
-    return Dataset(scenes.images, scenes.labels, scenes.class_names, assets.provenance("scenes15"), scenes.names)
+    return replace(scenes, provenance=assets.provenance("scenes15"))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class SceneFeatures:
         unknown = [block for block in blocks if block not in self.blocks]
         if unknown or not blocks:
             raise ValueError(f"expected blocks among {', '.join(self.blocks)}, got {unknown}; choose some of them.")
-        features = np.concatenate([normalize(self.blocks[block].astype(np.float32)) for block in blocks], axis=1)
+        matrices = [normalize(self.blocks[block].astype(np.float32)) for block in blocks]
+        features = np.concatenate(matrices, axis=1)
         train = SCENES15_COUNTS["train"]
         return features[:train], self.labels[:train], features[train:], self.labels[train:]
 
@@ -62,9 +63,8 @@ def load_scenes15_features() -> SceneFeatures:
     """The committed features of 15-Scene; `dlapps data make scenes15-features` made them from the pictures."""
     arrays = results.load_arrays("scenes15-features")
     labels, sizes, names, classes = (arrays.pop(name) for name in ("labels", "sizes", "names", "class_names"))
-    provenance = Provenance(
-        "features of 15-Scene", "committed, scenes15-features.npz", "", "derived numbers; see the pictures'"
-    )
+    source, licence = "committed, scenes15-features.npz", "derived numbers; see the pictures'"
+    provenance = Provenance("features of 15-Scene", source, "", licence)
     return SceneFeatures(arrays, labels.astype(np.int64), sizes, tuple(names), tuple(classes), provenance)
 
 
