@@ -15,12 +15,12 @@ from dlapps import assets
 from dlapps.assets import AssetError, Provenance
 from dlapps.pixel_network import PixelNetwork
 
-# Caffe networks take BGR in 0-255 less this mean; here as RGB in [0, 1], the order of the channels moved into the
-# first convolution and the factor 255 into the standard deviation.
-CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
-CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+# Mean and standard deviation of the pixels that a network was trained on. Caffe networks take BGR in 0-255 less this
+# mean; here as RGB in [0, 1], the order of the channels moved into the first convolution and the factor 255 into the
+# standard deviation.
+CAFFE = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255)
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+VGG_BLOCKS = (2, 2, 3, 3, 3)
 VGG_DENSE = ("avgpool", "flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8")
 
 
@@ -58,6 +58,10 @@ def imagenet_class_names() -> tuple[str, ...]:
     return tuple(models.VGG16_Weights.IMAGENET1K_V1.meta["categories"])
 
 
+def _read_state(asset: str) -> dict[str, Tensor]:
+    return torch.load(assets.fetch(asset), weights_only=True, map_location="cpu")
+
+
 def _load_state(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.Module:
     try:
         network.load_state_dict(state)
@@ -69,27 +73,20 @@ def _load_state(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.M
 
 
 def _load_vgg16() -> PixelNetwork:
-    state = torch.load(assets.fetch("vgg16"), weights_only=True, map_location="cpu")
-    backbone = _name_vgg_layers(_load_state(models.vgg16(), state, "vgg16"))
+    backbone = _name_vgg_layers(_load_state(models.vgg16(), _read_state("vgg16"), "vgg16"))
     provenance = assets.provenance("vgg16")
-    return PixelNetwork("vgg16", backbone, IMAGENET_MEAN, IMAGENET_STD, provenance, imagenet_class_names())
+    return PixelNetwork("vgg16", backbone, *IMAGENET, provenance, imagenet_class_names())
 
 
 def _name_vgg_layers(network: models.VGG) -> nn.Sequential:
     """torchvision's VGG16 as one sequence whose layers have the paper's names: conv1_1, relu1_1, …, pool5, fc6, …"""
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    block, number = 1, 1
-    for module in network.features:
-        if isinstance(module, nn.MaxPool2d):
-            layers[f"pool{block}"] = module
-            block, number = block + 1, 1
-        elif isinstance(module, nn.Conv2d):
-            layers[f"conv{block}_{number}"] = module
-        else:
-            layers[f"relu{block}_{number}"] = module
-            number += 1
-    layers.update(zip(VGG_DENSE, (network.avgpool, nn.Flatten(), *network.classifier), strict=True))
-    return nn.Sequential(layers)
+    names: list[str] = []
+    for block, convolutions in enumerate(VGG_BLOCKS, start=1):
+        places = [f"{block}_{number}" for number in range(1, convolutions + 1)]
+        names += [f"{kind}{place}" for place in places for kind in ("conv", "relu")]
+        names.append(f"pool{block}")
+    modules = (*network.features, network.avgpool, nn.Flatten(), *network.classifier)
+    return nn.Sequential(OrderedDict(zip((*names, *VGG_DENSE), modules, strict=True)))
 
 
 def _load_vgg16_features() -> PixelNetwork:
@@ -105,19 +102,19 @@ def _load_vgg16_features() -> PixelNetwork:
         weight, bias = (torch.from_numpy(arrays[key].copy()) for key in node.input[1:])
         target.weight, target.bias = nn.Parameter(weight), nn.Parameter(bias)
     _swap_colours(targets[0])
-    return PixelNetwork("vgg16_features", backbone, CAFFE_MEAN, CAFFE_STD, assets.provenance("vgg16_features"))
+    return PixelNetwork("vgg16_features", backbone, *CAFFE, assets.provenance("vgg16_features"))
 
 
 def _load_squeezenet() -> PixelNetwork:
     try:
         path = assets.fetch("squeezenet1_1")
     except AssetError:
-        state = torch.load(assets.fetch("squeezenet1_1_torchvision"), weights_only=True, map_location="cpu")
-        backbone = _load_state(models.squeezenet1_1(), state, "squeezenet1_1")
-        mean, std, asset = IMAGENET_MEAN, IMAGENET_STD, "squeezenet1_1_torchvision"
+        asset, pixels = "squeezenet1_1_torchvision", IMAGENET
+        backbone = _load_state(models.squeezenet1_1(), _read_state(asset), "squeezenet1_1")
     else:
-        backbone, mean, std, asset = _squeezenet_from_keras(path), CAFFE_MEAN, CAFFE_STD, "squeezenet1_1"
-    return PixelNetwork("squeezenet1_1", backbone, mean, std, assets.provenance(asset), imagenet_class_names())
+        asset, pixels, backbone = "squeezenet1_1", CAFFE, _squeezenet_from_keras(path)
+    provenance = assets.provenance(asset)
+    return PixelNetwork("squeezenet1_1", backbone, *pixels, provenance, imagenet_class_names())
 
 
 def _squeezenet_from_keras(path: Path) -> nn.Module:
@@ -145,14 +142,13 @@ def _swap_colours(convolution: nn.Conv2d) -> None:
 def _load_efficientnet_lite0() -> PixelNetwork:
     import timm
 
-    saved = torch.load(assets.fetch("efficientnet_lite0"), weights_only=True, map_location="cpu")
-    backbone = timm.create_model("tf_efficientnet_lite0")
+    name, half = "efficientnet_lite0", (0.5, 0.5, 0.5)
+    saved, backbone = _read_state(name), timm.create_model("tf_efficientnet_lite0")
     # Two ports of one network: other names, the same entries in the same order.
     state = dict(zip(backbone.state_dict(), saved.values(), strict=True))
-    _load_state(backbone, state, "efficientnet_lite0")
-    half = (0.5, 0.5, 0.5)
-    provenance = assets.provenance("efficientnet_lite0")
-    return PixelNetwork("efficientnet_lite0", backbone, half, half, provenance, imagenet_class_names(), crop=0.875)
+    _load_state(backbone, state, name)
+    provenance = assets.provenance(name)
+    return PixelNetwork(name, backbone, half, half, provenance, imagenet_class_names(), crop=0.875)
 
 
 def _load_torchvision(model: str) -> PixelNetwork:
