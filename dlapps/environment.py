@@ -7,7 +7,7 @@ import platform
 import re
 import subprocess
 import sys
-from datetime import datetime, timezone
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,7 @@ def limit_threads() -> None:
 
 def describe() -> dict[str, Any]:
     """What the run depended on, besides its code: versions, machine, date."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
     return {
         "python": platform.python_version(),
         "packages": counted_versions(),
@@ -59,7 +58,7 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count() or 1,
         "threads": num_threads(),
         "commit": _commit(),
-        "date": moment.strftime("%Y-%m-%d"),
+        "date": time.strftime("%Y-%m-%d", time.gmtime(seconds)),
     }
 
 
@@ -70,7 +69,8 @@ def counted_versions() -> dict[str, str]:
 
 def installed_versions() -> list[str]:
     """Every installed distribution as "name==version", sorted: what `pip freeze` says, without addresses."""
-    found = {re.sub(r"[-_.]+", "-", part.name).lower(): part.version for part in metadata.distributions() if part.name}
+    named = (part for part in metadata.distributions() if part.name)
+    found = {re.sub(r"[-_.]+", "-", part.name).lower(): part.version for part in named}
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
