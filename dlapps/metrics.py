@@ -7,7 +7,7 @@ Features are whatever a network gives; two sets have to come from one network. B
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ def entropy(shares: Tensor) -> float:
 def nearest_neighbours(queries: Tensor, references: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
     """Euclidean distances and indices (N, k) of the k nearest of references (M, D) to queries (N, D), nearest first."""
     check_features(queries, references)
-    found = [torch.cdist(chunk, references).topk(k, largest=False) for chunk in queries.split(CHUNK)]
+    found = [part.topk(k, largest=False) for part in _distances(queries, references)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
@@ -77,7 +77,7 @@ def mean_and_deviation(values: Sequence[float], form: str = ".3f") -> str:
 
 def check_features(first: Tensor, second: Tensor) -> None:
     """Raise ValueError unless both are (N, D) and (M, D) of one D, with two rows or more."""
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or min(len(first), len(second)) < 2:
+    if first.ndim != 2 or first.shape[1:] != second.shape[1:] or min(len(first), len(second)) < 2:
         raise ValueError(
             f"expected features (N, D) and (M, D), at least two of each, got {tuple(first.shape)} and "
             f"{tuple(second.shape)}; take both from one network, one row an image."
@@ -94,8 +94,13 @@ def _square_root(covariance: Tensor) -> Tensor:
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
+def _distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
+    """Euclidean distances (n, M) of queries (N, D) to references (M, D), n <= CHUNK rows at a time."""
+    return (torch.cdist(chunk, references) for chunk in queries.split(CHUNK))
+
+
 def _share_inside(points: Tensor, manifold: Tensor, k: int) -> float:
     # A point is its own nearest neighbour.
-    radii = torch.cat([torch.cdist(chunk, manifold).kthvalue(k + 1).values for chunk in manifold.split(CHUNK)])
-    inside = [(torch.cdist(chunk, manifold) <= radii).any(1) for chunk in points.split(CHUNK)]
+    radii = torch.cat([part.kthvalue(k + 1).values for part in _distances(manifold, manifold)])
+    inside = [(part <= radii).any(1) for part in _distances(points, manifold)]
     return float(torch.cat(inside).double().mean())
