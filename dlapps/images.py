@@ -101,7 +101,8 @@ def stack_pixels(
 
 def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     """uint8 array (H, W, 3) or (N, H, W, 3) from pixels (3, H, W) or (N, 3, H, W) in [0, 1]: what a PNG stores."""
-    return pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte().movedim(-3, -1).contiguous().numpy()
+    levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
+    return levels.movedim(-3, -1).contiguous().numpy()
 
 
 def check_pixels(images: torch.Tensor) -> None:

@@ -46,7 +46,8 @@ class Results:
 
     def values(self, run: str, score: str) -> np.ndarray:
         """The score of each seed, float (S,); (S, N) for a score of N values a seed."""
-        return np.array([_find(score, entry.get("scores", entry), "a score") for entry in self._finished(run)])
+        entries = [entry.get("scores", entry) for entry in self._finished(run)]
+        return np.array([_find(score, entry, "a score") for entry in entries])
 
     def mean(self, run: str, score: str) -> float:
         """The mean of all values over seeds."""
@@ -62,11 +63,12 @@ class Results:
 
     def history(self, run: str, score: str) -> np.ndarray:
         """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
-        histories = [_find("history", entry, "a part of the entry") for entry in self._finished(run)]
-        return np.array([_find(score, history, "a score") for history in histories])
+        kept = [_find("history", entry, "a part of the entry") for entry in self._finished(run)]
+        return np.array([_find(score, history, "a score") for history in kept])
 
     def _finished(self, run: str) -> list[dict[str, Any]]:
-        return [entry for entry in _find(run, self.runs, "a run").values() if "diverged" not in entry]
+        entries = _find(run, self.runs, "a run").values()
+        return [entry for entry in entries if "diverged" not in entry]
 
 
 def load(name: str) -> Results:
@@ -84,7 +86,7 @@ def load_arrays(name: str) -> dict[str, np.ndarray]:
 def load_class_pictures() -> dict[str, np.ndarray]:
     """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset class"."""
     encoded = load_arrays("visualizing-classes")
-    return {name: np.asarray(Image.open(io.BytesIO(array.tobytes()))) for name, array in encoded.items()}
+    return {name: np.asarray(Image.open(io.BytesIO(array.data))) for name, array in encoded.items()}
 
 
 def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
