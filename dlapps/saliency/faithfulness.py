@@ -72,7 +72,8 @@ def deletion_insertion(
     def curve(chosen_become: Tensor | float, others_are: Tensor) -> Tensor:
         masks = (ranks < round(float(share) * ranks[0].numel()) for share in shares)
         seen = (torch.where(mask, chosen_become, others_are) for mask in masks)
-        return torch.stack([pick(forward(network, pictures).softmax(1), classes) for pictures in seen], 1)
+        probabilities = [forward(network, pictures).softmax(1) for pictures in seen]
+        return torch.stack([pick(step, classes) for step in probabilities], 1)
 
     return DeletionInsertion(shares.to(images.device), curve(deleted, images), curve(images, blurred))
 
@@ -147,7 +148,8 @@ def _weighted_layers(network: nn.Module) -> list[str]:
 
 def rank_correlations(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation (N,) in [-1, 1] of each map (N, H, W) with its counterpart; 0 for a constant map."""
-    correlations = [_rank_correlation(*pair) for pair in zip(first.cpu(), second.cpu(), strict=True)]
+    pairs = zip(first.cpu(), second.cpu(), strict=True)
+    correlations = [_rank_correlation(*pair) for pair in pairs]
     return torch.tensor(correlations, device=first.device)
 
 

@@ -99,9 +99,10 @@ def grad_cam(network: nn.Module, images: Tensor, layer: str, targets: Classes | 
     """
     check_input(network, images)
     module, maps = find_layer(network, layer), []
-    targets = None if targets is None else expand_classes(targets, len(images), images.device).split(CHUNK)
+    device = images.device
+    parts = None if targets is None else expand_classes(targets, len(images), device).split(CHUNK)
     for number, chunk in enumerate(images.split(CHUNK)):
-        features, gradient = _feature_gradient(network, module, chunk, targets and targets[number])
+        features, gradient = _feature_gradient(network, module, chunk, parts and parts[number])
         if features.ndim != 4:
             raise ValueError(
                 f"expected feature maps (n, D, h, w), got {tuple(features.shape)} from {layer}; take an earlier layer."
