@@ -45,10 +45,10 @@ def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
     for ax, (measure, lines) in zip(axes[0], panels.items(), strict=True):
         for name, seeds in lines.items():
             values = np.array(seeds, float)
-            epochs = np.arange(1, values.shape[1] + 1)
+            low, high, epochs = values.min(0), values.max(0), np.arange(1, values.shape[1] + 1)
             every, colour = max(1, len(epochs) // 6), looks[name]["color"]
             (handles[name],) = ax.plot(epochs, values.mean(0), markevery=every, **looks[name])
-            ax.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+            ax.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
         ax.set(xlabel="epoch", ylabel=measure)
     columns = min(len(names), 4)
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=columns)

@@ -24,7 +24,8 @@ def plot_mosaic(
     padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=white)
     height, width = height + 2, width + 2
     mosaic = padded.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
-    figure, axes = make_figure(share * WIDTH * mosaic.shape[0] / mosaic.shape[1] + 0.2 * bool(column_titles))
+    mosaic_height = share * WIDTH * mosaic.shape[0] / mosaic.shape[1]
+    figure, axes = make_figure(mosaic_height + 0.2 * bool(column_titles))
     ax = axes[0, 0]
     ax.imshow(mosaic, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
     ax.grid(visible=False)

@@ -21,12 +21,12 @@ def plot_predictions(
     to low.
     """
     figure, axes = make_figure(4.4, 3, len(pictures), gridspec_kw={"height_ratios": [3, 3, 2.6]})
-    for column, picture, network_input, ranked in zip(axes.T, pictures, inputs, predictions, strict=True):
+    for column, picture, values, ranked in zip(axes.T, pictures, inputs, predictions, strict=True):
         as_it_is, as_input, ax = column
         show_picture(as_it_is, picture, f"{picture.shape[1]} × {picture.shape[0]}")
-        low, high = network_input.min(), network_input.max()
-        title = f"{network_input.shape[1]} × {network_input.shape[0]}, {low:.1f} to {high:.1f}"
-        show_picture(as_input, (network_input - low) / (high - low), title)
+        low, high = values.min(), values.max()
+        title = f"{values.shape[1]} × {values.shape[0]}, {low:.1f} to {high:.1f}"
+        show_picture(as_input, (values - low) / (high - low), title)
         places = np.arange(len(ranked))[::-1]
         ax.barh(places, [value for _, value in ranked], color=COLOURS[0], height=0.35)
         for place, (name, value) in zip(places, ranked, strict=True):
@@ -45,8 +45,8 @@ def plot_misread(
     """Misread examples: the three highest class scores each, the true class hatched, and the picture where given."""
     rows = -(-len(names) // columns)
     width = 1 if pictures is None else 2
-    ratios = [1.0] * columns if pictures is None else [1.2, 1.1] * columns
-    figure, axes = make_figure(1.05 * rows, rows, columns * width, gridspec_kw={"width_ratios": ratios})
+    grid = {"width_ratios": [1.0] * columns if pictures is None else [1.2, 1.1] * columns}
+    figure, axes = make_figure(1.05 * rows, rows, columns * width, gridspec_kw=grid)
     for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
         row, column = divmod(index, columns)
         if pictures is not None:
