@@ -36,7 +36,8 @@ def load_fashion_mnist(split: str) -> Dataset[np.ndarray]:
 
 def _load_idx(name: str, split: str, class_names: tuple[str, ...]) -> Dataset[np.ndarray]:
     check_split(split)
-    images, labels = (f"{name}-{'t10k' if split == 'test' else split}-{kind}" for kind in ("images", "labels"))
+    part = "t10k" if split == "test" else "train"
+    images, labels = f"{name}-{part}-images", f"{name}-{part}-labels"
     pixels = np.frombuffer(assets.fetch(images).read_bytes(), np.uint8, offset=16)
     targets = np.frombuffer(assets.fetch(labels).read_bytes(), np.uint8, offset=8).astype(np.int64)
     return Dataset(pixels.reshape(-1, 28, 28), targets, class_names, assets.provenance(images))

@@ -59,7 +59,8 @@ def load_backgrounds() -> Dataset[list[np.ndarray]]:
         files = find_pictures(assets.fetch("bsds500"))
     except AssetError:
         return load_photos()
-    photos, names = [np.asarray(read_picture(file)) for file in files], tuple(file.stem for file in files)
+    photos = [np.asarray(read_picture(file)) for file in files]
+    names = tuple(file.stem for file in files)
     return Dataset(photos, None, (), assets.provenance("bsds500"), names)
 
 

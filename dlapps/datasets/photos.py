@@ -54,7 +54,8 @@ def load_photos() -> Dataset[list[np.ndarray]]:
     specs = {package: find_spec(package) for package, _, _ in PHOTOS.values()}
     folders = {package: Path(spec.origin).parent for package, spec in specs.items() if spec and spec.origin}
     found = {name: entry for name, entry in PHOTOS.items() if entry[0] in folders}
-    photos = [np.asarray(read_picture(folders[package] / member)) for package, member, _ in found.values()]
+    files = [folders[package] / member for package, member, _ in found.values()]
+    photos = [np.asarray(read_picture(file)) for file in files]
     licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
     source = f"installed packages {', '.join(folders)}"
     provenance = Provenance(f"{len(photos)} photos", source, "", licence)

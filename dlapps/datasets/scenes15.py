@@ -62,10 +62,11 @@ class SceneFeatures:
 def load_scenes15_features() -> SceneFeatures:
     """The committed features of 15-Scene; `dlapps data make scenes15-features` made them from the pictures."""
     arrays = results.load_arrays("scenes15-features")
-    labels, sizes, names, classes = (arrays.pop(name) for name in ("labels", "sizes", "names", "class_names"))
+    labels, sizes = arrays.pop("labels").astype(np.int64), arrays.pop("sizes")
+    names, class_names = tuple(arrays.pop("names")), tuple(arrays.pop("class_names"))
     source, licence = "committed, scenes15-features.npz", "derived numbers; see the pictures'"
     provenance = Provenance("features of 15-Scene", source, "", licence)
-    return SceneFeatures(arrays, labels.astype(np.int64), sizes, tuple(names), tuple(classes), provenance)
+    return SceneFeatures(arrays, labels, sizes, names, class_names, provenance)
 
 
 @dataclass(frozen=True)
