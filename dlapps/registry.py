@@ -106,7 +106,8 @@ def _asset(
 
 def _mnist(*digests: str) -> Iterator[Asset]:
     for (file, size, content), sha256 in zip(IDX_FILES, digests, strict=True):
-        sources = (Mirror(f"MNIST/raw/{file}.gz", gunzip=True), Url(f"{MNIST_URL}{file}.gz", gunzip=True))
+        packed = f"{file}.gz"
+        sources = (Mirror(f"MNIST/raw/{packed}", gunzip=True), Url(MNIST_URL + packed, gunzip=True))
         name, description = f"mnist-{file.split('-idx')[0]}", f"MNIST, {content}"
         yield Asset(name, description, file, sha256, size, MNIST_LICENCE, sources)
 
