@@ -36,7 +36,7 @@ def fgsm(
     network: nn.Module, images: Tensor, epsilon: float, labels: Classes | None = None, targets: Classes | None = None
 ) -> AdversarialExamples:
     """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens & Szegedy 2015)."""
-    return pgd(network, images, epsilon, labels, targets, "linf", 1, epsilon, random_start=False)
+    return pgd(network, images, epsilon, labels, targets, num_steps=1, step_size=epsilon, random_start=False)
 
 
 def pgd(
