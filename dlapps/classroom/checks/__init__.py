@@ -2,7 +2,7 @@
 
 A check is a function. Its parameters are the names of the student's variables that it looks at (`variables` is all of
 them, `In` the code of the cells that ran), its docstring says in two sentences why it matters, and it returns what is
-wrong, "expected …, got …", or None.
+wrong, "expected …, got …", or None. Every public function that a chapter's module defines is one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from types import ModuleType
 from typing import Any
 
 from IPython.display import display
@@ -39,13 +40,19 @@ def any_device(In: Sequence[str]) -> str | None:
     return expect(not found, "code for any device", found and f"{found[0]}…")
 
 
+def _defined_in(module: ModuleType) -> list[Check]:
+    """The public functions of a module, in the order of its lines, without those that it imports."""
+    functions = [value for value in vars(module).values() if inspect.isfunction(value)]
+    return [each for each in functions if each.__module__ == module.__name__ and not each.__name__.startswith("_")]
+
+
 EVERYWHERE: tuple[Check, ...] = (any_device,)
 CHAPTERS: dict[int, Sequence[Check]] = {
-    1: (networks_in_eval_mode, *transfer.CHECKS),
-    2: (networks_in_eval_mode, *visualizing.CHECKS),
-    3: (networks_in_eval_mode, *dann.CHECKS),
+    1: (networks_in_eval_mode, *_defined_in(transfer)),
+    2: (networks_in_eval_mode, *_defined_in(visualizing)),
+    3: (networks_in_eval_mode, *_defined_in(dann)),
     # Networks are trained step by step in it; whether samples are drawn in eval mode is asked of the samples.
-    4: gan.CHECKS,
+    4: _defined_in(gan),
 }
 
 

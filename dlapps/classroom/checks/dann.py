@@ -85,16 +85,3 @@ def adaptation_begins_like_the_baseline(baseline: nn.Module, adapted: nn.Module)
     may come from those."""
     shapes = [[tuple(weight.shape) for weight in network.state_dict().values()] for network in (baseline, adapted)]
     return expect(shapes[0] == shapes[1], "two networks of the same layers", "different ones")
-
-
-CHECKS: Sequence = (
-    the_gradient_is_reversed,
-    shapes_of_the_domains,
-    strokes_are_negatives,
-    same_seed_same_patches,
-    photographs_of_the_test_are_unseen,
-    domains_are_drawn_apart,
-    the_last_epoch,
-    same_seed_same_network,
-    adaptation_begins_like_the_baseline,
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -77,12 +77,3 @@ def _sample(training: Training, number: int, label: int = 0) -> Tensor:
     z = draw_latents(8, training.generator.latent_dim, seed=0)[:number].to(device)
     labels = torch.full((number,), label, device=device) if training.preset.num_classes else None
     return generate(training.generator, z, labels, "float32").cpu()
-
-
-CHECKS: Sequence = (
-    samples_like_the_images,
-    a_sample_is_its_own,
-    labels_are_obeyed,
-    losses_stay_finite,
-    both_networks_are_trained,
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.base import clone
@@ -88,16 +88,3 @@ def cost_chosen_by_cross_validation(chosen_svms: Mapping[str, ChosenSVM], best_v
     return expect(
         best_vgg.cv_accuracy == best, f"the recipe with {best:.4f} in CV", f"one with {best_vgg.cv_accuracy:.4f}"
     )
-
-
-CHECKS: Sequence = (
-    the_whole_split,
-    every_class,
-    no_empty_rows,
-    rows_of_length_one,
-    pixels_are_not_normalised,
-    a_picture_alone_or_among_others,
-    same_seed_same_classifier,
-    accuracy_on_the_test_pictures,
-    cost_chosen_by_cross_validation,
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -98,16 +98,3 @@ def drawn_pictures_are_pictures(drawn: Visualization, grown: Visualization) -> s
     """A picture of a class is clamped to the valid range after each step. Where it is not, the ascent raises the score
     by contrast alone, with colours that do not exist."""
     return expect_pixels(drawn.frames[:, 0], "drawn.frames") or expect_pixels(grown.images, "grown.images")
-
-
-CHECKS: Sequence = (
-    the_network_is_frozen,
-    one_map_for_each_picture,
-    the_gradient_of_the_score,
-    same_seed_same_map,
-    fooled_pictures_are_pictures,
-    fooled_after_saving,
-    epsilon_in_pixels,
-    step_of_the_practical,
-    drawn_pictures_are_pictures,
-)
