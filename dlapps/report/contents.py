@@ -13,6 +13,8 @@ from dlapps.report import ReportError
 from dlapps.report.markdown import label_definitions
 from dlapps.report.sources import Source, first_line, tags
 
+FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}  # kinds of messages, and what their labels begin with
+
 
 @dataclass(frozen=True)
 class ExecutedChapter:
@@ -81,7 +83,7 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
 
 def _labels(chapter: ExecutedChapter) -> Iterator[tuple[str, NotebookNode]]:
     """Labels of figures, tables, sections and equations; what a tag removes from the report has none."""
-    for kind, prefix in (("figure", "fig"), ("animation", "fig"), ("table", "tab")):
+    for kind, prefix in FLOATS.items():
         for cell, message in messages(chapter.notebook, kind):
             if not {"remove-cell", "remove-output"}.intersection(tags(cell)):
                 yield f"{prefix}-{chapter.number}-{message['name']}", cell

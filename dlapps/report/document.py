@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from nbconvert import LatexExporter
 from nbconvert.filters.latex import escape_latex
-from nbconvert.preprocessors import Preprocessor
 from pygments import highlight
 from pygments.formatters import LatexFormatter
 from pygments.lexer import Lexer
 from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
-from traitlets import List
 
 from dlapps import paths
+from dlapps.report import markdown as md
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, messages
 from dlapps.report.signs import SIGNS
@@ -46,19 +43,7 @@ class SoberStyle(Style):
 
 
 LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
-
-
-class ChapterExporter(LatexExporter):
-    """nbconvert with this report's preprocessors and cell template, and none of its own."""
-
-    default_preprocessors: List[Any] = List([])
-
-    def __init__(self, steps: Iterable[Preprocessor]) -> None:
-        super().__init__(template_file=str(template_folder() / "chapter.tex.j2"))
-        for step in steps:
-            self.register_preprocessor(step, enabled=True)
-        self.register_filter("listing", partial(_listing, lexer=PythonLexer()))
-        self.register_filter("plain_listing", partial(_listing, lexer=TextLexer()))
+LEXERS: dict[str, Lexer] = {"listing": PythonLexer(), "plain_listing": TextLexer()}
 
 
 def _listing(code: str, lexer: Lexer) -> str:
@@ -82,37 +67,35 @@ def make_document(contents: Contents, profile: str) -> Document:
         body, resources = _convert(chapter, contents, keys)
         bodies.append(body)
         figures.update(resources.get("outputs", {}))
-    latex = (
-        _environment()
-        .get_template("report.tex.j2")
-        .render(
-            bodies=bodies,
-            cited=any(r"\cite" in body for body in bodies),
-            chapters=[colophon(chapter) for chapter in contents.chapters],
-            claims=sum(len(chapter.claims) for chapter in contents.chapters),
-            highlighting=LISTING.get_style_defs(),
-            signs=SIGNS.items(),
-            profile=profile,
-            day=f"{day_of(contents):%-d %B %Y}",
-        )
+    template = _environment().get_template("report.tex.j2")
+    latex = template.render(
+        bodies=bodies,
+        cited=any(r"\cite" in body for body in bodies),
+        chapters=[colophon(chapter) for chapter in contents.chapters],
+        claims=sum(len(chapter.claims) for chapter in contents.chapters),
+        highlighting=LISTING.get_style_defs(),
+        signs=SIGNS.items(),
+        profile=profile,
+        day=f"{day_of(contents):%-d %B %Y}",
     )
     return Document(latex, figures)
 
 
 def _convert(chapter: ExecutedChapter, contents: Contents, citation_keys: set[str]) -> tuple[str, dict]:
     steps = [
-        pre.tagged_removal(),
-        pre.NumbersPreprocessor(contents.numbers),
-        pre.CrossReferencesPreprocessor(chapter.number, contents.labels, citation_keys),
-        pre.TypographyPreprocessor(),
+        *pre.first_steps(chapter, contents, citation_keys, md.latex_reference),
         pre.QuestionsPreprocessor(),
         pre.MarkdownPreprocessor(),
-        pre.FiguresPreprocessor(),
-        pre.AnimationsPreprocessor(),
-        pre.TablesPreprocessor(),
+        pre.FloatsPreprocessor(),
         pre.OutputsPreprocessor(),
     ]
-    return ChapterExporter(steps).from_notebook_node(chapter.notebook, {"chapter": chapter})
+    exporter = LatexExporter(
+        template_file=str(template_folder() / "chapter.tex.j2"),
+        default_preprocessors=[],
+        preprocessors=steps,
+        filters={name: partial(_listing, lexer=lexer) for name, lexer in LEXERS.items()},
+    )
+    return exporter.from_notebook_node(chapter.notebook, {"chapter": chapter})
 
 
 def colophon(chapter: ExecutedChapter) -> dict:
@@ -120,14 +103,8 @@ def colophon(chapter: ExecutedChapter) -> dict:
     sources = sorted({record["data"] for _, record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = [chapter.run[key] for key in ("cpu", "threads", "platform", "python", "packages", "commit")]
-    facts = {
-        "machine": machine,
-        "name": chapter.name,
-        "number": chapter.number,
-        "sources": sources,
-        "duration": _duration(chapter.seconds),
-    }
-    return {**chapter.run, **facts, "claims": len(chapter.claims), "failed": failed}
+    facts = {"machine": machine, "name": chapter.name, "number": chapter.number, "duration": _duration(chapter.seconds)}
+    return {**chapter.run, **facts, "sources": sources, "claims": len(chapter.claims), "failed": failed}
 
 
 def _duration(seconds: float) -> str:

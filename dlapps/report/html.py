@@ -8,6 +8,7 @@ import io
 import re
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jinja2
@@ -18,7 +19,6 @@ from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
-from traitlets import List
 
 from dlapps import paths
 from dlapps.notebook import MIME
@@ -56,14 +56,6 @@ class Page:
         return plain_text(self.headings[0].title) if self.headings else self.chapter.name
 
 
-class EquationsPreprocessor(pre.FragmentPreprocessor):
-    """What LaTeX calls an environment becomes a formula that pandoc makes MathML of."""
-
-    def rewrite(self, text: str) -> str:
-        """The Markdown with its environments framed, as `markdown.frame_equations` does."""
-        return md.frame_equations(text)
-
-
 class HtmlPreprocessor(Preprocessor):
     """All Markdown of the notebook becomes HTML, in one run of pandoc; the works cited: resources["bibliography"]."""
 
@@ -74,38 +66,6 @@ class HtmlPreprocessor(Preprocessor):
             container[key] = part if key == "source" else part.removeprefix("<p>").removesuffix("</p>")
         resources["bibliography"] = works
         return nb, resources
-
-
-class LinksPreprocessor(pre.FragmentPreprocessor):
-    """A reference gets its words, and the page that its chapter is on."""
-
-    def __init__(self, chapter: int, names: dict[str, str], files: dict[int, str]) -> None:
-        super().__init__()
-        self.chapter, self.names, self.files = chapter, names, files
-
-    def rewrite(self, text: str) -> str:
-        """The HTML with words and targets in its empty links."""
-        return _REFERENCE.sub(self.fill, text)
-
-    def fill(self, found: re.Match) -> str:
-        """The link of one match: a reference to this page or another one."""
-        chapter = int(found["chapter"])
-        page = "" if chapter == self.chapter else self.files[chapter]
-        words = self.names[found["label"]].replace(" ", "\u00a0")
-        return f'<a href="{page}#{found["label"]}">{words}</a>'
-
-
-class PageExporter(TemplateExporter):
-    """nbconvert with this report's template for a page."""
-
-    default_preprocessors: List[Any] = List([])
-
-    def __init__(self, steps: list[Preprocessor]) -> None:
-        super().__init__(template_name="base", template_file=str(template_folder() / "chapter.html.j2"))
-        for step in steps:
-            self.register_preprocessor(step, enabled=True)
-        for name, function in FILTERS.items():
-            self.register_filter(name, function)
 
 
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
@@ -124,11 +84,8 @@ def read_page(
     notebook = deepcopy(chapter.notebook)
     resources: dict[str, Any] = {"chapter": chapter}
     for step in (
-        pre.tagged_removal(),
-        pre.NumbersPreprocessor(contents.numbers),
-        pre.CrossReferencesPreprocessor(chapter.number, contents.labels, citation_keys, md.html_reference),
-        pre.TypographyPreprocessor(),
-        EquationsPreprocessor(),
+        *pre.first_steps(chapter, contents, citation_keys, md.html_reference),
+        pre.FragmentPreprocessor(md.frame_equations),
         HtmlPreprocessor(),
         numbering,
     ):
@@ -137,7 +94,20 @@ def read_page(
 
 
 def _write(page: Page, pages: list[Page], names: dict[str, str], files: dict[int, str]) -> str:
-    exporter = PageExporter([LinksPreprocessor(page.chapter.number, names, files), pre.OutputsPreprocessor()])
+    def fill(found: re.Match) -> str:
+        """A reference with its words, and the page that its chapter is on."""
+        chapter = int(found["chapter"])
+        target = "" if chapter == page.chapter.number else files[chapter]
+        words = names[found["label"]].replace(" ", "\u00a0")
+        return f'<a href="{target}#{found["label"]}">{words}</a>'
+
+    exporter = TemplateExporter(
+        template_name="base",
+        template_file=str(template_folder() / "chapter.html.j2"),
+        default_preprocessors=[],
+        preprocessors=[pre.FragmentPreprocessor(partial(_REFERENCE.sub, fill)), pre.OutputsPreprocessor()],
+        filters=FILTERS,
+    )
     place = pages.index(page)
     before, after = [None, *pages][place], [*pages, None][place + 1]
     resources = {"page": page, "pages": pages, "before": before, "after": after, "chapter": page.chapter, "mime": MIME}
@@ -195,9 +165,4 @@ def listing(code: str) -> str:
     return "".join(f'<span style="--indent: {indent}ch">{line}\n</span>' for indent, line in pairs)
 
 
-FILTERS: dict[str, Any] = {
-    "plain_text": plain_text,
-    "image_attributes": image_attributes,
-    "listing": listing,
-    "question_facts": pre.question_facts,
-}
+FILTERS = {each.__name__: each for each in (plain_text, image_attributes, listing, pre.question_facts)}

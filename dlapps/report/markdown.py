@@ -10,6 +10,7 @@ from pathlib import Path
 from dlapps.report import ReportError
 from dlapps.report.sources import first_line
 
+Refer = Callable[[str], str]  # a label to the reference's Markdown
 READER = "markdown-auto_identifiers+lists_without_preceding_blankline"
 SEPARATOR = "%%dlapps-fragment%%"
 
@@ -87,7 +88,7 @@ def html_reference(label: str) -> str:
     return f'`<a href="#{label}"></a>`{{=html}}'
 
 
-def resolve_references(text: str, chapter: int, refer: Callable[[str], str] = latex_reference) -> str:
+def resolve_references(text: str, chapter: int, refer: Refer = latex_reference) -> str:
     """Labels made the chapter's own, references made what `refer` writes for a label."""
 
     def change(part: str, math: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from nbconvert.preprocessors import Preprocessor, TagRemovePreprocessor
@@ -13,7 +14,7 @@ from nbformat import NotebookNode
 from dlapps.notebook import MIME, default_format
 from dlapps.report import ReportError
 from dlapps.report import markdown as md
-from dlapps.report.contents import messages, outputs
+from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, messages, outputs
 from dlapps.report.sources import first_line, tags
 
 INLINE = "`{}`{=latex}"  # starts what must not be read as a list or a heading
@@ -22,7 +23,7 @@ INLINE = "`{}`{=latex}"  # starts what must not be read as a list or a heading
 def fragments(notebook: NotebookNode) -> Iterator[tuple[Any, Any]]:
     """Where a notebook holds Markdown, as (container, key): cells, captions, cells of tables."""
     yield from ((cell, "source") for cell in notebook.cells if cell.cell_type == "markdown")
-    for kind in ("figure", "animation", "table"):
+    for kind in FLOATS:
         yield from ((message, "caption") for _, message in messages(notebook, kind))
     for _, table in messages(notebook, "table"):
         for row in [table["columns"], *table["rows"]]:
@@ -34,17 +35,12 @@ def fragment_texts(notebook: NotebookNode) -> list[str]:
     return [box[key] if key == "source" else INLINE + box[key] for box, key in fragments(notebook)]
 
 
-def tagged_removal() -> TagRemovePreprocessor:
-    """Takes out what a tag keeps from the report."""
-    return TagRemovePreprocessor(
-        remove_cell_tags={"remove-cell", "parameters"},
-        remove_input_tags={"remove-input"},
-        remove_all_outputs_tags={"remove-output"},
-    )
-
-
 class FragmentPreprocessor(Preprocessor):
-    """Rewrites each piece of Markdown; what stops it names the piece."""
+    """Applies `rewrite` to each piece of Markdown; what stops it names the piece."""
+
+    def __init__(self, rewrite: Callable[[str], str]) -> None:
+        super().__init__()
+        self.rewrite = rewrite
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """The notebook, each piece of Markdown rewritten in place; a ReportError says near which text it was."""
@@ -56,21 +52,13 @@ class FragmentPreprocessor(Preprocessor):
                 raise ReportError(f"{error} [{where}]") from error
         return nb, resources
 
-    def rewrite(self, text: str) -> str:
-        """What becomes of one piece of Markdown."""
-        raise NotImplementedError
-
 
 class NumbersPreprocessor(FragmentPreprocessor):
     """`{{name}}` and `{{name:.1%}}` become what was recorded."""
 
     def __init__(self, numbers: dict[str, dict[str, Any]]) -> None:
-        super().__init__()
+        super().__init__(partial(md.substitute_numbers, fill=self.fill))
         self.numbers = numbers
-
-    def rewrite(self, text: str) -> str:
-        """The text with its numbers filled in."""
-        return md.substitute_numbers(text, self.fill)
 
     def fill(self, name: str, spec: str, math: bool) -> str:
         """The number of that name in that format; a ReportError for an unknown name or a format that does not fit."""
@@ -94,17 +82,11 @@ def _typeset_exponent(number: str, math: bool) -> str:
 class CrossReferencesPreprocessor(FragmentPreprocessor):
     """`@fig-name` becomes a link with the figure's number; citations have to be in the bibliography."""
 
-    def __init__(
-        self,
-        chapter: int,
-        labels: set[str],
-        citation_keys: set[str],
-        refer: Callable[[str], str] = md.latex_reference,
-    ) -> None:
-        super().__init__()
-        self.chapter, self.labels, self.citation_keys, self.refer = chapter, labels, citation_keys, refer
+    def __init__(self, chapter: int, labels: set[str], keys: set[str], refer: md.Refer = md.latex_reference) -> None:
+        super().__init__(self.resolve)
+        self.chapter, self.labels, self.citation_keys, self.refer = chapter, labels, keys, refer
 
-    def rewrite(self, text: str) -> str:
+    def resolve(self, text: str) -> str:
         """The text with its references resolved; a ReportError for an unknown label or citation."""
         for label in sorted(md.references(text, self.chapter) - self.labels):
             raise ReportError(f"expected a reference to something shown, got @{label}; correct it.")
@@ -113,12 +95,17 @@ class CrossReferencesPreprocessor(FragmentPreprocessor):
         return md.resolve_references(text, self.chapter, self.refer)
 
 
-class TypographyPreprocessor(FragmentPreprocessor):
-    """No line break between a number and its unit."""
-
-    def rewrite(self, text: str) -> str:
-        """The text with its numbers and units held together."""
-        return md.keep_together(text)
+def first_steps(
+    chapter: ExecutedChapter, contents: Contents, citation_keys: set[str], refer: md.Refer
+) -> list[Preprocessor]:
+    """What every edition begins with: no cells that a tag keeps out; numbers, references and units as Markdown."""
+    removal = TagRemovePreprocessor(
+        remove_cell_tags={"remove-cell", "parameters"},
+        remove_input_tags={"remove-input"},
+        remove_all_outputs_tags={"remove-output"},
+    )
+    references = CrossReferencesPreprocessor(chapter.number, contents.labels, citation_keys, refer)
+    return [removal, NumbersPreprocessor(contents.numbers), references, FragmentPreprocessor(md.keep_together)]
 
 
 class QuestionsPreprocessor(Preprocessor):
@@ -160,48 +147,37 @@ class MarkdownPreprocessor(Preprocessor):
         return nb, resources
 
 
-class FiguresPreprocessor(Preprocessor):
-    """A figure becomes a float; its PDF goes to resources["outputs"]."""
+class FloatsPreprocessor(Preprocessor):
+    """A figure, an animation or a table becomes a float; the files that it includes go to resources["outputs"]."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
-        """The cell with LaTeX for each of its figures."""
-        for output, figure in outputs(cell, "figure"):
-            name = f"{resources['chapter'].number}-{figure['name']}"
-            resources.setdefault("outputs", {})[f"{name}.pdf"] = base64.b64decode(figure["pdf"])
-            output.data["text/latex"] = rf"\showfigure{{{name}}}{{{figure['caption']}}}"
+        """The cell with LaTeX for each of its floats."""
+        for kind, write in {"figure": _figure, "animation": _animation, "table": _table}.items():
+            for output, message in outputs(cell, kind):
+                name = f"{resources['chapter'].number}-{message['name']}"
+                output.data["text/latex"] = write(name, message)
+                resources.setdefault("outputs", {}).update(_files(name, message))
         return cell, resources
 
 
-class AnimationsPreprocessor(Preprocessor):
-    """An animation becomes a float with its key frames; both go to resources["outputs"]."""
-
-    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
-        """The cell with LaTeX for each of its animations."""
-        for output, animation in outputs(cell, "animation"):
-            name = f"{resources['chapter'].number}-{animation['name']}"
-            files = resources.setdefault("outputs", {})
-            files[f"{name}.pdf"] = base64.b64decode(animation["pdf"])
-            for number, frame in enumerate(animation["frames"]):
-                files[f"{name}-{number}.jpg"] = base64.b64decode(frame)
-            last = len(animation["frames"]) - 1
-            output.data["text/latex"] = (
-                rf"\showanimation{{{name}}}{{{animation['caption']}}}{{{animation['rate']}}}{{{last}}}"
-            )
-        return cell, resources
+def _files(name: str, message: dict[str, Any]) -> dict[str, bytes]:
+    files = {f"{name}.pdf": message["pdf"]} if "pdf" in message else {}
+    files |= {f"{name}-{number}.jpg": frame for number, frame in enumerate(message.get("frames", []))}
+    return {file: base64.b64decode(content) for file, content in files.items()}
 
 
-class TablesPreprocessor(Preprocessor):
-    """A table becomes a float ruled by booktabs; long words get lines of their own."""
+def _figure(name: str, figure: dict[str, Any]) -> str:
+    return rf"\showfigure{{{name}}}{{{figure['caption']}}}"
 
-    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
-        """The cell with LaTeX for each of its tables."""
-        for output, table in outputs(cell, "table"):
-            name = f"{resources['chapter'].number}-{table['name']}"
-            output.data["text/latex"] = _table(name, table)
-        return cell, resources
+
+def _animation(name: str, animation: dict[str, Any]) -> str:
+    """An animation with its key frames."""
+    last = len(animation["frames"]) - 1
+    return rf"\showanimation{{{name}}}{{{animation['caption']}}}{{{animation['rate']}}}{{{last}}}"
 
 
 def _table(name: str, table: dict[str, Any]) -> str:
+    """A table ruled by booktabs; long words get lines of their own."""
     columns = zip(table["align"], *table["rows"], strict=True)
     align = "".join("X" if side == "l" and max(map(len, cells), default=0) > 32 else side for side, *cells in columns)
     body = " \\\\\n".join(" & ".join(row) for row in table["rows"])
@@ -224,5 +200,5 @@ class OutputsPreprocessor(Preprocessor):
 def _stays(output: NotebookNode, keep_text: bool) -> bool:
     data = output.get("data", {})
     if MIME in data:
-        return data[MIME]["kind"] in ("figure", "animation", "table")
+        return data[MIME]["kind"] in FLOATS
     return keep_text and (output.get("name") == "stdout" or "text/plain" in data)
