@@ -16,7 +16,7 @@ from nbformat.v4 import new_markdown_cell, new_raw_cell
 
 from dlapps.classroom import ClassroomError
 from dlapps.classroom.notebooks import chapter_name, read, write
-from dlapps.report.sources import Source, find_sources, tags
+from dlapps.report.sources import Source, find_sources, tags, walk_code
 
 INVITATION = "*Your answer{}: what you claim, what you measured, why it is so, and where it ends.*"
 
@@ -131,7 +131,9 @@ def _blanks(cells: list[NotebookNode]) -> list[str | None]:
 def _exercise(source: str, later: list[str]) -> str:
     """A comment that says what the cell has to define: the names that later cells read."""
     defined = _defined(source)
-    names = [name for name in defined if name in _read(later)] or defined
+    nodes = [node for code in later for node in walk_code(code) if isinstance(node, ast.Name)]
+    read = {node.id for node in nodes if isinstance(node.ctx, ast.Load)}
+    names = [name for name in defined if name in read] or defined
     listed = " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
     return f"# Exercise: define {listed}, as the text says." if names else "# Exercise: write what the text describes."
 
@@ -143,17 +145,6 @@ def _defined(source: str) -> list[str]:
         return []
     bound = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
     return [word for word in dict.fromkeys(re.findall(r"\w+", source)) if word in bound]
-
-
-def _read(sources: list[str]) -> set[str]:
-    names: set[str] = set()
-    for source in sources:
-        try:
-            tree = ast.parse(source)
-        except SyntaxError:
-            continue
-        names |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    return names
 
 
 def _identity(chapter: NotebookNode) -> str:

@@ -32,14 +32,19 @@ _SPAN = re.compile(
 _UNITS = r"(?:%|px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
 
 
+def split_spans(text: str) -> Iterator[tuple[str, str]]:
+    """The parts of a text in their order, each with its kind: "prose", "math" or "code"."""
+    position = 0
+    for span in _SPAN.finditer(text):
+        yield text[position : span.start()], "prose"
+        yield span[0], "code" if span["code"] else "math"
+        position = span.end()
+    yield text[position:], "prose"
+
+
 def rewrite_spans(text: str, change: Callable[[str, bool], str]) -> str:
     """The text with `change(part, is_math)` applied to prose and formulas; code stays as it is."""
-    parts, position = [], 0
-    for span in _SPAN.finditer(text):
-        parts.append(change(text[position : span.start()], False))
-        parts.append(span[0] if span["code"] else change(span[0], True))
-        position = span.end()
-    return "".join(parts) + change(text[position:], False)
+    return "".join(part if kind == "code" else change(part, kind == "math") for part, kind in split_spans(text))
 
 
 def substitute_numbers(text: str, fill: Callable[[str, str, bool], str]) -> str:
@@ -57,23 +62,23 @@ def substitute_numbers(text: str, fill: Callable[[str, str, bool], str]) -> str:
 
 def number_names(text: str) -> set[str]:
     """The names of the numbers that a text uses."""
-    return {name for part in _prose(text, math=True) for name, _ in _NUMBER.findall(part)}
+    return {name for part in _parts(text, "prose", "math") for name, _ in _NUMBER.findall(part)}
 
 
 def references(text: str, chapter: int) -> set[str]:
     """The labels that `@fig-name`, `@tab-2-name` … in a chapter's text refer to."""
-    found = (match for part in _prose(text) for match in _REFERENCE.finditer(part))
-    return {f"{kind}-{number or chapter}-{name}" for kind, number, name in (match.groups() for match in found)}
+    found = (reference for part in _parts(text, "prose") for reference in _REFERENCE.findall(part))
+    return {f"{kind}-{number or chapter}-{name}" for kind, number, name in found}
 
 
 def citations(text: str) -> set[str]:
     """The keys of the works that a text cites."""
-    return {key for part in _prose(text) for key in _CITATION.findall(_REFERENCE.sub("", part))}
+    return {key for part in _parts(text, "prose") for key in _CITATION.findall(_REFERENCE.sub("", part))}
 
 
 def label_definitions(text: str) -> Iterator[tuple[str, str]]:
     """("sec", name) of each `{#sec-name}` and ("eq", name) of each `\\label{eq-name}`."""
-    for part in _prose(text, math=True):
+    for part in _parts(text, "prose", "math"):
         yield from (("sec", name) for name in _HEADING_LABEL.findall(part))
         yield from (("eq", name) for name in _EQUATION_LABEL.findall(part))
 
@@ -169,13 +174,5 @@ def _pandoc(fragments: Sequence[str], language: str, options: Sequence[str]) -> 
     return parts
 
 
-def _prose(text: str, math: bool = False) -> list[str]:
-    parts: list[str] = []
-
-    def keep(part: str, is_math: bool) -> str:
-        if math or not is_math:
-            parts.append(part)
-        return part
-
-    rewrite_spans(text, keep)
-    return parts
+def _parts(text: str, *kinds: str) -> Iterator[str]:
+    return (part for part, kind in split_spans(text) if kind in kinds)

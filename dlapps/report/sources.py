@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -82,6 +83,14 @@ def read_citation_keys() -> set[str]:
 def tags(cell: NotebookNode) -> list[str]:
     """The tags in a cell's metadata."""
     return cell.metadata.get("tags", [])
+
+
+def walk_code(source: str) -> list[ast.AST]:
+    """All nodes of a cell's code; none where it is no plain Python, as with a magic."""
+    try:
+        return list(ast.walk(ast.parse(source)))
+    except SyntaxError:
+        return []
 
 
 def first_line(text: str, width: int = 60) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from dlapps.report.markdown import rewrite_spans
+from dlapps.report.markdown import split_spans
+from dlapps.report.sources import walk_code
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.
@@ -39,30 +40,13 @@ def find_typed_numbers(text: str, settings: set[float]) -> list[str]:
 
 def find_settings(code: Iterable[str]) -> set[float]:
     """The numbers in a notebook's code cells; what their strings say is prose, and the library's are others'."""
-    return set().union(*map(_literals, code))
-
-
-def _literals(source: str) -> Iterator[float]:
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:  # a magic, or a mistake that others complain of
-        return
-    for node in ast.walk(tree):
-        value = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield float(value)
+    values = [node.value for source in code for node in walk_code(source) if isinstance(node, ast.Constant)]
+    return {float(value) for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)}
 
 
 def _prose(text: str) -> str:
     """The text with a stop in place of each formula and each piece of code."""
-    parts: list[str] = []
-
-    def keep(part: str, is_math: bool) -> str:
-        parts.append("" if is_math else part)
-        return part
-
-    rewrite_spans(text, keep)
-    return " ¤ ".join(parts)
+    return " ¤ ".join(part if kind == "prose" else "" for part, kind in split_spans(text) if kind != "code")
 
 
 def _is_result(digits: str, percent: bool, settings: set[float]) -> bool:
