@@ -55,7 +55,8 @@ def build_report(profile: str, say: Callable[[str], None]) -> Path:
     pdf = typeset(document, paths.build() / profile / "tex")
     report = paths.build() / "dlapps-report.pdf"
     paths.write_atomically(report, pdf.read_bytes())
-    paths.write_atomically(paths.build() / "results.json", _results(contents))
+    numbers = json.dumps(contents.numbers, indent=1, sort_keys=True, ensure_ascii=False)
+    paths.write_atomically(paths.build() / "results.json", f"{numbers}\n".encode())
     versions = "".join(f"{version}\n" for version in environment.installed_versions())
     paths.write_atomically(paths.build() / "environment.txt", versions.encode())
     say(f"Wrote {report} ({_count_pages(pdf)} pages)")
@@ -97,10 +98,6 @@ def _expectation(stale: list[Source], number: int, profile: str) -> str:
     embedded = [status for status in assets.list_assets() if status.asset.is_embedded and not status.present]
     fetched = f", {sum(status.asset.size for status in embedded) / 1e6:,.0f} MB to fetch" * bool(embedded)
     return f"{len(stale)} of {number} notebooks to run ({profile}): about {max(1, round(minutes))} min{fetched}"
-
-
-def _results(contents: Contents) -> bytes:
-    return (json.dumps(contents.numbers, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _count_pages(pdf: Path) -> str:
