@@ -31,13 +31,11 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="execute notebooks")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; all of them for none")
-    run.set_defaults(verb=_run)
     report = verbs.add_parser("report", help="execute what is stale and build the PDF")
-    report.set_defaults(verb=_report)
     html = verbs.add_parser("html", help="execute what is stale and write the pages of the HTML edition")
-    html.set_defaults(verb=_html)
-    for verb in (run, report, html):
+    for verb, function in ((run, _run), (report, _build), (html, _build)):
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
+        verb.set_defaults(verb=function)
 
     check = verbs.add_parser("check", help="list unanswered questions, unused numbers, figures never referred to")
     check.set_defaults(verb=_check)
@@ -78,17 +76,11 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report(args: argparse.Namespace) -> int:
-    from dlapps.report.build import build_report
+def _build(args: argparse.Namespace) -> int:
+    from dlapps.report.build import build_html, build_report
 
-    build_report(_profile_name(args.profile), _say)
-    return 0
-
-
-def _html(args: argparse.Namespace) -> int:
-    from dlapps.report.build import build_html
-
-    build_html(_profile_name(args.profile), _say)
+    build = {"report": build_report, "html": build_html}[args.name]
+    build(_profile_name(args.profile), _say)
     return 0
 
 
