@@ -13,21 +13,23 @@ from dlapps import paths
 from dlapps.profiles import PROFILES
 from dlapps.report import ReportError
 from dlapps.report import markdown as md
-from dlapps.report.contents import messages
+from dlapps.report.contents import FLOATS, messages
 from dlapps.report.execute import executed_path, is_stale
 from dlapps.report.sources import Source, find_sources, first_line, read_citation_keys, read_notebook, tags
 from dlapps.report.typed_numbers import find_settings, find_typed_numbers
+
+# What a call shows, and the place of its argument `name`, which `caption` follows.
+SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_table": ("tab", 2)}
 
 
 @dataclass
 class Facts:
     """What a chapter shows, records and uses, as far as can be told without running it."""
 
-    figures: list[str] = field(default_factory=list)
-    tables: list[str] = field(default_factory=list)
+    texts: list[str]
+    shown: list[tuple[str, str]] = field(default_factory=list)  # ("fig", name) or ("tab", name)
     recorded: set[str] = field(default_factory=set)
     computed_names: bool = False
-    texts: list[str] = field(default_factory=list)
 
 
 def find_complaints() -> list[str]:
@@ -72,42 +74,37 @@ def _is_answered(following: list[NotebookNode]) -> bool:
 
 def _check_numbers(facts: dict[Source, Facts]) -> Iterator[str]:
     recorded = set().union(*(chapter.recorded for chapter in facts.values()))
-    used = {name for chapter in facts.values() for text in chapter.texts for name in md.number_names(text)}
+    used = {source: set().union(*map(md.number_names, chapter.texts)) for source, chapter in facts.items()}
     for source, chapter in facts.items():
-        for name in sorted(chapter.recorded - used):
+        for name in sorted(chapter.recorded.difference(*used.values())):
             yield f"{source.name}: the number {name} is recorded but never used"
-        here = {name for text in chapter.texts for name in md.number_names(text)}
         if not any(other.computed_names for other in facts.values()):
-            for name in sorted(here - recorded):
+            for name in sorted(used[source] - recorded):
                 yield f"{source.name}: the number {name} is used but never recorded"
 
 
 def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
     keys = read_citation_keys()
     referred = {
-        label
+        source: {label for text in chapter.texts for label in md.references(text, source.number)}
         for source, chapter in facts.items()
-        for text in chapter.texts
-        for label in md.references(text, source.number)
     }
     labels = {label for source, chapter in facts.items() for label in _labels(source, chapter)}
     for source, chapter in facts.items():
-        for name, count in Counter(chapter.figures).items():
+        for name, count in Counter(name for kind, name in chapter.shown if kind == "fig").items():
             if count > 1:
                 yield f"{source.name}: {count} figures are named {name}"
-            if f"fig-{source.number}-{name}" not in referred:
+            if not any(f"fig-{source.number}-{name}" in here for here in referred.values()):
                 yield f"{source.name}: no text refers to the figure @fig-{name}"
-        here = {label for text in chapter.texts for label in md.references(text, source.number)}
-        for label in sorted(here - labels):
+        for label in sorted(referred[source] - labels):
             yield f"{source.name}: nothing is labelled @{label}"
-        for key in sorted({key for text in chapter.texts for key in md.citations(text)} - keys):
+        for key in sorted(set().union(*map(md.citations, chapter.texts)) - keys):
             yield f"{source.name}: @{key} is not in {paths.report() / 'references.bib'}"
 
 
 def _labels(source: Source, chapter: Facts) -> set[str]:
-    defined = {(kind, name) for text in chapter.texts for kind, name in md.label_definitions(text)}
-    shown = {("fig", name) for name in chapter.figures} | {("tab", name) for name in chapter.tables}
-    return {f"{kind}-{source.number}-{name}" for kind, name in defined | shown}
+    defined = [label for text in chapter.texts for label in md.label_definitions(text)]
+    return {f"{kind}-{source.number}-{name}" for kind, name in [*defined, *chapter.shown]}
 
 
 def _facts(source: Source, notebook: NotebookNode) -> Facts:
@@ -124,9 +121,9 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
 
 
 def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
-    for kind, names in (("figure", facts.figures), ("animation", facts.figures), ("table", facts.tables)):
+    for kind, prefix in FLOATS.items():
         for _, message in messages(notebook, kind):
-            names.append(message["name"])
+            facts.shown.append((prefix, message["name"]))
             facts.texts.append(message["caption"])
             facts.texts += [cell for row in [message.get("columns", []), *message.get("rows", [])] for cell in row]
     facts.recorded |= {record["name"] for _, record in messages(notebook, "record")}
@@ -135,27 +132,22 @@ def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
 def _add_calls(facts: Facts, source: str) -> None:
     """What the calls of `record`, `show_figure` and `show_table` in a cell name literally."""
     try:
-        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+        tree = ast.parse(source)
     except SyntaxError as error:
         raise ReportError(
             f"expected Python in a code cell, got {first_line(source)!r} ({error.msg}); correct it."
         ) from error
-    for call in calls:
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         kind = getattr(call.func, "attr", "")
         given = {word.arg: word.value for word in call.keywords}
         if kind == "record":
             facts.recorded |= {name for name in given if name and name not in ("data", "seed")}
             facts.computed_names |= None in given
-        shown = (
-            ("show_figure", 1, facts.figures),
-            ("show_animation", 2, facts.figures),
-            ("show_table", 2, facts.tables),
-        )
-        for method, position, names in shown:
-            if kind == method:
-                arguments = dict(zip(("name", "caption"), call.args[position:], strict=False)) | given
-                names += _literal(arguments.get("name"))
-                facts.texts += _literal(arguments.get("caption"))
+        elif kind in SHOWN:
+            prefix, position = SHOWN[kind]
+            arguments = dict(zip(("name", "caption"), call.args[position:], strict=False)) | given
+            facts.shown += [(prefix, name) for name in _literal(arguments.get("name"))]
+            facts.texts += _literal(arguments.get("caption"))
 
 
 def _literal(node: ast.expr | None) -> list[str]:
