@@ -28,10 +28,11 @@ NUM_UNLABELLED = 2000
 
 def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
     """Test accuracies of both domains, and the label-free scores of unlabelled target pictures."""
-    logits = dann.predict(network, domains.target.images[:NUM_UNLABELLED])
+    source, target = domains.source, domains.target
+    logits = dann.predict(network, target.images[:NUM_UNLABELLED])
     return {
-        "source_accuracy": dann.accuracy(network, domains.source.test_images, domains.source.test_labels),
-        "target_accuracy": dann.accuracy(network, domains.target.test_images, domains.target.test_labels),
+        "source_accuracy": dann.accuracy(network, source.test_images, source.test_labels),
+        "target_accuracy": dann.accuracy(network, target.test_images, target.test_labels),
         "entropy": dann.mean_entropy(logits),
         "density": dann.soft_neighbourhood_density(logits),
     }
@@ -39,8 +40,9 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
 
 def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
     """Features (number, D) of test pictures of the source and of the target."""
+    extract = partial(dann.predict, network.feature_extractor)
     source, target = domains.source.test_images[:number], domains.target.test_images[:number]
-    return dann.predict(network.feature_extractor, source), dann.predict(network.feature_extractor, target)
+    return extract(source), extract(target)
 
 
 def results_path() -> Path:
@@ -129,7 +131,8 @@ def make_mnistm_figures() -> Path:
         points = TSNE(random_state=0).fit_transform(features)
         arrays[f"tsne {name}"] = points.astype(np.float16)
         predictions = dann.predict(network, domains.target.test_images).argmax(1)
-        arrays[f"confusion {name}"] = confusion_matrix(domains.target.test_labels, predictions).astype(np.int16)
+        confusion = confusion_matrix(domains.target.test_labels, predictions)
+        arrays[f"confusion {name}"] = confusion.astype(np.int16)
     arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
     return results.save_arrays("mnistm-figures", arrays)
 
@@ -150,6 +153,7 @@ def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.
     while (path := kept(name, 0, len(steps))).is_file():
         network.load_state_dict(torch.load(path, weights_only=True))
         features = torch.cat(embed(network.eval(), domains, number)).numpy()
-        points = TSNE(init=1e-4 * steps[-1] if steps else "pca", random_state=0).fit_transform(features)
+        start = 1e-4 * steps[-1] if steps else "pca"
+        points = TSNE(init=start, random_state=0).fit_transform(features)
         steps.append(points / points.std())
     return {"steps": np.stack(steps).astype(np.float16)} | describe_points(domains, number, "step_")

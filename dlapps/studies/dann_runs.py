@@ -35,6 +35,11 @@ class Domains:
     target: Domain
     name: str
 
+    @property
+    def training(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What an adaptation may see: the source's pictures and labels, and the target's pictures."""
+        return self.source.images, self.source.labels, self.target.images
+
 
 @functools.cache
 def load_domains() -> Domains:
@@ -42,7 +47,7 @@ def load_domains() -> Domains:
     parts = {}
     for name, load in (("source", datasets.load_mnist), ("target", datasets.load_mnist_m)):
         train, test = load("train"), load("test")
-        parts[name] = Domain(*(torch.tensor(part) for part in (train.images, train.labels, test.images, test.labels)))
+        parts[name] = Domain(*map(torch.tensor, (train.images, train.labels, test.images, test.labels)))
     return Domains(**parts, name=train.provenance.name)
 
 
@@ -63,24 +68,24 @@ def train_dann(
 ) -> tuple:
     """The practical's network on both domains; layers: what of it to change."""
     network = DomainAdversarialNetwork(seed, **(layers or {}))
-    source, target = domains.source, domains.target
-    return network, dann.fit_dann(network, source.images, source.labels, target.images, settings, seed, **options)
+    return network, dann.fit_dann(network, *domains.training, settings, seed, **options)
 
 
 def train_improved(domains: Domains, seed: int, settings: dann.ImprovedSettings = IMPROVED, **options: Any) -> tuple:
     """The improved network on both domains."""
-    network, source, target = ImprovedNetwork(seed), domains.source, domains.target
-    return network, dann.fit_improved(network, source.images, source.labels, target.images, settings, seed, **options)
+    network = ImprovedNetwork(seed)
+    return network, dann.fit_improved(network, *domains.training, settings, seed, **options)
 
 
 def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: Any) -> tuple:
     """A new network on what the practical's reads in the target's training pictures, where it is confident enough."""
-    labels = dann.pseudo_label(dann.predict(load_kept("practical", seed, domains), domains.target.images), threshold)
-    network = DomainAdversarialNetwork(seed)
-    images, options = domains.target.images[labels.rows], {"settings": SOURCE_ONLY, "seed": seed, **options}
-    history = dann.fit_source_only(network, images, labels.labels, **options)
-    history["label_accuracy"] = [float((domains.target.labels[labels.rows] == labels.labels).double().mean())]
-    history["labelled_share"] = [len(labels.rows) / len(domains.target.images)]
+    target, network = domains.target, DomainAdversarialNetwork(seed)
+    logits = dann.predict(load_kept("practical", seed, domains), target.images)
+    chosen = dann.pseudo_label(logits, threshold)
+    images, labels = target.images[chosen.rows], chosen.labels
+    history = dann.fit_source_only(network, images, labels, SOURCE_ONLY, seed, **options)
+    history["label_accuracy"] = [float((target.labels[chosen.rows] == labels).double().mean())]
+    history["labelled_share"] = [len(images) / len(target.images)]
     return network, history
 
 
@@ -115,16 +120,20 @@ PRESETS: dict[str, Fit] = {
 SHORT = replace(PRACTICAL, num_epochs=3, max_norm=PAPER.max_norm)
 SHORT_IMPROVED = replace(IMPROVED, num_epochs=3)
 # Question 3, and question 1: -1 is the reversal left out, 0 a domain classifier that the features do not hear of.
-SWEEP: dict[str, Fit] = {
-    **{f"weight {w:g}": partial(train_dann, settings=replace(SHORT, reversal_weight=w)) for w in (-1, 0, 0.1, 0.3, 1)},
-    **{f"slope {slope}": partial(train_dann, settings=replace(SHORT, slope=slope)) for slope in (2, 5, 10)},
+SWEPT: dict[str, dict[str, Any]] = {
+    f"weight {weight:g}": {"reversal_weight": weight} for weight in (-1, 0, 0.1, 0.3, 1)
 }
+SWEPT |= {f"slope {slope}": {"slope": slope} for slope in (2, 5, 10)}
+SWEEP: dict[str, Fit] = {name: partial(train_dann, settings=replace(SHORT, **change)) for name, change in SWEPT.items()}
 # What public versions of the network differ in.
+LAYERS: dict[str, dict[str, Any]] = {
+    "batch norm": {"batch_norm": True},
+    "dropout": {"dropout": 0.5},
+    "pixels as they are": {"normalisation": nn.Identity()},
+    "instance norm": {"normalisation": nn.InstanceNorm2d(3)},
+}
 VARIANTS: dict[str, Fit] = {
-    "batch norm": partial(train_dann, settings=SHORT, layers={"batch_norm": True}),
-    "dropout": partial(train_dann, settings=SHORT, layers={"dropout": 0.5}),
-    "pixels as they are": partial(train_dann, settings=SHORT, layers={"normalisation": nn.Identity()}),
-    "instance norm": partial(train_dann, settings=SHORT, layers={"normalisation": nn.InstanceNorm2d(3)}),
+    **{name: partial(train_dann, settings=SHORT, layers=layers) for name, layers in LAYERS.items()},
     "no bound of the gradient": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
     "paired batches": partial(train_dann, settings=replace(SHORT, paired=True)),
 }
