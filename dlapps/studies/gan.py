@@ -60,13 +60,15 @@ MAIN = [
 @functools.cache
 def load_images(data: str, split: str, size: int = judge.SIZE) -> tuple[Tensor, Tensor]:
     """MNIST or Fashion-MNIST as uint8 (N, size, size) and labels int64 (N,)."""
-    found = {"MNIST": datasets.load_mnist, "Fashion-MNIST": datasets.load_fashion_mnist}[data](split)
+    load = {"MNIST": datasets.load_mnist, "Fashion-MNIST": datasets.load_fashion_mnist}[data]
+    found = load(split)
     return gan.prepare_images(torch.tensor(found.images), size), torch.tensor(found.labels)
 
 
 def make_digit_classifier() -> Path:
     """The classifier that judges samples, and its accuracy on the test split; about 10 minutes on one core."""
-    provenance, (images, labels) = datasets.load_mnist("train").provenance, load_images("MNIST", "train")
+    provenance = datasets.load_mnist("train").provenance
+    images, labels = load_images("MNIST", "train")
     classifier = judge.fit_digit_classifier(images, labels, num_epochs=8, seed=0, progress=True)
     # As it will be loaded: rounded to float16.
     classifier = classifier.half().float()
@@ -101,8 +103,9 @@ class Judge:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the test split, in the classifier's features."""
         features, logits = judge.extract_features(self.classifier, images)
         # Every second: MNIST's second half was written by other people than its first.
+        real, fake = self.features[::2], features[::2]
         (precision, recall), with_more = (
-            [round(share, 4) for share in metrics.precision_recall(self.features[::2], features[::2], k)]
+            [round(share, 4) for share in metrics.precision_recall(real, fake, k)]
             for k in (NEIGHBOURS, MORE_NEIGHBOURS)
         )
         shares = metrics.class_histogram(logits.argmax(1), 10)
@@ -124,32 +127,32 @@ class Judge:
             return self.score(draw(generator, NUM_SAMPLES, seed))
         # As many of each digit as the test split has.
         fakes = draw(generator, NUM_SAMPLES, seed, self.labels)
-        many = torch.arange(2 * NUM_SAMPLES) % 10
+        many, test = torch.arange(2 * NUM_SAMPLES) % 10, load_images(self.data, "test")
+        others = draw(generator, len(many), seed + 1, many)
         return self.score(fakes) | {
             "conditional_accuracy": judge.conditional_accuracy(self.classifier, fakes, self.labels),
-            "gan_train_accuracy": judge.gan_train_accuracy(
-                draw(generator, len(many), seed + 1, many), many, *load_images(self.data, "test"), seed=seed
-            ),
+            "gan_train_accuracy": judge.gan_train_accuracy(others, many, *test, seed=seed),
         }
 
     def glance(self, generator: Sampler, preset: Preset) -> dict[str, float]:
         """What can be measured often: on 1,000 samples, conditional accuracy or the entropy of the classes."""
-        labels = torch.arange(1000) % 10
-        read = judge.classify(self.classifier, draw(generator, 1000, 0, labels if preset.num_classes else None))
-        if preset.num_classes:
+        labels = torch.arange(1000) % 10 if preset.num_classes else None
+        read = judge.classify(self.classifier, draw(generator, 1000, 0, labels))
+        if labels is not None:
             return {"conditional_accuracy": float((read == labels).double().mean())}
         return {"entropy": round(metrics.entropy(metrics.class_histogram(read, 10)), 4)}
 
     def score_real(self) -> dict[str, object]:
         """The floor: train images in place of samples, and GAN-train on as many real images."""
-        images, labels = load_images(self.data, "train")
+        (images, labels), test = load_images(self.data, "train"), load_images(self.data, "test")
         rows = torch.randperm(len(labels), generator=make_generator(0))
         many = rows[: 2 * NUM_SAMPLES]
-        accuracy = judge.gan_train_accuracy(images[many], labels[many], *load_images(self.data, "test"))
-        own = judge.conditional_accuracy(self.classifier, *load_images(self.data, "test"))
-        scores = self.score(images[rows[:NUM_SAMPLES]]) | {"conditional_accuracy": own, "gan_train_accuracy": accuracy}
-        distances, _ = metrics.nearest_images(load_images(self.data, "test")[0][::20], images)
-        return scores | {"distance_to_train": round(float(distances.median()), 3)}
+        distances, _ = metrics.nearest_images(test[0][::20], images)
+        return self.score(images[rows[:NUM_SAMPLES]]) | {
+            "conditional_accuracy": judge.conditional_accuracy(self.classifier, *test),
+            "gan_train_accuracy": judge.gan_train_accuracy(images[many], labels[many], *test),
+            "distance_to_train": round(float(distances.median()), 3),
+        }
 
     def score_neighbours(self, number: int = 50_000) -> dict[str, float]:
         """Error of the nearest neighbour in pixels on the test split, the neighbours being `number` real digits or as

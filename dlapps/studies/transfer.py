@@ -97,7 +97,8 @@ def make_scenes15_features() -> Path:
     train, test = datasets.load_scenes15("train"), datasets.load_scenes15("test")
     arrays = {name: round_mantissa(block, bits=3) for name, block in kept.items()}
     arrays["labels"] = np.concatenate([train.labels, test.labels]).astype(np.uint8)
-    arrays["sizes"] = np.array([Image.open(path).size[::-1] for path in [*train.images, *test.images]], dtype=np.uint16)
+    sizes = [Image.open(path).size[::-1] for path in [*train.images, *test.images]]
+    arrays["sizes"] = np.array(sizes, dtype=np.uint16)
     arrays["names"] = np.array([*train.names, *test.names])
     arrays["class_names"] = np.array(train.class_names)
     return results.save_arrays("scenes15-features", arrays)
@@ -129,6 +130,7 @@ def make_scenes15_experiments() -> Path:
 
 def make_scenes15_finetuned() -> Path:
     """Class scores of EfficientNet-Lite0 with its last stages fine-tuned, for every picture; about 10 minutes."""
-    scores = joblib.Memory(paths.cache(), verbose=0).cache(transfer_training.finetune_lite0)(seeds=SEEDS)
+    keep = joblib.Memory(paths.cache(), verbose=0).cache
+    scores = keep(transfer_training.finetune_lite0)(seeds=SEEDS)
     arrays = {name: values.astype(np.float16) for name, values in scores.items()}
     return results.save_arrays("scenes15-finetuned", arrays)

@@ -51,7 +51,8 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
 
 def cross_validate(features: np.ndarray, labels: np.ndarray) -> float:
     """Mean accuracy over the folds of a linear SVM (C = 1) on L2-normalised rows."""
-    return float(cross_val_score(LinearSVC(random_state=0), normalize(features), labels, cv=make_folds()).mean())
+    svm, rows = LinearSVC(random_state=0), normalize(features)
+    return float(cross_val_score(svm, rows, labels, cv=make_folds()).mean())
 
 
 def compare_grey_inputs() -> dict[str, float]:
@@ -88,16 +89,21 @@ def random_weights_accuracy(seed: int) -> float:
 
 
 @torch.inference_mode()
+def _run_front(front: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    maps = []
+    for batch in batches:
+        with runtime.autocast("cpu"):
+            maps.append(front(batch.to(memory_format=torch.channels_last)).bfloat16())
+    return torch.cat(maps)
+
+
 def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
     """What block 5 of VGG16 gets, (N, 512, 14, 14) bfloat16, and the labels: the frozen front runs once."""
     scenes, network = datasets.load_scenes15(split), pretrained.load("vgg16_features")
     front, _ = finetune.split_at(network.backbone, "conv5_1")
-    maps = []
-    for start in range(0, len(scenes), 32):
-        pixels = stack_pixels(scenes.images[start : start + 32]).to(memory_format=torch.channels_last)
-        with runtime.autocast("cpu"):
-            maps.append(front(network.normalisation(pixels)).bfloat16())
-    return torch.cat(maps), torch.from_numpy(scenes.labels)
+    batches = (stack_pixels(scenes.images[start : start + 32]) for start in range(0, len(scenes), 32))
+    maps = _run_front(nn.Sequential(network.normalisation, front), batches)
+    return maps, torch.from_numpy(scenes.labels)
 
 
 def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, num_epochs: int, seed: int) -> nn.Module:
@@ -149,7 +155,8 @@ class LastStages(nn.Module):
     def __init__(self, seed: int) -> None:
         super().__init__()
         backbone = pretrained.load("efficientnet_lite0").backbone
-        self.stages = FixedStatistics([*backbone.blocks[5:], nn.Sequential(backbone.conv_head, backbone.bn2)])
+        last = nn.Sequential(backbone.conv_head, backbone.bn2)
+        self.stages = FixedStatistics([*backbone.blocks[5:], last])
         self.head = finetune.NewHead(192 + 320 + 1280, NUM_CLASSES, seed)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -161,18 +168,12 @@ class LastStages(nn.Module):
         return self.head(torch.cat(averages, dim=1))
 
 
-@torch.inference_mode()
 def stage4_maps(pixels: Iterable[Tensor]) -> Tensor:
     """Batches of pixels to what EfficientNet-Lite0's stage 5 gets, (N, 112, H/16, W/16) bfloat16."""
     network = pretrained.load("efficientnet_lite0")
-    front = nn.Sequential(
-        network.normalisation, network.backbone.conv_stem, network.backbone.bn1, *network.backbone.blocks[:5]
-    )
-    maps = []
-    for batch in pixels:
-        with runtime.autocast("cpu"):
-            maps.append(front(batch.to(memory_format=torch.channels_last)).bfloat16())
-    return torch.cat(maps)
+    backbone = network.backbone
+    stages = (backbone.conv_stem, backbone.bn1, *backbone.blocks[:5])
+    return _run_front(nn.Sequential(network.normalisation, *stages), pixels)
 
 
 def random_crops(paths: Sequence[Path], size: int, seed: int) -> Iterator[Tensor]:

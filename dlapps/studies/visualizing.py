@@ -44,15 +44,17 @@ def load_network(name: str) -> PixelNetwork:
         network, block = copy.deepcopy(pretrained.load(base)), f"{base} bn2 average 320 aspect"
         network.backbone.reset_classifier(0, "")
     rows, labels, _, _ = features.split(block)
-    return transfer.attach_classifier(network, LinearSVC(random_state=0).fit(rows, labels), features.class_names)
+    svm = LinearSVC(random_state=0).fit(rows, labels)
+    return transfer.attach_classifier(network, svm, features.class_names)
 
 
 def load_subjects(network: str, number: int) -> Tensor:
     """Pixels: the practical's pictures at 224 x 224, or as many test pictures of each of 15 scenes at 160 x 160."""
     if network.endswith("scenes"):
         scenes = datasets.load_scenes15("test")
-        each = math.ceil(number / len(scenes.class_names))
-        rows = [np.flatnonzero(scenes.labels == label)[:each] for label in range(len(scenes.class_names))]
+        num_classes = len(scenes.class_names)
+        each = math.ceil(number / num_classes)
+        rows = [np.flatnonzero(scenes.labels == label)[:each] for label in range(num_classes)]
         return stack_pixels([scenes.images[row] for row in np.concatenate(rows)[:number]], 160)
     return stack_pixels(datasets.load_imagenet_val25().images[:number])
 
@@ -109,7 +111,8 @@ def make_saliency() -> Path:
         methods = saliency_methods(name)
         for method in (*methods, "random", "centre prior"):
             calls[name, method, "areas"] = partial(keep(score_saliency), name, method, number)
-        calls |= {(name, method, "sanity"): partial(keep(check_sanity), name, method, few) for method in methods}
+        for method in methods:
+            calls[name, method, "sanity"] = partial(keep(check_sanity), name, method, few)
         if not name.endswith("scenes"):
             calls[name, "correct"] = partial(keep(reads_correctly), name)
     found = dict(sweep(calls, "saliency"))
@@ -129,7 +132,7 @@ def load_correctly_read(name: str) -> tuple[Tensor, Tensor]:
     """Pixels and labels of the practical's 25 pictures and the 500 samples that a network reads correctly."""
     network = pretrained.load(name)
     practical, samples = datasets.load_imagenet_val25(), datasets.load_imagenet_samples()
-    images = torch.cat([stack_pixels(part.images, crop=network.crop) for part in (practical, samples)])
+    images = stack_pixels([*practical.images, *samples.images], crop=network.crop)
     labels = torch.from_numpy(np.concatenate([practical.labels, samples.labels]))
     correct = float32_logits(network, images).argmax(1) == labels
     return images[correct], labels[correct]
