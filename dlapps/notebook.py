@@ -69,12 +69,9 @@ class Chapter:
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
         _require_name_and_caption(name, caption)
-        pdf = self._save(figure, name)
-        png = base64.b64encode(_render(figure, "png", dpi=150)).decode()
+        pdf, png = self._save(figure, name), _render(figure, "png", dpi=150)
         # The PDF travels in the output: another profile's run overwrites the file, not an executed notebook.
-        content = {"name": name, "caption": caption, "pdf": base64.b64encode(pdf).decode()}
-        text = f"Figure {self.number}-{name}: {caption}"
-        _show("figure", content, text, {"image/png": png}, {"image/png": {"alt": caption}})
+        self._show_float("figure", name, caption, {"pdf": _base64(pdf)}, {"image/png": _base64(png)})
         _close(figure)
 
     def show_animation(
@@ -89,13 +86,9 @@ class Chapter:
         gif, jpegs = _encode_frames(frames, frames_per_second)
         pdf, png = self._save(key_frames, name), _render(key_frames, "png", dpi=150)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
-        shown, *files = (base64.b64encode(part).decode() for part in (gif, pdf, png, *jpegs))
-        content = {
-            "name": name, "caption": caption, "pdf": files[0], "png": files[1], "frames": files[2:],
-            "rate": frames_per_second,
-        }  # fmt: skip
-        text = f"Animation {self.number}-{name}: {caption}"
-        _show("animation", content, text, {"image/gif": shown}, {"image/gif": {"alt": caption}})
+        files = {"pdf": _base64(pdf), "png": _base64(png), "frames": [_base64(jpeg) for jpeg in jpegs]}
+        content = {**files, "rate": frames_per_second}
+        self._show_float("animation", name, caption, content, {"image/gif": _base64(gif)})
         _close(key_frames)
 
     def _save(self, figure: Figure, name: str) -> bytes:
@@ -111,9 +104,14 @@ class Chapter:
             if len(row) != len(columns):
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
         align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
-        content = {"name": name, "caption": caption, "columns": list(columns), "rows": cells, "align": align}
+        content = {"columns": list(columns), "rows": cells, "align": align}
         markdown = _markdown_table(columns, cells, align) + f"\n\n{caption}"
-        _show("table", content, f"Table {self.number}-{name}: {caption}", {"text/markdown": markdown})
+        self._show_float("table", name, caption, content, {"text/markdown": markdown})
+
+    def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
+        text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
+        metadata = {mime: {"alt": caption} for mime in shown if mime.startswith("image/")}
+        _show(kind, {"name": name, "caption": caption, **content}, text, shown, metadata)
 
     def check(self, condition: bool, claim: str) -> None:
         """Hold the report to a claim: ClaimError if it is false (only noted under smoke: tiny data)."""
@@ -130,7 +128,8 @@ def _encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, l
             f"expected frames uint8 (F, H, W, 3) with F >= 2, got {frames.dtype} {frames.shape}; images.from_pixels "
             "makes them of pixels in [0, 1]."
         )
-    pictures, files = [Image.fromarray(frame) for frame in frames], [io.BytesIO() for _ in range(len(frames) + 1)]
+    pictures = [Image.fromarray(frame) for frame in frames]
+    files = [io.BytesIO() for _ in range(len(frames) + 1)]
     durations = [1000 // frames_per_second] * (len(frames) - 1) + [2000]
     pictures[0].save(files[0], "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
     for picture, file in zip(pictures, files[1:], strict=True):
@@ -175,11 +174,14 @@ def _require_name_and_caption(name: str, caption: str) -> None:
 
 def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    with mpl.rc_context(
-        {"pdf.fonttype": 42}
-    ):  # TrueType outlines; the default is Type 3, which some viewers draw badly
+    # TrueType outlines; the default is Type 3, which some viewers draw badly.
+    with mpl.rc_context({"pdf.fonttype": 42}):
         figure.savefig(buffer, format=file_format, bbox_inches="tight", pad_inches=0.03, **options)
     return buffer.getvalue()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _close(figure: Figure) -> None:
@@ -191,7 +193,8 @@ def _close(figure: Figure) -> None:
 def _is_numeric(cell: str) -> bool:
     """1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05, or an empty cell."""
     number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
-    return re.fullmatch(rf"|[-–—]|\**{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?\**", cell) is not None
+    pattern = rf"|[-–—]|\**{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?\**"
+    return re.fullmatch(pattern, cell) is not None
 
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
