@@ -178,7 +178,8 @@ def _info(args: argparse.Namespace) -> int:
     facts = environment.describe()
     size = sum(path.stat().st_size for path in paths.assets().rglob("*") if path.is_file()) / 1e6
     at_hand = [status.asset.name for status in assets.list_assets() if status.present]
-    where = f"checkout {paths.project()}, revision {facts['commit']}" if paths.has_checkout() else "without a checkout"
+    checkout = f"checkout {paths.project()}, revision {facts['commit']}"
+    where = checkout if paths.has_checkout() else "without a checkout"
     _say(f"dlapps     {__version__}, {where}")
     _say(f"Python     {facts['python']}, {platform.platform()}")
     _say(f"processor  {facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads")
