@@ -110,7 +110,8 @@ def _place(cells: list[NotebookNode], order: list[NotebookNode], deleted: Notebo
 
 
 def _with_blanks(chapter: NotebookNode) -> Iterable[tuple[NotebookNode, str]]:
-    return ((cell, blank) for cell, blank in zip(chapter.cells, _blanks(chapter.cells), strict=True) if blank)
+    pairs = zip(chapter.cells, _blanks(chapter.cells), strict=True)
+    return ((cell, blank) for cell, blank in pairs if blank)
 
 
 def _blanks(cells: list[NotebookNode]) -> list[str | None]:
@@ -123,7 +124,8 @@ def _blanks(cells: list[NotebookNode]) -> list[str | None]:
         elif "answer" in tags(cell):
             blank = INVITATION.format(number)
         elif "exercise" in tags(cell) and cell.cell_type == "code":
-            blank = _exercise(cell.source, [later.source for later in cells[place + 1 :] if later.cell_type == "code"])
+            later = [other.source for other in cells[place + 1 :] if other.cell_type == "code"]
+            blank = _exercise(cell.source, later)
         blanks.append(blank)
     return blanks
 
@@ -135,7 +137,8 @@ def _exercise(source: str, later: list[str]) -> str:
     read = {node.id for node in nodes if isinstance(node.ctx, ast.Load)}
     names = [name for name in defined if name in read] or defined
     listed = " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
-    return f"# Exercise: define {listed}, as the text says." if names else "# Exercise: write what the text describes."
+    what = f"define {listed}, as the text says" if names else "write what the text describes"
+    return f"# Exercise: {what}."
 
 
 def _defined(source: str) -> list[str]:
