@@ -90,9 +90,9 @@ def test_photos_of_installed_packages():
 
 
 @pytest.mark.mirror
-@pytest.mark.parametrize(("split", "count"), [("train", 60_000), ("test", 10_000)])
-def test_mnist_of_the_mirror(split, count):
-    if not assets.is_present("mnist-train-images"):
+@pytest.mark.parametrize(("split", "part", "count"), [("train", "train", 60_000), ("test", "t10k", 10_000)])
+def test_mnist_of_the_mirror(split, part, count):
+    if not all(assets.is_present(f"mnist-{part}-{kind}") for kind in ("images", "labels")):
         pytest.skip("no MNIST: set DLAPPS_DATA")
     digits = datasets.load_mnist(split)
     assert digits.images.shape == (count, 28, 28)
