@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
@@ -61,8 +61,7 @@ def extract_features(
     """
     pool(torch.zeros(1, 1, 1, 1), pooling)
     features: dict[str, np.ndarray] = {}
-    bar = tqdm(total=len(pictures), desc=f"features of {network.name}", unit="picture", disable=not progress)
-    with bar:
+    with tqdm(total=len(pictures), desc=f"features of {network.name}", unit="picture", disable=not progress) as bar:
         for rows, pixels in _batches(pictures, size or network.input_size, keep_aspect, batch_size):
             views = (pixels, pixels.flip(3)) if flip else (pixels,)
             pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
@@ -81,19 +80,15 @@ def _layer_outputs(
 ) -> dict[str, Tensor]:
     """Pooled outputs of the layers for one batch; hooks go even when the network fails."""
     outputs: dict[str, Tensor] = {}
-    hooks = [
-        network.layer(layer).register_forward_hook(
-            lambda _module, _inputs, output, layer=layer: outputs.update({layer: pool(output.float(), pooling)})
-        )
-        for layer in layers
-    ]
     device = next(network.parameters()).device
-    try:
-        with autocast(device, precision):
-            network(pixels.to(device, memory_format=torch.channels_last))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with contextlib.ExitStack() as hooks, autocast(device, precision):
+        for layer in layers:
+
+            def keep(_module: nn.Module, _inputs: tuple, output: Tensor, layer: str = layer) -> None:
+                outputs[layer] = pool(output.float(), pooling)
+
+            hooks.enter_context(network.layer(layer).register_forward_hook(keep))
+        network(pixels.to(device, memory_format=torch.channels_last))
     return outputs
 
 
@@ -156,9 +151,6 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
     def _layers(self) -> list[str]:
         return [self.layer] if isinstance(self.layer, str) else list(self.layer)
 
-    def _options(self) -> dict[str, Any]:
-        return {name: value for name, value in self.get_params(deep=False).items() if name not in ("network", "layer")}
-
     def fit(self, pictures: Sequence | Tensor, labels: object = None) -> DeepFeatures:
         """Nothing is learnt; an unknown layer or pooling is refused now, not after an hour."""
         for layer in self._layers():
@@ -168,7 +160,9 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, pictures: Sequence | Tensor) -> np.ndarray:
         """Features (N, D) float32 of pictures, those of several layers side by side."""
-        features = extract_features(self.network, pictures, self._layers(), **self._options())
+        options = self.get_params(deep=False)
+        del options["layer"]
+        features = extract_features(pictures=pictures, layers=self._layers(), **options)
         return np.concatenate([features[layer] for layer in self._layers()], axis=1)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -97,8 +97,7 @@ def describe_layers(network: nn.Sequential, input_shape: tuple[int, ...]) -> lis
     for name, module in network.named_children():
         values = module(values)
         weights = getattr(module, "weight", None)
-        positions = values[0, 0].numel()
-        multiplications = 0 if weights is None else weights.numel() * positions
+        multiplications = 0 if weights is None else weights.numel() * values[0, 0].numel()
         num_parameters = sum(parameter.numel() for parameter in module.parameters())
         layers.append(Layer(name, tuple(values.shape[1:]), num_parameters, multiplications))
     return layers
