@@ -25,7 +25,8 @@ class Generator(nn.Module):
         self.latent_dim, self.size = latent_dim, size
         widths = block_widths(base_channels, size)[::-1]
         self.first = nn.Sequential(FromVectors(latent_dim, widths[0]), nn.BatchNorm2d(widths[0]))
-        self.rest = nn.Sequential(nn.ReLU(), *upsampling_blocks(widths), ToImages(widths[-1]), nn.Tanh())
+        blocks = make_blocks(widths, nn.ConvTranspose2d, nn.ReLU())
+        self.rest = nn.Sequential(nn.ReLU(), *blocks, ToImages(widths[-1]), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (N, 1, S, S) float32 in [-1, 1] of z (N, latent_dim)."""
@@ -40,7 +41,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.size = size
         widths = block_widths(base_channels, size)
-        blocks = downsampling_blocks((1, *widths))
+        blocks = make_blocks((1, *widths), nn.Conv2d, nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*blocks, ToLogits(widths[-1]))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ class ConditionalGenerator(nn.Module):
         self.from_z = nn.Sequential(FromVectors(latent_dim, half), nn.BatchNorm2d(half))
         self.from_labels = FromVectors(num_classes, half)
         self.norm_labels = nn.BatchNorm2d(half)
-        blocks = upsampling_blocks(widths)
+        blocks = make_blocks(widths, nn.ConvTranspose2d, nn.ReLU())
         self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToImages(widths[-1]), nn.Tanh())
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -102,7 +103,7 @@ class ConditionalDiscriminator(nn.Module):
         half = widths[0] // 2
         self.from_images = nn.Conv2d(1, half, 4, 2, 1, bias=False)
         self.from_labels = nn.Conv2d(num_classes, half, 4, 2, 1, bias=False)
-        blocks = downsampling_blocks(widths)
+        blocks = make_blocks(widths, nn.Conv2d, nn.LeakyReLU(0.2))
         self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToLogits(widths[-1]))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -166,18 +167,15 @@ def block_widths(base_channels: int, size: int) -> tuple[int, ...]:
     return tuple(base_channels << block for block in range(size.bit_length() - 3))
 
 
-def upsampling_blocks(widths: tuple[int, ...]) -> list[nn.Sequential]:
-    """One block for each pair of widths: transposed convolution (k4 s2 p1), batch norm, ReLU; twice the side."""
-    return [
-        nn.Sequential(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
-        for before, after in itertools.pairwise(widths)
-    ]
+def make_blocks(
+    widths: tuple[int, ...], convolution: type[nn.Conv2d | nn.ConvTranspose2d], activation: nn.Module
+) -> list[nn.Sequential]:
+    """One block for each pair of widths: convolution (k4 s2 p1), batch norm, activation.
 
-
-def downsampling_blocks(widths: tuple[int, ...]) -> list[nn.Sequential]:
-    """One block for each pair of widths: convolution (k4 s2 p1), batch norm, LeakyReLU .2; half the side."""
+    nn.ConvTranspose2d gives maps of twice the side, nn.Conv2d of half of it.
+    """
     return [
-        nn.Sequential(nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2))
+        nn.Sequential(convolution(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), activation)
         for before, after in itertools.pairwise(widths)
     ]
 
