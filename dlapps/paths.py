@@ -95,6 +95,14 @@ def results() -> Path:
     return committed if committed.is_dir() or not carried.is_dir() else carried
 
 
+def require_result(filename: str, what: str, remedy: str) -> Path:
+    """A file among the results; DlappsError, with what it should be and a remedy, where there is none."""
+    path = results() / filename
+    if not path.is_file():
+        raise DlappsError(f"expected {what} in {path}, got no such file; {remedy}.")
+    return path
+
+
 def write_atomically(path: Path, content: bytes) -> Path:
     """Write a file under a temporary name and rename it: whatever fails, it is there whole, or as it was before."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +13,18 @@ from torch import Tensor, nn
 from dlapps import DlappsError
 from dlapps.paths import write_atomically
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def save_weights(network: nn.Module, path: Path) -> Path:
     """Write a network's weights and statistics, rounded to float16; returns the path."""
     return write_checked(path, to_float16(network))
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Read what `save_weights` wrote into a network of the same layers, and leave it in eval mode."""
+def load_weights(network: Network, path: Path) -> Network:
+    """Read what `save_weights` wrote into a network of the same layers; returns the network, in eval mode."""
     network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    network.eval()
+    return network.eval()
 
 
 def to_float16(network: nn.Module) -> dict[str, Tensor]:

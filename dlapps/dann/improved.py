@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import DlappsError, paths
+from dlapps import paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import Pictures, as_domains, as_labels, batch_to_pixels, draw_batches
@@ -137,12 +137,8 @@ def fit_improved(
 
 def load_improved() -> ImprovedNetwork:
     """The committed network, in eval mode: seed 0 of IMPROVED on all of MNIST and MNIST-M of BSDS500's photos."""
-    path = paths.results() / "mnistm-improved.pt"
-    if not path.is_file():
-        raise DlappsError(f"expected the network in {path}, got no such file; run dlapps data make mnistm-improved.")
-    network = ImprovedNetwork()
-    load_weights(network, path)
-    return network
+    path = paths.require_result("mnistm-improved.pt", "the network", "run dlapps data make mnistm-improved")
+    return load_weights(ImprovedNetwork(), path)
 
 
 def augment_source(pixels: Tensor, settings: ImprovedSettings, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import DlappsError, paths
+from dlapps import paths
 from dlapps.runtime import autocast, channels_last
 from dlapps.transfer import finetune
 from dlapps.weights import load_weights, save_weights
@@ -152,14 +152,9 @@ def save_digit_classifier(classifier: DigitClassifier, facts: Mapping[str, objec
 
 def load_digit_classifier() -> DigitClassifier:
     """The committed classifier, in eval mode, without gradients; digit-classifier.json says how it was made."""
-    path = paths.results() / "digit-classifier.pt"
-    if not path.is_file():
-        raise DlappsError(
-            f"expected the digit classifier in {path}, got no such file; run dlapps data make digit-classifier."
-        )
-    classifier = channels_last(DigitClassifier())
-    load_weights(classifier, path)
-    return classifier.requires_grad_(False)
+    remedy = "run dlapps data make digit-classifier"
+    path = paths.require_result("digit-classifier.pt", "the digit classifier", remedy)
+    return load_weights(channels_last(DigitClassifier()), path).requires_grad_(False)
 
 
 def check_digits(images: Tensor) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlapps import DlappsError, paths
+from dlapps import paths
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
     ConditionalDiscriminator,
@@ -147,9 +147,5 @@ def load_generator(path: Path) -> Sampler:
 
 def load_best(kind: str) -> Sampler:
     """The committed generator of the best preset, "dcgan" or "cdcgan", as `dlapps data make gan` wrote it."""
-    path = paths.results() / f"gan-{kind}.pt"
-    if not path.is_file():
-        raise DlappsError(
-            f"expected a generator in {path}, got no such file; name dcgan or cdcgan, or run dlapps data make gan."
-        )
-    return load_generator(path)
+    remedy = "name dcgan or cdcgan, or run dlapps data make gan"
+    return load_generator(paths.require_result(f"gan-{kind}.pt", "a generator", remedy))
