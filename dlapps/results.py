@@ -26,7 +26,6 @@ import numpy as np
 from PIL import Image
 
 from dlapps import metrics, paths
-from dlapps.assets import AssetError
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,14 @@ class Results:
 
 
 def load(name: str) -> Results:
-    """The numbers of a study; AssetError where they are not there."""
-    parts = json.loads(_require_file(f"{name}.json").read_text())
+    """The numbers of a study; DlappsError where they are not there."""
+    parts = json.loads(paths.require_result(f"{name}.json", "results", f"run dlapps data make {name}").read_text())
     return Results(name, parts, _collect_runs(parts))
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
-    """The arrays of a study, by name; AssetError where they are not there."""
-    with np.load(_require_file(f"{name}.npz")) as file:
+    """The arrays of a study, by name; DlappsError where they are not there."""
+    with np.load(paths.require_result(f"{name}.npz", "results", f"run dlapps data make {name}")) as file:
         return dict(file)
 
 
@@ -106,13 +105,6 @@ def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
             # A fixed date: the same arrays give the same file.
             archive.writestr(zipfile.ZipInfo(f"{key}.npy"), buffer.getvalue(), zipfile.ZIP_LZMA)
     return paths.write_atomically(paths.results() / f"{name}.npz", file.getvalue())
-
-
-def _require_file(filename: str) -> Path:
-    path = paths.results() / filename
-    if not path.is_file():
-        raise AssetError(f"expected results in {path}, got no such file; run dlapps data make {path.stem}.")
-    return path
 
 
 def _find(name: str, found: Mapping[str, Any], what: str) -> Any:

@@ -6,8 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
-from dlapps import metrics, paths, results
-from dlapps.assets import AssetError
+from dlapps import DlappsError, metrics, paths, results
 
 RUNS = {
     "paper": {"1": {"accuracy": 0.75}, "0": {"accuracy": 0.5, "history": {"accuracy": [0.25, 0.5]}}},
@@ -91,7 +90,7 @@ def test_a_name_that_is_not_there_is_one_sentence_with_those_that_are(ask, sente
 
 @pytest.mark.parametrize("load", [results.load, results.load_arrays])
 def test_missing_results_say_how_to_make_them(load, folder):
-    with pytest.raises(AssetError, match="run dlapps data make moons"):
+    with pytest.raises(DlappsError, match="run dlapps data make moons"):
         load("moons")
 
 
