@@ -22,12 +22,15 @@ from dlapps.report.tex import typeset
 
 
 def run_notebooks(sources: Sequence[Source], profile: str, say: Callable[[str], None]) -> None:
-    """Execute these notebooks, stale or not, as many at a time as there are cores; what last took longest comes first.
+    """Execute these notebooks, stale or not, as many at a time as there are cores.
+
+    What last took longest comes first; where nothing has run, the largest file.
 
     Of those that fail the first is raised, once those that were running have ended; the others are not begun.
     """
     environment.limit_threads()
-    waiting = sorted(sources, key=lambda source: -(last_duration(source, profile) or 0))
+    cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}
+    waiting = sorted(sources, key=cost.__getitem__, reverse=True)
     with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
         runs = {pool.submit(_execute, source, profile, place): source for place, source in enumerate(waiting)}
         try:
