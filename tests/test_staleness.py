@@ -1,6 +1,7 @@
 """A chapter is run again when its code, its profile or a module that it imports changed, and for nothing else."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import code
@@ -72,16 +73,19 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
         "while not pathlib.Path(f'{other}.begun').exists() and time.time() < until: time.sleep(0.05)\n"
         "chapter.record(data='none', **{f'met_{mine}': time.time() < until})"
     )
-    threads = "import torch\nchapter.record(data='none', **{f'threads_{mine}': torch.get_num_threads()})"
+    threads = "import os, torch\nchapter.record(data='none', **{f'threads_{mine}': torch.get_num_threads()})"
+    threads += "\nchapter.record(data='none', **{f'folder_{mine}': os.getcwd()})"
     for mine, other in ((1, 2), (2, 1)):
         project.write(f"{mine}_first", code(f"mine, other = {mine}, {other}"), code(meet), code(threads))
-    said = []
+    said, before = [], Path.cwd()
     run_notebooks(find_sources(), "smoke", said.append)
+    assert Path.cwd() == before
     assert sorted(line.split(":")[0] for line in said) == ["1_first", "2_first"]
     for source in find_sources():
         told = "".join(str(cell.outputs) for cell in execute.read_executed(source, "smoke").cells if "outputs" in cell)
         assert f"met_{source.number} = True" in told
         assert f"threads_{source.number} = 1" in told
+        assert f"folder_{source.number} = {paths.notebooks()}" in told
 
 
 @pytest.mark.report

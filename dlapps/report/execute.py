@@ -82,7 +82,8 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
             parameters={"profile": profile},
             kernel_name="python3",
             language="python",
-            cwd=paths.notebooks(),
+            # Not papermill's cwd, which is the process's: other notebooks may run beside this one.
+            resources={"metadata": {"path": str(paths.notebooks())}},
             progress_bar={"desc": source.name, "leave": False, "position": place, "disable": None},
             kernel_manager_class=OwnKernelManager,
         )
