@@ -144,7 +144,7 @@ def image_attributes(encoded: str) -> str:
     """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), which travels in the page itself."""
     content = base64.b64decode(encoded)
     with Image.open(io.BytesIO(content)) as picture:
-        kind, (width, height) = picture.format.lower(), picture.size
+        kind, (width, height) = (picture.format or "png").lower(), picture.size
         if kind == "png" and len(content) > PHOTOGRAPHIC:
             kind, content = "webp", _compress(picture)
     return f'src="data:image/{kind};base64,{base64.b64encode(content).decode()}" width="{width}" height="{height}"'
