@@ -182,7 +182,7 @@ def _info(args: argparse.Namespace) -> int:
     where = checkout if paths.has_checkout() else "without a checkout"
     _say(f"dlapps     {__version__}, {where}")
     _say(f"Python     {facts['python']}, {platform.platform()}")
-    _say(f"processor  {facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads")
+    _say(f"processor  {facts['cpu']}, {facts['cores']} cores; threads a process: {facts['threads']}")
     _say(f"packages   {', '.join(f'{name} {version}' for name, version in facts['packages'].items())}")
     _say(f"assets     {paths.assets()}, {size:,.0f} MB")
     _say(f"mirror     {paths.mirror() or 'none: DLAPPS_DATA is not set'}")

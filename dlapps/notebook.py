@@ -41,7 +41,10 @@ class ClaimError(AssertionError):
 
 
 class Chapter:
-    """One notebook's line to the report; `name` is the notebook's file stem, as in `1_transfer_learning`."""
+    """One notebook's line to the report; `name` is the notebook's file stem, as in `1_transfer_learning`.
+
+    It holds the kernel to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the machine's cores.
+    """
 
     def __init__(self, name: str, profile: str = "quick") -> None:
         number = re.match(r"(\d+)_\w", name)

@@ -67,7 +67,7 @@ def report() -> Path:
 
 
 def build() -> Path:
-    """What a build writes: nothing else may lie there."""
+    """What a build writes; `make clean` empties it."""
     return report() / "build"
 
 
