@@ -1,6 +1,8 @@
 """The committed notebooks themselves: they run under the smoke profile and become a PDF, and their text is complete."""
 
 import json
+import re
+import shutil
 import subprocess
 
 import nbformat
@@ -13,28 +15,34 @@ NOTEBOOKS = sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb"))
 NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "mnist_5k")
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
     """A project of its own that borrows the checkout's notebooks, template and data; no mirror."""
-    for folder in ("notebooks", "data"):
-        (tmp_path / folder).symlink_to(paths.CHECKOUT / folder)
-    (tmp_path / "report").mkdir()
-    for name in ("template", "references.bib"):
-        (tmp_path / "report" / name).symlink_to(paths.CHECKOUT / "report" / name)
-    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
-    monkeypatch.delenv("DLAPPS_DATA", raising=False)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "report").mkdir()
+    for name in ("notebooks", "data", "report/template", "report/references.bib"):
+        (folder / name).symlink_to(paths.CHECKOUT / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLAPPS_HOME", str(folder))
+        patch.delenv("DLAPPS_DATA", raising=False)
+        yield folder
 
 
-@pytest.mark.report
-def test_report_is_built_from_the_notebooks(home):
+@pytest.fixture(scope="module")
+def built(home):
+    """The folder of the report, built once under the smoke profile."""
     missing = [name for name in NEEDED if not assets.is_present(name)]
     if missing:
         pytest.skip(f"not fetched: dlapps data fetch {' '.join(missing)}")
     assert main(["report", "--profile", "smoke"]) == 0
-    pdf = home / "report" / "build" / "dlapps-report.pdf"
+    return home / "report" / "build"
+
+
+@pytest.mark.report
+def test_report_is_built_from_the_notebooks(built):
+    pdf = built / "dlapps-report.pdf"
     assert pdf.read_bytes().startswith(b"%PDF")
-    results = json.loads((home / "report" / "build" / "results.json").read_text())
+    results = json.loads((built / "results.json").read_text())
     assert results["vgg16_num_parameters"]["value"] == 138_357_544
     assert results["scenes_vgg16_pool5_accuracy"]["value"] >= 0.9
     assert results["scenes_best_accuracy"]["profile"] == "smoke"
@@ -42,8 +50,27 @@ def test_report_is_built_from_the_notebooks(home):
     assert results["fgsm_success_2_255"]["value"] >= 0.97
     assert results["classvis_recognised_best"]["value"] >= 0.8
     assert all({"value", "chapter", "profile", "seed", "data", "commit"} <= set(entry) for entry in results.values())
-    log = next((home / "report" / "build").rglob("*.log")).read_text(errors="replace")
+    log = next(built.rglob("*.log")).read_text(errors="replace")
     assert "Undefined control sequence" not in log
+
+
+@pytest.mark.report
+def test_after_an_edit_only_those_chapters_run_that_import_it(built, tmp_path, monkeypatch, capsys):
+    library = shutil.copytree(paths.PACKAGE, tmp_path / "dlapps", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(paths, "PACKAGE", library)
+    # The kernels import the edited copy as well.
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def run_after_edit(name):
+        with (library / name).open("a") as file:
+            file.write("\n# edited\n")
+        assert main(["report", "--profile", "smoke"]) == 0
+        said = capsys.readouterr()
+        return re.findall(r"^(\w+): ran in", said.out + said.err, re.MULTILINE)
+
+    assert run_after_edit("report/tex.py") == []
+    assert run_after_edit("gan/steps.py") == ["4_generative_adversarial_networks"]
+    assert run_after_edit("plots/dann.py") == ["3_domain_adaptation"]
 
 
 def test_nothing_is_missing_in_the_text(home, capsys):
