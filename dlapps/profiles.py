@@ -43,16 +43,16 @@ PROFILES = {
             num_digits=300, adaptation_epochs=1, improved_epochs=2, gan_epochs=1, conditional_gan_epochs=1,
         ),
         Profile(
-            "quick", minutes=10, seeds=(0,),
+            "quick", minutes=9, seeds=(0,),
             num_folds=5, svm_costs=(0.3, 1, 3), head_epochs=30,
             num_pictures=25, num_samples=20, curve_steps=14, **_CLASSES,
-            num_digits=4_000, adaptation_epochs=25, improved_epochs=10, gan_epochs=25, conditional_gan_epochs=16,
+            num_digits=4_000, adaptation_epochs=14, improved_epochs=10, gan_epochs=8, conditional_gan_epochs=10,
         ),
         Profile(
             "full", minutes=18, seeds=(0, 1, 2),
             num_folds=5, svm_costs=(0.1, 0.3, 1, 3, 10), head_epochs=30,
             num_pictures=25, num_samples=50, curve_steps=28, **_CLASSES,
-            num_digits=10_000, adaptation_epochs=25, improved_epochs=10, gan_epochs=12, conditional_gan_epochs=8,
+            num_digits=10_000, adaptation_epochs=14, improved_epochs=10, gan_epochs=4, conditional_gan_epochs=8,
         ),
     )
 }  # fmt: skip
