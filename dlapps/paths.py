@@ -26,7 +26,7 @@ def project() -> Path:
 
 def has_checkout() -> bool:
     """Whether the project's folder is a checkout, or one that `DLAPPS_HOME` names in its place."""
-    return bool(os.environ.get("DLAPPS_HOME")) or (project() / "report" / "template").is_dir()
+    return bool(os.environ.get("DLAPPS_HOME")) or (project() / "report" / "references.bib").is_file()
 
 
 def require_checkout(purpose: str) -> None:
@@ -62,7 +62,7 @@ def figures() -> Path:
 
 
 def report() -> Path:
-    """Template, bibliography; `report() / "build"` is what a build writes."""
+    """The bibliography; `report() / "build"` is what a build writes."""
     return project() / "report"
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
-from dlapps.paths import CHECKOUT
 
 BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
 title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
@@ -23,7 +20,7 @@ class Project:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.build = home / "report" / "build"
-        shutil.copytree(CHECKOUT / "report" / "template", home / "report" / "template")
+        (home / "report").mkdir()
         (home / "report" / "references.bib").write_text(BIBLIOGRAPHY)
         (home / "notebooks").mkdir()
 

@@ -17,10 +17,10 @@ NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "mnist_5k")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A project of its own that borrows the checkout's notebooks, template and data; no mirror."""
+    """A project of its own that borrows the checkout's notebooks, bibliography and data; no mirror."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "report").mkdir()
-    for name in ("notebooks", "data", "report/template", "report/references.bib"):
+    for name in ("notebooks", "data", "report/references.bib"):
         (folder / name).symlink_to(paths.CHECKOUT / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DLAPPS_HOME", str(folder))

@@ -19,7 +19,6 @@ from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
-from dlapps import paths
 from dlapps.report import markdown as md
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, messages
@@ -42,6 +41,7 @@ class SoberStyle(Style):
     }
 
 
+TEMPLATES = Path(__file__).parent / "template"
 LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
 LEXERS: dict[str, Lexer] = {"listing": PythonLexer(), "plain_listing": TextLexer()}
 
@@ -90,7 +90,7 @@ def _convert(chapter: ExecutedChapter, contents: Contents, citation_keys: set[st
         pre.OutputsPreprocessor(),
     ]
     exporter = LatexExporter(
-        template_file=str(template_folder() / "chapter.tex.j2"),
+        template_file=str(TEMPLATES / "chapter.tex.j2"),
         default_preprocessors=[],
         preprocessors=steps,
         filters={name: partial(_listing, lexer=lexer) for name, lexer in LEXERS.items()},
@@ -122,7 +122,7 @@ def day_of(contents: Contents) -> date:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder()),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -135,8 +135,3 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["tex"] = lambda value: escape_latex(str(value))
     return environment
-
-
-def template_folder() -> Path:
-    """The templates of the report's LaTeX and HTML."""
-    return paths.report() / "template"

@@ -25,7 +25,7 @@ from dlapps.notebook import MIME
 from dlapps.report import markdown as md
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter
-from dlapps.report.document import colophon, day_of, template_folder
+from dlapps.report.document import TEMPLATES, colophon, day_of
 from dlapps.report.numbering import Heading, NumberingPreprocessor
 from dlapps.report.sources import read_citation_keys
 
@@ -103,7 +103,7 @@ def _write(page: Page, pages: list[Page], names: dict[str, str], files: dict[int
 
     exporter = TemplateExporter(
         template_name="base",
-        template_file=str(template_folder() / "chapter.html.j2"),
+        template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
         preprocessors=[pre.FragmentPreprocessor(partial(_REFERENCE.sub, fill)), pre.OutputsPreprocessor()],
         filters=FILTERS,
@@ -116,7 +116,7 @@ def _write(page: Page, pages: list[Page], names: dict[str, str], files: dict[int
 
 def _write_index(pages: list[Page], profile: str, day: str) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder()), undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters |= FILTERS
     chapters = [colophon(page.chapter) for page in pages]
