@@ -31,7 +31,6 @@ publish: ## the report with the papers' settings, into report/ to be committed
 	cp report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/
 
 html: $(INSTALLED) ## the same as pages of HTML, report/build/html/index.html
-	@command -v pandoc >/dev/null || report/install-packages pandoc
 	@$(BIN)/dlapps html --profile $(PROFILE)
 
 docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html

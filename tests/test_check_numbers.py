@@ -6,7 +6,13 @@ import pytest
 from conftest import code, text
 
 from dlapps.cli import main
-from dlapps.report.typed_numbers import find_settings, find_typed_numbers
+from dlapps.report.syntax import parse
+from dlapps.report.typed_numbers import find_settings
+from dlapps.report.typed_numbers import find_typed_numbers as find_in_tree
+
+
+def find_typed_numbers(prose, settings):
+    return find_in_tree(parse([prose])[0], settings)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from PIL import Image
 
 from dlapps import notebook as notebook_module
 from dlapps.cli import main
-from dlapps.report import ReportError, html
-from dlapps.report import markdown as md
+from dlapps.report import html
 from dlapps.report.contents import collect
 from dlapps.report.document import make_document
 from dlapps.report.sources import find_sources
@@ -192,12 +191,9 @@ def test_numbers_are_those_of_the_pdf(contents, tmp_path):
     subprocess.run(["pdflatex", "-draftmode", "-interaction=batchmode", "report"], cwd=folder, capture_output=True)
     labels = (folder / "report.aux").read_text()
     counted = re.findall(r"\\newlabel\{((?:fig|tab|sec|eq)-[^@}]+)\}\{\{([\d.]+)\}", labels)
-    assert {label for label, _ in counted} == contents.labels
-    numbering = html.NumberingPreprocessor()
-    for chapter in contents.chapters:
-        html.read_page(chapter, contents, {"simonyan2015very"}, numbering)
+    assert {label for label, _ in counted} == contents.labels.keys()
     for label, number in counted:
-        assert numbering.names[label].split()[1].strip("()") == number
+        assert contents.labels[label].words.split()[1].strip("()") == number
 
 
 @pytest.mark.report
@@ -212,15 +208,6 @@ def test_the_verb_writes_the_pages_and_an_error_leaves_them(project):
     project.write("1_transfer", text(r"See $\undefinedcommand$."))
     assert main(["html", "--profile", "smoke"]) == 2
     assert (folder / "1-transfer.html").read_bytes() == first
-
-
-def test_equations_get_room_for_their_number():
-    framed = md.frame_equations("So\n\\begin{equation}\nx\n\\label{eq-1-x}\n\\end{equation}\nand `\\begin{equation}`")
-    assert "::: {#eq-1-x .equation}\n$$\\begin{equation}" in framed
-    assert framed.endswith("and `\\begin{equation}`")
-    assert ":::" not in md.frame_equations("\\begin{align*}a &= b \\\\ c &= d\\end{align*}")
-    with pytest.raises(ReportError, match="expected an equation with one number, got several lines of align"):
-        md.frame_equations("\\begin{align}a &= b \\\\ c &= d\\end{align}")
 
 
 def test_brackets_stretch_around_what_is_tall_only():

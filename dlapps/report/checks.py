@@ -12,10 +12,12 @@ from nbformat import NotebookNode
 from dlapps import paths
 from dlapps.profiles import PROFILES
 from dlapps.report import ReportError
-from dlapps.report import markdown as md
 from dlapps.report.contents import FLOATS, messages
 from dlapps.report.execute import executed_path, is_stale
+from dlapps.report.numbering import Numbering
+from dlapps.report.prose import Mentions, mentions
 from dlapps.report.sources import Source, find_sources, first_line, read_citation_keys, read_notebook, tags
+from dlapps.report.syntax import INLINE, Tree, parse
 from dlapps.report.typed_numbers import find_settings, find_typed_numbers
 
 # What a call shows, and the place of its argument `name`, which `caption` follows.
@@ -26,10 +28,13 @@ SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_table": 
 class Facts:
     """What a chapter shows, records and uses, as far as can be told without running it."""
 
-    texts: list[str]
     shown: list[tuple[str, str]] = field(default_factory=list)  # ("fig", name) or ("tab", name)
+    captions: list[str] = field(default_factory=list)  # and cells of tables
     recorded: set[str] = field(default_factory=set)
     computed_names: bool = False
+    cells: list[Tree] = field(default_factory=list)  # the prose of Markdown cells
+    used: Mentions = field(default_factory=Mentions)
+    labels: set[str] = field(default_factory=set)
 
 
 def find_complaints() -> list[str]:
@@ -38,7 +43,8 @@ def find_complaints() -> list[str]:
     notebooks = {source: source.read() for source in sources}
     facts = {source: _facts(source, notebook) for source, notebook in notebooks.items()}
     complaints = [line for source, notebook in notebooks.items() for line in _check_cells(source, notebook)]
-    complaints += [line for source, notebook in notebooks.items() for line in _check_typed_numbers(source, notebook)]
+    for source, notebook in notebooks.items():
+        complaints += _check_typed_numbers(source, notebook, facts[source].cells)
     return [*complaints, *_check_numbers(facts), *_check_references(facts)]
 
 
@@ -53,10 +59,11 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
             yield f"{where}: a question without an answer"
 
 
-def _check_typed_numbers(source: Source, notebook: NotebookNode) -> Iterator[str]:
+def _check_typed_numbers(source: Source, notebook: NotebookNode, prose: list[Tree]) -> Iterator[str]:
     settings = find_settings(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    trees = iter(prose)
     for number, cell in enumerate(notebook.cells, start=1):
-        typed = find_typed_numbers(cell.source, settings) if cell.cell_type == "markdown" else []
+        typed = find_typed_numbers(next(trees), settings) if cell.cell_type == "markdown" else []
         if typed and "question" not in tags(cell):
             where = f"{source.name}, cell {number} ({first_line(cell.source, 40)}): {', '.join(typed)}"
             yield f"{where} written by hand; record it, or add <!-- by hand: source --> to its paragraph"
@@ -74,42 +81,34 @@ def _is_answered(following: list[NotebookNode]) -> bool:
 
 def _check_numbers(facts: dict[Source, Facts]) -> Iterator[str]:
     recorded = set().union(*(chapter.recorded for chapter in facts.values()))
-    used = {source: set().union(*map(md.number_names, chapter.texts)) for source, chapter in facts.items()}
+    used = set().union(*(chapter.used.numbers for chapter in facts.values()))
     for source, chapter in facts.items():
-        for name in sorted(chapter.recorded.difference(*used.values())):
+        for name in sorted(chapter.recorded - used):
             yield f"{source.name}: the number {name} is recorded but never used"
         if not any(other.computed_names for other in facts.values()):
-            for name in sorted(used[source] - recorded):
+            for name in sorted(chapter.used.numbers - recorded):
                 yield f"{source.name}: the number {name} is used but never recorded"
 
 
 def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
     keys = read_citation_keys()
-    referred = {
-        source: {label for text in chapter.texts for label in md.references(text, source.number)}
-        for source, chapter in facts.items()
-    }
-    labels = {label for source, chapter in facts.items() for label in _labels(source, chapter)}
+    labels = set().union(*(chapter.labels for chapter in facts.values()))
+    referred = set().union(*(chapter.used.labels for chapter in facts.values()))
     for source, chapter in facts.items():
         for name, count in Counter(name for kind, name in chapter.shown if kind == "fig").items():
             if count > 1:
                 yield f"{source.name}: {count} figures are named {name}"
-            if not any(f"fig-{source.number}-{name}" in here for here in referred.values()):
+            if f"fig-{source.number}-{name}" not in referred:
                 yield f"{source.name}: no text refers to the figure @fig-{name}"
-        for label in sorted(referred[source] - labels):
+        for label in sorted(chapter.used.labels - labels):
             yield f"{source.name}: nothing is labelled @{label}"
-        for key in sorted(set().union(*map(md.citations, chapter.texts)) - keys):
+        for key in sorted(chapter.used.works - keys):
             yield f"{source.name}: @{key} is not in {paths.report() / 'references.bib'}"
-
-
-def _labels(source: Source, chapter: Facts) -> set[str]:
-    defined = [label for text in chapter.texts for label in md.label_definitions(text)]
-    return {f"{kind}-{source.number}-{name}" for kind, name in [*defined, *chapter.shown]}
 
 
 def _facts(source: Source, notebook: NotebookNode) -> Facts:
     """From the outputs of the last execution if they are those of this code, else from the code itself."""
-    facts = Facts(texts=[cell.source for cell in notebook.cells if cell.cell_type == "markdown"])
+    facts, numbering = Facts(), Numbering()
     executed = next((profile for profile in PROFILES if not is_stale(source, profile)), None)
     if executed:
         _add_messages(facts, read_notebook(executed_path(source, executed)))
@@ -117,6 +116,13 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 _add_calls(facts, cell.source)
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    prose = parse([*cells, *(INLINE + caption for caption in facts.captions)])
+    facts.cells, facts.used = prose[: len(cells)], mentions(prose, source.number)
+    numbering.begin(source.number)
+    numbering.number([block for cell in facts.cells for block in cell])
+    facts.labels = {label for label, _ in numbering.take_names()}
+    facts.labels |= {f"{kind}-{source.number}-{name}" for kind, name in facts.shown}
     return facts
 
 
@@ -124,8 +130,8 @@ def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
     for kind, prefix in FLOATS.items():
         for _, message in messages(notebook, kind):
             facts.shown.append((prefix, message["name"]))
-            facts.texts.append(message["caption"])
-            facts.texts += [cell for row in [message.get("columns", []), *message.get("rows", [])] for cell in row]
+            facts.captions.append(message["caption"])
+            facts.captions += [cell for row in [message.get("columns", []), *message.get("rows", [])] for cell in row]
     facts.recorded |= {record["name"] for _, record in messages(notebook, "record")}
 
 
@@ -147,7 +153,7 @@ def _add_calls(facts: Facts, source: str) -> None:
             prefix, position = SHOWN[kind]
             arguments = dict(zip(("name", "caption"), call.args[position:], strict=False)) | given
             facts.shown += [(prefix, name) for name in _literal(arguments.get("name"))]
-            facts.texts += _literal(arguments.get("caption"))
+            facts.captions += _literal(arguments.get("caption"))
 
 
 def _literal(node: ast.expr | None) -> list[str]:

@@ -1,8 +1,9 @@
-"""What executed notebooks told: numbers, claims, labels and the facts of each run."""
+"""What executed notebooks told: numbers, claims, labels, prose and the facts of each run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +11,9 @@ from nbformat import NotebookNode
 
 from dlapps.notebook import MIME
 from dlapps.report import ReportError
-from dlapps.report.markdown import label_definitions
+from dlapps.report.numbering import Numbering
 from dlapps.report.sources import Source, first_line, tags
+from dlapps.report.syntax import INLINE, Tree, parse
 
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}  # kinds of messages, and what their labels begin with
 
@@ -28,13 +30,25 @@ class ExecutedChapter:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Label:
+    """What a label is called, as Figure 2.1, and the chapter that it is in."""
+
+    words: str
+    chapter: str
+
+
 @dataclass
 class Contents:
-    """What prose may use: numbers by name (value, chapter, profile, commit, seed, data) and labels."""
+    """What prose may use, numbers by name (value, chapter, profile, commit, seed, data) and labels; and the prose.
+
+    prose: of each chapter by its name, a tree for each of its `fragments`, headings and equations numbered.
+    """
 
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    labels: set[str] = field(default_factory=set)
+    labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
+    prose: dict[str, list[Tree]] = field(default_factory=dict)
 
 
 def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
@@ -50,22 +64,56 @@ def messages(notebook: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, 
     yield from ((cell, message) for cell in notebook.cells for _, message in outputs(cell, kind))
 
 
+def fragments(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, Any, Any]]:
+    """Where the report has Markdown, in reading order, as (cell, container, key): cells, captions, cells of tables."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            yield cell, cell, "source"
+        if {"remove-cell", "remove-output"}.intersection(tags(cell)):
+            continue
+        for message in (message for kind in FLOATS for _, message in outputs(cell, kind)):
+            yield cell, message, "caption"
+            for row in [message.get("columns", []), *message.get("rows", [])]:
+                yield from ((cell, row, place) for place in range(len(row)))
+
+
+def fragment_text(container: Any, key: Any) -> str:
+    """The Markdown of such a place as `syntax.parse` takes it."""
+    return container[key] if key == "source" else INLINE + container[key]
+
+
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """All that the chapters told; a ReportError when two cells use one name."""
-    contents = Contents()
+    contents, numbering = Contents(), Numbering()
     owners: dict[str, str] = {}
     for source, notebook in notebooks:
+        numbering.begin(source.number)
         chapter = _read_chapter(source, notebook)
-        contents.chapters.append(chapter)
         for cell, record in messages(notebook, "record"):
             _claim(owners, record["name"], chapter, cell)
             kept = {key: record[key] for key in ("value", "seed", "data")}
             kept |= {key: chapter.run[key] for key in ("profile", "commit")}
             contents.numbers[record["name"]] = {**kept, "chapter": chapter.name}
-        for label, cell in _labels(chapter):
-            _claim(owners, label, chapter, cell)
-            contents.labels.add(label)
+        places, trees = list(fragments(notebook)), contents.prose.setdefault(chapter.name, [])
+        for (cell, box, key), tree in zip(places, parse([fragment_text(*place[1:]) for place in places]), strict=True):
+            with near(chapter.name, box[key]):
+                trees.append(numbering.number(tree))
+            if key == "caption":
+                box["label"], box["number"] = numbering.count_float(FLOATS[box["kind"]], box["name"])
+            for label, name in numbering.take_names():
+                _claim(owners, label, chapter, cell)
+                contents.labels[label] = Label(name, chapter.name)
+        contents.chapters.append(chapter)
     return contents
+
+
+@contextmanager
+def near(chapter: str, text: str) -> Iterator[None]:
+    """A ReportError from within says in which chapter it was, and near which text."""
+    try:
+        yield
+    except ReportError as error:
+        raise ReportError(f"{error} [{chapter}, near {first_line(text)!r}]") from error
 
 
 def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
@@ -76,21 +124,8 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
             f"expected Chapter({source.name!r}, profile) once in {source.path.name}, got {got}; name it after the file."
         )
     claims = [message for _, message in messages(notebook, "check")]
-    return ExecutedChapter(
-        source.name, source.number, notebook, runs[0], claims, notebook.metadata.papermill["duration"]
-    )
-
-
-def _labels(chapter: ExecutedChapter) -> Iterator[tuple[str, NotebookNode]]:
-    """Labels of figures, tables, sections and equations; what a tag removes from the report has none."""
-    for kind, prefix in FLOATS.items():
-        for cell, message in messages(chapter.notebook, kind):
-            if not {"remove-cell", "remove-output"}.intersection(tags(cell)):
-                yield f"{prefix}-{chapter.number}-{message['name']}", cell
-    for cell in chapter.notebook.cells:
-        if cell.cell_type == "markdown":
-            for kind, name in label_definitions(cell.source):
-                yield f"{kind}-{chapter.number}-{name}", cell
+    seconds = notebook.metadata.papermill["duration"]
+    return ExecutedChapter(source.name, source.number, notebook, runs[0], claims, seconds)
 
 
 def _claim(owners: dict[str, str], name: str, chapter: ExecutedChapter, cell: NotebookNode) -> None:

@@ -19,11 +19,11 @@ from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
-from dlapps.report import markdown as md
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, messages
+from dlapps.report.prose import Edition, raw
 from dlapps.report.signs import SIGNS
-from dlapps.report.sources import read_citation_keys
+from dlapps.report.syntax import Node
 
 
 class SoberStyle(Style):
@@ -46,6 +46,16 @@ LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnc
 LEXERS: dict[str, Lexer] = {"listing": PythonLexer(), "plain_listing": TextLexer()}
 
 
+def _equation(tex: str, label: str, number: str) -> Node:
+    labelled = tex.replace("}", rf"}}\label{{{label}}}", 1) if label else tex
+    return raw("latex", labelled)
+
+
+LATEX = Edition(
+    refer=lambda label, _: raw("latex", rf"\Cref{{{label}}}"), equation=_equation, heading=lambda number: []
+)
+
+
 def _listing(code: str, lexer: Lexer) -> str:
     """Pygments' LaTeX; a word too long for a line may break at a zero-width space."""
     return highlight(re.sub(r"\S{60}(?=\S)", "\\g<0>\u200b", code), lexer, LISTING)
@@ -61,10 +71,9 @@ class Document:
 
 def make_document(contents: Contents, profile: str) -> Document:
     """All chapters in the report's template; a ReportError for an unknown number, reference or citation."""
-    keys = read_citation_keys()
     bodies, figures = [], {}
     for chapter in contents.chapters:
-        body, resources = _convert(chapter, contents, keys)
+        body, resources = _convert(chapter, contents)
         bodies.append(body)
         figures.update(resources.get("outputs", {}))
     template = _environment().get_template("report.tex.j2")
@@ -81,19 +90,18 @@ def make_document(contents: Contents, profile: str) -> Document:
     return Document(latex, figures)
 
 
-def _convert(chapter: ExecutedChapter, contents: Contents, citation_keys: set[str]) -> tuple[str, dict]:
-    steps = [
-        *pre.first_steps(chapter, contents, citation_keys, md.latex_reference),
-        pre.QuestionsPreprocessor(),
-        pre.MarkdownPreprocessor(),
-        pre.FloatsPreprocessor(),
-        pre.OutputsPreprocessor(),
-    ]
+def _convert(chapter: ExecutedChapter, contents: Contents) -> tuple[str, dict]:
+    options = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none", "--top-level-division=chapter"]
+    prose = pre.ProsePreprocessor(contents, LATEX, "latex", options)
+    steps = [prose, pre.removal(), pre.FloatsPreprocessor(), pre.OutputsPreprocessor()]
     exporter = LatexExporter(
         template_file=str(TEMPLATES / "chapter.tex.j2"),
         default_preprocessors=[],
         preprocessors=steps,
-        filters={name: partial(_listing, lexer=lexer) for name, lexer in LEXERS.items()},
+        filters={
+            "question_facts": pre.question_facts,
+            **{name: partial(_listing, lexer=lexer) for name, lexer in LEXERS.items()},
+        },
     )
     return exporter.from_notebook_node(chapter.notebook, {"chapter": chapter})
 

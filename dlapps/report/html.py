@@ -8,32 +8,26 @@ import io
 import re
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import jinja2
 from nbconvert.exporters import TemplateExporter
-from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from dlapps import paths
 from dlapps.notebook import MIME
-from dlapps.report import markdown as md
 from dlapps.report import preprocessors as pre
-from dlapps.report.contents import Contents, ExecutedChapter
+from dlapps.report.contents import Contents, ExecutedChapter, Label
 from dlapps.report.document import TEMPLATES, colophon, day_of
-from dlapps.report.numbering import Heading, NumberingPreprocessor
-from dlapps.report.sources import read_citation_keys
+from dlapps.report.prose import Edition, citeproc, link, span
+from dlapps.report.syntax import Node
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
 _TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'
 _OPENING, _CLOSING = (f'<mo stretchy="{{}}" form="{form}">' for form in ("prefix", "postfix"))
 _BRACKETS = re.compile(f"{_OPENING.format('true')}((?:(?!{_TALL}).)*){_CLOSING.format('true')}", re.DOTALL)
-_REFERENCE = re.compile(r'<a href="#(?P<label>(?:fig|tab|sec|eq)-(?P<chapter>\d+)-[^"]+)"></a>')
 
 
 @dataclass(frozen=True)
@@ -42,70 +36,64 @@ class Page:
 
     chapter: ExecutedChapter
     notebook: NotebookNode
-    headings: list[Heading]
+    headings: list[pre.Heading]
     bibliography: str
 
     @property
     def file(self) -> str:
         """The page's file name, as 1-transfer-learning.html."""
-        return f"{self.chapter.name.replace('_', '-')}.html"
+        return file_name(self.chapter.name)
 
     @property
     def title(self) -> str:
         """The chapter's heading as plain text, or its name where it has none."""
-        return plain_text(self.headings[0].title) if self.headings else self.chapter.name
+        return self.headings[0].title if self.headings else self.chapter.name
 
 
-class HtmlPreprocessor(Preprocessor):
-    """All Markdown of the notebook becomes HTML, in one run of pandoc; the works cited: resources["bibliography"]."""
+def file_name(chapter: str) -> str:
+    """The file name of a chapter's page, as 1-transfer-learning.html."""
+    return f"{chapter.replace('_', '-')}.html"
 
-    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        """The notebook, its Markdown replaced by HTML in place, and the resources with the bibliography."""
-        *parts, works = map(fit_brackets, md.to_html(pre.fragment_texts(nb), paths.report() / "references.bib"))
-        for (container, key), part in zip(pre.fragments(nb), parts, strict=True):
-            container[key] = part if key == "source" else part.removeprefix("<p>").removesuffix("</p>")
-        resources["bibliography"] = works
-        return nb, resources
+
+def edition(chapter: str) -> Edition:
+    """How the page of that chapter writes references, equations and headings."""
+
+    def refer(label: str, named: Label) -> Node:
+        target = "" if named.chapter == chapter else file_name(named.chapter)
+        return link(named.words, f"{target}#{label}")
+
+    def equation(tex: str, label: str, number: str) -> Node:
+        formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
+        return span([formula, *[_number(number)] * bool(number)], "equation", label)
+
+    return Edition(refer, equation, heading=lambda number: [_number(number), {"t": "Space"}] * bool(number))
+
+
+def _number(number: str) -> Node:
+    return span([{"t": "Str", "c": number}], "number")
 
 
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     """index.html and a page a chapter, by file name; a ReportError for an unknown number, reference or citation."""
-    keys, numbering = read_citation_keys(), NumberingPreprocessor()
-    pages = [read_page(chapter, contents, keys, numbering) for chapter in contents.chapters]
-    files = {page.chapter.number: page.file for page in pages}
+    pages = [read_page(chapter, contents) for chapter in contents.chapters]
     index = _write_index(pages, profile, f"{day_of(contents):%-d %B %Y}")
-    return {"index.html": index, **{page.file: _write(page, pages, numbering.names, files) for page in pages}}
+    return {"index.html": index, **{page.file: _write(page, pages) for page in pages}}
 
 
-def read_page(
-    chapter: ExecutedChapter, contents: Contents, citation_keys: set[str], numbering: NumberingPreprocessor
-) -> Page:
-    """A chapter as a page; `numbering` has counted through the chapters before it."""
-    notebook = deepcopy(chapter.notebook)
-    resources: dict[str, Any] = {"chapter": chapter}
-    for step in (
-        *pre.first_steps(chapter, contents, citation_keys, md.html_reference),
-        pre.FragmentPreprocessor(md.frame_equations),
-        HtmlPreprocessor(),
-        numbering,
-    ):
-        notebook, resources = step.preprocess(notebook, resources)
-    return Page(chapter, notebook, resources["headings"], resources["bibliography"])
+def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
+    """A chapter as a page."""
+    options = ["--mathml", "--wrap=none", "--syntax-highlighting=none", "--metadata=lang:en-GB", *citeproc()]
+    prose = pre.ProsePreprocessor(contents, edition(chapter.name), "html", options, fit_brackets)
+    notebook, resources = prose.preprocess(deepcopy(chapter.notebook), {"chapter": chapter})
+    return Page(chapter, notebook, resources["headings"], fit_brackets(resources["works"]))
 
 
-def _write(page: Page, pages: list[Page], names: dict[str, str], files: dict[int, str]) -> str:
-    def fill(found: re.Match) -> str:
-        """A reference with its words, and the page that its chapter is on."""
-        chapter = int(found["chapter"])
-        target = "" if chapter == page.chapter.number else files[chapter]
-        words = names[found["label"]].replace(" ", "\u00a0")
-        return f'<a href="{target}#{found["label"]}">{words}</a>'
-
+def _write(page: Page, pages: list[Page]) -> str:
     exporter = TemplateExporter(
         template_name="base",
         template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
-        preprocessors=[pre.FragmentPreprocessor(partial(_REFERENCE.sub, fill)), pre.OutputsPreprocessor()],
+        preprocessors=[pre.removal(), pre.OutputsPreprocessor()],
         filters=FILTERS,
     )
     place = pages.index(page)

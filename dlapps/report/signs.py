@@ -22,7 +22,7 @@ SIGNS |= {
     "𝔼": r"\ensuremath{\mathbb{E}}",
     "ℒ": r"\ensuremath{\mathcal{L}}",
     **{sign: rf"\textsuperscript{{{digit}}}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
-    "⁻": r"\textsuperscript{\ensuremath{-}}",
+    "⁻": r"\textsuperscript{\textminus}",
     **{sign: rf"\textsubscript{{{digit}}}" for digit, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")},
     "₊": r"\textsubscript{+}",
     "∥": r"\ensuremath{\Vert}",

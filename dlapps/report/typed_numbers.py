@@ -4,49 +4,46 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from dlapps.report.markdown import split_spans
 from dlapps.report.sources import walk_code
+from dlapps.report.syntax import Tree, nodes, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.
 _NUMBER = re.compile(rf"(?<![\w.,])(?<![A-Za-z_][-–/])({_DIGITS})(?!\w|[.,]\d|[-–/][A-Za-z_])(\s?%)?")
+_SILENT = {"Cite": {"t": "Space"}} | {kind: {"t": "Str", "c": " ¤ "} for kind in ("Code", "CodeBlock", "Math")}
 _SOURCE = re.compile(r"<!--\s*by hand:\s*[^\s-].*?-->", re.DOTALL)
 _NOT_STATED = re.compile(
-    r"<!--.*?-->"
-    r"|\[[^\]]*@[^\]]*\]|@[\w:-]+"  # citations with their years and pages, references
-    r"|\{\{[^{}]*\}\}|\{#[^}]*\}"  # recorded numbers, labels
-    r"|\]\([^)]*\)|https?://\S+"
-    r"|^\s*\d+[.)]\s"  # numbers of a list
+    r"https?://\S+|\{\{[^{}]*\}\}"  # addresses, recorded numbers
     r"|\b(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)s?\s\d+"
     rf"|\(?{_DIGITS}(?:\s?[×+–]\s?\(?{_DIGITS}\)?)*\)?\s?[×+]\s?\(?{_DIGITS}\)?"  # sizes, sums and products
     rf"|{_DIGITS}(?:[–-]{_DIGITS}){{2,}}",  # layers in a row: 2,352–100–10
-    re.MULTILINE | re.DOTALL,
 )
 
 
-def find_typed_numbers(text: str, settings: set[float]) -> list[str]:
+def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
     """The numbers in a Markdown cell that were typed by hand, as written: `0.91`, `42`, `138,357,544`, `93 %`.
 
     One is meant that has two significant digits, a decimal point or a percent sign, and is none of: a setting (a number
     of `settings`; a percentage whose share is one), a size or a product (5 × 5), a year, a number of a figure, list or
     page, a part of a name, formula, code, citation or link. `<!-- by hand: source -->` lets its paragraph pass.
     """
-    paragraphs = (part for part in re.split(r"\n\s*\n", _prose(text)) if not _SOURCE.search(part))
-    found = (match for part in paragraphs for match in _NUMBER.finditer(_NOT_STATED.sub(" ", part)))
+    found = (match for text in _paragraphs(tree) for match in _NUMBER.finditer(_NOT_STATED.sub(" ", text)))
     return [match[0] for match in found if _is_result(match[1], bool(match[2]), settings)]
+
+
+def _paragraphs(tree: Tree) -> Iterator[str]:
+    """The words of each block but those with a source, citations left out, a sign in place of formulas and code."""
+    for block in tree:
+        if not any(_SOURCE.search(node["c"][1]) for node in nodes(block) if node["t"] in ("RawInline", "RawBlock")):
+            yield words(walk([block], lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]))
 
 
 def find_settings(code: Iterable[str]) -> set[float]:
     """The numbers in a notebook's code cells; what their strings say is prose, and the library's are others'."""
     values = [node.value for source in code for node in walk_code(source) if isinstance(node, ast.Constant)]
     return {float(value) for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)}
-
-
-def _prose(text: str) -> str:
-    """The text with a stop in place of each formula and each piece of code."""
-    return " ¤ ".join(part if kind == "prose" else "" for part, kind in split_spans(text) if kind != "code")
 
 
 def _is_result(digits: str, percent: bool, settings: set[float]) -> bool:

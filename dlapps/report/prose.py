@@ -1,0 +1,176 @@
+"""The one filter that the Markdown of all editions goes through: numbers, references, citations, typography."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlapps import paths
+from dlapps.notebook import default_format
+from dlapps.report import ReportError
+from dlapps.report.contents import Contents, ExecutedChapter, Label
+from dlapps.report.syntax import Node, Tree, nodes
+
+NUMBER = re.compile(r"\{\{([A-Za-z_]\w*)(?::([^{}]+))?\}\}")
+_REFERENCE = re.compile(r"(fig|tab|sec|eq)-(?:(\d+)-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
+_UNITS = r"(?:%|px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SPACES = {"Space": " ", "SoftBreak": "\n"}
+
+
+@dataclass(frozen=True)
+class Edition:
+    """How an edition writes what pandoc does not know: references, equations with or without a number, headings."""
+
+    refer: Callable[[str, Label], Node]
+    equation: Callable[[str, str, str], Node]  # of TeX, label and number
+    heading: Callable[[str], Tree]  # what stands before a title, of its number
+
+
+def raw(language: str, text: str) -> Node:
+    """A piece of `language` that other editions do not show."""
+    return {"t": "RawInline", "c": [language, text]}
+
+
+def span(content: Tree, kind: str, label: str = "") -> Node:
+    """A part of a line that has a class, and maybe a label."""
+    return {"t": "Span", "c": [[label, [kind], []], content]}
+
+
+def link(text: str, target: str) -> Node:
+    """A link whose words stay on one line."""
+    return {"t": "Link", "c": [["", [], []], [{"t": "Str", "c": text.replace(" ", "\u00a0")}], [target, ""]]}
+
+
+def citeproc() -> list[str]:
+    """pandoc's options that write citations as author and year, and the works cited; none without a bibliography."""
+    bibliography = paths.report() / "references.bib"
+    return ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations:true"] * bibliography.exists()
+
+
+def reference_label(key: str, chapter: int) -> str | None:
+    """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
+    found = _REFERENCE.fullmatch(key)
+    return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Applied by `walk` to the lists of nodes of a chapter; a ReportError for what is not known or does not fit."""
+
+    edition: Edition
+    contents: Contents
+    chapter: ExecutedChapter
+    citation_keys: set[str]
+
+    def __call__(self, tree: Tree) -> Tree:
+        """The nodes as this edition has them."""
+        changed = [other for node in tree for other in self._change(node)]
+        return _rewrite_words(changed, self._fill_words) if any(node["t"] == "Str" for node in changed) else changed
+
+    def _change(self, node: Node) -> Tree:
+        kind, content = node["t"], node.get("c", [])
+        if kind == "Math":
+            return [{"t": "Math", "c": [content[0], self._fill_math(content[1])]}]
+        if kind == "Span" and "equation" in content[0][1]:
+            (label, _, attributes), (formula,) = content
+            return [self.edition.equation(formula["c"][1], label, dict(attributes).get("number", ""))]
+        if kind == "Header":
+            level, (label, _, attributes), title = content
+            number = self.edition.heading(dict(attributes).get("number", ""))
+            return [{"t": "Header", "c": [level, [label, [], []], [*number, *title]]}]
+        if kind == "Cite":
+            return self._cite(node)
+        # Comments are for those who write; what only marks a caption has done its work.
+        is_remark = kind in ("RawInline", "RawBlock") and (content[0] == "dlapps" or content[1].startswith("<!--"))
+        return [] if is_remark else [node]
+
+    def _cite(self, node: Node) -> Tree:
+        keys = [citation["citationId"] for citation in node["c"][0]]
+        labels = [label for key in keys if (label := reference_label(key, self.chapter.number))]
+        if unknown := [label for label in labels if label not in self.contents.labels]:
+            raise ReportError(f"expected a reference to something shown, got @{unknown[0]}; correct it.")
+        if labels:
+            links = [self.edition.refer(label, self.contents.labels[label]) for label in labels]
+            return [part for link in links for part in ({"t": "Str", "c": ","}, {"t": "Space"}, link)][2:]
+        if works := [key for key in keys if key not in self.citation_keys]:
+            raise ReportError(f"expected a work in report/references.bib, got @{works[0]}; add it or correct the key.")
+        return [node]
+
+    def _fill_words(self, text: str) -> str:
+        return keep_together(NUMBER.sub(lambda found: self._number(found, _power), text))
+
+    def _fill_math(self, formula: str) -> str:
+        filled = NUMBER.sub(lambda found: self._number(found, r"\1\\times 10^{\2\3}"), formula)
+        return re.sub(r"(?<=\d),(?=\d{3})", "{,}", filled)
+
+    def _number(self, found: re.Match[str], power: Any) -> str:
+        name, spec = found.groups("")
+        if name not in self.contents.numbers:
+            raise ReportError(f"expected a recorded number, got {{{{{name}}}}}; record it or correct the name.")
+        value = self.contents.numbers[name]["value"]
+        shown = format_number(value, spec, name)
+        return shown if isinstance(value, str) else re.sub(r"(\d)e(-?)\+?0*(\d+)$", power, shown)
+
+
+def format_number(value: Any, spec: str, name: str) -> str:
+    """A recorded value in a format of Python, or in its usual one for none; a ReportError where it does not fit."""
+    try:
+        return format(value, spec or default_format(value))
+    except ValueError as error:
+        raise ReportError(f"expected a format that fits {value!r}, got {spec!r} for {name}; correct it.") from error
+
+
+def keep_together(text: str) -> str:
+    """Numbers with their units on one line, and minus signs."""
+    text = re.sub(rf"(?<=\d)[ \n](?={_UNITS}(?!\w))", "\u00a0", text)
+    text = re.sub(r"(?<=[\d%])[ \n](?=[±×] )|(?<=[  ][±×≈<>≤≥]) (?=\d)", "\u00a0", text)
+    return re.sub(r"(?<![\w/.@{}#-])-(?=\d)", "−", text)
+
+
+@dataclass
+class Mentions:
+    """What prose uses: names of numbers, labels and works."""
+
+    numbers: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)
+    works: set[str] = field(default_factory=set)
+
+
+def mentions(trees: list[Tree], chapter: int) -> Mentions:
+    """What the prose of a chapter uses."""
+    found = Mentions()
+    for node in nodes(trees):
+        text = (
+            node["c"] if node["t"] == "Str" else node["c"][1] if node["t"] in ("Math", "RawInline", "RawBlock") else ""
+        )
+        found.numbers |= {name for name, _ in NUMBER.findall(text)}
+        for citation in node["c"][0] if node["t"] == "Cite" else []:
+            label = reference_label(citation["citationId"], chapter)
+            (found.labels if label else found.works).add(label or citation["citationId"])
+    return found
+
+
+def _power(found: re.Match[str]) -> str:
+    return f"{found[1]} × 10{(found[2] + found[3]).translate(_SUPERSCRIPT)}"
+
+
+def _rewrite_words(tree: Tree, rewrite: Callable[[str], str]) -> Tree:
+    """Each run of words and spaces as one text, rewritten, and taken apart again."""
+    return list(_take_runs(tree, rewrite))
+
+
+def _take_runs(tree: Tree, rewrite: Callable[[str], str]) -> Iterator[Node]:
+    run = ""
+    for node in [*tree, None]:
+        if node and (node["t"] == "Str" or node["t"] in _SPACES):
+            run += node.get("c") or _SPACES[node["t"]]
+            continue
+        for part in re.split(r"([ \n])", rewrite(run)):
+            if part:
+                yield {" ": {"t": "Space"}, "\n": {"t": "SoftBreak"}}.get(part) or {"t": "Str", "c": part}
+        run = ""
+        if node:
+            yield node

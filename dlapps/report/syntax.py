@@ -1,0 +1,99 @@
+"""pandoc's syntax tree of Markdown: read, walk, write. A node is pandoc's JSON, {"t": type, "c": content}."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pypandoc
+
+from dlapps.report import ReportError
+from dlapps.report.sources import first_line
+
+Node = dict[str, Any]
+Tree = list[Node]
+
+# The one that the wheel carries, not a newer one of the system: every machine writes the same.
+PANDOC = Path(pypandoc.__file__).with_name("files") / "pandoc"
+READER = "markdown-auto_identifiers+lists_without_preceding_blankline"
+INLINE = "`.`{=dlapps}"  # begins a caption or a cell of a table, whose first word must not be read as a list
+SEPARATOR = "%%dlapps-fragment%%"
+
+
+def parse(fragments: Sequence[str]) -> list[Tree]:
+    """The blocks of each piece of Markdown, all read in one run of pandoc; a ReportError quotes one left open."""
+    text = "".join(f"{fragment}\n\n```{{=dlapps}}\n{number}\n```\n\n" for number, fragment in enumerate(fragments))
+    document = json.loads(_pandoc(text, ["--from", READER, "--to", "json"]))
+    trees: list[Tree] = [[]]
+    for block in document["blocks"]:
+        if block["t"] != "RawBlock" or block["c"][0] != "dlapps":
+            trees[-1].append(block)
+        elif block["c"][1] == str(len(trees) - 1):
+            trees.append([])
+        else:
+            break
+    if len(trees) <= len(fragments):
+        culprit = first_line(fragments[len(trees) - 1], 90)
+        raise ReportError(f"expected Markdown that pandoc can read, got {culprit!r}; correct it (a block left open?).")
+    return trees[:-1]
+
+
+def write(trees: Sequence[Tree], language: str, options: Sequence[str] = ()) -> list[str]:
+    """Each tree in pandoc's `language`, all of them written in one run."""
+    raw = language.partition("-")[0].partition("+")[0]
+    separator = {"t": "RawBlock", "c": [raw, SEPARATOR]}
+    blocks = [block for tree in trees for block in (*tree, separator)]
+    document = {"pandoc-api-version": _api_version(), "meta": {}, "blocks": blocks}
+    written = _pandoc(json.dumps(document), ["--from", "json", "--to", language, "--fail-if-warnings", *options])
+    *parts, rest = (part.strip() for part in written.split(SEPARATOR))
+    # What pandoc appends, the works cited, follows the last separator.
+    return [*parts, rest]
+
+
+def walk(tree: Any, change: Callable[[Tree], Tree]) -> Any:
+    """The tree with `change` applied to each list of nodes in it, the innermost first."""
+    if isinstance(tree, dict):
+        return {key: walk(value, change) for key, value in tree.items()}
+    if not isinstance(tree, list):
+        return tree
+    walked = [walk(value, change) for value in tree]
+    return change(walked) if _are_nodes(walked) else walked
+
+
+def nodes(tree: Any) -> Iterator[Node]:
+    """All nodes of a tree, in reading order."""
+    if isinstance(tree, dict):
+        if "t" in tree:
+            yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for value in tree:
+            yield from nodes(value)
+
+
+def words(tree: Any) -> str:
+    """What a tree says: its words, and of code and formulas what was typed."""
+    parts = {"Space": " ", "SoftBreak": " ", "LineBreak": " ", "Para": " ", "Plain": " "}
+    return " ".join("".join(parts.get(node["t"]) or _typed(node) for node in nodes(tree)).split())
+
+
+def _typed(node: Node) -> str:
+    return node["c"] if node["t"] == "Str" else node["c"][1] if node["t"] in ("Code", "Math") else ""
+
+
+def _are_nodes(values: list) -> bool:
+    return bool(values) and all(isinstance(value, dict) and "t" in value for value in values)
+
+
+def _api_version() -> list[int]:
+    return json.loads(_pandoc("", ["--from", READER, "--to", "json"]))["pandoc-api-version"]
+
+
+def _pandoc(text: str, options: Sequence[str]) -> str:
+    run = subprocess.run([str(PANDOC), *options], input=text, capture_output=True, encoding="utf-8")
+    if run.returncode:
+        raise ReportError(f"expected Markdown that pandoc can read, got {first_line(run.stderr, 200)!r}; correct it.")
+    return run.stdout
