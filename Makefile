@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/installed
 BENCH := .venv-bench
 VERSIONS := 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: help report publish html docs test test-all bench lab check format lock clean
+.PHONY: help report publish html notebooks docs test test-all bench lab check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -28,10 +28,14 @@ report: $(INSTALLED) ## set up what is missing, run the notebooks, build the PDF
 
 publish: ## the report with the papers' settings, into report/ to be committed
 	@$(MAKE) report PROFILE=full
-	cp report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/
+	@$(BIN)/dlapps notebooks --profile full
+	cp -r report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
 
 html: $(INSTALLED) ## the same as pages of HTML, report/build/html/index.html
 	@$(BIN)/dlapps html --profile $(PROFILE)
+
+notebooks: $(INSTALLED) ## executed notebooks to be read, numbers filled in, report/build/notebooks/
+	@$(BIN)/dlapps notebooks --profile $(PROFILE)
 
 docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html
 	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.classroom' '!dlapps.report' '!dlapps.studies' --output-directory report/build/api

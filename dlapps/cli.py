@@ -1,4 +1,4 @@
-"""The verbs: dlapps run, report, html, check, data, class, info."""
+"""The verbs: dlapps run, report, html, notebooks, check, data, class, info."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; all of them for none")
     report = verbs.add_parser("report", help="execute what is stale and build the PDF")
     html = verbs.add_parser("html", help="execute what is stale and write the pages of the HTML edition")
-    for verb, function in ((run, _run), (report, _build), (html, _build)):
+    copies = verbs.add_parser("notebooks", help="execute what is stale and write reading copies, numbers filled in")
+    for verb, function in ((run, _run), (report, _build), (html, _build), (copies, _build)):
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
         verb.set_defaults(verb=function)
 
@@ -77,9 +78,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from dlapps.report.build import build_html, build_report
+    from dlapps.report.build import build_copies, build_html, build_report
 
-    build = {"report": build_report, "html": build_html}[args.name]
+    build = {"report": build_report, "html": build_html, "notebooks": build_copies}[args.name]
     build(_profile_name(args.profile), _say)
     return 0
 

@@ -108,7 +108,7 @@ class Chapter:
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
         align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
         content = {"columns": list(columns), "rows": cells, "align": align}
-        markdown = _markdown_table(columns, cells, align) + f"\n\n{caption}"
+        markdown = markdown_table(columns, cells, align) + f"\n\n{caption}"
         self._show_float("table", name, caption, content, {"text/markdown": markdown})
 
     def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
@@ -200,6 +200,7 @@ def _is_numeric(cell: str) -> bool:
     return re.fullmatch(pattern, cell) is not None
 
 
-def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
+    """A table of Markdown; align: "l" or "r" a column."""
     rule = ["---:" if side == "r" else ":---" for side in align]
     return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])

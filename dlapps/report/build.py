@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
 
+import nbformat
 from jupyter_core.utils import ensure_event_loop
 
 from dlapps import assets, environment, paths
 from dlapps.profiles import get_profile
 from dlapps.report.contents import Contents, collect
+from dlapps.report.copies import make_copies
 from dlapps.report.document import make_document
 from dlapps.report.execute import execute, is_stale, last_duration, read_executed
 from dlapps.report.html import make_pages
@@ -66,17 +68,32 @@ def build_report(profile: str, say: Callable[[str], None]) -> Path:
     return report
 
 
+def build_copies(profile: str, say: Callable[[str], None]) -> Path:
+    """report/build/notebooks/, a reading copy a chapter; a ReportError leaves all of them as they were."""
+    copies = make_copies(_collect_executed(profile, say))
+    folder = paths.build() / "notebooks"
+    written = {name: nbformat.writes(copy) for name, copy in copies.items()}
+    _replace(folder, "*.ipynb", written)
+    say(f"Wrote {folder} ({len(written)} notebooks, {sum(map(len, written.values())) / 1e6:.1f} MB)")
+    return folder
+
+
 def build_html(profile: str, say: Callable[[str], None]) -> Path:
     """report/build/html/index.html and a page a chapter; a ReportError leaves all of them as they were."""
     pages = make_pages(_collect_executed(profile, say), profile)
     folder = paths.build() / "html"
-    for name, page in pages.items():
-        paths.write_atomically(folder / name, page.encode())
-    for path in folder.glob("*.html"):
-        if path.name not in pages:
-            path.unlink()
+    _replace(folder, "*.html", pages)
     say(f"Wrote {folder / 'index.html'} ({len(pages)} pages, {sum(map(len, pages.values())) / 1e6:.1f} MB)")
     return folder / "index.html"
+
+
+def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
+    """Write these files; others of the pattern, of chapters that are gone, go."""
+    for name, content in files.items():
+        paths.write_atomically(folder / name, content.encode())
+    for path in folder.glob(pattern):
+        if path.name not in files:
+            path.unlink()
 
 
 def _collect_executed(profile: str, say: Callable[[str], None]) -> Contents:

@@ -64,6 +64,8 @@ class ProsePreprocessor(Preprocessor):
                 trees.append(walk(tree, filtered))
             if key != "source":
                 trees[-1] = [{"t": "Plain", "c": block["c"]} for block in trees[-1]]
+            if key == "caption":
+                box["alt"] = words(trees[-1])
         *parts, resources["works"] = write(trees, self.language, self.options)
         for (_, box, key), part in zip(places, parts, strict=True):
             box[key] = self.polish(part)

@@ -43,7 +43,7 @@ def parse(fragments: Sequence[str]) -> list[Tree]:
 
 def write(trees: Sequence[Tree], language: str, options: Sequence[str] = ()) -> list[str]:
     """Each tree in pandoc's `language`, all of them written in one run."""
-    raw = language.partition("-")[0].partition("+")[0]
+    raw = language if language in ("latex", "plain") else "html"
     separator = {"t": "RawBlock", "c": [raw, SEPARATOR]}
     blocks = [block for tree in trees for block in (*tree, separator)]
     document = {"pandoc-api-version": _api_version(), "meta": {}, "blocks": blocks}
