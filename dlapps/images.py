@@ -93,6 +93,8 @@ def stack_pixels(
     pictures: Iterable[Picture], size: int | tuple[int, int] = 224, crop: float | None = None
 ) -> torch.Tensor:
     """Several pictures as one tensor (N, 3, H, W) in [0, 1]; see `to_pixels`."""
+    if isinstance(pictures, (str, Path, Image.Image)):
+        raise PictureError(f"expected several pictures, got {pictures!r}; put it in a list, or take to_pixels.")
     pixels = [to_pixels(picture, size, crop) for picture in pictures]
     if not pixels:
         raise PictureError("expected at least one picture, got none; check the folder or the list.")
@@ -105,9 +107,35 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     return levels.movedim(-3, -1).contiguous().numpy()
 
 
-def check_pixels(images: torch.Tensor) -> None:
-    """Raise PictureError unless images is a floating tensor (N, 3, H, W), finite, in [0, 1]."""
-    check_shape(images)
+def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) -> torch.Tensor:
+    """Checked pictures of a tensor or an array: float32 (N, C, H, W) in [0, 1], on its device, without a graph.
+
+    images: float32 in [0, 1], or uint8, which is divided by 255; (N, C, H, W), or as files and data sets hold pictures:
+    (N, H, W, 3), and uint8 (N, H, W), which is grey. channels: the C that is wanted; any by default. Raises
+    PictureError for another type, shape or range, and for no picture at all.
+    """
+    if isinstance(images, np.ndarray) and images.dtype in (np.uint8, np.float32):
+        # A copy: torch shares neither read-only memory nor negative strides.
+        images = torch.from_numpy(np.array(images))
+    if not isinstance(images, torch.Tensor) or images.dtype not in (torch.uint8, torch.float32):
+        raise PictureError(
+            f"expected pictures as a tensor or array, uint8 or float32, got {type(images).__name__} of "
+            f"{getattr(images, 'dtype', 'no type')}; convert it, divide 0-255 values by 255, or take stack_pixels."
+        )
+    pictures = images.detach()
+    if pictures.dtype == torch.uint8 and pictures.ndim == 3:
+        pictures = pictures[:, None]
+    elif pictures.ndim == 4 and pictures.shape[3] == 3 and pictures.shape[1] not in (1, 3, channels):
+        pictures = pictures.movedim(3, 1).contiguous()
+    if pictures.dtype == torch.uint8:
+        pictures = pictures.float().div_(255)
+    check_pixels(pictures, channels)
+    return pictures
+
+
+def check_pixels(images: torch.Tensor, channels: int | None = 3) -> None:
+    """Raise PictureError unless images is a floating tensor (N, channels, H, W), finite, in [0, 1]."""
+    check_shape(images, channels)
     if images.numel() == 0:
         raise PictureError(f"expected at least one picture, got shape {tuple(images.shape)}; check the selection.")
     low, high = (float(bound) for bound in torch.aminmax(images.detach()))
@@ -118,16 +146,17 @@ def check_pixels(images: torch.Tensor) -> None:
         )
 
 
-def check_shape(images: torch.Tensor, channels: int = 3) -> None:
+def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
     """Raise PictureError unless images is a floating tensor (N, channels, H, W); its range is not looked at."""
+    wanted = "C" if channels is None else channels
     if not isinstance(images, torch.Tensor):
         raise PictureError(
-            f"expected a tensor (N, 3, H, W), got {type(images).__name__}; images.stack_pixels makes one."
+            f"expected a tensor (N, {wanted}, H, W), got {type(images).__name__}; images.as_pictures makes one."
         )
-    if images.ndim != 4 or images.shape[1] != channels:
+    if images.ndim != 4 or channels not in (None, images.shape[1]):
         raise PictureError(
-            f"expected shape (N, {channels}, H, W), got {tuple(images.shape)}; add the batch axis, or take as many "
-            "channels as the network has (grey copied to three)."
+            f"expected shape (N, {wanted}, H, W), got {tuple(images.shape)}; add the batch axis, or take the channels "
+            "that the network has."
         )
     if not images.is_floating_point():
         raise PictureError(f"expected floats in [0, 1], got {images.dtype}; divide 0-255 values by 255.")

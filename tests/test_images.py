@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -60,21 +62,48 @@ def test_truncated_jpeg(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tensor", "message"),
+    ("pictures", "channels", "message"),
     [
-        (torch.zeros(3, 8, 8), "add the batch axis"),
-        (torch.zeros(1, 1, 8, 8), "grey copied to three"),
-        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "divide 0-255 values by 255"),
-        (torch.full((1, 3, 8, 8), 255.0), "got values from 255 to 255"),
-        (torch.full((1, 3, 8, 8), -0.1), "got values from -0.1 to -0.1"),
-        (torch.full((1, 3, 8, 8), torch.nan), "got values from nan to nan"),
-        (torch.zeros(0, 3, 8, 8), "expected at least one picture"),
-        (np.zeros((1, 3, 8, 8)), "images.stack_pixels makes one"),
+        (torch.zeros(3, 8, 8), None, "add the batch axis"),
+        (torch.zeros(1, 1, 8, 8), 3, r"expected shape \(N, 3, H, W\), got \(1, 1, 8, 8\)"),
+        (torch.full((1, 3, 8, 8), 255.0), None, "got values from 255 to 255"),
+        (torch.full((1, 3, 8, 8), -0.1), None, "got values from -0.1 to -0.1"),
+        (torch.full((1, 3, 8, 8), torch.nan), None, "got values from nan to nan"),
+        (torch.zeros(0, 3, 8, 8), None, "expected at least one picture"),
+        (np.zeros((1, 3, 8, 8)), None, "got ndarray of float64"),
+        (torch.zeros(1, 3, 8, 8).half(), None, "got Tensor of torch.float16"),
+        (["a.png"], None, "got list of no type"),
     ],
 )
-def test_pixels_that_no_network_takes(tensor, message):
+def test_what_are_no_pictures(pictures, channels, message):
     with pytest.raises(PictureError, match=message):
-        images.check_pixels(tensor)
+        images.as_pictures(pictures, channels)
+
+
+def test_pictures_of_data_sets_become_tensors_that_networks_take():
+    grey = np.random.default_rng(0).integers(0, 256, (2, 6, 5), dtype=np.uint8)
+    colours = np.random.default_rng(1).integers(0, 256, (2, 6, 5, 3), dtype=np.uint8)
+    expected = torch.from_numpy(grey / np.float32(255))[:, None]
+    for pictures in (grey, torch.from_numpy(grey), grey[:, None], torch.from_numpy(grey)[:, None]):
+        torch.testing.assert_close(images.as_pictures(pictures, 1), expected)
+    expected = torch.from_numpy(colours / np.float32(255)).permute(0, 3, 1, 2)
+    for pictures in (colours, torch.from_numpy(colours), colours / np.float32(255), colours.transpose(0, 3, 1, 2)):
+        torch.testing.assert_close(images.as_pictures(pictures), expected)
+    assert torch.equal(images.as_pictures(colours[:, ::-1]), images.as_pictures(colours).flip(2))
+
+
+def test_pictures_that_are_tensors_already_stay_as_they_are():
+    mine = torch.rand(2, 1, 4, 3, requires_grad=True)
+    taken = images.as_pictures(mine)
+    assert not taken.requires_grad
+    assert taken.data_ptr() == mine.data_ptr()
+    assert images.as_pictures(torch.rand(2, 5, 4, 3), 5).shape == (2, 5, 4, 3)
+
+
+@pytest.mark.parametrize("one", ["a.png", Path("a.png"), Image.new("RGB", (4, 4))])
+def test_one_picture_is_no_list_of_pictures(one):
+    with pytest.raises(PictureError, match=r"expected several pictures, got .*; put it in a list"):
+        images.stack_pixels(one)
 
 
 def test_folder_without_pictures(tmp_path):
