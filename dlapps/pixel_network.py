@@ -14,13 +14,17 @@ from dlapps.runtime import channels_last
 
 
 class Normalisation(nn.Module):
-    """(x - mean) / std for each channel of pixels (N, 3, H, W) in [0, 1]."""
+    """(x - mean) / std for each channel of pixels (N, C, H, W) in [0, 1]."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        if len(mean) != len(std) or not min(std) > 0:
+            raise ValueError(
+                f"expected a mean and a std > 0 for each channel, got {tuple(mean)} and {tuple(std)}; pass both alike."
+            )
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
 
@@ -32,10 +36,10 @@ class Normalisation(nn.Module):
 class PixelNetwork(nn.Module):
     """A backbone with its normalisation in front, so that no caller can normalise twice or not at all.
 
-    Takes pixels (N, 3, H, W) in [0, 1], gives logits (N, K) (feature maps where the backbone has no classifier).
+    Takes pixels (N, C, H, W) in [0, 1], gives logits (N, K) (feature maps where the backbone has no classifier).
     Attributes: `name`, `class_names` (K of them, or an empty tuple), `input_size` (the side of the training pictures),
     `crop` (the share of the short side used in its published evaluation, None where pictures are squashed instead),
-    `provenance`.
+    `provenance`, `channels` (C). The backbone itself is frozen and put in eval mode, its weights channels_last.
     """
 
     def __init__(
@@ -44,13 +48,14 @@ class PixelNetwork(nn.Module):
         backbone: nn.Module,
         mean: Sequence[float],
         std: Sequence[float],
-        provenance: Provenance,
+        provenance: Provenance | None = None,
         class_names: Sequence[str] = (),
         input_size: int = 224,
         crop: float | None = None,
     ) -> None:
         super().__init__()
-        self.name, self.provenance = name, provenance
+        self.name = name
+        self.provenance = provenance or Provenance(name, "a network of one's own", "", "yours")
         self.class_names, self.input_size, self.crop = tuple(class_names), input_size, crop
         self.normalisation, self.channels = Normalisation(mean, std), len(mean)
         # Any: its parts have the names that its library gives them.
@@ -73,13 +78,18 @@ class PixelNetwork(nn.Module):
 
     def layer(self, name: str) -> nn.Module:
         """The module of that name inside the backbone; a ValueError that lists the names otherwise."""
-        return find_layer(self.backbone, name)
+        return find_layer(self, name)
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """The module of that dotted name inside a network; a ValueError that lists the outer names otherwise."""
+    """The module of that dotted name inside a network, or inside its `backbone`, where it has one.
+
+    Raises a ValueError that lists the outer names otherwise.
+    """
     modules = dict(network.named_modules())
-    if name not in modules or not name:
-        valid = ", ".join(key for key in modules if key and key.count(".") < 2)
-        raise ValueError(f"expected a layer among {valid}, got {name!r}; choose one of them or of their parts.")
-    return modules[name]
+    if name and name in modules:
+        return modules[name]
+    if "backbone" in modules:
+        return find_layer(modules["backbone"], name)
+    valid = ", ".join(key for key in modules if key and key.count(".") < 2)
+    raise ValueError(f"expected a layer among {valid}, got {name!r}; choose one of them or of their parts.")

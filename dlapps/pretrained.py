@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from dlapps.pixel_network import PixelNetwork
 # mean; here as RGB in [0, 1], the order of the channels moved into the first convolution and the factor 255 into the
 # standard deviation.
 CAFFE = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255)
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VGG_BLOCKS = (2, 2, 3, 3, 3)
 VGG_DENSE = ("avgpool", "flatten", "fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8")
 
@@ -45,6 +45,27 @@ def load_first(*names: str) -> PixelNetwork:
     """The first of the networks whose weights are at hand; where none is, the last, which is fetched."""
     at_hand = (name for name in names if assets.is_present(name))
     return load(next(at_hand, names[-1]))
+
+
+def wrap(
+    module: nn.Module,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    *,
+    name: str = "",
+    class_names: Sequence[str] = (),
+    input_size: int = 224,
+) -> PixelNetwork:
+    """A network of one's own, ready to use on pixels: its normalisation goes in front of it.
+
+    module: normalised pictures (N, C, H, W) to logits (N, K); it is not copied but itself frozen (no weight requires a
+    gradient any more) and put in eval mode. mean, std: of the pixels in [0, 1] that it was trained on, one a channel;
+    (0.0,) and (1.0,) for a grey network without a normalisation. name: that of its class by default. class_names: K of
+    them, which may then stand for classes. input_size: side of the pictures that `transfer.DeepFeatures` makes for it.
+    """
+    if isinstance(module, PixelNetwork):
+        raise ValueError("expected a network of normalised pictures, got a PixelNetwork; use it as it is.")
+    return PixelNetwork(name or type(module).__name__, module, mean, std, None, class_names, input_size)
 
 
 def vgg16_architecture() -> nn.Sequential:

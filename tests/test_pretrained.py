@@ -1,5 +1,7 @@
 """Networks take pixels; the conversions give the networks that were published."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +9,11 @@ from torch import nn
 from dlapps import assets, datasets, images, pretrained
 from dlapps.assets import AssetError, Provenance
 from dlapps.images import PictureError
+from dlapps.pixel_network import find_layer
 from dlapps.pretrained import PixelNetwork
 
 NOWHERE = Provenance("tiny", "made here", "", "MIT")
+HALVES = (0.5,) * 3, (0.5,) * 3
 
 
 def tiny_network():
@@ -65,6 +69,36 @@ def test_unknown_names_list_the_valid_ones():
         tiny_network().layer("conv9")
     with pytest.raises(ValueError, match="list_models"):
         pretrained.load("torchvision:nothing")
+
+
+def test_a_layer_has_one_name_with_and_without_the_backbone():
+    network = tiny_network()
+    assert network.layer("backbone.0") is network.layer("0") is find_layer(network, "0") is network.backbone[0]
+    nested = PixelNetwork("", nn.Sequential(OrderedDict(backbone=nn.Sequential(nn.Conv2d(3, 4, 3)))), *HALVES)
+    assert nested.layer("backbone.backbone.0") is nested.layer("0") is nested.backbone[0][0]
+
+
+def test_a_network_of_ones_own_is_wrapped_in_one_line():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 3))
+    network, pixels = pretrained.wrap(module, (0.1,), (0.3,), class_names="abc", input_size=8), torch.rand(2, 1, 8, 8)
+    assert (network.name, network.class_names, network.input_size) == ("Sequential", ("a", "b", "c"), 8)
+    assert network.backbone is module
+    assert not module.training
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+    torch.testing.assert_close(network(pixels), module((pixels - 0.1) / 0.3))
+    assert network.provenance.licence == "yours"
+    colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)), name="mine")
+    assert colours.name == "mine"
+    assert colours.normalisation.mean.flatten().tolist() == pytest.approx(pretrained.IMAGENET_MEAN)
+
+
+def test_what_cannot_be_wrapped():
+    with pytest.raises(ValueError, match="got a PixelNetwork; use it as it is"):
+        pretrained.wrap(tiny_network())
+    with pytest.raises(ValueError, match="expected a mean and a std > 0 for each channel"):
+        pretrained.wrap(nn.Flatten(), (0.5,))
+    with pytest.raises(ValueError, match=r"got \(0.5,\) and \(0.0,\)"):
+        pretrained.wrap(nn.Flatten(), (0.5,), (0.0,))
 
 
 def test_hub_out_of_reach_is_one_sentence(monkeypatch):
