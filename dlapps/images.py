@@ -102,9 +102,12 @@ def stack_pixels(
 
 
 def from_pixels(pixels: torch.Tensor) -> np.ndarray:
-    """uint8 array (H, W, 3) or (N, H, W, 3) from pixels (3, H, W) or (N, 3, H, W) in [0, 1]: what a PNG stores."""
-    levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
-    return levels.movedim(-3, -1).contiguous().numpy()
+    """uint8 array (H, W, C) or (N, H, W, C) from pixels (C, H, W) or (N, C, H, W) in [0, 1]: what a PNG stores.
+
+    Grey pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
+    """
+    levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte().movedim(-3, -1).contiguous()
+    return (levels.squeeze(-1) if levels.shape[-1] == 1 else levels).numpy()
 
 
 def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) -> torch.Tensor:

@@ -100,6 +100,15 @@ def test_pictures_that_are_tensors_already_stay_as_they_are():
     assert images.as_pictures(torch.rand(2, 5, 4, 3), 5).shape == (2, 5, 4, 3)
 
 
+def test_pixels_become_what_a_file_stores_grey_ones_without_channels():
+    grey = np.random.default_rng(0).integers(0, 256, (2, 6, 5), dtype=np.uint8)
+    colours = np.random.default_rng(1).integers(0, 256, (2, 6, 5, 3), dtype=np.uint8)
+    for pictures in (grey, colours):
+        pixels = images.as_pictures(pictures)
+        assert np.array_equal(images.from_pixels(pixels), pictures)
+        assert np.array_equal(images.from_pixels(pixels[0]), pictures[0])
+
+
 @pytest.mark.parametrize("one", ["a.png", Path("a.png"), Image.new("RGB", (4, 4))])
 def test_one_picture_is_no_list_of_pictures(one):
     with pytest.raises(PictureError, match=r"expected several pictures, got .*; put it in a list"):

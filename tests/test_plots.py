@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from dlapps.plots import dann, gan, general, transfer, visualizing
@@ -56,6 +57,17 @@ def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
 def test_confusion_counts_are_written_out():
     texts = [text.get_text() for text in FIGURES["confusion"]().axes[0].texts]
     assert sorted(texts) == ["1", "5", "6"]
+
+
+def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
+    ramp = np.linspace(-2, 1, 16).reshape(1, 4, 4)
+    figure = visualizing.plot_saliency([GREY], {"signed": torch.from_numpy(ramp), "not": np.abs(ramp)}, ["cat"])
+    signed, plain = (ax.images[0] for ax in figure.axes[1:])
+    most = np.percentile(np.abs(ramp), 99)
+    assert signed.get_clim() == pytest.approx((-most, most))
+    assert signed.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.04)
+    assert plain.get_clim() == pytest.approx((0, most))
+    assert plain.get_cmap().name == "inferno"
 
 
 def test_true_class_is_told_apart_without_colour():

@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, styled
 
 
 @styled
-def plot_saliency(pictures: Sequence[np.ndarray], maps: Mapping[str, np.ndarray], titles: Sequence[str]) -> Figure:
-    """One column a picture, one row a method below it; a map is bright where it is high, up to its 99th percentile.
+def plot_saliency(
+    pictures: Sequence[np.ndarray], maps: Mapping[str, np.ndarray | Tensor], titles: Sequence[str]
+) -> Figure:
+    """One column a picture, one row a method below it.
 
-    pictures: uint8 (H, W, 3); maps: (N, H, W) of any range, by method; titles: one a picture.
+    pictures: uint8 (H, W, 3), or (H, W) of grey ones; maps: (N, H, W) by method, arrays or tensors; titles: one a
+    picture. A map is bright where it is high, up to its 99th percentile; one with values below 0 is red where it is
+    positive, blue where it is negative and white at 0, up to the 99th percentile of the absolute values.
     """
     columns = len(pictures)
     cell = WIDTH / (columns + 0.12)
@@ -23,8 +28,9 @@ def plot_saliency(pictures: Sequence[np.ndarray], maps: Mapping[str, np.ndarray]
         show_picture(ax, picture)
         ax.set_title(title, fontsize=6.5)
     for row, (method, values) in zip(axes[1:], maps.items(), strict=True):
-        for ax, image in zip(row, values, strict=True):
-            ax.imshow(image, cmap="inferno", vmin=0, vmax=max(np.percentile(image, 99), 1e-12))
+        for ax, image in zip(row, map(np.asarray, values), strict=True):
+            most, signed = max(np.percentile(np.abs(image), 99), 1e-12), image.min() < 0
+            ax.imshow(image, cmap="RdBu_r" if signed else "inferno", vmin=-most if signed else 0, vmax=most)
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(method, fontsize=6.5)
