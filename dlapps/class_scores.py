@@ -1,31 +1,45 @@
 """Class scores of a network: their predictions in float32, and their gradient with respect to the pixels.
 
-Every network here takes pixels (N, 3, H, W) in [0, 1] and gives logits (N, K). The gradients run in the precision that
-the caller opened (`runtime.autocast`); predictions, which decide what counts as a success, always run in float32.
+A network here is any nn.Module that takes pixels (N, C, H, W) in [0, 1] and gives logits (N, K). The gradients run in
+the precision that the caller opened (`runtime.autocast`); predictions, which decide what counts as a success, always
+run in float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dlapps import images as pixels
 
-Classes = int | Sequence[int] | Tensor
+Classes = int | str | Sequence[int] | Sequence[str] | np.ndarray | Tensor
 # (logits (n, K), the rows of the batch they belong to) -> (n,) values, whose sum is differentiated.
-Objective = Callable[[Tensor, slice], Tensor]
+RowValues = Callable[[Tensor, slice], Tensor]
 
 # Pictures in one pass: bounds the memory, and a larger batch is no faster on a CPU; below 16, PyTorch computes 1 x 1
 # convolutions the slow way on one thread.
 CHUNK = 16
 
 
-def check_input(network: nn.Module, images: Tensor) -> None:
-    """Raise ValueError unless the images are pixels (see `images.check_pixels`) and the network is in eval mode."""
-    pixels.check_pixels(images)
+class Noisy(nn.Module):
+    """The network itself, told that noise took its pictures out of [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.training = network, network.training
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """What the network makes of them."""
+        return self.backbone(pictures)
+
+
+def check_input(network: nn.Module, images: Tensor | np.ndarray) -> Tensor:
+    """The images as a network takes them (see `images.as_pictures`); a ValueError too for a network in training."""
     check_eval_mode(network)
+    return torch.as_tensor(images) if isinstance(network, Noisy) else pixels.as_pictures(images)
 
 
 def check_eval_mode(network: nn.Module) -> None:
@@ -34,15 +48,31 @@ def check_eval_mode(network: nn.Module) -> None:
         raise ValueError("expected a network in eval mode, got one in training mode; call network.eval() first.")
 
 
-def expand_classes(classes: Classes, number: int, device: torch.device | str) -> Tensor:
-    """Classes as int64 (N,) on a device; one class stands for all. ValueError for another number, or for floats."""
-    classes = torch.as_tensor(classes, device=device)
-    if classes.is_floating_point() or classes.shape not in {(), (1,), (number,)}:
+def expand_classes(classes: Classes, number: int, device: torch.device | str, names: Sequence[str] = ()) -> Tensor:
+    """Classes as int64 (N,) on a device; one class stands for all.
+
+    A class is a number, or the name that `names` has once. ValueError for another number of classes, for floats, and
+    for a name that no class has, or several.
+    """
+    listed = [classes] if isinstance(classes, str) else classes.tolist() if isinstance(classes, np.ndarray) else classes
+    if isinstance(listed, (list, tuple)):
+        listed = [_find_class(each, names) if isinstance(each, str) else each for each in listed]
+    found = torch.as_tensor(listed, device=device)
+    if found.is_floating_point() or found.shape not in {(), (1,), (number,)}:
         raise ValueError(
-            f"expected one integer class, or one for each of {number} images, got shape {tuple(classes.shape)} of "
-            f"{classes.dtype}; pass an int or int64 (N,)."
+            f"expected one integer class, or one for each of {number} images, got shape {tuple(found.shape)} of "
+            f"{found.dtype}; pass an int or int64 (N,)."
         )
-    return classes.long().expand(number)
+    return found.long().expand(number)
+
+
+def _find_class(name: str, names: Sequence[str]) -> int:
+    if list(names).count(name) != 1:
+        raise ValueError(
+            f"expected a name that one of the network's {len(names)} class_names is, got {name!r}, which "
+            f"{list(names).count(name)} are; pass the number of the class."
+        )
+    return list(names).index(name)
 
 
 def check_range(classes: Tensor, logits: Tensor) -> None:
@@ -75,8 +105,19 @@ def float32(images: Tensor) -> torch.autocast:
 @torch.no_grad()
 def forward(network: nn.Module, images: Tensor) -> Tensor:
     """Logits (N, K) without a gradient, computed in the precision that the caller opened."""
-    chunks = map(_channels_last, images.split(CHUNK))
-    return torch.cat([network(chunk).to(images.dtype) for chunk in chunks])
+    return torch.cat([read_logits(network, channels_last(chunk)) for chunk in images.split(CHUNK)])
+
+
+def read_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """What a network says of n pictures, in their type; a ValueError where that is no tensor of logits (n, K)."""
+    output = network(images)
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
+        got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"expected logits of shape ({len(images)}, K), one a class, got {got}; wrap the network in a module that "
+            "gives them."
+        )
+    return output.to(images.dtype)
 
 
 def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
@@ -89,11 +130,11 @@ def choose_classes(network: nn.Module, images: Tensor, targets: Classes | None) 
     """The targets as int64 (N,), or the predicted classes where none are given; on the images' device."""
     if targets is None:
         return float32_logits(network, images).argmax(1)
-    return expand_classes(targets, len(images), images.device)
+    return expand_classes(targets, len(images), images.device, getattr(network, "class_names", ()))
 
 
-def pixel_gradient(network: nn.Module, images: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
-    """Gradient (N, 3, H, W) of an objective with respect to the images, and the logits (N, K) it was taken at.
+def pixel_gradient(network: nn.Module, images: Tensor, objective: RowValues) -> tuple[Tensor, Tensor]:
+    """Gradient (N, C, H, W) of an objective with respect to the images, and the logits (N, K) it was taken at.
 
     The images are differentiated and nothing else: the `.grad` and `requires_grad` of weights and of the caller's
     tensor stay as they are.
@@ -103,13 +144,13 @@ def pixel_gradient(network: nn.Module, images: Tensor, objective: Objective) -> 
     for start in range(0, len(images), CHUNK):
         rows = slice(start, start + CHUNK)
         with torch.enable_grad():
-            leaf = _channels_last(images[rows].detach()).requires_grad_()
-            output = network(leaf).to(images.dtype)
+            leaf = channels_last(images[rows].detach()).requires_grad_()
+            output = read_logits(network, leaf)
             gradients += torch.autograd.grad(objective(output, rows).sum(), leaf)
         logits.append(output.detach())
     return torch.cat(gradients), torch.cat(logits)
 
 
-def _channels_last(images: Tensor) -> Tensor:
+def channels_last(images: Tensor) -> Tensor:
     """A copy in the memory format in which convolutions on a CPU are about 1.5 times as fast."""
     return images.clone(memory_format=torch.channels_last)

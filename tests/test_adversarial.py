@@ -1,7 +1,10 @@
 """Attacks on networks whose answer is known: what must hold whatever the picture."""
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch import nn
 
 from dlapps import adversarial
@@ -34,6 +37,15 @@ ATTACKS = {
     "one_pixel": lambda network, x, seed=0: adversarial.one_pixel(network, x, num_steps=4, population=20, seed=seed),
 }
 each_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+
+
+SPOILS = {
+    "range": lambda x: x * 255,
+    "integers": lambda x: (x * 255).int(),
+    "one": lambda x: x[0],
+    "double": lambda x: x.double(),
+    "half": lambda x: x.half(),
+}
 
 
 class Mean(nn.Module):
@@ -89,7 +101,7 @@ def test_a_network_in_training_mode_is_refused(attack, images):
 
 
 @each_attack
-@pytest.mark.parametrize("spoil", [lambda x: x * 255, lambda x: (x * 255).byte(), lambda x: x[0]])
+@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
 def test_bad_pixels_get_one_sentence(attack, network, images, spoil):
     with pytest.raises(ValueError, match="expected"):
         attack(network, spoil(images))
@@ -112,6 +124,168 @@ def test_success_never_falls_as_epsilon_grows(dark):
 def test_fgsm_by_hand(dark):
     examples = adversarial.fgsm(Mean().eval(), dark, 0.06)
     torch.testing.assert_close(examples.images, dark + 0.06)
+
+
+@each_attack
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_pictures_have_as_many_channels_as_the_network(attack, channels):
+    torch.manual_seed(2)
+    network = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 48, 6)).eval()
+    x = torch.rand(5, channels, 8, 10)
+    examples = attack(network, x)
+    assert examples.images.shape == x.shape
+    assert examples.confidences.isfinite().any(0).all()
+    assert torch.equal(examples.images, attack(network, x.numpy()).images)
+
+
+def test_bytes_of_a_data_set_are_attacked_as_the_pixels_that_they_stand_for():
+    digits = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    examples = adversarial.fgsm(Mean().eval(), digits, 0.1, labels=[0, 0, 0])
+    assert torch.equal(examples.clean, torch.from_numpy(digits / np.float32(255))[:, None])
+    assert torch.equal(examples.images, adversarial.fgsm(Mean().eval(), examples.clean, 0.1, labels=0).images)
+
+
+def plain_pgd_in_l2(network, images, labels, epsilon, num_steps):
+    """Madry et al. as in a textbook, without a random start."""
+    x = images.clone()
+    for _ in range(num_steps):
+        x.requires_grad_()
+        (gradient,) = torch.autograd.grad(F.cross_entropy(network(x), labels, reduction="sum"), x)
+        step = 2.5 * epsilon / num_steps * gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        change = x.detach() + step - images
+        change *= (epsilon / change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)).clamp(max=1)
+        x = (images + change).clamp(0, 1)
+    return x
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """A small network that reads scikit-learn's digits, 8 x 8 and grey; 200 of them that it was not trained on."""
+    bunch = load_digits()
+    images, labels = torch.from_numpy(bunch.images).float()[:, None] / 16, torch.from_numpy(bunch.target)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10))
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(120):
+        optimiser.zero_grad()
+        F.cross_entropy(network(images[200:]), labels[200:]).backward()
+        optimiser.step()
+    return network.eval().requires_grad_(False), images[:200], labels[:200]
+
+
+@pytest.mark.parametrize("epsilon", [0.2, 0.4, 0.6])
+def test_grey_pictures_in_l2_are_fooled_as_often_as_by_a_plain_loop(digits, epsilon):
+    network, x, y = digits
+    plain = network(plain_pgd_in_l2(network, x, y, epsilon, 20)).argmax(1) != y
+    examples = adversarial.pgd(network, x, epsilon, y, norm="l2", num_steps=20, random_start=False)
+    read = network(x).argmax(1) == y
+    assert 0.1 < plain[read].float().mean() < 0.99
+    assert abs(plain.float().mean() - examples.success.float().mean()) <= 0.02
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_success_in_either_norm_rises_with_the_radius_from_the_errors_to_all(digits, norm):
+    network, x, y = digits
+    radii = (0.0, 0.05, 0.1, 0.5) if norm == "linf" else (0.0, 0.3, 0.6, 4.0)
+    rates = torch.stack([adversarial.pgd(network, x, e, y, norm=norm).success.float().mean() for e in radii])
+    torch.testing.assert_close(rates[0], (network(x).argmax(1) != y).float().mean())
+    assert (rates.diff() > 0).all()
+    assert rates[-1] > 0.95
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_each_picture_has_an_epsilon_of_its_own(network, images, norm):
+    radii = [0.0, 0.01, 0.02, 0.1, 0.3]
+    every = adversarial.pgd(network, images, radii, norm=norm, random_start=False, num_steps=4)
+    for row, radius in enumerate(radii):
+        alone = adversarial.pgd(network, images[[row]], radius, norm=norm, random_start=False, num_steps=4)
+        torch.testing.assert_close(every.images[[row]], alone.images)
+    assert (getattr(every, norm) <= torch.tensor(radii) + 1e-6).all()
+    early = adversarial.pgd(network, images, torch.tensor(radii), norm=norm, stop_early=True)
+    assert (getattr(early, norm) <= torch.tensor(radii) + 1e-6).all()
+    assert torch.equal(adversarial.fgsm(network, images, np.array(radii)).linf > 0, torch.tensor(radii) > 0)
+
+
+def test_losses_by_hand():
+    logits = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 5.0]])
+    away, towards = (adversarial.Goal(torch.tensor([0, 1]), targeted) for targeted in (False, True))
+    torch.testing.assert_close(adversarial.margin(logits, away), torch.tensor([-1.0, 2.0]))
+    torch.testing.assert_close(adversarial.margin(logits, towards), torch.tensor([1.0, -2.0]))
+    expected = F.cross_entropy(logits, torch.tensor([0, 1]), reduction="none")
+    torch.testing.assert_close(adversarial.cross_entropy(logits, away), expected)
+    torch.testing.assert_close(adversarial.cross_entropy(logits, towards), -expected)
+    for goal in (away, towards):
+        assert torch.equal(adversarial.margin(logits, goal) > 0, goal.is_reached(logits))
+
+
+class Certain(nn.Module):
+    """A network so sure of itself that the gradient of the cross-entropy is 0 in float32."""
+
+    def forward(self, x):
+        return 100 * Mean()(x)
+
+
+def test_the_margin_moves_a_certain_network_where_the_cross_entropy_does_not(dark):
+    def attack(loss):
+        return adversarial.pgd(Certain().eval(), dark[2:], 0.25, random_start=False, loss=loss)
+
+    assert torch.equal(attack(adversarial.cross_entropy).images, dark[2:])
+    assert attack(adversarial.margin).success.all()
+
+
+def test_a_loss_of_ones_own_is_what_is_climbed(network, images):
+    goal = adversarial.make_goal(network, images, None, 2)
+
+    def towards_two(logits, goal):
+        return logits[:, 2] * goal.targeted - logits.gather(1, goal.classes[:, None])[:, 0] * (not goal.targeted)
+
+    own = adversarial.pgd(network, images, EPSILON, targets=2, loss=towards_two)
+    before, after = (float32_logits(network, x)[:, 2] for x in (images, own.images))
+    assert (after > before).all()
+    one_step = adversarial.fgsm(network, images, EPSILON, targets=2, loss=towards_two)
+    x = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(network(x)[:, 2].sum(), x)
+    torch.testing.assert_close(one_step.images, (images + EPSILON * gradient.sign()).clamp(0, 1))
+    common = adversarial.universal_perturbation(network, images, EPSILON, targets=2, loss=towards_two)
+    assert float32_logits(network, (images + common).clamp(0, 1))[:, 2].sum() > before.sum()
+    assert goal.targeted
+
+
+def test_an_expectation_is_the_mean_over_its_transforms(network, images):
+    shifts = []
+
+    def shift(pictures, generator):
+        shifts.append(int(torch.randint(12, (), generator=generator)))
+        return pictures.roll(shifts[-1], 3)
+
+    expectation = adversarial.Expectation(network, shift, num_samples=4, seed=3)
+    logits = expectation(images)
+    expected = torch.stack([network(images.roll(each, 3)) for each in shifts]).mean(0)
+    torch.testing.assert_close(logits, expected)
+    assert len(set(shifts)) > 1
+    assert torch.equal(expectation(images), logits)
+    assert not torch.equal(adversarial.Expectation(network, shift, num_samples=4, seed=4)(images), logits)
+    with pytest.raises(ValueError, match="num_samples >= 1"):
+        adversarial.Expectation(network, shift, num_samples=0)
+    with pytest.raises(ValueError, match="in training mode"):
+        adversarial.fgsm(adversarial.Expectation(nn.Sequential(*network).train(), shift), images, 0.1)
+
+
+def test_what_fools_an_expectation_stands_more_shifts(digits):
+    network, x, y = digits[0], *(part[:100] for part in digits[1:])
+
+    def shift(pictures, generator):
+        rows, columns = torch.randint(-1, 2, (2,), generator=generator).tolist()
+        return pictures.roll((rows, columns), (2, 3))
+
+    judge = adversarial.Expectation(network, shift, num_samples=16, seed=9)
+    moved = {
+        name: adversarial.pgd(attacked, x, 0.5, y, norm="l2")
+        for name, attacked in {"plain": network, "expectation": adversarial.Expectation(network, shift)}.items()
+    }
+    read = judge(x).argmax(1) == y
+    rates = {name: (judge(each.images).argmax(1) != y)[read].float().mean() for name, each in moved.items()}
+    assert rates["expectation"] > rates["plain"] + 0.05
 
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.1), ("l2", 0.1 * 192**0.5)])
@@ -173,10 +347,16 @@ def test_one_perturbation_fools_all_pictures(dark):
     assert adversarial.score_examples(Mean().eval(), dark, (dark + perturbation).clamp(0, 1), goal).success.all()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("damage", ["none", "8 bits", "jpeg", "resize"])
-def test_a_change_of_the_mean_survives_damage(dark, damage):
-    examples = adversarial.fgsm(Mean().eval(), dark, 0.25)
+def test_a_change_of_the_mean_survives_damage(dark, damage, channels):
+    examples = adversarial.fgsm(Mean().eval(), dark[:, :channels], 0.25)
     assert adversarial.survives(Mean().eval(), examples, damage).all()
+
+
+def test_jpeg_holds_one_channel_or_three(dark):
+    with pytest.raises(ValueError, match="expected pictures of 1 or 3 channels for jpeg, got 2"):
+        adversarial.survives(Mean().eval(), adversarial.fgsm(Mean().eval(), dark[:, :2], 0.25), "jpeg")
 
 
 def test_a_change_below_8_bits_does_not_survive_saving():
@@ -216,7 +396,22 @@ def test_autocast_bends_the_path_but_not_the_verdict(network, images):
     [
         (lambda n, x: adversarial.pgd(n, x, 0.1, labels=1, targets=2), "got both"),
         (lambda n, x: adversarial.pgd(n, x, 0.1, norm="l1"), "norm linf or l2"),
-        (lambda n, x: adversarial.pgd(n, x, -0.1), "epsilon >= 0"),
+        (lambda n, x: adversarial.pgd(n, x, -0.1), "expected epsilon >= 0, finite, at most 1"),
+        (lambda n, x: adversarial.pgd(n, x, float("nan")), "expected epsilon >= 0, finite"),
+        (lambda n, x: adversarial.pgd(n, x, float("inf"), norm="l2"), "expected epsilon >= 0, finite, a number"),
+        (lambda n, x: adversarial.pgd(n, x, [0.1, 0.2]), "a number or one for each of 5 pictures"),
+        (lambda n, x: adversarial.pgd(n, x, 0.1, step_size=float("nan")), "expected step_size >= 0, finite"),
+        (lambda n, x: adversarial.pgd(n, x, 0.1, num_steps=0), "expected num_steps >= 1, got 0"),
+        (lambda n, x: adversarial.fgsm(n, x, 8), r"at most 1 \(pixels lie in \[0, 1\]\), .* got 8"),
+        (lambda n, x: adversarial.universal_perturbation(n, x, -1.0), "expected epsilon >= 0"),
+        (lambda n, x: adversarial.universal_perturbation(n, x, 0.1, num_steps=-1), "expected num_steps >= 1"),
+        (lambda n, x: adversarial.fool(n, x, 1, num_steps=-1), "expected num_steps >= 1"),
+        (lambda n, x: adversarial.deep_fool(n, x, num_candidates=0), "expected num_candidates >= 1"),
+        (lambda n, x: adversarial.deep_fool(n, x, overshoot=float("nan")), "finite overshoot >= 0"),
+        (lambda n, x: adversarial.deep_fool(n, x, num_steps=-1), "expected num_steps >= 1, got -1"),
+        (lambda n, x: adversarial.one_pixel(n, x, num_pixels=0), "expected num_pixels >= 1"),
+        (lambda n, x: adversarial.fool(n, x, "tabby"), "expected a name that one of the network's 0 class_names"),
+        (lambda n, x: adversarial.fgsm(nn.Sequential(n, nn.Flatten(0)).eval(), x, 0.1), r"logits of shape \(5, K\)"),
         (lambda n, x: adversarial.fool(n, x, 6), "classes from 0 to 5"),
         (lambda n, x: adversarial.fool(n, x, [1, 2]), "one for each of 5"),
         (lambda n, x: adversarial.deep_fool(n, x, 6), "classes from 0 to 5"),

@@ -1,11 +1,14 @@
 """Saliency maps against captum, against gradients worked out by hand, and what must hold for every method."""
 
+import copy
+
 import captum.attr
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from dlapps import class_scores, saliency
+from dlapps import class_scores, pretrained, saliency
 from dlapps.class_scores import CHUNK
 
 torch.set_num_threads(1)
@@ -34,6 +37,17 @@ METHODS = {
     "integrated_gradients": lambda *args: saliency.integrated_gradients(*args, num_steps=4),
     "grad_cam": lambda network, images, targets=None: saliency.grad_cam(network, images, "3", targets),
     "guided_backprop": saliency.guided_backprop,
+    "input_x_gradient": saliency.input_x_gradient,
+    "guided_grad_cam": lambda network, images, targets=None: saliency.guided_grad_cam(network, images, "3", targets),
+    "smooth_guided_backprop": lambda *args: saliency.smooth_grad(
+        *args, num_samples=4, explain=saliency.guided_backprop, statistic="square"
+    ),
+    "vargrad_of_grad_cam": lambda *args: saliency.smooth_grad(
+        *args,
+        num_samples=4,
+        explain=lambda network, images, targets: saliency.grad_cam(network, images, "3", targets),
+        statistic="variance",
+    ),
 }
 each_method = pytest.mark.parametrize("explain", METHODS.values(), ids=METHODS)
 
@@ -80,6 +94,75 @@ def test_smooth_grad_of_a_linear_score_is_its_gradient(by_hand):
     close(saliency.smooth_grad(Product(by_hand).eval(), x, 0, noise_std=0.5), by_hand.abs().amax(0).expand(2, 4, 4))
 
 
+def test_input_x_gradient_of_a_linear_score_adds_up_to_it(by_hand):
+    x = torch.rand(2, 3, 4, 4)
+    maps = saliency.input_x_gradient(Product(by_hand).eval(), x, 0)
+    close(maps, (x * by_hand).sum(1))
+    close(maps.sum((1, 2)), (x * by_hand).sum((1, 2, 3)))
+
+
+def test_channels_are_reduced_as_asked(by_hand):
+    x, network = torch.rand(2, 3, 4, 4), Product(by_hand).eval()
+    expected = {"max": by_hand.abs().amax(0), "mean": by_hand.abs().mean(0), "sum": by_hand.sum(0), None: by_hand}
+    for explain in (saliency.input_gradient, saliency.smooth_grad):
+        for reduce, map_ in expected.items():
+            close(explain(network, x, 0, reduce=reduce), map_.expand(2, *map_.shape))
+    for explain in (saliency.input_x_gradient, saliency.integrated_gradients):
+        close(explain(network, x, 0, reduce=None), x * by_hand)
+        close(explain(network, x, 0, reduce="max"), (x * by_hand).abs().amax(1))
+    with pytest.raises(ValueError, match="expected reduce among max, mean, sum, None, got 'median'"):
+        saliency.input_gradient(network, x, 0, reduce="median")
+
+
+@pytest.mark.parametrize("statistic", ["mean", "square", "variance"])
+def test_statistics_of_noisy_maps_by_hand(by_hand, statistic):
+    x, network = torch.full((1, 3, 4, 4), 0.5), Product(by_hand).eval()
+    options = {"noise_std": 0.1, "num_samples": 40, "seed": 3, "reduce": None}
+    generator = torch.Generator().manual_seed(3)
+    noisy = torch.stack([x[0] + 0.1 * torch.randn(3, 4, 4, generator=generator) for _ in range(40)])
+    maps = noisy * by_hand
+    expected = {"mean": maps.mean(0), "square": maps.square().mean(0), "variance": maps.var(0, correction=0)}
+
+    def explain(network, images, targets):
+        return saliency.input_x_gradient(network, images, targets, reduce=None)
+
+    found = saliency.smooth_grad(network, x, 0, explain=explain, statistic=statistic, **options)
+    close(found[0], expected[statistic], 1e-6)
+
+
+def test_without_noise_every_method_stays_as_it_is_and_nothing_varies(network, images, targets):
+    for explain in METHODS.values():
+        plain = explain(network, images, targets)
+        options = {"noise_std": 0.0, "num_samples": 3, "explain": explain}
+        close(saliency.smooth_grad(network, images, targets, **options), plain)
+        close(saliency.smooth_grad(network, images, targets, statistic="square", **options), plain.square())
+        varied = saliency.smooth_grad(network, images, targets, statistic="variance", **options)
+        close(varied, torch.zeros_like(plain), 1e-8)
+
+
+def test_the_gradient_itself_may_be_named(network, images, targets):
+    def explain(network, images, targets):
+        return saliency.input_gradient(network, images, targets, reduce=None)
+
+    named = saliency.smooth_grad(network, images, targets, num_samples=20, explain=explain)
+    assert torch.equal(named, saliency.smooth_grad(network, images, targets, num_samples=20))
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_samples": 0}, {"noise_std": -1.0}, {"noise_std": float("nan")}, {"statistic": "median"}]
+)
+def test_noise_that_is_none_is_refused(network, images, options):
+    with pytest.raises(ValueError, match="expected num_samples >= 1, a finite noise_std >= 0 and a statistic among"):
+        saliency.smooth_grad(network, images, **options)
+
+
+def test_guided_grad_cam_is_the_product(network, images, targets):
+    guided = saliency.guided_backprop(network, images, targets, reduce=None)
+    product = saliency.grad_cam(network, images, "3", targets)[:, None] * guided
+    close(saliency.guided_grad_cam(network, images, "3", targets, reduce=None), product)
+    close(saliency.guided_grad_cam(network, images, "3", targets), product.abs().amax(1))
+
+
 def test_grad_cam_by_hand():
     network = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2, bias=False)).eval()
     x = torch.rand(2, 3, 4, 4)
@@ -110,6 +193,35 @@ def test_integrated_gradients_agrees_with_captum(network, images, targets):
     close(saliency.integrated_gradients(network, images, targets, num_steps=20), theirs.sum(1))
 
 
+def test_input_x_gradient_agrees_with_captum(network, images, targets):
+    theirs = captum.attr.InputXGradient(network).attribute(images.clone().requires_grad_(), target=targets)
+    close(saliency.input_x_gradient(network, images, targets, reduce=None), theirs.detach())
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
+def test_guided_grad_cam_agrees_with_captum(network, images, targets):
+    peer = captum.attr.GuidedGradCam(network, network[3])
+    theirs = peer.attribute(images.clone().requires_grad_(), target=targets, interpolate_mode="bilinear")
+    close(saliency.guided_grad_cam(network, images, "3", targets, reduce=None), theirs.detach())
+
+
+@pytest.mark.parametrize(("statistic", "theirs"), [("square", "smoothgrad_sq"), ("variance", "vargrad")])
+def test_statistics_agree_with_captum_over_many_draws(network, images, targets, statistic, theirs):
+    torch.manual_seed(5)
+    tunnel = captum.attr.NoiseTunnel(captum.attr.InputXGradient(network))
+    options = {"nt_samples": 800, "nt_samples_batch_size": 100, "stdevs": 0.3, "nt_type": theirs}
+    expected = tunnel.attribute(images[:1].clone().requires_grad_(), target=targets[:1], **options).detach()
+
+    def explain(network, images, targets):
+        return saliency.input_x_gradient(network, images, targets, reduce=None)
+
+    found = saliency.smooth_grad(
+        network, images[:1], targets[:1], 0.3, 800, explain=explain, statistic=statistic, reduce=None
+    )
+    assert torch.nn.functional.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.98
+    assert found.sum() / expected.sum() == pytest.approx(1, abs=0.1)
+
+
 def test_integrated_gradients_are_complete(network, images, targets):
     maps = saliency.integrated_gradients(network, images, targets, baseline=0.5, num_steps=200)
     with torch.no_grad():
@@ -136,6 +248,50 @@ def test_maps_are_one_a_picture_and_explain_the_predicted_class(explain, network
     assert maps.dtype == torch.float32
     assert not maps.requires_grad
     close(maps, explain(network, images, network(images).argmax(1)))
+
+
+def small_network(channels):
+    torch.manual_seed(channels)
+    layers = [nn.Conv2d(channels, 6, 3), nn.ReLU(), nn.Identity(), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(8 * 48, 5)).eval()
+
+
+@each_method
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_pictures_have_as_many_channels_as_the_network(explain, channels):
+    x = torch.rand(3, channels, 10, 12)
+    maps = explain(small_network(channels), x, 1)
+    assert maps.shape == (3, 10, 12)
+    assert maps.isfinite().all()
+    assert torch.equal(maps, explain(small_network(channels), x.numpy(), np.array([1, 1, 1])))
+    curves = saliency.deletion_insertion(small_network(channels), x, maps.numpy(), 1, num_steps=2, blur_sigma=1.0)
+    assert curves.deletion.shape == (3, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_gradients_of_any_channels_are_those_of_autograd(channels):
+    network, x = small_network(channels), torch.rand(3, channels, 10, 12, requires_grad=True)
+    (expected,) = torch.autograd.grad(network(x)[:, 2].sum(), x)
+    found = saliency.input_gradient(network, x, 2, reduce=None)
+    torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-5)
+    if channels == 1:
+        torch.testing.assert_close(saliency.input_gradient(network, x, 2), expected[:, 0].abs(), atol=1e-7, rtol=1e-5)
+
+
+def test_a_grey_data_set_is_explained_as_it_is_loaded():
+    digits = np.random.default_rng(0).integers(0, 256, (3, 10, 12), dtype=np.uint8)
+    maps = saliency.input_gradient(small_network(1), digits)
+    assert torch.equal(
+        maps, saliency.input_gradient(small_network(1), torch.from_numpy(digits / np.float32(255))[:, None])
+    )
+
+
+@each_method
+def test_a_map_has_no_graph_whatever_requires_a_gradient(explain, network, images):
+    maps = explain(network, images.clone().requires_grad_(), 1)
+    assert not maps.requires_grad
+    baseline = torch.full((3, 12, 12), 0.2, requires_grad=True)
+    assert not saliency.integrated_gradients(network, images, 1, baseline).requires_grad
 
 
 @each_method
@@ -169,12 +325,13 @@ def test_no_hook_is_left_after_a_run_that_fails(explain, network, images):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda x: (x * 255).byte(), "divide 0-255"),
+        (lambda x: (x * 255).int(), "divide 0-255"),
         (lambda x: x * 255, "divide 0-255"),
         (lambda x: x[0], "add the batch axis"),
-        (lambda x: x[:, :1], "grey copied"),
+        (lambda x: x.double(), r"got Tensor of torch\.float64"),
+        (lambda x: x.half(), r"got Tensor of torch\.float16"),
     ],
-    ids=["bytes", "range", "one", "grey"],
+    ids=["integers", "range", "one", "double", "half"],
 )
 def test_bad_pixels_get_one_sentence(explain, network, images, spoil, message):
     with pytest.raises(ValueError, match=message):
@@ -201,6 +358,55 @@ def test_an_unknown_layer_lists_the_valid_ones(network, images):
         saliency.grad_cam(network, images, "6")
 
 
+def test_a_layer_is_found_with_and_without_the_backbone(network, images):
+    wrapped = pretrained.wrap(copy.deepcopy(network))
+    expected = saliency.grad_cam(wrapped, images, "backbone.3", 1)
+    assert torch.equal(saliency.grad_cam(wrapped, images, "3", 1), expected)
+    assert expected.any()
+
+
+class Aside(nn.Module):
+    """Layers that are never called, called for nothing, and that give no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.never, self.aside, self.pair = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.RNN(3, 4)
+        self.last = nn.Linear(432, 5)
+
+    def forward(self, x):
+        self.aside(x), self.pair(x.mean((2, 3)))
+        return self.last(x.flatten(1))
+
+
+@pytest.mark.parametrize("layer", ["never", "aside", "pair"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_layer_that_no_score_depends_on_is_refused(images, layer, frozen):
+    network = Aside().eval().requires_grad_(not frozen)
+    with pytest.raises(ValueError, match=f"that the class scores depend on, got {layer}; take another"):
+        saliency.grad_cam(network, images, layer)
+    assert not network.get_submodule(layer)._forward_hooks
+
+
+def test_a_class_may_be_named(network, images):
+    named = pretrained.wrap(copy.deepcopy(network), class_names=("cat", "crane", "dog", "crane", "fox"))
+    assert torch.equal(saliency.input_gradient(named, images, "fox"), saliency.input_gradient(named, images, 4))
+    maps = saliency.grad_cam(named, images, "3", ["cat", "dog", "fox", "cat"])
+    assert torch.equal(maps, saliency.grad_cam(named, images, "3", [0, 2, 4, 0]))
+    assert torch.equal(
+        saliency.input_gradient(named, images, np.array(["fox"])), saliency.input_gradient(named, images, 4)
+    )
+    with pytest.raises(ValueError, match="5 class_names is, got 'crane', which 2 are; pass the number"):
+        saliency.input_gradient(named, images, "crane")
+    with pytest.raises(ValueError, match="got 'tabby', which 0 are"):
+        saliency.input_gradient(network, images, "tabby")
+
+
+@each_method
+def test_what_are_no_logits_is_refused(explain, images, network):
+    with pytest.raises(ValueError, match=r"expected logits of shape \(\d+, K\), one a class, got shape \(\d+,\); wrap"):
+        explain(nn.Sequential(*network, nn.Linear(5, 1), nn.Flatten(0)).eval(), images, 0)
+
+
 def test_guided_backprop_needs_rectifiers(images):
     with pytest.raises(ValueError, match=r"nn\.ReLU"):
         saliency.guided_backprop(nn.Sequential(nn.Flatten(), nn.Linear(432, 5)).eval(), images)
@@ -220,7 +426,7 @@ def test_smooth_grad_is_the_same_for_one_seed_and_another_for_two(network, image
 
 def test_smooth_grad_in_chunks_equals_one_batch(network, images, targets, monkeypatch):
     chunked = saliency.smooth_grad(network, images, targets, num_samples=25)
-    for module in ("class_scores", "saliency.maps"):
+    for module in ("class_scores", "saliency.smoothing"):
         monkeypatch.setattr(f"dlapps.{module}.CHUNK", 1000)
     close(chunked, saliency.smooth_grad(network, images, targets, num_samples=25), 1e-6)
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
-from dlapps.class_scores import Classes, Objective, float32_logits, pick, pixel_gradient
+from dlapps.adversarial.examples import AdversarialExamples, round_to_8_bits, score_examples
+from dlapps.adversarial.goals import Goal, Images, Loss, cross_entropy, make_goal
+from dlapps.class_scores import Classes, RowValues, check_input, float32_logits, pick, pixel_gradient
 from dlapps.runtime import make_generator
+
+# A number, or one a picture.
+PerPicture = float | Sequence[float] | np.ndarray | Tensor
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
 
 
 def fool(
-    network: nn.Module, images: Tensor, targets: Classes, step_size: float = PRACTICAL_STEP, num_steps: int = 100
+    network: nn.Module, images: Images, targets: Classes, step_size: float = PRACTICAL_STEP, num_steps: int = 100
 ) -> AdversarialExamples:
     """x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins (practical; Szegedy et al. 2014).
 
@@ -24,74 +29,110 @@ def fool(
     a step along z = (x - m) / s of length 1 is one of length s, about .226, along x. A picture stops once the target
     wins on its 8-bit rounding too: of those that stop at the first success, some are lost when saved.
     """
+    check_steps(num_steps)
+    images = check_input(network, images)
     goal = make_goal(network, images, None, targets)
 
-    def move(x: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
+    def move(x: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
         return x + step_size * normalise(gradient, "l2")
 
     return _ascend(network, images, images, goal, _target_score, move, num_steps, stop_early=True)
 
 
 def fgsm(
-    network: nn.Module, images: Tensor, epsilon: float, labels: Classes | None = None, targets: Classes | None = None
+    network: nn.Module,
+    images: Images,
+    epsilon: PerPicture,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    loss: Loss = cross_entropy,
 ) -> AdversarialExamples:
     """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens & Szegedy 2015)."""
-    return pgd(network, images, epsilon, labels, targets, num_steps=1, step_size=epsilon, random_start=False)
+    return pgd(network, images, epsilon, labels, targets, num_steps=1, step_size=epsilon, random_start=False, loss=loss)
 
 
 def pgd(
     network: nn.Module,
-    images: Tensor,
-    epsilon: float,
+    images: Images,
+    epsilon: PerPicture,
     labels: Classes | None = None,
     targets: Classes | None = None,
     norm: str = "linf",
     num_steps: int = 10,
-    step_size: float | None = None,
+    step_size: PerPicture | None = None,
     random_start: bool = True,
     stop_early: bool = False,
     seed: int = 0,
+    loss: Loss = cross_entropy,
 ) -> AdversarialExamples:
     """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry et al. 2018).
 
-    norm: "linf" or "l2". step_size: 2.5 epsilon / num_steps by default, as in the paper. random_start: begin anywhere
-    in the ball. stop_early: a picture stops once its 8-bit rounding reaches the goal, instead of gaining confidence.
+    epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2". step_size: 2.5 epsilon / num_steps by
+    default, as in the paper. random_start: begin anywhere in the ball. stop_early: a picture stops once its 8-bit
+    rounding reaches the goal, instead of gaining confidence. loss: (logits (N, K), goal) -> (N,), what is raised: the
+    cross-entropy, `margin`, or one's own, which looks at `goal.classes` (N,) and `goal.targeted`.
     """
-    if epsilon < 0 or num_steps < 1:
-        raise ValueError(f"expected epsilon >= 0 and num_steps >= 1, got {epsilon} and {num_steps}; change them.")
+    check_steps(num_steps)
+    images = check_input(network, images)
+    radii = _per_picture("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
+    steps = 2.5 * radii / num_steps if step_size is None else _per_picture("step_size", step_size, images)
+    # Halved and doubled as Python's numbers, moved as the pictures'.
+    radii, steps = radii.to(images), steps.to(images)
     goal = make_goal(network, images, labels, targets)
-    step_size = 2.5 * epsilon / num_steps if step_size is None else step_size
     start = images
     if random_start:
-        start = (images + epsilon * _random_direction(images, norm, seed)).clamp(0, 1)
+        start = (images + radii * _random_direction(images, norm, seed)).clamp(0, 1)
 
-    def move(x: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
-        return clean + project(x + step_size * normalise(gradient, norm) - clean, norm, epsilon)
+    def move(x: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
+        moved = x + steps[rows] * normalise(gradient, norm) - images[rows]
+        return images[rows] + project(moved, norm, radii[rows])
 
-    return _ascend(network, images, start, goal, Goal.loss, move, num_steps, stop_early)
+    return _ascend(network, images, start, goal, loss, move, num_steps, stop_early)
 
 
 def universal_perturbation(
     network: nn.Module,
-    images: Tensor,
+    images: Images,
     epsilon: float,
     labels: Classes | None = None,
     targets: Classes | None = None,
     num_steps: int = 20,
+    loss: Loss = cross_entropy,
 ) -> Tensor:
-    """One perturbation (3, H, W) for all pictures (Moosavi-Dezfooli et al. 2017), within epsilon in the maximum norm.
+    """One perturbation (C, H, W) for all pictures (Moosavi-Dezfooli et al. 2017), within epsilon in the maximum norm.
 
     Signed steps of 2.5 epsilon / num_steps up the loss summed over the pictures, as Shafahi et al. (2020) do. Score it
     with `score_examples(network, images, (images + perturbation).clamp(0, 1), goal)`, on pictures it never saw too.
     """
+    check_steps(num_steps)
+    images = check_input(network, images)
+    _per_picture("epsilon", epsilon, images[:1], 1.0)
     goal = make_goal(network, images, labels, targets)
     perturbation = torch.zeros_like(images[0])
     for _ in range(num_steps):
         perturbed = (images + perturbation).clamp(0, 1)
-        gradient, _ = pixel_gradient(network, perturbed, _by_rows(Goal.loss, goal))
+        gradient, _ = pixel_gradient(network, perturbed, _by_rows(loss, goal))
         step = 2.5 * epsilon / num_steps * normalise(gradient.sum(0), "linf")
         perturbation = project(perturbation + step, "linf", epsilon)
     return perturbation
+
+
+def check_steps(num_steps: int) -> None:
+    """Raise ValueError for an attack of no step."""
+    if num_steps < 1:
+        raise ValueError(f"expected num_steps >= 1, got {num_steps}; take at least one step.")
+
+
+def _per_picture(name: str, values: PerPicture, images: Tensor, most: float | None = None) -> Tensor:
+    """A length for each picture, in doubles (N, 1, 1, 1), on the CPU."""
+    column = torch.as_tensor(values, dtype=torch.float64, device="cpu")
+    number, limit = len(images), torch.finfo(images.dtype).max if most is None else most
+    if column.shape not in {(), (number,)} or not ((column >= 0) & (column <= limit)).all():
+        raise ValueError(
+            f"expected {name} >= 0, finite{'' if most is None else f', at most {most:g} (pixels lie in [0, 1])'}, a "
+            f"number or one for each of {number} pictures, got {values}; change it."
+        )
+    return column.expand(number).view(-1, 1, 1, 1)
 
 
 def normalise(gradients: Tensor, norm: str) -> Tensor:
@@ -101,11 +142,12 @@ def normalise(gradients: Tensor, norm: str) -> Tensor:
     return gradients / _lengths(gradients, norm).clamp(min=1e-12)
 
 
-def project(perturbations: Tensor, norm: str, epsilon: float) -> Tensor:
-    """The nearest perturbations of length epsilon at most in a norm."""
+def project(perturbations: Tensor, norm: str, epsilon: float | Tensor) -> Tensor:
+    """The nearest perturbations of length epsilon (a number or (N, 1, 1, 1)) at most in a norm."""
+    limit = torch.as_tensor(epsilon, dtype=perturbations.dtype, device=perturbations.device)
     if norm == "linf":
-        return perturbations.clamp(-epsilon, epsilon)
-    return perturbations * (epsilon / _lengths(perturbations, norm).clamp(min=1e-12)).clamp(max=1)
+        return perturbations.clamp(-limit, limit)
+    return perturbations * (limit / _lengths(perturbations, norm).clamp(min=1e-12)).clamp(max=1)
 
 
 def _lengths(perturbations: Tensor, norm: str) -> Tensor:
@@ -125,7 +167,7 @@ def _random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
     return direction.to(images.device)
 
 
-def _target_score(goal: Goal, logits: Tensor) -> Tensor:
+def _target_score(logits: Tensor, goal: Goal) -> Tensor:
     return pick(logits, goal.classes)
 
 
@@ -134,18 +176,18 @@ def _ascend(
     clean: Tensor,
     start: Tensor,
     goal: Goal,
-    objective: Callable[[Goal, Tensor], Tensor],
+    loss: Loss,
     move: Callable[[Tensor, Tensor, Tensor], Tensor],
     num_steps: int,
     stop_early: bool,
 ) -> AdversarialExamples:
-    """The loop of every gradient attack; pictures that are done leave the batch."""
+    """The loop of every gradient attack, its step move(x, gradient, rows); pictures that are done leave the batch."""
     images, active = start.clone(), torch.arange(len(clean), device=clean.device)
     steps = torch.full((len(clean),), num_steps, device=clean.device)
     confidences = torch.full((num_steps + 1, len(clean)), torch.nan, device=clean.device)
     for step in range(num_steps):
         todo = goal[active]
-        gradient, logits = pixel_gradient(network, images[active], _by_rows(objective, todo))
+        gradient, logits = pixel_gradient(network, images[active], _by_rows(loss, todo))
         confidences[step, active] = todo.confidence(logits)
         if stop_early:
             done = _is_done(network, images[active], logits, todo)
@@ -153,13 +195,13 @@ def _ascend(
             active, gradient = active[~done], gradient[~done]
             if len(active) == 0:
                 break
-        images[active] = move(images[active], clean[active], gradient).clamp(0, 1)
+        images[active] = move(images[active], gradient, active).clamp(0, 1)
     return score_examples(network, clean, images, goal, steps, confidences)
 
 
-def _by_rows(objective: Callable[[Goal, Tensor], Tensor], goal: Goal) -> Objective:
-    """Of a goal for all pictures, an objective that takes the logits of some of them."""
-    return lambda logits, rows: objective(goal[rows], logits)
+def _by_rows(loss: Loss, goal: Goal) -> RowValues:
+    """Of a loss for all pictures, one that takes the logits of some of them."""
+    return lambda logits, rows: loss(logits, goal[rows])
 
 
 def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an attack is after, what it made, and whether that holds: after saving, after JPEG, for another network."""
+"""What an attack made, and whether that holds: after saving, after JPEG, for another network."""
 
 from __future__ import annotations
 
@@ -10,37 +10,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from dlapps.class_scores import Classes, check_input, choose_classes, float32_logits, pick
+from dlapps.adversarial.goals import Goal, Images
+from dlapps.class_scores import check_input, float32_logits
 from dlapps.images import from_pixels, stack_pixels
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What an attack is after: classes (N,) to reach (targeted), or to be read as no longer."""
-
-    classes: Tensor
-    targeted: bool
-
-    def __getitem__(self, rows: slice | Tensor) -> Goal:
-        return Goal(self.classes[rows], self.targeted)
-
-    def is_reached(self, logits: Tensor) -> Tensor:
-        """bool (N,) from logits (N, K)."""
-        return (logits.argmax(1) == self.classes) == self.targeted
-
-    def loss(self, logits: Tensor) -> Tensor:
-        """Cross-entropy (N,), with the sign that an attack raises."""
-        entropy = logits.logsumexp(1) - pick(logits, self.classes)
-        return -entropy if self.targeted else entropy
-
-    def confidence(self, logits: Tensor) -> Tensor:
-        """Probability (N,) of the classes."""
-        return pick(logits.softmax(1), self.classes)
-
-
-@dataclass(frozen=True)
 class AdversarialExamples:
-    """What an attack made of the clean images, both (N, 3, H, W) in [0, 1].
+    """What an attack made of the clean images, both (N, C, H, W) in [0, 1].
 
     The images are floats within epsilon; success (N,) bool and predicted (N,) int64 are read in float32 from their
     8-bit rounding (which moves a pixel by half of 1/255 at most). steps (N,): made before the attack stopped.
@@ -72,24 +49,16 @@ def round_to_8_bits(images: Tensor) -> Tensor:
     return (images * 255).round() / 255
 
 
-def make_goal(network: nn.Module, images: Tensor, labels: Classes | None, targets: Classes | None) -> Goal:
-    """Towards the targets if given, else away from the labels, else away from the predicted classes."""
-    check_input(network, images)
-    if labels is not None and targets is not None:
-        raise ValueError("expected labels (to leave) or targets (to reach), got both; pass one of them.")
-    given = labels if targets is None else targets
-    return Goal(choose_classes(network, images, given), targeted=targets is not None)
-
-
 def score_examples(
     network: nn.Module,
-    clean: Tensor,
-    images: Tensor,
+    clean: Images,
+    images: Images,
     goal: Goal,
     steps: Tensor | None = None,
     confidences: Tensor | None = None,
 ) -> AdversarialExamples:
-    """Decide in float32, on images (N, 3, H, W) rounded to 8 bits, which of them reach the goal."""
+    """Decide in float32, on images (N, C, H, W) rounded to 8 bits, which of them reach the goal."""
+    clean, images = check_input(network, clean), check_input(network, images)
     logits, device = float32_logits(network, round_to_8_bits(images)), images.device
     steps = torch.zeros(len(images), dtype=torch.long, device=device) if steps is None else steps
     if confidences is None:
@@ -104,7 +73,8 @@ def survives(
     """bool (N,): whether each picture still reaches its goal after some damage, in float32.
 
     damage: "none" (the floats that the attack made), "8 bits", "jpeg" (at this quality, in memory) or "resize" (to
-    `scale` of its side and back, bilinear). JPEG and resize work on the picture rounded to 8 bits.
+    `scale` of its side and back, bilinear). JPEG (one channel or three) and resize work on the picture rounded to 8
+    bits.
     """
     if damage not in DAMAGES:
         raise ValueError(f"expected damage among {', '.join(DAMAGES)}, got {damage!r}; choose one of them.")
@@ -123,10 +93,12 @@ def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
 
 
 def _jpeg(images: Tensor, quality: int, scale: float) -> Tensor:
-    files, (height, width) = [io.BytesIO() for _ in images], images.shape[2:]
+    files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
+    if channels not in (1, 3):
+        raise ValueError(f"expected pictures of 1 or 3 channels for jpeg, got {channels}; choose another damage.")
     for picture, file in zip(from_pixels(images), files, strict=True):
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return stack_pixels(map(Image.open, files), size=(height, width)).to(images.device)
+    return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(images.device)
 
 
 def _resize(images: Tensor, quality: int, scale: float) -> Tensor:

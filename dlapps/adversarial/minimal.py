@@ -7,13 +7,25 @@ import torch
 from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
-from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
-from dlapps.class_scores import Classes, Objective, check_range, float32, float32_logits, forward, pick, pixel_gradient
+from dlapps.adversarial.ascent import check_steps
+from dlapps.adversarial.examples import AdversarialExamples, round_to_8_bits, score_examples
+from dlapps.adversarial.goals import Goal, Images, make_goal
+from dlapps.class_scores import (
+    Classes,
+    RowValues,
+    check_input,
+    check_range,
+    float32,
+    float32_logits,
+    forward,
+    pick,
+    pixel_gradient,
+)
 
 
 def deep_fool(
     network: nn.Module,
-    images: Tensor,
+    images: Images,
     labels: Classes | None = None,
     overshoot: float = 0.02,
     num_steps: int = 50,
@@ -22,10 +34,18 @@ def deep_fool(
     """Step onto the nearest of the boundaries with the strongest rivals, as if they were planes, until one is crossed.
 
     r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d x, for the rival with the least
-    |f| / ||w||_2; the picture is x + (1 + overshoot) sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). Stops, as in
-    the paper, at the first success in floats, which rounding to 8 bits mostly undoes: see `survives(…, "none")` beside
-    `success`. Always in float32: bfloat16 is coarser than the distance to a boundary.
+    |f| / ||w||_2; the picture is x + (1 + overshoot) sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are
+    added 1e-4, as in the authors' code, so that a step taken on a boundary leaves it. num_candidates: rivals, K - 1 at
+    most. Stops, as in the paper, at the first success in floats, which rounding to 8 bits mostly undoes: see
+    `survives(…, "none")` beside `success`. Always in float32: bfloat16 is coarser than the distance to a boundary.
     """
+    check_steps(num_steps)
+    if num_candidates < 1 or not 0 <= overshoot < float("inf"):
+        raise ValueError(
+            f"expected num_candidates >= 1 and a finite overshoot >= 0, got {num_candidates} and {overshoot}; "
+            "change them."
+        )
+    images = check_input(network, images)
     goal = make_goal(network, images, labels, None)
     logits = float32_logits(network, images)
     check_range(goal.classes, logits)
@@ -49,7 +69,7 @@ def deep_fool(
 
 
 def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor) -> Tensor:
-    """The shortest step (N, 3, H, W) to a boundary with one of the rivals (N, R), were they planes."""
+    """The shortest step (N, C, H, W) to a boundary with one of the rivals (N, R), were they planes."""
     nearest = torch.full((len(images),), torch.inf, device=images.device)
     best = torch.zeros_like(images)
     for rival in rivals.T:
@@ -64,14 +84,14 @@ def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals:
     return best
 
 
-def _lead(rivals: Tensor, classes: Tensor) -> Objective:
+def _lead(rivals: Tensor, classes: Tensor) -> RowValues:
     """How far the logit of a rival is above that of the class, both (N,)."""
     return lambda logits, rows: pick(logits, rivals[rows]) - pick(logits, classes[rows])
 
 
 def one_pixel(
     network: nn.Module,
-    images: Tensor,
+    images: Images,
     labels: Classes | None = None,
     targets: Classes | None = None,
     num_pixels: int = 1,
@@ -81,9 +101,14 @@ def one_pixel(
 ) -> AdversarialExamples:
     """Change the colour of num_pixels pixels, found by differential evolution (Su, Vargas & Sakurai 2019).
 
-    No gradient: num_steps generations of `population` candidates (row, column, red, green, blue) each, the picture's
-    confidence the only answer. The paper takes 400 candidates and 100 generations. confidences: the best of each.
+    No gradient: num_steps generations of `population` candidates (row, column, a value for each channel), the
+    picture's confidence the only answer. The paper takes 400 candidates and 100 generations. confidences: the best of
+    each generation.
     """
+    check_steps(num_steps)
+    if num_pixels < 1:
+        raise ValueError(f"expected num_pixels >= 1, got {num_pixels}; change at least one.")
+    images = check_input(network, images)
     goal = make_goal(network, images, labels, targets)
     found = images.clone()
     steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
@@ -98,7 +123,7 @@ def one_pixel(
 def _evolve(
     network: nn.Module, image: Tensor, goal: Goal, num_pixels: int, num_steps: int, population: int, seed: int
 ) -> tuple[list[float], Tensor]:
-    """The best confidence of each generation, and the picture (3, H, W) at the end."""
+    """The best confidence of each generation, and the picture (C, H, W) at the end."""
     sign, path = (-1 if goal.targeted else 1), []
 
     def cost(solutions: np.ndarray) -> np.ndarray:
@@ -110,10 +135,10 @@ def _evolve(
         path.append(float(goal.confidence(logits)))
         return bool(goal.is_reached(logits))
 
-    bounds = [(0, side - 1e-3) for side in image.shape[1:]] + [(0, 1)] * 3
+    bounds = [(0, side - 1e-3) for side in image.shape[1:]] + [(0, 1)] * len(image)
     generator = np.random.default_rng(seed)
     lowest, highest = np.transpose(bounds * num_pixels)
-    first = generator.uniform(lowest, highest, size=(max(population, 5), 5 * num_pixels))
+    first = generator.uniform(lowest, highest, size=(max(population, 5), len(lowest)))
     best = differential_evolution(
         cost, bounds * num_pixels, maxiter=num_steps, init=first, vectorized=True, updating="deferred", tol=0,
         polish=False, recombination=1, seed=generator, callback=is_done,
@@ -122,8 +147,8 @@ def _evolve(
 
 
 def _paint(image: Tensor, solutions: np.ndarray) -> Tensor:
-    """Copies (S, 3, H, W) of an image, each with its pixels (S, 5 P) painted, in colours of 8 bits."""
-    pixels = torch.tensor(solutions, dtype=image.dtype, device=image.device).unflatten(1, (-1, 5))
+    """Copies (S, C, H, W) of an image, each with its pixels (S, (2 + C) P) painted, in colours of 8 bits."""
+    pixels = torch.tensor(solutions, dtype=image.dtype, device=image.device).unflatten(1, (-1, 2 + len(image)))
     rows, columns = pixels[..., 0].long(), pixels[..., 1].long()
     copies = image.repeat(len(solutions), 1, 1, 1)
     numbers = torch.arange(len(copies), device=image.device)[:, None]

@@ -1,11 +1,15 @@
 """Saliency: maps of the pixels that a class score depends on, and whether a map tells the truth about it.
 
-Every method takes a network (pixels in, logits out, eval mode), images (N, 3, H, W) float32 in [0, 1] and target
-classes (an int, N of them, or None for the predicted ones), and gives maps (N, H, W) float32 on the images' device.
+Every method takes a network (any nn.Module: pixels in, logits out, eval mode), images (N, C, H, W) of any number of
+channels, float32 in [0, 1] (or what else `images.as_pictures` takes), and target classes (a number, the name of one of
+the network's `class_names`, N of them, or None for the predicted ones), and gives maps (N, H, W) float32 on the images'
+device. `reduce` says how a map is made of the channels: "max" or "mean" of the absolute values, "sum" with the signs,
+None for (N, C, H, W) as it is.
 Weights, the images' `.grad` and the network's hooks are left as they were, whatever fails. Errors are ValueErrors of
-one sentence: pixels outside [0, 1] or of another shape or type, a class out of range, a network in training mode, a
-layer that is none. `smooth_grad` and `grad_cam` run in the precision that the caller opened (`runtime.autocast`), the
-others always in float32, since bfloat16 visibly changes them.
+one sentence: pixels outside [0, 1] or of another shape or type, a class that is none, a network in training mode, or
+that gives no logits (N, K), a layer that is none or that no score depends on. `smooth_grad` and `grad_cam` run in the
+precision that the caller opened (`runtime.autocast`), the others always in float32, since bfloat16 visibly changes
+them.
 """
 
 from dlapps.saliency.crops import crop_to_window
@@ -18,16 +22,27 @@ from dlapps.saliency.faithfulness import (
     rank_correlations,
     sanity_check,
 )
-from dlapps.saliency.maps import grad_cam, guided_backprop, input_gradient, integrated_gradients, smooth_grad
+from dlapps.saliency.maps import (
+    grad_cam,
+    guided_backprop,
+    guided_grad_cam,
+    input_gradient,
+    input_x_gradient,
+    integrated_gradients,
+)
+from dlapps.saliency.smoothing import Explain, smooth_grad
 
 __all__ = [
     "DeletionInsertion",
+    "Explain",
     "centre_prior",
     "crop_to_window",
     "deletion_insertion",
     "grad_cam",
     "guided_backprop",
+    "guided_grad_cam",
     "input_gradient",
+    "input_x_gradient",
     "integrated_gradients",
     "random_map",
     "randomise_weights",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
@@ -19,8 +20,8 @@ from torchvision.transforms.functional import gaussian_blur
 from dlapps.class_scores import Classes, check_input, choose_classes, float32, forward, pick
 from dlapps.pixel_network import find_layer
 from dlapps.runtime import make_generator
-
-Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
+from dlapps.saliency.maps import Images
+from dlapps.saliency.smoothing import Explain
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class DeletionInsertion:
 
 def deletion_insertion(
     network: nn.Module,
-    images: Tensor,
-    maps: Tensor,
+    images: Images,
+    maps: Tensor | np.ndarray,
     targets: Classes | None = None,
     num_steps: int = 28,
     deleted: float = 0.5,
@@ -53,19 +54,20 @@ def deletion_insertion(
 ) -> DeletionInsertion:
     """Take the pixels away, or put them in, from the highest of a map to the lowest (Petsiuk, Das & Saenko 2018).
 
-    images: (N, 3, H, W) in [0, 1]. maps: (N, H, W), any range; equal values keep the order of the rows. targets: the
+    images: (N, C, H, W) in [0, 1]. maps: (N, H, W), any range; equal values keep the order of the rows. targets: the
     predicted classes by default. Deleted pixels become the grey `deleted` (the paper's is the mean of ImageNet, .4 to
     .49); insertion starts from the picture blurred by a Gaussian of blur_sigma pixels. Runs in the precision that the
     caller opened. Raises ValueError for bad images, classes, or maps of another shape.
     """
-    check_input(network, images)
+    images = check_input(network, images)
+    maps = torch.as_tensor(maps, device=images.device)
     expected = (len(images), *images.shape[2:])
     if maps.shape != expected:
         raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}; pass one map an image.")
     classes = choose_classes(network, images, targets)
     with float32(images):
         blurred = gaussian_blur(images, 2 * round(blur_sigma) + 1, blur_sigma)
-    order = maps.to(images.device).flatten(1).argsort(dim=1, descending=True, stable=True)
+    order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     ranks = order.argsort(dim=1).view(len(images), 1, *images.shape[2:])
     shares = torch.linspace(0, 1, num_steps + 1, device="cpu")
 
@@ -114,7 +116,7 @@ def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, s
 
 def sanity_check(
     network: nn.Module,
-    images: Tensor,
+    images: Images,
     explain: Explain,
     targets: Classes | None = None,
     num_stages: int = 5,
@@ -126,7 +128,7 @@ def sanity_check(
     layers are randomised in turn. Returns {deepest layer randomised: correlations (N,)}; a method that depends on
     what was learned falls towards 0. A constant map correlates with nothing: 0.
     """
-    check_input(network, images)
+    images = check_input(network, images)
     classes = choose_classes(network, images, targets)
     before, layers = explain(network, images, classes), _weighted_layers(network)[::-1]
     correlations = {}
