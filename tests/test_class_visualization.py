@@ -1,5 +1,6 @@
 """Class visualisation on tiny networks: the climb, its parts, and what must hold on the way."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from dlapps import class_visualization as cv
+from dlapps import pretrained
 from dlapps.class_scores import float32_logits
 
 torch.set_num_threads(1)
@@ -103,6 +105,71 @@ def test_a_practical_step_by_hand(pictures):
     torch.testing.assert_close(seen.scores[0], (pictures[0] * weights).sum()[None])
 
 
+def look_at(network, objective, pictures):
+    """The objective of pictures, as the last row of the scores has it."""
+    preset = replace(cv.PRACTICAL, num_steps=0, objective=objective)
+    return cv.visualize(network, 0, preset, initial=pictures[:1]).scores[-1]
+
+
+def test_objectives_add_and_multiply(network, pictures):
+    bright = cv.Objective(lambda seen: seen.pictures.mean((1, 2, 3)))
+    unit = cv.Objective(lambda seen: seen.layers["1"][:, 3].mean((1, 2)), ["1"])
+    with torch.no_grad():
+        logit, activation = network(pictures[:1])[:, 0], network[:2](pictures[:1])[:, 3].mean((1, 2))
+    mean = pictures[0].mean()
+    for objective, expected in {
+        cv.class_score: logit,
+        cv.class_score + 2 * unit - 5 * bright: logit + 2 * activation - 5 * mean,
+        unit * bright + 1: activation * mean + 1,
+        -bright: -mean,
+        1 + bright * 3 - (lambda seen: seen.logits[:, 1]): 1 + 3 * mean - network(pictures[:1])[:, 1].detach(),
+    }.items():
+        torch.testing.assert_close(look_at(network, objective, pictures), expected.reshape(1), atol=1e-4, rtol=1e-4)
+
+
+def test_an_objective_is_what_rises(network):
+    dark = cv.Objective(lambda seen: -seen.pictures.mean((1, 2, 3)))
+    unit = cv.Objective(lambda seen: seen.layers["0"][:, 2].mean((1, 2)), ("0",))
+    plain = replace(SHORT["practical"], step_size=1.0)
+    for objective in (1e4 * dark, unit, cv.class_score + unit):
+        seen = cv.visualize(network, [0, 3], replace(plain, objective=objective), size=32)
+        assert (seen.scores[-1] > seen.scores[0]).all()
+    black = cv.visualize(network, 0, replace(plain, objective=1e4 * dark), size=32).images
+    assert black.mean() < cv.visualize(network, 0, plain, size=32).images.mean() - 0.02
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_the_layer_is_what_it_gave_even_before_one_that_works_in_place(pictures):
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(784, 2)).eval()
+    least = cv.Objective(lambda seen: seen.layers["0"].amin((1, 2, 3)), ["0"])
+    assert look_at(network, least, pictures) < 0
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (cv.Objective(lambda seen: seen.pictures.mean()), r"one number for each of 1 pictures, got shape \(\)"),
+        (cv.Objective(lambda seen: seen.logits), r"one number for each of 1 pictures, got shape \(1, 5\)"),
+        (cv.Objective(lambda seen: seen.layers["x"], ["x"]), "expected a layer among 0, 1, 2, 3, 4, got 'x'"),
+    ],
+)
+def test_what_is_no_objective_gets_one_sentence(network, pictures, objective, message):
+    with pytest.raises(ValueError, match=message):
+        look_at(network, objective, pictures)
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_class_may_be_named_and_a_picture_an_array(network, pictures):
+    named = pretrained.wrap(copy.deepcopy(network), (0.0,) * 3, (1.0,) * 3, class_names="abcde")
+    preset = replace(cv.PRACTICAL, num_steps=1)
+    by_name = cv.visualize(named, ["d", "a"], preset, initial=pictures.numpy())
+    by_number = cv.visualize(named, [3, 0], preset, initial=pictures)
+    assert torch.equal(by_name.images, by_number.images)
+    assert cv.visualize(named, "d", preset, size=16).targets.tolist() == [3]
+    assert cv.visualize(named, torch.tensor([3, 0]), preset, size=16).targets.tolist() == [3, 0]
+
+
 def test_regularisers_by_hand():
     grey = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -179,6 +246,8 @@ def test_only_the_network_runs_in_the_precision_of_the_caller(network):
         ({"targets": 5}, "classes from 0 to 4"),
         ({"targets": 0.5}, "integer class"),
         ({"targets": 0, "initial": torch.full((1, 3, 8, 8), 9.0)}, "divide 0-255"),
+        ({"targets": 0, "initial": torch.zeros(1, 1, 8, 8)}, r"expected shape \(N, 3, H, W\), got \(1, 1, 8, 8\)"),
+        ({"targets": "tabby"}, "got 'tabby', which 0 are"),
         ({"targets": 0, "initial": torch.zeros(2, 3, 8, 8)}, "expected 1 or 1 initial"),
         ({"targets": 0, "preset": cv.MODERN, "size": 33}, "even width"),
     ],

@@ -1,10 +1,11 @@
 """Class visualisation: the picture that raises a class score, by gradient ascent on the picture itself.
 
-What is raised (a score less regularisers), what the picture is made of (a parametrisation), what is done to it before
-the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
+What is raised (an objective less regularisers), what the picture is made of (a parametrisation), what is done to it
+before the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
 """
 
 from dlapps.class_visualization.ascent import MODERN, PRACTICAL, Ascent, Visualization, visualize
+from dlapps.class_visualization.objectives import Objective, Seen, class_score
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
 from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp, total_variation
 
@@ -15,13 +16,16 @@ __all__ = [
     "Ascent",
     "Fourier",
     "Jitter",
+    "Objective",
     "Parametrisation",
     "Pixels",
     "Regulariser",
+    "Seen",
     "TotalVariation",
     "Transform",
     "Visualization",
     "Warp",
+    "class_score",
     "total_variation",
     "visualize",
 ]

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import Classes, check_eval_mode, expand_classes, float32, float32_logits, pick
+from dlapps.class_scores import CHUNK, Classes, check_eval_mode, expand_classes, float32
+from dlapps.class_visualization.objectives import Objective, class_score, look
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
 from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp
-from dlapps.images import check_pixels
+from dlapps.images import as_pictures
 from dlapps.runtime import make_generator
 
 
 @dataclass(frozen=True)
 class Ascent:
-    """How to climb: score(logits (N, K), targets (N,)) -> (N,), less the regularisers.
+    """How to climb the objective, the logit of the target by default, less the regularisers.
 
     normalised: each picture's gradient is divided by its L2 norm, so that with SGD step_size is the length of a step,
     in the units of the parametrisation. blur_sigma: in pixels, 0 for none; blur_every: steps, 0 for never. Change one
@@ -34,7 +36,7 @@ class Ascent:
     transforms: tuple[Transform, ...] = ()
     blur_sigma: float = 0.5
     blur_every: int = 0
-    score: Callable[[Tensor, Tensor], Tensor] = pick
+    objective: Objective = class_score
 
 
 # The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in its own units.
@@ -64,9 +66,10 @@ MODERN = Ascent(
 class Visualization:
     """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
 
-    scores (S + 1, N): score of the target at each step, as the network saw the picture (moved, in the precision of the
-    run); the last row is the final picture's, as it is, in float32. frames (F, N, 3, H, W): the pictures after
-    frame_steps (F,) steps; the final one alone unless `keep_every` was given.
+    scores (S + 1, N): the objective, which is the logit of the target unless the preset has another, at each step, as
+    the network saw the picture (moved, in the precision of the run); the last row is the final picture's, as it is, in
+    float32. frames (F, N, 3, H, W): the pictures after frame_steps (F,) steps; the final one alone unless `keep_every`
+    was given.
     """
 
     images: Tensor
@@ -81,18 +84,19 @@ def visualize(
     targets: Classes,
     preset: Ascent = PRACTICAL,
     *,
-    initial: Tensor | None = None,
+    initial: Tensor | np.ndarray | None = None,
     size: int = 224,
     seed: int = 0,
     keep_every: int = 0,
 ) -> Visualization:
     """Pictures that maximise S_c(x) - R(x) by gradient ascent on x (Simonyan, Vedaldi & Zisserman 2014, section 2).
 
-    targets: one class, or N of them, each of which gets its picture; all start from the same noise and see the same
-    transforms, so that a picture does not depend on the batch. initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to
-    start from; else noise of side `size`, drawn on the CPU, on the network's device. Each step: the transforms move the
-    picture, the network looks, the gradient of score less regularisers is climbed through the parametrisation, the
-    picture is brought back into [0, 1]; every blur_every steps, from the first, it is blurred.
+    targets: one class (a number, or a name of the network's `class_names`), or N of them, each of which gets its
+    picture; all start from the same noise and see the same transforms, so that a picture does not depend on the batch.
+    initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from; else noise of side `size`, drawn on the CPU, on
+    the network's device. Each step: the transforms move the picture, the network looks, the gradient of score less
+    regularisers is climbed through the parametrisation, the picture is brought back into [0, 1]; every blur_every
+    steps, from the first, it is blurred.
 
     PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical does: z starts from N(0, 1), R
     is lambda ||z||^2 summed over all pixels, a step is 5 g / ||g||_2 with g = d (S_c - R) / d z, and z is clamped to
@@ -100,13 +104,14 @@ def visualize(
     the spectrum of decorrelated colours with Adam (Olah, Mordvintsev & Schubert 2017). The network runs in the
     precision that the caller opened (`runtime.autocast`), everything else in float32.
 
-    Raises ValueError for a class out of range, bad pixels, a number of pictures that is neither 1 nor N, a blur wider
+    Raises ValueError for a class that is none, bad pixels, a number of pictures that is neither 1 nor N, a blur wider
     than the picture, a network in training mode.
     """
     check_eval_mode(network)
+    initial = None if initial is None else as_pictures(initial, 3)
     device = _find_device(network, initial)
-    targets = torch.as_tensor(targets, device=device).reshape(-1)
-    targets = expand_classes(targets, len(targets), device)
+    number = 1 if isinstance(targets, (int, str)) or np.ndim(targets) == 0 else len(targets)
+    targets = expand_classes(targets, number, device, getattr(network, "class_names", ()))
     generator = make_generator(seed)
     with float32(targets):
         start = _start(preset.parametrisation, len(targets), initial, size, generator)
@@ -119,7 +124,9 @@ def visualize(
         scores.append(_climb(network, targets, preset, parameter, optimiser, generator))
         _tidy(preset, parameter, step)
     pictures = frames[preset.num_steps] = _decode(preset, parameter)
-    scores.append(preset.score(float32_logits(network, pictures), targets))
+    with torch.no_grad(), float32(pictures):
+        parts = zip(pictures.split(CHUNK), targets.split(CHUNK), strict=True)
+        scores.append(torch.cat([look(network, preset.objective, part, part, rows) for part, rows in parts]))
     kept, steps = torch.stack(list(frames.values())), torch.tensor(list(frames), device=device)
     return Visualization(pictures, targets, torch.stack(scores), kept, steps)
 
@@ -134,10 +141,9 @@ def _start(form: Parametrisation, number: int, initial: Tensor | None, size: int
     if initial is None:
         parameter = form.noise(size, generator)
     else:
-        check_pixels(initial)
         if len(initial) not in (1, number):
             raise ValueError(f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target.")
-        parameter = form.encode(initial.detach())
+        parameter = form.encode(initial)
     return form.constrain(parameter).expand(number, *parameter.shape[1:]).clone()
 
 
@@ -156,8 +162,7 @@ def _climb(
             for transform in preset.transforms:
                 seen = transform(seen, generator)
             penalty = sum(regulariser(pictures) for regulariser in preset.regularisers)
-        logits = network(seen.contiguous(memory_format=torch.channels_last)).to(parameter.dtype)
-        scores = preset.score(logits, targets)
+        scores = look(network, preset.objective, pictures, seen, targets)
         (gradient,) = torch.autograd.grad((scores - penalty).sum(), parameter)
     if preset.normalised:
         length = torch.linalg.vector_norm(gradient, dim=(1, 2, 3), keepdim=True)
