@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dlapps import images as pixels
 
+Images = Tensor | np.ndarray
 Classes = int | str | Sequence[int] | Sequence[str] | np.ndarray | Tensor
 # (logits (n, K), the rows of the batch they belong to) -> (n,) values, whose sum is differentiated.
 RowValues = Callable[[Tensor, slice], Tensor]
@@ -36,7 +37,7 @@ class Noisy(nn.Module):
         return self.backbone(pictures)
 
 
-def check_input(network: nn.Module, images: Tensor | np.ndarray) -> Tensor:
+def check_input(network: nn.Module, images: Images) -> Tensor:
     """The images as a network takes them (see `images.as_pictures`); a ValueError too for a network in training."""
     check_eval_mode(network)
     return torch.as_tensor(images) if isinstance(network, Noisy) else pixels.as_pictures(images)
@@ -46,6 +47,13 @@ def check_eval_mode(network: nn.Module) -> None:
     """Raise ValueError for a network in training mode: dropout and batch norm would make every score a lottery."""
     if network.training:
         raise ValueError("expected a network in eval mode, got one in training mode; call network.eval() first.")
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ValueError for a number of steps, draws or pixels that is below 1."""
+    for name, count in counts.items():
+        if not count >= 1:
+            raise ValueError(f"expected {name} >= 1, got {count}; take at least one.")
 
 
 def expand_classes(classes: Classes, number: int, device: torch.device | str, names: Sequence[str] = ()) -> Tensor:

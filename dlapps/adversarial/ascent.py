@@ -9,8 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from dlapps.adversarial.examples import AdversarialExamples, round_to_8_bits, score_examples
-from dlapps.adversarial.goals import Goal, Images, Loss, cross_entropy, make_goal
-from dlapps.class_scores import Classes, RowValues, check_input, float32_logits, pick, pixel_gradient
+from dlapps.adversarial.goals import Goal, Loss, cross_entropy, make_goal
+from dlapps.class_scores import (
+    Classes,
+    Images,
+    RowValues,
+    check_counts,
+    check_input,
+    float32_logits,
+    pick,
+    pixel_gradient,
+)
 from dlapps.runtime import make_generator
 
 # A number, or one a picture.
@@ -29,7 +38,7 @@ def fool(
     a step along z = (x - m) / s of length 1 is one of length s, about .226, along x. A picture stops once the target
     wins on its 8-bit rounding too: of those that stop at the first success, some are lost when saved.
     """
-    check_steps(num_steps)
+    check_counts(num_steps=num_steps)
     images = check_input(network, images)
     goal = make_goal(network, images, None, targets)
 
@@ -72,7 +81,7 @@ def pgd(
     rounding reaches the goal, instead of gaining confidence. loss: (logits (N, K), goal) -> (N,), what is raised: the
     cross-entropy, `margin`, or one's own, which looks at `goal.classes` (N,) and `goal.targeted`.
     """
-    check_steps(num_steps)
+    check_counts(num_steps=num_steps)
     images = check_input(network, images)
     radii = _per_picture("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
     steps = 2.5 * radii / num_steps if step_size is None else _per_picture("step_size", step_size, images)
@@ -104,7 +113,7 @@ def universal_perturbation(
     Signed steps of 2.5 epsilon / num_steps up the loss summed over the pictures, as Shafahi et al. (2020) do. Score it
     with `score_examples(network, images, (images + perturbation).clamp(0, 1), goal)`, on pictures it never saw too.
     """
-    check_steps(num_steps)
+    check_counts(num_steps=num_steps)
     images = check_input(network, images)
     _per_picture("epsilon", epsilon, images[:1], 1.0)
     goal = make_goal(network, images, labels, targets)
@@ -115,12 +124,6 @@ def universal_perturbation(
         step = 2.5 * epsilon / num_steps * normalise(gradient.sum(0), "linf")
         perturbation = project(perturbation + step, "linf", epsilon)
     return perturbation
-
-
-def check_steps(num_steps: int) -> None:
-    """Raise ValueError for an attack of no step."""
-    if num_steps < 1:
-        raise ValueError(f"expected num_steps >= 1, got {num_steps}; take at least one step.")
 
 
 def _per_picture(name: str, values: PerPicture, images: Tensor, most: float | None = None) -> Tensor:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from dlapps.adversarial.goals import Goal, Images
-from dlapps.class_scores import check_input, float32_logits
+from dlapps.adversarial.goals import Goal
+from dlapps.class_scores import Images, check_input, float32_logits
 from dlapps.images import from_pixels, stack_pixels
 
 

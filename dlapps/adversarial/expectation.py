@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from dlapps.class_scores import check_counts
 from dlapps.runtime import make_generator
 
 
@@ -26,8 +27,7 @@ class Expectation(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if num_samples < 1:
-            raise ValueError(f"expected num_samples >= 1, got {num_samples}; draw at least one transform.")
+        check_counts(num_samples=num_samples)
         self.backbone, self.transform, self.num_samples, self.seed = network, transform, num_samples, seed
         self.class_names, self.training = getattr(network, "class_names", ()), network.training
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlapps.class_scores import Classes, check_input, choose_classes, pick
-
-Images = Tensor | np.ndarray
+from dlapps.class_scores import Classes, Images, check_input, choose_classes, pick
 
 
 @dataclass(frozen=True)

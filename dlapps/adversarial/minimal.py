@@ -7,12 +7,13 @@ import torch
 from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
-from dlapps.adversarial.ascent import check_steps
 from dlapps.adversarial.examples import AdversarialExamples, round_to_8_bits, score_examples
-from dlapps.adversarial.goals import Goal, Images, make_goal
+from dlapps.adversarial.goals import Goal, make_goal
 from dlapps.class_scores import (
     Classes,
+    Images,
     RowValues,
+    check_counts,
     check_input,
     check_range,
     float32,
@@ -39,12 +40,9 @@ def deep_fool(
     most. Stops, as in the paper, at the first success in floats, which rounding to 8 bits mostly undoes: see
     `survives(…, "none")` beside `success`. Always in float32: bfloat16 is coarser than the distance to a boundary.
     """
-    check_steps(num_steps)
-    if num_candidates < 1 or not 0 <= overshoot < float("inf"):
-        raise ValueError(
-            f"expected num_candidates >= 1 and a finite overshoot >= 0, got {num_candidates} and {overshoot}; "
-            "change them."
-        )
+    check_counts(num_steps=num_steps, num_candidates=num_candidates)
+    if not 0 <= overshoot < float("inf"):
+        raise ValueError(f"expected a finite overshoot >= 0, got {overshoot}; change it.")
     images = check_input(network, images)
     goal = make_goal(network, images, labels, None)
     logits = float32_logits(network, images)
@@ -105,9 +103,7 @@ def one_pixel(
     picture's confidence the only answer. The paper takes 400 candidates and 100 generations. confidences: the best of
     each generation.
     """
-    check_steps(num_steps)
-    if num_pixels < 1:
-        raise ValueError(f"expected num_pixels >= 1, got {num_pixels}; change at least one.")
+    check_counts(num_steps=num_steps, num_pixels=num_pixels)
     images = check_input(network, images)
     goal = make_goal(network, images, labels, targets)
     found = images.clone()

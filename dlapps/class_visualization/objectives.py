@@ -27,6 +27,17 @@ class Seen:
     layers: dict[str, Tensor]
 
 
+Term = Callable[[Seen], Tensor] | float
+
+
+def _combine(operation: Callable) -> Callable[[Objective, Term], Objective]:
+    def method(self: Objective, other: Term) -> Objective:
+        layers = (*self.layers, *getattr(other, "layers", ()))
+        return Objective(lambda seen: operation(self(seen), other(seen) if callable(other) else other), layers)
+
+    return method
+
+
 class Objective:
     """function(seen) -> (N,), to be raised; objectives add, subtract and multiply, with numbers and functions too.
 
@@ -43,26 +54,12 @@ class Objective:
     def __call__(self, seen: Seen) -> Tensor:
         return self.function(seen)
 
-    def _with(self, other: Term, combine: Callable) -> Objective:
-        layers = (*self.layers, *getattr(other, "layers", ()))
-        return Objective(lambda seen: combine(self(seen), other(seen) if callable(other) else other), layers)
-
-    def __add__(self, other: Term) -> Objective:
-        return self._with(other, operator.add)
-
-    def __sub__(self, other: Term) -> Objective:
-        return self._with(other, operator.sub)
-
-    def __mul__(self, other: Term) -> Objective:
-        return self._with(other, operator.mul)
+    __add__ = __radd__ = _combine(operator.add)
+    __mul__ = __rmul__ = _combine(operator.mul)
+    __sub__ = _combine(operator.sub)
 
     def __neg__(self) -> Objective:
         return self * -1
-
-    __radd__, __rmul__ = __add__, __mul__
-
-
-Term = Objective | Callable[[Seen], Tensor] | float
 
 
 def _target_score(seen: Seen) -> Tensor:

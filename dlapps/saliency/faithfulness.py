@@ -17,10 +17,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import Classes, check_input, choose_classes, float32, forward, pick
+from dlapps.class_scores import Classes, Images, check_input, choose_classes, float32, forward, pick
 from dlapps.pixel_network import find_layer
 from dlapps.runtime import make_generator
-from dlapps.saliency.maps import Images
 from dlapps.saliency.smoothing import Explain
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dlapps.class_scores import (
     CHUNK,
     Classes,
+    Images,
     channels_last,
     check_input,
     choose_classes,
@@ -23,8 +24,6 @@ from dlapps.class_scores import (
     read_logits,
 )
 from dlapps.pixel_network import find_layer
-
-Images = Tensor | np.ndarray
 
 
 def input_gradient(

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from dlapps.class_scores import CHUNK, Classes, Noisy, check_input, choose_classes
+from dlapps.class_scores import CHUNK, Classes, Images, Noisy, check_counts, check_input, choose_classes
 from dlapps.runtime import make_generator
-from dlapps.saliency.maps import Images, gradient, reduce_channels
+from dlapps.saliency.maps import gradient, reduce_channels
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -37,10 +37,11 @@ def smooth_grad(
     of their "square" (SmoothGrad-squared), or their "variance" (VarGrad; both Hooker et al. 2019).
     """
     images = check_input(network, images)
-    if num_samples < 1 or not 0 <= noise_std < float("inf") or statistic not in STATISTICS:
+    check_counts(num_samples=num_samples)
+    if not 0 <= noise_std < float("inf") or statistic not in STATISTICS:
         raise ValueError(
-            f"expected num_samples >= 1, a finite noise_std >= 0 and a statistic among {', '.join(STATISTICS)}, got "
-            f"{num_samples}, {noise_std} and {statistic!r}; change them."
+            f"expected a finite noise_std >= 0 and a statistic among {', '.join(STATISTICS)}, got {noise_std} and "
+            f"{statistic!r}; change them."
         )
     # Drawn on the CPU, one by one: the same noise whatever the device and the chunks.
     generator, noise = make_generator(seed), images.new_empty(num_samples, *images.shape[1:])
