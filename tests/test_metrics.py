@@ -90,6 +90,38 @@ def test_the_nearest_image_is_found_in_pixels():
     torch.testing.assert_close(distances, torch.tensor([0.0, 0.4]))
 
 
+def test_pictures_that_differ_in_one_pixel_find_themselves():
+    white = torch.full((64, 28, 28), 255, dtype=torch.uint8)
+    white.flatten(1)[range(64), range(64)] = 254
+    distances, indices = metrics.nearest_images(white, white)
+    assert indices.tolist() == list(range(64))
+    assert distances.tolist() == [0] * 64
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (1000, 1), (0, 1e-4), (-50, 1e3)])
+def test_neighbours_are_those_of_differences(shift, scale):
+    points = draw(120, 0, scale, shift, dimensions=64)
+    # A copy, one that is nearly so, and one far from all others.
+    points[1], points[2], points[3] = points[0], points[0] * (1 + 1e-6), points[0] + 1e6 * scale
+    expected = (points.double()[:, None] - points.double()).norm(dim=2).sort(1)
+    distances, indices = metrics.nearest_neighbours(points, points, 5)
+    torch.testing.assert_close(distances, expected.values[:, :5].float(), rtol=1e-6, atol=0)
+    assert indices[4:].tolist() == expected.indices[4:, :5].tolist()
+
+
+def test_points_on_the_surface_of_a_ball_are_inside():
+    # All 2 x 40 corners of a simplex are sqrt 2 apart, which is each radius too.
+    corners = torch.eye(80)
+    assert metrics.precision_recall(corners[:40], corners[40:]) == (1, 1)
+    assert metrics.precision_recall(corners[:40] * 300 + 1000, corners[40:] * 300 + 1000) == (1, 1)
+
+
+def test_manifolds_do_not_depend_on_where_they_lie():
+    real, fake = draw(200, 0), draw(200, 1, scale=1.5)
+    moved = metrics.precision_recall(real.double() + 4096, fake.double() + 4096)
+    assert moved == metrics.precision_recall(real, fake)
+
+
 def test_nearest_neighbours_are_ordered():
     distances, indices = metrics.nearest_neighbours(torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]]), 2)
     assert indices.tolist() == [[1, 0], [1, 0]]
@@ -102,11 +134,40 @@ def test_nearest_neighbours_are_ordered():
         lambda: metrics.frechet_distance(draw(5, 0), draw(5, 0, dimensions=3)),
         lambda: metrics.nearest_neighbours(torch.zeros(3, 1, 2, 2), torch.zeros(3, 4)),
         lambda: metrics.precision_recall(draw(3, 0), draw(9, 1), k=3),
+        lambda: metrics.class_histogram([0.0, 1.0], 2),
+        lambda: metrics.class_histogram([], 2),
     ],
 )
 def test_bad_shapes_get_one_sentence(call):
     with pytest.raises(ValueError, match="expected"):
         call()
+
+
+@pytest.mark.parametrize("measure", [metrics.frechet_distance, metrics.precision_recall, metrics.nearest_neighbours])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_gets_one_sentence(measure, value):
+    broken = draw(9, 0)
+    broken[[2, 5], 1] = value
+    for pair in ((draw(9, 1), broken), (broken, draw(9, 1))):
+        with pytest.raises(ValueError, match="expected finite features, got NaN or infinity in 2 of 9 rows"):
+            measure(*pair)
+
+
+@pytest.mark.parametrize("labels", [[0, 7], [-1, 0]])
+def test_labels_of_no_class_are_refused(labels):
+    with pytest.raises(ValueError, match="expected labels from 0 to 4, got"):
+        metrics.class_histogram(labels, 5)
+
+
+def test_arrays_and_lists_are_measured_as_tensors_are():
+    real, fake = draw(30, 0), draw(20, 1)
+    for convert in (torch.Tensor.numpy, torch.Tensor.tolist):
+        pair = convert(real), convert(fake)
+        assert metrics.precision_recall(*pair) == metrics.precision_recall(real, fake)
+        assert metrics.frechet_distance(*pair) == metrics.frechet_distance(real, fake)
+        assert torch.equal(metrics.nearest_neighbours(*pair)[0], metrics.nearest_neighbours(real, fake)[0])
+    assert metrics.entropy([0.5, 0.5]) == pytest.approx(math.log(2))
+    assert metrics.class_histogram(np.array([0, 2], np.uint8), 3).tolist() == [0.5, 0, 0.5]
 
 
 def test_seeds_are_given_with_their_sample_deviation():
