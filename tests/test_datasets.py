@@ -36,6 +36,12 @@ def test_pictures_without_folders_have_no_labels(folder):
     assert len(pictures) == 2
 
 
+def test_a_picture_beside_the_folders_of_the_classes_is_named(folder):
+    Image.new("RGB", (9, 9)).save(folder / "stray.png")
+    with pytest.raises(PictureError, match=r"in the folder of its class in .*, got 1 beside the folders \(stray.png\)"):
+        datasets.load_folder(str(folder))
+
+
 def test_broken_pictures_are_named(folder):
     (folder / "cat" / "empty.jpg").touch()
     whole = folder / "dog" / "0.jpg"
@@ -96,6 +102,7 @@ def test_mnist_of_the_mirror(split, part, count):
         pytest.skip("no MNIST: set DLAPPS_DATA")
     digits = datasets.load_mnist(split)
     assert digits.images.shape == (count, 28, 28)
+    assert digits.images.flags.writeable
     assert set(digits.labels.tolist()) == set(range(10))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from dlapps import assets, datasets
 from dlapps.assets import AssetError, Provenance
@@ -44,6 +45,12 @@ def test_every_picture_is_the_difference_of_its_digit_and_a_patch_of_a_photo(dig
         places.add(found[0])
     assert {place[0] for place in places} == {0, 1, 2}
     assert len(places) > 15
+
+
+def test_tensors_and_lists_are_taken_as_arrays_are(digits, photos):
+    expected = datasets.make_mnist_m(digits, photos, seed=0)
+    made = datasets.make_mnist_m(torch.from_numpy(digits), [torch.from_numpy(photo) for photo in photos], seed=0)
+    assert np.array_equal(made, expected)
 
 
 def test_same_seed_same_pictures(digits, photos):

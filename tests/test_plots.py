@@ -70,6 +70,12 @@ def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
     assert plain.get_cmap().name == "inferno"
 
 
+@pytest.mark.parametrize("matrix", [np.eye(3), np.ones((2, 1)), np.ones(2)])
+def test_confusion_needs_a_name_for_each_class(matrix):
+    with pytest.raises(ValueError, match=r"expected a matrix \(K, K\) and K class names, got"):
+        general.plot_confusion(matrix, ["a", "b"])
+
+
 def test_true_class_is_told_apart_without_colour():
     bars = FIGURES["misread"]().axes[0].patches
     assert [bool(bar.get_hatch()) for bar in bars] == [False, True, False]

@@ -19,7 +19,8 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
     """Your own pictures: a folder with one folder a class, or pictures without labels; a list of paths.
 
     check: decode each once (fast, at low resolution), so that a broken one is named now and not after an hour.
-    Raises PictureError for a folder without pictures, or naming the files that do not decode.
+    Raises PictureError for a folder without pictures, or naming the files that do not decode, or that lie beside the
+    folders of the classes.
     """
     folder = Path(path)
     files = find_pictures(folder)
@@ -27,7 +28,13 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
         _check_decodable(files)
     names = [file.relative_to(folder) for file in files]
     class_names, labels = [], None
-    if all(len(name.parts) > 1 for name in names):
+    stray = [name for name in names if len(name.parts) == 1]
+    if stray and len(stray) < len(names):
+        raise PictureError(
+            f"expected each picture in the folder of its class in {folder}, got {len(stray):,} beside the folders "
+            f"({_list_some(stray)}); move them into one, or take them out."
+        )
+    if not stray:
         class_names = sorted({name.parts[0] for name in names})
         labels = np.array([class_names.index(name.parts[0]) for name in names], dtype=np.int64)
     provenance = Provenance(folder.name, str(folder), "", "yours")
@@ -38,11 +45,14 @@ def _check_decodable(files: Sequence[Path]) -> None:
     with ThreadPoolExecutor() as pool:
         broken = list(itertools.compress(files, pool.map(_is_broken, files)))
     if broken:
-        shown = ", ".join(str(file) for file in broken[:3]) + (", …" if len(broken) > 3 else "")
         raise PictureError(
-            f"expected {len(files):,} pictures that decode, got {len(broken):,} that do not ({shown}); "
+            f"expected {len(files):,} pictures that decode, got {len(broken):,} that do not ({_list_some(broken)}); "
             "replace them or take them out of the folder."
         )
+
+
+def _list_some(files: Sequence[Path]) -> str:
+    return ", ".join(map(str, files[:3])) + (", …" if len(files) > 3 else "")
 
 
 def _is_broken(file: Path) -> bool:

@@ -38,7 +38,8 @@ def _load_idx(name: str, split: str, class_names: tuple[str, ...]) -> Dataset[np
     check_split(split)
     part = "t10k" if split == "test" else "train"
     images, labels = f"{name}-{part}-images", f"{name}-{part}-labels"
-    pixels = np.frombuffer(assets.fetch(images).read_bytes(), np.uint8, offset=16)
+    # A bytearray: PyTorch warns of arrays that cannot be written to.
+    pixels = np.frombuffer(bytearray(assets.fetch(images).read_bytes()), np.uint8, offset=16)
     targets = np.frombuffer(assets.fetch(labels).read_bytes(), np.uint8, offset=8).astype(np.int64)
     return Dataset(pixels.reshape(-1, 28, 28), targets, class_names, assets.provenance(images))
 

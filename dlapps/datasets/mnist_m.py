@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 from dlapps import assets
 from dlapps.assets import AssetError, Provenance
@@ -16,13 +17,14 @@ from dlapps.datasets.photos import load_photos
 from dlapps.images import PictureError, find_pictures, read_picture
 
 
-def make_mnist_m(digits: np.ndarray, photos: Sequence[np.ndarray], seed: int) -> np.ndarray:
+def make_mnist_m(digits: ArrayLike, photos: Sequence[ArrayLike], seed: int) -> np.ndarray:
     """|patch - digit|: on the strokes the negative of a random patch of a photo, elsewhere the patch.
 
     digits: uint8 (N, H, W), a stroke wherever a pixel is above 0; photos: uint8 arrays (H', W', 3). Photo, row and
     column of each patch are drawn uniformly. Returns uint8 (N, H, W, 3). Raises PictureError for other shapes or types,
     and for a photo smaller than a digit (Ganin et al. 2016).
     """
+    digits, photos = np.asarray(digits), [np.asarray(photo) for photo in photos]
     _check(digits, photos)
     random, height, width = np.random.default_rng(seed), *digits.shape[1:]
     chosen = random.integers(len(photos), size=len(digits))

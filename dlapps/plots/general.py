@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from dlapps.plots.style import WIDTH, look, make_figure, show_picture, styled
 
@@ -55,8 +56,17 @@ def plot_curves(
 
 
 @styled
-def plot_confusion(matrix: np.ndarray, class_names: Sequence[str], height: float = 4.1) -> Figure:
-    """A confusion matrix (K, K) of counts: rows are the true classes, shares of the row as shade, counts as text."""
+def plot_confusion(matrix: ArrayLike, class_names: Sequence[str], height: float = 4.1) -> Figure:
+    """A confusion matrix (K, K) of counts: rows are the true classes, shares of the row as shade, counts as text.
+
+    Raises ValueError unless there are K names.
+    """
+    matrix = np.asarray(matrix)
+    if matrix.shape != (len(class_names),) * 2:
+        raise ValueError(
+            f"expected a matrix (K, K) and K class names, got {matrix.shape} and {len(class_names)}; pass a name for "
+            "each class."
+        )
     figure, axes = make_figure(height)
     ax = axes[0, 0]
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
