@@ -103,8 +103,9 @@ def require_result(filename: str, what: str, remedy: str) -> Path:
     return path
 
 
-def write_atomically(path: Path, content: bytes) -> Path:
+def write_atomically(path: str | Path, content: bytes) -> Path:
     """Write a file under a temporary name and rename it: whatever fails, it is there whole, or as it was before."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

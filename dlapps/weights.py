@@ -16,12 +16,12 @@ from dlapps.paths import write_atomically
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def save_weights(network: nn.Module, path: Path) -> Path:
+def save_weights(network: nn.Module, path: str | Path) -> Path:
     """Write a network's weights and statistics, rounded to float16; returns the path."""
     return write_checked(path, to_float16(network))
 
 
-def load_weights(network: Network, path: Path) -> Network:
+def load_weights(network: Network, path: str | Path) -> Network:
     """Read what `save_weights` wrote into a network of the same layers; returns the network, in eval mode."""
     network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
     return network.eval()
@@ -33,7 +33,7 @@ def to_float16(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def write_checked(path: Path, content: Mapping[str, object]) -> Path:
+def write_checked(path: str | Path, content: Mapping[str, object]) -> Path:
     """Write tensors and plain values, once `torch.load` has taken them with weights_only; returns the path."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -42,7 +42,7 @@ def write_checked(path: Path, content: Mapping[str, object]) -> Path:
     return write_atomically(path, buffer.getvalue())
 
 
-def read_checked(path: Path, kind: str, names: Collection[str]) -> dict[str, Any]:
+def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[str, Any]:
     """A dictionary that `write_checked` wrote, with these names; DlappsError for another file, which is left as it is.
 
     kind: what the file should be, for the error.
