@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -84,6 +85,22 @@ def run_epochs(
         if path:
             _save(path, identity, epoch + 1, history, parts)
     return history
+
+
+def as_labels(labels: ArrayLike, number: int) -> Tensor:
+    """Labels of `number` examples, a list, an array or a tensor of whole numbers, as int64 (N,) on the CPU.
+
+    Raises ValueError for another number or type.
+    """
+    found = torch.as_tensor(labels).cpu()
+    if found.shape != (number,) or not number:
+        raise ValueError(
+            f"expected as many labels as inputs, got {len(found) if found.ndim == 1 else tuple(found.shape)} and "
+            f"{number}; check the selection."
+        )
+    if found.is_floating_point() or found.dtype == torch.bool:
+        raise ValueError(f"expected whole numbers as labels, got {found.dtype}; pass the numbers of the classes.")
+    return found.long()
 
 
 def minimise(loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = math.inf) -> None:

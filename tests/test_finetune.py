@@ -126,3 +126,35 @@ def test_small_vgg_learns_bright_from_dark():
     network = finetune.SmallVGG(2, widths=(4, 4, 8, 8, 8, 8))
     finetune.fit_classifier(network, pixels, labels, num_epochs=8, learning_rates={network: 0.01}, batch_size=10)
     assert (finetune.batched_logits(network, pixels).argmax(1) == labels).float().mean() > 0.95
+
+
+def test_lists_and_arrays_train_as_tensors_do(problem, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputs, labels = problem
+    losses = []
+    for given in (problem, (inputs.numpy(), labels.tolist()), (inputs.double().tolist(), labels.byte().numpy())):
+        network = make_classifier()
+        checkpoint = f"{len(losses)}.pt"
+        losses.append(finetune.fit_classifier(network, *given, 2, {network: 0.03}, checkpoint=checkpoint).loss)
+        assert finetune.accuracy(network, *given) == finetune.accuracy(network, *problem)
+        assert (tmp_path / checkpoint).is_file()
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_uint8_is_taken_as_pixels():
+    generator = torch.Generator().manual_seed(0)
+    pictures, labels = torch.randint(256, (8, 1, 16, 16), dtype=torch.uint8, generator=generator), [0, 1] * 4
+    losses = []
+    for inputs in (pictures, pictures / 255, pictures.numpy() / 255):
+        torch.manual_seed(0)
+        network = finetune.SmallVGG(2, widths=(4, 4, 4, 4, 4, 4))
+        augment = finetune.flip_and_shift(2)
+        losses.append(finetune.fit_classifier(network, inputs, labels, 2, {network: 0.01}, augment=augment).loss)
+    assert losses[0] == losses[1] == losses[2]
+
+
+@pytest.mark.parametrize("labels", [[0.0] * 120, [[0]] * 120, [True] * 120])
+def test_labels_that_are_none_get_one_sentence(problem, labels):
+    network = make_classifier()
+    with pytest.raises(ValueError, match=r"expected (as many labels|whole numbers)"):
+        finetune.fit_classifier(network, problem[0], labels, 1, {network: 0.01})

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlapps.runtime import autocast, make_generator
-from dlapps.training import Augment, History, make_one_cycle, minimise, run_epochs
+from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs
 
 
 class NewHead(nn.Module):
@@ -87,8 +88,8 @@ def flip(maps: Tensor, generator: torch.Generator) -> Tensor:
 
 def fit_classifier(
     network: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
+    inputs: ArrayLike,
+    labels: ArrayLike,
     num_epochs: int,
     learning_rates: Mapping[nn.Module, float],
     weight_decay: float = 1e-2,
@@ -101,17 +102,16 @@ def fit_classifier(
 ) -> History:
     """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning rate).
 
-    inputs: (N, …), what the network takes; labels: int64 (N,) in [0, K). learning_rates: the parts to train, each with
+    inputs: (N, …), what the network takes, as floats or uint8 in 0-255; labels: whole numbers (N,) in [0, K); tensors,
+    arrays or lists. learning_rates: the parts to train, each with
     its highest rate. They train in training mode, or in that which their own `train()` sets; the others are in eval
     mode, their statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
     parameter's requires_grad as it was. options: monitor, checkpoint and progress, as `dlapps.training.run_epochs`
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     parts share weights or are none of the network's, or a loss is not finite.
     """
-    if len(inputs) != len(labels) or not len(labels):
-        raise ValueError(
-            f"expected as many labels as inputs, got {len(labels)} and {len(inputs)}; check the selection."
-        )
+    inputs = torch.as_tensor(inputs)
+    labels = as_labels(labels, len(inputs))
     generator, device = make_generator(seed), next(network.parameters()).device
     identity = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
     identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "precision": precision}
@@ -125,7 +125,8 @@ def fit_classifier(
             part.train()
         total, correct = 0.0, 0
         for rows in torch.randperm(len(labels), generator=generator).split(batch_size):
-            batch = (augment(inputs[rows], generator) if augment else inputs[rows]).to(device)
+            batch = _as_floats(inputs[rows])
+            batch = (augment(batch, generator) if augment else batch).to(device)
             if batch.ndim == 4:
                 batch = batch.contiguous(memory_format=torch.channels_last)
             targets = labels[rows].to(device)
@@ -157,6 +158,13 @@ def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[li
     return [[rate, *(names[weight] for weight in part.parameters())] for part, rate in rates.items()]
 
 
+def _as_floats(batch: Tensor) -> Tensor:
+    """float32, of uint8 in [0, 1]; other whole numbers as they are, for an embedding."""
+    if batch.dtype == torch.uint8:
+        return batch.float() / 255
+    return batch.float() if batch.is_floating_point() else batch
+
+
 @contextlib.contextmanager
 def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iterator[None]:
     """Within, these parts ask for gradients, and the rest of the network does not."""
@@ -172,13 +180,15 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
 
 
 @torch.inference_mode()
-def batched_logits(network: nn.Module, inputs: Tensor, batch_size: int = 64, precision: str = "fast") -> Tensor:
-    """Logits (N, K) float32 of a network in eval mode, batch by batch."""
+def batched_logits(network: nn.Module, inputs: ArrayLike, batch_size: int = 64, precision: str = "fast") -> Tensor:
+    """Logits (N, K) float32 of a network in eval mode, batch by batch; inputs as `fit_classifier` takes them."""
     device = next(network.parameters()).device
     with autocast(device, precision):
-        return torch.cat([network(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)])
+        batches = map(_as_floats, torch.as_tensor(inputs).split(batch_size))
+        return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
 
 
-def accuracy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+def accuracy(network: nn.Module, inputs: ArrayLike, labels: ArrayLike) -> float:
     """Share of the inputs (N, …) whose highest score is their label's."""
-    return float((batched_logits(network, inputs).argmax(1) == labels).float().mean())
+    predicted = batched_logits(network, inputs).argmax(1)
+    return float((predicted == as_labels(labels, len(predicted))).float().mean())

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -54,9 +55,9 @@ def make_folds(num_folds: int = 5, repeat: int = 0) -> StratifiedKFold:
     return StratifiedKFold(num_folds, shuffle=True, random_state=repeat)
 
 
-def choose_per_class(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
     """Rows of `number` random examples of each class."""
-    random = np.random.default_rng(seed)
+    labels, random = np.asarray(labels), np.random.default_rng(seed)
     return np.concatenate([random.permutation(np.flatnonzero(labels == label))[:number] for label in np.unique(labels)])
 
 
@@ -80,7 +81,7 @@ def svm_scores(split: Split, num_folds: int = 5, num_repeats: int = 3) -> Scores
     return Scores(np.stack(out_of_fold), svm.fit(X, y).decision_function(X_test))
 
 
-def choose_fusion(scores: Mapping[str, Scores], grid: Mapping[str, Sequence[float]], labels: np.ndarray) -> Fusion:
+def choose_fusion(scores: Mapping[str, Scores], grid: Mapping[str, Sequence[float]], labels: ArrayLike) -> Fusion:
     """The weights of the grid whose sum of out-of-fold scores is right most often on the training labels (N,).
 
     Where one classifier has a single repeat, it is added to each of the others'. Raises ValueError when scores and grid
@@ -92,7 +93,7 @@ def choose_fusion(scores: Mapping[str, Scores], grid: Mapping[str, Sequence[floa
     accuracies = []
     for weights in candidates:
         summed = _weighted_sum(weights, {name: scores[name].out_of_fold for name in scores})
-        accuracies.append(float((summed.argmax(2) == labels).mean()))
+        accuracies.append(float((summed.argmax(2) == np.asarray(labels)).mean()))
     best = candidates[int(np.argmax(accuracies))]
     return Fusion(best, max(accuracies), _weighted_sum(best, {name: scores[name].test for name in scores}))
 
@@ -116,8 +117,9 @@ def reduce_and_fit(split: Split, num_dimensions: int) -> tuple[float, float]:
     return accuracy, min(seconds)
 
 
-def confused_pairs(matrix: np.ndarray, number: int) -> list[tuple[int, int, int]]:
+def confused_pairs(matrix: ArrayLike, number: int) -> list[tuple[int, int, int]]:
     """The pairs of classes most often taken for each other, either way: (class, class, count) from the worst on."""
+    matrix = np.asarray(matrix)
     both = np.triu(matrix + matrix.T, k=1)
     order = np.argsort(-both, axis=None, kind="stable")[:number]
     pairs = (np.unravel_index(index, both.shape) for index in order)
