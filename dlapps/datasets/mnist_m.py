@@ -24,13 +24,13 @@ def make_mnist_m(digits: ArrayLike, photos: Sequence[ArrayLike], seed: int) -> n
     column of each patch are drawn uniformly. Returns uint8 (N, H, W, 3). Raises PictureError for other shapes or types,
     and for a photo smaller than a digit (Ganin et al. 2016).
     """
-    digits, photos = np.asarray(digits), [np.asarray(photo) for photo in photos]
-    _check(digits, photos)
+    digits, backgrounds = np.asarray(digits), [np.asarray(photo) for photo in photos]
+    _check(digits, backgrounds)
     random, height, width = np.random.default_rng(seed), *digits.shape[1:]
-    chosen = random.integers(len(photos), size=len(digits))
+    chosen = random.integers(len(backgrounds), size=len(digits))
     places = random.random((2, len(digits)))
     pictures = np.empty((*digits.shape, 3), np.uint8)
-    for index, photo in enumerate(photos):
+    for index, photo in enumerate(backgrounds):
         rows = np.flatnonzero(chosen == index)
         patches = sliding_window_view(photo, (height, width), axis=(0, 1))
         top, left = (places[:, rows] * np.reshape(patches.shape[:2], (2, 1))).astype(int)
