@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import platformdirs
@@ -107,7 +108,7 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
     """Write a file under a temporary name and rename it: whatever fails, it is there whole, or as it was before."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         temporary.write_bytes(content)
         return temporary.replace(path)
