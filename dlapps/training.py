@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dlapps import DlappsError
-from dlapps.weights import read_checked, write_checked
+from dlapps.weights import fingerprint, read_checked, write_checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float]]
@@ -134,24 +133,15 @@ def _describe(value: Any) -> Any:
     Of a function: its name, with what `partial` sets of it and what it has from the function around it.
     """
     if isinstance(value, Tensor):
-        return _fingerprint(value)
+        return fingerprint(value)
     if isinstance(value, nn.Module):
         state = value.state_dict()
-        return f"{value} {[*state]} {_fingerprint(*state.values())}"
+        return f"{value} {[*state]} {fingerprint(*state.values())}"
     if isinstance(value, functools.partial):
         return f"{_describe(value.func)} {value.args} {value.keywords}"
     if inspect.isfunction(value):
         return f"{value.__module__}.{value.__qualname__} {inspect.getclosurevars(value).nonlocals}"
     return repr(value) if callable(value) else value
-
-
-def _fingerprint(*tensors: Tensor) -> str:
-    """16 hexadecimal digits that change with the types, shapes or values of tensors (SHA-256)."""
-    sha256 = hashlib.sha256()
-    for tensor in tensors:
-        sha256.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-        sha256.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return sha256.hexdigest()[:16]
 
 
 def _save(path: Path, identity: Named, made: int, history: History, parts: Named) -> None:

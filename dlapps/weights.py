@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -57,6 +58,18 @@ def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[st
     if not isinstance(content, dict) or content.keys() != set(names):
         raise DlappsError(f"expected a {kind} in {path}, got a file of another form; delete it, or name another one.")
     return content
+
+
+def fingerprint(*parts: Tensor | str) -> str:
+    """16 hexadecimal digits that change with texts, or with the types, shapes or values of tensors (SHA-256)."""
+    sha256 = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            sha256.update(f"{part} ".encode())
+        else:
+            sha256.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+            sha256.update(part.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()[:16]
 
 
 @torch.no_grad()
