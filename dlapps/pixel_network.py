@@ -76,6 +76,10 @@ class PixelNetwork(nn.Module):
             )
         return self.backbone(self.normalisation(pixels))
 
+    def __sklearn_clone__(self) -> PixelNetwork:
+        # Frozen, it is shared by the clones of an estimator.
+        return self
+
     def layer(self, name: str) -> nn.Module:
         """The module of that name inside the backbone; a ValueError that lists the names otherwise."""
         return find_layer(self, name)

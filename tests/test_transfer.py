@@ -82,6 +82,32 @@ def test_paths_arrays_and_pixels_agree(network, tmp_path):
     np.testing.assert_allclose(by_path, by_pixels, rtol=1e-5, atol=1e-6)
 
 
+def test_grey_networks_take_pictures_as_pixels(network):
+    grey = transfer.to_grey(network)
+    arrays = np.random.default_rng(0).integers(0, 256, (5, 16, 16), dtype=np.uint8)
+    stacked = torch.from_numpy(arrays)[:, None]
+    forms = [arrays, [*arrays], stacked, stacked / 255, stacked.numpy(), arrays[..., None].repeat(3, axis=-1)]
+    expected, *others = (extract_features(grey, form, ["4"], precision="float32")["4"] for form in forms)
+    for found in others:
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_of_a_table_of_paths_are_taken_by_place(network):
+    pictures, _ = labelled(4)
+    table = {3: pictures[0], 2: pictures[1], 1: pictures[2], 0: pictures[3]}
+
+    class Column:
+        """As a column of a data frame: its index is not the place."""
+
+        __getitem__, __len__ = table.__getitem__, table.__len__
+
+        def __iter__(self):
+            return iter(table.values())
+
+    found = extract_features(network, Column(), ["4"])["4"]
+    np.testing.assert_array_equal(found, extract_features(network, pictures, ["4"])["4"])
+
+
 def test_aspect_kept_gives_each_picture_its_own_shape(network):
     pictures = [np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8) for seed, shape in SHAPES]
     together = extract_features(network, pictures, ["4"], size=12, keep_aspect=True, precision="float32")["4"]

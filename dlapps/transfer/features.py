@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
-from dlapps.images import check_pixels, scaled_shape, stack_pixels
+from dlapps import pretrained
+from dlapps.images import as_pictures, scaled_shape, stack_pixels
 from dlapps.pretrained import PixelNetwork
-from dlapps.runtime import autocast
+from dlapps.runtime import autocast, has_fast_bfloat16
+from dlapps.transfer.kept import fingerprint_network, keep_features, pack, unpack
+from dlapps.weights import fingerprint
 
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),
@@ -49,29 +55,44 @@ def extract_features(
     flip: bool = False,
     batch_size: int = 4,
     precision: str = "fast",
+    cache: str | Path | None = None,
     progress: bool = False,
 ) -> dict[str, np.ndarray]:
     """Features of several layers in one pass: for each layer float32 (N, D).
 
-    pictures: paths, arrays or PIL pictures, or pixels (N, 3, H, W) in [0, 1], which are taken as they are. Pictures are
-    resized to size x size (default: the network's), or with keep_aspect so that the short side is `size`. They are read
-    batch by batch: memory holds two batches and the features. flip: mean over the picture and its mirror image.
+    pictures: paths, arrays or PIL pictures, or pixels (N, C, H, W) as `images.as_pictures` takes them, whose size stays
+    as it is. Pictures are resized to size x size (default: the network's), or with keep_aspect so that the short side
+    is `size`; for a network of grey pixels their channels are averaged. They are read batch by batch: memory holds two
+    batches and the features. flip: mean over the picture and its mirror image.
     batch_size: a few pictures are fastest on a CPU, whose caches hold no more; take 64 on a GPU. precision: see
-    `runtime.autocast`; features are float32 whatever it is.
+    `runtime.autocast`; features are float32 whatever it is. cache: a folder that keeps the features of each picture, by
+    the content of its pixels and of the network, so that it goes through the network once.
     """
     pool(torch.zeros(1, 1, 1, 1), pooling)
+    if not layers:
+        raise ValueError("expected at least one layer, got none; name some.")
     features: dict[str, np.ndarray] = {}
+
+    def compute(pixels: Tensor) -> dict[str, np.ndarray]:
+        views = (pixels, pixels.flip(3)) if flip else (pixels,)
+        pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
+        return {layer: torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy() for layer in layers}
+
+    folders = _folders(cache, network, layers, f"{pooling} {flip} {precision}") if cache else {}
     with tqdm(total=len(pictures), desc=f"features of {network.name}", unit="picture", disable=not progress) as bar:
-        for rows, pixels in _batches(pictures, size or network.input_size, keep_aspect, batch_size):
-            views = (pixels, pixels.flip(3)) if flip else (pixels,)
-            pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
-            for layer in layers:
-                block = torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy()
+        for rows, pixels in _batches(network, pictures, size, keep_aspect, batch_size):
+            blocks = keep_features(folders, pixels, compute) if cache else compute(pixels)
+            for layer, block in blocks.items():
                 features.setdefault(layer, np.empty((len(pictures), block.shape[1]), np.float32))[rows] = block
             bar.update(len(rows))
-    if not features:
-        raise ValueError("expected at least one picture and one layer, got none; check the selection.")
     return features
+
+
+def _folders(cache: str | Path, network: PixelNetwork, layers: Sequence[str], settings: str) -> dict[str, Path]:
+    """For each layer the folder of its features, which belong to the network and its processor's precision."""
+    device = next(network.parameters()).device.type
+    made_by = fingerprint_network(network), settings, f"{device} {has_fast_bfloat16(device)}"
+    return {layer: Path(cache) / "features" / fingerprint(layer, *made_by) for layer in layers}
 
 
 @torch.inference_mode()
@@ -93,14 +114,19 @@ def _layer_outputs(
 
 
 def _batches(
-    pictures: Sequence | Tensor, size: int, keep_aspect: bool, batch_size: int
+    network: PixelNetwork, pictures: Sequence | Tensor, size: int | None, keep_aspect: bool, batch_size: int
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Rows and their pixels; the next batch is decoded while the caller works on the last one."""
-    if isinstance(pictures, Tensor):
-        check_pixels(pictures)
-        rows = torch.arange(len(pictures)).split(batch_size)
-        yield from ((batch.tolist(), pictures[batch]) for batch in rows)
+    if not len(pictures):
+        raise ValueError("expected at least one picture, got none; check the selection.")
+    if isinstance(pictures, Tensor) or (
+        isinstance(pictures, np.ndarray) and pictures.ndim == 4 and pictures.shape[3] != 3
+    ):
+        pixels = as_pictures(pictures, network.channels)
+        rows = torch.arange(len(pixels)).split(batch_size)
+        yield from ((batch.tolist(), pixels[batch]) for batch in rows)
         return
+    pictures, size = list(pictures), size or network.input_size
     shapes: dict[tuple[int, int], list[int]] = {}
     for row, picture in enumerate(pictures):
         shapes.setdefault(scaled_shape(picture, size) if keep_aspect else (size, size), []).append(row)
@@ -117,25 +143,38 @@ def _batches(
         upcoming = [read(*batch) for batch in batches[:1]]
         for index, (_, rows) in enumerate(batches):
             pixels = upcoming.pop().result()
+            if network.channels == 1:
+                pixels = pixels.mean(1, keepdim=True)
             upcoming += [read(*batch) for batch in batches[index + 1 : index + 2]]
             yield rows, pixels
+
+
+@functools.lru_cache(maxsize=2)
+def _load_once(name: str) -> PixelNetwork:
+    return pretrained.load(name)
 
 
 class DeepFeatures(TransformerMixin, BaseEstimator):
     """A frozen network as a scikit-learn transformer: pictures in, features (N, D) float32 out.
 
-    network: a `PixelNetwork`. layer: a name, or several whose features are put side by side. The other parameters are
-    those of `extract_features`. To fit many classifiers on the same features, give the pipeline a `memory`.
+    network: a name that `pretrained.load` knows, or a `PixelNetwork`, which the estimator's clones share. layer: a
+    name, or several whose features are put side by side. The other parameters are those of `extract_features`.
+
+    Nothing is learnt, so many classifiers can be fitted on the same features: with `cache`, a folder, each picture goes
+    through the network once, whatever the folds, and what is pickled refers to the network that is kept there too. A
+    pipeline's `memory` finds its entries again in any process, for pictures that are paths or arrays: it stores a
+    network that has neither a name nor a `cache` with each entry.
 
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import Normalizer
     >>> from sklearn.svm import LinearSVC
-    >>> classifier = make_pipeline(DeepFeatures(load("vgg16_features"), "pool5"), Normalizer(), LinearSVC())
+    >>> features = DeepFeatures("vgg16_features", "pool5", cache="kept")
+    >>> classifier = make_pipeline(features, Normalizer(), LinearSVC())
     """
 
     def __init__(
         self,
-        network: PixelNetwork,
+        network: PixelNetwork | str,
         layer: str | Sequence[str],
         pooling: str = "average",
         size: int | None = None,
@@ -143,27 +182,62 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         flip: bool = False,
         batch_size: int = 4,
         precision: str = "fast",
+        cache: str | Path | None = None,
     ) -> None:
         self.network, self.layer, self.pooling = network, layer, pooling
         self.size, self.keep_aspect, self.flip = size, keep_aspect, flip
-        self.batch_size, self.precision = batch_size, precision
+        self.batch_size, self.precision, self.cache = batch_size, precision, cache
+
+    def fit(self, X: Sequence | Tensor, y: object = None) -> DeepFeatures:
+        """Nothing is learnt; an unknown layer or pooling, or no pictures, are refused now, not after an hour."""
+        network = self._loaded()
+        for layer in self._layers():
+            network.layer(layer)
+        pool(torch.zeros(1, 1, 1, 1), self.pooling)
+        next(_batches(network, X[:1], self.size, self.keep_aspect, 1))
+        return self
+
+    def transform(self, X: Sequence | Tensor) -> np.ndarray:
+        """Features (N, D) float32 of pictures, those of several layers side by side."""
+        return np.concatenate([*self._extract(X).values()], axis=1)
+
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """The layer's name and a number for each of the D features: pool5_0, pool5_1, …"""
+        network = self._loaded()
+        size = self.size or network.input_size
+        blocks = self._extract(torch.zeros(1, network.channels, size, size))
+        names = [f"{layer}_{column}" for layer, block in blocks.items() for column in range(block.shape[1])]
+        return np.array(names, dtype=object)
+
+    def _extract(self, pictures: Sequence | Tensor) -> dict[str, np.ndarray]:
+        options = self.get_params(deep=False) | {"network": self._loaded()}
+        del options["layer"]
+        return extract_features(pictures=pictures, layers=self._layers(), **options)
 
     def _layers(self) -> list[str]:
         return [self.layer] if isinstance(self.layer, str) else list(self.layer)
 
-    def fit(self, pictures: Sequence | Tensor, labels: object = None) -> DeepFeatures:
-        """Nothing is learnt; an unknown layer or pooling is refused now, not after an hour."""
-        for layer in self._layers():
-            self.network.layer(layer)
-        pool(torch.zeros(1, 1, 1, 1), self.pooling)
-        return self
+    def _loaded(self) -> PixelNetwork:
+        network = _load_once(self.network) if isinstance(self.network, str) else self.network
+        if not isinstance(network, PixelNetwork):
+            raise ValueError(
+                f"expected a PixelNetwork or the name of one, got {type(network).__name__}; pretrained.wrap makes one "
+                "of a module of your own."
+            )
+        return network
 
-    def transform(self, pictures: Sequence | Tensor) -> np.ndarray:
-        """Features (N, D) float32 of pictures, those of several layers side by side."""
-        options = self.get_params(deep=False)
-        del options["layer"]
-        features = extract_features(pictures=pictures, layers=self._layers(), **options)
-        return np.concatenate([features[layer] for layer in self._layers()], axis=1)
+    def __getstate__(self) -> dict:
+        return super().__getstate__() | {"network": pack(self.network, self.cache)}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state | {"network": unpack(state["network"])})
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit, tags.transformer_tags.preserves_dtype = False, ["float32"]
+        # Pictures: a list of paths or arrays, or one array of four axes, for which there is no tag.
+        tags.input_tags.two_d_array, tags.input_tags.string = False, True
+        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
