@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -43,7 +44,7 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> tuple[floa
 
 def class_histogram(labels: ArrayLike, num_classes: int) -> Tensor:
     """Shares (K,) float64 of the classes among integer labels (N,) in [0, K)."""
-    labels = torch.as_tensor(labels)
+    labels = as_tensor(labels)
     if labels.ndim != 1 or not len(labels) or labels.is_floating_point():
         raise ValueError(f"expected integer labels (N,), got {labels.dtype} {tuple(labels.shape)}; pass one an image.")
     if labels.min() < 0 or labels.max() >= num_classes:
@@ -56,7 +57,7 @@ def class_histogram(labels: ArrayLike, num_classes: int) -> Tensor:
 
 def entropy(shares: ArrayLike) -> float:
     """-sum p log p in nats: log K when all K classes are equally frequent, 0 when there is one."""
-    return float(torch.special.entr(torch.as_tensor(shares)).sum())
+    return float(torch.special.entr(as_tensor(shares)).sum())
 
 
 def nearest_neighbours(queries: ArrayLike, references: ArrayLike, k: int = 1) -> tuple[Tensor, Tensor]:
@@ -67,7 +68,7 @@ def nearest_neighbours(queries: ArrayLike, references: ArrayLike, k: int = 1) ->
 
 def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
     """Distances and indices (N,) of the reference uint8 (M, H, W) nearest to each query (N, H, W), pixels in [0, 1]."""
-    queries, references = (torch.as_tensor(part).flatten(1).float() / 255 for part in (queries, references))
+    queries, references = (as_tensor(part).flatten(1).float() / 255 for part in (queries, references))
     distances, indices = nearest_neighbours(queries, references)
     return distances[:, 0], indices[:, 0]
 
@@ -83,9 +84,15 @@ def mean_and_deviation(values: Sequence[float], form: str = ".3f") -> str:
     return f"{mean} ± {deviation(values):{form}}" if len(values) > 1 else mean
 
 
+def as_tensor(values: ArrayLike) -> Tensor:
+    """A tensor as it is; of an array or a list a copy, since PyTorch takes neither negative strides nor, without a
+    warning, memory that is read-only."""
+    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+
+
 def _as_features(first: ArrayLike, second: ArrayLike) -> tuple[Tensor, Tensor]:
     """Both as float64 (N, D) and (M, D); ValueError unless D is one, there are two rows or more, and all is finite."""
-    both = torch.as_tensor(first).double(), torch.as_tensor(second).double()
+    both = as_tensor(first).double(), as_tensor(second).double()
     if both[0].ndim != 2 or both[0].shape[1:] != both[1].shape[1:] or min(map(len, both)) < 2:
         raise ValueError(
             f"expected features (N, D) and (M, D), at least two of each, got {tuple(both[0].shape)} and "

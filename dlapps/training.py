@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dlapps import DlappsError
+from dlapps.metrics import as_tensor
 from dlapps.weights import fingerprint, read_checked, write_checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -91,7 +92,7 @@ def as_labels(labels: ArrayLike, number: int) -> Tensor:
 
     Raises ValueError for another number or type.
     """
-    found = torch.as_tensor(labels).cpu()
+    found = as_tensor(labels).cpu()
     if found.shape != (number,) or not number:
         raise ValueError(
             f"expected as many labels as inputs, got {len(found) if found.ndim == 1 else tuple(found.shape)} and "

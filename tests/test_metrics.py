@@ -159,6 +159,13 @@ def test_labels_of_no_class_are_refused(labels):
         metrics.class_histogram(labels, 5)
 
 
+def test_reversed_and_read_only_arrays_are_taken():
+    backwards = draw(30, 0).numpy()[::-1]
+    backwards.flags.writeable = False
+    assert metrics.frechet_distance(backwards, draw(30, 0)) == pytest.approx(0, abs=1e-6)
+    assert metrics.class_histogram(np.array([2, 1, 0])[::-1], 3).tolist() == [1 / 3] * 3
+
+
 def test_arrays_and_lists_are_measured_as_tensors_are():
     real, fake = draw(30, 0), draw(20, 1)
     for convert in (torch.Tensor.numpy, torch.Tensor.tolist):

@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 from torch.nn.functional import normalize
 
-from dlapps import images, transfer
+from dlapps import images, pretrained, transfer
 from dlapps.assets import Provenance
 from dlapps.images import PictureError
 from dlapps.pretrained import PixelNetwork
@@ -132,6 +132,31 @@ def test_no_hook_is_left_after_a_failure(network):
     with pytest.raises(RuntimeError):
         extract_features(network, torch.rand(1, 3, 1, 1), ["1"])
     assert not any(module._forward_hooks for module in network.modules())
+
+
+class Odd(nn.Module):
+    """Layers that give no features: tokens, several tensors, nothing at all."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.pair, self.unused = nn.Flatten(2), nn.LSTM(16, 2), nn.ReLU()
+
+    def forward(self, pixels):
+        self.pair(self.tokens(pixels)[..., :16])
+        return pixels
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("tokens", r"expected feature maps \(N, C, H, W\) or vectors \(N, D\), got \(4, 3, 256\)"),
+        ("pair", r"expected feature maps .*, got tuple; choose another layer"),
+        ("unused", r"expected layers that the network runs, got unused, unused"),
+    ],
+)
+def test_layers_without_features_get_one_sentence(pixels, layer, message):
+    with pytest.raises(ValueError, match=message):
+        extract_features(pretrained.wrap(Odd(), input_size=16), pixels, [layer])
 
 
 def test_unknown_layer_pooling_and_nothing_at_all(network, pixels):

@@ -38,10 +38,13 @@ def pool(maps: Tensor, pooling: str) -> Tensor:
     average or max over all positions; both side by side; the average beside those of the four quarters (two levels of
     the pyramid of Lazebnik et al. 2006); or every position for itself (flatten).
 
-    What is a vector already (N, D) passes. Raises ValueError for an unknown pooling.
+    What is a vector already (N, D) passes. Raises ValueError for an unknown pooling, and for what is neither.
     """
     if pooling not in POOLINGS:
         raise ValueError(f"expected a pooling among {', '.join(POOLINGS)}, got {pooling!r}; choose one of them.")
+    if not isinstance(maps, Tensor) or maps.ndim not in (2, 4):
+        got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        raise ValueError(f"expected feature maps (N, C, H, W) or vectors (N, D), got {got}; choose another layer.")
     return maps if maps.ndim == 2 else POOLINGS[pooling](maps)
 
 
@@ -106,10 +109,12 @@ def _layer_outputs(
         for layer in layers:
 
             def keep(_module: nn.Module, _inputs: tuple, output: Tensor, layer: str = layer) -> None:
-                outputs[layer] = pool(output.float(), pooling)
+                outputs[layer] = pool(output.float() if isinstance(output, Tensor) else output, pooling)
 
             hooks.enter_context(network.layer(layer).register_forward_hook(keep))
         network(pixels.to(device, memory_format=torch.channels_last))
+    if unused := [layer for layer in layers if layer not in outputs]:
+        raise ValueError(f"expected layers that the network runs, got {', '.join(unused)}, unused; choose others.")
     return outputs
 
 

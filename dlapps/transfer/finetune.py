@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dlapps.metrics import as_tensor
 from dlapps.runtime import autocast, make_generator
 from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs
 
@@ -110,7 +111,7 @@ def fit_classifier(
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     parts share weights or are none of the network's, or a loss is not finite.
     """
-    inputs = torch.as_tensor(inputs)
+    inputs = as_tensor(inputs)
     labels = as_labels(labels, len(inputs))
     generator, device = make_generator(seed), next(network.parameters()).device
     identity = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
@@ -184,7 +185,7 @@ def batched_logits(network: nn.Module, inputs: ArrayLike, batch_size: int = 64, 
     """Logits (N, K) float32 of a network in eval mode, batch by batch; inputs as `fit_classifier` takes them."""
     device = next(network.parameters()).device
     with autocast(device, precision):
-        batches = map(_as_floats, torch.as_tensor(inputs).split(batch_size))
+        batches = map(_as_floats, as_tensor(inputs).split(batch_size))
         return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
 
 
