@@ -20,9 +20,9 @@ Classes = int | str | Sequence[int] | Sequence[str] | np.ndarray | Tensor
 # (logits (n, K), the rows of the batch they belong to) -> (n,) values, whose sum is differentiated.
 RowValues = Callable[[Tensor, slice], Tensor]
 
-# Pictures in one pass: bounds the memory, and a larger batch is no faster on a CPU; below 16, PyTorch computes 1 x 1
-# convolutions the slow way on one thread.
-CHUNK = 16
+# Pictures in one pass, and pixels of more that are small: bounds the memory, and a larger batch is no faster on a CPU;
+# below 16 pictures, PyTorch computes 1 x 1 convolutions the slow way on one thread.
+CHUNK, CHUNK_PIXELS = 16, 16 * 128 * 128
 
 
 class Noisy(nn.Module):
@@ -35,6 +35,11 @@ class Noisy(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """What the network makes of them."""
         return self.backbone(pictures)
+
+
+def chunk_size(images: Tensor) -> int:
+    """How many pictures of the size of these (N, C, H, W) go through a network in one pass."""
+    return max(CHUNK, CHUNK_PIXELS // images.shape[2:].numel())
 
 
 def check_input(network: nn.Module, images: Images) -> Tensor:
@@ -113,7 +118,7 @@ def float32(images: Tensor) -> torch.autocast:
 @torch.no_grad()
 def forward(network: nn.Module, images: Tensor) -> Tensor:
     """Logits (N, K) without a gradient, computed in the precision that the caller opened."""
-    return torch.cat([read_logits(network, channels_last(chunk)) for chunk in images.split(CHUNK)])
+    return torch.cat([read_logits(network, channels_last(chunk)) for chunk in images.split(chunk_size(images))])
 
 
 def read_logits(network: nn.Module, images: Tensor) -> Tensor:
@@ -149,8 +154,8 @@ def pixel_gradient(network: nn.Module, images: Tensor, objective: RowValues) -> 
     """
     gradients: list[Tensor] = []
     logits: list[Tensor] = []
-    for start in range(0, len(images), CHUNK):
-        rows = slice(start, start + CHUNK)
+    for start in range(0, len(images), chunk_size(images)):
+        rows = slice(start, start + chunk_size(images))
         with torch.enable_grad():
             leaf = channels_last(images[rows].detach()).requires_grad_()
             output = read_logits(network, leaf)

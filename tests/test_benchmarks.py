@@ -15,7 +15,13 @@ FOLDER = CHECKOUT / "benchmarks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 LOCAL = {script.stem for script in SCRIPTS} | {"dlapps"} | sys.stdlib_module_names
 # Packages that are imported under another name than they are installed by.
-PACKAGES = {"PIL": "pillow", "lucent": "torch-lucent", "pytorch_adapt": "pytorch-adapt", "pytorch_grad_cam": "grad-cam"}
+PACKAGES = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "lucent": "torch-lucent",
+    "pytorch_adapt": "pytorch-adapt",
+    "pytorch_grad_cam": "grad-cam",
+}
 
 
 def imported(nodes):

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from dlapps import class_scores, pretrained, saliency
-from dlapps.class_scores import CHUNK
 
 torch.set_num_threads(1)
 
@@ -295,9 +294,10 @@ def test_a_map_has_no_graph_whatever_requires_a_gradient(explain, network, image
 
 
 @each_method
-def test_a_map_does_not_depend_on_the_batch_around_it(explain, network, images, targets):
-    many = images.repeat(CHUNK, 1, 1, 1)
-    maps = explain(network, many, targets.repeat(CHUNK))
+def test_a_map_does_not_depend_on_the_batch_around_it(explain, network, images, targets, monkeypatch):
+    monkeypatch.setattr("dlapps.class_scores.CHUNK_PIXELS", 1)
+    many = images.repeat(class_scores.CHUNK, 1, 1, 1)
+    maps = explain(network, many, targets.repeat(class_scores.CHUNK))
     close(maps[:4], explain(network, images, targets))
     close(maps[:1], explain(network, images[:1], int(targets[0])))
     close(maps[-4:], maps[:4])
@@ -424,11 +424,21 @@ def test_smooth_grad_is_the_same_for_one_seed_and_another_for_two(network, image
     assert not torch.equal(first, other)
 
 
-def test_smooth_grad_in_chunks_equals_one_batch(network, images, targets, monkeypatch):
-    chunked = saliency.smooth_grad(network, images, targets, num_samples=25)
-    for module in ("class_scores", "saliency.smoothing"):
-        monkeypatch.setattr(f"dlapps.{module}.CHUNK", 1000)
-    close(chunked, saliency.smooth_grad(network, images, targets, num_samples=25), 1e-6)
+def test_smooth_grad_in_chunks_equals_one_batch(network, images, monkeypatch):
+    sizes = []
+    hook = network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    try:
+        whole = saliency.smooth_grad(network, images[:1], 1, num_samples=25)
+        monkeypatch.setattr("dlapps.class_scores.CHUNK_PIXELS", 1)
+        close(saliency.smooth_grad(network, images[:1], 1, num_samples=25), whole, 1e-6)
+    finally:
+        hook.remove()
+    assert sizes == [25, 16, 9]
+
+
+def test_more_small_pictures_than_large_ones_go_through_at_once():
+    sizes = [class_scores.chunk_size(torch.empty(1, 3, side, side)) for side in (8, 64, 128, 160, 224)]
+    assert sizes == [4096, 64, 16, 16, 16]
 
 
 def test_input_gradients_stay_in_float32_under_autocast(network, images):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import CHUNK, Classes, check_eval_mode, expand_classes, float32
+from dlapps.class_scores import Classes, check_eval_mode, chunk_size, expand_classes, float32
 from dlapps.class_visualization.objectives import Objective, class_score, look
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
 from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp
@@ -125,7 +125,7 @@ def visualize(
         _tidy(preset, parameter, step)
     pictures = frames[preset.num_steps] = _decode(preset, parameter)
     with torch.no_grad(), float32(pictures):
-        parts = zip(pictures.split(CHUNK), targets.split(CHUNK), strict=True)
+        parts = zip(*(whole.split(chunk_size(pictures)) for whole in (pictures, targets)), strict=True)
         scores.append(torch.cat([look(network, preset.objective, part, part, rows) for part, rows in parts]))
     kept, steps = torch.stack(list(frames.values())), torch.tensor(list(frames), device=device)
     return Visualization(pictures, targets, torch.stack(scores), kept, steps)

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.class_scores import (
-    CHUNK,
     Classes,
     Images,
     channels_last,
     check_input,
     choose_classes,
+    chunk_size,
     float32,
     pick,
     pixel_gradient,
@@ -70,8 +70,8 @@ def integrated_gradients(
     with torch.no_grad(), float32(images):
         for image, target in zip(images, choose_classes(network, images, targets), strict=True):
             total = torch.zeros((), device=images.device)
-            for start in range(0, num_steps, CHUNK):
-                rows = slice(start, start + CHUNK)
+            for start in range(0, num_steps, chunk_size(images)):
+                rows = slice(start, start + chunk_size(images))
                 line = torch.stack([baseline + place * (image - baseline) for place in places[rows]])
                 total = total + (weights[rows].view(-1, 1, 1, 1) * gradient(network, line, target)).sum(0)
             maps.append((image - baseline) * total)
@@ -88,9 +88,9 @@ def grad_cam(network: nn.Module, images: Images, layer: str, targets: Classes | 
     images = check_input(network, images)
     parts: Iterable[Tensor | None] = itertools.repeat(None)
     if targets is not None:
-        parts = choose_classes(network, images, targets).split(CHUNK)
+        parts = choose_classes(network, images, targets).split(chunk_size(images))
     maps = []
-    for chunk, classes in zip(images.split(CHUNK), parts, strict=False):
+    for chunk, classes in zip(images.split(chunk_size(images)), parts, strict=False):
         features, slope = _feature_gradient(network, layer, chunk, classes)
         if features.ndim != 4:
             raise ValueError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from dlapps.class_scores import CHUNK, Classes, Images, Noisy, check_counts, check_input, choose_classes
+from dlapps.class_scores import Classes, Images, Noisy, check_counts, check_input, choose_classes, chunk_size
 from dlapps.runtime import make_generator
 from dlapps.saliency.maps import gradient, reduce_channels
 
@@ -51,7 +51,7 @@ def smooth_grad(
     for image, target in zip(images, choose_classes(network, images, targets), strict=True):
         parts = (
             explain(Noisy(network), image + noise_std * draws, target.expand(len(draws))).detach()
-            for draws in noise.split(CHUNK)
+            for draws in noise.split(chunk_size(images))
         )
         maps.append(STATISTICS[statistic](parts, num_samples))
     smooth = torch.stack(maps)
