@@ -7,6 +7,7 @@ run in float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -39,13 +40,15 @@ class Noisy(nn.Module):
 
 def chunk_size(images: Tensor) -> int:
     """How many pictures of the size of these (N, C, H, W) go through a network in one pass."""
-    return max(CHUNK, CHUNK_PIXELS // images.shape[2:].numel())
+    return max(CHUNK, CHUNK_PIXELS // math.prod(images.shape[2:]))
 
 
 def check_input(network: nn.Module, images: Images) -> Tensor:
     """The images as a network takes them (see `images.as_pictures`); a ValueError too for a network in training."""
     check_eval_mode(network)
-    return torch.as_tensor(images) if isinstance(network, Noisy) else pixels.as_pictures(images)
+    if isinstance(network, Noisy) and isinstance(images, Tensor):
+        return images
+    return pixels.as_pictures(images)
 
 
 def check_eval_mode(network: nn.Module) -> None:

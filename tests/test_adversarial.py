@@ -406,6 +406,7 @@ def test_autocast_bends_the_path_but_not_the_verdict(network, images):
         (lambda n, x: adversarial.universal_perturbation(n, x, -1.0), "expected epsilon >= 0"),
         (lambda n, x: adversarial.universal_perturbation(n, x, 0.1, num_steps=-1), "expected num_steps >= 1"),
         (lambda n, x: adversarial.fool(n, x, 1, num_steps=-1), "expected num_steps >= 1"),
+        (lambda n, x: adversarial.fool(n, x, 1, step_size=float("nan")), "expected step_size >= 0, finite"),
         (lambda n, x: adversarial.deep_fool(n, x, num_candidates=0), "expected num_candidates >= 1"),
         (lambda n, x: adversarial.deep_fool(n, x, overshoot=float("nan")), "finite overshoot >= 0"),
         (lambda n, x: adversarial.deep_fool(n, x, num_steps=-1), "expected num_steps >= 1, got -1"),

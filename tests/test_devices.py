@@ -14,6 +14,7 @@ from dlapps.class_scores import expand_classes, ranks
 
 torch.set_num_threads(1)
 
+UNIT = cv.Objective(lambda seen: seen.layers["2"].mean((1, 2, 3)), ["2"])
 SHORT = {"size": 16, "keep_every": 2}
 METHODS = {
     "input gradient": lambda network, images: saliency.input_gradient(network, images, 1),
@@ -21,6 +22,11 @@ METHODS = {
     "integrated gradients": lambda network, images: saliency.integrated_gradients(network, images, [0, 1, 2], 0.1),
     "grad cam": lambda network, images: saliency.grad_cam(network, images, "2", [0, 1, 2]),
     "guided backprop": lambda network, images: saliency.guided_backprop(network, images, 1),
+    "input x gradient": lambda network, images: saliency.input_x_gradient(network, images, 1, reduce="mean"),
+    "guided grad cam": lambda network, images: saliency.guided_grad_cam(network, images, "2", 1),
+    "variance of guided backprop": lambda network, images: saliency.smooth_grad(
+        network, images, 1, num_samples=3, explain=saliency.guided_backprop, statistic="variance"
+    ),
     "crop": lambda network, images: saliency.crop_to_window(images, images[:, 0], 8),
     "random map": lambda network, images: saliency.random_map(images),
     "centre prior": lambda network, images: saliency.centre_prior(images),
@@ -33,6 +39,12 @@ METHODS = {
     "fgsm": lambda network, images: adversarial.fgsm(network, images, 0.1),
     "pgd": lambda network, images: adversarial.pgd(network, images, 0.1, num_steps=2, stop_early=True),
     "pgd in l2": lambda network, images: adversarial.pgd(network, images, 1.0, targets=1, norm="l2", num_steps=2),
+    "pgd with a margin and radii": lambda network, images: adversarial.pgd(
+        network, images, [0.1, 0.2, 0.3], norm="l2", num_steps=2, loss=adversarial.margin
+    ),
+    "expectation": lambda network, images: adversarial.fgsm(
+        adversarial.Expectation(network, cv.Jitter(2), 2), images, 0.1
+    ),
     "universal": lambda network, images: adversarial.universal_perturbation(network, images, 0.1, num_steps=2),
     "deep fool": lambda network, images: adversarial.deep_fool(network, images, num_steps=3),
     "one pixel": lambda network, images: adversarial.one_pixel(network, images, num_steps=2, population=5),
@@ -46,6 +58,12 @@ METHODS = {
     "transfer": lambda network, images: adversarial.transfer_rate(network, adversarial.fgsm(network, images, 0.1)),
     "practical": lambda network, images: cv.visualize(network, [0, 1], replace(cv.PRACTICAL, num_steps=3), **SHORT),
     "modern": lambda network, images: cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=3), **SHORT),
+    "objective": lambda network, images: cv.visualize(
+        network,
+        [0, 1],
+        replace(cv.PRACTICAL, num_steps=2, objective=cv.class_score + UNIT),
+        **SHORT,
+    ),
     "from a picture": lambda network, images: cv.visualize(
         network, 1, replace(cv.MODERN, num_steps=2), initial=images[:1].clamp(0.1, 0.9)
     ),

@@ -192,6 +192,12 @@ def test_integrated_gradients_agrees_with_captum(network, images, targets):
     close(saliency.integrated_gradients(network, images, targets, num_steps=20), theirs.sum(1))
 
 
+def test_each_picture_may_have_a_baseline_of_its_own(network, images, targets):
+    baselines = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(8))
+    theirs = captum.attr.IntegratedGradients(network).attribute(images, baselines, target=targets, n_steps=20)
+    close(saliency.integrated_gradients(network, images, targets, baselines.numpy(), num_steps=20), theirs.sum(1))
+
+
 def test_input_x_gradient_agrees_with_captum(network, images, targets):
     theirs = captum.attr.InputXGradient(network).attribute(images.clone().requires_grad_(), target=targets)
     close(saliency.input_x_gradient(network, images, targets, reduce=None), theirs.detach())
@@ -495,6 +501,14 @@ def test_curves_start_and_end_where_they_must(network, images):
 def test_curves_refuse_maps_of_another_shape(network, images):
     with pytest.raises(ValueError, match="one map an image"):
         saliency.deletion_insertion(network, images, torch.zeros(4, 6, 6))
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_no_step_at_all_is_refused(network, images, number):
+    with pytest.raises(ValueError, match=f"expected num_steps >= 1, got {number}"):
+        saliency.integrated_gradients(network, images, num_steps=number)
+    with pytest.raises(ValueError, match=f"expected num_steps >= 1, got {number}"):
+        saliency.deletion_insertion(network, images, images.mean(1), num_steps=number)
 
 
 def test_baselines():

@@ -30,7 +30,7 @@ PRACTICAL_STEP = 0.226
 
 
 def fool(
-    network: nn.Module, images: Images, targets: Classes, step_size: float = PRACTICAL_STEP, num_steps: int = 100
+    network: nn.Module, images: Images, targets: Classes, step_size: PerPicture = PRACTICAL_STEP, num_steps: int = 100
 ) -> AdversarialExamples:
     """x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins (practical; Szegedy et al. 2014).
 
@@ -40,10 +40,11 @@ def fool(
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
+    lengths = _per_picture("step_size", step_size, images).to(images)
     goal = make_goal(network, images, None, targets)
 
     def move(x: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
-        return x + step_size * normalise(gradient, "l2")
+        return x + lengths[rows] * normalise(gradient, "l2")
 
     return _ascend(network, images, images, goal, _target_score, move, num_steps, stop_early=True)
 

@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import Classes, Images, check_input, choose_classes, float32, forward, pick
+from dlapps.class_scores import Classes, Images, check_counts, check_input, choose_classes, float32, forward, pick
 from dlapps.pixel_network import find_layer
 from dlapps.runtime import make_generator
 from dlapps.saliency.smoothing import Explain
@@ -58,6 +58,7 @@ def deletion_insertion(
     .49); insertion starts from the picture blurred by a Gaussian of blur_sigma pixels. Runs in the precision that the
     caller opened. Raises ValueError for bad images, classes, or maps of another shape.
     """
+    check_counts(num_steps=num_steps)
     images = check_input(network, images)
     maps = torch.as_tensor(maps, device=images.device)
     expected = (len(images), *images.shape[2:])

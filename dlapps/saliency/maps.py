@@ -15,6 +15,7 @@ from dlapps.class_scores import (
     Classes,
     Images,
     channels_last,
+    check_counts,
     check_input,
     choose_classes,
     chunk_size,
@@ -53,28 +54,30 @@ def integrated_gradients(
     network: nn.Module,
     images: Images,
     targets: Classes | None = None,
-    baseline: Tensor | float = 0.0,
+    baseline: Images | float = 0.0,
     num_steps: int = 50,
     reduce: str | None = "sum",
 ) -> Tensor:
     """sum over channels of (x - x') times the mean of d S_c / d x on the line from x' to x (Sundararajan et al. 2017).
 
-    baseline: x', whatever broadcasts to one image (black by default). The integral is taken by Gauss-Legendre
+    baseline: x', whatever broadcasts to the images (black by default). The integral is taken by Gauss-Legendre
     quadrature on num_steps points. Returns (N, H, W), signed: a map sums to S_c(x) - S_c(x').
     """
+    check_counts(num_steps=num_steps)
     images = check_input(network, images)
     nodes, shares = np.polynomial.legendre.leggauss(num_steps)
     weights = torch.tensor(shares / 2, dtype=images.dtype, device=images.device)
     places = [float(node + 1) / 2 for node in nodes]
+    baselines = torch.as_tensor(baseline, dtype=images.dtype, device=images.device).expand_as(images)
     maps = []
     with torch.no_grad(), float32(images):
-        for image, target in zip(images, choose_classes(network, images, targets), strict=True):
+        for image, black, target in zip(images, baselines, choose_classes(network, images, targets), strict=True):
             total = torch.zeros((), device=images.device)
             for start in range(0, num_steps, chunk_size(images)):
                 rows = slice(start, start + chunk_size(images))
-                line = torch.stack([baseline + place * (image - baseline) for place in places[rows]])
+                line = torch.stack([black + place * (image - black) for place in places[rows]])
                 total = total + (weights[rows].view(-1, 1, 1, 1) * gradient(network, line, target)).sum(0)
-            maps.append((image - baseline) * total)
+            maps.append((image - black) * total)
     return reduce_channels(torch.stack(maps), reduce)
 
 
