@@ -132,21 +132,16 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
         pictures = pictures.movedim(3, 1).contiguous()
     if pictures.dtype == torch.uint8:
         pictures = pictures.float().div_(255)
-    check_pixels(pictures, channels)
-    return pictures
-
-
-def check_pixels(images: torch.Tensor, channels: int | None = 3) -> None:
-    """Raise PictureError unless images is a floating tensor (N, channels, H, W), finite, in [0, 1]."""
-    check_shape(images, channels)
-    if images.numel() == 0:
-        raise PictureError(f"expected at least one picture, got shape {tuple(images.shape)}; check the selection.")
-    low, high = (float(bound) for bound in torch.aminmax(images.detach()))
+    check_shape(pictures, channels)
+    if pictures.numel() == 0:
+        raise PictureError(f"expected at least one picture, got shape {tuple(pictures.shape)}; check the selection.")
+    low, high = (float(bound) for bound in torch.aminmax(pictures))
     if not (low >= 0 and high <= 1):
         raise PictureError(
             f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; divide 0-255 values by 255, "
             "and leave the normalisation to the network."
         )
+    return pictures
 
 
 def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
