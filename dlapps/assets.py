@@ -111,7 +111,8 @@ def _places(asset: Asset) -> list[Path]:
         for source in asset.sources
         if isinstance(source, Mirror) and not source.gunzip and (mirror := paths.mirror())
     ]
-    return [*ready, paths.user_cache() / "assets" / asset.filename, paths.assets() / asset.filename]
+    folders = (paths.user_cache() / "assets", paths.CHECKOUT / "data" / "assets", paths.assets())
+    return [*ready, *(folder / asset.filename for folder in folders)]
 
 
 def _present_path(asset: Asset) -> Path | None:

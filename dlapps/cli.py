@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         if args.verb not in (_data, _info):
-            paths.require_checkout(f"dlapps {args.name}")
+            paths.require_report(f"dlapps {args.name}")
         return args.verb(args)
     except DlappsError as error:
         print(f"dlapps: {error}", file=sys.stderr)
@@ -117,7 +117,7 @@ def _data(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    paths.require_checkout("dlapps data make")
+    paths.require_report("dlapps data make")
     from dlapps import environment
     from dlapps.studies import STUDIES
     from dlapps.sweeps import workers
@@ -179,8 +179,8 @@ def _info(args: argparse.Namespace) -> int:
     facts = environment.describe()
     size = sum(path.stat().st_size for path in paths.assets().rglob("*") if path.is_file()) / 1e6
     at_hand = [status.asset.name for status in assets.list_assets() if status.present]
-    checkout = f"checkout {paths.project()}, revision {facts['commit']}"
-    where = checkout if paths.has_checkout() else "without a checkout"
+    report = f"report {paths.project()}, revision {facts['commit'] or 'none'}"
+    where = report if paths.has_report() else "outside a report's folder"
     _say(f"dlapps     {__version__}, {where}")
     _say(f"Python     {facts['python']}, {platform.platform()}")
     _say(f"processor  {facts['cpu']}, {facts['cores']} cores; threads a process: {facts['threads']}")

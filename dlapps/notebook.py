@@ -47,11 +47,8 @@ class Chapter:
     """
 
     def __init__(self, name: str, profile: str = "quick") -> None:
-        number = re.match(r"(\d+)_\w", name)
-        if number is None:
-            raise ValueError(f"expected a name like '1_transfer_learning', got {name!r}; use the file's stem.")
         self.name = name
-        self.number = int(number[1])
+        self.number = paths.chapter_number(name)
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
         environment.limit_threads()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -12,29 +13,32 @@ from dlapps import DlappsError
 
 PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE.parent
+MARK = Path("report", "report.toml")  # title and authors of a report; what has this file is a report's folder
 
 
 def project() -> Path:
-    """The folder that holds notebooks/, data/, figures/ and report/.
+    """The folder of a report: of notebooks/, figures/, data/ and report/, which holds report.toml.
 
-    The checkout that this package lies in; `DLAPPS_HOME` names another one. Where neither exists (the package
-    installed alone, in a notebook of one's own), the current folder.
+    The nearest such folder at or above the current one, as git finds a repository; `DLAPPS_HOME` names another one.
+    Where there is none (a notebook that belongs to no report), the current folder.
     """
     if home := os.environ.get("DLAPPS_HOME"):
         return Path(home).expanduser().resolve()
-    return CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / MARK).is_file()), here)
 
 
-def has_checkout() -> bool:
-    """Whether the project's folder is a checkout, or one that `DLAPPS_HOME` names in its place."""
-    return bool(os.environ.get("DLAPPS_HOME")) or (project() / "report" / "references.bib").is_file()
+def has_report() -> bool:
+    """Whether the project's folder is that of a report, or one that `DLAPPS_HOME` names as such."""
+    return bool(os.environ.get("DLAPPS_HOME")) or (project() / MARK).is_file()
 
 
-def require_checkout(purpose: str) -> None:
-    """Raise DlappsError, which names the purpose, where there is no checkout."""
-    if not has_checkout():
+def require_report(purpose: str) -> None:
+    """Raise DlappsError, which names the purpose, where there is no report's folder."""
+    if not has_report():
         raise DlappsError(
-            f"expected a checkout of dlapps for {purpose}, got {project()}; change to one, or name it in DLAPPS_HOME."
+            f"expected a folder with {MARK} for {purpose}, got {project()}; change to one, make one with dlapps new, "
+            "or name one in DLAPPS_HOME."
         )
 
 
@@ -55,6 +59,24 @@ def mirror() -> Path | None:
 def notebooks() -> Path:
     """The notebooks, one a chapter."""
     return project() / "notebooks"
+
+
+def chapters() -> dict[str, int]:
+    """The notebooks' stems with the chapters' numbers, in the order of both.
+
+    A number is what a name begins with, where all names begin with one; else the place in the order of names.
+    """
+    names = sorted(path.stem for path in notebooks().glob("[!.]*.ipynb"))
+    leading = {name: int(found[0]) for name in names if (found := re.match("[0-9]+", name))}
+    if len(leading) == len(names):
+        return dict(sorted(leading.items(), key=lambda item: item[1]))
+    return {name: place for place, name in enumerate(names, start=1)}
+
+
+def chapter_number(name: str) -> int:
+    """The number of the notebook with that stem; where it is not the report's, what it begins with, or 1."""
+    leading = re.match("[0-9]+", name)
+    return chapters().get(name, int(leading[0]) if leading else 1)
 
 
 def figures() -> Path:
@@ -78,29 +100,34 @@ def user_cache() -> Path:
 
 
 def assets() -> Path:
-    """Where fetched weights and data sets are kept: in a checkout data/assets, else the user's cache."""
-    return project() / "data" / "assets" if has_checkout() else user_cache() / "assets"
+    """Where fetched weights and data sets are kept: in a report's folder data/assets, else the user's cache."""
+    return project() / "data" / "assets" if has_report() else user_cache() / "assets"
 
 
 def cache() -> Path:
-    """Results of long computations, kept by what they depend on (joblib): in a checkout data/cache."""
-    return project() / "data" / "cache" if has_checkout() else user_cache() / "computed"
+    """Results of long computations, kept by what they depend on (joblib): in a report's folder data/cache."""
+    return project() / "data" / "cache" if has_report() else user_cache() / "computed"
 
 
 def results() -> Path:
-    """The small committed results: networks, features of pictures that cannot be committed, what long runs measured.
+    """Where what long runs measured is written, to be committed: the report's data/results."""
+    return project() / "data" / "results"
 
-    data/results of the checkout; without one, the copy that the installed package carries.
+
+def find_results() -> dict[str, Path]:
+    """The small committed results, by file name: the report's own, and those that come with the library.
+
+    The library's are networks, features of pictures that cannot be committed, what long runs measured.
     """
-    committed, carried = project() / "data" / "results", PACKAGE / "data" / "results"
-    return committed if committed.is_dir() or not carried.is_dir() else carried
+    folders = (PACKAGE / "data" / "results", CHECKOUT / "data" / "results", results())
+    return {path.name: path for folder in folders for path in folder.glob("*")}
 
 
 def require_result(filename: str, what: str, remedy: str) -> Path:
     """A file among the results; DlappsError, with what it should be and a remedy, where there is none."""
-    path = results() / filename
-    if not path.is_file():
-        raise DlappsError(f"expected {what} in {path}, got no such file; {remedy}.")
+    path = find_results().get(filename)
+    if path is None:
+        raise DlappsError(f"expected {what} in {results() / filename}, got no such file; {remedy}.")
     return path
 
 

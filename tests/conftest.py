@@ -22,6 +22,7 @@ class Project:
         self.build = home / "report" / "build"
         (home / "report").mkdir()
         (home / "report" / "references.bib").write_text(BIBLIOGRAPHY)
+        (home / "report" / "report.toml").write_text('title = "A small report"\nauthors = ["One", "Another"]\n')
         (home / "notebooks").mkdir()
 
     def write(self, name: str, *cells: nbformat.NotebookNode) -> Path:

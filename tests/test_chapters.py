@@ -20,7 +20,7 @@ def home(tmp_path_factory):
     """A project of its own that borrows the checkout's notebooks, bibliography and data; no mirror."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "report").mkdir()
-    for name in ("notebooks", "data", "report/references.bib"):
+    for name in ("notebooks", "data", "report/references.bib", "report/report.toml"):
         (folder / name).symlink_to(paths.CHECKOUT / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DLAPPS_HOME", str(folder))

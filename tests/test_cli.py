@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import code, text
 
-from dlapps import assets, paths
+from dlapps import assets
 from dlapps.cli import main
 
 
@@ -42,12 +42,13 @@ def test_a_project_without_notebooks_is_one_sentence(project, capsys):
 
 
 @pytest.mark.parametrize("arguments", [["report"], ["html"], ["run"], ["check"], ["class", "student"]])
-def test_a_verb_that_needs_a_checkout_says_so(tmp_path, monkeypatch, capsys, arguments):
+def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, arguments):
     monkeypatch.delenv("DLAPPS_HOME", raising=False)
-    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
-    expected = f"dlapps: expected a checkout of dlapps for dlapps {arguments[0]}, got {tmp_path}; change to one"
+    expected = (
+        f"dlapps: expected a folder with report/report.toml for dlapps {arguments[0]}, got {tmp_path}; change to one"
+    )
     assert capsys.readouterr().err.startswith(expected)
 
 

@@ -47,10 +47,9 @@ def test_a_chapter_knows_its_number_and_says_what_it_ran_on(shown, monkeypatch):
     assert facts.keys() >= {"python", "packages", "platform", "cpu", "cores", "threads", "commit", "seeds"}
 
 
-@pytest.mark.parametrize(("name", "profile"), [("transfer", "quick"), ("1_transfer", "fast")])
-def test_a_chapter_refuses_an_odd_name_or_profile(shown, name, profile):
+def test_a_chapter_refuses_an_odd_profile(shown):
     with pytest.raises(ValueError, match=r"^expected .*, got .*; .*\.$"):
-        Chapter(name, profile)
+        Chapter("1_transfer", "fast")
 
 
 @pytest.mark.parametrize(

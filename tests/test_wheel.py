@@ -114,7 +114,7 @@ def test_each_snippet_of_the_readme_runs(run):
 
 def test_every_committed_result_is_there(run):
     names = [path.name for path in sorted((CHECKOUT / "data" / "results").iterdir())]
-    code = "from dlapps import paths; print(*sorted(path.name for path in paths.results().iterdir()))"
+    code = "from dlapps import paths; print(*sorted(paths.find_results()))"
     assert run("python", "-c", code).stdout.split() == names
     code = "from dlapps.datasets import load_scenes15_features; print(load_scenes15_features().labels.shape)"
     assert run("python", "-c", code).stdout == "(4485,)\n"
@@ -123,21 +123,21 @@ def test_every_committed_result_is_there(run):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("report",), "expected a checkout of dlapps for dlapps report, got "),
-        (("data", "make", "gan"), "expected a checkout of dlapps for dlapps data make, got "),
+        (("report",), "expected a folder with report/report.toml for dlapps report, got "),
+        (("data", "make", "gan"), "expected a folder with report/report.toml for dlapps data make, got "),
         (("data", "fetch", "vgg19"), "expected an asset among vgg16"),
     ],
 )
-def test_what_needs_a_checkout_says_so_in_one_sentence(run, arguments, sentence):
+def test_what_needs_the_folder_of_a_report_says_so_in_one_sentence(run, arguments, sentence):
     result = run("dlapps", *arguments)
     assert result.returncode != 0
     assert result.stderr.startswith(f"dlapps: {sentence}")
     assert result.stderr.count("\n") == 1
 
 
-def test_info_and_data_need_no_checkout(run, cache):
+def test_info_and_data_need_no_report(run, cache):
     info = run("dlapps", "info")
-    assert "without a checkout" in info.stdout
+    assert "outside a report's folder" in info.stdout
     assert str(cache) in info.stdout or sys.platform == "darwin"
     assert run("dlapps", "data").returncode == 0
 

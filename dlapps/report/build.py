@@ -111,13 +111,20 @@ def _collect_executed(profile: str, say: Callable[[str], None]) -> Contents:
 
 
 def _expectation(stale: list[Source], number: int, profile: str) -> str:
-    """What is going to be run and fetched, in minutes and megabytes: from the last run where there was one."""
-    usual = 60 * get_profile(profile).minutes / number
+    """What is going to be run and fetched, in minutes and megabytes: from the last run where there was one.
+
+    Where nothing has run, only of this package's own report is it known.
+    """
+    ours = paths.project() == paths.CHECKOUT
+    usual = 60 * get_profile(profile).minutes / number if ours else 0
     seconds = [last_duration(source, profile) or usual for source in stale]
+    said = f"{len(stale)} of {number} notebook{'s'[: number > 1]} to run ({profile})"
+    if not all(seconds):
+        return said
     minutes = max(max(seconds), sum(seconds) / environment.num_processes()) / 60
     embedded = [status for status in assets.list_assets() if status.asset.is_embedded and not status.present]
-    fetched = f", {sum(status.asset.size for status in embedded) / 1e6:,.0f} MB to fetch" * bool(embedded)
-    return f"{len(stale)} of {number} notebooks to run ({profile}): about {max(1, round(minutes))} min{fetched}"
+    fetched = f", {sum(status.asset.size for status in embedded) / 1e6:,.0f} MB to fetch" * bool(embedded and ours)
+    return f"{said}: about {max(1, round(minutes))} min{fetched}"
 
 
 def _count_pages(pdf: Path) -> str:

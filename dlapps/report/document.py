@@ -23,6 +23,7 @@ from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, messages
 from dlapps.report.prose import Edition, raw
 from dlapps.report.signs import SIGNS
+from dlapps.report.sources import read_title_page
 from dlapps.report.syntax import Node
 
 
@@ -78,6 +79,7 @@ def make_document(contents: Contents, profile: str) -> Document:
         figures.update(resources.get("outputs", {}))
     template = _environment().get_template("report.tex.j2")
     latex = template.render(
+        report=read_title_page(),
         bodies=bodies,
         cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],

@@ -57,9 +57,9 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
     digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
     for path in sorted(imported_modules(code)):
         digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + path.read_bytes())
-    for path in sorted(paths.results().glob("*")):
-        if re.search(rf"(?<![a-z]){path.stem.partition('-')[0]}(?![a-z])", "".join(code)):
-            digest.update(path.name.encode() + path.read_bytes())
+    for name, path in sorted(paths.find_results().items()):
+        if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
+            digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 

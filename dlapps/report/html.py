@@ -22,6 +22,7 @@ from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, Label
 from dlapps.report.document import TEMPLATES, colophon, day_of
 from dlapps.report.prose import Edition, citeproc, link, span
+from dlapps.report.sources import page_file, read_title_page
 from dlapps.report.syntax import Node
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
@@ -42,7 +43,7 @@ class Page:
     @property
     def file(self) -> str:
         """The page's file name, as 1-transfer-learning.html."""
-        return file_name(self.chapter.name)
+        return page_file(self.chapter.name)
 
     @property
     def title(self) -> str:
@@ -50,16 +51,11 @@ class Page:
         return self.headings[0].title if self.headings else self.chapter.name
 
 
-def file_name(chapter: str) -> str:
-    """The file name of a chapter's page, as 1-transfer-learning.html."""
-    return f"{chapter.replace('_', '-')}.html"
-
-
 def edition(chapter: str) -> Edition:
     """How the page of that chapter writes references, equations and headings."""
 
     def refer(label: str, named: Label) -> Node:
-        target = "" if named.chapter == chapter else file_name(named.chapter)
+        target = "" if named.chapter == chapter else page_file(named.chapter)
         return link(named.words, f"{target}#{label}")
 
     def equation(tex: str, label: str, number: str) -> Node:
@@ -99,6 +95,7 @@ def _write(page: Page, pages: list[Page]) -> str:
     place = pages.index(page)
     before, after = [None, *pages][place], [*pages, None][place + 1]
     resources = {"page": page, "pages": pages, "before": before, "after": after, "chapter": page.chapter, "mime": MIME}
+    resources["report"] = read_title_page()
     return exporter.from_notebook_node(page.notebook, resources)[0]
 
 
@@ -108,7 +105,8 @@ def _write_index(pages: list[Page], profile: str, day: str) -> str:
     )
     environment.filters |= FILTERS
     chapters = [colophon(page.chapter) for page in pages]
-    return environment.get_template("index.html.j2").render(pages=pages, chapters=chapters, profile=profile, day=day)
+    facts = {"pages": pages, "chapters": chapters, "profile": profile, "day": day, "report": read_title_page()}
+    return environment.get_template("index.html.j2").render(facts)
 
 
 def plain_text(markup: str) -> str:

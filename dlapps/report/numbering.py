@@ -25,7 +25,7 @@ class Numbering:
 
     def begin(self, chapter: int) -> None:
         """Count on with that chapter, by whose number labels are known."""
-        self.chapter = chapter
+        self.chapter, self.counts[1] = chapter, chapter - 1
 
     def take_names(self) -> list[tuple[str, str]]:
         """Each label met since the last call with its name, as ("fig-2-cat", "Figure 2.1")."""

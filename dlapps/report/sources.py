@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -15,41 +15,70 @@ from nbformat import NotebookNode
 from dlapps import paths
 from dlapps.report import ReportError
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 
 @dataclass(frozen=True)
 class Source:
     """A committed notebook, one chapter."""
 
     path: Path
+    number: int
 
     @property
     def name(self) -> str:
         """The file's stem, as 1_transfer_learning."""
         return self.path.stem
 
-    @property
-    def number(self) -> int:
-        """The chapter's number, which the name begins with."""
-        return int(self.name.split("_")[0])
-
     def read(self) -> NotebookNode:
         """The notebook as it is committed; a ReportError for a file that is none."""
         return read_notebook(self.path)
 
 
+@dataclass(frozen=True)
+class TitlePage:
+    """What report/report.toml says of a report; lines of the subtitle stay lines."""
+
+    title: str
+    authors: list[str]
+    subtitle: str = ""
+
+
+def read_title_page() -> TitlePage:
+    """The report's title and authors; a ReportError where the file is missing, or says something else."""
+    path = paths.project() / paths.MARK
+    try:
+        return TitlePage(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise ReportError(
+            f'expected title = "..." and authors = ["..."] in {path}, got {first_line(str(error))}; correct it.'
+        ) from error
+
+
 def find_sources() -> list[Source]:
-    """The chapters that exist, by number; a ReportError when there is none or two share a number."""
-    sources = [Source(path) for path in sorted(paths.notebooks().glob("[0-9]*_*.ipynb"))]
-    sources = sorted(sources, key=lambda source: source.number)
+    """Every notebook of the folder, by number; a ReportError where there is none, or two are one chapter."""
+    sources = [Source(paths.notebooks() / f"{name}.ipynb", number) for name, number in paths.chapters().items()]
     if not sources:
         raise ReportError(
             f"expected notebooks such as 1_transfer_learning.ipynb, got none in {paths.notebooks()}; "
-            "run the command in a checkout or name one in DLAPPS_HOME."
+            "run the command in a report's folder or name one in DLAPPS_HOME."
         )
-    for one, other in pairwise(sources):
-        if one.number == other.number:
-            raise ReportError(f"expected one notebook a chapter, got {one.name} and {other.name}; rename one of them.")
+    owners: dict[int | str, str] = {"index.html": "the page of contents"}
+    for source in sources:
+        for key in (source.number, page_file(source.name)):
+            if (owner := owners.setdefault(key, source.name)) != source.name:
+                raise ReportError(
+                    f"expected one notebook a chapter, got {owner} and {source.name}; rename one of them."
+                )
     return sources
+
+
+def page_file(name: str) -> str:
+    """The file name of a chapter's page: 1-transfer-learning.html of 1_transfer_learning."""
+    return re.sub(r"[\W_]+", "-", name) + ".html"
 
 
 def select_sources(chapters: Iterable[str]) -> list[Source]:
@@ -66,11 +95,14 @@ def select_sources(chapters: Iterable[str]) -> list[Source]:
 def read_notebook(path: Path) -> NotebookNode:
     """The notebook in that file, or a ReportError when it is none."""
     try:
-        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-    except (ValueError, nbformat.ValidationError) as error:
+        # nbformat.reads would do the same, and only log what is invalid.
+        notebook = nbformat.convert(nbformat.reader.reads(path.read_text(encoding="utf-8")), 4)
+        nbformat.validate(notebook)
+    except (ValueError, TypeError, AttributeError, KeyError, nbformat.ValidationError) as error:
         raise ReportError(
-            f"expected a notebook in {path}, got {first_line(str(error))}; restore the file from git."
+            f"expected a notebook in {path}, got {first_line(str(error))}; restore the file, or move it away."
         ) from error
+    return notebook
 
 
 def read_citation_keys() -> set[str]:

@@ -24,7 +24,8 @@ def typeset(document: Document, folder: Path) -> Path:
         run = subprocess.run([*command, "report.tex"], cwd=folder, capture_output=True, text=True, errors="replace")
     except FileNotFoundError as error:
         raise ReportError(
-            "expected latexmk, got no such program; run report/install-packages tex, or install TeX Live."
+            "expected latexmk, got no such program; install TeX Live (Debian: apt-get install latexmk "
+            "texlive-latex-extra texlive-fonts-recommended)."
         ) from error
     if run.returncode:
         for leftover in folder.glob("report.*"):
