@@ -1,8 +1,9 @@
-"""The verbs: dlapps run, report, html, notebooks, check, data, class, info."""
+"""The verbs: dlapps new, run, report, html, notebooks, check, data, class, info."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
     args = _parser().parse_args(arguments)
     try:
-        if args.verb not in (_data, _info):
+        if args.verb not in (_new, _data, _info):
             paths.require_report(f"dlapps {args.name}")
         return args.verb(args)
     except DlappsError as error:
@@ -28,6 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dlapps", description="Notebooks to a report, and what they need.")
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="name")
+
+    new = verbs.add_parser("new", help="write the folder of a report of your own, with a chapter that runs")
+    new.add_argument("folder", type=Path, metavar="FOLDER")
+    new.add_argument("--title", required=True)
+    new.add_argument("--author", required=True, action="append", help="once for each author")
+    new.set_defaults(verb=_new)
 
     run = verbs.add_parser("run", help="execute notebooks")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; all of them for none")
@@ -67,6 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     info = verbs.add_parser("info", help="versions, machine, folders and data at hand: for a bug report")
     info.set_defaults(verb=_info)
     return parser
+
+
+def _new(args: argparse.Namespace) -> int:
+    from dlapps.report.new import write_report
+
+    for path in write_report(args.folder, args.title, args.author):
+        _say(f"Wrote {path}")
+    _say(f"Open the chapter in Jupyter, or build the report: cd {shlex.quote(str(args.folder))} && dlapps report")
+    return 0
 
 
 def _run(args: argparse.Namespace) -> int:

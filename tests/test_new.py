@@ -1,0 +1,136 @@
+"""A report of one's own: the folder that `dlapps new` writes, how it is found, and what may lie in it."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import code, text
+from pypdf import PdfReader
+
+from dlapps import paths, results
+from dlapps.cli import main
+from dlapps.report import ReportError
+from dlapps.report.sources import find_sources, read_title_page
+
+WRITTEN = {".gitignore", "notebooks/1_first_chapter.ipynb", "report/references.bib", "report/report.toml"}
+INVALID = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}'
+NEW = ["new", "mine", "--title", 'A "first" try: 50 % & #1', "--author", "Ada", "--author", "Émile"]
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A new report, from its notebooks' folder, as a kernel of Jupyter sees it; nothing names another one."""
+    for name in ("DLAPPS_HOME", "DLAPPS_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert main(NEW) == 0
+    monkeypatch.chdir(tmp_path / "mine" / "notebooks")
+    return tmp_path / "mine"
+
+
+def test_a_new_report_is_four_files_and_found_from_below(mine, capsys):
+    assert files(mine) == WRITTEN
+    assert paths.project() == mine
+    assert read_title_page().title == 'A "first" try: 50 % & #1'
+    assert read_title_page().authors == ["Ada", "Émile"]
+    assert main(["check"]) == 0, capsys.readouterr().out
+
+
+def test_nothing_that_is_there_is_replaced(mine, capsys):
+    (mine / "notebooks" / "1_first_chapter.ipynb").unlink()
+    before = (mine / "report" / "references.bib").read_bytes()
+    (mine / "report" / "references.bib").write_bytes(before + b"% mine")
+    assert main(["new", str(mine), "--title", "Another", "--author", "Nobody"]) == 2
+    assert capsys.readouterr().err.startswith("dlapps: expected a folder for a new report, got one with ")
+    assert read_title_page().authors == ["Ada", "Émile"]
+    assert not list((mine / "notebooks").iterdir())
+
+
+@pytest.mark.report
+def test_a_new_report_builds_in_its_own_folder(mine):
+    outside = files(mine.parent) - {f"mine/{name}" for name in WRITTEN}
+    ours = {path: path.stat().st_mtime_ns for path in (paths.CHECKOUT / "figures").iterdir()}
+    assert main(["report", "--profile", "smoke"]) == main(["html", "--profile", "smoke"]) == 0
+    pages = [" ".join(page.extract_text().split()) for page in PdfReader(mine / "report/build/dlapps-report.pdf").pages]
+    assert "try: 50 % & #1 Ada, Émile" in pages[0]
+    assert "of 600 test images" in " ".join(pages)
+    assert "(Fisher, 1936)" in " ".join(pages)
+    page = (mine / "report/build/html/1-first-chapter.html").read_text()
+    assert "Figure 1.1" in page
+    assert "A &#34;first&#34; try: 50 % &amp; #1" in page
+    assert (mine / "figures" / "1-accuracy.pdf").exists()
+    assert {name for name in files(mine.parent) if not name.startswith("mine/")} == outside
+    assert {path: path.stat().st_mtime_ns for path in (paths.CHECKOUT / "figures").iterdir()} == ours
+
+
+def test_results_of_the_library_are_there_beside_ones_own(mine):
+    assert results.load("gan")
+    results.save("moons", {"runs": {}}, [0])
+    assert (mine / "data" / "results" / "moons.json").exists()
+    assert results.load("moons").parts["runs"] == {}
+    assert results.load("gan")
+
+
+def test_outside_a_report_the_current_folder_is_all_there_is(tmp_path, monkeypatch):
+    monkeypatch.delenv("DLAPPS_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert paths.project() == tmp_path
+    assert not paths.has_report()
+    assert paths.chapter_number("3_alone") == 3
+    assert paths.chapter_number("alone") == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "numbered"),
+    [
+        (["10_ten", "2_two", "01"], [("01", 1), ("2_two", 2), ("10_ten", 10)]),
+        (["Untitled", "a plan", "1_first"], [("1_first", 1), ("Untitled", 2), ("a plan", 3)]),
+    ],
+)
+def test_any_name_is_a_chapter(project, names, numbered):
+    for name in names:
+        project.write(name)
+    (project.home / "notebooks" / ".~lock.ipynb").write_text("{")
+    assert [(source.name, source.number) for source in find_sources()] == numbered
+    for name, number in numbered:
+        assert paths.chapter_number(name) == number
+
+
+@pytest.mark.parametrize("names", [["1_one", "1_two"], ["a b", "a_b"], ["index"]])
+def test_two_notebooks_that_are_one_chapter_are_named(project, names):
+    for name in names:
+        project.write(name)
+    with pytest.raises(ReportError, match=rf"expected one notebook a chapter, got .* and {names[-1]}; rename"):
+        find_sources()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"nbformat": 4, "cells": 3}', INVALID, "\udcff"])
+def test_a_file_that_is_no_notebook_is_a_sentence(project, capsys, content):
+    project.write("1_good")
+    (project.home / "notebooks" / "2_bad.ipynb").write_bytes(content.encode(errors="surrogateescape"))
+    assert main(["check"]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"dlapps: expected a notebook in {project.home / 'notebooks'}/2_bad.ipynb"
+    )
+
+
+@pytest.mark.parametrize("written", [None, "title = ", 'title = "No author"', 'title = "A"\nauthors = ["B"]\nyear = 3'])
+def test_a_report_without_title_and_author_is_a_sentence(project, written):
+    path = project.home / "report" / "report.toml"
+    path.unlink() if written is None else path.write_text(written)
+    with pytest.raises(ReportError, match=rf'^expected title = "\.\.\." and authors = .* in {path}, got .+; correct'):
+        read_title_page()
+
+
+@pytest.mark.report
+def test_numbers_of_chapters_are_those_of_their_names(project):
+    figure = "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
+    project.write("3 third", text("See @fig-line."), code(f'{figure}chapter.show_figure(figure, "line", "A line.")'))
+    assert main(["report", "--profile", "smoke"]) == main(["html", "--profile", "smoke"]) == 0
+    words = " ".join(page.extract_text() for page in PdfReader(project.build / "dlapps-report.pdf").pages)
+    assert "Figure 3.1" in words
+    assert "Figure 3.1" in (project.build / "html" / "3-third.html").read_text()
+    assert (project.home / "figures" / "3-line.pdf").exists()
