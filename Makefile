@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 BENCH := .venv-bench
 VERSIONS := 3.10 3.11 3.12 3.13 3.14
+LANGUAGE := codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version
+STRIP := "$(abspath $(BIN))/python" -m nbstripout --keep-id --extra-keys "$(LANGUAGE:%=metadata.language_info.%) \
+    metadata.vscode $(addprefix cell.metadata.,editable jp-MarkdownHeadingCollapsed slideshow vscode)"
 
 .PHONY: help report publish html notebooks docs test test-all bench lab check format lock clean
 .DEFAULT_GOAL := help
@@ -70,8 +73,11 @@ $(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requir
 	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-no-deps.txt
 	@touch $@
 
-lab: $(INSTALLED) ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+# The filter leaves out what running a notebook writes, for the files in .gitattributes. The kernel is this environment's.
+lab: $(INSTALLED) ## open Chapter 1 in JupyterLab; what runs there changes nothing for git
+	@! git rev-parse --git-dir >/dev/null 2>&1 || git config filter.nbstripout.clean '$(STRIP)'
+	@JUPYTER_PATH="$(abspath $(VENV))/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
+	    $(BIN)/jupyter lab --ContentsManager.post_save_hook=dlapps.report.committed.refresh notebooks/1_transfer_learning.ipynb
 
 check: $(INSTALLED) ## unanswered questions, unused numbers, figures never referred to
 	@$(BIN)/dlapps check

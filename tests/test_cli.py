@@ -109,10 +109,11 @@ def test_check_lists_what_to_mend(project, capsys):
         text("Why not?", "question", number="2"),
     )
     path.write_text(path.read_text().replace('"outputs": []', '"outputs": [], "execution_count": 3', 1))
+    subprocess.run(["git", "init", "--quiet", project.home], check=True)
     assert main(["check"]) == 1
     complaints = capsys.readouterr().out
     for words in (
-        'cell 2 (profile = "quick"): outputs in the committed notebook',
+        "1_transfer: outputs that git would commit",
         "cell 6 (TODO: {{unrecorded}}, `{{not_a_number}}…): the word TODO",
         "cell 9 (Why not?): a question without an answer",
         "the number unused is recorded but never used",

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 from dlapps import paths
 from dlapps.profiles import PROFILES
 from dlapps.report import ReportError
+from dlapps.report.committed import has_outputs, read_as_committed
 from dlapps.report.contents import FLOATS, messages
 from dlapps.report.execute import executed_path, is_stale
 from dlapps.report.numbering import Numbering
@@ -49,12 +50,12 @@ def find_complaints() -> list[str]:
 
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
+    if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
+        yield f"{source.name}: outputs that git would commit; clear them, or run make lab, which has git leave them out"
     for number, cell in enumerate(notebook.cells, start=1):
         where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
         if "TODO" in cell.source:
             yield f"{where}: the word TODO"
-        if cell.get("outputs") or cell.get("execution_count"):
-            yield f"{where}: outputs in the committed notebook; clear them"
         if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
             yield f"{where}: a question without an answer"
 

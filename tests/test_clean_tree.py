@@ -1,0 +1,100 @@
+"""Running a notebook changes nothing for git once `make lab` defined its filter; `dlapps check` sees what git sees."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import code, text
+from nbclient import NotebookClient
+
+from dlapps.cli import main
+from dlapps.paths import CHECKOUT
+from dlapps.report.committed import has_outputs, refresh
+from dlapps.report.execute import OwnKernelManager
+
+# What JupyterLab, Notebook and VS Code add to a cell that somebody looked at.
+LOOKED_AT = {"editable": True, "slideshow": {"slide_type": ""}, "jp-MarkdownHeadingCollapsed": True, "scrolled": True}
+STATE = {"application/vnd.jupyter.widget-state+json": {"version_major": 2, "version_minor": 0, "state": {}}}
+
+
+def git(folder, *arguments):
+    identity = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def ran(project):
+    """A notebook that is committed, and has been run and saved since."""
+    path = project.write("1_transfer", text("One."), code("print(1)"), code("1 + 1"))
+    shutil.copy(CHECKOUT / ".gitattributes", project.home)
+    (project.home / "report" / "notebooks").mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    spec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook.metadata.update(kernelspec=spec, language_info={"name": "python"})
+    nbformat.write(notebook, path)
+    git(project.home, "init", "--quiet")
+    git(project.home, "add", ".")
+    git(project.home, "commit", "--quiet", "--message", "All")
+
+    NotebookClient(notebook, kernel_manager_class=OwnKernelManager, record_timing=True).execute()
+    notebook.metadata.update(widgets=STATE, vscode={"interpreter": {}})
+    notebook.cells[0].metadata.update(LOOKED_AT)
+    nbformat.write(notebook, path)
+    assert has_outputs(notebook)
+    assert notebook.metadata.language_info.version
+    return path
+
+
+@pytest.mark.report
+def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(ran, project, capsys):
+    assert git(project.home, "status", "--porcelain").split() == ["M", "notebooks/1_transfer.ipynb"]
+    assert main(["check"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "1_transfer: outputs that git would commit; clear them, or run make lab, which has git leave them out"
+    ]
+
+    objects = git(project.home, "count-objects")
+    make = ["make", "--dry-run", "lab", f"VENV={sys.prefix}"]
+    told = subprocess.run(make, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+    definition = re.search(r"git config filter\.nbstripout\.clean .+", told)[0]
+    subprocess.run(definition, shell=True, check=True, cwd=project.home)
+    assert main(["check"]) == 0
+    assert git(project.home, "count-objects") == objects
+    refresh(os_path=str(ran), model={}, contents_manager=None)
+    assert git(project.home, "status", "--porcelain") == ""
+    assert has_outputs(nbformat.read(ran, as_version=4))
+
+    ran.write_text(ran.read_text().replace("One.", "Another."))
+    refresh(os_path=str(ran), model={}, contents_manager=None)
+    assert git(project.home, "status", "--porcelain") == " M notebooks/1_transfer.ipynb\n"
+    assert [
+        line for line in git(project.home, "diff", "--unified=0").splitlines() if line.startswith(("- ", "+ "))
+    ] == [
+        '-    "One."',
+        '+    "Another."',
+    ]
+
+    # Of reading copies the outputs are what they are for.
+    shutil.copy(ran, project.home / "report" / "notebooks")
+    git(project.home, "add", ".")
+    assert "output_type" in git(project.home, "show", ":report/notebooks/1_transfer.ipynb")
+    assert "output_type" not in git(project.home, "show", ":notebooks/1_transfer.ipynb")
+
+
+def test_where_there_is_no_git_nothing_is_committed(project):
+    path = project.write("1_transfer")
+    path.write_text(path.read_text().replace('"execution_count": null', '"execution_count": 3', 1))
+    assert main(["check"]) == 0
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_committed_metadata_is_what_is_left_of_jupyters(path):
+    metadata = nbformat.read(path, as_version=4).metadata
+    assert metadata.kernelspec == {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    assert metadata.language_info.name == "python"
