@@ -183,6 +183,9 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
         "profile smoke",
     ):
         assert expected in words
+    # Drawn in the page itself, where every viewer shows it, not only in the animation.
+    drawn = [image.image.size for page in PdfReader(pdf).pages for image in page.images]
+    assert drawn == [(8, 8)]
     assert "never shown" not in re.sub(r'print\("never shown"\)', "", words)
     results = json.loads((project.build / "results.json").read_text())
     assert results["share"] == {
