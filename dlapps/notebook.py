@@ -22,9 +22,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from dlapps import environment, paths
+from dlapps.animation import encode_frames, make_player
 from dlapps.extras import require
 from dlapps.profiles import get_profile
 
@@ -32,7 +32,7 @@ require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
 
 from IPython.display import display  # noqa: E402
 
-MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown or PNG beside it
+MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it
 Scalar = int | float | str | bool
 
 
@@ -77,18 +77,18 @@ class Chapter:
     def show_animation(
         self, frames: np.ndarray, key_frames: Figure, name: str, caption: str, frames_per_second: int = 8
     ) -> None:
-        """Save as `figures/<number>-<name>.gif` and show it; the report plays it, and shows the key frames on paper.
+        """Save as `figures/<number>-<name>.gif` and play it; a click pauses. Paper has the last and the key frames.
 
         frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does; prose refers to both as
         `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
-        gif, jpegs = _encode_frames(frames, frames_per_second)
+        gif, jpegs = encode_frames(frames, frames_per_second)
         pdf, png = self._save(key_frames, name), _render(key_frames, "png", dpi=150)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
         files = {"pdf": _base64(pdf), "png": _base64(png), "frames": [_base64(jpeg) for jpeg in jpegs]}
         content = {**files, "rate": frames_per_second}
-        self._show_float("animation", name, caption, content, {"image/gif": _base64(gif)})
+        self._show_float("animation", name, caption, content, {"text/html": make_player(gif, jpegs[-1])})
         _close(key_frames)
 
     def _save(self, figure: Figure, name: str) -> bytes:
@@ -119,22 +119,6 @@ class Chapter:
         _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
         if not holds and self.profile.name != "smoke":
             raise ClaimError(claim)
-
-
-def _encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, list[bytes]]:
-    """uint8 (F, H, W, 3) as an endless GIF whose last frame stays for two seconds, and as one JPEG a frame."""
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
-        raise ValueError(
-            f"expected frames uint8 (F, H, W, 3) with F >= 2, got {frames.dtype} {frames.shape}; images.from_pixels "
-            "makes them of pixels in [0, 1]."
-        )
-    pictures = [Image.fromarray(frame) for frame in frames]
-    files = [io.BytesIO() for _ in range(len(frames) + 1)]
-    durations = [1000 // frames_per_second] * (len(frames) - 1) + [2000]
-    pictures[0].save(files[0], "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
-    for picture, file in zip(pictures, files[1:], strict=True):
-        picture.save(file, "JPEG", quality=80)
-    return files[0].getvalue(), [file.getvalue() for file in files[1:]]
 
 
 def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:

@@ -28,7 +28,7 @@ from dlapps.report.sources import find_sources
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LONG_SUM = " + ".join(f"x_{{{i}}}" for i in range(40))
-VOID = {"br", "hr", "img", "link", "meta"}
+VOID = {"br", "hr", "img", "input", "link", "meta"}
 
 
 class Structure(HTMLParser):
@@ -170,8 +170,9 @@ def test_pages_say_what_the_notebooks_told(contents):
     assert '<td>- a_b &amp; c</td><td class="right">12</td>' in made["1-transfer.html"]
     assert '<a href="1-transfer.html#sec-1-again">' in made["2-saliency.html"]
     assert '<a href="#sec-2-second">' in made["2-saliency.html"]
-    moving, key_frames = pages["2-saliency.html"].all("img")
+    moving, still, key_frames = pages["2-saliency.html"].all("img")
     assert moving["src"].startswith("data:image/gif;base64,")
+    assert still["src"].startswith("data:image/jpeg;base64,")
     assert key_frames["src"].startswith("data:image/png;base64,")
     assert key_frames["alt"] == "It moves."
     assert "1.1.2 Deeper again" in words["index.html"]
@@ -294,9 +295,38 @@ def test_chromium_shows_pages_that_fit_and_can_be_read(contents, tmp_path, schem
         assert it["undrawn"] == 0
 
 
-def browse(page, scheme, user_data):
+# What of an animation is seen: at first, after a click on it, after another.
+CLICKS = """<script>addEventListener("load", () => {
+const seen = () => [...document.querySelectorAll(".dlapps-motion :is(img, span)")].filter(it => it.offsetParent);
+const found = [];
+for (let turn = 0; turn < 3; turn++) {
+  found.push(seen().map(it => it.alt ?? it.textContent));
+  seen().find(it => it.tagName === "IMG").click();
+}
+parent.postMessage(found, "*");
+});</script>"""
+
+
+@pytest.mark.report
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("options", [[], ["--force-prefers-reduced-motion"]], ids=["motion", "reduced motion"])
+def test_a_click_pauses_an_animation_and_who_asks_for_it_begins_with_the_still(contents, tmp_path, options):
+    page = html.make_pages(contents, "smoke")["2-saliency.html"]
+    policy = "default-src 'none'; "
+    page = page.replace(policy, f"{policy}script-src 'unsafe-inline'; ").replace("</body>", f"{CLICKS}</body>")
+    (tmp_path / "page.html").write_text(page)
+    (tmp_path / "frames.html").write_text(
+        f'{FRAMES}<iframe src="page.html" width="800" height="800"></iframe></body></html>'
+    )
+    plays, paused = ["Pause", "the animation"], ["Play", "the animation, its last frame"]
+    expected = [paused, plays, paused] if options else [plays, paused, plays]
+    assert browse(tmp_path / "frames.html", "light", tmp_path / "browser", *options) == [expected]
+
+
+def browse(page, scheme, user_data, *others):
     """What the frames of a page report when headless Chromium shows it; nothing may be complained of in the console."""
     options = [
+        *others,
         "--headless",
         "--no-sandbox",
         "--disable-gpu",

@@ -30,6 +30,7 @@ LEVELS = {
     "pretrained": 2,
     "results": 2,
     "training": 2,
+    "animation": 1,
     "assets": 1,
     "download": 1,
     "registry": 1,
