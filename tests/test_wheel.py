@@ -13,6 +13,7 @@ import pytest
 from dlapps.paths import CHECKOUT
 
 pytestmark = pytest.mark.wheel
+NEW = "dlapps/report/template/new"
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 # What the snippets take as given: a folder of pictures, a photo, two domains, images.
@@ -69,11 +70,23 @@ def wheel(tmp_path_factory):
 def installed(request, wheel, tmp_path_factory):
     """The bin folder of a new environment with the wheel alone, its dependencies as the index has them today."""
     folder = tmp_path_factory.mktemp(f"python{request.param}")
-    subprocess.run([INTERPRETERS[request.param], "-m", "venv", str(folder)], check=True)
-    scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([str(scripts / "python"), "-m", "pip", "install", "--quiet", str(wheel)], check=True)
-    yield scripts
+    yield install(INTERPRETERS[request.param], folder, str(wheel))
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def reporting(wheel, tmp_path_factory):
+    """The same for this Python, with what building a report needs."""
+    folder = tmp_path_factory.mktemp("reporting")
+    yield install(sys.executable, folder, f"{wheel}[report]")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def install(python, folder, package):
+    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+    subprocess.run([str(scripts / "python"), "-m", "pip", "install", "--quiet", package], check=True)
+    return scripts
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +96,19 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture
-def run(installed, cache, tmp_path, monkeypatch):
-    """Call a script of the environment in a folder of one's own, with nothing that points to the checkout."""
+def alone(cache, tmp_path, monkeypatch):
+    """A folder of one's own, the current one, with nothing that points to the checkout."""
     for name in ("DLAPPS_HOME", "DLAPPS_DATA", "PYTHONPATH", "VIRTUAL_ENV"):
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(cache))
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(installed, alone):
+    """Call a script of the environment there."""
 
     def call(script, *arguments):
         return subprocess.run([str(installed / script), *arguments], capture_output=True, text=True)
@@ -148,10 +167,27 @@ def test_a_chapter_without_jupyter_says_what_to_install(run):
         assert 'got none; run pip install "dlapps[report]".' in result.stderr.splitlines()[-1], module
 
 
-def test_the_wheel_has_no_tests_and_no_notebooks(wheel):
+def test_a_report_of_ones_own_takes_less_than_a_minute_and_stays_in_its_folder(reporting, alone, cache):
+    kept, before = set(cache.rglob("*")), os.times()
+    dlapps = str(reporting / "dlapps")
+    subprocess.run([dlapps, "new", "mine", "--title", "Mine", "--author", "Me"], check=True)
+    subprocess.run([dlapps, "report"], cwd="mine", check=True)
+    after = os.times()
+    subprocess.run([dlapps, "html"], cwd="mine", check=True)
+    # Of the processor: what else the machine does is not counted.
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 60
+    assert Path("mine/report/build/dlapps-report.pdf").read_bytes().startswith(b"%PDF")
+    assert "1.1 The experiment" in re.sub("<[^>]+>", "", Path("mine/report/build/html/index.html").read_text())
+    assert [path.name for path in alone.iterdir()] == ["mine"]
+    assert not [path for path in set(cache.rglob("*")) - kept if path.is_relative_to(cache / "dlapps")]
+
+
+def test_the_wheel_has_no_tests_and_no_notebooks_but_the_first_of_ones_own(wheel):
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0].split("-")[0] for name in archive.namelist()}
         names = archive.namelist()
     assert tops == {"dlapps"}
+    assert [name for name in names if name.endswith(".ipynb")] == [f"{NEW}/notebooks/1_first_chapter.ipynb"]
+    assert {f"{NEW}/.gitignore", f"{NEW}/report/references.bib"} <= set(names)
     assert "dlapps/py.typed" in names
     assert wheel.stat().st_size < 30e6
