@@ -56,7 +56,7 @@ def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(ran, project
     assert git(project.home, "status", "--porcelain").split() == ["M", "notebooks/1_transfer.ipynb"]
     assert main(["check"]) == 1
     assert capsys.readouterr().out.splitlines() == [
-        "1_transfer: outputs that git would commit; clear them, or run make lab, which has git leave them out"
+        "1_transfer: outputs that git would commit; clear them, or have git leave them out, as make lab does"
     ]
 
     objects = git(project.home, "count-objects")

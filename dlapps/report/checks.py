@@ -51,7 +51,7 @@ def find_complaints() -> list[str]:
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
-        yield f"{source.name}: outputs that git would commit; clear them, or run make lab, which has git leave them out"
+        yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
     for number, cell in enumerate(notebook.cells, start=1):
         where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
         if "TODO" in cell.source:
