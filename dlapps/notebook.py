@@ -14,9 +14,13 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -26,14 +30,15 @@ from matplotlib.figure import Figure
 from dlapps import environment, paths
 from dlapps.animation import encode_frames, make_player
 from dlapps.extras import require
+from dlapps.outline import WORDS
 from dlapps.profiles import get_profile
+from dlapps.prose import Prose, Scalar, default_format
 
 require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
 
 from IPython.display import display  # noqa: E402
 
 MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it
-Scalar = int | float | str | bool
 
 
 class ClaimError(AssertionError):
@@ -52,8 +57,25 @@ class Chapter:
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
         environment.limit_threads()
+        self._values: dict[str, Scalar] = {}
+        session = Path(os.environ.get("JPY_SESSION_NAME", ""))
+        path = session if session.suffix == ".ipynb" and session.is_file() else paths.notebooks() / f"{name}.ipynb"
+        self._prose = Prose(path, self.number, self._values)
         facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
-        _show("chapter", {"name": name, **facts}, f"Chapter {self.number}, profile {profile}")
+        self._show_chapter({"name": name, **facts})
+
+    def _show_chapter(self, facts: dict[str, Any]) -> None:
+        words = f"Chapter {self.number}, profile {self.profile.name}"
+        copy = f"report/notebooks/{self.name}.ipynb"
+        has_copy = (paths.project() / copy).is_file()
+        where = f"[{copy}](../{copy})" if has_copy else "a copy that `dlapps notebooks` writes"
+        shown = {"text/markdown": f"{words}. Its prose with all numbers is in {where}."}
+        # JupyterLab and Notebook name the session's notebook; a build, VS Code and Colab do not, and need no widget.
+        if os.environ.get("JPY_SESSION_NAME") and find_spec("anywidget"):
+            from dlapps.live import show_live
+
+            shown |= show_live(self._prose, f"{words}: the prose shows each number once its cell has run.")
+        _show("chapter", facts, f"{words}; its prose with all numbers: {copy}", shown)
 
     def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
         """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.
@@ -63,8 +85,14 @@ class Chapter:
         """
         seed = list(seed) if isinstance(seed, Sequence) else seed
         plain = {name: _plain(value, name) for name, value in values.items()}
-        for name, value in plain.items():
-            _show("record", {"name": name, "value": value, "data": data, "seed": seed}, f"{name} = {value}")
+        self._values |= plain
+        summary = f"recorded: {len(plain)} number{'s'[: len(plain) != 1]}"
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in plain.items()
+        )
+        folded = f"<details><summary>{summary}</summary><table>{rows}</table></details>"
+        content = {"values": plain, "data": data, "seed": seed}
+        _show("record", content, "\n".join(f"{name} = {value}" for name, value in plain.items()), {"text/html": folded})
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
@@ -105,13 +133,15 @@ class Chapter:
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
         align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
         content = {"columns": list(columns), "rows": cells, "align": align}
-        markdown = markdown_table(columns, cells, align) + f"\n\n{caption}"
-        self._show_float("table", name, caption, content, {"text/markdown": markdown})
+        self._show_float("table", name, caption, content, {"text/markdown": markdown_table(columns, cells, align)})
 
     def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
         text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
         metadata = {mime: {"alt": caption} for mime in shown if mime.startswith("image/")}
         _show(kind, {"name": name, "caption": caption, **content}, text, shown, metadata)
+        label = f"{'tab' if kind == 'table' else 'fig'}-{self.number}-{name}"
+        number = self._prose.outline.labels.get(label, {}).get("text", WORDS[label[:3]])
+        _show("caption", {"name": name}, caption, {"text/markdown": f"**{number}:** {caption}"})
 
     def check(self, condition: bool, claim: str) -> None:
         """Hold the report to a claim: ClaimError if it is false (only noted under smoke: tiny data)."""
@@ -138,15 +168,6 @@ def _plain(value: Any, name: str) -> Scalar:
 def _cell(value: Any, table: str) -> str:
     value = _plain(value, f"a cell of table {table!r}")
     return value if isinstance(value, str) else format(value, default_format(value))
-
-
-def default_format(value: Scalar) -> str:
-    """How a number is written where nobody says how: 1,500 or 0.913."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return ","
-    if isinstance(value, float):
-        return ",.0f" if abs(value) >= 1000 else ".3g"
-    return ""
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:

@@ -70,12 +70,11 @@ def test_record_keeps_plain_values_beside_their_origin(chapter, shown, value, pl
     message = shown[0][0][MIME]
     assert message == {
         "kind": "record",
-        "name": "digits_accuracy",
-        "value": plain,
+        "values": {"digits_accuracy": plain},
         "data": "MNIST, 5,000 digits",
         "seed": [0, 1],
     }
-    assert type(message["value"]) is type(plain)
+    assert type(message["values"]["digits_accuracy"]) is type(plain)
 
 
 @pytest.mark.parametrize("value", [[1], np.ones(1), torch.ones(2), float("nan"), np.inf, None, 1j])

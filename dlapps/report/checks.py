@@ -133,7 +133,7 @@ def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
             facts.shown.append((prefix, message["name"]))
             facts.captions.append(message["caption"])
             facts.captions += [cell for row in [message.get("columns", []), *message.get("rows", [])] for cell in row]
-    facts.recorded |= {record["name"] for _, record in messages(notebook, "record")}
+    facts.recorded |= {name for _, record in messages(notebook, "record") for name in record["values"]}
 
 
 def _add_calls(facts: Facts, source: str) -> None:

@@ -90,10 +90,11 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
         numbering.begin(source.number)
         chapter = _read_chapter(source, notebook)
         for cell, record in messages(notebook, "record"):
-            _claim(owners, record["name"], chapter, cell)
-            kept = {key: record[key] for key in ("value", "seed", "data")}
-            kept |= {key: chapter.run[key] for key in ("profile", "commit")}
-            contents.numbers[record["name"]] = {**kept, "chapter": chapter.name}
+            origin = {key: record[key] for key in ("seed", "data")}
+            origin |= {key: chapter.run[key] for key in ("profile", "commit")}
+            for name, value in record["values"].items():
+                _claim(owners, name, chapter, cell)
+                contents.numbers[name] = {**origin, "value": value, "chapter": chapter.name}
         places, trees = list(fragments(notebook)), contents.prose.setdefault(chapter.name, [])
         for (cell, box, key), tree in zip(places, parse([fragment_text(*place[1:]) for place in places]), strict=True):
             with near(chapter.name, box[key]):

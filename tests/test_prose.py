@@ -1,0 +1,157 @@
+"""What stands in the place of a notebook's placeholders, without a kernel or a browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlapps.bibliography import read_works
+from dlapps.outline import shown_names
+from dlapps.prose import Prose
+from tests.conftest import code, text
+
+
+def words(parts):
+    return "".join(part["text"] for part in parts)
+
+
+@pytest.fixture
+def prose(project):
+    project.write(
+        "2_shown",
+        text(
+            "## First {#sec-first}\n\n`{{code}}` and <!-- @nobody --> {{a:.1%}}, {{b}}, {{later}}, [@simonyan2015very]"
+        ),
+        text("### Deeper {#sec-deeper}\n\n$x$ and\n\n\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}\n\n## Next"),
+        code('chapter.show_figure(one, "one", "1"); chapter.show_table([], [], name="t", caption="2")'),
+        code('chapter.show_figure(two, "two", "3")', "remove-input"),
+        text("## Twice {#sec-twice}"),
+        text("## Twice {#sec-twice}"),
+    )
+    project.write("3_other", code('chapter.show_figure(one, "far", "1")'))
+    return Prose(
+        project.home / "notebooks" / "2_shown.ipynb", 2, {"a": 0.958, "b": 1500, "word": "VGG16", "tiny": -5e-7}
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("{{a:.1%}}", "95.8%"),
+        ("{{b}}", "1,500"),
+        ("{{word}}", "VGG16"),
+        ("{{tiny:.0e}}", "−5 × 10⁻⁷"),
+        ("{{later}}", "–"),
+        ("{#sec-first}", ""),
+        ("@sec-first", "Section 2.1"),
+        ("@sec-deeper", "Section 2.1.1"),
+        ("@eq-x", "Equation (2.1)"),
+        ("@fig-two", "Figure 2.2"),
+        ("@fig-2-one", "Figure 2.1"),
+        ("@tab-t", "Table 2.1"),
+        ("@fig-3-far", "Figure 3.1"),
+        ("[@simonyan2015very]", "(Simonyan and Zisserman, 2015)"),
+        (
+            "[see @simonyan2015very, eq. 1; @simonyan2015very]",
+            "(see Simonyan and Zisserman, 2015, eq. 1; Simonyan and Zisserman, 2015)",
+        ),
+        ("@simonyan2015very", "Simonyan and Zisserman (2015)"),
+        ("[-@simonyan2015very]", "(2015)"),
+    ],
+)
+def test_a_placeholder_becomes_words(prose, token, shown):
+    parts = prose.answer(token)
+    assert words(parts) == shown
+    assert not any(part.get("kind") == "error" for part in parts)
+    assert [part.get("kind") for part in parts] == ["pending"] or token != "{{later}}"
+
+
+@pytest.mark.parametrize(
+    ("token", "sentence"),
+    [
+        ("{{word:.1%}}", "expected a format that fits 'VGG16', got '.1%' for word; correct it."),
+        ("{{a b}}", "expected a number's name and format, as in name:.1%, got a b; correct it."),
+        ("@fig-nowhere", "expected a reference to something shown, got fig-2-nowhere; correct it."),
+        ("@fig-4-one", "got fig-4-one; correct it."),
+        ("{#sec-twice}", "expected one use of the label sec-2-twice, got several"),
+        ("@sec-twice", "expected one use of the label sec-2-twice, got several"),
+        ("@nobody2020", "expected a work in report/references.bib, got nobody2020; add it or correct the key."),
+        ("[@nobody2020]", "expected a work in report/references.bib, got nobody2020"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_the_notebook(prose, token, sentence):
+    (part,) = prose.answer(token)
+    assert part["kind"] == "error"
+    assert part["text"].startswith("2_shown.ipynb")
+    assert sentence in part["text"]
+    assert "{{" not in part["text"]
+
+
+def test_a_number_that_no_cell_recorded_is_a_mistake_once_all_have_run(prose):
+    prose.note_run(["", *prose.outline.code])
+    (part,) = prose.answer("{{later}}")
+    assert part["kind"] == "error"
+    assert part["text"].startswith("2_shown.ipynb, cell 4: expected a recorded number, got later;")
+    prose.note_run(prose.outline.code[1:])
+    assert prose.answer("{{later}}")[0]["kind"] == "pending"
+
+
+def test_code_and_comments_are_not_prose(prose):
+    assert prose.outline.tokens.keys() == {
+        "{#sec-first}", "{{a:.1%}}", "{{b}}", "{{later}}", "[@simonyan2015very]", "{#sec-deeper}", "{#sec-twice}",
+    }  # fmt: skip
+
+
+def test_an_equation_gets_its_number_and_its_values(project):
+    path = project.write(
+        "2_shown", text("$p = {{p:.2f}}$ $q$\n\n\\begin{align*}q\\end{align*}\n\n\\begin{align}q\\end{align}")
+    )
+    prose = Prose(path, 2, {"p": 0.25})
+    formulas = [prose.formula(formula) for formula in prose.outline.cells["cell-3"]["formulas"]]
+    assert formulas == [r"$p = \text{0.25}$", None, None, r"\begin{align}q \tag{2.1} \end{align}"]
+
+
+def test_a_value_a_file_and_other_chapters_are_read_anew(project):
+    (project.home / "report" / "results.json").write_text(
+        '{"far": {"value": 0.5, "chapter": "3_other", "profile": "full"}, "own": {"value": 1, "chapter": "2_shown"}}'
+    )
+    path = project.write("2_shown", text("{{x}}"))
+    values = {"x": 1}
+    prose = Prose(path, 2, values)
+    assert [words(prose.answer(token)) for token in ("{{x}}", "{{far}}", "{{own}}")] == ["1", "0.5", "–"]
+    values["x"] = 2
+    assert words(prose.answer("{{x}}")) == "2"
+    assert prose.answer("@sec-new")[0]["kind"] == "error"
+    project.write("2_shown", text("{{x}}"), text("## New {#sec-new}"))
+    assert words(prose.answer("@sec-new")) == "Section 2.1"
+
+
+def test_figures_are_found_in_the_order_of_the_code():
+    assert list(
+        shown_names('f(show_table(r, c, "b", "x"))\nc.show_table(r, c, "b", "x"); c.show_figure(f, "a", "y")')
+    ) == [
+        ("tab", "b"),
+        ("fig", "a"),
+    ]
+    assert not list(shown_names("%matplotlib inline"))
+
+
+def test_a_bibliography_is_read_whatever_its_form(tmp_path):
+    file = tmp_path / "references.bib"
+    file.write_text(
+        '@book{one,\n author = "Ada B. Lovelace", title = {The {G}reat \\& {\\"O}}, year = 1843, doi = {10.1/x}}\n'
+        "@misc{two, author={M{\\\"u}ller, Eva and Bj{\\'o}rn, A. and others}, title={Two, of many}, year={2001},\n"
+        "url = {https://example.org/a}}\n"
+    )
+    one, two = read_works(file).values()
+    assert (one.authors, one.year, one.title, one.address) == (
+        "Lovelace",
+        "1843",
+        "The Great & Ö",
+        "https://doi.org/10.1/x",
+    )
+    assert (two.authors, two.year, two.title, two.address) == (
+        "Müller et al.",
+        "2001",
+        "Two, of many",
+        "https://example.org/a",
+    )
