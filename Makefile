@@ -52,7 +52,7 @@ test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of 
 	@$(BIN)/dlapps data fetch --embedded
 	$(BIN)/python -m pytest -q
 
-test-all: ## the same with each Python that is found here, then the wheel alone in new environments
+test-all: ## the same with each Python that is found here, then the wheel alone and the notebooks in JupyterLab
 	@for version in $(VERSIONS); do \
 	    if python$$version -c '' 2>/dev/null; then \
 	        $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
@@ -61,7 +61,7 @@ test-all: ## the same with each Python that is found here, then the wheel alone 
 	    fi; \
 	done
 	@$(MAKE) $(INSTALLED)
-	$(BIN)/python -m pytest -q -m wheel
+	$(BIN)/python -m pytest -q -m "wheel or lab"
 
 bench: $(BENCH)/installed ## time dlapps beside other libraries, write benchmarks/results.md
 	@$(BENCH)/bin/python benchmarks/run.py

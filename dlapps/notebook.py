@@ -87,12 +87,9 @@ class Chapter:
         plain = {name: _plain(value, name) for name, value in values.items()}
         self._values |= plain
         summary = f"recorded: {len(plain)} number{'s'[: len(plain) != 1]}"
-        rows = "".join(
-            f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in plain.items()
-        )
-        folded = f"<details><summary>{summary}</summary><table>{rows}</table></details>"
-        content = {"values": plain, "data": data, "seed": seed}
-        _show("record", content, "\n".join(f"{name} = {value}" for name, value in plain.items()), {"text/html": folded})
+        listed = "\n".join(f"{name} = {value}" for name, value in plain.items())
+        folded = f"<details><summary>{summary}</summary><pre>{escape(listed)}</pre></details>"
+        _show("record", {"values": plain, "data": data, "seed": seed}, f"{summary}\n{listed}", {"text/html": folded})
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from conftest import code, text
 
 from dlapps.bibliography import read_works
 from dlapps.outline import shown_names
 from dlapps.prose import Prose
-from tests.conftest import code, text
 
 
 def words(parts):

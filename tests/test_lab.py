@@ -1,0 +1,233 @@
+"""The notebooks where people work in them: JupyterLab in headless Chromium, the cells run from its menu."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+from conftest import Project, code, text
+
+from dlapps import assets, paths
+from dlapps.outline import read_outline
+
+pytestmark = pytest.mark.lab
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NOTEBOOKS = sorted(path.stem for path in (paths.CHECKOUT / "notebooks").glob("*.ipynb"))
+TOKEN = "lab"
+NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "mnist_5k")
+RAW = re.compile(r".{,30}(?:\{\{|\{#|\[@|@(?:fig|tab|sec|eq)-).{,30}")
+# All that is written on the page, but not what is code.
+READ = """() => [...document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown')].map((rendered) => {
+  const prose = rendered.cloneNode(true);
+  prose.querySelectorAll('code, pre').forEach((node) => node.remove());
+  return prose.textContent;
+}).join('\\n')"""
+DONE = """() => document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')
+  || /\\[\\d+\\]/.test([...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1)?.textContent)"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A project of its own with the checkout's notebooks, which run under the smoke profile."""
+    folder = tmp_path_factory.mktemp("project")
+    project = Project(folder)
+    for name in ("data", "report/references.bib", "report/results.json"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(paths.CHECKOUT / name)
+    for name in NOTEBOOKS:
+        notebook = nbformat.read(paths.CHECKOUT / "notebooks" / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            if "parameters" in cell.metadata.get("tags", []):
+                cell.source = 'profile = "smoke"'
+        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+    path = project.write(
+        "9_small",
+        text(
+            "## Small {#sec-small}\n\n{{runs}} of {{share:.0%}}, @fig-curve, @eq-x, [@lecun1998gradient], `{{code}}`."
+        ),
+        code("runs = globals().get('runs', 0) + 1\nchapter.record(data='none', runs=runs, share=0.25)"),
+        text("$p = {{share:.2f}}$\n\n\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}"),
+        code(
+            "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\n"
+            "chapter.show_figure(figure, 'curve', 'After {{runs}} runs, @sec-small.')"
+        ),
+        text("| a | b |\n| --- | --- |\n| {{share:.0%}} | @nobody1999 |\n\nThe {{misspelt}} and the {{runs:.x}}."),
+    )
+    small = nbformat.read(path, as_version=4)
+    small.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(small, path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(home):
+    """A server of JupyterLab in that project."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"JUPYTER_CONFIG_DIR": home / "config", "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces"}
+    environment = {**os.environ, **{name: str(folder) for name, folder in own.items()}, "DLAPPS_HOME": str(home)}
+    environment["JUPYTER_PREFER_ENV_PATH"] = "1"
+    environment.pop("DLAPPS_DATA", None)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
+    command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home}", "--LabApp.news_url="]
+    with open(home / "server.log", "w") as log, subprocess.Popen(command, env=environment, stderr=log) as server:
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_until_reached(f"{address}/api", server, home / "server.log")
+            yield address
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_notebook(address, browser):
+    """Opens a notebook by its name on a page of its own."""
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.set_default_timeout(60_000)
+
+    def open_(name):
+        page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset&token={TOKEN}")
+        page.wait_for_selector(".jp-Notebook .jp-RenderedMarkdown h1")
+        # Nothing runs before there is a kernel.
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        return page
+
+    yield open_
+    page.close()
+    # The next page begins with a new kernel.
+    for kernel in json.loads(_ask(f"{address}/api/kernels")):
+        _ask(f"{address}/api/kernels/{kernel['id']}", "DELETE")
+
+
+def _ask(address, method="GET"):
+    request = urllib.request.Request(address, method=method, headers={"Authorization": f"token {TOKEN}"})
+    with urllib.request.urlopen(request) as answer:
+        return answer.read()
+
+
+def _wait_until_reached(address, server, log):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            _ask(address)
+            return
+        except OSError:
+            time.sleep(0.3)
+    pytest.fail(f"JupyterLab does not answer: {log.read_text()[-2000:]}")
+
+
+def _run_all(page, seconds=500):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(DONE, timeout=1000 * seconds)
+    failed = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+    assert failed.count() == 0, failed.first.inner_text()
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+
+
+def _read_through(page):
+    """All text from the top to the bottom, read after each screen."""
+    screens = page.evaluate(
+        "() => { const o = document.querySelector('.jp-WindowedPanel-outer'); return o.scrollHeight / o.clientHeight; }"
+    )
+    texts = []
+    for screen in range(int(screens) + 2):
+        page.evaluate(
+            "(n) => { const o = document.querySelector('.jp-WindowedPanel-outer'); o.scrollTop = n * o.clientHeight; }",
+            screen,
+        )
+        page.wait_for_timeout(150)
+        texts.append(page.evaluate(READ))
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_chapter_that_ran_shows_no_placeholder(open_notebook, home, name):
+    missing = [asset for asset in NEEDED if not assets.is_present(asset)]
+    if missing:
+        pytest.skip(f"not fetched: dlapps data fetch {' '.join(missing)}")
+    page = open_notebook(name)
+    _run_all(page)
+    read = _read_through(page)
+    assert RAW.findall(read) == []
+    assert page.locator(".dlapps-error, .dlapps-pending").all_inner_texts() == []
+    outline = read_outline(home / "notebooks" / f"{name}.ipynb", int(name[0]))
+    words = [label["text"] for label in outline.labels.values()]
+    assert [word for word in words if word[:3] in ("Fig", "Tab") and f"{word}:" not in read] == []
+    numbered = sum(formula is not None for cell in outline.cells.values() for formula in cell["formulas"])
+    assert page.locator(".dlapps-formula mjx-container").count() == numbered
+    headings = [number for cell in outline.cells.values() for number in cell["headings"]]
+    assert page.locator(".dlapps-number").all_inner_texts() == headings
+
+
+def test_prose_follows_the_cells(open_notebook):
+    page = open_notebook("9_small")
+    cells = page.locator(".jp-CodeCell")
+    for cell in (0, 1):
+        cells.nth(cell).locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".dlapps-pending")
+    sentence = page.locator(".jp-MarkdownCell", has_text="LeCun et al., 1998")
+    assert "– of –, Figure 9.1, Equation (9.1), (LeCun et al., 1998), {{code}}." in sentence.inner_text()
+    _run_all(page)
+    assert "1 of 25%, Figure 9.1" in sentence.inner_text()
+    caption = page.locator(".jp-OutputArea .jp-RenderedMarkdown", has_text="Figure 9.1:")
+    assert caption.inner_text().strip() == "Figure 9.1: After 1 runs, Section 9.1."
+    cells.nth(2).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("() => document.body.innerText.includes('2 of 25%')")
+    assert caption.inner_text().strip() == "Figure 9.1: After 2 runs, Section 9.1."
+
+
+def test_mistakes_are_red_and_values_reach_tables_and_formulas(open_notebook):
+    page = open_notebook("9_small")
+    _run_all(page)
+    page.wait_for_selector(".dlapps-error")
+    assert page.locator(".dlapps-error").all_inner_texts() == [
+        "9_small.ipynb, cell 8: expected a work in report/references.bib, got nobody1999; add it or correct the key.",
+        "9_small.ipynb, cell 8: expected a recorded number, got misspelt; record it or correct the name.",
+        "9_small.ipynb, cell 8: expected a format that fits 1, got '.x' for runs; correct it.",
+    ]
+    colour = page.locator(".dlapps-error").first.evaluate("node => getComputedStyle(node).color")
+    red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
+    assert red > 2 * max(green, blue)
+    assert page.locator("table td", has_text="25%").count() == 1
+    assert page.locator(".dlapps-formula mjx-container").count() == 2
+    work = page.locator(".dlapps-live a", has_text="LeCun et al., 1998")
+    assert work.get_attribute("href").startswith("https://doi.org/")
+    assert "Document Recognition" in work.get_attribute("title")
+
+
+def test_a_reference_leads_to_its_cell(open_notebook):
+    page = open_notebook("9_small")
+    _run_all(page)
+    page.set_viewport_size({"width": 1300, "height": 420})
+    page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
+    figure = page.locator(".jp-OutputArea .jp-RenderedMarkdown", has_text="Figure 9.1:")
+    assert not figure.evaluate("node => node.getBoundingClientRect().top < innerHeight")
+    page.locator(".dlapps-live a", has_text="Figure 9.1").first.click()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.jp-OutputArea .jp-RenderedMarkdown')]"
+        ".some((node) => /Figure 9.1:/.test(node.textContent) && node.getBoundingClientRect().top < innerHeight)"
+    )
