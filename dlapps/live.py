@@ -46,7 +46,7 @@ class LiveProse(anywidget.AnyWidget):
             self._shell.events.unregister("post_run_cell", self.refresh)
             self.close()
             return
-        prose.note_run(self._shell.user_ns.get("In", ()))
+        prose.note_runs(self._shell.user_ns.get("In", ()))
         outline = prose.outline
         self.answers = {token: prose.answer(token) for token in self._asked.union(outline.tokens)}
         self.cells = {

@@ -57,10 +57,9 @@ class Chapter:
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
         environment.limit_threads()
-        self._values: dict[str, Scalar] = {}
         session = Path(os.environ.get("JPY_SESSION_NAME", ""))
         path = session if session.suffix == ".ipynb" and session.is_file() else paths.notebooks() / f"{name}.ipynb"
-        self._prose = Prose(path, self.number, self._values)
+        self._prose = Prose(path, self.number)
         facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
         self._show_chapter({"name": name, **facts})
 
@@ -85,7 +84,7 @@ class Chapter:
         """
         seed = list(seed) if isinstance(seed, Sequence) else seed
         plain = {name: _plain(value, name) for name, value in values.items()}
-        self._values |= plain
+        self._prose.record(plain)
         summary = f"recorded: {len(plain)} number{'s'[: len(plain) != 1]}"
         listed = "\n".join(f"{name} = {value}" for name, value in plain.items())
         folded = f"<details><summary>{summary}</summary><pre>{escape(listed)}</pre></details>"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
+import symtable
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Outline:
     twice: set[str] = field(default_factory=set)
     tokens: dict[str, int] = field(default_factory=dict)  # and the first cell that holds it
     cells: dict[str, dict[str, list]] = field(default_factory=dict)
-    code: list[str] = field(default_factory=list)
+    code: list[tuple[int, str]] = field(default_factory=list)  # place and source
     counts: Counter = field(default_factory=Counter)
 
     def add_markdown(self, cell: str, place: int, text: str) -> None:
@@ -51,12 +52,33 @@ class Outline:
         formulas = [self._count_equation(span[0], span["env"], cell) for span in _SPAN.finditer(text) if span["math"]]
         self.cells[cell] = {"headings": headings, "formulas": formulas}
 
-    def add_code(self, cell: str, source: str, tags: Collection[str]) -> None:
+    def add_code(self, cell: str, place: int, source: str, tags: Collection[str]) -> None:
         """Count the figures and tables that a cell of code shows in the report."""
-        self.code.append(source.strip())
+        self.code.append((place, source.strip()))
         if not {"remove-cell", "remove-output"}.intersection(tags):
             for kind, name in shown_names(source):
                 self._label(f"{kind}-{self.number}-{name}", f"{WORDS[kind]} {self._count(WORDS[kind])}", cell)
+
+    def find_disorder(self, ran: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Which cells show what is out of date: {source: (its place, that of a cell it builds on, which ran later)}.
+
+        ran: the sources in the order in which they ran. A cell builds on those above that assign the names that it
+        reads, and on what these build on.
+        """
+        last = {source.strip(): number for number, source in enumerate(ran)}
+        written: dict[str, tuple[int, int]] = {}  # by name: place of the cell that assigned it, number of its run
+        found: dict[str, tuple[int, int]] = {}
+        for place, source in self.code:
+            if source not in last:
+                continue
+            loaded, stored = used_names(source)
+            number = last[source]
+            latest = max((written[name][::-1] for name in loaded if name in written), default=(-1, 0))
+            if latest[0] > number:
+                found[source] = (place, latest[1])
+            # What a cell made of something that changed since is as new as that.
+            written |= dict.fromkeys(stored, (latest[1], latest[0]) if latest[0] > number else (place, number))
+        return found
 
     def _count_heading(self, level: int, name: str | None, cell: str) -> str:
         if level > 1:
@@ -95,8 +117,23 @@ def read_outline(path: Path, number: int) -> Outline:
         if cell["cell_type"] == "markdown":
             outline.add_markdown(identity, place, source)
         elif cell["cell_type"] == "code":
-            outline.add_code(identity, source, cell["metadata"].get("tags", ()))
+            outline.add_code(identity, place, source, cell["metadata"].get("tags", ()))
     return outline
+
+
+def used_names(source: str) -> tuple[set[str], set[str]]:
+    """The names that a cell takes from cells above, and those that it assigns or defines; imports are neither."""
+    try:
+        tables = [symtable.symtable(source, "cell", "exec")]
+    except SyntaxError:  # a magic of IPython
+        return set(), set()
+    for table in tables:
+        tables += table.get_children()
+    top = tables[0].get_symbols()
+    loaded = {symbol.get_name() for symbol in top if symbol.is_referenced()}
+    loaded |= {symbol.get_name() for table in tables[1:] for symbol in table.get_symbols() if symbol.is_global()}
+    own = {symbol.get_name() for symbol in top if symbol.is_assigned() or symbol.is_imported()}
+    return loaded - own, {symbol.get_name() for symbol in top if symbol.is_assigned() and not symbol.is_imported()}
 
 
 def shown_names(source: str) -> Iterator[tuple[str, str]]:

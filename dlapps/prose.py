@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,19 @@ def default_format(value: Scalar) -> str:
 
 
 class Prose:
-    """The answers to a notebook's placeholders; `values` are the numbers recorded so far, and may grow.
+    """The answers to a notebook's placeholders: path is its file, number its chapter's.
 
     Words stand in the answer's parts; a part is an error (an unknown name, a format that does not fit), in one
-    sentence, or pending: a number that no cell has recorded yet. Where `complete`, every cell has run.
+    sentence, or pending: a number that no cell has recorded yet.
     """
 
-    def __init__(self, path: Path, number: int, values: Mapping[str, Scalar]) -> None:
-        self.path, self.number, self.values = path, number, values
-        self.complete = False
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+        self.values: dict[str, Scalar] = {}
+        self._sources: dict[str, str] = {}  # of the cell that recorded each value
+        self._ran: Sequence[str] = ()
+        self._complete = False
+        self._disorder: dict[str, tuple[int, int]] = {}
         self._read: dict[Path, tuple[int, Any]] = {}
 
     @property
@@ -48,16 +52,23 @@ class Prose:
         """Of the notebook's file as it is now; empty where there is no such file."""
         return self._chapter(self.path, self.number)
 
-    def note_run(self, sources: Collection[str]) -> None:
-        """Tell which sources of cells have run."""
-        ran = {source.strip() for source in sources}
-        self.complete = ran.issuperset(source for source in self.outline.code if source)
+    def record(self, values: Mapping[str, Scalar]) -> None:
+        """Take numbers, from the cell that runs."""
+        self.values |= values
+        self._sources |= dict.fromkeys(values, self._ran[-1].strip() if self._ran else "")
+
+    def note_runs(self, ran: Sequence[str]) -> None:
+        """Tell which sources of cells ran, in their order; the list may grow afterwards."""
+        self._ran = ran
+        outline = self.outline
+        self._complete = {source.strip() for source in ran}.issuperset(source for _, source in outline.code if source)
+        self._disorder = outline.find_disorder(ran)
 
     def answer(self, token: str) -> list[Part]:
         """What stands in a placeholder's place: {{name:.1%}}, @fig-name, {#sec-name}, @key or [@key, p. 3; @key]."""
         try:
             if token.startswith("{"):
-                return self._heading(token) if token.startswith("{#") else [self._number(token)]
+                return self._heading(token) if token.startswith("{#") else self._number(token)
             found = _REFERENCE.fullmatch(token)
             return [self._reference(found[1], int(found[2] or self.number), found[3])] if found else self._cite(token)
         except ValueError as error:
@@ -69,7 +80,7 @@ class Prose:
         """The formula's LaTeX with its numbers."""
         return formula and NUMBER.sub(lambda found: rf"\text{{{self.answer(found[0])[0]['text']}}}", formula)
 
-    def _number(self, token: str) -> Part:
+    def _number(self, token: str) -> list[Part]:
         found = NUMBER.fullmatch(token)
         if not found:
             raise ValueError(
@@ -77,14 +88,19 @@ class Prose:
             )
         name, spec = found[1], found[2] or ""
         if name in self.values:
-            return {"text": _write(self.values[name], spec, name), "title": name}
+            parts: list[Part] = [{"text": _write(self.values[name], spec, name), "title": name}]
+            if disorder := self._disorder.get(self._sources[name]):
+                cell, later = disorder
+                note = f" ({self.path.name}, cell {cell}: cell {later} ran after it; run it again)"
+                parts.append({"text": note, "kind": "error"})
+            return parts
         kept = self._published().get(name)
         if kept and kept["chapter"] != self.path.stem:
             title = f"{name}, by {kept['chapter']}, profile {kept['profile']}"
-            return {"text": _write(kept["value"], spec, name), "title": title}
-        if self.complete:
+            return [{"text": _write(kept["value"], spec, name), "title": title}]
+        if self._complete:
             raise ValueError(f"expected a recorded number, got {name}; record it or correct the name.")
-        return {"text": "–", "kind": "pending", "title": f"{name}: no cell has recorded it yet"}
+        return [{"text": "–", "kind": "pending", "title": f"{name}: no cell has recorded it yet"}]
 
     def _heading(self, token: str) -> list[Part]:
         label = token[2:-1].split()[0].replace("sec-", f"sec-{self.number}-", 1)

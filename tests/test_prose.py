@@ -6,12 +6,18 @@ import pytest
 from conftest import code, text
 
 from dlapps.bibliography import read_works
-from dlapps.outline import shown_names
+from dlapps.outline import shown_names, used_names
 from dlapps.prose import Prose
 
 
 def words(parts):
     return "".join(part["text"] for part in parts)
+
+
+def make_prose(path, values):
+    prose = Prose(path, 2)
+    prose.record(values)
+    return prose
 
 
 @pytest.fixture
@@ -28,8 +34,8 @@ def prose(project):
         text("## Twice {#sec-twice}"),
     )
     project.write("3_other", code('chapter.show_figure(one, "far", "1")'))
-    return Prose(
-        project.home / "notebooks" / "2_shown.ipynb", 2, {"a": 0.958, "b": 1500, "word": "VGG16", "tiny": -5e-7}
+    return make_prose(
+        project.home / "notebooks" / "2_shown.ipynb", {"a": 0.958, "b": 1500, "word": "VGG16", "tiny": -5e-7}
     )
 
 
@@ -87,11 +93,12 @@ def test_a_mistake_is_one_sentence_with_the_notebook(prose, token, sentence):
 
 
 def test_a_number_that_no_cell_recorded_is_a_mistake_once_all_have_run(prose):
-    prose.note_run(["", *prose.outline.code])
+    sources = [source for _, source in prose.outline.code]
+    prose.note_runs(["", *sources])
     (part,) = prose.answer("{{later}}")
     assert part["kind"] == "error"
     assert part["text"].startswith("2_shown.ipynb, cell 4: expected a recorded number, got later;")
-    prose.note_run(prose.outline.code[1:])
+    prose.note_runs(sources[1:])
     assert prose.answer("{{later}}")[0]["kind"] == "pending"
 
 
@@ -105,7 +112,7 @@ def test_an_equation_gets_its_number_and_its_values(project):
     path = project.write(
         "2_shown", text("$p = {{p:.2f}}$ $q$\n\n\\begin{align*}q\\end{align*}\n\n\\begin{align}q\\end{align}")
     )
-    prose = Prose(path, 2, {"p": 0.25})
+    prose = make_prose(path, {"p": 0.25})
     formulas = [prose.formula(formula) for formula in prose.outline.cells["cell-3"]["formulas"]]
     assert formulas == [r"$p = \text{0.25}$", None, None, r"\begin{align}q \tag{2.1} \end{align}"]
 
@@ -115,10 +122,9 @@ def test_a_value_a_file_and_other_chapters_are_read_anew(project):
         '{"far": {"value": 0.5, "chapter": "3_other", "profile": "full"}, "own": {"value": 1, "chapter": "2_shown"}}'
     )
     path = project.write("2_shown", text("{{x}}"))
-    values = {"x": 1}
-    prose = Prose(path, 2, values)
+    prose = make_prose(path, {"x": 1})
     assert [words(prose.answer(token)) for token in ("{{x}}", "{{far}}", "{{own}}")] == ["1", "0.5", "–"]
-    values["x"] = 2
+    prose.record({"x": 2})
     assert words(prose.answer("{{x}}")) == "2"
     assert prose.answer("@sec-new")[0]["kind"] == "error"
     project.write("2_shown", text("{{x}}"), text("## New {#sec-new}"))
@@ -155,3 +161,37 @@ def test_a_bibliography_is_read_whatever_its_form(tmp_path):
         "Two, of many",
         "https://example.org/a",
     )
+
+
+def test_a_number_older_than_what_it_was_computed_from_says_so(project):
+    setting, made, recording = "a = 1", "b = f(a)", "chapter.record(x=b)"
+    path = project.write("2_shown", text("{{x}}"), code(setting), code(made), code(recording), code("c = a"))
+    prose = Prose(path, 2)
+    ran = ["", "profile = 'smoke'", setting, made]
+    prose.note_runs(ran)
+    ran.append(recording)
+    prose.record({"x": 0.5})
+    for then, note in [
+        (["c = a"], ""),
+        ([setting], " (2_shown.ipynb, cell 7: cell 5 ran after it; run it again)"),
+        ([made], " (2_shown.ipynb, cell 7: cell 6 ran after it; run it again)"),
+        ([recording], ""),
+    ]:
+        ran += then
+        prose.note_runs(ran)
+        assert words(prose.answer("{{x}}")) == "0.5" + note
+
+
+@pytest.mark.parametrize(
+    ("source", "loaded", "stored"),
+    [
+        ("b = f(a)", {"a", "f"}, {"b"}),
+        ("[x * k for x in xs]", {"k", "xs"}, set()),
+        ("import os\nprint(os.name, os)", {"print"}, set()),
+        ("def g(x): return x + y", {"y"}, {"g"}),
+        ("for name in names: print(name)", {"names", "print"}, {"name"}),
+        ("%timeit f(x)", set(), set()),
+    ],
+)
+def test_the_names_that_a_cell_takes_and_gives(source, loaded, stored):
+    assert used_names(source) == (loaded, stored)
