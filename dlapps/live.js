@@ -114,15 +114,20 @@ class Prose {
   }
 
   // Cells out of sight may be off the page: go towards the one that is meant until it is there.
-  scroll(identity, steps = 200) {
-    const attached = [...this.host.querySelectorAll(".jp-Cell")];
-    const cell = attached.find((one) => this.identity(one) === identity);
-    if (cell) return cell.scrollIntoView({ block: "center" });
-    const ids = Array.from(this.context?.model?.cells ?? [], (one) => one.id);
+  scroll(identity, steps = 300) {
+    const attached = [...this.host.querySelectorAll(".jp-Cell")].filter((cell) => cell.offsetHeight);
+    const meant = attached.find((cell) => this.identity(cell) === identity);
+    if (meant) return meant.scrollIntoView({ block: "nearest" });
+    const ids = Array.from(this.context?.model?.cells ?? [], (cell) => cell.id);
     const panel = this.host.querySelector(".jp-WindowedPanel-outer");
-    if (!panel || !attached.length || !steps || !ids.includes(identity)) return undefined;
-    panel.scrollTop += Math.sign(ids.indexOf(identity) - place(attached[0])) * panel.clientHeight;
-    return setTimeout(() => this.scroll(identity, steps - 1), 20);
+    if (!panel || !steps || !ids.includes(identity)) return undefined;
+    const { top, bottom } = panel.getBoundingClientRect();
+    const seen = attached.find((cell) => {
+      const box = cell.getBoundingClientRect();
+      return box.bottom > top && box.top < bottom;
+    });
+    if (seen) panel.scrollTop += Math.sign(ids.indexOf(identity) - place(seen)) * panel.clientHeight;
+    return setTimeout(() => this.scroll(identity, steps - 1), 30);
   }
 
   number(root, { headings, formulas }) {
