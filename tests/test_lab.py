@@ -31,8 +31,9 @@ READ = """() => [...document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown
   prose.querySelectorAll('code, pre').forEach((node) => node.remove());
   return prose.textContent;
 }).join('\\n')"""
-DONE = """() => document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')
-  || /\\[\\d+\\]/.test([...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].at(-1)?.textContent)"""
+END = "all cells ran"
+DONE = f"""() => document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')
+  || [...document.querySelectorAll('.jp-OutputArea-output pre')].some((node) => node.textContent.includes('{END}'))"""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,7 @@ def home(tmp_path_factory):
         for cell in notebook.cells:
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source = 'profile = "smoke"'
+        notebook.cells.append(code(f"print('{END}')"))
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     path = project.write(
         "9_small",
@@ -60,6 +62,7 @@ def home(tmp_path_factory):
             "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\n"
             "chapter.show_figure(figure, 'curve', 'After {{runs}} runs, @sec-small.')"
         ),
+        code(f"print('{END}')"),
         text("| a | b |\n| --- | --- |\n| {{share:.0%}} | @nobody1999 |\n\nThe {{misspelt}} and the {{runs:.x}}."),
     )
     small = nbformat.read(path, as_version=4)
@@ -137,7 +140,7 @@ def _wait_until_reached(address, server, log):
     pytest.fail(f"JupyterLab does not answer: {log.read_text()[-2000:]}")
 
 
-def _run_all(page, seconds=500):
+def _run_all(page, seconds=1200):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(DONE, timeout=1000 * seconds)
@@ -205,9 +208,9 @@ def test_mistakes_are_red_and_values_reach_tables_and_formulas(open_notebook):
     _run_all(page)
     page.wait_for_selector(".dlapps-error")
     assert page.locator(".dlapps-error").all_inner_texts() == [
-        "9_small.ipynb, cell 8: expected a work in report/references.bib, got nobody1999; add it or correct the key.",
-        "9_small.ipynb, cell 8: expected a recorded number, got misspelt; record it or correct the name.",
-        "9_small.ipynb, cell 8: expected a format that fits 1, got '.x' for runs; correct it.",
+        "9_small.ipynb, cell 9: expected a work in report/references.bib, got nobody1999; add it or correct the key.",
+        "9_small.ipynb, cell 9: expected a recorded number, got misspelt; record it or correct the name.",
+        "9_small.ipynb, cell 9: expected a format that fits 1, got '.x' for runs; correct it.",
     ]
     colour = page.locator(".dlapps-error").first.evaluate("node => getComputedStyle(node).color")
     red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
