@@ -5,6 +5,7 @@ const TOKEN =
   /\{\{[^{}]+\}\}|\{#sec-[^}]*\}|\[[^[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^[\]]*\]|(?<![\w@\\])@[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?/g;
 // Not yet typeset: a placeholder in a formula is the kernel's to fill.
 const FORMULA = /(\$\$[\s\S]+?\$\$|\$[^$]+\$|\\begin\{(\w+\*?)\}[\s\S]+?\\end\{\2\})/g;
+const LABEL = /\s*\{#sec-[^}]*\}/;
 const PROSE = ".jp-RenderedMarkdown";
 const OTHERS = "code, pre, script, style, mjx-container, .MathJax, .dlapps-live, .dlapps-formula";
 
@@ -15,6 +16,19 @@ function words(part) {
   if (part.kind) node.className = `dlapps-${part.kind}`;
   if (part.href) Object.assign(node, { href: part.href, target: "_blank", rel: "noopener" });
   return node;
+}
+
+function textNodes(root) {
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  const nodes = [];
+  while (walker.nextNode()) nodes.push(walker.currentNode);
+  return nodes;
+}
+
+function clearLabels(root) {
+  for (const node of textNodes(root)) {
+    if (LABEL.test(node.data)) node.data = node.data.replace(LABEL, "");
+  }
 }
 
 // The place of a rendered cell among all cells: those out of sight may not be on the page.
@@ -36,7 +50,17 @@ class Prose {
       if (changes.some(({ target, addedNodes }) => addedNodes.length && this.concerns(target, addedNodes))) this.fill();
     });
     this.observer.observe(host, { childList: true, subtree: true });
+    // The side bar's table of contents has headings as they are written.
+    const contents = document.getElementById("table-of-contents");
+    this.contentsObserver = new MutationObserver(() => clearLabels(contents));
+    if (contents) this.contentsObserver.observe(contents, { childList: true, subtree: true, characterData: true });
+    if (contents) clearLabels(contents);
     this.fill();
+  }
+
+  stop() {
+    this.observer.disconnect();
+    this.contentsObserver.disconnect();
   }
 
   concerns(target, added) {
@@ -61,10 +85,7 @@ class Prose {
 
   // Each placeholder gets a span of its own that keeps it: a new value replaces the old one.
   find(root) {
-    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-    const nodes = [];
-    while (walker.nextNode()) nodes.push(walker.currentNode);
-    for (const node of nodes) {
+    for (const node of textNodes(root)) {
       if (!/\{\{|\{#|@/.test(node.data) || node.parentElement.closest(OTHERS)) continue;
       const parts = [];
       let position = 0;
@@ -167,7 +188,7 @@ function render({ model, el }) {
   model.on("change:answers change:cells", refresh);
   return () => {
     cancelAnimationFrame(frame);
-    prose?.observer.disconnect();
+    prose?.stop();
     model.off("change:answers change:cells", refresh);
   };
 }

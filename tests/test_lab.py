@@ -222,6 +222,15 @@ def test_mistakes_are_red_and_values_reach_tables_and_formulas(open_notebook):
     assert "Document Recognition" in work.get_attribute("title")
 
 
+def test_the_table_of_contents_has_no_labels(open_notebook):
+    page = open_notebook("9_small")
+    _run_all(page)
+    page.keyboard.press("Control+Shift+K")
+    entry = page.locator("#table-of-contents").get_by_text("Small")
+    entry.wait_for()
+    assert entry.inner_text().strip().endswith("Small")
+
+
 def test_a_reference_leads_to_its_cell(open_notebook):
     page = open_notebook("9_small")
     _run_all(page)

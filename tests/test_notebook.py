@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from dlapps import notebook, paths
@@ -75,6 +77,26 @@ def test_record_keeps_plain_values_beside_their_origin(chapter, shown, value, pl
         "seed": [0, 1],
     }
     assert type(message["values"]["digits_accuracy"]) is type(plain)
+
+
+def test_record_shows_one_folded_line(chapter, shown):
+    chapter.record(data="none", first=0.25, second="<b>")
+    ((bundle, _),) = shown
+    assert bundle["text/html"].startswith("<details><summary>recorded: 2 numbers</summary>")
+    assert "first = 0.25\nsecond = &lt;b&gt;" in bundle["text/html"]
+
+
+def test_figures_and_tables_have_their_caption_and_number_beneath(chapter, shown):
+    file = paths.notebooks() / "3_domain_adaptation.ipynb"
+    file.parent.mkdir()
+    calls = ["show_table(rows, ['a'], 'one', 'c')", "show_figure(f, 'first', 'c')", "show_figure(f, 'curves', 'c')"]
+    cells = [new_code_cell(f"chapter.{call}") for call in calls]
+    nbformat.write(new_notebook(cells=cells), file)
+    chapter.show_figure(make_figure(), "curves", "The loss falls to {{loss}}.")
+    chapter.show_table([[1]], ["a"], "one", "One.")
+    chapter.show_table([[1]], ["a"], "unsaved", "Two.")
+    captions = [bundle["text/markdown"] for bundle, _ in shown if bundle[MIME]["kind"] == "caption"]
+    assert captions == ["**Figure 3.2:** The loss falls to {{loss}}.", "**Table 3.1:** One.", "**Table:** Two."]
 
 
 @pytest.mark.parametrize("value", [[1], np.ones(1), torch.ones(2), float("nan"), np.inf, None, 1j])
