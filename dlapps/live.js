@@ -151,7 +151,9 @@ class Prose {
     return setTimeout(() => this.scroll(identity, steps - 1), 30);
   }
 
-  number(root, { headings, formulas }) {
+  number(root, { headings, formulas, question }) {
+    root.classList.toggle("dlapps-question", Boolean(question));
+    root.dataset.question = question;
     root.querySelectorAll("h1, h2, h3").forEach((heading, index) => {
       if (headings[index] === undefined) return;
       const number = heading.querySelector(".dlapps-number") ?? document.createElement("span");

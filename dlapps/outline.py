@@ -7,9 +7,10 @@ import json
 import re
 import symtable
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 # What a call shows, and the place of its argument `name`.
 SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_table": ("tab", 2)}
@@ -39,18 +40,18 @@ class Outline:
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     twice: set[str] = field(default_factory=set)
     tokens: dict[str, int] = field(default_factory=dict)  # and the first cell that holds it
-    cells: dict[str, dict[str, list]] = field(default_factory=dict)
+    cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     code: list[tuple[int, str]] = field(default_factory=list)  # place and source
     counts: Counter = field(default_factory=Counter)
 
-    def add_markdown(self, cell: str, place: int, text: str) -> None:
-        """Count a cell's headings and equations, note what it asks for."""
+    def add_markdown(self, cell: str, place: int, text: str, question: Mapping[str, Any]) -> None:
+        """Count a cell's headings and equations, note what it asks for; question: what its metadata say of one."""
         prose = _SPAN.sub(lambda span: " " * len(span[0]), text)
         for token in TOKEN.findall(prose):
             self.tokens.setdefault(" ".join(token.split()), place)
         headings = [self._count_heading(len(found[1]), found[2], cell) for found in _HEADING.finditer(prose)]
         formulas = [self._count_equation(span[0], span["env"], cell) for span in _SPAN.finditer(text) if span["math"]]
-        self.cells[cell] = {"headings": headings, "formulas": formulas}
+        self.cells[cell] = {"headings": headings, "formulas": formulas, "question": _question_words(question)}
 
     def add_code(self, cell: str, place: int, source: str, tags: Collection[str]) -> None:
         """Count the figures and tables that a cell of code shows in the report."""
@@ -115,10 +116,16 @@ def read_outline(path: Path, number: int) -> Outline:
     for place, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"], start=1):
         source, identity = "".join(cell["source"]), cell.get("id", str(place))
         if cell["cell_type"] == "markdown":
-            outline.add_markdown(identity, place, source)
+            outline.add_markdown(identity, place, source, cell["metadata"].get("question", {}))
         elif cell["cell_type"] == "code":
             outline.add_code(identity, place, source, cell["metadata"].get("tags", ()))
     return outline
+
+
+def _question_words(question: Mapping[str, Any]) -> str:
+    """How a question is headed, as "Question 5 ★"; empty where the cell is none."""
+    signs = (" ★" if question.get("starred") else "") + (" Bonus" if question.get("bonus") else "")
+    return f"Question {question['number']}{signs}" if "number" in question else ""
 
 
 def used_names(source: str) -> tuple[set[str], set[str]]:

@@ -35,7 +35,7 @@ def texts(widget):
 def test_a_number_is_sent_once_its_cell_has_run(prose, shell):
     widget = LiveProse(prose, shell, "words")
     assert texts(widget) == {"{#sec-a}": "", "{{x:.0%}}": "–"}
-    assert widget.cells["cell-3"] == {"headings": ["2.1"], "formulas": [r"$y = \text{–}$"]}
+    assert widget.cells["cell-3"] == {"headings": ["2.1"], "formulas": [r"$y = \text{–}$"], "question": ""}
     prose.record({"x": 0.5})
     shell.events.trigger("post_run_cell", None)
     assert texts(widget)["{{x:.0%}}"] == "50%"

@@ -117,6 +117,12 @@ def test_an_equation_gets_its_number_and_its_values(project):
     assert formulas == [r"$p = \text{0.25}$", None, None, r"\begin{align}q \tag{2.1} \end{align}"]
 
 
+def test_a_question_has_its_heading(project):
+    path = project.write("2_shown", text("Why?", "question", number="5", starred=True), text("So.", "answer"))
+    cells = make_prose(path, {}).outline.cells
+    assert [cells[cell]["question"] for cell in ("cell-3", "cell-4")] == ["Question 5 ★", ""]
+
+
 def test_a_value_a_file_and_other_chapters_are_read_anew(project):
     (project.home / "report" / "results.json").write_text(
         '{"far": {"value": 0.5, "chapter": "3_other", "profile": "full"}, "own": {"value": 1, "chapter": "2_shown"}}'
