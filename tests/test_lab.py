@@ -174,14 +174,14 @@ def test_a_chapter_that_ran_shows_no_placeholder(open_notebook, home, name):
     _run_all(page)
     read = _read_through(page)
     assert RAW.findall(read) == []
-    assert page.locator(".dlapps-error, .dlapps-pending").all_inner_texts() == []
+    assert page.locator(".dlapps-error, .dlapps-pending").all_text_contents() == []
     outline = read_outline(home / "notebooks" / f"{name}.ipynb", int(name[0]))
     words = [label["text"] for label in outline.labels.values()]
     assert [word for word in words if word[:3] in ("Fig", "Tab") and f"{word}:" not in read] == []
     numbered = sum(formula is not None for cell in outline.cells.values() for formula in cell["formulas"])
     assert page.locator(".dlapps-formula mjx-container").count() == numbered
     headings = [number for cell in outline.cells.values() for number in cell["headings"]]
-    assert page.locator(".dlapps-number").all_inner_texts() == headings
+    assert page.locator(".dlapps-number").all_text_contents() == headings
 
 
 def test_prose_follows_the_cells(open_notebook):
@@ -207,7 +207,7 @@ def test_mistakes_are_red_and_values_reach_tables_and_formulas(open_notebook):
     page = open_notebook("9_small")
     _run_all(page)
     page.wait_for_selector(".dlapps-error")
-    assert page.locator(".dlapps-error").all_inner_texts() == [
+    assert page.locator(".dlapps-error").all_text_contents() == [
         "9_small.ipynb, cell 9: expected a work in report/references.bib, got nobody1999; add it or correct the key.",
         "9_small.ipynb, cell 9: expected a recorded number, got misspelt; record it or correct the name.",
         "9_small.ipynb, cell 9: expected a format that fits 1, got '.x' for runs; correct it.",
