@@ -4,6 +4,8 @@
     study.mean("paper", "target_accuracy")              # over seeds
     study.pair("paper", "target_accuracy")              # "0.789 ± 0.006"
     study.history("paper", "target_accuracy")[:, -1]    # after the last epoch, one value a seed
+    study.summary("paper", "target_accuracy")           # for `chapter.record(paper=...)`
+    study.compare(["paper", "best"], ["target_accuracy"])  # for `chapter.show_table(*...)`
     study["made"]["date"]
 
 Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results.
@@ -15,8 +17,8 @@ import io
 import json
 import platform
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -27,9 +29,12 @@ from PIL import Image
 
 from dlapps import metrics, paths
 
+Entry = dict[str, Any]  # what one seed of a run gave
+Named = Iterable[str] | Mapping[str, Any]  # what a table compares, by name or under labels
+
 
 @dataclass(frozen=True)
-class Results:
+class Study:
     """A study's numbers: its parts by name, and `runs`, what each seed of a run gave, as {run: {seed: entry}}.
 
     Names that are not there are ValueErrors. A seed whose training diverged has an entry, and counts in no score.
@@ -37,7 +42,7 @@ class Results:
 
     name: str
     parts: dict[str, Any]
-    runs: dict[str, dict[int, dict[str, Any]]]
+    runs: dict[str, dict[int, Entry]]
 
     def __getitem__(self, part: str) -> Any:
         """A part of the file as it stands there: "made" says with what the study was made."""
@@ -45,8 +50,7 @@ class Results:
 
     def values(self, run: str, score: str) -> np.ndarray:
         """The score of each seed, float (S,); (S, N) for a score of N values a seed."""
-        entries = [entry.get("scores", entry) for entry in self._finished(run)]
-        return np.array([_find(score, entry, "a score") for entry in entries])
+        return np.array([_find(score, _scores(entry), "a score") for entry in self._finished(run)])
 
     def mean(self, run: str, score: str) -> float:
         """The mean of all values over seeds."""
@@ -60,20 +64,58 @@ class Results:
         """Mean ± deviation over seeds in multiples of a unit, for a table's cell; of a single seed the one value."""
         return metrics.mean_and_deviation((self.values(run, score) / unit).tolist(), form)
 
+    def summary(self, run: str, *scores: str) -> dict[str, float]:
+        """Mean and, over several seeds, deviation: {"precision": 0.716, "precision_sd": 0.016}, to be recorded as such.
+
+        scores: by name, or all that are one number a seed.
+        """
+        entries = self._finished(run)
+        names = scores or [name for name, value in _scores(entries[0]).items() if isinstance(value, (int, float))]
+        found = {name: self.mean(run, name) for name in names}
+        return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
+
+    def compare(self, rows: Named, columns: Named) -> tuple[list[list[Any]], list[str]]:
+        """Rows and heads of a table of runs, as in `chapter.show_table(*study.compare(rows, columns), name, caption)`.
+
+        rows: names of runs, or {label: run}; scores in a dictionary stand for a run that has no seeds. columns: names
+        of scores, or {head: (score, format)}.
+        """
+        rows, columns = (
+            part if isinstance(part, Mapping) else {name: name for name in part} for part in (rows, columns)
+        )
+        heads = {head: (column, ".3f") if isinstance(column, str) else column for head, column in columns.items()}
+        table = []
+        for label, run in rows.items():
+            if isinstance(run, str):
+                cells = [len(self._finished(run)), *(self.pair(run, *column) for column in heads.values())]
+            else:
+                cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in heads.values())]
+            table.append([label, *cells])
+        return table, ["", "seeds", *heads]
+
+    def derive(self, score: str, rule: Callable[[Entry], float]) -> Study:
+        """The study with one more score of each seed, which the rule makes of its entry."""
+
+        def extend(entry: Entry) -> Entry:
+            return entry if "diverged" in entry else entry | {"scores": _scores(entry) | {score: rule(entry)}}
+
+        runs = {run: {seed: extend(entry) for seed, entry in entries.items()} for run, entries in self.runs.items()}
+        return replace(self, runs=runs)
+
     def history(self, run: str, score: str) -> np.ndarray:
         """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
         kept = [_find("history", entry, "a part of the entry") for entry in self._finished(run)]
         return np.array([_find(score, history, "a score") for history in kept])
 
-    def _finished(self, run: str) -> list[dict[str, Any]]:
+    def _finished(self, run: str) -> list[Entry]:
         entries = _find(run, self.runs, "a run").values()
         return [entry for entry in entries if "diverged" not in entry]
 
 
-def load(name: str) -> Results:
+def load(name: str) -> Study:
     """The numbers of a study; DlappsError where they are not there."""
     parts = json.loads(paths.require_result(f"{name}.json", "results", f"run dlapps data make {name}").read_text())
-    return Results(name, parts, _collect_runs(parts))
+    return Study(name, parts, _collect_runs(parts))
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
@@ -105,6 +147,10 @@ def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
             # A fixed date: the same arrays give the same file.
             archive.writestr(zipfile.ZipInfo(f"{key}.npy"), buffer.getvalue(), zipfile.ZIP_LZMA)
     return paths.write_atomically(paths.results() / f"{name}.npz", file.getvalue())
+
+
+def _scores(entry: Entry) -> Entry:
+    return entry.get("scores", entry)
 
 
 def _find(name: str, found: Mapping[str, Any], what: str) -> Any:

@@ -69,11 +69,43 @@ def test_seeds_come_in_order_and_a_diverged_one_counts_in_no_score(folder):
     assert list(study.runs["wide"]) == [0, 1]
 
 
+def test_a_summary_is_the_mean_of_each_score_and_its_deviation_where_there_are_seeds(folder):
+    results.save("moons", {"runs": RUNS}, [0, 1])
+    study = results.load("moons")
+    assert study.summary("paper") == {"accuracy": 0.625, "accuracy_sd": statistics.stdev([0.5, 0.75])}
+    assert study.summary("wide", "accuracy") == {"accuracy": 0.125}
+
+
+def test_a_table_compares_runs_and_what_has_no_seeds(folder):
+    results.save("moons", {"runs": RUNS}, [0, 1])
+    study = results.load("moons")
+    assert study.compare(["wide"], ["accuracy"]) == ([["wide", 1, "0.125"]], ["", "seeds", "accuracy"])
+    rows, heads = study.compare({"Paper": "paper", "real": {"accuracy": 1}}, {"share": ("accuracy", ".2f")})
+    assert heads == ["", "seeds", "share"]
+    assert rows == [["Paper", 2, study.pair("paper", "accuracy", ".2f")], ["real", "–", "1.00"]]
+
+
+def test_a_derived_score_is_one_like_the_others_and_leaves_the_study_as_it_was(folder):
+    results.save("moons", {"runs": RUNS}, [0, 1])
+    study = results.load("moons")
+    derived = study.derive("error", lambda entry: 1 - entry["accuracy"])
+    assert derived.values("paper", "error").tolist() == [0.5, 0.25]
+    assert derived.values("paper", "accuracy").tolist() == [0.5, 0.75]
+    assert derived.runs["wide"][0] == RUNS["wide"]["0"]
+    with pytest.raises(ValueError, match="expected a score among accuracy"):
+        study.values("paper", "error")
+
+
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
         (lambda study: study["maid"], "expected a part among made, runs, got 'maid'"),
         (lambda study: study.mean("papr", "accuracy"), "expected a run among paper, wide, got 'papr'"),
+        (lambda study: study.summary("paper", "entropy"), "expected a score among accuracy, history, got 'entropy'"),
+        (
+            lambda study: study.compare({"real": {"accuracy": 1}}, ["entropy"]),
+            "expected a score among accuracy, got 'entropy'",
+        ),
         (lambda study: study.mean("paper", "entropy"), "expected a score among accuracy, history, got 'entropy'"),
         (
             lambda study: study.history("paper", "accuracy"),
