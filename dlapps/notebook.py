@@ -17,7 +17,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,11 +79,16 @@ class Chapter:
     def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
         """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.
 
-        `data` says what they were measured on, `seed` which seeds they depend on (None: no randomness).
-        NumPy's and PyTorch's scalars become plain; anything but a finite number or a word is a ValueError.
+        `data` says what they were measured on, `seed` which seeds they depend on (None: no randomness). A dictionary's
+        values are named after it: `fgsm={"success": 0.9}` is `{{fgsm_success}}`. NumPy's and PyTorch's scalars become
+        plain; anything but a finite number or a word is a ValueError, and so are two values of one name.
         """
         seed = list(seed) if isinstance(seed, Sequence) else seed
-        plain = {name: _plain(value, name) for name, value in values.items()}
+        plain: dict[str, Scalar] = {}
+        for name, value in _leaves(values):
+            if name in plain:
+                raise ValueError(f"expected one value named {name}, got two; rename one of them.")
+            plain[name] = _plain(value, name)
         self._prose.record(plain)
         summary = f"recorded: {len(plain)} number{'s'[: len(plain) != 1]}"
         listed = "\n".join(f"{name} = {value}" for name, value in plain.items())
@@ -150,6 +155,13 @@ class Chapter:
 def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
     bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}
     display(bundle, raw=True, metadata=metadata)
+
+
+def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested dictionaries, each with its keys joined: {"a": {"64 x 64": 1}} gives ("a_64_x_64", 1)."""
+    for key, value in values.items():
+        name = prefix + re.sub(r"\W+", "_", str(key)).strip("_")
+        yield from _leaves(value, f"{name}_") if isinstance(value, Mapping) else ((name, value),)
 
 
 def _plain(value: Any, name: str) -> Scalar:

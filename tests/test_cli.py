@@ -127,6 +127,22 @@ def test_check_lists_what_to_mend(project, capsys):
     assert "not_a_number is" not in complaints
 
 
+def test_check_knows_what_a_dictionary_records_and_what_a_compared_table_is_called(project, capsys):
+    project.write(
+        "1_transfer",
+        code('chapter.record(data="none", run=study.summary("a"), idle=study.summary("b"))'),
+        code('chapter.show_table(*study.compare(["a"], ["score"]), "scores", "As @fig-gone.")'),
+        text("{{run_score:.2f}} ± {{run_score_sd:.2f}} and {{chapter1_run_score}}, {{runs}}, @tab-scores"),
+    )
+    assert main(["check"]) == 1
+    complaints = sorted(line.removeprefix("1_transfer: ") for line in capsys.readouterr().out.splitlines())
+    assert complaints == [
+        "nothing is labelled @fig-1-gone",
+        "the number idle is recorded but never used",
+        "the number runs is used but never recorded",
+    ]
+
+
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", is_embedded=False)
     status = SimpleNamespace(asset=asset, present=False, source="package index")

@@ -99,6 +99,20 @@ def test_figures_and_tables_have_their_caption_and_number_beneath(chapter, shown
     assert captions == ["**Figure 3.2:** The loss falls to {{loss}}.", "**Table 3.1:** One.", "**Table:** Two."]
 
 
+def test_values_in_dictionaries_are_named_after_them(chapter, shown):
+    chapter.record(data="none", total=2, run={"accuracy": 0.5, "64 x 64": {"recall": np.float64(0.25)}, 7: "words"})
+    recorded = {bundle[MIME]["name"]: bundle[MIME]["value"] for bundle, _ in shown}
+    assert recorded == {"total": 2, "run_accuracy": 0.5, "run_64_x_64_recall": 0.25, "run_7": "words"}
+
+
+def test_two_values_of_one_name_are_refused(chapter, shown):
+    with pytest.raises(ValueError, match=r"^expected one value named run_accuracy, got two; rename one of them\.$"):
+        chapter.record(data="none", run={"accuracy": 0.5}, run_accuracy=0.5)
+    with pytest.raises(ValueError, match="for run_accuracy, got"):
+        chapter.record(data="none", run={"accuracy": float("nan")})
+    assert not shown
+
+
 @pytest.mark.parametrize("value", [[1], np.ones(1), torch.ones(2), float("nan"), np.inf, None, 1j])
 def test_record_refuses_what_a_sentence_cannot_hold(chapter, shown, value):
     with pytest.raises(ValueError, match=r"expected a finite number.* for good_name, got"):

@@ -238,12 +238,30 @@ def test_a_failing_cell_is_named_and_loses_nothing(project):
 
 
 @pytest.mark.report
-def test_a_name_recorded_twice_is_refused(project):
-    record = 'chapter.record(data="none", score={})'
-    project.write("1_transfer", code(record.format(1)))
-    project.write("2_saliency", code(record.format(2)))
-    with pytest.raises(ReportError, match=r"name score, got cell 4 of 1_transfer .* and cell 4 of 2_saliency"):
+def test_a_name_recorded_twice_in_a_chapter_is_refused(project):
+    project.write("1_transfer", *(code(f'chapter.record(data="none", score={value})') for value in (1, 2)))
+    with pytest.raises(ReportError, match=r"name chapter1_score, got cell 4 of 1_transfer .* and cell 5 of 1_transfer"):
         build()
+
+
+@pytest.mark.report
+def test_a_name_of_two_chapters_has_the_chapter_in_front_and_is_plain_at_home(project):
+    record = 'chapter.record(data="none", score={}, {}={{"share": 0.5}})'
+    project.write("1_transfer", code(record.format(11, "first")), text("Here {{score}}."))
+    project.write(
+        "2_saliency", code(record.format(22, "second")), text("{{score}}, {{chapter1_score}}, {{first_share}}.")
+    )
+    build()
+    recorded = json.loads((project.build / "results.json").read_text())
+    assert {name: number["value"] for name, number in recorded.items()} == {
+        "chapter1_score": 11,
+        "chapter2_score": 22,
+        "first_share": 0.5,
+        "second_share": 0.5,
+    }
+    shown = "".join(page.extract_text() for page in PdfReader(project.build / "dlapps-report.pdf").pages)
+    assert "Here 11." in shown
+    assert "22, 11, 0.5." in shown
 
 
 def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ from dlapps import paths
 from dlapps.profiles import PROFILES
 from dlapps.report import ReportError
 from dlapps.report.committed import has_outputs, read_as_committed
-from dlapps.report.contents import FLOATS, messages
+from dlapps.report.contents import FLOATS, messages, qualified
 from dlapps.report.execute import executed_path, is_stale
 from dlapps.report.numbering import Numbering
 from dlapps.report.prose import Mentions, mentions
@@ -31,11 +31,16 @@ class Facts:
 
     shown: list[tuple[str, str]] = field(default_factory=list)  # ("fig", name) or ("tab", name)
     captions: list[str] = field(default_factory=list)  # and cells of tables
-    recorded: set[str] = field(default_factory=set)
+    recorded: set[str] = field(default_factory=set)  # names in the calls, each of one number or of a dictionary
+    numbers: set[str] | None = None  # once it ran
     computed_names: bool = False
     cells: list[Tree] = field(default_factory=list)  # the prose of Markdown cells
     used: Mentions = field(default_factory=Mentions)
     labels: set[str] = field(default_factory=set)
+
+    def knows(self, number: str) -> bool:
+        """Whether it records a number of that name."""
+        return any(_is_of(number, name) for name in self.recorded) if self.numbers is None else number in self.numbers
 
 
 def find_complaints() -> list[str]:
@@ -81,14 +86,25 @@ def _is_answered(following: list[NotebookNode]) -> bool:
 
 
 def _check_numbers(facts: dict[Source, Facts]) -> Iterator[str]:
-    recorded = set().union(*(chapter.recorded for chapter in facts.values()))
     used = set().union(*(chapter.used.numbers for chapter in facts.values()))
     for source, chapter in facts.items():
-        for name in sorted(chapter.recorded - used):
-            yield f"{source.name}: the number {name} is recorded but never used"
+        qualifier = qualified("", source.number)
+        plain = chapter.used.numbers | {name.removeprefix(qualifier) for name in used}
+        computed = {name for name in chapter.numbers or () if not any(_is_of(name, call) for call in chapter.recorded)}
+        for name in sorted(chapter.recorded | computed):
+            if not any(_is_of(number, name) for number in plain):
+                yield f"{source.name}: the number {name} is recorded but never used"
         if not any(other.computed_names for other in facts.values()):
-            for name in sorted(chapter.used.numbers - recorded):
-                yield f"{source.name}: the number {name} is used but never recorded"
+            for name in sorted(chapter.used.numbers):
+                if not any(
+                    other.knows(name.removeprefix(qualified("", there.number))) for there, other in facts.items()
+                ):
+                    yield f"{source.name}: the number {name} is used but never recorded"
+
+
+def _is_of(number: str, name: str) -> bool:
+    """Whether a number was recorded under that name, itself or in a dictionary, as fgsm_success in fgsm."""
+    return number == name or number.startswith(f"{name}_")
 
 
 def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
@@ -110,13 +126,13 @@ def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
 def _facts(source: Source, notebook: NotebookNode) -> Facts:
     """From the outputs of the last execution if they are those of this code, else from the code itself."""
     facts, numbering = Facts(), Numbering()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            _add_calls(facts, cell.source)
     executed = next((profile for profile in PROFILES if not is_stale(source, profile)), None)
     if executed:
+        facts = Facts(recorded=facts.recorded)
         _add_messages(facts, read_notebook(executed_path(source, executed)))
-    else:
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                _add_calls(facts, cell.source)
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     prose = parse([*cells, *(INLINE + caption for caption in facts.captions)])
     facts.cells, facts.used = prose[: len(cells)], mentions(prose, source.number)
@@ -133,7 +149,7 @@ def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
             facts.shown.append((prefix, message["name"]))
             facts.captions.append(message["caption"])
             facts.captions += [cell for row in [message.get("columns", []), *message.get("rows", [])] for cell in row]
-    facts.recorded |= {name for _, record in messages(notebook, "record") for name in record["values"]}
+    facts.numbers = {name for _, record in messages(notebook, "record") for name in record["values"]}
 
 
 def _add_calls(facts: Facts, source: str) -> None:
@@ -152,6 +168,8 @@ def _add_calls(facts: Facts, source: str) -> None:
             facts.computed_names |= None in given
         elif kind in SHOWN:
             prefix, position = SHOWN[kind]
+            # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
+            position -= any(isinstance(argument, ast.Starred) for argument in call.args)
             arguments = dict(zip(("name", "caption"), call.args[position:], strict=False)) | given
             facts.shown += [(prefix, name) for name in _literal(arguments.get("name"))]
             facts.captions += _literal(arguments.get("caption"))

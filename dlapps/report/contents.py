@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,13 +43,24 @@ class Label:
 class Contents:
     """What prose may use, numbers by name (value, chapter, profile, commit, seed, data) and labels; and the prose.
 
-    prose: of each chapter by its name, a tree for each of its `fragments`, headings and equations numbered.
+    A name that several chapters record has its chapter in front, as in chapter2_accuracy: see `numbers_in`. prose: of
+    each chapter by its name, a tree for each of its `fragments`, headings and equations numbered.
     """
 
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
     prose: dict[str, list[Tree]] = field(default_factory=dict)
+
+    def numbers_in(self, chapter: int) -> dict[str, dict[str, Any]]:
+        """The numbers by the names that a chapter's prose may use: its own are plain there."""
+        own = qualified("", chapter)
+        return self.numbers | {name[len(own) :]: kept for name, kept in self.numbers.items() if name.startswith(own)}
+
+
+def qualified(name: str, chapter: int) -> str:
+    """What a number of a chapter is called where another chapter has one of the same name."""
+    return f"chapter{chapter}_{name}"
 
 
 def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
@@ -83,9 +95,10 @@ def fragment_text(container: Any, key: Any) -> str:
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """All that the chapters told; a ReportError when two cells use one name."""
+    """All that the chapters told; a ReportError when two cells of a chapter use one name, or two cells one label."""
     contents, numbering = Contents(), Numbering()
     owners: dict[str, str] = {}
+    recorded: list[tuple[ExecutedChapter, str, dict[str, Any]]] = []
     for source, notebook in notebooks:
         numbering.begin(source.number)
         chapter = _read_chapter(source, notebook)
@@ -93,18 +106,21 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
             origin = {key: record[key] for key in ("seed", "data")}
             origin |= {key: chapter.run[key] for key in ("profile", "commit")}
             for name, value in record["values"].items():
-                _claim(owners, name, chapter, cell)
-                contents.numbers[name] = {**origin, "value": value, "chapter": chapter.name}
+                _claim(owners, qualified(name, chapter.number), chapter, cell)
+                recorded.append((chapter, name, {**origin, "value": value, "chapter": chapter.name}))
         places, trees = list(fragments(notebook)), contents.prose.setdefault(chapter.name, [])
         for (cell, box, key), tree in zip(places, parse([fragment_text(*place[1:]) for place in places]), strict=True):
             with near(chapter.name, box[key]):
                 trees.append(numbering.number(tree))
             if key == "caption":
                 box["label"], box["number"] = numbering.count_float(FLOATS[box["kind"]], box["name"])
-            for label, name in numbering.take_names():
+            for label, words in numbering.take_names():
                 _claim(owners, label, chapter, cell)
-                contents.labels[label] = Label(name, chapter.name)
+                contents.labels[label] = Label(words, chapter.name)
         contents.chapters.append(chapter)
+    uses = Counter(name for _, name, _ in recorded)
+    for chapter, name, kept in recorded:
+        contents.numbers[name if uses[name] == 1 else qualified(name, chapter.number)] = kept
     return contents
 
 

@@ -108,9 +108,10 @@ class Prose:
 
     def _number(self, found: re.Match[str], power: Any) -> str:
         name, spec = found.groups("")
-        if name not in self.contents.numbers:
+        numbers = self.contents.numbers_in(self.chapter.number)
+        if name not in numbers:
             raise ReportError(f"expected a recorded number, got {{{{{name}}}}}; record it or correct the name.")
-        value = self.contents.numbers[name]["value"]
+        value = numbers[name]["value"]
         shown = format_number(value, spec, name)
         return shown if isinstance(value, str) else re.sub(r"(\d)e(-?)\+?0*(\d+)$", power, shown)
 
