@@ -30,7 +30,6 @@ from PIL import Image
 from dlapps import metrics, paths
 
 Entry = dict[str, Any]  # what one seed of a run gave
-Named = Iterable[str] | Mapping[str, Any]  # what a table compares, by name or under labels
 
 
 @dataclass(frozen=True)
@@ -74,24 +73,24 @@ class Study:
         found = {name: self.mean(run, name) for name in names}
         return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
 
-    def compare(self, rows: Named, columns: Named) -> tuple[list[list[Any]], list[str]]:
+    def compare(
+        self, rows: Iterable[str] | Mapping[str, Any], columns: Iterable[str] | Mapping[str, str]
+    ) -> tuple[list[list[Any]], list[str]]:
         """Rows and heads of a table of runs, as in `chapter.show_table(*study.compare(rows, columns), name, caption)`.
 
         rows: names of runs, or {label: run}; scores in a dictionary stand for a run that has no seeds. columns: names
-        of scores, or {head: (score, format)}.
+        of scores, or {score: format}.
         """
-        rows, columns = (
-            part if isinstance(part, Mapping) else {name: name for name in part} for part in (rows, columns)
-        )
-        heads = {head: (column, ".3f") if isinstance(column, str) else column for head, column in columns.items()}
+        labelled = rows if isinstance(rows, Mapping) else {run: run for run in rows}
+        formats = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, ".3f")
         table = []
-        for label, run in rows.items():
+        for label, run in labelled.items():
             if isinstance(run, str):
-                cells = [len(self._finished(run)), *(self.pair(run, *column) for column in heads.values())]
+                cells = [len(self._finished(run)), *(self.pair(run, *column) for column in formats.items())]
             else:
-                cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in heads.values())]
+                cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in formats.items())]
             table.append([label, *cells])
-        return table, ["", "seeds", *heads]
+        return table, ["", "seeds", *(score.replace("_", " ") for score in formats)]
 
     def derive(self, score: str, rule: Callable[[Entry], float]) -> Study:
         """The study with one more score of each seed, which the rule makes of its entry."""

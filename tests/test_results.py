@@ -80,8 +80,8 @@ def test_a_table_compares_runs_and_what_has_no_seeds(folder):
     results.save("moons", {"runs": RUNS}, [0, 1])
     study = results.load("moons")
     assert study.compare(["wide"], ["accuracy"]) == ([["wide", 1, "0.125"]], ["", "seeds", "accuracy"])
-    rows, heads = study.compare({"Paper": "paper", "real": {"accuracy": 1}}, {"share": ("accuracy", ".2f")})
-    assert heads == ["", "seeds", "share"]
+    rows, heads = study.compare({"Paper": "paper", "real": {"accuracy": 1}}, {"accuracy": ".2f"})
+    assert heads == ["", "seeds", "accuracy"]
     assert rows == [["Paper", 2, study.pair("paper", "accuracy", ".2f")], ["real", "–", "1.00"]]
 
 
