@@ -1,0 +1,102 @@
+"""The form of chapters: what a student should learn from is shown, numbers come before the prose about them."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import nbformat
+import pytest
+from conftest import code, text
+
+from dlapps import paths
+from dlapps.report import markdown as md
+
+REWRITTEN = ["4_generative_adversarial_networks"]  # the others take the form with their science
+HIDING = {"parameters", "remove-cell", "remove-input"}
+NEXT_SENTENCE = re.compile(r"[\w)}\]*$%][.!?] [A-Z*$@]")
+
+
+def read_cells(name):
+    return nbformat.read(paths.CHECKOUT / "notebooks" / f"{name}.ipynb", as_version=4).cells
+
+
+def is_hidden(cell):
+    return bool(HIDING.intersection(cell.metadata.get("tags", [])))
+
+
+def code_of(cells):
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
+def nodes(cell, kind):
+    return [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, kind)]
+
+
+def recorded(cell):
+    """The keywords of the calls of record in a cell: each a number, or a dictionary of numbers."""
+    calls = [call for call in nodes(cell, ast.Call) if getattr(call.func, "attr", "") == "record"]
+    return {word.arg for call in calls for word in call.keywords} - {"data", "seed"}
+
+
+def used_before_recorded(cells):
+    """The chapter's own numbers that prose uses above the cell that records them, but for the opening summary."""
+    everywhere = set().union(*(recorded(cell) for cell in code_of(cells)))
+    known, early = set(), set()
+    for cell in cells:
+        if cell.cell_type == "code":
+            known |= recorded(cell)
+        elif "title" not in cell.metadata.get("tags", []):
+            for number in md.number_names(cell.source):
+                names = {name for name in everywhere if f"{number}_".startswith(f"{name}_")}
+                if names and not names & known:
+                    early.add(number)
+    return early
+
+
+@pytest.fixture(params=REWRITTEN)
+def cells(request):
+    return read_cells(request.param)
+
+
+def test_most_code_is_shown_and_there_is_little_of_it(cells):
+    sizes = {True: 0, False: 0}
+    for cell in code_of(cells):
+        sizes[is_hidden(cell)] += len(cell.source)
+    assert sizes[False] >= sizes[True]
+    lines = [line for cell in code_of(cells) for line in cell.source.splitlines() if line.strip()]
+    assert len(lines) <= 260
+    assert max(map(len, lines)) <= 88  # what the PDF's listings hold
+
+
+def test_hidden_cells_define_no_functions(cells):
+    for cell in code_of(cells):
+        if is_hidden(cell):
+            assert not nodes(cell, ast.FunctionDef), cell.source
+
+
+def test_numbers_are_recorded_above_the_prose_about_them(cells):
+    assert used_before_recorded(cells) == set()
+
+
+def test_a_number_used_too_early_is_found():
+    record = code('chapter.record(data="none", run={"score": 1}, total=2)')
+    title, early, late = text("{{total}}", "title"), text("{{run_score}} of {{total}}, {{others}}"), text("{{total}}")
+    assert used_before_recorded([title, early, record, late]) == {"run_score", "total"}
+    assert used_before_recorded([title, record, early, late]) == set()
+
+
+def test_verdicts_are_prose_and_not_strings_of_code(cells):
+    for cell in code_of(cells):
+        for choice in nodes(cell, ast.IfExp):
+            words = [
+                node for node in ast.walk(choice) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            ]
+            assert not words, cell.source
+
+
+def test_markdown_has_a_sentence_a_line(cells):
+    for cell in cells:
+        if cell.cell_type == "markdown" and "question" not in cell.metadata.get("tags", []):
+            for line in cell.source.splitlines():
+                assert not NEXT_SENTENCE.search(line), line
