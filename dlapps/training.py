@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from dlapps import DlappsError
@@ -19,7 +20,7 @@ from dlapps.metrics import as_tensor
 from dlapps.weights import fingerprint, read_checked, write_checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-Monitor = Callable[[nn.Module, int], Mapping[str, float]]
+Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 Named = Mapping[str, Any]
 
 
@@ -29,6 +30,13 @@ class TrainingError(DlappsError, ValueError):
 
 class DivergenceError(TrainingError):
     """A loss or a gradient that is not finite."""
+
+
+class Stop(Exception):  # noqa: N818 - no error, as StopIteration is none.
+    """Raised by a monitor to end the training after this epoch; what is passed, Stop(name=value), is written down."""
+
+    def __init__(self, **measured: float) -> None:
+        super().__init__(measured)
 
 
 class History(dict[str, list[Any]]):
@@ -54,23 +62,29 @@ def run_epochs(
     monitor: Monitor | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = False,
+    extend: bool = False,
 ) -> History:
     """Train for a number of epochs; returns the history: what each epoch measured, by name.
 
     train_epoch(epoch) makes the updates and returns what it measured, a value or a list by name; monitor(network,
-    epoch) returns more to write down, and decides nothing. The network is in eval mode when either is called, and
-    afterwards, whatever fails. checkpoint: a file written after each epoch; where it is there already, training goes on
-    from it, and ends as if it had not been stopped. parts: what changes besides the network: other networks,
-    optimisers, schedules (by their state_dict), generators. identity: the settings, seed, functions and data that a
-    checkpoint must share, beside the network as it is given. Raises TrainingError for a checkpoint of another run,
-    DlappsError for a file that is none; either is left as it is.
+    epoch) may return more to write down, and may raise `Stop`, after which this returns. The network is in eval mode
+    when either is called, and afterwards, whatever fails. checkpoint: a file written after each epoch; where it is
+    there already, training goes on from it, and ends as if it had not been stopped. extend: go on to num_epochs from
+    the checkpoint of a training of fewer epochs, or of one that `Stop` ended; what depends on the progress is then as
+    in a training of num_epochs. parts: what changes besides the network: other networks, optimisers, schedules (by
+    their state_dict), generators. identity: the settings, seed, functions and data that a checkpoint must share, beside
+    the networks as they are given (for extend, whatever their weights). Raises TrainingError for a checkpoint of
+    another run, and where there is none to extend, DlappsError for a file that is none; each is left as it is.
     """
     parts, history, first = {"network": network, **parts}, History(), 0
     path = Path(checkpoint) if checkpoint else None
+    if extend and not (path and path.is_file()):
+        raise TrainingError(f"expected the checkpoint of a training to extend, got {path}; train first, or name it.")
     if path:
-        identity = {name: _describe(value) for name, value in {"network": network, **identity}.items()}
+        identity = {name: _describe(value) for name, value in identity.items()} | _describe_networks(parts)
     if path and path.is_file():
-        first, history = _load(path, identity, parts)
+        first, stopped, history = _load(path, identity, parts, extend)
+        first = num_epochs if stopped and not extend else first
     epochs = range(first, num_epochs)
     network.eval()
     for epoch in tqdm(epochs, "epochs", total=num_epochs, initial=first, disable=not progress):
@@ -78,19 +92,29 @@ def run_epochs(
             measured = dict(train_epoch(epoch))
         finally:
             network.eval()
-        if monitor:
-            with torch.random.fork_rng():
-                measured |= monitor(network, epoch)
-        history.add(measured)
+        more, stopped = _watch(monitor, network, epoch) if monitor else ({}, False)
+        history.add({**measured, **more})
         if path:
-            _save(path, identity, epoch + 1, history, parts)
+            made = {"made": epoch + 1, "stopped": stopped, "history": dict(history)}
+            write_checked(path, {"identity": identity, **made, "states": _states(parts)})
+        if stopped:
+            break
     return history
 
 
-def as_labels(labels: ArrayLike, number: int) -> Tensor:
+def _watch(monitor: Monitor, network: nn.Module, epoch: int) -> tuple[Mapping[str, float], bool]:
+    """What a monitor measured, and whether it raised `Stop`."""
+    with torch.random.fork_rng():
+        try:
+            return monitor(network, epoch) or {}, False
+        except Stop as stop:
+            return stop.args[0], True
+
+
+def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) -> Tensor:
     """Labels of `number` examples, a list, an array or a tensor of whole numbers, as int64 (N,) on the CPU.
 
-    Raises ValueError for another number or type.
+    Raises ValueError for another number or type, and for one that is not in [0, num_classes).
     """
     found = as_tensor(labels).cpu()
     if found.shape != (number,) or not number:
@@ -100,6 +124,11 @@ def as_labels(labels: ArrayLike, number: int) -> Tensor:
         )
     if found.is_floating_point() or found.dtype == torch.bool:
         raise ValueError(f"expected whole numbers as labels, got {found.dtype}; pass the numbers of the classes.")
+    if num_classes and not (found.amin() >= 0 and found.amax() < num_classes):
+        raise ValueError(
+            f"expected labels from 0 to {num_classes - 1}, got {int(found.amin())} to {int(found.amax())}; number the "
+            "classes from 0, or make the networks of more classes."
+        )
     return found.long()
 
 
@@ -120,51 +149,66 @@ def minimise(loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = m
 
 def make_one_cycle(
     learning_rates: Mapping[nn.Module, float], weight_decay: float, num_steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """AdamW on parts of a network, each with its highest rate, and the schedule that lets it rise for a fifth of the
     steps and fall in the others (Smith and Topin 2019)."""
     parts, rates = list(learning_rates), list(learning_rates.values())
     optimiser = torch.optim.AdamW([{"params": [*part.parameters()]} for part in parts], weight_decay=weight_decay)
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, num_steps, pct_start=0.2)
+    return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=0.2)
 
 
 def _describe(value: Any) -> Any:
     """What tells data, networks and functions apart; a plain value as it is.
 
-    Of a function: its name, with what `partial` sets of it and what it has from the function around it.
+    Of a function: its name and code, with what `partial` sets of it and what it has from the function around it.
     """
     if isinstance(value, Tensor):
         return fingerprint(value)
     if isinstance(value, nn.Module):
-        state = value.state_dict()
-        return f"{value} {[*state]} {fingerprint(*state.values())}"
+        return " ".join(map(str, _describe_networks({"": value}).values()))
     if isinstance(value, functools.partial):
         return f"{_describe(value.func)} {value.args} {value.keywords}"
     if inspect.isfunction(value):
-        return f"{value.__module__}.{value.__qualname__} {inspect.getclosurevars(value).nonlocals}"
+        code, nonlocals = value.__code__, inspect.getclosurevars(value).nonlocals
+        # A lambda has no name of its own. A constant may be code again, whose repr is an address.
+        constants = [constant for constant in code.co_consts if not inspect.iscode(constant)]
+        return f"{value.__module__}.{value.__qualname__} {nonlocals} {code.co_code.hex()} {constants}"
     return repr(value) if callable(value) else value
 
 
-def _save(path: Path, identity: Named, made: int, history: History, parts: Named) -> None:
-    states = {
+def _describe_networks(parts: Named) -> dict[str, Any]:
+    """The layers of the networks among the parts, and apart from them their weights."""
+    networks = [part for part in parts.values() if isinstance(part, nn.Module)]
+    states = [network.state_dict() for network in networks]
+    layers = [f"{network} {[*state]}" for network, state in zip(networks, states, strict=True)]
+    return {"network": layers, "weights": fingerprint(*(value for state in states for value in state.values()))}
+
+
+def _states(parts: Named) -> dict[str, Any]:
+    return {
         name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
         for name, part in parts.items()
     }
-    content = {"identity": identity, "made": made, "history": dict(history), "states": states}
-    write_checked(path, content)
 
 
-def _load(path: Path, identity: Named, parts: Named) -> tuple[int, History]:
-    """How many epochs are made and their history, once the parts are in the states that were kept."""
-    content = read_checked(path, "checkpoint", ("identity", "made", "history", "states"))
-    kept = content["identity"]
-    differing = [name for name in kept | identity if kept.get(name) != identity.get(name)]
+def _load(path: Path, identity: Named, parts: Named, extend: bool) -> tuple[int, bool, History]:
+    """How many epochs are made, whether they were stopped, and their history; the parts get the states that were
+    kept."""
+    content = read_checked(path, "checkpoint", ("identity", "made", "stopped", "history", "states"))
+    kept, free = content["identity"], {"num_epochs", "weights"} if extend else set()
+    differing = [name for name in kept | identity if kept.get(name) != identity.get(name) and name not in free]
     if differing:
         raise TrainingError(
             f"expected a checkpoint of this run in {path}, got one that differs in {', '.join(differing)}; delete it, "
-            "or name another file."
+            "or name another file" + (", or extend it." if differing == ["num_epochs"] else ".")
         )
     for name, part in parts.items():
-        load = part.set_state if isinstance(part, torch.Generator) else part.load_state_dict
-        load(content["states"][name])
-    return content["made"], History(content["history"])
+        state = content["states"][name]
+        if isinstance(part, torch.Generator):
+            part.set_state(state)
+        elif isinstance(part, LRScheduler):
+            # The rest follows from its settings; a training that is extended has a longer cycle than the state's.
+            part.load_state_dict({"last_epoch": state["last_epoch"]})
+        else:
+            part.load_state_dict(state)
+    return content["made"], content["stopped"], History(content["history"])

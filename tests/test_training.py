@@ -12,7 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from dlapps import DlappsError, dann, gan
 from dlapps.dann import augment
-from dlapps.training import DivergenceError, TrainingError, minimise, run_epochs
+from dlapps.training import DivergenceError, Stop, TrainingError, minimise, run_epochs
 from dlapps.transfer import finetune
 
 torch.set_num_threads(1)
@@ -179,7 +179,7 @@ FOREIGN = {
     "dropout": ({"layers": {"dropout": 0.5}}, "network"),
     "batch norm": ({"layers": {"batch_norm": True}}, "network"),
     "normalisation": ({"layers": {"normalisation": dann.Standardise(0, 1)}}, "network"),
-    "weights": ({"network_seed": 1}, "network"),
+    "weights": ({"network_seed": 1}, "weights"),
 }
 
 
@@ -189,10 +189,84 @@ def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tm
     mine = dim(0.2) if names == "augment" else partial(augment.random_affine, padding="zeros")
     given = {"augment": mine, "checkpoint": path}
     (_, history), before = train_source_only(data, **given), path.read_bytes()
-    with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .*, got one .* {names}; delete"):
+    with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .*, got one .* {names}.*; delete"):
         train_source_only(data, **given | change)
     assert path.read_bytes() == before
     assert train_source_only(data, **given)[1] == history
+
+
+def test_lambdas_of_one_place_are_told_apart_by_what_they_do(data, tmp_path):
+    changes = [lambda pixels, generator: pixels * 0.5, lambda pixels, generator: pixels / 0.5]
+    train_source_only(data, augment=changes[0], checkpoint=tmp_path / "run.pt")
+    with pytest.raises(TrainingError, match="differs in augment; delete"):
+        train_source_only(data, augment=changes[1], checkpoint=tmp_path / "run.pt")
+
+
+def stop_after(last):
+    def monitor(network, epoch):
+        if epoch == last:
+            raise Stop(seen=epoch)
+        return None if last is None else {"seen": epoch}
+
+    return monitor
+
+
+@each_kind
+def test_a_monitor_ends_the_training_for_good(train, data, tmp_path):
+    path = tmp_path / "run.pt"
+    networks, history = train(data, monitor=stop_after(1), checkpoint=path)
+    assert history["seen"] == [0, 1]
+    assert same((networks, history), train(data, checkpoint=path))
+    (_, history), steps = count_steps(partial(train, data, checkpoint=path, extend=True))
+    assert steps == count_steps(partial(train, data))[1] // 3
+    assert history["seen"] == [0, 1]
+
+
+@each_kind
+def test_a_monitor_may_return_nothing(train, data):
+    assert same(train(data, monitor=stop_after(None)), train(data))
+
+
+LONGER = {
+    "source only": (train_source_only, lambda number: {"settings": replace(SETTINGS, num_epochs=number)}),
+    "improved": (
+        lambda data, settings=IMPROVED, **options: (
+            [network := dann.ImprovedNetwork(0)],
+            dann.fit_improved(network, *data, settings, **options),
+        ),
+        lambda number: {"settings": replace(IMPROVED, num_epochs=number)},
+    ),
+    "gan": (train_gan, lambda number: {"preset": replace(GAN, num_epochs=number, anneal=True, clusters=3)}),
+}
+
+
+@pytest.mark.parametrize(("train", "last"), LONGER.values(), ids=LONGER)
+def test_more_epochs_after_the_last(train, last, data, tmp_path):
+    path = tmp_path / "run.pt"
+    _, before = train(data, checkpoint=path, **last(2))
+    with pytest.raises(TrainingError, match=r"differs in num_epochs; delete it, .*, or extend it"):
+        train(data, checkpoint=path, **last(4))
+    longer, steps = count_steps(partial(train, data, checkpoint=path, extend=True, **last(4)))
+    assert steps == count_steps(partial(train, data, **last(2)))[1]
+    name = "class_loss" if "class_loss" in before else "generator_loss"
+    assert longer[1][name][: len(before[name])] == before[name]
+    assert len(longer[1][name]) == 2 * len(before[name])
+    assert same(train(data, checkpoint=path, **last(4)), longer)
+    with pytest.raises(TrainingError, match="differs in seed"):
+        train(data, seed=1, checkpoint=path, extend=True, **last(4))
+    with pytest.raises(TrainingError, match=r"expected the checkpoint of a training to extend, got None; train"):
+        train(data, extend=True)
+
+
+def test_a_training_is_extended_with_the_network_that_it_trained(data, tmp_path):
+    network, path = dann.DomainAdversarialNetwork(0), tmp_path / "run.pt"
+    first = dann.fit_dann(network, *data, SETTINGS, checkpoint=path)
+    both = dann.fit_dann(network, *data, replace(SETTINGS, num_epochs=5), checkpoint=path, extend=True)
+    assert both.class_loss[:3] == first.class_loss
+    assert len(both.class_loss) == 5
+    other = dann.DomainAdversarialNetwork(0, batch_norm=True)
+    with pytest.raises(TrainingError, match="differs in network"):
+        dann.fit_dann(other, *data, replace(SETTINGS, num_epochs=5), checkpoint=path, extend=True)
 
 
 def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
