@@ -13,18 +13,23 @@ def virtual_adversarial_loss(
     """How far predictions move (KL, nats) under the step of L2 length `radius` that moves them most.
 
     pixels (N, C, H, W) float32; the step's direction is one iteration of the power method from a random one of length
-    `probe` (Miyato et al. 2019, eqs. 5 and 12). Computed in float32: bfloat16 does not resolve the probe.
+    `probe` (Miyato et al. 2019, eqs. 5 and 12). Computed in float32: bfloat16 does not resolve the probe. Statistics of
+    batch norm stay as they are: perturbed pictures are no sample of the domain.
     """
+
+    def log_probabilities(changed: Tensor) -> Tensor:
+        copies = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        return torch.func.functional_call(network, copies, (changed,)).log_softmax(1)
+
+    def divergence(step: Tensor) -> Tensor:
+        return F.kl_div(log_probabilities(pixels + step), before, log_target=True, reduction="batchmean")
+
     with torch.autocast(pixels.device.type, enabled=False):
         with torch.no_grad():
-            before = network(pixels).log_softmax(1)
+            before = log_probabilities(pixels)
         direction = _unit(torch.randn(pixels.shape, generator=generator).to(pixels)).mul(probe).requires_grad_()
-        (gradient,) = torch.autograd.grad(_divergence(network, pixels + direction, before), direction)
-        return _divergence(network, pixels + radius * _unit(gradient), before)
-
-
-def _divergence(network: nn.Module, pixels: Tensor, before: Tensor) -> Tensor:
-    return F.kl_div(network(pixels).log_softmax(1), before, log_target=True, reduction="batchmean")
+        (gradient,) = torch.autograd.grad(divergence(direction), direction)
+        return divergence(radius * _unit(gradient))
 
 
 def _unit(directions: Tensor) -> Tensor:
