@@ -20,7 +20,7 @@ from dlapps import dann, datasets
 from dlapps.runtime import autocast
 
 BATCH, WEIGHT, IMAGES, WORKERS = 64, 0.5, 1280, 2
-SETTINGS = replace(dann.PRACTICAL, num_epochs=1, batch_size=BATCH, reversal_weight=WEIGHT)
+SETTINGS = replace(dann.PRACTICAL, num_epochs=1, batch_size=BATCH, schedule=WEIGHT)
 
 
 class Pictures(torch.utils.data.Dataset):

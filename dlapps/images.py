@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 
 from dlapps import DlappsError
@@ -169,3 +170,25 @@ def find_pictures(folder: str | Path) -> list[Path]:
     if not paths:
         raise PictureError(f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, got none; check the path.")
     return paths
+
+
+def as_uint8(images: ArrayLike) -> torch.Tensor:
+    """Images of a list, an array (copied) or a tensor as a uint8 tensor: (N, H, W), or (N, H, W, 3).
+
+    Channels may also come first, (N, 3, H, W), and a single one is dropped. Raises PictureError for another type or
+    shape, and for no image at all.
+    """
+    # A copy: torch shares neither read-only memory nor negative strides.
+    levels = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.array(images))
+    if levels.ndim == 4 and levels.shape[3] not in (1, 3):
+        levels = levels.movedim(1, 3)
+    if levels.ndim == 4 and levels.shape[3] == 1:
+        levels = levels[..., 0]
+    if levels.dtype != torch.uint8 or levels.ndim not in (3, 4) or levels.shape[3:] not in ((), (3,)):
+        raise PictureError(
+            f"expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got {levels.dtype} "
+            f"{tuple(np.shape(images))}; add the batch axis, or multiply pixels in [0, 1] by 255 and convert them."
+        )
+    if not levels.numel():
+        raise PictureError("expected at least one image, got none; check the selection.")
+    return levels.contiguous()

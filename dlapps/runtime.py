@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,3 +47,20 @@ def channels_last(network: Network) -> Network:
 def make_generator(seed: int) -> torch.Generator:
     """A generator of its own, so that no draw depends on what ran before; on the CPU: the same whatever the device."""
     return torch.Generator("cpu").manual_seed(seed)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's weights lie; the CPU for one without."""
+    return next((weight.device for weight in network.parameters()), torch.device("cpu"))
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Within, the network is in eval mode; afterwards each of its modules in the mode that it was in."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

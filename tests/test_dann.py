@@ -125,6 +125,175 @@ def test_virtual_adversarial_step_moves_predictions_more_than_random_steps_do():
     assert dann.virtual_adversarial_loss(network, pixels, generator, radius=0.0).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_a_perturbation_moves_no_statistics_and_sees_those_of_the_batch():
+    network, pixels = (
+        nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 3)),
+        torch.rand(8, 3, 2, 2),
+    )
+    before = [value.clone() for value in network.buffers()]
+    losses = [dann.virtual_adversarial_loss(network, pixels, torch.Generator().manual_seed(0)) for _ in range(2)]
+    assert all(torch.equal(*pair) for pair in zip(before, network.buffers(), strict=True))
+    assert losses[0] == losses[1] > 0
+    losses[0].backward()
+    assert all(weight.grad is not None for weight in network[0].parameters())
+    # In training mode a batch is normalised by its own mean.
+    network[1].running_mean.fill_(100)
+    assert dann.virtual_adversarial_loss(network, pixels, torch.Generator().manual_seed(0)) == losses[0]
+
+
+def test_a_step_is_that_of_a_textbook_loop(domains):
+    network, other = (dann.DomainAdversarialNetwork(0) for _ in range(2))
+    settings = dann.Settings(num_epochs=1, batch_size=64, learning_rate=0.1, momentum=0, schedule=0.3)
+    dann.fit_dann(network, *domains, settings, precision="float32")
+    source, target = (torch.tensor(part).float() / 255 for part in (domains[0], domains[2]))
+    pixels = torch.cat([source[:, None].expand(-1, 3, -1, -1), target.permute(0, 3, 1, 2)])
+    features = other.feature_extractor(pixels)
+    class_loss = F.cross_entropy(other.label_predictor(features[:64]), torch.tensor(domains[1]))
+    is_target = torch.arange(128) >= 64
+    domain_loss = F.binary_cross_entropy_with_logits(other.domain_classifier(features), is_target.float())
+    # The extractor climbs the domain loss, the classifier descends it.
+    parts = {
+        "feature_extractor": class_loss - 0.3 * domain_loss,
+        "label_predictor": class_loss,
+        "domain_classifier": domain_loss,
+    }
+    steps = {
+        name: torch.autograd.grad(loss, [*getattr(other, name).parameters()], retain_graph=True)
+        for name, loss in parts.items()
+    }
+    for name, gradients in steps.items():
+        before, after = getattr(other, name).parameters(), getattr(network, name).parameters()
+        for start, end, gradient in zip(before, after, gradients, strict=True):
+            torch.testing.assert_close(end, start - 0.1 * gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_schedule_is_a_constant_or_a_function_of_the_progress(domains):
+    seen = []
+
+    def ramp(progress):
+        seen.append(progress)
+        return progress / 2
+
+    history = dann.fit_dann(dann.DomainAdversarialNetwork(0), *domains, replace(SHORT, schedule=ramp))
+    # Three epochs of four batches; after each, what it has come to.
+    assert seen == pytest.approx([0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12] / np.array(12))
+    assert history.reversal_weight == pytest.approx([1 / 6, 1 / 3, 1 / 2])
+    assert dann.PRACTICAL.weight(0.5) == dann.reversal_schedule(2)(0.5)
+    assert dann.PAPER.weight(0.5) == dann.reversal_schedule(10)(0.5)
+    assert dann.Settings(schedule=-1).weight(0.5) == -1
+
+
+def own_extractor(channels=3, **layers):
+    return nn.Sequential(nn.Conv2d(channels, 4, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+
+def test_one_part_is_replaced_and_the_others_fit(domains):
+    network = dann.DomainAdversarialNetwork(0, feature_extractor=own_extractor())
+    assert network.label_predictor[0].in_features == network.domain_classifier[0].in_features == 16
+    history = dann.fit_dann(network, *domains, SHORT)
+    assert history.class_loss[-1] < history.class_loss[0]
+    two_classes = dann.DomainAdversarialNetwork(0, label_predictor=nn.Linear(2352, 2))
+    assert two_classes.num_classes == 2
+    column = dann.DomainAdversarialNetwork(0, domain_classifier=nn.Linear(2352, 1))
+    assert len(dann.fit_dann(column, *domains, SHORT).domain_accuracy) == 3
+    lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(7))
+    assert (
+        dann.DomainAdversarialNetwork(0, feature_extractor=lazy, input_shape=(3, 9, 9)).domain_classifier[0].in_features
+        == 7
+    )
+
+
+def test_a_grey_network_of_another_size_sees_grey_pictures(domains):
+    grey, labels = domains[0][:, 4:24, 2:], domains[1]
+    parts = {"the practical's": None, "own": own_extractor(1), "flat": nn.Sequential(nn.Flatten(), nn.Linear(520, 5))}
+    for extractor in parts.values():
+        network = dann.DomainAdversarialNetwork(0, feature_extractor=extractor, input_shape=(1, 20, 26))
+        dann.fit_dann(network, grey, labels, 255 - grey, replace(SHORT, num_epochs=1))
+        expected = network.feature_extractor(torch.tensor(grey)[:, None] / 255)
+        torch.testing.assert_close(dann.predict(network.feature_extractor, grey, "float32"), expected)
+    with pytest.raises(
+        ValueError, match=r"expected grey pictures \(N, H, W\) for a network of 1 channels, got \(64, 28"
+    ):
+        dann.predict(network, domains[2])
+
+
+MISFITS = {
+    "maps": (
+        {"feature_extractor": nn.Conv2d(3, 4, 3)},
+        r"a feature extractor that gives rows \(2, D\), got \(2, 4, 26",
+    ),
+    "another size": (
+        {"feature_extractor": nn.Linear(5, 5)},
+        r"a feature extractor for inputs \(2, 3, 28, 28\), got one",
+    ),
+    "width": ({"label_predictor": nn.Linear(7, 5)}, r"a label predictor for inputs \(2, 2352\), got one that fails"),
+    "two logits": ({"domain_classifier": nn.Linear(2352, 2)}, r"that gives a logit each \(2,\), got \(2, 2\)"),
+}
+
+
+@pytest.mark.parametrize(("parts", "message"), MISFITS.values(), ids=MISFITS)
+def test_parts_that_do_not_fit(parts, message):
+    with pytest.raises(ValueError, match=message):
+        dann.DomainAdversarialNetwork(**parts)
+
+
+def test_parts_of_their_own_leave_the_default_generator_alone():
+    # The weights of the seed, drawn in this order since the first version.
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        parts = dann.FeatureExtractor(), dann.LabelPredictor(), dann.DomainClassifier()
+    state, network = torch.get_rng_state(), dann.DomainAdversarialNetwork(3)
+    assert torch.equal(torch.get_rng_state(), state)
+    plain = [weight for part in parts for weight in part.parameters()]
+    assert all(torch.equal(*pair) for pair in zip(plain, network.parameters(), strict=True))
+
+
+def test_health_says_what_a_history_shows():
+    def verdict(loss, accuracy, diversity):
+        history = {"class_loss": [9, loss], "domain_accuracy": [0, accuracy], "target_diversity": [0, diversity]}
+        return dann.health(history).partition(":")[0]
+
+    assert verdict(2.3, 0.5, 1) == verdict(math.nan, 0.5, 1) == "the source is not learnt"
+    assert verdict(0.05, 0.99, 1) == "the domains are told apart"
+    assert verdict(0.05, 0.6, 0.4) == "predictions on the target collapse"
+    assert verdict(0.05, 0.9, 1) == "partly aligned"
+    assert verdict(0.05, 0.7, 1) == "aligned"
+    with pytest.raises(ValueError, match="expected a history of fit_dann, got one of loss; pass"):
+        dann.health({"loss": [1]})
+
+
+def test_diversity_of_known_predictions():
+    assert dann.class_diversity(100 * torch.eye(4)) == pytest.approx(1)
+    assert dann.class_diversity([[100.0, 0, 0, 0]] * 3) == pytest.approx(0, abs=1e-6)
+    assert dann.class_diversity(100 * np.eye(4)[[0, 0, 1, 1]]) == pytest.approx(0.5)
+
+
+def test_lists_arrays_and_tensors_are_one(domains):
+    source, labels, target = domains
+    forms = {
+        "tensors": (torch.tensor(source), torch.tensor(labels), torch.tensor(target)),
+        "lists": (source.tolist(), labels.tolist(), target),
+        "channels first": (source[:, None], labels.astype(np.uint8), target.transpose(0, 3, 1, 2)),
+        "views": (source[:, ::-1][:, ::-1], labels, np.broadcast_to(target, target.shape)),
+    }
+    expected = fit(dann.DomainAdversarialNetwork(0), dann.fit_dann, domains, SHORT, {})[1]
+    for given in forms.values():
+        given = [np.array(part, np.uint8) if isinstance(part, list) and np.ndim(part) > 1 else part for part in given]
+        assert fit(dann.DomainAdversarialNetwork(0), dann.fit_dann, given, SHORT, {})[1] == expected
+
+
+def test_any_network_predicts_in_eval_mode_and_keeps_its_mode(domains):
+    assert dann.predict(nn.Flatten(), domains[0]).shape == (64, 3 * 28 * 28)
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.5))
+    network[2].eval()
+    before = network[0].running_mean.clone()
+    assert torch.equal(dann.predict(network, domains[0]), dann.predict(network, domains[0]))
+    assert [module.training for module in network] == [True, True, False]
+    assert torch.equal(network[0].running_mean, before)
+    with pytest.raises(ValueError, match="expected as many labels as inputs, got 5 and 64"):
+        dann.accuracy(network, domains[0], domains[1][:5])
+
+
 def test_source_and_target_are_drawn_independently():
     generator = torch.Generator().manual_seed(0)
     source, target = (pictures.draw_rows(number, 100, generator) for number in (100, 30))
@@ -167,11 +336,11 @@ def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):
 
 
 BAD = {
-    "labels of another size": (lambda s, y, t: (s, y[:5], t), r"a label for each of the 64 pictures, got shape \(5,\)"),
+    "labels of another size": (lambda s, y, t: (s, y[:5], t), "as many labels as inputs, got 5 and 64"),
     "label out of range": (lambda s, y, t: (s, y + 1, t), "labels from 0 to 9, got 1 to 10"),
-    "empty target": (lambda s, y, t: (s, y, t[:0]), "at least one picture in each domain, got none"),
+    "empty target": (lambda s, y, t: (s, y, t[:0]), "at least one image, got none"),
     "another size": (lambda s, y, t: (s, y, t[:, :20]), "domains of one size, got 28 x 28 and 20 x 28 pixels"),
-    "floats": (lambda s, y, t: (s, y, t / 255), r"pictures uint8 .* got torch\.float64"),
+    "floats": (lambda s, y, t: (s, y, t / 255), r"images uint8 .* got torch\.float64"),
 }
 
 
@@ -284,6 +453,14 @@ def test_which_epoch_each_criterion_prefers():
     assert chosen == {"last": 2, "entropy": 1, "density": 2, "oracle": 0}
     with pytest.raises(ValueError, match="got 'best'"):
         dann.choose_epoch(history, "best")
+
+
+def test_an_epoch_without_a_score_is_not_preferred():
+    history = {"entropy": [math.nan, 0.2, 0.3], "density": [1.0, math.nan, 3.0], "target_accuracy": [math.nan] * 3}
+    assert dann.choose_epoch(history, "entropy") == 1
+    assert dann.choose_epoch(history, "density") == 2
+    with pytest.raises(ValueError, match="expected an epoch with target_accuracy, got NaN in all 3"):
+        dann.choose_epoch(history, "oracle")
 
 
 def test_weights_come_back_rounded_to_half_precision(tmp_path):

@@ -3,8 +3,9 @@
 The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
 baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and scores that need no target label.
 
-Trainings take pictures uint8 (N, H, W) or (N, H, W, 3), tensors or arrays, and labels int64 (N,); networks take RGB
-pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves. Domain labels: source 0, target 1.
+Trainings take pictures uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays or lists; networks take RGB
+pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what their own parts take
+(`DomainAdversarialNetwork`). Domain labels: source 0, target 1.
 """
 
 from dlapps.dann.augment import random_affine
@@ -29,6 +30,8 @@ from dlapps.dann.pictures import accuracy, batch_to_pixels, predict
 from dlapps.dann.selection import (
     PseudoLabels,
     choose_epoch,
+    class_diversity,
+    health,
     mean_entropy,
     proxy_a_distance,
     pseudo_label,
@@ -36,7 +39,7 @@ from dlapps.dann.selection import (
 )
 from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
 from dlapps.dann.virtual import virtual_adversarial_loss
-from dlapps.training import DivergenceError, History, TrainingError
+from dlapps.training import DivergenceError, History, Stop, TrainingError
 
 __all__ = [
     "IMPROVED",
@@ -55,15 +58,18 @@ __all__ = [
     "PseudoLabels",
     "Settings",
     "Standardise",
+    "Stop",
     "TrainingError",
     "accuracy",
     "augment_source",
     "batch_to_pixels",
     "choose_epoch",
+    "class_diversity",
     "dann_losses",
     "fit_dann",
     "fit_improved",
     "fit_source_only",
+    "health",
     "load_improved",
     "mean_entropy",
     "predict",

@@ -11,15 +11,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from dlapps import paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
 from dlapps.dann.layers import DomainClassifier
-from dlapps.dann.pictures import Pictures, as_domains, as_labels, batch_to_pixels, draw_batches
+from dlapps.dann.pictures import as_domains, batch_to_pixels, draw_batches
 from dlapps.dann.training import domain_loss, seeded
 from dlapps.dann.virtual import virtual_adversarial_loss
-from dlapps.runtime import autocast, channels_last
+from dlapps.runtime import autocast, channels_last, device_of
 from dlapps.training import History, make_one_cycle, minimise, run_epochs
 from dlapps.weights import load_weights, update_average
 
@@ -84,9 +86,9 @@ IMPROVED = ImprovedSettings()
 
 def fit_improved(
     network: ImprovedNetwork,
-    source: Pictures,
-    labels: Pictures,
-    target: Pictures,
+    source: ArrayLike,
+    labels: ArrayLike,
+    target: ArrayLike,
     settings: ImprovedSettings = IMPROVED,
     seed: int = 0,
     precision: str = "fast",
@@ -97,28 +99,22 @@ def fit_improved(
     Source pictures are grey, (N, H, W). Returns the history: loss, class_loss (its part for the source), labelled_share
     (of the target pictures), and what the monitor adds. options: as for `fit_source_only`.
     """
-    source, target = as_domains(source, target)
+    source, labels, target = as_domains(source, labels, target, network.num_classes)
     if source.ndim != 3:
         raise ValueError(f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black.")
-    labels = as_labels(labels, source, network.num_classes)
-    device = next(network.parameters()).device
-    student, num_steps = copy.deepcopy(network), -(-len(source) // settings.batch_size)
-    total = settings.num_epochs * num_steps
-    if total < 10:
-        raise ValueError(f"expected at least 10 steps of training, got {total}; take more epochs or smaller batches.")
-    rates: dict[nn.Module, float] = {student: settings.learning_rate}
-    optimiser, schedule = make_one_cycle(rates, settings.weight_decay, total)
+    device, student = device_of(network), copy.deepcopy(network)
+    num_steps = -(-len(source) // settings.batch_size)
+    optimiser, schedule = _make_optimiser(student, settings, settings.num_epochs * num_steps)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.train()
-        batches = draw_batches(source, target, settings.batch_size, generator)
         sums = torch.zeros(3)
-        for step, (here, there) in enumerate(batches):
+        for step, (here, there) in enumerate(draw_batches(source, target, settings.batch_size, generator)):
             self_training = epoch + step / num_steps >= settings.warm_up * settings.num_epochs
             digits = augment_source(batch_to_pixels(source[here], device), settings, generator)
             pictures = batch_to_pixels(target[there], device) if self_training else None
-            classes = labels[here].to(device)
             with autocast(device, precision):
+                classes = labels[here].to(device)
                 losses = improved_losses(student, network, digits, classes, pictures, settings, generator)
             minimise(losses[0], optimiser)
             schedule.step()
@@ -133,6 +129,16 @@ def fit_improved(
     identity |= {"source": source, "labels": labels, "target": target}
     train = seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
+
+
+def _make_optimiser(
+    student: nn.Module, settings: ImprovedSettings, num_steps: int
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    if num_steps < 10:
+        raise ValueError(
+            f"expected at least 10 steps of training, got {num_steps}; take more epochs or smaller batches."
+        )
+    return make_one_cycle({student: settings.learning_rate}, settings.weight_decay, num_steps)
 
 
 def load_improved() -> ImprovedNetwork:

@@ -1,6 +1,6 @@
-"""The domain-adversarial network of Ganin et al. (JMLR 2016), to the layer as the practical has it.
+"""The domain-adversarial network of Ganin et al. (JMLR 2016), to the layer as the practical has it, or of other parts.
 
-Networks take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves. Domain labels: source 0,
+The practical's takes RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardises them itself. Domain labels: source 0,
 target 1.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps.runtime import channels_last
+from dlapps.runtime import channels_last, device_of, evaluating
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
@@ -59,26 +59,36 @@ class Standardise(nn.Module):
 
 
 class FeatureExtractor(nn.Sequential):
-    """Two convolutions of 32 and 48 filters, 5 x 5, each with ReLU and a pooling by 2: (N, 3, 28, 28) to (N, 2352)."""
+    """Two convolutions of 32 and 48 filters, 5 x 5, each with ReLU and a pooling by 2: (N, 3, 28, 28) to (N, 2352).
 
-    def __init__(self, normalisation: nn.Module | None = None, batch_norm: bool = False) -> None:
+    input_shape: (C, H, W) of other pixels, which have 48 (H / 4) (W / 4) features.
+    """
+
+    def __init__(
+        self,
+        normalisation: nn.Module | None = None,
+        batch_norm: bool = False,
+        input_shape: tuple[int, int, int] = (3, 28, 28),
+    ) -> None:
         blocks: list[nn.Module] = []
-        for channels, width in ((3, 32), (32, 48)):
+        for channels, width in ((input_shape[0], 32), (32, 48)):
             # Pooling before the ReLU gives the same maps for a quarter of its work.
             blocks += [nn.Conv2d(channels, width, 5, padding=2), nn.MaxPool2d(2)]
             blocks += [nn.BatchNorm2d(width)] if batch_norm else []
             blocks.append(nn.ReLU())
         super().__init__(normalisation or Standardise(), *blocks, nn.Flatten())
+        self.input_shape = input_shape
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Features (N, 2352) of pixels (N, 3, 28, 28); ValueError for another shape."""
-        if pixels.shape[1:] != (3, 28, 28):
-            raise ValueError(f"expected pixels (N, 3, 28, 28), got {tuple(pixels.shape)}; resize the pictures.")
+        """Features (N, D) of pixels (N, C, H, W); ValueError for another shape."""
+        if pixels.shape[1:] != self.input_shape:
+            sizes = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"expected pixels (N, {sizes}), got {tuple(pixels.shape)}; resize the pictures.")
         return super().forward(pixels)
 
 
 class LabelPredictor(nn.Sequential):
-    """Features (N, 2352) to class logits (N, K) by way of 100 and 100 units."""
+    """Features (N, D) to class logits (N, K) by way of 100 and 100 units."""
 
     def __init__(self, num_features: int = 2352, num_classes: int = 10, dropout: float = 0.0) -> None:
         super().__init__(
@@ -88,7 +98,7 @@ class LabelPredictor(nn.Sequential):
 
 
 class DomainClassifier(nn.Sequential):
-    """Features (N, 2352) to one logit (N,), positive for the target, by way of 100 units."""
+    """Features (N, D) to one logit (N,), positive for the target, by way of 100 units."""
 
     def __init__(self, num_features: int = 2352) -> None:
         super().__init__(nn.Linear(num_features, 100), nn.ReLU(), nn.Linear(100, 1), nn.Flatten(0))
@@ -98,7 +108,10 @@ class DomainAdversarialNetwork(nn.Module):
     """The three parts together; called, it gives class logits (N, K). The same seed gives the same weights.
 
     batch_norm, dropout and normalisation are what public versions of the network change; the defaults are the
-    practical's.
+    practical's. Parts of your own take the place of the practical's, which fit the width D of the features: an
+    extractor of pixels (N, *input_shape) to features (N, D); a label predictor of these to logits (N, K), whose K is
+    then num_classes; a domain classifier to one logit, positive for the target. Raises ValueError for parts that do not
+    fit together.
     """
 
     def __init__(
@@ -108,16 +121,43 @@ class DomainAdversarialNetwork(nn.Module):
         batch_norm: bool = False,
         dropout: float = 0.0,
         normalisation: nn.Module | None = None,
+        *,
+        feature_extractor: nn.Module | None = None,
+        label_predictor: nn.Module | None = None,
+        domain_classifier: nn.Module | None = None,
+        input_shape: tuple[int, int, int] = (3, 28, 28),
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.feature_extractor = FeatureExtractor(normalisation, batch_norm)
-            self.label_predictor = LabelPredictor(num_classes=num_classes, dropout=dropout)
-            self.domain_classifier = DomainClassifier()
+            self.input_shape = input_shape
+            self.feature_extractor = feature_extractor or FeatureExtractor(normalisation, batch_norm, input_shape)
+            # `dann.predict` is called with the extractor alone too.
+            self.feature_extractor.input_shape = input_shape  # type: ignore[assignment]
+            features = _try(self.feature_extractor, torch.zeros(2, *input_shape), "a feature extractor")
+            num_features = features.shape[1]
+            self.label_predictor = label_predictor or LabelPredictor(num_features, num_classes, dropout)
+            self.num_classes = _try(self.label_predictor, features, "a label predictor").shape[1]
+            self.domain_classifier = domain_classifier or DomainClassifier(num_features)
+            _try(self.domain_classifier, features, "a domain classifier", "a logit each (2,)")
         channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
+        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1], or of those that the extractor takes."""
         return self.label_predictor(self.feature_extractor(pixels))
+
+
+@torch.no_grad()
+def _try(part: nn.Module, inputs: Tensor, name: str, outputs: str = "rows (2, D)") -> Tensor:
+    """What a part makes of two inputs in eval mode; ValueError unless these are rows, or one logit each."""
+    try:
+        with evaluating(part):
+            rows = part(inputs.to(device_of(part)))
+    except RuntimeError as error:
+        raise ValueError(
+            f"expected {name} for inputs {tuple(inputs.shape)}, got one that fails on them ({error}); change it, or "
+            "input_shape."
+        ) from error
+    if not (rows.numel() == 2 if "logit" in outputs else rows.ndim == len(rows) == 2):
+        raise ValueError(f"expected {name} that gives {outputs}, got {tuple(rows.shape)}; end it in other layers.")
+    return rows

@@ -120,10 +120,8 @@ PRESETS: dict[str, Fit] = {
 SHORT = replace(PRACTICAL, num_epochs=3, max_norm=PAPER.max_norm)
 SHORT_IMPROVED = replace(IMPROVED, num_epochs=3)
 # Question 3, and question 1: -1 is the reversal left out, 0 a domain classifier that the features do not hear of.
-SWEPT: dict[str, dict[str, Any]] = {
-    f"weight {weight:g}": {"reversal_weight": weight} for weight in (-1, 0, 0.1, 0.3, 1)
-}
-SWEPT |= {f"slope {slope}": {"slope": slope} for slope in (2, 5, 10)}
+SWEPT: dict[str, dict[str, Any]] = {f"weight {weight:g}": {"schedule": weight} for weight in (-1, 0, 0.1, 0.3, 1)}
+SWEPT |= {f"slope {slope}": {"schedule": dann.reversal_schedule(slope)} for slope in (2, 5, 10)}
 SWEEP: dict[str, Fit] = {name: partial(train_dann, settings=replace(SHORT, **change)) for name, change in SWEPT.items()}
 # What public versions of the network differ in.
 LAYERS: dict[str, dict[str, Any]] = {
