@@ -64,3 +64,16 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@torch.no_grad()
+def try_on(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tensor:
+    """What a network gives in eval mode; ValueError that calls it by this name where it fails on the inputs."""
+    try:
+        with evaluating(network):
+            return network(*(part.to(device_of(network)) for part in inputs))
+    except (RuntimeError, TypeError) as error:
+        sizes = ", ".join(f"{tuple(part.shape)}" for part in inputs)
+        raise ValueError(
+            f"expected {name} for inputs {sizes}, got one that fails on them ({error}); change it."
+        ) from error

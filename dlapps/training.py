@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from dlapps import DlappsError
 from dlapps.metrics import as_tensor
+from dlapps.runtime import make_generator
 from dlapps.weights import fingerprint, read_checked, write_checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -109,6 +110,18 @@ def _watch(monitor: Monitor, network: nn.Module, epoch: int) -> tuple[Mapping[st
             return monitor(network, epoch) or {}, False
         except Stop as stop:
             return stop.args[0], True
+
+
+def seeded(train_epoch: Callable[[int, torch.Generator], dict[str, Any]], seed: int) -> Callable[[int], dict[str, Any]]:
+    """train_epoch(epoch, generator) whose draws, those of dropout too, depend on the seed and the epoch alone."""
+
+    def train_seeded(epoch: int) -> dict[str, Any]:
+        # Dropout draws from the default generator.
+        with torch.random.fork_rng():
+            torch.manual_seed(seed * 1_000_003 + epoch)
+            return train_epoch(epoch, make_generator(seed * 1_000_003 + epoch))
+
+    return train_seeded
 
 
 def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) -> Tensor:

@@ -1,5 +1,6 @@
 """Networks to the layer, steps that reach one network only, what a training measures."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch import nn
 
 from dlapps import DlappsError, gan
 from dlapps.gan.networks import one_of_each
@@ -18,6 +20,7 @@ torch.set_num_threads(1)
 TINY = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, size=16, latent_dim=5, batch_size=8)
 TINY = replace(TINY, num_epochs=2)
 CONDITIONAL = replace(TINY, num_classes=3)
+COLOUR = replace(TINY, channels=3)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,21 @@ def images():
 @pytest.fixture(scope="module")
 def labels():
     return torch.arange(30) % 3
+
+
+def in_colour(images):
+    """White strokes in green, on red."""
+    return torch.stack([255 - images, images, torch.zeros_like(images)], 3)
+
+
+def own(size=16, channels=1):
+    """A generator and a discriminator of linear layers, with dropout; the same each time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        numbers = channels * size * size
+        to_images = nn.Unflatten(1, (channels, size, size))
+        generator = nn.Sequential(nn.Linear(5, numbers, bias=False), nn.BatchNorm1d(numbers), nn.Tanh(), to_images)
+        return generator, nn.Sequential(nn.Flatten(), nn.Linear(numbers, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 1))
 
 
 def z_of(number, latent_dim=5, seed=0):
@@ -201,6 +219,86 @@ def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
     assert torch.equal(training.frames[-1], drawn)
 
 
+@pytest.mark.parametrize("classes", [0, 3])
+def test_colour_images_are_learnt_and_drawn_in_colour(images, labels, classes):
+    preset = replace(COLOUR, num_classes=classes, generator_channels=16, generator_rate=1e-2, num_epochs=12)
+    told = {"labels": labels} if classes else {}
+    training = gan.fit_gan(in_colour(images), preset, **told)
+    assert training.frames.shape[1:] == (30 if classes else 64, 16, 16, 3)
+    red, green, blue = training.frames[-1].float().mean((0, 1, 2))
+    assert red > green > blue
+    if classes:
+        grid = gan.to_uint8(gan.sample_grid(training.generator, z_of(4)))
+        assert grid.shape == (3, 4, 16, 16, 3)
+
+
+def test_channels_first_arrays_and_lists_are_one(images, labels):
+    expected = gan.fit_gan(in_colour(images), COLOUR).history
+    for given in (in_colour(images).movedim(3, 1), in_colour(images).numpy()[:, ::-1][:, ::-1]):
+        assert gan.fit_gan(given, COLOUR).history == expected
+    expected = gan.fit_conditional_gan(images, labels, CONDITIONAL).history
+    assert gan.fit_conditional_gan(images.numpy(), labels.tolist(), CONDITIONAL).history == expected
+    assert gan.fit_conditional_gan(images[:, None], labels.numpy().astype(np.uint8), CONDITIONAL).history == expected
+    assert torch.equal(gan.find_clusters(images.numpy(), 3), gan.find_clusters(images, 3))
+
+
+def test_a_colour_preset_is_stored(tmp_path):
+    generator, _ = gan.make_networks(COLOUR, 0)
+    loaded = gan.load_generator(gan.save_generator(str(tmp_path / "generator.pt"), generator, COLOUR))
+    torch.testing.assert_close(gan.sample(loaded, z_of(2)), gan.sample(generator, z_of(2)), atol=1e-3, rtol=0)
+
+
+def test_levels_and_pixels_are_each_other_s_inverse():
+    for shape in ((2, 3, 5, 5), (2, 5, 5)):
+        levels = torch.randint(256, shape, dtype=torch.uint8, generator=make_generator(0))
+        pixels = (levels if len(shape) == 4 else levels[:, None]).float() / 127.5 - 1
+        expected = levels.movedim(1, 3) if len(shape) == 4 else levels
+        assert torch.equal(gan.to_uint8(pixels), expected)
+        assert torch.equal(gan.to_uint8(pixels.numpy()), expected)
+
+
+def test_networks_of_one_s_own_are_trained_in_place(images, tmp_path):
+    networks, path = own(), tmp_path / "run.pt"
+    before = weights_of(*networks)
+    training = gan.fit_gan(images, TINY, networks=networks, checkpoint=path)
+    assert (training.generator, training.discriminator) == networks
+    assert not any(torch.equal(*pair) for pair in zip(before[:2], weights_of(*networks), strict=False))
+    state = torch.get_rng_state()
+    torch.manual_seed(1)
+    # Dropout hangs on the seed alone; the checkpoint is that of these networks.
+    assert gan.fit_gan(images, TINY, networks=own()).history == training.history
+    torch.set_rng_state(state)
+    assert gan.fit_gan(images, TINY, networks=own(), checkpoint=str(path)).history == training.history
+    longer = gan.fit_gan(images, replace(TINY, num_epochs=3), networks=networks, checkpoint=path, extend=True)
+    assert longer.frame_batches[-1] == len(longer.history.spread) == 12
+
+
+def test_a_training_is_that_of_a_textbook_loop(images):
+    preset = replace(TINY, batch_size=30, num_epochs=2)
+    generator, discriminator = own()
+    # Without dropout, whose draws the loop below would have to repeat.
+    discriminator = nn.Sequential(*discriminator[:3], discriminator[4])
+    given = copy.deepcopy((generator, discriminator))
+    gan.fit_gan(images, preset, networks=given, precision="float32")
+    real, draw = images[:, None].float() / 127.5 - 1, make_generator(0)
+    optimisers = [
+        torch.optim.Adam(network.parameters(), rate, (0.5, 0.999))
+        for network, rate in ((generator, preset.generator_rate), (discriminator, preset.discriminator_rate))
+    ]
+
+    def step(optimiser, *losses):
+        optimiser.zero_grad()
+        sum(F.binary_cross_entropy_with_logits(s, torch.full_like(s, label)) for s, label in losses).backward()
+        optimiser.step()
+
+    for _ in range(2):
+        fake = generator(torch.randn(30, 5, generator=draw))
+        step(optimisers[1], (discriminator(real), 1.0), (discriminator(fake.detach()), 0.0))
+        step(optimisers[0], (discriminator(fake), 1.0))
+    for mine, theirs in zip(weights_of(generator, discriminator), weights_of(*given), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=2e-6, rtol=1e-4)
+
+
 def test_two_threads_give_the_same_gradients_twice():
     narrow = replace(gan.CONDITIONAL_PRACTICAL, generator_channels=32, discriminator_channels=16)
     generator, discriminator = gan.make_networks(narrow, seed=0)
@@ -283,6 +381,26 @@ def test_health_names_what_went_wrong():
     assert gan.GanHistory().health() == "not trained yet"
 
 
+def test_health_looks_at_images_where_it_is_given_some():
+    history = gan.GanHistory(real_probability=[0.7], fake_probability=[0.3], spread=[0.9])
+    assert history.health().endswith("judged by losses and spread alone: pass real and fake images")
+    images = torch.randint(256, (200, 4, 4, 3), dtype=torch.uint8, generator=make_generator(0))
+    noise = torch.randint(2, (60, 4, 4, 3), dtype=torch.uint8, generator=make_generator(1)) * 255
+    reals, others = images[:140], images[140:]
+    for fakes, verdict in ((others, "balanced"), (noise, "poor"), (reals[:3].repeat(20, 1, 1, 1), "poor")):
+        said = history.health(reals, fakes)
+        assert said.startswith(f"{verdict}: D(x) = 0.70")
+        # Channels may come first; features are taken as they are.
+        assert (
+            said
+            == history.health(reals.numpy(), fakes.movedim(3, 1))
+            == history.health(reals.flatten(1), fakes.flatten(1))
+        )
+    assert "precision 0.00 (real images: " in history.health(reals, noise)
+    assert "recall 0." in said
+    assert "judged by losses" not in said
+
+
 def test_spread_notices_that_all_images_of_a_class_are_alike():
     labels = torch.arange(40) % 4
     alike = torch.randn(4, 1, 8, 8, generator=make_generator(0))[labels]
@@ -342,11 +460,22 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, t
         (lambda x, y: gan.fit_gan(x.float()), "expected images uint8"),
         (lambda x, y: gan.fit_gan(x[0]), "expected images uint8"),
         (lambda x, y: gan.fit_gan(x, replace(TINY, size=24)), "a size of 16, 32, 64"),
+        (lambda x, y: gan.fit_gan(x[:, :, :10], TINY), "square images, got 16 x 10 pixels; crop"),
+        (lambda x, y: gan.fit_gan(in_colour(x), TINY), r"images of 1 channels, .* got 3; take replace\(preset, chan"),
+        (lambda x, y: gan.fit_gan(x, COLOUR), "images of 3 channels, as the preset has, got 1"),
+        (lambda x, y: replace(TINY, loss="wgan"), "loss to be one of non-saturating, saturating, hinge, got 'wgan'"),
+        (lambda x, y: replace(TINY, initialisation="xavier"), "initialisation to be one of normal, default, got 'xav"),
+        (lambda x, y: replace(TINY, trained=("critic",)), "trained to be one of generator, discriminator, got 'cri"),
+        (lambda x, y: gan.to_uint8(torch.zeros(2, 4, 8, 8)), r"images \(…, 1, S, S\) or .* got \(2, 4, 8, 8\)"),
+        (lambda x, y: gan.fit_gan(x, replace(TINY, clusters=2), networks=own()), "a preset without clusters, got 2"),
+        (lambda x, y: gan.fit_gan(x, TINY, networks=(own()[1], own()[1])), "a generator for inputs .* got one that f"),
+        (lambda x, y: gan.fit_gan(x, TINY, networks=(own(8)[0], own()[1])), r"images \(2, 1, 16, 16\), got \(2, 1, 8,"),
+        (lambda x, y: gan.fit_gan(x, TINY, networks=(own()[0], nn.Flatten())), r"a logit each \(2,\), got \(2, 256\)"),
         (lambda x, y: gan.fit_gan(x, CONDITIONAL), "call fit_gan without labels"),
         (lambda x, y: gan.fit_conditional_gan(x, y, TINY), "call fit_gan without labels"),
         (lambda x, y: gan.fit_conditional_gan(x, y + 1, CONDITIONAL), "labels from 0 to 2, got 1 to 3"),
         (lambda x, y: gan.fit_conditional_gan(x, y, replace(CONDITIONAL, clusters=2)), "classes or clusters, got 3"),
-        (lambda x, y: gan.fit_conditional_gan(x, y[1:], CONDITIONAL), r"int64 labels \(30,\)"),
+        (lambda x, y: gan.fit_conditional_gan(x, y[1:], CONDITIONAL), "as many labels as inputs, got 29 and 30"),
         (lambda x, y: gan.Discriminator()(torch.zeros(2, 1, 28, 28)), r"images \(N, 1, 32, 32\), got"),
         (lambda x, y: gan.Generator()(torch.zeros(2, 5)), r"latent vectors \(N, 100\)"),
         (lambda x, y: gan.ConditionalGenerator()(torch.zeros(1, 100), torch.tensor([10])), "labels from 0 to 9"),

@@ -19,10 +19,10 @@ from dlapps import paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import as_domains, batch_to_pixels, draw_batches
-from dlapps.dann.training import domain_loss, seeded
+from dlapps.dann.training import domain_loss
 from dlapps.dann.virtual import virtual_adversarial_loss
 from dlapps.runtime import autocast, channels_last, device_of
-from dlapps.training import History, make_one_cycle, minimise, run_epochs
+from dlapps.training import History, make_one_cycle, minimise, run_epochs, seeded
 from dlapps.weights import load_weights, update_average
 
 

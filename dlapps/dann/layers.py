@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps.runtime import channels_last, device_of, evaluating
+from dlapps.runtime import channels_last, try_on
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
@@ -147,17 +147,9 @@ class DomainAdversarialNetwork(nn.Module):
         return self.label_predictor(self.feature_extractor(pixels))
 
 
-@torch.no_grad()
 def _try(part: nn.Module, inputs: Tensor, name: str, outputs: str = "rows (2, D)") -> Tensor:
-    """What a part makes of two inputs in eval mode; ValueError unless these are rows, or one logit each."""
-    try:
-        with evaluating(part):
-            rows = part(inputs.to(device_of(part)))
-    except RuntimeError as error:
-        raise ValueError(
-            f"expected {name} for inputs {tuple(inputs.shape)}, got one that fails on them ({error}); change it, or "
-            "input_shape."
-        ) from error
+    """What a part makes of two inputs; ValueError unless these are rows, or one logit each."""
+    rows = try_on(part, inputs, name=name)
     if not (rows.numel() == 2 if "logit" in outputs else rows.ndim == len(rows) == 2):
         raise ValueError(f"expected {name} that gives {outputs}, got {tuple(rows.shape)}; end it in other layers.")
     return rows

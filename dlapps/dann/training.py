@@ -20,8 +20,8 @@ from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, rever
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict
 from dlapps.dann.selection import class_diversity
 from dlapps.images import as_uint8
-from dlapps.runtime import autocast, device_of, make_generator
-from dlapps.training import Augment, History, as_labels, minimise, run_epochs
+from dlapps.runtime import autocast, device_of
+from dlapps.training import Augment, History, as_labels, minimise, run_epochs, seeded
 
 Means = dict[str, float]
 NUM_WATCHED = 1000
@@ -148,18 +148,6 @@ def fit_dann(
     identity |= {"source": source, "labels": labels, "target": target}
     parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
-
-
-def seeded(train_epoch: Callable[..., Means], seed: int) -> Callable[[int], Means]:
-    """train_epoch(epoch, generator) whose draws, those of dropout too, depend on the seed and the epoch alone."""
-
-    def train_seeded(epoch: int) -> Means:
-        # Dropout draws from the default generator.
-        with torch.random.fork_rng():
-            torch.manual_seed(seed * 1_000_003 + epoch)
-            return train_epoch(epoch, make_generator(seed * 1_000_003 + epoch))
-
-    return train_seeded
 
 
 def dann_losses(

@@ -1,8 +1,8 @@
 """Generative adversarial networks: DCGAN and conditional DCGAN [Goodfellow et al. 2014; Radford et al. 2016].
 
-Images are uint8 (N, H, W) where a training takes them, float32 (N, 1, S, S) in [-1, 1] where networks do, S a power of
-two from 16; latent vectors z are float32 (N, latent_dim), labels int64 (N,) in [0, K). Wrong sizes and labels out of
-range are ValueErrors of one sentence.
+Images are uint8, grey (N, H, H) or colour (N, H, H, 3), tensors, arrays or lists, where a training takes them, float32
+(N, C, S, S) in [-1, 1] where networks do, S a power of two from 16; latent vectors z are float32 (N, latent_dim),
+labels (N,) in [0, K). Wrong sizes and labels out of range are ValueErrors of one sentence.
 """
 
 from dlapps.gan.clusters import ClusteredGenerator, find_clusters
@@ -31,6 +31,7 @@ from dlapps.gan.presets import (
 from dlapps.gan.sampling import draw_latents, interpolate, sample, sample_grid, to_uint8
 from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step, spread
 from dlapps.gan.training import Run, Training, fit_conditional_gan, fit_gan, prepare_images
+from dlapps.training import Stop
 
 __all__ = [
     "CONDITIONAL_PRACTICAL",
@@ -47,6 +48,7 @@ __all__ = [
     "Loss",
     "Preset",
     "Run",
+    "Stop",
     "Training",
     "classify",
     "conditional_accuracy",

@@ -7,20 +7,23 @@ et al. 2018 do for logos), and its generator draws the cluster at random.
 from __future__ import annotations
 
 import torch
+from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from dlapps.gan.networks import ConditionalGenerator, check_latents
+from dlapps.images import as_uint8
 
 NUM_COMPONENTS = 50
 
 
-def find_clusters(images: Tensor, number: int, seed: int = 0) -> Tensor:
-    """The cluster, from 0 to number - 1, of each image uint8 (N, H, W): int64 (N,).
+def find_clusters(images: ArrayLike, number: int, seed: int = 0) -> Tensor:
+    """The cluster, from 0 to number - 1, of each image uint8 (N, H, W) or (N, H, W, 3): int64 (N,).
 
     k-means on the pixels' first 50 principal components. Raises ValueError for fewer images than clusters.
     """
+    images = as_uint8(images)
     if len(images) < number:
         raise ValueError(
             f"expected at least {number} images, one a cluster, got {len(images)}; ask for fewer clusters, or give "
@@ -49,7 +52,7 @@ class ClusteredGenerator(nn.Module):
         self.register_buffer("shares", counts / counts.sum())
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images (N, 1, S, S) in [-1, 1] of z (N, latent_dim), whose last number chooses the cluster."""
+        """Images (N, C, S, S) in [-1, 1] of z (N, latent_dim), whose last number chooses the cluster."""
         check_latents(z, self.latent_dim)
         # The last limit is 1 but for rounding; no choice may pass it.
         choice = torch.bucketize(torch.special.ndtr(z[:, -1]), self.shares.float().cumsum(0)[:-1])

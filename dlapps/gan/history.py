@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
 
+from dlapps.images import as_uint8
+from dlapps.metrics import precision_recall
 from dlapps.training import History
 
 
@@ -24,18 +28,51 @@ class GanHistory(History):
             if name != "measures"
         }
 
-    def health(self, last: int = 200) -> str:
-        """balanced, the discriminator wins, the generator wins or collapsed: one sentence on the last batches."""
+    def health(self, real: ArrayLike | None = None, fake: ArrayLike | None = None, last: int = 200) -> str:
+        """balanced, poor, collapsed, the discriminator wins or the generator wins: a sentence on the last batches.
+
+        real, fake: images uint8, (N, S, S) or (N, S, S, 3), of `prepare_images` and `to_uint8`, or better features
+        (N, D) of both from a network that knows such images (`extract_features` for digits); 500 of each say enough.
+        Precision and recall (`metrics.precision_recall`) are held against those of one half of the real ones beside
+        the other, and below half of that, fakes are poor. Without them only the losses' probabilities and the spread
+        within a batch are judged, which may be balanced while every image is bad.
+        """
         if not self.get("spread"):
             return "not trained yet"
-        real, fake, spread = (
+        real_probability, fake_probability, spread = (
             float(np.mean(values[-last:])) for values in (self.real_probability, self.fake_probability, self.spread)
         )
-        numbers = f"D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, fakes vary {spread:.0%} as much as real images"
+        gap = real_probability - fake_probability
+        numbers = (
+            f"D(x) = {real_probability:.2f}, D(G(z)) = {fake_probability:.2f}, fakes vary {spread:.0%} as much as real "
+            "images"
+        )
+        poor, seen = False, "judged by losses and spread alone: pass real and fake images"
+        if real is not None and fake is not None:
+            poor, seen = _judge(real, fake)
         if spread < 0.5:
-            return f"collapsed: {numbers}; take another seed, or a lower learning rate for the generator"
-        if real - fake > 0.8:
-            return f"the discriminator wins: {numbers}; lower its learning rate, or its number of channels"
-        if real - fake < 0.05:
-            return f"the generator wins: {numbers}; raise the discriminator's learning rate, or its number of channels"
-        return f"balanced: {numbers}"
+            state, remedy = "collapsed", "take another seed, or a lower learning rate for the generator"
+        elif poor:
+            state, remedy = "poor", "train longer, or change the networks"
+        elif gap > 0.8:
+            state, remedy = "the discriminator wins", "lower its learning rate, or its number of channels"
+        elif gap < 0.05:
+            state, remedy = (
+                "the generator wins", "raise the discriminator's learning rate, or its number of channels"
+            )  # fmt: skip
+        else:
+            state, remedy = "balanced", ""
+        return "; ".join(filter(None, (f"{state}: {numbers}", seen, remedy)))
+
+
+def _judge(real: ArrayLike, fake: ArrayLike) -> tuple[bool, str]:
+    """Whether precision or recall of fakes is below half of what real images have, and both in words."""
+    rows = [torch.as_tensor(part if np.ndim(part) == 2 else as_uint8(part)).flatten(1) for part in (real, fake)]
+    half = len(rows[0]) // 2
+    first, second = rows[0][:half], rows[0][half:]
+    reached, possible = precision_recall(first, rows[1][: len(second)]), precision_recall(first, second)
+    words = [
+        f"{name} {share:.2f} (real images: {limit:.2f})"
+        for name, share, limit in zip(("precision", "recall"), reached, possible, strict=True)
+    ]
+    return any(share < limit / 2 for share, limit in zip(reached, possible, strict=True)), ", ".join(words)

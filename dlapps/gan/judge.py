@@ -14,10 +14,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps import paths
+from dlapps.images import as_uint8
 from dlapps.runtime import autocast, channels_last
+from dlapps.training import as_labels
 from dlapps.transfer import finetune
 from dlapps.weights import load_weights, save_weights
 
@@ -49,8 +52,8 @@ class DigitClassifier(nn.Module):
 
 
 def fit_digit_classifier(
-    images: Tensor,
-    labels: Tensor,
+    images: ArrayLike,
+    labels: ArrayLike,
     num_epochs: int = 8,
     learning_rate: float = 5e-3,
     seed: int = 0,
@@ -62,7 +65,7 @@ def fit_digit_classifier(
     augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor, checkpoint
     and progress, as `dlapps.training.run_epochs` takes them.
     """
-    check_digits(images)
+    images = as_digits(images)
     # Weights and dropout are drawn from PyTorch's default generator, as by every nn.Module.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -75,49 +78,48 @@ def fit_digit_classifier(
     return network.requires_grad_(False)
 
 
-def to_network(images: Tensor) -> Tensor:
-    """uint8 (N, 32, 32) to float32 (N, 1, 32, 32) in [-1, 1]."""
-    return images[:, None].float().div(127.5).sub(1)
+def to_network(pixels: Tensor) -> Tensor:
+    """Pixels (N, 32, 32) float32 in [0, 1] to (N, 1, 32, 32) in [-1, 1]."""
+    return pixels[:, None].mul(2).sub(1)
 
 
-def distort(images: Tensor, generator: torch.Generator) -> Tensor:
-    """uint8 (N, 32, 32) turned, scaled and moved at random, each image on its own; as `to_network` gives them."""
-    turn, scale, right, down = 2 * torch.rand(4, len(images), generator=generator) - 1
+def distort(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Pixels (N, 32, 32) turned, scaled and moved at random, each image on its own; as `to_network` gives them."""
+    turn, scale, right, down = 2 * torch.rand(4, len(pixels), generator=generator) - 1
     turn, scale, move = turn * math.radians(12), 1 + scale / 10, 2 * 2 / SIZE
     cosine, sine = turn.cos() * scale, turn.sin() * scale
     matrices = torch.stack([cosine, -sine, right * move, sine, cosine, down * move], 1).view(-1, 2, 3)
-    grid = F.affine_grid(matrices, [len(images), 1, SIZE, SIZE], align_corners=False)
+    grid = F.affine_grid(matrices, [len(pixels), 1, SIZE, SIZE], align_corners=False)
     # What comes in from outside is 0: black has to be 0 as well until then.
-    return F.grid_sample(images[:, None].float() / 255, grid, align_corners=False).mul(2).sub(1)
+    return to_network(F.grid_sample(pixels[:, None], grid, align_corners=False)[:, 0])
 
 
 @torch.inference_mode()
-def extract_features(classifier: DigitClassifier, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+def extract_features(classifier: DigitClassifier, images: ArrayLike, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
-    check_digits(images)
-    device = next(classifier.parameters()).device
-    chunks = []
-    for chunk in images.split(batch_size):
-        pixels = to_network(chunk.to(device)).contiguous(memory_format=torch.channels_last)
+    device, chunks = next(classifier.parameters()).device, []
+    for chunk in as_digits(images).split(batch_size):
+        pixels = to_network(chunk.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             features = classifier.features(pixels)
         chunks.append((features.cpu(), classifier.head(features).cpu()))
     return torch.cat([part for part, _ in chunks]), torch.cat([part for _, part in chunks])
 
 
-def classify(classifier: DigitClassifier, images: Tensor) -> Tensor:
+def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
     """The digit read in each image: int64 (N,)."""
     return extract_features(classifier, images)[1].argmax(1)
 
 
-def conditional_accuracy(classifier: DigitClassifier, fakes: Tensor, labels: Tensor) -> float:
+def conditional_accuracy(classifier: DigitClassifier, fakes: ArrayLike, labels: ArrayLike) -> float:
     """Share of fakes read as the digit they were asked for: GAN-test of Shmelkov et al. (2018) where the classifier was
     trained on real images."""
-    return float((classify(classifier, fakes) == labels).double().mean())
+    read = classify(classifier, fakes)
+    return float((read == as_labels(labels, len(read))).double().mean())
 
 
 def gan_train_accuracy(
-    fakes: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor, num_epochs: int = 4, seed: int = 0
+    fakes: ArrayLike, labels: ArrayLike, real: ArrayLike, real_labels: ArrayLike, num_epochs: int = 4, seed: int = 0
 ) -> float:
     """Accuracy on real images of a classifier that saw only fakes (Shmelkov, Schmid and Alahari 2018).
 
@@ -125,17 +127,17 @@ def gan_train_accuracy(
     diversity that is asked about.
     """
     classifier = fit_digit_classifier(fakes, labels, num_epochs, seed=seed, augmented=False)
-    return float((classify(classifier, real) == real_labels).double().mean())
+    return conditional_accuracy(classifier, real, real_labels)
 
 
-def stroke_statistics(images: Tensor) -> dict[str, Tensor]:
+def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
     """How digits are written, float32 (N,) each, of images uint8 (N, H, W).
 
     slant: pixels that the ink leans to the right a pixel upwards, from its second moments; ink: mean grey in [0, 1].
     """
-    weights = images.float() / 255
+    weights = torch.as_tensor(images).float() / 255
     mass = weights.sum((1, 2)).clamp(min=1e-6)
-    height, width = images.shape[1:]
+    height, width = weights.shape[1:]
     up, right = -torch.arange(height).float()[:, None], torch.arange(width).float()[None]
     middle_up, middle_right = ((weights * axis).sum((1, 2)) / mass for axis in (up, right))
     up, right = up - middle_up[:, None, None], right - middle_right[:, None, None]
@@ -157,13 +159,15 @@ def load_digit_classifier() -> DigitClassifier:
     return load_weights(channels_last(DigitClassifier()), path).requires_grad_(False)
 
 
-def check_digits(images: Tensor) -> None:
-    """Raise ValueError unless images are uint8 (N, 32, 32)."""
-    if images.dtype != torch.uint8 or images.shape[1:] != (SIZE, SIZE):
+def as_digits(images: ArrayLike) -> Tensor:
+    """uint8 (N, 32, 32) of a list, an array or a tensor; ValueError otherwise."""
+    digits = as_uint8(images)
+    if digits.shape[1:] != (SIZE, SIZE):
         raise ValueError(
-            f"expected images uint8 (N, {SIZE}, {SIZE}), got {images.dtype} {tuple(images.shape)}; "
-            "gan.prepare_images resizes them, gan.to_uint8 converts samples."
+            f"expected images uint8 (N, {SIZE}, {SIZE}), got {tuple(digits.shape)}; gan.prepare_images resizes them, "
+            "gan.to_uint8 converts samples."
         )
+    return digits
 
 
 def _block(before: int, after: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:

@@ -1,8 +1,8 @@
 """Generators and discriminators [Radford, Metz and Chintala 2016; conditional: Mirza and Osindero 2014].
 
-Images are (N, 1, S, S) float32 in [-1, 1], S a power of two from 16; latent vectors z (N, latent_dim); labels (N,)
-int64 in [0, K). The defaults are the practical's networks, to the layer. Wrong sizes and labels out of range are
-ValueErrors of one sentence.
+Images are (N, C, S, S) float32 in [-1, 1], C 1 for grey and 3 for colour, S a power of two from 16; latent vectors z
+(N, latent_dim); labels (N,) int64 in [0, K). The defaults are the practical's networks, to the layer. Wrong sizes and
+labels out of range are ValueErrors of one sentence.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """z to images: transposed convolutions 4b (k4), 2b, b (k4 s2 p1), each with batch norm and ReLU, then 1 and tanh.
+    """z to images: transposed convolutions 4b (k4), 2b, b (k4 s2 p1), each with batch norm and ReLU, then C and tanh.
 
-    base_channels: b. size: 32; one more block for 64.
+    base_channels: b. size: 32; one more block for 64. channels: C.
     """
 
-    def __init__(self, latent_dim: int = 100, base_channels: int = 32, size: int = 32) -> None:
+    def __init__(self, latent_dim: int = 100, base_channels: int = 32, size: int = 32, channels: int = 1) -> None:
         super().__init__()
         self.latent_dim, self.size = latent_dim, size
         widths = block_widths(base_channels, size)[::-1]
         self.first = nn.Sequential(FromVectors(latent_dim, widths[0]), nn.BatchNorm2d(widths[0]))
         blocks = make_blocks(widths, nn.ConvTranspose2d, nn.ReLU())
-        self.rest = nn.Sequential(nn.ReLU(), *blocks, ToImages(widths[-1]), nn.Tanh())
+        self.rest = nn.Sequential(nn.ReLU(), *blocks, ToImages(widths[-1], channels), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images (N, 1, S, S) float32 in [-1, 1] of z (N, latent_dim)."""
+        """Images (N, C, S, S) float32 in [-1, 1] of z (N, latent_dim)."""
         check_latents(z, self.latent_dim)
         return self.rest(self.first(z)).float()
 
@@ -37,28 +37,30 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images to logits (N,): convolutions b, 2b, 4b (k4 s2 p1), each with batch norm and LeakyReLU .2, then 1 (k4)."""
 
-    def __init__(self, base_channels: int = 32, size: int = 32) -> None:
+    def __init__(self, base_channels: int = 32, size: int = 32, channels: int = 1) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.channels = size, channels
         widths = block_widths(base_channels, size)
-        blocks = make_blocks((1, *widths), nn.Conv2d, nn.LeakyReLU(0.2))
+        blocks = make_blocks((channels, *widths), nn.Conv2d, nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*blocks, ToLogits(widths[-1]))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N,) float32 of images (N, 1, S, S) in [-1, 1], positive for real."""
-        check_images(images, self.size)
+        """Logits (N,) float32 of images (N, C, S, S) in [-1, 1], positive for real."""
+        check_images(images, self.channels, self.size)
         return self.layers(images).float()
 
 
 class ConditionalGenerator(nn.Module):
-    """z and labels to images: 2b channels from each (batch norm, ReLU), concatenated; then 2b, b, 1 as in `Generator`.
+    """z and labels to images: 2b channels from each (batch norm, ReLU), concatenated; then 2b, b, C as in `Generator`.
 
     A transposed convolution of a one-hot vector, 1 x 1 in size, picks one row of its weights: a table of K entries.
     What comes after it, up to the sum with z's half, is computed once a digit too. Labels may also be float (N, K):
     mixtures of digits.
     """
 
-    def __init__(self, latent_dim: int = 100, base_channels: int = 128, size: int = 32, num_classes: int = 10) -> None:
+    def __init__(
+        self, latent_dim: int = 100, base_channels: int = 128, size: int = 32, num_classes: int = 10, channels: int = 1
+    ) -> None:
         super().__init__()
         self.latent_dim, self.size, self.num_classes = latent_dim, size, num_classes
         widths = block_widths(base_channels, size)[::-1]
@@ -67,10 +69,10 @@ class ConditionalGenerator(nn.Module):
         self.from_labels = FromVectors(num_classes, half)
         self.norm_labels = nn.BatchNorm2d(half)
         blocks = make_blocks(widths, nn.ConvTranspose2d, nn.ReLU())
-        self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToImages(widths[-1]), nn.Tanh())
+        self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToImages(widths[-1], channels), nn.Tanh())
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Images (N, 1, S, S) float32 in [-1, 1] of z (N, latent_dim) and labels (N,) int64, or (N, K) float."""
+        """Images (N, C, S, S) float32 in [-1, 1] of z (N, latent_dim) and labels (N,) int64, or (N, K) float."""
         check_latents(z, self.latent_dim)
         maps = F.relu(self.from_z(z))
         if labels.is_floating_point():
@@ -96,19 +98,19 @@ class ConditionalDiscriminator(nn.Module):
     where the padding is seen): a table, and the next convolution of that half is one as well.
     """
 
-    def __init__(self, base_channels: int = 128, size: int = 32, num_classes: int = 10) -> None:
+    def __init__(self, base_channels: int = 128, size: int = 32, num_classes: int = 10, channels: int = 1) -> None:
         super().__init__()
-        self.size, self.num_classes = size, num_classes
+        self.size, self.num_classes, self.channels = size, num_classes, channels
         widths = block_widths(base_channels, size)
         half = widths[0] // 2
-        self.from_images = nn.Conv2d(1, half, 4, 2, 1, bias=False)
+        self.from_images = nn.Conv2d(channels, half, 4, 2, 1, bias=False)
         self.from_labels = nn.Conv2d(num_classes, half, 4, 2, 1, bias=False)
         blocks = make_blocks(widths, nn.Conv2d, nn.LeakyReLU(0.2))
         self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToLogits(widths[-1]))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Logits (N,) float32 of images (N, 1, S, S) in [-1, 1] and labels (N,) int64, positive for real."""
-        check_images(images, self.size)
+        """Logits (N,) float32 of images (N, C, S, S) in [-1, 1] and labels (N,) int64, positive for real."""
+        check_images(images, self.channels, self.size)
         check_labels(labels, len(images), self.num_classes)
         maps = F.leaky_relu(self.from_images(images), 0.2)
         one_hot = torch.eye(self.num_classes, device=images.device)[:, :, None, None]
@@ -144,17 +146,17 @@ class ToLogits(nn.Conv2d):
 
 
 class ToImages(nn.ConvTranspose2d):
-    """The last transposed convolution (k4 s2 p1, one channel) as a product and a sum of overlapping patches.
+    """The last transposed convolution (k4 s2 p1) as a product and a sum of overlapping patches.
 
     The same numbers; twice as fast on a CPU, where a convolution of one channel leaves the vector units idle.
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 1, 4, 2, 1, bias=False)
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__(inputs, channels, 4, 2, 1, bias=False)
 
     # No output_size: there is one only.
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
-        """Images (N, 1, 2 H, 2 W), before the tanh, of maps (N, C, H, W)."""
+        """Images (N, C, 2 H, 2 W), before the tanh, of maps (N, D, H, W)."""
         height, width = maps.shape[2:]
         patches = maps.permute(0, 2, 3, 1).flatten(1, 2) @ self.weight.flatten(1)
         return F.fold(patches.transpose(1, 2), (2 * height, 2 * width), 4, padding=1, stride=2)
@@ -198,12 +200,12 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
 
 
-def check_images(images: Tensor, size: int) -> None:
-    """Raise ValueError unless images are (N, 1, size, size)."""
-    if images.shape[1:] != (1, size, size):
+def check_images(images: Tensor, channels: int, size: int) -> None:
+    """Raise ValueError unless images are (N, channels, size, size)."""
+    if images.shape[1:] != (channels, size, size):
         raise ValueError(
-            f"expected images (N, 1, {size}, {size}), got {tuple(images.shape)}; resize them, or make networks of "
-            "their size."
+            f"expected images (N, {channels}, {size}, {size}), got {tuple(images.shape)}; resize them, or make "
+            "networks of their size."
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlapps import paths
 from dlapps.gan.clusters import ClusteredGenerator
@@ -20,7 +20,8 @@ from dlapps.gan.networks import (
     initialise,
 )
 from dlapps.gan.sampling import Sampler
-from dlapps.runtime import channels_last, make_generator
+from dlapps.gan.steps import LOSSES
+from dlapps.runtime import channels_last, make_generator, try_on
 from dlapps.weights import read_checked, to_float16, write_checked
 
 TrainedGenerator = Generator | ConditionalGenerator
@@ -31,17 +32,20 @@ AnyDiscriminator = Discriminator | ConditionalDiscriminator
 class Preset:
     """What a training depends on, beside its data and its seed.
 
-    generator_channels, discriminator_channels: b of the networks. trained: which of the two losses are minimised.
+    generator_channels, discriminator_channels: b of the networks. channels: those of the images, 1 for grey, 3 for
+    colour. loss: a name in LOSSES. initialisation: "normal" or "default". trained: which of the two are minimised.
     num_classes: 0 for an unconditional GAN. clusters: how many clusters of images both networks of an unconditional one
     are told, 0 for none. discriminator_sees_labels: D(x, y), else D(x). average: decay a batch of the moving average of
     G's weights that samples are drawn from, 0 for the last weights. anneal: let both learning rates fall to 0, linearly
-    over the second half. Change one thing with `dataclasses.replace(PRACTICAL, size=64)`.
+    over the second half. Change one thing with `dataclasses.replace(PRACTICAL, size=64)`. Raises ValueError for another
+    name than these.
     """
 
     latent_dim: int = 100
     generator_channels: int = 32
     discriminator_channels: int = 32
     size: int = 32
+    channels: int = 1
     num_classes: int = 0
     clusters: int = 0
     discriminator_sees_labels: bool = True
@@ -55,6 +59,13 @@ class Preset:
     num_epochs: int = 5
     average: float = 0.0
     anneal: bool = False
+
+    def __post_init__(self) -> None:
+        parts = [("trained", part, ("generator", "discriminator")) for part in self.trained]
+        names = [("loss", self.loss, LOSSES), ("initialisation", self.initialisation, ("normal", "default")), *parts]
+        for field, name, known in names:
+            if name not in known:
+                raise ValueError(f"expected {field} to be one of {', '.join(known)}, got {name!r}; choose one of them.")
 
     @property
     def num_labels(self) -> int:
@@ -110,10 +121,29 @@ def make_networks(preset: Preset, seed: int) -> tuple[TrainedGenerator, AnyDiscr
     return channels_last(generator), channels_last(discriminator)
 
 
+def check_networks(generator: nn.Module, discriminator: nn.Module, preset: Preset) -> None:
+    """Raise ValueError unless networks of one's own take and give what a preset says, which may have no clusters."""
+    if preset.clusters:
+        raise ValueError(f"expected a preset without clusters, got {preset.clusters}; its own networks draw those.")
+    labels = (torch.arange(2) % preset.num_classes,) if preset.num_classes else ()
+    shape = (2, preset.channels, preset.size, preset.size)
+    images = try_on(generator, torch.zeros(2, preset.latent_dim), *labels, name="a generator")
+    if images.shape != shape:
+        raise ValueError(f"expected a generator of images {shape}, got {tuple(images.shape)}; change it or the preset.")
+    labels = labels if preset.discriminator_sees_labels else ()
+    logits = try_on(discriminator, images, *labels, name="a discriminator")
+    if logits.numel() != 2:
+        raise ValueError(
+            f"expected a discriminator that gives a logit each (2,), got {tuple(logits.shape)}; change it."
+        )
+
+
 def generator_of(preset: Preset) -> TrainedGenerator:
     """The network that is trained; with clusters, `sampler_of` makes of it what draws."""
     widths = (preset.latent_dim, preset.generator_channels, preset.size)
-    return ConditionalGenerator(*widths, preset.num_labels) if preset.num_labels else Generator(*widths)
+    if preset.num_labels:
+        return ConditionalGenerator(*widths, preset.num_labels, preset.channels)
+    return Generator(*widths, preset.channels)
 
 
 def sampler_of(preset: Preset, generator: TrainedGenerator, clusters: Tensor | None = None) -> Sampler:
@@ -127,16 +157,16 @@ def discriminator_of(preset: Preset) -> AnyDiscriminator:
     """The discriminator of a preset, with PyTorch's default initialisation."""
     widths = (preset.discriminator_channels, preset.size)
     if preset.num_labels and preset.discriminator_sees_labels:
-        return ConditionalDiscriminator(*widths, preset.num_labels)
-    return Discriminator(*widths)
+        return ConditionalDiscriminator(*widths, preset.num_labels, preset.channels)
+    return Discriminator(*widths, preset.channels)
 
 
-def save_generator(path: Path, generator: Sampler, preset: Preset) -> Path:
-    """The weights in float16 beside the preset that they belong to."""
+def save_generator(path: str | Path, generator: Sampler, preset: Preset) -> Path:
+    """The weights in float16 beside the preset whose networks they are; for others there is `weights.save_weights`."""
     return write_checked(path, {"preset": asdict(preset), "generator": to_float16(generator)})
 
 
-def load_generator(path: Path) -> Sampler:
+def load_generator(path: str | Path) -> Sampler:
     """A generator of `save_generator`, in eval mode, without gradients."""
     saved = read_checked(path, "generator", ("preset", "generator"))
     preset = Preset(**saved["preset"])

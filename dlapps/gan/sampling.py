@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import ConditionalGenerator, Generator
 from dlapps.gan.steps import generate
-from dlapps.runtime import make_generator
+from dlapps.runtime import device_of, evaluating, make_generator
 
 # What samples are drawn from; each has a latent_dim.
 Sampler = Generator | ConditionalGenerator | ClusteredGenerator
@@ -22,25 +23,25 @@ def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def sample(generator: Sampler, z: Tensor, labels: Tensor | None = None, batch_size: int = 256) -> Tensor:
-    """Images (N, 1, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
+def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, batch_size: int = 256) -> Tensor:
+    """Images (N, C, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
 
-    labels: for a conditional generator; int64 (N,), or float (N, K), mixtures of digits.
+    labels: for a conditional generator; whole numbers (N,), or float (N, K), mixtures of digits.
     """
-    device, training = next(generator.parameters()).device, generator.training
-    generator.eval()
-    try:
+    device, z = device_of(generator), torch.as_tensor(z)
+    told = None if labels is None else torch.as_tensor(labels).to(device)
+    if told is not None and not told.is_floating_point():
+        told = told.long()
+    with evaluating(generator):
         images = [
-            generate(generator, z[rows].to(device), None if labels is None else labels[rows].to(device)).cpu()
+            generate(generator, z[rows].to(device), None if told is None else told[rows]).cpu()
             for rows in torch.arange(len(z)).split(batch_size)
         ]
-    finally:
-        generator.train(training)
     return torch.cat(images)
 
 
 def sample_grid(generator: ConditionalGenerator, z: Tensor) -> Tensor:
-    """Every digit with every z: images (K, N, 1, S, S), one row a digit, one column a z."""
+    """Every digit with every z: images (K, N, C, S, S), one row a digit, one column a z."""
     num_classes = generator.num_classes
     labels = torch.arange(num_classes).repeat_interleave(len(z))
     return sample(generator, z.repeat(num_classes, 1), labels).unflatten(0, (num_classes, len(z)))
@@ -56,6 +57,10 @@ def interpolate(first: Tensor, second: Tensor, num_steps: int) -> Tensor:
     return (((1 - share) * angle).sin() * first + (share * angle).sin() * second) / angle.sin()
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Grey values (…, S, S) uint8 of images (…, 1, S, S) in [-1, 1]."""
-    return images.squeeze(-3).add(1).mul(127.5).round().clamp(0, 255).byte()
+def to_uint8(images: ArrayLike) -> Tensor:
+    """Levels (…, S, S) uint8 of grey images (…, 1, S, S) in [-1, 1], or (…, S, S, 3) of colour images (…, 3, S, S)."""
+    pixels = torch.as_tensor(images)
+    if pixels.ndim < 3 or pixels.shape[-3] not in (1, 3):
+        raise ValueError(f"expected images (…, 1, S, S) or (…, 3, S, S), got {tuple(pixels.shape)}; move the channels.")
+    levels = pixels.add(1).mul(127.5).round().clamp(0, 255).byte()
+    return levels.movedim(-3, -1) if pixels.shape[-3] == 3 else levels.squeeze(-3)

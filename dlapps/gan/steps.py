@@ -42,7 +42,7 @@ LOSSES = {
 
 
 def generate(generator: nn.Module, z: Tensor, labels: Tensor | None = None, precision: str = "fast") -> Tensor:
-    """Images (N, 1, S, S) float32 of a generator as it is, in training or eval mode, with its graph."""
+    """Images (N, C, S, S) float32 of a generator as it is, in training or eval mode, with its graph."""
     with autocast(z.device, precision):
         return generator(z, *given(labels))
 
@@ -56,7 +56,7 @@ def discriminator_step(
     labels: Tensor | None = None,
     precision: str = "fast",
 ) -> Losses:
-    """One update of D on real and fake images (N, 1, S, S) of the same labels; no gradient reaches the generator.
+    """One update of D on real and fake images (N, C, S, S) of the same labels; no gradient reaches the generator.
 
     Two passes, since batch norm has to see real and fake images apart. optimiser None: measure only. Returns scalars:
     discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z))), discriminator_gradient (its L2

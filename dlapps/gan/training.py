@@ -10,20 +10,31 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from dlapps.gan.clusters import find_clusters
 from dlapps.gan.history import GanHistory
-from dlapps.gan.networks import ConditionalGenerator, check_labels
-from dlapps.gan.presets import CONDITIONAL_PRACTICAL, PRACTICAL, AnyDiscriminator, Preset, make_networks, sampler_of
-from dlapps.gan.sampling import Sampler, draw_latents, sample, sample_grid, to_uint8
+from dlapps.gan.presets import (
+    CONDITIONAL_PRACTICAL,
+    PRACTICAL,
+    AnyDiscriminator,
+    Preset,
+    check_networks,
+    make_networks,
+    sampler_of,
+)
+from dlapps.gan.sampling import Sampler, draw_latents, sample, to_uint8
 from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, spread
+from dlapps.images import as_uint8
 from dlapps.runtime import make_generator
-from dlapps.training import DivergenceError, History, Named, run_epochs
+from dlapps.training import DivergenceError, History, Named, as_labels, run_epochs, seeded
 from dlapps.weights import update_average
 
-Measure = Callable[[Sampler], dict[str, float]]
+Measure = Callable[[Sampler], dict[str, float] | None]
+# A generator and a discriminator of any kind.
+Networks = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -31,8 +42,8 @@ class Training:
     """A trained GAN and how it came about.
 
     generator: in eval mode, with the moving average of its weights where the preset asks for one, else the last ones.
-    frames: uint8 (F, M, S, S), samples of the same latent vectors after frame_batches (F,) batches; M is 64, or with
-    labels 10 a digit, one row a digit.
+    frames: uint8 (F, M, S, S), or (F, M, S, S, 3), samples of the same latent vectors after frame_batches (F,) batches;
+    M is 64, or with labels 10 a class, one row a class.
     """
 
     preset: Preset
@@ -46,34 +57,42 @@ class Training:
 class Run:
     """All that changes in a training: networks, the average that samples are drawn from, optimisers, latent vectors.
 
-    labels: int64 (N,), the clusters of the images where the preset has such.
+    labels: int64 (N,), the clusters of the images where the preset has such. networks: in place of the preset's.
     """
 
     def __init__(
-        self, preset: Preset, seed: int, device: torch.device | str, precision: str, labels: Tensor | None = None
+        self,
+        preset: Preset,
+        seed: int,
+        device: torch.device | str,
+        precision: str,
+        labels: Tensor | None = None,
+        networks: Networks | None = None,
     ) -> None:
         self.preset, self.seed, self.precision = preset, seed, precision
-        generator, discriminator = make_networks(preset, seed)
-        self.generator, self.discriminator = generator.to(device), discriminator.to(device)
+        generator, discriminator = networks or make_networks(preset, seed)
+        if networks:
+            check_networks(generator, discriminator, preset)
+        self.generator, self.discriminator = generator.to(device), discriminator.to(device).train()
         self.average = self.generator
         if preset.average:
             self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.sampler = sampler_of(preset, self.average, labels).to(device)
         self.latents = make_generator(seed)
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        trained = {"generator": self.generator, "discriminator": self.discriminator}
         self.rates = {name: getattr(preset, f"{name}_rate") for name in preset.trained}
         self.optimisers = {
-            name: torch.optim.Adam(networks[name].parameters(), rate, preset.betas, foreach=True)
+            name: torch.optim.Adam(trained[name].parameters(), rate, preset.betas, foreach=True)
             for name, rate in self.rates.items()
         }
         optimisers = {f"{name}'s optimiser": part for name, part in self.optimisers.items()}
-        self.parts: Named = {**networks, **optimisers, "latents": self.latents}
+        self.parts: Named = {**trained, **optimisers, "latents": self.latents}
 
     def step(self, real: Tensor, labels: Tensor | None, batch: int, total: int) -> dict[str, float]:
         """D's update, then G's on the same fakes; returns what `GanHistory` has of a batch.
 
-        real: uint8 (N, S, S). batch: how many of the training's total are made. Raises DivergenceError where a loss or
-        a gradient is not finite.
+        real: uint8 (N, S, S) or (N, S, S, 3). batch: how many of the training's total are made. Raises DivergenceError
+        where a loss or a gradient is not finite.
         """
         preset, loss = self.preset, LOSSES[self.preset.loss]
         self.generator.train()
@@ -81,7 +100,7 @@ class Run:
             fall = min(1, 2 - 2 * batch / total) if preset.anneal else 1
             optimiser.param_groups[0]["lr"] = self.rates[name] * fall
         device = next(self.generator.parameters()).device
-        real = real.to(device)[:, None].float().div(127.5).sub(1)
+        real = channels_first(real.to(device)).float().div(127.5).sub(1)
         labels = None if labels is None else labels.to(device)
         z = torch.randn(len(real), preset.latent_dim, generator=self.latents).to(device)
         fake = generate(self.generator, z, labels, self.precision)
@@ -103,20 +122,24 @@ class Run:
         return measured
 
     def draw_frame(self) -> Tensor:
-        """Samples uint8 (M, S, S) of latent vectors that are the same at each call."""
-        number = 10 if self.preset.num_classes else 64
-        z = draw_latents(number, self.sampler.latent_dim, self.seed)
-        if isinstance(self.sampler, ConditionalGenerator):
-            return to_uint8(sample_grid(self.sampler, z).flatten(0, 1))
-        return to_uint8(sample(self.sampler, z))
+        """Samples uint8 (M, S, S), or (M, S, S, 3), of latent vectors that are the same at each call."""
+        preset = self.preset
+        # Clusters are drawn by one number more.
+        latent_dim = preset.latent_dim + bool(preset.clusters)
+        if preset.num_classes:
+            labels = torch.arange(preset.num_classes).repeat_interleave(10)
+            z = draw_latents(10, latent_dim, self.seed).repeat(preset.num_classes, 1)
+            return to_uint8(sample(self.sampler, z, labels))
+        return to_uint8(sample(self.sampler, draw_latents(64, latent_dim, self.seed)))
 
 
 def fit_gan(
-    images: Tensor,
+    images: ArrayLike,
     preset: Preset = PRACTICAL,
     seed: int = 0,
     *,
-    labels: Tensor | None = None,
+    labels: ArrayLike | None = None,
+    networks: Networks | None = None,
     frame_every: int = 100,
     measure: Measure | None = None,
     measure_every: int = 200,
@@ -125,67 +148,81 @@ def fit_gan(
     progress: bool = False,
     **options: Any,
 ) -> Training:
-    """Train a DCGAN on images uint8 (N, H, W), resized once to the preset's size, as the preset says.
+    """Train a DCGAN on images uint8, resized once to the preset's size, as the preset says.
 
-    frame_every: batches between two frames. measure: called with the generator in eval mode every `measure_every`
-    batches and at the end; its values go to the history. progress: bars of epochs and of batches. options: monitor and
-    checkpoint, as `dlapps.training.run_epochs` takes them. The same seed gives the same training on one machine. Raises
-    ValueError for bad input, DivergenceError for a loss or a gradient that is not finite.
+    images: square, grey (N, H, W), or for a preset of 3 channels (N, H, W, 3) or (N, 3, H, W). networks: a generator of
+    z (N, latent_dim) to images (N, C, S, S) in [-1, 1] and a discriminator of these to logits (N,), or (N, 1), to be
+    trained in place of the preset's; where it has classes, labels (N,) are their second argument. frame_every: batches
+    between two frames. measure: called with the generator in eval mode every `measure_every` batches and at the end;
+    its values go to the history. progress: bars of epochs and of batches. options: monitor, checkpoint and extend, as
+    `dlapps.training.run_epochs` takes them. The same seed gives the same training on one machine. Raises ValueError for
+    bad input, DivergenceError for a loss or a gradient that is not finite.
     """
-    check_labels_match(preset, labels, len(images))
-    data = prepare_images(images, preset.size)
-    identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision}
-    identity |= {"images": images, "labels": labels}
+    data, told = _prepare(images, labels, preset)
+    identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision, "images": data, "labels": told}
     if preset.clusters:
-        labels = find_clusters(data, preset.clusters, seed)
-    run = Run(preset, seed, device, precision, labels)
-    num_epochs, num_batches = preset.num_epochs, -(-len(data) // preset.batch_size)
-    total = num_epochs * num_batches
+        told = find_clusters(data, preset.clusters, seed)
+    run = Run(preset, seed, device, precision, told, networks)
+    num_batches = -(-len(data) // preset.batch_size)
+    total = preset.num_epochs * num_batches
 
-    def train_epoch(epoch: int) -> History:
+    def train_epoch(epoch: int, _: torch.Generator) -> History:
         measured = History(frames=[], frame_batches=[], measures=[])
         order = torch.randperm(len(data), generator=make_generator(1000 * seed + epoch))
         batches = tqdm(order.split(preset.batch_size), "batches", leave=False, disable=not progress)
         for batch, rows in enumerate(batches, epoch * num_batches):
             if batch % frame_every == 0:
                 measured.add({"frames": run.draw_frame(), "frame_batches": batch})
-            told = None if labels is None else labels[rows]
-            measured.add(run.step(data[rows], told, batch, total))
+            measured.add(run.step(data[rows], None if told is None else told[rows], batch, total))
             done = batch + 1
             if measure and (done % measure_every == 0 or done == total):
-                measured.add({"measures": {"batch": done, **measure(run.sampler.eval())}})
+                measured.add({"measures": {"batch": done, **(measure(run.sampler.eval()) or {})}})
         return measured
 
-    made = run_epochs(train_epoch, run.sampler, run.parts, identity, num_epochs, progress=progress, **options)
+    train = seeded(train_epoch, seed)
+    made = run_epochs(train, run.sampler, run.parts, identity, preset.num_epochs, progress=progress, **options)
     frames = torch.stack([*made.pop("frames"), run.draw_frame()])
-    frame_batches = [*made.pop("frame_batches"), total]
-    networks = (run.sampler, run.discriminator.eval())
-    return Training(preset, *networks, GanHistory(made), frames, frame_batches)
+    frame_batches = [*made.pop("frame_batches"), len(made.spread)]
+    return Training(preset, run.sampler, run.discriminator.eval(), GanHistory(made), frames, frame_batches)
 
 
 def fit_conditional_gan(
-    images: Tensor, labels: Tensor, preset: Preset = CONDITIONAL_PRACTICAL, seed: int = 0, **options: Any
+    images: ArrayLike, labels: ArrayLike, preset: Preset = CONDITIONAL_PRACTICAL, seed: int = 0, **options: Any
 ) -> Training:
-    """Train a conditional DCGAN on images uint8 (N, H, W) and their labels int64 (N,); options as for `fit_gan`."""
+    """Train a conditional DCGAN on images and their labels (N,) in [0, K); images and options as for `fit_gan`."""
     return fit_gan(images, preset, seed, labels=labels, **options)
 
 
-def prepare_images(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, H, W), resized bilinearly to uint8 (N, size, size) as a picture would be."""
-    if images.dtype != torch.uint8 or images.ndim != 3 or not len(images):
+def prepare_images(images: ArrayLike, size: int) -> Tensor:
+    """Square images, uint8 (N, H, H) or (N, H, H, 3), resized bilinearly to that size, as a picture would be."""
+    levels = as_uint8(images)
+    if levels.shape[1] != levels.shape[2]:
         raise ValueError(
-            f"expected images uint8 (N, H, W), got {images.dtype} {tuple(images.shape)}; convert them, colour to grey."
+            f"expected square images, got {levels.shape[1]} x {levels.shape[2]} pixels; crop or pad them, so that "
+            "nothing is squashed."
         )
-    if images.shape[1:] == (size, size):
-        return images
-    chunks = (chunk[:, None].float() for chunk in images.split(1000))
+    if levels.shape[1] == size:
+        return levels
+    chunks = (channels_first(chunk).float() for chunk in levels.split(1000))
     # Antialiased, as Pillow does it where a picture shrinks; the same as not where it grows.
-    resized = (F.interpolate(chunk, (size, size), mode="bilinear", antialias=True) for chunk in chunks)
-    return torch.cat([chunk.squeeze(1).round().byte() for chunk in resized])
+    resized = [F.interpolate(chunk, (size, size), mode="bilinear", antialias=True).round().byte() for chunk in chunks]
+    return as_uint8(torch.cat(resized))
 
 
-def check_labels_match(preset: Preset, labels: Tensor | None, number: int) -> None:
-    """Raise ValueError unless there are labels (number,) exactly where the preset has classes."""
+def channels_first(images: Tensor) -> Tensor:
+    """(N, S, S) or (N, S, S, 3) to (N, 1, S, S) or (N, 3, S, S)."""
+    return images[:, None] if images.ndim == 3 else images.movedim(3, 1)
+
+
+def _prepare(images: ArrayLike, labels: ArrayLike | None, preset: Preset) -> tuple[Tensor, Tensor | None]:
+    """Both as tensors, ready to be trained on; ValueError unless they are what the preset is made for."""
+    levels = as_uint8(images)
+    channels = 1 if levels.ndim == 3 else 3
+    if channels != preset.channels:
+        raise ValueError(
+            f"expected images of {preset.channels} channels, as the preset has, got {channels}; take replace(preset, "
+            f"channels={channels}), or convert them."
+        )
     if preset.clusters and preset.num_classes:
         raise ValueError(
             f"expected classes or clusters, got {preset.num_classes} classes and {preset.clusters} clusters; set "
@@ -194,7 +231,7 @@ def check_labels_match(preset: Preset, labels: Tensor | None, number: int) -> No
     if bool(preset.num_classes) != (labels is not None):
         raise ValueError(
             f"expected labels exactly where a preset has classes, got {preset.num_classes} classes and "
-            f"{'no' if labels is None else len(labels)} labels; call fit_gan without labels, or fit_conditional_gan."
+            f"{'no' if labels is None else len(levels)} labels; call fit_gan without labels, or fit_conditional_gan."
         )
-    if labels is not None:
-        check_labels(labels, number, preset.num_classes)
+    told = None if labels is None else as_labels(labels, len(levels), preset.num_classes)
+    return prepare_images(levels, preset.size), told

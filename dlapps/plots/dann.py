@@ -9,6 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from dlapps.plots.general import plot_grid
 from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, styled
@@ -57,7 +58,7 @@ def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
 
 @styled
 def plot_embeddings(
-    embeddings: Mapping[str, np.ndarray], labels: np.ndarray, domains: np.ndarray, titles: Mapping[str, str]
+    embeddings: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike, titles: Mapping[str, str]
 ) -> Figure:
     """One row a network: its embedding (N, 2) coloured by class, each point its digit, and by domain, beside it.
 
@@ -74,7 +75,7 @@ def plot_embeddings(
 
 
 @styled
-def plot_embedding_steps(steps: Mapping[str, np.ndarray], labels: np.ndarray, domains: np.ndarray) -> Figure:
+def plot_embedding_steps(steps: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike) -> Figure:
     """Embeddings (N, 2) in one and the same plane, a column a step: by class above, by domain below."""
     height = 2 * WIDTH / len(steps) + 0.2
     figure, axes = make_figure(height, 2, len(steps), sharex=True, sharey=True)
@@ -86,8 +87,9 @@ def plot_embedding_steps(steps: Mapping[str, np.ndarray], labels: np.ndarray, do
     return figure
 
 
-def scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+def scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike) -> None:
     """Each point as its digit, so that classes are told apart without colour as well."""
+    points, labels = np.asarray(points), np.asarray(labels)
     colours = ScalarMappable(cmap="turbo").to_rgba(np.arange(10), norm=True)
     for label in np.unique(labels):
         x, y = points[labels == label].T
@@ -96,8 +98,9 @@ def scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     ax.set(xticks=(), yticks=())
 
 
-def scatter_domains(ax: Axes, points: np.ndarray, domains: np.ndarray) -> None:
+def scatter_domains(ax: Axes, points: ArrayLike, domains: ArrayLike) -> None:
     """Circles for the source, triangles for the target."""
+    points, domains = np.asarray(points), np.asarray(domains)
     for domain, (name, marker) in enumerate((("source", "o"), ("target", "^"))):
         x, y = points[domains == domain].T
         dots = ax.scatter(x, y, s=4, marker=marker, linewidths=0, color=COLOURS[domain], label=name)

@@ -7,23 +7,31 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, styled
 
 
 @styled
 def plot_mosaic(
-    images: np.ndarray, row_titles: Sequence[str] = (), column_titles: Sequence[str] = (), share: float = 1.0
+    images: ArrayLike, row_titles: Sequence[str] = (), column_titles: Sequence[str] = (), share: float = 1.0
 ) -> Figure:
-    """Grey images (R, C, S, S) edge to edge, a hair apart, with titles beside rows and above columns where given.
+    """Images edge to edge, a hair apart, with titles beside rows and above columns where given.
 
-    share: how much of the text's width the mosaic takes.
+    images: (R, C, S, S), or (R, C, S, S, 3) in colour, uint8 or in [0, 1]. share: how much of the text's width the
+    mosaic takes. Raises ValueError for another shape.
     """
-    rows, columns, height, width = images.shape
-    white = np.iinfo(np.uint8).max if images.dtype == np.uint8 else 1
-    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=white)
+    levels = np.asarray(images)
+    if levels.shape[4:] not in ((), (3,)) or levels.ndim < 4:
+        raise ValueError(
+            f"expected images (R, C, S, S) or (R, C, S, S, 3), got {levels.shape}; gan.to_uint8 makes them of samples."
+        )
+    rows, columns, height, width = levels.shape[:4]
+    white = np.iinfo(np.uint8).max if levels.dtype == np.uint8 else 1
+    border = [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)][: levels.ndim]
+    padded = np.pad(levels, border, constant_values=white)
     height, width = height + 2, width + 2
-    mosaic = padded.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    mosaic = padded.swapaxes(1, 2).reshape(rows * height, columns * width, *levels.shape[4:])
     mosaic_height = share * WIDTH * mosaic.shape[0] / mosaic.shape[1]
     figure, axes = make_figure(mosaic_height + 0.2 * bool(column_titles))
     ax = axes[0, 0]
