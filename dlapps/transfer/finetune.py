@@ -73,7 +73,7 @@ def flip_and_shift(shift: int) -> Augment:
     """Mirror each picture with probability 1/2 and move the batch by up to `shift` pixels, borders reflected."""
 
     def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
-        mirrored = torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
+        pixels, mirrored = _as_floats(pixels), torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
         pixels = torch.where(mirrored, pixels.flip(3), pixels)
         top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
         padded = F.pad(pixels, (shift,) * 4, mode="reflect")
@@ -103,10 +103,10 @@ def fit_classifier(
 ) -> History:
     """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning rate).
 
-    inputs: (N, …), what the network takes, as floats or uint8 in 0-255; labels: whole numbers (N,) in [0, K); tensors,
-    arrays or lists. learning_rates: the parts to train, each with
-    its highest rate. They train in training mode, or in that which their own `train()` sets; the others are in eval
-    mode, their statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
+    inputs: (N, …), what the network takes, or what `augment` makes it of; uint8 is divided by 255. labels: whole
+    numbers (N,) in [0, K). Both are tensors, arrays or lists. learning_rates: the parts to train, each with its highest
+    rate. They train in training mode, or in that which their own `train()` sets; the others are in eval mode, their
+    statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
     parameter's requires_grad as it was. options: monitor, checkpoint and progress, as `dlapps.training.run_epochs`
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     parts share weights or are none of the network's, or a loss is not finite.
@@ -126,8 +126,7 @@ def fit_classifier(
             part.train()
         total, correct = 0.0, 0
         for rows in torch.randperm(len(labels), generator=generator).split(batch_size):
-            batch = _as_floats(inputs[rows])
-            batch = (augment(batch, generator) if augment else batch).to(device)
+            batch = _as_floats(augment(inputs[rows], generator) if augment else inputs[rows]).to(device)
             if batch.ndim == 4:
                 batch = batch.contiguous(memory_format=torch.channels_last)
             targets = labels[rows].to(device)
