@@ -178,13 +178,15 @@ class Prose {
 }
 
 function render({ model, el }) {
-  el.textContent = model.get("words");
+  el.textContent = model.get("elsewhere");
   let prose, frame;
   const refresh = () => prose?.fill();
   const start = () => {
     const host = el.closest(".jp-Notebook");
-    if (host) prose = new Prose(model, host);
-    else frame = requestAnimationFrame(start);
+    if (host) {
+      el.textContent = model.get("words");
+      prose = new Prose(model, host);
+    } else if (document.querySelector(".jp-Notebook")) frame = requestAnimationFrame(start);
   };
   start();
   model.on("change:answers change:cells", refresh);

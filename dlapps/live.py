@@ -28,9 +28,10 @@ class LiveProse(anywidget.AnyWidget):
     answers = traitlets.Dict().tag(sync=True)
     cells = traitlets.Dict().tag(sync=True)
     words = traitlets.Unicode().tag(sync=True)
+    elsewhere = traitlets.Unicode().tag(sync=True)  # the words where the page around it is out of reach
 
-    def __init__(self, prose: Prose, shell: Any, words: str) -> None:
-        super().__init__(words=words)
+    def __init__(self, prose: Prose, shell: Any, words: str, elsewhere: str) -> None:
+        super().__init__(words=words, elsewhere=elsewhere)
         # A chapter that is made anew takes its prose along: this widget then has nothing to say.
         self._prose = weakref.ref(prose)
         self._asked: set[str] = set()
@@ -59,10 +60,10 @@ class LiveProse(anywidget.AnyWidget):
         self.refresh()
 
 
-def show_live(prose: Prose, words: str) -> dict[str, Any]:
-    """The part of an output that shows the widget with these words; none outside IPython."""
+def show_live(prose: Prose, words: str, elsewhere: str) -> dict[str, Any]:
+    """The part of an output that shows the widget with these words, or those; none outside IPython."""
     shell = get_ipython()
     if shell is None:
         return {}
-    widget = LiveProse(prose, shell, words)
+    widget = LiveProse(prose, shell, words, elsewhere)
     return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}

@@ -64,17 +64,18 @@ class Chapter:
         self._show_chapter({"name": name, **facts})
 
     def _show_chapter(self, facts: dict[str, Any]) -> None:
-        words = f"Chapter {self.number}, profile {self.profile.name}"
-        copy = f"report/notebooks/{self.name}.ipynb"
-        has_copy = (paths.project() / copy).is_file()
-        where = f"[{copy}](../{copy})" if has_copy else "a copy that `dlapps notebooks` writes"
-        shown = {"text/markdown": f"{words}. Its prose with all numbers is in {where}."}
+        words, copy = f"Chapter {self.number}, profile {self.profile.name}", f"report/notebooks/{self.name}.ipynb"
+        elsewhere = f"{words}; its prose with all numbers: {copy}"
+        shown = {"text/markdown": elsewhere.replace(copy, f"[{copy}](../{copy})")}
+        if not (paths.project() / copy).is_file():
+            elsewhere = f"{elsewhere} (written by dlapps notebooks)"
+            shown = {}
         # JupyterLab and Notebook name the session's notebook; a build, VS Code and Colab do not, and need no widget.
         if os.environ.get("JPY_SESSION_NAME") and find_spec("anywidget"):
             from dlapps.live import show_live
 
-            shown |= show_live(self._prose, f"{words}: the prose shows each number once its cell has run.")
-        _show("chapter", facts, f"{words}; its prose with all numbers: {copy}", shown)
+            shown |= show_live(self._prose, f"{words}: the prose shows each number once its cell has run.", elsewhere)
+        _show("chapter", facts, elsewhere, shown)
 
     def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
         """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.

@@ -33,7 +33,7 @@ def texts(widget):
 
 
 def test_a_number_is_sent_once_its_cell_has_run(prose, shell):
-    widget = LiveProse(prose, shell, "words")
+    widget = LiveProse(prose, shell, "words", "elsewhere")
     assert texts(widget) == {"{#sec-a}": "", "{{x:.0%}}": "–"}
     assert widget.cells["cell-3"] == {"headings": ["2.1"], "formulas": [r"$y = \text{–}$"], "question": ""}
     prose.record({"x": 0.5})
@@ -43,7 +43,7 @@ def test_a_number_is_sent_once_its_cell_has_run(prose, shell):
 
 
 def test_what_the_page_asks_for_is_answered(prose, shell):
-    widget = LiveProse(prose, shell, "words")
+    widget = LiveProse(prose, shell, "words", "elsewhere")
     widget._handle_custom_msg({"ask": ["{{x:.3f}}", "@sec-a"]}, [])
     prose.record({"x": 0.5})
     shell.events.trigger("post_run_cell", None)
@@ -53,7 +53,7 @@ def test_what_the_page_asks_for_is_answered(prose, shell):
 
 def test_a_widget_ends_with_its_chapter(project, shell):
     prose = Prose(project.write("2_shown"), 2)
-    LiveProse(prose, shell, "words")
+    LiveProse(prose, shell, "words", "elsewhere")
     assert len(shell.events.callbacks["post_run_cell"]) == 1
     del prose
     gc.collect()
