@@ -10,7 +10,7 @@ import pytest
 from conftest import code, text
 
 from dlapps import paths
-from dlapps.report import markdown as md
+from dlapps.report.prose import NUMBER
 
 REWRITTEN = ["4_generative_adversarial_networks"]  # the others take the form with their science
 HIDING = {"parameters", "remove-cell", "remove-input"}
@@ -47,7 +47,7 @@ def used_before_recorded(cells):
         if cell.cell_type == "code":
             known |= recorded(cell)
         elif "title" not in cell.metadata.get("tags", []):
-            for number in md.number_names(cell.source):
+            for number, _ in NUMBER.findall(cell.source):
                 names = {name for name in everywhere if f"{number}_".startswith(f"{name}_")}
                 if names and not names & known:
                     early.add(number)

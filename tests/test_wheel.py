@@ -189,5 +189,5 @@ def test_the_wheel_has_no_tests_and_no_notebooks_but_the_first_of_ones_own(wheel
     assert tops == {"dlapps"}
     assert [name for name in names if name.endswith(".ipynb")] == [f"{NEW}/notebooks/1_first_chapter.ipynb"]
     assert {f"{NEW}/.gitignore", f"{NEW}/report/references.bib"} <= set(names)
-    assert "dlapps/py.typed" in names
+    assert {"dlapps/py.typed", "dlapps/live.js", "dlapps/live.css"} <= set(names)
     assert wheel.stat().st_size < 30e6
