@@ -101,7 +101,12 @@ def test_figures_and_tables_have_their_caption_and_number_beneath(chapter, shown
 
 def test_values_in_dictionaries_are_named_after_them(chapter, shown):
     chapter.record(data="none", total=2, run={"accuracy": 0.5, "64 x 64": {"recall": np.float64(0.25)}, 7: "words"})
-    assert shown[-1][0][MIME]["values"] == {"total": 2, "run_accuracy": 0.5, "run_64_x_64_recall": 0.25, "run_7": "words"}
+    assert shown[-1][0][MIME]["values"] == {
+        "total": 2,
+        "run_accuracy": 0.5,
+        "run_64_x_64_recall": 0.25,
+        "run_7": "words",
+    }
 
 
 def test_two_values_of_one_name_are_refused(chapter, shown):
