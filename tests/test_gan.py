@@ -221,12 +221,12 @@ def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_colour_images_are_learnt_and_drawn_in_colour(images, labels, classes):
-    preset = replace(COLOUR, num_classes=classes, generator_channels=16, generator_rate=1e-2, num_epochs=12)
+    preset = replace(COLOUR, num_classes=classes, generator_channels=16, generator_rate=1e-2, num_epochs=20)
     told = {"labels": labels} if classes else {}
     training = gan.fit_gan(in_colour(images), preset, **told)
     assert training.frames.shape[1:] == (30 if classes else 64, 16, 16, 3)
     red, green, blue = training.frames[-1].float().mean((0, 1, 2))
-    assert red > green > blue
+    assert red > 20 + max(green, blue)
     if classes:
         grid = gan.to_uint8(gan.sample_grid(training.generator, z_of(4)))
         assert grid.shape == (3, 4, 16, 16, 3)

@@ -125,3 +125,29 @@ def test_folder_without_pictures(tmp_path):
 def test_no_picture_at_all():
     with pytest.raises(PictureError, match="expected at least one picture, got none"):
         images.stack_pixels([])
+
+
+LEVELS = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (LEVELS, LEVELS),
+        (torch.tensor(LEVELS), LEVELS),
+        (LEVELS.transpose(0, 3, 1, 2), LEVELS),
+        (LEVELS[..., 0], LEVELS[..., 0]),
+        (LEVELS[..., :1], LEVELS[..., 0]),
+        (LEVELS[:, None, ..., 0], LEVELS[..., 0]),
+        (list(LEVELS[:, ::-1, ..., 0]), LEVELS[:, ::-1, ..., 0]),
+    ],
+    ids=["array", "tensor", "channels first", "grey", "one channel", "one channel first", "list of views"],
+)
+def test_levels_come_in_one_form(given, expected):
+    assert np.array_equal(images.as_uint8(given), expected)
+
+
+@pytest.mark.parametrize("given", [LEVELS / 255, LEVELS[0, ..., 0], LEVELS[..., :2], LEVELS[:0], LEVELS.astype(int)])
+def test_levels_of_another_form_get_one_sentence(given):
+    with pytest.raises(images.PictureError, match=r"expected (images uint8 \(N, H, W\)|at least one image), "):
+        images.as_uint8(given)

@@ -88,6 +88,13 @@ def test_a_mosaic_holds_every_image_once():
     for value in range(1, 7):
         assert (drawn == value).sum() == 16
     assert (drawn == 255).sum() == 12 * 18 - 6 * 16
+    # In colour, and a tensor, each channel is such a mosaic.
+    colour = gan.plot_mosaic(torch.tensor(np.stack([images, images, images // 2], 4))).axes[0].images[0].get_array()
+    assert np.array_equal(colour[..., 0], drawn)
+    assert (colour[..., 2] == 3).sum() == 16
+    for wrong in (images[0], images[:, :, None]):
+        with pytest.raises(ValueError, match=r"expected images \(R, C, S, S\) or \(R, C, S, S, 3\), got"):
+            gan.plot_mosaic(wrong)
 
 
 def test_misread_pictures_show_their_label_too():
