@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 
 from dlapps import paths
+from dlapps.outline import SHOWN
 from dlapps.profiles import PROFILES
 from dlapps.report import ReportError
 from dlapps.report.committed import has_outputs, read_as_committed
@@ -20,9 +21,6 @@ from dlapps.report.prose import Mentions, mentions
 from dlapps.report.sources import Source, find_sources, first_line, read_citation_keys, read_notebook, tags
 from dlapps.report.syntax import INLINE, Tree, parse
 from dlapps.report.typed_numbers import find_settings, find_typed_numbers
-
-# What a call shows, and the place of its argument `name`, which `caption` follows.
-SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_table": ("tab", 2)}
 
 
 @dataclass
