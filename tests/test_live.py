@@ -11,6 +11,7 @@ from conftest import code, text
 from IPython.core.events import EventManager
 
 from dlapps import live, notebook, paths
+from dlapps.cli import main
 from dlapps.live import VIEW, LiveProse
 from dlapps.prose import Prose
 
@@ -86,3 +87,10 @@ def test_what_the_report_hides_is_folded_in_jupyter(path):
         hidden = bool({"remove-cell", "remove-input"}.intersection(cell.metadata.get("tags", [])))
         folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
         assert folded == (hidden and cell.cell_type == "code"), f"{path.stem}, cell {number}: jupyter.source_hidden"
+
+
+@pytest.mark.report
+def test_a_run_that_a_notebook_starts_keeps_no_widget(project, monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", str(project.write("2_shown")))
+    assert main(["run", "--profile", "smoke"]) == 0
+    assert "widget" not in (project.build / "smoke" / "2_shown.ipynb").read_text()

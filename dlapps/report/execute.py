@@ -29,7 +29,9 @@ class OwnKernelManager(AsyncKernelManager):
     def kernel_spec(self) -> KernelSpec:
         """How to start `sys.executable` as a kernel."""
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
-        return KernelSpec(argv=command, display_name="Python 3", language="python")
+        # Called from a notebook, a run has that notebook's session about it, and no page that shows a widget.
+        env = {"JPY_SESSION_NAME": ""}
+        return KernelSpec(argv=command, display_name="Python 3", language="python", env=env)
 
 
 def executed_path(source: Source, profile: str) -> Path:
