@@ -59,7 +59,7 @@ def test_report_is_built_from_the_notebooks(built):
 @pytest.mark.report
 def test_notebooks_number_their_labels_as_latex_does(built):
     written = "".join(path.read_text(errors="replace") for path in built.rglob("*.aux"))
-    by_latex = dict(re.findall(r"\\newlabel\{((?:fig|tab|sec|eq)-[^}@]*)\}\{\{(?:\\\w+ )?([\d.]+)\}", written))
+    by_latex = dict(re.findall(r"\\newlabel\{((?:fig|tab|sec|eq)-\d+-[a-z][^}@]*)\}\{\{(?:\\\w+ )?([\d.]+)\}", written))
     labels = {}
     for path in NOTEBOOKS:
         labels |= read_outline(path, int(path.name[0])).labels
