@@ -412,6 +412,7 @@ def test_a_digit_can_be_the_negative_of_what_it_lies_on():
 
 def test_grey_digits_get_three_equal_channels(domains):
     pixels = dann.batch_to_pixels(torch.tensor(domains[0]))
+    assert torch.equal(dann.batch_to_pixels(domains[0]), pixels)
     assert pixels.shape == (64, 3, 28, 28)
     assert torch.equal(pixels[:, 0], torch.tensor(domains[0]) / 255)
     assert torch.equal(pixels[:, 0], pixels[:, 2])

@@ -367,6 +367,7 @@ def test_interpolation_stays_on_the_sphere():
     torch.testing.assert_close(way.norm(dim=1), torch.full((5,), 3.0))
     torch.testing.assert_close(way[[0, -1]], torch.stack([first, second]))
     torch.testing.assert_close(gan.interpolate(first, first, 3), first.expand(3, 2))
+    assert torch.equal(gan.interpolate(first.numpy(), second.tolist(), 5), way)
 
 
 def test_health_names_what_went_wrong():

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.images import as_uint8
+from dlapps.metrics import as_tensor
 from dlapps.runtime import autocast, device_of, evaluating
 from dlapps.training import as_labels
 
@@ -26,17 +27,17 @@ def as_domains(
     return source, as_labels(labels, len(source), num_classes), target
 
 
-def batch_to_pixels(pictures: Tensor, device: torch.device | str = "cpu", channels: int = 3) -> Tensor:
+def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu", channels: int = 3) -> Tensor:
     """uint8 (N, H, W) or (N, H, W, 3) to pixels (N, C, H, W) float32 in [0, 1], channels last in memory.
 
     Grey is copied to all channels. Raises ValueError for colour where there is one channel.
     """
-    pixels = pictures.to(device).float().div_(255)
+    pixels = as_tensor(pictures).to(device).float().div_(255)
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(3).expand(-1, -1, -1, channels).contiguous()
     elif channels != pixels.shape[3]:
         raise ValueError(
-            f"expected grey pictures (N, H, W) for a network of {channels} channels, got {tuple(pictures.shape)}; "
+            f"expected grey pictures (N, H, W) for a network of {channels} channels, got {tuple(pixels.shape)}; "
             "convert them, or give the network 3."
         )
     return pixels.permute(0, 3, 1, 2)
