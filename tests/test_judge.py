@@ -51,7 +51,7 @@ def test_features_are_one_row_an_image_whatever_the_batch(classifier):
 
 
 def test_samples_of_a_generator_are_what_it_reads(classifier):
-    samples = judge.to_network(make_patterns(5)[0] / 255)
+    samples = judge.to_network(make_patterns(5)[0])
     assert samples.shape == (5, 1, 32, 32)
     assert samples.min() >= -1
     assert samples.max() <= 1
@@ -59,7 +59,7 @@ def test_samples_of_a_generator_are_what_it_reads(classifier):
 
 
 def test_distortion_moves_each_image_a_little(monkeypatch):
-    images = make_patterns(6, noise=1)[0] / 255
+    images, _ = make_patterns(6, noise=1)
     moved = judge.distort(images, torch.Generator().manual_seed(0))
     assert moved.shape == (6, 1, 32, 32)
     assert moved.min() >= -1
@@ -79,7 +79,6 @@ def test_gan_train_falls_when_fakes_lack_classes():
 
 def test_stored_weights_are_half_as_large_and_read_the_same(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
-    monkeypatch.setattr(paths, "find_results", lambda: {path.name: path for path in tmp_path.iterdir()})
     with pytest.raises(DlappsError, match="run dlapps data make digit-classifier"):
         judge.load_digit_classifier()
     path = judge.save_digit_classifier(classifier, {"seed": 0})

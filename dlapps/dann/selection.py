@@ -14,7 +14,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dlapps.metrics import entropy
+from dlapps.metrics import as_tensor, entropy
 from dlapps.runtime import make_generator
 
 
@@ -31,21 +31,21 @@ def pseudo_label(logits: ArrayLike, threshold: float = 0.9) -> PseudoLabels:
     """The predicted classes of logits (N, K) whose probability is at least the threshold in [0, 1]; 0 takes all."""
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold in [0, 1], got {threshold}; it is a probability.")
-    confidence, labels = torch.as_tensor(logits).float().softmax(1).max(1)
+    confidence, labels = as_tensor(logits).float().softmax(1).max(1)
     (rows,) = torch.where(confidence >= threshold)
     return PseudoLabels(rows, labels[rows], confidence[rows])
 
 
 def mean_entropy(logits: ArrayLike) -> float:
     """Mean entropy in nats of predictions (N, K): low where a network is certain (Morerio et al. 2018)."""
-    log_probabilities = torch.as_tensor(logits).float().log_softmax(1)
+    log_probabilities = as_tensor(logits).float().log_softmax(1)
     return float(-(log_probabilities.exp() * log_probabilities).sum(1).mean())
 
 
 def class_diversity(logits: ArrayLike) -> float:
     """Entropy of the mean of predictions (N, K), in units of log K: 1 where all classes are equally frequent, near 0
     where nearly all pictures fall into one."""
-    predictions = torch.as_tensor(logits).float().softmax(1)
+    predictions = as_tensor(logits).float().softmax(1)
     return entropy(predictions.mean(0)) / math.log(predictions.shape[1])
 
 
@@ -82,7 +82,7 @@ def soft_neighbourhood_density(logits: ArrayLike, temperature: float = 0.05) -> 
 
     Higher is better, up to log(N - 1) (Saito et al. 2021).
     """
-    points = F.normalize(torch.as_tensor(logits).float().softmax(1), dim=1)
+    points = F.normalize(as_tensor(logits).float().softmax(1), dim=1)
     similarities = (points @ points.T / temperature).fill_diagonal_(-torch.inf)
     log_shares = similarities.log_softmax(1).fill_diagonal_(0)
     return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())
@@ -111,7 +111,7 @@ def proxy_a_distance(source: ArrayLike, target: ArrayLike, seed: int = 0) -> flo
 
     2: told apart without error; 0: not at all (Ben-David et al. 2007).
     """
-    both = torch.as_tensor(source), torch.as_tensor(target)
+    both = as_tensor(source), as_tensor(target)
     features = torch.cat(both).float()
     features = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
     order = torch.randperm(len(features), generator=make_generator(seed))

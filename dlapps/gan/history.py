@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from dlapps.images import as_uint8
-from dlapps.metrics import precision_recall
+from dlapps.metrics import as_tensor, precision_recall
 from dlapps.training import History
 
 
@@ -67,7 +66,7 @@ class GanHistory(History):
 
 def _judge(real: ArrayLike, fake: ArrayLike) -> tuple[bool, str]:
     """Whether precision or recall of fakes is below half of what real images have, and both in words."""
-    rows = [torch.as_tensor(part if np.ndim(part) == 2 else as_uint8(part)).flatten(1) for part in (real, fake)]
+    rows = [as_tensor(part if np.ndim(part) == 2 else as_uint8(part)).flatten(1) for part in (real, fake)]
     half = len(rows[0]) // 2
     first, second = rows[0][:half], rows[0][half:]
     reached, possible = precision_recall(first, rows[1][: len(second)]), precision_recall(first, second)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dlapps import paths
 from dlapps.images import as_uint8
+from dlapps.metrics import as_tensor
 from dlapps.runtime import autocast, channels_last
 from dlapps.training import as_labels
 from dlapps.transfer import finetune
@@ -78,20 +79,20 @@ def fit_digit_classifier(
     return network.requires_grad_(False)
 
 
-def to_network(pixels: Tensor) -> Tensor:
-    """Pixels (N, 32, 32) float32 in [0, 1] to (N, 1, 32, 32) in [-1, 1]."""
-    return pixels[:, None].mul(2).sub(1)
+def to_network(images: Tensor) -> Tensor:
+    """uint8 (N, 32, 32) to float32 (N, 1, 32, 32) in [-1, 1]."""
+    return images[:, None].float().div(127.5).sub(1)
 
 
-def distort(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Pixels (N, 32, 32) turned, scaled and moved at random, each image on its own; as `to_network` gives them."""
-    turn, scale, right, down = 2 * torch.rand(4, len(pixels), generator=generator) - 1
+def distort(images: Tensor, generator: torch.Generator) -> Tensor:
+    """uint8 (N, 32, 32) turned, scaled and moved at random, each image on its own; as `to_network` gives them."""
+    turn, scale, right, down = 2 * torch.rand(4, len(images), generator=generator) - 1
     turn, scale, move = turn * math.radians(12), 1 + scale / 10, 2 * 2 / SIZE
     cosine, sine = turn.cos() * scale, turn.sin() * scale
     matrices = torch.stack([cosine, -sine, right * move, sine, cosine, down * move], 1).view(-1, 2, 3)
-    grid = F.affine_grid(matrices, [len(pixels), 1, SIZE, SIZE], align_corners=False)
+    grid = F.affine_grid(matrices, [len(images), 1, SIZE, SIZE], align_corners=False)
     # What comes in from outside is 0: black has to be 0 as well until then.
-    return to_network(F.grid_sample(pixels[:, None], grid, align_corners=False)[:, 0])
+    return F.grid_sample(images[:, None].float() / 255, grid, align_corners=False).mul(2).sub(1)
 
 
 @torch.inference_mode()
@@ -99,7 +100,7 @@ def extract_features(classifier: DigitClassifier, images: ArrayLike, batch_size:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
     device, chunks = next(classifier.parameters()).device, []
     for chunk in as_digits(images).split(batch_size):
-        pixels = to_network(chunk.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
+        pixels = to_network(chunk.to(device)).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             features = classifier.features(pixels)
         chunks.append((features.cpu(), classifier.head(features).cpu()))
@@ -135,7 +136,7 @@ def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
 
     slant: pixels that the ink leans to the right a pixel upwards, from its second moments; ink: mean grey in [0, 1].
     """
-    weights = torch.as_tensor(images).float() / 255
+    weights = as_tensor(images).float() / 255
     mass = weights.sum((1, 2)).clamp(min=1e-6)
     height, width = weights.shape[1:]
     up, right = -torch.arange(height).float()[:, None], torch.arange(width).float()[None]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import ConditionalGenerator, Generator
 from dlapps.gan.steps import generate
+from dlapps.metrics import as_tensor
 from dlapps.runtime import device_of, evaluating, make_generator
 
 # What samples are drawn from; each has a latent_dim.
@@ -28,8 +29,8 @@ def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, 
 
     labels: for a conditional generator; whole numbers (N,), or float (N, K), mixtures of digits.
     """
-    device, z = device_of(generator), torch.as_tensor(z)
-    told = None if labels is None else torch.as_tensor(labels).to(device)
+    device, z = device_of(generator), as_tensor(z)
+    told = None if labels is None else as_tensor(labels).to(device)
     if told is not None and not told.is_floating_point():
         told = told.long()
     with evaluating(generator):
@@ -60,7 +61,7 @@ def interpolate(first: ArrayLike, second: ArrayLike, num_steps: int) -> Tensor:
 
 def to_uint8(images: ArrayLike) -> Tensor:
     """Levels (…, S, S) uint8 of grey images (…, 1, S, S) in [-1, 1], or (…, S, S, 3) of colour images (…, 3, S, S)."""
-    pixels = torch.as_tensor(images)
+    pixels = as_tensor(images)
     if pixels.ndim < 3 or pixels.shape[-3] not in (1, 3):
         raise ValueError(f"expected images (…, 1, S, S) or (…, 3, S, S), got {tuple(pixels.shape)}; move the channels.")
     levels = pixels.add(1).mul(127.5).round().clamp(0, 255).byte()
