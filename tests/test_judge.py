@@ -79,6 +79,7 @@ def test_gan_train_falls_when_fakes_lack_classes():
 
 def test_stored_weights_are_half_as_large_and_read_the_same(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
+    monkeypatch.setattr(paths, "find_results", lambda: {path.name: path for path in tmp_path.iterdir()})
     with pytest.raises(DlappsError, match="run dlapps data make digit-classifier"):
         judge.load_digit_classifier()
     path = judge.save_digit_classifier(classifier, {"seed": 0})
