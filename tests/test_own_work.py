@@ -1,0 +1,426 @@
+"""Work of a user's own that no chapter does: short scripts, each run in a folder of its own."""
+
+import pickle
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from dlapps import adversarial, datasets, metrics, pretrained, saliency
+from dlapps import class_visualization as cv
+from dlapps.images import from_pixels
+from dlapps.plots.general import plot_confusion
+from dlapps.plots.visualizing import plot_saliency
+from dlapps.pretrained import PixelNetwork
+from dlapps.transfer import DeepFeatures, finetune
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """In the current folder, `photos` with a folder a class: bright pictures and dark ones."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    for name, brightness in (("day", 120), ("night", 0)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = random.integers(brightness, brightness + 120, (40, 30, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+
+
+def test_a_grey_digit_classifier_is_explained_and_attacked(tmp_path):
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    digits = load_digits()
+    x, y = torch.from_numpy(digits.images).float()[:, None] / 16, torch.from_numpy(digits.target)
+    network = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10))
+    optimiser = torch.optim.Adam(network.parameters(), 1e-2)
+    for _ in range(40):
+        optimiser.zero_grad()
+        F.cross_entropy(network(x), y).backward()
+        optimiser.step()
+    network.eval()
+
+    maps = saliency.input_gradient(network, x[:4], y[:4], reduce=None)[:, 0]
+    fooled = adversarial.pgd(network, x[:100], epsilon=1.0, labels=y[:100], norm="l2", num_steps=20)
+    plot_saliency(from_pixels(x[:4]), {"signed gradient": maps}, list("0123")).savefig("maps.png")
+
+    leaf = x[:4].clone().requires_grad_()
+    (expected,) = torch.autograd.grad(network(leaf).gather(1, y[:4, None]).sum(), leaf)
+    torch.testing.assert_close(maps, expected[:, 0])
+    assert fooled.success.float().mean() > 0.7
+    assert fooled.l2.max() <= 1 + 1e-5
+    assert (tmp_path / "maps.png").stat().st_size > 1000
+
+
+def test_a_network_of_timm_reads_pixels():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+
+    module = timm.create_model("resnet10t", num_classes=3)
+    network = pretrained.wrap(module, class_names=("tabby", "crane", "fox"), input_size=64)
+    maps = saliency.grad_cam(network, pictures, "layer4", targets="fox")
+    fooled = adversarial.fool(network, pictures, targets=["tabby", "crane", "fox"], step_size=1.0)
+
+    assert torch.equal(maps, saliency.grad_cam(network, pictures, "backbone.layer4", targets=2))
+    assert fooled.goal.classes.tolist() == [0, 1, 2]
+    assert fooled.success.all()
+    assert not any(weight.requires_grad for weight in module.parameters())
+
+
+@pytest.fixture
+def network():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(128, 4)).eval()
+
+
+@pytest.fixture
+def x():
+    return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_noise_around_any_method(network, x):
+    guided = partial(saliency.guided_backprop, reduce=None)
+    squared = saliency.smooth_grad(network, x, 1, num_samples=8, explain=guided, statistic="square")
+    spread = saliency.smooth_grad(network, x, 1, num_samples=8, explain=saliency.input_x_gradient, statistic="variance")
+    sharp = saliency.guided_grad_cam(network, x, "2", 1)
+
+    assert squared.shape == spread.shape == sharp.shape == (3, 16, 16)
+    assert squared.min() >= 0
+    assert (spread > 0).any()
+
+
+def test_an_attack_with_a_loss_radii_and_transforms_of_ones_own(network, x):
+    def runner_up(logits, goal):
+        return logits.topk(2).values[:, 1] - logits.gather(1, goal.classes[:, None])[:, 0]
+
+    moved = adversarial.Expectation(network, cv.Jitter(2), num_samples=4)
+    own = adversarial.pgd(moved, x, epsilon=[0.0, 0.1, 0.5], loss=runner_up)
+    margin = adversarial.pgd(network, x, epsilon=0.5, loss=adversarial.margin)
+
+    assert not own.success[0]
+    assert (own.linf <= torch.tensor([0.0, 0.1, 0.5]) + 1e-6).all()
+    assert margin.success.all()
+
+
+def test_an_objective_in_three_lines(network):
+    unit = cv.Objective(lambda seen: seen.layers["2"][:, 5].mean((1, 2)), ["2"])
+    dark = cv.Objective(lambda seen: -seen.pictures.mean((1, 2, 3)))
+    preset = replace(cv.PRACTICAL, objective=cv.class_score + 2 * unit * dark, num_steps=20, regularisers=())
+    made = cv.visualize(network, 3, preset, size=32)
+
+    assert made.scores[-1] > made.scores[0]
+
+
+@pytest.fixture
+def passed(monkeypatch):
+    """How many pictures went through networks, batch by batch."""
+    counts, forward = [], PixelNetwork.forward
+    monkeypatch.setattr(
+        PixelNetwork, "forward", lambda self, pixels: counts.append(len(pixels)) or forward(self, pixels)
+    )
+    return counts
+
+
+def test_a_network_of_ones_own_is_asked_once_whatever_the_folds(passed):
+    photos = datasets.load_folder("photos")
+    network = pretrained.wrap(timm.create_model("resnet10t"), input_size=32)
+    features = DeepFeatures(network, "layer3", cache="kept")
+    classifier = make_pipeline(features, LogisticRegression())
+    scores = cross_val_score(classifier, photos.images, photos.labels, cv=5)
+    search = GridSearchCV(classifier, {"logisticregression__C": [0.1, 1, 10]}).fit(photos.images, photos.labels)
+    saved = pickle.dumps(search.best_estimator_)
+
+    assert scores.min() == 1
+    assert sum(passed) == 20
+    assert pickle.loads(saved).predict(photos.images).tolist() == photos.labels.tolist()
+    assert sum(passed) == 20
+    assert len(saved) < 100_000
+
+
+@pytest.mark.filterwarnings("ignore:Persisting input arguments")
+def test_the_memory_of_a_pipeline_hits(passed):
+    photos = datasets.load_folder("photos")
+    network = pretrained.wrap(timm.create_model("resnet10t"), input_size=32)
+    for cost in (0.1, 1, 10):
+        features = DeepFeatures(network, ["layer2", "layer3"])
+        classifier = make_pipeline(features, LogisticRegression(C=cost), memory="memory")
+        classifier.fit(X=photos.images, y=photos.labels)
+
+    assert sum(passed) == 20
+    names = classifier[:-1].get_feature_names_out()
+    assert names[0] == "layer2_0"
+    assert len(names) == classifier[-1].n_features_in_
+
+
+def test_a_grey_network_takes_grey_arrays():
+    random = np.random.default_rng(0)
+    digits, labels = random.integers(0, 100, (20, 28, 28), dtype=np.uint8), [0, 1] * 10
+    digits[1::2] += 100
+
+    module = timm.create_model("resnet10t", in_chans=1)
+    network = pretrained.wrap(module, mean=(0.13,), std=(0.31,), input_size=28)
+    classifier = make_pipeline(DeepFeatures(network, "layer2"), LogisticRegression()).fit(digits, labels)
+
+    assert classifier.score(digits, labels) == 1
+    assert classifier.predict(digits[:, None]).tolist() == labels
+
+
+torch.set_num_threads(1)
+
+
+def draw_bars(number, seed):
+    """Vertical bars at one of four places on 16 x 20 grey pictures, uint8, and the places."""
+    random = np.random.default_rng(seed)
+    places = random.integers(0, 4, number)
+    pictures = random.integers(0, 60, (number, 16, 20)).astype(np.uint8)
+    for picture, place in zip(pictures, places, strict=True):
+        picture[2:14, 5 * place + 1 : 5 * place + 4] = 220
+    return pictures, places
+
+
+def test_parts_and_a_schedule_of_one_s_own_on_grey_arrays():
+    source, labels = draw_bars(160, 0)
+    target, answers = draw_bars(160, 1)
+    target = (0.6 * target + 60).astype(np.uint8)
+
+    from torch import nn
+
+    from dlapps import dann
+
+    layers = [nn.InstanceNorm2d(1), nn.Conv2d(1, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d((1, 8)), nn.Flatten()]
+    network = dann.DomainAdversarialNetwork(
+        0, num_classes=4, feature_extractor=nn.Sequential(*layers), input_shape=(1, 16, 20)
+    )
+    settings = dann.Settings(num_epochs=6, batch_size=16, learning_rate=0.05, schedule=lambda p: 0.3 * p**2)
+    history = dann.fit_dann(network, source, list(labels), target, settings)
+    features = dann.predict(network.feature_extractor, target)
+
+    assert features.shape == (160, 64)
+    assert history.reversal_weight[-1] == pytest.approx(0.3)
+    assert dann.accuracy(network, target, list(answers)) > 0.9
+    assert dann.health(history).startswith("aligned: class loss 0.0")
+
+
+def test_a_monitor_prints_stops_and_the_training_goes_on_later(capsys):
+    source, labels = draw_bars(64, 0)
+    target, _ = draw_bars(64, 1)
+
+    from dataclasses import replace
+
+    from dlapps import dann
+
+    def watch(network, epoch):
+        print("epoch", epoch)
+        if epoch == 2:
+            raise dann.Stop
+
+    network = dann.DomainAdversarialNetwork(0, num_classes=4, input_shape=(3, 16, 20))
+    settings = dann.Settings(num_epochs=5, batch_size=16)
+    stopped = dann.fit_dann(network, source, labels, target, settings, monitor=watch, checkpoint="ck.pt")
+    longer = replace(settings, num_epochs=6)
+    history = dann.fit_dann(network, source, labels, target, longer, checkpoint="ck.pt", extend=True)
+
+    assert capsys.readouterr().out.split() == ["epoch", "0", "epoch", "1", "epoch", "2"]
+    assert len(stopped.class_loss) == 3
+    assert len(history.class_loss) == 6
+    assert history.class_loss[:3] == stopped.class_loss
+
+
+def test_a_target_that_was_not_reached_says_so():
+    source, labels = draw_bars(160, 0)
+
+    from dlapps import dann
+
+    network = dann.DomainAdversarialNetwork(0, num_classes=4, input_shape=(3, 16, 20))
+    settings = dann.Settings(num_epochs=6, batch_size=16, learning_rate=0.02)
+    history = dann.fit_dann(network, source, labels, 255 - source, settings)
+
+    assert dann.accuracy(network, source, labels) > 0.9
+    assert dann.accuracy(network, 255 - source, labels) < 0.6
+    assert dann.health(history).startswith("the domains are told apart: ")
+
+
+def test_what_no_history_shows_is_said_in_its_words():
+    """The target's classes are the source's, mixed up: nothing but labels could tell."""
+    source, labels = draw_bars(160, 0)
+    target, places = draw_bars(160, 1)
+
+    from dlapps import dann
+
+    network = dann.DomainAdversarialNetwork(0, num_classes=4, input_shape=(3, 16, 20))
+    settings = dann.Settings(num_epochs=6, batch_size=16, learning_rate=0.02)
+    verdict = dann.health(dann.fit_dann(network, source, labels, target, settings))
+
+    assert dann.accuracy(network, target, (places + 1) % 4) < 0.1
+    assert verdict.startswith("aligned")
+    assert "classes may still be mixed up" in verdict
+
+
+def test_a_picture_s_gradient_of_one_s_own_step_is_reversed():
+    from dlapps import dann
+
+    network = dann.DomainAdversarialNetwork(0)
+    pixels = torch.rand(4, 3, 28, 28, requires_grad=True)
+    features = network.feature_extractor(pixels)
+    gradients = [
+        torch.autograd.grad(network.domain_classifier(passed).sum(), pixels, retain_graph=True)[0]
+        for passed in (features, dann.GradientReversal.apply(features, 0.7))
+    ]
+
+    torch.testing.assert_close(gradients[1], -0.7 * gradients[0])
+
+
+torch.set_num_threads(1)
+
+
+def draw_flags(number=64):
+    """Red above, blue below, with a bright band at one of many heights: uint8 (N, 16, 16, 3)."""
+    random = np.random.default_rng(0)
+    flags = np.zeros((number, 16, 16, 3), np.uint8)
+    flags[:, :8, :, 0] = flags[:, 8:, :, 2] = 200
+    for flag, height in zip(flags, random.integers(0, 14, number), strict=True):
+        flag[height : height + 2] = 255
+    return flags
+
+
+def test_colour_arrays_to_a_mosaic():
+    flags = draw_flags()
+
+    from dataclasses import replace
+
+    from dlapps import gan
+    from dlapps.plots.gan import plot_mosaic
+
+    preset = replace(gan.PRACTICAL, channels=3, size=16, batch_size=16, generator_rate=1e-2, num_epochs=20)
+    preset = replace(preset, generator_channels=16, discriminator_channels=16)
+    training = gan.fit_gan(flags, preset, checkpoint="run.pt")
+    z = gan.draw_latents(12, preset.latent_dim, seed=1)
+    samples = gan.to_uint8(gan.sample(training.generator, z))
+    plot_mosaic(samples.reshape(3, 4, 16, 16, 3)).savefig("mosaic.png")
+    gan.save_generator("generator.pt", training.generator, preset)
+
+    assert samples[:, :8, :, 0].float().mean() > samples[:, :8, :, 2].float().mean() + 10
+    assert samples[:, 8:, :, 2].float().mean() > samples[:, 8:, :, 0].float().mean() + 10
+    kept = gan.to_uint8(gan.sample(gan.load_generator("generator.pt"), z)).int()
+    assert (kept - samples.int()).abs().float().mean() < 3
+
+
+def test_networks_of_one_s_own():
+    flags = draw_flags()[..., 0]
+
+    from dataclasses import replace
+
+    from torch import nn
+
+    from dlapps import gan
+
+    preset = replace(gan.PRACTICAL, latent_dim=8, size=16, batch_size=16, num_epochs=30, generator_rate=2e-3)
+    generator = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 256), nn.Tanh(), nn.Unflatten(1, (1, 16, 16)))
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(256, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1))
+    training = gan.fit_gan(flags, preset, networks=(generator, discriminator))
+    samples = gan.to_uint8(gan.sample(generator, gan.draw_latents(64, 8, seed=1)))
+
+    assert training.generator is generator
+    assert np.abs(samples.numpy().mean((0, 2)) - flags.mean((0, 2))).mean() < 40
+
+
+def test_health_of_images_that_are_bad():
+    flags = np.concatenate([draw_flags(256)] * 2)[..., 0]
+    flags = flags - np.random.default_rng(1).integers(0, 20, flags.shape, np.uint8)
+
+    from dataclasses import replace
+
+    from dlapps import gan
+
+    preset = replace(gan.PRACTICAL, size=16, batch_size=64, num_epochs=4, generator_channels=8)
+    training = gan.fit_gan(flags, preset)
+    z = gan.draw_latents(200, preset.latent_dim, seed=1)
+    fakes = gan.to_uint8(gan.sample(training.generator, z))
+    alone, seen = training.history.health(), training.history.health(real=flags, fake=fakes)
+
+    assert "judged by losses and spread alone" in alone
+    assert seen.startswith(("poor", "collapsed"))
+    assert "precision 0." in seen
+
+
+def test_what_would_be_squashed_is_refused():
+    from dataclasses import replace
+
+    from dlapps import gan
+
+    with pytest.raises(ValueError, match="expected square images, got 20 x 32 pixels; crop or pad them"):
+        gan.fit_gan(np.zeros((8, 20, 32), np.uint8))
+    with pytest.raises(ValueError, match="expected loss to be one of non-saturating, saturating, hinge, got 'wgan'"):
+        replace(gan.PRACTICAL, loss="wgan")
+
+
+def test_a_training_on_lists_goes_on_from_a_checkpoint(tmp_path):
+    random = np.random.default_rng(0)
+    points = random.normal(size=(60, 4))
+    labels = [int(point.sum() > 0) for point in points]
+
+    def fit(num_epochs, checkpoint=None):
+        torch.manual_seed(0)
+        network = nn.Linear(4, 2)
+        history = finetune.fit_classifier(network, points, labels, num_epochs, {network: 0.1}, checkpoint=checkpoint)
+        return history.loss, finetune.accuracy(network, points, labels)
+
+    first = fit(8, "ck.pt")
+    assert (tmp_path / "ck.pt").is_file()
+    assert fit(8, "ck.pt") == first == fit(8)
+    assert first[1] > 0.9
+
+
+def test_samples_of_ones_own_are_measured_as_arrays():
+    random = np.random.default_rng(0)
+    real, fake = random.normal(1000, 1, (300, 16)), random.normal(1000, 1, (200, 16))
+    distance = metrics.frechet_distance(real, fake)
+    precision, recall = metrics.precision_recall(real, fake)
+    distances, nearest = metrics.nearest_neighbours(real[::-1], real)
+    shares = metrics.class_histogram([0, 1, 1, 2], 5)
+
+    assert 0 < distance < 2
+    assert min(precision, recall) > 0.5
+    assert nearest[:, 0].tolist() == [*range(300)][::-1]
+    assert distances.unique().tolist() == [0]
+    assert shares.tolist() == [0.25, 0.5, 0.25, 0, 0]
+
+
+def test_digits_of_ones_own_on_photos_of_ones_own():
+    digits = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    digits[:, 2:6, 3:5] = 255
+    photos = [torch.randint(256, (20, 30, 3), dtype=torch.uint8), np.zeros((9, 9, 3), np.uint8)]
+    assert datasets.make_mnist_m(digits, photos, seed=0).shape == (3, 8, 8, 3)
+
+
+def test_mistakes_get_one_sentence(tmp_path):
+    (tmp_path / "mine" / "cat").mkdir(parents=True)
+    for name in ("cat/a.png", "stray.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "mine" / name)
+    features, broken = np.eye(9), np.full((9, 9), np.nan)
+    mistakes = {
+        r"expected each picture in the folder of its class in mine, got 1 .*stray\.png": lambda: datasets.load_folder(
+            "mine"
+        ),
+        "expected labels from 0 to 4, got 0 to 7": lambda: metrics.class_histogram([0, 7], 5),
+        "expected finite features": lambda: metrics.frechet_distance(features, broken),
+        "expected finite features, got NaN": lambda: metrics.precision_recall(features, broken),
+        "K class names": lambda: plot_confusion(features[:3, :3], ["one"]),
+    }
+    for message, mistake in mistakes.items():
+        with pytest.raises(ValueError, match=message):
+            mistake()
