@@ -28,9 +28,6 @@ FIGURES = {
     "training": lambda: gan.plot_training(
         [0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, ["gradient"]
     ),
-    "small multiples": lambda: gan.plot_small_multiples({name: {"D": ([0, 9], [0.5, 0.9])} for name in "abcde"}, "x"),
-    "precision and recall": lambda: gan.plot_precision_recall({"real": [(0.9, 0.8)], "fake": [(0.5, 0.4)] * 2}),
-    "class histogram": lambda: gan.plot_class_histogram({"real": [0.5, 0.5], "fake": [0.9, 0.1]}),
     "recipe": lambda: dann.plot_recipe(np.zeros((2, 8, 8)), *np.zeros((2, 2, 8, 8, 3))),
     "histories": lambda: dann.plot_histories({"loss": {"a": [[1, 0.5]] * 2}, "accuracy": {"b": [[0.1, 0.9]]}}),
     "embeddings": lambda: dann.plot_embeddings({"before": POINTS}, np.arange(20) % 10, np.arange(20) // 10, {}),
