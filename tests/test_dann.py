@@ -505,14 +505,14 @@ def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_was_stopped(d
     assert entries["1"]["history"]["target_accuracy"][-1] == pytest.approx(entries["1"]["target_accuracy"], abs=1e-5)
 
 
-def test_committed_network_is_sure_of_plain_digits(tmp_path, monkeypatch):
+def test_committed_network_is_sure_of_plain_digits(monkeypatch):
     # A one: a white bar on black, and its negative.
     bar = np.zeros((2, 28, 28), np.uint8)
     bar[0, 5:23, 13:16] = 255
     bar[1] = 255 - bar[0]
     probabilities = dann.predict(dann.load_improved(), bar, "float32").softmax(1)
     assert (probabilities[:, 1] > 0.9).all()
-    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.setattr(paths, "find_results", dict)
     with pytest.raises(DlappsError, match="run dlapps data make mnistm-improved"):
         dann.load_improved()
 

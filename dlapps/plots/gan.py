@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -56,3 +57,7 @@ def plot_training(
         ax.set(xlabel="batches", ylabel=ylabel, yscale="log" if ylabel in log else "linear")
         ax.legend()
     return figure
+
+
+def _thin_line(index: int) -> dict[str, Any]:
+    return {"color": COLOURS[index], "linestyle": ("-", "--", ":")[index], "linewidth": 1}
