@@ -122,6 +122,7 @@ def test_objectives_add_and_multiply(network, pictures):
         cv.class_score + 2 * unit - 5 * bright: logit + 2 * activation - 5 * mean,
         unit * bright + 1: activation * mean + 1,
         -bright: -mean,
+        (lambda seen: seen.logits[:, 0]): logit,
         1 + bright * 3 - (lambda seen: seen.logits[:, 1]): 1 + 3 * mean - network(pictures[:1])[:, 1].detach(),
     }.items():
         torch.testing.assert_close(look_at(network, objective, pictures), expected.reshape(1), atol=1e-4, rtol=1e-4)

@@ -14,13 +14,17 @@ epsilon that is not finite, a norm that is none: ValueError of one sentence.
 from dlapps.adversarial.ascent import PRACTICAL_STEP, fgsm, fool, normalise, pgd, project, universal_perturbation
 from dlapps.adversarial.examples import (
     AdversarialExamples,
+    Goal,
+    Loss,
+    cross_entropy,
+    make_goal,
+    margin,
     round_to_8_bits,
     score_examples,
     survives,
     transfer_rate,
 )
 from dlapps.adversarial.expectation import Expectation
-from dlapps.adversarial.goals import Goal, Loss, cross_entropy, make_goal, margin
 from dlapps.adversarial.minimal import deep_fool, one_pixel
 
 __all__ = [

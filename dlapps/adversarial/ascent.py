@@ -8,8 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlapps.adversarial.examples import AdversarialExamples, round_to_8_bits, score_examples
-from dlapps.adversarial.goals import Goal, Loss, cross_entropy, make_goal
+from dlapps.adversarial.examples import (
+    AdversarialExamples,
+    Goal,
+    Loss,
+    cross_entropy,
+    make_goal,
+    round_to_8_bits,
+    score_examples,
+)
 from dlapps.class_scores import (
     Classes,
     Images,

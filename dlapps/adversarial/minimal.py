@@ -7,8 +7,7 @@ import torch
 from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
-from dlapps.adversarial.examples import AdversarialExamples, round_to_8_bits, score_examples
-from dlapps.adversarial.goals import Goal, make_goal
+from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
 from dlapps.class_scores import (
     Classes,
     Images,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from dlapps.class_scores import Classes, check_eval_mode, chunk_size, expand_classes, float32
-from dlapps.class_visualization.objectives import Objective, class_score, look
+from dlapps.class_visualization.objectives import Seen, class_score, look
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
 from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp
 from dlapps.images import as_pictures
@@ -36,7 +36,7 @@ class Ascent:
     transforms: tuple[Transform, ...] = ()
     blur_sigma: float = 0.5
     blur_every: int = 0
-    objective: Objective = class_score
+    objective: Callable[[Seen], Tensor] = class_score
 
 
 # The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in its own units.

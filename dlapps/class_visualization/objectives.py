@@ -70,11 +70,13 @@ def _target_score(seen: Seen) -> Tensor:
 class_score = Objective(_target_score)
 
 
-def look(network: nn.Module, objective: Objective, pictures: Tensor, transformed: Tensor, targets: Tensor) -> Tensor:
+def look(
+    network: nn.Module, objective: Callable[[Seen], Tensor], pictures: Tensor, transformed: Tensor, targets: Tensor
+) -> Tensor:
     """The objective (N,) of pictures of which the network sees the transformed ones; hooks go, whatever fails."""
     outputs: dict[str, Tensor] = {}
     with ExitStack() as hooks:
-        for layer in objective.layers:
+        for layer in getattr(objective, "layers", ()):
 
             def keep(module: nn.Module, inputs: tuple, output: Tensor, layer: str = layer) -> None:
                 # A copy, since the next layer may work in place.

@@ -30,7 +30,7 @@ from dlapps.pixel_network import find_layer
 def input_gradient(
     network: nn.Module, images: Images, targets: Classes | None = None, reduce: str | None = "max"
 ) -> Tensor:
-    """max over channels of |d S_c / d x|, with S_c the logit of the target (Simonyan, Vedaldi & Zisserman 2014, 3).
+    """max over channels of |d S_c / d x|, S_c the target's logit (Simonyan, Vedaldi & Zisserman 2014, section 3).
 
     Returns (N, H, W) >= 0, in logits per unit of pixel.
     """
