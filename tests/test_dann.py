@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dlapps import DlappsError, dann
+from dlapps import DlappsError, dann, paths
 from dlapps.dann import augment, pictures, training
 from dlapps.studies import dann as study
 from dlapps.studies import dann_runs
