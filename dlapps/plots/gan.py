@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from dlapps.plots.style import WIDTH, make_figure, styled
+from dlapps.plots.style import COLOURS, WIDTH, make_figure, styled
 
 
 @styled
