@@ -17,7 +17,7 @@ FASHION_CLASSES = (
 )  # fmt: skip
 
 
-def load_mnist(split: str) -> Dataset[np.ndarray]:
+def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     """MNIST [LeCun et al. 1998]: uint8 (60000, 28, 28) or (10000, 28, 28).
 
     Where neither the mirror nor the network gives it, the 5,000 digits of the package index: of each digit's 500 the

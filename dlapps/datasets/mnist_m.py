@@ -40,7 +40,7 @@ def make_mnist_m(digits: ArrayLike, photos: Sequence[ArrayLike], seed: int) -> n
     return pictures
 
 
-def load_mnist_m(split: str, seed: int = 0) -> Dataset[np.ndarray]:
+def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
     """MNIST-M as published: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3), in the order of `load_mnist`.
 
     Patches come from BSDS500's training photos where they can be had, else from the photos of installed packages; every
