@@ -29,6 +29,7 @@ function clearLabels(root) {
   for (const node of textNodes(root)) {
     if (LABEL.test(node.data)) node.data = node.data.replace(LABEL, "");
   }
+  for (const entry of root.querySelectorAll("[title*='{#sec-']")) entry.title = entry.title.replace(LABEL, "");
 }
 
 // The place of a rendered cell among all cells: those out of sight may not be on the page.
