@@ -222,6 +222,19 @@ def test_mistakes_are_red_and_values_reach_tables_and_formulas(open_notebook):
     assert "Document Recognition" in work.get_attribute("title")
 
 
+def test_what_is_typed_anew_is_filled_in_before_it_is_saved(open_notebook):
+    page = open_notebook("9_small")
+    _run_all(page)
+    title = page.locator(".jp-MarkdownCell").first
+    title.locator("h1").click()
+    page.keyboard.press("Enter")
+    title.locator(".cm-content").wait_for()
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text("\n\nNow {{share:.3f}} of @fig-curve")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("() => document.body.innerText.includes('Now 0.250 of Figure 9.1')", timeout=15000)
+
+
 def test_the_table_of_contents_has_no_labels(open_notebook):
     page = open_notebook("9_small")
     _run_all(page)
