@@ -110,7 +110,8 @@ class Prose:
 
     def _reference(self, kind: str, number: int, name: str) -> Part:
         label = f"{kind}-{number}-{name}"
-        path = self.path if number == self.number else next(self.path.parent.glob(f"{number}_*.ipynb"), None)
+        names = {of: name for name, of in paths.chapters().items()} | {self.number: self.path.stem}
+        path = self.path.with_name(f"{names[number]}.ipynb") if number in names else None
         outline = self._chapter(path, number) if path else Outline(number)
         if label not in outline.labels:
             raise ValueError(f"expected a reference to something shown, got {label}; correct it.")
