@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps.images import check_labels
+
 
 class Generator(nn.Module):
     """z to images: transposed convolutions 4b (k4), 2b, b (k4 s2 p1), each with batch norm and ReLU, then C and tanh.
@@ -213,16 +215,3 @@ def check_latents(z: Tensor, latent_dim: int) -> None:
     """Raise ValueError unless z is (N, latent_dim)."""
     if z.ndim != 2 or z.shape[1] != latent_dim:
         raise ValueError(f"expected latent vectors (N, {latent_dim}), got {tuple(z.shape)}; draw them anew.")
-
-
-def check_labels(labels: Tensor, number: int, num_classes: int) -> None:
-    """Raise ValueError unless labels are int64 (number,) in [0, num_classes)."""
-    if labels.shape != (number,) or labels.dtype != torch.int64:
-        raise ValueError(
-            f"expected int64 labels ({number},), got {labels.dtype} {tuple(labels.shape)}; give each image one."
-        )
-    if number and not (labels.amin() >= 0 and labels.amax() < num_classes):
-        raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, got {int(labels.amin())} to {int(labels.amax())}; "
-            "renumber them, or make networks of more classes."
-        )
