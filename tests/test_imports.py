@@ -24,6 +24,7 @@ LEVELS = {
     "class_visualization": 3,
     "dann": 3,
     "gan": 3,
+    "flow": 3,
     "plots": 3,
     "class_scores": 2,
     "datasets": 2,
