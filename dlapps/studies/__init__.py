@@ -7,7 +7,7 @@ soon as it is done, so that a stopped study goes on where it was.
 from collections.abc import Callable
 from pathlib import Path
 
-from dlapps.studies import dann, gan, transfer, visualizing, visualizing_classes
+from dlapps.studies import dann, flow, gan, transfer, visualizing, visualizing_classes
 
 STUDIES: dict[str, Callable[[], Path]] = {
     "scenes15-features": transfer.make_scenes15_features,
@@ -21,4 +21,6 @@ STUDIES: dict[str, Callable[[], Path]] = {
     "mnistm-figures": dann.make_mnistm_figures,
     "digit-classifier": gan.make_digit_classifier,
     "gan": gan.make_gan,
+    "flow-selection": flow.make_flow_selection,
+    "flow": flow.make_flow,
 }

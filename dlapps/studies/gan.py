@@ -7,7 +7,7 @@ no generator is expected to pass.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,10 +125,14 @@ class Judge:
         """The same for a generator's samples; with labels, conditional accuracy and GAN-train too."""
         if not preset.num_classes:
             return self.score(draw(generator, NUM_SAMPLES, seed))
+        return self.score_conditional(lambda labels, seed: draw(generator, len(labels), seed, labels), seed)
+
+    def score_conditional(self, draw_digits: Callable[[Tensor, int], Tensor], seed: int) -> dict[str, object]:
+        """The same for what draw_digits(labels (N,), seed) gives, uint8 (N, 32, 32), with the two scores of labels."""
         # As many of each digit as the test split has.
-        fakes = draw(generator, NUM_SAMPLES, seed, self.labels)
+        fakes = draw_digits(self.labels, seed)
         many, test = torch.arange(2 * NUM_SAMPLES) % 10, load_images(self.data, "test")
-        others = draw(generator, len(many), seed + 1, many)
+        others = draw_digits(many, seed + 1)
         return self.score(fakes) | {
             "conditional_accuracy": judge.conditional_accuracy(self.classifier, fakes, self.labels),
             "gan_train_accuracy": judge.gan_train_accuracy(others, many, *test, seed=seed),

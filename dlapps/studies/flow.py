@@ -1,0 +1,133 @@
+"""Chapter 4's flows: one training over seeds, read once on the test split at 20, 4 and 2 evaluations of the network.
+
+The last 10,000 train images are held out of the training. How samples are drawn is chosen there, by a classifier that
+saw them as little as the flow did; the choice is a committed file before the first reading.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from dlapps import flow, metrics, paths, results
+from dlapps.gan import judge, to_uint8
+from dlapps.studies import gan
+from dlapps.sweeps import sweep
+
+SEEDS = (0, 1, 2)
+NUM_HELD_OUT = 10_000
+# Of each candidate in the choice; readings draw as many as those of the GANs.
+NUM_CHOOSING = 5_000
+EVALUATIONS = (20, 4, 2)
+GUIDANCES = (1, 1.25, 1.5, 2)
+# What a sampling has to reach on held-out images before its distance counts.
+LEAST_ACCURACY = 0.99
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn: what `flow.sample` takes."""
+
+    num_steps: int
+    solver: str
+    guidance: float
+
+    def draw(self, network: flow.VelocityNetwork, labels: Tensor, seed: int) -> Tensor:
+        """Digits uint8 (N, 32, 32) of the labels (N,)."""
+        return to_uint8(flow.sample(network, labels, 10_000 + seed, **asdict(self)))
+
+
+def list_samplings(evaluations: int) -> Iterator[Sampling]:
+    """All that evaluate the network so often a sample: a step of midpoint counts twice, a guided step again twice."""
+    for solver, a_step in (("euler", 1), ("midpoint", 2)):
+        for guidance in GUIDANCES:
+            cost = a_step * (1 if guidance == 1 else 2)
+            if evaluations % cost == 0:
+                yield Sampling(evaluations // cost, solver, guidance)
+
+
+def load_split() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Images and labels to train on, and those held out."""
+    images, labels = gan.load_images("MNIST", "train")
+    return (images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT]), (images[-NUM_HELD_OUT:], labels[-NUM_HELD_OUT:])
+
+
+def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
+    """One training, taken up where it was stopped; half an hour on one core. With its entry: the history."""
+    before = time.process_time()
+
+    def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
+        nonlocal before
+        spent, before = time.process_time() - before, time.process_time()
+        return {"cpu_seconds": spent}
+
+    checkpoint = paths.cache() / "flow" / f"{seed}.pt"
+    network, history = flow.fit_flow(
+        *load_split()[0], flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
+    )
+    kept = {"loss": [round(loss, 5) for loss in history.loss]}
+    kept["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
+    return network, {"history": kept, "cpu_seconds": round(sum(kept["cpu_seconds"]))}
+
+
+def make_flow_selection() -> Path:
+    """Every sampling on held-out images, of seed 0; about 20 minutes on one core after its training."""
+    network, _ = train(0)
+    (images, labels), (held_out, held_out_labels) = load_split()
+    checkpoint = paths.cache() / "flow" / "judge.pt"
+    classifier = judge.fit_digit_classifier(images, labels, num_epochs=4, seed=1, checkpoint=checkpoint, progress=True)
+    asked, real = held_out_labels[:NUM_CHOOSING], judge.extract_features(classifier, held_out)[0]
+    tried: dict[str, list] = {f"{evaluations}": [] for evaluations in EVALUATIONS}
+    accuracy = judge.conditional_accuracy(classifier, held_out, held_out_labels)
+    for evaluations in EVALUATIONS:
+        for sampling in list_samplings(evaluations):
+            features, logits = judge.extract_features(classifier, sampling.draw(network, asked, 100))
+            precision, recall = metrics.precision_recall(real[:NUM_CHOOSING], features, gan.NEIGHBOURS)
+            scores = {"frechet": metrics.frechet_distance(real, features), "precision": precision, "recall": recall}
+            scores["conditional_accuracy"] = float((logits.argmax(1) == asked).double().mean())
+            rounded = {name: round(score, 4) for name, score in scores.items()}
+            tried[f"{evaluations}"].append({"sampling": asdict(sampling), **rounded})
+            results.save("flow-selection", {"real_accuracy": accuracy, **tried}, SEEDS[:1])
+    return paths.results() / "flow-selection.json"
+
+
+def choose_sampling(evaluations: int) -> Sampling:
+    """The least Fréchet distance on held-out images of all whose conditional accuracy there is at least .99; of all,
+    where none reaches it."""
+    tried = results.load("flow-selection")[f"{evaluations}"]
+    enough = [entry for entry in tried if entry["conditional_accuracy"] >= LEAST_ACCURACY]
+    return Sampling(**min(enough or tried, key=lambda entry: entry["frechet"])["sampling"])
+
+
+def read(seed: int) -> tuple[flow.VelocityNetwork, dict[str, dict[str, object]]]:
+    """A training and its entries: one of the training, one of each number of evaluations, on the test split."""
+    network, training = train(seed)
+    entries, judge_of_test = {"training": training}, gan.Judge()
+    for evaluations in EVALUATIONS:
+        sampling = choose_sampling(evaluations)
+        start = time.process_time()
+        sampling.draw(network, judge_of_test.labels[:1000], seed)
+        entry = {"sampling": asdict(sampling), "cpu_seconds_of_1000": round(time.process_time() - start, 2)}
+        entries[f"{evaluations} evaluations"] = entry | {
+            "scores": judge_of_test.score_conditional(partial(sampling.draw, network), seed)
+        }
+    return network, entries
+
+
+def make_flow() -> Path:
+    """All seeds, each kept as soon as it is read; what data/results/flow.json holds already is not read again."""
+    path = paths.results() / "flow.json"
+    runs: dict[str, dict] = results.load("flow")["runs"] if path.exists() else {}
+    missing = [seed for seed in SEEDS if str(seed) not in runs.get("training", {})]
+    for seed, (network, entries) in sweep({seed: partial(read, seed) for seed in missing}, "trainings"):
+        for run, entry in entries.items():
+            runs.setdefault(run, {})[str(seed)] = entry
+        if seed == 0:
+            flow.save_flow(paths.results() / "flow.pt", network)
+        results.save("flow", {"readings": len(EVALUATIONS) * len(runs["training"]), "runs": runs}, SEEDS)
+    return path
