@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from dlapps import DlappsError, dann, gan
+from dlapps import DlappsError, dann, flow, gan
 from dlapps.dann import augment
 from dlapps.training import DivergenceError, Stop, TrainingError, minimise, run_epochs
 from dlapps.transfer import finetune
@@ -72,6 +72,12 @@ def train_gan(data, seed=0, preset=GAN, **options):
     return [training.generator, training.discriminator], {**training.history, **frames}
 
 
+def train_flow(data, seed=0, **options):
+    settings = flow.Settings(size=24, channels=(8, 8, 8), num_epochs=3, batch_size=16)
+    network, history = flow.fit_flow(data[0][:, 2:26, 2:26], data[1], settings, seed, **options)
+    return [network], history
+
+
 # Each in three epochs.
 KINDS = {
     "source only": partial(train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine),
@@ -82,6 +88,7 @@ KINDS = {
     "conditional gan": partial(train_gan, preset=replace(GAN, num_classes=10, average=0.9, anneal=True)),
     "gan on clusters": partial(train_gan, preset=replace(GAN, clusters=3)),
     "gan on clusters, averaged": partial(train_gan, preset=replace(GAN, clusters=3, average=0.9)),
+    "flow": train_flow,
 }
 each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
 

@@ -1,0 +1,197 @@
+"""Flow matching: the loss by hand, solvers on known equations, guidance, what a training learns and refuses."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dlapps import DlappsError, flow
+from dlapps.runtime import make_generator
+from dlapps.training import TrainingError
+
+torch.set_num_threads(1)
+
+TINY = replace(flow.STANDARD, size=8, num_classes=2, channels=(8, 8, 8), num_epochs=2, batch_size=16, average=0.9)
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """Two images, bright above and bright below, 32 of each: uint8 (64, 8, 8), labels (64,)."""
+    labels = torch.arange(64) % 2
+    images = torch.zeros(64, 8, 8, dtype=torch.uint8)
+    images[labels == 0, :4] = 255
+    images[labels == 1, 4:] = 255
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def learnt(halves):
+    return flow.fit_flow(*halves, replace(TINY, num_epochs=60, learning_rate=5e-3), seed=0)
+
+
+def make_network(settings=TINY, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return flow.VelocityNetwork(settings).requires_grad_(False)
+
+
+def is_bright_above(images):
+    above, below = images.mean((1, 3)).chunk(2, 1)
+    return above.mean(1) > below.mean(1)
+
+
+def test_the_loss_by_hand():
+    asked = []
+
+    def network(x, times, labels):
+        asked.append((times.tolist(), labels.tolist()))
+        return x
+
+    images, noise = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1), torch.tensor([0.0, 3.0]).view(2, 1, 1, 1)
+    loss = flow.flow_loss(network, images, torch.tensor([4, 7]), noise, torch.tensor([0.25, 0.5]))
+    # x_t = 1/4 and 1, the velocities 1 and -4.
+    assert loss.item() == (0.75**2 + 5**2) / 2
+    assert asked == [([0.25, 0.5], [4, 7])]
+
+
+def test_along_the_straight_way_the_loss_of_its_velocity_is_0():
+    images, noise = (torch.randn(5, 1, 8, 8, generator=make_generator(seed)) for seed in (0, 1))
+    loss = flow.flow_loss(lambda *_: images - noise, images, torch.zeros(5).long(), noise, torch.rand(5))
+    assert loss == 0
+    arrived = flow.integrate(lambda x, t: images - noise, noise, 3, "euler")
+    torch.testing.assert_close(arrived, images)
+
+
+@pytest.mark.parametrize("num_steps", [1, 3, 7])
+def test_euler_is_exact_where_the_velocity_is_constant_and_midpoint_where_it_is_linear_in_time(num_steps):
+    x = torch.tensor([0.5, -2.0], dtype=torch.float64)
+    constant = flow.integrate(lambda x, t: torch.full_like(x, 3), x, num_steps, "euler")
+    torch.testing.assert_close(constant, x + 3)
+    linear = partial(flow.integrate, lambda x, t: torch.full_like(x, 2 * t), x, num_steps)
+    torch.testing.assert_close(linear("midpoint"), x + 1)
+    # The sum of 2 t at the beginnings of the steps.
+    torch.testing.assert_close(linear("euler"), x + 1 - 1 / num_steps)
+
+
+@pytest.mark.parametrize(("solver", "ratio"), [("euler", 2), ("midpoint", 4)])
+def test_half_the_step_gives_a_half_of_the_error_of_euler_and_a_quarter_of_midpoint_s(solver, ratio):
+    start = torch.ones(1, dtype=torch.float64)
+    coarse, fine = (flow.integrate(lambda x, t: x, start, number, solver) - start.exp() for number in (20, 40))
+    assert (coarse / fine).item() == pytest.approx(ratio, rel=0.05)
+
+
+def test_guidance_is_a_line_through_the_velocities_without_and_with_the_label():
+    network, x = make_network(), torch.randn(6, 1, 8, 8, generator=make_generator(0))
+    labels, none, times = torch.arange(6) % 2, torch.full((6,), 2), torch.full((6,), 0.3)
+    without, told = network(x, times, none), network(x, times, labels)
+    assert not torch.allclose(without, told)
+    guided = partial(flow.guided_velocity, network, x, 0.3, labels)
+    assert torch.equal(guided(), told)
+    assert torch.equal(guided(1), told)
+    assert torch.equal(guided(0), without)
+    for weight in (0.5, 1.5, 3):
+        torch.testing.assert_close(guided(weight), without + weight * (told - without), atol=1e-5, rtol=1e-4)
+
+
+def test_the_network_is_of_the_size_and_form_that_it_says():
+    network = make_network(flow.STANDARD)
+    assert 1e6 < sum(weights.numel() for weights in network.parameters()) < 2e6
+    velocity = network(torch.randn(2, 1, 32, 32), torch.rand(2), torch.tensor([0, 10]))
+    assert velocity.shape == (2, 1, 32, 32)
+    assert velocity.dtype == torch.float32
+    maps = torch.randn(3, 6, 4, 5)
+    torch.testing.assert_close(flow.normalise(maps), F.group_norm(maps, 1))
+
+
+def test_every_weight_of_the_network_is_learnt(halves):
+    network, (images, labels) = make_network().requires_grad_(), halves
+    told = torch.cat([labels[:-1], torch.tensor([2])])
+    noise = torch.randn(64, 1, 8, 8, generator=make_generator(0))
+    flow.flow_loss(network, images[:, None] / 127.5 - 1, told, noise, torch.rand(64)).backward()
+    assert all(weights.grad.abs().sum() > 0 for weights in network.parameters())
+
+
+def test_samples_are_of_the_class_asked_for_and_of_either_where_none_is(learnt, halves):
+    network, history = learnt
+    assert history.loss[-1] < history.loss[0] / 2
+    labels = halves[1]
+    for solver, num_steps in (("euler", 20), ("midpoint", 10)):
+        right = is_bright_above(flow.sample(network, labels, 0, num_steps, solver)) == (labels == 0)
+        assert right.float().mean() > 0.9
+    asked = torch.zeros(64, dtype=torch.int64)
+    assert 8 < is_bright_above(flow.sample(network, asked, 0, guidance=0)).sum() < 56
+
+
+def test_a_sample_depends_on_its_seed_and_on_no_other_sample():
+    network, labels = make_network(), torch.arange(7) % 2
+    before = torch.random.get_rng_state()
+    first, again, other = (flow.sample(network, labels, seed, 2) for seed in (0, 0, 1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+    assert first.abs().max() <= 1
+    torch.testing.assert_close(flow.sample(network, labels, 0, 2, batch_size=3), first, atol=0.05, rtol=0)
+
+
+def test_withheld_labels_teach_nothing(halves):
+    images, labels = halves
+    for share, same in ((1.0, True), (0.5, False)):
+        settings = replace(TINY, unlabelled=share)
+        networks = [flow.fit_flow(images, told, settings)[0] for told in (labels, 1 - labels)]
+        pairs = zip(*(network.parameters() for network in networks), strict=True)
+        assert all(torch.equal(*pair) for pair in pairs) == same
+
+
+def test_stored_weights_are_half_as_large_and_move_alike(learnt, tmp_path):
+    network, path = learnt[0], tmp_path / "flow.pt"
+    loaded = flow.load_flow(flow.save_flow(path, network))
+    assert loaded.settings == network.settings
+    assert not any(weights.requires_grad for weights in loaded.parameters())
+    x, labels = torch.randn(2, 1, 8, 8), torch.tensor([0, 1])
+    moved = [each(x, torch.full((2,), 0.5), labels) for each in (loaded, network)]
+    torch.testing.assert_close(*moved, atol=2e-2, rtol=0)
+    assert path.stat().st_size < 2 * sum(weights.numel() for weights in network.parameters()) + 40_000
+    (tmp_path / "text.pt").write_text("no flow")
+    with pytest.raises(DlappsError, match=r"expected a flow in .*, got a file that does not load; delete"):
+        flow.load_flow(tmp_path / "text.pt")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, y: flow.sample(make_network(), y, num_steps=0), "at least one step of euler or midpoint, got 0 of"),
+        (lambda x, y: flow.sample(make_network(), y, solver="heun"), "step of euler or midpoint, got 10 of 'heun'"),
+        (lambda x, y: flow.sample(make_network(), y + 1), "labels from 0 to 1, got 1 to 2"),
+        (lambda x, y: flow.sample(make_network(), y - 1), "labels from 0 to 1, got -1 to 0"),
+        (lambda x, y: flow.sample(make_network(), y.float()), r"int64 labels \(64,\), got torch.float32"),
+        (lambda x, y: flow.fit_flow(x, y + 1, TINY), "labels from 0 to 1, got 1 to 2"),
+        (lambda x, y: flow.fit_flow(x, y[1:], TINY), r"int64 labels \(64,\), got torch.int64 \(63,\)"),
+        (lambda x, y: flow.fit_flow(x.float(), y, TINY), r"images uint8 \(N, 8, 8\), got torch.float32"),
+        (lambda x, y: flow.fit_flow(x[:0], y[:0], TINY), r"images uint8 \(N, 8, 8\), got torch.uint8 \(0, 8, 8\)"),
+        (
+            lambda x, y: flow.fit_flow(torch.zeros(64, 48, 48, dtype=torch.uint8), y),
+            r"images uint8 \(N, 32, 32\), got torch.uint8 \(64, 48, 48\); resize them",
+        ),
+        (lambda x, y: flow.VelocityNetwork(replace(TINY, size=28)), "multiple of 8, got 28; resize"),
+    ],
+)
+def test_bad_input_gets_one_sentence(halves, call, message):
+    with pytest.raises(ValueError, match=rf"^expected [^\n]*{message}[^\n]*\.$"):
+        call(*halves)
+
+
+def test_a_checkpoint_of_other_images_or_settings_is_refused_and_left(halves, tmp_path):
+    (images, labels), path = halves, tmp_path / "run.pt"
+    flow.fit_flow(images, labels, TINY, checkpoint=path)
+    before = path.read_bytes()
+    for call, names in (
+        (partial(flow.fit_flow, images.flip(0), labels, TINY), "images"),
+        (partial(flow.fit_flow, images, 1 - labels, TINY), "labels"),
+        (partial(flow.fit_flow, images, labels, replace(TINY, learning_rate=1e-3)), "learning_rate"),
+        (partial(flow.fit_flow, images, labels, replace(TINY, channels=(8, 8, 16))), "network, channels"),
+    ):
+        with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .* differs in {names}; delete"):
+            call(checkpoint=path)
+        assert path.read_bytes() == before

@@ -1,0 +1,90 @@
+"""The study of flows on a few patterns: what chooses never sees the test split, and no reading is made twice."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dlapps import flow, paths, results
+from dlapps.gan import judge
+from dlapps.studies import flow as study
+from dlapps.studies import gan
+
+torch.set_num_threads(1)
+
+
+def load_images(data, split, size=32):
+    generator = torch.Generator().manual_seed(len(split))
+    return torch.randint(256, (60, 32, 32), dtype=torch.uint8, generator=generator), torch.arange(60) % 10
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A project of its own, 60 noisy images a split, tiny networks, an untrained classifier; the splits read."""
+    splits = []
+
+    def load_and_tell(data, split, size=32):
+        splits.append(split)
+        return load_images(data, split)
+
+    monkeypatch.setattr(flow, "STANDARD", replace(flow.STANDARD, channels=(8, 8, 8), num_epochs=1, batch_size=20))
+    for module, names in (
+        (gan, {"load_images": load_and_tell, "NUM_SAMPLES": 40}),
+        (study, {"SEEDS": (0, 1), "NUM_HELD_OUT": 20, "NUM_CHOOSING": 20, "EVALUATIONS": (4, 2)}),
+    ):
+        for name, value in names.items():
+            monkeypatch.setattr(module, name, value)
+    for folder in ("results", "cache"):
+        monkeypatch.setattr(paths, folder, lambda folder=folder: tmp_path / folder)
+    judge.save_digit_classifier(judge.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1), {})
+    return splits
+
+
+def test_the_choice_is_made_without_the_test_split_and_each_reading_once(small, monkeypatch):
+    chosen = json.loads(study.make_flow_selection().read_text())
+    assert set(small) == {"train"}
+    assert [len(chosen[f"{number}"]) for number in (4, 2)] == [len([*study.list_samplings(n)]) for n in (4, 2)]
+    read = study.make_flow()
+    content = read.read_bytes()
+    runs = results.load("flow")
+    assert runs["readings"] == 4
+    assert runs.values("4 evaluations", "precision").shape == (2,)
+    assert runs.history("training", "loss").shape == (2, 1)
+    assert runs["runs"]["2 evaluations"]["1"]["sampling"] in [entry["sampling"] for entry in chosen["2"]]
+    for number in (4, 2):
+        assert 0 <= runs.mean(f"{number} evaluations", "gan_train_accuracy") <= 1
+    assert flow.load_best().settings.channels == (8, 8, 8)
+    monkeypatch.setattr(study, "read", lambda seed: pytest.fail("read twice"))
+    assert study.make_flow().read_bytes() == content
+
+
+def test_what_is_held_out_is_not_trained_on(small):
+    (images, labels), (held_out, held_out_labels) = study.load_split()
+    every, answers = load_images("MNIST", "train")
+    assert torch.equal(torch.cat([images, held_out]), every)
+    assert torch.equal(torch.cat([labels, held_out_labels]), answers)
+    assert len(held_out) == 20
+
+
+@pytest.mark.parametrize("evaluations", [20, 4, 2, 1])
+def test_every_sampling_evaluates_the_network_as_often_as_it_says(evaluations, monkeypatch):
+    network, counted = flow.VelocityNetwork(replace(flow.STANDARD, channels=(8, 8, 8))), []
+    network.register_forward_hook(lambda module, given, out: counted.append(len(given[0])))
+    samplings = [*study.list_samplings(evaluations)]
+    assert len(set(samplings)) == len(samplings) > 0
+    for sampling in samplings:
+        counted.clear()
+        assert sampling.draw(network, torch.tensor([3]), 0).shape == (1, 32, 32)
+        assert sum(counted) == evaluations
+
+
+def test_the_choice_is_the_least_distance_of_those_that_are_read_as_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "results", lambda: tmp_path)
+    names = ("num_steps", "solver", "guidance", "frechet", "conditional_accuracy")
+    rows = [(10, "midpoint", 1, 0.2, 0.97), (5, "midpoint", 1.5, 0.4, 0.991), (5, "midpoint", 2, 0.6, 0.998)]
+    entries = [dict(zip(names, row, strict=True)) for row in rows]
+    tried = [{"sampling": {name: entry.pop(name) for name in names[:3]}, **entry} for entry in entries]
+    results.save("flow-selection", {"20": tried, "4": tried[:1]}, (0,))
+    assert study.choose_sampling(20) == study.Sampling(5, "midpoint", 1.5)
+    assert study.choose_sampling(4) == study.Sampling(10, "midpoint", 1)
