@@ -79,10 +79,10 @@ def test_every_sampling_evaluates_the_network_as_often_as_it_says(evaluations, m
         assert sum(counted) == evaluations
 
 
-def test_the_choice_is_the_least_distance_of_those_that_are_read_as_asked(tmp_path, monkeypatch):
+def test_the_choice_is_the_least_distance(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
     names = ("num_steps", "solver", "guidance", "frechet", "conditional_accuracy")
-    rows = [(10, "midpoint", 1, 0.2, 0.97), (5, "midpoint", 1.5, 0.4, 0.991), (5, "midpoint", 2, 0.6, 0.998)]
+    rows = [(10, "midpoint", 1, 0.4, 0.97), (5, "midpoint", 1.5, 0.2, 0.991), (5, "midpoint", 2, 0.6, 0.998)]
     entries = [dict(zip(names, row, strict=True)) for row in rows]
     tried = [{"sampling": {name: entry.pop(name) for name in names[:3]}, **entry} for entry in entries]
     results.save("flow-selection", {"20": tried, "4": tried[:1]}, (0,))
