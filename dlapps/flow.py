@@ -246,5 +246,5 @@ def load_flow(path: Path) -> VelocityNetwork:
 
 
 def load_best() -> VelocityNetwork:
-    """The committed network of seed 0, as `dlapps data make flow` wrote it."""
+    """The committed network of seed 0, as `dlapps data make flow` writes it."""
     return load_flow(paths.require_result("flow.pt", "a flow", "run dlapps data make flow"))

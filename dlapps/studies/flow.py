@@ -24,7 +24,7 @@ NUM_HELD_OUT = 10_000
 # Of each candidate in the choice; readings draw as many as those of the GANs.
 NUM_CHOOSING = 2_500
 EVALUATIONS = (20, 4, 2)
-GUIDANCES = (1, 1.25, 1.4, 1.5, 2)
+GUIDANCES = (1, 1.25, 1.5, 2)
 
 
 @dataclass(frozen=True)
