@@ -190,7 +190,7 @@ def test_a_checkpoint_of_other_images_or_settings_is_refused_and_left(halves, tm
         (partial(flow.fit_flow, images.flip(0), labels, TINY), "images"),
         (partial(flow.fit_flow, images, 1 - labels, TINY), "labels"),
         (partial(flow.fit_flow, images, labels, replace(TINY, learning_rate=1e-3)), "learning_rate"),
-        (partial(flow.fit_flow, images, labels, replace(TINY, channels=(8, 8, 16))), "network, channels"),
+        (partial(flow.fit_flow, images, labels, replace(TINY, channels=(8, 8, 16))), "channels, network, weights"),
     ):
         with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .* differs in {names}; delete"):
             call(checkpoint=path)
