@@ -151,6 +151,8 @@ def shown_names(source: str) -> Iterator[tuple[str, str]]:
         return
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
+        # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
+        position -= any(isinstance(argument, ast.Starred) for argument in call.args)
         given = [word.value for word in call.keywords if word.arg == "name"] or call.args[position : position + 1]
         names = [name.value for name in given if kind and isinstance(name, ast.Constant)]
         yield from ((kind, name) for name in names if isinstance(name, str))

@@ -201,3 +201,7 @@ def test_a_number_older_than_what_it_was_computed_from_says_so(project):
 )
 def test_the_names_that_a_cell_takes_and_gives(source, loaded, stored):
     assert used_names(source) == (loaded, stored)
+
+
+def test_a_table_whose_rows_and_columns_come_starred_is_found():
+    assert list(shown_names('chapter.show_table(*study.compare(a, b), "scores", "A caption.")')) == [("tab", "scores")]
