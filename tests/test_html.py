@@ -178,7 +178,7 @@ def test_pages_say_what_the_notebooks_told(contents):
     assert "1.1.2 Deeper again" in words["index.html"]
     assert "Data of chapter 1 50% of A_B & <1." in words["index.html"]
     alt = pages["1-transfer.html"].all("img")[0]["alt"]
-    assert alt == "50% of A & B_c, “4,000” points, x<1; as Figure 2.1."
+    assert alt == "50% of A & B_c, “4,000” points, x < 1; as Figure 2.1."
     assert html.make_pages(contents, "smoke") == made
 
 

@@ -77,7 +77,15 @@ def nodes(tree: Any) -> Iterator[Node]:
 def words(tree: Any) -> str:
     """What a tree says: its words, and of code and formulas what was typed."""
     parts = {"Space": " ", "SoftBreak": " ", "LineBreak": " ", "Para": " ", "Plain": " "}
-    return " ".join("".join(parts.get(node["t"]) or _typed(node) for node in nodes(tree)).split())
+    spelt = walk(tree, lambda siblings: [part for node in siblings for part in _spell_quotes(node)])
+    return " ".join("".join(parts.get(node["t"]) or _typed(node) for node in nodes(spelt)).split())
+
+
+def _spell_quotes(node: Node) -> Tree:
+    if node["t"] != "Quoted":
+        return [node]
+    opening, closing = "“”" if node["c"][0]["t"] == "DoubleQuote" else "‘’"
+    return [{"t": "Str", "c": opening}, *node["c"][1], {"t": "Str", "c": closing}]
 
 
 def _typed(node: Node) -> str:
