@@ -18,7 +18,7 @@ WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 
 _LABEL = r"(?:fig|tab|sec|eq)-"
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
-NUMBER = re.compile(r"\{\{\s*(\w+)\s*(?::([^{}]+))?\}\}")
+NUMBER = re.compile(r"\{\{([A-Za-z_]\w*)(?::([^{}]+))?\}\}")
 _HEADING = re.compile(r"^(#{1,3}) +.*?(?:\{#sec-([\w-]+)[^}]*\})?\s*$", re.MULTILINE)
 # live.js has the same expression.
 TOKEN = re.compile(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dlapps.outline import KEY, NUMBER, Outline, read_outline
 Scalar = int | float | str | bool
 Part = dict[str, Any]  # of an answer: "text", and where it has them "title", "kind", "href", "cell", "notebook"
 
-_REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+)-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
+REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+)-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 _CITED = re.compile(rf"([^;@]*?)(-?)@({KEY})([^;]*)")
 
 
@@ -69,7 +69,7 @@ class Prose:
         try:
             if token.startswith("{"):
                 return self._heading(token) if token.startswith("{#") else self._number(token)
-            found = _REFERENCE.fullmatch(token)
+            found = REFERENCE.fullmatch(token)
             return [self._reference(found[1], int(found[2] or self.number), found[3])] if found else self._cite(token)
         except ValueError as error:
             place = self.outline.tokens.get(token)
@@ -151,16 +151,27 @@ class Prose:
         return self._read[path][1]
 
 
-def _write(value: Scalar, spec: str, name: str) -> str:
+def format_number(value: Scalar, spec: str, name: str, power: str | Callable[[re.Match[str]], str]) -> str:
+    """A recorded value in a format of Python, or in its usual one for none; a ValueError where it does not fit.
+
+    power: what 1e-05 is written as, of its three groups: digit, sign and exponent.
+    """
     try:
         shown = format(value, spec or default_format(value))
     except ValueError as error:
         raise ValueError(f"expected a format that fits {value!r}, got {spec!r} for {name}; correct it.") from error
-    if isinstance(value, str):
-        return shown
+    return shown if isinstance(value, str) else re.sub(r"(\d)e(-?)\+?0*(\d+)$", power, shown)
+
+
+def power_in_words(found: re.Match[str]) -> str:
+    """1e-05 as 1 × 10⁻⁵."""
     superscripts = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    shown = re.sub(r"(\d)e(-?)\+?0*(\d+)$", lambda it: f"{it[1]} × 10{(it[2] + it[3]).translate(superscripts)}", shown)
-    return re.sub(r"^-(?=\d)", "−", shown)
+    return f"{found[1]} × 10{(found[2] + found[3]).translate(superscripts)}"
+
+
+def _write(value: Scalar, spec: str, name: str) -> str:
+    shown = format_number(value, spec, name, power_in_words)
+    return shown if isinstance(value, str) else re.sub(r"^-(?=\d)", "−", shown)
 
 
 def _find_work(works: dict[str, Work], key: str) -> Work:

@@ -10,7 +10,7 @@ import pytest
 from conftest import code, text
 
 from dlapps import paths
-from dlapps.report.prose import NUMBER
+from dlapps.outline import NUMBER
 
 REWRITTEN = ["4_generative_adversarial_networks"]  # the others take the form with their science
 HIDING = {"parameters", "remove-cell", "remove-input"}

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from dlapps import paths
-from dlapps.notebook import default_format
+from dlapps.outline import NUMBER
+from dlapps.prose import REFERENCE, format_number, power_in_words
 from dlapps.report import ReportError
 from dlapps.report.contents import Contents, ExecutedChapter, Label
 from dlapps.report.syntax import Node, Tree, nodes
 
-NUMBER = re.compile(r"\{\{([A-Za-z_]\w*)(?::([^{}]+))?\}\}")
-_REFERENCE = re.compile(r"(fig|tab|sec|eq)-(?:(\d+)-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 _UNITS = r"(?:%|px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SPACES = {"Space": " ", "SoftBreak": "\n"}
 
 
@@ -52,7 +51,7 @@ def citeproc() -> list[str]:
 
 def reference_label(key: str, chapter: int) -> str | None:
     """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
-    found = _REFERENCE.fullmatch(key)
+    found = REFERENCE.fullmatch(f"@{key}")
     return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
 
 
@@ -64,6 +63,11 @@ class Prose:
     contents: Contents
     chapter: ExecutedChapter
     citation_keys: set[str]
+
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, Any]]:
+        """Those that the chapter's prose may use."""
+        return self.contents.numbers_in(self.chapter.number)
 
     def __call__(self, tree: Tree) -> Tree:
         """The nodes as this edition has them."""
@@ -100,7 +104,7 @@ class Prose:
         return [node]
 
     def _fill_words(self, text: str) -> str:
-        return keep_together(NUMBER.sub(lambda found: self._number(found, _power), text))
+        return keep_together(NUMBER.sub(lambda found: self._number(found, power_in_words), text))
 
     def _fill_math(self, formula: str) -> str:
         filled = NUMBER.sub(lambda found: self._number(found, r"\1\\times 10^{\2\3}"), formula)
@@ -108,20 +112,12 @@ class Prose:
 
     def _number(self, found: re.Match[str], power: Any) -> str:
         name, spec = found.groups("")
-        numbers = self.contents.numbers_in(self.chapter.number)
-        if name not in numbers:
+        if name not in self.numbers:
             raise ReportError(f"expected a recorded number, got {{{{{name}}}}}; record it or correct the name.")
-        value = numbers[name]["value"]
-        shown = format_number(value, spec, name)
-        return shown if isinstance(value, str) else re.sub(r"(\d)e(-?)\+?0*(\d+)$", power, shown)
-
-
-def format_number(value: Any, spec: str, name: str) -> str:
-    """A recorded value in a format of Python, or in its usual one for none; a ReportError where it does not fit."""
-    try:
-        return format(value, spec or default_format(value))
-    except ValueError as error:
-        raise ReportError(f"expected a format that fits {value!r}, got {spec!r} for {name}; correct it.") from error
+        try:
+            return format_number(self.numbers[name]["value"], spec, name, power)
+        except ValueError as error:
+            raise ReportError(str(error)) from error
 
 
 def keep_together(text: str) -> str:
@@ -152,10 +148,6 @@ def mentions(trees: list[Tree], chapter: int) -> Mentions:
             label = reference_label(citation["citationId"], chapter)
             (found.labels if label else found.works).add(label or citation["citationId"])
     return found
-
-
-def _power(found: re.Match[str]) -> str:
-    return f"{found[1]} × 10{(found[2] + found[3]).translate(_SUPERSCRIPT)}"
 
 
 def _rewrite_words(tree: Tree, rewrite: Callable[[str], str]) -> Tree:

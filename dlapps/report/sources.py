@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from dlapps import paths
+from dlapps.bibliography import read_works
 from dlapps.report import ReportError
 
 if sys.version_info >= (3, 11):
@@ -108,8 +109,7 @@ def read_notebook(path: Path) -> NotebookNode:
 def read_citation_keys() -> set[str]:
     """The keys of report/references.bib; none without the file."""
     bibliography = paths.report() / "references.bib"
-    text = bibliography.read_text(encoding="utf-8") if bibliography.exists() else ""
-    return set(re.findall(r"^@\w+\{([^,\s]+),", text, re.MULTILINE))
+    return set(read_works(bibliography)) if bibliography.exists() else set()
 
 
 def tags(cell: NotebookNode) -> list[str]:

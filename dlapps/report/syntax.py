@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -96,6 +97,7 @@ def _are_nodes(values: list) -> bool:
     return bool(values) and all(isinstance(value, dict) and "t" in value for value in values)
 
 
+@functools.cache
 def _api_version() -> list[int]:
     return json.loads(_pandoc("", ["--from", READER, "--to", "json"]))["pandoc-api-version"]
 
