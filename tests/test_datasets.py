@@ -95,6 +95,15 @@ def test_photos_of_installed_packages():
     assert all(photo.dtype == np.uint8 and photo.shape[2] == 3 for photo in photos.images)
 
 
+@pytest.mark.network
+def test_twenty_labelled_pictures():
+    pictures = datasets.load_imagenet20()
+    assert len(pictures) == len(pictures.names) == 20
+    assert len(set(pictures.labels.tolist())) == 19
+    assert {"bull mastiff", "dalmatian", "spoonbill", "yurt"} <= set(pictures.names)
+    assert all(image.dtype == np.uint8 and image.shape[2] == 3 for image in pictures.images)
+
+
 @pytest.mark.mirror
 @pytest.mark.parametrize(("split", "part", "count"), [("train", "train", 60_000), ("test", "t10k", 10_000)])
 def test_mnist_of_the_mirror(split, part, count):

@@ -149,7 +149,15 @@ def test_vgg16_features_are_oxfords():
 
 
 @pytest.mark.network
-@pytest.mark.parametrize(("name", "parameters"), [("squeezenet1_1", 1_235_496), ("efficientnet_lite0", 4_652_008)])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("squeezenet1_1", 1_235_496),
+        ("efficientnet_lite0", 4_652_008),
+        ("efficientnet_lite1", 5_416_680),
+        ("efficientnet_lite2", 6_092_072),
+    ],
+)
 def test_classifiers_read_photos(name, parameters):
     network = load_or_skip(name)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
@@ -161,7 +169,15 @@ def test_classifiers_read_photos(name, parameters):
 
 
 @pytest.mark.mirror
-@pytest.mark.parametrize(("name", "top1"), [("squeezenet1_1", 0.58), ("efficientnet_lite0", 0.85)])
+@pytest.mark.parametrize(
+    ("name", "top1"),
+    [
+        ("squeezenet1_1", 0.58),
+        ("efficientnet_lite0", 0.85),
+        ("efficientnet_lite1", 0.88),
+        ("efficientnet_lite2", 0.88),
+    ],
+)
 def test_top_1_on_imagenet_pictures(name, top1):
     network = load_or_skip(name)
     try:
@@ -170,7 +186,8 @@ def test_top_1_on_imagenet_pictures(name, top1):
         pytest.skip(str(error))
     correct = 0
     for start in range(0, len(samples), 50):
-        pixels = images.stack_pixels(samples.images[start : start + 50], crop=network.crop)
+        batch = samples.images[start : start + 50]
+        pixels = images.stack_pixels(batch, network.input_size, crop=network.crop)
         with torch.inference_mode():
             correct += int((network(pixels).argmax(1).numpy() == samples.labels[start : start + 50]).sum())
     assert correct / len(samples) >= top1

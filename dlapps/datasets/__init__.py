@@ -4,7 +4,14 @@ from dlapps.datasets.dataset import Dataset
 from dlapps.datasets.folder import load_folder
 from dlapps.datasets.mnist import load_fashion_mnist, load_mnist
 from dlapps.datasets.mnist_m import load_backgrounds, load_mnist_m, make_mnist_m, split_photos
-from dlapps.datasets.photos import PHOTOS, load_imagenet_samples, load_imagenet_val25, load_photos, load_pictures
+from dlapps.datasets.photos import (
+    PHOTOS,
+    load_imagenet20,
+    load_imagenet_samples,
+    load_imagenet_val25,
+    load_photos,
+    load_pictures,
+)
 from dlapps.datasets.scenes15 import (
     SCENES15_COUNTS,
     FinetunedScores,
@@ -24,6 +31,7 @@ __all__ = [
     "load_fashion_mnist",
     "load_finetuned_scores",
     "load_folder",
+    "load_imagenet20",
     "load_imagenet_samples",
     "load_imagenet_val25",
     "load_mnist",

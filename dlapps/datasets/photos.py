@@ -34,6 +34,16 @@ def load_imagenet_val25() -> Dataset[np.ndarray]:
     return Dataset(images, labels, class_names, assets.provenance("imagenet_val25"), names)
 
 
+def load_imagenet20() -> Dataset[list[np.ndarray]]:
+    """20 ImageNet pictures of 19 classes, a list of uint8 arrays (H, W, 3); labels in ImageNet's order."""
+    files = find_pictures(assets.fetch("imagenet20"))
+    images = [np.asarray(read_picture(file)) for file in files]
+    labels = np.array([int(file.stem.rpartition("_")[2]) for file in files], dtype=np.int64)
+    class_names = imagenet_class_names()
+    names = tuple(class_names[label] for label in labels)
+    return Dataset(images, labels, class_names, assets.provenance("imagenet20"), names)
+
+
 def load_imagenet_samples() -> Dataset[list[Path]]:
     """500 ImageNet pictures of 500 classes, paths of several sizes; labels in ImageNet's order, from the file names."""
     files = find_pictures(assets.fetch("imagenet_samples"))
