@@ -1,6 +1,6 @@
 // Fills in the placeholders of the notebook around this widget; live.py says what the kernel sends.
 
-// outline.py has the same expression.
+// outline.py has the same expression, but for labels of headings.
 const TOKEN =
   /\{\{[^{}]+\}\}|\{#sec-[^}]*\}|\[[^[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^[\]]*\]|(?<![\w@\\])@[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?/g;
 // Not yet typeset: a placeholder in a formula is the kernel's to fill.

@@ -8,49 +8,48 @@ import re
 import symtable
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from dlapps import DlappsError
+from dlapps.syntax import Node, Tree, nodes, parse, walk, words
 
 # What a call shows, and the place of its argument `name`, which `caption` follows.
 SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_table": ("tab", 2)}
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 
-_LABEL = r"(?:fig|tab|sec|eq)-"
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
 NUMBER = re.compile(r"\{\{([A-Za-z_]\w*)(?::([^{}]+))?\}\}")
-_HEADING = re.compile(r"^(#{1,3}) +.*?(?:\{#sec-([\w-]+)[^}]*\})?\s*$", re.MULTILINE)
-# live.js has the same expression.
-TOKEN = re.compile(
-    rf"\{{\{{[^{{}}]+\}}\}}|\{{#sec-[^}}]*\}}|\[[^\[\]]*?@(?!{_LABEL})[A-Za-z][^\[\]]*\]|(?<![\w@\\]){'@'}{KEY}"
-)
-_CODE = r"<!--[\s\S]*?-->|^(?P<fence>```+|~~~+)[\s\S]*?^(?P=fence)|(?P<ticks>`+)[\s\S]*?(?<!`)(?P=ticks)(?!`)"
-_MATH = (
-    r"\$\$[\s\S]+?\$\$|\\begin\{(?P<env>\w+\*?)\}[\s\S]+?\\end\{(?P=env)\}"
-    r"|(?<![\\$])\$(?=[^\s$])(?:\\.|(?!\n\s*\n)[^$\\])*?(?<=\S)\$(?!\d)"
-)
-_SPAN = re.compile(f"(?P<code>{_CODE})|(?P<math>{_MATH})", re.MULTILINE)
+# live.js has the same expression, and labels of headings.
+TOKEN = re.compile(rf"\{{\{{[^{{}}]+\}}\}}|\[[^\[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}")
+_ENVIRONMENT = re.compile(r"\s*\\begin\{(\w+)(\*?)\}.*\\end\{\1\2\}\s*", re.DOTALL)
+_LABEL = re.compile(r"\s*\\label\{eq-([^}]*)\}")
 
 
 @dataclass
 class Outline:
-    """A notebook's labels (words and cell of each), and per cell of Markdown its numbered headings and formulas."""
+    """A chapter's labels (words and cell of each), and of its notebook what stands in each cell of Markdown."""
 
     number: int
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
-    twice: set[str] = field(default_factory=set)
+    twice: dict[str, str] = field(default_factory=dict)  # labels with another cell that has them
     tokens: dict[str, int] = field(default_factory=dict)  # and the first cell that holds it
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     code: list[tuple[int, str]] = field(default_factory=list)  # place and source
-    counts: Counter = field(default_factory=Counter)
+    counts: Counter[int | str] = field(default_factory=Counter)
 
-    def add_markdown(self, cell: str, place: int, text: str, question: Mapping[str, Any]) -> None:
-        """Count a cell's headings and equations, note what it asks for; question: what its metadata say of one."""
-        prose = _SPAN.sub(lambda span: " " * len(span[0]), text)
-        for token in TOKEN.findall(prose):
-            self.tokens.setdefault(" ".join(token.split()), place)
-        headings = [self._count_heading(len(found[1]), found[2], cell) for found in _HEADING.finditer(prose)]
-        formulas = [self._count_equation(span[0], span["env"], cell) for span in _SPAN.finditer(text) if span["math"]]
+    def __post_init__(self) -> None:
+        self.counts[1] = self.number - 1
+
+    def add_markdown(self, cell: str, place: int, tree: Tree, question: Mapping[str, Any]) -> None:
+        """Number a cell's prose and note what it asks for; question: what its metadata say of one."""
+        prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in ("Code", "Math")])
+        labels = [node["c"][1][0] for node in nodes(tree) if node["t"] == "Header"]
+        for token in [*TOKEN.findall(words(prose)), *(f"{{#{label}}}" for label in labels if label.startswith("sec-"))]:
+            self.tokens.setdefault(token, place)
+        headings, formulas = self.number_prose(tree, cell)
         self.cells[cell] = {"headings": headings, "formulas": formulas, "question": _question_words(question)}
 
     def add_code(self, cell: str, place: int, source: str, tags: Collection[str]) -> None:
@@ -58,7 +57,29 @@ class Outline:
         self.code.append((place, source.strip()))
         if not {"remove-cell", "remove-output"}.intersection(tags):
             for kind, name in shown_names(source):
-                self._label(f"{kind}-{self.number}-{name}", f"{WORDS[kind]} {self._count(WORDS[kind])}", cell)
+                self.number_float(kind, name, cell)
+
+    def number_float(self, kind: str, name: str, cell: str) -> tuple[str, str]:
+        """The label and the number of the next figure ("fig") or table ("tab"), as ("fig-2-cat", "Figure 2.1")."""
+        return self._label(f"{kind}-{self.number}-{name}", f"{WORDS[kind]} {self._count(WORDS[kind])}", cell)
+
+    def number_prose(self, tree: Tree, cell: str) -> tuple[list[str], list[str | None]]:
+        """Number headings and equations, in place; returns the numbers, and each formula as a notebook has it typeset.
+
+        A heading gets its number and a label as attributes; an equation becomes a span of the class "equation" with
+        both. A formula that a notebook typesets as it stands is None. DlappsError for an equation of several numbers.
+        """
+        headings: list[str] = []
+        formulas: list[str | None] = []
+        for node in list(nodes(tree)):
+            if node["t"] == "Header" and node["c"][0] <= 3:
+                headings.append(self._number_heading(node, cell))
+            elif node["t"] == "Math":
+                sign = "$$" if node["c"][0]["t"] == "DisplayMath" else "$"
+                formulas.append(_with_values(sign + node["c"][1] + sign))
+            elif node["t"] in ("RawInline", "RawBlock") and (found := _ENVIRONMENT.fullmatch(node["c"][1])):
+                formulas.append(self._number_equation(node, found[1], bool(found[2]), cell))
+        return headings, formulas
 
     def find_disorder(self, ran: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Which cells show what is out of date: {source: (its place, that of a cell it builds on, which ran later)}.
@@ -81,45 +102,75 @@ class Outline:
             written |= dict.fromkeys(stored, (latest[1], latest[0]) if latest[0] > number else (place, number))
         return found
 
-    def _count_heading(self, level: int, name: str | None, cell: str) -> str:
-        if level > 1:
-            self.counts[level] += 1
-            self.counts[3] *= level == 3
-        number = ".".join(map(str, (self.number, self.counts[2], self.counts[3])[:level]))
-        if name:
-            self._label(f"sec-{self.number}-{name}", f"{'Chapter' if level == 1 else 'Section'} {number}", cell)
+    def _number_heading(self, node: Node, cell: str) -> str:
+        """LaTeX starts again with the figures of a chapter, the sections of a chapter, the subsections of a section."""
+        level, (label, classes, _), title = node["c"]
+        self.counts[level] += 1
+        for lower in (*range(level + 1, 4), *(("Figure", "Table", "Equation") if level == 1 else ())):
+            self.counts[lower] = 0
+        number = ".".join(str(self.counts[above]) for above in range(1, level + 1))
+        # Names of labels begin with a letter: a label made of a number is nobody else's.
+        own = f"sec-{self.number}-{label[4:]}" if label.startswith("sec-") else f"sec-{number.replace('.', '-')}"
+        self._label(own, f"{'Chapter' if level == 1 else 'Section'} {number}", cell)
+        node["c"] = [level, [own, classes, [["number", number]]], title]
         return number
 
-    def _count_equation(self, formula: str, environment: str | None, cell: str) -> str | None:
-        """The formula with its number as a tag, which LaTeX gives to an environment of no star; None: leave it be."""
+    def _number_equation(self, node: Node, environment: str, starred: bool, cell: str) -> str | None:
+        """LaTeX numbers the environments without a star."""
+        tex = node["c"][1]
         if environment not in ("equation", "align", "gather", "multline"):
-            return formula if NUMBER.search(formula) else None
-        number = self._count("Equation")
-        if label := re.search(r"\\label\{eq-([\w-]+)\}", formula):
-            self._label(f"eq-{self.number}-{label[1]}", f"Equation ({number})", cell)
+            return _with_values(tex)
+        if environment in ("align", "gather") and r"\\" in tex and not starred:
+            raise DlappsError(
+                f"expected an equation with one number, got several lines of {environment}; use equation with aligned."
+            )
+        number = "" if starred else self._count("Equation")
+        named, tex = _LABEL.search(tex), _LABEL.sub("", tex).strip()
+        label = f"eq-{self.number}-{named[1]}" if named else ""
+        if label:
+            self._label(label, f"Equation ({number})", cell)
+        formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
+        attributes = [label, ["equation"], [["number", f"({number})"]] * bool(number)]
+        span = {"t": "Span", "c": [attributes, [formula]]}
+        node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
         end = rf"\end{{{environment}}}"
-        return re.sub(r"\\label\{[^}]*\}", "", formula).removesuffix(end).rstrip() + rf" \tag{{{number}}} {end}"
+        return tex.removesuffix(end).rstrip() + rf" \tag{{{number}}} {end}" if number else _with_values(tex)
 
-    def _label(self, label: str, words: str, cell: str) -> None:
+    def _label(self, label: str, text: str, cell: str) -> tuple[str, str]:
         if label in self.labels:
-            self.twice.add(label)
-        self.labels.setdefault(label, {"text": words, "cell": cell})
+            self.twice.setdefault(label, cell)
+        self.labels.setdefault(label, {"text": text, "cell": cell})
+        return label, text
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
-        return f"{self.number}.{self.counts[kind]}"
+        return f"{self.counts[1]}.{self.counts[kind]}"
 
 
 def read_outline(path: Path, number: int) -> Outline:
-    """The outline of the notebook in that file, the chapter of that number."""
+    """The outline of the notebook in that file, the chapter of that number.
+
+    Where there is no pandoc, or a block is left open, only figures and tables have numbers.
+    """
     outline = Outline(number)
-    for place, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"], start=1):
-        source, identity = "".join(cell["source"]), cell.get("id", str(place))
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    try:
+        trees = iter(parse(texts))
+    except DlappsError:
+        trees, outline.counts[1] = iter([[]] * len(texts)), number
+    for place, cell in enumerate(cells, start=1):
+        identity = cell.get("id", str(place))
         if cell["cell_type"] == "markdown":
-            outline.add_markdown(identity, place, source, cell["metadata"].get("question", {}))
+            with suppress(DlappsError):  # a build says it
+                outline.add_markdown(identity, place, next(trees), cell["metadata"].get("question", {}))
         elif cell["cell_type"] == "code":
-            outline.add_code(identity, place, source, cell["metadata"].get("tags", ()))
+            outline.add_code(identity, place, "".join(cell["source"]), cell["metadata"].get("tags", ()))
     return outline
+
+
+def _with_values(formula: str) -> str | None:
+    return formula if NUMBER.search(formula) else None
 
 
 def _question_words(question: Mapping[str, Any]) -> str:

@@ -10,7 +10,6 @@ import pytest
 
 from dlapps import assets, paths
 from dlapps.cli import main
-from dlapps.outline import read_outline
 from dlapps.report.committed import has_outputs, read_as_committed
 
 NOTEBOOKS = sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb"))
@@ -54,16 +53,6 @@ def test_report_is_built_from_the_notebooks(built):
     assert all({"value", "chapter", "profile", "seed", "data", "commit"} <= set(entry) for entry in results.values())
     log = next(built.rglob("*.log")).read_text(errors="replace")
     assert "Undefined control sequence" not in log
-
-
-@pytest.mark.report
-def test_notebooks_number_their_labels_as_latex_does(built):
-    written = "".join(path.read_text(errors="replace") for path in built.rglob("*.aux"))
-    by_latex = dict(re.findall(r"\\newlabel\{((?:fig|tab|sec|eq)-\d+-[a-z][^}@]*)\}\{\{(?:\\\w+ )?([\d.]+)\}", written))
-    labels = {}
-    for path in NOTEBOOKS:
-        labels |= read_outline(path, int(path.name[0])).labels
-    assert {name: re.sub(r"[^\d.]", "", label["text"]) for name, label in labels.items()} == by_latex
 
 
 @pytest.mark.report

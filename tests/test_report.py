@@ -12,13 +12,14 @@ from conftest import code, text
 from nbformat.v4 import new_notebook
 from pypdf import PdfReader
 
+from dlapps import DlappsError
+from dlapps.outline import Outline
 from dlapps.report import ReportError, execute
 from dlapps.report.build import build_report
 from dlapps.report.contents import Contents, Label
-from dlapps.report.numbering import Numbering
 from dlapps.report.prose import Edition, Prose, mentions
 from dlapps.report.sources import find_sources, read_notebook
-from dlapps.report.syntax import INLINE, parse, walk, write
+from dlapps.syntax import INLINE, parse, walk, write
 
 NUMBERS = {
     "accuracy": {"value": 0.91333},
@@ -41,11 +42,10 @@ EDITION = Edition(
 
 def filtered(written, language="markdown-smart", chapter=1):
     """A piece of Markdown of that chapter, after the filter."""
-    numbering = Numbering()
-    numbering.begin(chapter)
     (tree,) = parse([written])
+    Outline(chapter).number_prose(tree, "cell")
     prose = Prose(EDITION, CONTENTS, SimpleNamespace(number=chapter), {"simonyan2015very"})
-    return write([walk(numbering.number(tree), prose)], language, ["--wrap=preserve"])[0]
+    return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,21 @@ def test_equations_keep_their_tex_and_get_a_number(between):
     shown = filtered(f"So{between}{equation}{between}and `\\begin{{equation}}`", "plain")
     assert "<eq-1-x (0.1) \\begin{equation}\nx\n\\end{equation}>" in shown
     assert "< \\begin{align*}" in filtered("\\begin{align*}a &= b \\\\ c &= d\\end{align*}", "plain")
-    with pytest.raises(ReportError, match="expected an equation with one number, got several lines of align"):
+    with pytest.raises(DlappsError, match="expected an equation with one number, got several lines of align"):
         filtered("\\begin{align}a &= b \\\\ c &= d\\end{align}")
+
+
+def test_parts_are_counted_in_reading_order():
+    first, second = (f"\\begin{{equation}}\n{x}\n\\label{{eq-{x}}}\n\\end{{equation}}" for x in "ab")
+    (tree,) = parse([f"# Title\n\n{first}\n\nSo\n{second}\n\n## Section {{#sec-s}}"])
+    outline = Outline(3)
+    outline.number_prose(tree, "cell")
+    assert {label: named["text"] for label, named in outline.labels.items()} == {
+        "sec-3": "Chapter 3",
+        "eq-3-a": "Equation (3.1)",
+        "eq-3-b": "Equation (3.2)",
+        "sec-3-s": "Section 3.1",
+    }
 
 
 def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
@@ -118,7 +131,7 @@ def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
 
 @pytest.mark.parametrize("written", ["```python\nx = 1", "::: note\n~~~\nx"])
 def test_a_block_that_is_never_closed_is_quoted(written):
-    with pytest.raises(ReportError, match=f"got {written.splitlines()[0]!r}"):
+    with pytest.raises(DlappsError, match=f"got {written.splitlines()[0]!r}"):
         parse(["fine", written, "fine"])
 
 

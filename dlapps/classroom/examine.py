@@ -17,7 +17,8 @@ from dlapps.classroom.editions import INVITATION
 from dlapps.classroom.notebooks import chapter_name, read
 from dlapps.report.contents import messages
 from dlapps.report.execute import OwnKernelManager
-from dlapps.report.sources import first_line, tags
+from dlapps.report.sources import tags
+from dlapps.syntax import first_line
 
 MINUTES = 10  # a cell may take; under the smoke profile those of the chapters take seconds
 _RUNS = (
@@ -38,7 +39,7 @@ def examine(path: Path) -> list[Verdict]:
     chapter = int(chapter_name(notebook, path).split("_")[0])
     ran, fault = _run(notebook, chapter, path.resolve().parent)
     verdicts = [Verdict("runs from top to bottom", fault, _RUNS), *_blanks(notebook)]
-    for _, message in messages(ran, "verdicts"):
+    for message in messages(ran, "verdicts"):
         verdicts += [Verdict(**verdict) for verdict in message["verdicts"]]
     return verdicts
 

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 
 from dlapps.classroom import ClassroomError
 from dlapps.paths import write_atomically
-from dlapps.report.sources import first_line
+from dlapps.syntax import first_line
 
 
 def read(path: Path) -> NotebookNode:

@@ -3,7 +3,7 @@
 from dlapps import DlappsError
 from dlapps.extras import require
 
-require("report", "ipykernel", "nbconvert", "nbformat", "papermill")
+require("report", "ipykernel", "nbconvert", "nbformat", "papermill", "pypandoc")
 
 
 class ReportError(DlappsError):

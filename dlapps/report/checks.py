@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 
 from dlapps import paths
-from dlapps.outline import SHOWN
+from dlapps.outline import SHOWN, Outline
 from dlapps.profiles import PROFILES
 from dlapps.report import ReportError
 from dlapps.report.committed import has_outputs, read_as_committed
 from dlapps.report.contents import FLOATS, messages, qualified
 from dlapps.report.execute import executed_path, is_stale
-from dlapps.report.numbering import Numbering
 from dlapps.report.prose import Mentions, mentions
-from dlapps.report.sources import Source, find_sources, first_line, read_citation_keys, read_notebook, tags
-from dlapps.report.syntax import INLINE, Tree, parse
+from dlapps.report.sources import Source, find_sources, read_citation_keys, read_notebook, tags
 from dlapps.report.typed_numbers import find_settings, find_typed_numbers
+from dlapps.syntax import INLINE, Tree, first_line, parse
 
 
 @dataclass
@@ -123,7 +122,7 @@ def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
 
 def _facts(source: Source, notebook: NotebookNode) -> Facts:
     """From the outputs of the last execution if they are those of this code, else from the code itself."""
-    facts, numbering = Facts(), Numbering()
+    facts, outline = Facts(), Outline(source.number)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             _add_calls(facts, cell.source)
@@ -134,20 +133,19 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     prose = parse([*cells, *(INLINE + caption for caption in facts.captions)])
     facts.cells, facts.used = prose[: len(cells)], mentions(prose, source.number)
-    numbering.begin(source.number)
-    numbering.number([block for cell in facts.cells for block in cell])
-    facts.labels = {label for label, _ in numbering.take_names()}
-    facts.labels |= {f"{kind}-{source.number}-{name}" for kind, name in facts.shown}
+    for number, cell in enumerate(facts.cells, start=1):
+        outline.number_prose(cell, f"{number}")
+    facts.labels = {*outline.labels, *(f"{kind}-{source.number}-{name}" for kind, name in facts.shown)}
     return facts
 
 
 def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
     for kind, prefix in FLOATS.items():
-        for _, message in messages(notebook, kind):
+        for message in messages(notebook, kind):
             facts.shown.append((prefix, message["name"]))
             facts.captions.append(message["caption"])
             facts.captions += [cell for row in [message.get("columns", []), *message.get("rows", [])] for cell in row]
-    facts.numbers = {name for _, record in messages(notebook, "record") for name in record["values"]}
+    facts.numbers = {name for record in messages(notebook, "record") for name in record["values"]}
 
 
 def _add_calls(facts: Facts, source: str) -> None:

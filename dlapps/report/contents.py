@@ -10,22 +10,24 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from dlapps import DlappsError
 from dlapps.notebook import MIME
+from dlapps.outline import Outline
 from dlapps.report import ReportError
-from dlapps.report.numbering import Numbering
-from dlapps.report.sources import Source, first_line, tags
-from dlapps.report.syntax import INLINE, Tree, parse
+from dlapps.report.sources import Source, tags
+from dlapps.syntax import INLINE, Tree, first_line, parse
 
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}  # kinds of messages, and what their labels begin with
 
 
 @dataclass(frozen=True)
 class ExecutedChapter:
-    """An executed notebook and the facts of its run."""
+    """An executed notebook, the facts of its run, and its prose: a tree for each of its `fragments`."""
 
     name: str
     number: int
     notebook: NotebookNode
+    prose: list[Tree]
     run: dict[str, Any]
     claims: list[dict[str, Any]]
     seconds: float
@@ -41,16 +43,14 @@ class Label:
 
 @dataclass
 class Contents:
-    """What prose may use, numbers by name (value, chapter, profile, commit, seed, data) and labels; and the prose.
+    """What prose may use: numbers by name (value, chapter, profile, commit, seed, data), and labels.
 
-    A name that several chapters record has its chapter in front, as in chapter2_accuracy: see `numbers_in`. prose: of
-    each chapter by its name, a tree for each of its `fragments`, headings and equations numbered.
+    A name that several chapters record has its chapter in front, as in chapter2_accuracy: see `numbers_in`.
     """
 
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
-    prose: dict[str, list[Tree]] = field(default_factory=dict)
 
     def numbers_in(self, chapter: int) -> dict[str, dict[str, Any]]:
         """The numbers by the names that a chapter's prose may use: its own are plain there."""
@@ -71,53 +71,37 @@ def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]
             yield output, message
 
 
-def messages(notebook: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
-    """The messages of one kind in a notebook, each with its cell."""
-    yield from ((cell, message) for cell in notebook.cells for _, message in outputs(cell, kind))
+def messages(notebook: NotebookNode, kind: str) -> Iterator[Any]:
+    """The messages of one kind in a notebook."""
+    yield from (message for cell in notebook.cells for _, message in outputs(cell, kind))
 
 
-def fragments(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, Any, Any]]:
-    """Where the report has Markdown, in reading order, as (cell, container, key): cells, captions, cells of tables."""
-    for cell in notebook.cells:
+def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
+    """Where the report has Markdown, in reading order, as (a cell's place, container, key).
+
+    These are cells, captions and cells of tables.
+    """
+    for place, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown":
-            yield cell, cell, "source"
+            yield place, cell, "source"
         if {"remove-cell", "remove-output"}.intersection(tags(cell)):
             continue
         for message in (message for kind in FLOATS for _, message in outputs(cell, kind)):
-            yield cell, message, "caption"
+            yield place, message, "caption"
             for row in [message.get("columns", []), *message.get("rows", [])]:
-                yield from ((cell, row, place) for place in range(len(row)))
-
-
-def fragment_text(container: Any, key: Any) -> str:
-    """The Markdown of such a place as `syntax.parse` takes it."""
-    return container[key] if key == "source" else INLINE + container[key]
+                yield from ((place, row, column) for column in range(len(row)))
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """All that the chapters told; a ReportError when two cells of a chapter use one name, or two cells one label."""
-    contents, numbering = Contents(), Numbering()
-    owners: dict[str, str] = {}
+    contents = Contents()
     recorded: list[tuple[ExecutedChapter, str, dict[str, Any]]] = []
     for source, notebook in notebooks:
-        numbering.begin(source.number)
         chapter = _read_chapter(source, notebook)
-        for cell, record in messages(notebook, "record"):
-            origin = {key: record[key] for key in ("seed", "data")}
-            origin |= {key: chapter.run[key] for key in ("profile", "commit")}
-            for name, value in record["values"].items():
-                _claim(owners, qualified(name, chapter.number), chapter, cell)
-                recorded.append((chapter, name, {**origin, "value": value, "chapter": chapter.name}))
-        places, trees = list(fragments(notebook)), contents.prose.setdefault(chapter.name, [])
-        for (cell, box, key), tree in zip(places, parse([fragment_text(*place[1:]) for place in places]), strict=True):
-            with near(chapter.name, box[key]):
-                trees.append(numbering.number(tree))
-            if key == "caption":
-                box["label"], box["number"] = numbering.count_float(FLOATS[box["kind"]], box["name"])
-            for label, words in numbering.take_names():
-                _claim(owners, label, chapter, cell)
-                contents.labels[label] = Label(words, chapter.name)
         contents.chapters.append(chapter)
+        recorded += ((chapter, name, kept) for name, kept in _read_numbers(chapter).items())
+        outline = _number_parts(chapter)
+        contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
     uses = Counter(name for _, name, _ in recorded)
     for chapter, name, kept in recorded:
         contents.numbers[name if uses[name] == 1 else qualified(name, chapter.number)] = kept
@@ -126,28 +110,57 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
 
 @contextmanager
 def near(chapter: str, text: str) -> Iterator[None]:
-    """A ReportError from within says in which chapter it was, and near which text."""
+    """A DlappsError from within becomes a ReportError that says in which chapter it was, and near which text."""
     try:
         yield
-    except ReportError as error:
+    except DlappsError as error:
         raise ReportError(f"{error} [{chapter}, near {first_line(text)!r}]") from error
 
 
 def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
-    runs = [message for _, message in messages(notebook, "chapter")]
+    runs = list(messages(notebook, "chapter"))
     if [run["name"] for run in runs] != [source.name]:
         got = ", ".join(f"Chapter({run['name']!r})" for run in runs) or "none"
         raise ReportError(
             f"expected Chapter({source.name!r}, profile) once in {source.path.name}, got {got}; name it after the file."
         )
-    claims = [message for _, message in messages(notebook, "check")]
+    prose = parse([box[key] if key == "source" else INLINE + box[key] for _, box, key in fragments(notebook)])
+    claims = list(messages(notebook, "check"))
     seconds = notebook.metadata.papermill["duration"]
-    return ExecutedChapter(source.name, source.number, notebook, runs[0], claims, seconds)
+    return ExecutedChapter(source.name, source.number, notebook, prose, runs[0], claims, seconds)
 
 
-def _claim(owners: dict[str, str], name: str, chapter: ExecutedChapter, cell: NotebookNode) -> None:
-    number = chapter.notebook.cells.index(cell) + 1
-    owner = f"cell {number} of {chapter.name} ({first_line(cell.source, 40)})"
-    if name in owners:
-        raise ReportError(f"expected one use of the name {name}, got {owners[name]} and {owner}; rename one of them.")
-    owners[name] = owner
+def _read_numbers(chapter: ExecutedChapter) -> dict[str, dict[str, Any]]:
+    """What a chapter recorded, by name, each value with where it comes from."""
+    numbers: dict[str, dict[str, Any]] = {}
+    owners: dict[str, str] = {}
+    run = {key: chapter.run[key] for key in ("profile", "commit")}
+    for place, cell in enumerate(chapter.notebook.cells, start=1):
+        for _, record in outputs(cell, "record"):
+            origin = {"chapter": chapter.name, "seed": record["seed"], "data": record["data"], **run}
+            for name, value in record["values"].items():
+                if name in numbers:
+                    raise _used_twice(qualified(name, chapter.number), owners[name], _owner(chapter, place))
+                numbers[name], owners[name] = {**origin, "value": value}, _owner(chapter, place)
+    return numbers
+
+
+def _number_parts(chapter: ExecutedChapter) -> Outline:
+    """The labels of a chapter; its prose, figures and tables get their numbers in place."""
+    outline = Outline(chapter.number)
+    for (place, box, key), tree in zip(fragments(chapter.notebook), chapter.prose, strict=True):
+        with near(chapter.name, box[key]):
+            outline.number_prose(tree, _owner(chapter, place))
+        if key == "caption":
+            box["label"], box["number"] = outline.number_float(FLOATS[box["kind"]], box["name"], _owner(chapter, place))
+    for label, other in outline.twice.items():
+        raise _used_twice(label, outline.labels[label]["cell"], other)
+    return outline
+
+
+def _owner(chapter: ExecutedChapter, place: int) -> str:
+    return f"cell {place} of {chapter.name} ({first_line(chapter.notebook.cells[place - 1].source, 40)})"
+
+
+def _used_twice(name: str, owner: str, other: str) -> ReportError:
+    return ReportError(f"expected one use of the name {name}, got {owner} and {other}; rename one of them.")

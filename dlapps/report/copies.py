@@ -17,7 +17,7 @@ from dlapps.report import preprocessors as pre
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
 from dlapps.report.prose import Edition, citeproc, link, raw
 from dlapps.report.sources import tags
-from dlapps.report.syntax import Node
+from dlapps.syntax import Node
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 BYTES = 1_900_000  # that the pictures of a copy may take

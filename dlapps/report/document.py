@@ -24,7 +24,7 @@ from dlapps.report.contents import Contents, ExecutedChapter, messages
 from dlapps.report.prose import Edition, raw
 from dlapps.report.signs import SIGNS
 from dlapps.report.sources import read_title_page
-from dlapps.report.syntax import Node
+from dlapps.syntax import Node
 
 
 class SoberStyle(Style):
@@ -110,7 +110,7 @@ def _convert(chapter: ExecutedChapter, contents: Contents) -> tuple[str, dict]:
 
 def colophon(chapter: ExecutedChapter) -> dict:
     """The facts of a chapter's run for the last page."""
-    sources = sorted({record["data"] for _, record in messages(chapter.notebook, "record")})
+    sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = [chapter.run[key] for key in ("cpu", "threads", "platform", "python", "packages", "commit")]
     facts = {"machine": machine, "name": chapter.name, "number": chapter.number, "duration": _duration(chapter.seconds)}

@@ -19,7 +19,8 @@ from papermill.exceptions import PapermillExecutionError
 from dlapps import paths
 from dlapps.report import ReportError
 from dlapps.report.imports import imported_modules
-from dlapps.report.sources import Source, first_line, read_notebook, tags
+from dlapps.report.sources import Source, read_notebook, tags
+from dlapps.syntax import first_line
 
 
 class OwnKernelManager(AsyncKernelManager):

@@ -23,7 +23,7 @@ from dlapps.report.contents import Contents, ExecutedChapter, Label
 from dlapps.report.document import TEMPLATES, colophon, day_of
 from dlapps.report.prose import Edition, citeproc, link, span
 from dlapps.report.sources import page_file, read_title_page
-from dlapps.report.syntax import Node
+from dlapps.syntax import Node
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
 _TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'

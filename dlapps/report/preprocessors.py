@@ -13,8 +13,8 @@ from dlapps.notebook import MIME
 from dlapps.report import ReportError
 from dlapps.report.contents import FLOATS, Contents, fragments, near, outputs
 from dlapps.report.prose import Edition, Prose
-from dlapps.report.sources import first_line, read_citation_keys, tags
-from dlapps.report.syntax import Tree, nodes, walk, words, write
+from dlapps.report.sources import read_citation_keys, tags
+from dlapps.syntax import Tree, first_line, nodes, walk, words, write
 
 
 def removal() -> Preprocessor:
@@ -59,7 +59,7 @@ class ProsePreprocessor(Preprocessor):
         chapter = resources["chapter"]
         filtered = Prose(self.edition, self.contents, chapter, self.citation_keys)
         places, trees = list(fragments(nb)), []
-        for (_, box, key), tree in zip(places, self.contents.prose[chapter.name], strict=True):
+        for (_, box, key), tree in zip(places, chapter.prose, strict=True):
             with near(chapter.name, box[key]):
                 trees.append(walk(tree, filtered))
             if key != "source":
@@ -71,7 +71,7 @@ class ProsePreprocessor(Preprocessor):
             box[key] = self.polish(part)
         resources["headings"] = [
             Heading(level, number, label, words(walk(title, filtered)))
-            for level, (label, _, attributes), title in _headers(self.contents.prose[chapter.name])
+            for level, (label, _, attributes), title in _headers(chapter.prose)
             for _, number in attributes
         ]
         return nb, resources

@@ -13,7 +13,7 @@ from dlapps.outline import NUMBER
 from dlapps.prose import REFERENCE, format_number, power_in_words
 from dlapps.report import ReportError
 from dlapps.report.contents import Contents, ExecutedChapter, Label
-from dlapps.report.syntax import Node, Tree, nodes
+from dlapps.syntax import Node, Tree, nodes
 
 _UNITS = r"(?:%|px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
 _SPACES = {"Space": " ", "SoftBreak": "\n"}

@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from dlapps import paths
 from dlapps.bibliography import read_works
 from dlapps.report import ReportError
+from dlapps.syntax import first_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -123,9 +124,3 @@ def walk_code(source: str) -> list[ast.AST]:
         return list(ast.walk(ast.parse(source)))
     except SyntaxError:
         return []
-
-
-def first_line(text: str, width: int = 60) -> str:
-    """What a sentence quotes of a text: its first line, shortened."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line if len(line) <= width else line[: width - 1].rstrip() + "…"

@@ -10,7 +10,7 @@ from pathlib import Path
 from dlapps import paths
 from dlapps.report import ReportError
 from dlapps.report.document import Document
-from dlapps.report.sources import first_line
+from dlapps.syntax import first_line
 
 
 def typeset(document: Document, folder: Path) -> Path:

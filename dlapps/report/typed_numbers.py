@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from dlapps.report.sources import walk_code
-from dlapps.report.syntax import Tree, nodes, walk, words
+from dlapps.syntax import Tree, nodes, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.

@@ -9,23 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pypandoc
-
-from dlapps.report import ReportError
-from dlapps.report.sources import first_line
+from dlapps import DlappsError
+from dlapps.extras import require
 
 Node = dict[str, Any]
 Tree = list[Node]
 
-# The one that the wheel carries, not a newer one of the system: every machine writes the same.
-PANDOC = Path(pypandoc.__file__).with_name("files") / "pandoc"
 READER = "markdown-auto_identifiers+lists_without_preceding_blankline"
 INLINE = "`.`{=dlapps}"  # begins a caption or a cell of a table, whose first word must not be read as a list
 SEPARATOR = "%%dlapps-fragment%%"
 
 
 def parse(fragments: Sequence[str]) -> list[Tree]:
-    """The blocks of each piece of Markdown, all read in one run of pandoc; a ReportError quotes one left open."""
+    """The blocks of each piece of Markdown, all read in one run of pandoc; a DlappsError quotes one left open."""
     text = "".join(f"{fragment}\n\n```{{=dlapps}}\n{number}\n```\n\n" for number, fragment in enumerate(fragments))
     document = json.loads(_pandoc(text, ["--from", READER, "--to", "json"]))
     trees: list[Tree] = [[]]
@@ -38,7 +34,7 @@ def parse(fragments: Sequence[str]) -> list[Tree]:
             break
     if len(trees) <= len(fragments):
         culprit = first_line(fragments[len(trees) - 1], 90)
-        raise ReportError(f"expected Markdown that pandoc can read, got {culprit!r}; correct it (a block left open?).")
+        raise DlappsError(f"expected Markdown that pandoc can read, got {culprit!r}; correct it (a block left open?).")
     return trees[:-1]
 
 
@@ -82,6 +78,12 @@ def words(tree: Any) -> str:
     return " ".join("".join(parts.get(node["t"]) or _typed(node) for node in nodes(spelt)).split())
 
 
+def first_line(text: str, width: int = 60) -> str:
+    """What a sentence quotes of a text: its first line, shortened."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
 def _spell_quotes(node: Node) -> Tree:
     if node["t"] != "Quoted":
         return [node]
@@ -103,7 +105,12 @@ def _api_version() -> list[int]:
 
 
 def _pandoc(text: str, options: Sequence[str]) -> str:
-    run = subprocess.run([str(PANDOC), *options], input=text, capture_output=True, encoding="utf-8")
+    require("report", "pypandoc")
+    import pypandoc
+
+    # The one that the wheel carries, not a newer one of the system: every machine writes the same.
+    program = Path(pypandoc.__file__).with_name("files") / "pandoc"
+    run = subprocess.run([str(program), *options], input=text, capture_output=True, encoding="utf-8")
     if run.returncode:
-        raise ReportError(f"expected Markdown that pandoc can read, got {first_line(run.stderr, 200)!r}; correct it.")
+        raise DlappsError(f"expected Markdown that pandoc can read, got {first_line(run.stderr, 200)!r}; correct it.")
     return run.stdout
