@@ -56,8 +56,9 @@ class Outline:
         """Count the figures and tables that a cell of code shows in the report."""
         self.code.append((place, source.strip()))
         if not {"remove-cell", "remove-output"}.intersection(tags):
-            for kind, name in shown_names(source):
-                self.number_float(kind, name, cell)
+            for kind, name, _ in shown_floats(source):
+                if name:
+                    self.number_float(kind, name, cell)
 
     def number_float(self, kind: str, name: str, cell: str) -> tuple[str, str]:
         """The label and the number of the next figure ("fig") or table ("tab"), as ("fig-2-cat", "Figure 2.1")."""
@@ -194,8 +195,11 @@ def used_names(source: str) -> tuple[set[str], set[str]]:
     return loaded - own, {symbol.get_name() for symbol in top if symbol.is_assigned() and not symbol.is_imported()}
 
 
-def shown_names(source: str) -> Iterator[tuple[str, str]]:
-    """("fig", name) or ("tab", name) of each figure and table that a cell's code names literally, in its order."""
+def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
+    """("fig" or "tab", name, caption) of each figure and table that a cell's code shows, in its order.
+
+    What it does not say literally is empty.
+    """
     try:
         calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     except SyntaxError:  # a magic of IPython
@@ -204,6 +208,11 @@ def shown_names(source: str) -> Iterator[tuple[str, str]]:
         kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
         # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
         position -= any(isinstance(argument, ast.Starred) for argument in call.args)
-        given = [word.value for word in call.keywords if word.arg == "name"] or call.args[position : position + 1]
-        names = [name.value for name in given if kind and isinstance(name, ast.Constant)]
-        yield from ((kind, name) for name in names if isinstance(name, str))
+        given = dict(zip(("name", "caption"), call.args[position:], strict=False))
+        given |= {word.arg: word.value for word in call.keywords if word.arg}
+        if kind:
+            yield kind, _literal(given.get("name")), _literal(given.get("caption"))
+
+
+def _literal(node: ast.expr | None) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

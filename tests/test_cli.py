@@ -118,8 +118,8 @@ def test_check_lists_what_to_mend(project, capsys):
         "cell 9 (Why not?): a question without an answer",
         "the number unused is recorded but never used",
         "the number unrecorded is used but never recorded",
-        "2 figures are named lonely",
-        "no text refers to the figure @fig-lonely",
+        "more than one part is labelled @fig-1-lonely",
+        "no text refers to the figure @fig-1-lonely",
         "nothing is labelled @fig-1-gone",
         "@nobody2020work is not in",
     ):
@@ -141,6 +141,17 @@ def test_check_knows_what_a_dictionary_records_and_what_a_compared_table_is_call
         "the number idle is recorded but never used",
         "the number runs is used but never recorded",
     ]
+
+
+@pytest.mark.report
+def test_check_knows_what_a_run_told(project, capsys):
+    record = code("chapter.record(data='none', **{f'score_{i}': i for i in range(2)})")
+    project.write("1_transfer", record, text("{{score_0}}, {{score_1}}, {{score_2}}"))
+    assert main(["check"]) == 0
+    assert main(["run", "--profile", "smoke"]) == 0
+    capsys.readouterr()
+    assert main(["check"]) == 1
+    assert capsys.readouterr().out == "1_transfer: the number score_2 is used but never recorded\n"
 
 
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):

@@ -6,7 +6,7 @@ import pytest
 from conftest import code, text
 
 from dlapps.bibliography import read_works
-from dlapps.outline import shown_names, used_names
+from dlapps.outline import shown_floats, used_names
 from dlapps.prose import Prose
 
 
@@ -138,13 +138,9 @@ def test_a_value_a_file_and_other_chapters_are_read_anew(project):
 
 
 def test_figures_are_found_in_the_order_of_the_code():
-    assert list(
-        shown_names('f(show_table(r, c, "b", "x"))\nc.show_table(r, c, "b", "x"); c.show_figure(f, "a", "y")')
-    ) == [
-        ("tab", "b"),
-        ("fig", "a"),
-    ]
-    assert not list(shown_names("%matplotlib inline"))
+    source = 'f(show_table(r, c, "b", "x"))\nc.show_table(r, c, "b", "x"); c.show_figure(f, name="a", caption=f"{y}")'
+    assert list(shown_floats(source)) == [("tab", "b", "x"), ("fig", "a", "")]
+    assert not list(shown_floats("%matplotlib inline"))
 
 
 def test_a_bibliography_is_read_whatever_its_form(tmp_path):
@@ -204,4 +200,5 @@ def test_the_names_that_a_cell_takes_and_gives(source, loaded, stored):
 
 
 def test_a_table_whose_rows_and_columns_come_starred_is_found():
-    assert list(shown_names('chapter.show_table(*study.compare(a, b), "scores", "A caption.")')) == [("tab", "scores")]
+    source = 'chapter.show_table(*study.compare(a, b), "scores", "A caption.")'
+    assert list(shown_floats(source)) == [("tab", "scores", "A caption.")]

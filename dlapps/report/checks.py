@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from nbformat import NotebookNode
 
 from dlapps import paths
-from dlapps.outline import SHOWN, Outline
+from dlapps.outline import Outline, shown_floats
 from dlapps.profiles import PROFILES
 from dlapps.report import ReportError
 from dlapps.report.committed import has_outputs, read_as_committed
-from dlapps.report.contents import FLOATS, messages, qualified
+from dlapps.report.contents import FLOATS, fragments, is_hidden, messages, qualified
 from dlapps.report.execute import executed_path, is_stale
 from dlapps.report.prose import Mentions, mentions
 from dlapps.report.sources import Source, find_sources, read_citation_keys, read_notebook, tags
@@ -26,14 +26,12 @@ from dlapps.syntax import INLINE, Tree, first_line, parse
 class Facts:
     """What a chapter shows, records and uses, as far as can be told without running it."""
 
-    shown: list[tuple[str, str]] = field(default_factory=list)  # ("fig", name) or ("tab", name)
-    captions: list[str] = field(default_factory=list)  # and cells of tables
-    recorded: set[str] = field(default_factory=set)  # names in the calls, each of one number or of a dictionary
-    numbers: set[str] | None = None  # once it ran
-    computed_names: bool = False
+    outline: Outline
     cells: list[Tree] = field(default_factory=list)  # the prose of Markdown cells
     used: Mentions = field(default_factory=Mentions)
-    labels: set[str] = field(default_factory=set)
+    recorded: set[str] = field(default_factory=set)  # names in the calls, each of one number or of a dictionary
+    numbers: set[str] | None = None  # once it ran
+    computed_names: bool = False  # which only a run can tell
 
     def knows(self, number: str) -> bool:
         """Whether it records a number of that name."""
@@ -41,35 +39,28 @@ class Facts:
 
 
 def find_complaints() -> list[str]:
-    """One line for each thing to mend in the notebooks, in reading order."""
-    sources = find_sources()
-    notebooks = {source: source.read() for source in sources}
+    """One line for each thing to mend in the notebooks: cell by cell, then numbers, then references."""
+    notebooks = {source: source.read() for source in find_sources()}
     facts = {source: _facts(source, notebook) for source, notebook in notebooks.items()}
-    complaints = [line for source, notebook in notebooks.items() for line in _check_cells(source, notebook)]
-    for source, notebook in notebooks.items():
-        complaints += _check_typed_numbers(source, notebook, facts[source].cells)
-    return [*complaints, *_check_numbers(facts), *_check_references(facts)]
+    cells = (_check_cells(source, notebook, facts[source].cells) for source, notebook in notebooks.items())
+    return [*chain.from_iterable(cells), *_check_numbers(facts), *_check_references(facts)]
 
 
-def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
+def _check_cells(source: Source, notebook: NotebookNode, prose: list[Tree]) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
-    for number, cell in enumerate(notebook.cells, start=1):
-        where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
-        if "TODO" in cell.source:
-            yield f"{where}: the word TODO"
-        if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
-            yield f"{where}: a question without an answer"
-
-
-def _check_typed_numbers(source: Source, notebook: NotebookNode, prose: list[Tree]) -> Iterator[str]:
     settings = find_settings(cell.source for cell in notebook.cells if cell.cell_type == "code")
     trees = iter(prose)
     for number, cell in enumerate(notebook.cells, start=1):
+        where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
         typed = find_typed_numbers(next(trees), settings) if cell.cell_type == "markdown" else []
-        if typed and "question" not in tags(cell):
-            where = f"{source.name}, cell {number} ({first_line(cell.source, 40)}): {', '.join(typed)}"
-            yield f"{where} written by hand; record it, or add <!-- by hand: source --> to its paragraph"
+        if "TODO" in cell.source:
+            yield f"{where}: the word TODO"
+        if "question" not in tags(cell) and typed:
+            hint = "written by hand; record it, or add <!-- by hand: source --> to its paragraph"
+            yield f"{where}: {', '.join(typed)} {hint}"
+        if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
+            yield f"{where}: a question without an answer"
 
 
 def _is_answered(following: list[NotebookNode]) -> bool:
@@ -106,14 +97,14 @@ def _is_of(number: str, name: str) -> bool:
 
 def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
     keys = read_citation_keys()
-    labels = set().union(*(chapter.labels for chapter in facts.values()))
+    labels = set().union(*(chapter.outline.labels for chapter in facts.values()))
     referred = set().union(*(chapter.used.labels for chapter in facts.values()))
     for source, chapter in facts.items():
-        for name, count in Counter(name for kind, name in chapter.shown if kind == "fig").items():
-            if count > 1:
-                yield f"{source.name}: {count} figures are named {name}"
-            if f"fig-{source.number}-{name}" not in referred:
-                yield f"{source.name}: no text refers to the figure @fig-{name}"
+        for label in chapter.outline.twice:
+            yield f"{source.name}: more than one part is labelled @{label}"
+        for label in chapter.outline.labels:
+            if label.startswith("fig-") and label not in referred:
+                yield f"{source.name}: no text refers to the figure @{label}"
         for label in sorted(chapter.used.labels - labels):
             yield f"{source.name}: nothing is labelled @{label}"
         for key in sorted(chapter.used.works - keys):
@@ -122,34 +113,34 @@ def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
 
 def _facts(source: Source, notebook: NotebookNode) -> Facts:
     """From the outputs of the last execution if they are those of this code, else from the code itself."""
-    facts, outline = Facts(), Outline(source.number)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            _add_calls(facts, cell.source)
+    facts = Facts(Outline(source.number))
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        _add_records(facts, cell.source)
     executed = next((profile for profile in PROFILES if not is_stale(source, profile)), None)
     if executed:
-        facts = Facts(recorded=facts.recorded)
-        _add_messages(facts, read_notebook(executed_path(source, executed)))
+        told = read_notebook(executed_path(source, executed))
+        facts.numbers = {name for record in messages(told, "record") for name in record["values"]}
+        facts.computed_names = False
+        pieces = [(box, key) for _, box, key in fragments(told) if key != "source"]
+        captions = [box[key] for box, key in pieces]
+        floats = [(FLOATS[box["kind"]], box["name"]) for box, key in pieces if key == "caption"]
+    else:
+        shown = [found for cell in code if not is_hidden(cell) for found in shown_floats(cell.source)]
+        captions = [caption for _, _, caption in shown]
+        floats = [(kind, name) for kind, name, _ in shown if name]
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    prose = parse([*cells, *(INLINE + caption for caption in facts.captions)])
+    prose = parse([*cells, *(INLINE + caption for caption in captions)])
     facts.cells, facts.used = prose[: len(cells)], mentions(prose, source.number)
-    for number, cell in enumerate(facts.cells, start=1):
-        outline.number_prose(cell, f"{number}")
-    facts.labels = {*outline.labels, *(f"{kind}-{source.number}-{name}" for kind, name in facts.shown)}
+    for cell in facts.cells:
+        facts.outline.number_prose(cell, "")
+    for kind, name in floats:
+        facts.outline.number_float(kind, name, "")
     return facts
 
 
-def _add_messages(facts: Facts, notebook: NotebookNode) -> None:
-    for kind, prefix in FLOATS.items():
-        for message in messages(notebook, kind):
-            facts.shown.append((prefix, message["name"]))
-            facts.captions.append(message["caption"])
-            facts.captions += [cell for row in [message.get("columns", []), *message.get("rows", [])] for cell in row]
-    facts.numbers = {name for record in messages(notebook, "record") for name in record["values"]}
-
-
-def _add_calls(facts: Facts, source: str) -> None:
-    """What the calls of `record`, `show_figure` and `show_table` in a cell name literally."""
+def _add_records(facts: Facts, source: str) -> None:
+    """The names in the calls of `record` in a cell."""
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
@@ -157,19 +148,7 @@ def _add_calls(facts: Facts, source: str) -> None:
             f"expected Python in a code cell, got {first_line(source)!r} ({error.msg}); correct it."
         ) from error
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        kind = getattr(call.func, "attr", "")
-        given = {word.arg: word.value for word in call.keywords}
-        if kind == "record":
-            facts.recorded |= {name for name in given if name and name not in ("data", "seed")}
-            facts.computed_names |= None in given
-        elif kind in SHOWN:
-            prefix, position = SHOWN[kind]
-            # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
-            position -= any(isinstance(argument, ast.Starred) for argument in call.args)
-            arguments = dict(zip(("name", "caption"), call.args[position:], strict=False)) | given
-            facts.shown += [(prefix, name) for name in _literal(arguments.get("name"))]
-            facts.captions += _literal(arguments.get("caption"))
-
-
-def _literal(node: ast.expr | None) -> list[str]:
-    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+        if getattr(call.func, "attr", "") == "record":
+            names = {word.arg for word in call.keywords} - {"data", "seed"}
+            facts.computed_names |= None in names
+            facts.recorded |= {name for name in names if name}
