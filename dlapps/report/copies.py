@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
-from copy import deepcopy
 from typing import Any
 
 from nbformat import NotebookNode
@@ -49,12 +48,12 @@ def edition(chapter: str) -> Edition:
 
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
-    prose = pre.ProsePreprocessor(contents, edition(chapter.name), LANGUAGE, ["--wrap=preserve", *citeproc()])
-    notebook, resources = prose.preprocess(deepcopy(chapter.notebook), {"chapter": chapter})
+    options = ["--wrap=preserve", *citeproc()]
+    notebook, _, works = pre.write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
     notebook.cells = [part for cell in notebook.cells for part in _parts(cell)]
     _fit([output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output])
-    if resources["works"]:
-        notebook.cells.append(new_markdown_cell(f"## Bibliography\n\n{resources['works']}", id="bibliography"))
+    if works:
+        notebook.cells.append(new_markdown_cell(f"## Bibliography\n\n{works}", id="bibliography"))
     remark = (
         f"*A reading copy of [{chapter.name}.ipynb](../../notebooks/{chapter.name}.ipynb), executed under the profile "
         f"{chapter.run['profile']} on {chapter.run['date']}: its numbers and references are filled in.*"

@@ -9,7 +9,7 @@ from datetime import date, datetime, timezone
 from functools import partial
 from pathlib import Path
 
-import jinja2
+from jinja2 import FileSystemLoader, StrictUndefined
 from nbconvert import LatexExporter
 from nbconvert.filters.latex import escape_latex
 from pygments import highlight
@@ -44,7 +44,7 @@ class SoberStyle(Style):
 
 TEMPLATES = Path(__file__).parent / "template"
 LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
-LEXERS: dict[str, Lexer] = {"listing": PythonLexer(), "plain_listing": TextLexer()}
+OPTIONS = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none", "--top-level-division=chapter"]
 
 
 def _equation(tex: str, label: str, number: str) -> Node:
@@ -62,6 +62,14 @@ def _listing(code: str, lexer: Lexer) -> str:
     return highlight(re.sub(r"\S{60}(?=\S)", "\\g<0>\u200b", code), lexer, LISTING)
 
 
+FILTERS = {
+    "listing": partial(_listing, lexer=PythonLexer()),
+    "plain_listing": partial(_listing, lexer=TextLexer()),
+    "question_facts": pre.question_facts,
+    "tex": lambda value: escape_latex(str(value)),
+}
+
+
 @dataclass(frozen=True)
 class Document:
     """The report's LaTeX and the figures that it includes, by file name."""
@@ -72,13 +80,22 @@ class Document:
 
 def make_document(contents: Contents, profile: str) -> Document:
     """All chapters in the report's template; a ReportError for an unknown number, reference or citation."""
+    exporter = LatexExporter(
+        template_file=str(TEMPLATES / "chapter.tex.j2"),
+        default_preprocessors=[],
+        preprocessors=[pre.removal(), pre.FloatsPreprocessor(), pre.OutputsPreprocessor()],
+        filters=FILTERS,
+    )
     bodies, figures = [], {}
     for chapter in contents.chapters:
-        body, resources = _convert(chapter, contents)
+        notebook, *_ = pre.write_prose(chapter, contents, LATEX, "latex", OPTIONS)
+        body, resources = exporter.from_notebook_node(notebook, {"chapter": chapter})
         bodies.append(body)
         figures.update(resources.get("outputs", {}))
-    template = _environment().get_template("report.tex.j2")
-    latex = template.render(
+    environment = exporter.environment.overlay(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    latex = environment.get_template("report.tex.j2").render(
         report=read_title_page(),
         bodies=bodies,
         cited=any(r"\cite" in body for body in bodies),
@@ -90,22 +107,6 @@ def make_document(contents: Contents, profile: str) -> Document:
         day=f"{day_of(contents):%-d %B %Y}",
     )
     return Document(latex, figures)
-
-
-def _convert(chapter: ExecutedChapter, contents: Contents) -> tuple[str, dict]:
-    options = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none", "--top-level-division=chapter"]
-    prose = pre.ProsePreprocessor(contents, LATEX, "latex", options)
-    steps = [prose, pre.removal(), pre.FloatsPreprocessor(), pre.OutputsPreprocessor()]
-    exporter = LatexExporter(
-        template_file=str(TEMPLATES / "chapter.tex.j2"),
-        default_preprocessors=[],
-        preprocessors=steps,
-        filters={
-            "question_facts": pre.question_facts,
-            **{name: partial(_listing, lexer=lexer) for name, lexer in LEXERS.items()},
-        },
-    )
-    return exporter.from_notebook_node(chapter.notebook, {"chapter": chapter})
 
 
 def colophon(chapter: ExecutedChapter) -> dict:
@@ -128,20 +129,3 @@ def day_of(contents: Contents) -> date:
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
         return datetime.fromtimestamp(int(epoch), timezone.utc).date()
     return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        block_start_string="((*",
-        block_end_string="*))",
-        variable_start_string="(((",
-        variable_end_string=")))",
-        comment_start_string="((=",
-        comment_end_string="=))",
-    )
-    environment.filters["tex"] = lambda value: escape_latex(str(value))
-    return environment

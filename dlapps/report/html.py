@@ -6,7 +6,6 @@ import base64
 import html
 import io
 import re
-from copy import deepcopy
 from dataclasses import dataclass
 
 import jinja2
@@ -79,9 +78,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     """A chapter as a page."""
     options = ["--mathml", "--wrap=none", "--syntax-highlighting=none", "--metadata=lang:en-GB", *citeproc()]
-    prose = pre.ProsePreprocessor(contents, edition(chapter.name), "html", options, fit_brackets)
-    notebook, resources = prose.preprocess(deepcopy(chapter.notebook), {"chapter": chapter})
-    return Page(chapter, notebook, resources["headings"], fit_brackets(resources["works"]))
+    return Page(chapter, *pre.write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets))
 
 
 def _write(page: Page, pages: list[Page]) -> str:

@@ -1,9 +1,10 @@
-"""nbconvert preprocessors, one job each: an executed notebook becomes one whose cells hold what an edition writes."""
+"""One job each: an executed notebook becomes one whose cells hold what an edition writes."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from nbconvert.preprocessors import Preprocessor, TagRemovePreprocessor
@@ -11,10 +12,10 @@ from nbformat import NotebookNode
 
 from dlapps.notebook import MIME
 from dlapps.report import ReportError
-from dlapps.report.contents import FLOATS, Contents, fragments, near, outputs
+from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, fragments, near, outputs
 from dlapps.report.prose import Edition, Prose
 from dlapps.report.sources import read_citation_keys, tags
-from dlapps.syntax import Tree, first_line, nodes, walk, words, write
+from dlapps.syntax import first_line, nodes, walk, words, write
 
 
 def removal() -> Preprocessor:
@@ -35,50 +36,38 @@ class Heading(NamedTuple):
     title: str
 
 
-class ProsePreprocessor(Preprocessor):
-    """All Markdown of the notebook becomes what the edition has in its place, written by pandoc in one run.
+def write_prose(
+    chapter: ExecutedChapter,
+    contents: Contents,
+    edition: Edition,
+    language: str,
+    options: Sequence[str] = (),
+    polish: Callable[[str], str] = str,
+) -> tuple[NotebookNode, list[Heading], str]:
+    """A copy of the chapter's notebook with all Markdown as the edition has it, its headings, and the works cited.
 
-    resources["headings"]: those that have a number; resources["works"]: those cited. polish: the last touch to a piece.
+    pandoc writes all of it in one run; polish: the last touch to each piece. A ReportError names the text that cannot
+    be written.
     """
-
-    def __init__(
-        self,
-        contents: Contents,
-        edition: Edition,
-        language: str,
-        options: Sequence[str] = (),
-        polish: Callable[[str], str] = str,
-    ) -> None:
-        super().__init__()
-        self.polish = polish
-        self.contents, self.edition, self.language, self.options = contents, edition, language, options
-        self.citation_keys = read_citation_keys()
-
-    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        """The notebook, its Markdown replaced in place; a ReportError names the text that cannot be written."""
-        chapter = resources["chapter"]
-        filtered = Prose(self.edition, self.contents, chapter, self.citation_keys)
-        places, trees = list(fragments(nb)), []
-        for (_, box, key), tree in zip(places, chapter.prose, strict=True):
-            with near(chapter.name, box[key]):
-                trees.append(walk(tree, filtered))
-            if key != "source":
-                trees[-1] = [{"t": "Plain", "c": block["c"]} for block in trees[-1]]
-            if key == "caption":
-                box["alt"] = words(trees[-1])
-        *parts, resources["works"] = write(trees, self.language, self.options)
-        for (_, box, key), part in zip(places, parts, strict=True):
-            box[key] = self.polish(part)
-        resources["headings"] = [
-            Heading(level, number, label, words(walk(title, filtered)))
-            for level, (label, _, attributes), title in _headers(chapter.prose)
-            for _, number in attributes
-        ]
-        return nb, resources
-
-
-def _headers(trees: list[Tree]) -> Iterator[list]:
-    yield from (node["c"] for node in nodes(trees) if node["t"] == "Header")
+    notebook, filtered = deepcopy(chapter.notebook), Prose(edition, contents, chapter, read_citation_keys())
+    places, trees = list(fragments(notebook)), []
+    for (_, box, key), tree in zip(places, chapter.prose, strict=True):
+        with near(chapter.name, box[key]):
+            trees.append(walk(tree, filtered))
+        if key != "source":
+            trees[-1] = [{"t": "Plain", "c": block["c"]} for block in trees[-1]]
+        if key == "caption":
+            box["alt"] = words(trees[-1])
+    *parts, works = map(polish, write(trees, language, options))
+    for (_, box, key), part in zip(places, parts, strict=True):
+        box[key] = part
+    headers = (node["c"] for node in nodes(chapter.prose) if node["t"] == "Header")
+    headings = [
+        Heading(level, number, label, words(walk(title, filtered)))
+        for level, (label, _, attributes), title in headers
+        for _, number in attributes
+    ]
+    return notebook, headings, works
 
 
 def question_facts(cell: NotebookNode) -> dict[str, Any]:
