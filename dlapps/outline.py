@@ -18,6 +18,7 @@ from dlapps.syntax import Node, Tree, nodes, parse, walk, words
 
 # What a call shows, and the place of its argument `name`, which `caption` follows.
 SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_table": ("tab", 2)}
+HIDING = frozenset({"remove-cell", "remove-output"})  # tags that keep what a cell shows out of the report
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
@@ -55,7 +56,7 @@ class Outline:
     def add_code(self, cell: str, place: int, source: str, tags: Collection[str]) -> None:
         """Count the figures and tables that a cell of code shows in the report."""
         self.code.append((place, source.strip()))
-        if not {"remove-cell", "remove-output"}.intersection(tags):
+        if HIDING.isdisjoint(tags):
             for kind, name, _ in shown_floats(source):
                 if name:
                     self.number_float(kind, name, cell)

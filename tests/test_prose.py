@@ -108,6 +108,11 @@ def test_code_and_comments_are_not_prose(prose):
     }  # fmt: skip
 
 
+def test_figures_have_numbers_while_a_block_is_left_open(project):
+    path = project.write("2_shown", text("```python\nx = 1"), code('chapter.show_figure(f, "one", "A caption.")'))
+    assert words(make_prose(path, {}).answer("@fig-one")) == "Figure 2.1"
+
+
 def test_an_equation_gets_its_number_and_its_values(project):
     path = project.write(
         "2_shown", text("$p = {{p:.2f}}$ $q$\n\n\\begin{align*}q\\end{align*}\n\n\\begin{align}q\\end{align}")

@@ -10,11 +10,11 @@ from itertools import chain
 from nbformat import NotebookNode
 
 from dlapps import paths
-from dlapps.outline import Outline, shown_floats
+from dlapps.outline import HIDING, Outline, shown_floats
 from dlapps.profiles import PROFILES
 from dlapps.report import ReportError
 from dlapps.report.committed import has_outputs, read_as_committed
-from dlapps.report.contents import FLOATS, fragments, is_hidden, messages, qualified
+from dlapps.report.contents import FLOATS, fragments, messages, qualified
 from dlapps.report.execute import executed_path, is_stale
 from dlapps.report.prose import Mentions, mentions
 from dlapps.report.sources import Source, find_sources, read_citation_keys, read_notebook, tags
@@ -126,7 +126,7 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
         captions = [box[key] for box, key in pieces]
         floats = [(FLOATS[box["kind"]], box["name"]) for box, key in pieces if key == "caption"]
     else:
-        shown = [found for cell in code if not is_hidden(cell) for found in shown_floats(cell.source)]
+        shown = [found for cell in code if HIDING.isdisjoint(tags(cell)) for found in shown_floats(cell.source)]
         captions = [caption for _, _, caption in shown]
         floats = [(kind, name) for kind, name, _ in shown if name]
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]

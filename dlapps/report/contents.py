@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from dlapps import DlappsError
 from dlapps.notebook import MIME
-from dlapps.outline import Outline
+from dlapps.outline import HIDING, Outline
 from dlapps.report import ReportError
 from dlapps.report.sources import Source, tags
 from dlapps.syntax import INLINE, Tree, first_line, parse
@@ -76,11 +76,6 @@ def messages(notebook: NotebookNode, kind: str) -> Iterator[Any]:
     yield from (message for cell in notebook.cells for _, message in outputs(cell, kind))
 
 
-def is_hidden(cell: NotebookNode) -> bool:
-    """Whether a tag keeps a cell's outputs out of the report."""
-    return not {"remove-cell", "remove-output"}.isdisjoint(tags(cell))
-
-
 def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
     """Where the report has Markdown, in reading order, as (a cell's place, container, key).
 
@@ -89,7 +84,7 @@ def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
     for place, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown":
             yield place, cell, "source"
-        if is_hidden(cell):
+        if not HIDING.isdisjoint(tags(cell)):
             continue
         for message in (message for kind in FLOATS for _, message in outputs(cell, kind)):
             yield place, message, "caption"

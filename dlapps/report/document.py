@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -83,15 +82,14 @@ def make_document(contents: Contents, profile: str) -> Document:
     exporter = LatexExporter(
         template_file=str(TEMPLATES / "chapter.tex.j2"),
         default_preprocessors=[],
-        preprocessors=[pre.removal(), pre.FloatsPreprocessor(), pre.OutputsPreprocessor()],
         filters=FILTERS,
     )
-    bodies, figures = [], {}
+    bodies: list[str] = []
+    figures: dict[str, bytes] = {}
     for chapter in contents.chapters:
-        notebook, *_ = pre.write_prose(chapter, contents, LATEX, "latex", OPTIONS)
-        body, resources = exporter.from_notebook_node(notebook, {"chapter": chapter})
-        bodies.append(body)
-        figures.update(resources.get("outputs", {}))
+        notebook = pre.select_shown(pre.write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0])
+        figures |= pre.typeset_floats(notebook, chapter.number)
+        bodies.append(exporter.from_notebook_node(notebook)[0])
     environment = exporter.environment.overlay(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
@@ -125,7 +123,5 @@ def _duration(seconds: float) -> str:
 
 
 def day_of(contents: Contents) -> date:
-    """SOURCE_DATE_EPOCH's day, else that of the last run: building again changes nothing."""
-    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
-        return datetime.fromtimestamp(int(epoch), timezone.utc).date()
+    """That of the last run: building again changes nothing."""
     return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)

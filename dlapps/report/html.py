@@ -86,14 +86,13 @@ def _write(page: Page, pages: list[Page]) -> str:
         template_name="base",
         template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
-        preprocessors=[pre.removal(), pre.OutputsPreprocessor()],
         filters=FILTERS,
     )
     place = pages.index(page)
     before, after = [None, *pages][place], [*pages, None][place + 1]
     resources = {"page": page, "pages": pages, "before": before, "after": after, "chapter": page.chapter, "mime": MIME}
     resources["report"] = read_title_page()
-    return exporter.from_notebook_node(page.notebook, resources)[0]
+    return exporter.from_notebook_node(pre.select_shown(page.notebook), resources)[0]
 
 
 def _write_index(pages: list[Page], profile: str, day: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from nbconvert.preprocessors import Preprocessor, TagRemovePreprocessor
+from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
 from dlapps.notebook import MIME
@@ -16,15 +16,6 @@ from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, fragments,
 from dlapps.report.prose import Edition, Prose
 from dlapps.report.sources import read_citation_keys, tags
 from dlapps.syntax import first_line, nodes, walk, words, write
-
-
-def removal() -> Preprocessor:
-    """Takes away the cells, inputs and outputs that a tag keeps out of the report."""
-    return TagRemovePreprocessor(
-        remove_cell_tags={"remove-cell", "parameters"},
-        remove_input_tags={"remove-input"},
-        remove_all_outputs_tags={"remove-output"},
-    )
 
 
 class Heading(NamedTuple):
@@ -81,17 +72,38 @@ def question_facts(cell: NotebookNode) -> dict[str, Any]:
     return question
 
 
-class FloatsPreprocessor(Preprocessor):
-    """A figure, an animation or a table becomes a float; the files that it includes go to resources["outputs"]."""
+def select_shown(notebook: NotebookNode) -> NotebookNode:
+    """The cells, inputs and outputs that no tag keeps out of the report; text stays in a cell tagged "keep-output"."""
+    removal = TagRemovePreprocessor(
+        remove_cell_tags={"remove-cell", "parameters"},
+        remove_input_tags={"remove-input"},
+        remove_all_outputs_tags={"remove-output"},
+    )
+    notebook, _ = removal.preprocess(notebook, {})
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            keep = "keep-output" in tags(cell)
+            cell.outputs = [output for output in cell.outputs if _stays(output, keep)]
+    return notebook
 
-    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
-        """The cell with LaTeX for each of its floats."""
+
+def _stays(output: NotebookNode, keep_text: bool) -> bool:
+    data = output.get("data", {})
+    if MIME in data:
+        return data[MIME]["kind"] in FLOATS
+    return keep_text and (output.get("name") == "stdout" or "text/plain" in data)
+
+
+def typeset_floats(notebook: NotebookNode, chapter: int) -> dict[str, bytes]:
+    """Each figure, animation and table becomes a float of LaTeX, in place; returns the files that these include."""
+    files: dict[str, bytes] = {}
+    for cell in notebook.cells:
         for kind, typeset in {"figure": _figure, "animation": _animation, "table": _table}.items():
             for output, message in outputs(cell, kind):
-                name = f"{resources['chapter'].number}-{message['name']}"
+                name = f"{chapter}-{message['name']}"
                 output.data["text/latex"] = typeset(name, message)
-                resources.setdefault("outputs", {}).update(_files(name, message))
-        return cell, resources
+                files |= _files(name, message)
+    return files
 
 
 def _files(name: str, message: dict[str, Any]) -> dict[str, bytes]:
@@ -118,21 +130,3 @@ def _table(name: str, table: dict[str, Any]) -> str:
     kind = "showwidetable" if "X" in align else "showtable"
     head = " & ".join(rf"\columnhead{{{column}}}" for column in table["columns"])
     return f"\\{kind}{{{name}}}{{{table['caption']}}}{{{align}}}{{%\n{head} \\\\\n\\midrule\n{body} \\\\}}"
-
-
-class OutputsPreprocessor(Preprocessor):
-    """Figures and tables stay; text stays in a cell tagged "keep-output"."""
-
-    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
-        """The cell without the outputs that the report does not show."""
-        if cell.cell_type == "code":
-            keep = "keep-output" in tags(cell)
-            cell.outputs = [output for output in cell.outputs if _stays(output, keep)]
-        return cell, resources
-
-
-def _stays(output: NotebookNode, keep_text: bool) -> bool:
-    data = output.get("data", {})
-    if MIME in data:
-        return data[MIME]["kind"] in FLOATS
-    return keep_text and (output.get("name") == "stdout" or "text/plain" in data)
