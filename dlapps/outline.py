@@ -1,4 +1,4 @@
-"""The outline of a notebook, from its file: labels with their numbers, counted as LaTeX counts, and placeholders."""
+"""The outline of a chapter: labels with their numbers, counted as LaTeX counts, and placeholders of its notebook."""
 
 from __future__ import annotations
 
