@@ -1,5 +1,6 @@
 """The committed notebooks themselves: they run under the smoke profile and become a PDF, and their text is complete."""
 
+import itertools
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 
 import nbformat
 import pytest
+from conftest import violations
 
 from dlapps import assets, paths
 from dlapps.cli import main
@@ -102,3 +104,13 @@ def test_committed_results_stay_small():
     sizes = [(paths.CHECKOUT / name).stat().st_size for name in committed.stdout.splitlines()]
     assert max(sizes) < 20e6
     assert sum(sizes) < 30e6
+
+
+@pytest.mark.report
+def test_pages_break_no_rule_of_wcag(built, browser):
+    assert main(["html", "--profile", "smoke"]) == 0
+    for scheme, path in itertools.product(("light", "dark"), sorted((built / "html").iterdir())):
+        page = browser.new_page(viewport={"width": 380, "height": 800}, color_scheme=scheme)
+        page.goto(path.as_uri())
+        assert violations(page) == [], path.name
+        page.close()

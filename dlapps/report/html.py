@@ -28,6 +28,7 @@ PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lo
 _TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'
 _OPENING, _CLOSING = (f'<mo stretchy="{{}}" form="{form}">' for form in ("prefix", "postfix"))
 _BRACKETS = re.compile(f"{_OPENING.format('true')}((?:(?!{_TALL}).)*){_CLOSING.format('true')}", re.DOTALL)
+_LONG = re.compile(r"<math(?=(?:(?!</math>).)*<annotation[^>]*>[^<]{30})", re.DOTALL)  # may not fit on a phone
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,15 @@ def plain_text(markup: str) -> str:
 
 
 def fit_brackets(markup: str) -> str:
-    """Only brackets around what is tall stretch, and those of a norm have no gap inside.
+    """Only brackets around what is tall stretch, and those of a norm have no gap inside; keys scroll long formulas.
 
     pandoc lets all of them stretch, and browsers set what may stretch apart from what it encloses.
     """
     count = 1
     while count:
         markup, count = _BRACKETS.subn(rf"{_OPENING.format('false')}\1{_CLOSING.format('false')}", markup)
-    return re.sub('(form="(?:prefix|postfix)">)∥', r"\1‖", markup)
+    markup = re.sub('(form="(?:prefix|postfix)">)∥', r"\1‖", markup)
+    return _LONG.sub('<math tabindex="0"', markup)
 
 
 def image_attributes(encoded: str) -> str:
