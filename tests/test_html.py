@@ -121,7 +121,10 @@ def contents(project, monkeypatch):
 
 
 @pytest.mark.report
-def test_pages_are_whole_and_need_nothing_else(contents):
+def test_pages_are_whole_and_need_nothing_else(contents, project):
+    copies = project.home / "report" / "notebooks"
+    copies.mkdir()
+    (copies / "1_transfer.ipynb").touch()
     pages = {name: Structure(page) for name, page in html.make_pages(contents, "smoke").items()}
     assert list(pages) == ["index.html", "1-transfer.html", "2-saliency.html"]
     for name, page in pages.items():
@@ -138,7 +141,10 @@ def test_pages_are_whole_and_need_nothing_else(contents):
         assert all(attrs["href"] == "data:," for attrs in page.all("link"))
         for link in page.all("a"):
             target, _, label = link["href"].partition("#")
-            if not target.startswith("https://"):
+            if target.endswith(".ipynb"):
+                assert name == "1-transfer.html"
+                assert (project.build / "html" / target).resolve() == copies / "1_transfer.ipynb"
+            elif not target.startswith("https://"):
                 assert (target or name) in pages
                 assert not label or label in pages[target or name].ids
         for label in [attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs]:
@@ -268,6 +274,18 @@ def test_pages_fit_and_break_no_rule_of_wcag(folder, browser, scheme, width):
         assert page.evaluate(MEASURE) == {"scroll": 0, "outside": [], "undrawn": 0, "ground": GROUNDS[scheme]}
         assert complaints == []
         assert violations(page) == []
+
+
+@pytest.mark.report
+def test_a_number_leads_to_the_cell_that_made_it(folder, browser):
+    page = browser.new_page()
+    page.goto((folder / "1-transfer.html").as_uri())
+    code = page.locator("pre:target")
+    for link, words in (("25.0%", "chapter.record("), ("code", "chapter.show_figure(")):
+        assert not page.get_by_text(words).is_visible()
+        page.locator("a.value", has_text=link).first.click()
+        assert words in code.inner_text()
+        assert code.is_visible()
 
 
 # What of an animation is seen.

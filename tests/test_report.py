@@ -202,6 +202,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     assert results["share"] == {
         "value": 0.25,
         "chapter": "1_transfer",
+        "cell": "cell-5",
         "profile": "smoke",
         "seed": 0,
         "data": "50% of A_B & #1",

@@ -43,9 +43,10 @@ class Label:
 
 @dataclass
 class Contents:
-    """What prose may use: numbers by name (value, chapter, profile, commit, seed, data), and labels.
+    """What prose may use, numbers by name and labels.
 
-    A name that several chapters record has its chapter in front, as in chapter2_accuracy: see `numbers_in`.
+    Of a number: value, chapter, cell, profile, commit, seed, data. A name that several chapters record has its chapter
+    in front, as in chapter2_accuracy: see `numbers_in`.
     """
 
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -137,7 +138,7 @@ def _read_numbers(chapter: ExecutedChapter) -> dict[str, dict[str, Any]]:
     run = {key: chapter.run[key] for key in ("profile", "commit")}
     for place, cell in enumerate(chapter.notebook.cells, start=1):
         for _, record in outputs(cell, "record"):
-            origin = {"chapter": chapter.name, "seed": record["seed"], "data": record["data"], **run}
+            origin = {"chapter": chapter.name, "cell": cell.id, "seed": record["seed"], "data": record["data"], **run}
             for name, value in record["values"].items():
                 if name in numbers:
                     raise _used_twice(qualified(name, chapter.number), owners[name], _owner(chapter, place))

@@ -7,6 +7,7 @@ import html
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import jinja2
 from nbconvert.exporters import TemplateExporter
@@ -16,13 +17,14 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from dlapps import paths
 from dlapps.notebook import MIME
 from dlapps.report import preprocessors as pre
-from dlapps.report.contents import Contents, ExecutedChapter, Label
+from dlapps.report.contents import Contents, ExecutedChapter, Label, outputs
 from dlapps.report.document import TEMPLATES, colophon, day_of
 from dlapps.report.prose import Edition, citeproc, link, span
-from dlapps.report.sources import page_file, read_title_page
-from dlapps.syntax import Node
+from dlapps.report.sources import page_file, read_title_page, tags
+from dlapps.syntax import Node, Tree
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
 _TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'
@@ -46,6 +48,12 @@ class Page:
         return page_file(self.chapter.name)
 
     @property
+    def copy(self) -> str:
+        """Where the page finds the chapter's committed reading copy; "" without one."""
+        name = f"{self.chapter.name}.ipynb"
+        return f"../../notebooks/{name}" if (paths.report() / "notebooks" / name).is_file() else ""
+
+    @property
     def title(self) -> str:
         """The chapter's heading as plain text, or its name where it has none."""
         return self.headings[0].title if self.headings else self.chapter.name
@@ -62,11 +70,21 @@ def edition(chapter: str) -> Edition:
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
         return span([formula, *[_number(number)] * bool(number)], "equation", label)
 
-    return Edition(refer, equation, heading=lambda number: [_number(number), {"t": "Space"}] * bool(number))
+    def value(words: Tree, known: dict[str, Any]) -> Tree:
+        target = "" if known["chapter"] == chapter else page_file(known["chapter"])
+        return [{"t": "Link", "c": [["", ["value"], []], words, [f"{target}#cell-{known['cell']}", ""]]}]
+
+    return Edition(refer, equation, lambda number: [_number(number), {"t": "Space"}] * bool(number), value)
 
 
 def _number(number: str) -> Node:
     return span([{"t": "Str", "c": number}], "number")
+
+
+def _keep_code(cell: NotebookNode) -> None:
+    """A hidden cell that recorded numbers stays, its code folded: that is where their links lead."""
+    if any(outputs(cell, "record")) and "remove-cell" in tags(cell):
+        cell.metadata.tags = ["remove-input", "remove-output"]
 
 
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
@@ -79,7 +97,10 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     """A chapter as a page."""
     options = ["--mathml", "--wrap=none", "--syntax-highlighting=none", "--metadata=lang:en-GB", *citeproc()]
-    return Page(chapter, *pre.write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets))
+    notebook, headings, works = pre.write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets)
+    for cell in notebook.cells:
+        _keep_code(cell)
+    return Page(chapter, notebook, headings, works)
 
 
 def _write(page: Page, pages: list[Page]) -> str:

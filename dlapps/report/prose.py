@@ -21,11 +21,15 @@ _SPACES = {"Space": " ", "SoftBreak": "\n"}
 
 @dataclass(frozen=True)
 class Edition:
-    """How an edition writes what pandoc does not know: references, equations with or without a number, headings."""
+    """How an edition writes what pandoc does not know: references, equations with or without a number, headings.
+
+    number: what a recorded number becomes, of its words and all that is known of it; the words alone, by default.
+    """
 
     refer: Callable[[str, Label], Node]
     equation: Callable[[str, str, str], Node]  # of TeX, label and number
     heading: Callable[[str], Tree]  # what stands before a title, of its number
+    number: Callable[[Tree, dict[str, Any]], Tree] = lambda words, _: words
 
 
 def raw(language: str, text: str) -> Node:
@@ -72,7 +76,7 @@ class Prose:
     def __call__(self, tree: Tree) -> Tree:
         """The nodes as this edition has them."""
         changed = [other for node in tree for other in self._change(node)]
-        return _rewrite_words(changed, self._fill_words) if any(node["t"] == "Str" for node in changed) else changed
+        return list(self._fill_runs(changed))
 
     def _change(self, node: Node) -> Tree:
         kind, content = node["t"], node.get("c", [])
@@ -103,25 +107,43 @@ class Prose:
             raise ReportError(f"expected a work in report/references.bib, got @{works[0]}; add it or correct the key.")
         return [node]
 
-    def _fill_words(self, text: str) -> str:
-        return keep_together(NUMBER.sub(lambda found: self._number(found, power_in_words), text))
+    def _fill_runs(self, tree: Tree) -> Iterator[Node]:
+        """Each run of words and spaces as one text, filled in, and taken apart again."""
+        run = ""
+        for node in [*tree, None]:
+            if node and (node["t"] == "Str" or node["t"] in _SPACES):
+                run += node.get("c") or _SPACES[node["t"]]
+                continue
+            yield from self._fill_words(run)
+            run = ""
+            if node:
+                yield node
+
+    def _fill_words(self, text: str) -> Iterator[Node]:
+        parts = iter(NUMBER.split(text))  # text, name, format, text, name, format, text
+        pieces: list[tuple[str, str | None]] = [(next(parts), None)]
+        for name, spec, behind in zip(parts, parts, parts, strict=True):
+            pieces += [(self._number(name, spec, power_in_words), name), (behind, None)]
+        together = keep_together("".join(piece for piece, _ in pieces))
+        for piece, name in pieces:
+            words, together = _words(together[: len(piece)]), together[len(piece) :]
+            yield from self.edition.number(words, self.numbers[name]) if name else words
 
     def _fill_math(self, formula: str) -> str:
-        filled = NUMBER.sub(lambda found: self._number(found, r"\1\\times 10^{\2\3}"), formula)
+        filled = NUMBER.sub(lambda found: self._number(found[1], found[2], r"\1\\times 10^{\2\3}"), formula)
         return re.sub(r"(?<=\d),(?=\d{3})", "{,}", filled)
 
-    def _number(self, found: re.Match[str], power: Any) -> str:
-        name, spec = found.groups("")
+    def _number(self, name: str, spec: str | None, power: Any) -> str:
         if name not in self.numbers:
             raise ReportError(f"expected a recorded number, got {{{{{name}}}}}; record it or correct the name.")
         try:
-            return format_number(self.numbers[name]["value"], spec, name, power)
+            return format_number(self.numbers[name]["value"], spec or "", name, power)
         except ValueError as error:
             raise ReportError(str(error)) from error
 
 
 def keep_together(text: str) -> str:
-    """Numbers with their units on one line, and minus signs."""
+    """Numbers with their units on one line, and minus signs; no character moves."""
     text = re.sub(rf"(?<=\d)[ \n](?={_UNITS}(?!\w))", "\u00a0", text)
     text = re.sub(r"(?<=[\d%])[ \n](?=[±×] )|(?<=[  ][±×≈<>≤≥]) (?=\d)", "\u00a0", text)
     return re.sub(r"(?<![\w/.@{}#-])-(?=\d)", "−", text)
@@ -150,20 +172,6 @@ def mentions(trees: list[Tree], chapter: int) -> Mentions:
     return found
 
 
-def _rewrite_words(tree: Tree, rewrite: Callable[[str], str]) -> Tree:
-    """Each run of words and spaces as one text, rewritten, and taken apart again."""
-    return list(_take_runs(tree, rewrite))
-
-
-def _take_runs(tree: Tree, rewrite: Callable[[str], str]) -> Iterator[Node]:
-    run = ""
-    for node in [*tree, None]:
-        if node and (node["t"] == "Str" or node["t"] in _SPACES):
-            run += node.get("c") or _SPACES[node["t"]]
-            continue
-        for part in re.split(r"([ \n])", rewrite(run)):
-            if part:
-                yield {" ": {"t": "Space"}, "\n": {"t": "SoftBreak"}}.get(part) or {"t": "Str", "c": part}
-        run = ""
-        if node:
-            yield node
+def _words(text: str) -> Tree:
+    nodes = {" ": {"t": "Space"}, "\n": {"t": "SoftBreak"}}
+    return [nodes.get(part) or {"t": "Str", "c": part} for part in re.split(r"([ \n])", text) if part]
