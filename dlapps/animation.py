@@ -1,4 +1,4 @@
-"""Frames as what plays them: an endless GIF, and the piece of HTML that holds it still."""
+"""Frames as what plays them: an endless GIF, and the piece of HTML that stops where one wants to look."""
 
 from __future__ import annotations
 
@@ -8,17 +8,32 @@ import io
 import numpy as np
 from PIL import Image
 
-# No script: a checkbox says which of two pictures is there. Who asks for reduced motion begins with the still.
+HOLD = 2  # seconds that the last frame stays
+LONGEST = 65_500  # rows that a JPEG may have
+
+# No script: all frames are one tall picture behind a window, and a checkbox says whether it moves. Who asks for reduced
+# motion begins with the last frame, at rest.
 PLAYER = """<style>
-.dlapps-motion { display: block; cursor: pointer; font-size: .75rem; }
-.dlapps-motion img { display: block; max-width: 100%; height: auto; }
-@media (prefers-reduced-motion: no-preference) {
-  .dlapps-motion input:not(:checked) ~ .still, .dlapps-motion :checked ~ .moving { display: none; }
-}
-@media (prefers-reduced-motion: reduce) {
-  .dlapps-motion input:not(:checked) ~ .moving, .dlapps-motion :checked ~ .still { display: none; }
-}
-</style>"""
+@keyframes {name} {{
+  from {{ object-position: 0 0; animation-timing-function: steps({steps}); }}
+  {share:.2%}, to {{ object-position: 0 100%; }}
+}}
+.dlapps-motion {{ display: block; cursor: pointer; font-size: .75rem; }}
+.dlapps-motion img {{ display: block; max-width: 100%; height: auto; object-fit: cover; }}
+.{name} {{ width: {width}px; aspect-ratio: {width} / {height}; animation: {name} {total:.3f}s infinite; }}
+@media (prefers-reduced-motion: no-preference) {{
+  .dlapps-motion :checked ~ img {{ animation-play-state: paused; }}
+  .dlapps-motion input:not(:checked) ~ .still, .dlapps-motion :checked ~ .moving {{ display: none; }}
+}}
+@media (prefers-reduced-motion: reduce) {{
+  .{name} {{ animation-delay: -{rest:.3f}s; }}
+  .dlapps-motion input:not(:checked) ~ img {{ animation-play-state: paused; }}
+  .dlapps-motion input:not(:checked) ~ .moving, .dlapps-motion :checked ~ .still {{ display: none; }}
+}}
+</style>
+<label class="dlapps-motion"><input type="checkbox">
+<span class="moving">Pause</span><span class="still">Play</span>
+<img class="{name}" src="data:image/jpeg;base64,{strip}" alt="the animation"></label>"""
 
 
 def encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, list[bytes]]:
@@ -28,26 +43,31 @@ def encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, li
             f"expected frames uint8 (F, H, W, 3) with F >= 2, got {frames.dtype} {frames.shape}; images.from_pixels "
             "makes them of pixels in [0, 1]."
         )
-    pictures = [Image.fromarray(frame) for frame in frames]
-    files = [io.BytesIO() for _ in range(len(frames) + 1)]
-    durations = [1000 // frames_per_second] * (len(frames) - 1) + [2000]
-    pictures[0].save(files[0], "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
-    for picture, file in zip(pictures, files[1:], strict=True):
-        picture.save(file, "JPEG", quality=80)
-    return files[0].getvalue(), [file.getvalue() for file in files[1:]]
+    durations = [1000 // frames_per_second] * (len(frames) - 1) + [1000 * HOLD]
+    gif, (first, *others) = io.BytesIO(), [Image.fromarray(frame) for frame in frames]
+    first.save(gif, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    return gif.getvalue(), [_jpeg(frame) for frame in frames]
 
 
-def make_player(gif: bytes, still: bytes) -> str:
-    """HTML that plays the GIF; a click, or the key of space, changes it for the still (a JPEG) and back."""
-    with Image.open(io.BytesIO(still)) as picture:
-        width, height = picture.size
-
-    def image(name: str, kind: str, content: bytes, alt: str) -> str:
-        source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-        return f'<img class="{name}" src="{source}" width="{width}" height="{height}" alt="{alt}">'
-
-    words = '<span class="moving">Pause</span><span class="still">Play</span>'
-    images = image("moving", "gif", gif, "the animation") + image(
-        "still", "jpeg", still, "the animation, its last frame"
+def make_player(frames: np.ndarray, frames_per_second: int) -> str:
+    """HTML that plays uint8 frames (F, H, W, 3); a click, or the key of space, pauses it where it is."""
+    number, height, width, _ = frames.shape
+    if number * height > LONGEST:
+        raise ValueError(f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out some frames.")
+    moving = (number - 1) / frames_per_second
+    return PLAYER.format(
+        name=f"dlapps-{width}-{height}-{number}-{frames_per_second}",
+        steps=number - 1,
+        share=moving / (moving + HOLD),
+        width=width,
+        height=height,
+        rest=moving + HOLD / 2,
+        total=moving + HOLD,
+        strip=base64.b64encode(_jpeg(frames.reshape(-1, width, 3))).decode(),
     )
-    return f'{PLAYER}\n<label class="dlapps-motion"><input type="checkbox"> {words}{images}</label>'
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=80)
+    return file.getvalue()

@@ -118,7 +118,7 @@ class Chapter:
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
         files = {"pdf": _base64(pdf), "png": _base64(png), "frames": [_base64(jpeg) for jpeg in jpegs]}
         content = {**files, "rate": frames_per_second}
-        self._show_float("animation", name, caption, content, {"text/html": make_player(gif, jpegs[-1])})
+        self._show_float("animation", name, caption, content, {"text/html": make_player(frames, frames_per_second)})
         _close(key_frames)
 
     def _save(self, figure: Figure, name: str) -> bytes:
