@@ -76,6 +76,10 @@ class PixelNetwork(nn.Module):
             )
         return self.backbone(self.normalisation(pixels))
 
+    def __repr__(self) -> str:
+        # Of torch, hundreds of lines, below each cell that ends with eval(); they are those of `backbone`.
+        return f"PixelNetwork({self.name!r})"
+
     def __sklearn_clone__(self) -> PixelNetwork:
         # Frozen, it is shared by the clones of an estimator.
         return self

@@ -42,6 +42,10 @@ def test_network_is_frozen_in_eval_mode_and_repeats_itself():
     assert torch.equal(network(pixels), network(pixels))
 
 
+def test_a_network_at_the_end_of_a_cell_is_one_line():
+    assert repr(tiny_network().eval()) == "PixelNetwork('tiny')"
+
+
 def test_hook_sees_what_the_layer_gave():
     network, seen = tiny_network(), []
     network.layer("0").register_forward_hook(lambda module, inputs, output: seen.append(output))
