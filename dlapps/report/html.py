@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import re
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
 from PIL import Image
@@ -90,8 +88,19 @@ def _keep_code(cell: NotebookNode) -> None:
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     """index.html and a page a chapter, by file name; a ReportError for an unknown number, reference or citation."""
     pages = [read_page(chapter, contents) for chapter in contents.chapters]
-    index = _write_index(pages, profile, f"{day_of(contents):%-d %B %Y}")
-    return {"index.html": index, **{page.file: _write(page, pages) for page in pages}}
+    exporter = TemplateExporter(
+        template_name="base",
+        template_file=str(TEMPLATES / "chapter.html.j2"),
+        default_preprocessors=[],
+        filters={each.__name__: each for each in (image_attributes, listing, pre.question_facts)},
+    )
+    shared = {"pages": pages, "report": read_title_page(), "mime": MIME}
+    facts = {"chapters": [colophon(page.chapter) for page in pages], "profile": profile, "day": day_of(contents)}
+    written = {"index.html": exporter.environment.get_template("index.html.j2").render(shared | facts)}
+    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
+        resources = {**shared, "page": page, "before": before, "after": after}
+        written[page.file], _ = exporter.from_notebook_node(pre.select_shown(page.notebook), resources)
+    return written
 
 
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
@@ -101,36 +110,6 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     for cell in notebook.cells:
         _keep_code(cell)
     return Page(chapter, notebook, headings, works)
-
-
-def _write(page: Page, pages: list[Page]) -> str:
-    exporter = TemplateExporter(
-        template_name="base",
-        template_file=str(TEMPLATES / "chapter.html.j2"),
-        default_preprocessors=[],
-        filters=FILTERS,
-    )
-    place = pages.index(page)
-    before, after = [None, *pages][place], [*pages, None][place + 1]
-    resources = {"page": page, "pages": pages, "before": before, "after": after, "chapter": page.chapter, "mime": MIME}
-    resources["report"] = read_title_page()
-    return exporter.from_notebook_node(pre.select_shown(page.notebook), resources)[0]
-
-
-def _write_index(pages: list[Page], profile: str, day: str) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= FILTERS
-    chapters = [colophon(page.chapter) for page in pages]
-    facts = {"pages": pages, "chapters": chapters, "profile": profile, "day": day, "report": read_title_page()}
-    return environment.get_template("index.html.j2").render(facts)
-
-
-def plain_text(markup: str) -> str:
-    """The words of a piece of HTML; of a formula its signs, not its TeX."""
-    words = re.sub(r"<annotation.*?</annotation>|<[^>]+>", "", markup, flags=re.DOTALL)
-    return " ".join(html.unescape(words).split())
 
 
 def fit_brackets(markup: str) -> str:
@@ -168,6 +147,3 @@ def listing(code: str) -> str:
     indents = [len(line) - len(line.lstrip()) for line in written]
     pairs = zip(indents, lines, strict=True)
     return "".join(f'<span style="--indent: {indent}ch">{line}\n</span>' for indent, line in pairs)
-
-
-FILTERS = {each.__name__: each for each in (plain_text, image_attributes, listing, pre.question_facts)}
