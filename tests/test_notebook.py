@@ -11,7 +11,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from dlapps import notebook, paths
@@ -91,7 +91,7 @@ def test_figures_and_tables_have_their_caption_and_number_beneath(chapter, shown
     file.parent.mkdir()
     calls = ["show_table(rows, ['a'], 'one', 'c')", "show_figure(f, 'first', 'c')", "show_figure(f, 'curves', 'c')"]
     cells = [new_code_cell(f"chapter.{call}") for call in calls]
-    nbformat.write(new_notebook(cells=cells), file)
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Domain adaptation"), *cells]), file)
     chapter.show_figure(make_figure(), "curves", "The loss falls to {{loss}}.")
     chapter.show_table([[1]], ["a"], "one", "One.")
     chapter.show_table([[1]], ["a"], "unsaved", "Two.")
