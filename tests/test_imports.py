@@ -41,6 +41,7 @@ LEVELS = {
     "registry": 1,
     "images": 1,
     "metrics": 1,
+    "paired": 1,
     "runtime": 1,
     "sweeps": 1,
     "syntax": 1,

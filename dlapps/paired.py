@@ -1,0 +1,45 @@
+"""Two classifiers on the same examples: what they differ in, with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two classifiers on N examples: how many only the first has right, how many only the second, and what follows.
+
+    difference: accuracy of the first less that of the second; low, high: its 95 % interval; p_value: McNemar's.
+    """
+
+    only_first: int
+    only_second: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def compare_paired(first: ArrayLike, second: ArrayLike) -> Paired:
+    """McNemar's exact test (1947) of two classifiers, booleans (N,): whether each example is right.
+
+    With b and c the examples that only one has right, the difference is d = (b - c) / N, its standard error
+    sqrt(b + c - (b - c)^2 / N) / N, and the p-value that of b of b + c tosses of a fair coin, two-sided. Raises
+    ValueError unless both are booleans of one length.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    if first.dtype != bool or second.dtype != bool or first.shape != second.shape or first.ndim != 1 or not len(first):
+        raise ValueError(
+            f"expected two rows of booleans (N,), got {first.dtype} {first.shape} and {second.dtype} {second.shape}; "
+            "pass whether each example is right."
+        )
+    b, c, number = int((first & ~second).sum()), int((second & ~first).sum()), len(first)
+    difference = (b - c) / number
+    margin = 1.96 * math.sqrt(b + c - (b - c) ** 2 / number) / number
+    p_value = float(binomtest(b, b + c).pvalue) if b + c else 1.0
+    return Paired(b, c, difference, difference - margin, difference + margin, p_value)

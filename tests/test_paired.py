@@ -1,0 +1,49 @@
+"""Paired comparisons agree with the binomial distribution done by hand."""
+
+from math import comb
+
+import numpy as np
+import pytest
+
+from dlapps.paired import compare_paired
+
+
+def as_rows(both, only_first, only_second, neither):
+    first = [True] * (both + only_first) + [False] * (only_second + neither)
+    second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
+    return np.array(first), np.array(second)
+
+
+def test_the_p_value_is_that_of_a_fair_coin():
+    found = compare_paired(*as_rows(80, 9, 2, 9))
+    tails = sum(comb(11, k) for k in range(3)) / 2**11
+    assert (found.only_first, found.only_second) == (9, 2)
+    assert found.difference == pytest.approx(0.07)
+    assert found.p_value == pytest.approx(2 * tails)
+    assert found.low < found.difference < found.high
+
+
+def test_the_interval_is_that_of_the_mean_of_the_differences():
+    first, second = as_rows(500, 60, 40, 400)
+    differences = first.astype(float) - second
+    margin = 1.96 * differences.std() / np.sqrt(len(differences))
+    found = compare_paired(first, second)
+    assert found.high - found.difference == pytest.approx(margin)
+
+
+def test_swapped_classifiers_swap_the_result():
+    first, second = as_rows(5, 4, 1, 0)
+    one, other = compare_paired(first, second), compare_paired(second, first)
+    assert one.p_value == other.p_value
+    assert one.difference == -other.difference
+
+
+def test_the_same_answers_differ_in_nothing():
+    first, _ = as_rows(5, 4, 1, 0)
+    found = compare_paired(first, first)
+    assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+
+
+def test_accuracies_are_no_rows_of_booleans():
+    with pytest.raises(ValueError, match=r"expected two rows of booleans \(N,\), got float64 \(2,\)"):
+        compare_paired([0.9, 0.8], [True, False])
