@@ -80,6 +80,17 @@ class PixelNetwork(nn.Module):
         # Of torch, hundreds of lines, below each cell that ends with eval(); they are those of `backbone`.
         return f"PixelNetwork({self.name!r})"
 
+    @torch.no_grad()
+    def predict(self, pixels: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
+        """For each picture (N, C, H, W) the k most likely classes, (name, probability) from high to low.
+
+        A class without a name is called by its index.
+        """
+        probabilities, classes = self(pixels).softmax(1).topk(k)
+        names = self.class_names or tuple(map(str, range(int(classes.max()) + 1)))
+        rows = zip(classes.tolist(), probabilities.tolist(), strict=True)
+        return [[(names[index], share) for index, share in zip(*row, strict=True)] for row in rows]
+
     def __sklearn_clone__(self) -> PixelNetwork:
         # Frozen, it is shared by the clones of an estimator.
         return self

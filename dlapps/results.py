@@ -111,6 +111,25 @@ class Study:
         return [entry for entry in entries if "diverged" not in entry]
 
 
+def tabulate(
+    rows: Mapping[str, Mapping[str, Any]], formats: Mapping[str, str], first: str = ""
+) -> tuple[list[list[str]], list[str]]:
+    """Rows and heads of a table, as in `chapter.show_table(*tabulate(rows, formats), name, caption)`.
+
+    rows: {label: {column: value}}; of a list of several values, one a seed, the mean ± deviation; a value that is not
+    there is left out. formats: {column: format}. first: the head of the labels.
+    """
+
+    def cell(value: Any, form: str) -> str:
+        return metrics.mean_and_deviation(value, form) if isinstance(value, list) else f"{value:{form}}"
+
+    table = [
+        [label, *(cell(values[column], form) if column in values else "–" for column, form in formats.items())]
+        for label, values in rows.items()
+    ]
+    return table, [first, *(column.replace("_", " ") for column in formats)]
+
+
 def load(name: str) -> Study:
     """The numbers of a study; DlappsError where they are not there."""
     parts = json.loads(paths.require_result(f"{name}.json", "results", f"run dlapps data make {name}").read_text())

@@ -13,8 +13,8 @@ GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
 POINTS = np.random.default_rng(0).normal(size=(20, 2))
 MISREAD = (["a", "b"], [[("x", 1.0), ("y", 0.5), ("z", -0.1)]] * 2, ["y", "x"])
 FIGURES = {
-    "predictions": lambda: transfer.plot_predictions(
-        [COLOUR], [np.linspace(0, 1, 12).reshape(2, 2, 3)], [[("cat", 0.9)]]
+    "answers": lambda: transfer.plot_answers(
+        [COLOUR] * 2, ["cat", "dog"], {"a": [[("cat", 0.9)]] * 2, "b": [[("dog", 0.7)]] * 2}
     ),
     "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
     "curves": lambda: general.plot_curves({"a": ([1, 10], [0.1, 0.2])}, "x", "y", {"a": [0.01, 0.02]}, log=True),

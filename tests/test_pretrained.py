@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -94,6 +95,16 @@ def test_a_network_of_ones_own_is_wrapped_in_one_line():
     colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)), name="mine")
     assert colours.name == "mine"
     assert colours.normalisation.mean.flatten().tolist() == pytest.approx(pretrained.IMAGENET_MEAN)
+
+
+def test_likeliest_classes_come_with_their_probabilities():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False))
+    nn.init.zeros_(module[1].weight)
+    module[1].weight.data[2] = 1
+    network = pretrained.wrap(module, (0.0,), (1.0,), class_names=("cat", "dog", "bird"), input_size=2)
+    ((first, second),) = network.predict(torch.full((1, 1, 2, 2), 0.25), k=2)
+    assert first == ("bird", pytest.approx(np.e / (np.e + 2)))
+    assert second[1] == pytest.approx(1 / (np.e + 2))
 
 
 def test_what_cannot_be_wrapped():

@@ -11,29 +11,28 @@ from dlapps.plots.style import COLOURS, MARKERS, make_figure, show_picture, styl
 
 
 @styled
-def plot_predictions(
-    pictures: Sequence[np.ndarray], inputs: Sequence[np.ndarray], predictions: Sequence[Sequence[tuple[str, float]]]
+def plot_answers(
+    pictures: Sequence[np.ndarray], truths: Sequence[str], answers: Mapping[str, Sequence[Sequence[tuple[str, float]]]]
 ) -> Figure:
-    """One column a picture: as it is, as the network gets it (normalised, shown from its minimum to its maximum), and
-    the probabilities of the classes it gives first.
+    """One row a picture, titled by its true class, and a column a network: its likeliest classes, the true one filled.
 
-    pictures: uint8 (H, W, 3) of any size; inputs: float (H, W, 3); predictions: (class name, probability) from high
-    to low.
+    pictures: uint8 (H, W, 3) of any size; answers: for each network and picture (class name, probability) from high to
+    low, as `PixelNetwork.predict` gives them.
     """
-    figure, axes = make_figure(4.4, 3, len(pictures), gridspec_kw={"height_ratios": [3, 3, 2.6]})
-    for column, picture, values, ranked in zip(axes.T, pictures, inputs, predictions, strict=True):
-        as_it_is, as_input, ax = column
-        show_picture(as_it_is, picture, f"{picture.shape[1]} × {picture.shape[0]}")
-        low, high = values.min(), values.max()
-        title = f"{values.shape[1]} × {values.shape[0]}, {low:.1f} to {high:.1f}"
-        show_picture(as_input, (values - low) / (high - low), title)
-        places = np.arange(len(ranked))[::-1]
-        ax.barh(places, [value for _, value in ranked], color=COLOURS[0], height=0.35)
-        for place, (name, value) in zip(places, ranked, strict=True):
-            ax.text(0, place + 0.24, f"{name} {value:.0%}", va="bottom", fontsize=6.5)
-        ax.set(xlim=(0, 1), ylim=(-0.4, len(ranked) - 0.1), xticks=(), yticks=())
-        ax.grid(visible=False)
-        ax.spines[["bottom", "left"]].set_visible(False)
+    grid = {"width_ratios": [1.1] + [2.0] * len(answers)}
+    figure, axes = make_figure(1.15 * len(pictures), len(pictures), 1 + len(answers), gridspec_kw=grid)
+    for row, picture, truth, *by_network in zip(axes, pictures, truths, *answers.values(), strict=True):
+        show_picture(row[0], picture, truth)
+        for ax, name, ranked in zip(row[1:], answers, by_network, strict=True):
+            places = np.arange(len(ranked))[::-1]
+            fills = [COLOURS[0] if label == truth else "white" for label, _ in ranked]
+            ax.barh(places, [share for _, share in ranked], color=fills, edgecolor=COLOURS[0], height=0.35)
+            for place, (label, share) in zip(places, ranked, strict=True):
+                ax.text(0, place + 0.24, f"{label} {share:.0%}", va="bottom", fontsize=6.5)
+            ax.set(xlim=(0, 1), ylim=(-0.4, len(ranked) - 0.1), xticks=(), yticks=())
+            ax.set_title(name if row is axes[0] else "", fontsize=7)
+            ax.grid(visible=False)
+            ax.spines[["bottom", "left"]].set_visible(False)
     return figure
 
 
