@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.svm import LinearSVC
 
 from dlapps.transfer import linear
 from dlapps.transfer.linear import Scores
@@ -33,20 +34,39 @@ def test_test_labels_choose_nothing(split):
 
 def test_out_of_fold_scores_are_worse_than_those_of_seen_examples(split):
     X, y, _, _ = split
-    scores = linear.svm_scores((X, y, X, y), num_repeats=2)
-    assert scores.out_of_fold.shape == (2, 60, 3)
-    assert not np.array_equal(*scores.out_of_fold)
-    assert (scores.out_of_fold.argmax(2) == y).mean() <= (scores.test.argmax(1) == y).mean()
+    scores = linear.svm_scores((X, y, X, y), cost=1)
+    assert scores.out_of_fold.shape == (60, 3)
+    assert (scores.out_of_fold.argmax(1) == y).mean() <= (scores.test.argmax(1) == y).mean()
+
+
+def test_random_splits_train_on_as_many_of_each_class_and_test_on_all_others(split):
+    labels = np.concatenate([split[1], split[3]])
+    splits = list(linear.random_splits(labels, 3, per_class=10))
+    for rows, others in splits:
+        assert np.bincount(labels[rows]).tolist() == [10, 10, 10]
+        assert sorted([*rows, *others]) == list(range(len(labels)))
+    assert not np.array_equal(splits[0][0], splits[1][0])
+
+
+def test_scores_of_random_splits_are_those_of_classifiers_fitted_on_them(split):
+    labels = np.concatenate([split[1], split[3]])
+    X = np.concatenate([split[0], split[2]])
+    (scores,), (truths,) = linear.random_split_scores(split, cost=1, number=1, per_class=15)
+    rows, others = next(linear.random_splits(labels, 1, per_class=15))
+    expected = LinearSVC(random_state=0).fit(X[rows], labels[rows]).decision_function(X[others])
+    np.testing.assert_allclose(scores, expected)
+    assert np.array_equal(truths, labels[others])
 
 
 def test_fusion_takes_the_better_classifier():
     labels = np.arange(30) % 3
     right, wrong = np.eye(3)[labels], np.eye(3)[(labels + 1) % 3]
-    scores = {"right": Scores(right[None], right), "wrong": Scores(wrong[None], wrong)}
+    scores = {"right": Scores(right, right), "wrong": Scores(wrong, wrong)}
     fusion = linear.choose_fusion(scores, {"right": (0, 1), "wrong": (0, 0.5, 2)}, labels)
-    assert fusion.cv_accuracy == 1
+    np.testing.assert_array_equal(fusion.out_of_fold.argmax(1), labels)
     assert fusion.weights["right"] > fusion.weights["wrong"]
-    np.testing.assert_allclose(fusion.test, right + fusion.weights["wrong"] * wrong)
+    np.testing.assert_allclose(fusion.test, fusion.weights["right"] * right + fusion.weights["wrong"] * wrong)
+    np.testing.assert_allclose(fusion.sum({"right": right, "wrong": wrong, "other": wrong}), fusion.test)
     with pytest.raises(ValueError, match="expected weights for right, wrong, got right"):
         linear.choose_fusion(scores, {"right": (1,)}, labels)
 

@@ -47,7 +47,6 @@ def test_runs_are_found_in_each_form_of_file(name, run, place):
 
 def test_what_has_no_seeds_is_no_run():
     assert results.load("visualizing-attacks").runs == {}
-    assert results.load("scenes15-experiments").runs == {}
 
 
 def test_scores_over_seeds_are_those_of_the_entries():
@@ -141,3 +140,10 @@ def test_arrays_come_back_and_the_same_arrays_are_the_same_file(folder):
     assert all(
         np.array_equal(loaded[name], arrays[name]) and loaded[name].dtype == arrays[name].dtype for name in arrays
     )
+
+
+def test_a_table_of_dictionaries():
+    rows = {"a": {"test": 0.25, "seeds": [1.0, 2.0]}, "b": {"test": 0.5}}
+    table, heads = results.tabulate(rows, {"test": ".1%", "seeds": ".1f"}, "recipe")
+    assert table == [["a", "25.0%", "1.5 ± 0.7"], ["b", "50.0%", "–"]]
+    assert heads == ["recipe", "test", "seeds"]

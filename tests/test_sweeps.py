@@ -203,12 +203,12 @@ def test_any_configuration_of_joblib_will_do(cluster):
 
 def test_what_joblib_keeps_is_found_again_by_the_caller(cluster, home):
     values = np.linspace(0, 1, 7)
-    kept = joblib.Memory(home / "data" / "cache", verbose=0).cache(transfer.round_mantissa)
-    assert not kept.check_call_in_cache(values, 3)
+    kept = joblib.Memory(home / "data" / "cache", verbose=0).cache(transfer.to_bytes)
+    assert not kept.check_call_in_cache(values)
     with workers(scheduler=cluster):
-        ((_, rounded),) = sweep({"rounded": partial(kept, values, 3)}, "runs")
-    assert rounded.tobytes() == transfer.round_mantissa(values, 3).tobytes()
-    assert kept.check_call_in_cache(values, 3)
+        ((_, rounded),) = sweep({"rounded": partial(kept, values)}, "runs")
+    assert rounded.tobytes() == transfer.to_bytes(values).tobytes()
+    assert kept.check_call_in_cache(values)
 
 
 def test_studies_write_what_is_committed(home, monkeypatch):

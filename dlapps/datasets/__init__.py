@@ -14,9 +14,8 @@ from dlapps.datasets.photos import (
 )
 from dlapps.datasets.scenes15 import (
     SCENES15_COUNTS,
-    FinetunedScores,
     SceneFeatures,
-    load_finetuned_scores,
+    from_bytes,
     load_scenes15,
     load_scenes15_features,
 )
@@ -25,11 +24,10 @@ __all__ = [
     "PHOTOS",
     "SCENES15_COUNTS",
     "Dataset",
-    "FinetunedScores",
     "SceneFeatures",
+    "from_bytes",
     "load_backgrounds",
     "load_fashion_mnist",
-    "load_finetuned_scores",
     "load_folder",
     "load_imagenet20",
     "load_imagenet_samples",

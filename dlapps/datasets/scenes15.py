@@ -34,7 +34,7 @@ def load_scenes15(split: str) -> Dataset[list[Path]]:
 class SceneFeatures:
     """Features of all 15-Scene pictures, train first: what the experiments need of pictures that cannot be committed.
 
-    blocks: a matrix (4485, D) float16 for each name, as "vgg16_features pool5 average 224". labels: int64 (4485,).
+    blocks: a matrix (4485, D) float32 for each name, as "vgg16_features pool5 average 224". labels: int64 (4485,).
     sizes: (4485, 2), height and width in pixels. names: "bedroom/image_0001.jpg" and so on.
     """
 
@@ -53,10 +53,19 @@ class SceneFeatures:
         unknown = [block for block in blocks if block not in self.blocks]
         if unknown or not blocks:
             raise ValueError(f"expected blocks among {', '.join(self.blocks)}, got {unknown}; choose some of them.")
-        matrices = [normalize(self.blocks[block].astype(np.float32)) for block in blocks]
+        matrices = [normalize(self.blocks[block]) for block in blocks]
         features = np.concatenate(matrices, axis=1)
         train = SCENES15_COUNTS["train"]
         return features[:train], self.labels[:train], features[train:], self.labels[train:]
+
+
+def from_bytes(values: np.ndarray) -> np.ndarray:
+    """Floats of one byte as float32: uint8 has 5 bits of exponent and 3 of mantissa, int8 a sign and 2 of mantissa.
+
+    Both are the first bits of a float16.
+    """
+    dropped = 8 if values.dtype == np.int8 else 7
+    return (values.view(np.uint8).astype(np.uint16) << dropped).view(np.float16).astype(np.float32)
 
 
 def load_scenes15_features() -> SceneFeatures:
@@ -64,23 +73,7 @@ def load_scenes15_features() -> SceneFeatures:
     arrays = results.load_arrays("scenes15-features")
     labels, sizes = arrays.pop("labels").astype(np.int64), arrays.pop("sizes")
     names, class_names = tuple(arrays.pop("names")), tuple(arrays.pop("class_names"))
+    blocks = {name: from_bytes(values) for name, values in arrays.items()}
     source, licence = "committed, scenes15-features.npz", "derived numbers; see the pictures'"
     provenance = Provenance("features of 15-Scene", source, "", licence)
-    return SceneFeatures(arrays, labels, sizes, names, class_names, provenance)
-
-
-@dataclass(frozen=True)
-class FinetunedScores:
-    """Class scores of EfficientNet-Lite0 with its last stages fine-tuned on 15-Scene.
-
-    train: float32 (1500, 15), each by a network that has not seen the picture; test: (S, 2985, 15), one a seed.
-    """
-
-    train: np.ndarray
-    test: np.ndarray
-
-
-def load_finetuned_scores() -> FinetunedScores:
-    """The committed scores; `dlapps data make scenes15-finetuned` made them from the pictures."""
-    scores = results.load_arrays("scenes15-finetuned")
-    return FinetunedScores(scores["train"].astype(np.float32), scores["test"].astype(np.float32))
+    return SceneFeatures(blocks, labels, sizes, names, class_names, provenance)

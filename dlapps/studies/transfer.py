@@ -1,4 +1,4 @@
-"""What Chapter 1 needs of the pictures of 15-Scene: features, trainings on pictures, scores of a fine-tuned network."""
+"""What Chapter 1 needs of the pictures of 15-Scene: features, and trainings on pictures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.preprocessing import normalize
 
 from dlapps import datasets, paths, pretrained, results, transfer
 from dlapps.studies import transfer_training
+from dlapps.studies.transfer_finetuning import SIZE, stage_averages
 from dlapps.sweeps import sweep
 
 SEEDS = (0, 1, 2)
@@ -23,9 +24,9 @@ SCENES_PASSES = (
     ("vgg16_features", ("pool3", "pool4", "relu5_3", "pool5"), "average+max", 224, False),
     ("vgg16_features", ("relu5_1", "relu5_2", "relu5_3"), "pyramid", 320, True),
     ("squeezenet1_1", ("features.12",), "average", 224, False),
-    ("efficientnet_lite0", ("blocks.5", "blocks.6", "bn2"), "average", 320, True),
 )
-# What is committed of it: these as they are, the pyramid (6,144 numbers a picture) projected.
+# What is committed of it: these as they are, the pyramid (6,144 numbers a picture) projected, as is what four stages of
+# an EfficientNet-Lite say.
 SCENES_BLOCKS = (
     "vgg16_features pool3 average 224",
     "vgg16_features pool4 average 224",
@@ -34,9 +35,6 @@ SCENES_BLOCKS = (
     "vgg16_features pool5 max 224",
     "vgg16_features relu5_3 average 320 aspect",
     "squeezenet1_1 features.12 average 224",
-    "efficientnet_lite0 blocks.5 average 320 aspect",
-    "efficientnet_lite0 blocks.6 average 320 aspect",
-    "efficientnet_lite0 bn2 average 320 aspect",
 )
 SCENES_PYRAMID = tuple(f"vgg16_features relu5_{number} quarters 320 aspect" for number in (1, 2, 3))
 NUM_PROJECTED = 512
@@ -62,15 +60,16 @@ def extract_scenes(
     return blocks
 
 
-def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
-    """float16 with `bits` of its 10 mantissa bits kept, the rest zero, so that a file of them compresses well.
+def to_bytes(values: np.ndarray) -> np.ndarray:
+    """One byte a number, which `datasets.from_bytes` reads: uint8 for values from 0 on, int8 for any.
 
-    The relative error is at most 2 ** -(bits + 1).
+    Floats of 5 bits of exponent, and 3 bits of mantissa or a sign and 2 bits: a relative error of 1/16 or 1/8 at most.
     """
-    dropped = 10 - bits
+    signed = bool(values.min() < 0)
+    dropped = 8 if signed else 7
     raw = values.astype(np.float16).view(np.uint16).astype(np.uint32)
-    rounded = ((raw + (1 << (dropped - 1))) >> dropped) << dropped
-    return rounded.astype(np.uint16).view(np.float16)
+    rounded = (raw + (1 << (dropped - 1))) >> dropped
+    return rounded.astype(np.uint8).view(np.int8 if signed else np.uint8)
 
 
 def project(block: np.ndarray, num_train: int, num_dimensions: int) -> np.ndarray:
@@ -94,8 +93,11 @@ def make_scenes15_features() -> Path:
     pyramid = np.concatenate([normalize(blocks[name]) for name in SCENES_PYRAMID], axis=1)
     kept = {name: blocks[name] for name in SCENES_BLOCKS}
     kept["vgg16_features relu5 quarters 320 aspect"] = project(pyramid, 1500, NUM_PROJECTED)
+    for name in ("efficientnet_lite0", "efficientnet_lite2"):
+        side_by_side = np.concatenate([normalize(block) for block in stage_averages(name)], axis=1)
+        kept[f"{name} stages average {SIZE} mirrored"] = project(side_by_side, 1500, NUM_PROJECTED)
     train, test = datasets.load_scenes15("train"), datasets.load_scenes15("test")
-    arrays = {name: round_mantissa(block, bits=3) for name, block in kept.items()}
+    arrays = {name: to_bytes(block) for name, block in kept.items()}
     arrays["labels"] = np.concatenate([train.labels, test.labels]).astype(np.uint8)
     sizes = [Image.open(path).size[::-1] for path in [*train.images, *test.images]]
     arrays["sizes"] = np.array(sizes, dtype=np.uint16)
@@ -107,30 +109,28 @@ def make_scenes15_features() -> Path:
 def make_scenes15_experiments() -> Path:
     """What Chapter 1 says of trainings on the pictures; about 20 minutes on two cores."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
-    steps = {10: 150, 25: 250, 50: 400, 100: 600}
+    train = keep(transfer_training.train_from_nothing)
+    # (pictures of each class, updates): those of 100 pictures for 20, 60 and 180 epochs.
+    scratch = {
+        "10": (10, 150),
+        "25": (25, 250),
+        "50": (50, 400),
+        "100": (100, 600),
+        "100 for 60 epochs": (100, 1800),
+        "100 for 180 epochs": (100, 5400),
+    }
     calls: dict[Hashable, Callable[[], Any]] = {
-        (number, seed): partial(keep(transfer_training.train_from_nothing), number, steps[number], seed)
-        for number in steps
-        for seed in SEEDS
+        (run, seed): partial(train, *settings, seed) for run, settings in scratch.items() for seed in SEEDS
     }
     calls |= {
         "grey": keep(transfer_training.compare_grey_inputs),
+        "inputs": keep(transfer_training.compare_inputs),
         "random_weights": partial(keep(transfer_training.random_weights_accuracy), SEEDS[0]),
         "last_block": partial(keep(transfer_training.compare_last_layers), seeds=SEEDS),
     }
     found = dict(sweep(calls, "experiments"))
-    parts = {
-        "from_nothing": {str(number): [found[number, seed] for seed in SEEDS] for number in steps},
-        "grey": found["grey"],
-        "random_weights": [found["random_weights"]],
-        "last_block": found["last_block"],
-    }
-    return results.save("scenes15-experiments", parts, SEEDS)
-
-
-def make_scenes15_finetuned() -> Path:
-    """Class scores of EfficientNet-Lite0 with its last stages fine-tuned, for every picture; about 10 minutes."""
-    keep = joblib.Memory(paths.cache(), verbose=0).cache
-    scores = keep(transfer_training.finetune_lite0)(seeds=SEEDS)
-    arrays = {name: values.astype(np.float16) for name, values in scores.items()}
-    return results.save_arrays("scenes15-finetuned", arrays)
+    runs = {run: {str(seed): {"accuracy": found[run, seed]} for seed in SEEDS} for run in scratch}
+    accuracies = found["last_block"].pop("accuracies")
+    runs["block 5"] = {str(seed): {"accuracy": value} for seed, value in zip(SEEDS, accuracies, strict=True)}
+    names = ("grey", "inputs", "random_weights", "last_block")
+    return results.save("scenes15-experiments", {"runs": runs} | {name: found[name] for name in names}, SEEDS)

@@ -7,8 +7,7 @@ No choice is made on test pictures: learning rates are chosen on a fifth of the 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -16,14 +15,14 @@ from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dlapps import datasets, pretrained, runtime, transfer
-from dlapps.images import read_picture, stack_pixels, to_pixels
+from dlapps.images import stack_pixels
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class, make_folds
 
 NUM_CLASSES = 15
+STAGES = ("blocks.4", "blocks.5", "blocks.6", "bn2")
 
 
 def load_grey(split: str, size: int) -> tuple[Tensor, Tensor]:
@@ -53,6 +52,25 @@ def cross_validate(features: np.ndarray, labels: np.ndarray) -> float:
     """Mean accuracy over the folds of a linear SVM (C = 1) on L2-normalised rows."""
     svm, rows = LinearSVC(random_state=0), normalize(features)
     return float(cross_val_score(svm, rows, labels, cv=make_folds()).mean())
+
+
+def compare_inputs() -> dict[str, float]:
+    """Cross-validated accuracy with four stages of EfficientNet-Lite2, for several ways to give it a picture."""
+    scenes, network = datasets.load_scenes15("train"), pretrained.load("efficientnet_lite2")
+
+    def extract(size: int, pooling: str = "average", flip: bool = False) -> np.ndarray:
+        features = transfer.extract_features(network, scenes.images, STAGES, pooling, size, flip=flip)
+        return np.concatenate([normalize(block) for block in features.values()], axis=1)
+
+    small, large, mirrored = extract(256), extract(352), extract(352, flip=True)
+    inputs = {
+        "256": small,
+        "352": large,
+        "352 mirrored": mirrored,
+        "352 mirrored, quarters": extract(352, "pyramid", flip=True),
+        "256 and 352 mirrored": np.concatenate([extract(256, flip=True), mirrored], axis=1),
+    }
+    return {name: cross_validate(features, scenes.labels) for name, features in inputs.items()}
 
 
 def compare_grey_inputs() -> dict[str, float]:
@@ -135,87 +153,3 @@ def compare_last_layers(
         for seed in seeds
     ]
     return {"accuracies": accuracies, "learning_rate": best, "validation": list(validation.values())}
-
-
-class FixedStatistics(nn.ModuleList):
-    """Layers that stay in eval mode while they are trained: the statistics of their batch norms do not move."""
-
-    def train(self, mode: bool = True) -> FixedStatistics:
-        """Stay in eval mode, whatever is asked for."""
-        return super().train(False)
-
-
-class LastStages(nn.Module):
-    """The last two stages of EfficientNet-Lite0 and a new last layer on the averages of their three outputs.
-
-    Takes what stage 4 gives, (N, 112, H, W). The statistics of the batch norms stay those of ImageNet: batches of 30
-    pictures would be poor estimates.
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        backbone = pretrained.load("efficientnet_lite0").backbone
-        last = nn.Sequential(backbone.conv_head, backbone.bn2)
-        self.stages = FixedStatistics([*backbone.blocks[5:], last])
-        self.head = finetune.NewHead(192 + 320 + 1280, NUM_CLASSES, seed)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Logits (N, 15) of stage 4's maps (N, 112, H, W)."""
-        averages = []
-        for stage in self.stages:
-            maps = stage(maps)
-            averages.append(F.normalize(maps.float().mean((2, 3)), dim=1))
-        return self.head(torch.cat(averages, dim=1))
-
-
-def stage4_maps(pixels: Iterable[Tensor]) -> Tensor:
-    """Batches of pixels to what EfficientNet-Lite0's stage 5 gets, (N, 112, H/16, W/16) bfloat16."""
-    network = pretrained.load("efficientnet_lite0")
-    backbone = network.backbone
-    stages = (backbone.conv_stem, backbone.bn1, *backbone.blocks[:5])
-    return _run_front(nn.Sequential(network.normalisation, *stages), pixels)
-
-
-def random_crops(paths: Sequence[Path], size: int, seed: int) -> Iterator[Tensor]:
-    """One random part of each picture, half to all of its area, resized to size x size; every other batch mirrored."""
-    random = np.random.default_rng(seed)
-    for number, start in enumerate(range(0, len(paths), 30)):
-        crops = []
-        for path in paths[start : start + 30]:
-            picture = read_picture(path)
-            share = np.sqrt(random.uniform(0.5, 1, 1) * np.exp(random.uniform(-0.29, 0.29) * np.array([1, -1])))
-            width, height = np.minimum(share, 1) * picture.size
-            left, top = random.uniform(0, (picture.width - width, picture.height - height))
-            crops.append(to_pixels(picture.crop((left, top, left + width, top + height)), size))
-        batch = torch.stack(crops)
-        yield batch.flip(3) if number % 2 else batch
-
-
-def finetune_lite0(rate: float = 1e-3, num_views: int = 6, seeds: Sequence[int] = (0, 1, 2)) -> dict:
-    """Scores of the fine-tuned last stages: out of fold for the training pictures (seed 0), and of the test pictures.
-
-    Trained on random crops of 256 x 256, read at 320 x 320. Returns "train" (1500, 15), "test" (seeds, 2985, 15).
-    """
-    scenes, test = datasets.load_scenes15("train"), datasets.load_scenes15("test")
-    views = torch.stack([stage4_maps(random_crops(scenes.images, 256, seed)) for seed in range(num_views)])
-    whole = {
-        name: stage4_maps(stack_pixels([p], 320) for p in part.images)
-        for name, part in (("train", scenes), ("test", test))
-    }
-    labels = torch.from_numpy(scenes.labels)
-
-    def fit(rows: Tensor, seed: int) -> nn.Module:
-        network = LastStages(seed)
-        inputs, targets = views[:, rows].flatten(0, 1), labels[rows].repeat(num_views)
-        finetune.fit_classifier(
-            network, inputs, targets, num_epochs=1, learning_rates={network.stages: rate, network.head: 1e-2},
-            label_smoothing=0.1, batch_size=30, seed=seed, progress=True,
-        )  # fmt: skip
-        return network
-
-    out_of_fold = torch.empty(len(labels), NUM_CLASSES)
-    for fit_rows, held_out in make_folds().split(np.zeros(len(labels)), labels):
-        network = fit(torch.from_numpy(fit_rows), seed=0)
-        out_of_fold[held_out] = finetune.batched_logits(network, whole["train"][held_out])
-    scores = [finetune.batched_logits(fit(torch.arange(len(labels)), seed), whole["test"]) for seed in seeds]
-    return {"train": out_of_fold.numpy(), "test": torch.stack(scores).numpy()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,22 +32,21 @@ class ChosenSVM:
 
 @dataclass(frozen=True)
 class Scores:
-    """Class scores by a classifier that has not seen the example.
-
-    out_of_fold: (R, N, K), of the training examples, in R repeats of cross-validation; test: (M, K).
-    """
+    """Class scores by a classifier that has not seen the example: of the training examples (N, K), of others (M, K)."""
 
     out_of_fold: np.ndarray
     test: np.ndarray
 
 
 @dataclass(frozen=True)
-class Fusion:
-    """A weighted sum of several classifiers' scores, its weights chosen on the out-of-fold scores; test: (M, K)."""
+class Fusion(Scores):
+    """A weighted sum of several classifiers' scores, its weights chosen on the out-of-fold scores."""
 
     weights: dict[str, float]
-    cv_accuracy: float
-    test: np.ndarray
+
+    def sum(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The weighted sum of other scores, arrays of one shape for each of the classifiers (others are ignored)."""
+        return _weighted_sum(self.weights, scores)
 
 
 def make_folds(num_folds: int = 5, repeat: int = 0) -> StratifiedKFold:
@@ -61,6 +60,13 @@ def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
     return np.concatenate([random.permutation(np.flatnonzero(labels == label))[:number] for label in np.unique(labels)])
 
 
+def random_splits(labels: ArrayLike, number: int, per_class: int = 100) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows to train on, `per_class` random ones of each class, and all others (protocol of Lazebnik et al. 2006)."""
+    for seed in range(number):
+        rows = choose_per_class(labels, per_class, seed)
+        yield rows, np.setdiff1d(np.arange(len(np.asarray(labels))), rows)
+
+
 def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> ChosenSVM:
     """Fit one-against-all linear SVMs (squared hinge, Fan et al. 2008) for each C; the best one reads the test part."""
     X, y, X_test, y_test = split
@@ -70,32 +76,40 @@ def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> Chos
     return ChosenSVM(tuple(costs), accuracies, search.best_params_["C"], float(search.best_score_), test_accuracy)
 
 
-def svm_scores(split: Split, num_folds: int = 5, num_repeats: int = 3) -> Scores:
-    """Decision values of linear SVMs with C = 1. Repeats make the choices that rest on them less a matter of chance."""
+def svm_scores(split: Split, cost: float, num_folds: int = 5) -> Scores:
+    """Decision values of linear SVMs: of each training example by one that has not seen it, and of the test part."""
     X, y, X_test, _ = split
-    svm = LinearSVC(random_state=0)
-    out_of_fold = [
-        cross_val_predict(svm, X, y, cv=make_folds(num_folds, repeat), method="decision_function", n_jobs=-1)
-        for repeat in range(num_repeats)
-    ]
-    return Scores(np.stack(out_of_fold), svm.fit(X, y).decision_function(X_test))
+    svm, folds = LinearSVC(C=cost, random_state=0), make_folds(num_folds)
+    out_of_fold = cross_val_predict(svm, X, y, cv=folds, method="decision_function", n_jobs=-1)
+    return Scores(out_of_fold, svm.fit(X, y).decision_function(X_test))
+
+
+def random_split_scores(split: Split, cost: float, number: int, per_class: int = 100) -> tuple[np.ndarray, np.ndarray]:
+    """Decision values (S, M, K) and labels (S, M) of the test parts of S `random_splits` of both parts together."""
+    X, y = np.concatenate([split[0], split[2]]), np.concatenate([split[1], split[3]])
+    svm, scores, labels = LinearSVC(C=cost, random_state=0), [], []
+    for rows, others in random_splits(y, number, per_class):
+        scores.append(svm.fit(X[rows], y[rows]).decision_function(X[others]))
+        labels.append(y[others])
+    return np.stack(scores), np.stack(labels)
 
 
 def choose_fusion(scores: Mapping[str, Scores], grid: Mapping[str, Sequence[float]], labels: ArrayLike) -> Fusion:
     """The weights of the grid whose sum of out-of-fold scores is right most often on the training labels (N,).
 
-    Where one classifier has a single repeat, it is added to each of the others'. Raises ValueError when scores and grid
-    do not name the same classifiers.
+    Raises ValueError when scores and grid do not name the same classifiers.
     """
     if set(scores) != set(grid):
         raise ValueError(f"expected weights for {', '.join(scores)}, got {', '.join(grid)}; name the same classifiers.")
     candidates = [dict(zip(grid, weights, strict=True)) for weights in itertools.product(*grid.values())]
-    accuracies = []
-    for weights in candidates:
-        summed = _weighted_sum(weights, {name: scores[name].out_of_fold for name in scores})
-        accuracies.append(float((summed.argmax(2) == np.asarray(labels)).mean()))
-    best = candidates[int(np.argmax(accuracies))]
-    return Fusion(best, max(accuracies), _weighted_sum(best, {name: scores[name].test for name in scores}))
+    out_of_fold = {name: part.out_of_fold for name, part in scores.items()}
+    test = {name: part.test for name, part in scores.items()}
+
+    def count_right(weights: Mapping[str, float]) -> int:
+        return int((_weighted_sum(weights, out_of_fold).argmax(1) == np.asarray(labels)).sum())
+
+    best = max(candidates, key=count_right)
+    return Fusion(_weighted_sum(best, out_of_fold), _weighted_sum(best, test), best)
 
 
 def _weighted_sum(weights: Mapping[str, float], scores: Mapping[str, np.ndarray]) -> np.ndarray:

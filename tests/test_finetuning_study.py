@@ -1,0 +1,50 @@
+"""Rate and epochs of the fine-tuned last stage: chosen on training pictures alone, by the rule that is written."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from dlapps.studies import transfer_finetuning as study
+
+
+@pytest.fixture
+def fold(monkeypatch):
+    """Logits for each (rate, epochs) on fold 0, as the test gives them; the true class is 0 for all pictures."""
+    labels = np.zeros(100, dtype=np.int64)
+    monkeypatch.setattr(study.datasets, "load_scenes15", lambda split: SimpleNamespace(labels=labels))
+    given = {}
+
+    def scores(name, fit_rows, rows, rate, num_epochs, seed):
+        assert not set(fit_rows) & set(rows)
+        random = np.random.default_rng(num_epochs).normal(size=len(rows))
+        logits = np.zeros((len(rows), 15), np.float32)
+        mean, spread = given.get((rate, num_epochs), (0, 0))
+        logits[:, 0] = mean + spread * random
+        return logits
+
+    monkeypatch.setattr(study, "keep", lambda function: scores)
+    return given
+
+
+def test_a_setting_that_is_clearly_best_is_taken(fold):
+    fold[1e-2, 8] = (6, 0.1)
+    losses, rate, num_epochs = study.choose_rate_and_epochs("efficientnet_lite2")
+    assert (rate, num_epochs) == (1e-2, 8)
+    assert min(losses, key=losses.get) == "0.01 8"
+    assert len(losses) == len(study.RATES) * len(study.EPOCHS)
+
+
+def test_of_settings_that_cannot_be_told_apart_the_shortest_is_taken(fold):
+    fold |= {(1e-2, 8): (3, 1), (3e-3, 4): (2.95, 1), (3e-3, 2): (2.95, 1)}
+    _, rate, num_epochs = study.choose_rate_and_epochs("efficientnet_lite2")
+    assert (rate, num_epochs) == (3e-3, 2)
+
+
+def test_statistics_stay_while_the_layers_train():
+    layers = study.FixedStatistics([torch.nn.BatchNorm2d(3)])
+    layers.train()
+    before = layers[0].running_mean.clone()
+    layers[0](torch.randn(4, 3, 2, 2))
+    assert torch.equal(layers[0].running_mean, before)
