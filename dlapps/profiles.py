@@ -13,8 +13,9 @@ class Profile:
     # What all chapters take, one after the other, said before the first run.
     minutes: float
     seeds: tuple[int, ...]
-    # Chapter 1: cross-validation of linear SVMs, and epochs of a new last layer on fixed features.
+    # Chapter 1: cross-validation of linear SVMs, random splits, and epochs of a new last layer on fixed features.
     num_folds: int
+    num_splits: int
     svm_costs: tuple[float, ...]
     head_epochs: int
     # Chapter 2: pictures, samples of SmoothGrad, steps of deletion; side and steps of pictures of classes.
@@ -38,19 +39,19 @@ PROFILES = {
     for profile in (
         Profile(
             "smoke", minutes=3, seeds=(0,),
-            num_folds=2, svm_costs=(1,), head_epochs=2,
+            num_folds=2, num_splits=1, svm_costs=(1,), head_epochs=2,
             num_pictures=3, num_samples=2, curve_steps=4, picture_size=64, ascent_steps=4, long_ascent_steps=8,
             num_digits=300, adaptation_epochs=1, improved_epochs=2, gan_epochs=1, conditional_gan_epochs=1,
         ),
         Profile(
             "quick", minutes=9, seeds=(0,),
-            num_folds=5, svm_costs=(0.3, 1, 3), head_epochs=30,
+            num_folds=3, num_splits=2, svm_costs=(0.3, 3, 30), head_epochs=30,
             num_pictures=25, num_samples=20, curve_steps=14, **_CLASSES,
             num_digits=4_000, adaptation_epochs=14, improved_epochs=10, gan_epochs=8, conditional_gan_epochs=10,
         ),
         Profile(
             "full", minutes=18, seeds=(0, 1, 2),
-            num_folds=5, svm_costs=(0.1, 0.3, 1, 3, 10), head_epochs=30,
+            num_folds=5, num_splits=10, svm_costs=(0.1, 0.3, 1, 3, 10, 30, 100), head_epochs=30,
             num_pictures=25, num_samples=50, curve_steps=28, **_CLASSES,
             num_digits=10_000, adaptation_epochs=14, improved_epochs=10, gan_epochs=4, conditional_gan_epochs=8,
         ),
