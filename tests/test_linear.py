@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.svm import LinearSVC
 
 from dlapps.transfer import linear
@@ -58,17 +59,40 @@ def test_scores_of_random_splits_are_those_of_classifiers_fitted_on_them(split):
     assert np.array_equal(truths, labels[others])
 
 
-def test_fusion_takes_the_better_classifier():
-    labels = np.arange(30) % 3
-    right, wrong = np.eye(3)[labels], np.eye(3)[(labels + 1) % 3]
-    scores = {"right": Scores(right, right), "wrong": Scores(wrong, wrong)}
-    fusion = linear.choose_fusion(scores, {"right": (0, 1), "wrong": (0, 0.5, 2)}, labels)
-    np.testing.assert_array_equal(fusion.out_of_fold.argmax(1), labels)
-    assert fusion.weights["right"] > fusion.weights["wrong"]
-    np.testing.assert_allclose(fusion.test, fusion.weights["right"] * right + fusion.weights["wrong"] * wrong)
-    np.testing.assert_allclose(fusion.sum({"right": right, "wrong": wrong, "other": wrong}), fusion.test)
-    with pytest.raises(ValueError, match="expected weights for right, wrong, got right"):
-        linear.choose_fusion(scores, {"right": (1,)}, labels)
+@pytest.fixture
+def classifiers():
+    """Two noisy classifiers of three classes, one better than the other, and one that knows nothing."""
+    random, labels = np.random.default_rng(0), np.arange(300) % 3
+    scores = {name: strength * np.eye(3)[labels] for name, strength in (("good", 3), ("fair", 2), ("blind", 0))}
+    noisy = {name: part + random.normal(size=part.shape) for name, part in scores.items()}
+    return {name: Scores(part, part[:5]) for name, part in noisy.items()}, labels
+
+
+def test_fusion_trusts_the_better_classifier_more_and_a_blind_one_not_at_all(classifiers):
+    fusion = linear.choose_fusion(*classifiers)
+    assert fusion.weights["good"] > fusion.weights["fair"] > 10 * fusion.weights["blind"] >= 0
+    alone = linear.choose_fusion({"good": classifiers[0]["good"]}, classifiers[1])
+    assert fusion.loss < alone.loss
+
+
+def test_no_other_weights_have_a_lower_cross_entropy(classifiers):
+    scores, labels = classifiers
+    fusion = linear.choose_fusion(scores, labels)
+    loss = torch.nn.functional.cross_entropy(torch.tensor(fusion.out_of_fold), torch.tensor(labels))
+    assert fusion.loss == pytest.approx(loss.item())
+    for name in scores:
+        for factor in (0.9, 1.1):
+            others = fusion.weights | {name: fusion.weights[name] * factor + 1e-3}
+            moved = sum(weight * scores[part].out_of_fold for part, weight in others.items())
+            assert torch.nn.functional.cross_entropy(torch.tensor(moved), torch.tensor(labels)) > loss - 1e-9
+
+
+def test_new_scores_are_summed_with_the_chosen_weights(classifiers):
+    scores, labels = classifiers
+    fusion = linear.choose_fusion(scores, labels)
+    expected = sum(weight * scores[name].test for name, weight in fusion.weights.items())
+    np.testing.assert_allclose(fusion.test, expected)
+    np.testing.assert_allclose(fusion.sum({name: part.test for name, part in scores.items()}), expected)
 
 
 def test_pca_to_all_dimensions_loses_nothing(split):
