@@ -1,4 +1,4 @@
-# make report: from a fresh clone to report/build/dlapps-report.pdf.  PROFILE=smoke|quick|full, quick by default.
+# make report: from a fresh clone to report/build.  PROFILE=smoke|quick|full, quick by default.
 PROFILE ?= quick
 PYTHON ?= python3
 VENV ?= .venv
@@ -25,19 +25,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-report: $(INSTALLED) ## set up what is missing, run the notebooks, build the PDF
+report: $(INSTALLED) ## set up what is missing, run the notebooks, build PDF, HTML and reading copies
 	@report/install-packages tex
 	@$(BIN)/dlapps report --profile $(PROFILE)
 
 publish: ## the report with the papers' settings, into report/ to be committed
 	@$(MAKE) report PROFILE=full
-	@$(BIN)/dlapps notebooks --profile full
 	cp -r report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
 
-html: $(INSTALLED) ## the same as pages of HTML, report/build/html/index.html
+html: $(INSTALLED) ## of these the pages of HTML alone, without TeX, report/build/html/index.html
 	@$(BIN)/dlapps html --profile $(PROFILE)
 
-notebooks: $(INSTALLED) ## executed notebooks to be read, numbers filled in, report/build/notebooks/
+notebooks: $(INSTALLED) ## the reading copies alone: executed notebooks, numbers filled in, report/build/notebooks/
 	@$(BIN)/dlapps notebooks --profile $(PROFILE)
 
 docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html

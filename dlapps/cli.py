@@ -38,9 +38,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="execute notebooks")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; all of them for none")
-    report = verbs.add_parser("report", help="execute what is stale and build the PDF")
-    html = verbs.add_parser("html", help="execute what is stale and write the pages of the HTML edition")
-    copies = verbs.add_parser("notebooks", help="execute what is stale and write reading copies, numbers filled in")
+    report = verbs.add_parser("report", help="execute what is stale and build all editions: PDF, HTML, reading copies")
+    html = verbs.add_parser("html", help="the same of the HTML edition alone, without TeX")
+    copies = verbs.add_parser("notebooks", help="the same of the reading copies alone: notebooks, numbers filled in")
     for verb, function in ((run, _run), (report, _build), (html, _build), (copies, _build)):
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
         verb.set_defaults(verb=function)
@@ -94,10 +94,12 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from dlapps.report.build import build_copies, build_html, build_report
+    from dlapps.report.build import build, write_copies, write_pages, write_pdf
 
-    build = {"report": build_report, "html": build_html, "notebooks": build_copies}[args.name]
-    build(_profile_name(args.profile), _say)
+    # The PDF last: where there is no TeX, there is all else.
+    everything = [write_pages, write_copies, write_pdf]
+    editions = {"report": everything, "html": [write_pages], "notebooks": [write_copies]}
+    build(editions[args.name], _profile_name(args.profile), _say)
     return 0
 
 

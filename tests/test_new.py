@@ -53,7 +53,7 @@ def test_nothing_that_is_there_is_replaced(mine, capsys):
 def test_a_new_report_builds_in_its_own_folder(mine):
     outside = files(mine.parent) - {f"mine/{name}" for name in WRITTEN}
     ours = {path: path.stat().st_mtime_ns for path in (paths.CHECKOUT / "figures").iterdir()}
-    assert main(["report", "--profile", "smoke"]) == main(["html", "--profile", "smoke"]) == 0
+    assert main(["report", "--profile", "smoke"]) == 0
     pages = [" ".join(page.extract_text().split()) for page in PdfReader(mine / "report/build/dlapps-report.pdf").pages]
     assert "try: 50 % & #1 Ada, Émile" in pages[0]
     assert "of 600 test images" in " ".join(pages)
@@ -61,9 +61,21 @@ def test_a_new_report_builds_in_its_own_folder(mine):
     page = (mine / "report/build/html/1-first-chapter.html").read_text()
     assert "Figure 1.1" in page
     assert "A &#34;first&#34; try: 50 % &amp; #1" in page
+    assert "**Figure 1.1.**" in (mine / "report/build/notebooks/1_first_chapter.ipynb").read_text()
     assert (mine / "figures" / "1-accuracy.pdf").exists()
     assert {name for name in files(mine.parent) if not name.startswith("mine/")} == outside
     assert {path: path.stat().st_mtime_ns for path in (paths.CHECKOUT / "figures").iterdir()} == ours
+
+
+@pytest.mark.report
+def test_without_tex_there_is_all_but_the_pdf(project, monkeypatch, capsys):
+    project.write("1_first", text("One."))
+    monkeypatch.setenv("PATH", str(project.home))
+    assert main(["report", "--profile", "smoke"]) == 2
+    assert capsys.readouterr().err.startswith("dlapps: expected latexmk, got no such program; install TeX Live")
+    assert (project.build / "html" / "1-first.html").exists()
+    assert (project.build / "notebooks" / "1_first.ipynb").exists()
+    assert not (project.build / "dlapps-report.pdf").exists()
 
 
 def test_results_of_the_library_are_there_beside_ones_own(mine):
@@ -129,7 +141,7 @@ def test_a_report_without_title_and_author_is_a_sentence(project, written):
 def test_numbers_of_chapters_are_those_of_their_names(project):
     figure = "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
     project.write("3 third", text("See @fig-line."), code(f'{figure}chapter.show_figure(figure, "line", "A line.")'))
-    assert main(["report", "--profile", "smoke"]) == main(["html", "--profile", "smoke"]) == 0
+    assert main(["report", "--profile", "smoke"]) == 0
     words = " ".join(page.extract_text() for page in PdfReader(project.build / "dlapps-report.pdf").pages)
     assert "Figure 3.1" in words
     assert "Figure 3.1" in (project.build / "html" / "3-third.html").read_text()

@@ -12,10 +12,11 @@ from conftest import code, text
 from nbformat.v4 import new_notebook
 from pypdf import PdfReader
 
-from dlapps import DlappsError
+from dlapps import DlappsError, paths
 from dlapps.outline import Outline
 from dlapps.report import ReportError, execute
-from dlapps.report.build import build_report
+from dlapps.report.build import build as build_editions
+from dlapps.report.build import write_pdf
 from dlapps.report.contents import Contents, Label
 from dlapps.report.prose import Edition, Prose, mentions
 from dlapps.report.sources import find_sources, read_notebook
@@ -166,7 +167,8 @@ def chapter_cells():
 
 
 def build(profile="smoke"):
-    return build_report(profile, say=lambda line: None)
+    build_editions([write_pdf], profile, say=lambda line: None)
+    return paths.build() / "dlapps-report.pdf"
 
 
 def words_of(pdf):

@@ -22,8 +22,10 @@ from dlapps.report.html import make_pages
 from dlapps.report.sources import Source, find_sources
 from dlapps.report.tex import typeset
 
+Say = Callable[[str], None]
 
-def run_notebooks(sources: Sequence[Source], profile: str, say: Callable[[str], None]) -> None:
+
+def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     """Execute these notebooks, stale or not, as many at a time as there are cores.
 
     What last took longest comes first; where nothing has run, the largest file.
@@ -49,12 +51,34 @@ def _execute(source: Source, profile: str, place: int) -> float:
         return execute(source, profile, place)
 
 
-def build_report(profile: str, say: Callable[[str], None]) -> Path:
+def build(editions: Sequence[Callable[[Contents, str, Say], None]], profile: str, say: Say) -> None:
+    """Each of these, `write_pages`, `write_copies` or `write_pdf`, of what all the chapters told."""
+    contents = _collect_executed(profile, say)
+    for write in editions:
+        write(contents, profile, say)
+
+
+def write_pages(contents: Contents, profile: str, say: Say) -> None:
+    """report/build/html/index.html and a page a chapter; a ReportError leaves all of them as they were."""
+    pages = make_pages(contents, profile)
+    folder = paths.build() / "html"
+    _replace(folder, "*.html", pages)
+    say(f"Wrote {folder / 'index.html'} ({len(pages)} pages, {sum(map(len, pages.values())) / 1e6:.1f} MB)")
+
+
+def write_copies(contents: Contents, profile: str, say: Say) -> None:
+    """report/build/notebooks/, a reading copy a chapter; a ReportError leaves all of them as they were."""
+    copies = {name: nbformat.writes(copy) for name, copy in make_copies(contents).items()}
+    folder = paths.build() / "notebooks"
+    _replace(folder, "*.ipynb", copies)
+    say(f"Wrote {folder} ({len(copies)} notebooks, {sum(map(len, copies.values())) / 1e6:.1f} MB)")
+
+
+def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     """report/build/dlapps-report.pdf, with results.json and environment.txt (every installed version) beside it.
 
     A ReportError leaves all three as they were.
     """
-    contents = _collect_executed(profile, say)
     document = make_document(contents, profile)
     say("Typesetting")
     pdf = typeset(document, paths.build() / profile / "tex")
@@ -65,26 +89,6 @@ def build_report(profile: str, say: Callable[[str], None]) -> Path:
     versions = "".join(f"{version}\n" for version in environment.installed_versions())
     paths.write_atomically(paths.build() / "environment.txt", versions.encode())
     say(f"Wrote {report} ({_count_pages(pdf)} pages)")
-    return report
-
-
-def build_copies(profile: str, say: Callable[[str], None]) -> Path:
-    """report/build/notebooks/, a reading copy a chapter; a ReportError leaves all of them as they were."""
-    copies = make_copies(_collect_executed(profile, say))
-    folder = paths.build() / "notebooks"
-    written = {name: nbformat.writes(copy) for name, copy in copies.items()}
-    _replace(folder, "*.ipynb", written)
-    say(f"Wrote {folder} ({len(written)} notebooks, {sum(map(len, written.values())) / 1e6:.1f} MB)")
-    return folder
-
-
-def build_html(profile: str, say: Callable[[str], None]) -> Path:
-    """report/build/html/index.html and a page a chapter; a ReportError leaves all of them as they were."""
-    pages = make_pages(_collect_executed(profile, say), profile)
-    folder = paths.build() / "html"
-    _replace(folder, "*.html", pages)
-    say(f"Wrote {folder / 'index.html'} ({len(pages)} pages, {sum(map(len, pages.values())) / 1e6:.1f} MB)")
-    return folder / "index.html"
 
 
 def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
@@ -96,7 +100,7 @@ def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
             path.unlink()
 
 
-def _collect_executed(profile: str, say: Callable[[str], None]) -> Contents:
+def _collect_executed(profile: str, say: Say) -> Contents:
     """What all the chapters told, after those that are stale have been run."""
     sources = find_sources()
     stale = [source for source in sources if is_stale(source, profile)]
