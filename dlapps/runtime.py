@@ -38,6 +38,31 @@ def autocast(device: torch.device | str, precision: str = "fast") -> contextlib.
     return torch.autocast(device_type, dtype=torch.bfloat16, enabled=enabled)
 
 
+@contextlib.contextmanager
+def first_in_float32(network: nn.Module) -> Iterator[None]:
+    """Within, `autocast` leaves out the first convolutions of a network with depthwise ones.
+
+    They add few products, so they gain little from bfloat16, and all that follows is built on their rounding: averaged
+    features of EfficientNet-Lite0 have a cosine of .9994 to those of float32, and .996 without this.
+    """
+    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
+    first = [part for part in convolutions if part.weight[0].numel() < 32 and part.out_channels < 200]
+    if not any(part.groups > 1 for part in first):
+        first = []
+    try:
+        for part in first:
+            part.forward = functools.partial(_forward_in_float32, part)  # type: ignore[method-assign]
+        yield
+    finally:
+        for part in first:
+            del part.forward
+
+
+def _forward_in_float32(convolution: nn.Conv2d, maps: torch.Tensor) -> torch.Tensor:
+    with torch.autocast(maps.device.type, enabled=False):
+        return type(convolution).forward(convolution, maps.float())
+
+
 def channels_last(network: Network) -> Network:
     """The network itself, its weights in the memory format in which convolutions on a CPU are fastest."""
     # torch's own types leave this keyword out.

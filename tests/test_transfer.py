@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 from torch.nn.functional import normalize
 
-from dlapps import images, pretrained, transfer
+from dlapps import images, pretrained, runtime, transfer
 from dlapps.assets import Provenance
 from dlapps.images import PictureError
 from dlapps.pretrained import PixelNetwork
@@ -117,6 +117,24 @@ def test_aspect_kept_gives_each_picture_its_own_shape(network):
         np.testing.assert_allclose(
             extract_features(network, pixels, ["4"], precision="float32")["4"][0], row, 1e-5, 1e-6
         )
+
+
+def test_the_first_convolutions_of_a_network_with_depthwise_ones_stay_in_float32():
+    def layers(groups):
+        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=groups), nn.Conv2d(8, 64, 3))
+
+    def precisions(network):
+        seen = []
+        for part in network:
+            part.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+        with runtime.first_in_float32(network), runtime.autocast("cpu", "bfloat16"):
+            network(torch.rand(1, 3, 9, 9))
+        return seen
+
+    depthwise, plain = layers(8), layers(1)
+    assert precisions(depthwise) == [torch.float32, torch.float32, torch.bfloat16]
+    assert precisions(plain) == [torch.bfloat16] * 3
+    assert not any("forward" in vars(part) for part in depthwise.modules())
 
 
 def test_bfloat16_keeps_the_direction(network, pixels):

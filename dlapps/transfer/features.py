@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from dlapps import pretrained
 from dlapps.images import as_pictures, scaled_shape, stack_pixels
 from dlapps.pretrained import PixelNetwork
-from dlapps.runtime import autocast, has_fast_bfloat16
+from dlapps.runtime import autocast, first_in_float32, has_fast_bfloat16
 from dlapps.transfer.kept import fingerprint_network, keep_features, pack, unpack
 from dlapps.weights import fingerprint
 
@@ -105,7 +105,7 @@ def _layer_outputs(
     """Pooled outputs of the layers for one batch; hooks go even when the network fails."""
     outputs: dict[str, Tensor] = {}
     device = next(network.parameters()).device
-    with contextlib.ExitStack() as hooks, autocast(device, precision):
+    with contextlib.ExitStack() as hooks, first_in_float32(network), autocast(device, precision):
         for layer in layers:
 
             def keep(_module: nn.Module, _inputs: tuple, output: Tensor, layer: str = layer) -> None:
