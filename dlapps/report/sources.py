@@ -42,11 +42,12 @@ class Source:
 
 @dataclass(frozen=True)
 class TitlePage:
-    """What report/report.toml says of a report; lines of the subtitle stay lines."""
+    """What report/report.toml says of a report; lines of the subtitle stay lines. rights: of the printed pictures."""
 
     title: str
     authors: list[str]
     subtitle: str = ""
+    rights: str = ""
 
 
 def read_title_page() -> TitlePage:
