@@ -21,16 +21,17 @@ def plot_answers(
     """
     grid = {"width_ratios": [1.1] + [2.0] * len(answers)}
     figure, axes = make_figure(1.15 * len(pictures), len(pictures), 1 + len(answers), gridspec_kw=grid)
+    for ax, name in zip(axes[0, 1:], answers, strict=True):
+        ax.set_title(name, fontsize=7)
     for row, picture, truth, *by_network in zip(axes, pictures, truths, *answers.values(), strict=True):
         show_picture(row[0], picture, truth)
-        for ax, name, ranked in zip(row[1:], answers, by_network, strict=True):
+        for ax, ranked in zip(row[1:], by_network, strict=True):
             places = np.arange(len(ranked))[::-1]
             fills = [COLOURS[0] if label == truth else "white" for label, _ in ranked]
             ax.barh(places, [share for _, share in ranked], color=fills, edgecolor=COLOURS[0], height=0.35)
             for place, (label, share) in zip(places, ranked, strict=True):
                 ax.text(0, place + 0.24, f"{label} {share:.0%}", va="bottom", fontsize=6.5)
             ax.set(xlim=(0, 1), ylim=(-0.4, len(ranked) - 0.1), xticks=(), yticks=())
-            ax.set_title(name if row is axes[0] else "", fontsize=7)
             ax.grid(visible=False)
             ax.spines[["bottom", "left"]].set_visible(False)
     return figure
