@@ -18,7 +18,6 @@ FIGURES = {
     ),
     "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
     "curves": lambda: general.plot_curves({"a": ([1, 10], [0.1, 0.2])}, "x", "y", {"a": [0.01, 0.02]}, log=True),
-    "pair": lambda: transfer.plot_pair([1, 2], {"left": [1, 2]}, {"right": [3, 4]}, "x", reference=1.5),
     "confusion": lambda: general.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
     "score card": lambda: visualizing.plot_score_card(

@@ -1,4 +1,4 @@
-"""What Chapter 1 draws: what a classifier makes of single pictures, and two measures over one setting."""
+"""What Chapter 1 draws: what classifiers make of single pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlapps.plots.style import COLOURS, MARKERS, make_figure, show_picture, styled
+from dlapps.plots.style import COLOURS, make_figure, show_picture, styled
 
 
 @styled
@@ -66,22 +66,4 @@ def plot_misread(
         ax.tick_params(labelsize=7)
     for ax in axes.flat[len(names) * width :]:
         ax.set_axis_off()
-    return figure
-
-
-@styled
-def plot_pair(
-    x: Sequence[float], left: Mapping[str, Sequence[float]], right: Mapping[str, Sequence[float]], xlabel: str,
-    reference: float | None = None,
-) -> Figure:  # fmt: skip
-    """Two panels over the same logarithmic x, each with one curve named by its y label; a dashed level on the left."""
-    figure, axes = make_figure(2.1, 1, 2)
-    for ax, curve, colour, marker in zip(axes[0], (left, right), COLOURS, MARKERS, strict=False):
-        (name, y), *_ = curve.items()
-        ax.plot(x, y, color=colour, marker=marker)
-        ax.set(xlabel=xlabel, ylabel=name, xscale="log")
-        ax.set_xticks(x, [f"{value:g}" for value in x])
-        ax.minorticks_off()
-    if reference is not None:
-        axes[0, 0].axhline(reference, color=COLOURS[6], linestyle="--", linewidth=0.8)
     return figure
