@@ -84,9 +84,13 @@ class PixelNetwork(nn.Module):
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each picture (N, C, H, W) the k most likely classes, (name, probability) from high to low.
 
-        A class without a name is called by its index.
+        All of a network of fewer classes; one without a name is called by its index. Raises ValueError for a network
+        that gives no logits (N, K).
         """
-        probabilities, classes = self(pixels).softmax(1).topk(k)
+        logits = self(pixels)
+        if logits.ndim != 2:
+            raise ValueError(f"expected logits (N, K), got {tuple(logits.shape)}; choose a network with a classifier.")
+        probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
         names = self.class_names or tuple(map(str, range(int(classes.max()) + 1)))
         rows = zip(classes.tolist(), probabilities.tolist(), strict=True)
         return [[(names[index], share) for index, share in zip(*row, strict=True)] for row in rows]

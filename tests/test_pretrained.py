@@ -105,6 +105,13 @@ def test_likeliest_classes_come_with_their_probabilities():
     ((first, second),) = network.predict(torch.full((1, 1, 2, 2), 0.25), k=2)
     assert first == ("bird", pytest.approx(np.e / (np.e + 2)))
     assert second[1] == pytest.approx(1 / (np.e + 2))
+    assert len(network.predict(torch.full((1, 1, 2, 2), 0.25))[0]) == 3
+
+
+def test_feature_maps_are_no_likely_classes():
+    network = pretrained.wrap(nn.Conv2d(3, 4, 1))
+    with pytest.raises(ValueError, match=r"expected logits \(N, K\), got \(1, 4, 8, 8\)"):
+        network.predict(torch.rand(1, 3, 8, 8))
 
 
 def test_what_cannot_be_wrapped():
