@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from dlapps import datasets
+from dlapps.studies import transfer
 from dlapps.studies import transfer_finetuning as study
 
 
@@ -48,3 +50,14 @@ def test_statistics_stay_while_the_layers_train():
     before = layers[0].running_mean.clone()
     layers[0](torch.randn(4, 3, 2, 2))
     assert torch.equal(layers[0].running_mean, before)
+
+
+@pytest.mark.parametrize(("sign", "error"), [(0, 1 / 16), (1, 1 / 8)])
+def test_numbers_of_one_byte_keep_sign_and_size(sign, error):
+    random = np.random.default_rng(0)
+    values = random.lognormal(sigma=2, size=(50, 8)) * random.choice([1, 1 - 2 * sign], size=(50, 8))
+    kept = transfer.to_bytes(values)
+    assert kept.itemsize == 1
+    found = datasets.from_bytes(kept)
+    assert np.abs(found / values - 1).max() <= error + 1e-3  # float16 rounds first
+    assert transfer.to_bytes(found).tobytes() == kept.tobytes()

@@ -29,7 +29,7 @@ RATES, EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2), (2, 4, 8)
 
 @torch.inference_mode()
 def run_stages(name: str, split: str) -> dict[str, np.ndarray]:
-    """One pass over a split, 352 x 352: for each stage its averages and those of the four quarters, (N, 2, 5 C).
+    """One pass over a split, 352 x 352: for each stage its averages over positions, (N, 2, C).
 
     The second axis is the picture and its mirror image. "maps": what stage 5 gives, float16 (N, 2, C, 11, 11).
     """
@@ -44,7 +44,7 @@ def run_stages(name: str, split: str) -> dict[str, np.ndarray]:
         with runtime.autocast("cpu"):
             for stage, module in zip(STAGES, stages, strict=True):
                 values = module(values)
-                found[stage].append(pool(values.float(), "pyramid"))
+                found[stage].append(pool(values.float(), "average"))
                 if stage == "blocks.5":
                     found["maps"].append(values.half())
     return {stage: torch.stack(parts).numpy() for stage, parts in found.items()}
@@ -58,9 +58,7 @@ def keep(function: Callable) -> Callable:
 def stage_averages(name: str) -> list[np.ndarray]:
     """The averages of four stages over all pictures, training pictures first, (4485, C) each, of picture and mirror."""
     passes = [keep(run_stages)(name, split) for split in ("train", "test")]
-    both = [np.concatenate([of_split[stage] for of_split in passes]).mean(1) for stage in STAGES]
-    # A pyramid begins with the average over all positions.
-    return [block[:, : block.shape[1] // 5] for block in both]
+    return [np.concatenate([of_split[stage] for of_split in passes]).mean(1) for stage in STAGES]
 
 
 def load_maps(name: str) -> tuple[Tensor, Tensor]:
