@@ -15,7 +15,7 @@ from dlapps.cli import main
 from dlapps.report.committed import has_outputs, read_as_committed
 
 NOTEBOOKS = sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb"))
-NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "mnist_5k")
+NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2", "imagenet20", "mnist_5k")
 
 
 @pytest.fixture(scope="module")

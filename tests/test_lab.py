@@ -21,7 +21,7 @@ from dlapps.outline import read_outline
 pytestmark = pytest.mark.lab
 NOTEBOOKS = sorted(path.stem for path in (paths.CHECKOUT / "notebooks").glob("*.ipynb"))
 TOKEN = "lab"
-NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "mnist_5k")
+NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2", "imagenet20", "mnist_5k")
 RAW = re.compile(r".{,30}(?:\{\{|\{#|\[@|@(?:fig|tab|sec|eq)-).{,30}")
 # All that is written on the page, but not what is code.
 READ = """() => [...document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown')].map((rendered) => {
