@@ -137,7 +137,7 @@ def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, num_epoch
 
 
 def compare_last_layers(
-    learning_rates: Sequence[float] = (3e-5, 1e-4), num_epochs: int = 4, seeds: Sequence[int] = (0, 1, 2)
+    learning_rates: Sequence[float] = (3e-5, 1e-4, 3e-4), num_epochs: int = 4, seeds: Sequence[int] = (0, 1, 2)
 ) -> dict[str, object]:
     """Test accuracies, one a seed: block 5 fine-tuned, its learning rate chosen on fold 0 of the training pictures."""
     maps, labels = pool4_maps("train")
@@ -152,4 +152,5 @@ def compare_last_layers(
         finetune.accuracy(fit_last_block(maps, labels, best, num_epochs, seed), test_maps, test_labels)
         for seed in seeds
     ]
-    return {"accuracies": accuracies, "learning_rate": best, "validation": list(validation.values())}
+    tried = {"learning_rates": list(validation), "validation": list(validation.values())}
+    return {"accuracies": accuracies, "learning_rate": best} | tried
