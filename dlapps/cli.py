@@ -1,4 +1,4 @@
-"""The verbs: dlapps new, run, report, html, notebooks, check, data, class, info."""
+"""The verbs: dlapps new, run, report, html, notebooks, check, diff, data, class, info."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
     args = _parser().parse_args(arguments)
     try:
-        if args.verb not in (_new, _data, _info):
+        if args.verb not in (_new, _diff, _data, _info):
             paths.require_report(f"dlapps {args.name}")
         return args.verb(args)
     except DlappsError as error:
@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
 
     check = verbs.add_parser("check", help="list unanswered questions, unused numbers, figures never referred to")
     check.set_defaults(verb=_check)
+
+    diff = verbs.add_parser("diff", help="list the numbers that moved between two builds, with their spread")
+    for name in ("old", "new"):
+        diff.add_argument(name, type=Path, metavar=f"{name.upper()}.json")
+    diff.set_defaults(verb=_diff)
 
     data = verbs.add_parser("data", help="list, fetch and verify weights and data sets")
     data.set_defaults(verb=_data, action="list")
@@ -110,6 +115,16 @@ def _check(args: argparse.Namespace) -> int:
     complaints = find_complaints()
     print("\n".join(complaints) or "Nothing to complain about.")
     return int(bool(complaints))
+
+
+def _diff(args: argparse.Namespace) -> int:
+    """0 when nothing moved but times, else 1."""
+    from dlapps.report.diff import find_changes, read_results
+
+    changes = list(find_changes(read_results(args.old), read_results(args.new)))
+    for change in changes:
+        _say(change.line)
+    return int(not all(change.is_time for change in changes))
 
 
 def _data(args: argparse.Namespace) -> int:
