@@ -1,4 +1,4 @@
-"""Two classifiers on the same examples: what they differ in, with its uncertainty."""
+"""Two classifiers, or two methods, on the same examples: what they differ in, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -43,3 +43,27 @@ def compare_paired(first: ArrayLike, second: ArrayLike) -> Paired:
     margin = 1.96 * math.sqrt(b + c - (b - c) ** 2 / number) / number
     p_value = float(binomtest(b, b + c).pvalue) if b + c else 1.0
     return Paired(b, c, difference, difference - margin, difference + margin, p_value)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap_mean(values: ArrayLike, num_draws: int = 10_000, seed: int = 0) -> Interval:
+    """The mean of values (N, ...) and the 2.5 and 97.5 % quantiles of means over N rows drawn with replacement.
+
+    Of two methods on the same examples pass the differences; what belongs together, such as the classes of one picture,
+    is one row. Raises ValueError without a row, or for values that are not finite.
+    """
+    rows = np.asarray(values, dtype=float)
+    if not rows.size or not np.isfinite(rows).all():
+        raise ValueError(f"expected finite values (N, ...), got shape {rows.shape}; leave out what was not measured.")
+    means = rows.reshape(len(rows), -1).mean(1)
+    draws = np.random.default_rng(seed).integers(0, len(means), (num_draws, len(means)))
+    low, high = np.quantile(means[draws].mean(1), (0.025, 0.975))
+    return Interval(float(means.mean()), float(low), float(high))

@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from dlapps.paired import compare_paired
+from dlapps.paired import bootstrap_mean, compare_paired
 
 
 def as_rows(both, only_first, only_second, neither):
@@ -47,3 +47,25 @@ def test_the_same_answers_differ_in_nothing():
 def test_accuracies_are_no_rows_of_booleans():
     with pytest.raises(ValueError, match=r"expected two rows of booleans \(N,\), got float64 \(2,\)"):
         compare_paired([0.9, 0.8], [True, False])
+
+
+def test_bootstrap_of_a_mean_is_as_wide_as_its_standard_error():
+    values = np.random.default_rng(1).normal(0.3, 1, (400, 4))
+    found = bootstrap_mean(values)
+    error = values.mean(1).std() / 20
+    assert found.mean == pytest.approx(values.mean())
+    assert found.high - found.mean == pytest.approx(1.96 * error, rel=0.1)
+    assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.1)
+    assert bootstrap_mean(values) == found
+
+
+def test_what_belongs_together_is_drawn_together():
+    rows = np.repeat(np.random.default_rng(2).normal(size=(50, 1)), 4, 1)
+    together, apart = bootstrap_mean(rows), bootstrap_mean(rows.flatten())
+    assert together.high - together.low == pytest.approx(2 * (apart.high - apart.low), rel=0.15)
+
+
+@pytest.mark.parametrize("values", [[], [0.1, float("nan")]])
+def test_bootstrap_refuses_what_was_not_measured(values):
+    with pytest.raises(ValueError, match=r"expected finite values \(N, ...\)"):
+        bootstrap_mean(values)
