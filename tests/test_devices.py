@@ -28,6 +28,12 @@ METHODS = {
         network, images, 1, num_samples=3, explain=saliency.guided_backprop, statistic="variance"
     ),
     "crop": lambda network, images: saliency.crop_to_window(images, images[:, 0], 8),
+    "grids": lambda network, images: saliency.make_grids(images.repeat(2, 1, 1, 1), [0, 1, 2, 3, 4, 5], 1),
+    "pointing": lambda network, images: saliency.point_at_cells(torch.cat([images, images], 1)[:, :4]),
+    "occlusion": lambda network, images: saliency.occlusion(network, images, window=8, stride=5),
+    "rise": lambda network, images: saliency.rise(network, images, num_masks=20),
+    "road": lambda network, images: saliency.road(network, images, images.mean(1), shares=(0.3,)),
+    "sensitivity": lambda network, images: saliency.max_sensitivity(network, images, saliency.input_gradient),
     "random map": lambda network, images: saliency.random_map(images),
     "centre prior": lambda network, images: saliency.centre_prior(images),
     "deletion": lambda network, images: measure_areas(network, images, images.mean(1)),

@@ -10,6 +10,7 @@ one sentence: pixels outside [0, 1] or of another shape or type, a class that is
 that gives no logits (N, K), a layer that is none or that no score depends on. `smooth_grad` and `grad_cam` run in the
 precision that the caller opened (`runtime.autocast`), the others always in float32, since bfloat16 visibly changes
 them.
+`occlusion` and `rise` run in the caller's precision too.
 """
 
 from dlapps.saliency.crops import crop_to_window
@@ -17,11 +18,13 @@ from dlapps.saliency.faithfulness import (
     DeletionInsertion,
     centre_prior,
     deletion_insertion,
+    max_sensitivity,
     random_map,
     randomise_weights,
     rank_correlations,
     sanity_check,
 )
+from dlapps.saliency.grids import Pointing, make_grids, point_at_cells
 from dlapps.saliency.maps import (
     grad_cam,
     guided_backprop,
@@ -30,23 +33,34 @@ from dlapps.saliency.maps import (
     input_x_gradient,
     integrated_gradients,
 )
+from dlapps.saliency.masks import occlusion, rise
+from dlapps.saliency.removal import Removal, impute, road
 from dlapps.saliency.smoothing import Explain, smooth_grad
 
 __all__ = [
     "DeletionInsertion",
     "Explain",
+    "Pointing",
+    "Removal",
     "centre_prior",
     "crop_to_window",
     "deletion_insertion",
     "grad_cam",
     "guided_backprop",
     "guided_grad_cam",
+    "impute",
     "input_gradient",
     "input_x_gradient",
     "integrated_gradients",
+    "make_grids",
+    "max_sensitivity",
+    "occlusion",
+    "point_at_cells",
     "random_map",
     "randomise_weights",
     "rank_correlations",
+    "rise",
+    "road",
     "sanity_check",
     "smooth_grad",
 ]

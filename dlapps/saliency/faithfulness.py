@@ -1,4 +1,4 @@
-"""Whether a saliency map tells the truth: deletion and insertion of pixels, and randomised weights.
+"""Whether a saliency map tells the truth: deletion and insertion of pixels, small noise, and randomised weights.
 
 A map that looks convincing may only show edges. `random_map` and `centre_prior` know nothing about the network: print
 their areas beside those of every method.
@@ -32,6 +32,14 @@ class DeletionInsertion:
     insertion: Tensor
 
     @property
+    def agreement(self) -> Tensor:
+        """Insertion less deletion area, divided by the probability of the whole picture (N,): higher is better.
+
+        Without the division it measures how sure a network is. A random map has a score too: subtract it.
+        """
+        return (self.insertion_area - self.deletion_area) / self.deletion[:, 0]
+
+    @property
     def deletion_area(self) -> Tensor:
         """Area under each deletion curve (N,), in [0, 1]: lower is better."""
         return torch.trapezoid(self.deletion, self.shares)
@@ -60,15 +68,10 @@ def deletion_insertion(
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
-    maps = torch.as_tensor(maps, device=images.device)
-    expected = (len(images), *images.shape[2:])
-    if maps.shape != expected:
-        raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}; pass one map an image.")
+    ranks = rank_pixels(images, maps)[:, None]
     classes = choose_classes(network, images, targets)
     with float32(images):
         blurred = gaussian_blur(images, 2 * round(blur_sigma) + 1, blur_sigma)
-    order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
-    ranks = order.argsort(dim=1).view(len(images), 1, *images.shape[2:])
     shares = torch.linspace(0, 1, num_steps + 1, device="cpu")
 
     def curve(chosen_become: Tensor | float, others_are: Tensor) -> Tensor:
@@ -78,6 +81,16 @@ def deletion_insertion(
         return torch.stack([pick(step, classes) for step in probabilities], 1)
 
     return DeletionInsertion(shares.to(images.device), curve(deleted, images), curve(images, blurred))
+
+
+def rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
+    """The place (N, H, W) of each pixel in the order of its map, 0 for the highest; ValueError for another shape."""
+    maps = torch.as_tensor(maps, device=images.device)
+    expected = (len(images), *images.shape[2:])
+    if maps.shape != expected:
+        raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}; pass one map an image.")
+    order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
+    return order.argsort(dim=1).view(expected)
 
 
 def random_map(images: Tensor, seed: int = 0) -> Tensor:
@@ -112,6 +125,33 @@ def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, s
             noise = torch.empty_like(weight, device="cpu")
             weight.copy_(noise.normal_(mean, deviation, generator=generator))
     return network
+
+
+def max_sensitivity(
+    network: nn.Module,
+    images: Images,
+    explain: Explain,
+    targets: Classes | None = None,
+    radius: float = 0.02,
+    num_samples: int = 10,
+    seed: int = 0,
+) -> Tensor:
+    """max over y within radius of x of ||map(y) - map(x)|| / ||map(x)|| (Yeh et al. 2019, normalised).
+
+    explain: as in `sanity_check`. y: num_samples pictures whose pixels differ from x by uniform noise in
+    [-radius, radius], clamped to [0, 1]; the class stays. Returns (N,) >= 0: lower is better, and 0 for a map that does
+    not look at the picture, so that it says nothing alone.
+    """
+    check_counts(num_samples=num_samples)
+    images, generator = check_input(network, images), make_generator(seed)
+    classes = choose_classes(network, images, targets)
+    maps = explain(network, images, classes).flatten(1)
+    worst = torch.zeros(len(images), device=images.device)
+    for _ in range(num_samples):
+        noise = radius * (2 * torch.rand(images.shape, generator=generator, device="cpu") - 1).to(images.device)
+        moved = explain(network, (images + noise).clamp(0, 1), classes).flatten(1)
+        worst = torch.maximum(worst, (moved - maps).norm(dim=1) / maps.norm(dim=1))
+    return worst
 
 
 def sanity_check(

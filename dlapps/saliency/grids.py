@@ -1,0 +1,96 @@
+"""The grid pointing game: pictures of known classes side by side, so that the pixels of each class are known.
+
+A network that averages over positions gives a grid one score for each class; a map of one of its classes should point
+at that class's cell and at no other. A map that knows nothing is right once in side^2 times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlapps.class_scores import Images
+from dlapps.images import as_pictures
+from dlapps.runtime import make_generator
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Of each class of each grid (G, K): `hits`, the share of the map's maxima in its cell, and `mass` inside it.
+
+    Both are in [0, 1]; 1 is a map equal to the truth.
+    """
+
+    hits: Tensor
+    mass: Tensor
+
+
+def make_grids(
+    pictures: Images | Sequence[np.ndarray], labels: Sequence[int] | Tensor, number: int, side: int = 2
+) -> tuple[Tensor, Tensor]:
+    """Grids of side x side pictures of different classes (Böhle, Fritz & Schiele 2021), and the classes.
+
+    pictures: N of one size (see `images.as_pictures`); the paper takes those classified most surely. labels: (N,).
+    Returns pixels (G, C, side H, side W) and int64 (G, side^2), the classes of the cells row by row. No picture is
+    taken a second time before too few are left for another grid. Raises ValueError for pictures of different sizes,
+    for another number of labels, and for fewer than side^2 classes.
+    """
+    if not isinstance(pictures, (Tensor, np.ndarray)):
+        shapes = sorted({tuple(picture.shape) for picture in pictures})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"expected pictures of one size, got {' and '.join(map(str, shapes[:2]))}; bring them to one size by "
+                "images.stack_pixels."
+            )
+        pictures = np.stack([np.asarray(picture) for picture in pictures])
+    pixels, cells = as_pictures(pictures), side**2
+    classes = torch.as_tensor(labels, device=pixels.device)
+    if classes.shape != (len(pixels),) or number < 1 or len(classes.unique()) < cells:
+        raise ValueError(
+            f"expected one label for each of {len(pixels)} pictures, {cells} different ones at least, and a number of "
+            f"grids >= 1, got {tuple(classes.shape)} labels of {len(classes.unique())} classes and {number}; pass more "
+            "pictures."
+        )
+    rows = _deal(classes.tolist(), number, cells).to(pixels.device)
+    bands = pixels[rows].unflatten(1, (side, side)).movedim(3, 1)
+    return bands.permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3), classes[rows]
+
+
+def _deal(labels: Sequence[int], number: int, cells: int) -> Tensor:
+    """Rows (number, cells) of pictures of different classes, drawn from a deck that is shuffled when it runs out."""
+    generator = make_generator(0)
+    deck: list[int] = []
+    hands: list[list[int]] = []
+    while len(hands) < number:
+        first = {labels[row]: row for row in reversed(deck)}
+        hand = [row for row in deck if first[labels[row]] == row][:cells]
+        if len(hand) < cells:
+            deck = torch.randperm(len(labels), generator=generator, device="cpu").tolist()
+        else:
+            hands.append(hand)
+            deck = [row for row in deck if row not in hand]
+    return torch.tensor(hands, device="cpu")
+
+
+def point_at_cells(maps: Tensor, side: int = 2) -> Pointing:
+    """Whether the maps (G, side^2, H, W) of a grid's classes, in the order of the cells, point at their cells.
+
+    hits: the pointing game (Zhang et al. 2018). mass: what a map has above 0 inside the cell, as a share of all that it
+    has above 0 (the localisation metric of Böhle, Fritz & Schiele 2021); 1 / side^2 for a map with nothing above 0.
+    Raises ValueError for maps of another shape.
+    """
+    if maps.ndim != 4 or maps.shape[1] != side**2 or maps.shape[2] % side or maps.shape[3] % side:
+        raise ValueError(
+            f"expected maps of shape (G, {side**2}, {side} h, {side} w), got {tuple(maps.shape)}; pass one a class."
+        )
+    # (G, K, row of cells, h, column of cells, w) -> (G, K, K cells, pixels).
+    cells = maps.unflatten(3, (side, -1)).unflatten(2, (side, -1)).transpose(3, 4).flatten(4).flatten(2, 3)
+    highest, positive = cells == cells.amax((2, 3), keepdim=True), cells.clamp(min=0)
+    hits, mass = (
+        (part.sum(3).double() / part.sum((2, 3)).unsqueeze(2)).diagonal(dim1=1, dim2=2) for part in (highest, positive)
+    )
+    return Pointing(hits, mass.nan_to_num(1 / side**2))
