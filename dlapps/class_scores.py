@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from dlapps import images as pixels
 
@@ -147,6 +148,33 @@ def choose_classes(network: nn.Module, images: Tensor, targets: Classes | None) 
     if targets is None:
         return float32_logits(network, images).argmax(1)
     return expand_classes(targets, len(images), images.device, getattr(network, "class_names", ()))
+
+
+class _SomeClasses(nn.Module):
+    """A network whose layers take some of their weights from elsewhere."""
+
+    def __init__(self, network: nn.Module, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.network, self.weights = network, weights
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return functional_call(self.network, self.weights, pictures)
+
+
+def keep_classes(network: nn.Module, classes: Tensor) -> tuple[nn.Module, Tensor]:
+    """A network that computes the scores of these classes (N,) alone, and the place (N,) of each among them.
+
+    The other classes are a fifth of SqueezeNet's work. A network that does not name its `last_layer` stays as it is.
+    """
+    inner = network.backbone if isinstance(network, Noisy) else network
+    name = getattr(inner, "last_layer", None)
+    if name is None:
+        return network, classes
+    layer = inner.get_submodule(f"backbone.{name}")
+    check_range(classes, layer.get_parameter("weight").flatten(1).T)
+    kept, places = classes.unique(return_inverse=True)
+    rows = {f"backbone.{name}.{part}": values[kept] for part, values in layer.named_parameters()}
+    return _SomeClasses(inner, rows), places
 
 
 def pixel_gradient(network: nn.Module, images: Tensor, objective: RowValues) -> tuple[Tensor, Tensor]:

@@ -136,7 +136,8 @@ def _load_squeezenet() -> PixelNetwork:
     else:
         asset, pixels, backbone = "squeezenet1_1", CAFFE, _squeezenet_from_keras(path)
     provenance = assets.provenance(asset)
-    return PixelNetwork("squeezenet1_1", backbone, *pixels, provenance, imagenet_class_names())
+    names = imagenet_class_names()
+    return PixelNetwork("squeezenet1_1", backbone, *pixels, provenance, names, last_layer="classifier.1")
 
 
 def _squeezenet_from_keras(path: Path) -> nn.Module:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dlapps import class_scores, pretrained, saliency
+from dlapps.pixel_network import PixelNetwork
 
 torch.set_num_threads(1)
 
@@ -541,6 +542,21 @@ def test_sanity_check_tells_a_gradient_from_an_edge_detector(network, images):
     assert all(torch.allclose(values, torch.ones(4, dtype=values.dtype)) for values in edges.values())
     assert gradient["0"].abs().mean() < 0.5
     assert torch.equal(constant["0"], torch.zeros(4))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_scores_that_nobody_asked_for_change_no_map(network, images, targets, precision):
+    plain = PixelNetwork("plain", copy.deepcopy(network), (0.5,) * 3, (0.5,) * 3)
+    named = PixelNetwork("named", copy.deepcopy(network), (0.5,) * 3, (0.5,) * 3, last_layer="6")
+    sizes = []
+    named.backbone[6].register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[1]))
+    for explain in METHODS.values():
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            close(explain(named, images, targets), explain(plain, images, targets), 1e-6)
+    assert min(sizes) == 1
+    for explain in METHODS.values():
+        with pytest.raises(ValueError, match="expected classes from 0 to 4, got 5"):
+            explain(named, images, 5)
 
 
 def test_a_crop_follows_the_map():

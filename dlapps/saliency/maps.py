@@ -20,6 +20,7 @@ from dlapps.class_scores import (
     choose_classes,
     chunk_size,
     float32,
+    keep_classes,
     pick,
     pixel_gradient,
     read_logits,
@@ -154,7 +155,9 @@ REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def gradient(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
     """d S_c / d x (N, C, H, W) with its signs, in the precision that the caller opened; nothing is checked."""
-    classes = None if targets is None else choose_classes(network, images, targets)
+    classes = None
+    if targets is not None:
+        network, classes = keep_classes(network, choose_classes(network, images, targets))
 
     def score(logits: Tensor, rows: slice) -> Tensor:
         return _score(logits, None if classes is None else classes[rows])
@@ -182,10 +185,13 @@ def _feature_gradient(network: nn.Module, layer: str, images: Tensor, targets: T
         # A copy, since the next layer may work in place.
         return leaves[-1].clone()
 
+    seen = network
+    if targets is not None:
+        seen, targets = keep_classes(network, targets)
     hook, slope = find_layer(network, layer).register_forward_hook(cut), None
     try:
         with torch.enable_grad():
-            scores = _score(read_logits(network, channels_last(images)), targets)
+            scores = _score(read_logits(seen, channels_last(images)), targets)
             if leaves and scores.requires_grad:
                 (slope,) = torch.autograd.grad(scores.sum(), leaves[-1], allow_unused=True)
     finally:
