@@ -47,11 +47,14 @@ def compare_paired(first: ArrayLike, second: ArrayLike) -> Paired:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its 95 % interval."""
+    """A mean and its 95 % interval; in a format, as in f"{interval:.2f}", "0.50 (0.40 to 0.60)"."""
 
     mean: float
     low: float
     high: float
+
+    def __format__(self, form: str) -> str:
+        return f"{self.mean:{form}} ({self.low:{form}} to {self.high:{form}})"
 
 
 def bootstrap_mean(values: ArrayLike, num_draws: int = 10_000, seed: int = 0) -> Interval:

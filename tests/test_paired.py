@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from dlapps.paired import bootstrap_mean, compare_paired
+from dlapps.paired import Interval, bootstrap_mean, compare_paired
 
 
 def as_rows(both, only_first, only_second, neither):
@@ -57,6 +57,7 @@ def test_bootstrap_of_a_mean_is_as_wide_as_its_standard_error():
     assert found.high - found.mean == pytest.approx(1.96 * error, rel=0.1)
     assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.1)
     assert bootstrap_mean(values) == found
+    assert f"{Interval(0.5, 0.4, 0.65):.2f}" == "0.50 (0.40 to 0.65)"
 
 
 def test_what_belongs_together_is_drawn_together():
