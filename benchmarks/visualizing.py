@@ -23,7 +23,7 @@ from dlapps.assets import AssetError
 from dlapps.class_scores import float32_logits
 from dlapps.images import stack_pixels
 
-PICTURES, NUM_STEPS = 8, 24
+PICTURES, NUM_STEPS = 16, 24
 LAYER = "backbone.features.12"
 CLASSES = (106, 92, 113, 281)
 
