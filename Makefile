@@ -51,7 +51,7 @@ test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of 
 	@$(BIN)/dlapps data fetch --embedded
 	$(BIN)/python -m pytest -q
 
-test-all: ## the same with each Python that is found here, then the wheel alone and the notebooks in JupyterLab
+test-all: ## the same with each Python that is found here, then the wheel, the notebooks in JupyterLab, other libraries
 	@for version in $(VERSIONS); do \
 	    if python$$version -c '' 2>/dev/null; then \
 	        $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
@@ -61,6 +61,8 @@ test-all: ## the same with each Python that is found here, then the wheel alone 
 	done
 	@$(MAKE) $(INSTALLED)
 	$(BIN)/python -m pytest -q -m "wheel or lab"
+	@$(MAKE) $(BENCH)/installed
+	$(BENCH)/bin/python -m pytest -q -m references
 
 bench: $(BENCH)/installed ## time dlapps beside other libraries, write benchmarks/results.md
 	@$(BENCH)/bin/python benchmarks/run.py

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from dlapps import images as pixels
 
@@ -53,9 +55,15 @@ def check_input(network: nn.Module, images: Images) -> Tensor:
 
 
 def check_eval_mode(network: nn.Module) -> None:
-    """Raise ValueError for a network in training mode: dropout and batch norm would make every score a lottery."""
+    """Raise ValueError for a network in training mode, or a random layer that is: every score would be a lottery."""
     if network.training:
         raise ValueError("expected a network in eval mode, got one in training mode; call network.eval() first.")
+    for name, layer in network.named_modules():
+        if layer.training and isinstance(layer, (_DropoutNd, _BatchNorm)):
+            raise ValueError(
+                f"expected a network in eval mode, got one whose {type(layer).__name__} {name} is in training mode; "
+                "call network.eval() first."
+            )
 
 
 def check_counts(**counts: int) -> None:

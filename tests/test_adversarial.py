@@ -1,5 +1,7 @@
 """Attacks on networks whose answer is known: what must hold whatever the picture."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from dlapps import adversarial
+from dlapps.adversarial.apgd import _StepSizes, choose_checkpoints
 from dlapps.class_scores import float32_logits
 
 torch.set_num_threads(1)
@@ -33,6 +36,16 @@ ATTACKS = {
     "pgd_linf": lambda network, x, seed=0: adversarial.pgd(network, x, EPSILON, seed=seed),
     "pgd_l2": lambda network, x, seed=0: adversarial.pgd(network, x, 0.5, norm="l2", seed=seed),
     "pgd_targeted": lambda network, x, seed=0: adversarial.pgd(network, x, EPSILON, targets=2, seed=seed),
+    "pgd_momentum": lambda network, x, seed=0: adversarial.pgd(network, x, EPSILON, momentum=1, seed=seed),
+    "pgd_diverse": lambda network, x, seed=0: adversarial.pgd(
+        network, x, EPSILON, transform=adversarial.resize_and_pad, seed=seed
+    ),
+    "apgd": lambda network, x, seed=0: adversarial.apgd(network, x, EPSILON, num_steps=10, seed=seed),
+    "apgd_l2": lambda network, x, seed=0: adversarial.apgd(
+        network, x, 0.5, targets=2, norm="l2", num_steps=10, seed=seed
+    ),
+    "square": lambda network, x, seed=0: adversarial.square(network, x, 0.2, num_queries=50, seed=seed),
+    "ddn": lambda network, x, seed=0: adversarial.ddn(network, x, num_steps=30),
     "deep_fool": lambda network, x, seed=0: adversarial.deep_fool(network, x),
     "one_pixel": lambda network, x, seed=0: adversarial.one_pixel(network, x, num_steps=4, population=20, seed=seed),
 }
@@ -101,17 +114,45 @@ def test_a_network_in_training_mode_is_refused(attack, images):
 
 
 @each_attack
+def test_a_random_layer_that_is_on_is_refused(attack, network, images):
+    dropout = nn.Dropout()
+    unsafe = nn.Sequential(network, nn.Sequential(dropout)).eval()
+    dropout.train()
+    with pytest.raises(ValueError, match=r"whose Dropout 1\.0 is in training mode"):
+        attack(unsafe, images)
+
+
+@each_attack
 @pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
 def test_bad_pixels_get_one_sentence(attack, network, images, spoil):
     with pytest.raises(ValueError, match="expected"):
         attack(network, spoil(images))
 
 
-@pytest.mark.parametrize(("norm", "length"), [("linf", "linf"), ("l2", "l2")])
+BOUNDED = {
+    "fgsm": adversarial.fgsm,
+    "pgd": adversarial.pgd,
+    "pgd_l2": partial(adversarial.pgd, norm="l2"),
+    "pgd_momentum": partial(adversarial.pgd, momentum=1.0),
+    "pgd_damaged": partial(adversarial.pgd, transform=adversarial.compress_or_resize, num_steps=3),
+    "apgd": partial(adversarial.apgd, num_steps=10, num_restarts=2),
+    "apgd_l2": partial(adversarial.apgd, norm="l2", num_steps=10),
+    "square": partial(adversarial.square, num_queries=20),
+    "sign_noise": adversarial.sign_noise,
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
 @pytest.mark.parametrize("epsilon", [0.5 / 255, 4 / 255, 0.3])
-def test_epsilon_is_never_exceeded(network, images, norm, length, epsilon):
-    examples = adversarial.pgd(network, images, epsilon, norm=norm)
-    assert getattr(examples, length).max() <= epsilon + 1e-6
+def test_epsilon_is_never_exceeded(network, images, name, epsilon):
+    examples = BOUNDED[name](network, images, epsilon)
+    assert getattr(examples, "l2" if name.endswith("l2") else "linf").max() <= epsilon + 1e-6
+
+
+@pytest.mark.parametrize("name", [name for name in BOUNDED if not name.endswith("l2")])
+def test_an_epsilon_beyond_1_is_refused(network, images, name):
+    with pytest.raises(ValueError, match=r"expected epsilon >= 0, finite, at most 1 .* got 2"):
+        BOUNDED[name](network, images, 2)
 
 
 def test_success_never_falls_as_epsilon_grows(dark):
@@ -294,6 +335,168 @@ def test_both_norms_move_a_mean_by_epsilon(dark, norm, epsilon):
     torch.testing.assert_close(examples.images, dark + 0.1, atol=1e-4, rtol=0)
 
 
+class Linear(nn.Module):
+    """Two classes and a plane between them: the smallest change of the answer is known in each norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = torch.randn(3 * 12 * 12, generator=torch.Generator().manual_seed(3))
+
+    def forward(self, x):
+        score = (x.flatten(1) - 0.5) @ self.weights
+        return torch.stack([-score, score], 1)
+
+    def distance(self, x, norm):
+        """From pictures to the plane; the dual norm of the gradient divides."""
+        score = (x.flatten(1) - 0.5) @ self.weights
+        return score.abs() / self.weights.norm(p=1 if norm == "linf" else 2)
+
+
+@pytest.fixture
+def inner():
+    """Pictures far enough from 0 and 1 that no pixel is clipped on its way to the plane."""
+    return 0.4 + 0.2 * torch.rand(6, 3, 12, 12, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("attack", [adversarial.pgd, adversarial.fgsm, partial(adversarial.apgd, num_steps=10)])
+def test_the_bisected_epsilon_of_a_linear_network_is_the_distance_to_its_plane(inner, attack):
+    network = Linear().eval()
+    found = adversarial.smallest_epsilon(network, inner, most=0.05, num_rounds=10, attack=attack)
+    torch.testing.assert_close(found, network.distance(inner, "linf"), rtol=0.01, atol=0)
+    labels = network(inner).argmax(1)
+    labels[0] = 1 - labels[0]
+    found = adversarial.smallest_epsilon(network, inner, labels, most=0.05, num_rounds=4, attack=attack)
+    assert found[0] == 0
+    assert (found[1:] > 0).all()
+    small = float(network.distance(inner, "linf").sort().values[2]) * 0.99
+    withstand = adversarial.smallest_epsilon(network, inner, most=small, num_rounds=1, attack=attack).isinf()
+    assert torch.equal(withstand, network.distance(inner, "linf") > small)
+
+
+def test_ddn_finds_the_shortest_way_to_a_plane(inner):
+    network = Linear().eval()
+    examples = adversarial.ddn(network, inner, num_steps=200)
+    assert adversarial.survives(network, examples, "none").all()
+    torch.testing.assert_close(examples.l2, network.distance(inner, "l2"), rtol=0.02, atol=0)
+
+
+def test_ddn_is_no_longer_than_deep_fool_on_digits_and_gives_back_what_it_cannot_fool(digits):
+    network, x, y = digits[0], *(part[:60] for part in digits[1:])
+    found, rival = adversarial.ddn(network, x, y), adversarial.deep_fool(network, x, y)
+    assert adversarial.survives(network, found, "none").all()
+    assert found.l2.median() <= rival.l2.median()
+    assert torch.equal(adversarial.ddn(network, x, y, num_steps=1).images, x)
+
+
+def test_no_momentum_is_pgd_and_momentum_averages_gradients(network, images):
+    plain, none, some = (
+        adversarial.pgd(network, images, EPSILON, **options) for options in ({}, {"momentum": 0.0}, {"momentum": 1.0})
+    )
+    assert torch.equal(plain.images, none.images)
+    assert not torch.equal(plain.images, some.images)
+    # The first step has no past.
+    first, second = (
+        adversarial.pgd(network, images, EPSILON, num_steps=1, momentum=momentum) for momentum in (0.0, 1.0)
+    )
+    assert torch.equal(first.images, second.images)
+
+
+def test_a_transform_is_drawn_anew_at_each_step(network, images):
+    draws = []
+
+    def shift(pictures, generator):
+        draws.append(int(torch.randint(1000, (), generator=generator)))
+        return pictures.roll(draws[-1], 3)
+
+    adversarial.pgd(network, images, EPSILON, num_steps=5, transform=shift)
+    assert len(set(draws)) == 5
+
+
+@pytest.mark.parametrize("transform", [adversarial.resize_and_pad, adversarial.compress_or_resize])
+def test_transforms_leave_pictures_of_their_size_and_let_the_gradient_through(transform):
+    x = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    seen = [transform(x, torch.Generator().manual_seed(seed)) for seed in range(12)]
+    assert all(each.shape == x.shape and ((each >= 0) & (each <= 1)).all() for each in seen)
+    assert len({float(each.detach().sum()) for each in seen}) > 4
+    for each in seen:
+        (gradient,) = torch.autograd.grad(each.sum(), x)
+        assert gradient.abs().sum() > 0
+
+
+def test_apgd_reaches_the_corner_of_the_ball_and_halves_its_step(dark):
+    examples = adversarial.apgd(Mean().eval(), dark, 0.06, num_steps=20)
+    torch.testing.assert_close(examples.images, dark + 0.06)
+    # A loss that cannot rise halves the step at each checkpoint, whether or not it was halved at the last.
+    steps = _StepSizes(torch.ones(2, 1, 1, 1), 100)
+    sizes = []
+    for step in range(101):
+        steps.update(step, torch.tensor([0.0, float(step)]), torch.tensor([0.0, float(step)]))
+        sizes.append(steps.sizes.flatten().tolist())
+    halvings = [step for step in range(1, 101) if sizes[step][0] < sizes[step - 1][0]]
+    assert halvings == choose_checkpoints(100)
+    assert sizes[-1][1] == 1
+
+
+def test_checkpoints_of_apgd_are_those_of_the_paper():
+    # p: .22, .41, .57, .70, .80, .87, .93, .99 (section 3.1 of the paper).
+    assert choose_checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
+
+
+def test_apgd_fools_at_least_as_often_as_pgd_and_each_restart_helps(digits):
+    network, x, y = digits
+    pgd = adversarial.pgd(network, x, 0.08, y, num_steps=20)
+    once, twice = (adversarial.apgd(network, x, 0.08, y, num_steps=20, num_restarts=n) for n in (1, 2))
+    rates = [adversarial.survives(network, each, "none").float().mean() for each in (pgd, once, twice)]
+    assert 0.1 < rates[0] < 0.95
+    assert rates[0] - 0.01 <= rates[1] <= rates[2]
+
+
+def test_square_asks_for_scores_alone_and_rises(digits):
+    network, x, y = digits
+
+    class Opaque(nn.Module):
+        def forward(self, pictures):
+            assert not torch.is_grad_enabled()
+            assert not pictures.requires_grad
+            return network(pictures)
+
+    few, many = (adversarial.square(Opaque().eval(), x, 0.15, y, num_queries=n) for n in (5, 200))
+    noise = adversarial.sign_noise(network, x, 0.15, y)
+    rates = [float(adversarial.survives(network, each, "none").float().mean()) for each in (noise, few, many)]
+    assert rates[0] < rates[2] - 0.1
+    assert rates[1] < rates[2]
+    fooled = adversarial.survives(network, many, "none")
+    assert (many.steps[~fooled] == 200).all()
+    assert many.steps[fooled].float().mean() < 200
+
+
+def test_training_on_adversarial_digits_makes_a_network_robust():
+    from dlapps.adversarial.training import fit_digits
+
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(256) % 2
+    images = torch.zeros(256, 28, 28)
+    # A strong feature, the brightness of a half, and a weak one that is perfect: the brightness of all pixels.
+    images[labels == 0, :14] += 100
+    images[labels == 1, 14:] += 100
+    images += 20 + 10 * labels[:, None, None] + 60 * torch.rand(256, 28, 28, generator=generator)
+    images = images.clamp(0, 255).byte()
+    x = images[:, None].float() / 255
+    before = torch.random.get_rng_state()
+    plain, robust, again = (fit_digits(images, labels, e, num_epochs=12)[0] for e in (0.0, 0.15, 0.15))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(one, other) for one, other in zip(robust.parameters(), again.parameters(), strict=True))
+    networks = plain, robust
+    clean = [(network(x).argmax(1) == labels).float().mean() for network in networks]
+    moved = [adversarial.apgd(network, x, 0.15, labels, num_steps=20).images for network in networks]
+    attacked = [
+        (network(each).argmax(1) == labels).float().mean() for network, each in zip(networks, moved, strict=True)
+    ]
+    assert min(clean) > 0.8
+    assert attacked[1] > attacked[0] + 0.2
+    assert attacked[1] > 0.8
+
+
 def test_deep_fool_finds_the_smallest_change(dark):
     examples = adversarial.deep_fool(Mean().eval(), dark, overshoot=0.02)
     smallest = torch.tensor([0.05, 0.1, 0.2]) * 192**0.5
@@ -410,6 +613,12 @@ def test_autocast_bends_the_path_but_not_the_verdict(network, images):
         (lambda n, x: adversarial.deep_fool(n, x, num_candidates=0), "expected num_candidates >= 1"),
         (lambda n, x: adversarial.deep_fool(n, x, overshoot=float("nan")), "finite overshoot >= 0"),
         (lambda n, x: adversarial.deep_fool(n, x, num_steps=-1), "expected num_steps >= 1, got -1"),
+        (lambda n, x: adversarial.pgd(n, x, 0.1, momentum=-1), "expected a finite momentum >= 0, got -1"),
+        (lambda n, x: adversarial.apgd(n, x, 0.1, num_restarts=0), "expected num_restarts >= 1"),
+        (lambda n, x: adversarial.square(n, x, 0.1, area=0), r"expected an area in \(0, 1\]"),
+        (lambda n, x: adversarial.square(n, x, 0.1, num_queries=0), "expected num_queries >= 1"),
+        (lambda n, x: adversarial.ddn(n, x, gamma=1), r"expected gamma in \(0, 1\), got 1"),
+        (lambda n, x: adversarial.smallest_epsilon(n, x, most=2), "at most 1"),
         (lambda n, x: adversarial.one_pixel(n, x, num_pixels=0), "expected num_pixels >= 1"),
         (lambda n, x: adversarial.fool(n, x, "tabby"), "expected a name that one of the network's 0 class_names"),
         (lambda n, x: adversarial.fgsm(nn.Sequential(n, nn.Flatten(0)).eval(), x, 0.1), r"logits of shape \(5, K\)"),

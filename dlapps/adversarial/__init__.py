@@ -11,7 +11,15 @@ same for every device. Bad pixels, classes out of range, a network in training m
 epsilon that is not finite, a norm that is none: ValueError of one sentence.
 """
 
-from dlapps.adversarial.ascent import PRACTICAL_STEP, fgsm, fool, normalise, pgd, project, universal_perturbation
+from dlapps.adversarial.apgd import apgd
+from dlapps.adversarial.ascent import (
+    PRACTICAL_STEP,
+    fgsm,
+    fool,
+    pgd,
+    sign_noise,
+    universal_perturbation,
+)
 from dlapps.adversarial.examples import (
     AdversarialExamples,
     Goal,
@@ -24,8 +32,10 @@ from dlapps.adversarial.examples import (
     survives,
     transfer_rate,
 )
-from dlapps.adversarial.expectation import Expectation
-from dlapps.adversarial.minimal import deep_fool, one_pixel
+from dlapps.adversarial.expectation import Expectation, compress_or_resize, resize_and_pad
+from dlapps.adversarial.minimal import ddn, deep_fool, one_pixel, smallest_epsilon
+from dlapps.adversarial.norms import normalise, project
+from dlapps.adversarial.square import square
 
 __all__ = [
     "PRACTICAL_STEP",
@@ -33,7 +43,10 @@ __all__ = [
     "Expectation",
     "Goal",
     "Loss",
+    "apgd",
+    "compress_or_resize",
     "cross_entropy",
+    "ddn",
     "deep_fool",
     "fgsm",
     "fool",
@@ -43,8 +56,12 @@ __all__ = [
     "one_pixel",
     "pgd",
     "project",
+    "resize_and_pad",
     "round_to_8_bits",
     "score_examples",
+    "sign_noise",
+    "smallest_epsilon",
+    "square",
     "survives",
     "transfer_rate",
     "universal_perturbation",

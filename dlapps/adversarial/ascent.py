@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,25 +11,23 @@ from dlapps.adversarial.examples import (
     AdversarialExamples,
     Goal,
     Loss,
+    by_rows,
     cross_entropy,
     make_goal,
     round_to_8_bits,
     score_examples,
 )
+from dlapps.adversarial.expectation import Expectation, Transform
+from dlapps.adversarial.norms import PerPicture, as_lengths, normalise, project, random_direction
 from dlapps.class_scores import (
     Classes,
     Images,
-    RowValues,
     check_counts,
     check_input,
     float32_logits,
     pick,
     pixel_gradient,
 )
-from dlapps.runtime import make_generator
-
-# A number, or one a picture.
-PerPicture = float | Sequence[float] | np.ndarray | Tensor
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
@@ -47,7 +44,7 @@ def fool(
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
-    lengths = _per_picture("step_size", step_size, images).to(images)
+    lengths = as_lengths("step_size", step_size, images).to(images)
     goal = make_goal(network, images, None, targets)
 
     def move(x: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
@@ -81,30 +78,56 @@ def pgd(
     stop_early: bool = False,
     seed: int = 0,
     loss: Loss = cross_entropy,
+    momentum: float = 0.0,
+    transform: Transform | None = None,
 ) -> AdversarialExamples:
     """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry et al. 2018).
 
     epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2". step_size: 2.5 epsilon / num_steps by
     default, as in the paper. random_start: begin anywhere in the ball. stop_early: a picture stops once its 8-bit
     rounding reaches the goal, instead of gaining confidence. loss: (logits (N, K), goal) -> (N,), what is raised: the
-    cross-entropy, `margin`, or one's own, which looks at `goal.classes` (N,) and `goal.targeted`.
+    cross-entropy, `margin`, or one's own, which looks at `goal.classes` (N,) and `goal.targeted`. momentum: mu in
+    v <- mu v + g / ||g||_1, v taken for the gradient g (MI-FGSM: Dong et al. 2018). transform: each gradient is taken
+    at pictures that it moved, by other draws at each step, such as `resize_and_pad` (DI-FGSM: Xie et al. 2019).
     """
     check_counts(num_steps=num_steps)
+    if not 0 <= momentum < float("inf"):
+        raise ValueError(f"expected a finite momentum >= 0, got {momentum}; change it.")
     images = check_input(network, images)
-    radii = _per_picture("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
-    steps = 2.5 * radii / num_steps if step_size is None else _per_picture("step_size", step_size, images)
+    radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
+    steps = 2.5 * radii / num_steps if step_size is None else as_lengths("step_size", step_size, images)
     # Halved and doubled as Python's numbers, moved as the pictures'.
     radii, steps = radii.to(images), steps.to(images)
     goal = make_goal(network, images, labels, targets)
     start = images
     if random_start:
-        start = (images + radii * _random_direction(images, norm, seed)).clamp(0, 1)
+        start = (images + radii * random_direction(images, norm, seed)).clamp(0, 1)
+    velocity = torch.zeros_like(images) if momentum else None
 
     def move(x: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
+        if velocity is not None:
+            gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
+            velocity[rows] = gradient = momentum * velocity[rows] + gradient
         moved = x + steps[rows] * normalise(gradient, norm) - images[rows]
         return images[rows] + project(moved, norm, radii[rows])
 
-    return _ascend(network, images, start, goal, loss, move, num_steps, stop_early)
+    return _ascend(network, images, start, goal, loss, move, num_steps, stop_early, transform, seed)
+
+
+def sign_noise(
+    network: nn.Module,
+    images: Images,
+    epsilon: PerPicture,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    seed: int = 0,
+) -> AdversarialExamples:
+    """x + epsilon times random signs: FGSM without the gradient, the control of every attack of that size."""
+    images = check_input(network, images)
+    radii = as_lengths("epsilon", epsilon, images, 1.0).to(images)
+    goal = make_goal(network, images, labels, targets)
+    noise = radii * random_direction(images, "linf", seed).sign()
+    return score_examples(network, images, (images + noise).clamp(0, 1), goal)
 
 
 def universal_perturbation(
@@ -123,59 +146,15 @@ def universal_perturbation(
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
-    _per_picture("epsilon", epsilon, images[:1], 1.0)
+    as_lengths("epsilon", epsilon, images[:1], 1.0)
     goal = make_goal(network, images, labels, targets)
     perturbation = torch.zeros_like(images[0])
     for _ in range(num_steps):
         perturbed = (images + perturbation).clamp(0, 1)
-        gradient, _ = pixel_gradient(network, perturbed, _by_rows(loss, goal))
+        gradient, _ = pixel_gradient(network, perturbed, by_rows(loss, goal))
         step = 2.5 * epsilon / num_steps * normalise(gradient.sum(0), "linf")
         perturbation = project(perturbation + step, "linf", epsilon)
     return perturbation
-
-
-def _per_picture(name: str, values: PerPicture, images: Tensor, most: float | None = None) -> Tensor:
-    """A length for each picture, in doubles (N, 1, 1, 1), on the CPU."""
-    column = torch.as_tensor(values, dtype=torch.float64, device="cpu")
-    number, limit = len(images), torch.finfo(images.dtype).max if most is None else most
-    if column.shape not in {(), (number,)} or not ((column >= 0) & (column <= limit)).all():
-        raise ValueError(
-            f"expected {name} >= 0, finite{'' if most is None else f', at most {most:g} (pixels lie in [0, 1])'}, a "
-            f"number or one for each of {number} pictures, got {values}; change it."
-        )
-    return column.expand(number).view(-1, 1, 1, 1)
-
-
-def normalise(gradients: Tensor, norm: str) -> Tensor:
-    """The steepest direction of length 1 in a norm, for each picture; 0 where the gradient is."""
-    if norm == "linf":
-        return gradients.sign()
-    return gradients / _lengths(gradients, norm).clamp(min=1e-12)
-
-
-def project(perturbations: Tensor, norm: str, epsilon: float | Tensor) -> Tensor:
-    """The nearest perturbations of length epsilon (a number or (N, 1, 1, 1)) at most in a norm."""
-    limit = torch.as_tensor(epsilon, dtype=perturbations.dtype, device=perturbations.device)
-    if norm == "linf":
-        return perturbations.clamp(-limit, limit)
-    return perturbations * (limit / _lengths(perturbations, norm).clamp(min=1e-12)).clamp(max=1)
-
-
-def _lengths(perturbations: Tensor, norm: str) -> Tensor:
-    if norm != "l2":
-        raise ValueError(f"expected norm linf or l2, got {norm!r}; choose one of them.")
-    return perturbations.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-
-
-def _random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
-    """Anywhere in the ball of radius 1; drawn on the CPU: the same whatever the device."""
-    generator = make_generator(seed)
-    if norm == "linf":
-        direction = 2 * torch.rand(images.shape, generator=generator, device="cpu") - 1
-    else:
-        direction = normalise(torch.randn(images.shape, generator=generator, device="cpu"), norm)
-        direction *= torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")
-    return direction.to(images.device)
 
 
 def _target_score(logits: Tensor, goal: Goal) -> Tensor:
@@ -191,14 +170,17 @@ def _ascend(
     move: Callable[[Tensor, Tensor, Tensor], Tensor],
     num_steps: int,
     stop_early: bool,
+    transform: Transform | None = None,
+    seed: int = 0,
 ) -> AdversarialExamples:
-    """The loop of every gradient attack, its step move(x, gradient, rows); pictures that are done leave the batch."""
+    """The loop of the gradient attacks, its step move(x, gradient, rows); pictures that are done leave the batch."""
     images, active = start.clone(), torch.arange(len(clean), device=clean.device)
     steps = torch.full((len(clean),), num_steps, device=clean.device)
     confidences = torch.full((num_steps + 1, len(clean)), torch.nan, device=clean.device)
     for step in range(num_steps):
         todo = goal[active]
-        gradient, logits = pixel_gradient(network, images[active], _by_rows(loss, todo))
+        seen_by = Expectation(network, transform, num_samples=1, seed=seed + step) if transform else network
+        gradient, logits = pixel_gradient(seen_by, images[active], by_rows(loss, todo))
         confidences[step, active] = todo.confidence(logits)
         if stop_early:
             done = _is_done(network, images[active], logits, todo)
@@ -208,11 +190,6 @@ def _ascend(
                 break
         images[active] = move(images[active], gradient, active).clamp(0, 1)
     return score_examples(network, clean, images, goal, steps, confidences)
-
-
-def _by_rows(loss: Loss, goal: Goal) -> RowValues:
-    """Of a loss for all pictures, one that takes the logits of some of them."""
-    return lambda logits, rows: loss(logits, goal[rows])
 
 
 def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:

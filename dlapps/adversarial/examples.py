@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from dlapps.class_scores import Classes, Images, check_input, choose_classes, float32_logits, pick
+from dlapps.class_scores import Classes, Images, RowValues, check_input, choose_classes, float32_logits, pick
 from dlapps.images import from_pixels, stack_pixels
 
 
@@ -53,6 +53,11 @@ def margin(logits: Tensor, goal: Goal) -> Tensor:
     own = pick(logits, goal.classes)
     others = logits.scatter(1, goal.classes[:, None], -torch.inf).amax(1)
     return own - others if goal.targeted else others - own
+
+
+def by_rows(loss: Loss, goal: Goal) -> RowValues:
+    """Of a loss for all pictures, one that takes the logits of some of them."""
+    return lambda logits, rows: loss(logits, goal[rows])
 
 
 @dataclass(frozen=True)
@@ -116,19 +121,15 @@ def score_examples(
     return AdversarialExamples(clean, images, goal, goal.is_reached(logits), logits.argmax(1), steps, confidences)
 
 
-def survives(
-    network: nn.Module, examples: AdversarialExamples, damage: str, quality: int = 90, scale: float = 0.75
-) -> Tensor:
+def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:
     """bool (N,): whether each picture still reaches its goal after some damage, in float32.
 
-    damage: "none" (the floats that the attack made), "8 bits", "jpeg" (at this quality, in memory) or "resize" (to
-    `scale` of its side and back, bilinear). JPEG (one channel or three) and resize work on the picture rounded to 8
-    bits.
+    damage: "none" (the floats that the attack made), "8 bits", "jpeg" (quality 90) or "resize" (to .75 of its side and
+    back). JPEG and resize work on the picture rounded to 8 bits.
     """
     if damage not in DAMAGES:
         raise ValueError(f"expected damage among {', '.join(DAMAGES)}, got {damage!r}; choose one of them.")
-    damaged = DAMAGES[damage](examples.images, quality, scale)
-    return examples.goal.is_reached(float32_logits(network, damaged))
+    return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
 
 
 def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
@@ -141,7 +142,8 @@ def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
     return float(survives(network, examples, "8 bits")[counted].float().mean())
 
 
-def _jpeg(images: Tensor, quality: int, scale: float) -> Tensor:
+def jpeg(images: Tensor, quality: int = 90) -> Tensor:
+    """Pictures (N, 1 or 3, H, W) after JPEG, in memory; ValueError for other channels."""
     files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
     if channels not in (1, 3):
         raise ValueError(f"expected pictures of 1 or 3 channels for jpeg, got {channels}; choose another damage.")
@@ -150,15 +152,16 @@ def _jpeg(images: Tensor, quality: int, scale: float) -> Tensor:
     return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(images.device)
 
 
-def _resize(images: Tensor, quality: int, scale: float) -> Tensor:
+def resize(images: Tensor, scale: float = 0.75) -> Tensor:
+    """Pictures (N, C, H, W) made smaller, to `scale` of their sides, and brought back, bilinear."""
     sides = [max(1, round(scale * side)) for side in images.shape[2:]]
-    small = F.interpolate(round_to_8_bits(images), sides, mode="bilinear", antialias=True)
+    small = F.interpolate(images, sides, mode="bilinear", antialias=True)
     return F.interpolate(small, images.shape[2:], mode="bilinear").clamp(0, 1)
 
 
-DAMAGES = {
-    "none": lambda images, quality, scale: images,
-    "8 bits": lambda images, quality, scale: round_to_8_bits(images),
-    "jpeg": _jpeg,
-    "resize": _resize,
+DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda images: images,
+    "8 bits": round_to_8_bits,
+    "jpeg": jpeg,
+    "resize": lambda images: resize(round_to_8_bits(images)),
 }

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps.adversarial.examples import jpeg, resize
 from dlapps.class_scores import check_counts
 from dlapps.runtime import make_generator
+
+# (pictures (N, C, H, W), generator) -> pictures, seen in one of many ways.
+Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Expectation(nn.Module):
@@ -22,7 +27,7 @@ class Expectation(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        transform: Callable[[Tensor, torch.Generator], Tensor],
+        transform: Transform,
         num_samples: int = 8,
         seed: int = 0,
     ) -> None:
@@ -36,3 +41,26 @@ class Expectation(nn.Module):
         generator = make_generator(self.seed)
         seen = [self.backbone(self.transform(pictures, generator)) for _ in range(self.num_samples)]
         return torch.stack(seen).mean(0)
+
+
+def resize_and_pad(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Input diversity (Xie et al. 2019): every second time smaller, by up to a tenth, somewhere on a grey ground."""
+    if torch.rand((), generator=generator) < 0.5:
+        return pictures
+    scale = 0.9 + 0.1 * torch.rand((), generator=generator).item()
+    height, width = pictures.shape[2:]
+    small = F.interpolate(pictures, (round(scale * height), round(scale * width)), mode="nearest")
+    rows, columns = height - small.shape[2], width - small.shape[3]
+    top, left = (int(torch.randint(free + 1, (), generator=generator)) for free in (rows, columns))
+    return F.pad(small, (left, columns - left, top, rows - top), value=0.5)
+
+
+def compress_or_resize(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """What a website does to uploads: JPEG of quality 60 to 95, or .5 to .95 of the side and back.
+
+    JPEG has no useful gradient, so it passes straight through (Athalye, Carlini & Wagner 2018).
+    """
+    strength = torch.rand((), generator=generator).item()
+    if torch.rand((), generator=generator) < 0.5:
+        return resize(pictures, 0.5 + 0.45 * strength)
+    return pictures + (jpeg(pictures, 60 + round(35 * strength)) - pictures).detach()

@@ -1,13 +1,27 @@
-"""Attacks that look for the smallest change: DeepFool in length, the one-pixel attack in number of pixels."""
+"""Attacks that look for the smallest change: in the maximum norm, in length, in number of pixels."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
-from dlapps.adversarial.examples import AdversarialExamples, Goal, make_goal, round_to_8_bits, score_examples
+from dlapps.adversarial.ascent import pgd
+from dlapps.adversarial.examples import (
+    AdversarialExamples,
+    Goal,
+    by_rows,
+    cross_entropy,
+    make_goal,
+    round_to_8_bits,
+    score_examples,
+    survives,
+)
+from dlapps.adversarial.norms import normalise
 from dlapps.class_scores import (
     Classes,
     Images,
@@ -21,6 +35,75 @@ from dlapps.class_scores import (
     pick,
     pixel_gradient,
 )
+
+
+def smallest_epsilon(
+    network: nn.Module,
+    images: Images,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    most: float = 16 / 255,
+    num_rounds: int = 8,
+    attack: Callable[..., AdversarialExamples] = pgd,
+) -> Tensor:
+    """The least epsilon (N,) at which an attack reaches the goal as floats, by bisection; inf where `most` does not.
+
+    The bisection is one of logarithms, from most down to most / 256: after R rounds the factor between bounds is
+    256^(1 / 2^R), 2 % by default. 0 where the goal is reached already. attack: takes the arguments of `pgd`.
+    """
+    check_counts(num_rounds=num_rounds)
+    images = check_input(network, images)
+    goal = make_goal(network, images, labels, targets)
+    name = "targets" if goal.targeted else "labels"
+    rows = (~goal.is_reached(float32_logits(network, images))).nonzero()[:, 0]
+    high, low = torch.zeros_like(images[:, 0, 0, 0]), torch.full_like(images[:, 0, 0, 0], most / 256)
+    high[rows] = most
+    for trial in range(num_rounds + 1):
+        # The first trial is at the upper bound; a picture that withstands it is left alone.
+        radii = (low * high).sqrt()[rows] if trial else high[rows]
+        if not len(rows):
+            break
+        examples = attack(network, images[rows], radii, **{name: goal.classes[rows]})
+        fooled = survives(network, examples, "none")
+        high[rows[fooled]], low[rows[~fooled]] = radii[fooled], radii[~fooled]
+        if not trial:
+            high[rows[~fooled]], rows = torch.inf, rows[fooled]
+    return high
+
+
+def ddn(
+    network: nn.Module,
+    images: Images,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    num_steps: int = 100,
+    gamma: float = 0.05,
+) -> AdversarialExamples:
+    """The shortest change found by decoupling direction and norm (Rony et al. 2019, Algorithm 1).
+
+    Steps up the cross-entropy by the normalised gradient (their length falls from 1 to .01 by a cosine), each put on a
+    sphere whose radius, 1 at first, shrinks by 1 - gamma where the goal is reached and grows by 1 + gamma where not.
+    Kept is the shortest change that reaches it as floats; the clean picture where none does. Always in float32.
+    """
+    check_counts(num_steps=num_steps)
+    if not 0 < gamma < 1:
+        raise ValueError(f"expected gamma in (0, 1), got {gamma}; change it.")
+    images = check_input(network, images)
+    goal = make_goal(network, images, labels, targets)
+    x, best, shortest = images, images, torch.full_like(images[:, :1, :1, :1], torch.inf)
+    radii = torch.ones_like(shortest)
+    for step in range(num_steps):
+        with float32(images):
+            gradient, logits = pixel_gradient(network, x, by_rows(cross_entropy, goal))
+        reached = goal.is_reached(logits).view(-1, 1, 1, 1)
+        length = (x - images).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        better = reached & (length < shortest)
+        best, shortest = torch.where(better, x, best), torch.where(better, length, shortest)
+        radii = radii * torch.where(reached, 1 - gamma, 1 + gamma)
+        step_size = 0.01 + 0.99 * (1 + math.cos(math.pi * step / num_steps)) / 2
+        change = x + step_size * normalise(gradient, "l2") - images
+        x = (images + radii * normalise(change, "l2")).clamp(0, 1)
+    return score_examples(network, images, best, goal)
 
 
 def deep_fool(
