@@ -52,6 +52,17 @@ METHODS = {
         adversarial.Expectation(network, cv.Jitter(2), 2), images, 0.1
     ),
     "universal": lambda network, images: adversarial.universal_perturbation(network, images, 0.1, num_steps=2),
+    "sign noise": lambda network, images: adversarial.sign_noise(network, images, 0.1),
+    "apgd": lambda network, images: adversarial.apgd(network, images, [0.1, 0.2, 0.3], num_steps=5, num_restarts=2),
+    "square": lambda network, images: adversarial.square(network, images, 0.1, num_queries=3),
+    "ddn": lambda network, images: adversarial.ddn(network, images, num_steps=5),
+    "smallest epsilon": lambda network, images: adversarial.smallest_epsilon(network, images, num_rounds=2),
+    "momentum and diversity": lambda network, images: adversarial.pgd(
+        network, images, 0.1, num_steps=4, momentum=1.0, transform=adversarial.resize_and_pad
+    ),
+    "against damage": lambda network, images: adversarial.pgd(
+        network, images, 0.1, num_steps=4, transform=adversarial.compress_or_resize
+    ),
     "deep fool": lambda network, images: adversarial.deep_fool(network, images, num_steps=3),
     "one pixel": lambda network, images: adversarial.one_pixel(network, images, num_steps=2, population=5),
     "score": lambda network, images: adversarial.score_examples(

@@ -18,7 +18,7 @@ from joblib.externals.loky import get_reusable_executor
 from dlapps import studies
 from dlapps.cli import main
 from dlapps.paths import CHECKOUT
-from dlapps.studies import dann, transfer, visualizing
+from dlapps.studies import dann, transfer, visualizing, visualizing_attacks
 from dlapps.studies.dann_runs import Domain, Domains
 from dlapps.sweeps import sweep, workers
 
@@ -224,19 +224,24 @@ def test_studies_write_what_is_committed(home, monkeypatch):
             self.cache = lambda function: function
 
     monkeypatch.setattr(joblib, "Memory", Uncached)
-    for function in ("score_saliency", "check_sanity", "reads_correctly", "fool_the_25", "perturb_all", "attack"):
+    for function in ("score_saliency", "check_sanity", "reads_correctly"):
         monkeypatch.setattr(visualizing, function, stand_in(function))
     made = json.loads(visualizing.make_saliency().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-saliency.json").read_text())
     assert list_names(made) == list_names(committed)
     assert made["squeezenet1_1"]["methods"]["Grad-CAM"]["deletion"] == ["squeezenet1_1", "Grad-CAM", 25]
     assert made["vgg16 scenes"]["methods"]["SmoothGrad"]["sanity"] == ["vgg16 scenes", "SmoothGrad", 5]
-    made = json.loads(visualizing.make_attacks().read_text())
+    names = "fool_the_25", "leave_the_25", "find_smallest", "transfer", "attack", "perturb_all", "change_one_pixel"
+    for function in names:
+        monkeypatch.setattr(visualizing_attacks, function, stand_in(function))
+    made = json.loads(visualizing_attacks.make_attacks().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-attacks.json").read_text())
     assert [*made] == [*committed]
-    assert [*made["squeezenet1_1"]] == [*committed["squeezenet1_1"]]
-    assert made["squeezenet1_1"]["one pixel"] == ["squeezenet1_1", "one pixel", 40]
-    assert [*made["efficientnet_lite0"]] == [*committed["efficientnet_lite0"]]
+    for part in ("table", "smallest", "transfer"):
+        assert [*made[part]] == [*committed[part]]
+        assert all([*made[part][name]] == [*committed[part][name]] for name in made[part])
+    assert made["transfer"]["squeezenet1_1"]["momentum"] == ["squeezenet1_1", "momentum"]
+    assert made["smallest"]["efficientnet_lite0"]["length"] == ["efficientnet_lite0", "length"]
 
 
 def list_names(results: dict) -> list:

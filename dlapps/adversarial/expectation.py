@@ -45,13 +45,13 @@ class Expectation(nn.Module):
 
 def resize_and_pad(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """Input diversity (Xie et al. 2019): every second time smaller, by up to a tenth, somewhere on a grey ground."""
-    if torch.rand((), generator=generator) < 0.5:
+    if torch.rand((), generator=generator, device="cpu") < 0.5:
         return pictures
-    scale = 0.9 + 0.1 * torch.rand((), generator=generator).item()
+    scale = 0.9 + 0.1 * torch.rand((), generator=generator, device="cpu").item()
     height, width = pictures.shape[2:]
     small = F.interpolate(pictures, (round(scale * height), round(scale * width)), mode="nearest")
     rows, columns = height - small.shape[2], width - small.shape[3]
-    top, left = (int(torch.randint(free + 1, (), generator=generator)) for free in (rows, columns))
+    top, left = (int(torch.randint(free + 1, (), generator=generator, device="cpu")) for free in (rows, columns))
     return F.pad(small, (left, columns - left, top, rows - top), value=0.5)
 
 
@@ -60,7 +60,7 @@ def compress_or_resize(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
     JPEG has no useful gradient, so it passes straight through (Athalye, Carlini & Wagner 2018).
     """
-    strength = torch.rand((), generator=generator).item()
-    if torch.rand((), generator=generator) < 0.5:
+    strength = torch.rand((), generator=generator, device="cpu").item()
+    if torch.rand((), generator=generator, device="cpu") < 0.5:
         return resize(pictures, 0.5 + 0.45 * strength)
     return pictures + (jpeg(pictures, 60 + round(35 * strength)) - pictures).detach()

@@ -58,7 +58,9 @@ def _paint_square(best: Tensor, clean: Tensor, radii: Tensor, area: float, gener
     """The best pictures with a square, at one place for all, of the clean ones +-epsilon, a sign a colour."""
     number, channels, height, width = clean.shape
     side = min(max(round(math.sqrt(area * height * width)), 1), height, width)
-    top, start = (int(torch.randint(size - side + 1, (), generator=generator)) for size in (height, width))
+    top, start = (
+        int(torch.randint(size - side + 1, (), generator=generator, device="cpu")) for size in (height, width)
+    )
     window = (slice(None), slice(None), slice(top, top + side), slice(start, start + side))
     signs = 2 * torch.randint(2, (number, channels, 1, 1), generator=generator, device="cpu") - 1
     painted = best.clone()

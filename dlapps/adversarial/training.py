@@ -30,7 +30,7 @@ def fit_digits(
     images: ArrayLike,
     labels: ArrayLike,
     epsilon: float,
-    num_epochs: int = 8,
+    num_epochs: int = 6,
     num_steps: int = 4,
     seed: int = 0,
     **options: Any,

@@ -7,14 +7,25 @@ soon as it is done, so that a stopped study goes on where it was.
 from collections.abc import Callable
 from pathlib import Path
 
-from dlapps.studies import dann, flow, gan, transfer, transfer_finetuning, visualizing, visualizing_classes
+from dlapps.studies import (
+    dann,
+    flow,
+    gan,
+    transfer,
+    transfer_finetuning,
+    visualizing,
+    visualizing_attacks,
+    visualizing_classes,
+    visualizing_defence,
+)
 
 STUDIES: dict[str, Callable[[], Path]] = {
     "scenes15-features": transfer.make_scenes15_features,
     "scenes15-experiments": transfer.make_scenes15_experiments,
     "scenes15-finetuned": transfer_finetuning.make_scenes15_finetuned,
     "visualizing-saliency": visualizing.make_saliency,
-    "visualizing-attacks": visualizing.make_attacks,
+    "visualizing-attacks": visualizing_attacks.make_attacks,
+    "visualizing-defence": visualizing_defence.make_defence,
     "visualizing-classes": visualizing_classes.make_classes,
     "mnistm": dann.make_mnistm,
     "mnistm-improved": dann.make_improved_weights,

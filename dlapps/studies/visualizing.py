@@ -4,9 +4,8 @@ for. Every share is one of pictures; nothing is chosen on a result."""
 from __future__ import annotations
 
 import copy
-import functools
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
-from dlapps import adversarial, datasets, paths, pretrained, results, runtime, saliency, transfer
+from dlapps import datasets, paths, pretrained, results, runtime, saliency, transfer
 from dlapps.class_scores import float32_logits
 from dlapps.images import stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.sweeps import sweep
 
-STINGRAY = 6
 # The last feature maps of each network.
 LAST_MAPS = {
     "squeezenet1_1": "backbone.features.12",
@@ -125,109 +123,3 @@ def make_saliency() -> Path:
         if (name, "correct") in found:
             cards[name]["correct"] = found[name, "correct"]
     return results.save("visualizing-saliency", cards, [0])
-
-
-@functools.cache
-def load_correctly_read(name: str) -> tuple[Tensor, Tensor]:
-    """Pixels and labels of the practical's 25 pictures and the 500 samples that a network reads correctly."""
-    network = pretrained.load(name)
-    practical, samples = datasets.load_imagenet_val25(), datasets.load_imagenet_samples()
-    images = stack_pixels([*practical.images, *samples.images], crop=network.crop)
-    labels = torch.from_numpy(np.concatenate([practical.labels, samples.labels]))
-    correct = float32_logits(network, images).argmax(1) == labels
-    return images[correct], labels[correct]
-
-
-Attack = Callable[[PixelNetwork, Tensor, Tensor], adversarial.AdversarialExamples]
-
-
-def _fgsm(network: PixelNetwork, images: Tensor, labels: Tensor, levels: float) -> adversarial.AdversarialExamples:
-    return adversarial.fgsm(network, images, levels / 255, labels)
-
-
-ATTACKS: dict[str, Attack] = {
-    "none": lambda network, images, labels: adversarial.score_examples(
-        network, images, images, adversarial.make_goal(network, images, labels, None)
-    ),
-    "naive ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
-    **{f"FGSM {levels:g}": partial(_fgsm, levels=levels) for levels in (0.5, 1, 2, 4)},
-    "PGD-10 1": lambda network, images, labels: adversarial.pgd(network, images, 1 / 255, labels),
-    "PGD-10 L2": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
-    "DeepFool": adversarial.deep_fool,
-    "one pixel": adversarial.one_pixel,
-}
-
-
-def attack(name: str, method: str, number: int | None = None) -> dict[str, float]:
-    """One attack on the first correctly read pictures (all by default): shares, medians, what it survives."""
-    network = pretrained.load(name)
-    other = pretrained.load("efficientnet_lite0" if name == "squeezenet1_1" else "squeezenet1_1")
-    images, labels = (part[:number] for part in load_correctly_read(name))
-    with runtime.autocast("cpu"):
-        examples = ATTACKS[method](network, images, labels)
-    return summarise(network, other, examples)
-
-
-def summarise(network: PixelNetwork, other: PixelNetwork, examples: adversarial.AdversarialExamples) -> dict:
-    """The row of a table: shares of all pictures, medians over those that fool."""
-    fooled = examples.success if examples.success.any() else torch.ones_like(examples.success)
-    damages = {"floats": "none", "saved": "8 bits", "jpeg": "jpeg", "resized": "resize"}
-    transfers = adversarial.transfer_rate(other, examples)
-    shares = {key: adversarial.survives(network, examples, damage) for key, damage in damages.items()}
-    return {
-        "number": len(examples.images),
-        "median_steps": float(examples.steps[fooled].float().median()),
-        "most_steps": int(examples.steps[fooled].max()),
-        "median_l2": float(examples.l2[fooled].median()),
-        "median_linf": float(examples.linf[fooled].median()) * 255,
-        "transfers": None if math.isnan(transfers) else transfers,
-        **{key: float(share.float().mean()) for key, share in shares.items()},
-    }
-
-
-def fool_the_25() -> dict[str, float]:
-    """The practical: its 25 pictures to the stingray; and how many of them a stop at the first success would lose."""
-    network, images = pretrained.load("squeezenet1_1"), load_subjects("squeezenet1_1", 25)
-    examples = adversarial.fool(network, images, STINGRAY)
-    lost = torch.zeros(len(images), dtype=torch.bool)
-    first = torch.full((len(images),), -1)
-    for num_steps in range(1, int(examples.steps.max()) + 1):
-        early = adversarial.fool(network, images, STINGRAY, num_steps=num_steps)
-        fresh = (first < 0) & adversarial.survives(network, early, "none")
-        first[fresh], lost[fresh] = num_steps, ~early.success[fresh]
-    row = summarise(network, pretrained.load("efficientnet_lite0"), examples)
-    return row | {"lost_if_stopped_at_first": int(lost.sum()), "least_steps": int(examples.steps.min())}
-
-
-def perturb_all(epsilon: float) -> dict[str, dict]:
-    """One perturbation for all pictures: made on half of those read correctly, tested on the other half."""
-    network = pretrained.load("squeezenet1_1")
-    images, labels = load_correctly_read(network.name)
-    with runtime.autocast("cpu"):
-        common = adversarial.universal_perturbation(network, images[::2], epsilon, labels[::2])
-    results = {}
-    for half, rows in (("made_on", slice(0, None, 2)), ("unseen", slice(1, None, 2))):
-        goal = adversarial.make_goal(network, images[rows], labels[rows], None)
-        moved = (images[rows] + common).clamp(0, 1)
-        examples = adversarial.score_examples(network, images[rows], moved, goal)
-        results[half] = summarise(network, pretrained.load("efficientnet_lite0"), examples)
-    return results
-
-
-def make_attacks() -> Path:
-    """Every attack on one scale; about 30 minutes on two cores, most of them for the one-pixel attack."""
-    keep = joblib.Memory(paths.cache(), verbose=0).cache
-    calls: dict[Hashable, Callable[[], Any]] = {
-        "practical": keep(fool_the_25),
-        "universal": partial(keep(perturb_all), 8 / 255),
-    }
-    for method in ATTACKS:
-        number = 40 if method == "one pixel" else None
-        calls["squeezenet1_1", method] = partial(keep(attack), "squeezenet1_1", method, number)
-        if method not in ("DeepFool", "one pixel"):
-            calls["efficientnet_lite0", method] = partial(keep(attack), "efficientnet_lite0", method)
-    found = dict(sweep(calls, "attacks"))
-    parts = {name: found[name] for name in ("practical", "universal")}
-    for name in ("squeezenet1_1", "efficientnet_lite0"):
-        parts[name] = {method: found[name, method] for method in ATTACKS if (name, method) in found}
-    return results.save("visualizing-attacks", parts, [0])

@@ -1,0 +1,214 @@
+"""Chapter 2's attacks on pictures that cannot be committed, each beside noise of its size.
+
+The pictures are those of the practical's 25 and the 500 samples that all three networks read as labelled, squashed to
+224 x 224, the first NUM of them; what is measured is kept a picture, so that attacks and networks can be compared in
+pairs. Gradients are taken in bfloat16 where the processor has it, every verdict in float32.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlapps import adversarial, datasets, paths, pretrained, results, runtime
+from dlapps.adversarial import AdversarialExamples, score_examples, survives
+from dlapps.class_scores import float32_logits
+from dlapps.images import from_pixels, stack_pixels
+from dlapps.pretrained import PixelNetwork
+from dlapps.sweeps import sweep
+
+NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
+STINGRAY = 6
+# Pictures of the table and of transfer; of the smallest changes, which take a hundred gradients each.
+NUM, NUM_SMALLEST = 80, 40
+# The universal perturbation is made on so many of the samples and tested on the others.
+NUM_MADE_ON, UNIVERSAL = 300, 10 / 255
+# Pictures of `load_imagenet20` that SqueezeNet reads as labelled.
+ONE_PIXEL = (1, 3, 4, 8, 9, 10, 12, 13, 15, 17, 18)
+LEVELS = (1, 2, 4, 8, 16, 32)
+
+Attack = Callable[[PixelNetwork, Tensor, Tensor], AdversarialExamples]
+
+
+def at(attack: Callable[..., AdversarialExamples], levels: float, **options: Any) -> Attack:
+    """An attack away from the labels, epsilon in levels of 255."""
+    return lambda network, images, labels: attack(network, images, levels / 255, labels, **options)
+
+
+TABLE: dict[str, Attack] = {
+    "none": at(adversarial.sign_noise, 0),
+    **{f"noise {levels}": at(adversarial.sign_noise, levels) for levels in LEVELS},
+    **{f"FGSM {levels}": at(adversarial.fgsm, levels) for levels in (1, 2, 4)},
+    "PGD 1": at(adversarial.pgd, 1),
+    "PGD 2, 20 steps": at(adversarial.pgd, 2, num_steps=20),
+    "PGD 2, damaged": at(adversarial.pgd, 2, num_steps=20, transform=adversarial.compress_or_resize),
+    "PGD L2": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
+    "to stingray, ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
+    "to stingray, PGD 2": lambda network, images, labels: adversarial.pgd(
+        network, images, 2 / 255, targets=STINGRAY, num_steps=20
+    ),
+    "DeepFool": adversarial.deep_fool,
+}
+BOTH = ("none", *(f"noise {levels}" for levels in LEVELS), "FGSM 1", "FGSM 2", "FGSM 4", "PGD 1")
+DIVERSE = {"transform": adversarial.resize_and_pad}
+TRANSFER: dict[str, Attack] = {
+    "noise": at(adversarial.sign_noise, 8),
+    "PGD": at(adversarial.pgd, 8),
+    "momentum": at(adversarial.pgd, 8, momentum=1.0),
+    "diversity": at(adversarial.pgd, 8, **DIVERSE),
+    "both": at(adversarial.pgd, 8, momentum=1.0, **DIVERSE),
+}
+
+
+@functools.cache
+def load_practical() -> tuple[Tensor, Tensor]:
+    """Pixels and labels of the practical's 25 pictures."""
+    practical = datasets.load_imagenet_val25()
+    return stack_pixels(practical.images), torch.from_numpy(practical.labels)
+
+
+@functools.cache
+def load_subjects() -> tuple[Tensor, Tensor]:
+    """Pixels and labels of the first NUM pictures that all three networks read as labelled."""
+    images, labels = load_practical()
+    samples = datasets.load_imagenet_samples()
+    images = torch.cat([images, stack_pixels(samples.images[: 3 * NUM])])
+    labels = torch.cat([labels, torch.from_numpy(samples.labels[: 3 * NUM])])
+    for name in NETWORKS:
+        read = float32_logits(pretrained.load(name), images).argmax(1) == labels
+        images, labels = images[read], labels[read]
+    return images[:NUM], labels[:NUM]
+
+
+def as_bits(flags: Tensor) -> list[int]:
+    """0 or 1 a picture, shorter in a file than false and true."""
+    return flags.int().tolist()
+
+
+def summarise(network: PixelNetwork, examples: AdversarialExamples) -> dict[str, Any]:
+    """Which pictures reach their goal, as made and after damage; sizes, medians over those that do so when saved."""
+    damages = {"floats": "none", "saved": "8 bits", "jpeg": "jpeg", "resized": "resize"}
+    fooled = examples.success if examples.success.any() else torch.ones_like(examples.success)
+    return {
+        **{key: as_bits(survives(network, examples, damage)) for key, damage in damages.items()},
+        "steps": float(examples.steps[fooled].float().median()),
+        "l2": float(examples.l2[fooled].median()),
+        "linf": float(examples.linf[fooled].median()) * 255,
+    }
+
+
+def attack(name: str, method: str) -> dict[str, Any]:
+    """One attack of the table on one network."""
+    network = pretrained.load(name)
+    with runtime.autocast("cpu"):
+        examples = TABLE[method](network, *load_subjects())
+    return summarise(network, examples)
+
+
+def fool_the_25() -> dict[str, Any]:
+    """The practical: its 25 pictures to the stingray, and how many a stop at the first success in floats would lose."""
+    network, (images, _) = pretrained.load(NETWORKS[0]), load_practical()
+    examples = adversarial.fool(network, images, STINGRAY)
+    lost, early = torch.zeros(len(images), dtype=torch.bool), torch.zeros(len(images), dtype=torch.bool)
+    step = score_examples(network, images, images, examples.goal)
+    while not early.all():
+        step = adversarial.fool(network, step.images, STINGRAY, num_steps=1)
+        fresh = survives(network, step, "none") & ~early
+        lost[fresh], early = ~step.success[fresh], early | fresh
+    return summarise(network, examples) | {
+        "all_steps": examples.steps.tolist(),
+        "lost_if_stopped_at_first": int(lost.sum()),
+    }
+
+
+def leave_the_25(name: str) -> dict[str, Any]:
+    """The practical's 25 pictures away from the classes that a network reads in them."""
+    network, (images, _) = pretrained.load(name), load_practical()
+    read = float32_logits(network, images).argmax(1)
+    attacks = {"FGSM 2": TABLE["FGSM 2"], "PGD 1": TABLE["PGD 1"], "noise 2": TABLE["noise 2"]}
+    with runtime.autocast("cpu"):
+        return {method: as_bits(make(network, images, read).success) for method, make in attacks.items()}
+
+
+def find_smallest(name: str, kind: str) -> list[float | None]:
+    """The smallest change of each picture as floats: epsilon in levels of 255, or length; None where none is found."""
+    network, (images, labels) = pretrained.load(name), (part[:NUM_SMALLEST] for part in load_subjects())
+    with runtime.autocast("cpu"):
+        if kind == "length":
+            examples = adversarial.ddn(network, images, labels, num_steps=60)
+            found = torch.where(survives(network, examples, "none"), examples.l2, torch.inf)
+        elif kind == "targeted":
+            found = 255 * adversarial.smallest_epsilon(network, images, targets=STINGRAY)
+        else:
+            found = 255 * adversarial.smallest_epsilon(network, images, labels)
+    return [round(value, 4) if np.isfinite(value) else None for value in found.tolist()]
+
+
+def transfer(name: str, method: str) -> dict[str, list[int]]:
+    """Which pictures, made at 8 levels on one network, each of the networks misreads when they are saved."""
+    images, labels = load_subjects()
+    with runtime.autocast("cpu"):
+        examples = TRANSFER[method](pretrained.load(name), images, labels)
+    return {other: as_bits(survives(pretrained.load(other), examples, "8 bits")) for other in NETWORKS}
+
+
+def perturb_all() -> dict[str, Any]:
+    """One perturbation for all pictures, and random signs, on pictures that they were not made on."""
+    network = pretrained.load(NETWORKS[0])
+    images = stack_pixels(datasets.load_imagenet_samples().images)
+    read = float32_logits(network, images).argmax(1)
+    with runtime.autocast("cpu"):
+        common = adversarial.universal_perturbation(network, images[:NUM_MADE_ON], UNIVERSAL)
+    unseen, labels = images[NUM_MADE_ON:], read[NUM_MADE_ON:]
+    signs = UNIVERSAL * adversarial.sign_noise(network, torch.full_like(images[:1], 0.5), 0.5).images.sub(0.5).sign()[0]
+    found: dict[str, Any] = {}
+    for key, change in (("universal", common), ("noise", signs)):
+        goal = adversarial.Goal(labels, targeted=False)
+        found[key] = summarise(network, score_examples(network, unseen, (unseen + change).clamp(0, 1), goal))
+    return found
+
+
+def change_one_pixel(number: int) -> dict[str, Any]:
+    """The one-pixel attack on a picture of `load_imagenet20`: which pixel, its colour, and the number of queries."""
+    pictures, network = datasets.load_imagenet20(), pretrained.load(NETWORKS[0])
+    image = stack_pixels(pictures.images[number : number + 1])
+    with runtime.autocast("cpu"):
+        examples = adversarial.one_pixel(network, image, num_steps=15, population=400)
+    row, column = (examples.images != image)[0].any(0).nonzero()[0].tolist()
+    colour = from_pixels(examples.images)[0, row, column].tolist()
+    answer = {"row": row, "column": column, "colour": colour, "predicted": int(examples.predicted)}
+    return answer | {"number": number, "saved": bool(examples.success), "queries": 400 * int(examples.steps)}
+
+
+def make_attacks() -> Path:
+    """Every attack on one scale; about 25 minutes on one core."""
+    keep = joblib.Memory(paths.cache(), verbose=0).cache
+    squeezenet, lite0, _ = NETWORKS
+    calls: dict[tuple[str, ...], Callable[[], Any]] = {
+        ("practical", "stingray"): keep(fool_the_25),
+        ("universal",): keep(perturb_all),
+    }
+    for name in NETWORKS:
+        calls["practical", name] = partial(keep(leave_the_25), name)
+        calls |= {("transfer", name, method): partial(keep(transfer), name, method) for method in TRANSFER}
+    for name, methods in ((squeezenet, TABLE), (lite0, BOTH)):
+        calls |= {("table", name, method): partial(keep(attack), name, method) for method in methods}
+        for kind in ("untargeted", "length"):
+            calls["smallest", name, kind] = partial(keep(find_smallest), name, kind)
+    calls["smallest", squeezenet, "targeted"] = partial(keep(find_smallest), squeezenet, "targeted")
+    calls |= {("one pixel", str(number)): partial(keep(change_one_pixel), number) for number in ONE_PIXEL}
+    found, parts = dict(sweep(calls, "attacks")), dict[str, Any]()
+    for key in calls:
+        place = parts
+        for part in key[:-1]:
+            place = place.setdefault(part, {})
+        place[key[-1]] = found[key]
+    return results.save("visualizing-attacks", parts, [0])
