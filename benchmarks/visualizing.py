@@ -4,7 +4,7 @@ Peers get the same SqueezeNet 1.1 as torchvision hands it out, NCHW and float32,
 grad-cam needs it unfrozen). The agreement is the least cosine between maps (those of SmoothGrad differ in their noise),
 the success of attacks or the mean score of the visualised classes, the peer's first. An attack ends, for both, with a
 look in float32 whether the saved picture fools the network. Pictures are the practical's where they are at hand, else
-the photos of installed packages; PGD in L2 is made on grey digits too.
+foolbox's 20 of ImageNet; PGD in L2 is made on grey digits too.
 `python benchmarks/visualizing.py [--rounds 5] [--threads 1] [NAME ...]`
 """
 
@@ -64,7 +64,7 @@ def load_pictures():
     try:
         pictures = datasets.load_imagenet_val25().images
     except AssetError:
-        pictures = datasets.load_photos().images
+        pictures = datasets.load_imagenet20().images
     return stack_pixels(list(pictures)[:PICTURES])
 
 

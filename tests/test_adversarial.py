@@ -543,7 +543,7 @@ def test_one_pixel_reaches_a_target_that_hangs_on_one_pixel():
 
 
 def test_one_perturbation_fools_all_pictures(dark):
-    perturbation = adversarial.universal_perturbation(Mean().eval(), dark, 0.25, labels=0)
+    perturbation = adversarial.universal_perturbation(Mean().eval(), dark, 0.25, labels=0, num_passes=20)
     assert perturbation.shape == (3, 8, 8)
     assert perturbation.abs().max() <= 0.25 + 1e-6
     goal = adversarial.make_goal(Mean().eval(), dark, 0, None)
@@ -607,7 +607,7 @@ def test_autocast_bends_the_path_but_not_the_verdict(network, images):
         (lambda n, x: adversarial.pgd(n, x, 0.1, num_steps=0), "expected num_steps >= 1, got 0"),
         (lambda n, x: adversarial.fgsm(n, x, 8), r"at most 1 \(pixels lie in \[0, 1\]\), .* got 8"),
         (lambda n, x: adversarial.universal_perturbation(n, x, -1.0), "expected epsilon >= 0"),
-        (lambda n, x: adversarial.universal_perturbation(n, x, 0.1, num_steps=-1), "expected num_steps >= 1"),
+        (lambda n, x: adversarial.universal_perturbation(n, x, 0.1, num_passes=-1), "expected num_passes >= 1"),
         (lambda n, x: adversarial.fool(n, x, 1, num_steps=-1), "expected num_steps >= 1"),
         (lambda n, x: adversarial.fool(n, x, 1, step_size=float("nan")), "expected step_size >= 0, finite"),
         (lambda n, x: adversarial.deep_fool(n, x, num_candidates=0), "expected num_candidates >= 1"),

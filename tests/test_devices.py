@@ -51,7 +51,9 @@ METHODS = {
     "expectation": lambda network, images: adversarial.fgsm(
         adversarial.Expectation(network, cv.Jitter(2), 2), images, 0.1
     ),
-    "universal": lambda network, images: adversarial.universal_perturbation(network, images, 0.1, num_steps=2),
+    "universal": lambda network, images: adversarial.universal_perturbation(
+        network, images, 0.1, num_passes=2, transform=cv.Jitter(2)
+    ),
     "sign noise": lambda network, images: adversarial.sign_noise(network, images, 0.1),
     "apgd": lambda network, images: adversarial.apgd(network, images, [0.1, 0.2, 0.3], num_steps=5, num_restarts=2),
     "square": lambda network, images: adversarial.square(network, images, 0.1, num_queries=3),

@@ -36,6 +36,7 @@ from dlapps.adversarial.expectation import Expectation, compress_or_resize, resi
 from dlapps.adversarial.minimal import ddn, deep_fool, one_pixel, smallest_epsilon
 from dlapps.adversarial.norms import normalise, project
 from dlapps.adversarial.square import square
+from dlapps.adversarial.training import fit_digits, load_digit_networks, make_digit_network
 
 __all__ = [
     "PRACTICAL_STEP",
@@ -49,7 +50,10 @@ __all__ = [
     "ddn",
     "deep_fool",
     "fgsm",
+    "fit_digits",
     "fool",
+    "load_digit_networks",
+    "make_digit_network",
     "make_goal",
     "margin",
     "normalise",

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import nn
 
+from dlapps import paths
 from dlapps.adversarial.ascent import pgd
 from dlapps.images import as_pictures, as_uint8
 from dlapps.runtime import autocast, channels_last
@@ -69,3 +70,15 @@ def fit_digits(
         seeded(train_epoch, seed), network, parts, identity | {"num_epochs": num_epochs}, num_epochs, **options
     )
     return network.requires_grad_(False), history
+
+
+def load_digit_networks() -> dict[str, nn.Module]:
+    """The committed networks by name, "robust" (trained at epsilon .3) and "plain", of seed 0, in eval mode."""
+    path = paths.require_result(
+        "visualizing-defence.pt", "networks of digits", "run dlapps data make visualizing-defence"
+    )
+    networks = {}
+    for name, state in torch.load(path, weights_only=True, map_location="cpu").items():
+        networks[name] = make_digit_network().eval().requires_grad_(False)
+        networks[name].load_state_dict(state)
+    return networks

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlapps import adversarial, datasets, paths, pretrained, results, runtime
+from dlapps import adversarial, class_visualization, datasets, paths, pretrained, results, runtime
 from dlapps.adversarial import AdversarialExamples, score_examples, survives
 from dlapps.class_scores import float32_logits
 from dlapps.images import from_pixels, stack_pixels
@@ -166,7 +166,8 @@ def perturb_all() -> dict[str, Any]:
     images = stack_pixels(datasets.load_imagenet_samples().images)
     read = float32_logits(network, images).argmax(1)
     with runtime.autocast("cpu"):
-        common = adversarial.universal_perturbation(network, images[:NUM_MADE_ON], UNIVERSAL)
+        made_on, moved = images[:NUM_MADE_ON], class_visualization.Jitter(28)
+        common = adversarial.universal_perturbation(network, made_on, UNIVERSAL, num_passes=8, transform=moved)
     unseen, labels = images[NUM_MADE_ON:], read[NUM_MADE_ON:]
     signs = UNIVERSAL * adversarial.sign_noise(network, torch.full_like(images[:1], 0.5), 0.5).images.sub(0.5).sign()[0]
     found: dict[str, Any] = {}
