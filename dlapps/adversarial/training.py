@@ -77,7 +77,7 @@ def load_digit_networks() -> dict[str, nn.Module]:
     path = paths.require_result(
         "visualizing-defence.pt", "networks of digits", "run dlapps data make visualizing-defence"
     )
-    networks = {}
+    networks: dict[str, nn.Module] = {}
     for name, state in torch.load(path, weights_only=True, map_location="cpu").items():
         networks[name] = make_digit_network().eval().requires_grad_(False)
         networks[name].load_state_dict(state)
