@@ -234,14 +234,15 @@ def test_studies_write_what_is_committed(home, monkeypatch):
     names = "fool_the_25", "leave_the_25", "find_smallest", "transfer", "attack", "perturb_all", "change_one_pixel"
     for function in names:
         monkeypatch.setattr(visualizing_attacks, function, stand_in(function))
+    monkeypatch.setattr(visualizing_attacks, "compare", lambda parts: None)
     made = json.loads(visualizing_attacks.make_attacks().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-attacks.json").read_text())
-    assert [*made] == [*committed]
-    for part in ("table", "smallest", "transfer"):
+    assert {*made} < {*committed}
+    for part in ("table", "smallest"):
         assert [*made[part]] == [*committed[part]]
         assert all([*made[part][name]] == [*committed[part][name]] for name in made[part])
     assert made["transfer"]["squeezenet1_1"]["momentum"] == ["squeezenet1_1", "momentum"]
-    assert made["smallest"]["efficientnet_lite0"]["length"] == ["efficientnet_lite0", "length"]
+    assert made["smallest"]["squeezenet1_1"]["length"] == ["squeezenet1_1", "length"]
 
 
 def list_names(results: dict) -> list:
