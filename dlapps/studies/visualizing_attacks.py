@@ -135,19 +135,20 @@ def fool_the_25() -> dict[str, Any]:
         step = adversarial.fool(network, step.images, STINGRAY, num_steps=1)
         fresh = survives(network, step, "none") & ~early
         lost[fresh], early = ~step.success[fresh], early | fresh
-    return summarise(network, examples) | {
-        "all_steps": examples.steps.tolist(),
-        "lost_if_stopped_at_first": int(lost.sum()),
-    }
+    row, steps = summarise(network, examples), examples.steps
+    found = {"success": row["floats"], "survives_8bit": row["saved"], "jpeg": row["jpeg"], "lost": int(lost.sum())}
+    sizes = {"median": row["steps"], "least": int(steps.min()), "most": int(steps.max())}
+    return found | sizes | {"l2": row["l2"], "linf": row["linf"]}
 
 
 def leave_the_25(name: str) -> dict[str, float]:
     """The share of the practical's 25 pictures driven away from the classes that a network reads in them."""
     network, (images, _) = pretrained.load(name), load_practical()
     read = float32_logits(network, images).argmax(1)
-    attacks = {"FGSM 2": TABLE["FGSM 2"], "PGD 1": TABLE["PGD 1"], "noise 2": TABLE["noise 2"]}
+    attacks = {"fgsm_success_2_255": "FGSM 2", "pgd_success_1_255": "PGD 1", "noise_success_2_255": "noise 2"}
     with runtime.autocast("cpu"):
-        return {method: float(make(network, images, read).success.float().mean()) for method, make in attacks.items()}
+        made = {key: TABLE[method](network, images, read) for key, method in attacks.items()}
+    return {key: float(examples.success.float().mean()) for key, examples in made.items()}
 
 
 def find_smallest(name: str, kind: str) -> dict[str, Any]:
@@ -189,28 +190,27 @@ def perturb_all() -> dict[str, Any]:
 
 
 def change_one_pixel(number: int) -> dict[str, Any]:
-    """The one-pixel attack on a picture of `load_imagenet20`: which pixel, its colour, and the number of queries."""
+    """The one-pixel attack on a picture of `load_imagenet20`: which pixel, and its colour."""
     pictures, network = datasets.load_imagenet20(), pretrained.load(NETWORKS[0])
     image = stack_pixels(pictures.images[number : number + 1])
     with runtime.autocast("cpu"):
         examples = adversarial.one_pixel(network, image, num_steps=15, population=400)
     row, column = (examples.images != image)[0].any(0).nonzero()[0].tolist()
     colour = from_pixels(examples.images)[0, row, column].tolist()
-    answer = {"row": row, "column": column, "colour": colour, "predicted": int(examples.predicted)}
-    return answer | {"number": number, "saved": bool(examples.success), "queries": 400 * (1 + int(examples.steps))}
+    return {"number": number, "row": row, "column": column, "colour": colour, "saved": bool(examples.success)}
 
 
-def compare_transfer(found: dict[str, dict[str, dict[str, str]]]) -> dict[str, dict[str, float]]:
+def compare_transfer(made: dict[str, dict[str, dict[str, str]]]) -> dict[str, dict[str, float]]:
     """Share of other networks' pictures that each attack fools, and how far that is above plain PGD's, paired."""
     transfers = {}
     for method in TRANSFER:
         shares, plain = (
-            np.mean([np.array([*bits]) == "1" for made in found.values() for bits in made[each].values()], 0)
+            np.mean([np.array([*bits]) == "1" for from_one in made.values() for bits in from_one[each].values()], 0)
             for each in (method, "pgd")
         )
         mean, margin = (shares - plain).mean(), 1.96 * (shares - plain).std(ddof=1) / np.sqrt(len(plain))
-        gain = {"difference": mean, "low": mean - margin, "high": mean + margin}
-        transfers[method] = {key: float(value) for key, value in ({"share": shares.mean()} | gain).items()}
+        found = {"share": shares.mean(), "difference": mean, "low": mean - margin, "high": mean + margin}
+        transfers[method] = {key: float(value) for key, value in found.items()}
     return transfers
 
 
@@ -223,14 +223,13 @@ def compare(parts: dict[str, Any]) -> None:
                 rows[label]["beyond_noise"] = exceed(rows[label], rows[control])
     hardened, plain = (parts["table"][NETWORKS[0]][f"PGD 2, {how}"] for how in ("damaged", "20 steps"))
     parts["hardening"] = {damage: exceed(hardened, plain, damage) for damage in ("jpeg", "resized")}
-    universal = parts["universal"]
-    universal["beyond_noise"] = exceed(universal["universal"], universal["noise"])
+    parts["universal"]["beyond_noise"] = exceed(parts["universal"]["universal"], parts["universal"]["noise"])
 
 
 def make_attacks() -> Path:
     """Every attack on one scale; about 20 minutes on one core."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
-    squeezenet, lite0, _ = NETWORKS
+    squeezenet, lite0 = NETWORKS[:2]
     calls: dict[tuple[str, ...], Callable[[], Any]] = {("practical", "stingray"): keep(fool_the_25)}
     calls |= {("practical", name): partial(keep(leave_the_25), name) for name in NETWORKS}
     calls["universal",] = keep(perturb_all)
