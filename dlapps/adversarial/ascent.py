@@ -31,6 +31,8 @@ from dlapps.class_scores import (
 )
 from dlapps.runtime import make_generator
 
+Rows = Tensor | slice
+
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
 
@@ -49,7 +51,7 @@ def fool(
     lengths = as_lengths("step_size", step_size, images).to(images)
     goal = make_goal(network, images, None, targets)
 
-    def move(x: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
+    def move(x: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
         return x + lengths[rows] * normalise(gradient, "l2")
 
     return _ascend(network, images, images, goal, _target_score, move, num_steps, stop_early=True)
@@ -106,7 +108,7 @@ def pgd(
         start = (images + radii * random_direction(images, norm, seed)).clamp(0, 1)
     velocity = torch.zeros_like(images) if momentum else None
 
-    def move(x: Tensor, gradient: Tensor, rows: Tensor) -> Tensor:
+    def move(x: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
         if velocity is not None:
             gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
             velocity[rows] = gradient = momentum * velocity[rows] + gradient
@@ -175,7 +177,7 @@ def _ascend(
     start: Tensor,
     goal: Goal,
     loss: Loss,
-    move: Callable[[Tensor, Tensor, Tensor], Tensor],
+    move: Callable[[Tensor, Tensor, Rows], Tensor],
     num_steps: int,
     stop_early: bool,
     transform: Transform | None = None,
@@ -186,17 +188,20 @@ def _ascend(
     steps = torch.full((len(clean),), num_steps, device=clean.device)
     confidences = torch.full((num_steps + 1, len(clean)), torch.nan, device=clean.device)
     for step in range(num_steps):
-        todo = goal[active]
+        # All rows as a slice: a list of them would copy the pictures.
+        rows = slice(None) if len(active) == len(images) else active
+        todo = goal[rows]
         seen_by = Expectation(network, transform, num_samples=1, seed=seed + step) if transform else network
-        gradient, logits = pixel_gradient(seen_by, images[active], by_rows(loss, todo))
-        confidences[step, active] = todo.confidence(logits)
+        gradient, logits = pixel_gradient(seen_by, images[rows], by_rows(loss, todo))
+        confidences[step, rows] = todo.confidence(logits)
         if stop_early:
-            done = _is_done(network, images[active], logits, todo)
+            done = _is_done(network, images[rows], logits, todo)
             steps[active[done]] = step
-            active, gradient = active[~done], gradient[~done]
+            rows = active = active[~done]
+            gradient = gradient[~done]
             if len(active) == 0:
                 break
-        images[active] = move(images[active], gradient, active).clamp(0, 1)
+        images[rows] = move(images[rows], gradient, rows).clamp_(0, 1)
     return score_examples(network, clean, images, goal, steps, confidences)
 
 

@@ -1,0 +1,36 @@
+"""What the attacks' study makes of its measurements, on rows written by hand."""
+
+import numpy as np
+import pytest
+
+from dlapps.studies import visualizing_comparisons as study
+
+
+def make_row(bits):
+    return {"saved": bits.count("1") / len(bits), "bits": {"saved": bits, "jpeg": bits[::-1]}}
+
+
+def test_a_gain_is_counted_on_the_same_pictures():
+    gain = study.exceed(make_row("1110"), make_row("0100"))
+    assert gain["difference"] == 0.5
+    assert gain["low"] < 0.5 < gain["high"]
+    assert study.exceed(make_row("1110"), make_row("0100"), "jpeg")["difference"] == 0.5
+
+
+def test_each_attack_with_a_control_says_its_gain():
+    rows = {"noise 2": make_row("0000"), "FGSM 2": make_row("1111"), "DeepFool": make_row("1000")}
+    study.complete_table(rows)
+    assert rows["FGSM 2"]["beyond noise"].startswith("+100%")
+    assert "beyond noise" not in rows["DeepFool"]
+
+
+def test_transfer_is_a_mean_over_directions_with_an_interval_over_pictures():
+    made = {
+        "one": {"pgd": {"other": "0000"}, "best": {"other": "1100"}},
+        "other": {"pgd": {"one": "0000"}, "best": {"one": "1010"}},
+    }
+    found = study.compare_transfer(made)
+    assert (found["pgd"], found["best"]) == (0, 0.5)
+    gains = np.array([1, 0.5, 0.5, 0])
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * gains.std(ddof=1) / 2)
+    assert (found["high"] + found["low"]) / 2 == pytest.approx(0.5)
