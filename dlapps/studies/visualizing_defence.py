@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlapps import adversarial, datasets, paths, results, runtime
+from dlapps import adversarial, datasets, metrics, paths, results, runtime
 from dlapps.adversarial.training import fit_digits
 from dlapps.images import as_pictures
 from dlapps.sweeps import sweep
@@ -63,13 +65,23 @@ def measure(name: str, seed: int) -> dict[str, Any]:
     }
 
 
+def summarise(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, the accuracies at .3, and the deviation of what APGD leaves."""
+    square = [entry["square"][EPSILONS.index(0.3)] for entry in entries]
+    robust = [entry["robust_accuracy"] for entry in entries]
+    clean = [entry["clean_accuracy"] for entry in entries]
+    means = {"accuracy": np.mean(robust), "clean": np.mean(clean), "square": np.mean(square)}
+    return {name: float(mean) for name, mean in means.items()} | {"accuracy_sd": metrics.deviation(robust)}
+
+
 def make_defence() -> Path:
     """Both networks over seeds, and the weights of the first; about 20 minutes on one core."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
     calls = {(name, seed): partial(keep(measure), name, seed) for seed in SEEDS for name in TRAININGS}
-    parts: dict[str, Any] = {"epsilons": EPSILONS, "num_apgd": NUM_APGD, "num_square": NUM_SQUARE, "runs": {}}
-    for (name, seed), entry in sweep(calls, "defence"):
-        parts["runs"].setdefault(name, {})[str(seed)] = entry
+    found = dict(sweep(calls, "defence"))
+    runs = {name: {str(seed): found[name, seed] for seed in SEEDS} for name in TRAININGS}
+    parts = {name: summarise([*entries.values()]) for name, entries in runs.items()}
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
     write_checked(paths.results() / "visualizing-defence.pt", weights)
-    return results.save("visualizing-defence", parts, SEEDS)
+    settings = {"epsilons": EPSILONS, "num_apgd": NUM_APGD, "num_square": NUM_SQUARE}
+    return results.save("visualizing-defence", settings | parts | {"runs": runs}, SEEDS)
