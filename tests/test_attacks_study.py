@@ -24,13 +24,13 @@ def test_each_attack_with_a_control_says_its_gain():
     assert "beyond noise" not in rows["DeepFool"]
 
 
-def test_transfer_is_a_mean_over_directions_with_an_interval_over_pictures():
-    made = {
-        "one": {"pgd": {"other": "0000"}, "best": {"other": "1100"}},
-        "other": {"pgd": {"one": "0000"}, "best": {"one": "1010"}},
-    }
+def test_transfer_is_a_mean_over_networks_with_an_interval_over_pictures():
+    made = {"pgd": {"efficientnet_lite0": "0000", "efficientnet_lite2": "0000"}}
+    made["best"] = {"efficientnet_lite0": "1100", "efficientnet_lite2": "1010"}
     found = study.compare_transfer(made)
     assert (found["pgd"], found["best"]) == (0, 0.5)
     gains = np.array([1, 0.5, 0.5, 0])
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * gains.std(ddof=1) / 2)
     assert (found["high"] + found["low"]) / 2 == pytest.approx(0.5)
+    table = study.tabulate_transfer({"squeezenet1_1": made})
+    assert table["SqueezeNet to Lite2"] == {"pgd": 0, "best": 0.5}

@@ -49,7 +49,8 @@ def smallest_epsilon(
     """The least epsilon (N,) at which an attack reaches the goal as floats, by bisection; inf where `most` does not.
 
     The bisection is one of logarithms, from most down to most / 256: after R rounds the factor between bounds is
-    256^(1 / 2^R), 2 % by default. 0 where the goal is reached already. attack: takes the arguments of `pgd`.
+    256^(1 / 2^R), 2 % by default. 0 where the goal is reached already. attack: takes the arguments of `pgd`; one whose
+    steps are too coarse at `most` finds nothing below either.
     """
     check_counts(num_rounds=num_rounds)
     images = check_input(network, images)

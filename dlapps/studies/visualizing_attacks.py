@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,8 +20,8 @@ from dlapps import adversarial, class_visualization, datasets, paths, pretrained
 from dlapps.adversarial import AdversarialExamples, score_examples, survives
 from dlapps.class_scores import float32_logits
 from dlapps.images import from_pixels, stack_pixels
-from dlapps.paired import compare_paired
 from dlapps.pretrained import PixelNetwork
+from dlapps.studies import visualizing_comparisons as comparisons
 from dlapps.sweeps import sweep
 
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
@@ -59,9 +58,6 @@ TABLE: dict[str, Attack] = {
     ),
     "DeepFool": adversarial.deep_fool,
 }
-# The noise of the size of an attack.
-CONTROLS = {f"FGSM {levels}": f"noise {levels}" for levels in (1, 2, 4)} | {"PGD 1": "noise 1"}
-CONTROLS |= dict.fromkeys(("PGD 2, 20 steps", "PGD 2, damaged"), "noise 2")
 BOTH = ("none", *(f"noise {levels}" for levels in LEVELS), "FGSM 1", "FGSM 2", "FGSM 4", "PGD 1")
 TRANSFER: dict[str, Attack] = {
     "noise": at(adversarial.sign_noise, 8),
@@ -95,12 +91,6 @@ def load_subjects() -> tuple[Tensor, Tensor]:
 def as_bits(flags: Tensor) -> str:
     """A 0 or 1 for each picture: "0110", which takes one line of a file."""
     return "".join(str(int(flag)) for flag in flags)
-
-
-def exceed(first: dict[str, Any], second: dict[str, Any], damage: str = "saved") -> dict[str, float]:
-    """By how much the first share of pictures is above the second, paired, with its 95 % interval."""
-    found = compare_paired(*(np.array([*row["bits"][damage]]) == "1" for row in (first, second)))
-    return {"difference": found.difference, "low": found.low, "high": found.high}
 
 
 def summarise(network: PixelNetwork, examples: AdversarialExamples) -> dict[str, Any]:
@@ -159,7 +149,9 @@ def find_smallest(name: str, kind: str) -> dict[str, Any]:
             examples = adversarial.ddn(network, images, labels, num_steps=60)
             found = torch.where(survives(network, examples, "none"), examples.l2, torch.inf)
         else:
-            goal = {"targets": STINGRAY} if kind == "targeted" else {"labels": labels}
+            # To a class far away, ten steps of a large epsilon are too coarse.
+            far = {"targets": STINGRAY, "most": 4 / 255, "attack": partial(adversarial.pgd, num_steps=20)}
+            goal = far if kind == "targeted" else {"labels": labels}
             found = 255 * adversarial.smallest_epsilon(network, images, **goal)
     withstand = [float((found > level).float().mean()) for level in GRID]
     return {"median": float(found.median()), "withstand": withstand}
@@ -200,32 +192,6 @@ def change_one_pixel(number: int) -> dict[str, Any]:
     return {"number": number, "row": row, "column": column, "colour": colour, "saved": bool(examples.success)}
 
 
-def compare_transfer(made: dict[str, dict[str, dict[str, str]]]) -> dict[str, dict[str, float]]:
-    """Share of other networks' pictures that each attack fools, and how far that is above plain PGD's, paired."""
-    transfers = {}
-    for method in TRANSFER:
-        shares, plain = (
-            np.mean([np.array([*bits]) == "1" for from_one in made.values() for bits in from_one[each].values()], 0)
-            for each in (method, "pgd")
-        )
-        mean, margin = (shares - plain).mean(), 1.96 * (shares - plain).std(ddof=1) / np.sqrt(len(plain))
-        found = {"share": shares.mean(), "difference": mean, "low": mean - margin, "high": mean + margin}
-        transfers[method] = {key: float(value) for key, value in found.items()}
-    return transfers
-
-
-def compare(parts: dict[str, Any]) -> None:
-    """Add to each attack what it is beyond its control, with intervals."""
-    parts["transfer"] = compare_transfer(parts["transfer"])
-    for rows in parts["table"].values():
-        for label, control in CONTROLS.items():
-            if label in rows:
-                rows[label]["beyond_noise"] = exceed(rows[label], rows[control])
-    hardened, plain = (parts["table"][NETWORKS[0]][f"PGD 2, {how}"] for how in ("damaged", "20 steps"))
-    parts["hardening"] = {damage: exceed(hardened, plain, damage) for damage in ("jpeg", "resized")}
-    parts["universal"]["beyond_noise"] = exceed(parts["universal"]["universal"], parts["universal"]["noise"])
-
-
 def make_attacks() -> Path:
     """Every attack on one scale; about 20 minutes on one core."""
     keep = joblib.Memory(paths.cache(), verbose=0).cache
@@ -246,5 +212,20 @@ def make_attacks() -> Path:
         for part in key[:-1]:
             place = place.setdefault(part, {})
         place[key[-1]] = found[key]
-    compare(parts)
-    return results.save("visualizing-attacks", parts | {"grid": GRID}, [0])
+    return results.save("visualizing-attacks", show(parts), [0])
+
+
+def show(parts: dict[str, Any]) -> dict[str, Any]:
+    """What the chapter reads of the measurements: tables, curves, and the numbers of its prose."""
+    for rows in parts["table"].values():
+        comparisons.complete_table(rows)
+    stingray, squeezenet, lite0, lite2 = parts["practical"].values()
+    return {
+        "grid": GRID,
+        "table": parts["table"],
+        "curves": comparisons.draw_curves(parts["table"], parts["smallest"]),
+        "transfer": comparisons.tabulate_transfer(parts["transfer"]),
+        "one_pixel": parts["one_pixel"],
+        "recorded": comparisons.list_numbers(parts),
+        "recorded_25": {"fool": stingray, **squeezenet, "lite": lite0, "lite2": lite2},
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 # The noise of the size of an attack.
 CONTROLS = {f"FGSM {levels}": f"noise {levels}" for levels in (1, 2, 4)} | {"PGD 1": "noise 1"}
 CONTROLS |= dict.fromkeys(("PGD 2, 20 steps", "PGD 2, damaged"), "noise 2")
-NAMES = {"squeezenet1_1": "SqueezeNet", "efficientnet_lite0": "EfficientNet-Lite0"}
+NAMES = {"squeezenet1_1": "SqueezeNet", "efficientnet_lite0": "Lite0", "efficientnet_lite2": "Lite2"}
 
 
 def exceed(first: Row, second: Row, damage: str = "saved") -> dict[str, float]:
@@ -38,23 +38,31 @@ def complete_table(rows: Mapping[str, Row]) -> None:
 def draw_curves(table: Mapping[str, Mapping[str, Row]], smallest: Mapping[str, Row]) -> dict[str, list[float]]:
     """Share of pictures that withstand, by name: PGD at each epsilon of the grid, noise at the last five."""
     curves = {}
-    for network, name in NAMES.items():
+    for network in smallest:
+        name = NAMES[network]
         curves[f"{name}, PGD"] = smallest[network]["untargeted"]["withstand"]
         curves[f"{name}, noise"] = [1 - table[network][f"noise {level}"]["saved"] for level in (1, 2, 4, 8, 16)]
     return curves | {"SqueezeNet, to a stingray": smallest["squeezenet1_1"]["targeted"]["withstand"]}
 
 
-def compare_transfer(made: Mapping[str, Mapping[str, Mapping[str, str]]]) -> dict[str, float]:
-    """Share of pictures that each attack has other networks misread, and the interval of best less PGD, paired."""
-    methods: Sequence[str] = [*next(iter(made.values()))]
-    shares = {
-        method: np.mean([as_flags(bits) for source in made.values() for bits in source[method].values()], 0)
-        for method in methods
-    }
+def compare_transfer(made: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """Share of pictures that each attack on one network has others misread; the paired interval of best less PGD."""
+    shares = {method: np.mean([as_flags(bits) for bits in others.values()], axis=0) for method, others in made.items()}
     gains = shares["best"] - shares["pgd"]
     mean, margin = gains.mean(), 1.96 * gains.std(ddof=1) / math.sqrt(len(gains))
     interval = {"low": float(mean - margin), "high": float(mean + margin)}
     return {method: float(share.mean()) for method, share in shares.items()} | interval
+
+
+def tabulate_transfer(made: Mapping[str, Mapping[str, Mapping[str, str]]]) -> dict[str, dict[str, float]]:
+    """The same share by direction, "one to other"."""
+    table: dict[str, dict[str, float]] = {}
+    for source, methods in made.items():
+        for method, others in methods.items():
+            for other, bits in others.items():
+                row = table.setdefault(f"{NAMES[source]} to {NAMES[other]}", {})
+                row[method] = float(as_flags(bits).mean())
+    return table
 
 
 def list_numbers(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +75,7 @@ def list_numbers(parts: Mapping[str, Any]) -> dict[str, Any]:
         for name, row in {"clean": rows["none"], "pgd2": plain}.items()
     }
     return {
-        "transfer": compare_transfer(parts["transfer"]),
+        "transfer": compare_transfer(parts["transfer"]["squeezenet1_1"]),
         "hardening": {damage: exceed(hardened, plain, damage) for damage in ("jpeg", "resized")},
         "uap": {name: row["saved"] for name, row in universal.items()} | exceed(*universal.values()),
         "smallest": medians | {"lite": smallest["efficientnet_lite0"]["untargeted"]["median"]},
