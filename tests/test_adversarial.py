@@ -471,8 +471,6 @@ def test_square_asks_for_scores_alone_and_rises(digits):
 
 
 def test_training_on_adversarial_digits_makes_a_network_robust():
-    from dlapps.adversarial.training import fit_digits
-
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(256) % 2
     images = torch.zeros(256, 28, 28)
@@ -483,7 +481,7 @@ def test_training_on_adversarial_digits_makes_a_network_robust():
     images = images.clamp(0, 255).byte()
     x = images[:, None].float() / 255
     before = torch.random.get_rng_state()
-    plain, robust, again = (fit_digits(images, labels, e, num_epochs=12)[0] for e in (0.0, 0.15, 0.15))
+    plain, robust, again = (adversarial.fit_digits(images, labels, e, num_epochs=12)[0] for e in (0.0, 0.15, 0.15))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(one, other) for one, other in zip(robust.parameters(), again.parameters(), strict=True))
     networks = plain, robust
@@ -495,6 +493,18 @@ def test_training_on_adversarial_digits_makes_a_network_robust():
     assert min(clean) > 0.8
     assert attacked[1] > attacked[0] + 0.2
     assert attacked[1] > 0.8
+
+
+def test_the_committed_robust_network_withstands_what_turns_the_plain_one():
+    generator = torch.Generator().manual_seed(6)
+    x = (torch.rand(40, 1, 28, 28, generator=generator) > 0.8).float()
+    moved = {}
+    for name, network in adversarial.load_digit_networks().items():
+        assert not network.training
+        assert not any(weight.requires_grad for weight in network.parameters())
+        examples = adversarial.pgd(network, x, 0.2)
+        moved[name] = examples.success.float().mean()
+    assert moved["robust"] < moved["plain"] - 0.2
 
 
 def test_deep_fool_finds_the_smallest_change(dark):
