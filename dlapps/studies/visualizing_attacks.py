@@ -7,6 +7,7 @@ to 224 x 224. Gradients are taken in bfloat16 where the processor has it, every 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -220,12 +221,15 @@ def show(parts: dict[str, Any]) -> dict[str, Any]:
     for rows in parts["table"].values():
         comparisons.complete_table(rows)
     stingray, squeezenet, lite0, lite2 = parts["practical"].values()
+    # The largest change that each colour of each pixel would have, were the length spread evenly.
+    stingray["even"] = 255 * stingray["l2"] / math.sqrt(3 * 224 * 224)
     return {
         "grid": GRID,
         "table": parts["table"],
         "curves": comparisons.draw_curves(parts["table"], parts["smallest"]),
         "transfer": comparisons.tabulate_transfer(parts["transfer"]),
         "one_pixel": parts["one_pixel"],
+        "sizes": {"num": NUM, "num_smallest": NUM_SMALLEST},
         "recorded": comparisons.list_numbers(parts),
         "recorded_25": {"fool": stingray, **squeezenet, "lite": lite0, "lite2": lite2},
     }

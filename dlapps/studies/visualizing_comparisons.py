@@ -32,7 +32,8 @@ def complete_table(rows: Mapping[str, Row]) -> None:
     """Give each attack that has a control its gain over it, in words."""
     for label in CONTROLS.keys() & rows.keys():
         gain = exceed(rows[label], rows[CONTROLS[label]])
-        rows[label]["beyond noise"] = "{difference:+.0%} ({low:.0%} to {high:.0%})".format(**gain)
+        low, high = (min(gain[end], 1) for end in ("low", "high"))
+        rows[label]["beyond noise"] = f"{gain['difference']:+.0%} ({low:.0%} to {high:.0%})"
 
 
 def draw_curves(table: Mapping[str, Mapping[str, Row]], smallest: Mapping[str, Row]) -> dict[str, list[float]]:
