@@ -37,9 +37,42 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> tuple[floa
     k-th nearest other point.
     """
     real, fake = _as_features(real, fake)
-    if not 0 < k < min(len(real), len(fake)):
-        raise ValueError(f"expected 0 < k < {min(len(real), len(fake))} points, got k = {k}; take more features.")
+    _check_neighbours(k, min(len(real), len(fake)))
     return _share_inside(fake, real, k), _share_inside(real, fake, k)
+
+
+def density_coverage(real: ArrayLike, fake: ArrayLike, k: int = 5) -> tuple[float, float]:
+    """How densely fakes lie among reals, and the share of reals with a fake near by (Naeem et al. 2020, eq. 4-5).
+
+    real (N, D), fake (M, D). A real's ball reaches to its k-th nearest other real. Density: how many balls hold a fake,
+    in the mean, divided by k: about 1 where fakes are as the reals, more where they crowd. Coverage, in [0, 1]: balls
+    with a fake inside. Unlike recall, neither builds balls around fakes, whose outliers blow them up.
+    """
+    real, fake = _as_features(real, fake)
+    _check_neighbours(k, len(real))
+    radii, balls, covered = _radii(real, k), 0, torch.zeros(len(real), dtype=torch.bool)
+    for part in _distances(fake, real):
+        inside = part <= radii
+        balls += int(inside.sum())
+        covered |= inside.any(0)
+    return balls / (k * len(fake)), float(covered.double().mean())
+
+
+def kernel_distance(first: ArrayLike, second: ArrayLike) -> float:
+    """KID: squared maximum mean discrepancy with k(x, y) = (x y / D + 1)^3 (Bińkowski et al. 2018).
+
+    Of features (N, D), (M, D). Unbiased: near 0, and below it as often as above, for two samples of one distribution.
+    """
+    first, second = _as_features(first, second)
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def within(a: Tensor) -> Tensor:
+        similar = kernel(a, a)
+        return (similar.sum() - similar.trace()) / (len(a) * (len(a) - 1))
+
+    return float(within(first) + within(second) - 2 * kernel(first, second).mean())
 
 
 def class_histogram(labels: ArrayLike, num_classes: int) -> Tensor:
@@ -133,9 +166,18 @@ def _distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
         yield distances
 
 
+def _check_neighbours(k: int, number: int) -> None:
+    if not 0 < k < number:
+        raise ValueError(f"expected 0 < k < {number} points, got k = {k}; take more features.")
+
+
+def _radii(manifold: Tensor, k: int) -> Tensor:
+    """Distance (N,) of each point to its k-th nearest other one."""
+    # A point is its own nearest neighbour, and who lies on a ball's surface is inside, whatever the rounding.
+    farthest = [part.topk(k + 1, largest=False).values[:, -1] for part in _distances(manifold, manifold)]
+    return torch.cat(farthest) * (1 + 1e-9)
+
+
 def _share_inside(points: Tensor, manifold: Tensor, k: int) -> float:
-    # A point is its own nearest neighbour.
-    radii = torch.cat([part.topk(k + 1, largest=False).values[:, -1] for part in _distances(manifold, manifold)])
-    # Who lies on a ball's surface is inside, whatever the rounding.
-    inside = [(part <= radii * (1 + 1e-9)).any(1) for part in _distances(points, manifold)]
-    return float(torch.cat(inside).double().mean())
+    radii = _radii(manifold, k)
+    return float(torch.cat([(part <= radii).any(1) for part in _distances(points, manifold)]).double().mean())

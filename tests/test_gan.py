@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from dlapps import DlappsError, gan
+from dlapps.gan import steps
 from dlapps.gan.networks import one_of_each
 from dlapps.runtime import make_generator
 from dlapps.training import DivergenceError
@@ -464,7 +465,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, t
         (lambda x, y: gan.fit_gan(x[:, :, :10], TINY), "square images, got 16 x 10 pixels; crop"),
         (lambda x, y: gan.fit_gan(in_colour(x), TINY), r"images of 1 channels, .* got 3; take replace\(preset, chan"),
         (lambda x, y: gan.fit_gan(x, COLOUR), "images of 3 channels, as the preset has, got 1"),
-        (lambda x, y: replace(TINY, loss="wgan"), "loss to be one of non-saturating, saturating, hinge, got 'wgan'"),
+        (
+            lambda x, y: replace(TINY, loss="wgan"),
+            "non-saturating, saturating, hinge, wasserstein, got 'wg",
+        ),
         (lambda x, y: replace(TINY, initialisation="xavier"), "initialisation to be one of normal, default, got 'xav"),
         (lambda x, y: replace(TINY, trained=("critic",)), "trained to be one of generator, discriminator, got 'cri"),
         (lambda x, y: gan.to_uint8(torch.zeros(2, 4, 8, 8)), r"images \(…, 1, S, S\) or .* got \(2, 4, 8, 8\)"),
@@ -485,3 +489,69 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, t
 def test_bad_input_gets_one_sentence(images, labels, call, message):
     with pytest.raises(ValueError, match=message):
         call(images, labels)
+
+
+def test_slopes_are_those_of_a_linear_discriminator():
+    class Linear(nn.Module):
+        def forward(self, images):
+            return 3 * images[:, 0, 0, 0] + 4 * images[:, 0, 0, 1]
+
+    real, fake = torch.rand(2, 5, 1, 4, 4)
+    source = torch.Generator().manual_seed(0)
+    found = {name: steps.penalise(name, Linear(), real, fake, None, source).item() for name in steps.PENALTIES}
+    assert found == pytest.approx({"none": 0, "R1": 25 / 2, "gradient": (5 - 1) ** 2})
+
+
+def test_a_penalty_flattens_the_discriminator(images):
+    slopes = {}
+    for weight in (0.0, 10.0):
+        changes = {"discriminator_norm": "none", "discriminator_rate": 1e-2, "initialisation": "default"}
+        preset = replace(TINY, penalty="R1", penalty_weight=weight, num_epochs=4, **changes)
+        made = gan.fit_gan(images, preset)
+        real = gan.prepare_images(images, preset.size)[:, None].float() / 127.5 - 1
+        slopes[weight] = steps.squared_slopes(made.discriminator, real, None).mean().item()
+    assert slopes[10.0] < slopes[0.0] / 2
+
+
+def test_spectra_are_at_most_one():
+    discriminator = gan.Discriminator(8, norm="spectral").train()
+    images = torch.rand(4, 1, 32, 32)
+    for _ in range(60):
+        discriminator(images)
+    for module in discriminator.eval().modules():
+        if isinstance(module, nn.Conv2d):
+            assert torch.linalg.matrix_norm(module.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in discriminator.modules())
+
+
+def test_the_first_block_alone_is_without_batch_norm():
+    normed = [
+        isinstance(block[1], nn.BatchNorm2d) for block in gan.Discriminator(8, norm="batch but first").layers[:-1]
+    ]
+    assert normed == [False, True, True]
+
+
+def test_moved_images_are_shifted_ones_and_hand_the_gradient_back():
+    images = torch.rand(6, 1, 16, 16, requires_grad=True)
+    moved = steps.move(images, torch.Generator().manual_seed(0))
+    assert torch.equal(moved, steps.move(images, torch.Generator().manual_seed(0)))
+    for image, shifted in zip(images.detach()[:, 0], moved.detach()[:, 0], strict=True):
+        padded = F.pad(image, (2,) * 4, value=-1)
+        windows = padded.unfold(0, 16, 1).unfold(1, 16, 1).reshape(-1, 16, 16)
+        assert (windows == shifted).all((1, 2)).any()
+    moved.sum().backward()
+    assert images.grad.max() == 1
+    assert images.grad.sum() == (moved != -1).sum()
+
+
+def test_a_training_with_everything_on_goes_on_as_an_unbroken_one(images, tmp_path):
+    preset = replace(TINY, penalty="gradient", loss="wasserstein", discriminator_norm="none", moves=True, num_epochs=2)
+    whole = gan.fit_gan(images, preset)
+
+    def break_off(generator, epoch):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gan.fit_gan(images, preset, checkpoint=tmp_path / "run.pt", monitor=break_off)
+    assert gan.fit_gan(images, preset, checkpoint=tmp_path / "run.pt").history == whole.history

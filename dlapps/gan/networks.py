@@ -12,8 +12,12 @@ import itertools
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from dlapps.images import check_labels
+
+# What keeps a discriminator's activations in range.
+NORMS = ("batch", "batch but first", "spectral", "none")
 
 
 class Generator(nn.Module):
@@ -37,14 +41,19 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to logits (N,): convolutions b, 2b, 4b (k4 s2 p1), each with batch norm and LeakyReLU .2, then 1 (k4)."""
+    """Images to logits (N,): convolutions b, 2b, 4b (k4 s2 p1), each with batch norm and LeakyReLU .2, then 1 (k4).
 
-    def __init__(self, base_channels: int = 32, size: int = 32, channels: int = 1) -> None:
+    norm: one of NORMS; "batch but first" leaves the first block without, as Radford et al. (2016) do.
+    """
+
+    def __init__(self, base_channels: int = 32, size: int = 32, channels: int = 1, norm: str = "batch") -> None:
         super().__init__()
         self.size, self.channels = size, channels
         widths = block_widths(base_channels, size)
-        blocks = make_blocks((channels, *widths), nn.Conv2d, nn.LeakyReLU(0.2))
+        blocks = make_blocks((channels, *widths), nn.Conv2d, nn.LeakyReLU(0.2), norm)
         self.layers = nn.Sequential(*blocks, ToLogits(widths[-1]))
+        if norm == "spectral":
+            normalise_spectrum(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N,) float32 of images (N, C, S, S) in [-1, 1], positive for real."""
@@ -100,15 +109,24 @@ class ConditionalDiscriminator(nn.Module):
     where the padding is seen): a table, and the next convolution of that half is one as well.
     """
 
-    def __init__(self, base_channels: int = 128, size: int = 32, num_classes: int = 10, channels: int = 1) -> None:
+    def __init__(
+        self,
+        base_channels: int = 128,
+        size: int = 32,
+        num_classes: int = 10,
+        channels: int = 1,
+        norm: str = "batch",
+    ) -> None:
         super().__init__()
         self.size, self.num_classes, self.channels = size, num_classes, channels
         widths = block_widths(base_channels, size)
         half = widths[0] // 2
         self.from_images = nn.Conv2d(channels, half, 4, 2, 1, bias=False)
         self.from_labels = nn.Conv2d(num_classes, half, 4, 2, 1, bias=False)
-        blocks = make_blocks(widths, nn.Conv2d, nn.LeakyReLU(0.2))
+        blocks = make_blocks(widths, nn.Conv2d, nn.LeakyReLU(0.2), "batch" if norm == "batch but first" else norm)
         self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToLogits(widths[-1]))
+        if norm == "spectral":
+            normalise_spectrum(self)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Logits (N,) float32 of images (N, C, S, S) in [-1, 1] and labels (N,) int64, positive for real."""
@@ -117,7 +135,9 @@ class ConditionalDiscriminator(nn.Module):
         maps = F.leaky_relu(self.from_images(images), 0.2)
         one_hot = torch.eye(self.num_classes, device=images.device)[:, :, None, None]
         table = F.leaky_relu(self.from_labels(one_hot.expand(-1, -1, self.size, self.size)), 0.2)
-        first, second = self.both.get_parameter("0.weight").split(maps.shape[1], dim=1)
+        # As an attribute: under spectral norm it is no parameter.
+        weight: Tensor = self.both[0].weight  # type: ignore[assignment]
+        first, second = weight.split(maps.shape[1], dim=1)
         joined = F.conv2d(maps, first, stride=2, padding=1)
         joined = joined + F.conv2d(table, second, stride=2, padding=1).index_select(0, labels)
         return self.rest(self.both[1:](joined)).float()
@@ -172,16 +192,28 @@ def block_widths(base_channels: int, size: int) -> tuple[int, ...]:
 
 
 def make_blocks(
-    widths: tuple[int, ...], convolution: type[nn.Conv2d | nn.ConvTranspose2d], activation: nn.Module
+    widths: tuple[int, ...],
+    convolution: type[nn.Conv2d | nn.ConvTranspose2d],
+    activation: nn.Module,
+    norm: str = "batch",
 ) -> list[nn.Sequential]:
-    """One block for each pair of widths: convolution (k4 s2 p1), batch norm, activation.
+    """One block for each pair of widths: convolution (k4 s2 p1), batch norm as `norm` says, activation.
 
     nn.ConvTranspose2d gives maps of twice the side, nn.Conv2d of half of it.
     """
-    return [
-        nn.Sequential(convolution(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), activation)
-        for before, after in itertools.pairwise(widths)
-    ]
+    blocks = []
+    for place, (before, after) in enumerate(itertools.pairwise(widths)):
+        normed = norm == "batch" or (norm == "batch but first" and place > 0)
+        layers = [convolution(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after) if normed else nn.Identity()]
+        blocks.append(nn.Sequential(*layers, activation))
+    return blocks
+
+
+def normalise_spectrum(network: nn.Module) -> None:
+    """Divide the weights of all convolutions by their largest singular value (Miyato et al. 2018, eq. 8)."""
+    for module in [*network.modules()]:
+        if isinstance(module, nn.Conv2d):
+            spectral_norm(module)
 
 
 def one_of_each(labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dlapps import paths
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
+    NORMS,
     ConditionalDiscriminator,
     ConditionalGenerator,
     Discriminator,
@@ -20,7 +21,7 @@ from dlapps.gan.networks import (
     initialise,
 )
 from dlapps.gan.sampling import Sampler
-from dlapps.gan.steps import LOSSES
+from dlapps.gan.steps import LOSSES, PENALTIES
 from dlapps.runtime import channels_last, make_generator, try_on
 from dlapps.weights import read_checked, to_float16, write_checked
 
@@ -33,12 +34,13 @@ class Preset:
     """What a training depends on, beside its data and its seed.
 
     generator_channels, discriminator_channels: b of the networks. channels: those of the images, 1 for grey, 3 for
-    colour. loss: a name in LOSSES. initialisation: "normal" or "default". trained: which of the two are minimised.
-    num_classes: 0 for an unconditional GAN. clusters: how many clusters of images both networks of an unconditional one
-    are told, 0 for none. discriminator_sees_labels: D(x, y), else D(x). average: decay a batch of the moving average of
-    G's weights that samples are drawn from, 0 for the last weights. anneal: let both learning rates fall to 0, linearly
-    over the second half. Change one thing with `dataclasses.replace(PRACTICAL, size=64)`. Raises ValueError for another
-    name than these.
+    colour. loss, discriminator_norm, penalty: names in LOSSES, NORMS and PENALTIES; penalty_weight times the penalty is
+    added to D's loss. moves: D sees real and fake images moved at random. initialisation: "normal" or "default".
+    trained: which of the two are minimised. num_classes: 0 for an unconditional GAN. clusters: how many clusters of
+    images both networks of an unconditional one are told, 0 for none. discriminator_sees_labels: D(x, y), else D(x).
+    average: decay a batch of the moving average of G's weights that samples are drawn from, 0 for the last weights.
+    anneal: let both learning rates fall to 0, linearly over the second half. Change one thing with
+    `dataclasses.replace(PRACTICAL, size=64)`. Raises ValueError for another name than these.
     """
 
     latent_dim: int = 100
@@ -51,6 +53,10 @@ class Preset:
     discriminator_sees_labels: bool = True
     initialisation: str = "normal"
     loss: str = "non-saturating"
+    penalty: str = "none"
+    penalty_weight: float = 1.0
+    discriminator_norm: str = "batch"
+    moves: bool = False
     trained: tuple[str, ...] = ("generator", "discriminator")
     discriminator_rate: float = 2e-4
     generator_rate: float = 5e-4
@@ -62,8 +68,10 @@ class Preset:
 
     def __post_init__(self) -> None:
         parts = [("trained", part, ("generator", "discriminator")) for part in self.trained]
-        names = [("loss", self.loss, LOSSES), ("initialisation", self.initialisation, ("normal", "default")), *parts]
-        for field, name, known in names:
+        known_names = {"loss": LOSSES, "penalty": PENALTIES, "discriminator_norm": NORMS}
+        known_names |= {"initialisation": ("normal", "default")}
+        names = [(field, getattr(self, field), known) for field, known in known_names.items()]
+        for field, name, known in [*names, *parts]:
             if name not in known:
                 raise ValueError(f"expected {field} to be one of {', '.join(known)}, got {name!r}; choose one of them.")
 
@@ -155,10 +163,10 @@ def sampler_of(preset: Preset, generator: TrainedGenerator, clusters: Tensor | N
 
 def discriminator_of(preset: Preset) -> AnyDiscriminator:
     """The discriminator of a preset, with PyTorch's default initialisation."""
-    widths = (preset.discriminator_channels, preset.size)
+    widths, rest = (preset.discriminator_channels, preset.size), (preset.channels, preset.discriminator_norm)
     if preset.num_labels and preset.discriminator_sees_labels:
-        return ConditionalDiscriminator(*widths, preset.num_labels, preset.channels)
-    return Discriminator(*widths, preset.channels)
+        return ConditionalDiscriminator(*widths, preset.num_labels, *rest)
+    return Discriminator(*widths, *rest)
 
 
 def save_generator(path: str | Path, generator: Sampler, preset: Preset) -> Path:

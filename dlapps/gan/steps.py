@@ -32,13 +32,68 @@ def hinge(real: Tensor, fake: Tensor) -> Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
+def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+    """s(G(z)) - s(x) (Arjovsky, Chintala and Bottou 2017, eq. 2), for a discriminator whose slope a penalty bounds."""
+    return fake.mean() - real.mean()
+
+
 LOSSES = {
     # -log D(G(z)): a gradient that stays while the discriminator wins (Goodfellow et al. 2014, section 3).
     "non-saturating": Loss(cross_entropy, lambda fake: F.softplus(-fake).mean()),
     # log(1 - D(G(z))): the generator's part of the game's one value, its gradient D itself.
     "saturating": Loss(cross_entropy, lambda fake: -F.softplus(fake).mean()),
     "hinge": Loss(hinge, lambda fake: -fake.mean()),
+    "wasserstein": Loss(wasserstein, lambda fake: -fake.mean()),
 }
+
+
+def squared_slopes(discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+    """Squared L2 norms (N,) of the gradients of the logits with respect to images, with their graph, in float32."""
+    images = images.detach().float().requires_grad_()
+    with torch.autocast(images.device.type, enabled=False):
+        logits = discriminator(images, *given(labels))
+    (gradients,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradients.square().sum((1, 2, 3))
+
+
+PENALTIES = ("none", "R1", "gradient")
+
+
+def penalise(
+    name: str,
+    discriminator: nn.Module,
+    real: Tensor,
+    fake: Tensor,
+    labels: Tensor | None,
+    generator: torch.Generator,
+) -> Tensor:
+    """What is added to D's loss, a scalar, for its slopes on images (N, C, S, S): one of PENALTIES.
+
+    "R1": half the mean squared slope at real images (Mescheder, Geiger and Nowozin 2018, eq. 9). "gradient": the mean
+    of (slope - 1)^2 at random points between real and fake ones (Gulrajani et al. 2017, eq. 3).
+    """
+    if name == "none":
+        return real.new_zeros(())
+    if name == "R1":
+        return squared_slopes(discriminator, real, labels).mean() / 2
+    shares = torch.rand(len(real), 1, 1, 1, generator=generator).to(real.device)
+    slopes = squared_slopes(discriminator, real.lerp(fake.detach(), shares), labels).clamp(min=1e-12).sqrt()
+    return (slopes - 1).square().mean()
+
+
+def move(images: Tensor, generator: torch.Generator, share: float = 0.125) -> Tensor:
+    """Images (N, C, S, S) moved by up to a share of their side, each on its own, -1 coming in; with their graph.
+
+    Of real and fake images alike, so that a discriminator cannot learn the real ones by heart (Zhao et al. 2020).
+    """
+    size = images.shape[-1]
+    reach = round(share * size)
+    down, right = torch.randint(-reach, reach + 1, (2, len(images), 1), generator=generator).to(images.device)
+    places = torch.arange(size, device=images.device)
+    padded = F.pad(images, (reach,) * 4, value=-1).movedim(1, -1)
+    rows, columns = places + reach + down, places + reach + right
+    picked = padded[torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None], columns[:, None]]
+    return picked.movedim(-1, 1)
 
 
 def generate(generator: nn.Module, z: Tensor, labels: Tensor | None = None, precision: str = "fast") -> Tensor:
@@ -55,10 +110,12 @@ def discriminator_step(
     loss: Loss = LOSSES["non-saturating"],
     labels: Tensor | None = None,
     precision: str = "fast",
+    penalty: Tensor | float = 0.0,
 ) -> Losses:
     """One update of D on real and fake images (N, C, S, S) of the same labels; no gradient reaches the generator.
 
-    Two passes, since batch norm has to see real and fake images apart. optimiser None: measure only. Returns scalars:
+    Two passes, since batch norm has to see real and fake images apart. optimiser None: measure only. penalty: what is
+    added to the loss, as `slope_at_real` times its weight. Returns scalars:
     discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z))), discriminator_gradient (its L2
     norm), all as they were before the update.
     """
@@ -69,7 +126,7 @@ def discriminator_step(
         "discriminator_loss": value.detach(),
         "real_probability": real_logits.detach().sigmoid().mean(),
         "fake_probability": fake_logits.detach().sigmoid().mean(),
-        "discriminator_gradient": descend(value, discriminator, optimiser),
+        "discriminator_gradient": descend(value + penalty, discriminator, optimiser),
     }
 
 

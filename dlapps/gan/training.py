@@ -26,7 +26,7 @@ from dlapps.gan.presets import (
     sampler_of,
 )
 from dlapps.gan.sampling import Sampler, draw_latents, sample, to_uint8
-from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, spread
+from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, move, penalise, spread
 from dlapps.images import as_uint8
 from dlapps.runtime import make_generator
 from dlapps.training import DivergenceError, History, Named, as_labels, run_epochs, seeded
@@ -104,11 +104,15 @@ class Run:
         labels = None if labels is None else labels.to(device)
         z = torch.randn(len(real), preset.latent_dim, generator=self.latents).to(device)
         fake = generate(self.generator, z, labels, self.precision)
-        options = (loss, labels if preset.discriminator_sees_labels else None, self.precision)
+        made = {"spread": spread(fake.detach(), labels) / spread(real, labels).clamp(min=1e-6)}
+        told = labels if preset.discriminator_sees_labels else None
+        seen = (real, fake)
+        if preset.moves:
+            seen = (move(real, self.latents), move(fake, self.latents))
         optimiser_d, optimiser_g = map(self.optimisers.get, ("discriminator", "generator"))
-        made = discriminator_step(self.discriminator, real, fake, optimiser_d, *options)
-        made |= generator_step(self.generator, self.discriminator, fake, optimiser_g, *options)
-        made["spread"] = spread(fake.detach(), labels) / spread(real, labels).clamp(min=1e-6)
+        added = preset.penalty_weight * penalise(preset.penalty, self.discriminator, *seen, told, self.latents)
+        made |= discriminator_step(self.discriminator, *seen, optimiser_d, loss, told, self.precision, added)
+        made |= generator_step(self.generator, self.discriminator, seen[1], optimiser_g, loss, told, self.precision)
         # Brought to the CPU at once.
         measured = dict(zip(made, torch.stack([*made.values()]).tolist(), strict=True))
         for name, value in measured.items():
