@@ -20,7 +20,6 @@ from dlapps.studies import gan
 from dlapps.sweeps import sweep
 
 SEEDS = (0, 1, 2)
-NUM_HELD_OUT = 10_000
 # Of each candidate in the choice; readings draw as many as those of the GANs.
 NUM_CHOOSING = 2_500
 EVALUATIONS = (20, 4, 2)
@@ -49,12 +48,6 @@ def list_samplings(evaluations: int) -> Iterator[Sampling]:
                 yield Sampling(evaluations // cost, solver, guidance)
 
 
-def load_split() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Images and labels to train on, and those held out."""
-    images, labels = gan.load_images("MNIST", "train")
-    return (images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT]), (images[-NUM_HELD_OUT:], labels[-NUM_HELD_OUT:])
-
-
 def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
     """One training, taken up where it was stopped; half an hour on one core. With its entry: the history."""
     before = time.process_time()
@@ -66,7 +59,7 @@ def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
 
     checkpoint = paths.cache() / "flow" / f"{seed}.pt"
     network, history = flow.fit_flow(
-        *load_split()[0], flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
+        *gan.load_held_out()[0], flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
     )
     kept = {"loss": [round(loss, 5) for loss in history.loss]}
     kept["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
@@ -80,9 +73,7 @@ def make_flow_selection() -> Path:
     """
     path, network = paths.results() / "flow-selection.json", train(0)[0]
     parts = results.load("flow-selection").parts if path.exists() else {}
-    (images, labels), (held_out, held_out_labels) = load_split()
-    checkpoint = paths.cache() / "flow" / "judge.pt"
-    classifier = judge.fit_digit_classifier(images, labels, num_epochs=4, seed=1, checkpoint=checkpoint, progress=True)
+    _, (held_out, held_out_labels), classifier = gan.load_held_out()
     asked, real = held_out_labels[:NUM_CHOOSING], judge.extract_features(classifier, held_out)[0]
     tried: dict[str, list] = {f"{evaluations}": parts.get(f"{evaluations}", []) for evaluations in EVALUATIONS}
     accuracy = judge.conditional_accuracy(classifier, held_out, held_out_labels)
