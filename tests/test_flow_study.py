@@ -60,7 +60,7 @@ def test_the_choice_is_made_without_the_test_split_and_each_reading_once(small, 
 
 
 def test_what_is_held_out_is_not_trained_on(small):
-    (images, labels), (held_out, held_out_labels) = gan.load_held_out()[:2]
+    (images, labels), (held_out, held_out_labels) = gan.load_held_out()
     every, answers = load_images("MNIST", "train")
     assert torch.equal(torch.cat([images, held_out]), every)
     assert torch.equal(torch.cat([labels, held_out_labels]), answers)

@@ -96,16 +96,19 @@ def load_classifier(data: str) -> judge.DigitClassifier:
     return classifier
 
 
-@functools.cache
-def load_held_out() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], judge.DigitClassifier]:
-    """Images and labels of the train split to train on, the last 10,000 held out, and a classifier that saw the former.
+Split = tuple[Tensor, Tensor]
 
-    What chooses settings is judged there, and never sees the test split.
-    """
+
+def load_held_out() -> tuple[Split, Split]:
+    """Images and labels of MNIST's train split to train on, and the last 10,000, held out: settings are chosen there."""
     images, labels = load_images("MNIST", "train")
-    parts = (images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT]), (images[-NUM_HELD_OUT:], labels[-NUM_HELD_OUT:])
-    checkpoint = paths.cache() / "flow" / "judge.pt"
-    return *parts, judge.fit_digit_classifier(*parts[0], num_epochs=4, seed=1, checkpoint=checkpoint, progress=True)
+    return (images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT]), (images[-NUM_HELD_OUT:], labels[-NUM_HELD_OUT:])
+
+
+def fit_judge_of_held_out() -> judge.DigitClassifier:
+    """A classifier that saw the images held out as little as a generator did."""
+    options = {"num_epochs": 4, "seed": 1, "checkpoint": paths.cache() / "gan" / "judge of held out.pt"}
+    return judge.fit_digit_classifier(*load_held_out()[0], **options, progress=True)
 
 
 class Judge:
@@ -113,7 +116,7 @@ class Judge:
 
     def __init__(self, data: str = "MNIST", held_out: bool = False) -> None:
         if held_out:
-            self.train, self.real, self.classifier = load_held_out()
+            (self.train, self.real), self.classifier = load_held_out(), fit_judge_of_held_out()
         else:
             self.train, self.real = load_images(data, "train"), load_images(data, "test")
             self.classifier = load_classifier(data)
