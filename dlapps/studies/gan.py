@@ -100,15 +100,16 @@ Split = tuple[Tensor, Tensor]
 
 
 def load_held_out() -> tuple[Split, Split]:
-    """Images and labels of MNIST's train split to train on, and the last 10,000, held out: settings are chosen there."""
+    """Images and labels of MNIST's train split to train on, and the last 10,000, held out for choices."""
     images, labels = load_images("MNIST", "train")
     return (images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT]), (images[-NUM_HELD_OUT:], labels[-NUM_HELD_OUT:])
 
 
 def fit_judge_of_held_out() -> judge.DigitClassifier:
     """A classifier that saw the images held out as little as a generator did."""
-    options = {"num_epochs": 4, "seed": 1, "checkpoint": paths.cache() / "gan" / "judge of held out.pt"}
-    return judge.fit_digit_classifier(*load_held_out()[0], **options, progress=True)
+    images, labels = load_held_out()[0]
+    checkpoint = paths.cache() / "gan" / "judge of held out.pt"
+    return judge.fit_digit_classifier(images, labels, num_epochs=4, seed=1, checkpoint=checkpoint, progress=True)
 
 
 class Judge:
