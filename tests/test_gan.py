@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from dlapps import DlappsError, gan
-from dlapps.gan import steps
+from dlapps.gan import steps, toy
 from dlapps.gan.networks import one_of_each
 from dlapps.runtime import make_generator
 from dlapps.training import DivergenceError
@@ -555,3 +555,22 @@ def test_a_training_with_everything_on_goes_on_as_an_unbroken_one(images, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         gan.fit_gan(images, preset, checkpoint=tmp_path / "run.pt", monitor=break_off)
     assert gan.fit_gan(images, preset, checkpoint=tmp_path / "run.pt").history == whole.history
+
+
+def test_modes_are_counted_where_points_lie_near():
+    centres = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(10, 1)
+    assert toy.count_modes(centres) == (2, 1)
+    assert toy.count_modes(torch.cat([centres, torch.zeros(20, 2)])) == (2, 0.5)
+    assert toy.count_modes(toy.draw_ring(2000, make_generator(0))) == (8, pytest.approx(0.99, abs=0.01))
+
+
+def test_a_fast_generator_falls_on_few_of_the_ring_and_the_penalty_prevents_it():
+    fast = {"rates": (5e-3, 1e-3), "num_steps": 600, "num_frames": 3}
+    plain, penalised = (toy.fit_ring(penalty=penalty, **fast) for penalty in ("none", "R1"))
+    assert toy.count_modes(plain.samples[-1])[0] < toy.count_modes(penalised.samples[-1])[0]
+    assert plain.samples.shape == (4, 512, 2)
+    assert plain.steps == (0, 200, 400, 600)
+    again = toy.fit_ring(**fast)
+    assert torch.equal(again.samples, plain.samples)
+    with pytest.raises(ValueError, match="expected one of none, R1, gradient, got 'R2'; choose one of them"):
+        toy.fit_ring(penalty="R2")

@@ -48,12 +48,12 @@ LOSSES = {
 
 
 def squared_slopes(discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
-    """Squared L2 norms (N,) of the gradients of the logits with respect to images, with their graph, in float32."""
+    """Squared L2 norms (N,) of the logits' gradients with respect to images (N, ...), with their graph, in float32."""
     images = images.detach().float().requires_grad_()
     with torch.autocast(images.device.type, enabled=False):
         logits = discriminator(images, *given(labels))
     (gradients,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradients.square().sum((1, 2, 3))
+    return gradients.flatten(1).square().sum(1)
 
 
 PENALTIES = ("none", "R1", "gradient")
@@ -76,7 +76,7 @@ def penalise(
         return real.new_zeros(())
     if name == "R1":
         return squared_slopes(discriminator, real, labels).mean() / 2
-    shares = torch.rand(len(real), 1, 1, 1, generator=generator).to(real.device)
+    shares = torch.rand(len(real), *[1] * (real.ndim - 1), generator=generator).to(real.device)
     slopes = squared_slopes(discriminator, real.lerp(fake.detach(), shares), labels).clamp(min=1e-12).sqrt()
     return (slopes - 1).square().mean()
 

@@ -1,5 +1,7 @@
-"""What steadies an unconditional DCGAN, and what lets one draw 64 x 64, one change at a time: one seed, judged on images
-of the train split that were held out. The test split is not read; the finalists are presets of `studies.gan`.
+"""What steadies an unconditional DCGAN, and what lets one draw 64 x 64, one change at a time.
+
+One seed, judged on images of the train split that were held out: the test split is not read. The finalists are presets
+of `studies.gan`.
 """
 
 from __future__ import annotations
