@@ -9,7 +9,7 @@ import torch
 from dlapps import flow, paths, results
 from dlapps.gan import judge
 from dlapps.studies import flow as study
-from dlapps.studies import gan
+from dlapps.studies import gan_judge
 
 torch.set_num_threads(1)
 
@@ -30,7 +30,7 @@ def small(tmp_path, monkeypatch):
 
     monkeypatch.setattr(flow, "STANDARD", replace(flow.STANDARD, channels=(8, 8, 8), num_epochs=1, batch_size=20))
     for module, names in (
-        (gan, {"load_images": load_and_tell, "NUM_SAMPLES": 40, "NUM_HELD_OUT": 20}),
+        (gan_judge, {"load_images": load_and_tell, "NUM_SAMPLES": 40, "NUM_HELD_OUT": 20}),
         (study, {"SEEDS": (0, 1), "NUM_CHOOSING": 20, "EVALUATIONS": (4, 2)}),
     ):
         for name, value in names.items():
@@ -60,7 +60,7 @@ def test_the_choice_is_made_without_the_test_split_and_each_reading_once(small, 
 
 
 def test_what_is_held_out_is_not_trained_on(small):
-    (images, labels), (held_out, held_out_labels) = gan.load_held_out()
+    (images, labels), (held_out, held_out_labels) = gan_judge.load_held_out()
     every, answers = load_images("MNIST", "train")
     assert torch.equal(torch.cat([images, held_out]), every)
     assert torch.equal(torch.cat([labels, held_out_labels]), answers)

@@ -10,6 +10,7 @@ import torch
 from dlapps import gan, paths
 from dlapps.gan import judge
 from dlapps.studies import gan as study
+from dlapps.studies import gan_judge
 
 torch.set_num_threads(1)
 
@@ -35,8 +36,10 @@ def small(tmp_path, monkeypatch):
         images = torch.randint(256, (60, 32, 32), dtype=torch.uint8, generator=generator)
         return gan.prepare_images(images, size), torch.arange(60) % 10
 
-    for name, value in {"PLANS": plans, "load_images": load_images, "NUM_SAMPLES": 40, "SEEDS": (0, 1)}.items():
+    for name, value in {"PLANS": plans, "load_images": load_images, "SEEDS": (0, 1)}.items():
         monkeypatch.setattr(study, name, value)
+    for name, value in {"load_images": load_images, "NUM_SAMPLES": 40}.items():
+        monkeypatch.setattr(gan_judge, name, value)
     for folder in ("results", "cache"):
         monkeypatch.setattr(paths, folder, lambda folder=folder: tmp_path / folder)
     judge.save_digit_classifier(judge.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1), {})
@@ -44,7 +47,7 @@ def small(tmp_path, monkeypatch):
 
 
 def test_every_preset_gets_its_entry_once(small, monkeypatch):
-    monkeypatch.setattr(study.Judge.score_neighbours, "__defaults__", (60,))
+    monkeypatch.setattr(gan_judge.Judge.score_neighbours, "__defaults__", (60,))
     results = json.loads(study.make_gan().read_text())
     assert {kind: {name: [*seeds] for name, seeds in results[kind].items()} for kind in study.PLANS} == {
         "dcgan": {
@@ -72,6 +75,6 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
 
 
 def test_the_floor_is_measured_as_samples_are(small):
-    real = study.Judge().score_real()
+    real = gan_judge.Judge().score_real()
     assert {"frechet", "precision", "recall", "entropy", "gan_train_accuracy"} <= set(real)
     assert min(real["distances_to_train"]) > 0

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dlapps import flow, metrics, paths, results
 from dlapps.gan import judge, to_uint8
-from dlapps.studies import gan
+from dlapps.studies import gan_judge
 from dlapps.sweeps import sweep
 
 SEEDS = (0, 1, 2)
@@ -59,7 +59,7 @@ def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
 
     checkpoint = paths.cache() / "flow" / f"{seed}.pt"
     network, history = flow.fit_flow(
-        *gan.load_held_out()[0], flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
+        *gan_judge.load_held_out()[0], flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
     )
     kept = {"loss": [round(loss, 5) for loss in history.loss]}
     kept["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
@@ -73,7 +73,7 @@ def make_flow_selection() -> Path:
     """
     path, network = paths.results() / "flow-selection.json", train(0)[0]
     parts = results.load("flow-selection").parts if path.exists() else {}
-    (held_out, held_out_labels), classifier = gan.load_held_out()[1], gan.fit_judge_of_held_out()
+    (held_out, held_out_labels), classifier = gan_judge.load_held_out()[1], gan_judge.fit_judge_of_held_out()
     asked, real = held_out_labels[:NUM_CHOOSING], judge.extract_features(classifier, held_out)[0]
     tried: dict[str, list] = {f"{evaluations}": parts.get(f"{evaluations}", []) for evaluations in EVALUATIONS}
     accuracy = judge.conditional_accuracy(classifier, held_out, held_out_labels)
@@ -81,7 +81,7 @@ def make_flow_selection() -> Path:
         done = [Sampling(**entry["sampling"]) for entry in tried[f"{evaluations}"]]
         for sampling in [each for each in list_samplings(evaluations) if each not in done]:
             features, logits = judge.extract_features(classifier, sampling.draw(network, asked, 100))
-            precision, recall = metrics.precision_recall(real[:NUM_CHOOSING], features, gan.NEIGHBOURS)
+            precision, recall = metrics.precision_recall(real[:NUM_CHOOSING], features, gan_judge.NEIGHBOURS)
             scores = {"frechet": metrics.frechet_distance(real, features), "precision": precision, "recall": recall}
             scores["conditional_accuracy"] = float((logits.argmax(1) == asked).double().mean())
             rounded = {name: round(score, 4) for name, score in scores.items()}
@@ -99,7 +99,7 @@ def choose_sampling(evaluations: int) -> Sampling:
 def read(seed: int) -> tuple[flow.VelocityNetwork, dict[str, dict[str, object]]]:
     """A training and its entries: one of the training, one of each number of evaluations, on the test split."""
     network, training = train(seed)
-    entries, judge_of_test = {"training": training}, gan.Judge()
+    entries, judge_of_test = {"training": training}, gan_judge.Judge()
     for evaluations in EVALUATIONS:
         sampling = choose_sampling(evaluations)
         start = time.process_time()

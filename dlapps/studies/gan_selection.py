@@ -14,7 +14,7 @@ from typing import Any
 from dlapps import gan, paths, results
 from dlapps.gan import PRACTICAL
 from dlapps.gan.presets import Preset
-from dlapps.studies.gan import Judge, load_held_out
+from dlapps.studies.gan_judge import Judge, load_held_out
 from dlapps.sweeps import sweep
 
 # WGAN-GP: no batch norm in D, whose penalty is for each image apart, and Adam as Gulrajani et al. (2017) set it.
