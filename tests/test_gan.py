@@ -572,5 +572,7 @@ def test_a_fast_generator_falls_on_few_of_the_ring_and_the_penalty_prevents_it()
     assert plain.steps == (0, 200, 400, 600)
     again = toy.fit_ring(**fast)
     assert torch.equal(again.samples, plain.samples)
+    shown = torch.randn(512, 2, generator=make_generator(1))
+    assert torch.equal(again.generator(shown).detach(), again.samples[-1])
     with pytest.raises(ValueError, match="expected one of none, R1, gradient, got 'R2'; choose one of them"):
         toy.fit_ring(penalty="R2")

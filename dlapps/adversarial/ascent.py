@@ -20,7 +20,6 @@ from dlapps.adversarial.examples import (
 from dlapps.adversarial.expectation import Expectation, Transform
 from dlapps.adversarial.norms import PerPicture, as_lengths, normalise, project, random_direction
 from dlapps.class_scores import (
-    CHUNK,
     Classes,
     Images,
     check_counts,
@@ -33,6 +32,8 @@ from dlapps.runtime import make_generator
 
 Rows = Tensor | slice
 
+# Pictures of a step of the universal perturbation.
+BATCH_SIZE = 16
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
 
@@ -158,7 +159,7 @@ def universal_perturbation(
     goal, generator = make_goal(network, images, labels, targets), make_generator(seed)
     perturbation = torch.zeros_like(images[0])
     orders = [torch.randperm(len(images), generator=generator, device="cpu") for _ in range(num_passes)]
-    batches = [rows for order in orders for rows in order.to(images.device).split(CHUNK)]
+    batches = [rows for order in orders for rows in order.to(images.device).split(BATCH_SIZE)]
     for step, rows in enumerate(batches):
         seen = transform(images[rows], generator) if transform else images[rows]
         gradient, _ = pixel_gradient(network, (seen + perturbation).clamp(0, 1), by_rows(loss, goal[rows]))

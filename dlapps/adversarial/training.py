@@ -14,6 +14,7 @@ from dlapps.adversarial.ascent import pgd
 from dlapps.images import as_pictures, as_uint8
 from dlapps.runtime import autocast, channels_last
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs, seeded
+from dlapps.weights import read_checked
 
 BATCH_SIZE, LEARNING_RATE = 128, 5e-3
 # Share of the training in which epsilon rises to its value: from the start at .3, a network learns nothing for long.
@@ -78,7 +79,7 @@ def load_digit_networks() -> dict[str, nn.Module]:
         "visualizing-defence.pt", "networks of digits", "run dlapps data make visualizing-defence"
     )
     networks: dict[str, nn.Module] = {}
-    for name, state in torch.load(path, weights_only=True, map_location="cpu").items():
+    for name, state in read_checked(path, "pair of networks", ("robust", "plain")).items():
         networks[name] = make_digit_network().eval().requires_grad_(False)
         networks[name].load_state_dict(state)
     return networks

@@ -75,6 +75,8 @@ def fit_ring(
         if step in kept:
             with torch.no_grad():
                 samples.append(generator(shown))
+        if step == num_steps:
+            break
         real, fake = draw_ring(256, source), generator(torch.randn(256, 2, generator=source))
         added = penalty_weight * penalise(penalty, discriminator, real, fake, None, source)
         options = (LOSSES[loss], None, "float32")
