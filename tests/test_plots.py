@@ -6,6 +6,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from dlapps.paired import Interval
 from dlapps.plots import dann, gan, general, transfer, visualizing
 from dlapps.plots.style import WIDTH
 
@@ -21,7 +22,7 @@ FIGURES = {
     "confusion": lambda: general.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
     "score card": lambda: visualizing.plot_score_card(
-        {"net": {"map": (0.5, 0.1), "random": (0.3, 0.1)}}, "random", "area"
+        {"net": {"map": Interval(0.5, 0.4, 0.7), "random": Interval(0.3, 0.2, 0.4)}}, "hits", 0.25
     ),
     "mosaic": lambda: gan.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
     "training": lambda: gan.plot_training(

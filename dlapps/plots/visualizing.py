@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from dlapps.paired import Interval
 from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, styled
 
 
@@ -38,17 +39,16 @@ def plot_saliency(
 
 
 @styled
-def plot_score_card(scores: Mapping[str, Mapping[str, tuple[float, float]]], baseline: str, xlabel: str) -> Figure:
-    """One panel a network, one row a method: mean and its standard error, and the baseline as a dashed line.
-
-    scores: (mean, standard error) by network and method.
-    """
-    figure, axes = make_figure(2.1, 1, len(scores), sharey=True)
+def plot_score_card(scores: Mapping[str, Mapping[str, Interval]], xlabel: str, chance: float) -> Figure:
+    """One panel a network, one row a method with its interval, and as a dashed line what chance reaches."""
+    rows = max(map(len, scores.values()))
+    figure, axes = make_figure(0.5 + 0.19 * rows, 1, len(scores), sharey=True, sharex=True)
     for ax, (network, methods) in zip(axes[0], scores.items(), strict=True):
         places = np.arange(len(methods))[::-1]
-        for index, (place, (mean, error)) in enumerate(zip(places, methods.values(), strict=True)):
-            ax.errorbar(mean, place, xerr=error, capsize=2, **look(index))
-        ax.axvline(methods[baseline][0], color=COLOURS[6], linestyle="--", linewidth=0.8)
+        for index, (place, found) in enumerate(zip(places, methods.values(), strict=True)):
+            reach = [[found.mean - found.low], [found.high - found.mean]]
+            ax.errorbar(found.mean, place, xerr=reach, capsize=2, **look(index))
+        ax.axvline(chance, color=COLOURS[6], linestyle="--", linewidth=0.8)
         ax.set_yticks(places, methods)
         ax.set(title=network, xlabel=xlabel, ylim=(-0.5, len(methods) - 0.5))
         ax.grid(axis="y", visible=False)
