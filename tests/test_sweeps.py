@@ -18,7 +18,7 @@ from joblib.externals.loky import get_reusable_executor
 from dlapps import studies
 from dlapps.cli import main
 from dlapps.paths import CHECKOUT
-from dlapps.studies import dann, transfer, visualizing, visualizing_attacks
+from dlapps.studies import dann, transfer, visualizing_attacks, visualizing_saliency
 from dlapps.studies.dann_runs import Domain, Domains
 from dlapps.sweeps import sweep, workers
 
@@ -214,26 +214,34 @@ def test_what_joblib_keeps_is_found_again_by_the_caller(cluster, home):
 def test_studies_write_what_is_committed(home, monkeypatch):
     """Entry by entry in the committed order, each the outcome of its own run."""
 
-    def stand_in(function: str):
-        return lambda *given: (
-            {"deletion": [*given], "insertion": function} if function == "score_saliency" else [*given]
-        )
+    def stand_in(key: str | None = None):
+        return lambda *given: {key: [*given]} if key else [*given]
 
     class Uncached:
         def __init__(self, *_, **__) -> None:
             self.cache = lambda function: function
 
     monkeypatch.setattr(joblib, "Memory", Uncached)
-    for function in ("score_saliency", "check_sanity", "reads_correctly"):
-        monkeypatch.setattr(visualizing, function, stand_in(function))
-    made = json.loads(visualizing.make_saliency().read_text())
+    for function, key in (("play_grids", "hits"), ("check_method", "cascade"), ("reads_correctly", None)):
+        monkeypatch.setattr(visualizing_saliency, function, stand_in(key))
+    monkeypatch.setattr(visualizing_saliency, "explain_pictures", lambda *run: np.ones((1, 2, 2)))
+    monkeypatch.setattr(
+        visualizing_saliency,
+        "score_pictures",
+        lambda name, maps: {"road": name, "insertion": [1], "deletion": [0], "whole": [1]},
+    )
+    made = json.loads(visualizing_saliency.make_saliency().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-saliency.json").read_text())
-    assert list_names(made) == list_names(committed)
-    assert made["squeezenet1_1"]["methods"]["Grad-CAM"]["deletion"] == ["squeezenet1_1", "Grad-CAM", 25]
-    assert made["vgg16 scenes"]["methods"]["SmoothGrad"]["sanity"] == ["vgg16 scenes", "SmoothGrad", 5]
+    for name in visualizing_saliency.LAST_MAPS:
+        methods = made[name]["methods"]
+        assert [*made[name], *methods] == [*committed[name], *committed[name]["methods"]]
+        for method, entry in methods.items():
+            assert {*entry} <= {*committed[name]["methods"][method]}
+            assert (entry["hits"], entry["road"]) == ([name, method], name)
+            assert ("cascade" in entry) == (method not in ("occlusion", "RISE", "centre prior", "random"))
     names = "fool_the_25", "leave_the_25", "find_smallest", "transfer", "attack", "perturb_all", "change_one_pixel"
     for function in names:
-        monkeypatch.setattr(visualizing_attacks, function, stand_in(function))
+        monkeypatch.setattr(visualizing_attacks, function, stand_in())
     monkeypatch.setattr(visualizing_attacks, "show", lambda parts: parts)
     made = json.loads(visualizing_attacks.make_attacks().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-attacks.json").read_text())

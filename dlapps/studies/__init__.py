@@ -15,17 +15,17 @@ from dlapps.studies import (
     gan_selection,
     transfer,
     transfer_finetuning,
-    visualizing,
     visualizing_attacks,
     visualizing_classes,
     visualizing_defence,
+    visualizing_saliency,
 )
 
 STUDIES: dict[str, Callable[[], Path]] = {
     "scenes15-features": transfer.make_scenes15_features,
     "scenes15-experiments": transfer.make_scenes15_experiments,
     "scenes15-finetuned": transfer_finetuning.make_scenes15_finetuned,
-    "visualizing-saliency": visualizing.make_saliency,
+    "visualizing-saliency": visualizing_saliency.make_saliency,
     "visualizing-attacks": visualizing_attacks.make_attacks,
     "visualizing-defence": visualizing_defence.make_defence,
     "visualizing-classes": visualizing_classes.make_classes,
