@@ -27,7 +27,6 @@ METHODS = {
     "variance of guided backprop": lambda network, images: saliency.smooth_grad(
         network, images, 1, num_samples=3, explain=saliency.guided_backprop, statistic="variance"
     ),
-    "crop": lambda network, images: saliency.crop_to_window(images, images[:, 0], 8),
     "grids": lambda network, images: saliency.make_grids(images.repeat(2, 1, 1, 1), [0, 1, 2, 3, 4, 5], 1),
     "pointing": lambda network, images: saliency.point_at_cells(torch.cat([images, images], 1)[:, :4]),
     "occlusion": lambda network, images: saliency.occlusion(network, images, window=8, stride=5),

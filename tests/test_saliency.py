@@ -559,17 +559,6 @@ def test_scores_that_nobody_asked_for_change_no_map(network, images, targets, pr
             explain(named, images, 5)
 
 
-def test_a_crop_follows_the_map():
-    pictures, maps = torch.zeros(2, 3, 32, 32), torch.zeros(2, 32, 32)
-    pictures[0, :, 16:, :16], maps[0, 20:28, 4:12] = 1, 1
-    maps[1, 8:16, 8:16] = 1
-    crops = saliency.crop_to_window(pictures, maps, side=16, stride=16)
-    assert crops[0].min() == 1
-    assert crops[1].max() == 0
-    with pytest.raises(ValueError, match=r"a side up to 32, got .* and 40"):
-        saliency.crop_to_window(pictures, maps, side=40)
-
-
 def test_rank_correlations_see_order_alone():
     maps = torch.arange(12.0).view(1, 3, 4).expand(3, -1, -1)
     others = torch.stack([maps[0].exp(), -maps[0], torch.ones(3, 4)])

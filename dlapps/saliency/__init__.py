@@ -13,7 +13,6 @@ them.
 `occlusion` and `rise` run in the caller's precision too.
 """
 
-from dlapps.saliency.crops import crop_to_window
 from dlapps.saliency.faithfulness import (
     DeletionInsertion,
     centre_prior,
@@ -43,7 +42,6 @@ __all__ = [
     "Pointing",
     "Removal",
     "centre_prior",
-    "crop_to_window",
     "deletion_insertion",
     "grad_cam",
     "guided_backprop",
