@@ -11,15 +11,24 @@ from torch import nn
 
 from dlapps import class_visualization as cv
 from dlapps import pretrained
-from dlapps.class_scores import float32_logits
+from dlapps.class_scores import float32_logits, ranks
+from dlapps.images import from_pixels
 
 torch.set_num_threads(1)
 
+NATURAL = F.interpolate(
+    torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(4)) * 0.5 + 0.25, 32, mode="area"
+)
+WINDOWS = (cv.Crop((0.6, 1.0), 32), cv.Noise(0.02))
 SHORT = {
     "practical": replace(cv.PRACTICAL, num_steps=12),
     "modern": replace(cv.MODERN, num_steps=12),
+    "maco": replace(cv.make_maco(NATURAL), num_steps=12, transforms=WINDOWS),
+    "robust": replace(cv.ROBUST, num_steps=12, transforms=WINDOWS),
 }
 each_preset = pytest.mark.parametrize("preset", SHORT.values(), ids=SHORT)
+# The others give a picture a contrast or a magnitude of their own.
+keeping = pytest.mark.parametrize("preset", [SHORT["practical"], SHORT["modern"]], ids=["practical", "modern"])
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +93,7 @@ def test_the_same_seed_gives_the_same_picture_alone_or_in_a_batch(preset, networ
     assert (alone.images - other.images).abs().max() > 0.01
 
 
-@each_preset
+@keeping
 def test_a_climb_may_start_from_a_picture(preset, network, pictures):
     start = cv.visualize(network, [0, 1], replace(preset, num_steps=0), initial=pictures)
     torch.testing.assert_close(start.images, pictures, atol=1e-3, rtol=0)
@@ -103,6 +112,31 @@ def test_a_practical_step_by_hand(pictures):
     expected = cv.Pixels().decode(z + 0.1 * gradient / gradient.norm())
     torch.testing.assert_close(seen.images, expected.clamp(0, 1))
     torch.testing.assert_close(seen.scores[0], (pictures[0] * weights).sum()[None])
+
+
+@pytest.mark.parametrize("form", [cv.Pixels(), cv.Fourier()], ids=["pixels", "fourier"])
+def test_a_normalised_step_has_its_length_whatever_is_moved(form, network, pictures):
+    preset = replace(cv.PRACTICAL, parametrisation=form, num_steps=1, step_size=0.02, transforms=(), blur_every=0)
+    moved = form.encode(cv.visualize(network, 0, preset, initial=pictures[:1]).images) - form.encode(pictures[:1])
+    torch.testing.assert_close(moved.norm(), torch.tensor(0.02), rtol=0.02, atol=0)
+
+
+def test_the_magnitude_of_maco_never_changes(network):
+    form = SHORT["maco"].parametrisation
+    seen = cv.visualize(network, [0, 3], SHORT["maco"], size=32, keep_every=4)
+    magnitudes = [cv.measure_magnitude(images) for images in seen.frames]
+    for magnitude in magnitudes:
+        torch.testing.assert_close(magnitude, form.magnitude.expand_as(magnitude), rtol=0.01, atol=0.01)
+    assert (seen.frames[0] - seen.images).abs().max() > 0.05
+    with pytest.raises(ValueError, match="expected pictures of side 32, whose magnitude was measured, got 48"):
+        cv.visualize(network, 0, SHORT["maco"], size=48)
+
+
+def test_the_contrast_is_what_was_asked(network):
+    for contrast in (0.5, 1.0):
+        preset = replace(SHORT["robust"], parametrisation=cv.Fourier(contrast=contrast, standardised=True))
+        seen = cv.visualize(network, [0, 3], preset, size=32)
+        assert torch.allclose(torch.logit(seen.images).std((1, 2, 3)), torch.tensor(contrast), atol=1e-3)
 
 
 def look_at(network, objective, pictures):
@@ -162,13 +196,13 @@ def test_what_is_no_objective_gets_one_sentence(network, pictures, objective, me
 
 
 def test_a_class_may_be_named_and_a_picture_an_array(network, pictures):
-    named = pretrained.wrap(copy.deepcopy(network), (0.0,) * 3, (1.0,) * 3, class_names="abcde")
+    letters = named(network, "abcde")
     preset = replace(cv.PRACTICAL, num_steps=1)
-    by_name = cv.visualize(named, ["d", "a"], preset, initial=pictures.numpy())
-    by_number = cv.visualize(named, [3, 0], preset, initial=pictures)
+    by_name = cv.visualize(letters, ["d", "a"], preset, initial=pictures.numpy())
+    by_number = cv.visualize(letters, [3, 0], preset, initial=pictures)
     assert torch.equal(by_name.images, by_number.images)
-    assert cv.visualize(named, "d", preset, size=16).targets.tolist() == [3]
-    assert cv.visualize(named, torch.tensor([3, 0]), preset, size=16).targets.tolist() == [3, 0]
+    assert cv.visualize(letters, "d", preset, size=16).targets.tolist() == [3]
+    assert cv.visualize(letters, torch.tensor([3, 0]), preset, size=16).targets.tolist() == [3, 0]
 
 
 def test_regularisers_by_hand():
@@ -209,7 +243,15 @@ def test_a_blur_of_no_width_or_too_wide_for_the_picture(sigma, network):
         cv.visualize(network, 0, preset, size=32)
 
 
-@pytest.mark.parametrize("transform", [cv.Jitter(3), cv.Warp((0.8, 1.2), 10.0)], ids=["jitter", "warp"])
+MOVES = {
+    "jitter": cv.Jitter(3),
+    "warp": cv.Warp((0.8, 1.2), 10.0),
+    "crop": cv.Crop((0.5, 0.9), 16),
+    "noise": cv.Noise(0.1),
+}
+
+
+@pytest.mark.parametrize("transform", MOVES.values(), ids=MOVES)
 def test_transforms_move_all_pictures_alike(transform, pictures):
     twice = transform(pictures[:1].repeat(2, 1, 1, 1), torch.Generator().manual_seed(3))
     once = transform(pictures[:1], torch.Generator().manual_seed(3))
@@ -225,7 +267,22 @@ def test_a_jitter_rolls_and_no_warp_changes_nothing(pictures):
     torch.testing.assert_close(cv.Warp((1.0, 1.0), 0.0)(pictures, generator), pictures, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("form", [cv.Pixels(), cv.Fourier()], ids=["pixels", "fourier"])
+def test_a_window_lies_within_the_picture_and_noise_has_its_deviation(pictures):
+    generator = torch.Generator().manual_seed(3)
+    for size in (8, 16, 24):
+        window = cv.Crop((0.25, 0.5), size)(pictures, generator)
+        assert window.shape == (2, 3, size, size)
+        assert window.min() >= pictures.min()
+        assert window.max() <= pictures.max()
+    torch.testing.assert_close(cv.Crop((1.0, 1.0), 16)(pictures, generator), pictures)
+    noise = cv.Noise(0.3)(torch.zeros(1, 3, 64, 64), generator)
+    assert float(noise.std()) == pytest.approx(0.3, rel=0.05)
+
+
+FORMS = {"pixels": cv.Pixels(), "fourier": cv.Fourier(), "colours as they are": cv.Fourier(decorrelated=False)}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_parametrisation_gives_back_the_picture(form, pictures):
     torch.testing.assert_close(form.decode(form.encode(pictures)), pictures, atol=1e-4, rtol=0)
     noise = form.noise(16, torch.Generator().manual_seed(0))
@@ -256,6 +313,26 @@ def test_only_the_network_runs_in_the_precision_of_the_caller(network):
 def test_bad_arguments_get_one_sentence(network, arguments, message):
     with pytest.raises(ValueError, match=message):
         cv.visualize(network, **{"size": 32, **arguments})
+
+
+def named(network, names):
+    return pretrained.wrap(copy.deepcopy(network), (0.0,) * 3, (1.0,) * 3, class_names=names)
+
+
+def test_a_judge_reads_what_a_file_keeps(network):
+    drawn = cv.visualize(named(network, "abcde"), [0, 3], SHORT["practical"], size=32)
+    saved = torch.from_numpy(from_pixels(drawn.images)).movedim(-1, 1) / 255
+    expected = ranks(float32_logits(network, saved), [0, 3])
+    assert torch.equal(cv.judge(named(network, "abcde"), drawn), expected)
+
+
+def test_a_judge_of_other_classes_gets_one_sentence(network):
+    drawn = cv.visualize(named(network, "abcde"), 0, SHORT["practical"], size=32)
+    for names in ("abcdf", "edcba"):
+        with pytest.raises(ValueError, match="expected a judge of the drawer's 5 classes, got one of 5 whose"):
+            cv.judge(named(network, names), drawn)
+    with pytest.raises(ValueError, match="in training mode"):
+        cv.judge(named(network, "abcde").train(), drawn)
 
 
 def test_a_network_in_training_mode_is_refused():

@@ -76,6 +76,13 @@ METHODS = {
     "transfer": lambda network, images: adversarial.transfer_rate(network, adversarial.fgsm(network, images, 0.1)),
     "practical": lambda network, images: cv.visualize(network, [0, 1], replace(cv.PRACTICAL, num_steps=3), **SHORT),
     "modern": lambda network, images: cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=3), **SHORT),
+    "robust": lambda network, images: cv.visualize(network, [0, 1], replace(cv.ROBUST, num_steps=2), **SHORT),
+    "maco": lambda network, images: cv.visualize(
+        network, [0, 1], replace(cv.make_maco(images.clamp(0.1, 0.9)), num_steps=2), **SHORT
+    ),
+    "judge": lambda network, images: cv.judge(
+        network, cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=1), **SHORT)
+    ),
     "objective": lambda network, images: cv.visualize(
         network,
         [0, 1],

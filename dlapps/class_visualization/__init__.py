@@ -4,20 +4,35 @@ What is raised (an objective less regularisers), what the picture is made of (a 
 before the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
 """
 
-from dlapps.class_visualization.ascent import MODERN, PRACTICAL, Ascent, Visualization, visualize
+from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, make_maco, visualize
+from dlapps.class_visualization.judging import judge
 from dlapps.class_visualization.objectives import Objective, Seen, class_score
-from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
-from dlapps.class_visualization.terms import L2, Jitter, Regulariser, TotalVariation, Transform, Warp, total_variation
+from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
+from dlapps.class_visualization.terms import (
+    L2,
+    Crop,
+    Jitter,
+    Noise,
+    Regulariser,
+    TotalVariation,
+    Transform,
+    Warp,
+    total_variation,
+)
 
 __all__ = [
     "L2",
     "MODERN",
     "PRACTICAL",
+    "ROBUST",
     "Ascent",
+    "Crop",
     "Fourier",
     "Jitter",
+    "Noise",
     "Objective",
     "Parametrisation",
+    "Phase",
     "Pixels",
     "Regulariser",
     "Seen",
@@ -26,6 +41,9 @@ __all__ = [
     "Visualization",
     "Warp",
     "class_score",
+    "judge",
+    "make_maco",
+    "measure_magnitude",
     "total_variation",
     "visualize",
 ]

@@ -56,14 +56,18 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Fourier:
-    """Spectrum of decorrelated colours: x = sigmoid(COLOURS irfft2(p / f)), with f the frequency (Olah et al. 2017).
+    """Spectrum of decorrelated colours: x = sigmoid(contrast COLOURS irfft2(p / f)), f frequency (Olah et al. 2017).
 
     Equal steps on p move all scales of the picture as natural pictures spread over them. deviation: of the noise at
-    the start; contrast: of the colours before the sigmoid.
+    the start. decorrelated: whether p is of decorrelated colours, or of red, green and blue. standardised: whether what
+    goes into the sigmoid is divided by its standard deviation over the picture, so that every picture has the same
+    contrast, and p only a direction; natural pictures have a contrast of about 1.2 there.
     """
 
     deviation: float = 0.01
     contrast: float = 0.25
+    decorrelated: bool = True
+    standardised: bool = False
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
         """p (1, 3, size, size / 2 + 1, 2), real and imaginary parts from N(0, deviation^2)."""
@@ -72,8 +76,7 @@ class Fourier:
 
     def encode(self, pictures: Tensor) -> Tensor:
         """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1 than .01 are moved there."""
-        colours = torch.logit(pictures, eps=0.01) / self.contrast
-        spectrum = torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours), norm="ortho")
+        spectrum = to_spectrum(torch.logit(pictures, eps=0.01) / self.contrast, self.decorrelated)
         height, width = pictures.shape[2:]
         return torch.view_as_real(spectrum / _scale(height, width, pictures.device))
 
@@ -81,12 +84,66 @@ class Fourier:
         """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1, 2)."""
         height, width = parameter.shape[2], 2 * (parameter.shape[3] - 1)
         spectrum = torch.view_as_complex(parameter) * _scale(height, width, parameter.device)
-        colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
-        return torch.sigmoid(self.contrast * _mix(COLOURS, colours))
+        colours = from_spectrum(spectrum, self.decorrelated)
+        if self.standardised:
+            colours = colours / colours.std((1, 2, 3), keepdim=True)
+        return torch.sigmoid(self.contrast * colours)
 
     def constrain(self, parameter: Tensor) -> Tensor:
         """p as it is: the sigmoid keeps every picture in (0, 1)."""
         return parameter
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """Phase of the spectrum alone, its magnitude fixed to the mean of natural pictures': MACO (Fel et al. 2023, eq. 5).
+
+    x = sigmoid(COLOURS irfft2(magnitude e^(i p))). magnitude: (3, H, W / 2 + 1), as `measure_magnitude` gives it.
+    """
+
+    magnitude: Tensor
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """p (1, 3, size, size / 2 + 1) of white noise; ValueError for another size than the magnitude's."""
+        if self.magnitude.shape[1] != size:
+            raise ValueError(
+                f"expected pictures of side {self.magnitude.shape[1]}, whose magnitude was measured, got {size}; "
+                "measure natural pictures of that size."
+            )
+        return to_spectrum(torch.randn(1, 3, size, size, generator=generator, device="cpu")).angle()
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The phases of pictures (N, 3, H, W), whose own magnitude is lost."""
+        return to_spectrum(torch.logit(pictures, eps=0.01)).angle()
+
+    def decode(self, parameter: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1)."""
+        return torch.sigmoid(self._colours(parameter))
+
+    def constrain(self, parameter: Tensor) -> Tensor:
+        """The phases of a real picture: with others, the inverse transform would change the magnitude."""
+        return to_spectrum(self._colours(parameter)).angle()
+
+    def _colours(self, parameter: Tensor) -> Tensor:
+        magnitude = self.magnitude.to(parameter.device).expand_as(parameter)
+        return from_spectrum(torch.polar(magnitude, parameter))
+
+
+def measure_magnitude(pictures: Tensor) -> Tensor:
+    """Of each picture (N, 3, H, W) in [0, 1], (N, 3, H, W / 2 + 1); the mean over natural ones is for `Phase`."""
+    return to_spectrum(torch.logit(pictures, eps=0.01)).abs()
+
+
+def to_spectrum(colours: Tensor, decorrelated: bool = True) -> Tensor:
+    """Complex (N, 3, H, W / 2 + 1) of real colours (N, 3, H, W), decorrelated first where asked."""
+    return torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours) if decorrelated else colours, norm="ortho")
+
+
+def from_spectrum(spectrum: Tensor, decorrelated: bool = True) -> Tensor:
+    """Real colours (N, 3, H, W) of a spectrum (N, 3, H, W / 2 + 1); the inverse of `to_spectrum`."""
+    size = spectrum.shape[2], 2 * (spectrum.shape[3] - 1)
+    colours = torch.fft.irfft2(spectrum, s=size, norm="ortho")
+    return _mix(COLOURS, colours) if decorrelated else colours
 
 
 def standardise(pictures: Tensor) -> Tensor:

@@ -65,6 +65,33 @@ class Warp:
         return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 
 
+@dataclass(frozen=True)
+class Crop:
+    """A square window, its side a share of the picture's within `shares`, seen at size x size; one for the batch."""
+
+    shares: tuple[float, float] = (0.3, 0.9)
+    size: int = 128
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        first, down, right = torch.rand(3, generator=generator, device="cpu").tolist()
+        height, width = pictures.shape[2:]
+        side = max(1, int(min(height, width) * (self.shares[0] + first * (self.shares[1] - self.shares[0]))))
+        top, left = int(down * (height - side)), int(right * (width - side))
+        window = pictures[:, :, top : top + side, left : left + side]
+        return F.interpolate(window, (self.size, self.size), mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Add Gaussian noise of this standard deviation, in pixels of [0, 1], the same for the whole batch."""
+
+    deviation: float = 0.2
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(pictures.shape[1:], generator=generator, device="cpu")
+        return pictures + self.deviation * noise.to(pictures.device)
+
+
 def total_variation(pictures: Tensor) -> Tensor:
     """Absolute differences between neighbours, summed over each picture: (N, 3, H, W) -> (N,)."""
     down, right = pictures.diff(dim=2).abs(), pictures.diff(dim=3).abs()
