@@ -149,15 +149,17 @@ def test_objectives_add_and_multiply(network, pictures):
     bright = cv.Objective(lambda seen: seen.pictures.mean((1, 2, 3)))
     unit = cv.Objective(lambda seen: seen.layers["1"][:, 3].mean((1, 2)), ["1"])
     with torch.no_grad():
-        logit, activation = network(pictures[:1])[:, 0], network[:2](pictures[:1])[:, 3].mean((1, 2))
+        scores, activation = network(pictures[:1]), network[:2](pictures[:1])[:, 3].mean((1, 2))
+    logit = scores[:, 0]
     mean = pictures[0].mean()
     for objective, expected in {
         cv.class_score: logit,
+        cv.class_margin: logit - scores[:, 1:].logsumexp(1),
         cv.class_score + 2 * unit - 5 * bright: logit + 2 * activation - 5 * mean,
         unit * bright + 1: activation * mean + 1,
         -bright: -mean,
         (lambda seen: seen.logits[:, 0]): logit,
-        1 + bright * 3 - (lambda seen: seen.logits[:, 1]): 1 + 3 * mean - network(pictures[:1])[:, 1].detach(),
+        1 + bright * 3 - (lambda seen: seen.logits[:, 1]): 1 + 3 * mean - scores[:, 1],
     }.items():
         torch.testing.assert_close(look_at(network, objective, pictures), expected.reshape(1), atol=1e-4, rtol=1e-4)
 

@@ -6,7 +6,7 @@ before the network looks (transforms) and how it is climbed make a preset: `visu
 
 from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, make_maco, visualize
 from dlapps.class_visualization.judging import judge
-from dlapps.class_visualization.objectives import Objective, Seen, class_score
+from dlapps.class_visualization.objectives import Objective, Seen, class_margin, class_score
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
 from dlapps.class_visualization.terms import (
     L2,
@@ -40,6 +40,7 @@ __all__ = [
     "Transform",
     "Visualization",
     "Warp",
+    "class_margin",
     "class_score",
     "judge",
     "make_maco",

@@ -29,6 +29,7 @@ STUDIES: dict[str, Callable[[], Path]] = {
     "visualizing-attacks": visualizing_attacks.make_attacks,
     "visualizing-defence": visualizing_defence.make_defence,
     "visualizing-classes": visualizing_classes.make_classes,
+    "visualizing-scenes": visualizing_classes.make_scenes,
     "mnistm": dann.make_mnistm,
     "mnistm-improved": dann.make_improved_weights,
     "mnistm-figures": dann.make_mnistm_figures,

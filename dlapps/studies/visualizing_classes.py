@@ -1,11 +1,13 @@
-"""Pictures of classes for Chapter 2: ten of ImageNet for two networks with three seeds, fifteen scenes for VGG16."""
+"""Pictures of classes for Chapter 2: what each ingredient and each setting changes, who recognises what was drawn."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -13,40 +15,122 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dlapps import adversarial, class_visualization, paths, results, runtime
-from dlapps.class_scores import float32_logits, ranks
-from dlapps.class_visualization import MODERN, PRACTICAL, total_variation
-from dlapps.images import from_pixels
-from dlapps.pretrained import PixelNetwork
+from dlapps import datasets, paths, results, runtime
+from dlapps.class_scores import float32_logits, pick, ranks
+from dlapps.class_visualization import (
+    L2,
+    MODERN,
+    PRACTICAL,
+    ROBUST,
+    Ascent,
+    Fourier,
+    Jitter,
+    Noise,
+    TotalVariation,
+    class_margin,
+    judge,
+    make_maco,
+    total_variation,
+    visualize,
+)
+from dlapps.images import from_pixels, stack_pixels
 from dlapps.studies.visualizing import load_network
 from dlapps.sweeps import sweep
 
-SEEDS = (0, 1, 2)
+SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
+NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
 # The classes that the practical and the report before this one name; "wombat" first.
-CLASSES = (106, 92, 113, 281, 187, 76, 78, 683, 366, 604)
-PRESETS = {"practical": PRACTICAL, "modern": MODERN}
+TEN = (106, 92, 113, 281, 187, 76, 78, 683, 366, 604)
+HUNDRED = tuple(range(0, 1000, 10))
+# BEST was chosen on these and on ten neighbours of TEN: on none of TEN and HUNDRED.
+TWENTY = tuple(range(5, 1000, 50))
+CLASSES = {"": TEN, "hundred": HUNDRED, "chain": TWENTY, "setting": TEN}
+
+# From the practical's preset to the modern one, and on to the one that other networks recognise best, a change a line.
+CHANGES: dict[str, dict[str, Any]] = {
+    "practical": {},
+    "spectrum": {"parametrisation": Fourier(decorrelated=False), "step_size": 1.5},
+    "Adam": {"optimiser": torch.optim.Adam, "normalised": False, "step_size": 0.02},
+    "total variation": {"regularisers": (TotalVariation(2e-3),)},
+    "no blur": {"blur_every": 0},
+    "more jitter": {"transforms": (Jitter(16), Jitter(8))},
+    "warps": {"transforms": MODERN.transforms},
+    "decorrelated colours": {"parametrisation": Fourier()},
+    "fixed contrast": {
+        **{name: getattr(ROBUST, name) for name in ("parametrisation", "optimiser", "normalised", "step_size")},
+        "regularisers": (),
+    },
+    "windows": {"transforms": ROBUST.transforms},
+    "margin": {"objective": class_margin},
+    "noise": {"objective": ROBUST.objective, "transforms": (*ROBUST.transforms, Noise(0.2))},
+}
+# The best for each network: SqueezeNet draws noise as soon as it is given some.
+BEST = {"squeezenet1_1": "margin", "efficientnet_lite0": "noise", "efficientnet_lite2": "noise"}
+CHAIN_STEPS = 100
+# One setting of the practical's preset changed; its rate is 5, its weight 1e-3, its blur every 10, its steps 200.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "rate 0.5": {"step_size": 0.5},
+    "rate 20": {"step_size": 20.0},
+    "weight 0": {"regularisers": ()},
+    "weight 0.01": {"regularisers": (L2(1e-2),)},
+    "no blur": {"blur_every": 0},
+    "no jitter": {"transforms": ()},
+    "50 steps": {"num_steps": 50},
+    "800 steps": {"num_steps": 800},
+}
 
 
-def visualize_classes(name: str, other: str, preset: str, seed: int) -> dict:
-    """One picture a class: scores, total variation, rank of the class for the network itself and for another one.
+def load_preset(name: str, network: str) -> Ascent:
+    """A preset by its name, after the classes that it draws where these are not TEN; "best" depends on the network."""
+    kind, _, change = name.rpartition(": ")
+    if kind == "chain":
+        return add_ingredients()[change]
+    if kind == "setting":
+        return replace(PRACTICAL, **SETTINGS[change])
+    if change == "maco":
+        return make_maco(stack_pixels(datasets.load_imagenet20().images))
+    if change == "best":
+        return replace(add_ingredients()[BEST[network]], num_steps=ROBUST.num_steps)
+    return {"practical": PRACTICAL, "modern": MODERN}[change]
 
-    Scenes are drawn in grey, as the pictures are that their classifier learnt from, and smaller, since VGG16 is slow.
-    """
-    network, settings = load_network(name), PRESETS[preset]
-    scenes = name.endswith("scenes")
-    if scenes:
-        settings = replace(settings, transforms=(*settings.transforms, to_grey))
-    targets = tuple(range(len(network.class_names))) if scenes else CLASSES
+
+def add_ingredients() -> dict[str, Ascent]:
+    """The presets that CHANGES leads through, each with all changes so far."""
+    preset, chain = replace(PRACTICAL, num_steps=CHAIN_STEPS), {}
+    for name, change in CHANGES.items():
+        chain[name] = preset = replace(preset, **change)
+    return chain
+
+
+def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
+    """One picture a class: score, total variation, the rank of the class for each of NETWORKS, and JPEGs."""
+    network, classes = load_network(name), CLASSES[preset.rpartition(": ")[0]]
     with runtime.autocast("cpu"):
-        made = class_visualization.visualize(network, targets, settings, size=160 if scenes else 224, seed=seed)
-    pictures = to_grey(made.images) if scenes else made.images
+        drawn = visualize(network, classes, load_preset(preset, name), seed=seed)
     return {
-        "classes": list(targets),
-        "score": made.scores[-1].tolist(),
-        "total_variation": total_variation(pictures).tolist(),
-        "rank": ranks_when_saved(network, pictures, made.targets),
-        "other_rank": ranks_when_saved(load_network(other), pictures, made.targets),
-        "jpeg": [encode(picture) for picture in from_pixels(pictures)],
+        "classes": list(classes),
+        # The logit, whatever was raised.
+        "score": pick(float32_logits(network, drawn.images), drawn.targets).tolist(),
+        "total_variation": total_variation(drawn.images).round().tolist(),
+        **{judge_name: judge(load_network(judge_name), drawn).tolist() for judge_name in NETWORKS},
+        "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
+    }
+
+
+def draw_scenes(preset: str) -> dict[str, Any]:
+    """Fifteen scenes by VGG16's trunk, in grey as its classifier learnt them, and smaller, since VGG16 is slow."""
+    network, settings = load_network("vgg16 scenes"), load_preset(preset, "vgg16 scenes")
+    settings = replace(settings, transforms=(*settings.transforms, to_grey))
+    with runtime.autocast("cpu"):
+        drawn = visualize(network, range(len(network.class_names)), settings, size=160)
+    drawn = replace(drawn, images=to_grey(drawn.images))
+    return {
+        "classes": drawn.targets.tolist(),
+        "score": drawn.scores[-1].tolist(),
+        "total_variation": total_variation(drawn.images).tolist(),
+        "rank": judge(network, drawn).tolist(),
+        "other_rank": judge(load_network("efficientnet_lite0 scenes"), drawn).tolist(),
+        "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
     }
 
 
@@ -55,9 +139,13 @@ def to_grey(pictures: Tensor, generator: torch.Generator | None = None) -> Tenso
     return pictures.mean(1, keepdim=True).expand_as(pictures)
 
 
-def ranks_when_saved(network: PixelNetwork, pictures: Tensor, targets: Tensor) -> list[int]:
-    """Place of the target among the scores, of the picture as it is after 8-bit rounding."""
-    return ranks(float32_logits(network, adversarial.round_to_8_bits(pictures)), targets).tolist()
+def read_real_pictures() -> dict[str, list[int]]:
+    """The rank of the true class of 520 labelled ImageNet pictures, read at the size of the drawn ones."""
+    samples, twenty = datasets.load_imagenet_samples(), datasets.load_imagenet20()
+    images = stack_pixels([*samples.images, *twenty.images], crop=0.875)
+    labels = np.concatenate([samples.labels, twenty.labels])
+    read = {name: ranks(float32_logits(load_network(name), images), labels).tolist() for name in NETWORKS}
+    return {"classes": labels.tolist(), **read}
 
 
 def encode(picture: np.ndarray) -> bytes:
@@ -67,19 +155,50 @@ def encode(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def list_runs() -> dict[str, tuple[str, str, int]]:
+    """What is drawn, by name: (network, preset, seed)."""
+    squeezenet, lite0, _ = NETWORKS
+    chain, settings = [f"chain: {change}" for change in CHANGES], [f"setting: {change}" for change in SETTINGS]
+    plan: list[tuple[Sequence[str], Sequence[str], Sequence[int]]] = [
+        (NETWORKS, ["hundred: best"], (0,)),
+        ((squeezenet, lite0), ["best", "maco", "modern", "practical"], SEEDS),
+        ([squeezenet], ["hundred: practical"], (0,)),
+        ([squeezenet], [*chain, *settings], FEW_SEEDS),
+        ([lite0], chain[-4:], FEW_SEEDS),
+    ]
+    return {
+        f"{name} {preset} {seed}": (name, preset, seed)
+        for names, presets, seeds in plan
+        for preset in presets
+        for seed in seeds
+        for name in names
+    }
+
+
 def make_classes() -> Path:
-    """Class visualisation over networks, presets and seeds, and of scenes; about 40 minutes on two cores."""
-    keep, entries, pictures = joblib.Memory(paths.cache(), verbose=0).cache(visualize_classes), {}, {}
-    pair, scenes = ("squeezenet1_1", "efficientnet_lite0"), ("vgg16 scenes", "efficientnet_lite0 scenes")
-    runs = [(*way, preset, seed) for way in (pair, pair[::-1]) for preset in PRESETS for seed in SEEDS]
-    runs += [(*scenes, preset, 0) for preset in PRESETS]
-    found = dict(sweep({run: partial(keep, *run) for run in runs}, "pictures of classes"))
-    for name, other, preset, seed in runs:
-        made = found[name, other, preset, seed]
-        jpegs = made.pop("jpeg")
-        entries[f"{name} {preset} {seed}"] = made
+    """Pictures of classes over networks, presets, ingredients, settings and seeds; about an hour on one core."""
+    keep, runs = joblib.Memory(paths.cache(), verbose=0).cache, list_runs()
+    calls: dict[str, Callable[[], Any]] = {run: partial(keep(draw_classes), *call) for run, call in runs.items()}
+    calls["real"] = keep(read_real_pictures)
+    found = dict(sweep(calls, "pictures of classes"))
+    pictures = {}
+    for run, (_, preset, seed) in runs.items():
+        jpegs = found[run].pop("jpeg")
         if seed == 0:
-            for target, jpeg in zip(made["classes"], jpegs, strict=True):
-                pictures[f"{name} {preset} {target}"] = np.frombuffer(jpeg, np.uint8)
+            # Where changes are compared, of one class.
+            shown = jpegs[:1] if ":" in preset else jpegs
+            for target, jpeg in zip(found[run]["classes"], shown, strict=False):
+                pictures[f"{run[:-2]} {target}"] = np.frombuffer(jpeg, np.uint8)
     results.save_arrays("visualizing-classes", pictures)
-    return results.save("visualizing-classes", entries, SEEDS)
+    return results.save("visualizing-classes", {**{run: found[run] for run in runs}, "real": found["real"]}, SEEDS)
+
+
+def make_scenes() -> Path:
+    """Pictures of scenes, drawn by VGG16; about 20 minutes on two cores."""
+    keep, pictures, entries = joblib.Memory(paths.cache(), verbose=0).cache(draw_scenes), {}, {}
+    for preset, made in sweep({name: partial(keep, name) for name in ("practical", "modern")}, "pictures of scenes"):
+        for target, jpeg in zip(made["classes"], made.pop("jpeg"), strict=True):
+            pictures[f"vgg16 scenes {preset} {target}"] = np.frombuffer(jpeg, np.uint8)
+        entries[f"vgg16 scenes {preset} 0"] = made
+    results.save_arrays("visualizing-scenes", pictures)
+    return results.save("visualizing-scenes", entries, [0])

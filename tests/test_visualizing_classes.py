@@ -1,0 +1,30 @@
+"""The study of class visualisation: what its presets differ in, and that no reported class chose them."""
+
+from dataclasses import fields, replace
+
+from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST
+from dlapps.studies import visualizing_classes as study
+
+
+def test_the_chain_leads_from_the_practical_to_the_best_preset():
+    chain = study.add_ingredients()
+    for name, preset in {"practical": PRACTICAL, "decorrelated colours": MODERN, "windows": ROBUST}.items():
+        assert chain[name] == replace(preset, num_steps=study.CHAIN_STEPS)
+
+
+def test_an_ingredient_changes_what_it_says_and_nothing_else():
+    presets = list(study.add_ingredients().values())
+    for before, after, change in zip(presets, presets[1:], list(study.CHANGES.values())[1:], strict=False):
+        moved = {field.name for field in fields(after) if getattr(before, field.name) != getattr(after, field.name)}
+        assert moved
+        assert moved <= set(change)
+
+
+def test_the_preset_was_chosen_on_classes_that_are_not_reported():
+    assert not set(study.TWENTY) & {*study.TEN, *study.HUNDRED}
+
+
+def test_every_run_has_a_preset_and_a_network():
+    for network, preset, _ in study.list_runs().values():
+        assert network in study.NETWORKS
+        assert study.load_preset(preset.replace("maco", "modern"), network).num_steps > 0
