@@ -25,7 +25,7 @@ from dlapps.images import stack_pixels
 
 PICTURES, NUM_STEPS = 16, 24
 LAYER = "backbone.features.12"
-CLASSES = (106, 92, 113, 281)
+CLASSES = tuple(range(0, 1000, 63))
 
 
 class Bench:
@@ -183,7 +183,7 @@ def foolbox_pgd(bench):
 
 
 def lucent_class_visualisation(bench):
-    """Four classes in one batch, Fourier and decorrelated colours, moved, scaled, turned, seen at 224 x 224 by both."""
+    """All classes in one batch, Fourier and decorrelated colours, moved, scaled, turned, seen at 224 x 224 by both."""
     from lucent.optvis import objectives, param, render, transform
 
     rows, classes = list(range(len(CLASSES))), list(CLASSES)
@@ -262,7 +262,7 @@ COMPARISONS = (
     Comparison("torchattacks", "PGD in L2 of 20 steps, 200 grey digits", torchattacks_pgd_in_grey, **ATTACK),
     Comparison("foolbox", f"FGSM, {PICTURES} pictures", foolbox_fgsm, **ATTACK),
     Comparison("foolbox", f"PGD of 10 steps, {PICTURES} pictures", foolbox_pgd, **ATTACK),
-    Comparison("torch-lucent", f"visualisation of 4 classes, {NUM_STEPS} steps", lucent_class_visualisation, **CLASS),
+    Comparison("torch-lucent", f"{len(CLASSES)} classes, {NUM_STEPS} steps", lucent_class_visualisation, **CLASS),
 )
 
 
