@@ -18,6 +18,7 @@ FIGURES = {
         [COLOUR] * 2, ["cat", "dog"], {"a": [[("cat", 0.9)]] * 2, "b": [[("dog", 0.7)]] * 2}
     ),
     "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
+    "moments": lambda: general.plot_moments(np.stack([COLOUR] * 9), range(0, 90, 10)),
     "curves": lambda: general.plot_curves({"a": ([1, 10], [0.1, 0.2])}, "x", "y", {"a": [0.01, 0.02]}, log=True),
     "confusion": lambda: general.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
@@ -49,6 +50,11 @@ def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
     assert figure.get_figwidth() == WIDTH
     figure.savefig(tmp_path / "figure.pdf")
     assert dict(mpl.rcParams) == before
+
+
+def test_moments_begin_with_the_first_frame_and_end_with_the_last():
+    titles = [ax.get_title() for ax in FIGURES["moments"]().axes]
+    assert titles == ["0 steps", "10 steps", "40 steps", "80 steps"]
 
 
 def test_confusion_counts_are_written_out():

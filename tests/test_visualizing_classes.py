@@ -28,3 +28,11 @@ def test_every_run_has_a_preset_and_a_network():
     for network, preset, _ in study.list_runs().values():
         assert network in study.NETWORKS
         assert study.load_preset(preset.replace("maco", "modern"), network).num_steps > 0
+
+
+def test_a_summary_keeps_ranks_and_the_shares_that_they_give():
+    made = {"classes": [1, 2], "score": [3.0, 5.0], "total_variation": [1000, 3000], "jpeg": [b"", b""]}
+    kept = study.summarise(made | {name: [1, 6] for name in study.NETWORKS})
+    assert (kept["logit"], kept["variation"]) == (4.0, 2.0)
+    assert (kept["Lite0"], kept["Lite0 top-5"], kept["Lite0 top-1"]) == ([1, 6], 0.5, 0.5)
+    assert "jpeg" not in kept

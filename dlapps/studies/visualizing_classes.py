@@ -39,6 +39,7 @@ from dlapps.sweeps import sweep
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
+JUDGES = dict(zip(NETWORKS, ("SqueezeNet", "Lite0", "Lite2"), strict=True))
 # The classes that the practical and the report before this one name; "wombat" first.
 TEN = (106, 92, 113, 281, 187, 76, 78, 683, 366, 604)
 HUNDRED = tuple(range(0, 1000, 10))
@@ -175,6 +176,17 @@ def list_runs() -> dict[str, tuple[str, str, int]]:
     }
 
 
+def summarise(made: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a run: means, the shares that each judge recognises, and its ranks, under its short name."""
+    kept = {"classes": made["classes"]}
+    if "score" in made:
+        kept |= {"logit": float(np.mean(made["score"])), "variation": float(np.mean(made["total_variation"])) / 1000}
+    for name, short in JUDGES.items():
+        kept[short] = made[name]
+        kept |= {f"{short} top-{most}": float(np.mean(np.array(made[name]) <= most)) for most in (5, 1)}
+    return kept
+
+
 def make_classes() -> Path:
     """Pictures of classes over networks, presets, ingredients, settings and seeds; about an hour on one core."""
     keep, runs = joblib.Memory(paths.cache(), verbose=0).cache, list_runs()
@@ -183,14 +195,13 @@ def make_classes() -> Path:
     found = dict(sweep(calls, "pictures of classes"))
     pictures = {}
     for run, (_, preset, seed) in runs.items():
-        jpegs = found[run].pop("jpeg")
         if seed == 0:
             # Where changes are compared, of one class.
-            shown = jpegs[:1] if ":" in preset else jpegs
-            for target, jpeg in zip(found[run]["classes"], shown, strict=False):
+            shown = found[run]["classes"][:1] if ":" in preset else found[run]["classes"]
+            for target, jpeg in zip(shown, found[run]["jpeg"], strict=False):
                 pictures[f"{run[:-2]} {target}"] = np.frombuffer(jpeg, np.uint8)
     results.save_arrays("visualizing-classes", pictures)
-    return results.save("visualizing-classes", {**{run: found[run] for run in runs}, "real": found["real"]}, SEEDS)
+    return results.save("visualizing-classes", {run: summarise(found[run]) for run in calls}, SEEDS)
 
 
 def make_scenes() -> Path:
