@@ -18,6 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,8 +82,8 @@ class Chapter:
         """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.
 
         `data` says what they were measured on, `seed` which seeds they depend on (None: no randomness). A dictionary's
-        values are named after it: `fgsm={"success": 0.9}` is `{{fgsm_success}}`. NumPy's and PyTorch's scalars become
-        plain; anything but a finite number or a word is a ValueError, and so are two values of one name.
+        or dataclass's values are named after it: `fgsm={"success": 0.9}` is `{{fgsm_success}}`. NumPy's and PyTorch's
+        scalars become plain; anything but a finite number or a word is a ValueError, and so are two values of one name.
         """
         seed = list(seed) if isinstance(seed, Sequence) else seed
         plain: dict[str, Scalar] = {}
@@ -161,6 +162,7 @@ def _show(kind: str, content: dict, text: str, shown: dict | None = None, metada
 def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The values of nested dictionaries, each with its keys joined: {"a": {"64 x 64": 1}} gives ("a_64_x_64", 1)."""
     for key, value in values.items():
+        value = vars(value) if is_dataclass(value) else value
         name = prefix + re.sub(r"\W+", "_", str(key)).strip("_")
         yield from _leaves(value, f"{name}_") if isinstance(value, Mapping) else ((name, value),)
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from dlapps import notebook, paths
 from dlapps.notebook import MIME, Chapter, ClaimError
+from dlapps.paired import Interval
 
 
 @pytest.fixture
@@ -99,13 +100,17 @@ def test_figures_and_tables_have_their_caption_and_number_beneath(chapter, shown
     assert captions == ["**Figure 3.2:** The loss falls to {{loss}}.", "**Table 3.1:** One.", "**Table:** Two."]
 
 
-def test_values_in_dictionaries_are_named_after_them(chapter, shown):
-    chapter.record(data="none", total=2, run={"accuracy": 0.5, "64 x 64": {"recall": np.float64(0.25)}, 7: "words"})
+def test_values_in_dictionaries_and_dataclasses_are_named_after_them(chapter, shown):
+    run = {"accuracy": 0.5, "64 x 64": {"recall": np.float64(0.25)}, 7: "words", "gain": Interval(0.2, 0.1, 0.3)}
+    chapter.record(data="none", total=2, run=run)
     assert shown[-1][0][MIME]["values"] == {
         "total": 2,
         "run_accuracy": 0.5,
         "run_64_x_64_recall": 0.25,
         "run_7": "words",
+        "run_gain_mean": 0.2,
+        "run_gain_low": 0.1,
+        "run_gain_high": 0.3,
     }
 
 
