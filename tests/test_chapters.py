@@ -51,7 +51,13 @@ def test_report_is_built_from_the_notebooks(built):
     assert results["scenes_best_accuracy"]["profile"] == "smoke"
     assert results["fool_success"]["value"] == results["fool_survives_8bit"]["value"] == 1
     assert results["fgsm_success_2_255"]["value"] >= 0.97
+    assert results["pgd_success_1_255"]["value"] >= 0.97
+    assert results["transfer_best"]["value"] >= 2 * results["transfer_pgd"]["value"]
+    assert results["robust_accuracy"]["value"] >= 0.9
+    assert results["pointing_game_best_low"]["value"] > results["pointing_game_random"]["value"]
     assert results["classvis_recognised_best"]["value"] >= 0.8
+    assert results["classvis_recognised_top5"]["value"] >= 0.6
+    assert results["classvis_lite0_squeezenet_top5"]["value"] >= 0.65
     assert all({"value", "chapter", "profile", "seed", "data", "commit"} <= set(entry) for entry in results.values())
     log = next(built.rglob("*.log")).read_text(errors="replace")
     assert "Undefined control sequence" not in log
@@ -86,7 +92,7 @@ def test_notebook_has_no_outputs(path):
     assert not (has_outputs(notebook) and has_outputs(read_as_committed(path)))
 
 
-# Chapters in the new form, of which Chapter 2 has a part, are held to test_form.py instead.
+# Chapters in the new form are held to test_form.py instead.
 @pytest.mark.parametrize("path", NOTEBOOKS[2:3], ids=lambda path: path.stem)
 def test_notebook_has_short_cells(path):
     code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
