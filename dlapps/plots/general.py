@@ -57,7 +57,7 @@ def plot_curves(
         first = next(iter(curves.values()))[0]
         ax.set_xticks(first, [f"{value:g}" for value in first])
         ax.minorticks_off()
-    ax.legend()
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, never on one
     return figure
 
 
