@@ -52,8 +52,6 @@ def encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, li
 def make_player(frames: np.ndarray, frames_per_second: int) -> str:
     """HTML that plays uint8 frames (F, H, W, 3); a click, or the key of space, pauses it where it is."""
     number, height, width, _ = frames.shape
-    if number * height > LONGEST:
-        raise ValueError(f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out some frames.")
     moving = (number - 1) / frames_per_second
     return PLAYER.format(
         name=f"dlapps-{width}-{height}-{number}-{frames_per_second}",
@@ -63,8 +61,16 @@ def make_player(frames: np.ndarray, frames_per_second: int) -> str:
         height=height,
         rest=moving + HOLD / 2,
         total=moving + HOLD,
-        strip=base64.b64encode(_jpeg(frames.reshape(-1, width, 3))).decode(),
+        strip=make_strip(frames),
     )
+
+
+def make_strip(frames: np.ndarray) -> str:
+    """uint8 frames (F, H, W, 3), one below the other, as one JPEG in base64; ValueError where it would be too tall."""
+    number, height, width, _ = frames.shape
+    if number * height > LONGEST:
+        raise ValueError(f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out some frames.")
+    return base64.b64encode(_jpeg(frames.reshape(-1, width, 3))).decode()
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:

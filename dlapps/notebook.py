@@ -30,8 +30,10 @@ from matplotlib.figure import Figure
 
 from dlapps import environment, paths
 from dlapps.animation import encode_frames, make_player
+from dlapps.explore import Look, make_explorer, make_frames
 from dlapps.extras import require
 from dlapps.outline import WORDS
+from dlapps.plots.general import plot_grid
 from dlapps.profiles import get_profile
 from dlapps.prose import Prose, Scalar, default_format
 
@@ -121,6 +123,24 @@ class Chapter:
         content = {**files, "rate": frames_per_second}
         self._show_float("animation", name, caption, content, {"text/html": make_player(frames, frames_per_second)})
         _close(key_frames)
+
+    def show_explorer(
+        self, look: Look, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str
+    ) -> None:
+        """A figure to explore by a slider an axis; paper has what the last axis changes. Prose refers to `@fig-<name>`.
+
+        look: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its reading in words); called here for every
+        combination. axes: {name: values}. start: the place on each axis at first.
+        """
+        _require_name_and_caption(name, caption)
+        frames, readings = make_frames(look, axes)
+        row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
+        places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
+        still = plot_grid(list(row[places]), [f"{list(axes)[-1]} {values[place]}" for place in places], len(places))
+        pdf, png = self._save(still, name), _render(still, "png", dpi=150)
+        shown = {"image/png": _base64(png), "text/html": make_explorer(frames, axes, readings, start)}
+        self._show_float("figure", name, caption, {"pdf": _base64(pdf)}, shown)
+        _close(still)
 
     def _save(self, figure: Figure, name: str) -> bytes:
         pdf = _render(figure, "pdf", metadata={"CreationDate": None})

@@ -17,7 +17,7 @@ from dlapps import DlappsError
 from dlapps.syntax import Node, Tree, nodes, parse, walk, words
 
 # What a call shows, and the place of its argument `name`, which `caption` follows.
-SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_table": ("tab", 2)}
+SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_explorer": ("fig", 3), "show_table": ("tab", 2)}
 HIDING = frozenset({"remove-cell", "remove-output"})  # tags that keep what a cell shows out of the report
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 

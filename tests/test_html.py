@@ -109,6 +109,13 @@ SECOND = (
         'chapter.show_animation(frames, Figure(figsize=(4, 1)), "moving", "It moves.")',
     ),
     text("@fig-moving moves."),
+    code(
+        "def look(row, column):\n"
+        "    grey = 120 * (row == 'lower') + 40 * (column - 1)\n"
+        "    return np.full((8, 8), grey, np.uint8), f'grey {grey}'\n"
+        "axes = {'row': ['upper', 'lower'], 'column': [1, 2, 3]}\n"
+        'chapter.show_explorer(look, axes, (0, 1), "greys", "Six greys.")',
+    ),
 )
 
 
@@ -173,7 +180,8 @@ def test_pages_say_what_the_notebooks_told(contents):
     assert '<td>- a_b &amp; c</td><td class="right">12</td>' in made["1-transfer.html"]
     assert '<a href="1-transfer.html#sec-1-again">' in made["2-saliency.html"]
     assert '<a href="#sec-2-second">' in made["2-saliency.html"]
-    moving, key_frames = pages["2-saliency.html"].all("img")
+    moving, key_frames, explored = pages["2-saliency.html"].all("img")
+    assert explored["alt"] == "grey 40"
     assert moving["src"].startswith("data:image/jpeg;base64,")
     assert key_frames["src"].startswith("data:image/png;base64,")
     assert key_frames["alt"] == "It moves."
@@ -316,3 +324,18 @@ def test_who_asks_for_reduced_motion_begins_with_the_last_frame_at_rest(folder, 
     assert page.evaluate(SEEN) == ["Play", 5]
     page.locator(".dlapps-motion img").click()
     assert page.evaluate(SEEN)[0] == "Pause"
+
+
+@pytest.mark.report
+def test_a_slider_moved_by_the_keyboard_chooses_picture_and_reading(folder, browser):
+    page = browser.new_page()
+    page.goto((folder / "2-saliency.html").as_uri())
+    explorer = page.locator(".dlapps-explore")
+    seen = "box => [box.querySelector('img').style.objectPosition, box.querySelector('p').textContent]"
+    assert explorer.evaluate(seen) == ["0px 20%", "grey 40"]
+    explorer.get_by_label("row").press("ArrowRight")
+    assert explorer.evaluate(seen) == ["0px 80%", "grey 160"]
+    explorer.get_by_label("column").press("End")
+    assert explorer.evaluate(seen) == ["0px 100%", "grey 200"]
+    assert explorer.locator("output").all_inner_texts() == ["lower", "3"]
+    assert explorer.locator("img").get_attribute("alt") == "grey 200"

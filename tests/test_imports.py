@@ -33,6 +33,7 @@ LEVELS = {
     "prose": 2,
     "results": 2,
     "training": 2,
+    "explore": 2,
     "animation": 1,
     "assets": 1,
     "bibliography": 1,

@@ -60,6 +60,10 @@ def home(tmp_path_factory):
             "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\n"
             "chapter.show_figure(figure, 'curve', 'After {{runs}} runs, @sec-small.')"
         ),
+        code(
+            "import numpy as np\nlook = lambda grey: (np.full((8, 8), grey, np.uint8), 'abc'[grey])\n"
+            "chapter.show_explorer(look, {'grey': [0, 1, 2]}, (0,), 'greys', 'Greys.')"
+        ),
         code(f"print('{END}')"),
         text("| a | b |\n| --- | --- |\n| {{share:.0%}} | @nobody1999 |\n\nThe {{misspelt}} and the {{runs:.x}}."),
     )
@@ -195,9 +199,9 @@ def test_mistakes_are_red_and_values_reach_tables_and_formulas(open_notebook):
     _run_all(page)
     page.wait_for_selector(".dlapps-error")
     assert page.locator(".dlapps-error").all_text_contents() == [
-        "9_small.ipynb, cell 9: expected a work in report/references.bib, got nobody1999; add it or correct the key.",
-        "9_small.ipynb, cell 9: expected a recorded number, got misspelt; record it or correct the name.",
-        "9_small.ipynb, cell 9: expected a format that fits 1, got '.x' for runs; correct it.",
+        "9_small.ipynb, cell 10: expected a work in report/references.bib, got nobody1999; add it or correct the key.",
+        "9_small.ipynb, cell 10: expected a recorded number, got misspelt; record it or correct the name.",
+        "9_small.ipynb, cell 10: expected a format that fits 1, got '.x' for runs; correct it.",
     ]
     colour = page.locator(".dlapps-error").first.evaluate("node => getComputedStyle(node).color")
     red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
@@ -243,3 +247,14 @@ def test_a_reference_leads_to_its_cell(open_notebook):
         "() => [...document.querySelectorAll('.jp-OutputArea .jp-RenderedMarkdown')]"
         ".some((node) => /Figure 9.1:/.test(node.textContent) && node.getBoundingClientRect().top < innerHeight)"
     )
+
+
+def test_a_slider_in_an_output_chooses_picture_and_reading(open_notebook):
+    page = open_notebook("9_small")
+    _run_all(page)
+    explorer = page.locator(".dlapps-explore")
+    slider = explorer.get_by_label("grey")
+    slider.click(position={"x": 3, "y": 5})
+    slider.press("ArrowRight")
+    assert explorer.locator("p").inner_text() == "b"
+    assert explorer.locator("img").evaluate("picture => picture.style.objectPosition") == "0px 50%"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 import nbformat
 import numpy as np
@@ -15,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from dlapps import notebook, paths
+from dlapps.explore import make_explorer
 from dlapps.notebook import MIME, Chapter, ClaimError
 from dlapps.paired import Interval
 
@@ -168,6 +170,24 @@ def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown):
     assert base64.b64decode(message["pdf"]) == (paths.figures() / "3-wombat.pdf").read_bytes()
     with pytest.raises(ValueError, match=r"expected frames uint8 \(F, H, W, 3\) with F >= 2, got uint8 \(1, 8, 8, 3\)"):
         chapter.show_animation(frames[:1], make_figure(), "still", "It does not move.")
+
+
+def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(chapter, shown):
+    def look(row, column):
+        grey = np.uint8(40 * (3 * row + "xyz".index(column)))
+        return np.full((8, 16), grey), f"<{grey}>"
+
+    axes = {"row": [0, 1], "column": "xyz"}
+    chapter.show_explorer(look, axes, (0, 2), "six", "Six.")
+    bundle = shown[0][0]
+    assert base64.b64decode(bundle[MIME]["pdf"]) == (paths.figures() / "3-six.pdf").read_bytes()
+    strip = re.search('base64,([^"]+)', bundle["text/html"]).group(1)
+    pictures = np.asarray(Image.open(io.BytesIO(base64.b64decode(strip)))).reshape(6, 8, 16, 3)
+    assert np.abs(pictures.astype(int) - 40 * np.arange(6)[:, None, None, None]).max() <= 2
+    assert "object-position: 0 40.0000%" in bundle["text/html"]
+    assert '<p role="status">&lt;80&gt;</p>' in bundle["text/html"]
+    with pytest.raises(ValueError, match=r"axes of lengths S = \(2, 3\), got uint8 \(3, 8, 16, 3\) and \(2, 3\)"):
+        make_explorer(pictures[:3], axes, [["a"] * 3] * 2, (0, 0))
 
 
 def test_a_table_writes_numbers_as_prose_does_and_aligns_them(chapter, shown):

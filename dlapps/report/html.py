@@ -16,6 +16,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from dlapps import paths
+from dlapps.explore import SCRIPT_HASH
 from dlapps.notebook import MIME
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, Label, outputs
@@ -94,7 +95,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         default_preprocessors=[],
         filters={each.__name__: each for each in (image_attributes, listing, pre.question_facts)},
     )
-    shared = {"pages": pages, "report": read_title_page(), "mime": MIME}
+    shared = {"pages": pages, "report": read_title_page(), "mime": MIME, "script": SCRIPT_HASH}
     facts = {"chapters": [colophon(page.chapter) for page in pages], "profile": profile, "day": day_of(contents)}
     written = {"index.html": exporter.environment.get_template("index.html.j2").render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
