@@ -70,10 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     steps = classroom.add_subparsers(required=True, dest="action", metavar="ACTION")
     student = steps.add_parser("student", help="write the chapters without answers and exercises")
     student.add_argument("--folder", type=Path, default=paths.project() / "class", help="where to (class/)")
-    examine = steps.add_parser("check", help="run a notebook, whoever wrote it, and check what it made")
+    student.add_argument("--seed", nargs="+", default=[""], metavar="STUDENT", help="data of one's own, a folder each")
+    check = steps.add_parser("check", help="run notebooks, whoever wrote them, and check what they made")
+    check.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK")
+    check.add_argument("--folder", type=Path, help="where points and feedback go (feedback/ for several)")
+    check.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time")
+    check.add_argument("--chapter", metavar="CHAPTER", help="what they are submissions of; else what most say")
     solution = steps.add_parser("solution", help="put answers and code back, above what the student wrote")
-    for step in (examine, solution):
-        step.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    solution.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     classroom.set_defaults(verb=_class)
 
     info = verbs.add_parser("info", help="versions, machine, folders and data at hand: for a bug report")
@@ -187,21 +191,20 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _class(args: argparse.Namespace) -> int:
-    """0 when all is done, and all checks passed; else 1."""
+    """0 when all is done, and all checks of a single notebook passed; else 1."""
     from dlapps.classroom import editions
-    from dlapps.classroom.examine import examine
 
-    if args.action == "student":
-        for path in editions.write_students(args.folder):
-            _say(f"Wrote {path}")
-        return 0
+    if args.action == "check":
+        from dlapps.classroom.marking import check_notebooks
+
+        return int(not check_notebooks(args.notebooks, args.folder, args.chapter, args.jobs, _say))
     if args.action == "solution":
         _say(f"{args.notebook}: {editions.put_back(args.notebook)} cells put back")
         return 0
-    verdicts = examine(args.notebook)
-    for verdict in verdicts:
-        _say(verdict.line)
-    return int(any(verdict.fault for verdict in verdicts))
+    for student in args.seed:
+        for path in editions.write_students(args.folder / student, student):
+            _say(f"Wrote {path}")
+    return 0
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import pytest
 from conftest import code, text
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from dlapps.classroom import Verdict, editions, examine
+from dlapps.classroom import Verdict, editions, marking
 from dlapps.cli import main
 from dlapps.report.sources import find_sources, read_notebook, tags
 
@@ -62,18 +62,35 @@ def test_the_student_edition_holds_blanks_and_nothing_of_the_solution(chapter, t
     assert exercise.source == "# Exercise: define score, as the text says."
     assert last.source == "# Exercise: define secret, as the text says."
     assert kept == chapter.read().cells[6]
-    assert [dict(cell.metadata) for cell in (answer, exercise)] == [{"tags": ["answer"]}, {"tags": ["exercise"]}]
+    assert [tags(cell) for cell in (answer, exercise)] == [["answer"], ["exercise"]]
+    assert answer.metadata.nbgrader == {
+        "grade": True, "grade_id": "cell-4", "locked": False, "points": 1, "schema_version": 3, "solution": True,
+        "task": False,
+    }  # fmt: skip
     written = json.dumps(student)
     assert not any(word in written for word in ("Because", "secret_weight", "bias", "41", "hint"))
     assert student.cells[:4] == chapter.read().cells[:4]
 
 
-def test_an_exercise_without_names_says_so():
-    assert editions._exercise("print(1)", []) == "# Exercise: write what the text describes."
-    assert editions._exercise("%time x", []) == "# Exercise: write what the text describes."
-    assert editions._exercise("import a\nb, (c, d) = e\nwith f as g: pass", []) == (
-        "# Exercise: define a, b, c, d and g, as the text says."
-    )
+@pytest.mark.parametrize(
+    ("source", "says"),
+    {
+        "print(1)": "write what the text describes",
+        "%time x": "write what the text describes",
+        "import a\nb, (c, d) = e\nwith f as g: pass": "define a, b, c, d and g, as the text says",
+    }.items(),
+)
+def test_an_exercise_says_what_it_defines(source, says):
+    cell = code(source, "exercise")
+    assert editions._blanks([cell]) == [f"# Exercise: {says}."]
+
+
+def test_rubrics_stay_with_the_teacher(project):
+    asked = text("Why?", "question", number="1", points=3, rubric="The secret.")
+    project.write("1_transfer", asked, text("So.", "answer"))
+    student = editions.make_student(find_sources()[0])
+    assert "secret" not in json.dumps(student)
+    assert student.cells[4].metadata.nbgrader["points"] == 3
 
 
 def test_the_solution_comes_back_as_it_was(chapter, tmp_path, capsys):
@@ -191,6 +208,7 @@ def test_check_runs_a_notebook_and_says_what_is_wrong_a_line_each(project, tmp_p
         "runs from top to bottom": "NameError: name 'X_train' is not defined in cell 11 (after = X_train.sum())",
         "every question has an answer": "got none to 2. A number is no answer.",
         "every exercise has code": "got none in cell 10. The comment",
+        "cell-9 defines its names": "expected the cell to define X_train, got no X_train. Later",
         "the whole split": "expected 1,500 and 2,985 pictures, got 1,500 and 2,900. 15-Scene has 1,500",
         "no empty rows": "expected variables X_train, X_test, got none of them. A row of zeros",
     }.items():
@@ -201,7 +219,7 @@ def test_check_runs_a_notebook_and_says_what_is_wrong_a_line_each(project, tmp_p
 
 def test_check_tells_by_its_exit_code_whether_all_passed(tmp_path, monkeypatch, capsys):
     verdicts = [Verdict("shapes", None, "Why. So.")]
-    monkeypatch.setattr(examine, "examine", lambda path: verdicts)
+    monkeypatch.setattr(marking, "examine", lambda path, source: verdicts)
     assert main(["class", "check", "any.ipynb"]) == 0
     verdicts.append(Verdict("counts", "expected 2, got 3", "Why. So."))
     assert main(["class", "check", "any.ipynb"]) == 1

@@ -31,15 +31,15 @@ def test_checks_never_raise_and_explain_themselves_in_two_sentences():
         for variables in ({}, {name: object() for name in _names(checks.CHAPTERS[chapter])}):
             verdicts = checks.run(chapter, {**variables, "In": [""]})
             assert all(verdict.fault is None or verdict.fault.startswith("expected ") for verdict in verdicts)
-            own = [check for check in checks.CHAPTERS[chapter] if check is not checks.networks_in_eval_mode]
+            own = [each for each in checks.CHAPTERS[chapter] if each.function is not checks.networks_in_eval_mode]
             assert sum(verdict.fault is not None for verdict in verdicts) >= len(own) - 1
     for check in ALL_CHECKS:
-        assert " ".join(check.__doc__.split()).count(". ") >= 1, check
+        assert " ".join(check.function.__doc__.split()).count(". ") >= 1, check
         assert "\n" not in checks._look(check, {}).line
 
 
 def _names(chapter):
-    return [name for check in chapter for name in check.__code__.co_varnames[: check.__code__.co_argcount]]
+    return [name for check in chapter for name in check.names.values()]
 
 
 def passes(check, **variables):
@@ -224,21 +224,53 @@ def training_of(preset, **changes):
     return replace(made, **changes)
 
 
-def test_generation_looks_at_every_training_whatever_its_name():
+def test_generation_looks_at_each_training_of_an_exercise():
+    assert {check.of for check in checks.CHAPTERS[4] if check.role} == {"small", "told"}
     small = {"latent_dim": 4, "generator_channels": 4, "discriminator_channels": 4, "size": 16}
     plain, conditional = replace(gan.PRACTICAL, **small), replace(gan.CONDITIONAL_PRACTICAL, **small)
-    good = {"one": training_of(plain), "several": {0: training_of(conditional)}, "x": 3}
-    for check in checks.CHAPTERS[4]:
-        assert passes(check, variables=good)
+    of_a_training = (
+        gan_checks.samples_like_the_images, gan_checks.a_sample_is_its_own, gan_checks.losses_stay_finite,
+        gan_checks.both_networks_are_trained,
+    )  # fmt: skip
     for training in (training_of(plain), training_of(conditional)):
+        assert all(passes(check, training=training) for check in of_a_training)
         training.generator.train()
-        assert not passes(gan_checks.a_sample_is_its_own, variables={"one": training})
+        assert not passes(gan_checks.a_sample_is_its_own, training=training)
     wide = training_of(replace(plain, size=32), generator=training_of(plain).generator)
-    assert not passes(gan_checks.samples_like_the_images, variables={"one": wide})
+    assert not passes(gan_checks.samples_like_the_images, training=wide)
     deaf = training_of(conditional)
+    assert passes(gan_checks.labels_are_obeyed, told=deaf)
     nn.init.zeros_(deaf.generator.from_labels.weight)
-    assert not passes(gan_checks.labels_are_obeyed, variables={"deaf": deaf})
+    assert not passes(gan_checks.labels_are_obeyed, told=deaf)
     lost = training_of(plain, history=gan.GanHistory(discriminator_loss=[float("nan")], generator_loss=[1.0]))
-    assert not passes(gan_checks.losses_stay_finite, variables={"lost": lost})
+    assert not passes(gan_checks.losses_stay_finite, training=lost)
     alone = training_of(replace(plain, trained=("generator",)))
-    assert not passes(gan_checks.both_networks_are_trained, variables={"alone": alone})
+    assert not passes(gan_checks.both_networks_are_trained, training=alone)
+
+
+def test_generation_computes_losses_and_scores_again():
+    real, fake = torch.tensor([2.0, 1.0]), torch.tensor([-1.0, 3.0])
+    of_both = -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
+    check = gan_checks.the_loss_of_the_discriminator
+    assert passes(check, real_logits=real, fake_logits=fake, d_loss=of_both)
+    assert not passes(check, real_logits=real, fake_logits=fake, d_loss=-F.logsigmoid(real).mean())
+    assert passes(gan_checks.the_loss_of_the_generator, fooling_logits=fake, g_loss=-F.logsigmoid(fake).mean())
+    assert not passes(gan_checks.the_loss_of_the_generator, fooling_logits=fake, g_loss=F.logsigmoid(fake).mean())
+    shares = torch.full((10,), 0.1)
+    assert passes(gan_checks.entropy_of_the_shares, shares=shares, entropy=torch.tensor(np.log(10)))
+    assert not passes(gan_checks.entropy_of_the_shares, shares=shares, entropy=torch.tensor(np.log2(10)))
+    assert not passes(gan_checks.entropy_of_the_shares, shares=10 * shares, entropy=torch.tensor(0.0))
+    assert passes(gan_checks.the_gradients_of_two_losses, norms={"true": 0.1, "used": 2.0})
+    assert not passes(gan_checks.the_gradients_of_two_losses, norms={"true": 2.0, "used": 0.1})
+
+
+def test_a_name_of_an_exercise_is_what_its_own_cell_bound(monkeypatch):
+    shown = []
+    monkeypatch.setattr(checks, "display", lambda bundle, raw: shown.append(bundle[checks.MIME]["verdicts"]))
+    labels = {"y_train": np.arange(15).repeat(100), "y_test": np.arange(2985) % 15}
+    rebound = {"y_train": None, "y_test": None, "In": [""]}
+    for captured in (labels, {}):
+        checks.show(1, rebound, captured, {"split": ["y_train", "y_test"]})
+        faults = {verdict["name"]: verdict["fault"] for verdict in shown.pop()}
+        assert (faults["split defines its names"] is None) is bool(captured)
+        assert (faults["the whole split"] is None) is bool(captured)

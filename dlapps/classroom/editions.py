@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import hashlib
 import json
 import re
-import symtable
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_raw_cell
 
 from dlapps.classroom import ClassroomError
-from dlapps.classroom.notebooks import chapter_name, read, write
-from dlapps.report.sources import Source, find_sources, tags, walk_code
+from dlapps.classroom.notebooks import find_chapter, read, write
+from dlapps.classroom.points import find_exercises, find_questions
+from dlapps.report.sources import Source, find_sources, tags
 
 INVITATION = "*Your answer{}: what you claim, what you measured, why it is so, and where it ends.*"
 
 
-def write_students(folder: Path) -> list[Path]:
+def write_students(folder: Path, student: str = "") -> list[Path]:
     """The student's edition of every chapter in a folder; ClassroomError where it would replace what somebody wrote."""
-    editions = {folder / source.path.name: make_student(source) for source in find_sources()}
+    editions = {folder / source.path.name: make_student(source, student) for source in find_sources()}
     for path, edition in editions.items():
         if path.exists() and read(path) != edition:
             raise ClassroomError(
@@ -34,28 +34,46 @@ def write_students(folder: Path) -> list[Path]:
     return list(editions)
 
 
-def make_student(source: Source) -> NotebookNode:
-    """A chapter without its answers (cells tagged "answer") and its exercises' code (code cells tagged "exercise")."""
+def make_student(source: Source, student: str = "") -> NotebookNode:
+    """A chapter without its answers (cells tagged "answer") and its exercises' code (code cells tagged "exercise").
+
+    Blanks carry nbgrader's metadata, with their points. student: whose data a chapter draws where it has a line
+    `student = ""` among its parameters.
+    """
     notebook = source.read()
-    student = copy.deepcopy(notebook)
-    for cell, blank in zip(student.cells, _blanks(notebook.cells), strict=True):
+    edition, points = copy.deepcopy(notebook), _points(notebook.cells)
+    for cell, blank in zip(edition.cells, _blanks(notebook.cells), strict=True):
         if blank is not None:
-            cell.source, cell.metadata = blank, NotebookNode(tags=tags(cell))
+            cell.source, cell.metadata = blank, NotebookNode(tags=tags(cell), nbgrader=_nbgrader(cell.id, points))
             cell.pop("attachments", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    student.metadata["dlapps"] = {"chapter": source.name, "blanks": _identity(notebook)}
-    return student
+        if "parameters" in tags(cell):
+            cell.source = re.sub(
+                '^student = ""$', lambda _: f"student = {json.dumps(student)}", cell.source, flags=re.M
+            )
+        cell.metadata.get("question", {}).pop("rubric", None)
+    named = {"student": student} if student else {}
+    edition.metadata["dlapps"] = {"chapter": source.name, "blanks": _identity(notebook), **named}
+    return edition
+
+
+def _points(cells: list[NotebookNode]) -> dict[str, float]:
+    """By the ids of cells; of a question with several answers, the first has them."""
+    answers = {question.cells[0]: question.points for question in find_questions(cells)}
+    return answers | {exercise.cell: exercise.points for exercise in find_exercises(cells)}
+
+
+def _nbgrader(cell: str, points: dict[str, float]) -> dict[str, Any]:
+    """Metadata of a cell that is written by the student and graded by hand, in nbgrader's schema 3."""
+    kind = {"grade": True, "solution": True, "locked": False, "task": False, "schema_version": 3}
+    return {**kind, "grade_id": cell, "points": points.get(cell, 0)}
 
 
 def put_back(path: Path) -> int:
     """Fill the blanks of a student's file from its chapter; returns how many cells changed. See `add_solution`."""
     student = read(path)
-    name = chapter_name(student, path)
-    source = next((source for source in find_sources() if source.name == name), None)
-    if source is None:
-        raise ClassroomError(f"expected a chapter among the project's notebooks, got {name}; name another file.")
-    solved, changed = add_solution(student, source.read())
+    solved, changed = add_solution(student, find_chapter(student, path).read())
     if changed:
         write(path, solved)
     return changed
@@ -117,37 +135,24 @@ def _with_blanks(chapter: NotebookNode) -> Iterable[tuple[NotebookNode, str]]:
 def _blanks(cells: list[NotebookNode]) -> list[str | None]:
     """What stands in place of each cell in the student's edition; None where the cell stays."""
     blanks, number = [], ""
-    for place, cell in enumerate(cells):
+    exercises = {exercise.cell: exercise for exercise in find_exercises(cells)}
+    for cell in cells:
         blank = None
         if "question" in tags(cell):
             number = f" to question {cell.metadata.get('question', {}).get('number', '')}".rstrip()
         elif "answer" in tags(cell):
             blank = INVITATION.format(number)
         elif "exercise" in tags(cell) and cell.cell_type == "code":
-            later = [other.source for other in cells[place + 1 :] if other.cell_type == "code"]
-            blank = _exercise(cell.source, later)
+            blank = _exercise(exercises[cell.id].defines)
         blanks.append(blank)
     return blanks
 
 
-def _exercise(source: str, later: list[str]) -> str:
-    """A comment that says what the cell has to define: the names that later cells read."""
-    defined = _defined(source)
-    nodes = [node for code in later for node in walk_code(code) if isinstance(node, ast.Name)]
-    read = {node.id for node in nodes if isinstance(node.ctx, ast.Load)}
-    names = [name for name in defined if name in read] or defined
+def _exercise(names: Sequence[str]) -> str:
+    """A comment that says what the cell has to define."""
     listed = " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
     what = f"define {listed}, as the text says" if names else "write what the text describes"
     return f"# Exercise: {what}."
-
-
-def _defined(source: str) -> list[str]:
-    try:
-        symbols = symtable.symtable(source, "cell", "exec").get_symbols()
-    except SyntaxError:  # a magic
-        return []
-    bound = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
-    return [word for word in dict.fromkeys(re.findall(r"\w+", source)) if word in bound]
 
 
 def _identity(chapter: NotebookNode) -> str:

@@ -1,26 +1,23 @@
-"""A student's notebook run in a kernel of its own, and what the checks say of it."""
+"""A student's notebook run behind a fence, and what the checks say of it."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
-from tqdm.auto import tqdm
 
-from dlapps.classroom import Verdict
+from dlapps import paths
+from dlapps.classroom import ClassroomError, Verdict, fence
 from dlapps.classroom.editions import INVITATION
-from dlapps.classroom.notebooks import chapter_name, read
-from dlapps.report.contents import messages
-from dlapps.report.execute import OwnKernelManager
-from dlapps.report.sources import tags
+from dlapps.classroom.notebooks import find_chapter, read
+from dlapps.classroom.points import Exercise, Question, find_exercises, find_questions
+from dlapps.report.sources import Source
 from dlapps.syntax import first_line
 
-MINUTES = 10  # a cell may take; under the smoke profile those of the chapters take seconds
+LIMITS = fence.Limits()
 _RUNS = (
     "A notebook is read from top to bottom, in a kernel that has just started. What only works in the order in which "
     "it was written can be repeated by nobody else."
@@ -29,66 +26,90 @@ _EXERCISES = "The comment in the cell says what it has to define. Later cells re
 _ANSWERS = "A number is no answer. Say what you claim, what you measured, why it is so, and where it ends."
 
 
-def examine(path: Path) -> list[Verdict]:
+def examine(path: Path, source: Source | None = None, limits: fence.Limits = LIMITS) -> list[Verdict]:
     """Run a notebook under the smoke profile and check what it made; the file itself is only read.
 
-    The code runs as it stands, with the rights of the caller. A cell that fails does not keep the others from running.
-    A ClassroomError when the file holds no notebook of a chapter.
+    source: the chapter, where the notebook does not say it. A cell that fails does not keep the others from running. A
+    ClassroomError when the file holds no notebook of a chapter.
     """
     notebook = read(path)
-    chapter = int(chapter_name(notebook, path).split("_")[0])
-    ran, fault = _run(notebook, chapter, path.resolve().parent)
-    verdicts = [Verdict("runs from top to bottom", fault, _RUNS), *_blanks(notebook)]
-    for message in messages(ran, "verdicts"):
-        verdicts += [Verdict(**verdict) for verdict in message["verdicts"]]
-    return verdicts
+    return look_at(notebook, find_chapter(notebook, path, source), limits)
 
 
-def _run(notebook: NotebookNode, chapter: int, folder: Path) -> tuple[NotebookNode, str | None]:
-    """The executed notebook, and what was wrong with the first cell that failed."""
-    looks = new_code_cell(f"from dlapps.classroom import checks as _checks\n_checks.show({chapter}, globals())")
-    running = copy.deepcopy(notebook)
-    cells = [*running.cells, looks]
-    place = next((i for i, cell in enumerate(cells, start=1) if "parameters" in tags(cell)), 0)
-    running.cells = [*cells[:place], new_code_cell('profile = "smoke"'), *cells[place:]]
-    with tqdm(total=len(running.cells), desc="cells", leave=False) as bar:
-        client = NotebookClient(
-            running,
-            timeout=60 * MINUTES,
-            allow_errors=True,
-            kernel_manager_class=OwnKernelManager,
-            resources={"metadata": {"path": folder}},
-            on_cell_start=lambda cell, cell_index: bar.update(),
-        )
-        try:
-            client.execute()
-        except DeadKernelError:
-            return running, "expected a kernel that lives, got one that died (out of memory?)"
-        except CellTimeoutError:
-            return running, f"expected each cell to end within {MINUTES} minutes, got one that goes on"
-    faults = (_fault(cell, number) for number, cell in enumerate(cells, start=1))
-    return running, next(filter(None, faults), None)
+def look_at(
+    notebook: NotebookNode, source: Source, limits: fence.Limits = LIMITS, hidden: Sequence[Path] = ()
+) -> list[Verdict]:
+    """The verdicts on a notebook as a submission of a chapter, whose own cells say what is asked for.
+
+    hidden: what the notebook's code must not read, besides the solutions.
+    """
+    cells = source.read().cells
+    questions, exercises = find_questions(cells), find_exercises(cells)
+    faults = (_without_answer(notebook, questions), _without_code(notebook, exercises))
+    names = ("every question has an answer", "every exercise has code")
+    written = [Verdict(*found) for found in zip(names, faults, (_ANSWERS, _EXERCISES), strict=True)]
+    task = {
+        "name": source.name,
+        "chapter": source.number,
+        "exercises": {exercise.cell: exercise.defines for exercise in exercises},
+        "notebook": _without_outputs(notebook),
+        "limits": limits.of_process(),
+        "cell_seconds": max(1, int(limits.seconds / 3)),
+        "links": {"data/assets": str(paths.assets()), ".cache/dlapps": str(paths.user_cache())},
+    }
+    solutions = [folder for folder in (paths.notebooks(), paths.report(), paths.project() / ".git") if folder.exists()]
+    try:
+        found = fence.run("dlapps.classroom.running", task, limits, [*solutions, *hidden])
+        fault, verdicts = _word(found["fault"]), [_verdict(said) for said in found["verdicts"]]
+    except ClassroomError as error:
+        fault, verdicts = str(error), []
+    except (TypeError, KeyError, AttributeError):
+        fault, verdicts = "expected verdicts of the checks, got something else", []
+    return [Verdict("runs from top to bottom", fault, _RUNS), *written, *verdicts]
 
 
-def _fault(cell: NotebookNode, number: int) -> str | None:
-    for output in cell.get("outputs", []):
-        if output.output_type == "error":
-            what = f"{output.ename}: {first_line(output.evalue, 200)}"
-            return f"expected every cell to run, got {what} in cell {number} ({first_line(cell.source)})"
-    return None
+def unanswered(notebook: NotebookNode, questions: Sequence[Question]) -> Iterator[str]:
+    """The numbers of the questions to which nothing was written."""
+    texts = {cell.get("id"): cell.source.strip() for cell in notebook.cells}
+    for question in questions:
+        given = [texts.get(cell, "") for cell in question.cells]
+        if all(not text or text.startswith(INVITATION.split("{")[0]) for text in given):
+            yield question.number
 
 
-def _blanks(notebook: NotebookNode) -> Iterator[Verdict]:
-    """Whether any answer still holds the invitation, and any exercise no code."""
-    number, answers, exercises = "", [], []
-    for place, cell in enumerate(notebook.cells, start=1):
-        if "question" in tags(cell):
-            number = str(cell.metadata.get("question", {}).get("number", ""))
-        elif "answer" in tags(cell) and (not cell.source.strip() or cell.source.startswith(INVITATION.split("{")[0])):
-            answers.append(number)
-        elif "exercise" in tags(cell) and all(line.startswith("#") for line in cell.source.split("\n") if line.strip()):
-            exercises.append(str(place))
-    fault = f"expected an answer to every question, got none to {', '.join(dict.fromkeys(answers))}"
-    yield Verdict("every question has an answer", fault if answers else None, _ANSWERS)
-    fault = f"expected code in every exercise, got none in cell {', '.join(exercises)}"
-    yield Verdict("every exercise has code", fault if exercises else None, _EXERCISES)
+def unwritten(notebook: NotebookNode, exercises: Sequence[Exercise]) -> Iterator[str]:
+    """The ids of the exercises that hold no code, or are not there."""
+    codes = {cell.get("id"): cell.source for cell in notebook.cells if cell.cell_type == "code"}
+    for exercise in exercises:
+        lines = codes.get(exercise.cell, "").split("\n")
+        if all(line.startswith("#") for line in lines if line.strip()):
+            yield exercise.cell
+
+
+def _without_answer(notebook: NotebookNode, questions: Sequence[Question]) -> str | None:
+    missing = ", ".join(unanswered(notebook, questions))
+    return f"expected an answer to every question, got none to {missing}" if missing else None
+
+
+def _without_code(notebook: NotebookNode, exercises: Sequence[Exercise]) -> str | None:
+    """Cells that are there are named by their place, others by the id that they have in the edition."""
+    places = {cell.get("id"): str(place) for place, cell in enumerate(notebook.cells, start=1)}
+    missing = ", ".join(places.get(cell, f"{cell} (not there)") for cell in unwritten(notebook, exercises))
+    return f"expected code in every exercise, got none in cell {missing}" if missing else None
+
+
+def _without_outputs(notebook: NotebookNode) -> NotebookNode:
+    bare = copy.deepcopy(notebook)
+    for cell in bare.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    bare.metadata = NotebookNode()  # a kernel, a widget's state: the student's
+    return bare
+
+
+def _verdict(said: dict[str, Any]) -> Verdict:
+    return Verdict(str(said["name"]), _word(said["fault"]), str(said["why"]))
+
+
+def _word(fault: Any) -> str | None:
+    return None if fault is None else first_line(str(fault), 400)

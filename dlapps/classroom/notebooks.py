@@ -10,13 +10,20 @@ from nbformat import NotebookNode
 
 from dlapps.classroom import ClassroomError
 from dlapps.paths import write_atomically
+from dlapps.report.sources import Source, find_sources
 from dlapps.syntax import first_line
+
+LARGEST = 100_000_000  # bytes of a notebook, its pictures among them
 
 
 def read(path: Path) -> NotebookNode:
     """The notebook in a student's file; a ClassroomError when there is none or it is damaged."""
     try:
-        return _parse(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"more than {LARGEST:,} bytes")
+        return _parse(content)
     # A folder, a file of another kind, JSON that is no notebook: nbformat raises a different kind for each.
     except Exception as error:
         raise ClassroomError(
@@ -38,12 +45,21 @@ def _parse(content: bytes) -> NotebookNode:
     return notebook
 
 
-def chapter_name(notebook: NotebookNode, path: Path) -> str:
-    """The chapter that a student's notebook belongs to, as written into it, else as the file is named."""
-    name = notebook.metadata.get("dlapps", {}).get("chapter", path.stem)
+def find_chapter(notebook: NotebookNode, path: Path, default: Source | None = None) -> Source:
+    """The project's chapter that a student's notebook belongs to, as written into it, else as the file is named.
+
+    default: where nothing is written into it, whatever the file's name.
+    """
+    told = notebook.metadata.get("dlapps")
+    if default and not told:
+        return default
+    name = told.get("chapter") if isinstance(told, dict) else path.stem
     if not re.match(r"\d+_\w", str(name)):
         raise ClassroomError(
             f"expected a notebook of a chapter, got {path.name}; take one that dlapps class student wrote, or give it "
             "its chapter's name, such as 1_transfer_learning.ipynb."
         )
-    return name
+    source = next((source for source in find_sources() if source.name == name), None)
+    if source is None:
+        raise ClassroomError(f"expected a chapter among the project's notebooks, got {name}; name another file.")
+    return source

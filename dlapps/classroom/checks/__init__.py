@@ -2,15 +2,16 @@
 
 A check is a function. Its parameters are the names of the student's variables that it looks at (`variables` is all of
 them, `In` the code of the cells that ran), its docstring says in two sentences why it matters, and it returns what is
-wrong, "expected …, got …", or None. Every public function that a chapter's module defines is one.
+wrong, "expected …, got …", or None. Every public function that a chapter's module defines is one. The names that an
+exercise has to define stand for what its own cell bound to them.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +23,29 @@ from dlapps.classroom.checks import dann, gan, transfer, visualizing
 from dlapps.classroom.checks.expect import expect
 from dlapps.notebook import MIME
 
-Check = Callable[..., str | None]
+
+@dataclass(frozen=True)
+class Check:
+    """A function that looks at the variables that its parameters name; `of` is the variable that `role` stands for."""
+
+    function: Callable[..., str | None]
+    role: str = ""
+    of: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is called in a verdict."""
+        return self.function.__name__.replace("_", " ") + (f" ({self.of})" if self.of else "")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The variables that it looks at, by parameter."""
+        return {name: self.of if name == self.role else name for name in inspect.signature(self.function).parameters}
+
+
+def asks_for(cell: str) -> str:
+    """What the check is called that an exercise defines its names, by the id of its cell."""
+    return f"{cell} defines its names"
 
 
 def networks_in_eval_mode(variables: Mapping[str, Any]) -> str | None:
@@ -40,19 +63,24 @@ def any_device(In: Sequence[str]) -> str | None:
     return expect(not found, "code for any device", found and f"{found[0]}…")
 
 
-def _defined_in(module: ModuleType) -> list[Check]:
-    """The public functions of a module, in the order of its lines, without those that it imports."""
-    functions = [value for value in vars(module).values() if inspect.isfunction(value)]
-    return [each for each in functions if each.__module__ == module.__name__ and not each.__name__.startswith("_")]
+def _defined_in(module: ModuleType, role: str = "", variables: Sequence[str] = ("",)) -> Iterator[Check]:
+    """The public functions of a module, in the order of its lines, without those that it imports.
+
+    One with a parameter named `role` is a check of each of the variables.
+    """
+    for name, function in vars(module).items():
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
+            has_role = role in inspect.signature(function).parameters
+            yield from (Check(function, role, of) for of in variables) if has_role else [Check(function)]
 
 
-EVERYWHERE: tuple[Check, ...] = (any_device,)
+EVERYWHERE = (Check(any_device),)
 CHAPTERS: dict[int, Sequence[Check]] = {
-    1: (networks_in_eval_mode, *_defined_in(transfer)),
-    2: (networks_in_eval_mode, *_defined_in(visualizing)),
-    3: (networks_in_eval_mode, *_defined_in(dann)),
+    1: (Check(networks_in_eval_mode), *_defined_in(transfer)),
+    2: (Check(networks_in_eval_mode), *_defined_in(visualizing)),
+    3: (Check(networks_in_eval_mode), *_defined_in(dann)),
     # Networks are trained step by step in it; whether samples are drawn in eval mode is asked of the samples.
-    4: _defined_in(gan),
+    4: (*_defined_in(gan, "training", ("small", "told")),),
 }
 
 
@@ -61,26 +89,41 @@ def run(chapter: int, variables: Mapping[str, Any]) -> list[Verdict]:
     return [_look(check, variables) for check in (*EVERYWHERE, *CHAPTERS.get(chapter, ()))]
 
 
-def show(chapter: int, variables: Mapping[str, Any]) -> None:
-    """Display the verdicts: a line each, and the same as a message to `examine`."""
-    verdicts = run(chapter, variables)
+def show(
+    chapter: int, variables: Mapping[str, Any], captured: Mapping[str, Any], exercises: Mapping[str, Sequence[str]]
+) -> None:
+    """Display the verdicts: a line each, and the same as a message to `examine`.
+
+    captured: what the exercises' cells left under the names that they have to define; others' use of them is passed by.
+    """
+    owned = {name for names in exercises.values() for name in names}
+    others = {name: value for name, value in variables.items() if name not in owned}
+    defined = [_ask_for(cell, names, captured) for cell, names in exercises.items()]
+    verdicts = defined + run(chapter, {**others, **captured})
     lines = "\n".join(verdict.line for verdict in verdicts)
     message = {"kind": "verdicts", "verdicts": [asdict(verdict) for verdict in verdicts]}
     display({"text/plain": lines, MIME: message}, raw=True)
 
 
+def _ask_for(cell: str, names: Sequence[str], captured: Mapping[str, Any]) -> Verdict:
+    missing = [name for name in names if name not in captured]
+    fault = f"expected the cell to define {', '.join(names)}, got no {', '.join(missing)}" if missing else None
+    why = "Later cells read these names. What another cell binds to them does not count."
+    return Verdict(asks_for(cell), fault, why)
+
+
 def _look(check: Check, variables: Mapping[str, Any]) -> Verdict:
-    available = {**variables, "variables": variables}
-    wanted = list(inspect.signature(check).parameters)
+    available, wanted = {**variables, "variables": variables}, check.names
     fault: str | None
-    if missing := [name for name in wanted if name not in available]:
+    if missing := [name for name in wanted.values() if name not in available]:
         some = f"variable{'s'[: len(missing) > 1]} {', '.join(missing)}"
         fault = f"expected a {some}, got none" if len(missing) == 1 else f"expected {some}, got none of them"
     else:
         try:
-            fault = check(**{name: available[name] for name in wanted})
+            fault = check.function(**{parameter: available[name] for parameter, name in wanted.items()})
         # Whatever a student put into a variable, the other checks go on.
         except Exception as error:
-            fault = f"expected {', '.join(wanted)} as the chapter has them, got {type(error).__name__}: {error}"
-    why = " ".join((check.__doc__ or "").split())
-    return Verdict(check.__name__.replace("_", " "), fault and " ".join(fault.split()), why)
+            got = f"{type(error).__name__}: {error}"
+            fault = f"expected {', '.join(wanted.values())} as the chapter has them, got {got}"
+    why = " ".join((check.function.__doc__ or "").split())
+    return Verdict(check.title, fault and " ".join(fault.split()), why)

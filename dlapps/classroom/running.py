@@ -1,0 +1,125 @@
+"""What runs within the fence: a notebook in a kernel of its own, and the checks of what it made.
+
+`python -m dlapps.classroom.running` reads a task as JSON from stdin, and writes its answer as JSON to stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from dlapps import environment, paths
+from dlapps.classroom.notebooks import write
+from dlapps.report.contents import outputs
+from dlapps.report.execute import OwnKernelManager
+from dlapps.report.sources import tags
+from dlapps.syntax import first_line
+
+_BEGIN = "_captured = {}"
+_BEFORE = "_before = {{_name: globals().get(_name) for _name in {names}}}"
+_AFTER = (
+    "_captured.update({{_name: globals()[_name] for _name in {names} if globals().get(_name) is not _before[_name]}})"
+)
+_LOOK = "from dlapps.classroom import checks as _checks\n_checks.show({chapter}, globals(), _captured, {exercises})"
+
+
+def run(
+    notebook: NotebookNode, chapter: int, exercises: Mapping[str, Sequence[str]], cell_seconds: int
+) -> dict[str, Any]:
+    """Run a notebook under the smoke profile: `fault`, of the first cell that failed, or None, and `verdicts`.
+
+    exercises: by cell id, the names that each exercise has to define. What they are bound to is kept as the exercise's
+    cell ends, and only if it was not bound to the same before: a later cell may use the name for something else. A cell
+    that fails, or is stopped after its seconds, does not keep the others from running.
+    """
+    look = new_code_cell(_LOOK.format(chapter=chapter, exercises=dict(exercises)))
+    numbered = dict(enumerate(notebook.cells, start=1))
+    running = NotebookNode({**notebook, "cells": [*_with_captures(notebook.cells, exercises), look]})
+    client = NotebookClient(
+        running,
+        timeout=cell_seconds,
+        interrupt_on_timeout=True,
+        allow_errors=True,
+        shutdown_kernel="immediate",
+        kernel_manager_class=OwnKernelManager,
+    )
+    try:
+        client.execute()
+    except DeadKernelError:
+        return {"fault": "expected a kernel that lives, got one that died (out of memory?)", "verdicts": []}
+    faults = (_fault(cell, number, cell_seconds) for number, cell in numbered.items())
+    # Of that cell alone, and once: what other cells display is the student's.
+    said = [message["verdicts"] for _, message in outputs(look, "verdicts")]
+    return {"fault": next(filter(None, faults), None), "verdicts": said[0] if len(said) == 1 else []}
+
+
+def _with_captures(cells: list[NotebookNode], exercises: Mapping[str, Sequence[str]]) -> Iterator[NotebookNode]:
+    begun = new_code_cell(f'{_BEGIN}\nprofile = "smoke"')
+    if not any("parameters" in tags(cell) for cell in cells):
+        yield begun
+    for cell in cells:
+        names = list(exercises.get(cell.get("id", ""), []))
+        if names:
+            yield new_code_cell(_BEFORE.format(names=names))
+        yield cell
+        if names:
+            yield new_code_cell(_AFTER.format(names=names))
+        if "parameters" in tags(cell):
+            yield begun
+
+
+def _fault(cell: NotebookNode, number: int, cell_seconds: int) -> str | None:
+    for output in cell.get("outputs", []):
+        if output.output_type == "error":
+            what = f"{output.ename}: {first_line(output.evalue, 200)}"
+            if output.ename == "KeyboardInterrupt":
+                what = f"one that was stopped after {cell_seconds} seconds"
+            return f"expected every cell to run, got {what} in cell {number} ({first_line(cell.source)})"
+    return None
+
+
+def _limit(limits: Mapping[str, int]) -> None:
+    """Hold this process and all that it starts to limits, by name; Windows has none."""
+    with contextlib.suppress(ImportError):
+        resource = importlib.import_module("resource")
+        for name, value in limits.items():
+            kind = getattr(resource, name)
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(kind, (value, value))
+
+
+def main() -> None:
+    """Answer the task on stdin."""
+    # The kernel inherits stdout, and must not write the answer.
+    answer = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    task = json.load(sys.stdin)
+    _limit(task["limits"])
+    environment.limit_threads()
+    home = paths.project()
+    for name, target in task["links"].items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            (home / name).symlink_to(target)
+    notebook = nbformat.from_dict(task["notebook"])
+    write(Path(home, "notebooks", f"{task['name']}.ipynb"), notebook)
+    found = run(notebook, task["chapter"], task["exercises"], task["cell_seconds"])
+    os.write(answer, json.dumps(found).encode())
+
+
+if __name__ == "__main__":
+    main()

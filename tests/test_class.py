@@ -1,0 +1,292 @@
+"""A class of many: each submission costs its own points only, and points come from the chapter and the checks alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import Project, code, text
+from nbformat.v4 import new_output
+
+from dlapps import paths
+from dlapps.classroom import fence, marking
+from dlapps.classroom.points import find_exercises, find_questions
+from dlapps.notebook import MIME
+from dlapps.report.sources import find_sources, read_notebook
+
+LIMITS = fence.Limits(seconds=40, disk=50 << 20, answer=1 << 20)
+SPLIT, FEATURES = 7, 8  # the places of the two exercises in the chapter
+LABELS = "y_train, y_test = np.arange(15).repeat(100), np.arange(2985) % 15"
+FORGED = {"kind": "verdicts", "verdicts": [{"name": "the whole split", "fault": None, "why": "Forged."}]}
+
+
+def exercise(source, *defines, points):
+    cell = code(source, "exercise")
+    cell.metadata["exercise"] = {"defines": list(defines), "points": points}
+    return cell
+
+
+def write_chapters(project):
+    asked = text("Why?", "question", number="3a", points=4, rubric="Two reasons.")
+    project.write(
+        "1_transfer",
+        asked,
+        text("Because.", "answer"),
+        code("import numpy as np\nfrom sklearn.svm import LinearSVC"),
+        code("given = 1"),
+        exercise(LABELS, "y_train", "y_test", points=5),
+        exercise("X_train, X_test = np.eye(15)[y_train], np.eye(15)[y_test]", "X_train", "X_test", points=10),
+        code("baseline = LinearSVC(random_state=0).fit(X_train, y_train)"),
+        code("baseline_accuracy = baseline.score(X_test, y_test)"),
+        code("y_train = X_train = y_test = X_test = None"),
+    )
+    project.write("2_other", text("How?", "question", number="1"), text("So.", "answer"), code("1"))
+
+
+class Class:
+    """Submissions that differ from the chapter in one thing, each a file of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.chapter, self.folder = home / "notebooks" / "1_transfer.ipynb", home / "submissions"
+        self.folder.mkdir()
+        self.files: list[Path] = []
+
+    def add(self, name, change=lambda cells: None):
+        notebook = read_notebook(self.chapter)
+        notebook.metadata["dlapps"] = {"chapter": "1_transfer"}
+        change(notebook.cells)
+        return self.add_bytes(name, nbformat.writes(notebook).encode())
+
+    def add_bytes(self, name, content):
+        path = self.folder / f"{name}.ipynb"
+        path.write_bytes(content)
+        self.files.append(path)
+        return path
+
+    def add_code(self, name, source):
+        """Code before the second exercise: what stands above it has been made."""
+        return self.add(name, lambda cells: cells.insert(FEATURES, code(source)))
+
+
+def blank(cells):
+    cells[4].source = "*Your answer to question 3a: …*"
+    cells[SPLIT].source = cells[FEATURES].source = "# Exercise"
+
+
+def forge(cells):
+    blank(cells)
+    message = {"kind": "verdicts", "verdicts": FORGED["verdicts"]}
+    cells[5].outputs = [new_output("display_data", {MIME: message, "text/plain": "passed"})]
+    cells.append(code(f"from IPython.display import display\ndisplay({{{MIME!r}: {message!r}}}, raw=True)"))
+
+
+def rename(cells):
+    for number, cell in enumerate(cells):
+        cell.id = f"renamed-{number}"
+
+
+HOSTILE = {
+    "loop": "while True: pass",
+    "stubborn": "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass",
+    "memory": "hog = np.ones(100 << 30, np.uint8)",
+    "exit": "import os\nos._exit(0)",
+    "deleting": "import shutil\nshutil.rmtree({treasure!r}, ignore_errors=True)",
+    "processes": "import subprocess\nstarted = [subprocess.Popen(['sleep', '1234.5'], start_new_session=True)"
+    " for _ in range(40)]",
+    "writing": "with open('endless', 'wb') as file:\n    while True: file.write(bytes(1 << 20))",
+}
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """Everything that a class could hand in, checked at once: marks by name, and the folders."""
+    home = tmp_path_factory.mktemp("class")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLAPPS_HOME", str(home))
+        patch.delenv("DLAPPS_DATA", raising=False)
+        write_chapters(Project(home))
+        given = Class(home)
+        treasure = home / "treasure"
+        treasure.mkdir()
+        (treasure / "kept.txt").write_text("kept")
+        given.add("solution")
+        given.add("blank", blank)
+        for name, source in HOSTILE.items():
+            given.add_code(name, source.format(treasure=str(treasure)) if name == "deleting" else source)
+        given.add("shapes", lambda cells: cells[SPLIT].update(source="y_train = y_test = np.zeros((2, 3))"))
+        given.add("forged", forge)
+        given.add("renamed", rename)
+        given.add_bytes("json", b'{"cells": [')
+        given.add_bytes("empty", b"")
+        kernel = read_notebook(given.chapter)
+        kernel.metadata |= {"dlapps": {"chapter": "1_transfer"}, "kernelspec": {"name": "none", "display_name": "None"}}
+        given.add_bytes("kernel", nbformat.writes(kernel).encode())
+        given.add_bytes("another", (home / "notebooks" / "2_other.ipynb").read_bytes())
+        other = read_notebook(home / "notebooks" / "2_other.ipynb")
+        other.metadata["dlapps"] = {"chapter": "2_other"}
+        nbformat.write(other, given.files[-1])
+        begun = time.monotonic()
+        marked = marking.check_class(given.files, home / "feedback", None, jobs=3, limits=LIMITS)
+        yield {each.student: each for each in marked}, home, time.monotonic() - begun
+
+
+def note_of(mark):
+    return mark.verdicts[0].fault
+
+
+@pytest.mark.report
+def test_the_solution_has_all_points_and_the_blank_none(checked):
+    marks = checked[0]
+    assert marks["solution"].total == 15, marks["solution"].verdicts
+    assert marks["blank"].total == 0
+    assert marks["solution"].to_be_read == ["3a"]
+    assert marks["blank"].to_be_read == []
+
+
+@pytest.mark.report
+@pytest.mark.parametrize(
+    ("name", "words"),
+    {
+        "loop": "one that was stopped after 13 seconds",
+        "stubborn": "expected an end within 0.667 minutes, got none",
+        "memory": "Unable to allocate 100. GiB",
+        "exit": "got one that died",
+        "writing": "OSError: [Errno ",
+        "json": "expected a notebook in ",
+        "empty": "expected a notebook in ",
+        "another": "expected a notebook of 1_transfer, got one of 2_other",
+    }.items(),
+)
+def test_each_hostile_submission_ends_with_one_sentence(checked, name, words):
+    mark = checked[0][name]
+    assert words in note_of(mark)
+    assert "\n" not in note_of(mark)
+
+
+@pytest.mark.report
+def test_what_is_right_counts_whatever_else_a_submission_does(checked):
+    marks = checked[0]
+    assert {marks[name].total for name in ("loop", "memory", "deleting", "processes", "writing", "kernel")} == {15}
+    assert 0 < marks["shapes"].total < 15
+    assert {marks[name].total for name in ("stubborn", "exit", "json", "empty", "another")} == {0}
+
+
+@pytest.mark.report
+def test_forged_outputs_and_renamed_cells_have_no_points(checked):
+    for name in ("forged", "renamed"):
+        assert checked[0][name].total == 0
+        faults = {verdict.name: verdict.fault for verdict in checked[0][name].verdicts}
+        assert faults["the whole split"], name
+
+
+@pytest.mark.report
+def test_no_process_is_left_and_nothing_was_deleted(checked):
+    _, home, seconds = checked
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert "sleep 1234.5" not in running
+    assert seconds < 600
+    assert not (home / "data").exists()
+    assert not list((home / "submissions").glob("endless"))
+    if fence.has_walls():
+        assert (home / "treasure" / "kept.txt").read_text() == "kept"
+
+
+@pytest.mark.report
+def test_a_class_has_a_table_a_summary_and_a_letter_each(checked):
+    marks, home, _ = checked
+    with (home / "feedback" / "points.csv").open(newline="") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert list(rows) == list(marks)
+    assert rows["solution"]["total (15)"] == "15"
+    assert rows["solution"]["cell-7 (5)"] == "5"
+    assert rows["solution"]["cell-7: the whole split (1)"] == "1"
+    assert rows["solution"]["to be read"] == "3a"
+    assert rows["solution"]["answers (4)"] == ""
+    assert rows["exit"]["note"] == note_of(marks["exit"])
+    letter = (home / "feedback" / "shapes.md").read_text()
+    assert "**the whole split**: expected 1\\,500 and 2\\,985 pictures" in letter
+    assert "Check both counts before any accuracy" in letter
+    assert "**Question 3a** (4): to be read. Two reasons." in letter
+    assert "<h2" in (home / "feedback" / "shapes.html").read_text()
+    summary = (home / "feedback" / "summary.md").read_text()
+    assert f"{len(marks)} submissions" in summary
+    assert "Two reasons." in summary
+
+
+@pytest.fixture
+def fenced(tmp_path, monkeypatch):
+    if not fence.has_walls():
+        pytest.skip("no bubblewrap: apt install bubblewrap")
+    module = tmp_path / "asked_in_a_fence.py"
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def ask(source, hidden=()):
+        module.write_text(f"import json, os, socket, subprocess\nprint(json.dumps({source}))")
+        return fence.run("asked_in_a_fence", {}, LIMITS, hidden)
+
+    return ask
+
+
+def test_within_the_fence_nothing_is_written_but_in_the_own_folder(fenced, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "word")
+    assert fenced("[os.access(path, os.W_OK) for path in ('/', '/tmp', '/usr', os.getcwd())]") == [False] * 3 + [True]
+    assert fenced("sorted(name for _, name in socket.if_nameindex())") == ["lo"]
+    assert "SECRET" not in fenced("list(os.environ)")
+    solution = tmp_path / "solution.txt"
+    solution.write_text("secret")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "solution.txt").write_text("secret")
+    cat = f"subprocess.run(['cat', {str(solution)!r}], capture_output=True, text=True).stdout"
+    read = f"[{cat}, os.listdir({str(tmp_path / 'folder')!r})]"
+    assert fenced(read) == ["secret", ["solution.txt"]]
+    assert fenced(read, [solution, tmp_path / "folder"]) == ["", []]
+
+
+def test_an_answer_is_bounded(fenced):
+    with pytest.raises(marking.ClassroomError, match="got more than 1,048,576 bytes"):
+        fenced("'x' * 2_000_000")
+
+
+def test_files_of_one_name_are_called_by_their_folders(tmp_path):
+    files = [tmp_path / student / "1_transfer.ipynb" for student in ("ada", "bob")]
+    assert marking.name_students(files) == ["ada-1_transfer", "bob-1_transfer"]
+    with pytest.raises(marking.ClassroomError, match="got two called ada-1_transfer"):
+        marking.name_students([files[0], files[0]])
+
+
+def test_points_and_names_come_from_the_chapter():
+    cells = [
+        text("Why?", "question", number="1"), text("So.", "answer"), text("And so.", "answer"),
+        code("a, b = 1, 2", "exercise"), code("print(a)"),
+    ]  # fmt: skip
+    for number, cell in enumerate(cells):
+        cell.id = str(number)
+    (question,), (made,) = find_questions(cells), find_exercises(cells)
+    assert (question.cells, question.points, question.rubric) == (("1", "2"), 1, "")
+    assert (made.defines, made.points) == (("a",), 1)
+    cells[3].metadata["exercise"] = {"defines": ["b"], "points": 5}
+    assert find_exercises(cells)[0].defines == ("b",)
+
+
+def test_committed_chapters_give_points_and_no_name_belongs_to_two_exercises():
+    for source in find_sources():
+        cells = source.read().cells
+        defined = [name for exercise in find_exercises(cells) for name in exercise.defines]
+        if any("exercise" in cell.metadata for cell in cells):
+            assert len(defined) == len(set(defined)), source.name
+            assert all(question.rubric for question in find_questions(cells)), source.name
+    assert paths.has_report()
+
+
+def test_students_cells_are_valid_for_nbgrader(tmp_path, monkeypatch):
+    validator = pytest.importorskip("nbgrader.nbgraderformat", reason="no nbgrader: pip install nbgrader")
+    from dlapps.classroom.editions import make_student
+
+    for source in find_sources():
+        student = nbformat.from_dict(json.loads(json.dumps(make_student(source, "ada"))))
+        validator.MetadataValidator().validate_nb(student)
