@@ -17,6 +17,7 @@ import math
 import os
 import re
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from html import escape
@@ -51,14 +52,17 @@ class ClaimError(AssertionError):
 class Chapter:
     """One notebook's line to the report; `name` is the notebook's file stem, as in `1_transfer_learning`.
 
-    It holds the kernel to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the machine's cores.
+    student: whose edition it is; `student_seed` follows from it, for draws that differ between students, and is 0 in
+    the report. The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the
+    machine's cores.
     """
 
-    def __init__(self, name: str, profile: str = "quick") -> None:
+    def __init__(self, name: str, profile: str = "quick", student: str = "") -> None:
         self.name = name
         self.number = paths.chapter_number(name)
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
+        self.student_seed = zlib.crc32(student.encode()) % 1_000_000
         environment.limit_threads()
         session = Path(os.environ.get("JPY_SESSION_NAME", ""))
         path = session if session.suffix == ".ipynb" and session.is_file() else paths.notebooks() / f"{name}.ipynb"

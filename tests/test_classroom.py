@@ -85,6 +85,18 @@ def test_an_exercise_says_what_it_defines(source, says):
     assert editions._blanks([cell]) == [f"# Exercise: {says}."]
 
 
+def test_an_edition_of_ones_own_says_whose_it_is(project, tmp_path):
+    path = project.write("1_transfer", text("Why?", "question", number="1"))
+    notebook = read_notebook(path)
+    notebook.cells[1].source += '\nstudent = ""'
+    nbformat.write(notebook, path)
+    assert main(["class", "student", "--folder", str(tmp_path / "class"), "--seed", "ada", 'o"b']) == 0
+    for student in ("ada", 'o"b'):
+        edition = read_notebook(tmp_path / "class" / student / path.name)
+        assert edition.cells[1].source == f'profile = "quick"\nstudent = {json.dumps(student)}'
+        assert edition.metadata.dlapps["student"] == student
+
+
 def test_rubrics_stay_with_the_teacher(project):
     asked = text("Why?", "question", number="1", points=3, rubric="The secret.")
     project.write("1_transfer", asked, text("So.", "answer"))

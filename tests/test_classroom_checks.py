@@ -269,7 +269,7 @@ def test_a_name_of_an_exercise_is_what_its_own_cell_bound(monkeypatch):
     monkeypatch.setattr(checks, "display", lambda bundle, raw: shown.append(bundle[checks.MIME]["verdicts"]))
     labels = {"y_train": np.arange(15).repeat(100), "y_test": np.arange(2985) % 15}
     rebound = {"y_train": None, "y_test": None, "In": [""]}
-    for captured in (labels, {}):
+    for captured in ({"split": labels}, {}):
         checks.show(1, rebound, captured, {"split": ["y_train", "y_test"]})
         faults = {verdict["name"]: verdict["fault"] for verdict in shown.pop()}
         assert (faults["split defines its names"] is None) is bool(captured)

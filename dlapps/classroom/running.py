@@ -75,7 +75,7 @@ def _with_captures(cells: list[NotebookNode], exercises: Mapping[str, Sequence[s
             yield new_code_cell(_BEFORE.format(names=names))
         yield cell
         if names:
-            yield new_code_cell(_AFTER.format(names=names))
+            yield new_code_cell(_AFTER.format(cell=cell.id, names=names))
         if "parameters" in tags(cell):
             yield begun
 

@@ -90,23 +90,30 @@ def run(chapter: int, variables: Mapping[str, Any]) -> list[Verdict]:
 
 
 def show(
-    chapter: int, variables: Mapping[str, Any], captured: Mapping[str, Any], exercises: Mapping[str, Sequence[str]]
+    chapter: int,
+    variables: Mapping[str, Any],
+    captured: Mapping[str, Mapping[str, Any]],
+    exercises: Mapping[str, Sequence[str]],
 ) -> None:
     """Display the verdicts: a line each, and the same as a message to `examine`.
 
-    captured: what the exercises' cells left under the names that they have to define; others' use of them is passed by.
+    exercises: by cell id, the names that each has to define; captured: what its own cell bound to them, which others'
+    use of the names does not change.
     """
+    made = {cell: captured.get(cell, {}) for cell in exercises}
     owned = {name for names in exercises.values() for name in names}
-    others = {name: value for name, value in variables.items() if name not in owned}
-    defined = [_ask_for(cell, names, captured) for cell, names in exercises.items()]
-    verdicts = defined + run(chapter, {**others, **captured})
+    seen = {name: value for name, value in variables.items() if name not in owned}
+    for bound in made.values():
+        seen |= bound
+    defined = [_ask_for(cell, names, made[cell]) for cell, names in exercises.items()]
+    verdicts = defined + run(chapter, seen)
     lines = "\n".join(verdict.line for verdict in verdicts)
     message = {"kind": "verdicts", "verdicts": [asdict(verdict) for verdict in verdicts]}
     display({"text/plain": lines, MIME: message}, raw=True)
 
 
-def _ask_for(cell: str, names: Sequence[str], captured: Mapping[str, Any]) -> Verdict:
-    missing = [name for name in names if name not in captured]
+def _ask_for(cell: str, names: Sequence[str], bound: Mapping[str, Any]) -> Verdict:
+    missing = [name for name in names if name not in bound]
     fault = f"expected the cell to define {', '.join(names)}, got no {', '.join(missing)}" if missing else None
     why = "Later cells read these names. What another cell binds to them does not count."
     return Verdict(asks_for(cell), fault, why)
