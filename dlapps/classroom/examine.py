@@ -44,20 +44,22 @@ def look_at(
     hidden: what the notebook's code must not read, besides the solutions.
     """
     cells = source.read().cells
-    questions, exercises = find_questions(cells), find_exercises(cells)
-    faults = (_without_answer(notebook, questions), _without_code(notebook, exercises))
-    names = ("every question has an answer", "every exercise has code")
-    written = [Verdict(*found) for found in zip(names, faults, (_ANSWERS, _EXERCISES), strict=True)]
+    exercises = find_exercises(cells)
+    places = {cell.get("id"): str(place) for place, cell in enumerate(notebook.cells, start=1)}
+    blank = [places.get(cell, f"{cell} (not there)") for cell in unwritten(notebook, exercises)]
+    without = ", ".join(unanswered(notebook, find_questions(cells)))
+    no_answer = f"expected an answer to every question, got none to {without}" if without else None
+    no_code = f"expected code in every exercise, got none in cell {', '.join(blank)}" if blank else None
     task = {
         "name": source.name,
         "chapter": source.number,
         "exercises": {exercise.cell: exercise.defines for exercise in exercises},
         "notebook": _without_outputs(notebook),
         "limits": limits.of_process(),
-        "cell_seconds": max(1, int(limits.seconds / 3)),
-        "links": {"data/assets": str(paths.assets()), ".cache/dlapps": str(paths.user_cache())},
+        "cell_seconds": limits.cell_seconds,
+        "assets": [str(paths.assets()), str(paths.user_cache() / "assets")],
     }
-    solutions = [folder for folder in (paths.notebooks(), paths.report(), paths.project() / ".git") if folder.exists()]
+    solutions = [paths.notebooks(), paths.report(), paths.project() / ".git"]
     try:
         found = fence.run("dlapps.classroom.running", task, limits, [*solutions, *hidden])
         fault, verdicts = _word(found["fault"]), [_verdict(said) for said in found["verdicts"]]
@@ -65,7 +67,12 @@ def look_at(
         fault, verdicts = str(error), []
     except (TypeError, KeyError, AttributeError):
         fault, verdicts = "expected verdicts of the checks, got something else", []
-    return [Verdict("runs from top to bottom", fault, _RUNS), *written, *verdicts]
+    return [
+        Verdict("runs from top to bottom", fault, _RUNS),
+        Verdict("every question has an answer", no_answer, _ANSWERS),
+        Verdict("every exercise has code", no_code, _EXERCISES),
+        *verdicts,
+    ]
 
 
 def unanswered(notebook: NotebookNode, questions: Sequence[Question]) -> Iterator[str]:
@@ -84,18 +91,6 @@ def unwritten(notebook: NotebookNode, exercises: Sequence[Exercise]) -> Iterator
         lines = codes.get(exercise.cell, "").split("\n")
         if all(line.startswith("#") for line in lines if line.strip()):
             yield exercise.cell
-
-
-def _without_answer(notebook: NotebookNode, questions: Sequence[Question]) -> str | None:
-    missing = ", ".join(unanswered(notebook, questions))
-    return f"expected an answer to every question, got none to {missing}" if missing else None
-
-
-def _without_code(notebook: NotebookNode, exercises: Sequence[Exercise]) -> str | None:
-    """Cells that are there are named by their place, others by the id that they have in the edition."""
-    places = {cell.get("id"): str(place) for place, cell in enumerate(notebook.cells, start=1)}
-    missing = ", ".join(places.get(cell, f"{cell} (not there)") for cell in unwritten(notebook, exercises))
-    return f"expected code in every exercise, got none in cell {missing}" if missing else None
 
 
 def _without_outputs(notebook: NotebookNode) -> NotebookNode:

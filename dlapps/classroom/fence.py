@@ -32,10 +32,11 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "DLAPP
 
 @dataclass(frozen=True)
 class Limits:
-    """What one command may take. memory: bytes of address space a process; disk: bytes written; answer: bytes read."""
+    """What one notebook may take. memory: bytes of address space a process; disk: bytes written; answer: bytes read."""
 
     seconds: float = 20 * 60
-    memory: int = 16 << 30  # PyTorch reserves a multiple of what it uses
+    cell_seconds: int = 6 * 60
+    memory: int = 8 << 30  # PyTorch reserves more than it uses; chapters come to 2.5 GB
     disk: int = 1 << 30
     processes: int = 400  # threads among them
     answer: int = 4 << 20
@@ -101,7 +102,7 @@ def _walls(folder: Path, disk: int, hidden: Sequence[Path] = ()) -> list[str]:
     for path in needed:
         if path.exists() and path.is_relative_to(home):
             walls += ["--ro-bind", str(path), str(path)]
-    for path in map(Path.resolve, hidden):
+    for path in (path.resolve() for path in hidden if path.exists()):
         walls += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
     walls += [*size, "/dev/shm", *size, str(folder), "--chdir", str(folder)]
     return [*walls, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -121,11 +122,9 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen, folder: Path) -> None:
-    """Kill the process's group and, where there are no walls, whoever left it with the folder as DLAPPS_HOME."""
-    if not hasattr(os, "killpg"):
-        process.kill()
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    """Kill the process's group and, on Linux, whoever left it: it has the folder as its DLAPPS_HOME."""
+    process.kill()
+    with contextlib.suppress(AttributeError, ProcessLookupError, PermissionError):  # Windows has no groups
         os.killpg(process.pid, signal.SIGKILL)
     for told in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):

@@ -55,8 +55,8 @@ def check_class(
     students = name_students(paths)
     source = source or _commonest(paths)
     fence.has_walls()  # asked once, before there are threads
-    mark = partial(_mark, source=source, limits=limits, hidden=[path.resolve() for path in paths])
-    with ThreadPoolExecutor(jobs) as pool:
+    mark = partial(_mark, source=source, limits=limits, hidden=paths)
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
         marks = pool.map(mark, students, paths)
         marked = list(tqdm(marks, "submissions", total=len(paths), leave=False, disable=None))
     exercises, questions = _asked(source)

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from dlapps.syntax import first_line
 _BEGIN = "_captured = {}"
 _BEFORE = "_before = {{_name: globals().get(_name) for _name in {names}}}"
 _AFTER = (
-    "_captured.update({{_name: globals()[_name] for _name in {names} if globals().get(_name) is not _before[_name]}})"
+    "_captured[{cell!r}] = {{_name: globals()[_name] for _name in {names}"
+    " if globals().get(_name) is not _before[_name]}}"
 )
 _LOOK = "from dlapps.classroom import checks as _checks\n_checks.show({chapter}, globals(), _captured, {exercises})"
 
@@ -49,7 +51,7 @@ def run(
     running = NotebookNode({**notebook, "cells": [*_with_captures(notebook.cells, exercises), look]})
     client = NotebookClient(
         running,
-        timeout=cell_seconds,
+        timeout_func=lambda cell: None if cell is look else cell_seconds,
         interrupt_on_timeout=True,
         allow_errors=True,
         shutdown_kernel="immediate",
@@ -59,10 +61,12 @@ def run(
         client.execute()
     except DeadKernelError:
         return {"fault": "expected a kernel that lives, got one that died (out of memory?)", "verdicts": []}
-    faults = (_fault(cell, number, cell_seconds) for number, cell in numbered.items())
+    faults = [_fault(cell, number, cell_seconds) for number, cell in numbered.items()]
     # Of that cell alone, and once: what other cells display is the student's.
     said = [message["verdicts"] for _, message in outputs(look, "verdicts")]
-    return {"fault": next(filter(None, faults), None), "verdicts": said[0] if len(said) == 1 else []}
+    if len(said) != 1:
+        return {"fault": "expected verdicts of the checks, got none that can be trusted", "verdicts": []}
+    return {"fault": next(filter(None, faults), None), "verdicts": said[0]}
 
 
 def _with_captures(cells: list[NotebookNode], exercises: Mapping[str, Sequence[str]]) -> Iterator[NotebookNode]:
@@ -110,13 +114,14 @@ def main() -> None:
     task = json.load(sys.stdin)
     _limit(task["limits"])
     environment.limit_threads()
-    home = paths.project()
-    for name, target in task["links"].items():
-        (home / name).parent.mkdir(parents=True, exist_ok=True)
+    # In the user's cache they are looked for without a lock, which only a folder that can be written has.
+    kept = paths.user_cache() / "assets"
+    kept.mkdir(parents=True, exist_ok=True)
+    for asset in chain.from_iterable(Path(folder).glob("[!.]*") for folder in task["assets"]):
         with contextlib.suppress(OSError):
-            (home / name).symlink_to(target)
+            (kept / asset.name).symlink_to(asset)
     notebook = nbformat.from_dict(task["notebook"])
-    write(Path(home, "notebooks", f"{task['name']}.ipynb"), notebook)
+    write(paths.notebooks() / f"{task['name']}.ipynb", notebook)
     found = run(notebook, task["chapter"], task["exercises"], task["cell_seconds"])
     os.write(answer, json.dumps(found).encode())
 
