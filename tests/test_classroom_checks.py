@@ -142,9 +142,9 @@ def test_visualizing_finds_pictures_that_no_file_can_hold(network, pixels):
     fooled = adversarial.fool(network, pixels, 3)
     assert passes(visualizing.fooled_pictures_are_pictures, fooled=fooled)
     assert not passes(visualizing.fooled_pictures_are_pictures, fooled=replace(fooled, images=fooled.images + 0.5))
-    assert passes(visualizing.fooled_after_saving, network=network, fooled=fooled, stingray=3)
+    assert passes(visualizing.fooled_after_saving, network=network, fooled=fooled, target=3)
     claimed = replace(fooled, images=pixels, success=torch.ones(3, dtype=torch.bool))
-    assert not passes(visualizing.fooled_after_saving, network=network, fooled=claimed, stingray=3)
+    assert not passes(visualizing.fooled_after_saving, network=network, fooled=claimed, target=3)
     names = {"FGSM 2/255": ("linf", 2 / 255), "PGD-10 1/255": ("linf", 1 / 255), "PGD-10 L2 .5": ("l2", 0.5)}
     made = {name: adversarial.pgd(network, pixels, size, norm=norm) for name, (norm, size) in names.items()}
     assert passes(visualizing.epsilon_in_pixels, examples=made)

@@ -64,12 +64,12 @@ def fooled_pictures_are_pictures(fooled: AdversarialExamples) -> str | None:
     return expect_pixels(fooled.images, "fooled.images")
 
 
-def fooled_after_saving(network: nn.Module, fooled: AdversarialExamples, stingray: int) -> str | None:
+def fooled_after_saving(network: nn.Module, fooled: AdversarialExamples, target: int) -> str | None:
     """Whether an attack worked is asked of the picture as a file keeps it, in 256 levels. Many a picture that stops at
     the border of the target class falls back when it is rounded."""
     read = network(round_to_8_bits(fooled.images)).argmax(1)
-    lost = int((fooled.success & (read != stingray)).sum())
-    return expect(not lost, "successes that are stingrays after rounding to 8 bits", f"{lost} that are not")
+    lost = int((fooled.success & (read != target)).sum())
+    return expect(not lost, "successes that keep the target after rounding to 8 bits", f"{lost} that do not")
 
 
 def epsilon_in_pixels(examples: Mapping[str, AdversarialExamples]) -> str | None:
