@@ -76,7 +76,7 @@ def test_pictures_are_png_with_words_in_their_place(made):
     bundles = [
         (o.data, o.metadata) for nb in made.values() for c in nb.cells for o in c.get("outputs", []) if "data" in o
     ]
-    assert len(bundles) == 2
+    assert len(bundles) == 3
     for data, metadata in bundles:
         assert set(data) == {"image/png", "text/plain"}
         assert metadata["image/png"]["alt"] == data["text/plain"]
