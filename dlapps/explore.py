@@ -18,13 +18,14 @@ from dlapps.animation import make_strip
 # that begins with data-lm JupyterLab, which has commands for the arrow keys, leaves them to the sliders.
 EXPLORER = """<style>
 .dlapps-explore {{ display: grid; gap: .4rem; max-width: 40rem; }}
-.dlapps-explore img {{ width: {width}px; max-width: 100%; height: auto; object-fit: cover; }}
+.dlapps-explore img {{ max-width: 100%; height: auto; object-fit: cover; }}
 .dlapps-explore label {{ display: grid; grid-template-columns: 20% 1fr 25%; gap: .6rem; align-items: center; }}
 .dlapps-explore input {{ min-width: 0; }}
 .dlapps-explore p {{ margin: 0; min-height: 1.5em; }}
 </style>
 <div class="dlapps-explore" data-facts="{facts}" oninput="{script}">
-<img src="data:image/jpeg;base64,{strip}" alt="{reading}" style="aspect-ratio: {width} / {height}; {place}">
+<img src="data:image/jpeg;base64,{strip}" alt="{reading}"
+style="width: {width}px; aspect-ratio: {width} / {height}; {place}">
 {sliders}
 <p role="status">{reading}</p>
 </div>"""
@@ -49,8 +50,14 @@ Look = Callable[..., tuple[np.ndarray, str]]
 
 
 def make_frames(look: Look, axes: Mapping[str, Sequence[object]]) -> tuple[np.ndarray, np.ndarray]:
-    """Frames uint8 (*S, H, W, 3) and readings (*S) of every combination of values of the axes, S their lengths."""
+    """Frames uint8 (*S, H, W, 3) and readings (*S) of every combination of values of the axes, S their lengths.
+
+    Raises ValueError for pictures of different sizes, and without any.
+    """
     seen = [look(*values) for values in itertools.product(*axes.values())]
+    sizes = {picture.shape[:2] for picture, _ in seen}
+    if len(sizes) != 1:
+        raise ValueError(f"expected pictures of one size for all axes, got {sorted(sizes)}; bring them to one size.")
     pictures = [np.broadcast_to(np.atleast_3d(picture), (*picture.shape[:2], 3)) for picture, _ in seen]
     frames, lengths = np.stack(pictures), tuple(map(len, axes.values()))
     readings = np.array([reading for _, reading in seen], dtype=object)
@@ -63,7 +70,8 @@ def make_explorer(
     """HTML that shows one of many pictures, with its reading below: one slider an axis, by mouse or keyboard.
 
     frames: uint8 (*S, H, W, 3), S the lengths of the axes {name: values}; readings: strings (*S). start: the place on
-    each axis at first. Raises ValueError where the shapes do not fit each other.
+    each axis at first. Raises ValueError where the shapes do not fit each other, or
+    the start lies outside.
     """
     words, lengths = np.asarray(readings, dtype=object), tuple(map(len, axes.values()))
     if frames.shape[:-3] != lengths or words.shape != lengths or frames.dtype != np.uint8 or words.size < 2:
@@ -71,6 +79,8 @@ def make_explorer(
             f"expected frames uint8 (*S, H, W, 3) and readings (*S) for axes of lengths S = {lengths}, got "
             f"{frames.dtype} {frames.shape} and {words.shape}; make one picture and one reading a combination."
         )
+    if len(start) != len(lengths) or not all(0 <= place < length for place, length in zip(start, lengths, strict=True)):
+        raise ValueError(f"expected a start on axes of lengths {lengths}, got {tuple(start)}; count from 0.")
     height, width = frames.shape[-3:-1]
     values = [[str(value) for value in axis] for axis in axes.values()]
     row = int(np.ravel_multi_index(tuple(start), lengths))

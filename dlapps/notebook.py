@@ -138,11 +138,12 @@ class Chapter:
         """
         _require_name_and_caption(name, caption)
         frames, readings = make_frames(look, axes)
+        page = make_explorer(frames, axes, readings, start)
         row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
         places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
         still = plot_grid(list(row[places]), [f"{list(axes)[-1]} {values[place]}" for place in places], len(places))
         pdf, png = self._save(still, name), _render(still, "png", dpi=150)
-        shown = {"image/png": _base64(png), "text/html": make_explorer(frames, axes, readings, start)}
+        shown = {"image/png": _base64(png), "text/html": page}
         self._show_float("figure", name, caption, {"pdf": _base64(pdf)}, shown)
         _close(still)
 

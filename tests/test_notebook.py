@@ -188,6 +188,20 @@ def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(c
     assert '<p role="status">&lt;80&gt;</p>' in bundle["text/html"]
     with pytest.raises(ValueError, match=r"axes of lengths S = \(2, 3\), got uint8 \(3, 8, 16, 3\) and \(2, 3\)"):
         make_explorer(pictures[:3], axes, [["a"] * 3] * 2, (0, 0))
+    for start in ((0, 3), (0,)):
+        with pytest.raises(ValueError, match=r"expected a start on axes of lengths \(2, 3\), got"):
+            chapter.show_explorer(look, axes, start, "outside", "None.")
+    with pytest.raises(ValueError, match=r"expected pictures of one size .*, got \[\(1, 8\), \(2, 8\)\]"):
+        chapter.show_explorer(lambda n: (np.zeros((n, 8), np.uint8), ""), {"n": [1, 2]}, (0,), "sizes", "None.")
+    assert not (paths.figures() / "3-outside.pdf").exists()
+
+
+def test_explorers_of_one_page_keep_their_sizes(chapter, shown):
+    for width in (8, 16):
+        chapter.show_explorer(lambda n, w=width: (np.zeros((8, w), np.uint8), f"{n}"), {"n": [1, 2]}, (0,), "a", "A.")
+    pages = [bundle["text/html"] for bundle, _ in shown if "text/html" in bundle]
+    styles = {page.split("</style>")[0] for page in pages}
+    assert len(styles) == 1  # what a page's style says of all explorers is the same in each
 
 
 def test_a_table_writes_numbers_as_prose_does_and_aligns_them(chapter, shown):
