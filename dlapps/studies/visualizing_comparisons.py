@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from dlapps.paired import compare_paired
+from dlapps.paired import bootstrap_mean, compare_paired
 
 Row = dict[str, Any]
 # The noise of the size of an attack.
@@ -49,10 +48,9 @@ def draw_curves(table: Mapping[str, Mapping[str, Row]], smallest: Mapping[str, R
 def compare_transfer(made: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
     """Share of pictures that each attack on one network has others misread; the paired interval of best less PGD."""
     shares = {method: np.mean([as_flags(bits) for bits in others.values()], axis=0) for method, others in made.items()}
-    gains = shares["best"] - shares["pgd"]
-    mean, margin = gains.mean(), 1.96 * gains.std(ddof=1) / math.sqrt(len(gains))
-    interval = {"low": float(mean - margin), "high": float(mean + margin)}
-    return {method: float(share.mean()) for method, share in shares.items()} | interval
+    gain = bootstrap_mean(shares["best"] - shares["pgd"])
+    means = {method: float(share.mean()) for method, share in shares.items()}
+    return means | {"low": gain.low, "high": gain.high}
 
 
 def tabulate_transfer(made: Mapping[str, Mapping[str, Mapping[str, str]]]) -> dict[str, dict[str, float]]:
