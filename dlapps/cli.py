@@ -53,6 +53,14 @@ def _parser() -> argparse.ArgumentParser:
         diff.add_argument(name, type=Path, metavar=f"{name.upper()}.json")
     diff.set_defaults(verb=_diff)
 
+    _add_data(verbs)
+    _add_class(verbs)
+    info = verbs.add_parser("info", help="versions, machine, folders and data at hand: for a bug report")
+    info.set_defaults(verb=_info)
+    return parser
+
+
+def _add_data(verbs: argparse._SubParsersAction) -> None:
     data = verbs.add_parser("data", help="list, fetch and verify weights and data sets")
     data.set_defaults(verb=_data, action="list")
     actions = data.add_subparsers(dest="action", metavar="ACTION")
@@ -66,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each a process; one a core for none")
     make.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster that makes the runs")
 
+
+def _add_class(verbs: argparse._SubParsersAction) -> None:
     classroom = verbs.add_parser("class", help="notebooks with blanks for students, their checks and solutions")
     steps = classroom.add_subparsers(required=True, dest="action", metavar="ACTION")
     student = steps.add_parser("student", help="write the chapters without answers and exercises")
@@ -79,10 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     solution = steps.add_parser("solution", help="put answers and code back, above what the student wrote")
     solution.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     classroom.set_defaults(verb=_class)
-
-    info = verbs.add_parser("info", help="versions, machine, folders and data at hand: for a bug report")
-    info.set_defaults(verb=_info)
-    return parser
 
 
 def _new(args: argparse.Namespace) -> int:

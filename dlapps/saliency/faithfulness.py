@@ -150,7 +150,7 @@ def max_sensitivity(
     for _ in range(num_samples):
         noise = radius * (2 * torch.rand(images.shape, generator=generator, device="cpu") - 1).to(images.device)
         moved = explain(network, (images + noise).clamp(0, 1), classes).flatten(1)
-        worst = torch.maximum(worst, (moved - maps).norm(dim=1) / maps.norm(dim=1))
+        worst = torch.maximum(worst, (moved - maps).norm(dim=1) / maps.norm(dim=1).clamp(min=1e-12))
     return worst
 
 
