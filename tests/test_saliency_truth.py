@@ -215,6 +215,11 @@ def test_maps_of_a_linear_score_are_not_sensitive(network, images):
     assert saliency.max_sensitivity(network, images, saliency.input_gradient, 0).max() < 1e-6
 
 
+def test_a_map_of_zeros_is_not_sensitive(network, images):
+    found = saliency.max_sensitivity(network, images, lambda *_: torch.zeros(len(images), 4, 4), 0)
+    assert torch.equal(found, torch.zeros(len(images)))
+
+
 def test_max_sensitivity_agrees_with_captum(images):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Softplus(), nn.Flatten(), nn.Linear(6 * 14 * 14, 5)).eval()
