@@ -76,7 +76,7 @@ def penalise(
         return real.new_zeros(())
     if name == "R1":
         return squared_slopes(discriminator, real, labels).mean() / 2
-    shares = torch.rand(len(real), *[1] * (real.ndim - 1), generator=generator).to(real.device)
+    shares = torch.rand(len(real), *[1] * (real.ndim - 1), generator=generator, device="cpu").to(real.device)
     slopes = squared_slopes(discriminator, real.lerp(fake.detach(), shares), labels).clamp(min=1e-12).sqrt()
     return (slopes - 1).square().mean()
 
