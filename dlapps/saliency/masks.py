@@ -1,4 +1,4 @@
-"""Maps without a gradient: what a class score loses where the picture is covered. Beside the others a reference, and slow.
+"""Maps without a gradient: what a class score loses where the picture is covered. A reference, and slow.
 
 `targets` may have K classes for each picture, (N, K): one pass then gives the maps (N, K, H, W) of all of them.
 """
