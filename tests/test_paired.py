@@ -4,8 +4,9 @@ from math import comb
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr, ttest_rel
 
-from dlapps.paired import Interval, bootstrap_mean, compare_paired
+from dlapps.paired import Interval, bootstrap_mean, compare_paired, compare_seeds, rank_correlation
 
 
 def as_rows(both, only_first, only_second, neither):
@@ -70,3 +71,44 @@ def test_what_belongs_together_is_drawn_together():
 def test_bootstrap_refuses_what_was_not_measured(values):
     with pytest.raises(ValueError, match=r"expected finite values \(N, ...\)"):
         bootstrap_mean(values)
+
+
+def test_seeds_are_compared_as_by_scipy():
+    random = np.random.default_rng(3)
+    first, second = random.normal(0.8, 0.01, 3), random.normal(0.7, 0.01, 3)
+    found, expected = compare_seeds(first, second), ttest_rel(first, second).confidence_interval(0.95)
+    assert found.mean == pytest.approx((first - second).mean())
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    for other in (second[:2], second[:, None]):
+        with pytest.raises(ValueError, match=r"expected two scores of the same seeds \(S,\)"):
+            compare_seeds(first, other)
+    with pytest.raises(ValueError, match=r"S at least 2, got \(1,\)"):
+        compare_seeds(first[:1], second[:1])
+
+
+def test_rank_correlation_knows_order_alone():
+    scores, groups = np.arange(12.0), np.arange(12) // 3
+    same, opposite = rank_correlation(scores, scores**3, groups), rank_correlation(scores, -scores, groups)
+    assert (same.mean, same.low, same.high) == pytest.approx((1, 1, 1))
+    assert (opposite.mean, opposite.low, opposite.high) == pytest.approx((-1, -1, -1))
+    noise = np.random.default_rng(4).normal(size=(2, 200))
+    found = rank_correlation(*noise, np.arange(200))
+    assert found.mean == pytest.approx(spearmanr(*noise).statistic)
+    assert found.low < 0 < found.high
+    assert rank_correlation(*noise, np.arange(200)) == found
+
+
+def test_copies_of_a_training_make_no_correlation_surer():
+    scores = np.random.default_rng(5).normal(size=(2, 40))
+    once = rank_correlation(*scores, np.arange(40))
+    copied = rank_correlation(*scores.repeat(5, axis=1), np.arange(40).repeat(5))
+    assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.1)
+
+
+def test_rank_correlation_refuses_what_has_no_ranks():
+    with pytest.raises(ValueError, match=r"expected finite scores \(N,\) and groups \(N,\), got \(2,\) and \(3,\)"):
+        rank_correlation([0, 1], [1, 0], [0, 1, 2])
+    with pytest.raises(ValueError, match="expected finite scores"):
+        rank_correlation([0, np.nan], [1, 0], [0, 1])
+    with pytest.raises(ValueError, match="expected scores that differ"):
+        rank_correlation([1, 1], [1, 0], [0, 1])
