@@ -5,6 +5,7 @@
     study.pair("paper", "target_accuracy")              # "0.789 ± 0.006"
     study.history("paper", "target_accuracy")[:, -1]    # after the last epoch, one value a seed
     study.summary("paper", "target_accuracy")           # for `chapter.record(paper=...)`
+    study.gains({"paper": "plain"}, "target_accuracy")  # {"paper": its mean difference, with an interval}
     study.compare(["paper", "best"], ["target_accuracy"])  # for `chapter.show_table(*...)`
     study["made"]["date"]
 
@@ -28,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from dlapps import metrics, paths
+from dlapps.paired import Interval, compare_seeds
 
 Entry = dict[str, Any]  # what one seed of a run gave
 
@@ -49,7 +51,7 @@ class Study:
 
     def values(self, run: str, score: str) -> np.ndarray:
         """The score of each seed, float (S,); (S, N) for a score of N values a seed."""
-        return np.array([_find(score, _scores(entry), "a score") for entry in self._finished(run)])
+        return np.array([_find(score, _scores(entry), "a score") for entry in self._finished(run).values()])
 
     def mean(self, run: str, score: str) -> float:
         """The mean of all values over seeds."""
@@ -68,18 +70,34 @@ class Study:
 
         scores: by name, or all that are one number a seed.
         """
-        entries = self._finished(run)
+        entries = list(self._finished(run).values())
         names = scores or [name for name, value in _scores(entries[0]).items() if isinstance(value, (int, float))]
         found = {name: self.mean(run, name) for name in names}
         return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
 
+    def gains(self, baselines: Mapping[str, str], score: str) -> dict[str, Interval]:
+        """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished.
+
+        As `paired.compare_seeds` has it: the mean difference and its 95 % interval.
+        """
+        found = {}
+        for run, baseline in baselines.items():
+            both = [self._finished(name) for name in (run, baseline)]
+            seeds = [seed for seed in both[0] if seed in both[1]]
+            scores = ([_find(score, _scores(entries[seed]), "a score") for seed in seeds] for entries in both)
+            found[run] = compare_seeds(*scores)
+        return found
+
     def compare(
-        self, rows: Iterable[str] | Mapping[str, Any], columns: Iterable[str] | Mapping[str, str]
+        self,
+        rows: Iterable[str] | Mapping[str, Any],
+        columns: Iterable[str] | Mapping[str, str],
+        gains: Mapping[str, Interval] | None = None,
     ) -> tuple[list[list[Any]], list[str]]:
         """Rows and heads of a table of runs, as in `chapter.show_table(*study.compare(rows, columns), name, caption)`.
 
         rows: names of runs, or {label: run}; scores in a dictionary stand for a run that has no seeds. columns: names
-        of scores, or {score: format}.
+        of scores, or {score: format}. gains: of some of the runs, as `gains` gives them, for one more column.
         """
         labelled = rows if isinstance(rows, Mapping) else {run: run for run in rows}
         formats = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, ".3f")
@@ -89,8 +107,9 @@ class Study:
                 cells = [len(self._finished(run)), *(self.pair(run, *column) for column in formats.items())]
             else:
                 cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in formats.items())]
-            table.append([label, *cells])
-        return table, ["", "seeds", *(score.replace("_", " ") for score in formats)]
+            more = [f"{gains[run]:+.3f}" if run in gains else "–"] if gains else []
+            table.append([label, *cells, *more])
+        return table, ["", "seeds", *(score.replace("_", " ") for score in formats), *(["gain"] if gains else [])]
 
     def derive(self, score: str, rule: Callable[[Entry], float]) -> Study:
         """The study with one more score of each seed, which the rule makes of its entry."""
@@ -103,12 +122,12 @@ class Study:
 
     def history(self, run: str, score: str) -> np.ndarray:
         """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
-        kept = [_find("history", entry, "a part of the entry") for entry in self._finished(run)]
+        kept = [_find("history", entry, "a part of the entry") for entry in self._finished(run).values()]
         return np.array([_find(score, history, "a score") for history in kept])
 
-    def _finished(self, run: str) -> list[Entry]:
-        entries = _find(run, self.runs, "a run").values()
-        return [entry for entry in entries if "diverged" not in entry]
+    def _finished(self, run: str) -> dict[int, Entry]:
+        entries = _find(run, self.runs, "a run").items()
+        return {seed: entry for seed, entry in entries if "diverged" not in entry}
 
 
 def tabulate(

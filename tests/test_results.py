@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dlapps import DlappsError, metrics, paths, results
+from dlapps.paired import compare_seeds
 
 RUNS = {
     "paper": {"1": {"accuracy": 0.75}, "0": {"accuracy": 0.5, "history": {"accuracy": [0.25, 0.5]}}},
@@ -147,3 +148,19 @@ def test_a_table_of_dictionaries():
     table, heads = results.tabulate(rows, {"test": ".1%", "seeds": ".1f"}, "recipe")
     assert table == [["a", "25.0%", "1.5 ± 0.7"], ["b", "50.0%", "–"]]
     assert heads == ["recipe", "test", "seeds"]
+
+
+def test_gains_are_over_the_seeds_that_both_finished(folder):
+    runs = {
+        "plain": {"0": {"accuracy": 0.5}, "1": {"accuracy": 0.6}, "2": {"accuracy": 0.9}},
+        "paper": {"2": {"diverged": "nan"}, "1": {"scores": {"accuracy": 0.8}}, "0": {"accuracy": 0.6}},
+    }
+    results.save("moons", {"runs": runs}, [0, 1, 2])
+    study = results.load("moons")
+    gains = study.gains({"paper": "plain"}, "accuracy")
+    assert gains == {"paper": compare_seeds([0.6, 0.8], [0.5, 0.6])}
+    rows, heads = study.compare({"a": "plain", "b": "paper"}, ["accuracy"], gains)
+    assert heads == ["", "seeds", "accuracy", "gain"]
+    assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.3f}"]
+    with pytest.raises(ValueError, match="expected a score among accuracy, got 'loss'"):
+        study.gains({"paper": "plain"}, "loss")
