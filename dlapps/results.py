@@ -75,16 +75,16 @@ class Study:
         found = {name: self.mean(run, name) for name in names}
         return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
 
-    def gains(self, baselines: Mapping[str, str], score: str) -> dict[str, Interval]:
+    def gains(self, baselines: Mapping[str, str], score: str, unit: float = 1.0) -> dict[str, Interval]:
         """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished.
 
-        As `paired.compare_seeds` has it: the mean difference and its 95 % interval.
+        As `paired.compare_seeds` has it: the mean difference and its 95 % interval, in multiples of a unit.
         """
         found = {}
         for run, baseline in baselines.items():
             both = [self._finished(name) for name in (run, baseline)]
             seeds = [seed for seed in both[0] if seed in both[1]]
-            scores = ([_find(score, _scores(entries[seed]), "a score") for seed in seeds] for entries in both)
+            scores = ([_find(score, _scores(entries[seed]), "a score") / unit for seed in seeds] for entries in both)
             found[run] = compare_seeds(*scores)
         return found
 
@@ -107,7 +107,7 @@ class Study:
                 cells = [len(self._finished(run)), *(self.pair(run, *column) for column in formats.items())]
             else:
                 cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in formats.items())]
-            more = [f"{gains[run]:+.3f}" if run in gains else "–"] if gains else []
+            more = [f"{gains[run]:+.3g}" if run in gains else "–"] if gains else []
             table.append([label, *cells, *more])
         return table, ["", "seeds", *(score.replace("_", " ") for score in formats), *(["gain"] if gains else [])]
 

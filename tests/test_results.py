@@ -159,8 +159,10 @@ def test_gains_are_over_the_seeds_that_both_finished(folder):
     study = results.load("moons")
     gains = study.gains({"paper": "plain"}, "accuracy")
     assert gains == {"paper": compare_seeds([0.6, 0.8], [0.5, 0.6])}
+    points = study.gains({"paper": "plain"}, "accuracy", unit=0.01)["paper"]
+    assert (points.mean, points.low) == pytest.approx((100 * gains["paper"].mean, 100 * gains["paper"].low))
     rows, heads = study.compare({"a": "plain", "b": "paper"}, ["accuracy"], gains)
     assert heads == ["", "seeds", "accuracy", "gain"]
-    assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.3f}"]
+    assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.3g}"]
     with pytest.raises(ValueError, match="expected a score among accuracy, got 'loss'"):
         study.gains({"paper": "plain"}, "loss")
