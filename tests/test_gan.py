@@ -576,3 +576,10 @@ def test_a_fast_generator_falls_on_few_of_the_ring_and_the_penalty_prevents_it()
     assert torch.equal(again.generator(shown).detach(), again.samples[-1])
     with pytest.raises(ValueError, match="expected one of none, R1, gradient, got 'R2'; choose one of them"):
         toy.fit_ring(penalty="R2")
+
+
+def test_spectral_norm_is_of_the_practicals_weights():
+    _, discriminator = gan.make_networks(replace(gan.PRACTICAL, discriminator_norm="spectral"), seed=0)
+    for weight in discriminator.parameters():
+        if weight.ndim == 4:
+            assert float(weight.std()) == pytest.approx(0.02, rel=0.2)

@@ -228,7 +228,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
     practical do."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, 0, 0.02, generator=generator)
+            weight = next(each for each in module.parameters() if each.ndim == 4)  # of spectral norm, what is learnt
+            nn.init.normal_(weight, 0, 0.02, generator=generator)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1, 0.02, generator=generator)
             nn.init.zeros_(module.bias)

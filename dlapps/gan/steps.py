@@ -69,6 +69,8 @@ def penalise(
 ) -> Tensor:
     """What is added to D's loss, a scalar, for its slopes on images (N, C, S, S): one of PENALTIES.
 
+    D has to treat each image apart: through batch norm a slope would be one of the other images too.
+
     "R1": half the mean squared slope at real images (Mescheder, Geiger and Nowozin 2018, eq. 9). "gradient": the mean
     of (slope - 1)^2 at random points between real and fake ones (Gulrajani et al. 2017, eq. 3).
     """
@@ -115,9 +117,9 @@ def discriminator_step(
     """One update of D on real and fake images (N, C, S, S) of the same labels; no gradient reaches the generator.
 
     Two passes, since batch norm has to see real and fake images apart. optimiser None: measure only. penalty: what is
-    added to the loss, as `slope_at_real` times its weight. Returns scalars:
-    discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z))), discriminator_gradient (its L2
-    norm), all as they were before the update.
+    added to the loss, as `penalise` gives it times its weight. Returns scalars: discriminator_loss (without penalty),
+    real_probability (mean D(x)), fake_probability (mean D(G(z))), discriminator_gradient (its L2 norm), all as they
+    were before the update.
     """
     with autocast(real.device, precision):
         real_logits, fake_logits = (discriminator(images, *given(labels)) for images in (real, fake.detach()))

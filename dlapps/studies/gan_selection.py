@@ -17,14 +17,17 @@ from dlapps.gan.presets import Preset
 from dlapps.studies.gan_judge import Judge, load_held_out
 from dlapps.sweeps import sweep
 
-# WGAN-GP: no batch norm in D, whose penalty is for each image apart, and Adam as Gulrajani et al. (2017) set it.
+# A penalty is for each image apart, and batch norm in D would mix them.
+R1: dict[str, Any] = {"penalty": "R1", "discriminator_norm": "none"}
+# Adam as Gulrajani et al. (2017, algorithm 1) set it, with one step of D for each of G in place of five.
 WASSERSTEIN: dict[str, Any] = {"loss": "wasserstein", "penalty": "gradient", "penalty_weight": 10.0}
-WASSERSTEIN |= {"discriminator_norm": "none", "betas": (0.0, 0.9)}
+WASSERSTEIN |= {"discriminator_norm": "none", "betas": (0.0, 0.9), "generator_rate": 1e-4, "discriminator_rate": 1e-4}
 STABILISERS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "averaged weights": {"average": 0.999},
     "two time scales": {"discriminator_rate": 1e-3},
-    "R1": {"penalty": "R1"},
+    "no norm in D": {"discriminator_norm": "none"},
+    "R1": R1,
     "WGAN-GP": WASSERSTEIN,
     "spectral norm": {"discriminator_norm": "spectral"},
     "moved images": {"moves": True},
@@ -36,7 +39,7 @@ LARGE: dict[str, dict[str, Any]] = {
     "fast discriminator": {"discriminator_rate": 1e-3},
     "first block without batch norm": {"discriminator_norm": "batch but first"},
     "64 channels": {"generator_channels": 64, "discriminator_channels": 64},
-    "R1": {"penalty": "R1"},
+    "R1": R1,
 }
 CANDIDATES: dict[str, Preset] = {f"32, {name}": replace(PRACTICAL, **change) for name, change in STABILISERS.items()}
 CANDIDATES |= {f"64, {name}": replace(PRACTICAL, size=64, **change) for name, change in LARGE.items()}
@@ -61,8 +64,9 @@ def try_candidate(name: str) -> dict[str, object]:
 def make_gan_selection() -> Path:
     """Every candidate, each kept as soon as it is done; about two hours on one core."""
     path = paths.results() / "gan-selection.json"
-    runs: dict[str, dict] = results.load("gan-selection").parts["runs"] if path.exists() else {}
-    real = Judge(held_out=True).score_real()
+    parts = results.load("gan-selection").parts if path.exists() else {}
+    runs: dict[str, dict] = parts.get("runs", {})
+    real = parts.get("real") or Judge(held_out=True).score_real()
     missing = {name: partial(try_candidate, name) for name in CANDIDATES if name not in runs}
     for name, entry in sweep(missing, "candidates"):
         runs[name] = {"0": entry}
