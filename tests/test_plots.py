@@ -25,6 +25,7 @@ FIGURES = {
     "score card": lambda: visualizing.plot_score_card(
         {"net": {"map": Interval(0.5, 0.4, 0.7), "random": Interval(0.3, 0.2, 0.4)}}, "hits", 0.25
     ),
+    "points": lambda: gan.plot_points({"a": POINTS, "b": POINTS}),
     "mosaic": lambda: gan.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
     "training": lambda: gan.plot_training(
         [0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, ["gradient"]
@@ -82,6 +83,15 @@ def test_confusion_needs_a_name_for_each_class(matrix):
 def test_true_class_is_told_apart_without_colour():
     bars = FIGURES["misread"]().axes[0].patches
     assert [bool(bar.get_hatch()) for bar in bars] == [False, True, False]
+
+
+def test_points_are_drawn_around_the_eight_centres():
+    figure = gan.plot_points({"a": np.zeros((5, 2)), "b, c": np.ones((7, 2))})
+    for ax, number in zip(figure.axes, (5, 7), strict=True):
+        centres, points = ax.collections
+        np.testing.assert_allclose(np.linalg.norm(centres.get_offsets(), axis=1), 1)
+        assert len(centres.get_offsets()) == 8
+        assert len(points.get_offsets()) == number
 
 
 def test_a_mosaic_holds_every_image_once():

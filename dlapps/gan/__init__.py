@@ -30,6 +30,7 @@ from dlapps.gan.presets import (
 )
 from dlapps.gan.sampling import draw_latents, interpolate, sample, sample_grid, to_uint8
 from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step, spread
+from dlapps.gan.toy import PointTraining, count_modes, draw_ring, fit_ring
 from dlapps.gan.training import Run, Training, fit_conditional_gan, fit_gan, prepare_images
 from dlapps.training import Stop
 
@@ -46,19 +47,23 @@ __all__ = [
     "GanHistory",
     "Generator",
     "Loss",
+    "PointTraining",
     "Preset",
     "Run",
     "Stop",
     "Training",
     "classify",
     "conditional_accuracy",
+    "count_modes",
     "discriminator_step",
     "draw_latents",
+    "draw_ring",
     "extract_features",
     "find_clusters",
     "fit_conditional_gan",
     "fit_digit_classifier",
     "fit_gan",
+    "fit_ring",
     "gan_train_accuracy",
     "generate",
     "generator_step",

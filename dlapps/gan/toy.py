@@ -71,15 +71,13 @@ def fit_ring(
     ]
     source, shown = make_generator(seed), torch.randn(512, 2, generator=make_generator(seed + 1))
     samples, kept = [], [round(num_steps * frame / num_frames) for frame in range(num_frames + 1)]
-    for step in range(num_steps + 1):
+    for step in range(num_steps):
         if step in kept:
-            with torch.no_grad():
-                samples.append(generator(shown))
-        if step == num_steps:
-            break
+            samples.append(generator(shown).detach())
         real, fake = draw_ring(256, source), generator(torch.randn(256, 2, generator=source))
         added = penalty_weight * penalise(penalty, discriminator, real, fake, None, source)
         options = (LOSSES[loss], None, "float32")
         discriminator_step(discriminator, real, fake, optimisers[1], *options, added)
         generator_step(generator, discriminator, fake, optimisers[0], *options)
+    samples.append(generator(shown).detach())
     return PointTraining(generator.eval(), torch.stack(samples), tuple(kept))

@@ -46,6 +46,19 @@ def plot_mosaic(
 
 
 @styled
+def plot_points(clouds: Mapping[str, ArrayLike]) -> Figure:
+    """Panels side by side of generated points (N, 2) around the centres of the eight Gaussians, titled by name."""
+    figure, axes = make_figure(1.2, 1, len(clouds))
+    angles = 2 * np.pi / 8 * np.arange(8)
+    for ax, (name, points) in zip(axes[0], clouds.items(), strict=True):
+        ax.scatter(np.cos(angles), np.sin(angles), s=60, color="0.85")
+        ax.scatter(*np.asarray(points, float).T, s=0.5, color=COLOURS[0])
+        ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
+        ax.set_title(name.replace(", ", ",\n"))
+    return figure
+
+
+@styled
 def plot_training(
     batches: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float]]], log: Sequence[str] = ()
 ) -> Figure:

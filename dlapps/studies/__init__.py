@@ -12,6 +12,7 @@ from dlapps.studies import (
     flow,
     gan,
     gan_judge,
+    gan_ring,
     gan_selection,
     transfer,
     transfer_finetuning,
@@ -36,6 +37,7 @@ STUDIES: dict[str, Callable[[], Path]] = {
     "digit-classifier": gan_judge.make_digit_classifier,
     "gan-selection": gan_selection.make_gan_selection,
     "gan": gan.make_gan,
+    "gan-ring": gan_ring.make_gan_ring,
     "flow-selection": flow.make_flow_selection,
     "flow": flow.make_flow,
 }
