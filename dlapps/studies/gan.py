@@ -6,10 +6,12 @@ no generator is expected to pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from dlapps import gan, paths, results
 from dlapps.gan.presets import Preset
@@ -66,15 +68,22 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
     )  # fmt: skip
     num_batches = training.frame_batches[-1]
     every = -(-num_batches // 100)
+    history = training.history.thin(every)
     return training, {
-        "scores": judge.score_generator(training.generator, preset, seed),
+        "scores": judge.score_generator(training.generator, preset, seed) | average_ends(history),
         "health": training.history.health(),
         "batches": num_batches,
         "history_every": every,
-        "history": training.history.thin(every),
+        "history": history,
         "measures": training.history.measures,
         **({"real": judge.score_real()} if plan.data != "MNIST" else {}),
     }
+
+
+def average_ends(history: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Means of the last eight of about a hundred points, of what says how a training ended."""
+    names = ("real_probability", "fake_probability", "generator_loss", "spread")
+    return {f"last_{name}": round(float(np.mean(history[name][-8:])), 6) for name in names}
 
 
 def make_gan() -> Path:
