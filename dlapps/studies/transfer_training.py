@@ -1,7 +1,8 @@
 """Chapter 1's experiments that need the pictures of 15-Scene; `dlapps data make scenes15-experiments` runs them all.
 
-No choice is made on test pictures: learning rates are chosen on a fifth of the training pictures (fold 0 of
-`make_folds`), and what is compared by cross-validation never sees the test split.
+No choice is made on test pictures: learning rates of fine-tuning are chosen on a fifth of the training pictures (fold 0
+of `make_folds`), that of training from random weights was fixed beforehand, and what is compared by cross-validation
+never sees the test split.
 """
 
 from __future__ import annotations
