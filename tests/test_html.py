@@ -186,10 +186,24 @@ def test_pages_say_what_the_notebooks_told(contents):
     assert key_frames["src"].startswith("data:image/png;base64,")
     assert key_frames["alt"] == "It moves."
     assert "1.1.2 Deeper again" in words["index.html"]
-    assert "Data of chapter 1 50% of A_B & <1." in words["index.html"]
+    assert "Data of chapter 1 50% of A_B & <1 " in words["index.html"]
     alt = pages["1-transfer.html"].all("img")[0]["alt"]
     assert alt == "50% of A & B_c, “4,000” points, x < 1; as Figure 2.1."
     assert html.make_pages(contents, "smoke") == made
+
+
+@pytest.mark.report
+def test_the_last_page_names_each_machine_and_revision_once(contents):
+    for chapter, version, commit in zip(contents.chapters, ("2.1", "2.0"), ("abc1", "abc2"), strict=True):
+        chapter.run.update(packages={"torch": version}, commit=commit)
+    page = " ".join(Structure(html.make_pages(contents, "smoke")["index.html"]).words.split())
+    latex = make_document(contents, "smoke").latex
+    for edition in (page, latex):
+        places = [edition.index(f"{fact} of chapter {n}") for fact in ("Machine", "Revision") for n in (1, 2)]
+        assert places == sorted(places)
+    for chapter in contents.chapters:
+        chapter.run.update(packages={"torch": "2.1"}, commit="abc")
+    assert r"\fact{Machine}" in make_document(contents, "smoke").latex
 
 
 @pytest.mark.report

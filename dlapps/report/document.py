@@ -111,7 +111,7 @@ def colophon(chapter: ExecutedChapter) -> dict:
     """The facts of a chapter's run for the last page."""
     sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
-    machine = [chapter.run[key] for key in ("cpu", "threads", "platform", "python", "packages", "commit")]
+    machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
     facts = {"machine": machine, "name": chapter.name, "number": chapter.number, "duration": _duration(chapter.seconds)}
     return {**chapter.run, **facts, "sources": sources, "claims": len(chapter.claims), "failed": failed}
 

@@ -76,7 +76,8 @@ def project(block: np.ndarray, num_train: int, num_dimensions: int) -> np.ndarra
     """The block (N, D) in the coordinates (N, num_dimensions) in which its training rows have the most energy.
 
     An uncentred PCA of rows that are L2-normalised first: products between rows, all that a linear SVM sees, are kept
-    up to the energy left out. Only training rows choose the coordinates, those that cross-validation holds out among them.
+    up to the energy left out. Only training rows choose the coordinates, those that
+    cross-validation holds out among them.
     """
     rows = normalize(block)
     _, _, directions = np.linalg.svd(rows[:num_train], full_matrices=False)
