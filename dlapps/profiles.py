@@ -39,7 +39,7 @@ PROFILES = {
     for profile in (
         Profile(
             "smoke", minutes=3, seeds=(0,),
-            num_folds=2, num_splits=1, svm_costs=(1,), head_epochs=2,
+            num_folds=2, num_splits=2, svm_costs=(1,), head_epochs=2,
             num_pictures=3, num_samples=2, curve_steps=4, picture_size=64, ascent_steps=4, long_ascent_steps=8,
             num_digits=300, adaptation_epochs=1, improved_epochs=2, gan_epochs=1, conditional_gan_epochs=1,
         ),

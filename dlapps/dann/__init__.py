@@ -13,6 +13,7 @@ from dlapps.dann.improved import (
     IMPROVED,
     ImprovedNetwork,
     ImprovedSettings,
+    Shifted,
     augment_source,
     fit_improved,
     load_improved,
@@ -38,7 +39,6 @@ from dlapps.dann.selection import (
     soft_neighbourhood_density,
 )
 from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
-from dlapps.dann.virtual import virtual_adversarial_loss
 from dlapps.training import DivergenceError, History, Stop, TrainingError
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "LabelPredictor",
     "PseudoLabels",
     "Settings",
+    "Shifted",
     "Standardise",
     "Stop",
     "TrainingError",
@@ -78,5 +79,4 @@ __all__ = [
     "random_affine",
     "reversal_schedule",
     "soft_neighbourhood_density",
-    "virtual_adversarial_loss",
 ]

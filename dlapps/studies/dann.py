@@ -6,6 +6,7 @@ training never sees. A run that is in the results already is not made again; one
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
 from dlapps import dann, paths, results, runtime
+from dlapps.dann import ImprovedNetwork
 from dlapps.studies.dann_runs import PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
 from dlapps.sweeps import sweep
 from dlapps.weights import save_weights, write_checked
@@ -24,6 +26,8 @@ from dlapps.weights import save_weights, write_checked
 SEEDS = (0, 1, 2)
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
 NUM_UNLABELLED = 2000
+# Principal components on which the proxy A-distances of networks of different widths are compared.
+DIMENSIONS = 100
 
 
 def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
@@ -36,6 +40,11 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
         "entropy": dann.mean_entropy(logits),
         "density": dann.soft_neighbourhood_density(logits),
     }
+
+
+def shifted_accuracy(network: nn.Module, domains: Domains) -> float:
+    """Accuracy on the target's test pictures of the mean over five shifts by a pixel."""
+    return dann.accuracy(dann.Shifted(network), domains.target.test_images, domains.target.test_labels)
 
 
 def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
@@ -53,10 +62,16 @@ def results_path() -> Path:
 def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
     """One training, taken up where it was stopped, and its entry; a run that diverges is a result too."""
 
+    ended = time.process_time()
+
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
+        nonlocal ended
+        seconds = time.process_time() - ended
         if seed == 0:
             write_checked(kept(name, seed, epoch), network.state_dict())
-        return measure(network, domains)
+        measured = measure(network, domains) | {"seconds": seconds}
+        ended = time.process_time()
+        return measured
 
     try:
         network, history = RUNS[name](
@@ -68,7 +83,9 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
     return {
         "source_accuracy": history["source_accuracy"][-1],
         "target_accuracy": history["target_accuracy"][-1],
-        "proxy_a_distance": dann.proxy_a_distance(*embed(network, domains)),
+        **({"shifted_accuracy": shifted_accuracy(network, domains)} if isinstance(network, ImprovedNetwork) else {}),
+        "proxy_a_distance": dann.proxy_a_distance(*embed(network, domains), dimensions=DIMENSIONS),
+        "dimensions": DIMENSIONS,
         "data": domains.name,
         "precision": "bfloat16" if runtime.has_fast_bfloat16("cpu") else "float32",
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
