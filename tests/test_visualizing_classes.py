@@ -2,6 +2,10 @@
 
 from dataclasses import fields, replace
 
+import numpy as np
+import pytest
+import torch
+
 from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST
 from dlapps.studies import visualizing_classes as study
 
@@ -36,3 +40,11 @@ def test_a_summary_keeps_ranks_and_the_shares_that_they_give():
     assert (kept["logit"], kept["variation"]) == (4.0, 2.0)
     assert (kept["Lite0"], kept["Lite0 top-5"], kept["Lite0 top-1"]) == ([1, 6], 0.5, 0.5)
     assert "jpeg" not in kept
+
+
+@pytest.mark.network
+def test_a_judge_of_scenes_is_fitted_on_averages_of_the_pictures(monkeypatch):
+    averages = np.random.default_rng(0).random((4485, 1280), np.float32)
+    monkeypatch.setattr(study, "stage_averages", lambda name: [averages])
+    network = study.load_scene_classifier("efficientnet_lite0")
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, len(network.class_names)) == (1, 15)

@@ -13,9 +13,11 @@ import joblib
 import numpy as np
 import torch
 from PIL import Image
+from sklearn.preprocessing import normalize
+from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dlapps import datasets, paths, results, runtime
+from dlapps import datasets, paths, pretrained, results, runtime, transfer
 from dlapps.class_scores import float32_logits, pick, ranks
 from dlapps.class_visualization import (
     L2,
@@ -34,7 +36,8 @@ from dlapps.class_visualization import (
     visualize,
 )
 from dlapps.images import from_pixels, stack_pixels
-from dlapps.studies.visualizing import load_network
+from dlapps.pretrained import PixelNetwork
+from dlapps.studies.transfer_finetuning import stage_averages
 from dlapps.sweeps import sweep
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
@@ -105,7 +108,7 @@ def add_ingredients() -> dict[str, Ascent]:
 
 def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
     """One picture a class: score, total variation, the rank of the class for each of NETWORKS, and JPEGs."""
-    network, classes = load_network(name), CLASSES[preset.rpartition(": ")[0]]
+    network, classes = pretrained.load(name), CLASSES[preset.rpartition(": ")[0]]
     with runtime.autocast("cpu"):
         drawn = visualize(network, classes, load_preset(preset, name), seed=seed)
     return {
@@ -113,14 +116,28 @@ def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
         # The logit, whatever was raised.
         "score": pick(float32_logits(network, drawn.images), drawn.targets).tolist(),
         "total_variation": total_variation(drawn.images).round().tolist(),
-        **{judge_name: judge(load_network(judge_name), drawn).tolist() for judge_name in NETWORKS},
+        **{judge_name: judge(pretrained.load(judge_name), drawn).tolist() for judge_name in NETWORKS},
         "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
     }
 
 
+def load_scene_classifier(name: str) -> PixelNetwork:
+    """The last feature maps of VGG16's convolutions, or of an EfficientNet-Lite, with a linear SVM for 15 scenes.
+
+    What is committed of an EfficientNet-Lite is a projection of four stages: its last averages come from the pictures.
+    """
+    network, scenes = pretrained.load(name), datasets.load_scenes15_features()
+    rows, labels, _, _ = scenes.split("vgg16_features pool5 average 224")
+    if name != "vgg16_features":
+        network.backbone.reset_classifier(0, "")
+        rows = normalize(stage_averages(name)[-1][: len(labels)])
+    svm = LinearSVC(random_state=0).fit(rows, labels)
+    return transfer.attach_classifier(network, svm, scenes.class_names)
+
+
 def draw_scenes(preset: str) -> dict[str, Any]:
     """Fifteen scenes by VGG16's trunk, in grey as its classifier learnt them, and smaller, since VGG16 is slow."""
-    network, settings = load_network("vgg16 scenes"), load_preset(preset, "vgg16 scenes")
+    network, settings = load_scene_classifier("vgg16_features"), load_preset(preset, "vgg16 scenes")
     settings = replace(settings, transforms=(*settings.transforms, to_grey))
     with runtime.autocast("cpu"):
         drawn = visualize(network, range(len(network.class_names)), settings, size=160)
@@ -130,7 +147,7 @@ def draw_scenes(preset: str) -> dict[str, Any]:
         "score": drawn.scores[-1].tolist(),
         "total_variation": total_variation(drawn.images).tolist(),
         "rank": judge(network, drawn).tolist(),
-        "other_rank": judge(load_network("efficientnet_lite0 scenes"), drawn).tolist(),
+        "other_rank": judge(load_scene_classifier("efficientnet_lite0"), drawn).tolist(),
         "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
     }
 
@@ -145,7 +162,7 @@ def read_real_pictures() -> dict[str, list[int]]:
     samples, twenty = datasets.load_imagenet_samples(), datasets.load_imagenet20()
     images = stack_pixels([*samples.images, *twenty.images], crop=0.875)
     labels = np.concatenate([samples.labels, twenty.labels])
-    read = {name: ranks(float32_logits(load_network(name), images), labels).tolist() for name in NETWORKS}
+    read = {name: ranks(float32_logits(pretrained.load(name), images), labels).tolist() for name in NETWORKS}
     return {"classes": labels.tolist(), **read}
 
 
