@@ -22,8 +22,6 @@ NUM_SAMPLES = 10_000
 # 5, real images reach .94 and .95, and all shares rise: kept beside, so that the choice can be judged. Density and
 # coverage are taken with 5, as Naeem et al. (2020) have it.
 NEIGHBOURS, MORE_NEIGHBOURS = 3, 5
-# What is copied from the training images shows in the lowest distances first.
-PERCENTILES = (1, 5, 50)
 NUM_HELD_OUT = 10_000
 
 
@@ -93,7 +91,7 @@ class Judge:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones, in the classifier's features.
 
         Fréchet distance and KID of all, what has neighbours of every second: MNIST's second half was written by other
-        people than its first. Distances to the train images are in pixels, of every tenth.
+        people than its first.
         """
         features, logits = judge.extract_features(self.classifier, images)
         real, fake = self.features[::2], features[::2]
@@ -103,7 +101,6 @@ class Judge:
         )
         density, coverage = metrics.density_coverage(real, fake, MORE_NEIGHBOURS)
         shares = metrics.class_histogram(logits.argmax(1), 10)
-        distances, _ = metrics.nearest_images(images[::10], self.train[0])
         return {
             "frechet": round(metrics.frechet_distance(self.features, features), 4),
             "kernel_distance": round(metrics.kernel_distance(real, fake), 5),
@@ -114,8 +111,14 @@ class Judge:
             "coverage": round(coverage, 4),
             "class_shares": [round(share, 4) for share in shares.tolist()],
             "entropy": round(metrics.entropy(shares), 4),
-            "distances_to_train": [round(each, 3) for each in np.percentile(distances, PERCENTILES).tolist()],
-        }
+        } | self.measure_distances(images)
+
+    def measure_distances(self, images: Tensor) -> dict[str, float]:
+        """To the nearest train image in pixels, of every tenth image: the median, and low percentiles, where what is
+        copied shows first."""
+        distances, _ = metrics.nearest_images(images[::10], self.train[0])
+        names = {"distance_to_train": 50, "distance_to_train_5": 5, "distance_to_train_1": 1}
+        return {name: round(float(np.percentile(distances, share)), 3) for name, share in names.items()}
 
     def score_generator(self, generator: Sampler, preset: Preset, seed: int) -> dict[str, object]:
         """The same for a generator's samples; with labels, conditional accuracy and GAN-train too."""
@@ -149,12 +152,14 @@ class Judge:
         images, labels = self.train
         rows = torch.randperm(len(labels), generator=make_generator(0))
         many = rows[: 2 * NUM_SAMPLES]
-        distances, _ = metrics.nearest_images(self.real[0][::10], images)
-        return self.score(images[rows[:NUM_SAMPLES]]) | {
-            "conditional_accuracy": judge.conditional_accuracy(self.classifier, *self.real),
-            "gan_train_accuracy": judge.gan_train_accuracy(images[many], labels[many], *self.real),
-            "distances_to_train": [round(each, 3) for each in np.percentile(distances, PERCENTILES).tolist()],
-        }
+        return (
+            self.score(images[rows[:NUM_SAMPLES]])
+            | {
+                "conditional_accuracy": judge.conditional_accuracy(self.classifier, *self.real),
+                "gan_train_accuracy": judge.gan_train_accuracy(images[many], labels[many], *self.real),
+            }
+            | self.measure_distances(self.real[0])
+        )
 
     def score_neighbours(self, number: int = 50_000) -> dict[str, float]:
         """Error of the nearest neighbour in pixels on the test split, the neighbours being `number` real digits or as
