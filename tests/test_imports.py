@@ -57,6 +57,7 @@ BESIDE = {
     ("pretrained", "pixel_network"),
     ("datasets", "results"),
     ("gan", "transfer"),
+    ("plots", "gan"),
     ("outline", "syntax"),
     ("assets", "download"),
     ("assets", "registry"),

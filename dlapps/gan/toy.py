@@ -12,6 +12,8 @@ from dlapps.gan.steps import LOSSES, PENALTIES, discriminator_step, generator_st
 from dlapps.runtime import make_generator
 
 NUM_MODES, DEVIATION = 8, 0.05
+_ANGLES = 2 * math.pi / NUM_MODES * torch.arange(NUM_MODES, device="cpu")
+CENTRES = torch.stack([_ANGLES.cos(), _ANGLES.sin()], 1)
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,14 @@ class PointTraining:
 
 def draw_ring(number: int, generator: torch.Generator) -> Tensor:
     """Points (number, 2) of eight Gaussians of deviation .05 on the unit circle, all as likely."""
-    angles = 2 * math.pi / NUM_MODES * torch.randint(NUM_MODES, (number,), generator=generator)
-    return torch.stack([angles.cos(), angles.sin()], 1) + DEVIATION * torch.randn(number, 2, generator=generator)
+    chosen = torch.randint(NUM_MODES, (number,), generator=generator)
+    return CENTRES[chosen] + DEVIATION * torch.randn(number, 2, generator=generator)
 
 
 def count_modes(points: Tensor) -> tuple[int, float]:
     """How many of the eight have a twentieth of their share of points (N, 2) within three deviations, and the share of
     points within three deviations of any."""
-    angles = 2 * math.pi / NUM_MODES * torch.arange(NUM_MODES)
-    near = torch.cdist(points, torch.stack([angles.cos(), angles.sin()], 1)) < 3 * DEVIATION
+    near = torch.cdist(points, CENTRES) < 3 * DEVIATION
     return int((near.double().mean(0) > 0.05 / NUM_MODES).sum()), float(near.any(1).double().mean())
 
 

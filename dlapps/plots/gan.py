@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from dlapps.gan.toy import CENTRES
 from dlapps.plots.style import COLOURS, WIDTH, make_figure, styled
 
 
@@ -49,9 +50,8 @@ def plot_mosaic(
 def plot_points(clouds: Mapping[str, ArrayLike]) -> Figure:
     """Panels side by side of generated points (N, 2) around the centres of the eight Gaussians, titled by name."""
     figure, axes = make_figure(1.2, 1, len(clouds))
-    angles = 2 * np.pi / 8 * np.arange(8)
     for ax, (name, points) in zip(axes[0], clouds.items(), strict=True):
-        ax.scatter(np.cos(angles), np.sin(angles), s=60, color="0.85")
+        ax.scatter(*CENTRES.T, s=60, color="0.85")
         ax.scatter(*np.asarray(points, float).T, s=0.5, color=COLOURS[0])
         ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
         ax.set_title(name.replace(", ", ",\n"))
