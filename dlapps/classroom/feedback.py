@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from dlapps.classroom.points import Marked, Scheme
+from dlapps.classroom.points import Marked, Scheme, total
 from dlapps.notebook import markdown_table
 from dlapps.syntax import parse, write
 
@@ -25,7 +25,7 @@ def write_letter(marked: Marked, scheme: Scheme) -> str:
     failed = [verdict for verdict in marked.verdicts if verdict.fault]
     passed = ", ".join(plain(verdict.name) for verdict in marked.verdicts if not verdict.fault)
     lines = [f"# {plain(marked.student)}: {plain(scheme.chapter)}"]
-    lines.append(f"{marked.total:.4g} of {scheme.total:.4g} points for exercises.")
+    lines.append(f"{total(marked.points):.4g} of {total(scheme.worth):.4g} points for exercises.")
     rows = [
         [plain(cell), f"{sum(marked.points[cell].values()):.4g}", f"{sum(shares.values()):.4g}"]
         for cell, shares in scheme.worth.items()
@@ -55,9 +55,9 @@ def summarise(marked: Sequence[Marked], scheme: Scheme) -> str:
     failed = Counter(verdict.name for each in marked for verdict in each.verdicts if verdict.fault)
     names = dict.fromkeys([*seen, *(name for shares in scheme.worth.values() for name in shares)])
     often = sorted(names, key=lambda name: -failed[name])
-    mean = sum(each.total for each in marked) / len(marked)
+    mean = sum(total(each.points) for each in marked) / len(marked)
     lines = [f"# {plain(scheme.chapter)}"]
-    lines.append(f"{len(marked)} submissions, on average {mean:.4g} of {scheme.total:.4g} points.")
+    lines.append(f"{len(marked)} submissions, on average {mean:.4g} of {total(scheme.worth):.4g} points.")
     rows = [[plain(name), str(failed[name]), str(len(marked) - seen[name])] for name in often]
     lines.append(markdown_table(["check", "failed", "not reached"], rows, "lrr"))
     if scheme.questions:

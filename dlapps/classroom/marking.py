@@ -19,7 +19,7 @@ from dlapps.classroom import ClassroomError, Verdict, feedback, fence
 from dlapps.classroom.checks import CHAPTERS, asks_for
 from dlapps.classroom.examine import LIMITS, examine, look_at, unanswered, unwritten
 from dlapps.classroom.notebooks import find_chapter, read
-from dlapps.classroom.points import Exercise, Marked, Scheme, find_exercises, find_questions
+from dlapps.classroom.points import Exercise, Marked, Scheme, find_exercises, find_questions, total
 from dlapps.paths import write_atomically
 from dlapps.report.sources import Source, select_sources
 
@@ -134,11 +134,11 @@ def _rows(marked: Iterable[Marked], scheme: Scheme) -> Iterator[list[str]]:
     for cell, shares in scheme.worth.items():
         heads += [f"{cell}: {name} ({share:.4g})" for name, share in shares.items()]
         heads += [f"{cell} ({sum(shares.values()):.4g})"]
-    yield [*heads, f"total ({scheme.total:.4g})", "to be read", f"answers ({scheme.answers:.4g})", "note"]
+    yield [*heads, f"total ({total(scheme.worth):.4g})", "to be read", f"answers ({scheme.answers:.4g})", "note"]
     for each in marked:
         row = [each.student, each.edition]
         for shares in each.points.values():
             row += [f"{points:.4g}" for points in (*shares.values(), sum(shares.values()))]
-        row += [f"{each.total:.4g}", ", ".join(each.to_be_read), "", each.verdicts[0].fault or ""]
+        row += [f"{total(each.points):.4g}", ", ".join(each.to_be_read), "", each.verdicts[0].fault or ""]
         # A spreadsheet would take such a cell for a formula.
         yield [f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in row]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import symtable
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nbformat import NotebookNode
@@ -42,11 +42,6 @@ class Scheme:
     questions: Sequence[Question]
 
     @property
-    def total(self) -> float:
-        """The points of all checks."""
-        return sum(sum(shares.values()) for shares in self.worth.values())
-
-    @property
     def answers(self) -> float:
         """The points of all answers in words."""
         return sum(question.points for question in self.questions)
@@ -62,10 +57,10 @@ class Marked:
     points: dict[str, dict[str, float]]
     to_be_read: list[str]
 
-    @property
-    def total(self) -> float:
-        """The points of all checks."""
-        return sum(sum(shares.values()) for shares in self.points.values())
+
+def total(points: Mapping[str, Mapping[str, float]]) -> float:
+    """The sum of points by exercise and check."""
+    return sum(sum(shares.values()) for shares in points.values())
 
 
 def find_exercises(cells: Sequence[NotebookNode]) -> list[Exercise]:
