@@ -73,7 +73,6 @@ METHODS = {
         adversarial.survives(network, adversarial.fgsm(network, images, 0.1), damage)
         for damage in ("none", "8 bits", "jpeg", "resize")
     ],
-    "transfer": lambda network, images: adversarial.transfer_rate(network, adversarial.fgsm(network, images, 0.1)),
     "practical": lambda network, images: cv.visualize(network, [0, 1], replace(cv.PRACTICAL, num_steps=3), **SHORT),
     "modern": lambda network, images: cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=3), **SHORT),
     "robust": lambda network, images: cv.visualize(network, [0, 1], replace(cv.ROBUST, num_steps=2), **SHORT),

@@ -30,7 +30,6 @@ from dlapps.adversarial.examples import (
     round_to_8_bits,
     score_examples,
     survives,
-    transfer_rate,
 )
 from dlapps.adversarial.expectation import Expectation, compress_or_resize, resize_and_pad
 from dlapps.adversarial.minimal import ddn, deep_fool, one_pixel, smallest_epsilon
@@ -67,6 +66,5 @@ __all__ = [
     "smallest_epsilon",
     "square",
     "survives",
-    "transfer_rate",
     "universal_perturbation",
 ]

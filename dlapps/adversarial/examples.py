@@ -132,16 +132,6 @@ def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> 
     return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
 
 
-def transfer_rate(network: nn.Module, examples: AdversarialExamples) -> float:
-    """Share of the successful examples that another network falls for too; NaN where there is none.
-
-    Only pictures count whose clean version does not reach the goal already: for an attack away from the labels, those
-    that the other network reads as the labels say.
-    """
-    counted = examples.success & ~examples.goal.is_reached(float32_logits(network, examples.clean))
-    return float(survives(network, examples, "8 bits")[counted].float().mean())
-
-
 def jpeg(images: Tensor, quality: int = 90) -> Tensor:
     """Pictures (N, 1 or 3, H, W) after JPEG, in memory; ValueError for other channels."""
     files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
