@@ -107,7 +107,7 @@ class Study:
                 cells = [len(self._finished(run)), *(self.pair(run, *column) for column in formats.items())]
             else:
                 cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in formats.items())]
-            more = [f"{gains[run]:+.3g}" if run in gains else "–"] if gains else []
+            more = [f"{gains[run]:+.1f}" if run in gains else "–"] if gains else []
             table.append([label, *cells, *more])
         return table, ["", "seeds", *(score.replace("_", " ") for score in formats), *(["gain"] if gains else [])]
 

@@ -163,6 +163,6 @@ def test_gains_are_over_the_seeds_that_both_finished(folder):
     assert (points.mean, points.low) == pytest.approx((100 * gains["paper"].mean, 100 * gains["paper"].low))
     rows, heads = study.compare({"a": "plain", "b": "paper"}, ["accuracy"], gains)
     assert heads == ["", "seeds", "accuracy", "gain"]
-    assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.3g}"]
+    assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.1f}"]
     with pytest.raises(ValueError, match="expected a score among accuracy, got 'loss'"):
         study.gains({"paper": "plain"}, "loss")
