@@ -37,7 +37,6 @@ FIGURES = {
         {"1": POINTS, "2": POINTS}, np.arange(20) % 10, np.arange(20) // 10
     ),
     "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}, "reversal weight"),
-    "recovered": lambda: dann.plot_recovered(np.zeros((2, 8, 8, 3)), [3, 4], [8, 9], [3, 5]),
     "misread": lambda: transfer.plot_misread(*MISREAD),
     "misread with pictures": lambda: transfer.plot_misread(*MISREAD, pictures=[GREY, COLOUR]),
 }

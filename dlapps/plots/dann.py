@@ -11,7 +11,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from dlapps.plots.general import plot_grid
 from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, styled
 
 # Two names side by side, their markers large enough to tell apart.
@@ -122,16 +121,3 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str)
         ax.set_xticks(range(len(settings)), list(settings), rotation=45, ha="right", rotation_mode="anchor")
         ax.set(xlabel=xlabel, ylabel=measure)
     return figure
-
-
-@styled
-def plot_recovered(
-    pictures: np.ndarray, labels: Sequence[int], before: Sequence[int], after: Sequence[int], columns: int = 10
-) -> Figure:
-    """Pictures (N, H, W, 3) with what two networks read: "3 → 8"; with its label where the second is wrong."""
-    titles = [
-        f"{first} → {second}" + ("" if second == label else f" ({label})")
-        for label, first, second in zip(labels, before, after, strict=True)
-    ]
-    rows = -(-len(pictures) // columns)
-    return plot_grid(list(pictures), titles, columns, height=rows * WIDTH / columns * 1.25)

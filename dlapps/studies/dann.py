@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from filelock import FileLock
 from sklearn.manifold import TSNE
-from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
 from dlapps import dann, paths, results, runtime
 from dlapps.dann import ImprovedNetwork
-from dlapps.studies.dann_runs import PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
+from dlapps.studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
 from dlapps.sweeps import sweep
 from dlapps.weights import save_weights, write_checked
 
@@ -87,7 +86,7 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         "proxy_a_distance": dann.proxy_a_distance(*embed(network, domains), dimensions=DIMENSIONS),
         "dimensions": DIMENSIONS,
         "data": domains.name,
-        "precision": "bfloat16" if runtime.has_fast_bfloat16("cpu") else "float32",
+        "precision": "float32" if name in PRECISION or not runtime.has_fast_bfloat16("cpu") else "bfloat16",
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
     }
 
@@ -137,19 +136,16 @@ def make_improved_weights() -> Path:
 def make_mnistm_figures() -> Path:
     """What figures need of networks that are not committed (seed 0): embeddings, confusions, a training epoch by epoch.
 
-    "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "confusion
-    NAME" int (10, 10), rows the true digits of the target's test pictures; "steps" (epochs, 600, 2): t-SNE
-    during the paper's training, with "step_labels" and "step_domains".
+    "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "distance
+    NAME" the proxy A-distance on DIMENSIONS of each; "steps" (epochs, 600, 2): t-SNE during the paper's training, with
+    "step_labels" and "step_domains".
     """
     domains, arrays = load_domains(), {}
-    for name in ("source only", "paper", "improved"):
-        network = load_kept(name, 0, domains)
-        features = torch.cat(embed(network, domains)).numpy()
-        points = TSNE(random_state=0).fit_transform(features)
+    for name in ("source only, paper's settings", "paper", "improved"):
+        parts = embed(load_kept(name, 0, domains), domains)
+        points = TSNE(random_state=0).fit_transform(torch.cat(parts).numpy())
         arrays[f"tsne {name}"] = points.astype(np.float16)
-        predictions = dann.predict(network, domains.target.test_images).argmax(1)
-        confusion = confusion_matrix(domains.target.test_labels, predictions)
-        arrays[f"confusion {name}"] = confusion.astype(np.int16)
+        arrays[f"distance {name}"] = np.array([dann.proxy_a_distance(*parts, dimensions=DIMENSIONS)], np.float32)
     arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
     return results.save_arrays("mnistm-figures", arrays)
 
