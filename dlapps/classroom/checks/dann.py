@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,11 +14,45 @@ from dlapps.classroom.checks.expect import expect, same
 from dlapps.datasets.dataset import Dataset
 
 
-def the_gradient_is_reversed(features: Tensor) -> str | None:
+def the_gradient_is_reversed(ones: Tensor) -> str | None:
     """Backward, the layer multiplies by -lambda: from ones and a weight of .5 comes a gradient of -.5. With the wrong
     sign the features learn to tell the domains apart, the loss falls all the faster, and only the target shows it."""
-    got = None if features.grad is None else features.grad.flatten()[0].item()
-    return expect(got is not None and same(features.grad, -0.5 * torch.ones_like(features)), "a gradient of -0.5", got)
+    got = None if ones.grad is None else ones.grad.flatten()[0].item()
+    return expect(got is not None and same(ones.grad, -0.5 * torch.ones_like(ones)), "a gradient of -0.5", got)
+
+
+def losses_of_a_batch(
+    network: nn.Module, halves: Sequence[Tensor], labels: Tensor, class_loss: Tensor, domain_loss: Tensor
+) -> str | None:
+    """The class loss is of the source's half alone, whose labels are known; the domain loss is the mean over both, the
+    source being 0. With the labels of the other half a target label would train the network."""
+    with torch.no_grad():
+        wanted = dann.dann_losses(network, *halves, labels[: len(halves[0])], 0.5)[:2]
+    got = class_loss.item(), domain_loss.item()
+    told = [" and ".join(f"{float(loss):.4f}" for loss in losses) for losses in (wanted, got)]
+    return expect(same(wanted, got), f"losses of {told[0]}", told[1])
+
+
+def share_of_labels_that_are_right(
+    logits: Tensor, truth: Tensor, share: Mapping[float, float], right: Mapping[float, float]
+) -> str | None:
+    """Of the images above a threshold, how many labels are right; the share of images that get one is of all images.
+    Divided by all images, the first would fall with the threshold, and a good one would look bad."""
+    limit = sorted(share)[-2]
+    kept = dann.pseudo_label(logits, limit)
+    wanted = len(kept.rows) / len(truth), (truth[kept.rows] == kept.labels).sum().item() / max(len(kept.rows), 1)
+    told = [
+        f"{pair[0]:.3f} with a label, {pair[1]:.3f} of them right" for pair in (wanted, (share[limit], right[limit]))
+    ]
+    return expect(same(wanted, (share[limit], right[limit])), told[0], told[1])
+
+
+def only_sure_images_teach(confidence: Tensor, trusted: Tensor, losses: Tensor, pseudo_loss: Tensor) -> str | None:
+    """An image teaches where the teacher's probability reaches .9, and the mean is over the whole batch, so that a
+    teacher that is rarely sure teaches little. All images alike would pass on the teacher's guesses."""
+    wanted = ((confidence >= 0.9).float() * losses).mean()
+    holds = same(trusted, (confidence >= 0.9).float()) and same(pseudo_loss, wanted)
+    return expect(holds, f"a loss of {wanted.item():.4f}", f"{float(pseudo_loss):.4f}")
 
 
 def shapes_of_the_domains(source: Dataset, target: Dataset) -> str | None:
@@ -39,11 +72,11 @@ def strokes_are_negatives(source: Dataset, target: Dataset, patches: np.ndarray)
     return expect(not wrong, "pictures made by the recipe", f"{wrong:,} others")
 
 
-def same_seed_same_patches(source: Dataset, photos: Sequence[np.ndarray], patches: np.ndarray) -> str | None:
+def same_seed_same_patches(source: Dataset, photos: Sequence[np.ndarray], patches: np.ndarray, seed: int) -> str | None:
     """Which photograph a digit lies on, and where, is drawn from a generator with a seed. Drawn without one, the target
     is another data set in each run, and two methods are compared on two tasks."""
-    again = datasets.make_mnist_m(np.zeros_like(source.images), photos, seed=0)
-    return expect(np.array_equal(again, patches), "the same patches when they are drawn again with seed 0", "others")
+    again = datasets.make_mnist_m(np.zeros_like(source.images), photos, seed)
+    return expect(np.array_equal(again, patches), f"the same patches when drawn again with seed {seed}", "others")
 
 
 def photographs_of_the_test_are_unseen(photos: Sequence[np.ndarray]) -> str | None:
@@ -61,20 +94,20 @@ def domains_are_drawn_apart(In: Sequence[str]) -> str | None:
     return expect(not found, "batches drawn independently", "paired=True")
 
 
-def the_last_epoch(history: dann.History, epochs: int) -> str | None:
+def the_last_epoch(history: dann.History, settings: dann.Settings) -> str | None:
     """A training ends when its settings say, and not when the accuracy on the target's test pictures is highest. That
     accuracy needs labels which the task does not have, and the best of many noisy epochs is better than the network."""
     trained = len(history["class_loss"])
-    return expect(trained == epochs, f"{epochs} epochs", f"{trained}")
+    return expect(trained == settings.num_epochs, f"{settings.num_epochs} epochs", f"{trained}")
 
 
 def same_seed_same_network(
-    baseline: nn.Module, digits: np.ndarray, labels: np.ndarray, epochs: int, tests: Mapping[str, Dataset]
+    baseline: nn.Module, digits: np.ndarray, labels: Tensor, settings: dann.Settings, tests: Mapping[str, Dataset]
 ) -> str | None:
     """The same seed gives the same weights, the same batches and so the same network. In this task two seeds of one
     method can differ by more than two methods, so that a number without its seed says little."""
-    again = dann.DomainAdversarialNetwork(seed=0)
-    dann.fit_source_only(again, digits, labels, replace(dann.SOURCE_ONLY, num_epochs=epochs))
+    again = dann.DomainAdversarialNetwork(seed=0, normalisation=nn.InstanceNorm2d(3))
+    dann.fit_source_only(again, digits, labels, settings)
     pictures = tests["source"].images[:100]
     equal = same(dann.predict(again, pictures), dann.predict(baseline, pictures))
     return expect(equal, "the same source-only network when it is trained again with seed 0", "another one")
