@@ -45,17 +45,11 @@ class SceneFeatures:
     class_names: tuple[str, ...]
     provenance: Provenance
 
-    def split(self, *blocks: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """X_train (1500, D), y_train, X_test (2985, D), y_test: the blocks, each row L2-normalised, side by side.
-
-        Side by side means that a linear classifier works with the sum of the blocks' kernels.
-        """
-        unknown = [block for block in blocks if block not in self.blocks]
-        if unknown or not blocks:
-            raise ValueError(f"expected blocks among {', '.join(self.blocks)}, got {unknown}; choose some of them.")
-        matrices = [normalize(self.blocks[block]) for block in blocks]
-        features = np.concatenate(matrices, axis=1)
-        train = SCENES15_COUNTS["train"]
+    def split(self, block: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """X_train (1500, D), y_train, X_test (2985, D), y_test: a block, each row L2-normalised."""
+        if block not in self.blocks:
+            raise ValueError(f"expected a block among {', '.join(self.blocks)}, got {block!r}; choose one of them.")
+        features, train = normalize(self.blocks[block]), SCENES15_COUNTS["train"]
         return features[:train], self.labels[:train], features[train:], self.labels[train:]
 
 
