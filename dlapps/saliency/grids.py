@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,24 +28,14 @@ class Pointing:
     mass: Tensor
 
 
-def make_grids(
-    pictures: Images | Sequence[np.ndarray], labels: Sequence[int] | Tensor, number: int, side: int = 2
-) -> tuple[Tensor, Tensor]:
+def make_grids(pictures: Images, labels: Sequence[int] | Tensor, number: int, side: int = 2) -> tuple[Tensor, Tensor]:
     """Grids of side x side pictures of different classes (Böhle, Fritz & Schiele 2021), and the classes.
 
     pictures: N of one size (see `images.as_pictures`); the paper takes those classified most surely. labels: (N,).
     Returns pixels (G, C, side H, side W) and int64 (G, side^2), the classes of the cells row by row. No picture is
-    taken a second time before too few are left for another grid. Raises ValueError for pictures of different sizes,
-    for another number of labels, and for fewer than side^2 classes.
+    taken a second time before too few are left for another grid. Raises ValueError for another number of labels, and
+    for fewer than side^2 classes.
     """
-    if not isinstance(pictures, (Tensor, np.ndarray)):
-        shapes = sorted({tuple(picture.shape) for picture in pictures})
-        if len(shapes) > 1:
-            raise ValueError(
-                f"expected pictures of one size, got {' and '.join(map(str, shapes[:2]))}; bring them to one size by "
-                "images.stack_pixels."
-            )
-        pictures = np.stack([np.asarray(picture) for picture in pictures])
     pixels, cells = as_pictures(pictures), side**2
     classes = torch.as_tensor(labels, device=pixels.device)
     if classes.shape != (len(pixels),) or number < 1 or len(classes.unique()) < cells:
