@@ -27,9 +27,7 @@ FIGURES = {
     ),
     "points": lambda: gan.plot_points({"a": POINTS, "b": POINTS}),
     "mosaic": lambda: gan.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
-    "training": lambda: gan.plot_training(
-        [0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, ["gradient"]
-    ),
+    "training": lambda: gan.plot_training([0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}),
     "recipe": lambda: dann.plot_recipe(np.zeros((2, 8, 8)), *np.zeros((2, 2, 8, 8, 3))),
     "histories": lambda: dann.plot_histories({"loss": {"a": [[1, 0.5]] * 2}, "accuracy": {"b": [[0.1, 0.9]]}}),
     "embeddings": lambda: dann.plot_embeddings({"before": POINTS}, np.arange(20) % 10, np.arange(20) // 10, {}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -59,18 +58,12 @@ def plot_points(clouds: Mapping[str, ArrayLike]) -> Figure:
 
 
 @styled
-def plot_training(
-    batches: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float]]], log: Sequence[str] = ()
-) -> Figure:
-    """Panels side by side over the same batches, {y label: {name: series}}; those in `log` on a logarithmic y axis."""
+def plot_training(batches: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Panels side by side over the same batches, {y label: {name: series}}."""
     figure, axes = make_figure(2.1, 1, len(panels))
     for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, values) in enumerate(series.items()):
-            ax.plot(batches, values, label=name, **_thin_line(index))
-        ax.set(xlabel="batches", ylabel=ylabel, yscale="log" if ylabel in log else "linear")
+            ax.plot(batches, values, label=name, color=COLOURS[index], linestyle=("-", "--", ":")[index], linewidth=1)
+        ax.set(xlabel="batches", ylabel=ylabel)
         ax.legend()
     return figure
-
-
-def _thin_line(index: int) -> dict[str, Any]:
-    return {"color": COLOURS[index], "linestyle": ("-", "--", ":")[index], "linewidth": 1}
