@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from dlapps.animation import make_strip
 
@@ -65,32 +64,26 @@ def make_frames(look: Look, axes: Mapping[str, Sequence[object]]) -> tuple[np.nd
 
 
 def make_explorer(
-    frames: np.ndarray, axes: Mapping[str, Sequence[object]], readings: ArrayLike, start: Sequence[int]
+    frames: np.ndarray, axes: Mapping[str, Sequence[object]], readings: np.ndarray, start: Sequence[int]
 ) -> str:
     """HTML that shows one of many pictures, with its reading below: one slider an axis, by mouse or keyboard.
 
-    frames: uint8 (*S, H, W, 3), S the lengths of the axes {name: values}; readings: strings (*S). start: the place on
-    each axis at first. Raises ValueError where the shapes do not fit each other, or
-    the start lies outside.
+    frames and readings: as `make_frames` gives them of the axes {name: values}. start: the place on each axis at first.
+    Raises ValueError where it lies outside.
     """
-    words, lengths = np.asarray(readings, dtype=object), tuple(map(len, axes.values()))
-    if frames.shape[:-3] != lengths or words.shape != lengths or frames.dtype != np.uint8 or words.size < 2:
-        raise ValueError(
-            f"expected frames uint8 (*S, H, W, 3) and readings (*S) for axes of lengths S = {lengths}, got "
-            f"{frames.dtype} {frames.shape} and {words.shape}; make one picture and one reading a combination."
-        )
+    lengths = tuple(map(len, axes.values()))
     if len(start) != len(lengths) or not all(0 <= place < length for place, length in zip(start, lengths, strict=True)):
         raise ValueError(f"expected a start on axes of lengths {lengths}, got {tuple(start)}; count from 0.")
     height, width = frames.shape[-3:-1]
     values = [[str(value) for value in axis] for axis in axes.values()]
     row = int(np.ravel_multi_index(tuple(start), lengths))
-    facts = {"values": values, "readings": words.ravel().tolist()}
+    facts = {"values": values, "readings": readings.ravel().tolist()}
     named = zip(axes, values, start, strict=True)
     return EXPLORER.format(
         facts=escape(json.dumps(facts, ensure_ascii=False)),
         script=escape(SCRIPT),
         strip=make_strip(frames.reshape(-1, height, width, 3)),
-        place=f"object-position: 0 {100 * row / (words.size - 1):.4f}%",
+        place=f"object-position: 0 {100 * row / max(readings.size - 1, 1):.4f}%",
         sliders="\n".join(
             SLIDER.format(name=escape(name), last=len(each) - 1, start=place, value=escape(each[place]))
             for name, each, place in named
