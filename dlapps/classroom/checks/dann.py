@@ -22,12 +22,17 @@ def the_gradient_is_reversed(ones: Tensor) -> str | None:
 
 
 def losses_of_a_batch(
-    network: nn.Module, halves: Sequence[Tensor], labels: Tensor, class_loss: Tensor, domain_loss: Tensor
+    network: dann.DomainAdversarialNetwork,
+    halves: Sequence[Tensor],
+    labels: Tensor,
+    class_loss: Tensor,
+    domain_loss: Tensor,
 ) -> str | None:
     """The class loss is of the source's half alone, whose labels are known; the domain loss is the mean over both, the
     source being 0. With the labels of the other half a target label would train the network."""
     with torch.no_grad():
-        wanted = dann.dann_losses(network, *halves, labels[: len(halves[0])], 0.5)[:2]
+        source, target = halves
+        wanted = dann.dann_losses(network, source, target, labels[: len(source)], 0.5)[:2]
     got = class_loss.item(), domain_loss.item()
     told = [" and ".join(f"{float(loss):.4f}" for loss in losses) for losses in (wanted, got)]
     return expect(same(wanted, got), f"losses of {told[0]}", told[1])
