@@ -161,19 +161,6 @@ def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
         raise PictureError(f"expected floats in [0, 1], got {images.dtype}; divide 0-255 values by 255.")
 
 
-def check_labels(labels: torch.Tensor, number: int, num_classes: int) -> None:
-    """Raise ValueError unless labels are int64 (number,) in [0, num_classes)."""
-    if labels.shape != (number,) or labels.dtype != torch.int64:
-        raise ValueError(
-            f"expected int64 labels ({number},), got {labels.dtype} {tuple(labels.shape)}; give each image one."
-        )
-    if number and not (labels.amin() >= 0 and labels.amax() < num_classes):
-        raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, got {int(labels.amin())} to {int(labels.amax())}; "
-            "renumber them, or make networks of more classes."
-        )
-
-
 def find_pictures(folder: str | Path) -> list[Path]:
     """The picture files in a folder and the folders below it, sorted; PictureError when there is none."""
     folder = Path(folder)

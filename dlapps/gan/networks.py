@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dlapps.images import check_labels
+from dlapps.training import as_labels
 
 # What keeps a discriminator's activations in range.
 NORMS = ("batch", "batch but first", "spectral", "none")
@@ -90,7 +90,7 @@ class ConditionalGenerator(nn.Module):
             rows = index = torch.arange(len(z), device=z.device)
             label_maps = self.from_labels(labels)
         else:
-            check_labels(labels, len(z), self.num_classes)
+            labels = as_labels(labels, len(z), self.num_classes).to(z.device)
             rows, index = one_of_each(labels)
             # Not weight[labels], whose backward adds up in the order in which threads come: another result every time.
             label_maps = self.from_labels.weight.index_select(0, labels)
@@ -131,7 +131,7 @@ class ConditionalDiscriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Logits (N,) float32 of images (N, C, S, S) in [-1, 1] and labels (N,) int64, positive for real."""
         check_images(images, self.channels, self.size)
-        check_labels(labels, len(images), self.num_classes)
+        labels = as_labels(labels, len(images), self.num_classes).to(images.device)
         maps = F.leaky_relu(self.from_images(images), 0.2)
         one_hot = torch.eye(self.num_classes, device=images.device)[:, :, None, None]
         table = F.leaky_relu(self.from_labels(one_hot.expand(-1, -1, self.size, self.size)), 0.2)
