@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import paths
-from dlapps.images import check_labels
 from dlapps.runtime import autocast, channels_last, make_generator
-from dlapps.training import History, make_one_cycle, minimise, run_epochs
+from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs
 from dlapps.weights import read_checked, to_float16, update_average, write_checked
 
 
@@ -174,7 +173,7 @@ def sample(
     `integrate` says what solvers there are, `guided_velocity` what guidance is.
     """
     settings, device, images = network.settings, next(network.parameters()).device, []
-    check_labels(labels, len(labels), settings.num_classes)
+    labels = as_labels(labels, len(labels), settings.num_classes)
     noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))
     for x, told in zip(noise.split(batch_size), labels.to(device).split(batch_size), strict=True):
         velocity = functools.partial(guided_velocity, network, labels=told, guidance=guidance)
@@ -203,7 +202,7 @@ def fit_flow(
             f"expected images uint8 (N, {settings.size}, {settings.size}), got {images.dtype} {tuple(images.shape)}; "
             "resize them, as gan.prepare_images does."
         )
-    check_labels(labels, len(images), settings.num_classes)
+    labels = as_labels(labels, len(images), settings.num_classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = channels_last(VelocityNetwork(settings)).to(device)
