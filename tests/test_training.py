@@ -44,6 +44,12 @@ def train_dann(data, seed=0, **options):
     return [network], dann.fit_dann(network, *data, SETTINGS, seed, **options)
 
 
+def train_cdan(data, seed=0, **options):
+    alignment = dann.CdanAlignment(dimensions=32)
+    [network], history = train_dann(data, seed, alignment=alignment, **options)
+    return [network, alignment.eval()], history
+
+
 def train_improved(data, seed=0, **options):
     network = dann.ImprovedNetwork(0)
     return [network], dann.fit_improved(network, *data, IMPROVED, seed, **options)
@@ -82,6 +88,9 @@ def train_flow(data, seed=0, **options):
 KINDS = {
     "source only": partial(train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine),
     "dann": train_dann,
+    "dann, augmented": partial(train_dann, augment=dann.random_affine),
+    "coral": partial(train_dann, alignment=dann.CoralAlignment(1e4)),
+    "cdan": train_cdan,
     "improved": train_improved,
     "classifier": train_classifier,
     "gan": train_gan,

@@ -1,13 +1,24 @@
 """Unsupervised domain adaptation: labelled pictures of a source domain, unlabelled ones of a target domain.
 
 The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
-baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and scores that need no target label.
+baseline (`fit_source_only`), what later papers put in place of its reversed gradient (`CoralAlignment`, `MmdAlignment`,
+`CdanAlignment`), a recipe that works better
+(`fit_improved`), and scores that need no target label.
 
 Trainings take pictures uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays or lists; networks take RGB
 pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what their own parts take
 (`DomainAdversarialNetwork`). Domain labels: source 0, target 1.
 """
 
+from dlapps.dann.alignment import (
+    Alignment,
+    CdanAlignment,
+    CoralAlignment,
+    MmdAlignment,
+    coral_loss,
+    mmd_loss,
+    reverse_gradient,
+)
 from dlapps.dann.augment import random_affine
 from dlapps.dann.improved import (
     IMPROVED,
@@ -46,6 +57,9 @@ __all__ = [
     "PAPER",
     "PRACTICAL",
     "SOURCE_ONLY",
+    "Alignment",
+    "CdanAlignment",
+    "CoralAlignment",
     "DivergenceError",
     "DomainAdversarialNetwork",
     "DomainClassifier",
@@ -55,6 +69,7 @@ __all__ = [
     "ImprovedNetwork",
     "ImprovedSettings",
     "LabelPredictor",
+    "MmdAlignment",
     "PseudoLabels",
     "Settings",
     "Shifted",
@@ -66,6 +81,7 @@ __all__ = [
     "batch_to_pixels",
     "choose_epoch",
     "class_diversity",
+    "coral_loss",
     "dann_losses",
     "fit_dann",
     "fit_improved",
@@ -73,10 +89,12 @@ __all__ = [
     "health",
     "load_improved",
     "mean_entropy",
+    "mmd_loss",
     "predict",
     "proxy_a_distance",
     "pseudo_label",
     "random_affine",
     "reversal_schedule",
+    "reverse_gradient",
     "soft_neighbourhood_density",
 ]

@@ -15,15 +15,20 @@ from dlapps.training import as_labels
 
 
 def as_domains(
-    source: ArrayLike, labels: ArrayLike, target: ArrayLike, num_classes: int
+    source: ArrayLike, labels: ArrayLike, target: ArrayLike, num_classes: int, paired: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures as `as_uint8` has them and labels as `as_labels`; ValueError too where heights and widths differ."""
+    """Pictures as `as_uint8` has them and labels as `as_labels`.
+
+    ValueError too where heights and widths differ, or, of domains that are paired, their numbers of pictures.
+    """
     source, target = as_uint8(source), as_uint8(target)
     if source.shape[1:3] != target.shape[1:3]:
         raise ValueError(
             f"expected domains of one size, got {source.shape[1]} x {source.shape[2]} and {target.shape[1]} x "
             f"{target.shape[2]} pixels; resize one of them."
         )
+    if paired and len(source) != len(target):
+        raise ValueError(f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them.")
     return source, as_labels(labels, len(source), num_classes), target
 
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
+from dlapps.dann.alignment import Alignment, reverse_gradient
+from dlapps.dann.layers import DomainAdversarialNetwork, reversal_schedule
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict
 from dlapps.dann.selection import class_diversity
 from dlapps.images import as_uint8
@@ -24,7 +25,9 @@ from dlapps.runtime import autocast, device_of
 from dlapps.training import Augment, History, as_labels, minimise, run_epochs, seeded
 
 Means = dict[str, float]
+Update = Callable[[Tensor, Tensor, Tensor, float], dict[str, Tensor]]
 NUM_WATCHED = 1000
+DOMAINS = ("source", "labels", "target")
 
 
 @dataclass(frozen=True)
@@ -110,58 +113,86 @@ def fit_dann(
     settings: Settings = PRACTICAL,
     seed: int = 0,
     precision: str = "fast",
+    augment: Augment | None = None,
+    alignment: Alignment | None = None,
     **options: Any,
 ) -> History:
     """Train on labelled source pictures and unlabelled target pictures, the gradient of the domain loss reversed.
 
-    An epoch is a pass through the source; target pictures are drawn independently. Returns the history: class_loss,
-    domain_loss, domain_accuracy, reversal_weight, target_diversity (`class_diversity` of predictions on the first
-    NUM_WATCHED target pictures), and what the monitor adds; `health` reads it. options: as for `fit_source_only`.
+    An epoch is a pass through the source; target pictures are drawn independently. augment changes the source's pixels
+    alone. alignment takes the place of `reverse_gradient`, at the schedule's weight. Returns the history: class_loss,
+    what the alignment measured (domain_loss, domain_accuracy), reversal_weight, target_diversity (`class_diversity` of
+    predictions on the first NUM_WATCHED target pictures), and what the monitor adds; `health` reads it. options: as for
+    `fit_source_only`.
     """
-    source, labels, target = as_domains(source, labels, target, network.num_classes)
-    if settings.paired and len(source) != len(target):
-        raise ValueError(f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them.")
-    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
-    device, channels = device_of(network), channels_of(network)
-    num_steps = -(-len(source) // settings.batch_size)
+    domains = as_domains(source, labels, target, network.num_classes, settings.paired)
+    device = device_of(network)
+    modules = {"alignment": alignment.to(device)} if isinstance(alignment, nn.Module) else {}
+    weights = nn.ModuleList([network, *modules.values()]).parameters()
+    optimiser = torch.optim.SGD(weights, settings.learning_rate, settings.momentum)
+
+    def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
+        optimiser.param_groups[0]["lr"] = settings.rate(done)
+        given = network, pixels, others, classes, settings.weight(done)
+        with autocast(device, precision):
+            class_loss, loss, measured = dann_losses(*given, alignment or reverse_gradient)
+        minimise(class_loss + loss, optimiser, settings.max_norm)
+        return {"class_loss": class_loss, **measured}
 
     def train_epoch(epoch: int, generator: torch.Generator) -> Means:
-        network.train()
-        batches = draw_batches(source, target, settings.batch_size, generator)
-        sums = torch.zeros(3)
-        for step, (here, there) in enumerate(batches):
-            done = (epoch + step / num_steps) / settings.num_epochs
-            optimiser.param_groups[0]["lr"] = settings.rate(done)
-            pixels = batch_to_pixels(source[here], device, channels)
-            others = batch_to_pixels(target[here if settings.paired else there], device, channels)
-            classes = labels[here].to(device)
-            with autocast(device, precision):
-                losses = dann_losses(network, pixels, others, classes, settings.weight(done))
-            minimise(losses[0] + losses[1], optimiser, settings.max_norm)
-            sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
-        names = ("class_loss", "domain_loss", "domain_accuracy")
-        measured = dict(zip(names, sums.tolist(), strict=True))
+        measured = train_on_domains(update, network, domains, settings, epoch, generator, augment)
         measured["reversal_weight"] = settings.weight((epoch + 1) / settings.num_epochs)
-        return measured | {"target_diversity": class_diversity(predict(network, target[:NUM_WATCHED], precision))}
+        return measured | {"target_diversity": class_diversity(predict(network, domains[2][:NUM_WATCHED], precision))}
 
-    identity = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
-    identity |= {"source": source, "labels": labels, "target": target}
-    parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
+    identity: dict[str, Any] = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
+    # Of a module, its layers: its weights are compared along with those of the network.
+    identity |= {"augment": augment, "alignment": f"{alignment}" if modules else alignment}
+    identity |= zip(DOMAINS, domains, strict=True)
+    parts, train = {"optimiser": optimiser, **modules}, seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
+def train_on_domains(
+    update: Update,
+    network: nn.Module,
+    domains: tuple[Tensor, Tensor, Tensor],
+    settings: Settings,
+    epoch: int,
+    generator: torch.Generator,
+    augment: Augment | None,
+) -> Means:
+    """A pass through the source's pictures and labels, with as many target pictures: means of what update measured.
+
+    update(pixels, others, classes, done) makes the steps for a batch of source pixels, target pixels and class labels,
+    at a progress in [0, 1], and returns scalar tensors by name.
+    """
+    source, labels, target = domains
+    network.train()
+    device, channels = device_of(network), channels_of(network)
+    num_steps = -(-len(source) // settings.batch_size)
+    measured, sums = {}, torch.zeros(())
+    for step, (here, there) in enumerate(draw_batches(source, target, settings.batch_size, generator)):
+        pixels = batch_to_pixels(source[here], device, channels)
+        pixels = augment(pixels, generator) if augment else pixels
+        others = batch_to_pixels(target[here if settings.paired else there], device, channels)
+        done = (epoch + step / num_steps) / settings.num_epochs
+        measured = update(pixels, others, labels[here].to(device), done)
+        sums = sums + torch.stack([*measured.values()]).detach().cpu() * len(here) / len(source)
+    return dict(zip(measured, sums.tolist(), strict=True))
+
+
 def dann_losses(
-    network: DomainAdversarialNetwork, source: Tensor, target: Tensor, labels: Tensor, weight: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Class loss of the source batch, domain loss of both, and domain accuracy; from pixels (N, 3, H, W)."""
+    network: DomainAdversarialNetwork,
+    source: Tensor,
+    target: Tensor,
+    labels: Tensor,
+    weight: float,
+    alignment: Alignment = reverse_gradient,
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Class loss of the source batch, loss of the alignment of both batches, and what it measured by name.
+
+    Of pixels (N, 3, H, W) and labels (N,).
+    """
     features = network.feature_extractor(torch.cat([source, target]))
     class_loss = F.cross_entropy(network.label_predictor(features[: len(source)]).float(), labels)
-    return class_loss, *domain_loss(network.domain_classifier, features, len(source), weight)
-
-
-def domain_loss(classifier: nn.Module, features: Tensor, num_source: int, weight: float) -> tuple[Tensor, Tensor]:
-    """Loss and accuracy of a domain classifier on features (N, D), the source's first; its gradient is reversed."""
-    logits = classifier(GradientReversal.apply(features, weight)).float().flatten()
-    domains = (torch.arange(len(logits), device=logits.device) >= num_source).float()
-    loss = F.binary_cross_entropy_with_logits(logits, domains)
-    return loss, ((logits > 0) == domains.bool()).float().mean()
+    return class_loss, *alignment(network, features, len(source), weight)

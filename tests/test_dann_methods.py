@@ -1,0 +1,289 @@
+"""Other ways to adapt a network: each loss by hand and by another formula, each step by what it moves and leaves."""
+
+import copy
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from dlapps import dann
+from dlapps.dann.pictures import batch_to_pixels, draw_batches
+from dlapps.runtime import autocast
+from dlapps.training import TrainingError, minimise, seeded
+
+torch.set_num_threads(1)
+
+SHORT = dann.Settings(num_epochs=2, batch_size=16, learning_rate=0.05)
+
+
+@pytest.fixture(scope="module")
+def domains():
+    """Bars at one of four places on 8 x 12 grey pictures; in the target, grey on grey. Labels of both."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, (2, 48))
+    bars = np.zeros((2, 48, 8, 12), np.uint8)
+    for domain, row in np.ndindex(2, 48):
+        bars[domain, row, 1:7, 3 * labels[domain, row] :][:, :2] = 255
+    return bars[0], labels[0], bars[1] // 3 + random.integers(40, 120, (48, 1, 1)).astype(np.uint8)
+
+
+def make_network(seed=0, **parts):
+    return dann.DomainAdversarialNetwork(seed, 4, input_shape=(1, 8, 12), **parts)
+
+
+def features(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_coral_of_known_covariances():
+    # Covariances [[2, 0], [0, 0]] and [[8, 8], [8, 8]]: the squared differences are 36 + 64 + 64 + 64.
+    source, target = torch.tensor([[1.0, 5], [3, 5]]), torch.tensor([[0.0, 0], [4, 4]])
+    assert dann.coral_loss(source, target) == pytest.approx(228 / 16)
+
+
+def test_coral_is_that_of_numpy_s_covariances():
+    source, target = features(9, 5).double() + 3, 2 * features(7, 5, seed=1).double()
+    apart = np.cov(source.T) - np.cov(target.T)
+    assert dann.coral_loss(source, target) == pytest.approx((apart**2).sum() / (4 * 25), rel=1e-5)
+    assert dann.coral_loss(source, source.flip(0)) == pytest.approx(0, abs=1e-6)
+
+
+def test_mmd_of_two_points_each():
+    # Squared distances 1 within and 4, 1, 9, 4 between; their median in torch, the lower of the middle two, is 1.
+    source, target = torch.tensor([[0.0], [1]]), torch.tensor([[2.0], [3]])
+    kernel = {d: np.mean([np.exp(-d / b) for b in (0.25, 0.5, 1, 2, 4)]) for d in (1, 4, 9)}
+    expected = 2 * kernel[1] - 2 * (kernel[1] + 2 * kernel[4] + kernel[9]) / 4
+    assert dann.mmd_loss(source, target) == pytest.approx(expected, rel=1e-5)
+
+
+def test_mmd_is_that_of_a_double_loop_over_the_kernel():
+    source, target = features(6, 4).numpy(), features(5, 4, seed=1).numpy() + 0.5
+    points = [*source, *target]
+    median = np.median([((x - y) ** 2).sum() for x, y in itertools.combinations(points, 2)])
+
+    def kernel(x, y):
+        return np.mean([np.exp(-((x - y) ** 2).sum() / (share * median)) for share in (0.25, 0.5, 1, 2, 4)])
+
+    within = [np.mean([kernel(x, y) for x, y in itertools.permutations(part, 2)]) for part in (source, target)]
+    between = np.mean([kernel(x, y) for x, y in itertools.product(source, target)])
+    loss = dann.mmd_loss(torch.tensor(source), torch.tensor(target))
+    assert loss == pytest.approx(sum(within) - 2 * between, rel=1e-4)
+
+
+def test_mmd_of_one_distribution_is_zero_on_average():
+    losses = [dann.mmd_loss(*features(2, 8, 3, seed=seed)).item() for seed in range(300)]
+    assert abs(np.mean(losses)) < 4 * np.std(losses) / 300**0.5
+    assert min(losses) < 0
+
+
+DISTANCES = {"coral": dann.coral_loss, "mmd": dann.mmd_loss}
+each_distance = pytest.mark.parametrize("distance", DISTANCES.values(), ids=DISTANCES)
+
+
+@each_distance
+def test_a_distance_falls_along_its_gradient_and_as_features_are_moved_together(distance):
+    source, target = features(12, 5), 3 * features(12, 5, seed=1) + 2
+    losses = [distance(source, source.flip(0).lerp(target, share)) for share in (0, 0.3, 0.6, 1)]
+    assert losses == sorted(losses)
+    target.requires_grad_()
+    loss = distance(source, target)
+    (gradient,) = torch.autograd.grad(loss, target)
+    assert distance(source, target - 0.01 * gradient / gradient.norm()) < loss
+
+
+@each_distance
+def test_a_distance_is_taken_in_float32_has_finite_gradients_and_needs_two_pictures(distance):
+    source, target = features(8, 5), features(8, 5, seed=1)
+    with autocast("cpu", "bfloat16"):
+        inside = distance(source, target)
+    assert torch.equal(inside, distance(source, target))
+    # Equal pictures, and a domain that is one point.
+    same = torch.ones(4, 5, requires_grad=True)
+    distance(same, same).backward()
+    assert same.grad.isfinite().all()
+    with pytest.raises(ValueError, match="expected two or more pictures of each domain, got 8 and 1; choose a batch"):
+        distance(source, target[:1])
+
+
+@pytest.mark.parametrize("align", [dann.CoralAlignment(3.0), dann.MmdAlignment(3.0)], ids=["coral", "mmd"])
+def test_a_distance_joins_the_loss_at_the_weight_of_the_schedule(align):
+    rows = features(10, 5)
+    loss, measured = align(None, rows, 4, 0.5)
+    [(name, plain)] = measured.items()
+    assert plain == getattr(dann, name)(rows[:4], rows[4:])
+    assert loss == pytest.approx(1.5 * plain.item())
+
+
+def make_predictor(logits):
+    """A network whose label predictor gives these logits."""
+    network = nn.Module()
+    network.label_predictor = lambda rows: logits
+    return network
+
+
+def test_cdan_sees_the_product_of_both_projections():
+    align = dann.CdanAlignment(2, 2, dimensions=2)
+    align.features_map.copy_(torch.tensor([[1.0, 0], [0, 2]]))
+    align.classes_map.copy_(torch.tensor([[1.0, 1], [0, 3]]))
+    align.classifier = nn.Linear(2, 1, bias=False)
+    nn.init.ones_(align.classifier.weight)
+    # Features (4, 1) and probabilities (3/4, 1/4): (4, 2) * (3/4, 3/2) / sqrt(2) has the sum 6 / sqrt(2).
+    network = make_predictor(torch.tensor([[3.0, 1]]).log().expand(2, 2))
+    loss, measured = align(network, torch.tensor([[4.0, 1], [-4, -1]]), 1, 1.0)
+    logits = torch.tensor([6.0, -6]) / 2**0.5
+    assert loss == measured["domain_loss"] == F.softplus(logits[0]).lerp(F.softplus(-logits[1]), 0.5)
+    # The source has label 0: both are wrong.
+    assert measured["domain_accuracy"] == 0
+
+
+def test_cdan_s_map_keeps_inner_products_of_the_multilinear_map():
+    align, rows = dann.CdanAlignment(3, 2, dimensions=50_000), features(4, 3)
+    seen = []
+    align.classifier = nn.Sequential(nn.Linear(50_000, 1))
+    align.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    logits = features(4, 2, seed=1)
+    align(make_predictor(logits), rows, 2, 1.0)
+    outer = np.einsum("nf,nk->nfk", rows, logits.softmax(1)).reshape(4, 6)
+    np.testing.assert_allclose((seen[0] @ seen[0].T).detach(), outer @ outer.T, atol=0.1)
+
+
+def test_cdan_s_features_climb_what_its_classifier_descends():
+    align, network, rows = dann.CdanAlignment(24, 4, 16), make_network(), features(6, 24).requires_grad_()
+    network.label_predictor = nn.Linear(24, 4)
+    gradients = {}
+    for weight in (-1.0, 0.5):
+        loss = align(network, rows, 3, weight)[0]
+        gradients[weight] = torch.autograd.grad(loss, [rows, align.classifier[0].weight], retain_graph=True)
+    torch.testing.assert_close(gradients[0.5][0], -0.5 * gradients[-1.0][0])
+    assert torch.equal(gradients[0.5][1], gradients[-1.0][1])
+    loss.backward()
+    assert network.label_predictor.weight.grad is None
+
+
+def test_cdan_is_drawn_by_its_seed_alone():
+    state = torch.get_rng_state()
+    first, again, other = (dann.CdanAlignment(6, 3, 5, seed=seed).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+    assert {"features_map", "classes_map"} <= set(first)
+
+
+def test_cdan_for_a_network_of_another_width(domains):
+    with pytest.raises(ValueError, match="expected 2352 features and 10 classes, got 288 and 4; make the alignment"):
+        dann.fit_dann(make_network(), *domains, SHORT, alignment=dann.CdanAlignment(dimensions=8))
+
+
+def test_without_an_alignment_the_numbers_are_those_of_a_plain_loop(domains):
+    """To the last bit, with batch norm, dropout and the bound of the gradient."""
+    settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
+    networks = [make_network(batch_norm=True, dropout=0.3) for _ in range(2)]
+    history = dann.fit_dann(networks[0], *domains, settings, 5, "float32")
+    explicit = make_network(batch_norm=True, dropout=0.3)
+    assert dann.fit_dann(explicit, *domains, settings, 5, "float32", alignment=dann.reverse_gradient) == history
+    source, labels, target = (torch.tensor(part) for part in domains)
+    network = networks[1]
+    optimiser = torch.optim.SGD(network.parameters(), 0.01, 0.9)
+
+    def train_epoch(epoch, generator):
+        network.train()
+        sums = torch.zeros(3)
+        for step, (here, there) in enumerate(draw_batches(source, target, 20, generator)):
+            done = (epoch + step / 3) / 2
+            optimiser.param_groups[0]["lr"] = settings.rate(done)
+            rows = network.feature_extractor(
+                torch.cat([batch_to_pixels(part, channels=1) for part in (source[here], target[there])])
+            )
+            class_loss = F.cross_entropy(network.label_predictor(rows[: len(here)]), labels[here])
+            logits = network.domain_classifier(dann.GradientReversal.apply(rows, settings.weight(done)))
+            is_target = torch.arange(len(rows)) >= len(here)
+            domain_loss = F.binary_cross_entropy_with_logits(logits, is_target.float())
+            minimise(class_loss + domain_loss, optimiser, settings.max_norm)
+            right = ((logits > 0) == is_target).float().mean()
+            sums += torch.stack([class_loss, domain_loss, right]).detach() * len(here) / 48
+        return sums.tolist()
+
+    train = seeded(train_epoch, 5)
+    values = zip(*(train(epoch) for epoch in range(2)), strict=True)
+    names = ("class_loss", "domain_loss", "domain_accuracy")
+    assert {name: history[name] for name in names} == dict(zip(names, map(list, values), strict=True))
+    states = (network.state_dict().values() for network in networks)
+    assert all(torch.equal(*pair) for pair in zip(*states, strict=True))
+    assert list(history) == [*names, "reversal_weight", "target_diversity"]
+
+
+def make_alignments():
+    width = {"num_features": 288, "num_classes": 4, "dimensions": 32}
+    return {
+        "none": None,
+        "coral": dann.CoralAlignment(),
+        "coral, scaled": dann.CoralAlignment(2.0),
+        "mmd": dann.MmdAlignment(),
+        "cdan": dann.CdanAlignment(**width),
+        "cdan, seed 1": dann.CdanAlignment(**width, seed=1),
+    }
+
+
+def test_a_checkpoint_of_another_alignment_or_augmentation_is_refused(domains, tmp_path):
+    for first in make_alignments():
+        path = tmp_path / f"{first}.pt"
+        history = dann.fit_dann(
+            make_network(), *domains, SHORT, alignment=make_alignments()[first], checkpoint=path, augment=None
+        )
+        for name, align in make_alignments().items():
+            given = {"alignment": align, "checkpoint": path}
+            if name == first:
+                assert dann.fit_dann(make_network(), *domains, SHORT, **given) == history
+            else:
+                # Of CDAN's with other seeds, the weights differ.
+                with pytest.raises(TrainingError, match=r"differs in .*(alignment|weights)"):
+                    dann.fit_dann(make_network(), *domains, SHORT, **given)
+    with pytest.raises(TrainingError, match="differs in augment; delete"):
+        dann.fit_dann(make_network(), *domains, SHORT, augment=dann.random_affine, checkpoint=tmp_path / "none.pt")
+
+
+def test_what_each_alignment_measures_and_trains(domains):
+    for name, align in make_alignments().items():
+        network, start = make_network(), make_network()
+        before = copy.deepcopy(align.state_dict()) if isinstance(align, nn.Module) else {}
+        history = dann.fit_dann(network, *domains, SHORT, alignment=align)
+        kind = name.partition(",")[0]
+        measured = [f"{kind}_loss"] if kind in DISTANCES else ["domain_loss", "domain_accuracy"]
+        assert list(history) == ["class_loss", *measured, "reversal_weight", "target_diversity"]
+        own = zip(network.domain_classifier.parameters(), start.domain_classifier.parameters(), strict=True)
+        assert all(torch.equal(*pair) for pair in own) is (align is not None)
+        for part, value in before.items():
+            assert torch.equal(align.state_dict()[part], value) is part.endswith("_map")
+
+
+def test_extending_goes_on_with_the_alignment_that_was_trained(domains, tmp_path):
+    given = {"alignment": make_alignments()["cdan"], "checkpoint": tmp_path / "run.pt"}
+    network = make_network()
+    first = dann.fit_dann(network, *domains, SHORT, **given)
+    longer = dann.fit_dann(network, *domains, replace(SHORT, num_epochs=3), **given, extend=True)
+    assert longer.domain_loss[:2] == first.domain_loss
+    assert len(longer.domain_loss) == 3
+
+
+@pytest.mark.parametrize("fit", [dann.fit_dann])
+def test_augmentation_changes_the_source_alone(fit, domains):
+    source, labels, target = domains
+    seen = []
+
+    def invert(pixels, generator):
+        seen.append(pixels)
+        return 1 - pixels
+
+    networks = make_network(), make_network()
+    histories = [
+        fit(networks[0], source, labels, target, SHORT, precision="float32", augment=invert),
+        fit(networks[1], 255 - source, labels, target, SHORT, precision="float32"),
+    ]
+    for name in histories[0]:
+        assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-3)
+    assert len(seen) == 6
+    assert torch.equal(torch.cat(seen[:3]).sum(), batch_to_pixels(source, channels=1).sum())
