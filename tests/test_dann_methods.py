@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dlapps import dann
+from dlapps.dann import discrepancy
 from dlapps.dann.pictures import batch_to_pixels, draw_batches
 from dlapps.runtime import autocast
 from dlapps.training import TrainingError, minimise, seeded
@@ -269,7 +270,7 @@ def test_extending_goes_on_with_the_alignment_that_was_trained(domains, tmp_path
     assert len(longer.domain_loss) == 3
 
 
-@pytest.mark.parametrize("fit", [dann.fit_dann])
+@pytest.mark.parametrize("fit", [dann.fit_dann, dann.fit_mcd])
 def test_augmentation_changes_the_source_alone(fit, domains):
     source, labels, target = domains
     seen = []
@@ -287,3 +288,93 @@ def test_augmentation_changes_the_source_alone(fit, domains):
         assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-3)
     assert len(seen) == 6
     assert torch.equal(torch.cat(seen[:3]).sum(), batch_to_pixels(source, channels=1).sum())
+
+
+def test_discrepancy_of_known_predictions():
+    first, second = torch.tensor([[1.0, 1], [1, 0]]), torch.tensor([[9.0, 1], [1, 0]])
+    assert discrepancy.mean_discrepancy((first + 1e-9).log(), (second + 1e-9).log()) == pytest.approx(0.2)
+    certain = 100 * torch.eye(4)
+    assert discrepancy.mean_discrepancy(certain, certain.roll(1, 0)) == pytest.approx(2 / 4)
+
+
+def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains):
+    settings = dann.Settings(num_epochs=1, batch_size=48, learning_rate=0.1, momentum=0)
+    network, first = make_network(), make_network()
+    history = dann.fit_mcd(network, *domains, settings, 3, "float32", num_generator_steps=2, weight=0.7)
+    second, extract = discrepancy.make_second(first.label_predictor, 3), first.feature_extractor
+    source, target = (torch.tensor(part)[:, None] / 255 for part in (domains[0], domains[2]))
+
+    def class_losses():
+        return [F.cross_entropy(part(extract(source)), torch.tensor(domains[1])) for part in predictors]
+
+    predictors = first.label_predictor, second
+    heads = [weight for part in predictors for weight in part.parameters()]
+
+    def apart():
+        both = [part(extract(target)).softmax(1) for part in predictors]
+        return (both[0] - both[1]).abs().sum(1).mean() / 4
+
+    def descend(loss, weights):
+        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+            weight.data -= 0.1 * gradient
+
+    losses = class_losses()
+    descend(sum(losses), [*extract.parameters(), *heads])
+    descend(sum(class_losses()) - 0.7 * apart(), heads)
+    for _ in range(2):
+        last = apart()
+        descend(0.7 * last, [*extract.parameters()])
+    for end, expected in zip(network.parameters(), first.parameters(), strict=True):
+        torch.testing.assert_close(end, expected, rtol=1e-4, atol=1e-6)
+    assert history.class_loss == pytest.approx([losses[0].item()])
+    assert history.discrepancy == pytest.approx([last.item()], rel=1e-4)
+
+
+def test_predictors_part_and_features_bring_them_together(domains):
+    network = make_network()
+    second = discrepancy.make_second(network.label_predictor, 0)
+    target, labels = batch_to_pixels(domains[2], channels=1), torch.tensor(domains[1])
+
+    def apart():
+        return discrepancy.loss_of_features(network, second, target)
+
+    distances = [apart().item()]
+    steps = {
+        "parted": lambda: discrepancy.loss_of_predictors(network, second, target, target, labels, 1e3),
+        "together": apart,
+    }
+    for name, loss in steps.items():
+        network.zero_grad()
+        second.zero_grad()
+        loss().backward()
+        parts = {"parted": [network.label_predictor, second], "together": [network.feature_extractor]}
+        moved = [weight for part in parts[name] for weight in part.parameters()]
+        everything = [*network.parameters(), *second.parameters()]
+        assert {id(weight) for weight in everything if weight.grad is not None} == set(map(id, moved))
+        length = torch.stack([weight.grad.norm() for weight in moved]).norm()
+        for weight in moved:
+            weight.data -= 0.01 * weight.grad / length
+        distances.append(apart().item())
+    assert distances[0] < distances[1] > distances[2]
+
+
+def test_the_second_predictor_is_drawn_by_the_seed_alone():
+    predictor, state = make_network().label_predictor, torch.get_rng_state()
+    first, again, other = (nn.ModuleList([discrepancy.make_second(predictor, seed)]) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    weights = [[*part.parameters()] for part in (predictor, first, again, other)]
+    assert all(map(torch.equal, weights[1], weights[2]))
+    assert not any(map(torch.equal, weights[0], weights[1]))
+    assert not any(map(torch.equal, weights[1], weights[3]))
+    with pytest.raises(ValueError, match="expected a label predictor of layers with reset_parameters, got one without"):
+        discrepancy.make_second(nn.Flatten(), 0)
+
+
+def test_mcd_learns_the_source_and_wants_a_generator_step(domains):
+    network = make_network()
+    history = dann.fit_mcd(network, *domains, replace(SHORT, num_epochs=6))
+    assert history.class_loss[-1] < history.class_loss[0]
+    assert list(history) == ["class_loss", "discrepancy", "target_diversity"]
+    assert dann.accuracy(network, domains[0], domains[1]) > 0.9
+    with pytest.raises(ValueError, match="expected at least one generator step, got 0"):
+        dann.fit_mcd(network, *domains, SHORT, num_generator_steps=0)

@@ -50,6 +50,11 @@ def train_cdan(data, seed=0, **options):
     return [network, alignment.eval()], history
 
 
+def train_mcd(data, seed=0, **options):
+    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.2)
+    return [network], dann.fit_mcd(network, *data, SETTINGS, seed, num_generator_steps=2, **options)
+
+
 def train_improved(data, seed=0, **options):
     network = dann.ImprovedNetwork(0)
     return [network], dann.fit_improved(network, *data, IMPROVED, seed, **options)
@@ -91,6 +96,7 @@ KINDS = {
     "dann, augmented": partial(train_dann, augment=dann.random_affine),
     "coral": partial(train_dann, alignment=dann.CoralAlignment(1e4)),
     "cdan": train_cdan,
+    "mcd": train_mcd,
     "improved": train_improved,
     "classifier": train_classifier,
     "gan": train_gan,

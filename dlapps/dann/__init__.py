@@ -2,7 +2,7 @@
 
 The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
 baseline (`fit_source_only`), what later papers put in place of its reversed gradient (`CoralAlignment`, `MmdAlignment`,
-`CdanAlignment`), a recipe that works better
+`CdanAlignment`, `fit_mcd`), a recipe that works better
 (`fit_improved`), and scores that need no target label.
 
 Trainings take pictures uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays or lists; networks take RGB
@@ -20,6 +20,7 @@ from dlapps.dann.alignment import (
     reverse_gradient,
 )
 from dlapps.dann.augment import random_affine
+from dlapps.dann.discrepancy import fit_mcd
 from dlapps.dann.improved import (
     IMPROVED,
     ImprovedNetwork,
@@ -85,6 +86,7 @@ __all__ = [
     "dann_losses",
     "fit_dann",
     "fit_improved",
+    "fit_mcd",
     "fit_source_only",
     "health",
     "load_improved",
