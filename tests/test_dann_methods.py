@@ -378,3 +378,94 @@ def test_mcd_learns_the_source_and_wants_a_generator_step(domains):
     assert dann.accuracy(network, domains[0], domains[1]) > 0.9
     with pytest.raises(ValueError, match="expected at least one generator step, got 0"):
         dann.fit_mcd(network, *domains, SHORT, num_generator_steps=0)
+
+
+@pytest.fixture(scope="module")
+def trained(domains):
+    """A network with batch norm and dropout, trained on the source; its state as it was; 600 pictures of a target."""
+    network = make_network(batch_norm=True, dropout=0.5)
+    dann.fit_source_only(network, *domains[:2], replace(SHORT, num_epochs=8))
+    # Three shades, so that parts of the pictures have other statistics than all of them.
+    shades = [domains[2] // shade for shade in (1, 2, 3)]
+    target = np.concatenate([np.tile(part, (5, 1, 1))[:200] for part in shades])
+    return network, copy.deepcopy(network.state_dict()), target
+
+
+def test_statistics_are_numpy_s_over_the_target(trained):
+    network, state, target = trained
+    adapted = dann.adapt_batch_norm(network, target, "float32")
+    layers = [*network.feature_extractor]
+    maps = torch.tensor(target)[:, None] / 255
+    for layer, found in zip(layers, adapted.feature_extractor, strict=True):
+        if isinstance(layer, nn.BatchNorm2d):
+            mean, variance = (part(maps.numpy(), axis=(0, 2, 3)) for part in (np.mean, np.var))
+            np.testing.assert_allclose(found.running_mean, mean, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(found.running_var, variance, rtol=1e-4)
+            mean, deviation = (torch.tensor(part).view(-1, 1, 1) for part in (mean, np.sqrt(variance + layer.eps)))
+            maps = (maps - mean) / deviation * layer.weight.view(-1, 1, 1) + layer.bias.view(-1, 1, 1)
+        else:
+            maps = layer(maps)
+        maps = maps.detach()
+    changed = {name for name, value in adapted.state_dict().items() if not torch.equal(value, state[name])}
+    assert changed == {name for name in state if "running" in name}
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert not any(part.training for part in adapted.modules())
+    assert not any(part._forward_pre_hooks for part in (*network.modules(), *adapted.modules()))
+
+
+class Backwards(nn.Module):
+    """Two batch norms that are called in the other order than they are named in, and one that is not called."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.first, self.unused = (nn.BatchNorm2d(3) for _ in range(3))
+
+    def forward(self, pixels):
+        return self.last(self.first(pixels).square()).flatten(1)
+
+
+def test_layers_are_adapted_in_the_order_in_which_they_are_called(domains):
+    adapted = dann.adapt_batch_norm(Backwards(), domains[2])
+    # What the first gives has mean 0 and variance 1, so that its square has mean 1.
+    torch.testing.assert_close(adapted.last.running_mean, torch.ones(3), rtol=1e-3, atol=0)
+    assert torch.equal(adapted.unused.running_mean, torch.zeros(3))
+
+
+def test_tent_is_surer_and_moves_scales_shifts_and_statistics_alone(trained):
+    network, state, target = trained
+    state_of_draws = torch.get_rng_state()
+    tented, again, other = (dann.tent(network, target, seed, "float32", batch_size=60) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state_of_draws)
+    adapted = dann.adapt_batch_norm(network, target, "float32")
+    entropies = [dann.mean_entropy(dann.predict(each, target, "float32")) for each in (adapted, tented)]
+    assert entropies[1] < entropies[0]
+    changed = {name for name, value in tented.state_dict().items() if not torch.equal(value, state[name])}
+    norms = [name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)]
+    kept = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    assert changed == {f"{name}.{part}" for name in norms for part in kept}
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert all(map(torch.equal, tented.state_dict().values(), again.state_dict().values()))
+    assert not torch.equal(tented.feature_extractor[3].weight, other.feature_extractor[3].weight)
+    assert not any(part.training for part in tented.modules())
+    assert all(weight.grad is None for weight in tented.parameters())
+
+
+def test_a_step_of_tent_descends_the_entropy_of_the_batch_s_own_statistics(trained):
+    network, _, target = trained
+    plain = copy.deepcopy(network)
+    norms = nn.ModuleList(part for part in plain.modules() if isinstance(part, nn.BatchNorm2d)).train()
+    logits = plain(batch_to_pixels(target[:48], channels=1))
+    loss = torch.distributions.Categorical(logits=logits).entropy().mean()
+    gradients = torch.autograd.grad(loss, [*norms.parameters()])
+    tented = dann.tent(network, target[:48], 0, "float32")
+    ends = [part for part in tented.modules() if isinstance(part, nn.BatchNorm2d)]
+    for start, end, gradient in zip(norms.parameters(), nn.ModuleList(ends).parameters(), gradients, strict=True):
+        # Adam's first step has the length of the rate.
+        large = gradient.abs() > 1e-5
+        torch.testing.assert_close((end - start)[large], -1e-3 * gradient[large].sign(), rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("adapt", [dann.adapt_batch_norm, dann.tent])
+def test_a_network_without_batch_norm_has_nothing_to_adapt(adapt, domains):
+    with pytest.raises(ValueError, match="expected a network with batch norm, got DomainAdversarialNetwork without"):
+        adapt(make_network(), domains[2])

@@ -2,7 +2,7 @@
 
 The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
 baseline (`fit_source_only`), what later papers put in place of its reversed gradient (`CoralAlignment`, `MmdAlignment`,
-`CdanAlignment`, `fit_mcd`), a recipe that works better
+`CdanAlignment`, `fit_mcd`) or of the training (`adapt_batch_norm`, `tent`), a recipe that works better
 (`fit_improved`), and scores that need no target label.
 
 Trainings take pictures uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays or lists; networks take RGB
@@ -20,6 +20,7 @@ from dlapps.dann.alignment import (
     reverse_gradient,
 )
 from dlapps.dann.augment import random_affine
+from dlapps.dann.batch_norm import adapt_batch_norm, tent
 from dlapps.dann.discrepancy import fit_mcd
 from dlapps.dann.improved import (
     IMPROVED,
@@ -78,6 +79,7 @@ __all__ = [
     "Stop",
     "TrainingError",
     "accuracy",
+    "adapt_batch_norm",
     "augment_source",
     "batch_to_pixels",
     "choose_epoch",
@@ -99,4 +101,5 @@ __all__ = [
     "reversal_schedule",
     "reverse_gradient",
     "soft_neighbourhood_density",
+    "tent",
 ]
