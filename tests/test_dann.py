@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -286,6 +287,22 @@ def test_a_study_does_not_take_a_foreign_checkpoint_for_a_training_that_diverged
     parts = [dann_runs.Domain(images, labels, images, labels) for images in (source, target)]
     with pytest.raises(DlappsError, match="does not load"):
         study.train("practical", 0, dann_runs.Domains(*parts, name="bars"))
+
+
+@pytest.mark.parametrize("name", [*dann_runs.METHODS, *dann_runs.FACTORIAL])
+def test_each_method_of_the_study_trains_and_is_measured(name, domains, tmp_path, monkeypatch):
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    for settings in ("PAPER", "TEN"):
+        monkeypatch.setattr(dann_runs, settings, replace(getattr(dann_runs, settings), num_epochs=1))
+    fit = dann_runs.RUNS[name]
+    if "settings" in getattr(fit, "keywords", {}):
+        monkeypatch.setitem(dann_runs.RUNS, name, partial(fit, settings=dann_runs.TEN))
+    source, labels, target = (torch.tensor(part) for part in domains)
+    parts = [dann_runs.Domain(images, labels, images, labels) for images in (source, target)]
+    entry = study.train(name, 0, dann_runs.Domains(*parts, name="bars"))
+    assert 0 <= entry["target_accuracy"] <= 1
+    assert entry["dimensions"] == study.DIMENSIONS
+    assert entry["history"]["seconds"][0] >= 0
 
 
 def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):

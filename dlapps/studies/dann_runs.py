@@ -56,19 +56,49 @@ Fit = Callable[..., tuple[Network, History]]
 
 
 def train_source_only(
-    domains: Domains, seed: int, domain: str = "source", settings: dann.Settings = SOURCE_ONLY, **options: Any
+    domains: Domains,
+    seed: int,
+    domain: str = "source",
+    settings: dann.Settings = SOURCE_ONLY,
+    make: Callable[..., Any] = DomainAdversarialNetwork,
+    **options: Any,
 ) -> tuple:
-    """The practical's network on one domain alone."""
-    network, part = DomainAdversarialNetwork(seed), getattr(domains, domain)
+    """A network, the practical's or that which make(seed) gives, on one domain alone."""
+    network, part = make(seed), getattr(domains, domain)
     return network, dann.fit_source_only(network, part.images, part.labels, settings, seed, **options)
 
 
 def train_dann(
-    domains: Domains, seed: int, settings: dann.Settings, layers: dict | None = None, **options: Any
+    domains: Domains,
+    seed: int,
+    settings: dann.Settings,
+    make: Callable[..., Any] = DomainAdversarialNetwork,
+    **options: Any,
 ) -> tuple:
-    """The practical's network on both domains; layers: what of it to change."""
-    network = DomainAdversarialNetwork(seed, **(layers or {}))
+    """A network, the practical's or that which make(seed) gives, on both domains."""
+    network = make(seed)
     return network, dann.fit_dann(network, *domains.training, settings, seed, **options)
+
+
+def train_cdan(domains: Domains, seed: int, **options: Any) -> tuple:
+    """The practical's network with a domain classifier that sees the predictions too, drawn by the seed."""
+    return train_dann(domains, seed, PAPER, alignment=dann.CdanAlignment(seed=seed), **options)
+
+
+def train_mcd(domains: Domains, seed: int, **options: Any) -> tuple:
+    """The practical's network with two label predictors."""
+    network = DomainAdversarialNetwork(seed)
+    return network, dann.fit_mcd(network, *domains.training, PAPER, seed, **options)
+
+
+def adapt_source_only(
+    domains: Domains, seed: int, adapt: Callable, monitor: Callable, checkpoint: Path, progress: bool = False
+) -> tuple:
+    """The source-only network with batch norm of this seed, adapted to the target's training pictures at once."""
+    given = load_kept("source only, batch norm", seed, domains, with_batch_norm(seed))
+    network, history = adapt(given, domains.target.images), History()
+    history.add(monitor(network, 0))
+    return network, history
 
 
 def train_improved(
@@ -92,9 +122,12 @@ def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **opti
     return network, history
 
 
-def load_kept(name: str, seed: int, domains: Domains) -> Network:
-    """The network of a run, trained again where its weights are gone."""
-    network: Network = ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed)
+def load_kept(name: str, seed: int, domains: Domains, network: Network | None = None) -> Network:
+    """The network of a run, trained again where its weights are gone.
+
+    network: one of its layers, where they are neither the practical's nor the improved one's.
+    """
+    network = network or (ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed))
     if not kept(name, seed).is_file():
         return RUNS[name](domains, seed, progress=True)[0]
     network.load_state_dict(torch.load(kept(name, seed), weights_only=True))
@@ -105,6 +138,16 @@ def kept(name: str, seed: int, epoch: int | None = None) -> Path:
     """Where the weights of a run are kept: after its last epoch, or after an earlier one (of the first seed)."""
     suffix = "" if epoch is None else f"-{epoch:02}"
     return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
+
+
+def with_batch_norm(seed: int) -> DomainAdversarialNetwork:
+    """The practical's network with batch norm after each convolution."""
+    return DomainAdversarialNetwork(seed, batch_norm=True)
+
+
+def lay(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """What the recipe does to source digits."""
+    return dann.augment_source(pixels, IMPROVED, generator)
 
 
 PRESETS: dict[str, Fit] = {
@@ -133,9 +176,30 @@ LAYERS: dict[str, dict[str, Any]] = {
     "instance norm": {"normalisation": nn.InstanceNorm2d(3)},
 }
 VARIANTS: dict[str, Fit] = {
-    **{name: partial(train_dann, settings=SHORT, layers=layers) for name, layers in LAYERS.items()},
+    **{
+        name: partial(train_dann, settings=SHORT, make=partial(DomainAdversarialNetwork, **layers))
+        for name, layers in LAYERS.items()
+    },
     "no bound of the gradient": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
     "paired batches": partial(train_dann, settings=replace(SHORT, paired=True)),
+}
+# The paper's training but for what makes the domains alike.
+METHODS: dict[str, Fit] = {
+    "CORAL": partial(train_dann, settings=PAPER, alignment=dann.CoralAlignment()),
+    "DAN": partial(train_dann, settings=PAPER, alignment=dann.MmdAlignment()),
+    "CDAN": train_cdan,
+    "MCD": train_mcd,
+    "source only, batch norm": partial(train_source_only, settings=PAPER, make=with_batch_norm),
+    "AdaBN": partial(adapt_source_only, adapt=dann.adapt_batch_norm),
+    "TENT": partial(adapt_source_only, adapt=dann.tent),
+}
+# Two networks, two augmentations, with and without the reversal, in ten epochs.
+TEN = replace(PAPER, num_epochs=10)
+FACTORIAL: dict[str, Fit] = {
+    f"{name} network, {augmentation}, {adaptation}, 10 epochs": partial(fit, settings=TEN, make=make, augment=augment)
+    for name, make in (("practical's", DomainAdversarialNetwork), ("residual", ImprovedNetwork))
+    for augmentation, augment in (("plain", None), ("textures", lay))
+    for adaptation, fit in (("source only", train_source_only), ("DANN", train_dann))
 }
 # Question 4.
 PSEUDO_LABELS: dict[str, Fit] = {
@@ -146,4 +210,4 @@ PRECISION: dict[str, Fit] = {
     "source only, float32": partial(train_source_only, precision="float32"),
     "slope 2, float32": partial(train_dann, settings=SHORT, precision="float32"),
 }
-RUNS = PRESETS | PSEUDO_LABELS | SWEEP | VARIANTS | PRECISION
+RUNS = PRESETS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS | PRECISION
