@@ -107,11 +107,6 @@ def test_a_mosaic_holds_every_image_once():
             gan.plot_mosaic(wrong)
 
 
-def test_misread_pictures_show_their_label_too():
-    titles = [ax.get_title() for ax in FIGURES["recovered"]().axes[:2]]
-    assert titles == ["8 → 3", "9 → 5 (4)"]
-
-
 def test_a_frame_is_the_figure_in_pixels():
     frame = general.draw_frame(FIGURES["sweep"](), (3, 2), dots_per_inch=50)
     assert frame.dtype == np.uint8
