@@ -75,6 +75,13 @@ def test_mmd_is_that_of_a_double_loop_over_the_kernel():
     assert loss == pytest.approx(sum(within) - 2 * between, rel=1e-4)
 
 
+def test_the_bandwidths_of_mmd_get_no_gradient():
+    rows = features(8, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(dann.mmd_loss(rows[:4], rows[4:]), rows)
+    # A loss whose bandwidths followed the features would be the same at every scale of them.
+    assert (gradient * rows).sum().abs() > 0.01
+
+
 def test_mmd_of_one_distribution_is_zero_on_average():
     losses = [dann.mmd_loss(*features(2, 8, 3, seed=seed)).item() for seed in range(300)]
     assert abs(np.mean(losses)) < 4 * np.std(losses) / 300**0.5
