@@ -92,17 +92,6 @@ def test_notebook_has_no_outputs(path):
     assert not (has_outputs(notebook) and has_outputs(read_as_committed(path)))
 
 
-# Chapters in the new form are held to test_form.py instead.
-@pytest.mark.parametrize("path", NOTEBOOKS[2:3], ids=lambda path: path.stem)
-def test_notebook_has_short_cells(path):
-    code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    # The setup is a list of imports, as long as the formatter makes it.
-    assert max(len(cell.source.splitlines()) for cell in code if "setup" not in cell.metadata.get("tags", [])) <= 12
-    shown = [cell for cell in code if not {"remove-cell", "remove-input"} & set(cell.metadata.get("tags", []))]
-    lengths = sorted(len(cell.source.splitlines()) for cell in shown)
-    assert lengths[len(lengths) // 2] <= 4
-
-
 def test_committed_results_stay_small():
     committed = subprocess.run(
         ["git", "-C", str(paths.CHECKOUT), "ls-files", "data/results"], capture_output=True, text=True, check=False
