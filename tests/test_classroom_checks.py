@@ -166,10 +166,28 @@ def test_visualizing_finds_steps_of_another_length_and_colours_that_do_not_exist
 
 def test_domains_know_the_sign_of_the_reversed_gradient():
     for weight, right in ((0.5, True), (-0.5, False), (0.0, False)):
-        features = torch.ones(3, requires_grad=True)
-        GradientReversal.apply(features, weight).sum().backward()
-        assert passes(dann_checks.the_gradient_is_reversed, features=features) is right
-    assert not passes(dann_checks.the_gradient_is_reversed, features=torch.ones(3))
+        ones = torch.ones(3, requires_grad=True)
+        GradientReversal.apply(ones, weight).sum().backward()
+        assert passes(dann_checks.the_gradient_is_reversed, ones=ones) is right
+    assert not passes(dann_checks.the_gradient_is_reversed, ones=torch.ones(3))
+
+
+def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
+    network, labels = dann.DomainAdversarialNetwork(0), torch.arange(8) % 10
+    halves = [torch.rand(8, 3, 28, 28) for _ in range(2)]
+    losses = [loss.detach() for loss in dann.dann_losses(network, *halves, labels, 0.5)[:2]]
+    given = {"network": network, "halves": halves, "labels": labels}
+    assert passes(dann_checks.losses_of_a_batch, **given, class_loss=losses[0], domain_loss=losses[1])
+    assert not passes(dann_checks.losses_of_a_batch, **given, class_loss=losses[0], domain_loss=2 * losses[1])
+    confidence, losses = torch.tensor([0.95, 0.5]), torch.tensor([1.0, 3.0])
+    given = {"confidence": confidence, "losses": losses, "trusted": torch.tensor([1.0, 0.0])}
+    assert passes(dann_checks.only_sure_images_teach, **given, pseudo_loss=torch.tensor(0.5))
+    assert not passes(dann_checks.only_sure_images_teach, **given, pseudo_loss=losses.mean())
+    logits, truth = 9 * torch.eye(2), torch.tensor([0, 0])
+    of_all, of_those = {0.5: 1.0, 0.9: 1.0}, {0.5: 0.5, 0.9: 0.5}
+    given = {"logits": logits, "truth": truth, "share": of_all}
+    assert passes(dann_checks.share_of_labels_that_are_right, **given, right=of_those)
+    assert not passes(dann_checks.share_of_labels_that_are_right, **given, right=of_all)
 
 
 @pytest.fixture(scope="module")
@@ -191,9 +209,10 @@ def test_domains_know_the_recipe_and_its_seed(two_domains, monkeypatch):
     assert passes(dann_checks.strokes_are_negatives, source=source, target=target, patches=patches)
     pasted = replace(target, images=np.maximum(patches, source.images[..., None]))
     assert not passes(dann_checks.strokes_are_negatives, source=source, target=pasted, patches=patches)
-    assert passes(dann_checks.same_seed_same_patches, source=source, photos=photos, patches=patches)
+    given = {"source": source, "photos": photos, "seed": 0}
+    assert passes(dann_checks.same_seed_same_patches, **given, patches=patches)
     unseeded = datasets.make_mnist_m(np.zeros_like(source.images), photos, seed=7)
-    assert not passes(dann_checks.same_seed_same_patches, source=source, photos=photos, patches=unseeded)
+    assert not passes(dann_checks.same_seed_same_patches, **given, patches=unseeded)
     held_out = [np.zeros((30, 30, 3), np.uint8)]
     monkeypatch.setattr(datasets, "load_backgrounds", lambda: None)
     monkeypatch.setattr(datasets, "split_photos", lambda photos, split: SimpleNamespace(images=held_out))
@@ -205,12 +224,13 @@ def test_domains_find_paired_batches_chosen_epochs_and_other_seeds(two_domains):
     source = two_domains[0]
     assert passes(dann_checks.domains_are_drawn_apart, In=["settings = replace(dann.PRACTICAL, num_epochs=3)"])
     assert not passes(dann_checks.domains_are_drawn_apart, In=["", "settings = replace(dann.PRACTICAL, paired = True)"])
-    assert passes(dann_checks.the_last_epoch, history={"class_loss": [2, 1]}, epochs=2)
-    assert not passes(dann_checks.the_last_epoch, history={"class_loss": [2]}, epochs=2)
-    given = {"digits": source.images, "labels": source.labels, "epochs": 1, "tests": {"source": source}}
+    settings = replace(dann.PAPER, num_epochs=2)
+    assert passes(dann_checks.the_last_epoch, history={"class_loss": [2, 1]}, settings=settings)
+    assert not passes(dann_checks.the_last_epoch, history={"class_loss": [2]}, settings=settings)
+    given = {"digits": source.images, "labels": source.labels, "settings": settings, "tests": {"source": source}}
     for seed in (0, 1):
-        baseline = dann.DomainAdversarialNetwork(seed)
-        dann.fit_source_only(baseline, source.images, source.labels, replace(dann.SOURCE_ONLY, num_epochs=1))
+        baseline = dann.DomainAdversarialNetwork(seed, normalisation=nn.InstanceNorm2d(3))
+        dann.fit_source_only(baseline, source.images, source.labels, settings)
         assert passes(dann_checks.same_seed_same_network, baseline=baseline, **given) is (seed == 0)
     other = dann.DomainAdversarialNetwork(0, batch_norm=True)
     assert passes(dann_checks.adaptation_begins_like_the_baseline, baseline=baseline, adapted=baseline)

@@ -165,9 +165,9 @@ def test_stored_weights_are_half_as_large_and_move_alike(learnt, tmp_path):
         (lambda x, y: flow.sample(make_network(), y, solver="heun"), "step of euler or midpoint, got 10 of 'heun'"),
         (lambda x, y: flow.sample(make_network(), y + 1), "labels from 0 to 1, got 1 to 2"),
         (lambda x, y: flow.sample(make_network(), y - 1), "labels from 0 to 1, got -1 to 0"),
-        (lambda x, y: flow.sample(make_network(), y.float()), r"int64 labels \(64,\), got torch.float32"),
+        (lambda x, y: flow.sample(make_network(), y.float()), "whole numbers as labels, got torch.float32"),
         (lambda x, y: flow.fit_flow(x, y + 1, TINY), "labels from 0 to 1, got 1 to 2"),
-        (lambda x, y: flow.fit_flow(x, y[1:], TINY), r"int64 labels \(64,\), got torch.int64 \(63,\)"),
+        (lambda x, y: flow.fit_flow(x, y[1:], TINY), "as many labels as inputs, got 63 and 64"),
         (lambda x, y: flow.fit_flow(x.float(), y, TINY), r"images uint8 \(N, 8, 8\), got torch.float32"),
         (lambda x, y: flow.fit_flow(x[:0], y[:0], TINY), r"images uint8 \(N, 8, 8\), got torch.uint8 \(0, 8, 8\)"),
         (
