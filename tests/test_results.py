@@ -30,7 +30,7 @@ def test_every_committed_file_is_read(path):
 @pytest.mark.parametrize(
     ("name", "run", "place"),
     [
-        ("mnistm", "improved, target trained, moved", ("runs", "improved, target trained, moved", "{}")),
+        ("mnistm", "slope 2, float32", ("runs", "slope 2, float32", "{}")),
         ("gan", "cdcgan best", ("cdcgan", "best", "{}")),
         ("gan", "dcgan latent 10", ("dcgan", "latent 10", "{}")),
         ("visualizing-classes", "squeezenet1_1 modern", ("squeezenet1_1 modern {}",)),
