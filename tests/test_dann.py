@@ -301,7 +301,7 @@ def test_each_method_of_the_study_trains_and_is_measured(name, domains, tmp_path
     parts = [dann_runs.Domain(images, labels, images, labels) for images in (source, target)]
     entry = study.train(name, 0, dann_runs.Domains(*parts, name="bars"))
     assert 0 <= entry["target_accuracy"] <= 1
-    assert entry["dimensions"] == study.DIMENSIONS
+    assert -2 <= entry["equal_distance"] <= 2
     assert entry["history"]["seconds"][0] >= 0
 
 

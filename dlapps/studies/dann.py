@@ -79,12 +79,13 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
     except dann.DivergenceError as error:
         return {"diverged": f"{error}", "data": domains.name}
     write_checked(kept(name, seed), network.state_dict())
+    parts = embed(network, domains)
     return {
         "source_accuracy": history["source_accuracy"][-1],
         "target_accuracy": history["target_accuracy"][-1],
         **({"shifted_accuracy": shifted_accuracy(network, domains)} if isinstance(network, ImprovedNetwork) else {}),
-        "proxy_a_distance": dann.proxy_a_distance(*embed(network, domains), dimensions=DIMENSIONS),
-        "dimensions": DIMENSIONS,
+        "proxy_a_distance": dann.proxy_a_distance(*parts),
+        "equal_distance": dann.proxy_a_distance(*parts, dimensions=DIMENSIONS),
         "data": domains.name,
         "precision": "float32" if name in PRECISION or not runtime.has_fast_bfloat16("cpu") else "bfloat16",
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
@@ -134,7 +135,7 @@ def make_improved_weights() -> Path:
 
 
 def make_mnistm_figures() -> Path:
-    """What figures need of networks that are not committed (seed 0): embeddings, confusions, a training epoch by epoch.
+    """What figures need of networks that are not committed (seed 0): embeddings, distances, a training epoch by epoch.
 
     "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "distance
     NAME" the proxy A-distance on DIMENSIONS of each; "steps" (epochs, 600, 2): t-SNE during the paper's training, with

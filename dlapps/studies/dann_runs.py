@@ -95,7 +95,7 @@ def adapt_source_only(
     domains: Domains, seed: int, adapt: Callable, monitor: Callable, checkpoint: Path, progress: bool = False
 ) -> tuple:
     """The source-only network with batch norm of this seed, adapted to the target's training pictures at once."""
-    given = load_kept("source only, batch norm", seed, domains, with_batch_norm(seed))
+    given = load_kept("source only, batch norm", seed, domains, DomainAdversarialNetwork(seed, batch_norm=True))
     network, history = adapt(given, domains.target.images), History()
     history.add(monitor(network, 0))
     return network, history
@@ -138,11 +138,6 @@ def kept(name: str, seed: int, epoch: int | None = None) -> Path:
     """Where the weights of a run are kept: after its last epoch, or after an earlier one (of the first seed)."""
     suffix = "" if epoch is None else f"-{epoch:02}"
     return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
-
-
-def with_batch_norm(seed: int) -> DomainAdversarialNetwork:
-    """The practical's network with batch norm after each convolution."""
-    return DomainAdversarialNetwork(seed, batch_norm=True)
 
 
 def lay(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -189,7 +184,9 @@ METHODS: dict[str, Fit] = {
     "DAN": partial(train_dann, settings=PAPER, alignment=dann.MmdAlignment()),
     "CDAN": train_cdan,
     "MCD": train_mcd,
-    "source only, batch norm": partial(train_source_only, settings=PAPER, make=with_batch_norm),
+    "source only, batch norm": partial(
+        train_source_only, settings=PAPER, make=partial(DomainAdversarialNetwork, batch_norm=True)
+    ),
     "AdaBN": partial(adapt_source_only, adapt=dann.adapt_batch_norm),
     "TENT": partial(adapt_source_only, adapt=dann.tent),
 }
