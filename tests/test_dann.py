@@ -405,7 +405,7 @@ def test_a_teacher_that_is_sure_is_an_oracle(domains):
     sure = torch.nn.functional.one_hot(torch.as_tensor(few[1]).long(), 10).float()
     assert train(sure).loss == train(few[1]).loss
     assert train(sure / 2 + 0.05).loss != train(few[1]).loss
-    with pytest.raises(ValueError, match="of sum 1, got .*apply a softmax"):
+    with pytest.raises(ValueError, match=r"of sum 1, got .*apply a softmax"):
         train(torch.randn(20, 10))
 
 
