@@ -411,7 +411,6 @@ def test_a_teacher_that_is_sure_is_an_oracle(domains):
 
 AUGMENTATIONS = {
     "affine": augment.random_affine,
-    "colours": augment.random_colours,
     "textures": lambda pixels, generator: augment.lay_on_textures(pixels[:, :1], generator),
     "strokes": lambda pixels, generator: augment.random_strokes(pixels[:, :1], generator).expand(-1, 3, -1, -1),
 }

@@ -1,4 +1,4 @@
-"""What a digit may look like without ceasing to be that digit: its place and slant, what it lies on, its colours.
+"""What a digit may look like without ceasing to be that digit: its strokes, place and slant, and what it lies on.
 
 Pixels (N, C, H, W) float32 in [0, 1] in and out; every draw comes from the generator.
 """
@@ -60,23 +60,6 @@ def lay_on_textures(digits: Tensor, generator: torch.Generator, negative: float 
     flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < negative).to(digits.device)
     above = torch.where(flipped, 1 - below, below.roll(len(below) // 2, 0))
     return below.lerp(above, digits)
-
-
-def random_colours(pixels: Tensor, generator: torch.Generator, share: float = 0.5) -> Tensor:
-    """Mix neighbours and colours of a share of the pictures by random convolutions, 3 x 3; invert half of all.
-
-    A fresh kernel for each eighth of the batch (Xu et al. 2021).
-    """
-    parts = []
-    for part in pixels.chunk(8):
-        kernel = torch.randn(3, 3, 3, 3, generator=generator) / 27**0.5
-        # The middle keeps the digit legible: a kernel of noise alone may blur it away.
-        mixed = F.conv2d(F.pad(part - 0.5, (1, 1, 1, 1), mode="replicate"), kernel.to(part.device))
-        chosen = torch.rand(len(part), 1, 1, 1, generator=generator) < share
-        parts.append(torch.where(chosen.to(part.device), (mixed + 0.5).clamp(0, 1), part))
-    inverted = (torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5).to(pixels.device)
-    pixels = torch.cat(parts)
-    return torch.where(inverted, 1 - pixels, pixels)
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

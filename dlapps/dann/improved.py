@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from dlapps import paths
-from dlapps.dann.augment import lay_on_textures, random_affine, random_colours, random_strokes
+from dlapps.dann.augment import lay_on_textures, random_affine, random_strokes
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import as_domains, batch_to_pixels, draw_batches
 from dlapps.metrics import as_tensor
@@ -95,9 +95,8 @@ class ImprovedSettings:
     """How the improved network is trained: AdamW, one cycle of the learning rate, batch_size of each domain.
 
     textures: share of source digits that are laid on random textures; negative: share of those that are the negative of
-    theirs; colours: random convolutions and inversion besides. Once warm_up of the training is over, pseudo-labels join
-    whose probability reaches the threshold (above 1: none, and no target picture is used), given by the average of the
-    weights with this decay a step.
+    theirs. Once warm_up of the training is over, pseudo-labels join whose probability reaches the threshold (above 1: none, and no target picture is used), given by
+    the average of the weights with this decay a step.
     """
 
     num_epochs: int = 20
@@ -106,7 +105,6 @@ class ImprovedSettings:
     weight_decay: float = 1e-2
     textures: float = 0.75
     negative: float = 0.5
-    colours: bool = False
     warm_up: float = 0.15
     threshold: float = 0.9
     decay: float = 0.998
@@ -200,13 +198,12 @@ def load_improved() -> ImprovedNetwork:
 
 
 def augment_source(pixels: Tensor, settings: ImprovedSettings, generator: torch.Generator) -> Tensor:
-    """Grey digits (N, 3, H, W) moved, a share of them laid on textures, their colours changed."""
+    """Grey digits (N, 3, H, W), moved, a share of them laid on textures."""
     digits = random_affine(pixels[:, :1].contiguous(), generator, padding="zeros")
     digits = random_strokes(digits, generator)
     laid = lay_on_textures(digits, generator, settings.negative)
     chosen = torch.rand(len(digits), 1, 1, 1, generator=generator) < settings.textures
-    laid = torch.where(chosen.to(laid.device), laid, digits)
-    return random_colours(laid, generator) if settings.colours else laid
+    return torch.where(chosen.to(laid.device), laid, digits)
 
 
 Pseudo = tuple[Tensor, Tensor, Tensor]
@@ -229,8 +226,7 @@ def label_target(
         trusted = (confidence >= settings.threshold).float()
     else:
         trusted = torch.ones(len(known), device=known.device)
-    moved = random_affine(pictures, generator)
-    return random_colours(moved, generator) if settings.colours else moved, known, trusted
+    return random_affine(pictures, generator), known, trusted
 
 
 def improved_losses(

@@ -26,6 +26,7 @@ from dlapps.dann import (
 )
 
 SEEDS = (0, 1, 2)
+NUM_STAND_IN = 5000
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Domains:
     def training(self) -> tuple[Tensor, Tensor, Tensor]:
         """What an adaptation may see: the source's pictures and labels, and the target's pictures."""
         return self.source.images, self.source.labels, self.target.images
+
+    @functools.cached_property
+    def stand_in(self) -> tuple[Tensor, Tensor]:
+        """Source digits laid on photos of installed packages as the target's are, and their labels."""
+        digits, photos = self.source.images[:NUM_STAND_IN], datasets.load_photos().images
+        return torch.from_numpy(datasets.make_mnist_m(digits, photos, seed=0)), self.source.labels[:NUM_STAND_IN]
 
 
 @functools.cache
