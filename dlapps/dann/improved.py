@@ -95,8 +95,8 @@ class ImprovedSettings:
     """How the improved network is trained: AdamW, one cycle of the learning rate, batch_size of each domain.
 
     textures: share of source digits that are laid on random textures; negative: share of those that are the negative of
-    theirs. Once warm_up of the training is over, pseudo-labels join whose probability reaches the threshold (above 1: none, and no target picture is used), given by
-    the average of the weights with this decay a step.
+    theirs. Once warm_up of the training is over, pseudo-labels join whose probability reaches the threshold (above 1:
+    none, and no target picture is used), given by the average of the weights with this decay a step.
     """
 
     num_epochs: int = 20
@@ -198,7 +198,7 @@ def load_improved() -> ImprovedNetwork:
 
 
 def augment_source(pixels: Tensor, settings: ImprovedSettings, generator: torch.Generator) -> Tensor:
-    """Grey digits (N, 3, H, W), moved, a share of them laid on textures."""
+    """Grey digits (N, 3, H, W) moved, a share of them laid on textures."""
     digits = random_affine(pixels[:, :1].contiguous(), generator, padding="zeros")
     digits = random_strokes(digits, generator)
     laid = lay_on_textures(digits, generator, settings.negative)
