@@ -395,20 +395,6 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains):
         train(few[1][:5])
 
 
-def test_a_teacher_that_is_sure_is_an_oracle(domains):
-    settings = replace(IMPROVED, num_epochs=1, batch_size=2, warm_up=0.0)
-    few = [part[:20] for part in domains]
-
-    def train(target_labels):
-        return dann.fit_improved(dann.ImprovedNetwork(0), *few, settings, target_labels=target_labels)
-
-    sure = torch.nn.functional.one_hot(torch.as_tensor(few[1]).long(), 10).float()
-    assert train(sure).loss == train(few[1]).loss
-    assert train(sure / 2 + 0.05).loss != train(few[1]).loss
-    with pytest.raises(ValueError, match=r"of sum 1, got .*apply a softmax"):
-        train(torch.randn(20, 10))
-
-
 AUGMENTATIONS = {
     "affine": augment.random_affine,
     "textures": lambda pixels, generator: augment.lay_on_textures(pixels[:, :1], generator),

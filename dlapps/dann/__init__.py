@@ -23,7 +23,6 @@ from dlapps.dann.augment import random_affine
 from dlapps.dann.batch_norm import adapt_batch_norm, tent
 from dlapps.dann.discrepancy import fit_mcd
 from dlapps.dann.improved import (
-    DISTILLED,
     IMPROVED,
     ImprovedNetwork,
     ImprovedSettings,
@@ -56,7 +55,6 @@ from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_l
 from dlapps.training import DivergenceError, History, Stop, TrainingError
 
 __all__ = [
-    "DISTILLED",
     "IMPROVED",
     "PAPER",
     "PRACTICAL",

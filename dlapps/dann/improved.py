@@ -20,7 +20,6 @@ from dlapps import paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_strokes
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import as_domains, batch_to_pixels, draw_batches
-from dlapps.metrics import as_tensor
 from dlapps.runtime import autocast, channels_last, device_of
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs, seeded
 from dlapps.weights import load_weights, update_average
@@ -111,8 +110,6 @@ class ImprovedSettings:
 
 
 IMPROVED = ImprovedSettings()
-# A trained network goes on with the mean answer of several, from the first step.
-DISTILLED = ImprovedSettings(num_epochs=5, learning_rate=1e-3, warm_up=0.0)
 
 
 def fit_improved(
@@ -128,15 +125,14 @@ def fit_improved(
 ) -> History:
     """Train on augmented source digits and on confident predictions for the target; the network ends as the average.
 
-    Source pictures are grey, (N, H, W). target_labels take the place of the predictions: labels (N,) for an oracle, or
-    probabilities (N, K) of a teacher, for distillation (Hinton et al. 2015, temperature 1). Returns the history: loss,
-    class_loss (its part for the source), labelled_share (of the target pictures), and what the monitor adds.
-    options: as for `fit_source_only`.
+    Source pictures are grey, (N, H, W). target_labels take the place of the predictions, for an oracle. Returns the
+    history: loss, class_loss (its part for the source), labelled_share (of the target pictures), and what the monitor
+    adds. options: as for `fit_source_only`.
     """
     source, labels, target = as_domains(source, labels, target, network.num_classes)
     if source.ndim != 3:
         raise ValueError(f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black.")
-    answers = None if target_labels is None else _as_answers(target_labels, len(target), network.num_classes)
+    answers = None if target_labels is None else as_labels(target_labels, len(target), network.num_classes)
     device, student = device_of(network), copy.deepcopy(network)
     num_steps = -(-len(source) // settings.batch_size)
     optimiser, schedule = _make_optimiser(student, settings, settings.num_epochs * num_steps)
@@ -167,18 +163,6 @@ def fit_improved(
     identity |= {"source": source, "labels": labels, "target": target, "answers": answers}
     train = seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
-
-
-def _as_answers(labels: ArrayLike, number: int, num_classes: int) -> Tensor:
-    found = as_tensor(labels).cpu()
-    if found.ndim != 2:
-        return as_labels(found, number, num_classes)
-    if found.shape != (number, num_classes) or not torch.allclose(found.sum(1), torch.ones(number), atol=1e-3):
-        raise ValueError(
-            f"expected labels ({number},) or probabilities ({number}, {num_classes}) of sum 1, got "
-            f"{tuple(found.shape)}, the first of sum {found[0].sum():.3g}; apply a softmax to logits."
-        )
-    return found.float()
 
 
 def _make_optimiser(
@@ -218,7 +202,7 @@ def label_target(
 ) -> Pseudo:
     """Target pictures (N, 3, H, W) moved, the teacher's labels for them as they were, and which of these to trust.
 
-    known: labels (N,) or probabilities (N, K) that take the place of the teacher's.
+    known: labels (N,) that take the place of the teacher's.
     """
     if known is None:
         with torch.no_grad():

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from dlapps import dann, datasets, paths
 from dlapps.dann import (
-    DISTILLED,
     IMPROVED,
     PAPER,
     PRACTICAL,
@@ -128,21 +127,6 @@ def train_improved(
     return network, dann.fit_improved(network, *domains.training, settings, seed, target_labels=labels, **options)
 
 
-@functools.cache
-def teach(domains: Domains) -> Tensor:
-    """Mean probabilities (N, 10) of the recipe's three networks, each over five shifts, for the target's training."""
-    teachers = [dann.Shifted(load_kept("improved", seed, domains)) for seed in SEEDS]
-    return torch.stack([dann.predict(teacher, domains.target.images).exp() for teacher in teachers]).mean(0)
-
-
-def train_distilled(domains: Domains, seed: int, **options: Any) -> tuple:
-    """The recipe's network of this seed, trained further on what the three give together."""
-    network = ImprovedNetwork(seed)
-    network.load_state_dict(load_kept("improved", seed, domains).state_dict())
-    history = dann.fit_improved(network, *domains.training, DISTILLED, seed, target_labels=teach(domains), **options)
-    return network, history
-
-
 def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: Any) -> tuple:
     """A new network on what the practical's reads in the target's training pictures, where it is confident enough."""
     target, network = domains.target, DomainAdversarialNetwork(seed)
@@ -189,7 +173,6 @@ PRESETS: dict[str, Fit] = {
     "improved": train_improved,
     "improved, source alone": partial(train_improved, settings=replace(IMPROVED, threshold=2.0)),
     "improved, target labels": partial(train_improved, oracle=True),
-    "improved, distilled": train_distilled,
 }
 # What is compared with one another only is made in fewer epochs.
 SHORT = replace(PRACTICAL, num_epochs=3, max_norm=PAPER.max_norm)
