@@ -475,10 +475,24 @@ def test_proxy_a_distance_on_some_principal_components():
 
 def test_which_epoch_each_criterion_prefers():
     history = {"entropy": [0.5, 0.2, 0.3], "density": [1.0, 2.0, 3.0], "target_accuracy": [0.9, 0.5, 0.7]}
-    chosen = {name: dann.choose_epoch(history, name) for name in ("last", "entropy", "density", "oracle")}
-    assert chosen == {"last": 2, "entropy": 1, "density": 2, "oracle": 0}
+    history["stand_in_accuracy"] = [0.6, 0.8, 0.7]
+    criteria = ("last", "entropy", "density", "stand_in_accuracy", "oracle")
+    assert [dann.choose_epoch(history, name) for name in criteria] == [2, 1, 2, 1, 0]
     with pytest.raises(ValueError, match="got 'best'"):
         dann.choose_epoch(history, "best")
+
+
+def test_validators_rank_trainings_by_their_last_epoch():
+    def train(accuracy, entropy, source):
+        return {"target_accuracy": [0.0, accuracy], "entropy": [9.0, entropy], "source_accuracy": [1.0, source]}
+
+    trainings = {
+        "a": [train(0.5, 0.3, 0.9), train(0.6, 0.2, 0.8)],
+        "b": [train(0.7, 0.1, 0.7)],
+        "c": [train(0.8, 0.0, 0.6)],
+    }
+    ranks = dann.rank_validators(trainings)
+    assert {name: round(interval.mean, 6) for name, interval in ranks.items()} == {"entropy": 1, "source_accuracy": -1}
 
 
 def test_an_epoch_without_a_score_is_not_preferred():

@@ -107,6 +107,14 @@ def test_a_mosaic_holds_every_image_once():
             gan.plot_mosaic(wrong)
 
 
+def test_an_animation_has_a_frame_an_epoch_and_its_still_the_first_and_the_last():
+    classes, domains = np.arange(20) % 10, np.arange(20) // 10
+    frames, still = dann.animate_embeddings([POINTS + step for step in range(5)], classes, domains, num_kept=2)
+    assert frames.shape[0] == 5
+    assert not np.array_equal(frames[0], frames[4])
+    assert [ax.get_title() for ax in still.axes[:2]] == ["epoch 1", "epoch 5"]
+
+
 def test_a_frame_is_the_figure_in_pixels():
     frame = general.draw_frame(FIGURES["sweep"](), (3, 2), dots_per_inch=50)
     assert frame.dtype == np.uint8

@@ -49,6 +49,7 @@ from dlapps.dann.selection import (
     mean_entropy,
     proxy_a_distance,
     pseudo_label,
+    rank_validators,
     soft_neighbourhood_density,
 )
 from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
@@ -98,6 +99,7 @@ __all__ = [
     "proxy_a_distance",
     "pseudo_label",
     "random_affine",
+    "rank_validators",
     "reversal_schedule",
     "reverse_gradient",
     "soft_neighbourhood_density",

@@ -16,6 +16,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from dlapps.metrics import as_tensor, entropy
+from dlapps.paired import Interval, rank_correlation
 from dlapps.runtime import make_generator
 
 
@@ -89,22 +90,41 @@ def soft_neighbourhood_density(logits: ArrayLike, temperature: float = 0.05) -> 
     return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())
 
 
+# Scores of a history that need no target label; whether a high one (1) or a low one (-1) is taken for the better.
+VALIDATORS = {"entropy": -1, "density": 1, "source_accuracy": 1, "stand_in_accuracy": 1}
+
+
 def choose_epoch(history: Mapping[str, Sequence[float]], criterion: str) -> int:
-    """The epoch (from 0) that a criterion prefers: "last", the lowest "entropy" or the highest "density".
+    """The epoch (from 0) that a criterion prefers: "last", or one of VALIDATORS, the lowest "entropy" for example.
 
     "oracle" is the highest "target_accuracy": it looks at target labels, and says only how far the others are from it.
     An epoch whose score is NaN is passed over; ValueError where all are.
     """
     if criterion == "last":
         return len(next(iter(history.values()))) - 1
-    signed = {"entropy": ("entropy", -1), "density": ("density", 1), "oracle": ("target_accuracy", 1)}
-    if criterion not in signed:
-        raise ValueError(f"expected last, entropy, density or oracle, got {criterion!r}; choose one of them.")
-    name, sign = signed[criterion]
+    name, sign = ("target_accuracy", 1) if criterion == "oracle" else (criterion, VALIDATORS.get(criterion))
+    if sign is None:
+        raise ValueError(f"expected last, oracle, {', '.join(VALIDATORS)}, got {criterion!r}; choose one of them.")
     scores = sign * np.asarray(history[name], float)
     if np.isnan(scores).all():
         raise ValueError(f"expected an epoch with {name}, got NaN in all {len(scores)}; train anew at a lower rate.")
     return int(np.nanargmax(scores))
+
+
+def rank_validators(trainings: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> dict[str, Interval]:
+    """How well validators, after the last epoch, rank trainings by their accuracy on the target.
+
+    trainings: setting -> the histories of its seeds. Spearman's correlation of each of VALIDATORS that all histories
+    have, with the interval of `paired.rank_correlation`, which draws settings.
+    """
+    ended = [(setting, history) for setting, histories in trainings.items() for history in histories]
+    groups = [setting for setting, _ in ended]
+    reached = [history["target_accuracy"][-1] for _, history in ended]
+    return {
+        name: rank_correlation(reached, [sign * history[name][-1] for _, history in ended], groups)
+        for name, sign in VALIDATORS.items()
+        if all(name in history for _, history in ended)
+    }
 
 
 def proxy_a_distance(source: ArrayLike, target: ArrayLike, seed: int = 0, dimensions: int | None = None) -> float:

@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from dlapps.plots.general import draw_frame
 from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, styled
 
 # Two names side by side, their markers large enough to tell apart.
@@ -84,6 +85,20 @@ def plot_embedding_steps(steps: Mapping[str, ArrayLike], labels: ArrayLike, doma
         axes[0, column].set_title(name)
     axes[1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=1, **DOMAIN_LEGEND)
     return figure
+
+
+def animate_embeddings(
+    steps: Sequence[ArrayLike], labels: ArrayLike, domains: ArrayLike, num_kept: int = 4
+) -> tuple[np.ndarray, Figure]:
+    """Embeddings after each epoch, as `plot_embedding_steps` draws one: frames uint8 (T, H, W, 3), and a still of some.
+
+    num_kept epochs, the first and the last among them, are in the still.
+    """
+    named = {f"epoch {epoch}": points for epoch, points in enumerate(steps, 1)}
+    frames = [plot_embedding_steps({name: points}, labels, domains) for name, points in named.items()]
+    rows = {round(place) for place in np.linspace(1, len(steps), num_kept)}
+    still = plot_embedding_steps({f"epoch {row}": named[f"epoch {row}"] for row in sorted(rows)}, labels, domains)
+    return np.stack([draw_frame(frame, (1.45, 2.9)) for frame in frames]), still
 
 
 def scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike) -> None:
