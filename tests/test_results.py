@@ -166,3 +166,11 @@ def test_gains_are_over_the_seeds_that_both_finished(folder):
     assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.1f}"]
     with pytest.raises(ValueError, match="expected a score among accuracy, got 'loss'"):
         study.gains({"paper": "plain"}, "loss")
+
+
+def test_a_list_of_numbers_is_a_line_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(results.paths, "results", lambda: tmp_path)
+    runs = {"a": {"0": {"history": {"loss": [1.5, -2e-05, 3.0], "names": ["x, y", "[z"]}, "none": []}}}
+    written = results.save("numbers", {"runs": runs}, (0, 1)).read_text()
+    assert '"loss": [1.5, -2e-05, 3.0]' in written
+    assert json.loads(written)["runs"] == runs
