@@ -63,6 +63,8 @@ def filtered(written, language="markdown-smart", chapter=1):
         ("Said. <!-- by hand: their paper -->", "Said."),
         ("in 40 s, 3 × 4, -0.5 and x-1", "in 40 s, 3 × 4, −0.5 and x-1"),
         ("$f(1, 2) = 25,088$", "$f(1, 2) = 25{,}088$"),
+        ("95 % (.5 to -.7), {{accuracy:.0f}} %, *3* %", "95% (0.5 to −0.7), 1%, *3*%"),
+        ("`.5 %`, 1.5, v.5, $\\varepsilon = .1$ of $.05x$", "`.5 %`, 1.5, v.5, $\\varepsilon = 0.1$ of $0.05x$"),
     ],
 )
 def test_numbers_take_their_format_and_leave_code_alone(written, read):

@@ -15,7 +15,8 @@ from dlapps.report import ReportError
 from dlapps.report.contents import Contents, ExecutedChapter, Label
 from dlapps.syntax import Node, Tree, nodes
 
-_UNITS = r"(?:%|px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
+_UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
+_BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
 _SPACES = {"Space": " ", "SoftBreak": "\n"}
 
 
@@ -121,9 +122,9 @@ class Prose:
 
     def _fill_words(self, text: str) -> Iterator[Node]:
         parts = iter(NUMBER.split(text))  # text, name, format, text, name, format, text
-        pieces: list[tuple[str, str | None]] = [(next(parts), None)]
+        pieces: list[tuple[str, str | None]] = [(write_alike(next(parts)), None)]
         for name, spec, behind in zip(parts, parts, parts, strict=True):
-            pieces += [(self._number(name, spec, power_in_words), name), (behind, None)]
+            pieces += [(self._number(name, spec, power_in_words), name), (write_alike(behind), None)]
         together = keep_together("".join(piece for piece, _ in pieces))
         for piece, name in pieces:
             words, together = _words(together[: len(piece)]), together[len(piece) :]
@@ -131,7 +132,7 @@ class Prose:
 
     def _fill_math(self, formula: str) -> str:
         filled = NUMBER.sub(lambda found: self._number(found[1], found[2], r"\1\\times 10^{\2\3}"), formula)
-        return re.sub(r"(?<=\d),(?=\d{3})", "{,}", filled)
+        return re.sub(r"(?<=\d),(?=\d{3})", "{,}", _BARE_POINT.sub("0.", filled))
 
     def _number(self, name: str, spec: str | None, power: Any) -> str:
         if name not in self.numbers:
@@ -140,6 +141,14 @@ class Prose:
             return format_number(self.numbers[name]["value"], spec or "", name, power)
         except ValueError as error:
             raise ReportError(str(error)) from error
+
+
+def write_alike(text: str) -> str:
+    """Typed numbers as recorded ones are written: 95% and 0.5, whether typed so or as "95 %" and ".5".
+
+    text: what stands between two recorded numbers, of which the first may be followed by its sign.
+    """
+    return _BARE_POINT.sub("0.", re.sub(r"(?:(?<=\d)|^)[ \n\u00a0]%", "%", text))
 
 
 def keep_together(text: str) -> str:
