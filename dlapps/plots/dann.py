@@ -9,6 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
 from dlapps.plots.general import draw_frame
@@ -60,13 +61,13 @@ def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
 def plot_embeddings(
     embeddings: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike, titles: Mapping[str, str]
 ) -> Figure:
-    """One row a network: its embedding (N, 2) coloured by class, each point its digit, and by domain, beside it.
+    """One row per network: its embedding (N, 2) coloured by class, and by domain, beside it.
 
     labels, domains: int (N,), domain 0 the source. titles: what to write above a row, the proxy A-distance, say.
     """
-    figure, axes = make_figure(2.3 * len(embeddings), len(embeddings), 2)
+    figure, axes = make_figure(2 * len(embeddings), len(embeddings), 2)
     for row, (name, points) in zip(axes, embeddings.items(), strict=True):
-        scatter_classes(row[0], points, labels)
+        scatter_classes(row[0], points, labels, domains)
         scatter_domains(row[1], points, domains)
         row[0].set_ylabel(name)
         row[0].set_title(titles.get(name, ""), loc="left")
@@ -80,7 +81,7 @@ def plot_embedding_steps(steps: Mapping[str, ArrayLike], labels: ArrayLike, doma
     height = 2 * WIDTH / len(steps) + 0.2
     figure, axes = make_figure(height, 2, len(steps), sharex=True, sharey=True)
     for column, (name, points) in enumerate(steps.items()):
-        scatter_classes(axes[0, column], points, labels)
+        scatter_classes(axes[0, column], points, labels, domains)
         scatter_domains(axes[1, column], points, domains)
         axes[0, column].set_title(name)
     axes[1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=1, **DOMAIN_LEGEND)
@@ -101,14 +102,17 @@ def animate_embeddings(
     return np.stack([draw_frame(frame, (1.45, 2.9)) for frame in frames]), still
 
 
-def scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike) -> None:
-    """Each point as its digit, so that classes are told apart without colour as well."""
-    points, labels = np.asarray(points), np.asarray(labels)
+def scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike, domains: ArrayLike) -> None:
+    """A colour for each digit, and the digit itself at the median of its points of the source."""
+    points, labels, source = np.asarray(points), np.asarray(labels), np.asarray(domains) == 0
     colours = ScalarMappable(cmap="turbo").to_rgba(np.arange(10), norm=True)
+    halo = [withStroke(linewidth=1.8, foreground="white")]
     for label in np.unique(labels):
         x, y = points[labels == label].T
-        colour, marker = colours[label % 10], f"${label}$"
-        ax.scatter(x, y, s=9, marker=marker, linewidths=0.2, color=colour, rasterized=True)
+        ax.scatter(x, y, s=4, linewidths=0, color=colours[label % 10], rasterized=True)
+        if (known := (labels == label) & source).any():
+            x, y = np.median(points[known], 0)
+            ax.text(x, y, str(label), size=9, weight="bold", ha="center", va="center", path_effects=halo)
     ax.set(xticks=(), yticks=())
 
 
