@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from dlapps import dann, paths, results, runtime
 from dlapps.dann import ImprovedNetwork
-from dlapps.studies.dann_runs import PRECISION, PRESETS, RUNS, SEEDS, Domains, Network, kept, load_domains, load_kept
+from dlapps.studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
 from dlapps.sweeps import sweep
 from dlapps.weights import save_weights, write_checked
 
+SEEDS = (0, 1, 2)
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
 NUM_UNLABELLED = 2000
 # Principal components on which the proxy A-distances of networks of different widths are compared.

@@ -14,17 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import dann, datasets, paths
-from dlapps.dann import (
-    IMPROVED,
-    PAPER,
-    PRACTICAL,
-    SOURCE_ONLY,
-    DomainAdversarialNetwork,
-    History,
-    ImprovedNetwork,
-)
+from dlapps.dann import IMPROVED, PAPER, PRACTICAL, SOURCE_ONLY, DomainAdversarialNetwork, History, ImprovedNetwork
 
-SEEDS = (0, 1, 2)
+# Source digits of the stand-in domain.
 NUM_STAND_IN = 5000
 
 
