@@ -3,7 +3,7 @@
     study = results.load("mnistm")
     study.mean("paper", "target_accuracy")              # over seeds
     study.pair("paper", "target_accuracy")              # "0.789 ± 0.006"
-    study.history("paper", "target_accuracy")[:, -1]    # after the last epoch, one value a seed
+    study.history("paper", "target_accuracy")           # one row a seed, one column an epoch
     study.summary("paper", "target_accuracy")           # for `chapter.record(paper=...)`
     study.gains({"paper": "plain"}, "target_accuracy")  # {"paper": its mean difference, with an interval}
     study.compare(["paper", "best"], ["target_accuracy"])  # for `chapter.show_table(*...)`
@@ -51,8 +51,11 @@ class Study:
         return _find(part, self.parts, "a part")
 
     def values(self, run: str, score: str) -> np.ndarray:
-        """The score of each seed, float (S,); (S, N) for a score of N values a seed."""
-        return np.array([_find(score, _scores(entry), "a score") for entry in self._finished(run).values()])
+        """The score of each seed, float (S,); (S, N) for a score of N values a seed.
+
+        What is measured in the course of the training only counts as it was at the end.
+        """
+        return np.array([_score(score, entry) for entry in self._finished(run).values()])
 
     def mean(self, run: str, score: str) -> float:
         """The mean of all values over seeds."""
@@ -85,7 +88,7 @@ class Study:
         for run, baseline in baselines.items():
             both = [self._finished(name) for name in (run, baseline)]
             seeds = [seed for seed in both[0] if seed in both[1]]
-            scores = ([_find(score, _scores(entries[seed]), "a score") / unit for seed in seeds] for entries in both)
+            scores = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
             found[run] = compare_seeds(*scores)
         return found
 
@@ -125,6 +128,11 @@ class Study:
         """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
         kept = [_find("history", entry, "a part of the entry") for entry in self._finished(run).values()]
         return np.array([_find(score, history, "a score") for history in kept])
+
+    def histories(self, without: Sequence[str] = ()) -> dict[str, list[dict[str, list[float]]]]:
+        """{run: the history of each seed that finished} of all runs but those, each of a training that was followed."""
+        found = {run: [*self._finished(run).values()] for run in self.runs if run not in without}
+        return {run: [e["history"] for e in entries if "history" in e] for run, entries in found.items()}
 
     def _finished(self, run: str) -> dict[int, Entry]:
         entries = _find(run, self.runs, "a run").items()
@@ -191,6 +199,11 @@ def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
 
 def _scores(entry: Entry) -> Entry:
     return entry.get("scores", entry)
+
+
+def _score(name: str, entry: Entry) -> Any:
+    ends = {key: values[-1] for key, values in entry.get("history", {}).items()}
+    return _find(name, ends | _scores(entry), "a score")
 
 
 def _find(name: str, found: Mapping[str, Any], what: str) -> Any:

@@ -69,6 +69,19 @@ def test_seeds_come_in_order_and_a_diverged_one_counts_in_no_score(folder):
     assert list(study.runs["wide"]) == [0, 1]
 
 
+def test_a_score_of_the_course_counts_as_it_was_at_the_end(folder):
+    results.save("moons", {"runs": {"paper": {"0": {"history": {"loss": [2.0, 1.0]}, "accuracy": 0.5}}}}, [0])
+    study = results.load("moons")
+    assert study.summary("paper", "loss", "accuracy") == {"loss": 1.0, "accuracy": 0.5}
+
+
+def test_histories_are_those_of_the_runs_that_were_followed(folder):
+    results.save("moons", {"runs": RUNS}, [0, 1])
+    study = results.load("moons")
+    assert study.histories() == {"paper": [{"accuracy": [0.25, 0.5]}], "wide": []}
+    assert study.histories(without=["paper"]) == {"wide": []}
+
+
 def test_a_summary_is_the_mean_of_each_score_and_its_deviation_where_there_are_seeds(folder):
     results.save("moons", {"runs": RUNS}, [0, 1])
     study = results.load("moons")
