@@ -117,20 +117,21 @@ def test_a_distance_is_taken_in_float32_has_finite_gradients_and_needs_two_pictu
         distance(source, target[:1])
 
 
-@pytest.mark.parametrize("align", [dann.CoralAlignment(3.0), dann.MmdAlignment(3.0)], ids=["coral", "mmd"])
-def test_a_distance_joins_the_loss_at_the_weight_of_the_schedule(align):
-    rows = features(10, 5)
-    loss, measured = align(None, rows, 4, 0.5)
-    [(name, plain)] = measured.items()
-    assert plain == getattr(dann, name)(rows[:4], rows[4:])
-    assert loss == pytest.approx(1.5 * plain.item())
-
-
 def make_predictor(logits):
     """A network whose label predictor gives these logits."""
     network = nn.Module()
     network.label_predictor = lambda rows: logits
     return network
+
+
+@pytest.mark.parametrize("align", [dann.CoralAlignment(3.0), dann.MmdAlignment(3.0)], ids=["coral", "mmd"])
+def test_a_distance_joins_the_loss_at_the_weight_of_the_schedule(align):
+    # CORAL's is of the logits, MMD's of the features.
+    rows = {"coral_loss": features(10, 4), "mmd_loss": features(10, 5, seed=1)}
+    loss, measured = align(make_predictor(rows["coral_loss"]), rows["mmd_loss"], 4, 0.5)
+    [(name, plain)] = measured.items()
+    assert plain == getattr(dann, name)(rows[name][:4], rows[name][4:])
+    assert loss == pytest.approx(1.5 * plain.item())
 
 
 def test_cdan_sees_the_product_of_both_projections():

@@ -74,16 +74,17 @@ class CdanAlignment(nn.Module):
 
 @dataclass(frozen=True)
 class CoralAlignment:
-    """`coral_loss`, times the weight and a scale; measures coral_loss without them.
+    """`coral_loss` of the label predictor's logits, times the weight and a scale; measures coral_loss without them.
 
-    Sun and Saenko set the weight so that this loss ends about as large as the class loss.
+    Sun and Saenko align this last layer, and set the weight so that the loss ends about as large as the class loss.
     """
 
     scale: float = 1.0
 
-    def __call__(self, network: nn.Module, features: Tensor, num_source: int, weight: float) -> Aligned:
-        """The loss and what was measured, of the features alone."""
-        loss = coral_loss(features[:num_source], features[num_source:])
+    def __call__(self, network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
+        """The loss and what was measured."""
+        logits = network.label_predictor(features)
+        loss = coral_loss(logits[:num_source], logits[num_source:])
         return self.scale * weight * loss, {"coral_loss": loss}
 
 
