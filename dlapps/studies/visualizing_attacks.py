@@ -51,8 +51,8 @@ TABLE: dict[str, Attack] = {
     **{f"FGSM {levels}": at(adversarial.fgsm, levels) for levels in (1, 2, 4)},
     "PGD 1": at(adversarial.pgd, 1),
     "PGD 2, 20 steps": at(adversarial.pgd, 2, num_steps=20),
-    "PGD 2, damaged": at(adversarial.pgd, 2, num_steps=20, transform=adversarial.compress_or_resize),
-    "PGD L2": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
+    "PGD 2, expects damage": at(adversarial.pgd, 2, num_steps=20, transform=adversarial.compress_or_resize),
+    "PGD L2, length 0.5": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
     "to stingray, ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
     "to stingray, PGD 2": lambda network, images, labels: adversarial.pgd(
         network, images, 2 / 255, targets=STINGRAY, num_steps=20

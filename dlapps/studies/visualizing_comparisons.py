@@ -12,7 +12,7 @@ from dlapps.paired import bootstrap_mean, compare_paired
 Row = dict[str, Any]
 # The noise of the size of an attack.
 CONTROLS = {f"FGSM {levels}": f"noise {levels}" for levels in (1, 2, 4)} | {"PGD 1": "noise 1"}
-CONTROLS |= dict.fromkeys(("PGD 2, 20 steps", "PGD 2, damaged"), "noise 2")
+CONTROLS |= dict.fromkeys(("PGD 2, 20 steps", "PGD 2, expects damage"), "noise 2")
 NAMES = {"squeezenet1_1": "SqueezeNet", "efficientnet_lite0": "Lite0", "efficientnet_lite2": "Lite2"}
 
 
@@ -67,7 +67,7 @@ def tabulate_transfer(made: Mapping[str, Mapping[str, Mapping[str, str]]]) -> di
 def list_numbers(parts: Mapping[str, Any]) -> dict[str, Any]:
     """What the chapter's prose says of it."""
     rows, smallest, universal = parts["table"]["squeezenet1_1"], parts["smallest"], parts["universal"]
-    hardened, plain = rows["PGD 2, damaged"], rows["PGD 2, 20 steps"]
+    hardened, plain = rows["PGD 2, expects damage"], rows["PGD 2, 20 steps"]
     medians = {kind: found["median"] for kind, found in smallest["squeezenet1_1"].items()}
     damaged = {
         name: {key: row[key] for key in ("jpeg", "resized")}
