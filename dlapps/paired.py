@@ -90,6 +90,20 @@ def compare_seeds(first: ArrayLike, second: ArrayLike) -> Interval:
     return Interval(mean, mean - margin, mean + margin)
 
 
+def predict_next(values: ArrayLike) -> Interval:
+    """The mean of values (N,), and the interval in which one more of them lies with a probability of 95 %.
+
+    Mean ± t sd sqrt(1 + 1 / N), t the 97.5 % quantile for N - 1 degrees of freedom: normal values with a mean and a
+    variance that are not known. Raises ValueError unless there are two values or more.
+    """
+    known = np.asarray(values, float)
+    if known.ndim != 1 or len(known) < 2:
+        raise ValueError(f"expected two values (N,) or more, got {known.shape}; run more seeds.")
+    mean, number = float(known.mean()), len(known)
+    margin = float(t.ppf(0.975, number - 1) * known.std(ddof=1) * math.sqrt(1 + 1 / number))
+    return Interval(mean, mean - margin, mean + margin)
+
+
 def rank_correlation(
     first: ArrayLike, second: ArrayLike, groups: ArrayLike, num_draws: int = 2000, seed: int = 0
 ) -> Interval:

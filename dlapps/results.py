@@ -124,6 +124,10 @@ class Study:
         runs = {run: {seed: extend(entry) for seed, entry in entries.items()} for run, entries in self.runs.items()}
         return replace(self, runs=runs)
 
+    def join(self, other: Study) -> Study:
+        """The study with the runs of another besides: "20 evaluations" of "flow" is then "flow 20 evaluations"."""
+        return replace(self, runs=self.runs | {f"{other.name} {run}": entries for run, entries in other.runs.items()})
+
     def history(self, run: str, score: str) -> np.ndarray:
         """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
         kept = [_find("history", entry, "a part of the entry") for entry in self._finished(run).values()]

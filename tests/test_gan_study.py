@@ -62,7 +62,11 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     assert len(entry["history"]["generator_loss"]) == 3
     assert "gan_train_accuracy" not in results["dcgan"]["best"]["0"]["scores"]
     # Other images have another floor.
-    assert results["dcgan"]["Fashion-MNIST"]["0"]["real"]["frechet"] != results["real"]["frechet"]
+    fashion = results["dcgan"]["Fashion-MNIST"]["0"]
+    assert fashion["real"]["frechet"] != results["real"]["frechet"]
+    for scores, floor in ((entry["scores"], results["real"]), (fashion["scores"], fashion["real"])):
+        error = 0.0001 * (1 + scores["frechet_ratio"])  # both distances are rounded
+        assert scores["frechet_ratio"] * floor["frechet"] == pytest.approx(scores["frechet"], abs=error)
     with np.load(small / "gan.npz") as samples:
         assert samples["dcgan practical"].shape == (2, 64, 32, 32)
         assert samples["cdcgan best"].shape == (1, 100, 32, 32)
@@ -77,4 +81,5 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
 def test_the_floor_is_measured_as_samples_are(small):
     real = gan_judge.Judge().score_real()
     assert {"frechet", "precision", "recall", "entropy", "gan_train_accuracy"} <= set(real)
+    assert real["frechet_ratio"] == 1
     assert 0 < real["distance_to_train_1"] <= real["distance_to_train_5"] <= real["distance_to_train"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr, ttest_rel
 
-from dlapps.paired import Interval, bootstrap_mean, compare_paired, compare_seeds, rank_correlation
+from dlapps.paired import Interval, bootstrap_mean, compare_paired, compare_seeds, predict_next, rank_correlation
 
 
 def as_rows(both, only_first, only_second, neither):
@@ -84,6 +84,16 @@ def test_seeds_are_compared_as_by_scipy():
             compare_seeds(first, other)
     with pytest.raises(ValueError, match=r"S at least 2, got \(1,\)"):
         compare_seeds(first[:1], second[:1])
+
+
+def test_one_more_value_lies_in_the_interval_as_often_as_it_says():
+    values = np.random.default_rng(0).normal(3, 2, (4000, 7))
+    intervals = [predict_next(row[:6]) for row in values]
+    inside = np.mean([one.low < value < one.high for one, value in zip(intervals, values[:, 6], strict=True)])
+    assert abs(inside - 0.95) < 3 * (0.95 * 0.05 / 4000) ** 0.5
+    assert intervals[0].mean == pytest.approx(values[0, :6].mean())
+    with pytest.raises(ValueError, match="expected two values"):
+        predict_next([1.0])
 
 
 def test_rank_correlation_knows_order_alone():

@@ -98,6 +98,16 @@ def test_a_table_compares_runs_and_what_has_no_seeds(folder):
     assert rows == [["Paper", 2, study.pair("paper", "accuracy", ".2f")], ["real", "–", "1.00"]]
 
 
+def test_joined_studies_are_compared_in_one_table_and_stay_as_they_were(folder):
+    results.save("ours", {"runs": RUNS}, [0, 1])
+    results.save("theirs", {"runs": {"paper": {"0": {"accuracy": 0.875}}}}, [0])
+    ours, theirs = results.load("ours"), results.load("theirs")
+    joined = ours.join(theirs)
+    assert joined.mean("paper", "accuracy") == ours.mean("paper", "accuracy") == 0.625
+    assert joined.mean("theirs paper", "accuracy") == theirs.mean("paper", "accuracy") == 0.875
+    assert set(ours.runs) == {"paper", "wide"}
+
+
 def test_a_derived_score_is_one_like_the_others_and_leaves_the_study_as_it_was(folder):
     results.save("moons", {"runs": RUNS}, [0, 1])
     study = results.load("moons")

@@ -7,14 +7,15 @@ saw them as little as the flow did; the choice is a committed file before the fi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from dlapps import flow, metrics, paths, results
+from dlapps import flow, gan, metrics, paths, results
 from dlapps.gan import judge, to_uint8
 from dlapps.studies import gan_judge
 from dlapps.sweeps import sweep
@@ -96,30 +97,51 @@ def choose_sampling(evaluations: int) -> Sampling:
     return Sampling(**min(tried, key=lambda entry: entry["frechet"])["sampling"])
 
 
-def read(seed: int) -> tuple[flow.VelocityNetwork, dict[str, dict[str, object]]]:
-    """A training and its entries: one of the training, one of each number of evaluations, on the test split."""
+def read(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object], dict[str, dict[str, object]]]:
+    """A training with its entry, and an entry of each number of evaluations, read on the test split."""
     network, training = train(seed)
-    entries, judge_of_test = {"training": training}, gan_judge.Judge()
+    entries: dict[str, dict[str, object]] = {}
+    judge_of_test = gan_judge.Judge()
     for evaluations in EVALUATIONS:
         sampling = choose_sampling(evaluations)
-        start = time.process_time()
-        sampling.draw(network, judge_of_test.labels[:1000], seed)
-        entry = {"sampling": asdict(sampling), "cpu_seconds_of_1000": round(time.process_time() - start, 2)}
+        spent = count_seconds(partial(sampling.draw, network, judge_of_test.labels[:1000], seed))
+        entry = {"sampling": asdict(sampling), "cpu_seconds_of_1000": spent}
         entries[f"{evaluations} evaluations"] = entry | {
             "scores": judge_of_test.score_conditional(partial(sampling.draw, network), seed)
         }
-    return network, entries
+    return network, training, entries
+
+
+def count_seconds(call: Callable[[], object]) -> float:
+    """What a call takes, in seconds of one core."""
+    start = time.process_time()
+    call()
+    return round(time.process_time() - start, 2)
+
+
+def time_gan() -> dict[str, float]:
+    """What the best cDCGAN takes on the same machine: its training, by one epoch of it, and 1,000 samples."""
+    images, preset = gan_judge.load_images("MNIST", "train"), gan.CONDITIONAL_PRESETS["best"]
+    train_once = partial(gan.fit_conditional_gan, *images, replace(preset, num_epochs=1))
+    draw = partial(gan_judge.draw, gan.load_best("cdcgan"), 1000, 0, torch.arange(1000) % 10)
+    an_epoch = count_seconds(train_once)
+    return {"cpu_seconds": round(preset.num_epochs * an_epoch), "cpu_seconds_of_1000": count_seconds(draw)}
 
 
 def make_flow() -> Path:
     """All seeds, each kept as soon as it is read; what data/results/flow.json holds already is not read again."""
     path = paths.results() / "flow.json"
-    runs: dict[str, dict] = results.load("flow")["runs"] if path.exists() else {}
-    missing = [seed for seed in SEEDS if str(seed) not in runs.get("training", {})]
-    for seed, (network, entries) in sweep({seed: partial(read, seed) for seed in missing}, "trainings"):
+    parts = results.load("flow").parts if path.exists() else {}
+    trainings: dict[str, dict] = parts.get("trainings", {})
+    runs: dict[str, dict] = parts.get("runs", {})
+    of_gan = parts.get("gan") or time_gan()
+    missing = [seed for seed in SEEDS if str(seed) not in trainings]
+    for seed, (network, training, entries) in sweep({seed: partial(read, seed) for seed in missing}, "trainings"):
+        trainings[str(seed)] = training
         for run, entry in entries.items():
             runs.setdefault(run, {})[str(seed)] = entry
         if seed == 0:
             flow.save_flow(paths.results() / "flow.pt", network)
-        results.save("flow", {"readings": len(EVALUATIONS) * len(runs["training"]), "runs": runs}, SEEDS)
+        readings = len(EVALUATIONS) * len(trainings)
+        results.save("flow", {"readings": readings, "gan": of_gan, "trainings": trainings, "runs": runs}, SEEDS)
     return path

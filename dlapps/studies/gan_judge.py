@@ -87,6 +87,17 @@ class Judge:
         self.labels = self.real[1][:NUM_SAMPLES]
         self.features = judge.extract_features(self.classifier, self.real[0][:NUM_SAMPLES])[0]
 
+    @functools.cached_property
+    def rows(self) -> Tensor:
+        """Train images in an order of their own, so that the first of them stand for all."""
+        return torch.randperm(len(self.train[1]), generator=make_generator(0))
+
+    @functools.cached_property
+    def floor(self) -> float:
+        """The Fréchet distance of as many train images as there are samples."""
+        features, _ = judge.extract_features(self.classifier, self.train[0][self.rows[:NUM_SAMPLES]])
+        return metrics.frechet_distance(self.features, features)
+
     def score(self, images: Tensor) -> dict[str, object]:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones, in the classifier's features.
 
@@ -94,6 +105,7 @@ class Judge:
         people than its first.
         """
         features, logits = judge.extract_features(self.classifier, images)
+        distance = metrics.frechet_distance(self.features, features)
         real, fake = self.features[::2], features[::2]
         (precision, recall), with_more = (
             [round(share, 4) for share in metrics.precision_recall(real, fake, k)]
@@ -102,7 +114,8 @@ class Judge:
         density, coverage = metrics.density_coverage(real, fake, MORE_NEIGHBOURS)
         shares = metrics.class_histogram(logits.argmax(1), 10)
         return {
-            "frechet": round(metrics.frechet_distance(self.features, features), 4),
+            "frechet": round(distance, 4),
+            "frechet_ratio": round(distance / self.floor, 3),
             "kernel_distance": round(metrics.kernel_distance(real, fake), 5),
             "precision": precision,
             "recall": recall,
@@ -149,11 +162,9 @@ class Judge:
 
     def score_real(self) -> dict[str, object]:
         """The floor: train images in place of samples, and GAN-train on as many real images."""
-        images, labels = self.train
-        rows = torch.randperm(len(labels), generator=make_generator(0))
-        many = rows[: 2 * NUM_SAMPLES]
+        (images, labels), many = self.train, self.rows[: 2 * NUM_SAMPLES]
         return (
-            self.score(images[rows[:NUM_SAMPLES]])
+            self.score(images[many[:NUM_SAMPLES]])
             | {
                 "conditional_accuracy": judge.conditional_accuracy(self.classifier, *self.real),
                 "gan_train_accuracy": judge.gan_train_accuracy(images[many], labels[many], *self.real),
