@@ -83,3 +83,20 @@ def test_the_floor_is_measured_as_samples_are(small):
     assert {"frechet", "precision", "recall", "entropy", "gan_train_accuracy"} <= set(real)
     assert real["frechet_ratio"] == 1
     assert 0 < real["distance_to_train_1"] <= real["distance_to_train_5"] <= real["distance_to_train"]
+
+
+def test_spreads_differ_by_the_statistics_of_batch_norm_alone():
+    """A generator whose running statistics are those of a batch varies as much in both; others' samples may not."""
+    images, labels = torch.randint(256, (60, 32, 32), dtype=torch.uint8), torch.arange(60) % 10
+    generator = gan.make_networks(gan.CONDITIONAL_PRACTICAL, seed=0)[0]
+    asked = torch.arange(1000) % 10
+    z = gan.draw_latents(1000, generator.latent_dim, 0)
+    before = {name: values.clone() for name, values in generator.state_dict().items()}
+    untrained = study.compare_spreads(generator, images, labels)
+    assert all(torch.equal(before[name], values) for name, values in generator.state_dict().items())
+    with torch.no_grad():
+        for _ in range(60):
+            generator.train()(z[:100], asked[:100])
+    settled = study.compare_spreads(generator, images, labels)
+    assert untrained["spread"] < 0.5 * untrained["spread_in_batches"]
+    assert settled["spread"] == pytest.approx(settled["spread_in_batches"], rel=0.1)

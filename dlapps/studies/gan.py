@@ -6,15 +6,19 @@ no generator is expected to pass.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from dlapps import gan, paths, results
 from dlapps.gan.presets import Preset
+from dlapps.gan.sampling import Sampler
 from dlapps.studies.gan_judge import Judge, load_images
 from dlapps.sweeps import sweep
 
@@ -69,8 +73,11 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
     num_batches = training.frame_batches[-1]
     every = -(-num_batches // 100)
     history = training.history.thin(every)
+    scores = judge.score_generator(training.generator, preset, seed) | average_ends(history)
+    if preset.num_classes:
+        scores |= compare_spreads(training.generator, *judge.real)
     return training, {
-        "scores": judge.score_generator(training.generator, preset, seed) | average_ends(history),
+        "scores": scores,
         "health": training.history.health(),
         "batches": num_batches,
         "history_every": every,
@@ -78,6 +85,21 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
         "measures": training.history.measures,
         **({"real": judge.score_real()} if plan.data != "MNIST" else {}),
     }
+
+
+def compare_spreads(generator: Sampler, real: Tensor, labels: Tensor) -> dict[str, float]:
+    """How much 1,000 samples vary within a label, in multiples of real images: "spread" as samples are drawn, with the
+    running statistics of batch norm, "spread_in_batches" with those of batches of 100, as in training."""
+    asked = torch.arange(1000) % 10
+    z = gan.draw_latents(len(asked), generator.latent_dim, 0)
+    # Batches change the running statistics.
+    trained = copy.deepcopy(generator).train()
+    with torch.no_grad():
+        parts = [gan.generate(trained, z[rows], asked[rows]) for rows in torch.arange(len(z)).split(100)]
+    # Samples lie in [-1, 1], two units wide.
+    unit = gan.spread(real.float() / 127.5, labels)
+    drawn = {"spread": gan.sample(generator, z, asked), "spread_in_batches": torch.cat(parts)}
+    return {name: round(float(gan.spread(images, asked) / unit), 4) for name, images in drawn.items()}
 
 
 def average_ends(history: Mapping[str, Sequence[float]]) -> dict[str, float]:
