@@ -33,6 +33,8 @@ from dlapps import metrics, paths
 from dlapps.paired import Interval, compare_seeds
 
 Entry = dict[str, Any]  # what one seed of a run gave
+# Heads of tables that a score's name cannot spell.
+HEADS = {"frechet_ratio": "Fréchet ratio", "gan_train_accuracy": "GAN-train"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class Study:
                 cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in formats.items())]
             more = [f"{gains[run]:+.1f}" if run in gains else "–"] if gains else []
             table.append([label, *cells, *more])
-        return table, ["", "seeds", *(score.replace("_", " ") for score in formats), *(["gain"] if gains else [])]
+        heads = [HEADS.get(score, score.replace("_", " ")) for score in formats]
+        return table, ["", "seeds", *heads, *(["gain"] if gains else [])]
 
     def derive(self, score: str, rule: Callable[[Entry], float]) -> Study:
         """The study with one more score of each seed, which the rule makes of its entry."""

@@ -98,6 +98,13 @@ def test_a_table_compares_runs_and_what_has_no_seeds(folder):
     assert rows == [["Paper", 2, study.pair("paper", "accuracy", ".2f")], ["real", "–", "1.00"]]
 
 
+def test_heads_of_a_table_are_spelt_as_the_field_does(folder):
+    scores = {"frechet_ratio": 8.0, "gan_train_accuracy": 0.965, "class_entropy": 2.3}
+    results.save("ours", {"runs": {"best": {"0": scores}}}, [0])
+    _, heads = results.load("ours").compare(["best"], scores)
+    assert heads == ["", "seeds", "Fréchet ratio", "GAN-train", "class entropy"]
+
+
 def test_joined_studies_are_compared_in_one_table_and_stay_as_they_were(folder):
     results.save("ours", {"runs": RUNS}, [0, 1])
     results.save("theirs", {"runs": {"paper": {"0": {"accuracy": 0.875}}}}, [0])
