@@ -42,6 +42,7 @@ AFTER = [
     "assert saliency_map.shape == (224, 224) and saliency_map.max() > 0",
     "assert labels.shape == (64,) and len(history['class_loss']) == 20",
     "assert digits.shape == (10, 8, 32, 32) and 'D(x)' in training.history.health()",
+    "assert pictures.shape == (10, 1, 32, 32) and pictures.abs().max() <= 1",
 ]
 
 
