@@ -89,7 +89,7 @@ class Judge:
 
     @functools.cached_property
     def rows(self) -> Tensor:
-        """Train images in an order of their own, so that the first of them stand for all."""
+        """Numbers of the train images in random order, so that the first of them stand for all."""
         return torch.randperm(len(self.train[1]), generator=make_generator(0))
 
     @functools.cached_property
