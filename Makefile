@@ -42,6 +42,7 @@ notebooks: $(INSTALLED) ## the reading copies alone: executed notebooks, numbers
 docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html
 	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.classroom' '!dlapps.report' '!dlapps.studies' --output-directory report/build/api
 
+# Files of tests share the cores, one thread each: more threads than cores slow them all down.
 test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of the report included
 	@report/install-packages tex
 	$(BIN)/ruff check .
@@ -49,7 +50,7 @@ test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of 
 	$(BIN)/codespell
 	$(BIN)/mypy
 	@$(BIN)/dlapps data fetch --embedded
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test-all: ## the same with each Python that is found here, then the wheel, the notebooks in JupyterLab, other libraries
 	@for version in $(VERSIONS); do \
