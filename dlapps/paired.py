@@ -1,4 +1,4 @@
-"""Two classifiers, methods or scores on the same examples: what they differ or agree in, with its uncertainty."""
+"""Two classifiers, methods or scores on the same examples, or trainings: what they differ in, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest, rankdata, t
+from scipy.stats import binomtest, rankdata, t, ttest_ind
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,24 @@ def compare_seeds(first: ArrayLike, second: ArrayLike) -> Interval:
     mean, number = float(differences.mean()), len(differences)
     margin = float(t.ppf(0.975, number - 1) * differences.std(ddof=1) / math.sqrt(number))
     return Interval(mean, mean - margin, mean + margin)
+
+
+def compare_means(first: ArrayLike, second: ArrayLike) -> Interval:
+    """Difference of the means of two scores of other seeds, float (S,) and (T,), and Welch's interval (1947).
+
+    For trainings that have nothing in common but the data, so that pairing them by their seeds would mean nothing.
+    Raises ValueError unless both have two values or more, and where neither of them varies.
+    """
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    if any(scores.ndim != 1 or len(scores) < 2 for scores in (first, second)):
+        raise ValueError(
+            f"expected two scores (S,) and (T,), S and T at least 2, got {first.shape} and {second.shape}; run more "
+            "seeds."
+        )
+    if not (np.ptp(first) or np.ptp(second)):
+        raise ValueError("expected scores that vary over seeds, got two constants; compare their values.")
+    interval = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    return Interval(float(first.mean() - second.mean()), float(interval.low), float(interval.high))
 
 
 def predict_next(values: ArrayLike) -> Interval:

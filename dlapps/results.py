@@ -6,6 +6,7 @@
     study.history("paper", "target_accuracy")           # one row a seed, one column an epoch
     study.summary("paper", "target_accuracy")           # for `chapter.record(paper=...)`
     study.gains({"paper": "plain"}, "target_accuracy")  # {"paper": its mean difference, with an interval}
+    study.differences("paper", "best", ["precision"])   # {"precision": Welch's interval}
     study.compare(["paper", "best"], ["target_accuracy"])  # for `chapter.show_table(*...)`
     study["made"]["date"]
 
@@ -30,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from dlapps import metrics, paths
-from dlapps.paired import Interval, compare_seeds
+from dlapps.paired import Interval, compare_means, compare_seeds
 
 Entry = dict[str, Any]  # what one seed of a run gave
 # Heads of tables that a score's name cannot spell.
@@ -93,6 +94,10 @@ class Study:
             scores = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
             found[run] = compare_seeds(*scores)
         return found
+
+    def differences(self, first: str, second: str, scores: Iterable[str]) -> dict[str, Interval]:
+        """By how much one run's means exceed another's, not paired by seed: {score: `paired.compare_means`}."""
+        return {score: compare_means(self.values(first, score), self.values(second, score)) for score in scores}
 
     def compare(
         self,

@@ -4,9 +4,17 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr, ttest_rel
+from scipy.stats import spearmanr, t, ttest_rel
 
-from dlapps.paired import Interval, bootstrap_mean, compare_paired, compare_seeds, predict_next, rank_correlation
+from dlapps.paired import (
+    Interval,
+    bootstrap_mean,
+    compare_means,
+    compare_paired,
+    compare_seeds,
+    predict_next,
+    rank_correlation,
+)
 
 
 def as_rows(both, only_first, only_second, neither):
@@ -84,6 +92,25 @@ def test_seeds_are_compared_as_by_scipy():
             compare_seeds(first, other)
     with pytest.raises(ValueError, match=r"S at least 2, got \(1,\)"):
         compare_seeds(first[:1], second[:1])
+
+
+def test_means_of_other_seeds_are_compared_as_welch_has_it():
+    first, second = [0.8, 0.9, 0.85], [0.5, 0.7]
+    errors = 0.0025 / 3, 0.02 / 2  # variances of the means
+    freedom = sum(errors) ** 2 / (errors[0] ** 2 / 2 + errors[1] ** 2 / 1)
+    found, margin = compare_means(first, second), t.ppf(0.975, freedom) * sum(errors) ** 0.5
+    assert (found.mean, found.low, found.high) == pytest.approx((0.25, 0.25 - margin, 0.25 + margin))
+    swapped = compare_means(second, first)
+    assert (swapped.mean, swapped.low, swapped.high) == pytest.approx((-found.mean, -found.high, -found.low))
+
+
+def test_means_of_one_seed_or_of_constants_are_not_compared():
+    with pytest.raises(
+        ValueError, match=r"expected two scores \(S,\) and \(T,\), S and T at least 2, got \(2,\) and \(1,\)"
+    ):
+        compare_means([0.5, 0.6], [0.4])
+    with pytest.raises(ValueError, match="expected scores that vary over seeds, got two constants"):
+        compare_means([0.5, 0.5], [0.4, 0.4])
 
 
 def test_one_more_value_lies_in_the_interval_as_often_as_it_says():

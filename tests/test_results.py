@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlapps import DlappsError, metrics, paths, results
-from dlapps.paired import compare_seeds
+from dlapps.paired import compare_means, compare_seeds
 
 RUNS = {
     "paper": {"1": {"accuracy": 0.75}, "0": {"accuracy": 0.5, "history": {"accuracy": [0.25, 0.5]}}},
@@ -196,6 +196,8 @@ def test_gains_are_over_the_seeds_that_both_finished(folder):
     assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.1f}"]
     with pytest.raises(ValueError, match="expected a score among accuracy, got 'loss'"):
         study.gains({"paper": "plain"}, "loss")
+    means = study.differences("paper", "plain", ["accuracy"])
+    assert means == {"accuracy": compare_means([0.8, 0.6], [0.5, 0.6, 0.9])}
 
 
 def test_a_list_of_numbers_is_a_line_of_the_file(tmp_path, monkeypatch):
