@@ -108,6 +108,19 @@ def compare_means(first: ArrayLike, second: ArrayLike) -> Interval:
     return Interval(float(first.mean() - second.mean()), float(interval.low), float(interval.high))
 
 
+def compare_splits(first: ArrayLike, second: ArrayLike, num_train: int, num_test: int) -> Interval:
+    """Mean difference of two recipes' scores over the same random splits, float (S,), and its corrected interval.
+
+    Splits of one data set share examples, so the variance of the differences is multiplied by 1 / S + num_test /
+    num_train in the place of 1 / S (Nadeau and Bengio 2003). Raises ValueError unless both have one length, two
+    or more.
+    """
+    uncorrected = compare_seeds(first, second)
+    number = len(np.asarray(first))
+    margin = (uncorrected.high - uncorrected.mean) * math.sqrt(1 + number * num_test / num_train)
+    return Interval(uncorrected.mean, uncorrected.mean - margin, uncorrected.mean + margin)
+
+
 def predict_next(values: ArrayLike) -> Interval:
     """The mean of values (N,), and the interval in which one more of them lies with a probability of 95 %.
 

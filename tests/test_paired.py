@@ -12,6 +12,7 @@ from dlapps.paired import (
     compare_means,
     compare_paired,
     compare_seeds,
+    compare_splits,
     predict_next,
     rank_correlation,
 )
@@ -111,6 +112,16 @@ def test_means_of_one_seed_or_of_constants_are_not_compared():
         compare_means([0.5, 0.6], [0.4])
     with pytest.raises(ValueError, match="expected scores that vary over seeds, got two constants"):
         compare_means([0.5, 0.5], [0.4, 0.4])
+
+
+def test_splits_that_share_pictures_have_a_wider_interval():
+    first, second = np.array([0.91, 0.93, 0.92, 0.95]), np.array([0.90, 0.90, 0.92, 0.91])
+    differences = first - second
+    margin = t.ppf(0.975, 3) * np.sqrt((1 / 4 + 300 / 150) * differences.var(ddof=1))
+    found = compare_splits(first, second, num_train=150, num_test=300)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.02, 0.02 - margin, 0.02 + margin))
+    plain = compare_seeds(first, second)
+    assert (found.high - found.low) == pytest.approx(3 * (plain.high - plain.low))
 
 
 def test_one_more_value_lies_in_the_interval_as_often_as_it_says():
