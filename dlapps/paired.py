@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,23 @@ def bootstrap_mean(values: ArrayLike, num_draws: int = 10_000, seed: int = 0) ->
     draws = np.random.default_rng(seed).integers(0, len(means), (num_draws, len(means)))
     low, high = np.quantile(means[draws].mean(1), (0.025, 0.975))
     return Interval(float(means.mean()), float(low), float(high))
+
+
+def bootstrap_gains(
+    methods: Mapping[str, Mapping[str, ArrayLike]], baseline: str, scores: Sequence[str]
+) -> dict[str, dict[str, Interval]]:
+    """By how much each other method exceeds the baseline, {method: {score: interval}}, as `bootstrap_mean` has it.
+
+    methods: {method: {score: values (N, ...)}}, all on the same examples in the same order. Raises ValueError for a
+    baseline that is none of the methods.
+    """
+    if baseline not in methods:
+        raise ValueError(f"expected a baseline among {', '.join(methods)}, got {baseline!r}; take one of them.")
+    return {
+        name: {score: bootstrap_mean(np.subtract(values[score], methods[baseline][score])) for score in scores}
+        for name, values in methods.items()
+        if name != baseline
+    }
 
 
 def compare_seeds(first: ArrayLike, second: ArrayLike) -> Interval:

@@ -8,6 +8,7 @@ from scipy.stats import spearmanr, t, ttest_rel
 
 from dlapps.paired import (
     Interval,
+    bootstrap_gains,
     bootstrap_mean,
     compare_means,
     compare_paired,
@@ -80,6 +81,14 @@ def test_what_belongs_together_is_drawn_together():
 def test_bootstrap_refuses_what_was_not_measured(values):
     with pytest.raises(ValueError, match=r"expected finite values \(N, ...\)"):
         bootstrap_mean(values)
+
+
+def test_gains_over_a_baseline_are_means_of_differences():
+    methods = {"plain": {"hits": [0, 1, 0], "mass": [0.2, 0.3, 0.4]}, "other": {"hits": [1, 1, 0], "mass": [0, 0, 0]}}
+    gains = bootstrap_gains(methods, "plain", ["hits"])
+    assert gains == {"other": {"hits": bootstrap_mean([1, 0, 0])}}
+    with pytest.raises(ValueError, match="expected a baseline among plain, other, got 'random'"):
+        bootstrap_gains(methods, "random", ["hits"])
 
 
 def test_seeds_are_compared_as_by_scipy():
