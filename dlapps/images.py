@@ -111,6 +111,12 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     return (levels.squeeze(-1) if levels.shape[-1] == 1 else levels).numpy()
 
 
+def stretch(picture: np.ndarray) -> np.ndarray:
+    """The picture (H, W) or (H, W, 3) with full contrast: float, from 0 at its lowest to 1 at its highest value."""
+    values = picture - picture.min().astype(float)
+    return values / (values.max() or 1.0)
+
+
 def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) -> torch.Tensor:
     """Checked pictures of a tensor or an array: float32 (N, C, H, W) in [0, 1], on its device, without a graph.
 

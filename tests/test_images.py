@@ -17,6 +17,12 @@ def test_pixels_round_trip_through_8_bits():
     assert np.array_equal(images.from_pixels(pixels), picture)
 
 
+def test_full_contrast_goes_from_0_to_1_and_a_flat_picture_stays_flat():
+    picture = np.array([[250, 251], [253, 255]], np.uint8)
+    assert images.stretch(picture) == pytest.approx(np.array([[0, 0.2], [0.6, 1]]))
+    assert not images.stretch(np.full((2, 2, 3), 7, np.uint8)).any()
+
+
 def test_grey_is_copied_to_three_channels():
     pixels = images.to_pixels(np.full((5, 5), 0.5), 5)
     assert torch.equal(pixels[0], pixels[1])
