@@ -98,6 +98,10 @@ class PixelNetwork(nn.Module):
         rows = zip(classes.tolist(), probabilities.tolist(), strict=True)
         return [[(names[index], share) for index, share in zip(*row, strict=True)] for row in rows]
 
+    def classify(self, pixels: Tensor) -> list[str]:
+        """The name of the most likely class of each picture (N, C, H, W); see `predict`."""
+        return [row[0][0] for row in self.predict(pixels, 1)]
+
     def __sklearn_clone__(self) -> PixelNetwork:
         # Frozen, it is shared by the clones of an estimator.
         return self

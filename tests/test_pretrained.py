@@ -106,6 +106,7 @@ def test_likeliest_classes_come_with_their_probabilities():
     assert first == ("bird", pytest.approx(np.e / (np.e + 2)))
     assert second[1] == pytest.approx(1 / (np.e + 2))
     assert len(network.predict(torch.full((1, 1, 2, 2), 0.25))[0]) == 3
+    assert network.classify(torch.tensor([0.25, 0.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)) == ["bird", "cat"]
 
 
 def test_feature_maps_are_no_likely_classes():
