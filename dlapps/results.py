@@ -152,13 +152,16 @@ class Study:
 
 
 def tabulate(
-    rows: Mapping[str, Mapping[str, Any]], formats: Mapping[str, str], first: str = ""
+    rows: Mapping[str, Mapping[str, Any]], formats: Mapping[str, str] | str, first: str = ""
 ) -> tuple[list[list[str]], list[str]]:
     """Rows and heads of a table, as in `chapter.show_table(*tabulate(rows, formats), name, caption)`.
 
     rows: {label: {column: value}}; of a list of several values, one a seed, the mean ± deviation; a value that is not
-    there is left out. formats: {column: format}. first: the head of the labels.
+    there is left out. formats: {column: format}, or one for all columns of the first row. first: the head of the
+    labels.
     """
+    if isinstance(formats, str):
+        formats = dict.fromkeys(next(iter(rows.values())), formats)
 
     def cell(value: Any, form: str) -> str:
         return metrics.mean_and_deviation(value, form) if isinstance(value, list) else f"{value:{form}}"

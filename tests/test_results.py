@@ -180,6 +180,13 @@ def test_a_table_of_dictionaries():
     assert heads == ["recipe", "test", "seeds"]
 
 
+def test_a_table_of_one_format_has_the_columns_of_its_first_row():
+    rows = {"a": {"test": 0.25, "cv": 0.5}, "b": {"cv": 0.75, "test": 1.0}}
+    table, heads = results.tabulate(rows, ".0%")
+    assert table == [["a", "25%", "50%"], ["b", "100%", "75%"]]
+    assert heads == ["", "test", "cv"]
+
+
 def test_gains_are_over_the_seeds_that_both_finished(folder):
     runs = {
         "plain": {"0": {"accuracy": 0.5}, "1": {"accuracy": 0.6}, "2": {"accuracy": 0.9}},
