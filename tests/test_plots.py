@@ -6,6 +6,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from dlapps.images import from_pixels
 from dlapps.paired import Interval
 from dlapps.plots import dann, gan, general, transfer, visualizing
 from dlapps.plots.style import WIDTH
@@ -48,6 +49,13 @@ def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
     assert figure.get_figwidth() == WIDTH
     figure.savefig(tmp_path / "figure.pdf")
     assert dict(mpl.rcParams) == before
+
+
+def test_pixels_are_drawn_as_the_pictures_that_they_are():
+    pixels = torch.rand(2, 3, 6, 8)
+    for figure in (general.plot_grid(pixels, columns=2), visualizing.plot_saliency(pixels, {}, ["cat", "dog"])):
+        shown = [ax.images[0].get_array() for ax in figure.axes]
+        assert np.array_equal(shown, from_pixels(pixels))
 
 
 def test_moments_begin_with_the_first_frame_and_end_with_the_last():

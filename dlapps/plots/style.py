@@ -11,6 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+from torch import Tensor
+
+from dlapps.images import from_pixels
 
 Arguments = ParamSpec("Arguments")
 
@@ -62,8 +65,10 @@ def look(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def show_picture(ax: Axes, picture: np.ndarray, title: str = "") -> None:
-    """One picture (H, W) or (H, W, 3) without axes."""
+def show_picture(ax: Axes, picture: np.ndarray | Tensor, title: str = "") -> None:
+    """One picture, an array (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1], without axes."""
+    if isinstance(picture, Tensor):
+        picture = from_pixels(picture)
     ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)
     ax.set_axis_off()
     ax.set_title(title)

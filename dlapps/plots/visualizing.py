@@ -14,13 +14,14 @@ from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, 
 
 @styled
 def plot_saliency(
-    pictures: Sequence[np.ndarray], maps: Mapping[str, np.ndarray | Tensor], titles: Sequence[str]
+    pictures: Sequence[np.ndarray] | Tensor, maps: Mapping[str, np.ndarray | Tensor], titles: Sequence[str]
 ) -> Figure:
     """One column a picture, one row a method below it.
 
-    pictures: uint8 (H, W, 3), or (H, W) of grey ones; maps: (N, H, W) by method, arrays or tensors; titles: one a
-    picture. A map is bright where it is high, up to its 99th percentile; one with values below 0 is red where it is
-    positive, blue where it is negative and white at 0, up to the 99th percentile of the absolute values.
+    pictures: uint8 (H, W, 3), or (H, W) of grey ones, or pixels (N, C, H, W) in [0, 1]; maps: (N, H, W) by method,
+    arrays or tensors; titles: one a picture. A map is bright where it is high, up to its 99th percentile; one with
+    values below 0 is red where it is positive, blue where it is negative and white at 0, up to the 99th percentile of
+    the absolute values.
     """
     columns = len(pictures)
     cell = WIDTH / (columns + 0.12)
