@@ -34,7 +34,7 @@ from dlapps.animation import encode_frames, make_player
 from dlapps.explore import Look, make_explorer, make_frames
 from dlapps.extras import require
 from dlapps.outline import WORDS
-from dlapps.plots.general import plot_grid
+from dlapps.plots.general import plot_grid, plot_moments
 from dlapps.profiles import get_profile
 from dlapps.prose import Prose, Scalar, default_format
 
@@ -112,21 +112,27 @@ class Chapter:
         _close(figure)
 
     def show_animation(
-        self, frames: np.ndarray, key_frames: Figure, name: str, caption: str, frames_per_second: int = 8
+        self,
+        frames: np.ndarray,
+        key_frames: Figure | Sequence[int],
+        name: str,
+        caption: str,
+        frames_per_second: int = 8,
     ) -> None:
         """Save as `figures/<number>-<name>.gif` and play it; a click pauses. Paper has the last and the key frames.
 
-        frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does; prose refers to both as
-        `@fig-<name>`.
+        frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does, or each frame's step, for
+        `plot_moments`; prose refers to both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
+        stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
         gif, jpegs = encode_frames(frames, frames_per_second)
-        pdf, png = self._save(key_frames, name), _render(key_frames, "png", dpi=150)
+        pdf, png = self._save(stills, name), _render(stills, "png", dpi=150)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
         files = {"pdf": _base64(pdf), "png": _base64(png), "frames": [_base64(jpeg) for jpeg in jpegs]}
         content = {**files, "rate": frames_per_second}
         self._show_float("animation", name, caption, content, {"text/html": make_player(frames, frames_per_second)})
-        _close(key_frames)
+        _close(stills)
 
     def show_explorer(
         self, look: Look, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str

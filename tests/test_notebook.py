@@ -171,6 +171,15 @@ def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown):
         chapter.show_animation(frames[:1], make_figure(), "still", "It does not move.")
 
 
+def test_an_animation_of_a_single_ascent_draws_its_key_frames_itself(chapter, shown, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(notebook, "plot_moments", lambda *moments: drawn.append(moments) or make_figure())
+    frames, steps = np.zeros((2, 8, 8, 3), np.uint8), [0, 40]
+    chapter.show_animation(frames, steps, "wombat", "It appears.")
+    assert drawn == [(frames, steps)]
+    assert "pdf" in shown[0][0][MIME]
+
+
 def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(chapter, shown):
     def look(row, column):
         grey = np.uint8(40 * (3 * row + "xyz".index(column)))
