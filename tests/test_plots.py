@@ -20,7 +20,7 @@ FIGURES = {
     ),
     "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
     "moments": lambda: general.plot_moments(np.stack([COLOUR] * 9), range(0, 90, 10)),
-    "curves": lambda: general.plot_curves({"a": ([1, 10], [0.1, 0.2])}, "x", "y", {"a": [0.01, 0.02]}, log=True),
+    "curves": lambda: general.plot_curves({"a": ([1, 10], [[0.1, 0.2], [0.3, 0.3]])}, "x", "y", log=True),
     "confusion": lambda: general.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
     "score card": lambda: visualizing.plot_score_card(
@@ -61,6 +61,13 @@ def test_pixels_are_drawn_as_the_pictures_that_they_are():
 def test_moments_begin_with_the_first_frame_and_end_with_the_last():
     titles = [ax.get_title() for ax in FIGURES["moments"]().axes]
     assert titles == ["0 steps", "10 steps", "40 steps", "80 steps"]
+
+
+def test_a_curve_of_several_seeds_is_their_mean_with_its_deviation():
+    bars = FIGURES["curves"]().axes[0].containers[0]
+    assert bars.lines[0].get_ydata() == pytest.approx([0.2, 0.25])
+    ends = np.array([segment[:, 1] for segment in bars.lines[2][0].get_segments()])
+    assert np.diff(ends)[:, 0] / 2 == pytest.approx(np.std([[0.1, 0.2], [0.3, 0.3]], axis=0, ddof=1))
 
 
 def test_confusion_counts_are_written_out():

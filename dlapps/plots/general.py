@@ -40,20 +40,23 @@ def plot_moments(frames: np.ndarray, steps: Sequence[int], number: int = 4) -> F
 
 @styled
 def plot_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    curves: Mapping[str, tuple[Sequence[float], ArrayLike]],
     xlabel: str,
     ylabel: str,
-    errors: Mapping[str, Sequence[float]] | None = None,
     log: bool = False,
     height: float = 2.6,
 ) -> Figure:
-    """One line a name, (x, y), with error bars where given; colour, marker and legend tell them apart."""
+    """One line a name, (x, y); colour, marker and legend tell them apart.
+
+    x: (T,). y: (T,), or (S, T) of S seeds: their mean, with the sample deviation as error bars.
+    """
     figure, axes = make_figure(height)
     ax = axes[0, 0]
     for index, (name, (x, y)) in enumerate(curves.items()):
-        spread = errors.get(name) if errors else None
+        seeds = np.atleast_2d(y)
+        spread = seeds.std(0, ddof=1) if len(seeds) > 1 else None
         linestyle = ("-", "--", ":", "-.")[index % 4]
-        ax.errorbar(x, y, spread, label=name, capsize=2, linestyle=linestyle, **look(index))
+        ax.errorbar(x, seeds.mean(0), spread, label=name, capsize=2, linestyle=linestyle, **look(index))
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
     if all(float(value).is_integer() for x, _ in curves.values() for value in x):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
