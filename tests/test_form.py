@@ -14,7 +14,7 @@ from dlapps.outline import NUMBER
 
 # The others take the form with their science. Lines of code: 260 are what a chapter should need.
 REWRITTEN = {
-    "1_transfer_learning": 321,
+    "1_transfer_learning": 319,
     "2_visualizing_networks": 410,
     "3_domain_adaptation": 287,
     "4_generative_adversarial_networks": 260,
