@@ -1,7 +1,5 @@
 """Frames as what plays them: an endless GIF, and the piece of HTML that stops where one wants to look."""
 
-from __future__ import annotations
-
 import base64
 import io
 

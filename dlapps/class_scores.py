@@ -5,8 +5,6 @@ the precision that the caller opened (`runtime.autocast`); predictions, which de
 run in float32.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

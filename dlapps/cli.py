@@ -1,7 +1,5 @@
 """The verbs: dlapps new, run, report, html, notebooks, check, diff, data, class, info."""
 
-from __future__ import annotations
-
 import argparse
 import shlex
 import sys

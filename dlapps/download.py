@@ -1,7 +1,5 @@
 """How each kind of source gives an asset: a file of the mirror, a download, a member of a wheel or of an archive."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import shutil

@@ -1,7 +1,5 @@
 """What a run depends on, besides its code: threads, versions, machine, date. Imports nothing heavy."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

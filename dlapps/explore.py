@@ -1,7 +1,5 @@
 """A figure to explore: a picture for every combination of a few settings, and the sliders that choose one."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import itertools

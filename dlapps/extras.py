@@ -1,7 +1,5 @@
 """Packages that one part of the library needs and a plain installation lacks."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from dlapps import DlappsError

@@ -5,8 +5,6 @@ image - noise. Images are uint8 (N, S, S) where a training takes them, float32 (
 does, S a multiple of 8; labels int64 (N,) in [0, K). Wrong sizes and labels out of range are ValueErrors.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 from collections.abc import Callable

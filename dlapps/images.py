@@ -1,7 +1,5 @@
 """Pixels: from files and arrays to tensors in [0, 1], and the checks that keep them there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The prose of a notebook filled in while it is worked in: a widget without a face, for JupyterLab and Notebook."""
 
-from __future__ import annotations
-
 import weakref
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ Features are whatever a network gives; two sets have to come from one network. B
 ValueErrors.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterator, Sequence
 

@@ -9,8 +9,6 @@ What Markdown cells, captions and cells of tables may hold besides Markdown:
     [@key], @key                        a work in report/references.bib
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import math

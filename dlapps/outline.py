@@ -1,7 +1,5 @@
 """The outline of a chapter: labels with their numbers, counted as LaTeX counts, and placeholders of its notebook."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

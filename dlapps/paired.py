@@ -1,7 +1,5 @@
 """Two classifiers, methods or scores on the same examples, or trainings: what they differ in, with its uncertainty."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The only place that knows folders."""
 
-from __future__ import annotations
-
 import os
 import re
 import threading

@@ -1,7 +1,5 @@
 """Networks trained on ImageNet, ready to use: pixels in [0, 1] in, logits out, frozen, in eval mode."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial

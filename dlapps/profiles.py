@@ -1,7 +1,5 @@
 """How much a run costs: smoke (seconds, for tests), quick (the default, minutes), full (the paper's settings)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

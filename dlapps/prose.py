@@ -3,8 +3,6 @@
 The notebook shows them while it is worked in (see `live`); a build has its own road, by pandoc.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence

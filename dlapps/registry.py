@@ -1,7 +1,5 @@
 """What can be fetched: each asset's name, identity, licence and sources, in the order they are tried."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

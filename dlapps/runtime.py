@@ -1,7 +1,5 @@
 """The machine: precision, random generators."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Where they are made is not the study's business: `workers` below, or any `joblib
 same code. The results are the same to the last bit between processors of one kind, each run with one thread.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager

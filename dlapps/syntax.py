@@ -1,7 +1,5 @@
 """pandoc's syntax tree of Markdown: read, walk, write. A node is pandoc's JSON, {"t": type, "c": content}."""
 
-from __future__ import annotations
-
 import functools
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """The one loop of every training: epochs, history, monitor, and a checkpoint that its own training alone takes up."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import math

@@ -1,7 +1,5 @@
 """Weights of networks: files of them and of what belongs to them, and their moving average."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Collection, Mapping

@@ -1,7 +1,5 @@
 """Attacks that climb a loss within a ball: one loop, and two small functions (normalise, project) for the norms."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Expectation over transformations: a network that has looked at a picture in several ways."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Attacks that look for the smallest change: in the maximum norm, in length, in number of pixels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

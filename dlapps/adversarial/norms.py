@@ -1,7 +1,5 @@
 """The balls that perturbations stay in: what differs between the maximum norm and length."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

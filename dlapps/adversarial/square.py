@@ -1,7 +1,5 @@
 """The Square attack: a random search that asks a network for its scores alone, never for a gradient."""
 
-from __future__ import annotations
-
 import math
 
 import torch

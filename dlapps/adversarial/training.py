@@ -1,7 +1,5 @@
 """A defence: training on adversarial examples."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The ascent: what is raised, how it is climbed, and the pictures on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The judge of a drawn picture: a network that had no part in the drawing."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from dlapps.class_scores import check_eval_mode, float32_logits, ranks

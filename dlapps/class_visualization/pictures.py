@@ -1,7 +1,5 @@
 """Parametrisations: what the ascent moves, and how a picture (N, 3, H, W) in [0, 1] is made of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Regularisers, pictures (N, 3, H, W) -> penalties (N,); and transforms, what is done to a picture before each look."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

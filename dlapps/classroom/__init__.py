@@ -1,7 +1,5 @@
 """The class edition: notebooks with blanks, checks of what was filled in, and the way back to the solution."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dlapps import DlappsError

@@ -1,7 +1,5 @@
 """Two directions: the student's edition of a chapter, with blanks, and the solution put back into it."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """A student's notebook run behind a fence, and what the checks say of it."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path

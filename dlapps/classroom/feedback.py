@@ -1,7 +1,5 @@
 """What a class gets back, in words: a letter for each student, and a summary for the teacher."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

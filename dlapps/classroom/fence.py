@@ -4,8 +4,6 @@ Where bubblewrap is at hand, the command sees the machine read-only, writes into
 and has no network. Elsewhere it has its limits, and the rights of the caller.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

@@ -1,7 +1,5 @@
 """A class: every submission checked behind a fence, its points, feedback for each student, what failed how often."""
 
-from __future__ import annotations
-
 import csv
 import io
 import sys

@@ -1,7 +1,5 @@
 """Notebooks of a class on disk: read without a traceback, written without a loss."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a chapter gives points for, as its own cells' metadata say."""
 
-from __future__ import annotations
-
 import ast
 import re
 import symtable

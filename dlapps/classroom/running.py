@@ -3,8 +3,6 @@
 `python -m dlapps.classroom.running` reads a task as JSON from stdin, and writes its answer as JSON to stdout.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import json

@@ -5,8 +5,6 @@ weight that the schedule gives. It returns its loss, a scalar that is added to t
 scalar tensors by name. One that is an nn.Module is trained along with the network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Pixels (N, C, H, W) float32 in [0, 1] in and out; every draw comes from the generator.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

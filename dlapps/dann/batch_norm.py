@@ -1,7 +1,5 @@
 """Adaptation by batch norm alone: of a trained network and pictures of the target, without the source or a label."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """Maximum classifier discrepancy: features on which two label predictors agree (Saito et al. 2018)."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import asdict
 from typing import Any

@@ -3,8 +3,6 @@
 Beside `fit_dann` it takes the same domains and gives the same history; no target label is ever seen.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import asdict, dataclass

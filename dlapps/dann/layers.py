@@ -4,8 +4,6 @@ The practical's takes RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardis
 target 1.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Domains as one uint8 tensor each, indexed by vector; pixels are made a batch at a time, in microseconds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

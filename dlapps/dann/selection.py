@@ -1,7 +1,5 @@
 """Scores of an adapted network that need no target label: which epoch, which preset, which pseudo-labels to trust."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

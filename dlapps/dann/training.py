@@ -4,8 +4,6 @@ Pictures are uint8 tensors, arrays or lists, (N, H, W) or (N, H, W, 3); labels w
 out of range, an empty domain and losses that are not finite are errors of one sentence.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass

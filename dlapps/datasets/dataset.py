@@ -1,7 +1,5 @@
 """What every data set is: pictures, labels, names, and where they come from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar

@@ -1,7 +1,5 @@
 """Pictures of your own."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Handwritten digits, and pieces of clothing in the same form."""
 
-from __future__ import annotations
-
 import functools
 import gzip
 from pathlib import Path

@@ -1,7 +1,5 @@
 """MNIST-M: digits laid on patches of photos by their difference, the target domain of Chapter 3."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """ImageNet pictures where the mirror has them, and photos that installed packages carry."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

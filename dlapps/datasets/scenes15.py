@@ -1,7 +1,5 @@
 """15-Scene: its pictures where they can be had, and the committed numbers that were made of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

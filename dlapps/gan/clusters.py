@@ -4,8 +4,6 @@ Images fall into clusters of look-alikes by k-means; a conditional GAN is traine
 et al. 2018 do for logos), and its generator draws the cluster at random.
 """
 
-from __future__ import annotations
-
 import torch
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans

@@ -1,7 +1,5 @@
 """What a training measured, batch by batch, and what this says in words."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -4,8 +4,6 @@ Images are grey values uint8 (N, 32, 32), as `gan.prepare_images` makes of MNIST
 int64 (N,). Nothing is downloaded: the weights are committed, and `dlapps data make digit-classifier` makes them anew.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

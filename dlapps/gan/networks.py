@@ -5,8 +5,6 @@ Images are (N, C, S, S) float32 in [-1, 1], C 1 for grey and 3 for colour, S a p
 labels out of range are ValueErrors of one sentence.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import torch

@@ -1,8 +1,6 @@
 """The settings of a training: the practical's, the variations it asks for, the best found here; their networks, on disk
 too."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any

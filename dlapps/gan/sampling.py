@@ -1,7 +1,5 @@
 """Drawing from a trained generator: latent vectors, samples, grids and ways between two points."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """One update of each network, and the losses that they minimise. Logits s = logit D, so that D = sigmoid(s)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A GAN of points in the plane, trained in seconds: eight Gaussians on a circle show whether a generator finds all."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Training on images, on images and labels: what changes in it, the update of a batch, the loop over batches."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable

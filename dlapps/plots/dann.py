@@ -1,7 +1,5 @@
 """What Chapter 3 draws: how MNIST-M is made, training over epochs, embeddings of two domains, a sweep of weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What Chapter 4 draws: mosaics, how a training went, how samples compare with real images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

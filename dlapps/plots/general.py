@@ -1,7 +1,5 @@
 """Grids of pictures, curves, confusion matrices, frames of animations: what several chapters draw."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The look of every figure: width, colours, an empty figure, one picture."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec

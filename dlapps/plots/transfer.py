@@ -1,7 +1,5 @@
 """What Chapter 1 draws: what classifiers make of single pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

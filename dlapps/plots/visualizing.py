@@ -1,7 +1,5 @@
 """What Chapter 2 draws: pictures above their saliency maps, and a score card."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

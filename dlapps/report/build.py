@@ -1,7 +1,5 @@
 """The whole way: run what is stale, convert (and typeset), and only then replace the last good report or pages."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What `dlapps check` lists, without executing anything."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What git would commit of a notebook: `make lab` defines a filter that leaves out what running it writes."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from functools import partial

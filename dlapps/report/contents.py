@@ -1,7 +1,5 @@
 """What executed notebooks told: numbers, claims, labels, prose and the facts of each run."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

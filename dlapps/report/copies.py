@@ -1,7 +1,5 @@
 """Reading copies: executed notebooks in plain Markdown, numbers filled in, as a repository's page shows them."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What moved between two results.json: each number's old and new value, and whether seeds alone could explain it."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The LaTeX of a chapter (by nbconvert) and of the whole report (by the template around the chapters)."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import date

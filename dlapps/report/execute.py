@@ -1,7 +1,5 @@
 """Executed copies of the notebooks, kept in `report/build/<profile>/` and made again only when they must be."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """The HTML edition: one page a chapter that needs no other file, and the contents."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

@@ -1,7 +1,5 @@
 """Which modules of the library code imports, directly or through others: whose edit may change what the code gives."""
 
-from __future__ import annotations
-
 import ast
 import functools
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """A report of one's own: a folder with one chapter that runs, to be written on."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One job each: an executed notebook becomes one whose cells hold what an edition writes."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable, Sequence
 from copy import deepcopy

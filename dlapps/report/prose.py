@@ -1,7 +1,5 @@
 """The one filter that the Markdown of all editions goes through: numbers, references, citations, typography."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The committed notebooks and the bibliography: what a report is made from."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

@@ -1,7 +1,5 @@
 """From LaTeX to PDF: latexmk in its own folder, and its errors in one sentence."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

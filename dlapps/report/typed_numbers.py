@@ -1,7 +1,5 @@
 """Numbers that prose states by hand: a heuristic that lets settings, sizes and names pass."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterable, Iterator

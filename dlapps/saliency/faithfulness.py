@@ -4,8 +4,6 @@ A map that looks convincing may only show edges. `random_map` and `centre_prior`
 their areas beside those of every method.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence

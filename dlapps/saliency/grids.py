@@ -4,8 +4,6 @@ A network that averages over positions gives a grid one score for each class; a 
 at that class's cell and at no other. A map that knows nothing is right once in side^2 times.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

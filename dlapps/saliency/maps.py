@@ -1,7 +1,5 @@
 """Saliency maps: which pixels a class score depends on. What every method takes and gives: see the package."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack

@@ -3,8 +3,6 @@
 `targets` may have K classes for each picture, (N, K): one pass then gives the maps (N, K, H, W) of all of them.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """ROAD: pixels taken away without a trace, so that only what they said is missing (Rong et al. 2022)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

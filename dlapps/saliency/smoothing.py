@@ -1,7 +1,5 @@
 """SmoothGrad and its kin: a saliency method averaged over noisy copies of a picture."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator
 

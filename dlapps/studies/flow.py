@@ -4,8 +4,6 @@ The last 10,000 train images are held out of the training. How samples are drawn
 saw them as little as the flow did; the choice is a committed file before the first reading.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace

@@ -4,8 +4,6 @@ Training sees the train split alone; samples are compared with the test split, a
 no generator is expected to pass.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

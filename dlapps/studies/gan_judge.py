@@ -1,7 +1,5 @@
 """Who judges what Chapter 4's generators draw, and against which images: a classifier, and what it sees in them."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Chapter 4's eight Gaussians: what a fast generator does and what prevents it, over seeds, a few seconds each."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What Chapter 1 needs of the pictures of 15-Scene: features, and trainings on pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path

@@ -5,8 +5,6 @@ of `make_folds`), that of training from random weights was fixed beforehand, and
 never sees the test split.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable, Sequence
 

@@ -4,8 +4,6 @@ The pictures: the first NUM of the practical's 25 and the 500 samples that all t
 to 224 x 224. Gradients are taken in bfloat16 where the processor has it, every verdict in float32.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable

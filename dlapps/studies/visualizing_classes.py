@@ -1,7 +1,5 @@
 """Pictures of classes for Chapter 2: what each ingredient and each setting changes, who recognises what was drawn."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Chapter 2's attacks compared on the same pictures: with noise of their size, and with each other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Chapter 2's defence: digits read by networks with and without adversarial training, three seeds of each."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from functools import partial

@@ -1,8 +1,6 @@
 """Saliency methods against the truth of grids, the removal of pixels, small noise and randomised weights, on pictures
 that cannot be committed. The same grids and pictures for every method and network; nothing is chosen on a result."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path

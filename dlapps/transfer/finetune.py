@@ -1,7 +1,5 @@
 """Training a classifier: a new last layer, with or without gradients to the rest, or a small network from nothing."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

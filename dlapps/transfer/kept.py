@@ -1,7 +1,5 @@
 """Features and networks kept by their content, so that no picture goes through a network twice, in any process."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Linear classifiers on features: C and fusion weights chosen by cross-validation, never on test pictures."""
 
-from __future__ import annotations
-
 import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Networks changed for another task: grey input, a linear classifier as the last layer; and their layers as a table."""
 
-from __future__ import annotations
-
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ wrong, "expected …, got …", or None. Every public function that a chapter's 
 exercise has to define stand for what its own cell bound to them.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

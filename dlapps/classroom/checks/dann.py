@@ -1,7 +1,5 @@
 """Chapter 3, domain adaptation: the recipe of the target, the sign of the gradient, and what target labels may do."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """What a check says."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Chapter 4, generative adversarial networks: the first steps by hand, and each training that an exercise makes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Chapter 1, transfer learning: the split, the features, and what may be chosen on which pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

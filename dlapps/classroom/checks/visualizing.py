@@ -1,7 +1,5 @@
 """Chapter 2, looking into networks: of what the gradient is taken, in which units, and what is kept in bounds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch
