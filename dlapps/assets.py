@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pooch
 from filelock import FileLock
 
 from dlapps import paths
@@ -85,16 +86,10 @@ def verify() -> list[tuple[Asset, bool]]:
 
 def digest(path: Path, suffix: str | None = None) -> str:
     """SHA-256 of a file, or of a folder: of the sorted lines "relative/path sha256" of the files with the suffix."""
-    sha256 = hashlib.sha256()
-    if path.is_dir():
-        files = (file for file in path.rglob(f"*{suffix}") if file.is_file())
-        for name in sorted(file.relative_to(path).as_posix() for file in files):
-            sha256.update(f"{name} {digest(path / name)}\n".encode())
-    else:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                sha256.update(block)
-    return sha256.hexdigest()
+    if not path.is_dir():
+        return pooch.file_hash(str(path))
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob(f"*{suffix}") if file.is_file())
+    return hashlib.sha256("".join(f"{name} {digest(path / name)}\n" for name in names).encode()).hexdigest()
 
 
 def matches(asset: Asset, path: Path) -> bool:

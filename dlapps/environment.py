@@ -50,7 +50,7 @@ def describe() -> dict[str, Any]:
     seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
     return {
         "python": platform.python_version(),
-        "packages": counted_versions(),
+        "packages": {name: _version(name) for name in COUNTED},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
@@ -58,11 +58,6 @@ def describe() -> dict[str, Any]:
         "commit": _commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime(seconds)),
     }
-
-
-def counted_versions() -> dict[str, str]:
-    """The installed version of each package in COUNTED, by name."""
-    return {name: _version(name) for name in COUNTED}
 
 
 def installed_versions() -> list[str]:

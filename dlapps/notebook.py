@@ -104,10 +104,9 @@ class Chapter:
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
         _require_name_and_caption(name, caption)
-        pdf, png = self._save(figure, name), _render(figure, "png", dpi=150)
+        pdf, png = self._draw(figure, name)
         # The PDF travels in the output: another profile's run overwrites the file, not an executed notebook.
-        self._show_float("figure", name, caption, {"pdf": _base64(pdf)}, {"image/png": _base64(png)})
-        _close(figure)
+        self._show_float("figure", name, caption, {"pdf": pdf}, {"image/png": png})
 
     def show_animation(
         self,
@@ -125,12 +124,10 @@ class Chapter:
         _require_name_and_caption(name, caption)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
         gif, jpegs = encode_frames(frames, frames_per_second)
-        pdf, png = self._save(stills, name), _render(stills, "png", dpi=150)
+        pdf, png = self._draw(stills, name)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
-        files = {"pdf": _base64(pdf), "png": _base64(png), "frames": [_base64(jpeg) for jpeg in jpegs]}
-        content = {**files, "rate": frames_per_second}
+        content = {"pdf": pdf, "png": png, "frames": [_base64(jpeg) for jpeg in jpegs], "rate": frames_per_second}
         self._show_float("animation", name, caption, content, {"text/html": make_player(frames, frames_per_second)})
-        _close(stills)
 
     def show_explorer(
         self, look: Look, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str
@@ -146,15 +143,17 @@ class Chapter:
         row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
         places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
         still = plot_grid(list(row[places]), [f"{list(axes)[-1]} {values[place]}" for place in places], len(places))
-        pdf, png = self._save(still, name), _render(still, "png", dpi=150)
-        shown = {"image/png": _base64(png), "text/html": page}
-        self._show_float("figure", name, caption, {"pdf": _base64(pdf)}, shown)
-        _close(still)
+        pdf, png = self._draw(still, name)
+        self._show_float("figure", name, caption, {"pdf": pdf}, {"image/png": png, "text/html": page})
 
-    def _save(self, figure: Figure, name: str) -> bytes:
-        pdf = _render(figure, "pdf", metadata={"CreationDate": None})
+    def _draw(self, figure: Figure, name: str) -> tuple[str, str]:
+        """The figure as PDF, which is saved too, and as PNG, both in base64; it is closed."""
+        pdf, png = _render(figure, "pdf", metadata={"CreationDate": None}), _render(figure, "png", dpi=150)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.pdf", pdf)
-        return pdf
+        # Only one made through pyplot has to be forgotten by it.
+        if pyplot := sys.modules.get("matplotlib.pyplot"):
+            pyplot.close(figure)
+        return _base64(pdf), _base64(png)
 
     def show_table(self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str) -> None:
         """Show as a Markdown table; cells are numbers or Markdown; prose refers to it as `@tab-<name>`."""
@@ -227,12 +226,6 @@ def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
-
-
-def _close(figure: Figure) -> None:
-    """Only a figure made through pyplot has to be forgotten by it."""
-    if pyplot := sys.modules.get("matplotlib.pyplot"):
-        pyplot.close(figure)
 
 
 def _is_numeric(cell: str) -> bool:

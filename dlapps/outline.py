@@ -199,10 +199,7 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
 
     What it does not say literally is empty.
     """
-    try:
-        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    except SyntaxError:  # a magic of IPython
-        return
+    calls = [node for node in walk_code(source) if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
         # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
@@ -211,6 +208,14 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
         given |= {word.arg: word.value for word in call.keywords if word.arg}
         if kind:
             yield kind, _literal(given.get("name")), _literal(given.get("caption"))
+
+
+def walk_code(source: str) -> list[ast.AST]:
+    """All nodes of a cell's code; none where it is no plain Python, as with a magic."""
+    try:
+        return list(ast.walk(ast.parse(source)))
+    except SyntaxError:
+        return []
 
 
 def _literal(node: ast.expr | None) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 
 from dlapps.classroom import Verdict
-from dlapps.report.sources import tags, walk_code
+from dlapps.outline import walk_code
+from dlapps.report.sources import tags
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The committed notebooks and the bibliography: what a report is made from."""
 
-import ast
 import re
 import sys
 from collections.abc import Iterable
@@ -115,11 +114,3 @@ def read_citation_keys() -> set[str]:
 def tags(cell: NotebookNode) -> list[str]:
     """The tags in a cell's metadata."""
     return cell.metadata.get("tags", [])
-
-
-def walk_code(source: str) -> list[ast.AST]:
-    """All nodes of a cell's code; none where it is no plain Python, as with a magic."""
-    try:
-        return list(ast.walk(ast.parse(source)))
-    except SyntaxError:
-        return []

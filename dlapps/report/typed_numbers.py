@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
-from dlapps.report.sources import walk_code
+from dlapps.outline import walk_code
 from dlapps.syntax import Tree, nodes, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
