@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import paths
-from dlapps.runtime import autocast, channels_last, make_generator
+from dlapps.runtime import autocast, channels_last, device_of, make_generator
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs
 from dlapps.weights import read_checked, to_float16, update_average, write_checked
 
@@ -170,7 +170,7 @@ def sample(
 
     `integrate` says what solvers there are, `guided_velocity` what guidance is.
     """
-    settings, device, images = network.settings, next(network.parameters()).device, []
+    settings, device, images = network.settings, device_of(network), []
     labels = as_labels(labels, len(labels), settings.num_classes)
     noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))
     for x, told in zip(noise.split(batch_size), labels.to(device).split(batch_size), strict=True):

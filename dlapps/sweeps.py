@@ -12,7 +12,7 @@ from typing import TypeVar
 import joblib
 from tqdm.auto import tqdm
 
-from dlapps import DlappsError
+from dlapps import DlappsError, paths
 from dlapps.environment import num_threads
 from dlapps.extras import require
 
@@ -36,6 +36,11 @@ def sweep(calls: Mapping[Key, Callable[[], Result]], name: str) -> Iterator[tupl
     tasks = (joblib.delayed(_answer)(key, call) for key, call in calls.items())
     answers = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
     return iter(tqdm(answers, name, total=len(calls)))
+
+
+def keep(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The function, its results kept in data/cache by its code and its arguments."""
+    return joblib.Memory(paths.cache(), verbose=0).cache(function)
 
 
 def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:

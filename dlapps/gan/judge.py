@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dlapps import paths
 from dlapps.images import as_uint8
 from dlapps.metrics import as_tensor
-from dlapps.runtime import autocast, channels_last
+from dlapps.runtime import autocast, channels_last, device_of
 from dlapps.training import as_labels
 from dlapps.transfer import finetune
 from dlapps.weights import load_weights, save_weights
@@ -96,7 +96,7 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
 @torch.inference_mode()
 def extract_features(classifier: DigitClassifier, images: ArrayLike, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
-    device, chunks = next(classifier.parameters()).device, []
+    device, chunks = device_of(classifier), []
     for chunk in as_digits(images).split(batch_size):
         pixels = to_network(chunk.to(device)).contiguous(memory_format=torch.channels_last)
         with autocast(device):

@@ -26,7 +26,7 @@ from dlapps.gan.presets import (
 from dlapps.gan.sampling import Sampler, draw_latents, sample, to_uint8
 from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, move, penalise, spread
 from dlapps.images import as_uint8
-from dlapps.runtime import make_generator
+from dlapps.runtime import device_of, make_generator
 from dlapps.training import DivergenceError, History, Named, as_labels, run_epochs, seeded
 from dlapps.weights import update_average
 
@@ -97,7 +97,7 @@ class Run:
         for name, optimiser in self.optimisers.items():
             fall = min(1, 2 - 2 * batch / total) if preset.anneal else 1
             optimiser.param_groups[0]["lr"] = self.rates[name] * fall
-        device = next(self.generator.parameters()).device
+        device = device_of(self.generator)
         real = channels_first(real.to(device)).float().div(127.5).sub(1)
         labels = None if labels is None else labels.to(device)
         z = torch.randn(len(real), preset.latent_dim, generator=self.latents).to(device)

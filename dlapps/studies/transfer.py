@@ -5,15 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from PIL import Image
 from sklearn.preprocessing import normalize
 
-from dlapps import datasets, paths, pretrained, results, transfer
+from dlapps import datasets, pretrained, results, transfer
 from dlapps.studies import transfer_training
 from dlapps.studies.transfer_finetuning import SIZE, stage_averages
-from dlapps.sweeps import sweep
+from dlapps.sweeps import keep, sweep
 
 SEEDS = (0, 1, 2)
 
@@ -84,9 +83,8 @@ def project(block: np.ndarray, num_train: int, num_dimensions: int) -> np.ndarra
 
 def make_scenes15_features() -> Path:
     """The features that Chapter 1 works with, from the pictures; about 20 minutes on two cores."""
-    extract = joblib.Memory(paths.cache(), verbose=0).cache(extract_scenes)
     blocks: dict[str, np.ndarray] = {}
-    calls = {settings: partial(extract, *settings) for settings in SCENES_PASSES}
+    calls = {settings: partial(keep(extract_scenes), *settings) for settings in SCENES_PASSES}
     for _, of_one_pass in sweep(calls, "passes over the pictures"):
         blocks |= of_one_pass
     pyramid = np.concatenate([normalize(blocks[name]) for name in SCENES_PYRAMID], axis=1)
@@ -107,7 +105,6 @@ def make_scenes15_features() -> Path:
 
 def make_scenes15_experiments() -> Path:
     """What Chapter 1 says of trainings on the pictures; about 20 minutes on two cores."""
-    keep = joblib.Memory(paths.cache(), verbose=0).cache
     train = keep(transfer_training.train_from_nothing)
     # (pictures of each class, updates): those of 100 pictures for 20, 60 and 180 epochs.
     scratch = {

@@ -7,19 +7,18 @@ four stages and the maps of stage 5, on which stage 6 and a new last layer are t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlapps import datasets, paths, pretrained, results, runtime
+from dlapps import datasets, pretrained, results, runtime
 from dlapps.images import stack_pixels
 from dlapps.studies.transfer_training import NUM_CLASSES, STAGES
+from dlapps.sweeps import keep
 from dlapps.transfer import finetune, pool
 from dlapps.transfer.linear import make_folds, random_splits
 
@@ -48,11 +47,6 @@ def run_stages(name: str, split: str) -> dict[str, np.ndarray]:
                 if stage == "blocks.5":
                     found["maps"].append(values.half())
     return {stage: torch.stack(parts).numpy() for stage, parts in found.items()}
-
-
-def keep(function: Callable) -> Callable:
-    """The function, its results kept in data/cache."""
-    return joblib.Memory(paths.cache(), verbose=0).cache(function)
 
 
 def stage_averages(name: str) -> list[np.ndarray]:

@@ -11,17 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import torch
 from torch import Tensor
 
-from dlapps import adversarial, class_visualization, datasets, paths, pretrained, results, runtime
+from dlapps import adversarial, class_visualization, datasets, pretrained, results, runtime
 from dlapps.adversarial import AdversarialExamples, score_examples, survives
 from dlapps.class_scores import float32_logits
 from dlapps.images import from_pixels, stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.studies import visualizing_comparisons as comparisons
-from dlapps.sweeps import sweep
+from dlapps.sweeps import keep, sweep
 
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
 STINGRAY = 6
@@ -193,7 +192,6 @@ def change_one_pixel(number: int) -> dict[str, Any]:
 
 def make_attacks() -> Path:
     """Every attack on one scale; about 20 minutes on one core."""
-    keep = joblib.Memory(paths.cache(), verbose=0).cache
     squeezenet, lite0 = NETWORKS[:2]
     calls: dict[tuple[str, ...], Callable[[], Any]] = {("practical", "stingray"): keep(fool_the_25)}
     calls |= {("practical", name): partial(keep(leave_the_25), name) for name in NETWORKS}

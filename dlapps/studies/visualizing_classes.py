@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from PIL import Image
@@ -15,7 +14,7 @@ from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dlapps import datasets, paths, pretrained, results, runtime, transfer
+from dlapps import datasets, pretrained, results, runtime, transfer
 from dlapps.class_scores import float32_logits, pick, ranks
 from dlapps.class_visualization import (
     L2,
@@ -36,7 +35,7 @@ from dlapps.class_visualization import (
 from dlapps.images import from_pixels, stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.studies.transfer_finetuning import stage_averages
-from dlapps.sweeps import sweep
+from dlapps.sweeps import keep, sweep
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
@@ -204,7 +203,7 @@ def summarise(made: dict[str, Any]) -> dict[str, Any]:
 
 def make_classes() -> Path:
     """Pictures of classes over networks, presets, ingredients, settings and seeds; about 40 minutes on one core."""
-    keep, runs = joblib.Memory(paths.cache(), verbose=0).cache, list_runs()
+    runs = list_runs()
     calls: dict[str, Callable[[], Any]] = {run: partial(keep(draw_classes), *call) for run, call in runs.items()}
     calls["real"] = keep(read_real_pictures)
     found = dict(sweep(calls, "pictures of classes"))
@@ -221,8 +220,9 @@ def make_classes() -> Path:
 
 def make_scenes() -> Path:
     """Pictures of scenes, drawn by VGG16; about 20 minutes on two cores."""
-    keep, pictures, entries = joblib.Memory(paths.cache(), verbose=0).cache(draw_scenes), {}, {}
-    for preset, made in sweep({name: partial(keep, name) for name in ("practical", "modern")}, "pictures of scenes"):
+    pictures, entries = {}, {}
+    calls = {preset: partial(keep(draw_scenes), preset) for preset in ("practical", "modern")}
+    for preset, made in sweep(calls, "pictures of scenes"):
         for target, jpeg in zip(made["classes"], made.pop("jpeg"), strict=True):
             pictures[f"vgg16 scenes {preset} {target}"] = np.frombuffer(jpeg, np.uint8)
         entries[f"vgg16 scenes {preset} 0"] = made

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from dlapps import adversarial, datasets, metrics, paths, results, runtime
 from dlapps.adversarial.training import fit_digits
 from dlapps.images import as_pictures
-from dlapps.sweeps import sweep
+from dlapps.sweeps import keep, sweep
 from dlapps.weights import to_float16, write_checked
 
 SEEDS = (0, 1, 2)
@@ -74,7 +73,6 @@ def summarise(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def make_defence() -> Path:
     """Both networks over seeds, and the weights of the first; about 20 minutes on one core."""
-    keep = joblib.Memory(paths.cache(), verbose=0).cache
     calls = {(name, seed): partial(keep(measure), name, seed) for seed in SEEDS for name in TRAININGS}
     found = dict(sweep(calls, "defence"))
     runs = {name: {str(seed): found[name, seed] for seed in SEEDS} for name in TRAININGS}

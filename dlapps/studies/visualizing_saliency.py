@@ -6,15 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlapps import datasets, paths, pretrained, results, runtime, saliency
+from dlapps import datasets, pretrained, results, runtime, saliency
 from dlapps.class_scores import float32_logits
 from dlapps.images import stack_pixels
-from dlapps.sweeps import sweep
+from dlapps.sweeps import keep, sweep
 
 # The last feature maps of each network.
 LAST_MAPS = {"squeezenet1_1": "backbone.features.12", "efficientnet_lite0": "backbone.bn2"}
@@ -115,7 +114,6 @@ def reads_correctly(name: str) -> list[bool]:
 
 def make_saliency() -> Path:
     """The score cards of two networks; about 50 minutes on a core, a third of them for RISE."""
-    keep = joblib.Memory(paths.cache(), verbose=0).cache
     runs = [(name, method) for name in LAST_MAPS for method in saliency_methods(name)]
     learned = [run for run in runs if run[1] not in (*REFEREES, "centre prior", "random")]
     calls: dict[Hashable, Callable[[], Any]] = {("maps", *run): partial(keep(explain_pictures), *run) for run in runs}

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from dlapps import pretrained
 from dlapps.images import as_pictures, scaled_shape, stack_pixels
 from dlapps.pretrained import PixelNetwork
-from dlapps.runtime import autocast, first_in_float32, has_fast_bfloat16
+from dlapps.runtime import autocast, device_of, first_in_float32, has_fast_bfloat16
 from dlapps.transfer.kept import fingerprint_network, keep_features, pack, unpack
 from dlapps.weights import fingerprint
 
@@ -93,7 +93,7 @@ def extract_features(
 
 def _folders(cache: str | Path, network: PixelNetwork, layers: Sequence[str], settings: str) -> dict[str, Path]:
     """For each layer the folder of its features, which belong to the network and its processor's precision."""
-    device = next(network.parameters()).device.type
+    device = device_of(network).type
     made_by = fingerprint_network(network), settings, f"{device} {has_fast_bfloat16(device)}"
     return {layer: Path(cache) / "features" / fingerprint(layer, *made_by) for layer in layers}
 
@@ -104,7 +104,7 @@ def _layer_outputs(
 ) -> dict[str, Tensor]:
     """Pooled outputs of the layers for one batch; hooks go even when the network fails."""
     outputs: dict[str, Tensor] = {}
-    device = next(network.parameters()).device
+    device = device_of(network)
     with contextlib.ExitStack() as hooks, first_in_float32(network), autocast(device, precision):
         for layer in layers:
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlapps.metrics import as_tensor
-from dlapps.runtime import autocast, make_generator
+from dlapps.runtime import autocast, device_of, make_generator
 from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs
 
 
@@ -111,7 +111,7 @@ def fit_classifier(
     """
     inputs = as_tensor(inputs)
     labels = as_labels(labels, len(inputs))
-    generator, device = make_generator(seed), next(network.parameters()).device
+    generator, device = make_generator(seed), device_of(network)
     identity = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
     identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "precision": precision}
     identity |= {"weight_decay": weight_decay, "label_smoothing": label_smoothing}
@@ -180,7 +180,7 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
 @torch.inference_mode()
 def batched_logits(network: nn.Module, inputs: ArrayLike, batch_size: int = 64, precision: str = "fast") -> Tensor:
     """Logits (N, K) float32 of a network in eval mode, batch by batch; inputs as `fit_classifier` takes them."""
-    device = next(network.parameters()).device
+    device = device_of(network)
     with autocast(device, precision):
         batches = map(_as_floats, as_tensor(inputs).split(batch_size))
         return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
