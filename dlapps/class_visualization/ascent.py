@@ -13,7 +13,7 @@ from dlapps.class_visualization.objectives import Seen, class_score, look
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
 from dlapps.class_visualization.terms import L2, Crop, Jitter, Noise, Regulariser, TotalVariation, Transform, Warp
 from dlapps.images import as_pictures
-from dlapps.runtime import make_generator
+from dlapps.runtime import device_of, make_generator
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def visualize(
     """
     check_eval_mode(network)
     initial = None if initial is None else as_pictures(initial, 3)
-    device = _find_device(network, initial)
+    device = device_of(network) if initial is None else initial.device
     number = 1 if isinstance(targets, (int, str)) or np.ndim(targets) == 0 else len(targets)
     names = tuple(getattr(network, "class_names", ()))
     targets = expand_classes(targets, number, device, names)
@@ -150,12 +150,6 @@ def visualize(
         scores.append(torch.cat([look(network, preset.objective, part, part, rows) for part, rows in parts]))
     kept, steps = torch.stack(list(frames.values())), torch.tensor(list(frames), device=device)
     return Visualization(pictures, targets, torch.stack(scores), kept, steps, names)
-
-
-def _find_device(network: nn.Module, initial: Tensor | None) -> torch.device:
-    """That of the pictures to start from, else of the network's weights."""
-    tensors = network.parameters() if initial is None else [initial]
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def _start(form: Parametrisation, number: int, initial: Tensor | None, size: int, generator: torch.Generator) -> Tensor:
