@@ -1,7 +1,15 @@
 """Deep learning applications: helpers that read like the papers they implement, and a report that runs."""
 
+from collections.abc import Collection
+
 __version__ = "0.2.0"
 
 
 class DlappsError(Exception):
     """What went wrong in one sentence: what was expected, what came instead, what to do."""
+
+
+def check_name(what: str, name: str, known: Collection[str]) -> None:
+    """Raise ValueError, which lists the names that are known, for one that is none of them."""
+    if name not in known:
+        raise ValueError(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")

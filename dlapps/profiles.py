@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dlapps import check_name
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -59,6 +61,5 @@ PROFILES = {
 
 def get_profile(name: str) -> Profile:
     """The profile of that name; a ValueError that lists the valid ones otherwise."""
-    if name not in PROFILES:
-        raise ValueError(f"expected a profile among {', '.join(PROFILES)}, got {name!r}; choose one of them.")
+    check_name("a profile", name, PROFILES)
     return PROFILES[name]

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dlapps import metrics, paths
+from dlapps import check_name, metrics, paths
 from dlapps.paired import Interval, compare_means, compare_seeds
 
 Entry = dict[str, Any]  # what one seed of a run gave
@@ -222,8 +222,7 @@ def _score(name: str, entry: Entry) -> Any:
 
 
 def _find(name: str, found: Mapping[str, Any], what: str) -> Any:
-    if name not in found:
-        raise ValueError(f"expected {what} among {', '.join(found)}, got {name!r}; take one of them.")
+    check_name(what, name, found)
     return found[name]
 
 

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from dlapps import check_name
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -30,8 +32,7 @@ def autocast(device: torch.device | str, precision: str = "fast") -> contextlib.
     precision: "fast" is bfloat16 where the processor has it and float32 elsewhere; "float32" and "bfloat16" force one.
     """
     device_type = torch.device(device).type
-    if precision not in ("fast", "float32", "bfloat16"):
-        raise ValueError(f"expected precision fast, float32 or bfloat16, got {precision!r}; choose one of them.")
+    check_name("precision", precision, ("fast", "float32", "bfloat16"))
     enabled = precision == "bfloat16" or (precision == "fast" and has_fast_bfloat16(device_type))
     return torch.autocast(device_type, dtype=torch.bfloat16, enabled=enabled)
 

@@ -592,7 +592,7 @@ def test_autocast_bends_the_path_but_not_the_verdict(network, images):
     ("call", "message"),
     [
         (lambda n, x: adversarial.pgd(n, x, 0.1, labels=1, targets=2), "got both"),
-        (lambda n, x: adversarial.pgd(n, x, 0.1, norm="l1"), "norm linf or l2"),
+        (lambda n, x: adversarial.pgd(n, x, 0.1, norm="l1"), "norm among linf, l2"),
         (lambda n, x: adversarial.pgd(n, x, -0.1), "expected epsilon >= 0, finite, at most 1"),
         (lambda n, x: adversarial.pgd(n, x, float("nan")), "expected epsilon >= 0, finite"),
         (lambda n, x: adversarial.pgd(n, x, float("inf"), norm="l2"), "expected epsilon >= 0, finite, a number"),

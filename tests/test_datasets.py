@@ -61,7 +61,7 @@ def test_scenes_are_counted_before_they_are_used(folder, monkeypatch):
 
 @pytest.mark.parametrize("load", [datasets.load_scenes15, datasets.load_mnist])
 def test_unknown_split(load):
-    with pytest.raises(ValueError, match="expected the split train or test, got 'val'"):
+    with pytest.raises(ValueError, match="expected a split among train, test, got 'val'"):
         load("val")
 
 

@@ -465,12 +465,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, t
         (lambda x, y: gan.fit_gan(x[:, :, :10], TINY), "square images, got 16 x 10 pixels; crop"),
         (lambda x, y: gan.fit_gan(in_colour(x), TINY), r"images of 1 channels, .* got 3; take replace\(preset, chan"),
         (lambda x, y: gan.fit_gan(x, COLOUR), "images of 3 channels, as the preset has, got 1"),
-        (
-            lambda x, y: replace(TINY, loss="wgan"),
-            "non-saturating, saturating, hinge, wasserstein, got 'wg",
-        ),
-        (lambda x, y: replace(TINY, initialisation="xavier"), "initialisation to be one of normal, default, got 'xav"),
-        (lambda x, y: replace(TINY, trained=("critic",)), "trained to be one of generator, discriminator, got 'cri"),
+        (lambda x, y: replace(TINY, loss="wgan"), "non-saturating, saturating, hinge, wasserstein, got 'wgan'"),
+        (lambda x, y: replace(TINY, initialisation="xavier"), "initialisation among normal, default, got 'xav"),
+        (lambda x, y: replace(TINY, trained=("critic",)), "trained among generator, discriminator, got 'cri"),
         (lambda x, y: gan.to_uint8(torch.zeros(2, 4, 8, 8)), r"images \(…, 1, S, S\) or .* got \(2, 4, 8, 8\)"),
         (lambda x, y: gan.fit_gan(x, replace(TINY, clusters=2), networks=own()), "a preset without clusters, got 2"),
         (lambda x, y: gan.fit_gan(x, TINY, networks=(own()[1], own()[1])), "a generator for inputs .* got one that f"),
@@ -574,7 +571,7 @@ def test_a_fast_generator_falls_on_few_of_the_ring_and_the_penalty_prevents_it()
     assert torch.equal(again.samples, plain.samples)
     shown = torch.randn(512, 2, generator=make_generator(1))
     assert torch.equal(again.generator(shown).detach(), again.samples[-1])
-    with pytest.raises(ValueError, match="expected one of none, R1, gradient, got 'R2'; choose one of them"):
+    with pytest.raises(ValueError, match="expected penalty among none, R1, gradient, got 'R2'; choose one of them"):
         toy.fit_ring(penalty="R2")
 
 

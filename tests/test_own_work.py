@@ -364,7 +364,7 @@ def test_what_would_be_squashed_is_refused():
 
     with pytest.raises(ValueError, match="expected square images, got 20 x 32 pixels; crop or pad them"):
         gan.fit_gan(np.zeros((8, 20, 32), np.uint8))
-    with pytest.raises(ValueError, match="one of non-saturating, saturating, hinge, wasserstein, got 'wgan'"):
+    with pytest.raises(ValueError, match="among non-saturating, saturating, hinge, wasserstein, got 'wgan'"):
         replace(gan.PRACTICAL, loss="wgan")
 
 

@@ -211,7 +211,7 @@ def test_grey_by_sum_equals_the_copied_channels_inside_the_border():
     assert not torch.allclose(transfer.to_grey(network, "mean")(grey)[..., 1:-1, 1:-1], copied)
     with pytest.raises(PictureError, match=r"expected shape \(N, 1, H, W\), got \(3, 3, 16, 16\)"):
         transfer.to_grey(network)(grey.expand(-1, 3, -1, -1))
-    with pytest.raises(ValueError, match="expected reduce sum or mean, got 'max'"):
+    with pytest.raises(ValueError, match="expected reduce among sum, mean, got 'max'"):
         transfer.to_grey(network, "max")
 
 

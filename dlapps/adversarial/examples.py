@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from dlapps import check_name
 from dlapps.class_scores import Classes, Images, RowValues, check_input, choose_classes, float32_logits, pick
 from dlapps.images import from_pixels, stack_pixels
 
@@ -127,8 +128,7 @@ def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> 
     damage: "none" (the floats that the attack made), "8 bits", "jpeg" (quality 90) or "resize" (to .75 of its side and
     back). JPEG and resize work on the picture rounded to 8 bits.
     """
-    if damage not in DAMAGES:
-        raise ValueError(f"expected damage among {', '.join(DAMAGES)}, got {damage!r}; choose one of them.")
+    check_name("damage", damage, DAMAGES)
     return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlapps import check_name
 from dlapps.runtime import make_generator
 
 # A number, or one a picture.
@@ -40,8 +41,7 @@ def project(perturbations: Tensor, norm: str, epsilon: float | Tensor) -> Tensor
 
 
 def _lengths(perturbations: Tensor, norm: str) -> Tensor:
-    if norm != "l2":
-        raise ValueError(f"expected norm linf or l2, got {norm!r}; choose one of them.")
+    check_name("norm", norm, ("linf", "l2"))
     return perturbations.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from dlapps import check_name
 from dlapps.assets import Provenance
 
 Images = TypeVar("Images", bound=np.ndarray | Sequence[Any], covariant=True)
@@ -31,5 +32,4 @@ class Dataset(Generic[Images]):
 
 def check_split(split: str) -> None:
     """Raise ValueError for a split that is neither train nor test."""
-    if split not in ("train", "test"):
-        raise ValueError(f"expected the split train or test, got {split!r}; choose one of them.")
+    check_name("a split", split, ("train", "test"))

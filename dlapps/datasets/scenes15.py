@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.preprocessing import normalize
 
-from dlapps import assets, results
+from dlapps import assets, check_name, results
 from dlapps.assets import AssetError, Provenance
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
@@ -45,8 +45,7 @@ class SceneFeatures:
 
     def split(self, block: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """X_train (1500, D), y_train, X_test (2985, D), y_test: a block, each row L2-normalised."""
-        if block not in self.blocks:
-            raise ValueError(f"expected a block among {', '.join(self.blocks)}, got {block!r}; choose one of them.")
+        check_name("a block", block, self.blocks)
         features, train = normalize(self.blocks[block]), SCENES15_COUNTS["train"]
         return features[:train], self.labels[:train], features[train:], self.labels[train:]
 

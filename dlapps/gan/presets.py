@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps import paths
+from dlapps import check_name, paths
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
     NORMS,
@@ -70,8 +70,7 @@ class Preset:
         known_names |= {"initialisation": ("normal", "default")}
         names = [(field, getattr(self, field), known) for field, known in known_names.items()]
         for field, name, known in [*names, *parts]:
-            if name not in known:
-                raise ValueError(f"expected {field} to be one of {', '.join(known)}, got {name!r}; choose one of them.")
+            check_name(field, name, known)
 
     @property
     def num_labels(self) -> int:

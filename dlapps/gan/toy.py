@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dlapps import check_name
 from dlapps.gan.steps import LOSSES, PENALTIES, discriminator_step, generator_step, penalise
 from dlapps.runtime import make_generator
 
@@ -60,9 +61,8 @@ def fit_ring(
 
     loss, penalty: names in LOSSES and PENALTIES; ValueError for others.
     """
-    for name, known in ((loss, LOSSES), (penalty, PENALTIES)):
-        if name not in known:
-            raise ValueError(f"expected one of {', '.join(known)}, got {name!r}; choose one of them.")
+    check_name("loss", loss, LOSSES)
+    check_name("penalty", penalty, PENALTIES)
     generator, discriminator = make_points_networks(seed)
     optimisers = [
         torch.optim.Adam(network.parameters(), rate, (0.5, 0.999))

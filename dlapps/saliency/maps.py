@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps import check_name
 from dlapps.class_scores import (
     Classes,
     Images,
@@ -139,8 +140,7 @@ def reduce_channels(values: Tensor, reduce: str | None) -> Tensor:
     """(N, C, H, W) to (N, H, W): "max" or "mean" of the absolute values, "sum" with the signs; None: as they are."""
     if reduce is None:
         return values
-    if reduce not in REDUCTIONS:
-        raise ValueError(f"expected reduce among {', '.join(REDUCTIONS)}, None, got {reduce!r}; choose one of them.")
+    check_name("reduce, where it is not None,", reduce, REDUCTIONS)
     return REDUCTIONS[reduce](values)
 
 

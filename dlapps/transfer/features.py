@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
-from dlapps import pretrained
+from dlapps import check_name, pretrained
 from dlapps.images import as_pictures, scaled_shape, stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.runtime import autocast, device_of, first_in_float32, has_fast_bfloat16
@@ -40,8 +40,7 @@ def pool(maps: Tensor, pooling: str) -> Tensor:
 
     What is a vector already (N, D) passes. Raises ValueError for an unknown pooling, and for what is neither.
     """
-    if pooling not in POOLINGS:
-        raise ValueError(f"expected a pooling among {', '.join(POOLINGS)}, got {pooling!r}; choose one of them.")
+    check_name("a pooling", pooling, POOLINGS)
     if not isinstance(maps, Tensor) or maps.ndim not in (2, 4):
         got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise ValueError(f"expected feature maps (N, C, H, W) or vectors (N, D), got {got}; choose another layer.")

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dlapps import check_name
 from dlapps.metrics import as_tensor
 from dlapps.runtime import autocast, device_of, make_generator
 from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs
@@ -61,8 +62,7 @@ def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequ
     Raises ValueError that lists the layers for an unknown one.
     """
     names = [name for name, _ in network.named_children()]
-    if layer not in names:
-        raise ValueError(f"expected a layer among {', '.join(names)}, got {layer!r}; choose one of them.")
+    check_name("a layer", layer, names)
     # A slice of a Sequential is one; torch's types say Module.
     return network[: names.index(layer)], network[names.index(layer) :]  # type: ignore[return-value]
 

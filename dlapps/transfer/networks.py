@@ -10,6 +10,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
+from dlapps import check_name
 from dlapps.pretrained import PixelNetwork
 
 
@@ -20,8 +21,7 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     deviations of the channels and m, s theirs: what the three-channel copy gives, but for the padded border.
     reduce "mean": the filters averaged over the channels, a third of what the biases were learnt for.
     """
-    if reduce not in ("sum", "mean"):
-        raise ValueError(f"expected reduce sum or mean, got {reduce!r}; choose one of them.")
+    check_name("reduce", reduce, ("sum", "mean"))
     backbone = copy.deepcopy(network.backbone)
     name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
     means, deviations = network.normalisation.mean, network.normalisation.std
