@@ -133,10 +133,12 @@ def visualize(
     number = 1 if isinstance(targets, (int, str)) or np.ndim(targets) == 0 else len(targets)
     names = tuple(getattr(network, "class_names", ()))
     targets = expand_classes(targets, number, device, names)
-    generator = make_generator(seed)
+    generator, form = make_generator(seed), preset.parametrisation
+    if initial is not None and len(initial) not in (1, number):
+        raise ValueError(f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target.")
     with float32(targets):
-        start = _start(preset.parametrisation, len(targets), initial, size, generator)
-        parameter = start.to(device).requires_grad_()
+        start = form.constrain(form.noise(size, generator) if initial is None else form.encode(initial))
+        parameter = start.expand(number, *start.shape[1:]).clone().to(device).requires_grad_()
     optimiser = preset.optimiser([parameter], lr=preset.step_size)
     scores, frames = [], {}
     for step in range(preset.num_steps):
@@ -150,16 +152,6 @@ def visualize(
         scores.append(torch.cat([look(network, preset.objective, part, part, rows) for part, rows in parts]))
     kept, steps = torch.stack(list(frames.values())), torch.tensor(list(frames), device=device)
     return Visualization(pictures, targets, torch.stack(scores), kept, steps, names)
-
-
-def _start(form: Parametrisation, number: int, initial: Tensor | None, size: int, generator: torch.Generator) -> Tensor:
-    if initial is None:
-        parameter = form.noise(size, generator)
-    else:
-        if len(initial) not in (1, number):
-            raise ValueError(f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target.")
-        parameter = form.encode(initial)
-    return form.constrain(parameter).expand(number, *parameter.shape[1:]).clone()
 
 
 def _climb(
