@@ -212,7 +212,8 @@ def fit_flow(
         total = 0.0
         for rows in torch.randperm(len(images), generator=draws).split(settings.batch_size):
             real = images[rows, None].float().div(127.5).sub(1)
-            noise, times = torch.randn(real.shape, generator=draws), torch.randn(len(rows), generator=draws).sigmoid()
+            noise = torch.randn(real.shape, generator=draws)
+            times = torch.randn(len(rows), generator=draws).sigmoid()
             withheld = torch.rand(len(rows), generator=draws) < settings.unlabelled
             told = labels[rows].masked_fill(withheld, settings.num_classes)
             with autocast(device, precision):

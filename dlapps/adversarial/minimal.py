@@ -55,7 +55,8 @@ def smallest_epsilon(
     goal = make_goal(network, images, labels, targets)
     name = "targets" if goal.targeted else "labels"
     rows = (~goal.is_reached(float32_logits(network, images))).nonzero()[:, 0]
-    high, low = torch.zeros_like(images[:, 0, 0, 0]), torch.full_like(images[:, 0, 0, 0], most / 256)
+    high = torch.zeros_like(images[:, 0, 0, 0])
+    low = torch.full_like(images[:, 0, 0, 0], most / 256)
     high[rows] = most
     for trial in range(num_rounds + 1):
         # The first trial is at the upper bound; a picture that withstands it is left alone.

@@ -42,7 +42,8 @@ def make_student(source: Source, student: str = "") -> NotebookNode:
     edition, points = copy.deepcopy(notebook), _points(notebook.cells)
     for cell, blank in zip(edition.cells, _blanks(notebook.cells), strict=True):
         if blank is not None:
-            cell.source, cell.metadata = blank, NotebookNode(tags=tags(cell), nbgrader=_nbgrader(cell.id, points))
+            cell.source = blank
+            cell.metadata = NotebookNode(tags=tags(cell), nbgrader=_nbgrader(cell.id, points))
             cell.pop("attachments", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

@@ -60,7 +60,8 @@ class CdanAlignment(nn.Module):
     def forward(self, network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
         """The domain loss and what was measured."""
         predictions = network.label_predictor(features).float().softmax(1).detach()
-        given, made = (features.shape[1], predictions.shape[1]), (len(self.features_map), len(self.classes_map))
+        given = (features.shape[1], predictions.shape[1])
+        made = (len(self.features_map), len(self.classes_map))
         if given != made:
             raise ValueError(
                 f"expected {made[0]} features and {made[1]} classes, got {given[0]} and {given[1]}; make the alignment "

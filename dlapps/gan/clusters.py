@@ -44,7 +44,9 @@ class ClusteredGenerator(nn.Module):
 
     def __init__(self, generator: ConditionalGenerator, clusters: Tensor | None = None) -> None:
         super().__init__()
-        self.generator, self.latent_dim, self.size = generator, generator.latent_dim + 1, generator.size
+        self.generator = generator
+        self.latent_dim = generator.latent_dim + 1
+        self.size = generator.size
         every = torch.arange(generator.num_classes) if clusters is None else clusters
         counts = torch.bincount(every, minlength=generator.num_classes).float()
         self.register_buffer("shares", counts / counts.sum())

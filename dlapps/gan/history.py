@@ -67,7 +67,8 @@ def _judge(real: ArrayLike, fake: ArrayLike) -> tuple[bool, str]:
     rows = [as_tensor(part if np.ndim(part) == 2 else as_uint8(part)).flatten(1) for part in (real, fake)]
     half = len(rows[0]) // 2
     first, second = rows[0][:half], rows[0][half:]
-    reached, possible = precision_recall(first, rows[1][: len(second)]), precision_recall(first, second)
+    reached = precision_recall(first, rows[1][: len(second)])
+    possible = precision_recall(first, second)
     words = [
         f"{name} {share:.2f} (real images: {limit:.2f})"
         for name, share, limit in zip(("precision", "recall"), reached, possible, strict=True)

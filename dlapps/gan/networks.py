@@ -78,7 +78,8 @@ class ConditionalGenerator(nn.Module):
         self.from_labels = FromVectors(num_classes, half)
         self.norm_labels = nn.BatchNorm2d(half)
         blocks = make_blocks(widths, nn.ConvTranspose2d, nn.ReLU())
-        self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToImages(widths[-1], channels), nn.Tanh())
+        self.both = blocks[0]
+        self.rest = nn.Sequential(*blocks[1:], ToImages(widths[-1], channels), nn.Tanh())
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """Images (N, C, S, S) float32 in [-1, 1] of z (N, latent_dim) and labels (N,) int64, or (N, K) float."""

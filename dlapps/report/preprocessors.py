@@ -38,7 +38,8 @@ def write_prose(
     pandoc writes all of it in one run; polish: the last touch to each piece. A ReportError names the text that cannot
     be written.
     """
-    notebook, filtered = deepcopy(chapter.notebook), Prose(edition, contents, chapter, read_citation_keys())
+    notebook = deepcopy(chapter.notebook)
+    filtered = Prose(edition, contents, chapter, read_citation_keys())
     places, trees = list(fragments(notebook)), []
     for (_, box, key), tree in zip(places, chapter.prose, strict=True):
         with near(chapter.name, box[key]):

@@ -72,7 +72,8 @@ def make_flow_selection() -> Path:
     """
     path, network = paths.results() / "flow-selection.json", train(0)[0]
     parts = results.load("flow-selection").parts if path.exists() else {}
-    (held_out, held_out_labels), classifier = gan_judge.load_held_out()[1], gan_judge.fit_judge_of_held_out()
+    held_out, held_out_labels = gan_judge.load_held_out()[1]
+    classifier = gan_judge.fit_judge_of_held_out()
     asked, real = held_out_labels[:NUM_CHOOSING], judge.extract_features(classifier, held_out)[0]
     tried: dict[str, list] = {f"{evaluations}": parts.get(f"{evaluations}", []) for evaluations in EVALUATIONS}
     accuracy = judge.conditional_accuracy(classifier, held_out, held_out_labels)

@@ -117,7 +117,8 @@ def fool_the_25() -> dict[str, Any]:
     """The practical: its 25 pictures to the stingray, and how many a stop at the first success in floats would lose."""
     network, (images, _) = pretrained.load(NETWORKS[0]), load_practical()
     examples = adversarial.fool(network, images, STINGRAY)
-    lost, early = torch.zeros(len(images), dtype=torch.bool), torch.zeros(len(images), dtype=torch.bool)
+    lost = torch.zeros(len(images), dtype=torch.bool)
+    early = torch.zeros(len(images), dtype=torch.bool)
     step = score_examples(network, images, images, examples.goal)
     while not early.all():
         step = adversarial.fool(network, step.images, STINGRAY, num_steps=1)
@@ -141,7 +142,8 @@ def leave_the_25(name: str) -> dict[str, float]:
 
 def find_smallest(name: str, kind: str) -> dict[str, Any]:
     """The smallest change of pictures as floats, epsilon in levels of 255 or a length: its median, who withstands."""
-    network, (images, labels) = pretrained.load(name), (part[:NUM_SMALLEST] for part in load_subjects())
+    network = pretrained.load(name)
+    images, labels = (part[:NUM_SMALLEST] for part in load_subjects())
     with runtime.autocast("cpu"):
         if kind == "length":
             examples = adversarial.ddn(network, images, labels, num_steps=60)

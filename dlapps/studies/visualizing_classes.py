@@ -173,7 +173,8 @@ def encode(picture: np.ndarray) -> bytes:
 def list_runs() -> dict[str, tuple[str, str, int]]:
     """What is drawn, by name: (network, preset, seed)."""
     pair, squeezenet = NETWORKS[:2], NETWORKS[0]
-    chain, settings = [f"chain: {change}" for change in CHANGES], [f"setting: {change}" for change in SETTINGS]
+    chain = [f"chain: {change}" for change in CHANGES]
+    settings = [f"setting: {change}" for change in SETTINGS]
     plan: list[tuple[Sequence[str], Sequence[str], Sequence[int]]] = [
         (pair, ["best", "practical"], SEEDS),
         (pair, ["modern", "maco"], (0,)),

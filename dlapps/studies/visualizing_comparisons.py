@@ -64,7 +64,9 @@ def tabulate_transfer(made: Mapping[str, Mapping[str, Mapping[str, str]]]) -> di
 
 def list_numbers(parts: Mapping[str, Any]) -> dict[str, Any]:
     """What the chapter's prose says of it."""
-    rows, smallest, universal = parts["table"]["squeezenet1_1"], parts["smallest"], parts["universal"]
+    rows = parts["table"]["squeezenet1_1"]
+    smallest = parts["smallest"]
+    universal = parts["universal"]
     hardened, plain = rows["PGD 2, expects damage"], rows["PGD 2, 20 steps"]
     medians = {kind: found["median"] for kind, found in smallest["squeezenet1_1"].items()}
     damaged = {
