@@ -7,7 +7,8 @@ from pathlib import Path
 
 _ENTRY = re.compile(r"@\w+\s*\{\s*([^,\s]+)\s*,")
 _FIELD = re.compile(r"(\w+)\s*=\s*(?=[{\"\d])")
-_ACCENTS = {"`": "\u0300", "'": "\u0301", "^": "\u0302", "~": "\u0303", '"': "\u0308", "c": "\u0327", "v": "\u030c"}
+_ACCENTS = {"`": "\u0300", "'": "\u0301", "^": "\u0302", "~": "\u0303"}
+_ACCENTS |= {'"': "\u0308", "c": "\u0327", "v": "\u030c"}
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def expand_classes(classes: Classes, number: int, device: torch.device | str, na
     A class is a number, or the name that `names` has once. ValueError for another number of classes, for floats, and
     for a name that no class has, or several.
     """
-    listed = [classes] if isinstance(classes, str) else classes.tolist() if isinstance(classes, np.ndarray) else classes
+    listed = [classes] if isinstance(classes, str) else classes
+    listed = listed.tolist() if isinstance(listed, np.ndarray) else listed
     if isinstance(listed, (list, tuple)):
         listed = [_find_class(each, names) if isinstance(each, str) else each for each in listed]
     found = torch.as_tensor(listed, device=device)

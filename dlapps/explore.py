@@ -55,7 +55,7 @@ def make_frames(look: Look, axes: Mapping[str, Sequence[object]]) -> tuple[np.nd
     sizes = {picture.shape[:2] for picture, _ in seen}
     if len(sizes) != 1:
         raise ValueError(f"expected pictures of one size for all axes, got {sorted(sizes)}; bring them to one size.")
-    pictures = [np.broadcast_to(np.atleast_3d(picture), (*picture.shape[:2], 3)) for picture, _ in seen]
+    pictures = [np.broadcast_to(np.atleast_3d(image), (*image.shape[:2], 3)) for image, _ in seen]
     frames, lengths = np.stack(pictures), tuple(map(len, axes.values()))
     readings = np.array([reading for _, reading in seen], dtype=object)
     return frames.reshape(*lengths, *frames.shape[1:]), readings.reshape(lengths)

@@ -195,7 +195,8 @@ def fit_flow(
     al. 2024). options: monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them. The same seed
     gives the same network on one machine. Raises DivergenceError for a loss that is not finite.
     """
-    if images.dtype != torch.uint8 or images.shape[1:] != (settings.size, settings.size) or not len(images):
+    shape = (settings.size, settings.size)
+    if images.dtype != torch.uint8 or images.shape[1:] != shape or not len(images):
         raise ValueError(
             f"expected images uint8 (N, {settings.size}, {settings.size}), got {images.dtype} {tuple(images.shape)}; "
             "resize them, as gan.prepare_images does."
@@ -225,7 +226,8 @@ def fit_flow(
             total += loss.item() * len(rows)
         return {"loss": total / len(images)}
 
-    identity = {**asdict(settings), "seed": seed, "precision": precision, "images": images, "labels": labels}
+    identity = {**asdict(settings), "seed": seed, "precision": precision}
+    identity |= {"images": images, "labels": labels}
     parts = {"trained": network, "optimiser": optimiser, "schedule": schedule, "draws": draws}
     return average, run_epochs(train_epoch, average, parts, identity, settings.num_epochs, **options)
 

@@ -133,7 +133,7 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
     pictures = images.detach()
     if pictures.dtype == torch.uint8 and pictures.ndim == 3:
         pictures = pictures[:, None]
-    elif pictures.ndim == 4 and pictures.shape[3] == 3 and pictures.shape[1] not in (1, 3, channels):
+    elif pictures.shape[3:] == (3,) and pictures.shape[1] not in (1, 3, channels):
         pictures = pictures.movedim(3, 1).contiguous()
     if pictures.dtype == torch.uint8:
         pictures = pictures.float().div_(255)
@@ -188,7 +188,7 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
         levels = levels.movedim(1, 3)
     if levels.ndim == 4 and levels.shape[3] == 1:
         levels = levels[..., 0]
-    if levels.dtype != torch.uint8 or levels.ndim not in (3, 4) or levels.shape[3:] not in ((), (3,)):
+    if levels.dtype != torch.uint8 or levels.ndim < 3 or levels.shape[3:] not in ((), (3,)):
         raise PictureError(
             f"expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got {levels.dtype} "
             f"{tuple(np.shape(images))}; add the batch axis, or multiply pixels in [0, 1] by 255 and convert them."

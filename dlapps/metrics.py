@@ -94,7 +94,8 @@ def entropy(shares: ArrayLike) -> float:
 def nearest_neighbours(queries: ArrayLike, references: ArrayLike, k: int = 1) -> tuple[Tensor, Tensor]:
     """Euclidean distances and indices (N, k) of the k nearest of references (M, D) to queries (N, D), nearest first."""
     found = [part.topk(k, largest=False) for part in _distances(*_as_features(queries, references))]
-    return torch.cat([part.values for part in found]).float(), torch.cat([part.indices for part in found])
+    distances = torch.cat([part.values for part in found]).float()
+    return distances, torch.cat([part.indices for part in found])
 
 
 def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
@@ -172,8 +173,8 @@ def _check_neighbours(k: int, number: int) -> None:
 def _radii(manifold: Tensor, k: int) -> Tensor:
     """Distance (N,) of each point to its k-th nearest other one."""
     # A point is its own nearest neighbour, and who lies on a ball's surface is inside, whatever the rounding.
-    farthest = [part.topk(k + 1, largest=False).values[:, -1] for part in _distances(manifold, manifold)]
-    return torch.cat(farthest) * (1 + 1e-9)
+    nearest = (part.topk(k + 1, largest=False).values for part in _distances(manifold, manifold))
+    return torch.cat([distances[:, -1] for distances in nearest]) * (1 + 1e-9)
 
 
 def _share_inside(points: Tensor, manifold: Tensor, k: int) -> float:

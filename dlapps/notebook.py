@@ -100,7 +100,8 @@ class Chapter:
         summary = f"recorded: {len(plain)} number{'s'[: len(plain) != 1]}"
         listed = "\n".join(f"{name} = {value}" for name, value in plain.items())
         folded = f"<details><summary>{summary}</summary><pre>{escape(listed)}</pre></details>"
-        _show("record", {"values": plain, "data": data, "seed": seed}, f"{summary}\n{listed}", {"text/html": folded})
+        content = {"values": plain, "data": data, "seed": seed}
+        _show("record", content, f"{summary}\n{listed}", {"text/html": folded})
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
@@ -127,8 +128,9 @@ class Chapter:
         gif, jpegs = encode_frames(frames, frames_per_second)
         pdf, png = self._draw(stills, name)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
-        content = {"pdf": pdf, "png": png, "frames": [_base64(jpeg) for jpeg in jpegs], "rate": frames_per_second}
-        self._show_float("animation", name, caption, content, {"text/html": make_player(frames, frames_per_second)})
+        encoded, player = [_base64(jpeg) for jpeg in jpegs], make_player(frames, frames_per_second)
+        content = {"pdf": pdf, "png": png, "frames": encoded, "rate": frames_per_second}
+        self._show_float("animation", name, caption, content, {"text/html": player})
 
     def show_explorer(
         self, look: Look, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str
@@ -145,7 +147,8 @@ class Chapter:
         places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
         still = plot_grid(list(row[places]), [f"{list(axes)[-1]} {values[place]}" for place in places], len(places))
         pdf, png = self._draw(still, name)
-        self._show_float("figure", name, caption, {"pdf": pdf}, {"image/png": png, "text/html": page})
+        shown = {"image/png": png, "text/html": page}
+        self._show_float("figure", name, caption, {"pdf": pdf}, shown)
 
     def _draw(self, figure: Figure, name: str) -> tuple[str, str]:
         """The figure as PDF, which is saved too, and as PNG, both in base64; it is closed."""
@@ -166,7 +169,8 @@ class Chapter:
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
         align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
         content = {"columns": list(columns), "rows": cells, "align": align}
-        self._show_float("table", name, caption, content, {"text/markdown": markdown_table(columns, cells, align)})
+        table = markdown_table(columns, cells, align)
+        self._show_float("table", name, caption, content, {"text/markdown": table})
 
     def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
         text = f"{kind.capitalize()} {self.number}-{name}: {caption}"

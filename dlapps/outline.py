@@ -15,8 +15,10 @@ from dlapps import DlappsError
 from dlapps.syntax import Node, Tree, nodes, parse, walk, words
 
 # What a call shows, and the place of its argument `name`, which `caption` follows.
-SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2), "show_explorer": ("fig", 3), "show_table": ("tab", 2)}
-HIDING = frozenset({"remove-cell", "remove-output"})  # tags that keep what a cell shows out of the report
+SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2)}
+SHOWN |= {"show_explorer": ("fig", 3), "show_table": ("tab", 2)}
+# Tags that keep what a cell shows out of the report.
+HIDING = frozenset({"remove-cell", "remove-output"})
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
@@ -46,10 +48,12 @@ class Outline:
         """Number a cell's prose and note what it asks for; question: what its metadata say of one."""
         prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in ("Code", "Math")])
         labels = [node["c"][1][0] for node in nodes(tree) if node["t"] == "Header"]
-        for token in [*TOKEN.findall(words(prose)), *(f"{{#{label}}}" for label in labels if label.startswith("sec-"))]:
+        own = (f"{{#{label}}}" for label in labels if label.startswith("sec-"))
+        for token in [*TOKEN.findall(words(prose)), *own]:
             self.tokens.setdefault(token, place)
         headings, formulas = self.number_prose(tree, cell)
-        self.cells[cell] = {"headings": headings, "formulas": formulas, "question": _question_words(question)}
+        parts = {"headings": headings, "formulas": formulas}
+        self.cells[cell] = parts | {"question": _question_words(question)}
 
     def add_code(self, cell: str, place: int, source: str, tags: Collection[str]) -> None:
         """Count the figures and tables that a cell of code shows in the report."""

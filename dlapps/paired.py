@@ -32,7 +32,8 @@ def compare_paired(first: ArrayLike, second: ArrayLike) -> Paired:
     ValueError unless both are booleans of one length.
     """
     first, second = np.asarray(first), np.asarray(second)
-    if first.dtype != bool or second.dtype != bool or first.shape != second.shape or first.ndim != 1 or not len(first):
+    are_flags = first.dtype == second.dtype == bool and first.ndim == 1
+    if not are_flags or first.shape != second.shape or not len(first):
         raise ValueError(
             f"expected two rows of booleans (N,), got {first.dtype} {first.shape} and {second.dtype} {second.shape}; "
             "pass whether each example is right."

@@ -126,7 +126,8 @@ class Prose:
         for before, bare, key, behind in _CITED.findall(token[1:-1]):
             work = _find_work(works, key)
             words = work.year if bare else f"{work.authors}, {work.year}"
-            parts += [{"text": before.lstrip()}, {**work.link, "text": words}, {"text": f"{behind.rstrip()}; "}]
+            parts += [{"text": before.lstrip()}, {**work.link, "text": words}]
+            parts.append({"text": f"{behind.rstrip()}; "})
         parts[-1]["text"] = parts[-1]["text"].removesuffix("; ") + ")"
         return [part for part in parts if part["text"]]
 

@@ -138,7 +138,8 @@ class Study:
 
     def history(self, run: str, score: str) -> np.ndarray:
         """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
-        kept = [_find("history", entry, "a part of the entry") for entry in self._finished(run).values()]
+        finished = self._finished(run).values()
+        kept = [_find("history", entry, "a part of the entry") for entry in finished]
         return np.array([_find(score, history, "a score") for history in kept])
 
     def histories(self, without: Sequence[str] = ()) -> dict[str, list[dict[str, list[float]]]]:
@@ -193,7 +194,8 @@ def load_class_pictures(name: str = "visualizing-classes") -> dict[str, np.ndarr
 
 def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
     """Write a study's numbers beside what they were made with; returns the file."""
-    made = {"date": f"{date.today()}", "torch": version("torch"), "machine": platform.machine(), "seeds": list(seeds)}
+    made: dict[str, object] = {"date": f"{date.today()}", "torch": version("torch")}
+    made |= {"machine": platform.machine(), "seeds": list(seeds)}
     content = json.dumps({"made": made, **parts}, indent=1) + "\n"
     # A list of numbers on one line: half the size, and a difference of versions that can be read.
     content = re.sub(r"\[\n([^\[\]{}\"]+)\]", lambda found: f"[{' '.join(found[1].split())}]", content)

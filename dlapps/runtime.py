@@ -44,8 +44,8 @@ def first_in_float32(network: nn.Module) -> Iterator[None]:
     They add few products, so they gain little from bfloat16, and all that follows is built on their rounding: averaged
     features of EfficientNet-Lite0 have a cosine of .9996 to those of float32, and .996 without this.
     """
-    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
-    first = [part for part in convolutions if part.weight[0].numel() < 32 and part.out_channels < 200]
+    layers = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
+    first = [part for part in layers if part.weight[0].numel() < 32 and part.out_channels < 200]
     if not any(part.groups > 1 for part in first):
         first = []
     try:

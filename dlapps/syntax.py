@@ -42,7 +42,8 @@ def write(trees: Sequence[Tree], language: str, options: Sequence[str] = ()) -> 
     separator = {"t": "RawBlock", "c": [raw, SEPARATOR]}
     blocks = [block for tree in trees for block in (*tree, separator)]
     document = {"pandoc-api-version": _api_version(), "meta": {}, "blocks": blocks}
-    written = _pandoc(json.dumps(document), ["--from", "json", "--to", language, "--fail-if-warnings", *options])
+    options = ["--from", "json", "--to", language, "--fail-if-warnings", *options]
+    written = _pandoc(json.dumps(document), options)
     *parts, rest = (part.strip() for part in written.split(SEPARATOR))
     # What pandoc appends, the works cited, follows the last separator.
     return [*parts, rest]

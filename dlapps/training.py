@@ -207,7 +207,8 @@ def _load(path: Path, identity: Named, parts: Named, extend: bool) -> tuple[int,
     kept."""
     content = read_checked(path, "checkpoint", ("identity", "made", "stopped", "history", "states"))
     kept, free = content["identity"], {"num_epochs", "weights"} if extend else set()
-    differing = [name for name in kept | identity if kept.get(name) != identity.get(name) and name not in free]
+    compared = (name for name in kept | identity if name not in free)
+    differing = [name for name in compared if kept.get(name) != identity.get(name)]
     if differing:
         raise TrainingError(
             f"expected a checkpoint of this run in {path}, got one that differs in {', '.join(differing)}; delete it, "

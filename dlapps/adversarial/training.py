@@ -63,11 +63,10 @@ def fit_digits(
             losses.append(loss.item())
         return {"loss": [sum(losses) / len(losses)]}
 
-    identity = {"data": digits, "labels": classes, "epsilon": epsilon, "num_steps": num_steps, "seed": seed}
-    parts = {"optimiser": optimiser, "schedule": schedule}
-    history = run_epochs(
-        seeded(train_epoch, seed), network, parts, identity | {"num_epochs": num_epochs}, num_epochs, **options
-    )
+    identity: dict[str, Any] = {"data": digits, "labels": classes, "epsilon": epsilon}
+    identity |= {"num_steps": num_steps, "seed": seed, "num_epochs": num_epochs}
+    parts, train = {"optimiser": optimiser, "schedule": schedule}, seeded(train_epoch, seed)
+    history = run_epochs(train, network, parts, identity, num_epochs, **options)
     return network.requires_grad_(False), history
 
 

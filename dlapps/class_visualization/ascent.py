@@ -172,7 +172,8 @@ def _climb(
         scores = look(network, preset.objective, pictures, seen, targets)
         (gradient,) = torch.autograd.grad((scores - penalty).sum(), parameter)
     if preset.normalised:
-        length = torch.linalg.vector_norm(gradient, dim=tuple(range(1, gradient.ndim)), keepdim=True)
+        axes = tuple(range(1, gradient.ndim))
+        length = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
         gradient = gradient / length.clamp(min=1e-12)
     parameter.grad = -gradient
     optimiser.step()

@@ -30,7 +30,8 @@ def write_letter(marked: Marked, scheme: Scheme) -> str:
     ]
     if rows:
         lines.append(markdown_table(["exercise", "points", "of"], rows, "lrr"))
-    lines += ["## To correct", *(f"**{plain(each.name)}**: {plain(each.fault or '')}. {each.why}" for each in failed)]
+    wrong = (f"**{plain(each.name)}**: {plain(each.fault or '')}. {each.why}" for each in failed)
+    lines += ["## To correct", *wrong]
     lines += [*([] if failed else ["Nothing."]), "## Passed", f"{passed or 'Nothing'}."]
     if scheme.questions:
         lines += ["## Answers in words", "A teacher reads them and gives their points."]

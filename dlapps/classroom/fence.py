@@ -96,7 +96,8 @@ def _walls(folder: Path, disk: int, hidden: Sequence[Path] = ()) -> list[str]:
     """bubblewrap's command line: everything read-only and without the user's home, but for what Python needs."""
     home, size = Path.home(), ["--size", str(disk), "--tmpfs"]
     needed = [*map(Path, (sys.prefix, sys.base_prefix, *filter(None, sys.path))), *_data()]
-    walls = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", str(home)]
+    walls = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    walls += ["--tmpfs", str(home)]
     for path in needed:
         if path.exists() and path.is_relative_to(home):
             walls += ["--ro-bind", str(path), str(path)]

@@ -73,13 +73,15 @@ def check_class(
 def possible(exercise: Exercise, chapter: int) -> dict[str, float]:
     """What each check of an exercise is worth: equal shares for those that look at a name that it has to define."""
     names = set(exercise.defines)
-    bound = [check.title for check in CHAPTERS.get(chapter, ()) if not names.isdisjoint(check.names.values())]
+    checks = CHAPTERS.get(chapter, ())
+    bound = [check.title for check in checks if not names.isdisjoint(check.names.values())]
     return dict.fromkeys([asks_for(exercise.cell), *bound], exercise.points / (1 + len(bound)))
 
 
 def name_students(paths: Sequence[Path]) -> list[str]:
     """What each file is called, with its folder's name where files of several folders are called the same."""
-    for names in ([path.stem for path in paths], [f"{path.resolve().parent.name}-{path.stem}" for path in paths]):
+    stems = [path.stem for path in paths]
+    for names in (stems, [f"{path.resolve().parent.name}-{path.stem}" for path in paths]):
         if len(set(names)) == len(names):
             return names
     twice = Counter(names).most_common(1)[0][0]
@@ -132,11 +134,13 @@ def _rows(marked: Iterable[Marked], scheme: Scheme) -> Iterator[list[str]]:
     for cell, shares in scheme.worth.items():
         heads += [f"{cell}: {name} ({share:.4g})" for name, share in shares.items()]
         heads += [f"{cell} ({sum(shares.values()):.4g})"]
-    yield [*heads, f"total ({total(scheme.worth):.4g})", "to be read", f"answers ({scheme.answers:.4g})", "note"]
+    heads += [f"total ({total(scheme.worth):.4g})", "to be read"]
+    yield [*heads, f"answers ({scheme.answers:.4g})", "note"]
     for each in marked:
         row = [each.student, each.edition]
         for shares in each.points.values():
             row += [f"{points:.4g}" for points in (*shares.values(), sum(shares.values()))]
-        row += [f"{total(each.points):.4g}", ", ".join(each.to_be_read), "", each.verdicts[0].fault or ""]
+        row += [f"{total(each.points):.4g}", ", ".join(each.to_be_read), ""]
+        row.append(each.verdicts[0].fault or "")
         # A spreadsheet would take such a cell for a formula.
         yield [f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in row]

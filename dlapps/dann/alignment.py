@@ -34,7 +34,8 @@ def domain_loss(classifier: nn.Module, features: Tensor, num_source: int, weight
     logits = classifier(GradientReversal.apply(features, weight)).float().flatten()
     domains = (torch.arange(len(logits), device=logits.device) >= num_source).float()
     loss = F.binary_cross_entropy_with_logits(logits, domains)
-    return loss, {"domain_loss": loss, "domain_accuracy": ((logits > 0) == domains.bool()).float().mean()}
+    right = ((logits > 0) == domains.bool()).float()
+    return loss, {"domain_loss": loss, "domain_accuracy": right.mean()}
 
 
 class CdanAlignment(nn.Module):
@@ -106,7 +107,8 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
     """
     _check_numbers(source, target)
     with autocast(source.device, "float32"):
-        parts = [(part - part.mean(0)) / (len(part) - 1) ** 0.5 for part in (source.float(), target.float())]
+        both = source.float(), target.float()
+        parts = [(part - part.mean(0)) / (len(part) - 1) ** 0.5 for part in both]
         rows = torch.cat(parts)
         signs = torch.cat([torch.ones(len(source)), -torch.ones(len(target))]).to(rows.device)
         # C_s - C_t is the sum of r r^T over these rows r, each with its sign; its squared norm that of (r r')^2 over

@@ -63,8 +63,9 @@ def tent(
 def _find_batch_norms(network: nn.Module, images: Tensor) -> list[Any]:
     """The batch norms with statistics, in the order in which they are called."""
     called: list[nn.Module] = []
-    layers = [part for part in network.modules() if isinstance(part, _BatchNorm) and part.running_mean is not None]
-    hooks = [layer.register_forward_pre_hook(lambda part, _: called.append(part)) for layer in layers]
+    norms = [part for part in network.modules() if isinstance(part, _BatchNorm)]
+    norms = [norm for norm in norms if norm.running_mean is not None]
+    hooks = [norm.register_forward_pre_hook(lambda part, _: called.append(part)) for norm in norms]
     try:
         predict(network, images)
     finally:

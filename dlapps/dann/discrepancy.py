@@ -69,8 +69,9 @@ def fit_mcd(
         measured = train_on_domains(update, network, domains, settings, epoch, generator, augment)
         return measured | {"target_diversity": class_diversity(predict(network, domains[2][:NUM_WATCHED], precision))}
 
-    identity: dict[str, Any] = {"fit": "mcd", **asdict(settings), "seed": seed, "precision": precision}
-    identity |= {"augment": augment, "num_generator_steps": num_generator_steps, "weight": weight}
+    identity: dict[str, Any] = {"fit": "mcd", **asdict(settings), "seed": seed}
+    identity |= {"precision": precision, "augment": augment, "weight": weight}
+    identity["num_generator_steps"] = num_generator_steps
     identity |= zip(DOMAINS, domains, strict=True)
     parts, train = {"second": second, "optimiser": optimiser}, seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
@@ -89,7 +90,8 @@ def make_second(predictor: nn.Module, seed: int) -> nn.Module:
             if reset:
                 reset()
     second = second.to(device_of(predictor))
-    if all(torch.equal(*pair) for pair in zip(predictor.parameters(), second.parameters(), strict=True)):
+    pairs = zip(predictor.parameters(), second.parameters(), strict=True)
+    if all(torch.equal(*pair) for pair in pairs):
         raise ValueError(
             "expected a label predictor of layers with reset_parameters, got one without; build it of torch.nn's."
         )

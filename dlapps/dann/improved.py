@@ -141,7 +141,8 @@ def fit_improved(
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.train()
         sums = torch.zeros(3)
-        for step, (here, there) in enumerate(draw_batches(source, target, settings.batch_size, generator)):
+        batches = draw_batches(source, target, settings.batch_size, generator)
+        for step, (here, there) in enumerate(batches):
             digits = augment_source(batch_to_pixels(source[here], device), settings, generator)
             classes, pseudo = labels[here].to(device), None
             with autocast(device, precision):

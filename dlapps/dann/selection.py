@@ -115,7 +115,7 @@ def rank_validators(trainings: Mapping[str, Sequence[Mapping[str, Sequence[float
     trainings: setting -> the histories of its seeds. Spearman's correlation of each of VALIDATORS that all histories
     have, with the interval of `paired.rank_correlation`, which draws settings.
     """
-    ended = [(setting, history) for setting, histories in trainings.items() for history in histories]
+    ended = [(setting, history) for setting, seeds in trainings.items() for history in seeds]
     groups = [setting for setting, _ in ended]
     reached = [history["target_accuracy"][-1] for _, history in ended]
     return {

@@ -142,9 +142,10 @@ def fit_dann(
         measured["reversal_weight"] = settings.weight((epoch + 1) / settings.num_epochs)
         return measured | {"target_diversity": class_diversity(predict(network, domains[2][:NUM_WATCHED], precision))}
 
-    identity: dict[str, Any] = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
+    identity: dict[str, Any] = {"fit": "dann", **asdict(settings), "seed": seed}
     # Of a module, its layers: its weights are compared along with those of the network.
-    identity |= {"augment": augment, "alignment": f"{alignment}" if modules else alignment}
+    identity |= {"precision": precision, "augment": augment}
+    identity["alignment"] = f"{alignment}" if modules else alignment
     identity |= zip(DOMAINS, domains, strict=True)
     parts, train = {"optimiser": optimiser, **modules}, seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
@@ -169,7 +170,8 @@ def train_on_domains(
     device, channels = device_of(network), channels_of(network)
     num_steps = -(-len(source) // settings.batch_size)
     measured, sums = {}, torch.zeros(())
-    for step, (here, there) in enumerate(draw_batches(source, target, settings.batch_size, generator)):
+    batches = draw_batches(source, target, settings.batch_size, generator)
+    for step, (here, there) in enumerate(batches):
         pixels = batch_to_pixels(source[here], device, channels)
         pixels = augment(pixels, generator) if augment else pixels
         others = batch_to_pixels(target[here if settings.paired else there], device, channels)

@@ -73,4 +73,5 @@ def _judge(real: ArrayLike, fake: ArrayLike) -> tuple[bool, str]:
         f"{name} {share:.2f} (real images: {limit:.2f})"
         for name, share, limit in zip(("precision", "recall"), reached, possible, strict=True)
     ]
-    return any(share < limit / 2 for share, limit in zip(reached, possible, strict=True)), ", ".join(words)
+    poor = any(share < limit / 2 for share, limit in zip(reached, possible, strict=True))
+    return poor, ", ".join(words)

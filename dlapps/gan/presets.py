@@ -65,12 +65,12 @@ class Preset:
     anneal: bool = False
 
     def __post_init__(self) -> None:
-        parts = [("trained", part, ("generator", "discriminator")) for part in self.trained]
-        known_names = {"loss": LOSSES, "penalty": PENALTIES, "discriminator_norm": NORMS}
-        known_names |= {"initialisation": ("normal", "default")}
-        names = [(field, getattr(self, field), known) for field, known in known_names.items()]
-        for field, name, known in [*names, *parts]:
-            check_name(field, name, known)
+        for part in self.trained:
+            check_name("trained", part, ("generator", "discriminator"))
+        check_name("loss", self.loss, LOSSES)
+        check_name("penalty", self.penalty, PENALTIES)
+        check_name("discriminator_norm", self.discriminator_norm, NORMS)
+        check_name("initialisation", self.initialisation, ("normal", "default"))
 
     @property
     def num_labels(self) -> int:
@@ -81,7 +81,8 @@ class Preset:
 PRACTICAL = Preset()
 CONDITIONAL_PRACTICAL = Preset(generator_channels=128, discriminator_channels=128, num_classes=10)
 
-AVERAGED: dict[str, Any] = {"generator_channels": 64, "discriminator_channels": 64, "average": 0.999, "anneal": True}
+AVERAGED: dict[str, Any] = {"generator_channels": 64, "discriminator_channels": 64}
+AVERAGED |= {"average": 0.999, "anneal": True}
 
 # Question 5 of the practical: one thing changed at a time.
 PRESETS = {

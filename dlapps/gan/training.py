@@ -161,7 +161,8 @@ def fit_gan(
     bad input, DivergenceError for a loss or a gradient that is not finite.
     """
     data, told = _prepare(images, labels, preset)
-    identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision, "images": data, "labels": told}
+    identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision}
+    identity |= {"images": data, "labels": told}
     if preset.clusters:
         told = find_clusters(data, preset.clusters, seed)
     run = Run(preset, seed, device, precision, told, networks)

@@ -94,9 +94,10 @@ def animate_embeddings(
     num_kept epochs, the first and the last among them, are in the still.
     """
     named = {f"epoch {epoch}": points for epoch, points in enumerate(steps, 1)}
-    frames = [plot_embedding_steps({name: points}, labels, domains) for name, points in named.items()]
-    rows = {round(place) for place in np.linspace(1, len(steps), num_kept)}
-    still = plot_embedding_steps({f"epoch {row}": named[f"epoch {row}"] for row in sorted(rows)}, labels, domains)
+    told = labels, domains
+    frames = [plot_embedding_steps({name: points}, *told) for name, points in named.items()]
+    rows = sorted({round(place) for place in np.linspace(1, len(steps), num_kept)})
+    still = plot_embedding_steps({f"epoch {row}": named[f"epoch {row}"] for row in rows}, *told)
     return np.stack([draw_frame(frame, (1.45, 2.9)) for frame in frames]), still
 
 

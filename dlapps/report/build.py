@@ -124,8 +124,9 @@ def _expectation(stale: list[Source], number: int, profile: str) -> str:
     if not all(seconds):
         return said
     minutes = max(max(seconds), sum(seconds) / environment.num_processes()) / 60
-    embedded = [status for status in assets.list_assets() if status.asset.is_embedded and not status.present]
-    fetched = f", {sum(status.asset.size for status in embedded) / 1e6:,.0f} MB to fetch" * bool(embedded and ours)
+    absent = [status.asset for status in assets.list_assets() if not status.present]
+    megabytes = sum(asset.size for asset in absent if asset.is_embedded) / 1e6
+    fetched = f", {megabytes:,.0f} MB to fetch" * bool(megabytes and ours)
     return f"{said}: about {max(1, round(minutes))} min{fetched}"
 
 

@@ -66,7 +66,8 @@ def _is_answered(following: list[NotebookNode]) -> bool:
     for cell in following:
         if "answer" in tags(cell) and cell.source.strip():
             return True
-        if "question" in tags(cell) or (cell.cell_type == "markdown" and cell.source.lstrip().startswith("#")):
+        is_heading = cell.cell_type == "markdown" and cell.source.lstrip().startswith("#")
+        if "question" in tags(cell) or is_heading:
             return False
     return False
 
@@ -124,7 +125,8 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
         captions = [box[key] for box, key in pieces]
         floats = [(FLOATS[box["kind"]], box["name"]) for box, key in pieces if key == "caption"]
     else:
-        shown = [found for cell in code if HIDING.isdisjoint(tags(cell)) for found in shown_floats(cell.source)]
+        visible = [cell for cell in code if HIDING.isdisjoint(tags(cell))]
+        shown = [found for cell in visible for found in shown_floats(cell.source)]
         captions = [caption for _, _, caption in shown]
         floats = [(kind, name) for kind, name, _ in shown if name]
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]

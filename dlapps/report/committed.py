@@ -21,8 +21,8 @@ def read_as_committed(path: Path) -> NotebookNode:
     git = ["git", "-C", str(path.parent)]
     with TemporaryDirectory() as objects:
         # Objects of git, the file's among them, are not written into the clone.
-        options = {"env": os.environ | {"GIT_OBJECT_DIRECTORY": objects}, "capture_output": True, "check": True}
-        run = partial(subprocess.run, text=True, encoding="utf-8", **options)
+        env = os.environ | {"GIT_OBJECT_DIRECTORY": objects}
+        run = partial(subprocess.run, encoding="utf-8", env=env, capture_output=True, check=True)
         try:
             name = run([*git, "hash-object", "-w", path.name]).stdout.strip()
             return nbformat.reads(run([*git, "cat-file", "blob", name]).stdout, as_version=4)

@@ -15,7 +15,8 @@ from dlapps.report import ReportError
 from dlapps.report.sources import Source, tags
 from dlapps.syntax import INLINE, Tree, first_line, parse
 
-FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}  # kinds of messages, and what their labels begin with
+# Kinds of messages, and what their labels begin with.
+FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def _read_numbers(chapter: ExecutedChapter) -> dict[str, dict[str, Any]]:
     run = {key: chapter.run[key] for key in ("profile", "commit")}
     for place, cell in enumerate(chapter.notebook.cells, start=1):
         for _, record in outputs(cell, "record"):
-            origin = {"chapter": chapter.name, "cell": cell.id, "seed": record["seed"], "data": record["data"], **run}
+            origin = {"chapter": chapter.name, "cell": cell.id, **run}
+            origin |= {"seed": record["seed"], "data": record["data"]}
             for name, value in record["values"].items():
                 if name in numbers:
                     raise _used_twice(qualified(name, chapter.number), owners[name], _owner(chapter, place))

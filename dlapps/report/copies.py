@@ -102,7 +102,8 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
 
 def _fit(bundles: list[dict[str, Any]]) -> None:
     """Pictures with a palette, which looks the same; where all take too much, those of photos smaller, in place."""
-    pictures = [(bundle, base64.b64decode(bundle["image/png"])) for bundle in bundles if "image/png" in bundle]
+    shown = [bundle for bundle in bundles if "image/png" in bundle]
+    pictures = [(bundle, base64.b64decode(bundle["image/png"])) for bundle in shown]
     for scale in SCALES:
         for bundle, png in pictures:
             if scale == 1 or len(bundle["image/png"]) > PHOTOGRAPHIC * scale**2:

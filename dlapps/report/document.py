@@ -41,7 +41,8 @@ class SoberStyle(Style):
 
 TEMPLATES = Path(__file__).parent / "template"
 LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
-OPTIONS = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none", "--top-level-division=chapter"]
+OPTIONS = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none"]
+OPTIONS += ["--top-level-division=chapter"]
 
 
 def _equation(tex: str, label: str, number: str) -> Node:
@@ -110,8 +111,9 @@ def colophon(chapter: ExecutedChapter) -> dict:
     sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
-    facts = {"machine": machine, "name": chapter.name, "number": chapter.number, "duration": _duration(chapter.seconds)}
-    return {**chapter.run, **facts, "sources": sources, "claims": len(chapter.claims), "failed": failed}
+    facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
+    facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
+    return {**chapter.run, **facts, "sources": sources, "failed": failed}
 
 
 def _duration(seconds: float) -> str:

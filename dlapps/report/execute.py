@@ -27,7 +27,8 @@ class OwnKernelManager(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """How to start `sys.executable` as a kernel."""
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command += ["--log-level=CRITICAL"]
         # Called from a notebook, a run has that notebook's session about it, and no page that shows a widget.
         env = {"JPY_SESSION_NAME": ""}
         return KernelSpec(argv=command, display_name="Python 3", language="python", env=env)
@@ -108,7 +109,8 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     """The notebook's present prose with the outputs of its last execution."""
     notebook = source.read()
     executed = read_notebook(executed_path(source, profile))
-    ran = [cell for cell in executed.cells if cell.cell_type == "code" and "injected-parameters" not in tags(cell)]
+    ran = [cell for cell in executed.cells if cell.cell_type == "code"]
+    ran = [cell for cell in ran if "injected-parameters" not in tags(cell)]
     written = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell, kept in zip(written, ran, strict=True):
         cell.outputs = kept.outputs

@@ -94,8 +94,10 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         filters={each.__name__: each for each in (image_attributes, listing, pre.question_facts)},
     )
     shared = {"pages": pages, "report": read_title_page(), "mime": MIME, "script": SCRIPT_HASH}
-    facts = {"chapters": [colophon(page.chapter) for page in pages], "profile": profile, "day": day_of(contents)}
-    written = {"index.html": exporter.environment.get_template("index.html.j2").render(shared | facts)}
+    chapters = [colophon(page.chapter) for page in pages]
+    facts = {"chapters": chapters, "profile": profile, "day": day_of(contents)}
+    index = exporter.environment.get_template("index.html.j2")
+    written = {"index.html": index.render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
         resources = {**shared, "page": page, "before": before, "after": after}
         written[page.file], _ = exporter.from_notebook_node(pre.select_shown(page.notebook), resources)
@@ -104,7 +106,8 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
 
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     """A chapter as a page."""
-    options = ["--mathml", "--wrap=none", "--syntax-highlighting=none", "--metadata=lang:en-GB", *citeproc()]
+    options = ["--mathml", "--wrap=none", "--syntax-highlighting=none"]
+    options += ["--metadata=lang:en-GB", *citeproc()]
     notebook, headings, works = pre.write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets)
     for cell in notebook.cells:
         _keep_code(cell)

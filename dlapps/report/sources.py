@@ -60,10 +60,11 @@ def read_title_page() -> TitlePage:
 
 def find_sources() -> list[Source]:
     """Every notebook of the folder, by number; a ReportError where there is none, or two are one chapter."""
-    sources = [Source(paths.notebooks() / f"{name}.ipynb", number) for name, number in paths.chapters().items()]
+    folder, chapters = paths.notebooks(), paths.chapters()
+    sources = [Source(folder / f"{name}.ipynb", number) for name, number in chapters.items()]
     if not sources:
         raise ReportError(
-            f"expected notebooks such as 1_transfer_learning.ipynb, got none in {paths.notebooks()}; "
+            f"expected notebooks such as 1_transfer_learning.ipynb, got none in {folder}; "
             "run the command in a report's folder or name one in DLAPPS_HOME."
         )
     owners: dict[int | str, str] = {"index.html": "the page of contents"}

@@ -17,9 +17,10 @@ def typeset(document: Document, folder: Path) -> Path:
     A ReportError quotes TeX's first error; the log stays in the folder.
     """
     _lay_out(document, folder)
-    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-file-line-error"]
+    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error"]
+    command += ["-file-line-error", "report.tex"]
     try:
-        run = subprocess.run([*command, "report.tex"], cwd=folder, capture_output=True, text=True, errors="replace")
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
     except FileNotFoundError as error:
         raise ReportError(
             "expected latexmk, got no such program; install TeX Live (Debian: apt-get install latexmk "

@@ -34,7 +34,8 @@ def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
 def _paragraphs(tree: Tree) -> Iterator[str]:
     """The words of each block but those with a source, citations left out, a sign in place of formulas and code."""
     for block in tree:
-        if not any(_SOURCE.search(node["c"][1]) for node in nodes(block) if node["t"] in ("RawInline", "RawBlock")):
+        remarks = (node["c"][1] for node in nodes(block) if node["t"] in ("RawInline", "RawBlock"))
+        if not any(map(_SOURCE.search, remarks)):
             yield words(walk([block], lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]))
 
 

@@ -102,7 +102,8 @@ def _solve(image: np.ndarray, removed: np.ndarray) -> np.ndarray:
         known += weight * (other == -1)[:, None] * padded[(slice(None), *window)][:, removed].T
         both = np.flatnonzero(other >= 0)
         entries.append(np.stack([both, other[both], np.full(len(both), -weight)]))
-    rows, columns, weights = np.concatenate([*entries, [np.arange(number), np.arange(number), diagonal]], 1)
+    entries.append(np.stack([np.arange(number), np.arange(number), diagonal]))
+    rows, columns, weights = np.concatenate(entries, 1)
     matrix = csc_array((weights, (rows.astype(int), columns.astype(int))), shape=(number, number))
     # Symmetric and diagonally dominant: no pivots are needed.
     factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True})

@@ -81,8 +81,9 @@ def make_flow_selection() -> Path:
         done = [Sampling(**entry["sampling"]) for entry in tried[f"{evaluations}"]]
         for sampling in [each for each in list_samplings(evaluations) if each not in done]:
             features, logits = judge.extract_features(classifier, sampling.draw(network, asked, 100))
-            precision, recall = metrics.precision_recall(real[:NUM_CHOOSING], features, gan_judge.NEIGHBOURS)
-            scores = {"frechet": metrics.frechet_distance(real, features), "precision": precision, "recall": recall}
+            near = real[:NUM_CHOOSING], features, gan_judge.NEIGHBOURS
+            scores = {"frechet": metrics.frechet_distance(real, features)}
+            scores |= zip(("precision", "recall"), metrics.precision_recall(*near), strict=True)
             scores["conditional_accuracy"] = float((logits.argmax(1) == asked).double().mean())
             rounded = {name: round(score, 4) for name, score in scores.items()}
             tried[f"{evaluations}"].append({"sampling": asdict(sampling), **rounded})
@@ -124,7 +125,8 @@ def time_gan() -> dict[str, float]:
     train_once = partial(gan.fit_conditional_gan, *images, replace(preset, num_epochs=1))
     draw = partial(gan_judge.draw, gan.load_best("cdcgan"), 1000, 0, torch.arange(1000) % 10)
     an_epoch = count_seconds(train_once)
-    return {"cpu_seconds": round(preset.num_epochs * an_epoch), "cpu_seconds_of_1000": count_seconds(draw)}
+    training = round(preset.num_epochs * an_epoch)
+    return {"cpu_seconds": training, "cpu_seconds_of_1000": count_seconds(draw)}
 
 
 def make_flow() -> Path:
@@ -135,12 +137,14 @@ def make_flow() -> Path:
     runs: dict[str, dict] = parts.get("runs", {})
     of_gan = parts.get("gan") or time_gan()
     missing = [seed for seed in SEEDS if str(seed) not in trainings]
-    for seed, (network, training, entries) in sweep({seed: partial(read, seed) for seed in missing}, "trainings"):
+    calls = {seed: partial(read, seed) for seed in missing}
+    for seed, (network, training, entries) in sweep(calls, "trainings"):
         trainings[str(seed)] = training
         for run, entry in entries.items():
             runs.setdefault(run, {})[str(seed)] = entry
         if seed == 0:
             flow.save_flow(paths.results() / "flow.pt", network)
         readings = len(EVALUATIONS) * len(trainings)
-        results.save("flow", {"readings": readings, "gan": of_gan, "trainings": trainings, "runs": runs}, SEEDS)
+        made = {"readings": readings, "gan": of_gan, "trainings": trainings, "runs": runs}
+        results.save("flow", made, SEEDS)
     return path

@@ -93,7 +93,8 @@ def compare_spreads(generator: Sampler, real: Tensor, labels: Tensor) -> dict[st
     # Batches change the running statistics.
     trained = copy.deepcopy(generator).train()
     with torch.no_grad():
-        parts = [gan.generate(trained, z[rows], asked[rows]) for rows in torch.arange(len(z)).split(100)]
+        batches = torch.arange(len(z)).split(100)
+        parts = [gan.generate(trained, z[rows], asked[rows]) for rows in batches]
     # Samples lie in [-1, 1], two units wide.
     unit = gan.spread(real.float() / 127.5, labels)
     drawn = {"spread": gan.sample(generator, z, asked), "spread_in_batches": torch.cat(parts)}

@@ -63,7 +63,8 @@ Split = tuple[Tensor, Tensor]
 def load_held_out() -> tuple[Split, Split]:
     """Images and labels of MNIST's train split to train on, and the last 10,000, held out for choices."""
     images, labels = load_images("MNIST", "train")
-    return (images[:-NUM_HELD_OUT], labels[:-NUM_HELD_OUT]), (images[-NUM_HELD_OUT:], labels[-NUM_HELD_OUT:])
+    first = len(labels) - NUM_HELD_OUT
+    return (images[:first], labels[:first]), (images[first:], labels[first:])
 
 
 def fit_judge_of_held_out() -> judge.DigitClassifier:

@@ -35,8 +35,10 @@ def make_gan_ring() -> Path:
     clouds = {}
     for (name, seed), training in sweep(calls, "trainings"):
         modes, near = zip(*map(toy.count_modes, training.samples), strict=True)
-        history = {"step": list(training.steps), "modes": list(modes), "near": [round(share, 4) for share in near]}
-        runs[name][str(seed)] = {"modes": modes[-1], "near": history["near"][-1], "history": history}
+        shares = [round(share, 4) for share in near]
+        history = {"step": list(training.steps), "modes": list(modes), "near": shares}
+        entry = {"modes": modes[-1], "near": shares[-1], "history": history}
+        runs[name][str(seed)] = entry
         if seed == 0:
             clouds[name] = training.samples[:, :NUM_SHOWN].numpy().astype(np.float16)
     results.save_arrays("gan-ring", clouds)

@@ -34,8 +34,9 @@ def run_stages(name: str, split: str) -> dict[str, np.ndarray]:
     """
     network, scenes = pretrained.load(name), datasets.load_scenes15(split)
     backbone = network.backbone
-    front = nn.Sequential(network.normalisation, backbone.conv_stem, backbone.bn1, *backbone.blocks[:5])
-    stages = (front, backbone.blocks[5], backbone.blocks[6], nn.Sequential(backbone.conv_head, backbone.bn2))
+    stem = network.normalisation, backbone.conv_stem, backbone.bn1
+    last = nn.Sequential(backbone.conv_head, backbone.bn2)
+    stages = (nn.Sequential(*stem, *backbone.blocks[:5]), *backbone.blocks[5:7], last)
     found: dict[str, list[Tensor]] = {stage: [] for stage in (*STAGES, "maps")}
     for path in scenes.images:
         pixels = stack_pixels([path], SIZE)
@@ -136,7 +137,8 @@ def choose_rate_and_epochs(name: str) -> tuple[dict[str, float], float, int]:
     errors = {setting: (loss - best).std() / len(loss) ** 0.5 for setting, loss in losses.items()}
     near = [setting for setting, loss in losses.items() if loss.mean() - best.mean() <= errors[setting]]
     rate, num_epochs = min(near, key=lambda setting: (setting[1], losses[setting].mean()))
-    return {f"{rate:g} {epochs}": float(loss.mean()) for (rate, epochs), loss in losses.items()}, rate, num_epochs
+    means = {f"{rate:g} {epochs}": float(loss.mean()) for (rate, epochs), loss in losses.items()}
+    return means, rate, num_epochs
 
 
 def finetune_last_stage(name: str, num_splits: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

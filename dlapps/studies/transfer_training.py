@@ -76,7 +76,8 @@ def compare_grey_inputs() -> dict[str, float]:
     """VGG16's pool5 average of the training pictures, grey given in three ways; cosines to the copied channels."""
     scenes = datasets.load_scenes15("train")
     network, (grey, _) = pretrained.load("vgg16_features"), load_grey("train", 224)
-    variants = {"copy": network, **{reduce: transfer.to_grey(network, reduce) for reduce in ("sum", "mean")}}
+    variants = {"copy": network}
+    variants |= {reduce: transfer.to_grey(network, reduce) for reduce in ("sum", "mean")}
     results, reference = {}, None
     for name, variant in variants.items():
         parts = [_pool5(variant, batch, 3 if name == "copy" else 1) for batch in grey.split(32)]

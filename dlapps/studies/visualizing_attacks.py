@@ -125,7 +125,8 @@ def fool_the_25() -> dict[str, Any]:
         fresh = survives(network, step, "none") & ~early
         lost[fresh], early = ~step.success[fresh], early | fresh
     row, steps = summarise(network, examples), examples.steps
-    found = {"success": row["floats"], "survives_8bit": row["saved"], "jpeg": row["jpeg"], "lost": int(lost.sum())}
+    found = {"success": row["floats"], "survives_8bit": row["saved"]}
+    found |= {"jpeg": row["jpeg"], "lost": int(lost.sum())}
     sizes = {"median": row["steps"], "least": int(steps.min()), "most": int(steps.max())}
     return found | sizes | {"l2": row["l2"], "linf": row["linf"]}
 
@@ -134,7 +135,8 @@ def leave_the_25(name: str) -> dict[str, float]:
     """The share of the practical's 25 pictures driven away from the classes that a network reads in them."""
     network, (images, _) = pretrained.load(name), load_practical()
     read = float32_logits(network, images).argmax(1)
-    attacks = {"fgsm_success_2_255": "FGSM 2", "pgd_success_1_255": "PGD 1", "noise_success_2_255": "noise 2"}
+    attacks = {"fgsm_success_2_255": "FGSM 2", "pgd_success_1_255": "PGD 1"}
+    attacks |= {"noise_success_2_255": "noise 2"}
     with runtime.autocast("cpu"):
         made = {key: TABLE[method](network, images, read) for key, method in attacks.items()}
     return {key: float(examples.success.float().mean()) for key, examples in made.items()}
@@ -150,7 +152,8 @@ def find_smallest(name: str, kind: str) -> dict[str, Any]:
             found = torch.where(survives(network, examples, "none"), examples.l2, torch.inf)
         else:
             # To a class far away, ten steps of a large epsilon are too coarse.
-            far = {"targets": STINGRAY, "most": 4 / 255, "attack": partial(adversarial.pgd, num_steps=20)}
+            finer = partial(adversarial.pgd, num_steps=20)
+            far = {"targets": STINGRAY, "most": 4 / 255, "attack": finer}
             goal = far if kind == "targeted" else {"labels": labels}
             found = 255 * adversarial.smallest_epsilon(network, images, **goal)
     withstand = [float((found > level).float().mean()) for level in GRID]
@@ -189,7 +192,8 @@ def change_one_pixel(number: int) -> dict[str, Any]:
         examples = adversarial.one_pixel(network, image, num_steps=15, population=400)
     row, column = (examples.images != image)[0].any(0).nonzero()[0].tolist()
     colour = from_pixels(examples.images)[0, row, column].tolist()
-    return {"number": number, "row": row, "column": column, "colour": colour, "saved": bool(examples.success)}
+    place = {"number": number, "row": row, "column": column}
+    return place | {"colour": colour, "saved": bool(examples.success)}
 
 
 def make_attacks() -> Path:

@@ -11,7 +11,8 @@ Row = dict[str, Any]
 # The noise of the size of an attack.
 CONTROLS = {f"FGSM {levels}": f"noise {levels}" for levels in (1, 2, 4)} | {"PGD 1": "noise 1"}
 CONTROLS |= dict.fromkeys(("PGD 2, 20 steps", "PGD 2, expects damage"), "noise 2")
-NAMES = {"squeezenet1_1": "SqueezeNet", "efficientnet_lite0": "Lite0", "efficientnet_lite2": "Lite2"}
+NAMES = {"squeezenet1_1": "SqueezeNet"}
+NAMES |= {"efficientnet_lite0": "Lite0", "efficientnet_lite2": "Lite2"}
 
 
 def exceed(first: Row, second: Row, damage: str = "saved") -> dict[str, float]:
@@ -39,7 +40,8 @@ def draw_curves(table: Mapping[str, Mapping[str, Row]], smallest: Mapping[str, R
     for network in smallest:
         name = NAMES[network]
         curves[f"{name}, PGD"] = smallest[network]["untargeted"]["withstand"]
-        curves[f"{name}, noise"] = [1 - table[network][f"noise {level}"]["saved"] for level in (1, 2, 4, 8, 16)]
+        shares = (table[network][f"noise {level}"]["saved"] for level in (1, 2, 4, 8, 16))
+        curves[f"{name}, noise"] = [1 - share for share in shares]
     return curves | {"SqueezeNet, to a stingray": smallest["squeezenet1_1"]["targeted"]["withstand"]}
 
 

@@ -52,8 +52,9 @@ def measure(name: str, seed: int) -> dict[str, Any]:
     """What one network withstands."""
     network, (images, labels) = train(name, seed), load_digits()
     with runtime.autocast("cpu"):
-        apgd = [round(withstand(network, "apgd", epsilon, NUM_APGD, seed), 4) for epsilon in EPSILONS]
-        square = [round(withstand(network, "square", epsilon, NUM_SQUARE, seed), 4) for epsilon in EPSILONS]
+        left = partial(withstand, network, seed=seed)
+        apgd = [round(left("apgd", epsilon, NUM_APGD), 4) for epsilon in EPSILONS]
+        square = [round(left("square", epsilon, NUM_SQUARE), 4) for epsilon in EPSILONS]
     return {
         "clean_accuracy": float((network(images).argmax(1) == labels).float().mean()),
         "robust_accuracy": withstand(network, "apgd", 0.3, len(images), seed),

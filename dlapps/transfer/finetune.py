@@ -44,7 +44,8 @@ class SmallVGG(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for index, width in enumerate(widths):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
+            layers += [nn.BatchNorm2d(width), nn.ReLU()]
             if index in (1, 3, 4, 5):
                 layers.append(nn.MaxPool2d(2))
             channels = width

@@ -67,7 +67,8 @@ def _defined_in(module: ModuleType, role: str = "", variables: Sequence[str] = (
     One with a parameter named `role` is a check of each of the variables.
     """
     for name, function in vars(module).items():
-        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
+        is_own = inspect.isfunction(function) and function.__module__ == module.__name__
+        if is_own and not name.startswith("_"):
             has_role = role in inspect.signature(function).parameters
             yield from (Check(function, role, of) for of in variables) if has_role else [Check(function)]
 

@@ -123,5 +123,6 @@ def same_seed_same_network(
 def adaptation_begins_like_the_baseline(baseline: nn.Module, adapted: nn.Module) -> str | None:
     """What is compared differs in one thing: here the training, and not the network. With other layers or sizes a gain
     may come from those."""
-    shapes = [[tuple(weight.shape) for weight in network.state_dict().values()] for network in (baseline, adapted)]
+    states = (network.state_dict().values() for network in (baseline, adapted))
+    shapes = [[tuple(weight.shape) for weight in state] for state in states]
     return expect(shapes[0] == shapes[1], "two networks of the same layers", "different ones")

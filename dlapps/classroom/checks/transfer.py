@@ -79,7 +79,8 @@ def accuracy_on_the_test_pictures(
 def cost_chosen_by_cross_validation(chosen_svms: Mapping[str, ChosenSVM], best_vgg: ChosenSVM) -> str | None:
     """C, layer and size are chosen by cross-validation on the training pictures. Chosen on the test pictures, the best
     of many recipes owes a part of its accuracy to luck, and nothing is left to say how large a part."""
-    wrong = [name for name, svm in chosen_svms.items() if svm.cost != svm.costs[int(np.argmax(svm.cv_accuracies))]]
+    places = {name: int(np.argmax(svm.cv_accuracies)) for name, svm in chosen_svms.items()}
+    wrong = [name for name, svm in chosen_svms.items() if svm.cost != svm.costs[places[name]]]
     best = max(svm.cv_accuracy for svm in chosen_svms.values())
     if wrong:
         return f"expected the C that cross-validation prefers, got another one for {', '.join(wrong)}"
