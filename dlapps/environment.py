@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 from dlapps import DlappsError, paths
 
 # Packages whose version may move a number of the report.
-COUNTED = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "pillow")
+COUNTED = ["torch", "torchvision", "timm", "numpy", "scipy"]
+COUNTED += ["scikit-learn", "scikit-image", "matplotlib", "pillow"]
 
 
 def num_threads() -> int:

@@ -105,7 +105,8 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
 
     Grey pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
     """
-    levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte().movedim(-3, -1).contiguous()
+    levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
+    levels = levels.movedim(-3, -1).contiguous()
     return (levels.squeeze(-1) if levels.shape[-1] == 1 else levels).numpy()
 
 

@@ -63,7 +63,9 @@ class Chapter:
         self.student_seed = zlib.crc32(student.encode()) % 1_000_000
         environment.limit_threads()
         session = Path(os.environ.get("JPY_SESSION_NAME", ""))
-        path = session if session.suffix == ".ipynb" and session.is_file() else paths.notebooks() / f"{name}.ipynb"
+        path = paths.notebooks() / f"{name}.ipynb"
+        if session.suffix == ".ipynb" and session.is_file():
+            path = session
         self._prose = Prose(path, self.number)
         facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
         self._show_chapter({"name": name, **facts})
@@ -80,7 +82,8 @@ class Chapter:
         if os.environ.get("JPY_SESSION_NAME") and find_spec("anywidget"):
             from dlapps.live import show_live
 
-            shown |= show_live(self._prose, f"{words}: the prose shows each number once its cell has run.", elsewhere)
+            ready = f"{words}: the prose shows each number once its cell has run."
+            shown |= show_live(self._prose, ready, elsewhere)
         _show("chapter", facts, elsewhere, shown)
 
     def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
@@ -145,7 +148,8 @@ class Chapter:
         page = make_explorer(frames, axes, readings, start)
         row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
         places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
-        still = plot_grid(list(row[places]), [f"{list(axes)[-1]} {values[place]}" for place in places], len(places))
+        titles = [f"{list(axes)[-1]} {values[place]}" for place in places]
+        still = plot_grid(list(row[places]), titles, len(places))
         pdf, png = self._draw(still, name)
         shown = {"image/png": png, "text/html": page}
         self._show_float("figure", name, caption, {"pdf": pdf}, shown)

@@ -114,7 +114,9 @@ class Outline:
             self.counts[lower] = 0
         number = ".".join(str(self.counts[above]) for above in range(1, level + 1))
         # Names of labels begin with a letter: a label made of a number is nobody else's.
-        own = f"sec-{self.number}-{label[4:]}" if label.startswith("sec-") else f"sec-{number.replace('.', '-')}"
+        own = f"sec-{number.replace('.', '-')}"
+        if label.startswith("sec-"):
+            own = f"sec-{self.number}-{label[4:]}"
         self._label(own, f"{'Chapter' if level == 1 else 'Section'} {number}", cell)
         node["c"] = [level, [own, classes, [["number", number]]], title]
         return number
@@ -138,7 +140,9 @@ class Outline:
         span = {"t": "Span", "c": [attributes, [formula]]}
         node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
         end = rf"\end{{{environment}}}"
-        return tex.removesuffix(end).rstrip() + rf" \tag{{{number}}} {end}" if number else _with_values(tex)
+        if not number:
+            return _with_values(tex)
+        return tex.removesuffix(end).rstrip() + rf" \tag{{{number}}} {end}"
 
     def _label(self, label: str, text: str, cell: str) -> tuple[str, str]:
         if label in self.labels:
@@ -193,7 +197,8 @@ def used_names(source: str) -> tuple[set[str], set[str]]:
         tables += table.get_children()
     top = tables[0].get_symbols()
     loaded = {symbol.get_name() for symbol in top if symbol.is_referenced()}
-    loaded |= {symbol.get_name() for table in tables[1:] for symbol in table.get_symbols() if symbol.is_global()}
+    inner = (symbol for table in tables[1:] for symbol in table.get_symbols())
+    loaded |= {symbol.get_name() for symbol in inner if symbol.is_global()}
     own = {symbol.get_name() for symbol in top if symbol.is_assigned() or symbol.is_imported()}
     return loaded - own, {symbol.get_name() for symbol in top if symbol.is_assigned() and not symbol.is_imported()}
 

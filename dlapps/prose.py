@@ -68,7 +68,9 @@ class Prose:
             if token.startswith("{"):
                 return self._heading(token) if token.startswith("{#") else self._number(token)
             found = REFERENCE.fullmatch(token)
-            return [self._reference(found[1], int(found[2] or self.number), found[3])] if found else self._cite(token)
+            if not found:
+                return self._cite(token)
+            return [self._reference(found[1], int(found[2] or self.number), found[3])]
         except ValueError as error:
             place = self.outline.tokens.get(token)
             where = f"{self.path.name}, cell {place}: " if place else f"{self.path.name}: "
@@ -135,7 +137,9 @@ class Prose:
         """What other chapters recorded, in the committed report or else the last build."""
         found = (folder / "results.json" for folder in (paths.report(), paths.build()))
         path = next((path for path in found if path.is_file()), None)
-        return self._cached(path, lambda path: json.loads(path.read_text(encoding="utf-8")), {}) if path else {}
+        if path is None:
+            return {}
+        return self._cached(path, lambda path: json.loads(path.read_text(encoding="utf-8")), {})
 
     def _chapter(self, path: Path, number: int) -> Outline:
         return self._cached(path, lambda path: read_outline(path, number), Outline(number))

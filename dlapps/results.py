@@ -127,14 +127,17 @@ class Study:
         """The study with one more score of each seed, which the rule makes of its entry."""
 
         def extend(entry: Entry) -> Entry:
-            return entry if "diverged" in entry else entry | {"scores": _scores(entry) | {score: rule(entry)}}
+            if "diverged" in entry:
+                return entry
+            return entry | {"scores": _scores(entry) | {score: rule(entry)}}
 
         runs = {run: {seed: extend(entry) for seed, entry in entries.items()} for run, entries in self.runs.items()}
         return replace(self, runs=runs)
 
     def join(self, other: Study) -> Study:
         """The study with the runs of another besides: "20 evaluations" of "flow" is then "flow 20 evaluations"."""
-        return replace(self, runs=self.runs | {f"{other.name} {run}": entries for run, entries in other.runs.items()})
+        named = {f"{other.name} {run}": entries for run, entries in other.runs.items()}
+        return replace(self, runs=self.runs | named)
 
     def history(self, run: str, score: str) -> np.ndarray:
         """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
@@ -165,7 +168,9 @@ def tabulate(
         formats = dict.fromkeys(next(iter(rows.values())), formats)
 
     def cell(value: Any, form: str) -> str:
-        return metrics.mean_and_deviation(value, form) if isinstance(value, list) else f"{value:{form}}"
+        if isinstance(value, list):
+            return metrics.mean_and_deviation(value, form)
+        return f"{value:{form}}"
 
     table = [
         [label, *(cell(values[column], form) if column in values else "–" for column, form in formats.items())]

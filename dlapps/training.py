@@ -192,7 +192,8 @@ def _describe_networks(parts: Named) -> dict[str, Any]:
     networks = [part for part in parts.values() if isinstance(part, nn.Module)]
     states = [network.state_dict() for network in networks]
     layers = [f"{network} {[*state]}" for network, state in zip(networks, states, strict=True)]
-    return {"network": layers, "weights": fingerprint(*(value for state in states for value in state.values()))}
+    values = (value for state in states for value in state.values())
+    return {"network": layers, "weights": fingerprint(*values)}
 
 
 def _states(parts: Named) -> dict[str, Any]:

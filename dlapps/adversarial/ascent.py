@@ -1,6 +1,7 @@
 """Attacks that climb a loss within a ball: one loop, and two small functions (normalise, project) for the norms."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,8 @@ def fgsm(
     loss: Loss = cross_entropy,
 ) -> AdversarialExamples:
     """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens & Szegedy 2015)."""
-    return pgd(network, images, epsilon, labels, targets, num_steps=1, step_size=epsilon, random_start=False, loss=loss)
+    step = partial(pgd, num_steps=1, step_size=epsilon, random_start=False)
+    return step(network, images, epsilon, labels, targets, loss=loss)
 
 
 def pgd(
@@ -190,7 +192,9 @@ def _ascend(
         # All rows as a slice: a list of them would copy the pictures.
         rows = slice(None) if len(active) == len(images) else active
         todo = goal[rows]
-        seen_by = Expectation(network, transform, num_samples=1, seed=seed + step) if transform else network
+        seen_by = network
+        if transform:
+            seen_by = Expectation(network, transform, num_samples=1, seed=seed + step)
         gradient, logits = pixel_gradient(seen_by, images[rows], by_rows(loss, todo))
         confidences[step, rows] = todo.confidence(logits)
         if stop_early:

@@ -56,8 +56,9 @@ def fit_digits(
             radius = epsilon * min(1, (epoch + number / num_batches) / num_epochs / WARM_UP)
             start = int(torch.randint(2**31, (), generator=generator))
             with autocast("cpu"):
-                attacked = pgd(network, x, radius, y, num_steps=num_steps, seed=start).images if radius else x
-                loss = F.cross_entropy(network(attacked).float(), y)
+                if radius:
+                    x = pgd(network, x, radius, y, num_steps=num_steps, seed=start).images
+                loss = F.cross_entropy(network(x).float(), y)
             minimise(loss, optimiser)
             schedule.step()
             losses.append(loss.item())

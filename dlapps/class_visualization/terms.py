@@ -75,7 +75,8 @@ class Crop:
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, down, right = torch.rand(3, generator=generator, device="cpu").tolist()
         height, width = pictures.shape[2:]
-        side = max(1, int(min(height, width) * (self.shares[0] + first * (self.shares[1] - self.shares[0]))))
+        share = self.shares[0] + first * (self.shares[1] - self.shares[0])
+        side = max(1, int(min(height, width) * share))
         top, left = int(down * (height - side)), int(right * (width - side))
         window = pictures[:, :, top : top + side, left : left + side]
         return F.interpolate(window, (self.size, self.size), mode="bilinear", align_corners=False)

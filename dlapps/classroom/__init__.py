@@ -23,4 +23,6 @@ class Verdict:
     @property
     def line(self) -> str:
         """The verdict as one line of text."""
-        return f"failed  {self.name}: {self.fault}. {self.why}" if self.fault else f"passed  {self.name}"
+        if self.fault:
+            return f"failed  {self.name}: {self.fault}. {self.why}"
+        return f"passed  {self.name}"

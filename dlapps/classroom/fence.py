@@ -117,7 +117,8 @@ def _environment(folder: Path) -> dict[str, str]:
     homes = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "MPLCONFIGDIR", "DLAPPS_HOME"), str(folder))
     mirror = {"DLAPPS_DATA": str(mirror)} if (mirror := paths.mirror()) else {}
     threads = {"OMP_NUM_THREADS": str(environment.num_threads()), "CUDA_VISIBLE_DEVICES": ""}
-    return {**kept, **homes, **mirror, **threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    python = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {**kept, **homes, **mirror, **threads, **python}
 
 
 def _end(process: subprocess.Popen, folder: Path) -> None:

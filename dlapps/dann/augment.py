@@ -35,7 +35,8 @@ def random_textures(number: int, size: int, generator: torch.Generator) -> Tenso
     """
     frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)).clamp_min(1 / size)
     exponent = 1.7 + 0.7 * _uniform((number, 1, 1, 1), generator)
-    noise = torch.fft.rfft2(torch.randn(number, 4, size, size, generator=generator)) * frequency**-exponent
+    noise = torch.fft.rfft2(torch.randn(number, 4, size, size, generator=generator))
+    noise = noise * frequency**-exponent
     noise[:, :, 0, 0] = 0
     fields = torch.fft.irfft2(noise, s=(size, size))
     fields = fields / fields.std((2, 3), keepdim=True)
@@ -43,7 +44,8 @@ def random_textures(number: int, size: int, generator: torch.Generator) -> Tenso
     shared, own = fields[:, :1].roll(1, 0), fields[:, :3]
     mixed = 0.9 * shared + 0.4 * own
     contrast = 0.16 + 0.16 * _uniform((number, 1, 1, 1), generator)
-    mean = 0.5 + 0.35 * _uniform((number, 1, 1, 1), generator) + 0.2 * _uniform((number, 3, 1, 1), generator)
+    mean = 0.5 + 0.35 * _uniform((number, 1, 1, 1), generator)
+    mean = mean + 0.2 * _uniform((number, 3, 1, 1), generator)
     textures = mean + contrast * mixed
     border = (fields[:, 3:] > 0.5) & (torch.arange(number) % 2 == 0).view(-1, 1, 1, 1)
     return torch.where(border, textures.roll(1, 0), textures).clamp(0, 1)

@@ -67,7 +67,8 @@ def fit_mcd(
     def train_epoch(epoch: int, generator: torch.Generator) -> Means:
         second.train()
         measured = train_on_domains(update, network, domains, settings, epoch, generator, augment)
-        return measured | {"target_diversity": class_diversity(predict(network, domains[2][:NUM_WATCHED], precision))}
+        watched = predict(network, domains[2][:NUM_WATCHED], precision)
+        return measured | {"target_diversity": class_diversity(watched)}
 
     identity: dict[str, Any] = {"fit": "mcd", **asdict(settings), "seed": seed}
     identity |= {"precision": precision, "augment": augment, "weight": weight}

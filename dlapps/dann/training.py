@@ -140,7 +140,8 @@ def fit_dann(
     def train_epoch(epoch: int, generator: torch.Generator) -> Means:
         measured = train_on_domains(update, network, domains, settings, epoch, generator, augment)
         measured["reversal_weight"] = settings.weight((epoch + 1) / settings.num_epochs)
-        return measured | {"target_diversity": class_diversity(predict(network, domains[2][:NUM_WATCHED], precision))}
+        watched = predict(network, domains[2][:NUM_WATCHED], precision)
+        return measured | {"target_diversity": class_diversity(watched)}
 
     identity: dict[str, Any] = {"fit": "dann", **asdict(settings), "seed": seed}
     # Of a module, its layers: its weights are compared along with those of the network.

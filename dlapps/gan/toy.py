@@ -39,13 +39,14 @@ def count_modes(points: Tensor) -> tuple[int, float]:
 
 def make_points_networks(seed: int, width: int = 128) -> tuple[nn.Module, nn.Module]:
     """A generator of z (N, 2) to points (N, 2) and a discriminator of these to logits (N,), of two hidden layers."""
+
+    def make(outputs: int) -> nn.Sequential:
+        hidden = nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+        return nn.Sequential(*hidden, nn.Linear(width, outputs))
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        networks = [
-            nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
-            for outputs in (2, 1)
-        ]
-    return networks[0], nn.Sequential(networks[1], nn.Flatten(0))
+        return make(2), nn.Sequential(make(1), nn.Flatten(0))
 
 
 def fit_ring(

@@ -61,7 +61,8 @@ def plot_training(batches: Sequence[float], panels: Mapping[str, Mapping[str, Se
     figure, axes = make_figure(2.1, 1, len(panels))
     for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, values) in enumerate(series.items()):
-            ax.plot(batches, values, label=name, color=COLOURS[index], linestyle=("-", "--", ":")[index], linewidth=1)
+            colour, style = COLOURS[index], ("-", "--", ":")[index]
+            ax.plot(batches, values, label=name, color=colour, linestyle=style, linewidth=1)
         ax.set(xlabel="batches", ylabel=ylabel)
         ax.legend()
     return figure

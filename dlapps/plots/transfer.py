@@ -26,7 +26,8 @@ def plot_answers(
         for ax, ranked in zip(row[1:], by_network, strict=True):
             places = np.arange(len(ranked))[::-1]
             fills = [COLOURS[0] if label == truth else "white" for label, _ in ranked]
-            ax.barh(places, [share for _, share in ranked], color=fills, edgecolor=COLOURS[0], height=0.35)
+            shares = [share for _, share in ranked]
+            ax.barh(places, shares, color=fills, edgecolor=COLOURS[0], height=0.35)
             for place, (label, share) in zip(places, ranked, strict=True):
                 ax.text(0, place + 0.24, f"{label} {share:.0%}", va="bottom", fontsize=6.5)
             ax.set(xlim=(0, 1), ylim=(-0.4, len(ranked) - 0.1), xticks=(), yticks=())

@@ -30,7 +30,8 @@ def plot_saliency(
     for row, (method, values) in zip(axes[1:], maps.items(), strict=True):
         for ax, image in zip(row, map(np.asarray, values), strict=True):
             most, signed = max(np.percentile(np.abs(image), 99), 1e-12), image.min() < 0
-            ax.imshow(image, cmap="RdBu_r" if signed else "inferno", vmin=-most if signed else 0, vmax=most)
+            colours, least = ("RdBu_r", -most) if signed else ("inferno", 0)
+            ax.imshow(image, cmap=colours, vmin=least, vmax=most)
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(method, fontsize=6.5)

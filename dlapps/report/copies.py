@@ -49,7 +49,8 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     options = ["--wrap=preserve", *citeproc()]
     notebook, _, works = pre.write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
     notebook.cells = [part for cell in notebook.cells for part in _parts(cell)]
-    _fit([output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output])
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    _fit([output.data for output in shown if "data" in output])
     if works:
         notebook.cells.append(new_markdown_cell(f"## Bibliography\n\n{works}", id="bibliography"))
     remark = (
@@ -81,7 +82,9 @@ def _parts(cell: NotebookNode) -> Iterator[NotebookNode]:
     yield cell
     for place, message in enumerate(floats):
         if "label" in message:
-            table = markdown_table(message["columns"], message["rows"], message["align"]) if "rows" in message else ""
+            table = ""
+            if "rows" in message:
+                table = markdown_table(message["columns"], message["rows"], message["align"])
             text = f'<a id="{message["label"]}"></a>**{message["number"]}.** {message["caption"]}\n\n{table}'
             yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
 

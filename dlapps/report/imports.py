@@ -19,7 +19,8 @@ def imported_modules(cells: Iterable[str]) -> set[Path]:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            waiting += [other for name in _imports(file.read_text(encoding="utf-8")) or () for other in _files(name)]
+            imported = _imports(file.read_text(encoding="utf-8")) or ()
+            waiting += [other for name in imported for other in _files(name)]
     return found
 
 
@@ -30,7 +31,8 @@ def _imports(source: str) -> frozenset[str] | None:
         tree = ast.parse(source)
     except SyntaxError:
         return None
-    return frozenset(name for node in ast.walk(tree) for name in _names(node) if name.partition(".")[0] == "dlapps")
+    names = (name for node in ast.walk(tree) for name in _names(node))
+    return frozenset(name for name in names if name.partition(".")[0] == "dlapps")
 
 
 def _names(node: ast.AST) -> Iterator[str]:

@@ -14,7 +14,8 @@ def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
     The folder may have others. A ReportError where one of these is there already: nothing is replaced.
     """
     template = TEMPLATES / "new"
-    files = {path.relative_to(template): path.read_bytes() for path in template.rglob("*") if path.is_file()}
+    found = (path for path in template.rglob("*") if path.is_file())
+    files = {path.relative_to(template): path.read_bytes() for path in found}
     # A string of JSON is one of TOML.
     facts = {"title": title, "authors": authors}
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in facts.items()]

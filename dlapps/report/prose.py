@@ -49,7 +49,8 @@ def link(text: str, target: str) -> Node:
 def citeproc() -> list[str]:
     """pandoc's options that write citations as author and year, and the works cited; none without a bibliography."""
     bibliography = paths.report() / "references.bib"
-    return ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations:true"] * bibliography.exists()
+    options = ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations:true"]
+    return options * bibliography.exists()
 
 
 def reference_label(key: str, chapter: int) -> str | None:

@@ -41,8 +41,10 @@ def _paragraphs(tree: Tree) -> Iterator[str]:
 
 def find_settings(code: Iterable[str]) -> set[float]:
     """The numbers in a notebook's code cells; what their strings say is prose, and the library's are others'."""
-    values = [node.value for source in code for node in walk_code(source) if isinstance(node, ast.Constant)]
-    return {float(value) for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)}
+    found = (node for source in code for node in walk_code(source))
+    values = [node.value for node in found if isinstance(node, ast.Constant)]
+    numbers = (value for value in values if isinstance(value, (int, float)))
+    return {float(value) for value in numbers if not isinstance(value, bool)}
 
 
 def _is_result(digits: str, percent: bool, settings: set[float]) -> bool:

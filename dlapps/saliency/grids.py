@@ -75,7 +75,8 @@ def point_at_cells(maps: Tensor, side: int = 2) -> Pointing:
             f"expected maps of shape (G, {side**2}, {side} h, {side} w), got {tuple(maps.shape)}; pass one a class."
         )
     # (G, K, row of cells, h, column of cells, w) -> (G, K, K cells, pixels).
-    cells = maps.unflatten(3, (side, -1)).unflatten(2, (side, -1)).transpose(3, 4).flatten(4).flatten(2, 3)
+    cells = maps.unflatten(3, (side, -1)).unflatten(2, (side, -1)).transpose(3, 4)
+    cells = cells.flatten(4).flatten(2, 3)
     highest, positive = cells == cells.amax((2, 3), keepdim=True), cells.clamp(min=0)
     hits, mass = (
         (part.sum(3).double() / part.sum((2, 3)).unsqueeze(2)).diagonal(dim1=1, dim2=2) for part in (highest, positive)

@@ -57,9 +57,8 @@ def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
         return {"cpu_seconds": spent}
 
     checkpoint = paths.cache() / "flow" / f"{seed}.pt"
-    network, history = flow.fit_flow(
-        *gan_judge.load_held_out()[0], flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
-    )
+    given = *gan_judge.load_held_out()[0], flow.STANDARD, seed
+    network, history = flow.fit_flow(*given, monitor=monitor, checkpoint=checkpoint, progress=True)
     kept = {"loss": [round(loss, 5) for loss in history.loss]}
     kept["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
     return network, {"history": kept, "cpu_seconds": round(sum(kept["cpu_seconds"]))}

@@ -83,8 +83,9 @@ class LastStages(nn.Module):
         backbone = pretrained.load(name).backbone
         last = backbone.blocks[6]
         self.stages = FixedStatistics([last, nn.Sequential(backbone.conv_head, backbone.bn2)])
-        channels = last[0].conv_pw.in_channels, last[-1].conv_pwl.out_channels, backbone.conv_head.out_channels
-        self.head = finetune.NewHead(sum(channels), NUM_CLASSES, seed)
+        channels = last[0].conv_pw.in_channels + last[-1].conv_pwl.out_channels
+        channels += backbone.conv_head.out_channels
+        self.head = finetune.NewHead(channels, NUM_CLASSES, seed)
         runtime.channels_last(self)
 
     def _averages(self, maps: Tensor) -> Tensor:

@@ -41,9 +41,8 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
         network = finetune.SmallVGG(NUM_CLASSES)
         epochs = round(num_steps * 50 / len(rows))
         augment = finetune.flip_and_shift(size // 10)
-        finetune.fit_classifier(
-            network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed, augment=augment, progress=True
-        )
+        given = network, pixels[rows], labels[rows], epochs
+        finetune.fit_classifier(*given, {network: 3e-3}, seed=seed, augment=augment, progress=True)
     return finetune.accuracy(network, *load_grey("test", size))
 
 

@@ -178,7 +178,8 @@ def perturb_all() -> dict[str, Any]:
         made_on, jitter = images[:NUM_MADE_ON], class_visualization.Jitter(28)
         common = adversarial.universal_perturbation(network, made_on, UNIVERSAL, num_passes=8, transform=jitter)
     unseen, labels = images[NUM_MADE_ON:], read[NUM_MADE_ON:]
-    signs = UNIVERSAL * adversarial.sign_noise(network, torch.full_like(images[:1], 0.5), 0.5).images.sub(0.5).sign()[0]
+    grey = torch.full_like(images[:1], 0.5)
+    signs = UNIVERSAL * (adversarial.sign_noise(network, grey, 0.5).images - grey).sign()[0]
     goal = adversarial.Goal(labels, targeted=False)
     moved = {"universal": (unseen + common).clamp(0, 1), "noise": (unseen + signs).clamp(0, 1)}
     return {key: summarise(network, score_examples(network, unseen, each, goal)) for key, each in moved.items()}

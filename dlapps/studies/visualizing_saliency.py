@@ -103,7 +103,8 @@ def check_method(name: str, method: str) -> dict[str, list]:
     with runtime.autocast("cpu"):
         stages = saliency.sanity_check(network, images, explain, num_stages=NUM_STAGES)
         moved = saliency.max_sensitivity(network, images, explain, num_samples=4)
-    return {"cascade": [_rounded(values) for values in stages.values()], "sensitivity": _rounded(moved)}
+    cascade = [_rounded(values) for values in stages.values()]
+    return {"cascade": cascade, "sensitivity": _rounded(moved)}
 
 
 def reads_correctly(name: str) -> list[bool]:
@@ -126,7 +127,8 @@ def make_saliency() -> Path:
     cards: dict[str, dict[str, Any]] = {name: {"correct": found["correct", name], "methods": {}} for name in LAST_MAPS}
     made = dict(sweep(scores, "removal of pixels"))
     for name, method in runs:
-        entry = found["grids", name, method] | made[name, method] | found.get(("checks", name, method), {})
+        checks = found.get(("checks", name, method), {})
+        entry = found["grids", name, method] | made[name, method] | checks
         entry["agreement"] = np.round(_agreement(entry) - _agreement(made[name, "random"]), 4).tolist()
         entry |= {f"like {other}": _alike(maps[name, method], maps[name, other]) for other in REFEREES}
         cards[name]["methods"][method] = entry

@@ -81,7 +81,8 @@ def extract_features(
         return {layer: torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy() for layer in layers}
 
     folders = _folders(cache, network, layers, f"{pooling} {flip} {precision}") if cache else {}
-    with tqdm(total=len(pictures), desc=f"features of {network.name}", unit="picture", disable=not progress) as bar:
+    words = {"desc": f"features of {network.name}", "unit": "picture"}
+    with tqdm(total=len(pictures), disable=not progress, **words) as bar:
         for rows, pixels in _batches(network, pictures, size, keep_aspect, batch_size):
             blocks = keep_features(folders, pixels, compute) if cache else compute(pixels)
             for layer, block in blocks.items():
@@ -210,7 +211,8 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         network = self._loaded()
         size = self.size or network.input_size
         blocks = self._extract(torch.zeros(1, network.channels, size, size))
-        names = [f"{layer}_{column}" for layer, block in blocks.items() for column in range(block.shape[1])]
+        widths = {layer: block.shape[1] for layer, block in blocks.items()}
+        names = [f"{layer}_{column}" for layer, width in widths.items() for column in range(width)]
         return np.array(names, dtype=object)
 
     def _extract(self, pictures: Sequence | Tensor) -> dict[str, np.ndarray]:

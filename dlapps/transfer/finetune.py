@@ -37,12 +37,12 @@ class NewHead(nn.Module):
 class SmallVGG(nn.Module):
     """VGG's design at a size that 1,500 pictures may train: six 3 × 3 convolutions, batch norm, four poolings.
 
-    Grey or colour pixels (N, channels, H, W) in [0, 1] in, logits (N, K) out; 0.3 M parameters.
+    Grey pixels (N, 1, H, W) in [0, 1] in, logits (N, K) out; 0.3 M parameters.
     """
 
-    def __init__(self, num_classes: int, channels: int = 1, widths: Sequence[int] = (32, 32, 64, 64, 128, 128)) -> None:
+    def __init__(self, num_classes: int, widths: Sequence[int] = (32, 32, 64, 64, 128, 128)) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        channels, layers = 1, list[nn.Module]()
         for index, width in enumerate(widths):
             layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
             layers += [nn.BatchNorm2d(width), nn.ReLU()]
@@ -53,7 +53,7 @@ class SmallVGG(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(channels, num_classes))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (N, K) of pixels (N, channels, H, W) in [0, 1]."""
+        """Logits (N, K) of pixels (N, 1, H, W) in [0, 1]."""
         return self.head(self.features((pixels - 0.5) / 0.25).mean((2, 3)))
 
 

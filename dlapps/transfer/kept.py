@@ -79,7 +79,8 @@ def unpack(packed: Any) -> PixelNetwork | str:
     network, device = packed
     tensors: dict[int, Tensor] = {}
     for module in network.modules():
-        tensors |= {id(array): torch.tensor(array) for array in module._buffers.values() if array is not None}
+        buffers = (array for array in module._buffers.values() if array is not None)
+        tensors |= {id(array): torch.tensor(array) for array in buffers}
         weights = (array for array in module._parameters.values() if array is not None)
         tensors |= {id(array): nn.Parameter(torch.tensor(array), requires_grad=False) for array in weights}
     return channels_last(copy.deepcopy(network, tensors)).to(device)

@@ -57,7 +57,8 @@ def make_folds(num_folds: int = 5, repeat: int = 0) -> StratifiedKFold:
 def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
     """Rows of `number` random examples of each class."""
     labels, random = np.asarray(labels), np.random.default_rng(seed)
-    return np.concatenate([random.permutation(np.flatnonzero(labels == label))[:number] for label in np.unique(labels)])
+    classes = (np.flatnonzero(labels == label) for label in np.unique(labels))
+    return np.concatenate([random.permutation(rows)[:number] for rows in classes])
 
 
 def random_splits(labels: ArrayLike, number: int, per_class: int = 100) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -68,7 +68,8 @@ def shapes_of_the_domains(source: Dataset, target: Dataset) -> str | None:
     wanted = (len(source.images), 28, 28), (len(source.images), 28, 28, 3)
     got = source.images.shape, target.images.shape
     kinds = source.images.dtype, target.images.dtype
-    return expect((got, kinds) == (wanted, (np.uint8, np.uint8)), f"uint8 {wanted}", f"{kinds[0]}, {kinds[1]} {got}")
+    holds = (got, kinds) == (wanted, (np.uint8, np.uint8))
+    return expect(holds, f"uint8 {wanted}", f"{kinds[0]}, {kinds[1]} {got}")
 
 
 def strokes_are_negatives(source: Dataset, target: Dataset, patches: np.ndarray) -> str | None:
@@ -83,7 +84,8 @@ def same_seed_same_patches(source: Dataset, photos: Sequence[np.ndarray], patche
     """Which photograph a digit lies on, and where, is drawn from a generator with a seed. Drawn without one, the target
     is another data set in each run, and two methods are compared on two tasks."""
     again = datasets.make_mnist_m(np.zeros_like(source.images), photos, seed)
-    return expect(np.array_equal(again, patches), f"the same patches when drawn again with seed {seed}", "others")
+    equal = np.array_equal(again, patches)
+    return expect(equal, f"the same patches when drawn again with seed {seed}", "others")
 
 
 def photographs_of_the_test_are_unseen(photos: Sequence[np.ndarray]) -> str | None:

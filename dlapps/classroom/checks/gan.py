@@ -46,7 +46,8 @@ def samples_like_the_images(training: Training) -> str | None:
     Real images in [0, 1] are told from fakes by their ground alone, and the generator learns nothing else."""
     images, wanted = _sample(training, 4), (4, 1, training.preset.size, training.preset.size)
     fits = tuple(images.shape) == wanted and images.abs().max() <= 1
-    return expect(fits, f"samples {wanted} in [-1, 1]", f"{tuple(images.shape)} up to {float(images.abs().max()):.3g}")
+    got = f"{tuple(images.shape)} up to {float(images.abs().max()):.3g}"
+    return expect(fits, f"samples {wanted} in [-1, 1]", got)
 
 
 def a_sample_is_its_own(training: Training) -> str | None:

@@ -15,7 +15,8 @@ def the_whole_split(y_train: np.ndarray, y_test: np.ndarray) -> str | None:
     """15-Scene has 1,500 pictures to learn from and 2,985 to be tested on; batches that were dropped or rows that were
     added move an accuracy by more than most methods do. Check both counts before any accuracy."""
     counts = len(y_train), len(y_test)
-    return expect(counts == (1500, 2985), "1,500 and 2,985 pictures", " and ".join(f"{count:,}" for count in counts))
+    got = " and ".join(f"{count:,}" for count in counts)
+    return expect(counts == (1500, 2985), "1,500 and 2,985 pictures", got)
 
 
 def every_class(y_train: np.ndarray, y_test: np.ndarray) -> str | None:
@@ -24,7 +25,8 @@ def every_class(y_train: np.ndarray, y_test: np.ndarray) -> str | None:
     numbers = np.unique(y_train, return_counts=True)[1]
     found = len(numbers), len(np.unique(y_test)), int(numbers.min()), int(numbers.max())
     got = "{} and {} classes, {} to {} training pictures each".format(*found)
-    return expect(found == (15, 15, 100, 100), "fifteen classes in both parts, 100 training pictures each", got)
+    wanted = "fifteen classes in both parts, 100 training pictures each"
+    return expect(found == (15, 15, 100, 100), wanted, got)
 
 
 def no_empty_rows(X_train: np.ndarray, X_test: np.ndarray) -> str | None:
@@ -40,7 +42,8 @@ def rows_of_length_one(X_train: np.ndarray, X_test: np.ndarray) -> str | None:
     the training."""
     norms = np.concatenate([np.linalg.norm(part, axis=1) for part in (X_train, X_test)])
     norms = norms[norms > 0]
-    return expect(np.abs(norms - 1).max() < 1e-2, "rows of length 1", f"lengths {norms.min():.3g} to {norms.max():.3g}")
+    got = f"lengths {norms.min():.3g} to {norms.max():.3g}"
+    return expect(np.abs(norms - 1).max() < 1e-2, "rows of length 1", got)
 
 
 def pixels_are_not_normalised(pixels: Tensor, all_pixels: Tensor) -> str | None:
@@ -62,7 +65,8 @@ def same_seed_same_classifier(baseline: LinearSVC, X_train: np.ndarray, y_train:
     if baseline.random_state is None:
         return "expected a LinearSVC with a random_state, got None"
     again = clone(baseline).fit(X_train, y_train)
-    return expect(same(baseline.coef_, again.coef_), "the same classifier when it is fitted again", "another one")
+    equal = same(baseline.coef_, again.coef_)
+    return expect(equal, "the same classifier when it is fitted again", "another one")
 
 
 def accuracy_on_the_test_pictures(

@@ -52,8 +52,8 @@ def same_seed_same_map(
     """SmoothGrad adds noise, drawn from a generator with a seed. Without one, two maps of a picture differ by the noise
     alone, and nobody can tell a finding from a draw."""
     again = saliency.smooth_grad(network, pixels[order[:1]], num_samples=chapter.profile.num_samples)
-    got = "another one"
-    return expect(_parallel(again, smooth[:1]), "the same map of a picture when it is made again with seed 0", got)
+    wanted = "the same map of a picture when it is made again with seed 0"
+    return expect(_parallel(again, smooth[:1]), wanted, "another one")
 
 
 def fooled_pictures_are_pictures(fooled: AdversarialExamples) -> str | None:
