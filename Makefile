@@ -42,7 +42,8 @@ notebooks: $(INSTALLED) ## the reading copies alone: executed notebooks, numbers
 docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html
 	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.classroom' '!dlapps.report' '!dlapps.studies' --output-directory report/build/api
 
-# Files of tests share the cores, one thread each: more threads than cores slow them all down.
+# Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, since
+# the build of the report, which takes longest, is an early file of few tests.
 test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of the report included
 	@report/install-packages tex
 	$(BIN)/ruff check .
@@ -50,7 +51,7 @@ test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of 
 	$(BIN)/codespell
 	$(BIN)/mypy
 	@$(BIN)/dlapps data fetch --embedded
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-all: ## the same with each Python that is found here, then the wheel, the notebooks in JupyterLab, other libraries
 	@for version in $(VERSIONS); do \
