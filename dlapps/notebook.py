@@ -103,8 +103,7 @@ class Chapter:
         summary = f"recorded: {len(plain)} number{'s'[: len(plain) != 1]}"
         listed = "\n".join(f"{name} = {value}" for name, value in plain.items())
         folded = f"<details><summary>{summary}</summary><pre>{escape(listed)}</pre></details>"
-        content = {"values": plain, "data": data, "seed": seed}
-        _show("record", content, f"{summary}\n{listed}", {"text/html": folded})
+        _show("record", {"values": plain, "data": data, "seed": seed}, f"{summary}\n{listed}", {"text/html": folded})
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""

@@ -199,8 +199,7 @@ def load_class_pictures(name: str = "visualizing-classes") -> dict[str, np.ndarr
 
 def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
     """Write a study's numbers beside what they were made with; returns the file."""
-    made: dict[str, object] = {"date": f"{date.today()}", "torch": version("torch")}
-    made |= {"machine": platform.machine(), "seeds": list(seeds)}
+    made = {"date": f"{date.today()}", "torch": version("torch"), "machine": platform.machine(), "seeds": list(seeds)}
     content = json.dumps({"made": made, **parts}, indent=1) + "\n"
     # A list of numbers on one line: half the size, and a difference of versions that can be read.
     content = re.sub(r"\[\n([^\[\]{}\"]+)\]", lambda found: f"[{' '.join(found[1].split())}]", content)
