@@ -119,7 +119,7 @@ def add_entry(name: str, seed: int, entry: dict) -> None:
 
 
 def make_mnistm() -> Path:
-    """Every run that is missing, the presets first; with none of them there, about twenty hours on one core."""
+    """Every run that is missing, the presets first; with none of them there, about a day on one core."""
     for group in (PRESETS, RUNS):
         made = load_entries()
         missing = [(name, seed) for seed in SEEDS for name in group if str(seed) not in made.get(name, {})]
