@@ -13,7 +13,7 @@ from torch.func import functional_call
 from dlapps.dann.layers import DomainAdversarialNetwork
 from dlapps.dann.pictures import as_domains, predict
 from dlapps.dann.selection import class_diversity
-from dlapps.dann.training import DOMAINS, NUM_WATCHED, PRACTICAL, Means, Settings, train_on_domains
+from dlapps.dann.training import DOMAINS, NUM_WATCHED, PRACTICAL, Means, Settings, Update, train_on_domains
 from dlapps.runtime import autocast, device_of
 from dlapps.training import Augment, History, minimise, run_epochs, seeded
 
@@ -46,23 +46,7 @@ def fit_mcd(
     second = make_second(network.label_predictor, seed)
     weights = nn.ModuleList([network, second]).parameters()
     optimiser = torch.optim.SGD(weights, settings.learning_rate, settings.momentum)
-    device = device_of(network)
-
-    def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
-        # Each step has the momentum of one optimiser; a weight that gets no gradient stays as it is.
-        optimiser.param_groups[0]["lr"] = settings.rate(done)
-        # Step A, for all weights: the class losses of both predictors, whose sum falls (eqs. 2 and 3).
-        with autocast(device, precision):
-            class_losses = _class_losses(network, second, network.feature_extractor(pixels), classes)
-        minimise(class_losses.sum(), optimiser, settings.max_norm)
-        with autocast(device, precision):
-            loss = loss_of_predictors(network, second, pixels, others, classes, weight)
-        minimise(loss, optimiser, settings.max_norm)
-        for _ in range(num_generator_steps):
-            with autocast(device, precision):
-                apart = loss_of_features(network, second, others)
-            minimise(weight * apart, optimiser, settings.max_norm)
-        return {"class_loss": class_losses[0], "discrepancy": apart}
+    update = make_update(network, second, optimiser, settings, precision, num_generator_steps, weight)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> Means:
         second.train()
@@ -97,6 +81,43 @@ def make_second(predictor: nn.Module, seed: int) -> nn.Module:
             "expected a label predictor of layers with reset_parameters, got one without; build it of torch.nn's."
         )
     return second
+
+
+def make_update(
+    network: DomainAdversarialNetwork,
+    second: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    settings: Settings,
+    precision: str,
+    num_generator_steps: int,
+    weight: float,
+) -> Update:
+    """The steps A, B and C of a batch, each with the momentum of one optimiser of all weights.
+
+    A weight that gets no gradient stays as it is.
+    """
+    device = device_of(network)
+
+    def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
+        optimiser.param_groups[0]["lr"] = settings.rate(done)
+        with autocast(device, precision):
+            class_losses = losses_of_all(network, second, pixels, classes)
+        minimise(class_losses.sum(), optimiser, settings.max_norm)
+        with autocast(device, precision):
+            loss = loss_of_predictors(network, second, pixels, others, classes, weight)
+        minimise(loss, optimiser, settings.max_norm)
+        for _ in range(num_generator_steps):
+            with autocast(device, precision):
+                apart = loss_of_features(network, second, others)
+            minimise(weight * apart, optimiser, settings.max_norm)
+        return {"class_loss": class_losses[0], "discrepancy": apart}
+
+    return update
+
+
+def losses_of_all(network: DomainAdversarialNetwork, second: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
+    """Step A, for all weights: the class losses (2,) of both predictors, whose sum falls (eqs. 2 and 3)."""
+    return _class_losses(network, second, network.feature_extractor(pixels), labels)
 
 
 def loss_of_predictors(
