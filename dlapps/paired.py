@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, rankdata, t, ttest_ind
 
+from dlapps import check_name
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -80,8 +82,7 @@ def bootstrap_gains(
     methods: {method: {score: values (N, ...)}}, all on the same examples in the same order. Raises ValueError for a
     baseline that is none of the methods.
     """
-    if baseline not in methods:
-        raise ValueError(f"expected a baseline among {', '.join(methods)}, got {baseline!r}; take one of them.")
+    check_name("a baseline", baseline, methods)
     return {
         name: {score: bootstrap_mean(np.subtract(values[score], methods[baseline][score])) for score in scores}
         for name, values in methods.items()

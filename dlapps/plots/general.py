@@ -14,15 +14,12 @@ from dlapps.plots.style import WIDTH, look, make_figure, show_picture, styled
 
 @styled
 def plot_grid(
-    pictures: Sequence[np.ndarray | Tensor] | Tensor,
-    titles: Sequence[str] | None = None,
-    columns: int = 8,
-    height: float = 0,
+    pictures: Sequence[np.ndarray | Tensor] | Tensor, titles: Sequence[str] | None = None, columns: int = 8
 ) -> Figure:
     """Pictures in rows of `columns`, each with a title or none: arrays (H, W) or (H, W, 3), or pixels (C, H, W)."""
     rows = -(-len(pictures) // columns)
     cell = WIDTH / columns
-    figure, axes = make_figure(height or rows * cell * (1.18 if titles else 1.02), rows, columns)
+    figure, axes = make_figure(rows * cell * (1.18 if titles else 1.02), rows, columns)
     for index, ax in enumerate(axes.flat):
         ax.set_axis_off()
         if index < len(pictures):
