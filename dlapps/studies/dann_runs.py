@@ -149,9 +149,9 @@ def kept(name: str, seed: int, epoch: int | None = None) -> Path:
     return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
 
 
-def lay(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """What the recipe does to source digits."""
-    return dann.augment_source(pixels, IMPROVED, generator)
+def lay(pixels: Tensor, generator: torch.Generator, textures: float = IMPROVED.textures) -> Tensor:
+    """What the recipe does to source digits (N, 3, H, W); textures: the share of them that is laid on one."""
+    return dann.augment_source(pixels, replace(IMPROVED, textures=textures), generator)
 
 
 PRESETS: dict[str, Fit] = {
@@ -202,12 +202,16 @@ METHODS: dict[str, Fit] = {
     "AdaBN": partial(adapt_source_only, adapt=dann.adapt_batch_norm),
     "TENT": partial(adapt_source_only, adapt=dann.tent),
 }
-# Two networks, two augmentations, with and without the reversal, in ten epochs.
+# Two networks, two augmentations, with and without the reversal, in ten epochs; the moves of the augmentation alone.
 TEN = replace(PAPER, num_epochs=10)
 FACTORIAL: dict[str, Fit] = {
     f"{name} network, {augmentation}, {adaptation}, 10 epochs": partial(fit, settings=TEN, make=make, augment=augment)
     for name, make in (("practical's", DomainAdversarialNetwork), ("residual", ImprovedNetwork))
     for augmentation, augment in (("plain", None), ("textures", lay))
+    for adaptation, fit in (("source only", train_source_only), ("DANN", train_dann))
+}
+FACTORIAL |= {
+    f"practical's network, moves, {adaptation}, 10 epochs": partial(fit, settings=TEN, augment=partial(lay, textures=0))
     for adaptation, fit in (("source only", train_source_only), ("DANN", train_dann))
 }
 # Question 4.
