@@ -73,7 +73,7 @@ def test_after_an_edit_only_those_chapters_run_that_import_it(built, tmp_path, m
     def run_after_edit(name):
         with (library / name).open("a") as file:
             file.write("\n# edited\n")
-        assert main(["report", "--profile", "smoke"]) == 0
+        assert main(["notebooks", "--profile", "smoke"]) == 0
         said = capsys.readouterr()
         return re.findall(r"^(\w+): ran in", said.out + said.err, re.MULTILINE)
 
