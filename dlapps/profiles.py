@@ -25,7 +25,8 @@ class Profile:
     picture_size: int
     ascent_steps: int
     long_ascent_steps: int
-    # Chapters 3 and 4: training digits of the runs that the notebooks make themselves, and their epochs.
+    # Chapters 3 and 4: training digits of the runs that the notebooks make themselves, and their epochs. Of so many
+    # Chapter 1 takes a share.
     num_digits: int
     adaptation_epochs: int
     improved_epochs: int
