@@ -124,9 +124,10 @@ def make_gan() -> Path:
         if seed == 0 and name == "best":
             gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator, training.preset)
         results.save("gan", parts, SEEDS)
-    if "neighbours" not in parts:
-        parts["neighbours"] = Judge().score_neighbours()
-        results.save("gan", parts, SEEDS)
+    for part, score in (("neighbours", Judge.score_neighbours), ("copies", Judge.score_copies)):
+        if part not in parts:
+            parts[part] = score(Judge())
+            results.save("gan", parts, SEEDS)
     return path
 
 

@@ -171,6 +171,25 @@ class Judge:
             | self.measure_distances(self.real[0])
         )
 
+    def score_copies(self, number: int = 2_000) -> dict[str, dict[str, dict[str, float]]]:
+        """Low percentiles of the distance to the nearest train image in pixels, where copies would show, each with a
+        bootstrap interval of 95 %: of every few test images, and of samples of the committed generators, those with
+        labels of the same labels."""
+        rows = slice(None, None, max(1, len(self.real[1]) // number))
+        groups, asked = {"test": self.real[0][rows]}, self.real[1][rows]
+        for kind, labels in (("dcgan", None), ("cdcgan", asked)):
+            groups[kind] = draw(gan.load_best(kind), len(asked), 0, labels)
+        found: dict[str, dict[str, dict[str, float]]] = {}
+        for name, images in groups.items():
+            distances = metrics.nearest_images(images, self.train[0])[0].numpy()
+            drawn = np.random.default_rng(0).choice(distances, (1000, len(distances)))
+            found[name] = {}
+            for share in (1, 5):
+                low, high = np.quantile(np.percentile(drawn, share, axis=1), (0.025, 0.975))
+                ends = {"value": np.percentile(distances, share), "low": low, "high": high}
+                found[name][f"{share}"] = {end: round(float(distance), 3) for end, distance in ends.items()}
+        return found
+
     def score_neighbours(self, number: int = 50_000) -> dict[str, float]:
         """Error of the nearest neighbour in pixels on the test split, the neighbours being `number` real digits or as
         many of the best conditional generator: what Radford et al. (2016, table 3) report."""
