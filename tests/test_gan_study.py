@@ -76,7 +76,7 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     assert set(results["neighbours"]) == {"real", "samples"}
     for shares in results["copies"].values():
         assert all(each["low"] <= each["value"] <= each["high"] for each in shares.values())
-        assert shares["1"]["value"] <= shares["5"]["value"]
+        assert shares["p1"]["value"] <= shares["p5"]["value"]
     monkeypatch.setattr(study, "train", None)
     assert json.loads(study.make_gan().read_text()) == results
 

@@ -187,7 +187,7 @@ class Judge:
             for share in (1, 5):
                 low, high = np.quantile(np.percentile(drawn, share, axis=1), (0.025, 0.975))
                 ends = {"value": np.percentile(distances, share), "low": low, "high": high}
-                found[name][f"{share}"] = {end: round(float(distance), 3) for end, distance in ends.items()}
+                found[name][f"p{share}"] = {end: round(float(distance), 3) for end, distance in ends.items()}
         return found
 
     def score_neighbours(self, number: int = 50_000) -> dict[str, float]:
