@@ -61,6 +61,8 @@ def test_varied_backgrounds_keep_the_strokes(digits):
     for row, ink in enumerate(strokes):
         # One colour on each side of the stroke.
         assert all(len(np.unique(varied["flat"][row][part], axis=0)) == 1 for part in (ink, ~ink))
+    # A digit can be seen in noise only where its strokes are of another kind.
+    assert varied["noise"][strokes].min() > varied["noise"][~strokes].max()
     again, other = (datasets.vary_backgrounds(digits, seed)["noise"] for seed in (0, 1))
     assert np.array_equal(varied["noise"], again)
     assert not np.array_equal(varied["noise"], other)

@@ -42,12 +42,13 @@ def vary_backgrounds(digits: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]
     """Digits uint8 (N, H, W) as six tests of what a digit classifier depends on, each uint8 (N, H, W) or (N, H, W, 3).
 
     "black": as they are; "binarised": every stroke white; "white": the negative; "flat": in one random colour on
-    another; "noise": the negative of random pixels; "small": shrunk to 16 x 16 and enlarged, nearest pixel. Raises
-    PictureError for other digits.
+    another; "noise": the negative of dark random pixels, below 128; "small": shrunk to 16 x 16 and enlarged, nearest
+    pixel. Raises PictureError for other digits.
     """
     _check_digits(digits)
     random, strokes = np.random.default_rng(seed), digits[..., None] > 0
-    noise = random.integers(0, 256, (*digits.shape, 3), np.uint8)
+    # Of noise from 0 to 255 the negative is noise of the same kind, and no digit is left.
+    noise = random.integers(0, 128, (*digits.shape, 3), np.uint8)
     flat = random.integers(0, 256, (len(digits), 1, 1, 3), np.uint8)
     # The pixel that each is taken from, down to 16 and up again.
     rows, columns = (np.arange(side) * 16 // side * side // 16 for side in digits.shape[1:])
