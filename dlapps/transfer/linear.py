@@ -121,16 +121,17 @@ def _weighted_sum(weights: Mapping[str, float], scores: Mapping[str, np.ndarray]
     return functools.reduce(np.add, (weight * scores[name] for name, weight in weights.items()))
 
 
-def reduce_and_fit(split: Split, num_dimensions: int) -> tuple[np.ndarray, float]:
+def reduce_and_fit(split: Split, num_dimensions: int | None) -> tuple[np.ndarray, float]:
     """PCA and a linear SVM (C = 1): the classes (N,) of the test part, and the seconds to fit both and to predict.
 
-    The least of three timings: what other processes do only adds to it.
+    num_dimensions: None for no PCA. seconds: the least of three timings, to which other processes only add.
     """
     X, y, X_test, _ = split
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        pipeline = make_pipeline(PCA(num_dimensions, random_state=0), LinearSVC(random_state=0)).fit(X, y)
+        reduction = PCA(num_dimensions, random_state=0) if num_dimensions else "passthrough"
+        pipeline = make_pipeline(reduction, LinearSVC(random_state=0)).fit(X, y)
         predicted = pipeline.predict(X_test)
         seconds.append(time.perf_counter() - start)
     return predicted, min(seconds)
