@@ -24,14 +24,11 @@ def check_copies(source: Source, copies: int, jobs: int) -> str:
     solution.metadata["dlapps"] = {"chapter": source.name}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        kinds = {
-            kind: [folder / f"{kind}-{number}.ipynb" for number in range(copies)] for kind in ("solution", "blank")
-        }
-        for kind, notebook in (("solution", solution), ("blank", blank)):
-            for path in kinds[kind]:
-                write(path, notebook)
-        alone, _ = time_check(kinds["solution"][:1], folder / "alone", source, 1)
-        seconds, marked = time_check([*kinds["solution"], *kinds["blank"]], folder / "all", source, jobs)
+        paths = [folder / f"{kind}-{number}.ipynb" for kind in ("solution", "blank") for number in range(copies)]
+        for path, notebook in zip(paths, [solution] * copies + [blank] * copies, strict=True):
+            write(path, notebook)
+        alone, _ = time_check(paths[:1], folder / "alone", source, 1)
+        seconds, marked = time_check(paths, folder / "all", source, jobs)
     points = [total(each.points) for each in marked]
     spans = [f"{min(part):g} to {max(part):g}" for part in (points[:copies], points[copies:])]
     cells = [f"{source.name}", f"{alone:.0f}", f"2 x {copies}", f"{seconds:.0f}", f"{seconds / alone:.1f}", *spans]
