@@ -173,21 +173,6 @@ SWEPT: dict[str, dict[str, Any]] = {f"weight {weight:g}": {"schedule": weight} f
 SWEPT |= {"no reversal": {"schedule": -1}}
 SWEPT |= {f"slope {slope}": {"schedule": dann.reversal_schedule(slope)} for slope in (2, 5, 10)}
 SWEEP: dict[str, Fit] = {name: partial(train_dann, settings=replace(SHORT, **change)) for name, change in SWEPT.items()}
-# What public versions of the network differ in.
-LAYERS: dict[str, dict[str, Any]] = {
-    "batch norm": {"batch_norm": True},
-    "dropout": {"dropout": 0.5},
-    "pixels as they are": {"normalisation": nn.Identity()},
-    "instance norm": {"normalisation": nn.InstanceNorm2d(3)},
-}
-VARIANTS: dict[str, Fit] = {
-    **{
-        name: partial(train_dann, settings=SHORT, make=partial(DomainAdversarialNetwork, **layers))
-        for name, layers in LAYERS.items()
-    },
-    "no bound of the gradient": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
-    "paired batches": partial(train_dann, settings=replace(SHORT, paired=True)),
-}
 # The paper's training but for what makes the domains alike.
 METHODS: dict[str, Fit] = {
     # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is .3, .5 and .5 of the class loss
@@ -212,6 +197,21 @@ FACTORIAL: dict[str, Fit] = {
 }
 # Digits on textures are moved, with brighter strokes: what this brings without the textures.
 FACTORIAL["10 epochs: black, source only"] = partial(train_source_only, settings=TEN, augment=partial(lay, textures=0))
+# What public versions of the network differ in, in as many epochs.
+LAYERS: dict[str, dict[str, Any]] = {
+    "batch norm": {"batch_norm": True},
+    "dropout": {"dropout": 0.5},
+    "pixels as they are": {"normalisation": nn.Identity()},
+    "instance norm": {"normalisation": nn.InstanceNorm2d(3)},
+}
+VARIANTS: dict[str, Fit] = {
+    **{
+        f"10 epochs: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
+        for name, layers in LAYERS.items()
+    },
+    "10 epochs: no bound of the gradient": partial(train_dann, settings=replace(TEN, max_norm=math.inf)),
+    "10 epochs: paired batches": partial(train_dann, settings=replace(TEN, paired=True)),
+}
 # Question 4.
 PSEUDO_LABELS: dict[str, Fit] = {
     "pseudo-labels, all": partial(train_on_pseudo_labels, threshold=0.0),
