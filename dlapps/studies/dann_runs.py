@@ -206,11 +206,11 @@ LAYERS: dict[str, dict[str, Any]] = {
 }
 VARIANTS: dict[str, Fit] = {
     **{
-        f"10 epochs: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
+        f"variant: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
         for name, layers in LAYERS.items()
     },
-    "10 epochs: no bound of the gradient": partial(train_dann, settings=replace(TEN, max_norm=math.inf)),
-    "10 epochs: paired batches": partial(train_dann, settings=replace(TEN, paired=True)),
+    "variant: no bound of the gradient": partial(train_dann, settings=replace(TEN, max_norm=math.inf)),
+    "variant: paired batches": partial(train_dann, settings=replace(TEN, paired=True)),
 }
 # Question 4.
 PSEUDO_LABELS: dict[str, Fit] = {
