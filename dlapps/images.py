@@ -26,7 +26,7 @@ def read_picture(path: str | Path) -> Image.Image:
     """
     try:
         with Image.open(path) as picture:
-            return picture.convert("RGB")
+            return _to_rgb(picture)
     except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
         size = Path(path).stat().st_size if Path(path).is_file() else None
         got = "no such file" if size is None else f"{size:,} bytes that do not decode ({error})"
@@ -40,7 +40,7 @@ def to_picture(picture: Picture) -> Image.Image:
     if isinstance(picture, (str, Path)):
         return read_picture(picture)
     if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
+        return _to_rgb(picture)
     array = np.asarray(picture)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
         raise PictureError(f"expected an array (H, W) or (H, W, 3), got shape {array.shape}; reshape it.")
@@ -53,6 +53,18 @@ def to_picture(picture: Picture) -> Image.Image:
             )
         array = np.round(array * 255).astype(np.uint8)
     return Image.fromarray(array).convert("RGB")
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """Three channels of 8 bits; Pillow would clip grey levels of 16 bits, and those of other types have no range."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray(np.round(np.asarray(picture) / 257).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise PictureError(
+            f"expected 8 or 16 bits a channel, got a picture of mode {picture.mode!r}; divide it by its highest level, "
+            "as floats in [0, 1]."
+        )
+    return picture.convert("RGB")
 
 
 def to_pixels(picture: Picture, size: int | tuple[int, int] = 224, crop: float | None = None) -> torch.Tensor:
@@ -92,8 +104,10 @@ def stack_pixels(
     pictures: Iterable[Picture], size: int | tuple[int, int] = 224, crop: float | None = None
 ) -> torch.Tensor:
     """Several pictures as one tensor (N, 3, H, W) in [0, 1]; see `to_pixels`."""
-    if isinstance(pictures, (str, Path, Image.Image)):
-        raise PictureError(f"expected several pictures, got {pictures!r}; put it in a list, or take to_pixels.")
+    shape: tuple[int, ...] = getattr(pictures, "shape", ())
+    if isinstance(pictures, (str, Path, Image.Image)) or (len(shape) == 3 and shape[2] == 3):
+        got = f"one of shape {tuple(shape)}" if shape else repr(pictures)
+        raise PictureError(f"expected several pictures, got {got}; put it in a list, or take to_pixels.")
     pixels = [to_pixels(picture, size, crop) for picture in pictures]
     if not pixels:
         raise PictureError("expected at least one picture, got none; check the folder or the list.")

@@ -93,7 +93,10 @@ def entropy(shares: ArrayLike) -> float:
 
 def nearest_neighbours(queries: ArrayLike, references: ArrayLike, k: int = 1) -> tuple[Tensor, Tensor]:
     """Euclidean distances and indices (N, k) of the k nearest of references (M, D) to queries (N, D), nearest first."""
-    found = [part.topk(k, largest=False) for part in _distances(*_as_features(queries, references))]
+    queries, references = _as_features(queries, references, least=1)
+    if not 1 <= k <= len(references):
+        raise ValueError(f"expected k from 1 to the {len(references)} references, got {k}; take more of them.")
+    found = [part.topk(k, largest=False) for part in _distances(queries, references)]
     distances = torch.cat([part.values for part in found]).float()
     return distances, torch.cat([part.indices for part in found])
 
@@ -122,12 +125,12 @@ def as_tensor(values: ArrayLike) -> Tensor:
     return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
 
 
-def _as_features(first: ArrayLike, second: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Both as float64 (N, D) and (M, D); ValueError unless D is one, there are two rows or more, and all is finite."""
+def _as_features(first: ArrayLike, second: ArrayLike, least: int = 2) -> tuple[Tensor, Tensor]:
+    """Both as float64 (N, D) and (M, D); ValueError unless D is one, there are that many rows, and all is finite."""
     both = as_tensor(first).double(), as_tensor(second).double()
-    if both[0].ndim != 2 or both[0].shape[1:] != both[1].shape[1:] or min(map(len, both)) < 2:
+    if both[0].ndim != 2 or both[0].shape[1:] != both[1].shape[1:] or min(map(len, both)) < least:
         raise ValueError(
-            f"expected features (N, D) and (M, D), at least two of each, got {tuple(both[0].shape)} and "
+            f"expected features (N, D) and (M, D), N and M at least {least}, got {tuple(both[0].shape)} and "
             f"{tuple(both[1].shape)}; take both from one network, one row an image."
         )
     for features in both:

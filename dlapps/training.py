@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tqdm.auto import tqdm
 from dlapps import DlappsError
 from dlapps.metrics import as_tensor
 from dlapps.runtime import make_generator
-from dlapps.weights import fingerprint, read_checked, write_checked
+from dlapps.weights import describe_structure, fingerprint, read_checked, write_checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
@@ -165,33 +166,53 @@ def make_one_cycle(
     steps and fall in the others (Smith and Topin 2019)."""
     parts, rates = list(learning_rates), list(learning_rates.values())
     optimiser = torch.optim.AdamW([{"params": [*part.parameters()]} for part in parts], weight_decay=weight_decay)
-    return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=0.2)
+    # Of five steps a fifth is one, and the schedule would divide by the number of steps less one.
+    return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=0.2 if num_steps != 5 else 0.4)
 
 
 def _describe(value: Any) -> Any:
     """What tells data, networks and functions apart; a plain value as it is.
 
-    Of a function: its name and code, with what `partial` sets of it and what it has from the function around it.
+    Of a function: its name, code and defaults, with what `partial` sets of it and what it has from the function around
+    it; of another object that is called and prints as its address, its class and attributes.
     """
     if isinstance(value, Tensor):
         return fingerprint(value)
     if isinstance(value, nn.Module):
         return " ".join(map(str, _describe_networks({"": value}).values()))
     if isinstance(value, functools.partial):
-        return f"{_describe(value.func)} {value.args} {value.keywords}"
+        return f"{_describe(value.func)} {[*map(_describe, value.args)]} {_describe_all(value.keywords)}"
+    if inspect.ismethod(value):
+        return f"{_describe(value.__func__)} {_describe(value.__self__)}"
     if inspect.isfunction(value):
-        code, nonlocals = value.__code__, inspect.getclosurevars(value).nonlocals
-        # A lambda has no name of its own. A constant may be code again, whose repr is an address.
-        constants = [constant for constant in code.co_consts if not inspect.iscode(constant)]
-        return f"{value.__module__}.{value.__qualname__} {nonlocals} {code.co_code.hex()} {constants}"
-    return repr(value) if callable(value) else value
+        # A lambda has no name of its own.
+        given = {
+            **inspect.getclosurevars(value).nonlocals,
+            "defaults": value.__defaults__,
+            **(value.__kwdefaults__ or {}),
+        }
+        return f"{value.__module__}.{value.__qualname__} {_describe_all(given)} {_describe_code(value.__code__)}"
+    if callable(value):
+        by_address = type(value).__repr__ is object.__repr__
+        return f"{type(value)} {_describe_all(vars(value))}" if by_address else repr(value)
+    return value
+
+
+def _describe_all(values: Named) -> dict[str, Any]:
+    return {name: _describe(value) for name, value in values.items()}
+
+
+def _describe_code(code: types.CodeType) -> str:
+    """What a function does; a constant may be code again, whose repr is an address."""
+    constants = [_describe_code(part) if inspect.iscode(part) else part for part in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 def _describe_networks(parts: Named) -> dict[str, Any]:
     """The layers of the networks among the parts, and apart from them their weights."""
     networks = [part for part in parts.values() if isinstance(part, nn.Module)]
     states = [network.state_dict() for network in networks]
-    layers = [f"{network} {[*state]}" for network, state in zip(networks, states, strict=True)]
+    layers = [f"{describe_structure(network)} {[*state]}" for network, state in zip(networks, states, strict=True)]
     values = (value for state in states for value in state.values())
     return {"network": layers, "weights": fingerprint(*values)}
 

@@ -70,6 +70,11 @@ def fingerprint(*parts: Tensor | str) -> str:
     return sha256.hexdigest()[:16]
 
 
+def describe_structure(network: nn.Module) -> str:
+    """The layers of a network and what each tells of its settings, whatever their weights."""
+    return f"{[(name, type(part).__qualname__, part.extra_repr()) for name, part in network.named_modules()]}"
+
+
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """average <- decay average + (1 - decay) network, parameters and statistics alike."""

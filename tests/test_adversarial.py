@@ -1,5 +1,6 @@
 """Attacks on networks whose answer is known: what must hold whatever the picture."""
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -449,6 +450,11 @@ def test_apgd_fools_at_least_as_often_as_pgd_and_each_restart_helps(digits):
     rates = [adversarial.survives(network, each, "none").float().mean() for each in (pgd, once, twice)]
     assert 0.1 < rates[0] < 0.95
     assert rates[0] - 0.01 <= rates[1] <= rates[2]
+    losses = [F.cross_entropy(float32_logits(network, each.images), y, reduction="none") for each in (once, twice)]
+    withstood = ~adversarial.survives(network, twice, "none")
+    assert (losses[1] >= losses[0] - 1e-4)[withstood].all()
+    with pytest.raises(ValueError, match="expected a network in eval mode"):
+        adversarial.survives(copy.deepcopy(network).train(), twice, "none")
 
 
 def test_square_asks_for_scores_alone_and_rises(digits):

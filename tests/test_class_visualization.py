@@ -128,8 +128,20 @@ def test_the_magnitude_of_maco_never_changes(network):
     for magnitude in magnitudes:
         torch.testing.assert_close(magnitude, form.magnitude.expand_as(magnitude), rtol=0.01, atol=0.01)
     assert (seen.frames[0] - seen.images).abs().max() > 0.05
-    with pytest.raises(ValueError, match="expected pictures of side 32, whose magnitude was measured, got 48"):
+    with pytest.raises(ValueError, match="expected pictures of 32 x 32, whose magnitude was measured, got 48 x 48"):
         cv.visualize(network, 0, SHORT["maco"], size=48)
+    with pytest.raises(ValueError, match="expected pictures of 32 x 32, whose magnitude was measured, got 24 x 32"):
+        cv.visualize(network, 0, SHORT["maco"], initial=torch.rand(1, 3, 24, 32))
+
+
+def test_a_warp_keeps_angles_and_lengths_where_pictures_are_not_square():
+    picture = torch.zeros(1, 3, 40, 80)
+    picture[..., 10:30, 30:50] = 1
+    _, second = torch.rand(2, generator=torch.Generator().manual_seed(3)).tolist()
+    quarter = cv.Warp(scales=(1, 1), degrees=90 / (2 * second - 1))
+    turned = quarter(picture, torch.Generator().manual_seed(3))
+    # What was above and below lies beside it now, reflected.
+    torch.testing.assert_close(turned[..., 20:60], picture[..., 20:60], atol=0.01, rtol=0)
 
 
 def test_the_contrast_is_what_was_asked(network):

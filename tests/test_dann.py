@@ -459,6 +459,30 @@ def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_o
     assert abs(dann.proxy_a_distance(source, target)) < 0.5
 
 
+def test_proxy_a_distance_is_about_zero_for_equal_domains_of_unequal_numbers():
+    draw = torch.Generator().manual_seed(0)
+    source, target = torch.randn(450, 5, generator=draw), torch.randn(50, 5, generator=draw)
+    assert abs(dann.proxy_a_distance(source, target)) < 0.5
+    assert dann.proxy_a_distance(source, target + 20) == pytest.approx(2)
+
+
+def test_a_digit_alone_may_lie_on_another_texture():
+    digit = torch.zeros(1, 1, 20, 28)
+    digit[..., 4:16, 8:20] = 1
+    laid = augment.lay_on_textures(digit, torch.Generator().manual_seed(0), negative=0)
+    bare = augment.lay_on_textures(0 * digit, torch.Generator().manual_seed(0), negative=0)
+    assert torch.equal(laid[digit.expand_as(laid) == 0], bare[digit.expand_as(laid) == 0])
+    assert (laid - bare)[digit.expand_as(laid) == 1].abs().mean() > 0.01
+
+
+def test_a_turn_keeps_angles_and_lengths_where_pictures_are_not_square(monkeypatch):
+    monkeypatch.setattr(augment, "_uniform", lambda shape, generator: torch.tensor([[6.0], [0], [0], [0], [0]]))
+    square = torch.zeros(1, 1, 40, 80)
+    square[..., 10:30, 30:50] = 1
+    turned = augment.random_affine(square, torch.Generator(), padding="zeros")
+    torch.testing.assert_close(turned, square, atol=0.01, rtol=0)
+
+
 def test_proxy_a_distance_on_some_principal_components():
     draw = torch.Generator().manual_seed(0)
     source, target = torch.randn(2, 100, 6, generator=draw) * torch.arange(1, 7)

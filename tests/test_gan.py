@@ -352,6 +352,8 @@ def test_samples_do_not_depend_on_the_batch_and_leave_the_mode(images):
     generator = gan.make_networks(TINY, 0)[0]
     whole, parts = gan.sample(generator, z_of(9)), gan.sample(generator, z_of(9), batch_size=2)
     torch.testing.assert_close(whole, parts, atol=2e-2, rtol=0)
+    for z in (z_of(9).tolist(), z_of(9).numpy().astype(float)):
+        torch.testing.assert_close(gan.sample(generator, z), whole, atol=2e-2, rtol=0)
     assert generator.training
 
 
@@ -571,6 +573,9 @@ def test_a_fast_generator_falls_on_few_of_the_ring_and_the_penalty_prevents_it()
     assert torch.equal(again.samples, plain.samples)
     shown = torch.randn(512, 2, generator=make_generator(1))
     assert torch.equal(again.generator(shown).detach(), again.samples[-1])
+    short = toy.fit_ring(num_steps=2, num_frames=10)
+    assert short.steps == (0, 1, 2)
+    assert len(short.samples) == 3
     with pytest.raises(ValueError, match="expected penalty among none, R1, gradient, got 'R2'; choose one of them"):
         toy.fit_ring(penalty="R2")
 

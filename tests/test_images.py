@@ -29,6 +29,22 @@ def test_grey_is_copied_to_three_channels():
     assert torch.equal(pixels[0], pixels[2])
 
 
+def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
+    levels = np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    expected = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
+    assert np.array_equal(images.read_picture(tmp_path / "deep.png"), expected)
+    assert np.array_equal(images.to_picture(Image.open(tmp_path / "deep.png")), expected)
+    with pytest.raises(PictureError, match="expected 8 or 16 bits a channel, got a picture of mode 'F'; divide"):
+        images.to_picture(Image.fromarray(levels.astype(np.float32)))
+
+
+def test_one_picture_is_not_taken_for_several():
+    for one in (np.zeros((20, 24, 3), np.uint8), torch.zeros(20, 24, 3)):
+        with pytest.raises(PictureError, match=r"expected several pictures, got one of shape \(20, 24, 3\); put it in"):
+            images.stack_pixels(one, 8)
+
+
 def test_squash_keeps_everything_and_crop_keeps_the_aspect():
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[:, :10] = 255

@@ -26,10 +26,10 @@ from dlapps.transfer import DeepFeatures, extract_features
 LABELS = np.arange(24) % 2
 
 
-def make_network(seed=0, stride=1, width=4):
+def make_network(seed=0, stride=1, width=4, rectifier=nn.ReLU):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layers = nn.Conv2d(3, width, 3, stride, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 6, 1)
+        layers = nn.Conv2d(3, width, 3, stride, padding=1), nn.BatchNorm2d(width), rectifier(), nn.Conv2d(width, 6, 1)
     return PixelNetwork(
         "tiny", nn.Sequential(*layers), (0.5,) * 3, (0.5,) * 3, Provenance("tiny", "", "", ""), input_size=16
     )
@@ -69,9 +69,9 @@ def test_hash_is_that_of_the_content():
     reloaded = pickle.loads(pickle.dumps(make_features(network)))
     same = [make_features(make_network()), reloaded, clone(reloaded), make_features(network)]
     assert {joblib.hash(features) for features in same} == {expected}
-    other = [make_network(seed=1), make_network(stride=2)]
+    other = [make_network(seed=1), make_network(stride=2), make_network(rectifier=nn.Tanh)]
     network.backbone[1].running_mean[0] += 1e-3
-    assert len({expected, *(joblib.hash(make_features(changed)) for changed in [*other, network])}) == 4
+    assert len({expected, *(joblib.hash(make_features(changed)) for changed in [*other, network])}) == 5
 
 
 @pytest.mark.filterwarnings("ignore:Persisting input arguments")

@@ -40,6 +40,16 @@ def test_out_of_fold_scores_are_worse_than_those_of_seen_examples(split):
     assert (scores.out_of_fold.argmax(1) == y).mean() <= (scores.test.argmax(1) == y).mean()
 
 
+def test_two_classes_have_two_scores_and_can_be_fused(split):
+    rows, others = split[1] < 2, split[3] < 2
+    two = split[0][rows], split[1][rows], split[2][others], split[3][others]
+    scores = linear.svm_scores(two, cost=1)
+    assert np.array_equal(scores.test.argmax(1), LinearSVC(random_state=0).fit(*two[:2]).predict(two[2]))
+    fusion = linear.choose_fusion({"once": scores, "again": scores}, two[1])
+    assert fusion.test.shape == (len(two[2]), 2)
+    assert linear.random_split_scores(two, cost=1, number=2, per_class=10)[0].shape[2] == 2
+
+
 def test_random_splits_train_on_as_many_of_each_class_and_test_on_all_others(split):
     labels = np.concatenate([split[1], split[3]])
     splits = list(linear.random_splits(labels, 3, per_class=10))

@@ -124,6 +124,14 @@ def test_manifolds_do_not_depend_on_where_they_lie():
     assert moved == metrics.precision_recall(real, fake)
 
 
+def test_one_query_has_neighbours_and_no_more_than_there_are():
+    distances, indices = metrics.nearest_neighbours([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]], 2)
+    assert (distances.tolist(), indices.tolist()) == ([[1, 5]], [[1, 0]])
+    assert metrics.nearest_neighbours([[0.0]], [[2.0]])[0].tolist() == [[2]]
+    with pytest.raises(ValueError, match="expected k from 1 to the 1 references, got 2; take more"):
+        metrics.nearest_neighbours([[0.0]], [[2.0]], 2)
+
+
 def test_nearest_neighbours_are_ordered():
     distances, indices = metrics.nearest_neighbours(torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]]), 2)
     assert indices.tolist() == [[1, 0], [1, 0]]

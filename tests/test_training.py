@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from dlapps import DlappsError, dann, flow, gan
+from dlapps import DlappsError, dann, flow, gan, pretrained
 from dlapps.dann import augment
 from dlapps.training import DivergenceError, Stop, TrainingError, minimise, run_epochs
 from dlapps.transfer import finetune
@@ -217,11 +217,60 @@ def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tm
     assert train_source_only(data, **given)[1] == history
 
 
-def test_lambdas_of_one_place_are_told_apart_by_what_they_do(data, tmp_path):
-    changes = [lambda pixels, generator: pixels * 0.5, lambda pixels, generator: pixels / 0.5]
-    train_source_only(data, augment=changes[0], checkpoint=tmp_path / "run.pt")
+class Shift:
+    """Prints as its address."""
+
+    def __init__(self, reach):
+        self.reach = reach
+
+    def __call__(self, pixels, generator):
+        return pixels.roll(self.reach, 3)
+
+
+def compose(*changes):
+    def change_all(pixels, generator):
+        for change in changes:
+            pixels = change(pixels, generator)
+        return pixels
+
+    return change_all
+
+
+def make_changes():
+    """Pairs of augmentations that differ in one thing: operator, name, default, inner function, closure, attribute."""
+    return [
+        (lambda pixels, generator: pixels * 0.5, lambda pixels, generator: pixels / 0.5),
+        (lambda pixels, generator: torch.fliplr(pixels), lambda pixels, generator: torch.flipud(pixels)),
+        (lambda pixels, generator, by=0.5: pixels * by, lambda pixels, generator, by=0.6: pixels * by),
+        (lambda p, g: next(x.sin() for x in [p]) * (lambda y: y.cos())(p), lambda p, g: (lambda y: y.sin())(p)),
+        (compose(augment.random_affine), compose(augment.random_affine, augment.random_affine)),
+        (Shift(1), Shift(2)),
+        (Shift(1).__call__, Shift(2).__call__),
+        (partial(augment.random_affine, padding="zeros"), partial(augment.random_affine, padding="border")),
+    ]
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_augmentations_are_told_apart_by_what_they_do_and_not_by_where_they_lie(number, data, tmp_path):
+    (change, other), (again, _) = make_changes()[number], make_changes()[number]
+    _, history = train_source_only(data, augment=change, checkpoint=tmp_path / "run.pt")
+    assert train_source_only(data, augment=again, checkpoint=tmp_path / "run.pt")[1] == history
     with pytest.raises(TrainingError, match="differs in augment; delete"):
-        train_source_only(data, augment=changes[1], checkpoint=tmp_path / "run.pt")
+        train_source_only(data, augment=other, checkpoint=tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize("layer", [nn.Tanh(), nn.LeakyReLU(0.3)])
+def test_a_network_of_other_layers_without_weights_is_another_network(layer, tmp_path):
+    def fit(last):
+        network = pretrained.wrap(nn.Sequential(nn.Flatten(), nn.Linear(4, 2), last), mean=(0.5,), std=(0.5,))
+        nn.init.ones_(network.backbone[1].weight)
+        nn.init.zeros_(network.backbone[1].bias)
+        data = torch.ones(4, 1, 2, 2), torch.arange(4) % 2
+        return finetune.fit_classifier(network, *data, 1, {network: 0.1}, checkpoint=tmp_path / "run.pt")
+
+    assert fit(nn.ReLU()) == fit(nn.ReLU())
+    with pytest.raises(TrainingError, match="differs in network; delete"):
+        fit(layer)
 
 
 def stop_after(last):

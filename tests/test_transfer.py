@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from sklearn.base import clone
@@ -209,6 +210,12 @@ def test_grey_by_sum_equals_the_copied_channels_inside_the_border():
     copied = network(grey.expand(-1, 3, -1, -1))[..., 1:-1, 1:-1]
     torch.testing.assert_close(transfer.to_grey(network, "sum")(grey)[..., 1:-1, 1:-1], copied)
     assert not torch.allclose(transfer.to_grey(network, "mean")(grey)[..., 1:-1, 1:-1], copied)
+    padded = timm.layers.create_conv2d(3, 4, 3, stride=2, padding="same", bias=True)
+    padded = PixelNetwork("padded", nn.Sequential(padded), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    copied = padded(grey.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(transfer.to_grey(padded)(grey)[..., :-1, :-1], copied[..., :-1, :-1])
+    with pytest.raises(ValueError, match=r"expected a first convolution of 1 channels, got .* of 3; take"):
+        transfer.to_grey(PixelNetwork("colour", nn.Conv2d(3, 4, 3), (0.5,), (0.5,)))
     with pytest.raises(PictureError, match=r"expected shape \(N, 1, H, W\), got \(3, 3, 16, 16\)"):
         transfer.to_grey(network)(grey.expand(-1, 3, -1, -1))
     with pytest.raises(ValueError, match="expected reduce among sum, mean, got 'max'"):
@@ -238,3 +245,7 @@ def test_attached_classifier_scores_as_the_svm_does_on_features():
     torch.testing.assert_close(whole(pictures), expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="expected a name for each of 3 classes, got 2"):
         transfer.attach_classifier(network, svm, names[:2])
+    two = LinearSVC().fit(features, [0, 1] * 6)
+    logits = transfer.attach_classifier(network, two, names[:2])(pictures)
+    torch.testing.assert_close(logits[:, 1].numpy(), two.decision_function(features).astype("f"), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(logits.argmax(1).numpy(), two.predict(features))

@@ -45,9 +45,12 @@ def apgd(
     radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None).to(images)
     goal = make_goal(network, images, labels, targets)
     found, left = images.clone(), torch.arange(len(images), device=images.device)
+    highest = torch.full_like(radii.flatten(), -torch.inf)
     for restart in range(num_restarts):
         best = _climb(network, images[left], goal[left], loss, norm, radii[left], num_steps, seed + restart)
-        found[left], left = best.images, left[~best.reached]
+        better = best.reached | (best.values > highest[left])
+        found[left[better]], highest[left[better]] = best.images[better], best.values[better]
+        left = left[~best.reached]
         if len(left) == 0:
             break
     return score_examples(network, images, found, goal)

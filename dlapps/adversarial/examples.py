@@ -12,7 +12,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dlapps import check_name
-from dlapps.class_scores import Classes, Images, RowValues, check_input, choose_classes, float32_logits, pick
+from dlapps.class_scores import (
+    Classes,
+    Images,
+    RowValues,
+    check_eval_mode,
+    check_input,
+    choose_classes,
+    float32_logits,
+    pick,
+)
 from dlapps.images import from_pixels, stack_pixels
 
 
@@ -66,9 +75,9 @@ class AdversarialExamples:
     """What an attack made of the clean images, both (N, C, H, W) in [0, 1].
 
     The images are floats within epsilon; success (N,) bool and predicted (N,) int64 are read in float32 from their
-    8-bit rounding (which moves a pixel by half of 1/255 at most). steps (N,): made before the attack stopped.
-    confidences (S + 1, N): probability of the goal's classes at each step, NaN once it stopped; the last is that of the
-    rounded images.
+    8-bit rounding (which moves a pixel by half of 1/255 at most). steps (N,): made before the attack stopped, 0 of one
+    that does not count them. confidences (S + 1, N): probability of the goal's classes at each step, NaN once it
+    stopped; the last is that of the rounded images.
     """
 
     clean: Tensor
@@ -129,6 +138,7 @@ def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> 
     back). JPEG and resize work on the picture rounded to 8 bits.
     """
     check_name("damage", damage, DAMAGES)
+    check_eval_mode(network)
     return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
 
 

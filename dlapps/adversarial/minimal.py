@@ -118,9 +118,10 @@ def deep_fool(
 
     r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d x, for the rival with the least
     |f| / ||w||_2; the picture is x + (1 + overshoot) sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are
-    added 1e-4, as in the authors' code, so that a step taken on a boundary leaves it. num_candidates: rivals, K - 1 at
-    most. Stops, as in the paper, at the first success in floats, which rounding to 8 bits mostly undoes: see
-    `survives(…, "none")` beside `success`. Always in float32: bfloat16 is coarser than the distance to a boundary.
+    added 1e-4, so that a step taken on a boundary leaves it; the authors' code adds them to |f| / ||w||_2.
+    num_candidates: rivals, K - 1 at most. Stops, as in the paper, at the first success in floats, which rounding to 8
+    bits mostly undoes: see `survives(…, "none")` beside `success`. Always in float32: bfloat16 is coarser than the
+    distance to a boundary.
     """
     check_counts(num_steps=num_steps, num_candidates=num_candidates)
     if not 0 <= overshoot < float("inf"):

@@ -59,6 +59,9 @@ class Objective:
     __mul__ = __rmul__ = _combine(operator.mul)
     __sub__ = _combine(operator.sub)
 
+    def __rsub__(self, other: Term) -> Objective:
+        return -self + other
+
     def __neg__(self) -> Objective:
         return self * -1
 

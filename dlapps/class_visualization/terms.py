@@ -56,8 +56,9 @@ class Warp:
         scale = self.scales[0] + first * (self.scales[1] - self.scales[0])
         angle = torch.deg2rad(torch.tensor(self.degrees * (2 * second - 1), device="cpu"))
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-        zero = torch.zeros((), device="cpu")
-        matrix = torch.stack([cos, -sin, zero, sin, cos, zero]).view(1, 2, 3).to(pictures.device)
+        # The grid's units are half a width and half a height.
+        zero, wide = torch.zeros((), device="cpu"), pictures.shape[3] / pictures.shape[2]
+        matrix = torch.stack([cos, -sin / wide, zero, sin * wide, cos, zero]).view(1, 2, 3).to(pictures.device)
         # As channels of one picture, since all move alike: where they are read is computed once.
         stacked = pictures.flatten(0, 1)[None]
         grid = F.affine_grid(matrix, list(stacked.shape), align_corners=False)

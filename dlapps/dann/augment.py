@@ -16,7 +16,9 @@ def random_affine(pixels: Tensor, generator: torch.Generator, padding: str = "re
         [[math.pi / 12], [math.log(1.2)], [0.2], [0.15], [0.15]]
     )
     cosine, sine = angle.cos() * scale.exp(), angle.sin() * scale.exp()
-    rows = (cosine, slant * cosine - sine, left, sine, slant * sine + cosine, top)
+    # The grid's units are half a width and half a height.
+    wide = pixels.shape[3] / pixels.shape[2]
+    rows = (cosine, (slant * cosine - sine) / wide, left, sine * wide, slant * sine + cosine, top)
     grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid.to(pixels.device), padding_mode=padding, align_corners=False)
 
@@ -27,18 +29,19 @@ def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
     return (digits * gain.to(digits.device)).clamp(0, 1)
 
 
-def random_textures(number: int, size: int, generator: torch.Generator) -> Tensor:
-    """Smooth random colours (number, 3, size, size): noise with a spectrum 1 / f^a, a from 1 to 2.4, as photos have.
+def random_textures(number: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Smooth random colours (number, 3, *size): noise with a spectrum 1 / f^a, a from 1 to 2.4, as photos have.
 
     Every other texture is made of two, with a border between them, as things in photos have. Contrast and mean colour
     are drawn too; some textures are nearly flat.
     """
-    frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)).clamp_min(1 / size)
+    height, width = size
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)).clamp_min(1 / max(size))
     exponent = 1.7 + 0.7 * _uniform((number, 1, 1, 1), generator)
-    noise = torch.fft.rfft2(torch.randn(number, 4, size, size, generator=generator))
+    noise = torch.fft.rfft2(torch.randn(number, 4, *size, generator=generator))
     noise = noise * frequency**-exponent
     noise[:, :, 0, 0] = 0
-    fields = torch.fft.irfft2(noise, s=(size, size))
+    fields = torch.fft.irfft2(noise, s=size)
     fields = fields / fields.std((2, 3), keepdim=True)
     # Colours of photos vary together for the most part.
     shared, own = fields[:, :1].roll(1, 0), fields[:, :3]
@@ -56,9 +59,11 @@ def lay_on_textures(digits: Tensor, generator: torch.Generator, negative: float 
 
     A digit is the negative of what it lies on, with this probability, or else another texture.
     """
-    below = random_textures(len(digits), digits.shape[2], generator).to(digits.device)
+    # Two at least: a single digit has another texture too.
+    textures = random_textures(max(2, len(digits)), (digits.shape[2], digits.shape[3]), generator).to(digits.device)
+    below, others = textures[: len(digits)], textures.roll(len(textures) // 2, 0)[: len(digits)]
     flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < negative).to(digits.device)
-    above = torch.where(flipped, 1 - below, below.roll(len(below) // 2, 0))
+    above = torch.where(flipped, 1 - below, others)
     return below.lerp(above, digits)
 
 

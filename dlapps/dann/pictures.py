@@ -35,7 +35,7 @@ def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu", cha
 
     Grey is copied to all channels. Raises ValueError for colour where there is one channel.
     """
-    pixels = as_tensor(pictures).to(device).float().div_(255)
+    pixels = as_tensor(pictures).to(device).float().div(255)
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(3).expand(-1, -1, -1, channels).contiguous()
     elif channels != pixels.shape[3]:
@@ -65,7 +65,7 @@ def draw_batches(
     return zip(*(order.split(batch_size) for order in orders), strict=True)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(network: nn.Module, images: ArrayLike, precision: str = "fast", batch_size: int = 500) -> Tensor:
     """What a network gives in eval mode for pictures uint8 (N, H, W) or (N, H, W, 3): float32 (N, K), on the CPU.
 

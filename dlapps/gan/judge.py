@@ -93,7 +93,7 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(images[:, None].float() / 255, grid, align_corners=False).mul(2).sub(1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def extract_features(classifier: DigitClassifier, images: ArrayLike, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
     device, chunks = device_of(classifier), []

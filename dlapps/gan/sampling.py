@@ -27,10 +27,10 @@ def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, 
 
     labels: for a conditional generator; whole numbers (N,), or float (N, K), mixtures of digits.
     """
-    device, z = device_of(generator), as_tensor(z)
+    device, z = device_of(generator), as_tensor(z).float()
     told = None if labels is None else as_tensor(labels).to(device)
-    if told is not None and not told.is_floating_point():
-        told = told.long()
+    if told is not None:
+        told = told.float() if told.is_floating_point() else told.long()
     with evaluating(generator):
         images = [
             generate(generator, z[rows].to(device), None if told is None else told[rows]).cpu()

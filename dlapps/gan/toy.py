@@ -70,7 +70,7 @@ def fit_ring(
         for network, rate in zip((generator, discriminator), rates, strict=True)
     ]
     source, shown = make_generator(seed), torch.randn(512, 2, generator=make_generator(seed + 1))
-    samples, kept = [], [round(num_steps * frame / num_frames) for frame in range(num_frames + 1)]
+    samples, kept = [], sorted({round(num_steps * frame / num_frames) for frame in range(num_frames + 1)})
     for step in range(num_steps):
         if step in kept:
             samples.append(generator(shown).detach())

@@ -60,15 +60,16 @@ def integrated_gradients(
 ) -> Tensor:
     """sum over channels of (x - x') times the mean of d S_c / d x on the line from x' to x (Sundararajan et al. 2017).
 
-    baseline: x', whatever broadcasts to the images (black by default). The integral is taken by Gauss-Legendre
-    quadrature on num_steps points. Returns (N, H, W), signed: a map sums to S_c(x) - S_c(x').
+    baseline: x' in [0, 1], or uint8, whatever broadcasts to the images (black by default). The integral is taken by
+    Gauss-Legendre quadrature on num_steps points. Returns (N, H, W), signed: a map sums to S_c(x) - S_c(x').
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
     nodes, shares = np.polynomial.legendre.leggauss(num_steps)
     weights = torch.tensor(shares / 2, dtype=images.dtype, device=images.device)
     places = [float(node + 1) / 2 for node in nodes]
-    baselines = torch.as_tensor(baseline, dtype=images.dtype, device=images.device).expand_as(images)
+    base = torch.as_tensor(baseline)
+    baselines = (base / 255 if base.dtype == torch.uint8 else base).to(images).expand_as(images)
     maps = []
     with torch.no_grad(), float32(images):
         for image, black, target in zip(images, baselines, choose_classes(network, images, targets), strict=True):

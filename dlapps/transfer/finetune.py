@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from dlapps import check_name
 from dlapps.metrics import as_tensor
 from dlapps.runtime import autocast, device_of, make_generator
-from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs
+from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs, seeded
 
 
 class NewHead(nn.Module):
@@ -120,7 +120,7 @@ def fit_classifier(
     num_steps = num_epochs * -(-len(labels) // batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, weight_decay, num_steps)
 
-    def train_epoch(epoch: int) -> dict[str, float]:
+    def train_epoch(epoch: int, _draws: torch.Generator) -> dict[str, float]:
         for part in learning_rates:
             part.train()
         total, correct = 0.0, 0
@@ -138,11 +138,9 @@ def fit_classifier(
             correct += int((logits.argmax(1) == targets).sum())
         return {"loss": total / len(labels), "accuracy": correct / len(labels)}
 
-    # Dropout draws from the default generator, which goes on from one training to the next.
     parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
-    parts["dropout"] = torch.default_generator
     with _gradients_for(network, learning_rates):
-        return run_epochs(train_epoch, network, parts, identity, num_epochs, **options)
+        return run_epochs(seeded(train_epoch, seed), network, parts, identity, num_epochs, **options)
 
 
 def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[list]:
@@ -178,7 +176,7 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
             parameter.requires_grad_(required)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def batched_logits(network: nn.Module, inputs: ArrayLike, batch_size: int = 64, precision: str = "fast") -> Tensor:
     """Logits (N, K) float32 of a network in eval mode, batch by batch; inputs as `fit_classifier` takes them."""
     device = device_of(network)

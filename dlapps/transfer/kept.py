@@ -15,7 +15,7 @@ from dlapps import DlappsError
 from dlapps.paths import write_atomically
 from dlapps.pretrained import PixelNetwork
 from dlapps.runtime import channels_last
-from dlapps.weights import fingerprint
+from dlapps.weights import describe_structure, fingerprint
 
 # Of each network: where its weights lie and how often they were written to, and what they were.
 _FINGERPRINTS: WeakKeyDictionary[nn.Module, tuple[list, str]] = WeakKeyDictionary()
@@ -29,7 +29,7 @@ def fingerprint_network(network: nn.Module) -> str:
     state = network.state_dict()
     written = [(part.data_ptr(), 0 if part.is_inference() else part._version) for part in state.values()]
     if network not in _FINGERPRINTS or _FINGERPRINTS[network][0] != written:
-        _FINGERPRINTS[network] = written, fingerprint(str(network), *state, *state.values())
+        _FINGERPRINTS[network] = written, fingerprint(describe_structure(network), *state, *state.values())
     return _FINGERPRINTS[network][1]
 
 

@@ -82,7 +82,7 @@ def svm_scores(split: Split, cost: float, num_folds: int = 5) -> Scores:
     X, y, X_test, _ = split
     svm, folds = LinearSVC(C=cost, random_state=0), make_folds(num_folds)
     out_of_fold = cross_val_predict(svm, X, y, cv=folds, method="decision_function", n_jobs=-1)
-    return Scores(out_of_fold, svm.fit(X, y).decision_function(X_test))
+    return Scores(_per_class(out_of_fold), _per_class(svm.fit(X, y).decision_function(X_test)))
 
 
 def random_split_scores(split: Split, cost: float, number: int, per_class: int = 100) -> tuple[np.ndarray, np.ndarray]:
@@ -90,9 +90,14 @@ def random_split_scores(split: Split, cost: float, number: int, per_class: int =
     X, y = np.concatenate([split[0], split[2]]), np.concatenate([split[1], split[3]])
     svm, scores, labels = LinearSVC(C=cost, random_state=0), [], []
     for rows, others in random_splits(y, number, per_class):
-        scores.append(svm.fit(X[rows], y[rows]).decision_function(X[others]))
+        scores.append(_per_class(svm.fit(X[rows], y[rows]).decision_function(X[others])))
         labels.append(y[others])
     return np.stack(scores), np.stack(labels)
+
+
+def _per_class(decisions: np.ndarray) -> np.ndarray:
+    """Scores (N, K); of two classes scikit-learn gives (N,), those of the second."""
+    return decisions if decisions.ndim == 2 else np.stack([-decisions, decisions], 1)
 
 
 def choose_fusion(scores: Mapping[str, Scores], labels: ArrayLike) -> Fusion:

@@ -26,8 +26,14 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
     means, deviations = network.normalisation.mean, network.normalisation.std
     mean, deviation = means.mean(), deviations.mean()
-    # torch's types leave open how many sizes a convolution of pictures has.
-    grey = nn.Conv2d(1, first.out_channels, first.kernel_size, first.stride, first.padding)  # type: ignore[arg-type]
+    if first.weight.shape[1] != means.numel():
+        raise ValueError(
+            f"expected a first convolution of {means.numel()} channels, got {name} of {first.weight.shape[1]}; take a "
+            "network whose first layer sees the picture."
+        )
+    # A copy: some convolutions pad their input themselves.
+    grey = copy.deepcopy(first)
+    grey.in_channels = 1
     bias = torch.zeros(first.out_channels) if first.bias is None else first.bias.data
     if reduce == "sum":
         weight = (first.weight.data * deviation / deviations).sum(1, keepdim=True)
@@ -63,9 +69,12 @@ def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequen
     """One network from pixels to class scores: feature maps, their average, L2 norm, a fitted linear SVM.
 
     network: pixels to feature maps (N, D, H/32, W/32), as vgg16_features is. svm: fitted on its "average" features,
-    each row L2-normalised; the logits are its decision values. The layers are backbone.features and backbone.head.
+    each row L2-normalised; the logits are its decision values (of two classes, that of the second, and its negative).
+    The layers are backbone.features and backbone.head.
     """
     weights, biases = (torch.from_numpy(part).float() for part in (svm.coef_, svm.intercept_))
+    if len(svm.classes_) == 2:
+        weights, biases = torch.cat([-weights, weights]), torch.cat([-biases, biases])
     if len(weights) != len(class_names):
         raise ValueError(f"expected a name for each of {len(weights)} classes, got {len(class_names)}; pass them all.")
     backbone = nn.Sequential(OrderedDict(features=network.backbone, head=LinearHead(weights, biases)))
