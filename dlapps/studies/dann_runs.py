@@ -160,6 +160,7 @@ PRESETS: dict[str, Fit] = {
     # As long as the paper's training, with its batches and its bound of the gradient.
     "source only, paper's settings": partial(train_source_only, settings=PAPER),
     "paper": partial(train_dann, settings=PAPER),
+    "paper, no bound of the gradient": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
     "practical": partial(train_dann, settings=PRACTICAL),
     "practical, bound of the gradient": partial(train_dann, settings=replace(PRACTICAL, max_norm=PAPER.max_norm)),
     "improved": train_improved,
