@@ -47,6 +47,9 @@ def chunk_size(images: Tensor) -> int:
 def check_input(network: nn.Module, images: Images) -> Tensor:
     """The images as a network takes them (see `images.as_pictures`); a ValueError too for a network in training."""
     check_eval_mode(network)
+    types = {weight.dtype for weight in network.parameters() if weight.is_floating_point()}
+    if types - {torch.float32}:
+        raise ValueError(f"expected a network in float32, got one in {types.pop()}; call network.float() first.")
     if isinstance(network, Noisy) and isinstance(images, Tensor):
         return images
     return pixels.as_pictures(images)
@@ -145,9 +148,14 @@ def read_logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """Logits (N, K), in float32 whatever precision the caller opened."""
+    """Logits (N, K), in float32 whatever precision the caller opened; ValueError for a single one."""
     with float32(images):
-        return forward(network, images)
+        logits = forward(network, images)
+    if logits.shape[1] < 2:
+        raise ValueError(
+            "expected logits of two classes or more, got one; of a score s, have the network give (-s, s)."
+        )
+    return logits
 
 
 def choose_classes(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:

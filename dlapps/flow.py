@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps import paths
+from dlapps.images import as_uint8
 from dlapps.runtime import autocast, channels_last, device_of, make_generator
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs
 from dlapps.weights import read_checked, to_float16, update_average, write_checked
@@ -181,8 +183,8 @@ def sample(
 
 
 def fit_flow(
-    images: Tensor,
-    labels: Tensor,
+    images: ArrayLike,
+    labels: ArrayLike,
     settings: Settings = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -195,11 +197,10 @@ def fit_flow(
     al. 2024). options: monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them. The same seed
     gives the same network on one machine. Raises DivergenceError for a loss that is not finite.
     """
-    shape = (settings.size, settings.size)
-    if images.dtype != torch.uint8 or images.shape[1:] != shape or not len(images):
+    images, size = as_uint8(images), settings.size
+    if images.shape[1:] != (size, size):
         raise ValueError(
-            f"expected images uint8 (N, {settings.size}, {settings.size}), got {images.dtype} {tuple(images.shape)}; "
-            "resize them, as gan.prepare_images does."
+            f"expected grey images (N, {size}, {size}), got {tuple(images.shape)}; resize or convert them."
         )
     labels = as_labels(labels, len(images), settings.num_classes)
     with torch.random.fork_rng(devices=[]):
@@ -226,8 +227,7 @@ def fit_flow(
             total += loss.item() * len(rows)
         return {"loss": total / len(images)}
 
-    identity = {**asdict(settings), "seed": seed, "precision": precision}
-    identity |= {"images": images, "labels": labels}
+    identity = {**asdict(settings), "seed": seed, "precision": precision, "images": images, "labels": labels}
     parts = {"trained": network, "optimiser": optimiser, "schedule": schedule, "draws": draws}
     return average, run_epochs(train_epoch, average, parts, identity, settings.num_epochs, **options)
 

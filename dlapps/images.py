@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dlapps import DlappsError
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif")
 
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -22,6 +22,8 @@ class PictureError(DlappsError, ValueError):
 def read_picture(path: str | Path) -> Image.Image:
     """Decode one file to an RGB picture (a grey one is copied to the three channels).
 
+    As it is stored: cameras note how to turn a picture, and so do data sets whose pictures were turned since (15-Scene
+    has one). `PIL.ImageOps.exif_transpose` turns it.
     Raises PictureError for a file that is missing, empty, truncated or no picture.
     """
     try:
@@ -181,11 +183,20 @@ def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
-    """The picture files in a folder and the folders below it, sorted; PictureError when there is none."""
+    """The picture files in a folder and the folders below it, sorted, but for hidden ones (.thumbnails, __MACOSX).
+
+    Raises PictureError when there is none.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise PictureError(f"expected a folder of pictures, got {folder}, which is none; check the path.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+    )
     if not paths:
         raise PictureError(f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, got none; check the path.")
     return paths

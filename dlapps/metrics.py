@@ -121,8 +121,13 @@ def mean_and_deviation(values: Sequence[float], form: str = ".3f") -> str:
 
 def as_tensor(values: ArrayLike) -> Tensor:
     """A tensor as it is; of an array or a list a copy, since PyTorch takes neither negative strides nor, without a
-    warning, memory that is read-only."""
-    return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+    warning, memory that is read-only. Raises ValueError for what is no numbers."""
+    if isinstance(values, Tensor):
+        return values
+    array = np.array(values)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"expected numbers, got an array of {array.dtype}; convert it, names of classes to numbers.")
+    return torch.from_numpy(array)
 
 
 def _as_features(first: ArrayLike, second: ArrayLike, least: int = 2) -> tuple[Tensor, Tensor]:

@@ -94,7 +94,7 @@ class PixelNetwork(nn.Module):
         if logits.ndim != 2:
             raise ValueError(f"expected logits (N, K), got {tuple(logits.shape)}; choose a network with a classifier.")
         probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
-        names = self.class_names or tuple(map(str, range(int(classes.max()) + 1)))
+        names = [*self.class_names, *map(str, range(len(self.class_names), logits.shape[1]))]
         rows = zip(classes.tolist(), probabilities.tolist(), strict=True)
         return [[(names[index], share) for index, share in zip(*row, strict=True)] for row in rows]
 

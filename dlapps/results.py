@@ -147,8 +147,8 @@ class Study:
 
     def histories(self, without: Sequence[str] = ()) -> dict[str, list[dict[str, list[float]]]]:
         """{run: the history of each seed that finished} of all runs but those, each of a training that was followed."""
-        found = {run: [*self._finished(run).values()] for run in self.runs if run not in without}
-        return {run: [e["history"] for e in entries if "history" in e] for run, entries in found.items()}
+        found = {run: [e["history"] for e in self._finished(run).values() if "history" in e] for run in self.runs}
+        return {run: part for run, part in found.items() if part and run not in without}
 
     def _finished(self, run: str) -> dict[int, Entry]:
         entries = _find(run, self.runs, "a run").items()

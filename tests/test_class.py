@@ -34,7 +34,7 @@ def exercise(source, *defines, points):
 def write_chapters(project):
     asked = text("Why?", "question", number="3a", points=4, rubric="Two reasons.")
     project.write(
-        "1_transfer",
+        "1_transfer_learning",
         asked,
         text("Because.", "answer"),
         code("import numpy as np\nfrom sklearn.svm import LinearSVC"),
@@ -52,13 +52,13 @@ class Class:
     """Submissions that differ from the chapter in one thing, each a file of its own."""
 
     def __init__(self, home: Path) -> None:
-        self.chapter, self.folder = home / "notebooks" / "1_transfer.ipynb", home / "submissions"
+        self.chapter, self.folder = home / "notebooks" / "1_transfer_learning.ipynb", home / "submissions"
         self.folder.mkdir()
         self.files: list[Path] = []
 
     def add(self, name, change=lambda cells: None):
         notebook = read_notebook(self.chapter)
-        notebook.metadata["dlapps"] = {"chapter": "1_transfer"}
+        notebook.metadata["dlapps"] = {"chapter": "1_transfer_learning"}
         change(notebook.cells)
         return self.add_bytes(name, nbformat.writes(notebook).encode())
 
@@ -123,7 +123,10 @@ def checked(tmp_path_factory):
         given.add_bytes("json", b'{"cells": [')
         given.add_bytes("empty", b"")
         kernel = read_notebook(given.chapter)
-        kernel.metadata |= {"dlapps": {"chapter": "1_transfer"}, "kernelspec": {"name": "none", "display_name": "None"}}
+        kernel.metadata |= {
+            "dlapps": {"chapter": "1_transfer_learning"},
+            "kernelspec": {"name": "none", "display_name": "None"},
+        }
         given.add_bytes("kernel", nbformat.writes(kernel).encode())
         given.add_bytes("another", (home / "notebooks" / "2_other.ipynb").read_bytes())
         other = read_notebook(home / "notebooks" / "2_other.ipynb")
@@ -162,7 +165,7 @@ def test_the_solution_has_all_points_and_the_blank_none(checked):
         "writing": "OSError: [Errno ",
         "json": "expected a notebook in ",
         "empty": "expected a notebook in ",
-        "another": "expected a notebook of 1_transfer, got one of 2_other",
+        "another": "expected a notebook of 1_transfer_learning, got one of 2_other",
     }.items(),
 )
 def test_each_hostile_submission_ends_with_one_sentence(checked, name, words):
@@ -266,9 +269,9 @@ def test_what_goes_on_for_too_long_ends_with_all_that_it_started(walls, fenced, 
 
 
 def test_files_of_one_name_are_called_by_their_folders(tmp_path):
-    files = [tmp_path / student / "1_transfer.ipynb" for student in ("ada", "bob")]
-    assert marking.name_students(files) == ["ada-1_transfer", "bob-1_transfer"]
-    with pytest.raises(marking.ClassroomError, match="got two called ada-1_transfer"):
+    files = [tmp_path / student / "1_transfer_learning.ipynb" for student in ("ada", "bob")]
+    assert marking.name_students(files) == ["ada-1_transfer_learning", "bob-1_transfer_learning"]
+    with pytest.raises(marking.ClassroomError, match="got two called ada-1_transfer_learning"):
         marking.name_students([files[0], files[0]])
 
 
@@ -290,7 +293,7 @@ def test_committed_chapters_give_points_and_no_check_looks_at_a_name_of_two_exer
     for source in find_sources():
         exercises, questions = find_exercises(source.read().cells), find_questions(source.read().cells)
         defined = [name for exercise in exercises for name in exercise.defines]
-        looked_at = {name for check in CHAPTERS.get(source.number, ()) for name in check.names.values()}
+        looked_at = {name for check in CHAPTERS.get(source.name, ()) for name in check.names.values()}
         assert all(defined.count(name) <= 1 for name in looked_at), source.name
         if source.number in (1, 4):
             assert all(question.rubric for question in questions)

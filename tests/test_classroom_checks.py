@@ -245,7 +245,10 @@ def training_of(preset, **changes):
 
 
 def test_generation_looks_at_each_training_of_an_exercise():
-    assert {check.of for check in checks.CHAPTERS[4] if check.role} == {"small", "told"}
+    assert {check.of for check in checks.CHAPTERS["4_generative_adversarial_networks"] if check.role} == {
+        "small",
+        "told",
+    }
     small = {"latent_dim": 4, "generator_channels": 4, "discriminator_channels": 4, "size": 16}
     plain, conditional = replace(gan.PRACTICAL, **small), replace(gan.CONDITIONAL_PRACTICAL, **small)
     of_a_training = (
@@ -290,7 +293,7 @@ def test_a_name_of_an_exercise_is_what_its_own_cell_bound(monkeypatch):
     labels = {"y_train": np.arange(15).repeat(100), "y_test": np.arange(2985) % 15}
     rebound = {"y_train": None, "y_test": None, "In": [""]}
     for captured in ({"split": labels}, {}):
-        checks.show(1, rebound, captured, {"split": ["y_train", "y_test"]})
+        checks.show("1_transfer_learning", rebound, captured, {"split": ["y_train", "y_test"]})
         faults = {verdict["name"]: verdict["fault"] for verdict in shown.pop()}
         assert (faults["split defines its names"] is None) is bool(captured)
         assert (faults["the whole split"] is None) is bool(captured)

@@ -466,6 +466,19 @@ def test_proxy_a_distance_is_about_zero_for_equal_domains_of_unequal_numbers():
     assert dann.proxy_a_distance(source, target + 20) == pytest.approx(2)
 
 
+def test_an_adaptation_of_three_classes_is_healthy_in_a_network_of_ten(domains):
+    source, labels, target = (part[domains[1] < 3] if len(part) == len(domains[1]) else part for part in domains)
+    network = dann.DomainAdversarialNetwork(seed=0)
+    history = dann.fit_dann(network, source, labels, target, replace(dann.PAPER, num_epochs=1, batch_size=16))
+    assert dann.class_diversity(100 * torch.eye(10)[[0, 1, 2]], 3) == pytest.approx(1)
+    assert history["target_diversity"][-1] > dann.class_diversity(dann.predict(network, target))
+
+
+def test_a_criterion_that_was_not_measured_gets_one_sentence():
+    with pytest.raises(ValueError, match="expected a history with entropy, got class_loss; have a monitor measure it"):
+        dann.choose_epoch({"class_loss": [1.0]}, "entropy")
+
+
 def test_a_digit_alone_may_lie_on_another_texture():
     digit = torch.zeros(1, 1, 20, 28)
     digit[..., 4:16, 8:20] = 1

@@ -458,6 +458,14 @@ def test_tent_is_surer_and_moves_scales_shifts_and_statistics_alone(trained):
     assert all(weight.grad is None for weight in tented.parameters())
 
 
+def test_tent_trains_the_batch_norms_of_a_frozen_network_too(trained):
+    network, _, target = trained
+    frozen = copy.deepcopy(network).requires_grad_(False)
+    first, second = (dann.tent(each, target, 0, "float32", batch_size=60) for each in (network, frozen))
+    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_step_of_tent_descends_the_entropy_of_the_batch_s_own_statistics(trained):
     network, _, target = trained
     plain = copy.deepcopy(network)

@@ -357,6 +357,20 @@ def test_samples_do_not_depend_on_the_batch_and_leave_the_mode(images):
     assert generator.training
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0] * 10, [[0.5, 0.5, 0.0]] * 3, [0, 1, 2, 3, 0], 1])
+def test_labels_that_are_not_one_a_latent_vector_get_one_sentence(labels):
+    generator = gan.make_networks(CONDITIONAL, 0)[0].eval()
+    with pytest.raises(ValueError, match=r"expected (as many labels|mixtures \(5, K\)|labels from 0 to 2)"):
+        gan.sample(generator, z_of(5), labels)
+
+
+def test_a_generator_of_another_preset_is_not_saved(tmp_path):
+    generator = gan.make_networks(TINY, 0)[0]
+    with pytest.raises(ValueError, match="expected the generator of this preset, got one of other layers"):
+        gan.save_generator(tmp_path / "g.pt", generator, gan.PRACTICAL)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_grid_has_a_row_a_digit_and_a_column_a_z():
     generator = gan.make_networks(CONDITIONAL, 0)[0].eval()
     grid = gan.sample_grid(generator, z_of(4))

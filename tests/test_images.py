@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from dlapps import images
+from dlapps.datasets import load_folder
 from dlapps.images import PictureError
 
 
@@ -37,6 +38,15 @@ def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
     assert np.array_equal(images.to_picture(Image.open(tmp_path / "deep.png")), expected)
     with pytest.raises(PictureError, match="expected 8 or 16 bits a channel, got a picture of mode 'F'; divide"):
         images.to_picture(Image.fromarray(levels.astype(np.float32)))
+
+
+def test_hidden_folders_hold_no_pictures_and_a_gif_is_one(tmp_path):
+    for name in ("cats/1.gif", "dogs/1.png", ".thumbnails/1.png", "__MACOSX/cats/._1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / name)
+    (tmp_path / "dogs" / "folder.png").mkdir()
+    assert images.find_pictures(tmp_path) == [tmp_path / "cats/1.gif", tmp_path / "dogs/1.png"]
+    assert load_folder(tmp_path).class_names == ("cats", "dogs")
 
 
 def test_one_picture_is_not_taken_for_several():

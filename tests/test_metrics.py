@@ -124,6 +124,11 @@ def test_manifolds_do_not_depend_on_where_they_lie():
     assert moved == metrics.precision_recall(real, fake)
 
 
+def test_names_are_no_numbers():
+    with pytest.raises(ValueError, match="expected numbers, got an array of <U3; convert it, names of classes to"):
+        metrics.class_histogram(["cat", "dog"], 2)
+
+
 def test_one_query_has_neighbours_and_no_more_than_there_are():
     distances, indices = metrics.nearest_neighbours([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]], 2)
     assert (distances.tolist(), indices.tolist()) == ([[1, 5]], [[1, 0]])

@@ -47,6 +47,9 @@ def test_nothing_that_is_there_is_replaced(mine, capsys):
     assert capsys.readouterr().err.startswith("dlapps: expected a folder for a new report, got one with ")
     assert read_title_page().authors == ["Ada", "Émile"]
     assert not list((mine / "notebooks").iterdir())
+    inside = mine / "report" / "references.bib" / "here"
+    assert main(["new", str(inside), "--title", "Another", "--author", "Nobody"]) == 2
+    assert capsys.readouterr().err.startswith(f"dlapps: expected a folder to write into, got {inside} (")
 
 
 @pytest.mark.report

@@ -414,6 +414,20 @@ def test_what_are_no_logits_is_refused(explain, images, network):
         explain(nn.Sequential(*network, nn.Linear(5, 1), nn.Flatten(0)).eval(), images, 0)
 
 
+def test_a_network_in_float64_gets_one_sentence(network, images):
+    with pytest.raises(
+        ValueError, match=r"expected a network in float32, got one in torch.float64; call network.float"
+    ):
+        saliency.input_gradient(copy.deepcopy(network).double(), images)
+
+
+def test_a_network_of_one_score_has_no_classes(images):
+    one = nn.Sequential(nn.Flatten(), nn.Linear(432, 1)).eval()
+    assert saliency.input_gradient(one, images, 0).any()
+    with pytest.raises(ValueError, match="expected logits of two classes or more, got one; of a score s, have"):
+        class_scores.float32_logits(one, images)
+
+
 def test_guided_backprop_needs_rectifiers(images):
     with pytest.raises(ValueError, match=r"nn\.ReLU"):
         saliency.guided_backprop(nn.Sequential(nn.Flatten(), nn.Linear(432, 5)).eval(), images)
@@ -530,6 +544,15 @@ def test_randomised_weights_leave_the_network_alone(network):
     assert changed == ["6.weight"]
     assert len([1 for a, b in zip(saliency.randomise_weights(network).parameters(), network.parameters(), strict=True)
                 if not torch.equal(a, b)]) == 3  # fmt: skip
+
+
+def test_weights_of_attention_and_of_weight_norm_are_randomised_too(network):
+    attention = nn.Sequential(nn.MultiheadAttention(4, 2), nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)))
+    drawn = saliency.randomise_weights(attention)
+    for name, weight in attention.named_parameters():
+        assert torch.equal(weight, drawn.get_parameter(name)) is (weight.ndim < 2), name
+    with pytest.raises(ValueError, match="expected a layer with a weight, got 1, a ReLU; choose others"):
+        saliency.randomise_weights(network, ["1"])
 
 
 def test_sanity_check_tells_a_gradient_from_an_edge_detector(network, images):

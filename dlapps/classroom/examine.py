@@ -50,7 +50,7 @@ def look_at(
     no_code = f"expected code in every exercise, got none in cell {', '.join(blank)}" if blank else None
     task = {
         "name": source.name,
-        "chapter": source.number,
+        "chapter": source.name,
         "exercises": {exercise.cell: exercise.defines for exercise in exercises},
         "notebook": _without_outputs(notebook),
         "limits": limits.of_process(),

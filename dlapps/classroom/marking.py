@@ -58,7 +58,7 @@ def check_class(
         marks = pool.map(mark, students, paths)
         marked = list(tqdm(marks, "submissions", total=len(paths), leave=False, disable=None))
     exercises, questions = _asked(source)
-    scheme = Scheme(source.name, {each.cell: possible(each, source.number) for each in exercises}, questions)
+    scheme = Scheme(source.name, {each.cell: possible(each, source.name) for each in exercises}, questions)
     table = io.StringIO()
     csv.writer(table).writerows(_rows(marked, scheme))
     letters = [feedback.write_letter(each, scheme) for each in marked]
@@ -70,7 +70,7 @@ def check_class(
     return marked
 
 
-def possible(exercise: Exercise, chapter: int) -> dict[str, float]:
+def possible(exercise: Exercise, chapter: str) -> dict[str, float]:
     """What each check of an exercise is worth: equal shares for those that look at a name that it has to define."""
     names = set(exercise.defines)
     checks = CHAPTERS.get(chapter, ())
@@ -115,7 +115,7 @@ def _mark(student: str, path: Path, source: Source, limits: fence.Limits, hidden
     points = {}
     for exercise in exercises:
         counts = set() if exercise.cell in blank else passed
-        shares = possible(exercise, source.number)
+        shares = possible(exercise, source.name)
         points[exercise.cell] = {name: share * (name in counts) for name, share in shares.items()}
     to_be_read = [question.number for question in questions if question.number not in missing]
     told = notebook.metadata.get("dlapps")

@@ -32,11 +32,11 @@ _AFTER = (
     "_captured[{cell!r}] = {{_name: globals()[_name] for _name in {names}"
     " if globals().get(_name) is not _before[_name]}}"
 )
-_LOOK = "from dlapps.classroom import checks as _checks\n_checks.show({chapter}, globals(), _captured, {exercises})"
+_LOOK = "from dlapps.classroom import checks as _checks\n_checks.show({chapter!r}, globals(), _captured, {exercises})"
 
 
 def run(
-    notebook: NotebookNode, chapter: int, exercises: Mapping[str, Sequence[str]], cell_seconds: int
+    notebook: NotebookNode, chapter: str, exercises: Mapping[str, Sequence[str]], cell_seconds: int
 ) -> dict[str, Any]:
     """Run a notebook under the smoke profile: `fault`, of the first cell that failed, or None, and `verdicts`.
 

@@ -48,7 +48,7 @@ def tent(
     ValueError for a network in which no batch norm is called, DivergenceError for an entropy that is not finite.
     """
     images, adapted = as_uint8(target), copy.deepcopy(network).eval()
-    layers = nn.ModuleList(_find_batch_norms(adapted, images[:1])).train()
+    layers = nn.ModuleList(_find_batch_norms(adapted, images[:1])).train().requires_grad_()
     optimiser = torch.optim.Adam(layers.parameters(), learning_rate)
     device, channels = device_of(adapted), channels_of(adapted)
     for rows in torch.randperm(len(images), generator=make_generator(seed)).split(batch_size):

@@ -52,7 +52,7 @@ def fit_mcd(
         second.train()
         measured = train_on_domains(update, network, domains, settings, epoch, generator, augment)
         watched = predict(network, domains[2][:NUM_WATCHED], precision)
-        return measured | {"target_diversity": class_diversity(watched)}
+        return measured | {"target_diversity": class_diversity(watched, len(domains[1].unique()))}
 
     identity: dict[str, Any] = {"fit": "mcd", **asdict(settings), "seed": seed}
     identity |= {"precision": precision, "augment": augment, "weight": weight}

@@ -47,8 +47,8 @@ def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu", cha
 
 
 def channels_of(network: nn.Module) -> int:
-    """How many channels of pixels a network takes, or its feature extractor: as its input_shape says, else 3."""
-    return getattr(network, "input_shape", (3,))[0]
+    """How many channels of pixels a network takes, or its feature extractor: as input_shape or channels say, else 3."""
+    return getattr(network, "input_shape", (getattr(network, "channels", 3),))[0]
 
 
 def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:

@@ -42,11 +42,11 @@ def mean_entropy(logits: ArrayLike) -> float:
     return float(-(log_probabilities.exp() * log_probabilities).sum(1).mean())
 
 
-def class_diversity(logits: ArrayLike) -> float:
+def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
     """Entropy of the mean of predictions (N, K), in units of log K: 1 where all classes are equally frequent, near 0
-    where nearly all pictures fall into one."""
+    where nearly all pictures fall into one. num_classes: in place of K, where there are no more classes."""
     predictions = as_tensor(logits).float().softmax(1)
-    return entropy(predictions.mean(0)) / math.log(predictions.shape[1])
+    return entropy(predictions.mean(0)) / math.log(max(2, num_classes or predictions.shape[1]))
 
 
 def health(history: Mapping[str, Sequence[float]]) -> str:
@@ -103,6 +103,8 @@ def choose_epoch(history: Mapping[str, Sequence[float]], criterion: str) -> int:
     name, sign = ("target_accuracy", 1) if criterion == "oracle" else (criterion, VALIDATORS.get(criterion))
     if sign is None:
         raise ValueError(f"expected last, oracle, {', '.join(VALIDATORS)}, got {criterion!r}; choose one of them.")
+    if name not in history:
+        raise ValueError(f"expected a history with {name}, got {', '.join(history)}; have a monitor measure it.")
     scores = sign * np.asarray(history[name], float)
     if np.isnan(scores).all():
         raise ValueError(f"expected an epoch with {name}, got NaN in all {len(scores)}; train anew at a lower rate.")

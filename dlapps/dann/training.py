@@ -141,7 +141,7 @@ def fit_dann(
         measured = train_on_domains(update, network, domains, settings, epoch, generator, augment)
         measured["reversal_weight"] = settings.weight((epoch + 1) / settings.num_epochs)
         watched = predict(network, domains[2][:NUM_WATCHED], precision)
-        return measured | {"target_diversity": class_diversity(watched)}
+        return measured | {"target_diversity": class_diversity(watched, len(domains[1].unique()))}
 
     identity: dict[str, Any] = {"fit": "dann", **asdict(settings), "seed": seed}
     # Of a module, its layers: its weights are compared along with those of the network.

@@ -168,7 +168,13 @@ def discriminator_of(preset: Preset) -> AnyDiscriminator:
 
 
 def save_generator(path: str | Path, generator: Sampler, preset: Preset) -> Path:
-    """The weights in float16 beside the preset whose networks they are; for others there is `weights.save_weights`."""
+    """The weights in float16 beside the preset whose networks they are.
+
+    Raises ValueError for others, of which `weights.save_weights` keeps the weights.
+    """
+    of_preset = sampler_of(preset, generator_of(preset)).state_dict()
+    if {n: v.shape for n, v in of_preset.items()} != {n: v.shape for n, v in generator.state_dict().items()}:
+        raise ValueError("expected the generator of this preset, got one of other layers; take weights.save_weights.")
     return write_checked(path, {"preset": asdict(preset), "generator": to_float16(generator)})
 
 

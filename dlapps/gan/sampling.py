@@ -11,6 +11,7 @@ from dlapps.gan.networks import ConditionalGenerator, Generator
 from dlapps.gan.steps import generate
 from dlapps.metrics import as_tensor
 from dlapps.runtime import device_of, evaluating, make_generator
+from dlapps.training import as_labels
 
 # What samples are drawn from; each has a latent_dim.
 Sampler = Generator | ConditionalGenerator | ClusteredGenerator
@@ -28,15 +29,25 @@ def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, 
     labels: for a conditional generator; whole numbers (N,), or float (N, K), mixtures of digits.
     """
     device, z = device_of(generator), as_tensor(z).float()
-    told = None if labels is None else as_tensor(labels).to(device)
-    if told is not None:
-        told = told.float() if told.is_floating_point() else told.long()
+    told = None if labels is None else _as_told(generator, labels, len(z)).to(device)
     with evaluating(generator):
         images = [
             generate(generator, z[rows].to(device), None if told is None else told[rows]).cpu()
             for rows in torch.arange(len(z)).split(batch_size)
         ]
     return torch.cat(images)
+
+
+def _as_told(generator: nn.Module, labels: ArrayLike, number: int) -> Tensor:
+    """Labels of as many images, or mixtures float32 (N, K); ValueError for others."""
+    told = as_tensor(labels)
+    if not told.is_floating_point():
+        return as_labels(told, number, getattr(generator, "num_classes", None))
+    if told.ndim != 2 or len(told) != number:
+        raise ValueError(
+            f"expected mixtures ({number}, K), a row a latent vector, got {tuple(told.shape)}; change them."
+        )
+    return told.float()
 
 
 def sample_grid(generator: ConditionalGenerator, z: Tensor) -> Tensor:

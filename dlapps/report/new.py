@@ -22,4 +22,9 @@ def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
     files[paths.MARK] = "".join(lines).encode()
     if there := sorted(folder / name for name in files if (folder / name).exists()):
         raise ReportError(f"expected a folder for a new report, got one with {there[0]}; name another one.")
-    return [paths.write_atomically(folder / name, content) for name, content in sorted(files.items())]
+    try:
+        return [paths.write_atomically(folder / name, content) for name, content in sorted(files.items())]
+    except OSError as error:
+        raise ReportError(
+            f"expected a folder to write into, got {folder} ({error.strerror}); name another one."
+        ) from error

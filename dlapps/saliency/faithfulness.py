@@ -112,16 +112,21 @@ def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, s
     """A copy of the network in which the weights of some layers (default: all) are drawn anew.
 
     Each weight of two dimensions or more becomes normal noise of the mean and deviation it had; biases and batch norm
-    stay, so that activations keep their scale. Raises ValueError for a layer that is none.
+    stay, so that activations keep their scale. Raises ValueError for a layer that is none, or has no such weight.
     """
     network = copy.deepcopy(network)
     generator = make_generator(seed)
     with torch.no_grad():
         for name in _weighted_layers(network) if layers is None else layers:
-            weight = find_layer(network, name).get_parameter("weight")
-            mean, deviation = float(weight.mean()), float(weight.std())
-            noise = torch.empty_like(weight, device="cpu")
-            weight.copy_(noise.normal_(mean, deviation, generator=generator))
+            layer = find_layer(network, name) if name else network
+            if not (weights := _own_weights(layer)):
+                raise ValueError(
+                    f"expected a layer with a weight, got {name}, a {type(layer).__name__}; choose others."
+                )
+            for weight in weights:
+                mean, deviation = float(weight.mean()), float(weight.std())
+                noise = torch.empty_like(weight, device="cpu")
+                weight.copy_(noise.normal_(mean, deviation, generator=generator))
     return network
 
 
@@ -179,11 +184,12 @@ def sanity_check(
 
 def _weighted_layers(network: nn.Module) -> list[str]:
     """Names of the layers with a weight of two dimensions or more, from the input to the output."""
-    return [
-        name
-        for name, module in network.named_modules()
-        if getattr(module, "weight", None) is not None and module.weight.ndim > 1
-    ]
+    return [name for name, module in network.named_modules() if _own_weights(module)]
+
+
+def _own_weights(layer: nn.Module) -> list[Tensor]:
+    """Those of two dimensions or more that no layer inside it has, whatever their names."""
+    return [weight for weight in layer.parameters(recurse=False) if weight.ndim > 1]
 
 
 def rank_correlations(first: Tensor, second: Tensor) -> Tensor:
