@@ -78,8 +78,8 @@ def test_a_score_of_the_course_counts_as_it_was_at_the_end(folder):
 def test_histories_are_those_of_the_runs_that_were_followed(folder):
     results.save("moons", {"runs": RUNS}, [0, 1])
     study = results.load("moons")
-    assert study.histories() == {"paper": [{"accuracy": [0.25, 0.5]}], "wide": []}
-    assert study.histories(without=["paper"]) == {"wide": []}
+    assert study.histories() == {"paper": [{"accuracy": [0.25, 0.5]}]}
+    assert study.histories(without=["paper"]) == {}
 
 
 def test_a_summary_is_the_mean_of_each_score_and_its_deviation_where_there_are_seeds(folder):
