@@ -26,10 +26,13 @@ def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
 def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, batch_size: int = 256) -> Tensor:
     """Images (N, C, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
 
-    labels: for a conditional generator; whole numbers (N,), or float (N, K), mixtures of digits.
+    z: latent vectors (N, latent_dim). labels: for a conditional generator, whole numbers (N,) or mixtures, float
+    (N, K). Raises ValueError for others.
     """
     device, z = device_of(generator), as_tensor(z).float()
     told = None if labels is None else _as_told(generator, labels, len(z)).to(device)
+    if told is None and isinstance(generator, ConditionalGenerator):
+        raise ValueError("expected labels for a conditional generator, got none; pass one for each latent vector.")
     with evaluating(generator):
         images = [
             generate(generator, z[rows].to(device), None if told is None else told[rows]).cpu()
