@@ -95,6 +95,9 @@ def test_an_edition_of_ones_own_says_whose_it_is(project, tmp_path):
         edition = read_notebook(tmp_path / "class" / student / path.name)
         assert edition.cells[1].source == f'profile = "quick"\nstudent = {json.dumps(student)}'
         assert edition.metadata.dlapps["student"] == student
+    for name in ("..", "../ada", "a\\b"):
+        assert main(["class", "student", "--folder", str(tmp_path / "class"), "--seed", name]) == 2
+    assert sorted(path.name for path in (tmp_path / "class").iterdir()) == ["ada", 'o"b']
 
 
 def test_rubrics_stay_with_the_teacher(project):
@@ -197,7 +200,7 @@ def test_a_notebook_of_no_chapter_is_one_sentence(chapter, tmp_path, capsys):
 @pytest.mark.report
 def test_check_runs_a_notebook_and_says_what_is_wrong_a_line_each(project, tmp_path, capfd):
     project.write(
-        "1_transfer",
+        "1_transfer_learning",
         text("Why?", "question", number="1"),
         text("Because.", "answer"),
         text("How?", "question", number="2"),

@@ -68,7 +68,7 @@ def integrated_gradients(
     nodes, shares = np.polynomial.legendre.leggauss(num_steps)
     weights = torch.tensor(shares / 2, dtype=images.dtype, device=images.device)
     places = [float(node + 1) / 2 for node in nodes]
-    base = torch.as_tensor(baseline)
+    base = torch.as_tensor(baseline, device=images.device)
     baselines = (base / 255 if base.dtype == torch.uint8 else base).to(images).expand_as(images)
     maps = []
     with torch.no_grad(), float32(images):
