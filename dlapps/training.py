@@ -182,19 +182,20 @@ def _describe(value: Any) -> Any:
         return " ".join(map(str, _describe_networks({"": value}).values()))
     if isinstance(value, functools.partial):
         return f"{_describe(value.func)} {[*map(_describe, value.args)]} {_describe_all(value.keywords)}"
+    if inspect.isbuiltin(value):
+        return f"{value.__module__}.{value.__qualname__}"
     if inspect.ismethod(value):
         return f"{_describe(value.__func__)} {_describe(value.__self__)}"
     if inspect.isfunction(value):
         # A lambda has no name of its own.
-        given = {
-            **inspect.getclosurevars(value).nonlocals,
-            "defaults": value.__defaults__,
-            **(value.__kwdefaults__ or {}),
-        }
+        nonlocals = inspect.getclosurevars(value).nonlocals
+        given = {"defaults": value.__defaults__, **nonlocals, **(value.__kwdefaults__ or {})}
+        # An inner function that calls itself has itself from around it.
+        given = {name: part for name, part in given.items() if part is not value}
         return f"{value.__module__}.{value.__qualname__} {_describe_all(given)} {_describe_code(value.__code__)}"
     if callable(value):
         by_address = type(value).__repr__ is object.__repr__
-        return f"{type(value)} {_describe_all(vars(value))}" if by_address else repr(value)
+        return f"{type(value)} {_describe_all(getattr(value, '__dict__', {}))}" if by_address else repr(value)
     return value
 
 

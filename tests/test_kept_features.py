@@ -22,6 +22,7 @@ from dlapps import DlappsError, pretrained
 from dlapps.assets import Provenance
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
+from dlapps.transfer.kept import fingerprint_network
 
 LABELS = np.arange(24) % 2
 
@@ -70,6 +71,9 @@ def test_hash_is_that_of_the_content():
     same = [make_features(make_network()), reloaded, clone(reloaded), make_features(network)]
     assert {joblib.hash(features) for features in same} == {expected}
     other = [make_network(seed=1), make_network(stride=2), make_network(rectifier=nn.Tanh)]
+    before = fingerprint_network(other[0])
+    other[0].backbone[2] = nn.Tanh()
+    assert fingerprint_network(other[0]) != before
     network.backbone[1].running_mean[0] += 1e-3
     assert len({expected, *(joblib.hash(make_features(changed)) for changed in [*other, network])}) == 5
 

@@ -236,9 +236,17 @@ def compose(*changes):
     return change_all
 
 
+def repeat(times):
+    def change(pixels, generator, left=times):
+        return change(pixels.flip(3), generator, left - 1) if left else pixels
+
+    return change
+
+
 def make_changes():
     """Pairs of augmentations that differ in one thing: operator, name, default, inner function, closure, attribute."""
     return [
+        (repeat(1), repeat(2)),
         (lambda pixels, generator: pixels * 0.5, lambda pixels, generator: pixels / 0.5),
         (lambda pixels, generator: torch.fliplr(pixels), lambda pixels, generator: torch.flipud(pixels)),
         (lambda pixels, generator, by=0.5: pixels * by, lambda pixels, generator, by=0.6: pixels * by),
@@ -250,7 +258,7 @@ def make_changes():
     ]
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(9))
 def test_augmentations_are_told_apart_by_what_they_do_and_not_by_where_they_lie(number, data, tmp_path):
     (change, other), (again, _) = make_changes()[number], make_changes()[number]
     _, history = train_source_only(data, augment=change, checkpoint=tmp_path / "run.pt")

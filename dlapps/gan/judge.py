@@ -65,15 +65,15 @@ def fit_digit_classifier(
     and progress, as `dlapps.training.run_epochs` takes them.
     """
     images = as_digits(images)
-    # Weights and dropout are drawn from PyTorch's default generator, as by every nn.Module.
+    # Weights are drawn from PyTorch's default generator, as by every nn.Module.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = channels_last(DigitClassifier())
-        augment = distort if augmented else lambda pixels, generator: to_network(pixels)
-        finetune.fit_classifier(
-            network, images, labels, num_epochs, {network: learning_rate}, batch_size=128, seed=seed, augment=augment,
-            **options,
-        )  # fmt: skip
+    augment = distort if augmented else lambda pixels, generator: to_network(pixels)
+    finetune.fit_classifier(
+        network, images, labels, num_epochs, {network: learning_rate}, batch_size=128, seed=seed, augment=augment,
+        **options,
+    )  # fmt: skip
     return network.requires_grad_(False)
 
 

@@ -39,10 +39,10 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = finetune.SmallVGG(NUM_CLASSES)
-        epochs = round(num_steps * 50 / len(rows))
-        augment = finetune.flip_and_shift(size // 10)
-        given = network, pixels[rows], labels[rows], epochs
-        finetune.fit_classifier(*given, {network: 3e-3}, seed=seed, augment=augment, progress=True)
+    epochs = round(num_steps * 50 / len(rows))
+    augment = finetune.flip_and_shift(size // 10)
+    given = network, pixels[rows], labels[rows], epochs
+    finetune.fit_classifier(*given, {network: 3e-3}, seed=seed, augment=augment, progress=True)
     return finetune.accuracy(network, *load_grey("test", size))
 
 

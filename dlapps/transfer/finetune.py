@@ -138,6 +138,7 @@ def fit_classifier(
             correct += int((logits.argmax(1) == targets).sum())
         return {"loss": total / len(labels), "accuracy": correct / len(labels)}
 
+    # One generator for orders and augmentation, from epoch to epoch; `seeded` is for dropout.
     parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
     with _gradients_for(network, learning_rates):
         return run_epochs(seeded(train_epoch, seed), network, parts, identity, num_epochs, **options)

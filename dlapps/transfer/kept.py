@@ -17,7 +17,7 @@ from dlapps.pretrained import PixelNetwork
 from dlapps.runtime import channels_last
 from dlapps.weights import describe_structure, fingerprint
 
-# Of each network: where its weights lie and how often they were written to, and what they were.
+# Of each network: its layers, where its weights lie and how often they were written to, and what they were.
 _FINGERPRINTS: WeakKeyDictionary[nn.Module, tuple[list, str]] = WeakKeyDictionary()
 
 
@@ -27,9 +27,10 @@ def fingerprint_network(network: nn.Module) -> str:
     A change by way of `.data` is not seen, as autograd does not see it.
     """
     state = network.state_dict()
-    written = [(part.data_ptr(), 0 if part.is_inference() else part._version) for part in state.values()]
+    layers = describe_structure(network)
+    written = [layers, *((part.data_ptr(), 0 if part.is_inference() else part._version) for part in state.values())]
     if network not in _FINGERPRINTS or _FINGERPRINTS[network][0] != written:
-        _FINGERPRINTS[network] = written, fingerprint(describe_structure(network), *state, *state.values())
+        _FINGERPRINTS[network] = written, fingerprint(layers, *state, *state.values())
     return _FINGERPRINTS[network][1]
 
 
