@@ -24,7 +24,8 @@ class Project:
         self.build = home / "report" / "build"
         (home / "report").mkdir()
         (home / "report" / "references.bib").write_text(BIBLIOGRAPHY)
-        (home / "report" / "report.toml").write_text('title = "A small report"\nauthors = ["One", "Another"]\n')
+        front = 'title = "A small report"\nauthors = ["One", "Another"]\nhow_to_read = ["Cells & 5% of notes."]\n'
+        (home / "report" / "report.toml").write_text(front)
         (home / "notebooks").mkdir()
 
     def write(self, name: str, *cells: nbformat.NotebookNode) -> Path:

@@ -196,6 +196,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
         "Simonyan and Zisserman, 2015",
         "Data of chapter 1 50% of A_B & #1",
         "profile smoke",
+        "How to read this report Cells & 5% of notes.",
     ):
         assert expected in words
     # Drawn in the page itself, where every viewer shows it, not only in the animation.

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -39,12 +39,16 @@ class Source:
 
 @dataclass(frozen=True)
 class TitlePage:
-    """What report/report.toml says of a report; lines of the subtitle stay lines. rights: of the printed pictures."""
+    """What report/report.toml says of a report; lines of the subtitle stay lines.
+
+    rights: of the printed pictures. how_to_read: paragraphs before the first chapter.
+    """
 
     title: str
     authors: list[str]
     subtitle: str = ""
     rights: str = ""
+    how_to_read: list[str] = field(default_factory=list)
 
 
 def read_title_page() -> TitlePage:
