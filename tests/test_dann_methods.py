@@ -188,7 +188,7 @@ def test_cdan_for_a_network_of_another_width(domains):
 
 
 def test_without_an_alignment_the_numbers_are_those_of_a_plain_loop(domains):
-    """To the last bit, with batch norm, dropout and the bound of the gradient."""
+    """To the last bit, with batch norm, dropout and clipping of the gradient."""
     settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
     networks = [make_network(batch_norm=True, dropout=0.3) for _ in range(2)]
     history = dann.fit_dann(networks[0], *domains, settings, 5, "float32")

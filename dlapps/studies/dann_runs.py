@@ -157,12 +157,12 @@ def lay(pixels: Tensor, generator: torch.Generator, textures: float = IMPROVED.t
 PRESETS: dict[str, Fit] = {
     "source only": train_source_only,
     "target trained": partial(train_source_only, domain="target"),
-    # As long as the paper's training, with its batches and its bound of the gradient.
+    # As long as the paper's training, with its batches and its clipping.
     "source only, paper's settings": partial(train_source_only, settings=PAPER),
     "paper": partial(train_dann, settings=PAPER),
-    "paper, no bound of the gradient": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
+    "paper, no clipping": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
     "practical": partial(train_dann, settings=PRACTICAL),
-    "practical, bound of the gradient": partial(train_dann, settings=replace(PRACTICAL, max_norm=PAPER.max_norm)),
+    "practical, clipping": partial(train_dann, settings=replace(PRACTICAL, max_norm=PAPER.max_norm)),
     "improved": train_improved,
     "improved, source alone": partial(train_improved, settings=replace(IMPROVED, threshold=2.0)),
     "improved, target labels": partial(train_improved, oracle=True),
@@ -210,7 +210,7 @@ VARIANTS: dict[str, Fit] = {
         f"variant: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
         for name, layers in LAYERS.items()
     },
-    "variant: no bound of the gradient": partial(train_dann, settings=replace(TEN, max_norm=math.inf)),
+    "variant: no clipping": partial(train_dann, settings=replace(TEN, max_norm=math.inf)),
     "variant: paired batches": partial(train_dann, settings=replace(TEN, paired=True)),
 }
 # Question 4.
