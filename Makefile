@@ -29,11 +29,11 @@ report: $(INSTALLED) ## set up what is missing, run the notebooks, build PDF, HT
 	@report/install-packages tex
 	@$(BIN)/dlapps report --profile $(PROFILE)
 
-publish: ## the report with the papers' settings, into report/ to be committed
+publish: ## the report under the full profile, into report/ to be committed
 	@$(MAKE) report PROFILE=full
 	cp -r report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
 
-html: $(INSTALLED) ## of these the pages of HTML alone, without TeX, report/build/html/index.html
+html: $(INSTALLED) ## the HTML pages alone, without TeX, report/build/html/index.html
 	@$(BIN)/dlapps html --profile $(PROFILE)
 
 notebooks: $(INSTALLED) ## the reading copies alone: executed notebooks, numbers filled in, report/build/notebooks/

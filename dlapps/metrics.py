@@ -1,7 +1,7 @@
-"""How close samples are to real images, measured on features (N, D) or labels (N,): tensors, arrays or lists in, plain
+"""How close samples are to real images, measured on features (N, D) or labels (N,): tensors, arrays or lists in,
 numbers out; and what several seeds say of one score.
 
-Features are whatever a network gives; two sets have to come from one network. Bad shapes, and what is not finite, are
+Features are whatever a network gives; two sets have to come from one network. Bad shapes, and features not finite, are
 ValueErrors.
 """
 

@@ -1,4 +1,4 @@
-"""How much a run costs: smoke (seconds, for tests), quick (the default, minutes), full (the paper's settings)."""
+"""How much a run costs: smoke (tiny data, for tests), quick (the default), full (the published report)."""
 
 from dataclasses import dataclass
 

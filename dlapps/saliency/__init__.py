@@ -7,10 +7,9 @@ device. `reduce` says how a map is made of the channels: "max" or "mean" of the 
 None for (N, C, H, W) as it is.
 Weights, the images' `.grad` and the network's hooks are left as they were, whatever fails. Errors are ValueErrors of
 one sentence: pixels outside [0, 1] or of another shape or type, a class that is none, a network in training mode, or
-that gives no logits (N, K), a layer that is none or that no score depends on. `smooth_grad` and `grad_cam` run in the
-precision that the caller opened (`runtime.autocast`), the others always in float32, since bfloat16 visibly changes
-them.
-`occlusion` and `rise` run in the caller's precision too.
+that gives no logits (N, K), a layer that is none or that no score depends on. `smooth_grad`, `grad_cam` (within
+`guided_grad_cam` too), `occlusion` and `rise` run in the precision that the caller opened (`runtime.autocast`), the
+others always in float32, since bfloat16 visibly changes them.
 """
 
 from dlapps.saliency.faithfulness import (

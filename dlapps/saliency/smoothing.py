@@ -32,7 +32,7 @@ def smooth_grad(
 
     explain: another method, (network, images, targets) -> maps, taken at x + noise: `guided_backprop`, say, whose maps
     are reduced already, or with `partial(guided_backprop, reduce=None)` its signs. statistic: the "mean" of the maps,
-    of their "square" (SmoothGrad-squared), or their "variance" (VarGrad; both Hooker et al. 2019).
+    of their "square" (SmoothGrad-squared, Hooker et al. 2019), or their "variance" (VarGrad, Adebayo et al. 2018).
     """
     images = check_input(network, images)
     check_counts(num_samples=num_samples)
