@@ -10,7 +10,7 @@ import dlapps
 from dlapps import environment, paths
 from dlapps.report import execute
 from dlapps.report.build import run_notebooks
-from dlapps.report.imports import imported_modules
+from dlapps.report.imports import code_of, imported_modules
 from dlapps.report.sources import find_sources, read_notebook
 
 
@@ -46,10 +46,10 @@ def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
     chapters = {source.name: source.read() for source in find_sources()}
     before = {name: execute.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
 
-    def stale_after(edited):
+    def stale_after(edited, line="edited = True"):
         path = package / edited
         content = path.read_text()
-        path.write_text(content + "\n# edited\n")
+        path.write_text(f"{content}\n{line}\n")
         after = {name: execute.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
         path.write_text(content)
         return [name[0] for name in chapters if after[name] != before[name]]
@@ -62,6 +62,15 @@ def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
     assert stale_after("plots/gan.py") == ["4"]
     assert stale_after("report/tex.py") == stale_after("cli.py") == stale_after("studies/gan.py") == []
     assert stale_after("notebook.py") == list("12345")
+    assert stale_after("notebook.py", "# A comment.") == []
+
+
+def test_docstrings_and_comments_run_nothing_and_the_rest_does():
+    plain = code_of(b"def f(x):\n    return x + 1\n")
+    assert code_of(b'"""A module."""\n\n\ndef f(x):  # A comment.\n    """One more."""\n    return x + 1\n') == plain
+    assert code_of(b"def f(x):\n    return x + 2\n") != plain
+    assert code_of(b'def f(x):\n    text = """One more."""\n    return x + 1\n') != plain
+    assert code_of(b"def f(x:\n") == b"def f(x:\n"
 
 
 @pytest.mark.report

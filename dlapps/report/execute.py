@@ -16,7 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from dlapps import paths
 from dlapps.report import ReportError
-from dlapps.report.imports import imported_modules
+from dlapps.report.imports import code_of, imported_modules
 from dlapps.report.sources import Source, read_notebook, tags
 from dlapps.syntax import first_line
 
@@ -51,14 +51,14 @@ def is_stale(source: Source, profile: str) -> bool:
 def fingerprint(notebook: NotebookNode, profile: str) -> str:
     """What outputs depend on, prose left out, as a SHA-256.
 
-    The code cells, the profile, the modules of the library that they import, directly or through others, the mirror,
-    and the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
+    The code cells, the profile, the code of the modules that they import, directly or through others, the mirror, and
+    the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
     """
     digest = hashlib.sha256()
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
     for path in sorted(imported_modules(code)):
-        digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + path.read_bytes())
+        digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + code_of(path.read_bytes()))
     for name, path in sorted(paths.find_results().items()):
         if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
             digest.update(name.encode() + path.read_bytes())

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dlapps import paths
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 def imported_modules(cells: Iterable[str]) -> set[Path]:
     """The files of the library that run when these cells do; all of them where a cell is no plain Python."""
@@ -22,6 +24,19 @@ def imported_modules(cells: Iterable[str]) -> set[Path]:
             imported = _imports(file.read_text(encoding="utf-8")) or ()
             waiting += [other for name in imported for other in _files(name)]
     return found
+
+
+@functools.cache
+def code_of(content: bytes) -> bytes:
+    """What of a module runs: its syntax tree without docstrings; the content itself where it does not parse."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return content
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree).encode()
 
 
 @functools.cache
