@@ -14,6 +14,22 @@ BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
 title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
 booktitle={ICLR}, year={2015}}
 """
+# The files that take longest, first: a file runs whole in one process, and a long one that comes last runs alone.
+LONG = [
+    "test_chapters",
+    "test_class",
+    "test_training",
+    "test_sweeps",
+    "test_new",
+    "test_report",
+    "test_gan",
+    "test_html",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 class Project:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,12 +92,15 @@ def rename(cells):
         cell.id = f"renamed-{number}"
 
 
+SLEEP = f"99{os.getpid()}.5"  # seconds that no other process sleeps
 HOSTILE = {
-    "loop": "while True: pass",
+    "loop": "import time\nwhile True: time.sleep(1)",
     "memory": "hog = np.ones(100 << 30, np.uint8)",
     "exit": "import os\nos._exit(0)",
     "deleting": "import shutil\nshutil.rmtree({treasure!r}, ignore_errors=True)",
-    "processes": "import subprocess\nstarted = [subprocess.Popen(['sleep', '1234.5'], start_new_session=True)"
+    "reading": "import pathlib\nread = [p for p in pathlib.Path({home!r}).rglob('*.ipynb') if p.stat().st_size]\n"
+    "assert not read, read",
+    "processes": "import subprocess\nstarted = [subprocess.Popen(['sleep', '{sleep}'], start_new_session=True)"
     " for _ in range(40)]",
     "writing": "with open('endless', 'wb') as file:\n    while True: file.write(bytes(1 << 20))",
 }
@@ -116,7 +121,9 @@ def checked(tmp_path_factory):
         given.add("solution")
         given.add("blank", blank)
         for name, source in HOSTILE.items():
-            given.add_code(name, source.format(treasure=str(treasure)) if name == "deleting" else source)
+            given.add_code(
+                name, source.format(treasure=str(treasure), home=str(home), sleep=SLEEP) if "{" in source else source
+            )
         given.add("shapes", lambda cells: cells[SPLIT].update(source="y_train = y_test = np.zeros((2, 3))"))
         given.add("forged", forge)
         given.add("renamed", rename)
@@ -132,13 +139,17 @@ def checked(tmp_path_factory):
         other = read_notebook(home / "notebooks" / "2_other.ipynb")
         other.metadata["dlapps"] = {"chapter": "2_other"}
         nbformat.write(other, given.files[-1])
-        marked = marking.check_class(given.files, home / "feedback", None, jobs=3, limits=LIMITS)
-        stubborn = given.add_code(
-            "stubborn", "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+        given.add_code(
+            "stubborn", "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: time.sleep(1)"
         )
-        soon = replace(LIMITS, seconds=30)
-        alone = marking.check_class([stubborn], home / "alone", None, limits=soon)
-        yield {each.student: each for each in [*marked, *alone]}, home
+        # Elsewhere, since it is hidden from those that are checked with it alone.
+        stubborn = given.files.pop().rename(tmp_path_factory.mktemp("elsewhere") / "stubborn.ipynb")
+        fence.has_walls()  # asked once, before there are threads
+        with ThreadPoolExecutor(1) as pool:
+            soon = replace(LIMITS, seconds=30)
+            alone = pool.submit(marking.check_class, [stubborn], home / "alone", None, limits=soon)
+            marked = marking.check_class(given.files, home / "feedback", None, jobs=3, limits=LIMITS)
+        yield {each.student: each for each in [*marked, *alone.result()]}, home
 
 
 def note_of(mark):
@@ -184,6 +195,13 @@ def test_what_is_right_counts_whatever_else_a_submission_does(checked):
 
 
 @pytest.mark.report
+def test_neither_solutions_nor_other_submissions_are_read(checked):
+    if not fence.has_walls():
+        pytest.skip("no bubblewrap")
+    assert note_of(checked[0]["reading"]) is None
+
+
+@pytest.mark.report
 def test_forged_outputs_and_renamed_cells_have_no_points(checked):
     for name in ("forged", "renamed"):
         assert total(checked[0][name].points) == 0
@@ -195,7 +213,7 @@ def test_forged_outputs_and_renamed_cells_have_no_points(checked):
 def test_no_process_is_left_and_nothing_was_deleted(checked):
     home = checked[1]
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "sleep 1234.5" not in running
+    assert f"sleep {SLEEP}" not in running
     assert not (home / "data").exists()
     assert not list((home / "submissions").glob("endless"))
     if fence.has_walls():
@@ -261,11 +279,19 @@ def test_an_answer_is_bounded(fenced):
 @pytest.mark.parametrize("walls", [True, False])
 def test_what_goes_on_for_too_long_ends_with_all_that_it_started(walls, fenced, monkeypatch):
     monkeypatch.setattr(fence, "has_walls", lambda: walls)
-    start = "subprocess.Popen(['sleep', '4321.5'], start_new_session=True).pid and [0 for _ in iter(int, 1)]"
+    start = f"subprocess.Popen(['sleep', '{SLEEP}'], start_new_session=True).pid and [0 for _ in iter(int, 1)]"
     with pytest.raises(marking.ClassroomError, match=r"expected an end within 0\.0\d+ minutes, got none"):
         fenced(start, limits=replace(LIMITS, seconds=4))
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "sleep 4321.5" not in running
+    assert f"sleep {SLEEP}" not in running
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_text(project, tmp_path):
+    write_chapters(project)
+    (tmp_path / "=1+1.ipynb").write_text("{")
+    marking.check_class([tmp_path / "=1+1.ipynb"], tmp_path / "feedback", find_sources()[0])
+    with (tmp_path / "feedback" / "points.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["student"] == "'=1+1"
 
 
 def test_files_of_one_name_are_called_by_their_folders(tmp_path):

@@ -86,12 +86,6 @@ def test_info_says_what_a_bug_report_needs(capsys):
     assert f"torch {version('torch')}" in lines[3]
 
 
-def test_a_file_that_is_no_notebook_is_one_sentence(project, capsys):
-    (project.home / "notebooks" / "1_transfer.ipynb").write_text("{")
-    assert main(["check"]) == 2
-    assert "expected a notebook in" in capsys.readouterr().err
-
-
 def test_check_says_when_all_is_well(project, capsys):
     project.write("1_transfer", text("Why?", "question", number="1"), text("Because.", "answer"))
     assert main(["check"]) == 0
@@ -180,6 +174,19 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     # What only a mirror has is no failure of those who have none.
     asset.is_public = False
     assert main(["data", "fetch"]) == 0
+    monkeypatch.setattr(assets, "verify", lambda: [(asset, False)])
+    assert main(["data", "verify"]) == 1
+    assert "damaged; fetch it again" in capsys.readouterr().out
+
+
+def test_run_takes_numbers_names_and_files(project, monkeypatch):
+    ran = []
+    monkeypatch.setattr("dlapps.report.build.run_notebooks", lambda sources, *_: ran.append([s.name for s in sources]))
+    project.write("1_a")
+    project.write("2_b")
+    for given in (["2"], ["2_b"], ["2_b.ipynb"], []):
+        assert main(["run", *given]) == 0
+    assert ran == [["2_b"]] * 3 + [["1_a", "2_b"]]
 
 
 def test_results_that_nobody_makes_list_those_there_are(capsys):

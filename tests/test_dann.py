@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dlapps import DlappsError, dann, paths
+from dlapps import DlappsError, dann, paths, results
 from dlapps.dann import augment, pictures, training
 from dlapps.studies import dann as study
 from dlapps.studies import dann_runs
@@ -76,11 +76,6 @@ def test_layers_have_the_sizes_of_the_practical():
     assert network(pixels).shape == (2, 10)
     assert network.domain_classifier(features).shape == (2,)
     assert sum(p.numel() for p in dann.ImprovedNetwork().parameters()) < 1e6
-
-
-def test_pooling_before_the_relu_changes_nothing():
-    maps = torch.randn(2, 3, 8, 8)
-    assert torch.equal(F.relu(F.max_pool2d(maps, 2)), F.max_pool2d(F.relu(maps), 2))
 
 
 def test_losses_are_those_of_the_plain_networks(domains):
@@ -300,9 +295,10 @@ def test_each_method_of_the_study_trains_and_is_measured(name, domains, tmp_path
     source, labels, target = (torch.tensor(part) for part in domains)
     parts = [dann_runs.Domain(images, labels, images, labels) for images in (source, target)]
     entry = study.train(name, 0, dann_runs.Domains(*parts, name="bars"))
-    assert 0 <= entry["target_accuracy"] <= 1
-    assert -2 <= entry["equal_distance"] <= 2
-    assert entry["history"]["seconds"][0] >= 0
+    committed = results.load("mnistm").runs
+    if name in committed and "history" in committed[name][0]:
+        assert entry.keys() == committed[name][0].keys()
+    assert {len(values) for values in entry["history"].values()} == {1}
 
 
 def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):

@@ -121,3 +121,14 @@ def test_without_the_practicals_pictures_the_photos_stand_in(monkeypatch):
 
     monkeypatch.setattr("dlapps.assets.fetch", fetch)
     assert datasets.load_pictures().names == datasets.load_photos().names
+
+
+@pytest.mark.parametrize("load", [datasets.load_mnist, datasets.load_fashion_mnist])
+def test_digits_are_read_from_files_of_idx(load, tmp_path, monkeypatch):
+    digits = (np.arange(2 * 784) % 256).astype(np.uint8).reshape(2, 28, 28)
+    (tmp_path / "images").write_bytes(bytes(16) + digits.tobytes())
+    (tmp_path / "labels").write_bytes(bytes(8) + bytes([7, 3]))
+    monkeypatch.setattr("dlapps.assets.fetch", lambda name: tmp_path / name.rpartition("-")[2])
+    read = load("test")
+    assert np.array_equal(read.images, digits)
+    assert read.labels.tolist() == [7, 3]

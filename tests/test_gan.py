@@ -307,7 +307,7 @@ def test_two_threads_give_the_same_gradients_twice():
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        losses = [discriminator(gan.generate(generator, z, labels), labels).sum() for _ in range(40)]
+        losses = [discriminator(gan.generate(generator, z, labels), labels).sum() for _ in range(5)]
         gradients = [torch.autograd.grad(loss, [*generator.parameters()]) for loss in losses]
     finally:
         torch.set_num_threads(threads)
@@ -585,11 +585,10 @@ def test_a_fast_generator_falls_on_few_of_the_ring_and_the_penalty_prevents_it()
     assert toy.count_modes(plain.samples[-1])[0] < toy.count_modes(penalised.samples[-1])[0]
     assert plain.samples.shape == (4, 512, 2)
     assert plain.steps == (0, 200, 400, 600)
-    again = toy.fit_ring(**fast)
-    assert torch.equal(again.samples, plain.samples)
     shown = torch.randn(512, 2, generator=make_generator(1))
-    assert torch.equal(again.generator(shown).detach(), again.samples[-1])
-    short = toy.fit_ring(num_steps=2, num_frames=10)
+    assert torch.equal(plain.generator(shown).detach(), plain.samples[-1])
+    short, again = (toy.fit_ring(num_steps=2, num_frames=10) for _ in range(2))
+    assert torch.equal(again.samples, short.samples)
     assert short.steps == (0, 1, 2)
     assert len(short.samples) == 3
     with pytest.raises(ValueError, match="expected penalty among none, R1, gradient, got 'R2'; choose one of them"):

@@ -74,7 +74,7 @@ def test_gan_train_falls_when_fakes_lack_classes():
     real, real_labels = make_patterns(100, seed=1)
     assert judge.gan_train_accuracy(fakes, labels, real, real_labels) > 0.95
     few = labels < 5
-    assert judge.gan_train_accuracy(fakes[few], labels[few], real, real_labels) <= 0.5
+    assert 0.4 < judge.gan_train_accuracy(fakes[few], labels[few], real, real_labels) <= 0.5
 
 
 def test_stored_weights_are_half_as_large_and_read_the_same(classifier, tmp_path, monkeypatch):

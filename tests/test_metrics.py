@@ -137,12 +137,6 @@ def test_one_query_has_neighbours_and_no_more_than_there_are():
         metrics.nearest_neighbours([[0.0]], [[2.0]], 2)
 
 
-def test_nearest_neighbours_are_ordered():
-    distances, indices = metrics.nearest_neighbours(torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]]), 2)
-    assert indices.tolist() == [[1, 0], [1, 0]]
-    torch.testing.assert_close(distances, torch.tensor([[1.0, 5.0], [1.0, 5.0]]))
-
-
 @pytest.mark.parametrize(
     "call",
     [

@@ -24,7 +24,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", sorted(paths.results().glob("*.json")), ids=lambda path: path.stem)
 def test_every_committed_file_is_read(path):
     study = results.load(path.stem)
-    assert study.parts == json.loads(path.read_text())
+    assert study.parts
+    assert all(study.runs.values())
 
 
 @pytest.mark.parametrize(

@@ -232,3 +232,18 @@ def test_max_sensitivity_agrees_with_captum(images):
 
     theirs = captum.metrics.sensitivity_max(explain, inside, perturb_radius=0.05, n_perturb_samples=200)
     torch.testing.assert_close(found, theirs.float(), rtol=0.1, atol=0)
+
+
+class Sum(torch.nn.Module):
+    """Class 0 by the sum of all values, class 1 by nothing."""
+
+    def forward(self, x):
+        total = x.sum((1, 2, 3))
+        return torch.stack([total, torch.zeros_like(total)], 1)
+
+
+def test_a_deletion_curve_by_hand():
+    x, maps = torch.tensor([[[[0.1, 0.2], [0.3, 0.4]]]]), torch.tensor([[[1.0, 2.0], [2.0, 0.0]]])
+    found = saliency.deletion_insertion(Sum().eval(), x, maps, 0, num_steps=4, deleted=0.0, blur_sigma=0.1)
+    # Of two equal values the first goes first: .2, then .3, .1 and .4.
+    torch.testing.assert_close(found.deletion[0], torch.tensor([1.0, 0.8, 0.5, 0.4, 0.0]).sigmoid())
