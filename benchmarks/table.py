@@ -49,4 +49,7 @@ class Row:
 
 
 def write_table(path: Path, facts: dict[str, object], rows: list[Row]) -> None:
-    write_atomically(path, ("\n".join([HEAD.format(**facts), HEADER, *map(str, rows)]) + "\n").encode())
+    """The table alone; sections below it, measured by other scripts, stay."""
+    _, heading, below = path.read_text(encoding="utf-8").partition("\n## ") if path.exists() else ("", "", "")
+    table = "\n".join([HEAD.format(**facts), HEADER, *map(str, rows)]) + "\n"
+    write_atomically(path, (table + heading + below).encode())

@@ -62,8 +62,12 @@ def test_table(load, tmp_path):
         table.Row("a step", "float32", "plain loop", [1.0, 2.0, 4.0], [2.0, 6.0, 4.0]),
         table.Row("a map", "fast", "captum 0.9.0", [0.5], [1.0], 0.99996, "cosine 1.0000"),
     ]
-    table.write_table(tmp_path / "results.md", environment.describe() | {"rounds": 3, "fast": "bfloat16"}, rows)
-    lines = (tmp_path / "results.md").read_text(encoding="utf-8").splitlines()
+    path, below = tmp_path / "results.md", "\n## A class\n\n| 30 |\n"
+    path.write_text(f"# An older table\n{below}", encoding="utf-8")
+    table.write_table(path, environment.describe() | {"rounds": 3, "fast": "bfloat16"}, rows)
+    written = path.read_text(encoding="utf-8")
+    assert written.endswith(below)
+    lines = written.removesuffix(below).splitlines()
     assert lines[2].endswith(f"PyTorch {version('torch')};")
     assert lines[-2] == "| a step | float32 | 2.0000 | plain loop | 4.0000 | 2.00 | 1.00 | 3.00 | – | – |"
     assert (
