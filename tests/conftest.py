@@ -40,7 +40,7 @@ class Project:
         self.build = home / "report" / "build"
         (home / "report").mkdir()
         (home / "report" / "references.bib").write_text(BIBLIOGRAPHY)
-        front = 'title = "A small report"\nauthors = ["One", "Another"]\nhow_to_read = ["Cells & 5% of notes."]\n'
+        front = 'title = "A small report"\nauthors = ["One", "Another"]\nhow_to_read = "Cells & 5% of notes."\n'
         (home / "report" / "report.toml").write_text(front)
         (home / "notebooks").mkdir()
 

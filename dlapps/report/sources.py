@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -41,14 +41,14 @@ class Source:
 class TitlePage:
     """What report/report.toml says of a report; lines of the subtitle stay lines.
 
-    rights: of the printed pictures. how_to_read: paragraphs before the first chapter.
+    rights: of the printed pictures. how_to_read: paragraphs before the first chapter, a blank line between them.
     """
 
     title: str
     authors: list[str]
     subtitle: str = ""
     rights: str = ""
-    how_to_read: list[str] = field(default_factory=list)
+    how_to_read: str = ""
 
 
 def read_title_page() -> TitlePage:
