@@ -84,6 +84,9 @@ def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch):
     train, test = datasets.load_mnist("train"), datasets.load_mnist("test")
     assert np.bincount(train.labels).tolist() == [400] * 10
     assert np.bincount(test.labels).tolist() == [100] * 10
+    # A profile takes the first of them: none may lack a class.
+    assert np.bincount(train.labels[:300], minlength=10).min() >= 15
+    assert np.array_equal(train.images, datasets.load_mnist("train").images)
     assert train.provenance.name.startswith("5,000 digits")
     seen = {image.tobytes() for image in train.images}
     assert not any(image.tobytes() in seen for image in test.images)

@@ -19,7 +19,8 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     """MNIST [LeCun et al. 1998]: uint8 (60000, 28, 28) or (10000, 28, 28).
 
     Where neither the mirror nor the network gives it, the 5,000 digits of the package index: of each digit's 500 the
-    first 400 are train, the others test. `provenance` says which.
+    first 400 are train, the others test, shuffled once so that the first of them are of all classes, as MNIST's are.
+    `provenance` says which.
     """
     try:
         return _load_idx("mnist", split, _digits())
@@ -46,7 +47,7 @@ def _load_mnist_5k(split: str) -> Dataset[np.ndarray]:
     table = _read_table(assets.fetch("mnist_5k"))
     pixels, targets = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
     rank = np.arange(len(table)) % 500
-    chosen = rank < 400 if split == "train" else rank >= 400
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(rank < 400 if split == "train" else rank >= 400))
     return Dataset(pixels[chosen], targets[chosen], _digits(), assets.provenance("mnist_5k"))
 
 
