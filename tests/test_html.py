@@ -198,22 +198,22 @@ def test_the_last_page_names_each_machine_and_revision_once(contents):
     for chapter, version, commit in zip(contents.chapters, ("2.1", "2.0"), ("abc1", "abc2"), strict=True):
         chapter.run.update(packages={"torch": version}, commit=commit)
     page = " ".join(Structure(html.make_pages(contents, "smoke")["index.html"]).words.split())
-    latex = make_document(contents, "smoke").latex
+    latex = make_document(contents, "smoke")[0]
     for edition in (page, latex):
         places = [edition.index(f"{fact} of chapter {n}") for fact in ("Machine", "Revision") for n in (1, 2)]
         assert places == sorted(places)
     for chapter in contents.chapters:
         chapter.run.update(packages={"torch": "2.1"}, commit="abc")
-    assert r"\fact{Machine}" in make_document(contents, "smoke").latex
+    assert r"\fact{Machine}" in make_document(contents, "smoke")[0]
 
 
 @pytest.mark.report
 def test_numbers_are_those_of_the_pdf(contents, tmp_path):
-    document, folder = make_document(contents, "smoke"), tmp_path / "tex"
+    (latex, figures), folder = make_document(contents, "smoke"), tmp_path / "tex"
     (folder / "figures").mkdir(parents=True)
-    for name, figure in document.figures.items():
+    for name, figure in figures.items():
         (folder / "figures" / name).write_bytes(figure)
-    (folder / "report.tex").write_text(document.latex)
+    (folder / "report.tex").write_text(latex)
     subprocess.run(["pdflatex", "-draftmode", "-interaction=batchmode", "report"], cwd=folder, capture_output=True)
     labels = (folder / "report.aux").read_text()
     counted = re.findall(r"\\newlabel\{((?:fig|tab|sec|eq)-[^@}]+)\}\{\{([\d.]+)\}", labels)

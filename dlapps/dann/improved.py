@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
 
 from dlapps import paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_strokes
@@ -133,7 +132,10 @@ def fit_improved(
     answers = None if target_labels is None else as_labels(target_labels, len(target), network.num_classes)
     device, student = device_of(network), copy.deepcopy(network)
     num_steps = -(-len(source) // settings.batch_size)
-    optimiser, schedule = _make_optimiser(student, settings, settings.num_epochs * num_steps)
+    in_all = settings.num_epochs * num_steps
+    if in_all < 10:
+        raise ValueError(f"expected at least 10 steps of training, got {in_all}; take more epochs or smaller batches.")
+    optimiser, schedule = make_one_cycle({student: settings.learning_rate}, settings.weight_decay, in_all)
     first = settings.warm_up * settings.num_epochs if settings.threshold <= 1 else math.inf
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
@@ -162,16 +164,6 @@ def fit_improved(
     identity |= {"source": source, "labels": labels, "target": target, "answers": answers}
     train = seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
-
-
-def _make_optimiser(
-    student: nn.Module, settings: ImprovedSettings, num_steps: int
-) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    if num_steps < 10:
-        raise ValueError(
-            f"expected at least 10 steps of training, got {num_steps}; take more epochs or smaller batches."
-        )
-    return make_one_cycle({student: settings.learning_rate}, settings.weight_decay, num_steps)
 
 
 def load_improved() -> ImprovedNetwork:

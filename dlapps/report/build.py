@@ -77,9 +77,9 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
 
     A ReportError leaves all three as they were.
     """
-    document = make_document(contents, profile)
+    latex, figures = make_document(contents, profile)
     say("Typesetting")
-    pdf = typeset(document, paths.build() / profile / "tex")
+    pdf = typeset(latex, figures, paths.build() / profile / "tex")
     report = paths.build() / "dlapps-report.pdf"
     paths.write_atomically(report, pdf.read_bytes())
     numbers = json.dumps(contents.numbers, indent=1, sort_keys=True, ensure_ascii=False)

@@ -1,7 +1,6 @@
 """The LaTeX of a chapter (by nbconvert) and of the whole report (by the template around the chapters)."""
 
 import re
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -68,16 +67,11 @@ FILTERS = {
 }
 
 
-@dataclass(frozen=True)
-class Document:
-    """The report's LaTeX and the figures that it includes, by file name."""
+def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, bytes]]:
+    """The report's LaTeX, all chapters in its template, and the figures that it includes, by file name.
 
-    latex: str
-    figures: dict[str, bytes]
-
-
-def make_document(contents: Contents, profile: str) -> Document:
-    """All chapters in the report's template; a ReportError for an unknown number, reference or citation."""
+    A ReportError for an unknown number, reference or citation.
+    """
     exporter = LatexExporter(
         template_file=str(TEMPLATES / "chapter.tex.j2"),
         default_preprocessors=[],
@@ -103,7 +97,7 @@ def make_document(contents: Contents, profile: str) -> Document:
         profile=profile,
         day=f"{day_of(contents):%-d %B %Y}",
     )
-    return Document(latex, figures)
+    return latex, figures
 
 
 def colophon(chapter: ExecutedChapter) -> dict:

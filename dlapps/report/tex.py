@@ -3,20 +3,20 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from dlapps import paths
 from dlapps.report import ReportError
-from dlapps.report.document import Document
 from dlapps.syntax import first_line
 
 
-def typeset(document: Document, folder: Path) -> Path:
+def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     """The PDF that latexmk makes in `folder`, which keeps what the next build can use again.
 
     A ReportError quotes TeX's first error; the log stays in the folder.
     """
-    _lay_out(document, folder)
+    _lay_out(latex, figures, folder)
     command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error"]
     command += ["-file-line-error", "report.tex"]
     try:
@@ -34,7 +34,7 @@ def typeset(document: Document, folder: Path) -> Path:
     return folder / "report.pdf"
 
 
-def _lay_out(document: Document, folder: Path) -> None:
+def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
     """Write what TeX reads; latexmk compares contents itself.
 
     Figures lie in the project's figures/; where another profile's run has drawn them since, this report's return.
@@ -42,9 +42,9 @@ def _lay_out(document: Document, folder: Path) -> None:
     frames = folder / "frames"
     shutil.rmtree(frames, ignore_errors=True)
     frames.mkdir(parents=True)
-    for name, content in document.figures.items():
+    for name, content in figures.items():
         paths.write_atomically((paths.figures() if name.endswith(".pdf") else frames) / name, content)
-    (folder / "report.tex").write_text(document.latex, encoding="utf-8")
+    (folder / "report.tex").write_text(latex, encoding="utf-8")
     if (paths.report() / "references.bib").exists():
         shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")
 

@@ -54,11 +54,6 @@ def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tenso
     return extract(source), extract(target)
 
 
-def results_path() -> Path:
-    """The file of entries, data/results/mnistm.json."""
-    return paths.results() / "mnistm.json"
-
-
 def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
     """One training, taken up where it was stopped, and its entry; a run that diverges is a result too."""
 
@@ -105,7 +100,7 @@ def checkpoint_path(name: str, seed: int) -> Path:
 
 def load_entries() -> dict[str, dict]:
     """The runs that are made: name, seed (a string), entry."""
-    return results.load("mnistm")["runs"] if results_path().is_file() else {}
+    return results.load("mnistm")["runs"] if (paths.results() / "mnistm.json").is_file() else {}
 
 
 def add_entry(name: str, seed: int, entry: dict) -> None:
@@ -126,7 +121,7 @@ def make_mnistm() -> Path:
         calls = {key: partial(train_here, *key) for key in missing}
         for (name, seed), entry in sweep(calls, "trainings"):
             add_entry(name, seed, entry)
-    return results_path()
+    return paths.results() / "mnistm.json"
 
 
 def make_improved_weights() -> Path:

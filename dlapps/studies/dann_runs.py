@@ -162,7 +162,6 @@ PRESETS: dict[str, Fit] = {
     "paper": partial(train_dann, settings=PAPER),
     "paper, no clipping": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
     "practical": partial(train_dann, settings=PRACTICAL),
-    "practical, clipping": partial(train_dann, settings=replace(PRACTICAL, max_norm=PAPER.max_norm)),
     "improved": train_improved,
     "improved, source alone": partial(train_improved, settings=replace(IMPROVED, threshold=2.0)),
     "improved, target labels": partial(train_improved, oracle=True),
@@ -218,8 +217,5 @@ PSEUDO_LABELS: dict[str, Fit] = {
     "pseudo-labels, all": partial(train_on_pseudo_labels, threshold=0.0),
     "pseudo-labels above .9": partial(train_on_pseudo_labels, threshold=0.9),
 }
-PRECISION: dict[str, Fit] = {
-    "source only, float32": partial(train_source_only, precision="float32"),
-    "slope 2, float32": partial(train_dann, settings=SHORT, precision="float32"),
-}
+PRECISION: dict[str, Fit] = {"slope 2, float32": partial(train_dann, settings=SHORT, precision="float32")}
 RUNS = PRESETS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS | PRECISION

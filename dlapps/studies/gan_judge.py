@@ -52,9 +52,7 @@ def load_classifier(data: str) -> judge.DigitClassifier:
     path = paths.cache() / "gan" / f"classifier of {data}.pt"
     if not path.exists():
         save_weights(judge.fit_digit_classifier(*load_images(data, "train"), progress=True), path)
-    classifier = channels_last(judge.DigitClassifier())
-    load_weights(classifier, path)
-    return classifier
+    return load_weights(channels_last(judge.DigitClassifier()), path)
 
 
 Split = tuple[Tensor, Tensor]

@@ -22,7 +22,7 @@ from dlapps.sweeps import keep
 from dlapps.transfer import finetune, pool
 from dlapps.transfer.linear import make_folds, random_splits
 
-SIZE, SEEDS = 352, (0, 1, 2)
+SIZE, SEEDS, NUM_SPLITS = 352, (0, 1, 2), 10
 RATES, EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2), (2, 4, 8)
 
 
@@ -142,7 +142,7 @@ def choose_rate_and_epochs(name: str) -> tuple[dict[str, float], float, int]:
     return means, rate, num_epochs
 
 
-def finetune_last_stage(name: str, num_splits: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def finetune_last_stage(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Scores of the training pictures out of fold (1500, 15), of the test pictures (seeds, 2985, 15), of random splits.
 
     The splits (S, 2985, 15) are those of `linear.random_splits`, their test pictures in order; beside the scores, how
@@ -157,12 +157,8 @@ def finetune_last_stage(name: str, num_splits: int) -> tuple[dict[str, np.ndarra
         out_of_fold[held_out] = fit_and_read(name, fit_rows, held_out, rate, num_epochs, 0)
     arrays = {f"{name} train": out_of_fold}
     arrays[f"{name} test"] = np.stack([fit_and_read(name, train, test, rate, num_epochs, seed) for seed in SEEDS])
-    if num_splits:
-        splits = [
-            fit_and_read(name, fit_rows, rows, rate, num_epochs, 0)
-            for fit_rows, rows in random_splits(labels, num_splits)
-        ]
-        arrays[f"{name} splits"] = np.stack(splits)
+    splits = random_splits(labels, NUM_SPLITS)
+    arrays[f"{name} splits"] = np.stack([fit_and_read(name, *rows, rate, num_epochs, 0) for rows in splits])
     return arrays, {"losses": losses, "rate": rate, "num_epochs": num_epochs}
 
 
@@ -170,8 +166,8 @@ def make_scenes15_finetuned() -> Path:
     """Class scores of two networks whose last stage was fine-tuned; about an hour on one core."""
     arrays: dict[str, np.ndarray] = {}
     chosen: dict[str, dict[str, Any]] = {}
-    for name, num_splits in (("efficientnet_lite2", 10), ("efficientnet_lite0", 10)):
-        found, chosen[name] = finetune_last_stage(name, num_splits)
+    for name in ("efficientnet_lite2", "efficientnet_lite0"):
+        found, chosen[name] = finetune_last_stage(name)
         arrays |= {key: values.astype(np.float16) for key, values in found.items()}
     results.save_arrays("scenes15-finetuned", arrays)
     return results.save("scenes15-finetuned", chosen, SEEDS)
