@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dlapps import paths
 from dlapps.images import as_uint8
-from dlapps.runtime import autocast, channels_last, device_of, make_generator
+from dlapps.runtime import autocast, channels_last, device_of, drawn_from, make_generator
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs
 from dlapps.weights import read_checked, to_float16, update_average, write_checked
 
@@ -203,8 +203,7 @@ def fit_flow(
             f"expected grey images (N, {size}, {size}), got {tuple(images.shape)}; resize or convert them."
         )
     labels = as_labels(labels, len(images), settings.num_classes)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings)).to(device)
     average, draws = copy.deepcopy(network).requires_grad_(False), make_generator(seed)
     num_steps = settings.num_epochs * -(-len(images) // settings.batch_size)

@@ -73,6 +73,14 @@ def make_generator(seed: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(seed)
 
 
+@contextlib.contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """Within, PyTorch's own generators start at the seed; afterwards they go on where they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
 def device_of(network: nn.Module) -> torch.device:
     """Where a network's weights lie; the CPU for one without."""
     return next((weight.device for weight in network.parameters()), torch.device("cpu"))

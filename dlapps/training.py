@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from dlapps import DlappsError
 from dlapps.metrics import as_tensor
-from dlapps.runtime import make_generator
+from dlapps.runtime import drawn_from, make_generator
 from dlapps.weights import describe_structure, fingerprint, read_checked, write_checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -116,8 +116,7 @@ def seeded(train_epoch: Callable[[int, torch.Generator], dict[str, Any]], seed: 
 
     def train_seeded(epoch: int) -> dict[str, Any]:
         # Dropout draws from the default generator.
-        with torch.random.fork_rng():
-            torch.manual_seed(seed * 1_000_003 + epoch)
+        with drawn_from(seed * 1_000_003 + epoch):
             return train_epoch(epoch, make_generator(seed * 1_000_003 + epoch))
 
     return train_seeded

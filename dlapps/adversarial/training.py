@@ -10,7 +10,7 @@ from torch import nn
 from dlapps import paths
 from dlapps.adversarial.ascent import pgd
 from dlapps.images import as_pictures, as_uint8
-from dlapps.runtime import autocast, channels_last
+from dlapps.runtime import autocast, channels_last, drawn_from
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs, seeded
 from dlapps.weights import read_checked
 
@@ -43,8 +43,7 @@ def fit_digits(
     """
     digits = as_pictures(as_uint8(images))
     classes = as_labels(labels, len(digits), 10)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         network = make_digit_network()
     num_batches = -(-len(digits) // BATCH_SIZE)
     optimiser, schedule = make_one_cycle({network: LEARNING_RATE}, 0.0, num_batches * num_epochs)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps.dann.layers import DomainAdversarialNetwork, DomainClassifier, GradientReversal
-from dlapps.runtime import autocast
+from dlapps.runtime import autocast, drawn_from
 
 Aligned = tuple[Tensor, dict[str, Tensor]]
 Alignment = Callable[[DomainAdversarialNetwork, Tensor, int, float], Aligned]
@@ -52,8 +52,7 @@ class CdanAlignment(nn.Module):
 
     def __init__(self, num_features: int = 2352, num_classes: int = 10, dimensions: int = 1024, seed: int = 0) -> None:
         super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with drawn_from(seed):
             self.register_buffer("features_map", torch.randn(num_features, dimensions))
             self.register_buffer("classes_map", torch.randn(num_classes, dimensions))
             self.classifier = DomainClassifier(dimensions)

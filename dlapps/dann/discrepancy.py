@@ -14,7 +14,7 @@ from dlapps.dann.layers import DomainAdversarialNetwork
 from dlapps.dann.pictures import as_domains, predict
 from dlapps.dann.selection import class_diversity
 from dlapps.dann.training import DOMAINS, NUM_WATCHED, PRACTICAL, Means, Settings, Update, train_on_domains
-from dlapps.runtime import autocast, device_of
+from dlapps.runtime import autocast, device_of, drawn_from
 from dlapps.training import Augment, History, minimise, run_epochs, seeded
 
 
@@ -68,8 +68,7 @@ def make_second(predictor: nn.Module, seed: int) -> nn.Module:
     Raises ValueError for one whose layers cannot be drawn anew: from equal weights the two would never part.
     """
     second = copy.deepcopy(predictor).cpu()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         for layer in second.modules():
             reset = getattr(layer, "reset_parameters", None)
             if reset:

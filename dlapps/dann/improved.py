@@ -17,7 +17,7 @@ from dlapps import paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_strokes
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import as_domains, batch_to_pixels, draw_batches
-from dlapps.runtime import autocast, channels_last, device_of
+from dlapps.runtime import autocast, channels_last, device_of, drawn_from
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs, seeded
 from dlapps.weights import load_weights, update_average
 
@@ -32,8 +32,7 @@ class ImprovedNetwork(nn.Module):
     def __init__(self, seed: int = 0, num_classes: int = 10) -> None:
         super().__init__()
         self.num_classes = num_classes
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with drawn_from(seed):
             self.feature_extractor = nn.Sequential(
                 nn.InstanceNorm2d(3), *_convolution(3, 32, 5, 1),
                 *_convolution(32, 64, 3, 2), Residual(64),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps.runtime import channels_last, try_on
+from dlapps.runtime import channels_last, drawn_from, try_on
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
@@ -126,8 +126,7 @@ class DomainAdversarialNetwork(nn.Module):
         input_shape: tuple[int, int, int] = (3, 28, 28),
     ) -> None:
         super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with drawn_from(seed):
             self.input_shape = input_shape
             self.feature_extractor = feature_extractor or FeatureExtractor(normalisation, batch_norm, input_shape)
             # `dann.predict` is called with the extractor alone too.

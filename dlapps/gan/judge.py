@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dlapps import paths
 from dlapps.images import as_uint8
 from dlapps.metrics import as_tensor
-from dlapps.runtime import autocast, channels_last, device_of
+from dlapps.runtime import autocast, channels_last, device_of, drawn_from
 from dlapps.training import as_labels
 from dlapps.transfer import finetune
 from dlapps.weights import load_weights, save_weights
@@ -66,8 +66,7 @@ def fit_digit_classifier(
     """
     images = as_digits(images)
     # Weights are drawn from PyTorch's default generator, as by every nn.Module.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         network = channels_last(DigitClassifier())
     augment = distort if augmented else lambda pixels, generator: to_network(pixels)
     finetune.fit_classifier(

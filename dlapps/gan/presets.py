@@ -20,7 +20,7 @@ from dlapps.gan.networks import (
 )
 from dlapps.gan.sampling import Sampler
 from dlapps.gan.steps import LOSSES, PENALTIES
-from dlapps.runtime import channels_last, make_generator, try_on
+from dlapps.runtime import channels_last, drawn_from, make_generator, try_on
 from dlapps.weights import read_checked, to_float16, write_checked
 
 TrainedGenerator = Generator | ConditionalGenerator
@@ -117,8 +117,7 @@ CONDITIONAL_PRESETS = {
 def make_networks(preset: Preset, seed: int) -> tuple[TrainedGenerator, AnyDiscriminator]:
     """Generator and discriminator of a preset with random weights, channels last, in training mode."""
     # PyTorch's default initialisation draws from the default generator.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         generator, discriminator = generator_of(preset), discriminator_of(preset)
     if preset.initialisation == "normal":
         source = make_generator(seed)

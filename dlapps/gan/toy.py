@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dlapps import check_name
 from dlapps.gan.steps import LOSSES, PENALTIES, discriminator_step, generator_step, penalise
-from dlapps.runtime import make_generator
+from dlapps.runtime import drawn_from, make_generator
 
 NUM_MODES, DEVIATION = 8, 0.05
 _ANGLES = 2 * math.pi / NUM_MODES * torch.arange(NUM_MODES, device="cpu")
@@ -44,8 +44,7 @@ def make_points_networks(seed: int, width: int = 128) -> tuple[nn.Module, nn.Mod
         hidden = nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
         return nn.Sequential(*hidden, nn.Linear(width, outputs))
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         return make(2), nn.Sequential(make(1), nn.Flatten(0))
 
 

@@ -36,8 +36,7 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
     pixels, labels = load_grey("train", size)
     rows = torch.from_numpy(choose_per_class(labels.numpy(), number, seed))
     # SmallVGG draws its weights from PyTorch's default generator, as every nn.Module does.
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with runtime.drawn_from(seed):
         network = finetune.SmallVGG(NUM_CLASSES)
     epochs = round(num_steps * 50 / len(rows))
     augment = finetune.flip_and_shift(size // 10)
