@@ -53,7 +53,7 @@ test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of 
 	@$(BIN)/dlapps data fetch --embedded
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test-all: ## the same with each Python that is found here, then the wheel, the notebooks in JupyterLab, other libraries
+test-all: ## the same with each Python that is found here, then the wheel, solutions, JupyterLab, other libraries
 	@for version in $(VERSIONS); do \
 	    if python$$version -c '' 2>/dev/null; then \
 	        $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
@@ -62,7 +62,7 @@ test-all: ## the same with each Python that is found here, then the wheel, the n
 	    fi; \
 	done
 	@$(MAKE) $(INSTALLED)
-	$(BIN)/python -m pytest -q -m "wheel or lab"
+	$(BIN)/python -m pytest -q -m "wheel or lab or solutions"
 	@$(MAKE) $(BENCH)/installed
 	$(BENCH)/bin/python -m pytest -q -m references
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from dlapps import adversarial, class_visualization, dann, datasets, gan, saliency
+from dlapps import adversarial, class_visualization, dann, datasets, gan, paths, saliency
 from dlapps.assets import Provenance
 from dlapps.classroom import checks
 from dlapps.classroom.checks import dann as dann_checks
@@ -145,11 +145,16 @@ def test_visualizing_finds_pictures_that_no_file_can_hold(network, pixels):
     assert passes(visualizing.fooled_after_saving, network=network, fooled=fooled, target=3)
     claimed = replace(fooled, images=pixels, success=torch.ones(3, dtype=torch.bool))
     assert not passes(visualizing.fooled_after_saving, network=network, fooled=claimed, target=3)
-    names = {"FGSM 2/255": ("linf", 2 / 255), "PGD-10 1/255": ("linf", 1 / 255), "PGD-10 L2 .5": ("l2", 0.5)}
-    made = {name: adversarial.pgd(network, pixels, size, norm=norm) for name, (norm, size) in names.items()}
+    budgets = visualizing.BUDGETS
+    made = {name: adversarial.pgd(network, pixels, size, norm=norm) for name, (norm, size) in budgets.items()}
     assert passes(visualizing.epsilon_in_pixels, examples=made)
     made["FGSM 2/255"] = adversarial.fgsm(network, pixels, 2 / 255 / 0.226)
     assert not passes(visualizing.epsilon_in_pixels, examples=made)
+
+
+def test_visualizing_asks_for_the_attacks_that_the_chapter_names():
+    source = (paths.CHECKOUT / "notebooks" / "2_visualizing_networks.ipynb").read_text(encoding="utf-8")
+    assert [name for name in visualizing.BUDGETS if f'\\"{name}\\"' not in source] == []
 
 
 def test_visualizing_finds_steps_of_another_length_and_colours_that_do_not_exist():

@@ -70,14 +70,14 @@ def fooled_after_saving(network: nn.Module, fooled: AdversarialExamples, target:
     return expect(not lost, "successes that keep the target after rounding to 8 bits", f"{lost} that do not")
 
 
+# As the exercise names its attacks.
+BUDGETS = {"FGSM 2/255": ("linf", 2 / 255), "PGD-10 1/255": ("linf", 1 / 255), "PGD-10 L2 0.5": ("l2", 0.5)}
+
+
 def epsilon_in_pixels(examples: Mapping[str, AdversarialExamples]) -> str | None:
     """An epsilon of 2/255 moves no colour by more than two of 255 levels. On normalised tensors the same number is
     about four times smaller, attacks cannot be compared, and clamping to [0, 1] destroys the picture."""
-    for name, bound, norm in (
-        ("FGSM 2/255", 2 / 255, "linf"),
-        ("PGD-10 1/255", 1 / 255, "linf"),
-        ("PGD-10 L2 .5", 0.5, "l2"),
-    ):
+    for name, (norm, bound) in BUDGETS.items():
         size = float(getattr(examples[name], norm).max())
         if size > bound * 1.001:
             return f"expected {name} within {bound:.4f} in pixels, got {size:.4f}"
