@@ -39,6 +39,7 @@ LARGE: dict[str, dict[str, Any]] = {
     "fast discriminator": {"discriminator_rate": 1e-3},
     "first block without batch norm": {"discriminator_norm": "batch but first"},
     "no norm in D": {"discriminator_norm": "none"},
+    "no norm in D, fast discriminator": {"discriminator_norm": "none", "discriminator_rate": 1e-3},
     "spectral norm": {"discriminator_norm": "spectral"},
     "R1": R1,
 }
