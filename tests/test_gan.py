@@ -12,7 +12,7 @@ from torch import nn
 
 from dlapps import DlappsError, gan
 from dlapps.gan import steps, toy
-from dlapps.gan.networks import one_of_each
+from dlapps.gan.networks import NORMS, one_of_each
 from dlapps.runtime import make_generator
 from dlapps.training import DivergenceError
 
@@ -544,6 +544,16 @@ def test_the_first_block_alone_is_without_batch_norm():
         isinstance(block[1], nn.BatchNorm2d) for block in gan.Discriminator(8, norm="batch but first").layers[:-1]
     ]
     assert normed == [False, True, True]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_with_batch_norm_alone_a_logit_depends_on_the_rest_of_the_batch(norm):
+    torch.manual_seed(0)
+    discriminator = gan.Discriminator(8, norm=norm).train()
+    images = torch.rand(4, 1, 32, 32)
+    # Spectral norm takes a step of its power iteration at each call.
+    together, alone = (copy.deepcopy(discriminator)(part) for part in (images, images[:2]))
+    assert torch.allclose(together[:2], alone, atol=1e-6) is (norm in ("layer", "spectral", "none"))
 
 
 def test_moved_images_are_shifted_ones_and_hand_the_gradient_back():

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from dlapps.training import as_labels
 
 # What keeps a discriminator's activations in range.
-NORMS = ("batch", "batch but first", "spectral", "none")
+NORMS = ("batch", "batch but first", "layer", "spectral", "none")
 
 
 class Generator(nn.Module):
@@ -196,15 +196,19 @@ def make_blocks(
     activation: nn.Module,
     norm: str = "batch",
 ) -> list[nn.Sequential]:
-    """One block for each pair of widths: convolution (k4 s2 p1), batch norm as `norm` says, activation.
+    """One block for each pair of widths: convolution (k4 s2 p1), batch or layer norm as `norm` says, activation.
 
     nn.ConvTranspose2d gives maps of twice the side, nn.Conv2d of half of it.
     """
     blocks = []
     for place, (before, after) in enumerate(itertools.pairwise(widths)):
-        normed = norm == "batch" or (norm == "batch but first" and place > 0)
-        layers = [convolution(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after) if normed else nn.Identity()]
-        blocks.append(nn.Sequential(*layers, activation))
+        normed: nn.Module = nn.Identity()
+        if norm == "batch" or (norm == "batch but first" and place > 0):
+            normed = nn.BatchNorm2d(after)
+        elif norm == "layer":
+            # One group: over all channels and places of an image, and of no other.
+            normed = nn.GroupNorm(1, after)
+        blocks.append(nn.Sequential(convolution(before, after, 4, 2, 1, bias=False), normed, activation))
     return blocks
 
 
