@@ -46,6 +46,7 @@ MAIN = [
     ("cdcgan", "best"),
     ("dcgan", "best"),
     ("cdcgan", "practical"),
+    ("dcgan", "64 x 64, spectral norm"),
 ]
 
 
