@@ -202,12 +202,9 @@ def make_blocks(
     """
     blocks = []
     for place, (before, after) in enumerate(itertools.pairwise(widths)):
-        normed: nn.Module = nn.Identity()
-        if norm == "batch" or (norm == "batch but first" and place > 0):
-            normed = nn.BatchNorm2d(after)
-        elif norm == "layer":
-            # One group: over all channels and places of an image, and of no other.
-            normed = nn.GroupNorm(1, after)
+        plain = norm in ("spectral", "none") or (norm == "batch but first" and not place)
+        # Layer norm has one group: over all channels and places of an image, and of no other.
+        normed = nn.Identity() if plain else nn.GroupNorm(1, after) if norm == "layer" else nn.BatchNorm2d(after)
         blocks.append(nn.Sequential(convolution(before, after, 4, 2, 1, bias=False), normed, activation))
     return blocks
 

@@ -14,6 +14,7 @@ from typing import Any
 from dlapps import gan, paths, results
 from dlapps.gan import PRACTICAL
 from dlapps.gan.presets import Preset
+from dlapps.studies.gan import average_ends
 from dlapps.studies.gan_judge import Judge, load_held_out
 from dlapps.sweeps import sweep
 
@@ -65,8 +66,9 @@ def try_candidate(name: str) -> dict[str, object]:
         images, preset, checkpoint=checkpoint, measure=lambda generator: judge.glance(generator, preset), progress=True
     )
     history = training.history
+    thinned = history.thin(-(-len(history["spread"]) // 100))
     return {
-        "scores": judge.score_generator(training.generator, preset, 0),
+        "scores": judge.score_generator(training.generator, preset, 0) | average_ends(thinned),
         "health": history.health(),
         "measures": history.measures,
     }
