@@ -103,6 +103,7 @@ PRESETS = {
     "latent 1000": replace(PRACTICAL, latent_dim=1000),
     "64 x 64": replace(PRACTICAL, size=64),
     "64 x 64, spectral norm": replace(PRACTICAL, size=64, discriminator_norm="spectral"),
+    "64 x 64, steady": replace(PRACTICAL, size=64, discriminator_norm="spectral", average=0.999, anneal=True),
     "averaged": replace(PRACTICAL, num_epochs=10, **AVERAGED),
     "best": replace(PRACTICAL, clusters=10, discriminator_rate=1e-3, **AVERAGED),
     # The networks of the line above, told nothing.

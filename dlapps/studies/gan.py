@@ -46,7 +46,7 @@ MAIN = [
     ("cdcgan", "best"),
     ("dcgan", "best"),
     ("cdcgan", "practical"),
-    ("dcgan", "64 x 64, spectral norm"),
+    ("dcgan", "64 x 64, steady"),
 ]
 
 
