@@ -48,7 +48,7 @@ PROFILES = {
             "quick", minutes=9, seeds=(0,),
             num_folds=3, num_splits=2, svm_costs=(0.3, 3, 30), head_epochs=30,
             num_pictures=25, num_samples=20, curve_steps=14, **_CLASSES,
-            num_digits=3_000, adaptation_epochs=12, improved_epochs=3, gan_epochs=8, conditional_gan_epochs=10,
+            num_digits=4_000, adaptation_epochs=14, improved_epochs=3, gan_epochs=8, conditional_gan_epochs=10,
         ),
         Profile(
             "full", minutes=18, seeds=(0, 1, 2),
