@@ -133,9 +133,11 @@ def make_gan() -> Path:
 
 
 def save_samples(kind: str, name: str, training: gan.Training) -> None:
-    """The fixed latent vectors' samples to gan.npz: all frames of a practical preset, the last of the others."""
+    """The fixed latent vectors' samples to gan.npz: all frames of a practical preset, of others what the last shows:
+    sixteen samples, or ten a label."""
     path = paths.results() / "gan.npz"
     samples = results.load_arrays("gan") if path.exists() else {}
     frames = training.frames.numpy()
-    samples[f"{kind} {name}"] = frames if name == "practical" else frames[-1:]
+    shown = frames if name == "practical" else frames[-1:, : 100 if training.preset.num_classes else 16]
+    samples[f"{kind} {name}"] = shown
     results.save_arrays("gan", samples)
