@@ -28,6 +28,7 @@ def small(tmp_path, monkeypatch):
     plans["dcgan"] |= {
         "practical, float32": study.Plan(tiny, precision="float32"),
         "64 x 64": study.Plan(replace(tiny, size=64)),
+        "64 x 64, steady": study.Plan(replace(tiny, size=64, discriminator_norm="spectral", average=0.9)),
         "Fashion-MNIST": study.Plan(tiny, data="Fashion-MNIST"),
     }
 
@@ -51,7 +52,7 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     results = json.loads(study.make_gan().read_text())
     assert {kind: {name: [*seeds] for name, seeds in results[kind].items()} for kind in study.PLANS} == {
         "dcgan": {
-            **{name: ["0", "1"] for name in ("practical", "practical, float32", "best")},
+            **{name: ["0", "1"] for name in ("practical", "practical, float32", "best", "64 x 64, steady")},
             **{name: ["0"] for name in ("64 x 64", "Fashion-MNIST")},
         },
         "cdcgan": {"practical": ["0", "1"], "best": ["0", "1"]},
@@ -70,6 +71,7 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     with np.load(small / "gan.npz") as samples:
         assert samples["dcgan practical"].shape == (2, 64, 32, 32)
         assert samples["cdcgan best"].shape == (1, 100, 32, 32)
+        assert samples["dcgan 64 x 64, steady"].shape == (1, 16, 64, 64)
     assert gan.load_generator(small / "gan-cdcgan.pt").num_classes == 10
     # A number more in z, to choose the cluster.
     assert gan.load_generator(small / "gan-dcgan.pt").latent_dim == 101
