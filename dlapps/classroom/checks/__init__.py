@@ -78,8 +78,9 @@ EVERYWHERE = (Check(any_device),)
 CHAPTERS: dict[str, Sequence[Check]] = {
     "1_transfer_learning": (Check(networks_in_eval_mode), *_defined_in(transfer)),
     "2_visualizing_networks": (Check(networks_in_eval_mode), *_defined_in(visualizing)),
-    "3_domain_adaptation": (Check(networks_in_eval_mode), *_defined_in(dann)),
-    # Networks are trained step by step in it; whether samples are drawn in eval mode is asked of the samples.
+    # In the other two networks are trained step by step, and the library evaluates them in eval mode itself; whether
+    # samples are drawn in it is asked of the samples.
+    "3_domain_adaptation": (*_defined_in(dann),),
     "4_generative_adversarial_networks": (*_defined_in(gan, "training", ("small", "told")),),
 }
 
