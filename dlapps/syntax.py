@@ -21,7 +21,7 @@ SEPARATOR = "%%dlapps-fragment%%"
 def parse(fragments: Sequence[str]) -> list[Tree]:
     """The blocks of each piece of Markdown, all read in one run of pandoc; a DlappsError quotes one left open."""
     text = "".join(f"{fragment}\n\n```{{=dlapps}}\n{number}\n```\n\n" for number, fragment in enumerate(fragments))
-    document = json.loads(_pandoc(text, ["--from", READER, "--to", "json"]))
+    document = json.loads(run_pandoc(text, ["--from", READER, "--to", "json"]))
     trees: list[Tree] = [[]]
     for block in document["blocks"]:
         if block["t"] != "RawBlock" or block["c"][0] != "dlapps":
@@ -32,7 +32,7 @@ def parse(fragments: Sequence[str]) -> list[Tree]:
             break
     if len(trees) <= len(fragments):
         culprit = first_line(fragments[len(trees) - 1], 90)
-        raise DlappsError(f"expected Markdown that pandoc can read, got {culprit!r}; correct it (a block left open?).")
+        raise DlappsError(f"expected a text that pandoc can read, got {culprit!r}; correct it (a block left open?).")
     return trees[:-1]
 
 
@@ -43,7 +43,7 @@ def write(trees: Sequence[Tree], language: str, options: Sequence[str] = ()) -> 
     blocks = [block for tree in trees for block in (*tree, separator)]
     document = {"pandoc-api-version": _api_version(), "meta": {}, "blocks": blocks}
     options = ["--from", "json", "--to", language, "--fail-if-warnings", *options]
-    written = _pandoc(json.dumps(document), options)
+    written = run_pandoc(json.dumps(document), options)
     *parts, rest = (part.strip() for part in written.split(SEPARATOR))
     # What pandoc appends, the works cited, follows the last separator.
     return [*parts, rest]
@@ -100,10 +100,11 @@ def _are_nodes(values: list) -> bool:
 
 @functools.cache
 def _api_version() -> list[int]:
-    return json.loads(_pandoc("", ["--from", READER, "--to", "json"]))["pandoc-api-version"]
+    return json.loads(run_pandoc("", ["--from", READER, "--to", "json"]))["pandoc-api-version"]
 
 
-def _pandoc(text: str, options: Sequence[str]) -> str:
+def run_pandoc(text: str, options: Sequence[str]) -> str:
+    """What pandoc makes of a text; DlappsError in its words where it cannot read it."""
     require("report", "pypandoc")
     import pypandoc
 
@@ -111,5 +112,5 @@ def _pandoc(text: str, options: Sequence[str]) -> str:
     program = Path(pypandoc.__file__).with_name("files") / "pandoc"
     run = subprocess.run([str(program), *options], input=text, capture_output=True, encoding="utf-8")
     if run.returncode:
-        raise DlappsError(f"expected Markdown that pandoc can read, got {first_line(run.stderr, 200)!r}; correct it.")
+        raise DlappsError(f"expected a text that pandoc can read, got {first_line(run.stderr, 200)!r}; correct it.")
     return run.stdout

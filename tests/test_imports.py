@@ -58,6 +58,7 @@ BESIDE = {
     ("datasets", "results"),
     ("gan", "transfer"),
     ("plots", "gan"),
+    ("bibliography", "syntax"),
     ("outline", "syntax"),
     ("assets", "download"),
     ("assets", "registry"),

@@ -168,6 +168,9 @@ def test_a_bibliography_is_read_whatever_its_form(tmp_path):
         "Two, of many",
         "https://example.org/a",
     )
+    file.write_text("@misc{one, author={Two}, title={No}")
+    with pytest.raises(ValueError, match=r"references.bib: expected a text that pandoc can read, got .*line 3"):
+        read_works(file)
 
 
 def test_a_number_older_than_what_it_was_computed_from_says_so(project):
