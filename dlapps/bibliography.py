@@ -25,11 +25,11 @@ class Work:
 
 
 def read_works(path: Path) -> dict[str, Work]:
-    """The works in that file, by key; ValueError where pandoc cannot read it."""
+    """The works in that file, by key; DlappsError where pandoc cannot read it."""
     try:
         entries = run_pandoc(path.read_text(encoding="utf-8"), ["--from", "biblatex", "--to", "csljson"])
     except DlappsError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+        raise DlappsError(f"{path.name}: {error}") from error
     return {entry["id"]: _work(entry) for entry in json.loads(entries)}
 
 

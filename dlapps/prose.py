@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlapps import paths
+from dlapps import DlappsError, paths
 from dlapps.bibliography import Work, read_works
 from dlapps.outline import KEY, NUMBER, Outline, read_outline
 
@@ -71,7 +71,7 @@ class Prose:
             if not found:
                 return self._cite(token)
             return [self._reference(found[1], int(found[2] or self.number), found[3])]
-        except ValueError as error:
+        except (ValueError, DlappsError) as error:
             place = self.outline.tokens.get(token)
             where = f"{self.path.name}, cell {place}: " if place else f"{self.path.name}: "
             return [{"text": f"{where}{error}", "kind": "error"}]

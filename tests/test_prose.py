@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import code, text
 
+from dlapps import DlappsError
 from dlapps.bibliography import read_works
 from dlapps.outline import shown_floats, used_names
 from dlapps.prose import Prose
@@ -169,7 +170,7 @@ def test_a_bibliography_is_read_whatever_its_form(tmp_path):
         "https://example.org/a",
     )
     file.write_text("@misc{one, author={Two}, title={No}")
-    with pytest.raises(ValueError, match=r"references.bib: expected a text that pandoc can read, got .*line 3"):
+    with pytest.raises(DlappsError, match=r"references.bib: expected a text that pandoc can read, got .*line 3"):
         read_works(file)
 
 
