@@ -27,7 +27,6 @@ def small(tmp_path, monkeypatch):
     plans["dcgan"]["best"] = study.Plan(replace(tiny, average=0.9, clusters=2))
     plans["dcgan"] |= {
         "practical, float32": study.Plan(tiny, precision="float32"),
-        "64 x 64": study.Plan(replace(tiny, size=64)),
         "64 x 64, steady": study.Plan(replace(tiny, size=64, discriminator_norm="spectral", average=0.9)),
         "Fashion-MNIST": study.Plan(tiny, data="Fashion-MNIST"),
     }
@@ -50,13 +49,8 @@ def small(tmp_path, monkeypatch):
 def test_every_preset_gets_its_entry_once(small, monkeypatch):
     monkeypatch.setattr(gan_judge.Judge.score_neighbours, "__defaults__", (60,))
     results = json.loads(study.make_gan().read_text())
-    assert {kind: {name: [*seeds] for name, seeds in results[kind].items()} for kind in study.PLANS} == {
-        "dcgan": {
-            **{name: ["0", "1"] for name in ("practical", "practical, float32", "best", "64 x 64, steady")},
-            **{name: ["0"] for name in ("64 x 64", "Fashion-MNIST")},
-        },
-        "cdcgan": {"practical": ["0", "1"], "best": ["0", "1"]},
-    }
+    for kind, plans in study.PLANS.items():
+        assert {name: [*seeds] for name, seeds in results[kind].items()} == {name: ["0", "1"] for name in plans}
     entry = results["cdcgan"]["best"]["1"]
     assert entry["batches"] == 3
     assert 0 <= entry["scores"]["gan_train_accuracy"] <= 1
