@@ -39,6 +39,7 @@ STABILISERS: dict[str, dict[str, Any]] = {
     "first block without batch norm": {"discriminator_norm": "batch but first"},
     "together": TOGETHER,
     "together, latent 30": {**TOGETHER, "latent_dim": 30},
+    "together, latent 30, first block": {**TOGETHER, "latent_dim": 30, "discriminator_norm": "batch but first"},
     "together, discriminator no wider": {**TOGETHER, "discriminator_channels": 32},
     "together, first block without batch norm": {**TOGETHER, "discriminator_norm": "batch but first"},
 }
