@@ -139,18 +139,26 @@ def compare_splits(first: ArrayLike, second: ArrayLike, num_train: int, num_test
     return Interval(uncorrected.mean, uncorrected.mean - margin, uncorrected.mean + margin)
 
 
-def predict_next(values: ArrayLike) -> Interval:
-    """The mean of values (N,), and the interval in which one more of them lies with a probability of 95 %.
+def compare_factors(groups: Mapping[str, ArrayLike], control: ArrayLike) -> dict[str, Interval]:
+    """By what factor the geometric mean of each group exceeds that of a control, with intervals that hold all at once.
 
-    Mean ± t sd sqrt(1 + 1 / N), t the 97.5 % quantile for N - 1 degrees of freedom: normal values with a mean and a
-    variance that are not known. Raises ValueError unless there are two values or more.
+    groups: {name: positive scores of its seeds (S,)}; control (T,). Their logarithms share one standard deviation s,
+    pooled with f degrees of freedom over groups and control, and the intervals are exp(d ± t s sqrt(1 / S + 1 / T)), d
+    the difference of mean logarithms and t the 1 - .025 / G quantile for f, for G groups (Bonferroni): they hold
+    together with a probability of 95 % or slightly more, as those of Dunnett (1955) do, which are narrower by a
+    percent or so. Raises ValueError for scores that are not positive, and where nothing varies.
     """
-    known = np.asarray(values, float)
-    if known.ndim != 1 or len(known) < 2:
-        raise ValueError(f"expected two values (N,) or more, got {known.shape}; run more seeds.")
-    mean, number = float(known.mean()), len(known)
-    margin = float(t.ppf(0.975, number - 1) * known.std(ddof=1) * math.sqrt(1 + 1 / number))
-    return Interval(mean, mean - margin, mean + margin)
+    known = [np.asarray(scores, float) for scores in (*groups.values(), control)]
+    if not all(scores.ndim == 1 and scores.size and (scores > 0).all() for scores in known):
+        raise ValueError("expected positive scores (S,) in each group and the control, got others; leave those out.")
+    if not any(np.ptp(scores) for scores in known):
+        raise ValueError("expected scores that vary over seeds, got constants; compare their values.")
+    means, sizes = (np.array([measure(np.log(scores)) for scores in known]) for measure in (np.mean, np.size))
+    freedom = sizes.sum() - len(known)
+    variance = sum(((np.log(scores) - mean) ** 2).sum() for scores, mean in zip(known, means, strict=True)) / freedom
+    margins = t.ppf(1 - 0.025 / len(groups), freedom) * np.sqrt(variance * (1 / sizes[:-1] + 1 / sizes[-1]))
+    factors = np.exp(means[:-1] - means[-1] + np.outer((0, -1, 1), margins)).T.tolist()
+    return {name: Interval(*factor) for name, factor in zip(groups, factors, strict=True)}
 
 
 def rank_correlation(

@@ -176,7 +176,7 @@ def tabulate(
         [label, *(cell(values[column], form) if column in values else "–" for column, form in formats.items())]
         for label, values in rows.items()
     ]
-    return table, [first, *(column.replace("_", " ") for column in formats)]
+    return table, [first, *(HEADS.get(column, column.replace("_", " ")) for column in formats)]
 
 
 def load(name: str) -> Study:

@@ -4,17 +4,17 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr, t, ttest_rel
+from scipy.stats import dunnett, spearmanr, t, ttest_ind, ttest_rel
 
 from dlapps.paired import (
     Interval,
     bootstrap_gains,
     bootstrap_mean,
+    compare_factors,
     compare_means,
     compare_paired,
     compare_seeds,
     compare_splits,
-    predict_next,
     rank_correlation,
 )
 
@@ -133,14 +133,29 @@ def test_splits_that_share_pictures_have_a_wider_interval():
     assert (found.high - found.low) == pytest.approx(3 * (plain.high - plain.low))
 
 
-def test_one_more_value_lies_in_the_interval_as_often_as_it_says():
-    values = np.random.default_rng(0).normal(3, 2, (4000, 7))
-    intervals = [predict_next(row[:6]) for row in values]
-    inside = np.mean([one.low < value < one.high for one, value in zip(intervals, values[:, 6], strict=True)])
-    assert abs(inside - 0.95) < 3 * (0.95 * 0.05 / 4000) ** 0.5
-    assert intervals[0].mean == pytest.approx(values[0, :6].mean())
-    with pytest.raises(ValueError, match="expected two values"):
-        predict_next([1.0])
+def test_factors_are_those_of_dunnett_and_slightly_less_sure():
+    logs = np.random.default_rng(0).normal(3, 0.1, (4, 3))
+    found = compare_factors(dict(enumerate(np.exp(logs[:3]))), np.exp(logs[3]))
+    reference = dunnett(*logs[:3], control=logs[3], random_state=np.random.default_rng(0)).confidence_interval()
+    for name, factor in found.items():
+        assert np.log(factor.mean) == pytest.approx(logs[name].mean() - logs[3].mean())
+        margin, theirs = np.log(factor.high / factor.mean), (reference.high - reference.low)[name] / 2
+        assert theirs < margin < 1.05 * theirs
+        assert np.log(factor.mean / factor.low) == pytest.approx(margin)
+
+
+def test_a_factor_of_one_group_is_students():
+    first, second = [0.8, 0.9, 0.85], [0.5, 0.7]
+    found = compare_factors({"first": first}, second)["first"]
+    interval = ttest_ind(np.log(first), np.log(second)).confidence_interval()
+    assert np.log([found.low, found.high]) == pytest.approx(interval)
+
+
+def test_factors_need_positive_scores_that_vary():
+    with pytest.raises(ValueError, match=r"expected positive scores \(S,\)"):
+        compare_factors({"a": [1.0, -1.0]}, [1.0, 2.0])
+    with pytest.raises(ValueError, match="expected scores that vary over seeds, got constants"):
+        compare_factors({"a": [1.0, 1.0]}, [2.0, 2.0])
 
 
 def test_rank_correlation_knows_order_alone():
