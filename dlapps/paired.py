@@ -145,8 +145,8 @@ def compare_factors(groups: Mapping[str, ArrayLike], control: ArrayLike) -> dict
     groups: {name: positive scores of its seeds (S,)}; control (T,). Their logarithms share one standard deviation s,
     pooled with f degrees of freedom over groups and control, and the intervals are exp(d ± t s sqrt(1 / S + 1 / T)), d
     the difference of mean logarithms and t the 1 - .025 / G quantile for f, for G groups (Bonferroni): they hold
-    together with a probability of 95 % or slightly more, as those of Dunnett (1955) do, which are narrower by a
-    percent or so. Raises ValueError for scores that are not positive, and where nothing varies.
+    together with a probability of 95 % or slightly more, as those of Dunnett (1955) do, which are narrower by two or
+    three percent. Raises ValueError for scores that are not positive, and where nothing varies.
     """
     known = [np.asarray(scores, float) for scores in (*groups.values(), control)]
     if not all(scores.ndim == 1 and scores.size and (scores > 0).all() for scores in known):
