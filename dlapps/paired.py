@@ -146,16 +146,17 @@ def compare_factors(groups: Mapping[str, ArrayLike], control: ArrayLike) -> dict
     pooled with f degrees of freedom over groups and control, and the intervals are exp(d ± t s sqrt(1 / S + 1 / T)), d
     the difference of mean logarithms and t the 1 - .025 / G quantile for f, for G groups (Bonferroni): they hold
     together with a probability of 95 % or slightly more, as those of Dunnett (1955) do, which are narrower by two or
-    three percent. Raises ValueError for scores that are not positive, and where nothing varies.
+    three percent. Raises ValueError without a group, for scores that are not positive, and where nothing varies.
     """
     known = [np.asarray(scores, float) for scores in (*groups.values(), control)]
-    if not all(scores.ndim == 1 and scores.size and (scores > 0).all() for scores in known):
-        raise ValueError("expected positive scores (S,) in each group and the control, got others; leave those out.")
+    if not groups or not all(scores.ndim == 1 and scores.size and (scores > 0).all() for scores in known):
+        raise ValueError("expected groups and a control of positive scores (S,), got others; leave those out.")
     if not any(np.ptp(scores) for scores in known):
         raise ValueError("expected scores that vary over seeds, got constants; compare their values.")
-    means, sizes = (np.array([measure(np.log(scores)) for scores in known]) for measure in (np.mean, np.size))
-    freedom = sizes.sum() - len(known)
-    variance = sum(((np.log(scores) - mean) ** 2).sum() for scores, mean in zip(known, means, strict=True)) / freedom
+    logs = [np.log(scores) for scores in known]
+    means, sizes = (np.array([measure(log) for log in logs]) for measure in (np.mean, np.size))
+    freedom = sizes.sum() - len(logs)
+    variance = sum(log.var() * log.size for log in logs) / freedom
     margins = t.ppf(1 - 0.025 / len(groups), freedom) * np.sqrt(variance * (1 / sizes[:-1] + 1 / sizes[-1]))
     factors = np.exp(means[:-1] - means[-1] + np.outer((0, -1, 1), margins)).T.tolist()
     return {name: Interval(*factor) for name, factor in zip(groups, factors, strict=True)}

@@ -32,7 +32,7 @@ def parse(fragments: Sequence[str]) -> list[Tree]:
             break
     if len(trees) <= len(fragments):
         culprit = first_line(fragments[len(trees) - 1], 90)
-        raise DlappsError(f"expected a text that pandoc can read, got {culprit!r}; correct it (a block left open?).")
+        raise DlappsError(f"expected Markdown that pandoc can read, got {culprit!r}; correct it (a block left open?).")
     return trees[:-1]
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from dlapps import gan, paths
+from dlapps import results as committed
 from dlapps.gan import judge
 from dlapps.studies import gan as study
-from dlapps.studies import gan_judge
+from dlapps.studies import gan_judge, gan_selection
 
 torch.set_num_threads(1)
 
@@ -99,3 +100,9 @@ def test_spreads_differ_by_the_statistics_of_batch_norm_alone():
     settled = study.compare_spreads(generator, images, labels)
     assert untrained["spread"] < 0.5 * untrained["spread_in_batches"]
     assert settled["spread"] == pytest.approx(settled["spread_in_batches"], rel=0.1)
+
+
+def test_the_best_preset_is_the_trial_with_the_least_distance():
+    trials = committed.load("gan-selection")
+    distances = {name: trials.mean(name, "frechet") for name in trials.runs if name.startswith("32")}
+    assert gan.PRESETS["best"] == gan_selection.CANDIDATES[min(distances, key=distances.__getitem__)]

@@ -152,8 +152,9 @@ def test_a_factor_of_one_group_is_students():
 
 
 def test_factors_need_positive_scores_that_vary():
-    with pytest.raises(ValueError, match=r"expected positive scores \(S,\)"):
-        compare_factors({"a": [1.0, -1.0]}, [1.0, 2.0])
+    for groups in ({"a": [1.0, -1.0]}, {}):
+        with pytest.raises(ValueError, match=r"expected groups and a control of positive scores \(S,\)"):
+            compare_factors(groups, [1.0, 2.0])
     with pytest.raises(ValueError, match="expected scores that vary over seeds, got constants"):
         compare_factors({"a": [1.0, 1.0]}, [2.0, 2.0])
 

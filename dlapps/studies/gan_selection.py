@@ -13,7 +13,7 @@ from typing import Any
 
 from dlapps import gan, paths, results
 from dlapps.gan import PRACTICAL
-from dlapps.gan.presets import AVERAGED, Preset
+from dlapps.gan.presets import TOGETHER, Preset
 from dlapps.studies.gan import average_ends
 from dlapps.studies.gan_judge import Judge, load_held_out
 from dlapps.sweeps import sweep
@@ -25,8 +25,6 @@ R1: dict[str, Any] = {**NO_NORM, "penalty": "R1"}
 # Adam as Gulrajani et al. (2017, algorithm 1) set it, with one step of D for each of G in place of five.
 WASSERSTEIN: dict[str, Any] = {**NO_NORM, "loss": "wasserstein", "penalty": "gradient", "penalty_weight": 10.0}
 WASSERSTEIN |= {"betas": (0.0, 0.9), "generator_rate": 1e-4, "discriminator_rate": 1e-4}
-# Twice as wide, with averaged weights and falling rates, and with two time scales, which alone helped most.
-TOGETHER: dict[str, Any] = {**AVERAGED, "discriminator_rate": 1e-3}
 STABILISERS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "averaged weights": {"average": 0.999},
