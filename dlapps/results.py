@@ -8,7 +8,6 @@
     study.gains({"paper": "plain"}, "target_accuracy")  # {"paper": its mean difference, with an interval}
     study.differences("paper", "best", ["precision"])   # {"precision": Welch's interval}
     study.compare(["paper", "best"], ["target_accuracy"])  # for `chapter.show_table(*...)`
-    study["made"]["date"]
 
 Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results.
 """
@@ -36,6 +35,7 @@ from dlapps.paired import Interval, compare_means, compare_seeds
 Entry = dict[str, Any]  # what one seed of a run gave
 # Heads of tables that a score's name cannot spell.
 HEADS = {"frechet_ratio": "Fréchet ratio", "gan_train_accuracy": "GAN-train"}
+HEADS |= {"last_real_probability": "last D(x)", "last_generator_loss": "last loss of G"}
 
 
 @dataclass(frozen=True)
