@@ -45,6 +45,7 @@ class Settings:
 
 
 STANDARD = Settings()
+Guidance = float | Callable[[float], float]
 
 
 class Block(nn.Module):
@@ -125,17 +126,17 @@ def flow_loss(network: nn.Module, images: Tensor, labels: Tensor, noise: Tensor,
     return F.mse_loss(velocity, images - noise)
 
 
-def guided_velocity(network: VelocityNetwork, x: Tensor, time: float, labels: Tensor, guidance: float = 1) -> Tensor:
+def guided_velocity(network: VelocityNetwork, x: Tensor, time: float, labels: Tensor, guidance: Guidance = 1) -> Tensor:
     """v(x, t) + w (v(x, t, y) - v(x, t)): classifier-free guidance (Ho and Salimans 2022, whose w is one less).
 
-    guidance: w; 1 follows the labels, 0 is without them, more exaggerates what they change. Any other than these two
-    evaluates the network twice, in one batch.
+    guidance: w, or a function of the time that gives it; 1 follows the labels, 0 is without them, more exaggerates what
+    they change. Any other than these two evaluates the network twice, in one batch.
     """
+    guidance = guidance(time) if callable(guidance) else guidance
     times, none = x.new_full((len(x),), time), torch.full_like(labels, network.settings.num_classes)
     if guidance in (0, 1):
         return network(x, times, labels if guidance else none)
-    both = network(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([none, labels]))
-    without, told = both.chunk(2)
+    without, told = network(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([none, labels])).chunk(2)
     return torch.lerp(without, told, guidance)
 
 
@@ -165,7 +166,7 @@ def sample(
     seed: int = 0,
     num_steps: int = 10,
     solver: str = "midpoint",
-    guidance: float = 1,
+    guidance: Guidance = 1,
     batch_size: int = 250,
 ) -> Tensor:
     """Images (N, 1, S, S) float32 in [-1, 1] on the CPU of the labels int64 (N,) asked for; noise comes from the seed.

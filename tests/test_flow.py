@@ -93,6 +93,7 @@ def test_guidance_is_a_line_through_the_velocities_without_and_with_the_label():
     assert torch.equal(guided(0), without)
     for weight in (0.5, 1.5, 3):
         torch.testing.assert_close(guided(weight), without + weight * (told - without), atol=1e-5, rtol=1e-4)
+    assert torch.equal(guided(lambda time: 10 * time), guided(3))
 
 
 def test_the_network_is_of_the_size_and_form_that_it_says():

@@ -4,6 +4,7 @@ The last 10,000 train images are held out of the training. How samples are drawn
 saw them as little as the flow did; the choice is a committed file before the first reading.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -23,28 +24,43 @@ SEEDS = (0, 1, 2)
 NUM_CHOOSING = 2_500
 EVALUATIONS = (20, 4, 2)
 GUIDANCES = (1, 1.25, 1.5, 2)
+INTERVALS = ((0, 1), (0, 0.42), (0.1, 0.55), (0.25, 0.7))
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How samples are drawn: what `flow.sample` takes."""
+    """How samples are drawn: what `flow.sample` takes, with guidance from time `begin` until `end`."""
 
     num_steps: int
     solver: str
     guidance: float
+    begin: float = 0
+    end: float = 1
+
+    def weigh(self, time: float) -> float:
+        """The guidance at a time: 1, which is none, out of the interval (Kynkäänniemi et al. 2024)."""
+        return self.guidance if self.begin <= time < self.end else 1
 
     def draw(self, network: flow.VelocityNetwork, labels: Tensor, seed: int) -> Tensor:
         """Digits uint8 (N, 32, 32) of the labels (N,)."""
-        return to_uint8(flow.sample(network, labels, 10_000 + seed, **asdict(self)))
+        return to_uint8(flow.sample(network, labels, 10_000 + seed, self.num_steps, self.solver, self.weigh))
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, for a sample: two at a time where there is guidance."""
+        in_step = (0, 0.5) if self.solver == "midpoint" else (0,)
+        times = [(step + part) / self.num_steps for step in range(self.num_steps) for part in in_step]
+        return sum(1 if self.weigh(time) == 1 else 2 for time in times)
 
 
 def list_samplings(evaluations: int) -> Iterator[Sampling]:
-    """All that evaluate the network so often a sample: a step of midpoint counts twice, a guided step again twice."""
-    for solver, a_step in (("euler", 1), ("midpoint", 2)):
-        for guidance in GUIDANCES:
-            cost = a_step * (1 if guidance == 1 else 2)
-            if evaluations % cost == 0:
-                yield Sampling(evaluations // cost, solver, guidance)
+    """All that evaluate the network so often a sample."""
+    guided = itertools.product(GUIDANCES[1:], INTERVALS)
+    for solver, (guidance, interval) in itertools.product(("euler", "midpoint"), [(1, (0, 1)), *guided]):
+        for num_steps in range(1, evaluations + 1):
+            sampling = Sampling(num_steps, solver, guidance, *interval)
+            if sampling.evaluations == evaluations:
+                yield sampling
 
 
 def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
