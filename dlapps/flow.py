@@ -37,7 +37,7 @@ class Settings:
     num_classes: int = 10
     channels: tuple[int, int, int] = (48, 96, 144)
     embedding: int = 128
-    num_epochs: int = 12
+    num_epochs: int = 24
     batch_size: int = 128
     learning_rate: float = 1.5e-3
     unlabelled: float = 0.1
@@ -146,9 +146,7 @@ def integrate(velocity: Callable[[Tensor, float], Tensor], x: Tensor, num_steps:
     solver: "euler" (error in proportion to the step's length) or "midpoint" (to its square; two evaluations a step).
     """
     if num_steps < 1 or solver not in ("euler", "midpoint"):
-        raise ValueError(
-            f"expected at least one step of euler or midpoint, got {num_steps} of {solver!r}; choose one of them."
-        )
+        raise ValueError(f"expected one step or more of euler or midpoint, got {num_steps} of {solver!r}; choose one.")
     length = 1 / num_steps
     for step in range(num_steps):
         time = step * length
