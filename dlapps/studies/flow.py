@@ -64,7 +64,7 @@ def list_samplings(evaluations: int) -> Iterator[Sampling]:
 
 
 def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
-    """One training, taken up where it was stopped; three quarters of an hour on one core. With its entry: the history."""
+    """One training, taken up where it was stopped; 50 minutes on one core. With its entry: the history."""
     before = time.process_time()
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
