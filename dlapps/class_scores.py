@@ -148,13 +148,15 @@ def read_logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """Logits (N, K), in float32 whatever precision the caller opened; ValueError for a single one."""
+    """Logits (N, K), in float32 whatever precision the caller opened; ValueError for a single one, and for NaN."""
     with float32(images):
         logits = forward(network, images)
     if logits.shape[1] < 2:
         raise ValueError(
             "expected logits of two classes or more, got one; of a score s, have the network give (-s, s)."
         )
+    if unknown := int(logits.isnan().any(1).sum()):
+        raise ValueError(f"expected logits, got NaN for {unknown} of {len(logits)} pictures; check the weights.")
     return logits
 
 

@@ -45,7 +45,9 @@ def to_picture(picture: Picture) -> Image.Image:
         return _to_rgb(picture)
     array = np.asarray(picture)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        raise PictureError(f"expected an array (H, W) or (H, W, 3), got shape {array.shape}; reshape it.")
+        raise PictureError(
+            f"expected an array (H, W) or (H, W, 3), got shape {array.shape}; move the channels last, or take one."
+        )
     if array.dtype != np.uint8:
         low, high = float(array.min()), float(array.max())
         if not (np.issubdtype(array.dtype, np.floating) and low >= 0 and high <= 1):
@@ -106,10 +108,7 @@ def stack_pixels(
     pictures: Iterable[Picture], size: int | tuple[int, int] = 224, crop: float | None = None
 ) -> torch.Tensor:
     """Several pictures as one tensor (N, 3, H, W) in [0, 1]; see `to_pixels`."""
-    shape: tuple[int, ...] = getattr(pictures, "shape", ())
-    if isinstance(pictures, (str, Path, Image.Image)) or (len(shape) == 3 and shape[2] == 3):
-        got = f"one of shape {tuple(shape)}" if shape else repr(pictures)
-        raise PictureError(f"expected several pictures, got {got}; put it in a list, or take to_pixels.")
+    check_several(pictures)
     pixels = [to_pixels(picture, size, crop) for picture in pictures]
     if not pixels:
         raise PictureError("expected at least one picture, got none; check the folder or the list.")
@@ -147,6 +146,7 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
             f"expected pictures as a tensor or array, uint8 or float32, got {type(images).__name__} of "
             f"{getattr(images, 'dtype', 'no type')}; convert it, divide 0-255 values by 255, or take stack_pixels."
         )
+    check_several(images)
     pictures = images.detach()
     if pictures.dtype == torch.uint8 and pictures.ndim == 3:
         pictures = pictures[:, None]
@@ -161,9 +161,17 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
     if not (low >= 0 and high <= 1):
         raise PictureError(
             f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; divide 0-255 values by 255, "
-            "and leave the normalisation to the network."
+            "leave the normalisation to the network, and look for NaN."
         )
     return pictures
+
+
+def check_several(pictures: object) -> None:
+    """Raise PictureError for one picture, whose rows would be taken for pictures: a path, PIL's, or of (H, W, 3)."""
+    shape = tuple(getattr(pictures, "shape", ()))
+    if isinstance(pictures, (str, Path, Image.Image)) or shape[2:] == (3,):
+        got = f"one of shape {shape}" if shape else repr(pictures)
+        raise PictureError(f"expected several pictures, got {got}; put it in a list, or add the batch axis.")
 
 
 def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
@@ -208,6 +216,7 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     Channels may also come first, (N, 3, H, W), and a single one is dropped. Raises PictureError for another type or
     shape, and for no image at all.
     """
+    check_several(images)
     # A copy: torch shares neither read-only memory nor negative strides.
     levels = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.array(images))
     if levels.ndim == 4 and levels.shape[3] not in (1, 3):

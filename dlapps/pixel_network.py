@@ -73,7 +73,7 @@ class PixelNetwork(nn.Module):
         """The backbone's output on normalised pixels; PictureError for another shape, or values far outside [0, 1]."""
         check_shape(pixels, self.channels)
         # No more than a guard against 0-255: noise may leave [0, 1], as SmoothGrad's does.
-        if pixels.detach().abs().amax() > 10:
+        if not pixels.detach().abs().amax() <= 10:
             raise PictureError(
                 f"expected pixels in [0, 1], got values up to {float(pixels.amax()):.4g}; divide 0-255 values by 255."
             )

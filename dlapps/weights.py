@@ -46,6 +46,8 @@ def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[st
 
     kind: what the file should be, for the error.
     """
+    if not Path(path).is_file():
+        raise DlappsError(f"expected a {kind} in {path}, got no such file; check the path.")
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
     # A truncated archive, a pickle with code in it, a text file: torch raises a different kind for each.

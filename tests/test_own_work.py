@@ -1,6 +1,7 @@
 """Work of a user's own that no chapter does: short scripts, each run in a folder of its own."""
 
 import pickle
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -16,12 +17,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from dlapps import adversarial, datasets, metrics, pretrained, saliency
+from dlapps import DlappsError, adversarial, dann, datasets, gan, metrics, pretrained, saliency
 from dlapps import class_visualization as cv
-from dlapps.images import from_pixels
+from dlapps.images import from_pixels, stack_pixels
 from dlapps.plots.visualizing import plot_saliency
 from dlapps.pretrained import PixelNetwork
-from dlapps.transfer import DeepFeatures, finetune
+from dlapps.transfer import DeepFeatures, finetune, linear
 
 
 @pytest.fixture(autouse=True)
@@ -379,3 +380,63 @@ def test_digits_of_ones_own_on_photos_of_ones_own():
     digits[:, 2:6, 3:5] = 255
     photos = [torch.randint(256, (20, 30, 3), dtype=torch.uint8), np.zeros((9, 9, 3), np.uint8)]
     assert datasets.make_mnist_m(digits, photos, seed=0).shape == (3, 8, 8, 3)
+
+
+def small_network(channels=3):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    return nn.Sequential(*layers).eval()
+
+
+def diverged_network():
+    network = small_network()
+    nn.init.constant_(network[-1].bias, float("nan"))
+    return network
+
+
+PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: saliency.input_gradient(small_network(1), LEVELS), "several pictures, got one of shape (28, 28, 3)"),
+        (lambda: gan.find_clusters(LEVELS, 2), "several pictures, got one of shape (28, 28, 3)"),
+        (lambda: dann.predict(small_network(), LEVELS), "several pictures, got one of shape (28, 28, 3)"),
+        (lambda: stack_pixels("photo.jpg"), "several pictures, got 'photo.jpg'"),
+        (lambda: adversarial.pgd(diverged_network(), PIXELS, 0.1, labels=1), "logits, got NaN for 2 of 2 pictures"),
+        (lambda: adversarial.smallest_epsilon(small_network(), PIXELS, labels=9), "classes from 0 to 2, got 9"),
+        (lambda: adversarial.one_pixel(small_network(), PIXELS, labels=9), "classes from 0 to 2, got 9"),
+        (lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]), "labels from 0 to 2, got 0 to 3"),
+        (lambda: gan.load_generator("none.pt"), "a generator in none.pt, got no such file"),
+    ],
+)
+def test_what_would_give_a_silent_wrong_result_is_one_sentence(call, message):
+    with pytest.raises((DlappsError, ValueError), match=f"^expected {re.escape(message)}[^\n]*\\.$"):
+        call()
+
+
+def test_accuracy_does_not_depend_on_the_mode_and_leaves_the_statistics():
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 2)).train()
+    inputs, labels = torch.rand(6, 4), [0, 1] * 3
+    found = finetune.accuracy(network, inputs, labels)
+    assert network.training
+    assert torch.equal(network[1].running_mean, torch.zeros(4))
+    assert finetune.accuracy(network.eval(), inputs, labels) == found
+
+
+def test_fusion_refuses_labels_that_are_no_columns():
+    signs = np.where(np.arange(30) % 2, 1, -1)
+    features = np.random.default_rng(0).normal(size=(30, 5)) + signs[:, None]
+    scores = {"svm": linear.svm_scores((features, signs, features, signs), 1.0)}
+    with pytest.raises(ValueError, match="labels from 0 to 1, got -1 to 1"):
+        linear.choose_fusion(scores, signs)
+    assert linear.choose_fusion(scores, (signs > 0).astype(int)).weights["svm"] > 0
+
+
+def test_samples_of_networks_of_ones_own_are_float32():
+    generator = nn.Sequential(nn.Linear(5, 256), nn.Unflatten(1, (1, 16, 16)), nn.Tanh())
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(256, 1))
+    preset = replace(gan.PRACTICAL, num_epochs=1, batch_size=4, size=16, latent_dim=5)
+    training = gan.fit_gan(LEVELS[:16, :16, 0][None].repeat(8, 0), preset, networks=(generator, discriminator))
+    assert gan.sample(training.generator, gan.draw_latents(2, 5, 0)).dtype == torch.float32

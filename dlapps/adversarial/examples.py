@@ -18,6 +18,7 @@ from dlapps.class_scores import (
     RowValues,
     check_eval_mode,
     check_input,
+    check_range,
     choose_classes,
     float32_logits,
     pick,
@@ -36,7 +37,8 @@ class Goal:
         return Goal(self.classes[rows], self.targeted)
 
     def is_reached(self, logits: Tensor) -> Tensor:
-        """bool (N,) from logits (N, K)."""
+        """bool (N,) from logits (N, K); ValueError for classes that are none of the K."""
+        check_range(self.classes, logits)
         return (logits.argmax(1) == self.classes) == self.targeted
 
     def confidence(self, logits: Tensor) -> Tensor:

@@ -192,6 +192,7 @@ def one_pixel(
     found = images.clone()
     steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
     confidences = torch.full((num_steps + 2, len(images)), torch.nan, device=images.device)
+    goal.is_reached(float32_logits(network, images))  # else a class out of range is an index error of the search
     for number, image in enumerate(images):
         path, best = _evolve(network, image, goal[number : number + 1], num_pixels, num_steps, population, seed)
         found[number], steps[number] = best, len(path)

@@ -79,5 +79,5 @@ def predict(network: nn.Module, images: ArrayLike, precision: str = "fast", batc
 
 def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike, precision: str = "fast") -> float:
     """Share of the pictures whose highest logit is their label's."""
-    predicted = predict(network, images, precision).argmax(1)
-    return float((predicted == as_labels(labels, len(predicted))).double().mean())
+    logits = predict(network, images, precision)
+    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())

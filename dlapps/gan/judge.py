@@ -112,8 +112,8 @@ def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
 def conditional_accuracy(classifier: DigitClassifier, fakes: ArrayLike, labels: ArrayLike) -> float:
     """Share of fakes read as the digit they were asked for: GAN-test of Shmelkov et al. (2018) where the classifier was
     trained on real images."""
-    read = classify(classifier, fakes)
-    return float((read == as_labels(labels, len(read))).double().mean())
+    logits = extract_features(classifier, fakes)[1]
+    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
 
 
 def gan_train_accuracy(

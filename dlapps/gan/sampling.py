@@ -33,6 +33,8 @@ def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, 
     told = None if labels is None else _as_told(generator, labels, len(z)).to(device)
     if told is None and isinstance(generator, ConditionalGenerator):
         raise ValueError("expected labels for a conditional generator, got none; pass one for each latent vector.")
+    if told is not None and isinstance(generator, (Generator, ClusteredGenerator)):
+        raise ValueError("expected no labels for an unconditional generator, got some; leave them out.")
     with evaluating(generator):
         images = [
             generate(generator, z[rows].to(device), None if told is None else told[rows]).cpu()

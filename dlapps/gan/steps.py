@@ -99,7 +99,7 @@ def move(images: Tensor, generator: torch.Generator, share: float = 0.125) -> Te
 def generate(generator: nn.Module, z: Tensor, labels: Tensor | None = None, precision: str = "fast") -> Tensor:
     """Images (N, C, S, S) float32 of a generator as it is, in training or eval mode, with its graph."""
     with autocast(z.device, precision):
-        return generator(z, *given(labels))
+        return generator(z, *given(labels)).float()
 
 
 def discriminator_step(
@@ -120,7 +120,7 @@ def discriminator_step(
     were before the update.
     """
     with autocast(real.device, precision):
-        real_logits, fake_logits = (discriminator(images, *given(labels)) for images in (real, fake.detach()))
+        real_logits, fake_logits = (discriminator(images, *given(labels)).float() for images in (real, fake.detach()))
     value = loss.discriminator(real_logits, fake_logits)
     return {
         "discriminator_loss": value.detach(),
@@ -144,7 +144,7 @@ def generator_step(
     Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's update), generator_gradient.
     """
     with autocast(fake.device, precision):
-        logits = discriminator(fake, *given(labels))
+        logits = discriminator(fake, *given(labels)).float()
     value = loss.generator(logits)
     return {
         "generator_loss": value.detach(),

@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
 from dlapps import check_name, pretrained
-from dlapps.images import as_pictures, scaled_shape, stack_pixels
+from dlapps.images import as_pictures, check_several, scaled_shape, stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.runtime import autocast, device_of, first_in_float32, has_fast_bfloat16
 from dlapps.transfer.kept import fingerprint_network, keep_features, pack, unpack
@@ -122,6 +122,7 @@ def _batches(
     network: PixelNetwork, pictures: Sequence | Tensor, size: int | None, keep_aspect: bool, batch_size: int
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Rows and their pixels; the next batch is decoded while the caller works on the last one."""
+    check_several(pictures)
     if not len(pictures):
         raise ValueError("expected at least one picture, got none; check the selection.")
     if isinstance(pictures, Tensor) or (

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dlapps import check_name
 from dlapps.metrics import as_tensor
-from dlapps.runtime import autocast, device_of, make_generator
+from dlapps.runtime import autocast, device_of, evaluating, make_generator
 from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs, seeded
 
 
@@ -179,14 +179,15 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
 
 @torch.no_grad()
 def batched_logits(network: nn.Module, inputs: ArrayLike, batch_size: int = 64, precision: str = "fast") -> Tensor:
-    """Logits (N, K) float32 of a network in eval mode, batch by batch; inputs as `fit_classifier` takes them."""
+    """Logits (N, K) float32, batch by batch, of a network in eval mode, which is left as it was; inputs as
+    `fit_classifier` takes them."""
     device = device_of(network)
-    with autocast(device, precision):
+    with autocast(device, precision), evaluating(network):
         batches = map(_as_floats, as_tensor(inputs).split(batch_size))
         return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
 
 
 def accuracy(network: nn.Module, inputs: ArrayLike, labels: ArrayLike) -> float:
     """Share of the inputs (N, …) whose highest score is their label's."""
-    predicted = batched_logits(network, inputs).argmax(1)
-    return float((predicted == as_labels(labels, len(predicted))).float().mean())
+    logits = batched_logits(network, inputs)
+    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).float().mean())

@@ -14,6 +14,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_pre
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from dlapps.training import as_labels
+
 # X_train (N, D), y_train (N,), X_test (M, D), y_test (M,): float features and integer classes from 0.
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -104,10 +106,11 @@ def choose_fusion(scores: Mapping[str, Scores], labels: ArrayLike) -> Fusion:
     """Stacking (Wolpert 1992): weights for which the summed scores, as logits, explain the training labels (N,) best.
 
     They minimise the cross-entropy of the softmax of the sum of out-of-fold scores and are not negative (Breiman 1996).
-    The cross-entropy and not the accuracy, which jumps by whole examples and says little of close decisions.
+    The cross-entropy and not the accuracy, which jumps by whole examples and says little of close decisions. Labels are
+    those in [0, K), in the order of the columns; ValueError for others.
     """
     parts = np.stack([part.out_of_fold for part in scores.values()])  # (classifiers, N, K)
-    truths = np.arange(parts.shape[1]), np.asarray(labels)
+    truths = np.arange(parts.shape[1]), as_labels(labels, *parts.shape[1:]).numpy()
 
     def cross_entropy(weights: np.ndarray) -> tuple[float, np.ndarray]:
         logits = log_softmax(np.tensordot(weights, parts, 1), axis=1)
