@@ -61,8 +61,8 @@ def deletion_insertion(
 
     images: (N, C, H, W) in [0, 1]. maps: (N, H, W), any range; equal values keep the order of the rows. targets: the
     predicted classes by default. Deleted pixels become the grey `deleted` (the paper's is the mean of ImageNet, .4 to
-    .49); insertion starts from the picture blurred by a Gaussian of blur_sigma pixels, cut off at one
-    sigma. Runs in the precision that the caller opened. Raises ValueError for bad images, classes, or maps of another shape.
+    .49); insertion starts from the picture blurred by a Gaussian of blur_sigma pixels, cut off at one sigma. Runs in
+    the precision that the caller opened. Raises ValueError for bad images, classes, or maps of another shape.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
