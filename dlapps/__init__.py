@@ -1,6 +1,7 @@
 """Deep learning applications: helpers that read like the papers they implement, and a report that runs."""
 
 from collections.abc import Collection
+from numbers import Integral
 
 __version__ = "0.2.0"
 
@@ -13,3 +14,10 @@ def check_name(what: str, name: str, known: Collection[str]) -> None:
     """Raise ValueError, which lists the names that are known, for one that is none of them."""
     if name not in known:
         raise ValueError(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ValueError for a number of epochs, steps, draws or pixels that is no whole number from 1."""
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"expected {name} >= 1, got {count!r}; take a whole number from 1.")

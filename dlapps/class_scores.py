@@ -5,6 +5,7 @@ the precision that the caller opened (`runtime.autocast`); predictions, which de
 run in float32.
 """
 
+import difflib
 import math
 from collections.abc import Callable, Sequence
 
@@ -67,13 +68,6 @@ def check_eval_mode(network: nn.Module) -> None:
             )
 
 
-def check_counts(**counts: int) -> None:
-    """Raise ValueError for a number of steps, draws or pixels that is below 1."""
-    for name, count in counts.items():
-        if not count >= 1:
-            raise ValueError(f"expected {name} >= 1, got {count}; take at least one.")
-
-
 def expand_classes(classes: Classes, number: int, device: torch.device | str, names: Sequence[str] = ()) -> Tensor:
     """Classes as int64 (N,) on a device; one class stands for all.
 
@@ -95,9 +89,10 @@ def expand_classes(classes: Classes, number: int, device: torch.device | str, na
 
 def _find_class(name: str, names: Sequence[str]) -> int:
     if list(names).count(name) != 1:
+        near = difflib.get_close_matches(name, sorted({*names} - {name}))
         raise ValueError(
             f"expected a name that one of the network's {len(names)} class_names is, got {name!r}, which "
-            f"{list(names).count(name)} are; pass the number of the class."
+            f"{list(names).count(name)} are; {f'take {near}, or ' if near else ''}pass the number of the class."
         )
     return list(names).index(name)
 

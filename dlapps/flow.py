@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import paths
+from dlapps import check_counts, paths
 from dlapps.images import as_uint8
 from dlapps.runtime import autocast, channels_last, device_of, drawn_from, make_generator
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs
@@ -43,14 +43,16 @@ class Settings:
     unlabelled: float = 0.1
     average: float = 0.999
 
+    def __post_init__(self) -> None:
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
+
 
 STANDARD = Settings()
 Guidance = float | Callable[[float], float]
 
 
 class Block(nn.Module):
-    """Two convolutions (k3) beside a shortcut, each after a norm and SiLU; the second norm's scale and shift come from
-    time and class."""
+    """Two convolutions (k3), each after a norm and SiLU, beside a shortcut; time and class scale, shift the second."""
 
     def __init__(self, before: int, after: int, embedding: int) -> None:
         super().__init__()

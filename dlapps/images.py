@@ -157,13 +157,18 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
     check_shape(pictures, channels)
     if pictures.numel() == 0:
         raise PictureError(f"expected at least one picture, got shape {tuple(pictures.shape)}; check the selection.")
-    low, high = (float(bound) for bound in torch.aminmax(pictures))
+    check_unit(pictures)
+    return pictures
+
+
+def check_unit(pixels: torch.Tensor) -> None:
+    """Raise PictureError for a value outside [0, 1], NaN among them."""
+    low, high = (float(bound) for bound in torch.aminmax(pixels.detach()))
     if not (low >= 0 and high <= 1):
         raise PictureError(
             f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; divide 0-255 values by 255, "
             "leave the normalisation to the network, and look for NaN."
         )
-    return pictures
 
 
 def check_several(pictures: object) -> None:

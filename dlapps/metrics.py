@@ -21,7 +21,7 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
 
     Biased upwards by small N: state it beside the distance of real images to other real images of the same numbers.
     """
-    (m1, c1), (m2, c2) = (_moments(features) for features in _as_features(first, second))
+    (m1, c1), (m2, c2) = (_moments(features) for features in as_features(first, second))
     # (C1 C2)^(1/2) has the trace of (R C2 R)^(1/2) with R = C1^(1/2), which is symmetric: no complex square roots.
     root = _square_root(c1)
     cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp(min=0).sqrt().sum()
@@ -34,7 +34,7 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> tuple[floa
     real (N, D), fake (M, D). A manifold is the union of balls around its points, each as large as the distance to the
     k-th nearest other point.
     """
-    real, fake = _as_features(real, fake)
+    real, fake = as_features(real, fake)
     _check_neighbours(k, min(len(real), len(fake)))
     return _share_inside(fake, real, k), _share_inside(real, fake, k)
 
@@ -46,7 +46,7 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, k: int = 5) -> tuple[floa
     in the mean, divided by k: about 1 where fakes are as the reals, more where they crowd. Coverage, in [0, 1]: balls
     with a fake inside. Unlike recall, neither builds balls around fakes, whose outliers blow them up.
     """
-    real, fake = _as_features(real, fake)
+    real, fake = as_features(real, fake)
     _check_neighbours(k, len(real))
     radii, balls, covered = _radii(real, k), 0, torch.zeros(len(real), dtype=torch.bool)
     for part in _distances(fake, real):
@@ -61,7 +61,7 @@ def kernel_distance(first: ArrayLike, second: ArrayLike) -> float:
 
     Of features (N, D), (M, D). Unbiased: near 0, and below it as often as above, for two samples of one distribution.
     """
-    first, second = _as_features(first, second)
+    first, second = as_features(first, second)
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         return (a @ b.T / a.shape[1] + 1) ** 3
@@ -93,7 +93,7 @@ def entropy(shares: ArrayLike) -> float:
 
 def nearest_neighbours(queries: ArrayLike, references: ArrayLike, k: int = 1) -> tuple[Tensor, Tensor]:
     """Euclidean distances and indices (N, k) of the k nearest of references (M, D) to queries (N, D), nearest first."""
-    queries, references = _as_features(queries, references, least=1)
+    queries, references = as_features(queries, references, least=1)
     if not 1 <= k <= len(references):
         raise ValueError(f"expected k from 1 to the {len(references)} references, got {k}; take more of them.")
     found = [part.topk(k, largest=False) for part in _distances(queries, references)]
@@ -102,8 +102,14 @@ def nearest_neighbours(queries: ArrayLike, references: ArrayLike, k: int = 1) ->
 
 
 def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Distances and indices (N,) of the reference uint8 (M, H, W) nearest to each query (N, H, W), pixels in [0, 1]."""
-    queries, references = (as_tensor(part).flatten(1).float() / 255 for part in (queries, references))
+    """Distances and indices (N,) of the reference uint8 (M, H, W) nearest to each query (N, H, W), pixels in [0, 1].
+
+    Raises ValueError for images that are not uint8, or of two sizes.
+    """
+    both = as_tensor(queries), as_tensor(references)
+    if not both[0].dtype == both[1].dtype == torch.uint8:
+        raise ValueError(f"expected images uint8, got {both[0].dtype} and {both[1].dtype}; bring them to 0-255.")
+    queries, references = (part.flatten(1).float() / 255 for part in both)
     distances, indices = nearest_neighbours(queries, references)
     return distances[:, 0], indices[:, 0]
 
@@ -130,7 +136,7 @@ def as_tensor(values: ArrayLike) -> Tensor:
     return torch.from_numpy(array)
 
 
-def _as_features(first: ArrayLike, second: ArrayLike, least: int = 2) -> tuple[Tensor, Tensor]:
+def as_features(first: ArrayLike, second: ArrayLike, least: int = 2) -> tuple[Tensor, Tensor]:
     """Both as float64 (N, D) and (M, D); ValueError unless D is one, there are that many rows, and all is finite."""
     both = as_tensor(first).double(), as_tensor(second).double()
     if both[0].ndim != 2 or both[0].shape[1:] != both[1].shape[1:] or min(map(len, both)) < least:

@@ -97,12 +97,12 @@ def compare_seeds(first: ArrayLike, second: ArrayLike) -> Interval:
     unless both have one length, two or more.
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
-    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
+    differences = first - second if first.shape == second.shape else np.empty(0)
+    if first.ndim != 1 or len(differences) < 2 or not np.isfinite(differences).all():
         raise ValueError(
-            f"expected two scores of the same seeds (S,), S at least 2, got {first.shape} and {second.shape}; take the "
-            "seeds that both have."
+            f"expected two finite scores of the same seeds (S,), S at least 2, got {first.shape} and {second.shape}; "
+            "take the seeds that both finished."
         )
-    differences = first - second
     mean, number = float(differences.mean()), len(differences)
     margin = float(t.ppf(0.975, number - 1) * differences.std(ddof=1) / math.sqrt(number))
     return Interval(mean, mean - margin, mean + margin)
@@ -115,10 +115,10 @@ def compare_means(first: ArrayLike, second: ArrayLike) -> Interval:
     Raises ValueError unless both have two values or more, and where neither of them varies.
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
-    if any(scores.ndim != 1 or len(scores) < 2 for scores in (first, second)):
+    if any(scores.ndim != 1 or len(scores) < 2 or not np.isfinite(scores).all() for scores in (first, second)):
         raise ValueError(
-            f"expected two scores (S,) and (T,), S and T at least 2, got {first.shape} and {second.shape}; run more "
-            "seeds."
+            f"expected two finite scores (S,) and (T,), S and T at least 2, got {first.shape} and {second.shape}; run "
+            "more seeds."
         )
     if not (np.ptp(first) or np.ptp(second)):
         raise ValueError("expected scores that vary over seeds, got two constants; compare their values.")

@@ -80,7 +80,9 @@ def imported(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dlapps":
             parts = node.module.split(".")[1:]
             yield from parts[:1] or [
-                alias.name for alias in node.names if alias.name not in ("DlappsError", "__version__", "check_name")
+                alias.name
+                for alias in node.names
+                if alias.name not in ("DlappsError", "__version__", "check_counts", "check_name")
             ]
         elif isinstance(node, ast.Import):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dlapps."))

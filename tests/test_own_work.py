@@ -17,12 +17,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from dlapps import DlappsError, adversarial, dann, datasets, gan, metrics, pretrained, saliency
+from dlapps import DlappsError, adversarial, dann, datasets, flow, gan, metrics, pretrained, saliency
 from dlapps import class_visualization as cv
 from dlapps.images import from_pixels, stack_pixels
+from dlapps.paired import compare_means, compare_seeds
 from dlapps.plots.visualizing import plot_saliency
 from dlapps.pretrained import PixelNetwork
-from dlapps.transfer import DeepFeatures, finetune, linear
+from dlapps.transfer import DeepFeatures, extract_features, finetune, linear
 
 
 @pytest.fixture(autouse=True)
@@ -394,6 +395,8 @@ def diverged_network():
     return network
 
 
+SCENES = pretrained.wrap(small_network(), class_names=("coast", "forest", "street"))
+NAN_MAPS = torch.full((2, 16, 16), torch.nan)
 PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8)
 
 
@@ -409,11 +412,33 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: adversarial.one_pixel(small_network(), PIXELS, labels=9), "classes from 0 to 2, got 9"),
         (lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]), "labels from 0 to 2, got 0 to 3"),
         (lambda: gan.load_generator("none.pt"), "a generator in none.pt, got no such file"),
+        (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS), "maps of numbers, got NaN"),
+        (lambda: saliency.road(small_network(), PIXELS, NAN_MAPS), "maps of numbers, got NaN"),
+        (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS, deleted=128), "pixels in [0, 1], got"),
+        (lambda: saliency.integrated_gradients(small_network(), PIXELS, baseline=128.0), "pixels in [0, 1], got"),
+        (lambda: saliency.impute(PIXELS, NAN_MAPS), "removed as booleans (2, 16, 16) that leave a pixel"),
+        (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8, got torch.float32 and torch.float32"),
+        (lambda: dann.proxy_a_distance(np.zeros((9, 4)), np.zeros((9, 5))), "features (N, D) and (M, D)"),
+        (lambda: dann.choose_epoch({}, "last"), "a history of one epoch or more, got an empty one"),
+        (lambda: compare_seeds([0.5, np.nan], [0.4, 0.4]), "two finite scores of the same seeds (S,)"),
+        (lambda: compare_means([0.5, np.nan], [0.4, 0.4]), "two finite scores (S,) and (T,)"),
+        (lambda: replace(gan.PRACTICAL, num_epochs=0), "num_epochs >= 1, got 0"),
+        (lambda: gan.fit_gan(LEVELS[..., 0][None], frame_every=0), "frame_every >= 1, got 0"),
+        (lambda: dann.Settings(batch_size=0), "batch_size >= 1, got 0"),
+        (lambda: dann.ImprovedSettings(batch_size=2.5), "batch_size >= 1, got 2.5"),
+        (lambda: flow.Settings(num_epochs=0), "num_epochs >= 1, got 0"),
+        (lambda: finetune.fit_classifier(small_network(), PIXELS, [0, 1], 0, {}), "num_epochs >= 1, got 0"),
+        (lambda: extract_features(SCENES, PIXELS, ["0"], batch_size=0), "batch_size >= 1, got 0"),
     ],
 )
 def test_what_would_give_a_silent_wrong_result_is_one_sentence(call, message):
     with pytest.raises((DlappsError, ValueError), match=f"^expected {re.escape(message)}[^\n]*\\.$"):
         call()
+
+
+def test_a_name_that_is_nearly_a_class_is_answered_with_it():
+    with pytest.raises(ValueError, match=r"got 'costa', which 0 are; take \['coast'\], or pass the number"):
+        saliency.input_gradient(SCENES, PIXELS, "costa")
 
 
 def test_accuracy_does_not_depend_on_the_mode_and_leaves_the_statistics():

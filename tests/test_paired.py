@@ -98,7 +98,7 @@ def test_seeds_are_compared_as_by_scipy():
     assert found.mean == pytest.approx((first - second).mean())
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     for other in (second[:2], second[:, None]):
-        with pytest.raises(ValueError, match=r"expected two scores of the same seeds \(S,\)"):
+        with pytest.raises(ValueError, match=r"expected two finite scores of the same seeds \(S,\)"):
             compare_seeds(first, other)
     with pytest.raises(ValueError, match=r"S at least 2, got \(1,\)"):
         compare_seeds(first[:1], second[:1])
@@ -116,7 +116,7 @@ def test_means_of_other_seeds_are_compared_as_welch_has_it():
 
 def test_means_of_one_seed_or_of_constants_are_not_compared():
     with pytest.raises(
-        ValueError, match=r"expected two scores \(S,\) and \(T,\), S and T at least 2, got \(2,\) and \(1,\)"
+        ValueError, match=r"expected two finite scores \(S,\) and \(T,\), S and T at least 2, got \(2,\) and \(1,\)"
     ):
         compare_means([0.5, 0.6], [0.4])
     with pytest.raises(ValueError, match="expected scores that vary over seeds, got two constants"):

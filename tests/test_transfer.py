@@ -230,6 +230,8 @@ def test_layers_are_described():
     assert convolution.num_multiplications == 3 * 4 * 9 * 36
     assert flat.num_parameters == flat.num_multiplications == 0
     assert dense.num_multiplications == 144 * 2
+    (block,) = transfer.describe_layers(nn.Sequential(network), (3, 8, 8))
+    assert block.num_multiplications == convolution.num_multiplications + dense.num_multiplications
 
 
 def test_attached_classifier_scores_as_the_svm_does_on_features():

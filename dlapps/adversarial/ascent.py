@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from dlapps import check_counts
 from dlapps.adversarial.examples import (
     AdversarialExamples,
     Goal,
@@ -21,7 +22,6 @@ from dlapps.adversarial.norms import PerPicture, as_lengths, normalise, project,
 from dlapps.class_scores import (
     Classes,
     Images,
-    check_counts,
     check_input,
     float32_logits,
     pick,

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps import check_counts
 from dlapps.adversarial.examples import jpeg, resize
-from dlapps.class_scores import check_counts
 from dlapps.runtime import make_generator
 
 # (pictures (N, C, H, W), generator) -> pictures, seen in one of many ways.

@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
+from dlapps import check_counts
 from dlapps.adversarial.ascent import pgd
 from dlapps.adversarial.examples import (
     AdversarialExamples,
@@ -24,7 +25,6 @@ from dlapps.class_scores import (
     Classes,
     Images,
     RowValues,
-    check_counts,
     check_input,
     check_range,
     float32,
@@ -192,7 +192,8 @@ def one_pixel(
     found = images.clone()
     steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
     confidences = torch.full((num_steps + 2, len(images)), torch.nan, device=images.device)
-    goal.is_reached(float32_logits(network, images))  # else a class out of range is an index error of the search
+    # Else it is an index error of the search.
+    check_range(goal.classes, float32_logits(network, images[:1]))
     for number, image in enumerate(images):
         path, best = _evolve(network, image, goal[number : number + 1], num_pixels, num_steps, population, seed)
         found[number], steps[number] = best, len(path)

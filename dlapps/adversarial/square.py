@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dlapps import check_counts
 from dlapps.adversarial.examples import AdversarialExamples, make_goal, margin, score_examples
 from dlapps.adversarial.norms import PerPicture, as_lengths, random_direction
-from dlapps.class_scores import Classes, Images, check_counts, check_input, forward
+from dlapps.class_scores import Classes, Images, check_input, forward
 from dlapps.runtime import make_generator
 
 # After these shares of the queries a square has half the area (the authors' code, where they are counted of 10,000).

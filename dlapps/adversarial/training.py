@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import nn
 
-from dlapps import paths
+from dlapps import check_counts, paths
 from dlapps.adversarial.ascent import pgd
 from dlapps.images import as_pictures, as_uint8
 from dlapps.runtime import autocast, channels_last, drawn_from
@@ -41,6 +41,7 @@ def fit_digits(
     eval mode without gradients, and its history. epsilon: 0 is plain training. The same seed gives the same network.
     options: monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them.
     """
+    check_counts(num_epochs=num_epochs, num_steps=num_steps)
     digits = as_pictures(as_uint8(images))
     classes = as_labels(labels, len(digits), 10)
     with drawn_from(seed):

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dlapps import check_counts
 from dlapps.dann.pictures import batch_to_pixels, channels_of, predict
 from dlapps.images import as_uint8
 from dlapps.runtime import autocast, device_of, make_generator
@@ -47,6 +48,7 @@ def tent(
     in eval mode, with those of all pictures, by `adapt_batch_norm`: a prediction does not depend on its batch. Raises
     ValueError for a network in which no batch norm is called, DivergenceError for an entropy that is not finite.
     """
+    check_counts(batch_size=batch_size)
     images, adapted = as_uint8(target), copy.deepcopy(network).eval()
     layers = nn.ModuleList(_find_batch_norms(adapted, images[:1])).train().requires_grad_()
     optimiser = torch.optim.Adam(layers.parameters(), learning_rate)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import paths
+from dlapps import check_counts, paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_strokes
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import as_domains, batch_to_pixels, draw_batches
@@ -103,6 +103,9 @@ class ImprovedSettings:
     warm_up: float = 0.15
     threshold: float = 0.9
     decay: float = 0.998
+
+    def __post_init__(self) -> None:
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
 
 
 IMPROVED = ImprovedSettings()

@@ -13,7 +13,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dlapps.metrics import as_tensor, entropy
+from dlapps.metrics import as_features, as_tensor, entropy
 from dlapps.paired import Interval, rank_correlation
 from dlapps.runtime import make_generator
 
@@ -98,6 +98,8 @@ def choose_epoch(history: Mapping[str, Sequence[float]], criterion: str) -> int:
     "oracle" is the highest "target_accuracy": it looks at target labels, and says only how far the others are from it.
     An epoch whose score is NaN is passed over; ValueError where all are.
     """
+    if not any(map(len, history.values())):
+        raise ValueError("expected a history of one epoch or more, got an empty one; train first.")
     if criterion == "last":
         return len(next(iter(history.values()))) - 1
     name, sign = ("target_accuracy", 1) if criterion == "oracle" else (criterion, VALIDATORS.get(criterion))
@@ -131,9 +133,10 @@ def proxy_a_distance(source: ArrayLike, target: ArrayLike, seed: int = 0, dimens
     """2 (1 - 2 error) of a linear SVM that tells features (N, D) of the domains apart, by 5-fold cross-validation.
 
     2: told apart without error; 0: not at all (Ben-David et al. 2007). More features make it easier; for networks
-    of several widths, take as many dimensions of each: principal components of both domains' features together.
+    of several widths, take as many dimensions of each: principal components of both domains' features together. Raises
+    ValueError for features of two widths, not finite, or of fewer than five pictures of a domain.
     """
-    both = as_tensor(source), as_tensor(target)
+    both = as_features(source, target, least=5)
     features = torch.cat(both).float()
     if dimensions is not None:
         if not 1 <= dimensions <= min(features.shape):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from dlapps import check_counts
 from dlapps.dann.alignment import Alignment, reverse_gradient
 from dlapps.dann.layers import DomainAdversarialNetwork, reversal_schedule
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict
@@ -44,6 +45,9 @@ class Settings:
     schedule: float | Callable[[float], float] = reversal_schedule(2)  # noqa: RUF009 - a function has no state.
     max_norm: float = math.inf
     paired: bool = False
+
+    def __post_init__(self) -> None:
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
 
     def weight(self, progress: float) -> float:
         """The reversal weight at a progress in [0, 1]."""

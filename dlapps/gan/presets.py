@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps import check_name, paths
+from dlapps import check_counts, check_name, paths
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
     NORMS,
@@ -38,7 +38,8 @@ class Preset:
     images both networks of an unconditional one are told, 0 for none. discriminator_sees_labels: D(x, y), else D(x).
     average: decay a batch of the moving average of G's weights that samples are drawn from, 0 for the last weights.
     anneal: let both learning rates fall to 0, linearly over the second half. Change one thing with
-    `dataclasses.replace(PRACTICAL, size=64)`. Raises ValueError for another name than these.
+    `dataclasses.replace(PRACTICAL, size=64)`. Raises ValueError for another name than these, and for
+    no epoch or no batch.
     """
 
     latent_dim: int = 100
@@ -65,6 +66,7 @@ class Preset:
     anneal: bool = False
 
     def __post_init__(self) -> None:
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
         for part in self.trained:
             check_name("trained", part, ("generator", "discriminator"))
         check_name("loss", self.loss, LOSSES)

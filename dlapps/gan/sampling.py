@@ -6,6 +6,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from dlapps import check_counts
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import ConditionalGenerator, Generator
 from dlapps.gan.steps import generate
@@ -29,6 +30,7 @@ def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, 
     z: latent vectors (N, latent_dim). labels: for a conditional generator, whole numbers (N,) or mixtures, float
     (N, K). Raises ValueError for others.
     """
+    check_counts(batch_size=batch_size)
     device, z = device_of(generator), as_tensor(z).float()
     told = None if labels is None else _as_told(generator, labels, len(z)).to(device)
     if told is None and isinstance(generator, ConditionalGenerator):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from dlapps import check_counts
 from dlapps.gan.clusters import find_clusters
 from dlapps.gan.history import GanHistory
 from dlapps.gan.presets import (
@@ -160,6 +161,7 @@ def fit_gan(
     `dlapps.training.run_epochs` takes them. The same seed gives the same training on one machine. Raises ValueError for
     bad input, DivergenceError for a loss or a gradient that is not finite.
     """
+    check_counts(frame_every=frame_every, measure_every=measure_every)
     data, told = _prepare(images, labels, preset)
     identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision}
     identity |= {"images": data, "labels": told}

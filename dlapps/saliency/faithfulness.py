@@ -15,7 +15,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import Classes, Images, check_counts, check_input, choose_classes, float32, forward, pick
+from dlapps import check_counts
+from dlapps.class_scores import Classes, Images, check_input, choose_classes, float32, forward, pick
+from dlapps.images import check_unit
 from dlapps.pixel_network import find_layer
 from dlapps.runtime import make_generator
 from dlapps.saliency.smoothing import Explain
@@ -65,6 +67,7 @@ def deletion_insertion(
     the precision that the caller opened. Raises ValueError for bad images, classes, or maps of another shape.
     """
     check_counts(num_steps=num_steps)
+    check_unit(torch.tensor(deleted))
     images = check_input(network, images)
     ranks = rank_pixels(images, maps)[:, None]
     classes = choose_classes(network, images, targets)
@@ -82,11 +85,13 @@ def deletion_insertion(
 
 
 def rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
-    """The place (N, H, W) of each pixel in the order of its map, 0 for the highest; ValueError for another shape."""
+    """Places (N, H, W) of pixels in the order of a map, 0 for the highest; ValueError for other shapes or NaN."""
     maps = torch.as_tensor(maps, device=images.device)
     expected = (len(images), *images.shape[2:])
     if maps.shape != expected:
         raise ValueError(f"expected maps of shape {expected}, got {tuple(maps.shape)}; pass one map an image.")
+    if maps.isnan().any():
+        raise ValueError("expected maps of numbers, got NaN, which has no rank; look for what made it.")
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     return order.argsort(dim=1).view(expected)
 
@@ -167,9 +172,10 @@ def sanity_check(
 ) -> dict[str, Tensor]:
     """Spearman's rank correlation of maps before and after weights are randomised from the top (Adebayo et al. 2018).
 
-    explain: (network, images, targets) -> maps (N, H, W), such as `input_gradient`. The last 1/S, 2/S ... S/S of the
-    layers are randomised in turn. Returns {deepest layer randomised: correlations (N,)}; a method that depends on
-    what was learned falls towards 0. A constant map correlates with nothing: 0.
+    explain: (network, images, targets) -> maps (N, H, W), such as `input_gradient`; of `grad_cam`, which takes a layer
+    too, `lambda network, images, targets: grad_cam(network, images, "features.29", targets)`. The last 1/S, 2/S ...
+    S/S of the layers are randomised in turn. Returns {deepest layer randomised: correlations (N,)}; a method that
+    depends on what was learned falls towards 0. A constant map correlates with nothing: 0.
     """
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)

@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_name
+from dlapps import check_counts, check_name
 from dlapps.class_scores import (
     Classes,
     Images,
     channels_last,
-    check_counts,
     check_input,
     choose_classes,
     chunk_size,
@@ -24,6 +23,7 @@ from dlapps.class_scores import (
     pixel_gradient,
     read_logits,
 )
+from dlapps.images import check_unit
 from dlapps.pixel_network import find_layer
 
 
@@ -70,6 +70,7 @@ def integrated_gradients(
     places = [float(node + 1) / 2 for node in nodes]
     base = torch.as_tensor(baseline, device=images.device)
     baselines = (base / 255 if base.dtype == torch.uint8 else base).to(images).expand_as(images)
+    check_unit(baselines)
     maps = []
     with torch.no_grad(), float32(images):
         for image, black, target in zip(images, baselines, choose_classes(network, images, targets), strict=True):

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps import check_counts
 from dlapps.class_scores import (
     Classes,
     Images,
-    check_counts,
     check_input,
     check_range,
     choose_classes,

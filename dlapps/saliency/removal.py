@@ -10,6 +10,7 @@ from scipy.sparse.linalg import splu
 from torch import Tensor, nn
 
 from dlapps.class_scores import Classes, Images, check_input, choose_classes, forward, pick
+from dlapps.images import check_shape
 from dlapps.runtime import make_generator
 from dlapps.saliency.faithfulness import rank_pixels
 
@@ -72,9 +73,11 @@ def impute(images: Tensor, removed: Tensor, noise_std: float = 0.01, seed: int =
     sparse linear system, the noisy linear imputation of Rong et al. (2022); at the border the weights of the neighbours
     that exist are scaled to 1. noise_std: in pixel units, N(0, noise_std^2); the result is clamped to [0, 1].
     """
-    if removed.shape != (len(images), *images.shape[2:]) or bool(removed.flatten(1).all(1).any()):
+    check_shape(images, None)
+    expected, leaves = (len(images), *images.shape[2:]), removed.dtype == torch.bool
+    if not leaves or removed.shape != expected or bool(removed.flatten(1).all(1).any()):
         raise ValueError(
-            f"expected removed of shape {(len(images), *images.shape[2:])} that leaves a pixel of each picture, got "
+            f"expected removed as booleans {expected} that leave a pixel of each picture, got {removed.dtype} "
             f"{tuple(removed.shape)}; keep at least one."
         )
     noise = noise_std * torch.randn(images.shape, generator=make_generator(seed), device="cpu")

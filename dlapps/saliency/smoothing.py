@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from dlapps.class_scores import Classes, Images, Noisy, check_counts, check_input, choose_classes, chunk_size
+from dlapps import check_counts
+from dlapps.class_scores import Classes, Images, Noisy, check_input, choose_classes, chunk_size
 from dlapps.runtime import make_generator
 from dlapps.saliency.maps import gradient, reduce_channels
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
-from dlapps import check_name, pretrained
+from dlapps import check_counts, check_name, pretrained
 from dlapps.images import as_pictures, check_several, scaled_shape, stack_pixels
 from dlapps.pretrained import PixelNetwork
 from dlapps.runtime import autocast, device_of, first_in_float32, has_fast_bfloat16
@@ -65,11 +65,11 @@ def extract_features(
     pictures: paths, arrays or PIL pictures, or pixels (N, C, H, W) as `images.as_pictures` takes them, whose size stays
     as it is. Pictures are resized to size x size (default: the network's), or with keep_aspect so that the short side
     is `size`; for a network of grey pixels their channels are averaged. They are read batch by batch: memory holds two
-    batches and the features. flip: mean over the picture and its mirror image.
-    batch_size: a few pictures are fastest on a CPU, whose caches hold no more; take 64 on a GPU. precision: see
-    `runtime.autocast`; features are float32 whatever it is. cache: a folder that keeps the features of each picture, by
-    the content of its pixels and of the network, so that it goes through the network once.
+    batches and the features. flip: mean over the picture and its mirror image. batch_size: a few pictures are fastest
+    on a CPU, whose caches hold no more; take 64 on a GPU. precision: see `runtime.autocast`; features are float32
+    always. cache: a folder that keeps the features of each picture, by the content of its pixels and of the network.
     """
+    check_counts(batch_size=batch_size)
     pool(torch.zeros(1, 1, 1, 1), pooling)
     if not layers:
         raise ValueError("expected at least one layer, got none; name some.")

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlapps import check_name
+from dlapps import check_counts, check_name
 from dlapps.metrics import as_tensor
 from dlapps.runtime import autocast, device_of, evaluating, make_generator
 from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs, seeded
@@ -110,6 +110,7 @@ def fit_classifier(
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     parts share weights or are none of the network's, or a loss is not finite.
     """
+    check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
     labels = as_labels(labels, len(inputs))
     generator, device = make_generator(seed), device_of(network)

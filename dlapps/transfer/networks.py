@@ -9,6 +9,7 @@ import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
+from torch.utils.flop_counter import FlopCounterMode
 
 from dlapps import check_name
 from dlapps.pretrained import PixelNetwork
@@ -98,13 +99,14 @@ class Layer:
 def describe_layers(network: nn.Sequential, input_shape: tuple[int, ...]) -> list[Layer]:
     """Output shape, parameters and multiplications of each layer of a sequence, for one picture (C, H, W).
 
-    A convolution or dense layer multiplies each of its weights once at each position of its output.
+    A convolution or dense layer multiplies each of its weights once at each position of its output;
+    those inside a block count together, and batch norm's few do not.
     """
     layers, values = [], torch.empty(1, *input_shape, device=next(network.parameters()).device)
     for name, module in network.named_children():
-        values = module(values)
-        weights = getattr(module, "weight", None)
-        multiplications = 0 if weights is None else weights.numel() * values[0, 0].numel()
+        with FlopCounterMode(display=False) as counter:
+            values = module(values)
+        multiplications = counter.get_total_flops() // 2  # it counts the sums too
         num_parameters = sum(parameter.numel() for parameter in module.parameters())
         layers.append(Layer(name, tuple(values.shape[1:]), num_parameters, multiplications))
     return layers
