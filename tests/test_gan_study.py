@@ -16,6 +16,9 @@ from dlapps.studies import gan_judge, gan_selection
 torch.set_num_threads(1)
 
 
+LABELS = torch.arange(40) % 10
+
+
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """A project of its own, 60 noisy images a split, tiny networks, an untrained classifier."""
@@ -70,11 +73,28 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     assert gan.load_generator(small / "gan-cdcgan.pt").num_classes == 10
     assert gan.load_generator(small / "gan-dcgan.pt").latent_dim == 100
     assert set(results["neighbours"]) == {"real", "samples"}
+    assert 0 <= results["cdcgan pooled 0"]["gan_train_accuracy"] <= 1
     for shares in results["copies"].values():
         assert all(each["low"] <= each["value"] <= each["high"] for each in shares.values())
         assert shares["p1"]["value"] <= shares["p5"]["value"]
     monkeypatch.setattr(study, "train", None)
     assert json.loads(study.make_gan().read_text()) == results
+
+
+def test_pooled_generators_draw_in_turns(small, monkeypatch):
+    drawn = []
+
+    def draw(generator, number, seed, labels):
+        drawn.append((generator, labels.tolist()))
+        return torch.full((number, 32, 32), len(drawn), dtype=torch.uint8)
+
+    monkeypatch.setattr(study, "draw", draw)
+    monkeypatch.setattr(gan_judge.Judge, "score_conditional", lambda _, draw_digits, seed: draw_digits(LABELS, seed))
+    images = study.score_pooled(gan_judge.Judge())
+    assert images[:, 0, 0].tolist() == [1, 2] * 20
+    (first, of_first), (second, of_second) = drawn
+    assert (of_first, of_second) == (LABELS[::2].tolist(), LABELS[1::2].tolist())
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_the_floor_is_measured_as_samples_are(small):

@@ -5,7 +5,7 @@ no generator is expected to pass.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from dlapps import gan, paths, results
+from dlapps.gan.judge import SIZE
 from dlapps.gan.presets import Preset
 from dlapps.gan.sampling import Sampler
-from dlapps.studies.gan_judge import Judge, load_images
+from dlapps.studies.gan_judge import Judge, draw, load_images
 from dlapps.sweeps import sweep
 
 
@@ -47,17 +48,24 @@ def list_runs() -> Iterator[tuple[str, str, int]]:
         yield from ((kind, name, seed) for kind, plans in PLANS.items() for name in plans)
 
 
-def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
-    """One training, taken up where it was stopped, and its entry: history of about 100 points, scores."""
+def fit(kind: str, name: str, seed: int, judge: Judge) -> gan.Training:
+    """One training, taken up where it was stopped; one whose checkpoint is kept is there at once."""
     plan = PLANS[kind][name]
-    judge, preset = Judge(plan.data), plan.preset
+    preset = plan.preset
     images, labels = load_images(plan.data, "train", preset.size)
     checkpoint = paths.cache() / "gan" / f"{kind} {name} {seed}.pt"
-    training = gan.fit_gan(
+    return gan.fit_gan(
         images, preset, seed, labels=labels if preset.num_classes else None, checkpoint=checkpoint, frame_every=200,
         measure=lambda generator: judge.glance(generator, preset), measure_every=200, precision=plan.precision,
         progress=True,
     )  # fmt: skip
+
+
+def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
+    """One training and its entry: history of about 100 points, scores."""
+    plan = PLANS[kind][name]
+    judge, preset = Judge(plan.data), plan.preset
+    training = fit(kind, name, seed, judge)
     num_batches = training.frame_batches[-1]
     every = -(-num_batches // 100)
     history = training.history.thin(every)
@@ -73,6 +81,20 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
         "measures": training.history.measures,
         **({"real": judge.score_real()} if plan.data != "MNIST" else {}),
     }
+
+
+def score_pooled(judge: Judge) -> dict[str, object]:
+    """The best conditional generators of all seeds as one, which draw in turns."""
+    generators = [fit("cdcgan", "best", seed, judge).generator for seed in SEEDS]
+
+    def draw_digits(labels: Tensor, seed: int) -> Tensor:
+        images = torch.empty(len(labels), SIZE, SIZE, dtype=torch.uint8)
+        for first, generator in enumerate(generators):
+            rows = slice(first, None, len(generators))
+            images[rows] = draw(generator, len(labels[rows]), seed, labels[rows])
+        return images
+
+    return judge.score_conditional(draw_digits, 0)
 
 
 def compare_spreads(generator: Sampler, real: Tensor, labels: Tensor) -> dict[str, float]:
@@ -114,7 +136,9 @@ def make_gan() -> Path:
         if seed == 0 and name == "best":
             gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator, training.preset)
         results.save("gan", parts, SEEDS)
-    for part, score in (("neighbours", Judge.score_neighbours), ("copies", Judge.score_copies)):
+    last: dict[str, Callable[[Judge], object]] = {"cdcgan pooled 0": score_pooled}
+    last |= {"neighbours": Judge.score_neighbours, "copies": Judge.score_copies}
+    for part, score in last.items():
         if part not in parts:
             parts[part] = score(Judge())
             results.save("gan", parts, SEEDS)
