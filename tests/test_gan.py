@@ -528,6 +528,24 @@ def test_a_penalty_flattens_the_discriminator(images):
     assert slopes[10.0] < slopes[0.0] / 2
 
 
+def test_likeness_is_of_neighbours_of_one_label():
+    images = torch.tensor([0.0, 1, 3, 7]).view(4, 1, 1, 1).expand(-1, 1, 2, 2).requires_grad_()
+    z = torch.tensor([[0.0], [2.0], [3.0], [6.0]])
+    assert steps.likeness(images, z).item() == pytest.approx((2 + 1 + 3) / (1 + 2 + 4))
+    assert steps.likeness(images, z, torch.tensor([0, 1, 0, 1])).item() == pytest.approx((3 + 4) / (3 + 6))
+    assert steps.likeness(images, z, torch.arange(4)) == 0
+    steps.likeness(images, z).backward()
+    assert images.grad[0].sum() > 0 > images.grad[3].sum()  # downwards they move apart
+
+
+def test_a_generator_that_seeks_modes_varies_more(images, labels):
+    spreads = {}
+    for weight in (0.0, 0.3):
+        made = gan.fit_conditional_gan(images, labels, replace(CONDITIONAL, seeking=weight, num_epochs=15))
+        spreads[weight] = np.mean(made.history.spread[-10:])
+    assert spreads[0.3] > 1.4 * spreads[0.0]
+
+
 def test_spectra_are_at_most_one():
     discriminator = gan.Discriminator(8, norm="spectral").train()
     images = torch.rand(4, 1, 32, 32)

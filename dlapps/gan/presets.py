@@ -33,7 +33,8 @@ class Preset:
 
     generator_channels, discriminator_channels: b of the networks. channels: those of the images, 1 for grey, 3 for
     colour. loss, discriminator_norm, penalty: names in LOSSES, NORMS and PENALTIES; penalty_weight times the penalty is
-    added to D's loss. moves: D sees real and fake images moved at random. initialisation: "normal" or "default".
+    added to D's loss. moves: D sees real and fake images moved at random. seeking: weight of the likeness of fakes,
+    `steps.likeness`, in G's loss. initialisation: "normal" or "default".
     trained: which of the two are minimised. num_classes: 0 for an unconditional GAN. clusters: how many clusters of
     images both networks of an unconditional one are told, 0 for none. discriminator_sees_labels: D(x, y), else D(x).
     average: decay a batch of the moving average of G's weights that samples are drawn from, 0 for the last weights.
@@ -56,6 +57,7 @@ class Preset:
     penalty_weight: float = 1.0
     discriminator_norm: str = "batch"
     moves: bool = False
+    seeking: float = 0.0
     trained: tuple[str, ...] = ("generator", "discriminator")
     discriminator_rate: float = 2e-4
     generator_rate: float = 5e-4

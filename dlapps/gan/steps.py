@@ -81,6 +81,23 @@ def penalise(
     return (slopes - 1).square().mean()
 
 
+def likeness(images: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    """How much nearer images lie than their latent vectors: mean |z - z'| over mean |G(z) - G(z')|, a scalar.
+
+    The inverse of what a mode-seeking generator maximises (Mao et al. 2019, section 3.2), of images (N, C, S, S) with
+    their graph and z (N, latent_dim), each with the next one, or the next of its label. 0 where there is no such pair.
+    """
+    order = torch.arange(len(z)) if labels is None else labels.cpu().argsort(stable=True)
+    first, second = order[:-1], order[1:]
+    if labels is not None:
+        alike = labels.cpu()[first] == labels.cpu()[second]
+        first, second = first[alike], second[alike]
+    if not len(first):
+        return images.new_zeros(())
+    apart = (images[first] - images[second]).abs().mean().clamp(min=1e-5)
+    return (z[first] - z[second]).abs().mean() / apart
+
+
 def move(images: Tensor, generator: torch.Generator, share: float = 0.125) -> Tensor:
     """Images (N, C, S, S) moved by up to a share of their side, each on its own, -1 coming in; with their graph.
 
@@ -138,10 +155,12 @@ def generator_step(
     loss: Loss = LOSSES["non-saturating"],
     labels: Tensor | None = None,
     precision: str = "fast",
+    penalty: Tensor | float = 0.0,
 ) -> Losses:
     """One update of G through D on images that `generate` made with their graph; D's stay as they are.
 
-    Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's update), generator_gradient.
+    penalty: what is added to the loss, as `likeness` gives it times its weight. Returns scalars: generator_loss
+    (without penalty), fooling_probability (mean D(G(z)), after D's update), generator_gradient.
     """
     with autocast(fake.device, precision):
         logits = discriminator(fake, *given(labels)).float()
@@ -149,7 +168,7 @@ def generator_step(
     return {
         "generator_loss": value.detach(),
         "fooling_probability": logits.detach().sigmoid().mean(),
-        "generator_gradient": descend(value, generator, optimiser),
+        "generator_gradient": descend(value + penalty, generator, optimiser),
     }
 
 

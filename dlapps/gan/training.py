@@ -25,7 +25,7 @@ from dlapps.gan.presets import (
     sampler_of,
 )
 from dlapps.gan.sampling import Sampler, draw_latents, sample, to_uint8
-from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, move, penalise, spread
+from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, likeness, move, penalise, spread
 from dlapps.images import as_uint8
 from dlapps.runtime import device_of, make_generator
 from dlapps.training import DivergenceError, History, Named, as_labels, run_epochs, seeded
@@ -111,7 +111,10 @@ class Run:
         optimiser_d, optimiser_g = map(self.optimisers.get, ("discriminator", "generator"))
         added = preset.penalty_weight * penalise(preset.penalty, self.discriminator, *seen, told, self.latents)
         made |= discriminator_step(self.discriminator, *seen, optimiser_d, loss, told, self.precision, added)
-        made |= generator_step(self.generator, self.discriminator, seen[1], optimiser_g, loss, told, self.precision)
+        alike = preset.seeking * likeness(fake, z, labels) if preset.seeking else 0.0
+        made |= generator_step(
+            self.generator, self.discriminator, seen[1], optimiser_g, loss, told, self.precision, alike
+        )
         # Brought to the CPU at once.
         measured = dict(zip(made, torch.stack([*made.values()]).tolist(), strict=True))
         for name, value in measured.items():
