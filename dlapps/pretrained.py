@@ -1,4 +1,4 @@
-"""Networks trained on ImageNet, ready to use: pixels in [0, 1] in, logits out, frozen, in eval mode."""
+"""Networks trained on ImageNet, ready to use: pixels in [0, 1] in, logits or feature maps out, frozen, in eval mode."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence

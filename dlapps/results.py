@@ -5,9 +5,9 @@
     study.pair("paper", "target_accuracy")              # "0.789 ± 0.006"
     study.history("paper", "target_accuracy")           # one row a seed, one column an epoch
     study.summary("paper", "target_accuracy")           # for `chapter.record(paper=...)`
-    study.gains({"paper": "plain"}, "target_accuracy")  # {"paper": its mean difference, with an interval}
-    study.differences("paper", "best", ["precision"])   # {"precision": Welch's interval}
-    study.compare(["paper", "best"], ["target_accuracy"])  # for `chapter.show_table(*...)`
+    study.gains({"paper": "practical"}, "target_accuracy")  # {"paper": its mean difference, with an interval}
+    study.differences("paper", "practical", ["target_accuracy"])  # {"target_accuracy": Welch's interval}
+    study.compare(["paper", "practical"], ["target_accuracy"])  # for `chapter.show_table(*...)`
 
 Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results.
 """

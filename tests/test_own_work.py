@@ -417,7 +417,7 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS, deleted=128), "pixels in [0, 1], got"),
         (lambda: saliency.integrated_gradients(small_network(), PIXELS, baseline=128.0), "pixels in [0, 1], got"),
         (lambda: saliency.impute(PIXELS, NAN_MAPS), "removed as booleans (2, 16, 16) that leave a pixel"),
-        (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8, got torch.float32 and torch.float32"),
+        (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 of one size, got torch.float32 (2, 3, 16, 16)"),
         (lambda: dann.proxy_a_distance(np.zeros((9, 4)), np.zeros((9, 5))), "features (N, D) and (M, D)"),
         (lambda: dann.choose_epoch({}, "last"), "a history of one epoch or more, got an empty one"),
         (lambda: compare_seeds([0.5, np.nan], [0.4, 0.4]), "two finite scores of the same seeds (S,)"),

@@ -76,10 +76,10 @@ def by_rows(loss: Loss, goal: Goal) -> RowValues:
 class AdversarialExamples:
     """What an attack made of the clean images, both (N, C, H, W) in [0, 1].
 
-    The images are floats within epsilon; success (N,) bool and predicted (N,) int64 are read in float32 from their
-    8-bit rounding (which moves a pixel by half of 1/255 at most). steps (N,): made before the attack stopped, 0 of one
-    that does not count them. confidences (S + 1, N): probability of the goal's classes at each step, NaN once it
-    stopped; the last is that of the rounded images.
+    The images are floats, within epsilon where there is one; success (N,) bool and predicted (N,) int64 are read in
+    float32 from their 8-bit rounding (which moves a pixel by half of 1/255 at most). steps (N,): made before the attack
+    stopped, 0 of one that does not count them. confidences (S, N): probability of the goal's classes, row s after s steps, NaN once the
+    attack stopped; row steps[i] of image i is that of its rounding.
     """
 
     clean: Tensor

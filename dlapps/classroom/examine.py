@@ -31,7 +31,8 @@ def examine(path: Path, source: Source | None = None, limits: fence.Limits = LIM
     ClassroomError when the file holds no notebook of a chapter.
     """
     notebook = read(path)
-    return look_at(notebook, find_chapter(notebook, path, source), limits)
+    beside = sorted(path.parent.glob("*.ipynb"))  # perhaps of other students
+    return look_at(notebook, find_chapter(notebook, path, source), limits, beside)
 
 
 def look_at(

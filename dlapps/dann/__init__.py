@@ -1,7 +1,7 @@
 """Unsupervised domain adaptation: labelled pictures of a source domain, unlabelled ones of a target domain.
 
 The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
-baseline (`fit_source_only`), what later papers put in place of its reversed gradient (`CoralAlignment`, `MmdAlignment`,
+baseline (`fit_source_only`), what later papers put in place of its domain loss (`CoralAlignment`, `MmdAlignment`,
 `CdanAlignment`, `fit_mcd`) or of the training (`adapt_batch_norm`, `tent`), a recipe that works better
 (`fit_improved`), and scores that need no target label.
 

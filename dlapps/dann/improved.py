@@ -1,6 +1,7 @@
 """A recipe that adapts further: source digits on random textures, then pseudo-labels of an averaged teacher.
 
-Beside `fit_dann` it takes the same domains and gives the same history; no target label is ever seen.
+Called as `fit_dann` is, with a grey source; it has a history of its own. No target label is seen unless
+`target_labels` gives them.
 """
 
 import copy

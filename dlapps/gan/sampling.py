@@ -50,10 +50,9 @@ def _as_told(generator: nn.Module, labels: ArrayLike, number: int) -> Tensor:
     told = as_tensor(labels)
     if not told.is_floating_point():
         return as_labels(told, number, getattr(generator, "num_classes", None))
-    if told.ndim != 2 or len(told) != number:
-        raise ValueError(
-            f"expected mixtures ({number}, K), a row a latent vector, got {tuple(told.shape)}; change them."
-        )
+    expected = (number, getattr(generator, "num_classes", told.shape[-1]))
+    if told.shape != expected:
+        raise ValueError(f"expected mixtures {expected}, a row a latent vector, got {tuple(told.shape)}; change them.")
     return told.float()
 
 

@@ -1,4 +1,4 @@
-"""From executed notebooks to a PDF and to pages of HTML: one pandoc call a chapter, nbconvert and its templates."""
+"""From executed notebooks to a PDF and to pages of HTML: pandoc, nbconvert and its templates."""
 
 from dlapps import DlappsError
 from dlapps.extras import require

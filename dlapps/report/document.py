@@ -95,7 +95,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
         highlighting=LISTING.get_style_defs(),
         signs=SIGNS.items(),
         profile=profile,
-        day=f"{day_of(contents):%-d %B %Y}",
+        day="{0.day} {0:%B %Y}".format(day_of(contents)),
     )
     return latex, figures
 
