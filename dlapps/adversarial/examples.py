@@ -78,8 +78,8 @@ class AdversarialExamples:
 
     The images are floats, within epsilon where there is one; success (N,) bool and predicted (N,) int64 are read in
     float32 from their 8-bit rounding (which moves a pixel by half of 1/255 at most). steps (N,): made before the attack
-    stopped, 0 of one that does not count them. confidences (S, N): probability of the goal's classes, row s after s steps, NaN once the
-    attack stopped; row steps[i] of image i is that of its rounding.
+    stopped, 0 of one that does not count them. confidences (S, N): probability of the goal's classes, row s after s
+    steps, NaN once the attack stopped; row steps[i] of image i is that of its rounding.
     """
 
     clean: Tensor

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dlapps import gan, paths, results
-from dlapps.gan import PRACTICAL
-from dlapps.gan.presets import TOGETHER, Preset
+from dlapps.gan import CONDITIONAL_PRACTICAL, PRACTICAL
+from dlapps.gan.presets import AVERAGED, BOTH_FAST, TOGETHER, UNTOLD, WIDE, Preset
 from dlapps.studies.gan import average_ends
 from dlapps.studies.gan_judge import Judge, load_held_out
 from dlapps.sweeps import sweep
@@ -37,7 +37,10 @@ STABILISERS: dict[str, dict[str, Any]] = {
     "first block without batch norm": {"discriminator_norm": "batch but first"},
     "together": TOGETHER,
     "together, latent 30": {**TOGETHER, "latent_dim": 30},
-    "together, latent 30, first block": {**TOGETHER, "latent_dim": 30, "discriminator_norm": "batch but first"},
+    "together, latent 30, first block": {**TOGETHER, **UNTOLD},
+    "latent 30, first block, both fast": {**AVERAGED, **UNTOLD, **BOTH_FAST},
+    "latent 30, first block, both fast, no fall": {**WIDE, **UNTOLD, **BOTH_FAST},
+    "latent 30, first block, both fast, no fall, seeking": {**WIDE, **UNTOLD, **BOTH_FAST, "seeking": 0.03},
     "together, discriminator no wider": {**TOGETHER, "discriminator_channels": 32},
     "together, first block without batch norm": {**TOGETHER, "discriminator_norm": "batch but first"},
 }
@@ -56,24 +59,36 @@ LARGE: dict[str, dict[str, Any]] = {
     "spectral norm, discriminator twice as fast": {**SPECTRAL, "discriminator_rate": 4e-4},
     "spectral norm, slow generator": {**SPECTRAL, "discriminator_rate": 4e-4, "generator_rate": 2e-4},
 }
+# Three epochs, with labels.
+TOLD: dict[str, dict[str, Any]] = {
+    "together": {},
+    "both fast": BOTH_FAST,
+    "R1": R1,
+    "seeking .03": {"seeking": 0.03},
+    "seeking .1": {"seeking": 0.1},
+}
 CANDIDATES: dict[str, Preset] = {f"32, {name}": replace(PRACTICAL, **change) for name, change in STABILISERS.items()}
 CANDIDATES |= {
     f"64, {name}": replace(PRACTICAL, size=64, **{"num_epochs": 2, **change}) for name, change in LARGE.items()
 }
 
+BASE = replace(CONDITIONAL_PRACTICAL, num_epochs=3, **TOGETHER)
+CANDIDATES |= {f"told, {name}": replace(BASE, **change) for name, change in TOLD.items()}
 
-def try_candidate(name: str) -> dict[str, object]:
+
+def try_candidate(name: str, seed: int = 0) -> dict[str, object]:
     """One training on the images that are not held out: scores, in words and in numbers, and the classes on the way."""
     preset, judge = CANDIDATES[name], Judge(held_out=True)
-    images = gan.prepare_images(load_held_out()[0][0], preset.size)
-    checkpoint = paths.cache() / "gan" / f"selection {name}.pt"
+    images, labels = load_held_out()[0]
+    checkpoint = paths.cache() / "gan" / f"selection {name} {seed}.pt"
     training = gan.fit_gan(
-        images, preset, checkpoint=checkpoint, measure=lambda generator: judge.glance(generator, preset), progress=True
-    )
+        gan.prepare_images(images, preset.size), preset, seed, labels=labels if preset.num_classes else None,
+        checkpoint=checkpoint, measure=lambda generator: judge.glance(generator, preset), progress=True,
+    )  # fmt: skip
     history = training.history
     thinned = history.thin(-(-len(history["spread"]) // 100))
     return {
-        "scores": judge.score_generator(training.generator, preset, 0) | average_ends(thinned),
+        "scores": judge.score_generator(training.generator, preset, seed) | average_ends(thinned),
         "health": history.health(),
         "measures": history.measures,
     }
