@@ -126,3 +126,11 @@ def test_the_best_preset_is_the_trial_with_the_least_distance():
     trials = committed.load("gan-selection")
     distances = {name: trials.mean(name, "frechet") for name in trials.runs if name.startswith("32")}
     assert gan.PRESETS["best"] == gan_selection.CANDIDATES[min(distances, key=distances.__getitem__)]
+
+
+def test_the_best_conditional_preset_is_the_trial_that_teaches_most():
+    trials = committed.load("gan-selection")
+    names = [name for name in trials.runs if name.startswith("told")]
+    taught = {name: [trials.mean(name, score) for score in ("gan_train_accuracy", "recall")] for name in names}
+    chosen = gan_selection.CANDIDATES[max(names, key=taught.__getitem__)]
+    assert gan.CONDITIONAL_PRESETS["best"] == replace(chosen, num_epochs=5)
