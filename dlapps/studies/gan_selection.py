@@ -1,4 +1,4 @@
-"""What steadies an unconditional DCGAN, and what lets one draw 64 x 64, one change at a time.
+"""What steadies an unconditional DCGAN, lets one draw 64 x 64, and makes a conditional one worth learning from.
 
 One seed, judged on images of the train split that were held out: the test split is not read. The finalists are presets
 of `studies.gan`.
@@ -88,7 +88,7 @@ def try_candidate(name: str, seed: int = 0) -> dict[str, object]:
 
 
 def make_gan_selection() -> Path:
-    """Every candidate, each kept as soon as it is done; about two and a half hours on one core."""
+    """Every candidate, each kept as soon as it is done; about four hours on one core."""
     path = paths.results() / "gan-selection.json"
     parts = results.load("gan-selection").parts if path.exists() else {}
     runs: dict[str, dict] = parts.get("runs", {})
