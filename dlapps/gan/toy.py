@@ -11,6 +11,7 @@ from dlapps.gan.steps import LOSSES, PENALTIES, discriminator_step, generator_st
 from dlapps.runtime import drawn_from, make_generator
 
 NUM_MODES, DEVIATION = 8, 0.05
+WIDTH = 128  # of a hidden layer
 _ANGLES = 2 * math.pi / NUM_MODES * torch.arange(NUM_MODES, device="cpu")
 CENTRES = torch.stack([_ANGLES.cos(), _ANGLES.sin()], 1)
 
@@ -37,12 +38,12 @@ def count_modes(points: Tensor) -> tuple[int, float]:
     return int((near.double().mean(0) > 0.05 / NUM_MODES).sum()), float(near.any(1).double().mean())
 
 
-def make_points_networks(seed: int, width: int = 128) -> tuple[nn.Module, nn.Module]:
+def make_points_networks(seed: int) -> tuple[nn.Module, nn.Module]:
     """A generator of z (N, 2) to points (N, 2) and a discriminator of these to logits (N,), of two hidden layers."""
 
     def make(outputs: int) -> nn.Sequential:
-        hidden = nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
-        return nn.Sequential(*hidden, nn.Linear(width, outputs))
+        hidden = nn.Linear(2, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
+        return nn.Sequential(*hidden, nn.Linear(WIDTH, outputs))
 
     with drawn_from(seed):
         return make(2), nn.Sequential(make(1), nn.Flatten(0))

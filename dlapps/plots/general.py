@@ -27,10 +27,10 @@ def plot_grid(
     return figure
 
 
-def plot_moments(frames: np.ndarray, steps: Sequence[int], number: int = 4) -> Figure:
-    """A few frames (F, H, W, 3) of an animation in one row, closer to each other at its beginning, with their steps."""
-    places = [round(share**2 * (len(frames) - 1)) for share in np.linspace(0, 1, number)]
-    return plot_grid(list(frames[places]), [f"{int(steps[place])} steps" for place in places], columns=number)
+def plot_moments(frames: np.ndarray, steps: Sequence[int]) -> Figure:
+    """Four frames (F, H, W, 3) of an animation in one row, closer to each other at its beginning, with their steps."""
+    places = [round(share**2 * (len(frames) - 1)) for share in np.linspace(0, 1, 4)]
+    return plot_grid(list(frames[places]), [f"{int(steps[place])} steps" for place in places], columns=4)
 
 
 @styled
@@ -64,7 +64,7 @@ def plot_curves(
 
 
 @styled
-def plot_confusion(matrix: ArrayLike, class_names: Sequence[str], height: float = 4.1) -> Figure:
+def plot_confusion(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
     """A confusion matrix (K, K) of counts: rows are the true classes, shares of the row as shade, counts as text.
 
     Raises ValueError unless there are K names.
@@ -75,7 +75,7 @@ def plot_confusion(matrix: ArrayLike, class_names: Sequence[str], height: float 
             f"expected a matrix (K, K) and K class names, got {matrix.shape} and {len(class_names)}; pass a name for "
             "each class."
         )
-    figure, axes = make_figure(height)
+    figure, axes = make_figure(4.1)
     ax = axes[0, 0]
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -51,9 +51,9 @@ class Fusion(Scores):
         return _weighted_sum(self.weights, scores)
 
 
-def make_folds(num_folds: int = 5, repeat: int = 0) -> StratifiedKFold:
-    """Folds of the training examples, the same at each call; another repeat, another shuffle."""
-    return StratifiedKFold(num_folds, shuffle=True, random_state=repeat)
+def make_folds(num_folds: int = 5) -> StratifiedKFold:
+    """Folds of the training examples, shuffled, the same at each call."""
+    return StratifiedKFold(num_folds, shuffle=True, random_state=0)
 
 
 def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
