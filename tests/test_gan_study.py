@@ -28,6 +28,7 @@ def small(tmp_path, monkeypatch):
         kind: {"practical": study.Plan(preset), "best": study.Plan(replace(preset, average=0.9))}
         for kind, preset in kinds.items()
     }
+    plans["cdcgan"]["best, seeking"] = study.Plan(replace(kinds["cdcgan"], average=0.9, seeking=0.3))
     plans["dcgan"] |= {
         "two clusters": study.Plan(replace(tiny, average=0.9, clusters=2)),
         "practical, float32": study.Plan(tiny, precision="float32"),
@@ -124,13 +125,14 @@ def test_spreads_differ_by_the_statistics_of_batch_norm_alone():
 
 def test_the_best_preset_is_the_trial_with_the_least_distance():
     trials = committed.load("gan-selection")
-    distances = {name: trials.mean(name, "frechet") for name in trials.runs if name.startswith("32")}
+    first = [name for name in trials.runs if name.startswith("32") and "later" not in name]
+    distances = {name: trials.mean(name, "frechet") for name in first}
     assert gan.PRESETS["best"] == gan_selection.CANDIDATES[min(distances, key=distances.__getitem__)]
 
 
-def test_the_best_conditional_preset_is_the_trial_that_teaches_most():
+def test_the_seeking_preset_is_the_trial_that_teaches_most():
     trials = committed.load("gan-selection")
     names = [name for name in trials.runs if name.startswith("told")]
     taught = {name: [trials.mean(name, score) for score in ("gan_train_accuracy", "recall")] for name in names}
     chosen = gan_selection.CANDIDATES[max(names, key=taught.__getitem__)]
-    assert gan.CONDITIONAL_PRESETS["best"] == replace(chosen, num_epochs=5)
+    assert gan.CONDITIONAL_PRESETS["best, seeking"] == replace(chosen, num_epochs=5)

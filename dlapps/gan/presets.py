@@ -112,9 +112,10 @@ PRESETS = {
     "64 x 64, spectral norm": replace(PRACTICAL, size=64, discriminator_norm="spectral"),
     "64 x 64, steady": replace(PRACTICAL, size=64, discriminator_norm="spectral", average=0.999, anneal=True),
     "averaged": replace(PRACTICAL, num_epochs=10, **AVERAGED),
-    "together": replace(PRACTICAL, **UNTOLD, **TOGETHER),
-    # Of the trials of `studies.gan_selection` on digits held out, the one with the least Fréchet distance.
-    "best": replace(PRACTICAL, **UNTOLD, **WIDE, **BOTH_FAST),
+    # Of the first trials of `studies.gan_selection` on digits held out, the one with the least Fréchet distance.
+    "best": replace(PRACTICAL, **UNTOLD, **TOGETHER),
+    # The choice after later ones.
+    "best, both fast": replace(PRACTICAL, **UNTOLD, **WIDE, **BOTH_FAST),
     "ten clusters": replace(PRACTICAL, clusters=10, **TOGETHER),
     # The networks of the line above, told nothing.
     "one cluster": replace(PRACTICAL, clusters=1, **TOGETHER),
@@ -122,9 +123,9 @@ PRESETS = {
 CONDITIONAL_PRESETS = {
     "practical": CONDITIONAL_PRACTICAL,
     "D(x) without y": replace(CONDITIONAL_PRACTICAL, discriminator_sees_labels=False),
-    "together": replace(CONDITIONAL_PRACTICAL, **TOGETHER),
+    "best": replace(CONDITIONAL_PRACTICAL, **TOGETHER),
     # Of the trials with labels the one with the highest GAN-train, and of two the one with the higher recall.
-    "best": replace(CONDITIONAL_PRACTICAL, seeking=0.3, **TOGETHER),
+    "best, seeking": replace(CONDITIONAL_PRACTICAL, seeking=0.3, **TOGETHER),
 }
 
 

@@ -84,8 +84,8 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
 
 
 def score_pooled(judge: Judge) -> dict[str, object]:
-    """The best conditional generators of all seeds as one, which draw in turns."""
-    generators = [fit("cdcgan", "best", seed, judge).generator for seed in SEEDS]
+    """The conditional generators of all seeds as one, which draw in turns."""
+    generators = [fit("cdcgan", "best, seeking", seed, judge).generator for seed in SEEDS]
 
     def draw_digits(labels: Tensor, seed: int) -> Tensor:
         images = torch.empty(len(labels), SIZE, SIZE, dtype=torch.uint8)

@@ -38,11 +38,12 @@ STABILISERS: dict[str, dict[str, Any]] = {
     "together": TOGETHER,
     "together, latent 30": {**TOGETHER, "latent_dim": 30},
     "together, latent 30, first block": {**TOGETHER, **UNTOLD},
-    "latent 30, first block, both fast": {**AVERAGED, **UNTOLD, **BOTH_FAST},
-    "latent 30, first block, both fast, no fall": {**WIDE, **UNTOLD, **BOTH_FAST},
     "together, discriminator no wider": {**TOGETHER, "discriminator_channels": 32},
     "together, first block without batch norm": {**TOGETHER, "discriminator_norm": "batch but first"},
 }
+# After the preset best was chosen and read.
+STABILISERS["later, both fast"] = {**AVERAGED, **UNTOLD, **BOTH_FAST}
+STABILISERS["later, both fast, no fall"] = {**WIDE, **UNTOLD, **BOTH_FAST}
 # Two epochs: what has collapsed by then stays so in five, as the practical's setting shows.
 LARGE: dict[str, dict[str, Any]] = {
     "nothing": {},
