@@ -172,7 +172,7 @@ def test_imputation_goes_on_with_a_plane_keeps_the_rest_and_adds_noise(images):
     noisy = saliency.impute(plane, removed, 0.05)
     assert torch.equal(noisy[:, :, ~removed[0]], plane[:, :, ~removed[0]])
     assert (noisy - plane)[:, :, removed[0]].std() == pytest.approx(0.05, rel=0.2)
-    with pytest.raises(ValueError, match="leaves a pixel of each picture"):
+    with pytest.raises(ValueError, match="leave a pixel of each picture"):
         saliency.impute(images, torch.ones(3, 16, 16, dtype=torch.bool))
 
 

@@ -67,7 +67,7 @@ def deletion_insertion(
     the precision that the caller opened. Raises ValueError for bad images, classes, or maps of another shape.
     """
     check_counts(num_steps=num_steps)
-    check_unit(torch.tensor(deleted))
+    check_unit(torch.tensor(deleted, device="cpu"))
     images = check_input(network, images)
     ranks = rank_pixels(images, maps)[:, None]
     classes = choose_classes(network, images, targets)
