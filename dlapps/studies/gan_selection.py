@@ -70,19 +70,19 @@ BASE = replace(CONDITIONAL_PRACTICAL, num_epochs=3, **TOGETHER)
 CANDIDATES |= {f"told, {name}": replace(BASE, **change) for name, change in TOLD.items()}
 
 
-def try_candidate(name: str, seed: int = 0) -> dict[str, object]:
+def try_candidate(name: str) -> dict[str, object]:
     """One training on the images that are not held out: scores, in words and in numbers, and the classes on the way."""
     preset, judge = CANDIDATES[name], Judge(held_out=True)
     images, labels = load_held_out()[0]
-    checkpoint = paths.cache() / "gan" / f"selection {name} {seed}.pt"
+    checkpoint = paths.cache() / "gan" / f"selection {name}.pt"
     training = gan.fit_gan(
-        gan.prepare_images(images, preset.size), preset, seed, labels=labels if preset.num_classes else None,
+        gan.prepare_images(images, preset.size), preset, labels=labels if preset.num_classes else None,
         checkpoint=checkpoint, measure=lambda generator: judge.glance(generator, preset), progress=True,
     )  # fmt: skip
     history = training.history
     thinned = history.thin(-(-len(history["spread"]) // 100))
     return {
-        "scores": judge.score_generator(training.generator, preset, seed) | average_ends(thinned),
+        "scores": judge.score_generator(training.generator, preset, 0) | average_ends(thinned),
         "health": history.health(),
         "measures": history.measures,
     }
