@@ -14,7 +14,7 @@ from pypdf import PdfReader
 
 from dlapps import DlappsError, paths
 from dlapps.outline import Outline
-from dlapps.report import ReportError, execute
+from dlapps.report import ReportError, execute, tex
 from dlapps.report.build import build as build_editions
 from dlapps.report.build import write_pdf
 from dlapps.report.contents import Contents, Label
@@ -303,3 +303,18 @@ def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
     assert execute.fingerprint(notebook, "quick") == before
     (project.home / "data" / "results" / "study-runs.json").write_text("{}")
     assert execute.fingerprint(notebook, "quick") != before
+
+
+def test_what_does_not_fit_the_page_is_said(tmp_path):
+    said = "Overfull \\hbox ({}pt too wide) in paragraph at lines 1--2\n"
+    log = (
+        said.format("7.25")
+        + said.format("4.9")
+        + "LaTeX Warning: Float too large for page by 73.6pt on input line 3.\n"
+    )
+    (tmp_path / "report.log").write_text(log)
+    wide, tall = tex.find_overflows(tmp_path)
+    assert "a line 7.25 pt too wide" in wide
+    assert "a figure or table 73.6 pt taller than the page" in tall
+    (tmp_path / "report.log").write_text(said.format("5.0"))
+    assert tex.find_overflows(tmp_path) == []

@@ -18,7 +18,7 @@ from dlapps.report.document import make_document
 from dlapps.report.execute import execute, is_stale, last_duration, read_executed
 from dlapps.report.html import make_pages
 from dlapps.report.sources import Source, find_sources
-from dlapps.report.tex import typeset
+from dlapps.report.tex import find_overflows, typeset
 
 Say = Callable[[str], None]
 
@@ -87,6 +87,8 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     versions = "".join(f"{version}\n" for version in environment.installed_versions())
     paths.write_atomically(paths.build() / "environment.txt", versions.encode())
     say(f"Wrote {report} ({_count_pages(pdf)} pages)")
+    for complaint in find_overflows(pdf.parent):
+        say(complaint)
 
 
 def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:

@@ -49,6 +49,15 @@ def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
         shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")
 
 
+def find_overflows(folder: Path) -> list[str]:
+    """What TeX's log says of lines over 5 pt wider than the text, and of figures and tables taller than a page."""
+    log = folder / "report.log"
+    found = re.findall(r"Overfull \\hbox \(([\d.]+)pt (too wide)|Float (too large) for page by ([\d.]+)pt", _read(log))
+    wide = [f"a line {points} pt too wide" for points, is_wide, *_ in found if is_wide and float(points) > 5]
+    tall = [f"a figure or table {points} pt taller than the page" for *_, is_tall, points in found if is_tall]
+    return [f"expected what fits the page, got {what}; make it smaller, see {log}." for what in (*wide, *tall)]
+
+
 def _first_error(folder: Path) -> str:
     """TeX's (or BibTeX's) first error with the line of LaTeX that it stopped at."""
     log = folder / "report.log"
