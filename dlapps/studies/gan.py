@@ -63,7 +63,8 @@ def fit(kind: str, name: str, seed: int, judge: Judge) -> gan.Training:
 
 
 def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
-    """One training and its entry: number format of the machine, scores, history of about 100 points."""
+    """One training and its entry: history of about 100 points, scores, and the number format of the plan on this
+    machine, where a kept checkpoint must have been made too."""
     plan = PLANS[kind][name]
     judge, preset = Judge(plan.data), plan.preset
     training = fit(kind, name, seed, judge)

@@ -1,4 +1,4 @@
-"""Chapter 4's eight Gaussians: what a fast generator does and what prevents it, over seeds, a few seconds each."""
+"""Chapter 4's eight Gaussians: a fast generator, alone and with what may hold it, over seeds, a few seconds each."""
 
 from functools import partial
 from pathlib import Path
