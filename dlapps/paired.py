@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, rankdata, t, ttest_ind
 
-from dlapps import check_name
+from dlapps import check_counts, check_name
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,14 @@ def bootstrap_gains(
     }
 
 
-def compare_seeds(first: ArrayLike, second: ArrayLike) -> Interval:
+def compare_seeds(first: ArrayLike, second: ArrayLike, num_comparisons: int = 1) -> Interval:
     """Mean difference of two trainings' scores over the same seeds, float (S,), and Student's interval for pairs.
 
-    Mean ± t sd / sqrt(S), t the 97.5 % quantile for S - 1 degrees of freedom: 4.3 for three seeds. Raises ValueError
-    unless both have one length, two or more.
+    Mean ± t sd / sqrt(S), t the 1 - .025 / C quantile for S - 1 degrees of freedom: 4.3 for three seeds and one
+    comparison. Of C comparisons the intervals hold together with a probability of at least 95 % (Bonferroni). Raises
+    ValueError unless both have one length, two or more, and for C below 1.
     """
+    check_counts(num_comparisons=num_comparisons)
     first, second = np.asarray(first, float), np.asarray(second, float)
     differences = first - second if first.shape == second.shape else np.empty(0)
     if first.ndim != 1 or len(differences) < 2 or not np.isfinite(differences).all():
@@ -104,7 +106,7 @@ def compare_seeds(first: ArrayLike, second: ArrayLike) -> Interval:
             "take the seeds that both finished."
         )
     mean, number = float(differences.mean()), len(differences)
-    margin = float(t.ppf(0.975, number - 1) * differences.std(ddof=1) / math.sqrt(number))
+    margin = float(t.ppf(1 - 0.025 / num_comparisons, number - 1) * differences.std(ddof=1) / math.sqrt(number))
     return Interval(mean, mean - margin, mean + margin)
 
 

@@ -82,17 +82,19 @@ class Study:
         found = {name: self.mean(run, name) for name in names}
         return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
 
-    def gains(self, baselines: Mapping[str, str], score: str, unit: float = 1.0) -> dict[str, Interval]:
+    def gains(
+        self, baselines: Mapping[str, str], score: str, unit: float = 1.0, together: bool = False
+    ) -> dict[str, Interval]:
         """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished.
 
-        As `paired.compare_seeds` has it: the mean difference and its 95 % interval, in multiples of a unit.
+        As `paired.compare_seeds` has it, in multiples of a unit; together: with intervals corrected for their number.
         """
         found = {}
         for run, baseline in baselines.items():
             both = [self._finished(name) for name in (run, baseline)]
             seeds = [seed for seed in both[0] if seed in both[1]]
-            scores = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
-            found[run] = compare_seeds(*scores)
+            first, second = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
+            found[run] = compare_seeds(first, second, len(baselines) if together else 1)
         return found
 
     def differences(self, first: str, second: str, scores: Iterable[str]) -> dict[str, Interval]:
@@ -127,9 +129,7 @@ class Study:
         """The study with one more score of each seed, which the rule makes of its entry."""
 
         def extend(entry: Entry) -> Entry:
-            if "diverged" in entry:
-                return entry
-            return entry | {"scores": _scores(entry) | {score: rule(entry)}}
+            return entry if "diverged" in entry else entry | {"scores": _scores(entry) | {score: rule(entry)}}
 
         runs = {run: {seed: extend(entry) for seed, entry in entries.items()} for run, entries in self.runs.items()}
         return replace(self, runs=runs)
@@ -168,9 +168,7 @@ def tabulate(
         formats = dict.fromkeys(next(iter(rows.values())), formats)
 
     def cell(value: Any, form: str) -> str:
-        if isinstance(value, list):
-            return metrics.mean_and_deviation(value, form)
-        return f"{value:{form}}"
+        return metrics.mean_and_deviation(value, form) if isinstance(value, list) else f"{value:{form}}"
 
     table = [
         [label, *(cell(values[column], form) if column in values else "–" for column, form in formats.items())]

@@ -104,6 +104,16 @@ def test_seeds_are_compared_as_by_scipy():
         compare_seeds(first[:1], second[:1])
 
 
+def test_intervals_of_several_comparisons_are_those_of_a_higher_level():
+    random = np.random.default_rng(3)
+    first, second = random.normal(0.8, 0.01, 3), random.normal(0.7, 0.01, 3)
+    found = compare_seeds(first, second, num_comparisons=5)
+    expected = ttest_rel(first, second).confidence_interval(0.99)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    with pytest.raises(ValueError, match="expected num_comparisons >= 1, got 0"):
+        compare_seeds(first, second, 0)
+
+
 def test_means_of_other_seeds_are_compared_as_welch_has_it():
     first, second = [0.8, 0.9, 0.85], [0.5, 0.7]
     errors = 0.0025 / 3, 0.02 / 2  # variances of the means
