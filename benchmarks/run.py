@@ -21,8 +21,8 @@ SCRIPTS = (transfer, visualizing, dann, gan)
 def main() -> None:
     options, rows = timing.main(__doc__, *(script.list_comparisons for script in SCRIPTS))
     if not options.names:
-        fast = "bfloat16" if runtime.has_fast_bfloat16("cpu") else "float32"
-        write_table(RESULTS, environment.describe() | vars(options) | {"fast": fast}, rows)
+        fast = {"fast": runtime.number_format("cpu")}
+        write_table(RESULTS, environment.describe() | vars(options) | fast, rows)
 
 
 if __name__ == "__main__":

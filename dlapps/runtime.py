@@ -26,15 +26,21 @@ def has_fast_bfloat16(device_type: str) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def autocast(device: torch.device | str, precision: str = "fast") -> contextlib.AbstractContextManager:
-    """The context in which convolutions and products run.
+def number_format(device: torch.device | str, precision: str = "fast") -> str:
+    """In which convolutions and products run under `autocast`: "float32" or "bfloat16".
 
     precision: "fast" is bfloat16 where the processor has it and float32 elsewhere; "float32" and "bfloat16" force one.
     """
-    device_type = torch.device(device).type
     check_name("precision", precision, ("fast", "float32", "bfloat16"))
-    enabled = precision == "bfloat16" or (precision == "fast" and has_fast_bfloat16(device_type))
-    return torch.autocast(device_type, dtype=torch.bfloat16, enabled=enabled)
+    if precision != "fast":
+        return precision
+    return "bfloat16" if has_fast_bfloat16(torch.device(device).type) else "float32"
+
+
+def autocast(device: torch.device | str, precision: str = "fast") -> contextlib.AbstractContextManager:
+    """The context in which convolutions and products run in their `number_format`."""
+    enabled = number_format(device, precision) == "bfloat16"
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from dlapps import DlappsError, dann, flow, gan, pretrained
+from dlapps import DlappsError, dann, flow, gan, pretrained, runtime
 from dlapps.dann import augment
 from dlapps.training import DivergenceError, Stop, TrainingError, minimise, run_epochs
 from dlapps.transfer import finetune
@@ -419,3 +419,11 @@ def test_a_step_goes_down_and_no_farther_than_the_gradient_may_reach():
     with pytest.raises(DivergenceError, match="expected a finite loss, got nan; lower"):
         minimise(weights.sum() * torch.nan, optimiser)
     assert not weights.any()
+
+
+@pytest.mark.parametrize("precision", ["fast", "float32", "bfloat16"])
+def test_the_number_format_is_that_of_a_product_under_autocast(precision):
+    ones = torch.ones(2, 2)
+    with runtime.autocast("cpu", precision):
+        product = ones @ ones
+    assert f"{product.dtype}" == f"torch.{runtime.number_format('cpu', precision)}"

@@ -83,7 +83,7 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         "proxy_a_distance": dann.proxy_a_distance(*parts),
         "equal_distance": dann.proxy_a_distance(*parts, dimensions=DIMENSIONS),
         "data": domains.name,
-        "precision": "float32" if name in PRECISION or not runtime.has_fast_bfloat16("cpu") else "bfloat16",
+        "number_format": runtime.number_format("cpu", "float32" if name in PRECISION else "fast"),
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
     }
 

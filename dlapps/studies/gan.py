@@ -18,7 +18,7 @@ from dlapps import gan, paths, results
 from dlapps.gan.judge import SIZE
 from dlapps.gan.presets import Preset
 from dlapps.gan.sampling import Sampler
-from dlapps.runtime import has_fast_bfloat16
+from dlapps.runtime import number_format
 from dlapps.studies.gan_judge import Judge, draw, load_images
 from dlapps.sweeps import sweep
 
@@ -74,9 +74,8 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
     scores = judge.score_generator(training.generator, preset, seed) | average_ends(history)
     if preset.num_classes:
         scores |= compare_spreads(training.generator, *judge.real)
-    in_bfloat16 = plan.precision == "fast" and has_fast_bfloat16("cpu")
     return training, {
-        "number_format": "bfloat16" if in_bfloat16 else "float32",
+        "number_format": number_format("cpu", plan.precision),
         "scores": scores,
         "health": training.history.health(),
         "batches": num_batches,
