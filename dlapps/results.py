@@ -82,19 +82,18 @@ class Study:
         found = {name: self.mean(run, name) for name in names}
         return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
 
-    def gains(
-        self, baselines: Mapping[str, str], score: str, unit: float = 1.0, together: bool = False
-    ) -> dict[str, Interval]:
+    def gains(self, baselines: Mapping[str, str], score: str, unit: float = 1.0) -> dict[str, Interval]:
         """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished.
 
-        As `paired.compare_seeds` has it, in multiples of a unit; together: with intervals corrected for their number.
+        As `paired.compare_seeds` has it: the mean difference in multiples of a unit, with a 95 % interval that is
+        corrected for the number of runs, so that all of them hold together.
         """
         found = {}
         for run, baseline in baselines.items():
             both = [self._finished(name) for name in (run, baseline)]
             seeds = [seed for seed in both[0] if seed in both[1]]
             first, second = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
-            found[run] = compare_seeds(first, second, len(baselines) if together else 1)
+            found[run] = compare_seeds(first, second, len(baselines))
         return found
 
     def differences(self, first: str, second: str, scores: Iterable[str]) -> dict[str, Interval]:

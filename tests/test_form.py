@@ -16,7 +16,7 @@ from dlapps.outline import NUMBER
 REWRITTEN = {
     "1_transfer_learning": 319,
     "2_visualizing_networks": 410,
-    "3_domain_adaptation": 287,
+    "3_domain_adaptation": 283,
     "4_generative_adversarial_networks": 260,
 }
 EXPLORER = 60  # lines of a figure to explore, which come on top

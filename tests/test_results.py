@@ -199,7 +199,7 @@ def test_gains_are_over_the_seeds_that_both_finished(folder):
     assert gains == {"paper": compare_seeds([0.6, 0.8], [0.5, 0.6])}
     points = study.gains({"paper": "plain"}, "accuracy", unit=0.01)["paper"]
     assert (points.mean, points.low) == pytest.approx((100 * gains["paper"].mean, 100 * gains["paper"].low))
-    corrected = study.gains({"paper": "plain", "plain": "paper"}, "accuracy", together=True)
+    corrected = study.gains({"paper": "plain", "plain": "paper"}, "accuracy")
     assert corrected["paper"] == compare_seeds([0.6, 0.8], [0.5, 0.6], 2)
     rows, heads = study.compare({"a": "plain", "b": "paper"}, ["accuracy"], gains)
     assert heads == ["", "seeds", "accuracy", "gain"]
