@@ -222,7 +222,7 @@ def test_without_an_alignment_the_numbers_are_those_of_a_plain_loop(domains):
     assert {name: history[name] for name in names} == dict(zip(names, map(list, values), strict=True))
     states = (network.state_dict().values() for network in networks)
     assert all(torch.equal(*pair) for pair in zip(*states, strict=True))
-    assert list(history) == [*names, "reversal_weight", "target_diversity"]
+    assert list(history) == [*names, "target_diversity", "reversal_weight"]
 
 
 def make_alignments():
@@ -262,7 +262,7 @@ def test_what_each_alignment_measures_and_trains(domains):
         history = dann.fit_dann(network, *domains, SHORT, alignment=align)
         kind = name.partition(",")[0]
         measured = [f"{kind}_loss"] if kind in DISTANCES else ["domain_loss", "domain_accuracy"]
-        assert list(history) == ["class_loss", *measured, "reversal_weight", "target_diversity"]
+        assert list(history) == ["class_loss", *measured, "target_diversity", "reversal_weight"]
         own = zip(network.domain_classifier.parameters(), start.domain_classifier.parameters(), strict=True)
         assert all(torch.equal(*pair) for pair in own) is (align is not None)
         for part, value in before.items():
@@ -384,7 +384,7 @@ def test_mcd_learns_the_source_and_wants_a_generator_step(domains):
     assert history.class_loss[-1] < history.class_loss[0]
     assert list(history) == ["class_loss", "discrepancy", "target_diversity"]
     assert dann.accuracy(network, domains[0], domains[1]) > 0.9
-    with pytest.raises(ValueError, match="expected at least one generator step, got 0"):
+    with pytest.raises(ValueError, match="expected num_generator_steps >= 1, got 0"):
         dann.fit_mcd(network, *domains, SHORT, num_generator_steps=0)
 
 

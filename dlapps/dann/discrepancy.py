@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,10 +11,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from dlapps import check_counts
 from dlapps.dann.layers import DomainAdversarialNetwork
-from dlapps.dann.pictures import as_domains, predict
-from dlapps.dann.selection import class_diversity
-from dlapps.dann.training import DOMAINS, NUM_WATCHED, PRACTICAL, Means, Settings, Update, train_on_domains
+from dlapps.dann.pictures import as_domains
+from dlapps.dann.training import DOMAINS, PRACTICAL, Settings, train_on_domains
 from dlapps.runtime import autocast, device_of, drawn_from
 from dlapps.training import Augment, History, minimise, run_epochs, seeded
 
@@ -40,25 +41,33 @@ def fit_mcd(
     (the first predictor's, in A), discrepancy (in the last C), target_diversity, and what the monitor adds. Arguments
     and options: as for `fit_dann`.
     """
-    if num_generator_steps < 1:
-        raise ValueError(f"expected at least one generator step, got {num_generator_steps}; take 1 or more.")
+    check_counts(num_generator_steps=num_generator_steps)
     domains = as_domains(source, labels, target, network.num_classes, settings.paired)
-    second = make_second(network.label_predictor, seed)
+    device, second = device_of(network), make_second(network.label_predictor, seed).train()
     weights = nn.ModuleList([network, second]).parameters()
     optimiser = torch.optim.SGD(weights, settings.learning_rate, settings.momentum)
-    update = make_update(network, second, optimiser, settings, precision, num_generator_steps, weight)
 
-    def train_epoch(epoch: int, generator: torch.Generator) -> Means:
-        second.train()
-        measured = train_on_domains(update, network, domains, settings, epoch, generator, augment)
-        watched = predict(network, domains[2][:NUM_WATCHED], precision)
-        return measured | {"target_diversity": class_diversity(watched, len(domains[1].unique()))}
+    # One optimiser of all weights: one that gets no gradient in a step stays as it is, and so does its momentum.
+    def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
+        optimiser.param_groups[0]["lr"] = settings.rate(done)
+        with autocast(device, precision):
+            losses = class_losses(network, second, network.feature_extractor(pixels), classes)
+        minimise(losses.sum(), optimiser, settings.max_norm)
+        with autocast(device, precision):
+            loss = loss_of_predictors(network, second, pixels, others, classes, weight)
+        minimise(loss, optimiser, settings.max_norm)
+        for _ in range(num_generator_steps):
+            with autocast(device, precision):
+                apart = loss_of_features(network, second, others)
+            minimise(weight * apart, optimiser, settings.max_norm)
+        return {"class_loss": losses[0], "discrepancy": apart}
 
     identity: dict[str, Any] = {"fit": "mcd", **asdict(settings), "seed": seed}
     identity |= {"precision": precision, "augment": augment, "weight": weight}
     identity["num_generator_steps"] = num_generator_steps
     identity |= zip(DOMAINS, domains, strict=True)
-    parts, train = {"second": second, "optimiser": optimiser}, seeded(train_epoch, seed)
+    train = seeded(partial(train_on_domains, update, network, domains, settings, precision, augment), seed)
+    parts = {"second": second, "optimiser": optimiser}
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
@@ -82,41 +91,10 @@ def make_second(predictor: nn.Module, seed: int) -> nn.Module:
     return second
 
 
-def make_update(
-    network: DomainAdversarialNetwork,
-    second: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    settings: Settings,
-    precision: str,
-    num_generator_steps: int,
-    weight: float,
-) -> Update:
-    """The steps A, B and C of a batch, each with the momentum of one optimiser of all weights.
-
-    A weight that gets no gradient stays as it is.
-    """
-    device = device_of(network)
-
-    def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
-        optimiser.param_groups[0]["lr"] = settings.rate(done)
-        with autocast(device, precision):
-            class_losses = losses_of_all(network, second, pixels, classes)
-        minimise(class_losses.sum(), optimiser, settings.max_norm)
-        with autocast(device, precision):
-            loss = loss_of_predictors(network, second, pixels, others, classes, weight)
-        minimise(loss, optimiser, settings.max_norm)
-        for _ in range(num_generator_steps):
-            with autocast(device, precision):
-                apart = loss_of_features(network, second, others)
-            minimise(weight * apart, optimiser, settings.max_norm)
-        return {"class_loss": class_losses[0], "discrepancy": apart}
-
-    return update
-
-
-def losses_of_all(network: DomainAdversarialNetwork, second: nn.Module, pixels: Tensor, labels: Tensor) -> Tensor:
+def class_losses(network: DomainAdversarialNetwork, second: nn.Module, features: Tensor, labels: Tensor) -> Tensor:
     """Step A, for all weights: the class losses (2,) of both predictors, whose sum falls (eqs. 2 and 3)."""
-    return _class_losses(network, second, network.feature_extractor(pixels), labels)
+    logits = (predictor(features).float() for predictor in (network.label_predictor, second))
+    return torch.stack([F.cross_entropy(each, labels) for each in logits])
 
 
 def loss_of_predictors(
@@ -127,7 +105,7 @@ def loss_of_predictors(
     with torch.no_grad():
         here, there = network.feature_extractor(pixels), network.feature_extractor(others)
     apart = mean_discrepancy(network.label_predictor(there), second(there))
-    return _class_losses(network, second, here, labels).sum() - weight * apart
+    return class_losses(network, second, here, labels).sum() - weight * apart
 
 
 def loss_of_features(network: DomainAdversarialNetwork, second: nn.Module, others: Tensor) -> Tensor:
@@ -139,11 +117,6 @@ def loss_of_features(network: DomainAdversarialNetwork, second: nn.Module, other
 def mean_discrepancy(first: Tensor, second: Tensor) -> Tensor:
     """Mean absolute difference of two predictors' probabilities, from logits (N, K) each (eq. 1): in [0, 2 / K]."""
     return (first.float().softmax(1) - second.float().softmax(1)).abs().mean()
-
-
-def _class_losses(network: DomainAdversarialNetwork, second: nn.Module, features: Tensor, labels: Tensor) -> Tensor:
-    logits = (predictor(features).float() for predictor in (network.label_predictor, second))
-    return torch.stack([F.cross_entropy(each, labels) for each in logits])
 
 
 def _as_it_is(predictor: nn.Module, features: Tensor) -> Tensor:

@@ -23,7 +23,6 @@ from dlapps.images import as_uint8
 from dlapps.runtime import autocast, device_of
 from dlapps.training import Augment, History, as_labels, minimise, run_epochs, seeded
 
-Means = dict[str, float]
 Update = Callable[[Tensor, Tensor, Tensor, float], dict[str, Tensor]]
 NUM_WATCHED = 1000
 DOMAINS = ("source", "labels", "target")
@@ -85,7 +84,7 @@ def fit_source_only(
     device, channels = device_of(network), channels_of(network)
     num_steps = -(-len(images) // settings.batch_size)
 
-    def train_epoch(epoch: int, generator: torch.Generator) -> Means:
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         network.train()
         total = 0.0
         order = torch.randperm(len(images), generator=generator)
@@ -123,9 +122,9 @@ def fit_dann(
 
     An epoch is a pass through the source; target pictures are drawn independently. augment changes the source's pixels
     alone. alignment takes the place of `reverse_gradient`, at the schedule's weight. Returns the history: class_loss,
-    what the alignment measured (domain_loss, domain_accuracy), reversal_weight, target_diversity (`class_diversity` of
-    predictions on the first NUM_WATCHED target pictures), and what the monitor adds; `health` reads it. options: as for
-    `fit_source_only`.
+    what the alignment measured (domain_loss, domain_accuracy), target_diversity (`class_diversity` of predictions on
+    the first NUM_WATCHED target pictures), reversal_weight, and what the monitor adds; `health` reads it. options: as
+    for `fit_source_only`.
     """
     domains = as_domains(source, labels, target, network.num_classes, settings.paired)
     device = device_of(network)
@@ -141,11 +140,9 @@ def fit_dann(
         minimise(class_loss + loss, optimiser, settings.max_norm)
         return {"class_loss": class_loss, **measured}
 
-    def train_epoch(epoch: int, generator: torch.Generator) -> Means:
-        measured = train_on_domains(update, network, domains, settings, epoch, generator, augment)
-        measured["reversal_weight"] = settings.weight((epoch + 1) / settings.num_epochs)
-        watched = predict(network, domains[2][:NUM_WATCHED], precision)
-        return measured | {"target_diversity": class_diversity(watched, len(domains[1].unique()))}
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        measured = train_on_domains(update, network, domains, settings, precision, augment, epoch, generator)
+        return measured | {"reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)}
 
     identity: dict[str, Any] = {"fit": "dann", **asdict(settings), "seed": seed}
     # Of a module, its layers: its weights are compared along with those of the network.
@@ -161,14 +158,15 @@ def train_on_domains(
     network: nn.Module,
     domains: tuple[Tensor, Tensor, Tensor],
     settings: Settings,
+    precision: str,
+    augment: Augment | None,
     epoch: int,
     generator: torch.Generator,
-    augment: Augment | None,
-) -> Means:
+) -> dict[str, float]:
     """A pass through the source's pictures and labels, with as many target pictures: means of what update measured.
 
     update(pixels, others, classes, done) makes the steps for a batch of source pixels, target pixels and class labels,
-    at a progress in [0, 1], and returns scalar tensors by name.
+    at a progress in [0, 1], and returns scalar tensors by name. Measures target_diversity besides, after the last.
     """
     source, labels, target = domains
     network.train()
@@ -183,7 +181,9 @@ def train_on_domains(
         done = (epoch + step / num_steps) / settings.num_epochs
         measured = update(pixels, others, labels[here].to(device), done)
         sums = sums + torch.stack([*measured.values()]).detach().cpu() * len(here) / len(source)
-    return dict(zip(measured, sums.tolist(), strict=True))
+    watched = predict(network, target[:NUM_WATCHED], precision)
+    means = dict(zip(measured, sums.tolist(), strict=True))
+    return means | {"target_diversity": class_diversity(watched, len(labels.unique()))}
 
 
 def dann_losses(
