@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps.assets import Provenance
 from dlapps.images import PictureError, check_shape
 from dlapps.runtime import channels_last
 
@@ -39,9 +38,8 @@ class PixelNetwork(nn.Module):
     Takes pixels (N, C, H, W) in [0, 1], gives logits (N, K) (feature maps where the backbone has no classifier).
     Attributes: `name`, `class_names` (K of them, or an empty tuple), `input_size` (the side of the training pictures),
     `crop` (the share of the short side used in its published evaluation, None where pictures are squashed instead),
-    `provenance`, `channels` (C), `last_layer` (of the backbone, whose rows are the classes, where nothing mixes them
-    afterwards; else None). The backbone itself is frozen and put in eval mode, its weights
-    channels_last.
+    `channels` (C), `last_layer` (of the backbone, whose rows are the classes, where nothing mixes them afterwards; else
+    None). The backbone itself is frozen and put in eval mode, its weights channels_last.
     """
 
     def __init__(
@@ -50,7 +48,6 @@ class PixelNetwork(nn.Module):
         backbone: nn.Module,
         mean: Sequence[float],
         std: Sequence[float],
-        provenance: Provenance | None = None,
         class_names: Sequence[str] = (),
         input_size: int = 224,
         crop: float | None = None,
@@ -58,7 +55,6 @@ class PixelNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.last_layer = name, last_layer
-        self.provenance = provenance or Provenance(name, "a network of one's own", "", "yours")
         self.class_names, self.input_size, self.crop = tuple(class_names), input_size, crop
         self.normalisation, self.channels = Normalisation(mean, std), len(mean)
         # Any: its parts have the names that its library gives them.

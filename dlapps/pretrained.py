@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from dlapps import assets
-from dlapps.assets import AssetError, Provenance
+from dlapps.assets import AssetError
 from dlapps.pixel_network import PixelNetwork
 
 # Mean and standard deviation of the pixels that a network was trained on. Caffe networks take BGR in 0-255 less this
@@ -64,7 +64,7 @@ def wrap(
     """
     if isinstance(module, PixelNetwork):
         raise ValueError("expected a network of normalised pictures, got a PixelNetwork; use it as it is.")
-    return PixelNetwork(name or type(module).__name__, module, mean, std, None, class_names, input_size)
+    return PixelNetwork(name or type(module).__name__, module, mean, std, class_names, input_size)
 
 
 def vgg16_architecture() -> nn.Sequential:
@@ -94,8 +94,7 @@ def _load_state(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.M
 
 def _load_vgg16() -> PixelNetwork:
     backbone = _name_vgg_layers(_load_state(models.vgg16(), _read_state("vgg16"), "vgg16"))
-    provenance = assets.provenance("vgg16")
-    return PixelNetwork("vgg16", backbone, *IMAGENET, provenance, imagenet_class_names())
+    return PixelNetwork("vgg16", backbone, *IMAGENET, imagenet_class_names())
 
 
 def _name_vgg_layers(network: models.VGG) -> nn.Sequential:
@@ -122,20 +121,18 @@ def _load_vgg16_features() -> PixelNetwork:
         weight, bias = (torch.from_numpy(arrays[key].copy()) for key in node.input[1:])
         target.weight, target.bias = nn.Parameter(weight), nn.Parameter(bias)
     _swap_colours(targets[0])
-    return PixelNetwork("vgg16_features", backbone, *CAFFE, assets.provenance("vgg16_features"))
+    return PixelNetwork("vgg16_features", backbone, *CAFFE)
 
 
 def _load_squeezenet() -> PixelNetwork:
     try:
         path = assets.fetch("squeezenet1_1")
     except AssetError:
-        asset, pixels = "squeezenet1_1_torchvision", IMAGENET
-        backbone = _load_state(models.squeezenet1_1(), _read_state(asset), "squeezenet1_1")
+        state = _read_state("squeezenet1_1_torchvision")
+        pixels, backbone = IMAGENET, _load_state(models.squeezenet1_1(), state, "squeezenet1_1")
     else:
-        asset, pixels, backbone = "squeezenet1_1", CAFFE, _squeezenet_from_keras(path)
-    provenance = assets.provenance(asset)
-    names = imagenet_class_names()
-    return PixelNetwork("squeezenet1_1", backbone, *pixels, provenance, names, last_layer="classifier.1")
+        pixels, backbone = CAFFE, _squeezenet_from_keras(path)
+    return PixelNetwork("squeezenet1_1", backbone, *pixels, imagenet_class_names(), last_layer="classifier.1")
 
 
 def _squeezenet_from_keras(path: Path) -> nn.Module:
@@ -170,7 +167,7 @@ def _load_efficientnet_lite(name: str) -> PixelNetwork:
     # timm sets it on each of its networks, which nn.Module does not say.
     config: Any = backbone.pretrained_cfg
     return PixelNetwork(
-        name, backbone, config["mean"], config["std"], assets.provenance(name), imagenet_class_names(),
+        name, backbone, config["mean"], config["std"], imagenet_class_names(),
         input_size=config["input_size"][-1], crop=config["crop_pct"],
     )  # fmt: skip
 
@@ -183,9 +180,8 @@ def _load_torchvision(model: str) -> PixelNetwork:
     weights = models.get_model_weights(model).DEFAULT
     backbone = _download(f"torchvision:{model}", lambda: models.get_model(model, weights=weights))
     preset = weights.transforms()
-    provenance = Provenance(model, weights.url, "", "see torchvision's documentation")
     return PixelNetwork(
-        f"torchvision:{model}", backbone, preset.mean, preset.std, provenance, weights.meta["categories"],
+        f"torchvision:{model}", backbone, preset.mean, preset.std, weights.meta["categories"],
         input_size=preset.crop_size[0], crop=preset.crop_size[0] / preset.resize_size[0],
     )  # fmt: skip
 
@@ -198,10 +194,8 @@ def _load_timm(model: str) -> PixelNetwork:
     backbone = _download(f"timm:{model}", lambda: timm.create_model(model, pretrained=True))
     config = backbone.pretrained_cfg
     names = imagenet_class_names() if config["num_classes"] == 1000 else ()
-    source = config.get("hf_hub_id") or config.get("url") or "timm"
-    provenance = Provenance(model, source, "", config.get("license") or "see its model card")
     return PixelNetwork(
-        f"timm:{model}", backbone, config["mean"], config["std"], provenance, names,
+        f"timm:{model}", backbone, config["mean"], config["std"], names,
         input_size=config["input_size"][-1], crop=config["crop_pct"],
     )  # fmt: skip
 

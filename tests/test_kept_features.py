@@ -19,7 +19,6 @@ from sklearn.utils import estimator_checks
 from torch import nn
 
 from dlapps import DlappsError, pretrained
-from dlapps.assets import Provenance
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
 from dlapps.transfer.kept import fingerprint_network
@@ -31,9 +30,7 @@ def make_network(seed=0, stride=1, width=4, rectifier=nn.ReLU):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         layers = nn.Conv2d(3, width, 3, stride, padding=1), nn.BatchNorm2d(width), rectifier(), nn.Conv2d(width, 6, 1)
-    return PixelNetwork(
-        "tiny", nn.Sequential(*layers), (0.5,) * 3, (0.5,) * 3, Provenance("tiny", "", "", ""), input_size=16
-    )
+    return PixelNetwork("tiny", nn.Sequential(*layers), (0.5,) * 3, (0.5,) * 3, input_size=16)
 
 
 def make_pictures():

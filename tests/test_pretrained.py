@@ -8,12 +8,11 @@ import torch
 from torch import nn
 
 from dlapps import assets, datasets, images, pretrained
-from dlapps.assets import AssetError, Provenance
+from dlapps.assets import AssetError
 from dlapps.images import PictureError
 from dlapps.pixel_network import find_layer
 from dlapps.pretrained import PixelNetwork
 
-NOWHERE = Provenance("tiny", "made here", "", "MIT")
 HALVES = (0.5,) * 3, (0.5,) * 3
 
 
@@ -21,7 +20,7 @@ def tiny_network():
     backbone = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout()
     )
-    return PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), NOWHERE)
+    return PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
 
 def load_or_skip(name):
@@ -91,7 +90,6 @@ def test_a_network_of_ones_own_is_wrapped_in_one_line():
     assert not module.training
     assert not any(parameter.requires_grad for parameter in module.parameters())
     torch.testing.assert_close(network(pixels), module((pixels - 0.1) / 0.3))
-    assert network.provenance.licence == "yours"
     colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)), name="mine")
     assert colours.name == "mine"
     assert colours.normalisation.mean.flatten().tolist() == pytest.approx(pretrained.IMAGENET_MEAN)

@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from dlapps import images, pretrained, runtime, transfer
-from dlapps.assets import Provenance
 from dlapps.images import PictureError
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
@@ -28,7 +27,7 @@ def network():
     backbone = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU()
     )
-    return PixelNetwork("tiny", backbone, (0.5,) * 3, (0.5,) * 3, Provenance("tiny", "", "", ""), input_size=16)
+    return PixelNetwork("tiny", backbone, (0.5,) * 3, (0.5,) * 3, input_size=16)
 
 
 @pytest.fixture
@@ -205,7 +204,7 @@ def test_transformer_lives_in_scikit_learn(network, tmp_path):
 def test_grey_by_sum_equals_the_copied_channels_inside_the_border():
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
-    network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), Provenance("tiny", "", "", ""))
+    network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     grey = torch.rand(3, 1, 16, 16)
     copied = network(grey.expand(-1, 3, -1, -1))[..., 1:-1, 1:-1]
     torch.testing.assert_close(transfer.to_grey(network, "sum")(grey)[..., 1:-1, 1:-1], copied)
@@ -238,7 +237,7 @@ def test_attached_classifier_scores_as_the_svm_does_on_features():
     names, generator = ("a", "b", "c"), torch.Generator().manual_seed(0)
     pictures = torch.rand(12, 3, 32, 32, generator=generator)
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
-    network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), Provenance("tiny", "", "", ""))
+    network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
     features = normalize(network(pictures).mean((2, 3))).numpy()
     svm = LinearSVC().fit(features, [0, 1, 2] * 4)
     whole = transfer.attach_classifier(network, svm, names)

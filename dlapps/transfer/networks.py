@@ -45,8 +45,8 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     parent, _, attribute = name.rpartition(".")
     setattr(backbone.get_submodule(parent), attribute, grey)
     return PixelNetwork(
-        f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),), network.provenance,
-        network.class_names, network.input_size, network.crop,
+        f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),), network.class_names,
+        network.input_size, network.crop,
     )  # fmt: skip
 
 
@@ -81,9 +81,8 @@ def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequen
     backbone = nn.Sequential(OrderedDict(features=network.backbone, head=LinearHead(weights, biases)))
     mean, std = (part.flatten().tolist() for part in (network.normalisation.mean, network.normalisation.std))
     return PixelNetwork(
-        f"{network.name}, linear SVM", backbone, mean, std, network.provenance, class_names, network.input_size,
-        network.crop,
-    )  # fmt: skip
+        f"{network.name}, linear SVM", backbone, mean, std, class_names, network.input_size, network.crop
+    )
 
 
 @dataclass(frozen=True)
