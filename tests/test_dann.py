@@ -588,8 +588,3 @@ def test_committed_network_is_sure_of_plain_digits(monkeypatch):
     monkeypatch.setattr(paths, "find_results", dict)
     with pytest.raises(DlappsError, match="run dlapps data make mnistm-improved"):
         dann.load_improved()
-
-
-def test_too_short_a_training_of_the_improved_network(domains):
-    with pytest.raises(ValueError, match="expected at least 10 steps of training, got 1"):
-        dann.fit_improved(dann.ImprovedNetwork(), *domains, replace(IMPROVED, num_epochs=1, batch_size=64))

@@ -136,8 +136,6 @@ def fit_improved(
     device, student = device_of(network), copy.deepcopy(network)
     num_steps = -(-len(source) // settings.batch_size)
     in_all = settings.num_epochs * num_steps
-    if in_all < 10:
-        raise ValueError(f"expected at least 10 steps of training, got {in_all}; take more epochs or smaller batches.")
     optimiser, schedule = make_one_cycle({student: settings.learning_rate}, settings.weight_decay, in_all)
     first = settings.warm_up * settings.num_epochs if settings.threshold <= 1 else math.inf
 
