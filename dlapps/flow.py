@@ -124,8 +124,7 @@ def flow_loss(network: nn.Module, images: Tensor, labels: Tensor, noise: Tensor,
     """
     t = times[:, None, None, None]
     x = (1 - t) * noise + t * images
-    velocity = network(x, times, labels)
-    return F.mse_loss(velocity, images - noise)
+    return F.mse_loss(network(x, times, labels), images - noise)
 
 
 def guided_velocity(network: VelocityNetwork, x: Tensor, time: float, labels: Tensor, guidance: Guidance = 1) -> Tensor:
@@ -173,6 +172,7 @@ def sample(
 
     `integrate` says what solvers there are, `guided_velocity` what guidance is.
     """
+    check_counts(batch_size=batch_size)
     settings, device, images = network.settings, device_of(network), []
     labels = as_labels(labels, len(labels), settings.num_classes)
     noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))

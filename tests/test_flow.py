@@ -164,6 +164,7 @@ def test_stored_weights_are_half_as_large_and_move_alike(learnt, tmp_path):
     [
         (lambda x, y: flow.sample(make_network(), y, num_steps=0), "one step or more of euler or midpoint, got 0 of"),
         (lambda x, y: flow.sample(make_network(), y, solver="heun"), "or more of euler or midpoint, got 10 of 'heun'"),
+        (lambda x, y: flow.sample(make_network(), y, batch_size=0), "batch_size >= 1, got 0; take a whole number"),
         (lambda x, y: flow.sample(make_network(), y + 1), "labels from 0 to 1, got 1 to 2"),
         (lambda x, y: flow.sample(make_network(), y - 1), "labels from 0 to 1, got -1 to 0"),
         (lambda x, y: flow.sample(make_network(), y.float()), "whole numbers as labels, got torch.float32"),
