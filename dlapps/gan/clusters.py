@@ -46,7 +46,6 @@ class ClusteredGenerator(nn.Module):
         super().__init__()
         self.generator = generator
         self.latent_dim = generator.latent_dim + 1
-        self.size = generator.size
         every = torch.arange(generator.num_classes) if clusters is None else clusters
         counts = torch.bincount(every, minlength=generator.num_classes).float()
         self.register_buffer("shares", counts / counts.sum())

@@ -54,7 +54,6 @@ def fit_digit_classifier(
     images: ArrayLike,
     labels: ArrayLike,
     num_epochs: int = 8,
-    learning_rate: float = 5e-3,
     seed: int = 0,
     augmented: bool = True,
     **options: Any,
@@ -70,7 +69,7 @@ def fit_digit_classifier(
         network = channels_last(DigitClassifier())
     augment = distort if augmented else lambda pixels, generator: to_network(pixels)
     finetune.fit_classifier(
-        network, images, labels, num_epochs, {network: learning_rate}, batch_size=128, seed=seed, augment=augment,
+        network, images, labels, num_epochs, {network: 5e-3}, batch_size=128, seed=seed, augment=augment,
         **options,
     )  # fmt: skip
     return network.requires_grad_(False)

@@ -26,7 +26,7 @@ class Generator(nn.Module):
 
     def __init__(self, latent_dim: int = 100, base_channels: int = 32, size: int = 32, channels: int = 1) -> None:
         super().__init__()
-        self.latent_dim, self.size = latent_dim, size
+        self.latent_dim = latent_dim
         widths = block_widths(base_channels, size)[::-1]
         self.first = nn.Sequential(FromVectors(latent_dim, widths[0]), nn.BatchNorm2d(widths[0]))
         blocks = make_blocks(widths, nn.ConvTranspose2d, nn.ReLU())
@@ -71,7 +71,7 @@ class ConditionalGenerator(nn.Module):
         self, latent_dim: int = 100, base_channels: int = 128, size: int = 32, num_classes: int = 10, channels: int = 1
     ) -> None:
         super().__init__()
-        self.latent_dim, self.size, self.num_classes = latent_dim, size, num_classes
+        self.latent_dim, self.num_classes = latent_dim, num_classes
         widths = block_widths(base_channels, size)[::-1]
         half = widths[0] // 2
         self.from_z = nn.Sequential(FromVectors(latent_dim, half), nn.BatchNorm2d(half))
