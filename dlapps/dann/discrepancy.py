@@ -62,9 +62,8 @@ def fit_mcd(
             minimise(weight * apart, optimiser, settings.max_norm)
         return {"class_loss": losses[0], "discrepancy": apart}
 
-    identity: dict[str, Any] = {"fit": "mcd", **asdict(settings), "seed": seed}
-    identity |= {"precision": precision, "augment": augment, "weight": weight}
-    identity["num_generator_steps"] = num_generator_steps
+    identity = {"fit": "mcd", **asdict(settings), "seed": seed, "precision": precision}
+    identity |= {"augment": augment, "weight": weight, "num_generator_steps": num_generator_steps}
     identity |= zip(DOMAINS, domains, strict=True)
     train = seeded(partial(train_on_domains, update, network, domains, settings, precision, augment), seed)
     parts = {"second": second, "optimiser": optimiser}

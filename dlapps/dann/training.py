@@ -23,7 +23,6 @@ from dlapps.images import as_uint8
 from dlapps.runtime import autocast, device_of
 from dlapps.training import Augment, History, as_labels, minimise, run_epochs, seeded
 
-Update = Callable[[Tensor, Tensor, Tensor, float], dict[str, Tensor]]
 NUM_WATCHED = 1000
 DOMAINS = ("source", "labels", "target")
 
@@ -144,17 +143,16 @@ def fit_dann(
         measured = train_on_domains(update, network, domains, settings, precision, augment, epoch, generator)
         return measured | {"reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)}
 
-    identity: dict[str, Any] = {"fit": "dann", **asdict(settings), "seed": seed}
+    identity = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
     # Of a module, its layers: its weights are compared along with those of the network.
-    identity |= {"precision": precision, "augment": augment}
-    identity["alignment"] = f"{alignment}" if modules else alignment
+    identity |= {"augment": augment, "alignment": f"{alignment}" if modules else alignment}
     identity |= zip(DOMAINS, domains, strict=True)
     parts, train = {"optimiser": optimiser, **modules}, seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
 def train_on_domains(
-    update: Update,
+    update: Callable[[Tensor, Tensor, Tensor, float], dict[str, Tensor]],
     network: nn.Module,
     domains: tuple[Tensor, Tensor, Tensor],
     settings: Settings,
