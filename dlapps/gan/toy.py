@@ -52,7 +52,6 @@ def make_points_networks(seed: int) -> tuple[nn.Module, nn.Module]:
 def fit_ring(
     loss: str = "non-saturating",
     penalty: str = "none",
-    penalty_weight: float = 1.0,
     rates: tuple[float, float] = (1e-3, 1e-3),
     num_steps: int = 3000,
     num_frames: int = 30,
@@ -75,7 +74,7 @@ def fit_ring(
         if step in kept:
             samples.append(generator(shown).detach())
         real, fake = draw_ring(256, source), generator(torch.randn(256, 2, generator=source))
-        added = penalty_weight * penalise(penalty, discriminator, real, fake, None, source)
+        added = penalise(penalty, discriminator, real, fake, None, source)
         options = (LOSSES[loss], None, "float32")
         discriminator_step(discriminator, real, fake, optimisers[1], *options, added)
         generator_step(generator, discriminator, fake, optimisers[0], *options)
