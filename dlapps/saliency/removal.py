@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, csr_array, diags_array, kron, kronsum
 from scipy.sparse.linalg import splu
 from torch import Tensor, nn
 
@@ -13,11 +13,6 @@ from dlapps.class_scores import Classes, Images, check_input, choose_classes, fo
 from dlapps.images import check_shape
 from dlapps.runtime import make_generator
 from dlapps.saliency.faithfulness import rank_pixels
-
-# Neighbours (down, right) and their weights, 1/6 beside and 1/12 across a corner, as in the paper.
-NEIGHBOURS = [
-    (down, right, 1 / 12 if down and right else 1 / 6) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right
-]
 
 
 @dataclass(frozen=True)
@@ -88,27 +83,14 @@ def impute(images: Tensor, removed: Tensor, noise_std: float = 0.01, seed: int =
 
 def _solve(image: np.ndarray, removed: np.ndarray) -> np.ndarray:
     """(C, H, W): A x = b for the removed pixels x, A the weights among them, b their known neighbours."""
-    height, width = removed.shape
-    number, filled = int(removed.sum()), image.copy()
-    if not number:
+    filled, gone = image.copy(), removed.ravel()
+    if not gone.any():
         return filled
-    # The number of each removed pixel; -1 where the colour is known, -2 outside.
-    index = np.pad(np.full(removed.shape, -1), 1, constant_values=-2)
-    index[1:-1, 1:-1][removed] = np.arange(number)
-    padded = np.pad(image, ((0, 0), (1, 1), (1, 1)))
-    known, diagonal = np.zeros((number, len(image))), np.zeros(number)
-    entries: list[np.ndarray] = []
-    for down, right, weight in NEIGHBOURS:
-        window = slice(1 + down, 1 + down + height), slice(1 + right, 1 + right + width)
-        other = index[window][removed]
-        diagonal += weight * (other > -2)
-        known += weight * (other == -1)[:, None] * padded[(slice(None), *window)][:, removed].T
-        both = np.flatnonzero(other >= 0)
-        entries.append(np.stack([both, other[both], np.full(len(both), -weight)]))
-    entries.append(np.stack([np.arange(number), np.arange(number), diagonal]))
-    rows, columns, weights = np.concatenate(entries, 1)
-    matrix = csc_array((weights, (rows.astype(int), columns.astype(int))), shape=(number, number))
+    # Weights of neighbours, 1/6 beside and 1/12 across a corner, as in the paper: a row for each removed pixel.
+    down, right = (diags_array([1.0, 1.0], offsets=[-1, 1], shape=(side, side)) for side in removed.shape)
+    weights = csr_array(kronsum(right, down) / 6 + kron(down, right) / 12)[gone]
+    matrix = csc_array(diags_array(weights.sum(1)) - weights[:, gone])
     # Symmetric and diagonally dominant: no pivots are needed.
     factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True})
-    filled[:, removed] = factors.solve(known).T
+    filled[:, removed] = factors.solve(weights[:, ~gone] @ image[:, ~removed].T).T
     return filled
