@@ -187,7 +187,6 @@ def _ascend(
     """The loop of the gradient attacks, its step move(x, gradient, rows); pictures that are done leave the batch."""
     images, active = start.clone(), torch.arange(len(clean), device=clean.device)
     steps = torch.full((len(clean),), num_steps, device=clean.device)
-    confidences = torch.full((num_steps + 1, len(clean)), torch.nan, device=clean.device)
     for step in range(num_steps):
         # All rows as a slice: a list of them would copy the pictures.
         rows = slice(None) if len(active) == len(images) else active
@@ -196,7 +195,6 @@ def _ascend(
         if transform:
             seen_by = Expectation(network, transform, num_samples=1, seed=seed + step)
         gradient, logits = pixel_gradient(seen_by, images[rows], by_rows(loss, todo))
-        confidences[step, rows] = todo.confidence(logits)
         if stop_early:
             done = _is_done(network, images[rows], logits, todo)
             steps[active[done]] = step
@@ -205,7 +203,7 @@ def _ascend(
             if len(active) == 0:
                 break
         images[rows] = move(images[rows], gradient, rows).clamp_(0, 1)
-    return score_examples(network, clean, images, goal, steps, confidences)
+    return score_examples(network, clean, images, goal, steps)
 
 
 def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:

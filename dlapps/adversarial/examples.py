@@ -41,10 +41,6 @@ class Goal:
         check_range(self.classes, logits)
         return (logits.argmax(1) == self.classes) == self.targeted
 
-    def confidence(self, logits: Tensor) -> Tensor:
-        """Probability (N,) of the classes."""
-        return pick(logits.softmax(1), self.classes)
-
 
 # (logits (N, K), goal) -> (N,), what an attack raises.
 Loss = Callable[[Tensor, Goal], Tensor]
@@ -78,8 +74,7 @@ class AdversarialExamples:
 
     The images are floats, within epsilon where there is one; success (N,) bool and predicted (N,) int64 are read in
     float32 from their 8-bit rounding (which moves a pixel by half of 1/255 at most). steps (N,): made before the attack
-    stopped, 0 of one that does not count them. confidences (S, N): probability of the goal's classes, row s after s
-    steps, NaN once the attack stopped; row steps[i] of image i is that of its rounding.
+    stopped, 0 of one that does not count them.
     """
 
     clean: Tensor
@@ -88,7 +83,6 @@ class AdversarialExamples:
     success: Tensor
     predicted: Tensor
     steps: Tensor
-    confidences: Tensor
 
     @property
     def l2(self) -> Tensor:
@@ -116,21 +110,13 @@ def make_goal(network: nn.Module, images: Images, labels: Classes | None, target
 
 
 def score_examples(
-    network: nn.Module,
-    clean: Images,
-    images: Images,
-    goal: Goal,
-    steps: Tensor | None = None,
-    confidences: Tensor | None = None,
+    network: nn.Module, clean: Images, images: Images, goal: Goal, steps: Tensor | None = None
 ) -> AdversarialExamples:
     """Decide in float32, on images (N, C, H, W) rounded to 8 bits, which of them reach the goal."""
     clean, images = check_input(network, clean), check_input(network, images)
-    logits, device = float32_logits(network, round_to_8_bits(images)), images.device
-    steps = torch.zeros(len(images), dtype=torch.long, device=device) if steps is None else steps
-    if confidences is None:
-        confidences = torch.full((int(steps.max()) + 1, len(images)), torch.nan, device=device)
-    confidences[steps, torch.arange(len(images), device=device)] = goal.confidence(logits)
-    return AdversarialExamples(clean, images, goal, goal.is_reached(logits), logits.argmax(1), steps, confidences)
+    logits = float32_logits(network, round_to_8_bits(images))
+    steps = torch.zeros(len(images), dtype=torch.long, device=images.device) if steps is None else steps
+    return AdversarialExamples(clean, images, goal, goal.is_reached(logits), logits.argmax(1), steps)
 
 
 def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:

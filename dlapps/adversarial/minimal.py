@@ -134,11 +134,9 @@ def deep_fool(
     rivals = others.topk(min(num_candidates, logits.shape[1] - 1)).indices
     total, active = torch.zeros_like(images), torch.arange(len(images), device=images.device)
     steps = torch.full((len(images),), num_steps, device=images.device)
-    confidences = torch.full((num_steps + 1, len(images)), torch.nan, device=images.device)
     for step in range(num_steps):
         moved = (images + (1 + overshoot) * total).clamp(0, 1)
         logits = float32_logits(network, moved[active])
-        confidences[step, active] = goal[active].confidence(logits)
         done = goal[active].is_reached(logits)
         steps[active[done]] = step
         active = active[~done]
@@ -146,7 +144,7 @@ def deep_fool(
             break
         total[active] += _to_nearest_boundary(network, moved[active], goal[active], rivals[active])
     moved = (images + (1 + overshoot) * total).clamp(0, 1)
-    return score_examples(network, images, moved, goal, steps, confidences)
+    return score_examples(network, images, moved, goal, steps)
 
 
 def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor) -> Tensor:
@@ -183,38 +181,33 @@ def one_pixel(
     """Change the colour of num_pixels pixels, found by differential evolution (Su, Vargas & Sakurai 2019).
 
     No gradient: num_steps generations of `population` candidates (row, column, a value for each channel), the
-    picture's confidence the only answer. The paper takes 400 candidates and 100 generations. confidences: the best of
-    each generation.
+    picture's probability the only answer. The paper takes 400 candidates and 100 generations.
     """
     check_counts(num_steps=num_steps, num_pixels=num_pixels)
     images = check_input(network, images)
     goal = make_goal(network, images, labels, targets)
     found = images.clone()
     steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
-    confidences = torch.full((num_steps + 2, len(images)), torch.nan, device=images.device)
     # Else it is an index error of the search.
     check_range(goal.classes, float32_logits(network, images[:1]))
     for number, image in enumerate(images):
-        path, best = _evolve(network, image, goal[number : number + 1], num_pixels, num_steps, population, seed)
-        found[number], steps[number] = best, len(path)
-        confidences[: len(path), number] = torch.tensor(path, device=images.device)
-    return score_examples(network, images, found, goal, steps, confidences)
+        one = goal[number : number + 1]
+        found[number], steps[number] = _evolve(network, image, one, num_pixels, num_steps, population, seed)
+    return score_examples(network, images, found, goal, steps)
 
 
 def _evolve(
     network: nn.Module, image: Tensor, goal: Goal, num_pixels: int, num_steps: int, population: int, seed: int
-) -> tuple[list[float], Tensor]:
-    """The best confidence of each generation, and the picture (C, H, W) at the end."""
-    sign, path = (-1 if goal.targeted else 1), []
+) -> tuple[Tensor, int]:
+    """The picture (C, H, W) at the end, and the number of generations."""
+    sign = -1 if goal.targeted else 1
 
     def cost(solutions: np.ndarray) -> np.ndarray:
         logits = forward(network, _paint(image, solutions.T))
         return sign * logits.softmax(1)[:, goal.classes[0]].cpu().double().numpy()
 
     def is_done(solution: np.ndarray, convergence: float) -> bool:
-        logits = float32_logits(network, _paint(image, solution[None]))
-        path.append(float(goal.confidence(logits)))
-        return bool(goal.is_reached(logits))
+        return bool(goal.is_reached(float32_logits(network, _paint(image, solution[None]))))
 
     bounds = [(0, side - 1e-3) for side in image.shape[1:]] + [(0, 1)] * len(image)
     generator = np.random.default_rng(seed)
@@ -224,7 +217,7 @@ def _evolve(
         cost, bounds * num_pixels, maxiter=num_steps, init=first, vectorized=True, updating="deferred", tol=0,
         polish=False, recombination=1, seed=generator, callback=is_done,
     )  # fmt: skip
-    return path, _paint(image, best.x[None])[0]
+    return _paint(image, best.x[None])[0], best.nit
 
 
 def _paint(image: Tensor, solutions: np.ndarray) -> Tensor:
