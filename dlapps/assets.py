@@ -27,15 +27,6 @@ class Provenance:
     licence: str
 
 
-@dataclass(frozen=True)
-class AssetStatus:
-    """One line of `dlapps data`."""
-
-    asset: Asset
-    present: bool
-    source: str
-
-
 def get_asset(name: str) -> Asset:
     """The registry's entry of that name; AssetError that lists the names otherwise."""
     if name not in REGISTRY:
@@ -71,11 +62,6 @@ def provenance(name: str) -> Provenance:
     """Where the asset of that name comes from, or would."""
     asset = get_asset(name)
     return Provenance(asset.description, str(_source(asset)), asset.sha256, asset.licence)
-
-
-def list_assets() -> list[AssetStatus]:
-    """Every asset, whether it is present, and the source that it came from or would be asked first."""
-    return [AssetStatus(asset, _present_path(asset) is not None, str(_source(asset))) for asset in REGISTRY.values()]
 
 
 def verify() -> list[tuple[Asset, bool]]:

@@ -150,12 +150,13 @@ def test_check_knows_what_a_run_told(project, capsys):
 
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", is_embedded=False, is_public=True)
-    status = SimpleNamespace(asset=asset, present=False, source="package index")
 
     def fail(name):
         raise assets.AssetError(f"expected {name} from a source, got none; connect.")
 
-    monkeypatch.setattr(assets, "list_assets", lambda: [status])
+    monkeypatch.setattr(assets, "REGISTRY", {"weights": asset})
+    monkeypatch.setattr(assets, "is_present", lambda name: False)
+    monkeypatch.setattr(assets, "provenance", lambda name: SimpleNamespace(source="package index"))
     monkeypatch.setattr(assets, "fetch", fail)
     monkeypatch.setattr(assets, "verify", lambda: [(asset, True)])
     assert main(["data"]) == 0
