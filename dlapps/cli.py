@@ -127,12 +127,12 @@ def _check(args: argparse.Namespace) -> int:
 
 def _diff(args: argparse.Namespace) -> int:
     """0 when nothing moved but times, else 1."""
-    from dlapps.report.diff import find_changes, read_results
+    from dlapps.report.diff import find_changes, is_time, read_results
 
-    changes = list(find_changes(read_results(args.old), read_results(args.new)))
-    for change in changes:
-        _say(change.line)
-    return int(not all(change.is_time for change in changes))
+    changes = find_changes(read_results(args.old), read_results(args.new))
+    for name, change in changes.items():
+        _say(f"{name}: {change}")
+    return int(not all(map(is_time, changes)))
 
 
 def _data(args: argparse.Namespace) -> int:

@@ -2,30 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
 
 Results = dict[str, Any]  # a number's name: its value
-
-
-@dataclass(frozen=True)
-class Change:
-    """A number of two builds: `verdict` says what its change means, `is_time` that it was measured with a clock."""
-
-    name: str
-    old: Any
-    new: Any
-    verdict: str
-    is_time: bool
-
-    @property
-    def line(self) -> str:
-        """The change as one line of text."""
-        return f"{self.name}: {_show(self.old)} -> {_show(self.new)} ({self.verdict})"
 
 
 def read_results(path: Path) -> Results:
@@ -38,22 +20,25 @@ def read_results(path: Path) -> Results:
         ) from error
 
 
-def find_changes(old: Results, new: Results) -> Iterator[Change]:
-    """Every number that is not the same in both, by name.
+def find_changes(old: Results, new: Results) -> dict[str, str]:
+    """Every number that is not the same in both, by name, as in "0.5 -> 0.6 (+0.1, beyond its spread over seeds)".
 
     A number x whose deviation over seeds is recorded as x_sd has moved beyond its spread if old and new differ by more
-    than 2 sqrt(sd_old^2 + sd_new^2). A name that ends in "seconds" is a time.
+    than 2 sqrt(sd_old^2 + sd_new^2).
     """
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
-        if before != after:
-            yield Change(name, before, after, _judge(name, old, new), name.endswith("seconds"))
+    moved = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    return {name: f"{_show(old.get(name))} -> {_show(new.get(name))} ({_judge(name, old, new)})" for name in moved}
+
+
+def is_time(name: str) -> bool:
+    """Whether a number was measured with a clock: its name ends in "seconds"."""
+    return name.endswith("seconds")
 
 
 def _judge(name: str, old: Results, new: Results) -> str:
     if name not in old or name not in new:
         return "new" if name in new else "gone"
-    if name.endswith("seconds"):
+    if is_time(name):
         return "a time"
     if not all(_is_number(values[name]) for values in (old, new)):
         return "words"
