@@ -226,7 +226,7 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     try:
         levels = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.array(images))
     except (ValueError, TypeError) as error:
-        raise PictureError(f"expected images of one size, got others ({error}); resize them.") from error
+        raise PictureError(f"expected images uint8 of one size, got others ({error}); correct them.") from error
     if levels.ndim == 4 and levels.shape[3] not in (1, 3):
         levels = levels.movedim(1, 3)
     if levels.ndim == 4 and levels.shape[3] == 1:
