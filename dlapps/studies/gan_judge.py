@@ -98,8 +98,8 @@ class Judge:
     def score(self, images: Tensor) -> dict[str, object]:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones, in the classifier's features.
 
-        Fréchet distance and KID of all, what has neighbours of every second: MNIST's second half was written by other
-        people than its first.
+        The Fréchet distance is of all, KID and what has neighbours of every second: MNIST's second half was written by
+        other people than its first.
         """
         features, logits = judge.extract_features(self.classifier, images)
         distance = metrics.frechet_distance(self.features, features)
