@@ -110,12 +110,14 @@ def compare_seeds(first: ArrayLike, second: ArrayLike, num_comparisons: int = 1)
     return Interval(mean, mean - margin, mean + margin)
 
 
-def compare_means(first: ArrayLike, second: ArrayLike) -> Interval:
+def compare_means(first: ArrayLike, second: ArrayLike, num_comparisons: int = 1) -> Interval:
     """Difference of the means of two scores of other seeds, float (S,) and (T,), and Welch's interval (1947).
 
-    For trainings that have nothing in common but the data, so that pairing them by their seeds would mean nothing.
-    Raises ValueError unless both have two values or more, and where neither of them varies.
+    For trainings that have nothing in common but the data, so that pairing them by their seeds would mean nothing. Of
+    several comparisons the intervals hold together, as those of `compare_seeds` do. Raises ValueError unless both have
+    two values or more, and where neither of them varies.
     """
+    check_counts(num_comparisons=num_comparisons)
     first, second = np.asarray(first, float), np.asarray(second, float)
     if any(scores.ndim != 1 or len(scores) < 2 or not np.isfinite(scores).all() for scores in (first, second)):
         raise ValueError(
@@ -124,7 +126,7 @@ def compare_means(first: ArrayLike, second: ArrayLike) -> Interval:
         )
     if not (np.ptp(first) or np.ptp(second)):
         raise ValueError("expected scores that vary over seeds, got two constants; compare their values.")
-    interval = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    interval = ttest_ind(first, second, equal_var=False).confidence_interval(1 - 0.05 / num_comparisons)
     return Interval(float(first.mean() - second.mean()), float(interval.low), float(interval.high))
 
 

@@ -19,7 +19,7 @@ import json
 import platform
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
@@ -96,9 +96,10 @@ class Study:
             found[run] = compare_seeds(first, second, len(baselines))
         return found
 
-    def differences(self, first: str, second: str, scores: Iterable[str]) -> dict[str, Interval]:
-        """By how much one run's means exceed another's, not paired by seed: {score: `paired.compare_means`}."""
-        return {score: compare_means(self.values(first, score), self.values(second, score)) for score in scores}
+    def differences(self, first: str, second: str, scores: Collection[str]) -> dict[str, Interval]:
+        """By how much one run's means exceed another's: `paired.compare_means`, corrected for the number of scores."""
+        pairs = {score: (self.values(first, score), self.values(second, score)) for score in scores}
+        return {score: compare_means(*pair, len(scores)) for score, pair in pairs.items()}
 
     def compare(
         self,

@@ -120,6 +120,8 @@ def test_means_of_other_seeds_are_compared_as_welch_has_it():
     freedom = sum(errors) ** 2 / (errors[0] ** 2 / 2 + errors[1] ** 2 / 1)
     found, margin = compare_means(first, second), t.ppf(0.975, freedom) * sum(errors) ** 0.5
     assert (found.mean, found.low, found.high) == pytest.approx((0.25, 0.25 - margin, 0.25 + margin))
+    wider, margin = compare_means(first, second, num_comparisons=4), t.ppf(1 - 0.025 / 4, freedom) * sum(errors) ** 0.5
+    assert (wider.low, wider.high) == pytest.approx((0.25 - margin, 0.25 + margin))
     swapped = compare_means(second, first)
     assert (swapped.mean, swapped.low, swapped.high) == pytest.approx((-found.mean, -found.high, -found.low))
 

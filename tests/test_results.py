@@ -194,7 +194,7 @@ def test_gains_are_over_the_seeds_that_both_finished(folder):
         "paper": {"2": {"diverged": "nan"}, "1": {"scores": {"accuracy": 0.8}}, "0": {"accuracy": 0.6}},
     }
     results.save("moons", {"runs": runs}, [0, 1, 2])
-    study = results.load("moons")
+    study = results.load("moons").derive("error", lambda entry: 1 - entry.get("scores", entry)["accuracy"])
     gains = study.gains({"paper": "plain"}, "accuracy")
     assert gains == {"paper": compare_seeds([0.6, 0.8], [0.5, 0.6])}
     points = study.gains({"paper": "plain"}, "accuracy", unit=0.01)["paper"]
@@ -204,10 +204,10 @@ def test_gains_are_over_the_seeds_that_both_finished(folder):
     rows, heads = study.compare({"a": "plain", "b": "paper"}, ["accuracy"], gains)
     assert heads == ["", "seeds", "accuracy", "gain"]
     assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.1f}"]
-    with pytest.raises(ValueError, match="expected a score among accuracy, got 'loss'"):
+    with pytest.raises(ValueError, match="expected a score among accuracy, error, got 'loss'"):
         study.gains({"paper": "plain"}, "loss")
-    means = study.differences("paper", "plain", ["accuracy"])
-    assert means == {"accuracy": compare_means([0.8, 0.6], [0.5, 0.6, 0.9])}
+    means = study.differences("paper", "plain", ["accuracy", "error"])
+    assert means["accuracy"] == compare_means([0.8, 0.6], [0.5, 0.6, 0.9], 2)
 
 
 def test_a_list_of_numbers_is_a_line_of_the_file(tmp_path, monkeypatch):
