@@ -36,6 +36,7 @@ PLANS = {
     "dcgan": {
         **{name: Plan(preset) for name, preset in gan.PRESETS.items()},
         "practical, float32": Plan(gan.PRACTICAL, precision="float32"),
+        "64 x 64, spectral norm, float32": Plan(gan.PRESETS["64 x 64, spectral norm"], precision="float32"),
         "Fashion-MNIST": Plan(gan.PRACTICAL, data="Fashion-MNIST"),
     },
     "cdcgan": {name: Plan(preset) for name, preset in gan.CONDITIONAL_PRESETS.items()},
