@@ -59,7 +59,7 @@ def density_coverage(real: ArrayLike, fake: ArrayLike, k: int = 5) -> tuple[floa
 def kernel_distance(first: ArrayLike, second: ArrayLike) -> float:
     """KID: squared maximum mean discrepancy with k(x, y) = (x y / D + 1)^3 (Bińkowski et al. 2018).
 
-    Of features (N, D), (M, D). Unbiased: near 0, and below it as often as above, for two samples of one distribution.
+    Of features (N, D), (M, D). Unbiased: 0 on average for two samples of one distribution, more often below it.
     """
     first, second = as_features(first, second)
 
