@@ -189,8 +189,8 @@ def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
     assert passes(dann_checks.only_sure_images_teach, **given, pseudo_loss=torch.tensor(0.5))
     assert not passes(dann_checks.only_sure_images_teach, **given, pseudo_loss=losses.mean())
     logits, truth = 9 * torch.eye(2), torch.tensor([0, 0])
-    of_all, of_those = {0.5: 1.0, 0.9: 1.0}, {0.5: 0.5, 0.9: 0.5}
-    given = {"logits": logits, "truth": truth, "share": of_all}
+    of_all, of_those = [1.0, 1.0], [0.5, 0.5]
+    given = {"logits": logits, "truth": truth, "limits": (0.5, 0.9), "share": of_all}
     assert passes(dann_checks.share_of_labels_that_are_right, **given, right=of_those)
     assert not passes(dann_checks.share_of_labels_that_are_right, **given, right=of_all)
 

@@ -41,17 +41,14 @@ def losses_of_a_batch(
 
 
 def share_of_labels_that_are_right(
-    logits: Tensor, truth: Tensor, share: Mapping[float, float], right: Mapping[float, float]
+    logits: Tensor, truth: Tensor, limits: Sequence[float], share: Sequence[float], right: Sequence[float]
 ) -> str | None:
     """Of the images above a threshold, how many labels are right; the share of images that get one is of all images.
     Divided by all images, the first would fall with the threshold, and a good one would look bad."""
-    limit = sorted(share)[-2]
-    kept = dann.pseudo_label(logits, limit)
+    kept = dann.pseudo_label(logits, limits[-2])
     wanted = len(kept.rows) / len(truth), (truth[kept.rows] == kept.labels).sum().item() / max(len(kept.rows), 1)
-    told = [
-        f"{pair[0]:.3f} with a label, {pair[1]:.3f} of them right" for pair in (wanted, (share[limit], right[limit]))
-    ]
-    return expect(same(wanted, (share[limit], right[limit])), told[0], told[1])
+    told = [f"{pair[0]:.3f} with a label, {pair[1]:.3f} of them right" for pair in (wanted, (share[-2], right[-2]))]
+    return expect(same(wanted, (share[-2], right[-2])), told[0], told[1])
 
 
 def only_sure_images_teach(confidence: Tensor, trusted: Tensor, losses: Tensor, pseudo_loss: Tensor) -> str | None:
