@@ -588,3 +588,12 @@ def test_committed_network_is_sure_of_plain_digits(monkeypatch):
     monkeypatch.setattr(paths, "find_results", dict)
     with pytest.raises(DlappsError, match="run dlapps data make mnistm-improved"):
         dann.load_improved()
+
+
+def test_one_step_is_a_training_of_the_improved_network(domains):
+    network = dann.ImprovedNetwork()
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    history = dann.fit_improved(network, *domains, replace(IMPROVED, num_epochs=1, batch_size=64))
+    assert np.isfinite([*history.values()]).all()
+    assert all(weight.isfinite().all() for weight in network.parameters())
+    assert any(not torch.equal(weight, before[name]) for name, weight in network.state_dict().items())

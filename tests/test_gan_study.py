@@ -105,6 +105,13 @@ def test_the_floor_is_measured_as_samples_are(small):
     assert 0 < real["distance_to_train_1"] <= real["distance_to_train_5"] <= real["distance_to_train"]
 
 
+def test_committed_samples_teach_less_than_real_digits():
+    kept = committed.load("gan")
+    best = kept.values("cdcgan best", "gan_train_accuracy")
+    assert len(best) == 3
+    assert (best < kept["real"]["gan_train_accuracy"]).all()
+
+
 def test_spreads_differ_by_the_statistics_of_batch_norm_alone():
     """A generator whose running statistics are those of a batch varies as much in both; others' samples may not."""
     draws = torch.Generator().manual_seed(0)
