@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import dunnett, spearmanr, t, ttest_ind, ttest_rel
+from scipy.stats import dunnett, norm, spearmanr, t, ttest_ind, ttest_rel
 
 from dlapps.paired import (
     Interval,
@@ -71,6 +71,16 @@ def test_bootstrap_of_a_mean_is_as_wide_as_its_standard_error():
     assert f"{Interval(0.5, 0.4, 0.65):.2f}" == "0.50 (0.40 to 0.65)"
 
 
+def test_intervals_of_several_comparisons_are_wider_as_the_normal_distribution_has_it():
+    values = np.random.default_rng(1).normal(0.3, 1, 400)
+    found = bootstrap_mean(values, num_comparisons=8)
+    margin = norm.ppf(1 - 0.025 / 8) * values.std() / 20
+    assert found.high - found.mean == pytest.approx(margin, rel=0.1)
+    assert found.mean - found.low == pytest.approx(margin, rel=0.1)
+    with pytest.raises(ValueError, match="expected num_comparisons >= 1, got 0"):
+        bootstrap_mean(values, num_comparisons=0)
+
+
 def test_what_belongs_together_is_drawn_together():
     rows = np.repeat(np.random.default_rng(2).normal(size=(50, 1)), 4, 1)
     together, apart = bootstrap_mean(rows), bootstrap_mean(rows.flatten())
@@ -87,6 +97,8 @@ def test_gains_over_a_baseline_are_means_of_differences():
     methods = {"plain": {"hits": [0, 1, 0], "mass": [0.2, 0.3, 0.4]}, "other": {"hits": [1, 1, 0], "mass": [0, 0, 0]}}
     gains = bootstrap_gains(methods, "plain", ["hits"])
     assert gains == {"other": {"hits": bootstrap_mean([1, 0, 0])}}
+    gains = bootstrap_gains(methods | {"third": {"hits": [1, 1, 1]}}, "plain", ["hits"])
+    assert gains["other"] == {"hits": bootstrap_mean([1, 0, 0], num_comparisons=2)}
     with pytest.raises(ValueError, match="expected a baseline among plain, other, got 'random'"):
         bootstrap_gains(methods, "random", ["hits"])
 
