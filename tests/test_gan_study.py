@@ -143,3 +143,15 @@ def test_the_seeking_preset_is_the_trial_that_teaches_most():
     taught = {name: [trials.mean(name, score) for score in ("gan_train_accuracy", "recall")] for name in names}
     chosen = gan_selection.CANDIDATES[max(names, key=taught.__getitem__)]
     assert gan.CONDITIONAL_PRESETS["best, seeking"] == replace(chosen, num_epochs=5)
+
+
+def test_a_grey_background_is_found_and_made_black():
+    digits = torch.zeros(2, 32, 32, dtype=torch.uint8)
+    digits[:, 8:24, 12:20] = torch.arange(128).mul(2).to(torch.uint8).reshape(16, 8)
+    grey = (40 + digits.float() * 215 / 255).round().to(torch.uint8)
+    black, levels = gan_judge.blacken(grey)
+    assert (levels == 40).all()
+    assert (black.int() - digits.int()).abs().max() <= 1
+    same, levels = gan_judge.blacken(digits)
+    assert torch.equal(same, digits)
+    assert (levels == 0).all()

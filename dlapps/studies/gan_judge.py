@@ -131,9 +131,14 @@ class Judge:
         return {name: round(float(np.percentile(distances, share)), 3) for name, share in names.items()}
 
     def score_generator(self, generator: Sampler, preset: Preset, seed: int) -> dict[str, object]:
-        """The same for a generator's samples; with labels, conditional accuracy and GAN-train too."""
+        """The same for a generator's samples; with labels, conditional accuracy and GAN-train too, without them the
+        background's mean level of 255, and what is reached where it is made black: the classifier has seen no other."""
         if not preset.num_classes:
-            return self.score(draw(generator, NUM_SAMPLES, seed))
+            images = draw(generator, NUM_SAMPLES, seed)
+            black, levels = blacken(images)
+            found = self.score(black)
+            on_black = {f"black_{name}": found[name] for name in ("frechet_ratio", "precision", "recall")}
+            return self.score(images) | {"background": round(float(levels.mean()), 2)} | on_black
         return self.score_conditional(lambda labels, seed: draw(generator, len(labels), seed, labels), seed)
 
     def score_conditional(self, draw_digits: Callable[[Tensor, int], Tensor], seed: int) -> dict[str, object]:
@@ -205,3 +210,15 @@ def draw(generator: Sampler, number: int, seed: int, labels: Tensor | None = Non
     """Samples as uint8 (number, 32, 32), those of other sizes resized."""
     z = gan.draw_latents(number, generator.latent_dim, 10_000 + seed)
     return gan.prepare_images(gan.to_uint8(gan.sample(generator, z, labels)), judge.SIZE)
+
+
+def blacken(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images uint8 (N, S, S) with a black background, and the level float32 (N,) in [0, 255] that it had.
+
+    The level is the 25 % quantile of an image's pixels. It goes to 0 and 255 to itself, linearly; what is darker is 0.
+    """
+    pixels = images.flatten(1).float()
+    levels = pixels.quantile(0.25, 1)
+    white = (255 - levels).clamp_min(1)
+    stretched = (pixels - levels[:, None]).clamp_min(0) * (255 / white)[:, None]
+    return stretched.round().to(torch.uint8).reshape(images.shape), levels
