@@ -48,13 +48,13 @@ PROFILES = {
             "quick", minutes=9, seeds=(0,),
             num_folds=3, num_splits=2, svm_costs=(0.3, 3, 30), head_epochs=30,
             num_pictures=25, num_samples=20, curve_steps=14, **_CLASSES,
-            num_digits=4_000, adaptation_epochs=14, improved_epochs=3, gan_epochs=8, conditional_gan_epochs=10,
+            num_digits=4_000, adaptation_epochs=14, improved_epochs=3, gan_epochs=4, conditional_gan_epochs=4,
         ),
         Profile(
             "full", minutes=18, seeds=(0, 1, 2),
             num_folds=5, num_splits=10, svm_costs=(0.1, 0.3, 1, 3, 10, 30, 100), head_epochs=30,
             num_pictures=25, num_samples=50, curve_steps=28, **_CLASSES,
-            num_digits=10_000, adaptation_epochs=14, improved_epochs=5, gan_epochs=4, conditional_gan_epochs=8,
+            num_digits=10_000, adaptation_epochs=14, improved_epochs=5, gan_epochs=2, conditional_gan_epochs=4,
         ),
     )
 }  # fmt: skip
