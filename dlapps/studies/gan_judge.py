@@ -96,6 +96,11 @@ class Judge:
         return metrics.frechet_distance(self.features, features)
 
     def score(self, images: Tensor) -> dict[str, object]:
+        """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones in features, and to train images in
+        pixels."""
+        return self.compare_features(images) | self.measure_distances(images)
+
+    def compare_features(self, images: Tensor) -> dict[str, object]:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones, in the classifier's features.
 
         The Fréchet distance is of all, KID and what has neighbours of every second: MNIST's second half was written by
@@ -121,7 +126,7 @@ class Judge:
             "coverage": round(coverage, 4),
             "class_shares": [round(share, 4) for share in shares.tolist()],
             "entropy": round(metrics.entropy(shares), 4),
-        } | self.measure_distances(images)
+        }
 
     def measure_distances(self, images: Tensor) -> dict[str, float]:
         """To the nearest train image in pixels, of every tenth image: the median, and low percentiles, where what is
@@ -136,7 +141,7 @@ class Judge:
         if not preset.num_classes:
             images = draw(generator, NUM_SAMPLES, seed)
             black, levels = blacken(images)
-            found = self.score(black)
+            found = self.compare_features(black)
             on_black = {f"black_{name}": found[name] for name in ("frechet_ratio", "precision", "recall")}
             return self.score(images) | {"background": round(float(levels.mean()), 2)} | on_black
         return self.score_conditional(lambda labels, seed: draw(generator, len(labels), seed, labels), seed)
