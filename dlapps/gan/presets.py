@@ -111,7 +111,7 @@ PRESETS = {
     "64 x 64": replace(PRACTICAL, size=64),
     "64 x 64, spectral norm": replace(PRACTICAL, size=64, discriminator_norm="spectral"),
     "64 x 64, steady": replace(PRACTICAL, size=64, discriminator_norm="spectral", average=0.999, anneal=True),
-    "averaged": replace(PRACTICAL, num_epochs=10, **AVERAGED),
+    "wide, averaged": replace(PRACTICAL, num_epochs=10, **AVERAGED),
     # Of the first trials of `studies.gan_selection` on digits held out, the one with the least Fréchet distance.
     "best": replace(PRACTICAL, **UNTOLD, **TOGETHER),
     # The choice after later ones.

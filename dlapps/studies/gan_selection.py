@@ -28,7 +28,7 @@ WASSERSTEIN |= {"betas": (0.0, 0.9), "generator_rate": 1e-4, "discriminator_rate
 STABILISERS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "averaged weights": {"average": 0.999},
-    "two time scales": {"discriminator_rate": 1e-3},
+    "fast discriminator": {"discriminator_rate": 1e-3},
     "no norm in D": NO_NORM,
     "R1": R1,
     "WGAN-GP": WASSERSTEIN,
