@@ -13,7 +13,7 @@ from torch import nn
 from dlapps import dann
 from dlapps.dann import discrepancy
 from dlapps.dann.pictures import batch_to_pixels, draw_batches
-from dlapps.runtime import autocast
+from dlapps.runtime import autocast, drawn_from
 from dlapps.training import TrainingError, minimise, seeded
 
 torch.set_num_threads(1)
@@ -376,6 +376,13 @@ def test_the_second_predictor_is_drawn_by_the_seed_alone():
     assert not any(map(torch.equal, weights[1], weights[3]))
     with pytest.raises(ValueError, match="expected a label predictor of layers with reset_parameters, got one without"):
         discrepancy.make_second(nn.Flatten(), 0)
+
+
+def test_the_second_predictor_is_another_where_the_seed_drew_the_first():
+    with drawn_from(3):
+        predictor = nn.Linear(8, 4)
+    second = discrepancy.make_second(predictor, 3)
+    assert not torch.equal(second.weight, predictor.weight)
 
 
 def test_mcd_learns_the_source_and_wants_a_generator_step(domains):

@@ -75,19 +75,21 @@ def make_second(predictor: nn.Module, seed: int) -> nn.Module:
 
     Raises ValueError for one whose layers cannot be drawn anew: from equal weights the two would never part.
     """
-    second = copy.deepcopy(predictor).cpu()
-    with drawn_from(seed):
-        for layer in second.modules():
-            reset = getattr(layer, "reset_parameters", None)
-            if reset:
-                reset()
-    second = second.to(device_of(predictor))
-    pairs = zip(predictor.parameters(), second.parameters(), strict=True)
-    if all(torch.equal(*pair) for pair in pairs):
-        raise ValueError(
-            "expected a label predictor of layers with reset_parameters, got one without; build it of torch.nn's."
-        )
-    return second
+    # A predictor that was the first to be drawn from this seed has the very weights that it gives.
+    for each in (seed, seed * 1_000_003 + 1):
+        second = copy.deepcopy(predictor).cpu()
+        with drawn_from(each):
+            for layer in second.modules():
+                reset = getattr(layer, "reset_parameters", None)
+                if reset:
+                    reset()
+        second = second.to(device_of(predictor))
+        pairs = zip(predictor.parameters(), second.parameters(), strict=True)
+        if not all(torch.equal(*pair) for pair in pairs):
+            return second
+    raise ValueError(
+        "expected a label predictor of layers with reset_parameters, got one without; build it of torch.nn's."
+    )
 
 
 def class_losses(network: DomainAdversarialNetwork, second: nn.Module, features: Tensor, labels: Tensor) -> Tensor:
