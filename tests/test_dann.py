@@ -337,6 +337,13 @@ def test_pictures_that_a_network_cannot_take(domains):
         dann.fit_improved(dann.ImprovedNetwork(), domains[2], domains[1], domains[2], IMPROVED)
 
 
+def test_a_network_takes_the_pictures_of_its_extractor():
+    network = dann.DomainAdversarialNetwork(feature_extractor=dann.FeatureExtractor(input_shape=(3, 32, 48)))
+    assert dann.predict(network, torch.zeros(2, 32, 48, 3, dtype=torch.uint8)).shape == (2, 10)
+    with pytest.raises(ValueError, match=r"expected pixels \(N, 3, 32, 48\), got \(2, 3, 28, 28\)"):
+        dann.DomainAdversarialNetwork(feature_extractor=network.feature_extractor, input_shape=(3, 28, 28))
+
+
 def test_augmented_batches_are_what_the_network_sees(domains):
     seen = []
 

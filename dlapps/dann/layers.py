@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dlapps import check_counts
 from dlapps.runtime import channels_last, drawn_from, try_on
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
@@ -81,7 +82,10 @@ class FeatureExtractor(nn.Sequential):
         """Features (N, D) of pixels (N, C, H, W); ValueError for another shape."""
         if pixels.shape[1:] != self.input_shape:
             sizes = ", ".join(map(str, self.input_shape))
-            raise ValueError(f"expected pixels (N, {sizes}), got {tuple(pixels.shape)}; resize the pictures.")
+            raise ValueError(
+                f"expected pixels (N, {sizes}), got {tuple(pixels.shape)}; resize the pictures, or make "
+                "the network with their input_shape."
+            )
         return super().forward(pixels)
 
 
@@ -107,9 +111,9 @@ class DomainAdversarialNetwork(nn.Module):
 
     batch_norm, dropout and normalisation are what public versions of the network change; the defaults are the
     practical's. Parts of your own take the place of the practical's, which fit the width D of the features: an
-    extractor of pixels (N, *input_shape) to features (N, D); a label predictor of these to logits (N, K), whose K is
-    then num_classes; a domain classifier to one logit, positive for the target. Raises ValueError for parts that do not
-    fit together.
+    extractor of pixels (N, *input_shape) to features (N, D), input_shape by default its own or (3, 28, 28); a label
+    predictor of these to logits (N, K), whose K is then num_classes; a domain classifier to one logit, positive for the
+    target. Raises ValueError for parts that do not fit together, and for an extractor whose weights are all frozen.
     """
 
     def __init__(
@@ -123,15 +127,22 @@ class DomainAdversarialNetwork(nn.Module):
         feature_extractor: nn.Module | None = None,
         label_predictor: nn.Module | None = None,
         domain_classifier: nn.Module | None = None,
-        input_shape: tuple[int, int, int] = (3, 28, 28),
+        input_shape: tuple[int, int, int] | None = None,
     ) -> None:
         super().__init__()
+        check_counts(num_classes=num_classes)
+        shape = input_shape or getattr(feature_extractor, "input_shape", None) or (3, 28, 28)
         with drawn_from(seed):
-            self.input_shape = input_shape
-            self.feature_extractor = feature_extractor or FeatureExtractor(normalisation, batch_norm, input_shape)
+            self.input_shape = shape
+            self.feature_extractor = feature_extractor or FeatureExtractor(normalisation, batch_norm, shape)
+            features = _try(self.feature_extractor, torch.zeros(2, *shape), "a feature extractor")
             # `dann.predict` is called with the extractor alone too.
-            self.feature_extractor.input_shape = input_shape  # type: ignore[assignment]
-            features = _try(self.feature_extractor, torch.zeros(2, *input_shape), "a feature extractor")
+            self.feature_extractor.input_shape = shape  # type: ignore[assignment]
+            weights = [*self.feature_extractor.parameters()]
+            if weights and not any(weight.requires_grad for weight in weights):
+                raise ValueError(
+                    "expected a feature extractor to train, got one of frozen weights; call its requires_grad_(True)."
+                )
             num_features = features.shape[1]
             self.label_predictor = label_predictor or LabelPredictor(num_features, num_classes, dropout)
             self.num_classes = _try(self.label_predictor, features, "a label predictor").shape[1]
