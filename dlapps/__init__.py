@@ -21,3 +21,17 @@ def check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if not isinstance(count, Integral) or count < 1:
             raise ValueError(f"expected {name} >= 1, got {count!r}; take a whole number from 1.")
+
+
+def check_positive(**values: float) -> None:
+    """Raise ValueError for a learning rate or a length that is not above 0: with less a descent would climb."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"expected {name} > 0, got {value!r}; take a positive number.")
+
+
+def check_shares(**shares: float) -> None:
+    """Raise ValueError for a share, a decay or a probability that is not in [0, 1]."""
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ValueError(f"expected {name} from 0 to 1, got {share!r}; take a share of the whole.")

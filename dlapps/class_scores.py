@@ -97,8 +97,15 @@ def _find_class(name: str, names: Sequence[str]) -> int:
     return list(names).index(name)
 
 
+def check_numbers(logits: Tensor) -> None:
+    """Raise ValueError for logits (N, K) of which some are NaN."""
+    if unknown := int(logits.isnan().any(1).sum()):
+        raise ValueError(f"expected logits, got NaN for {unknown} of {len(logits)} pictures; check the weights.")
+
+
 def check_range(classes: Tensor, logits: Tensor) -> None:
-    """Raise ValueError for a class that is none of the K in logits (N, K)."""
+    """Raise ValueError for a class that is none of the K in logits (N, K), and for NaN among these."""
+    check_numbers(logits)
     low, high = int(classes.min()), int(classes.max())
     if low < 0 or high >= logits.shape[1]:
         raise ValueError(
@@ -108,7 +115,7 @@ def check_range(classes: Tensor, logits: Tensor) -> None:
 
 
 def pick(logits: Tensor, classes: Tensor) -> Tensor:
-    """The logit of one class for each image: (N, K), (N,) -> (N,). ValueError for a class that is none of the K."""
+    """The logit of one class for each image: (N, K), (N,) -> (N,). ValueError as `check_range` has it."""
     check_range(classes, logits)
     return logits.gather(1, classes[:, None]).squeeze(1)
 
@@ -150,8 +157,7 @@ def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
         raise ValueError(
             "expected logits of two classes or more, got one; of a score s, have the network give (-s, s)."
         )
-    if unknown := int(logits.isnan().any(1).sum()):
-        raise ValueError(f"expected logits, got NaN for {unknown} of {len(logits)} pictures; check the weights.")
+    check_numbers(logits)
     return logits
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts, paths
+from dlapps import check_counts, check_shares, paths
 from dlapps.images import as_uint8
 from dlapps.runtime import autocast, channels_last, device_of, drawn_from, make_generator
 from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs
@@ -44,7 +44,8 @@ class Settings:
     average: float = 0.999
 
     def __post_init__(self) -> None:
-        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size, num_classes=self.num_classes)
+        check_shares(unlabelled=self.unlabelled, average=self.average)
 
 
 STANDARD = Settings()
@@ -200,9 +201,7 @@ def fit_flow(
     """
     images, size = as_uint8(images), settings.size
     if images.shape[1:] != (size, size):
-        raise ValueError(
-            f"expected grey images (N, {size}, {size}), got {tuple(images.shape)}; resize or convert them."
-        )
+        raise ValueError(f"expected grey images (N, {size}, {size}), got {tuple(images.shape)}; resize or convert.")
     labels = as_labels(labels, len(images), settings.num_classes)
     with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings)).to(device)

@@ -120,6 +120,8 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
 
     Grey pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
     """
+    if not pixels.is_floating_point():
+        raise PictureError(f"expected pixels in [0, 1], got {pixels.dtype}; these are levels already.")
     levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
     levels = levels.movedim(-3, -1).contiguous()
     return (levels.squeeze(-1) if levels.shape[-1] == 1 else levels).numpy()
@@ -234,7 +236,7 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     if levels.dtype != torch.uint8 or levels.ndim < 3 or levels.shape[3:] not in ((), (3,)):
         raise PictureError(
             f"expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got {levels.dtype} "
-            f"{tuple(np.shape(images))}; add the batch axis, or multiply pixels in [0, 1] by 255 and convert them."
+            f"{tuple(np.shape(images))}; add the batch axis, or multiply pixels in [0, 1] by 255; make levels uint8."
         )
     if not levels.numel():
         raise PictureError("expected at least one image, got none; check the selection.")

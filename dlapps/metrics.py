@@ -87,8 +87,17 @@ def class_histogram(labels: ArrayLike, num_classes: int) -> Tensor:
 
 
 def entropy(shares: ArrayLike) -> float:
-    """-sum p log p in nats: log K when all K classes are equally frequent, 0 when there is one."""
-    return float(torch.special.entr(as_tensor(shares)).sum())
+    """-sum p log p in nats: log K when all K classes are equally frequent, 0 when there is one.
+
+    Raises ValueError for shares that are negative or do not add up to 1, within a thousandth.
+    """
+    shares = as_tensor(shares)
+    if not (shares.min() >= 0 and abs(shares.sum() - 1) < 1e-3):
+        raise ValueError(
+            f"expected shares that add up to 1, got a sum of {float(shares.sum()):.4g} with a least of "
+            f"{float(shares.min()):.4g}; divide counts by their sum."
+        )
+    return float(torch.special.entr(shares).sum())
 
 
 def nearest_neighbours(queries: ArrayLike, references: ArrayLike, k: int = 1) -> tuple[Tensor, Tensor]:

@@ -76,7 +76,7 @@ class Chapter:
         elsewhere = f"{words}; its prose with all numbers: {copy}"
         shown = {"text/markdown": elsewhere.replace(copy, f"[{copy}](../{copy})")}
         if not (paths.project() / copy).is_file():
-            elsewhere = f"{elsewhere} (written by dlapps notebooks)"
+            elsewhere = f"{elsewhere} (written by dlapps notebooks)" if paths.has_report() else words
             shown = {}
         # JupyterLab and Notebook name the session's notebook; a build, VS Code and Colab do not, and need no widget.
         if os.environ.get("JPY_SESSION_NAME") and find_spec("anywidget"):

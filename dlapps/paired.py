@@ -30,8 +30,9 @@ def compare_paired(first: ArrayLike, second: ArrayLike) -> Paired:
     """McNemar's exact test (1947) of two classifiers, booleans (N,): whether each example is right.
 
     With b and c the examples that only one has right, the difference is d = (b - c) / N, its standard error
-    sqrt(b + c - (b - c)^2 / N) / N, and the p-value that of b of b + c tosses of a fair coin, two-sided. Raises
-    ValueError unless both are booleans of one length.
+    sqrt(b + c - (b - c)^2 / N) / N, and the p-value that of b of b + c tosses of a fair coin, two-sided. Where
+    b + c is small the interval is too narrow: read the p-value. Raises ValueError unless both are booleans of one
+    length.
     """
     first, second = np.asarray(first), np.asarray(second)
     are_flags = first.dtype == second.dtype == bool and first.ndim == 1
@@ -44,7 +45,7 @@ def compare_paired(first: ArrayLike, second: ArrayLike) -> Paired:
     difference = (b - c) / number
     margin = 1.96 * math.sqrt(b + c - (b - c) ** 2 / number) / number
     p_value = float(binomtest(b, b + c).pvalue) if b + c else 1.0
-    return Paired(b, c, difference, difference - margin, difference + margin, p_value)
+    return Paired(b, c, difference, max(-1.0, difference - margin), min(1.0, difference + margin), p_value)
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,15 @@ def bootstrap_gains(
     """By how much each other method exceeds the baseline, {method: {score: interval}}, as `bootstrap_mean` has it.
 
     methods: {method: {score: values (N, ...)}}, all on the same examples in the same order. The intervals of a score
-    are corrected for the number of methods. Raises ValueError for a baseline that is none of the methods.
+    are corrected for the number of methods. Raises ValueError for a baseline that is none of the methods,
+    and for values of several shapes.
     """
     check_name("a baseline", baseline, methods)
     base, others = methods[baseline], {name: values for name, values in methods.items() if name != baseline}
+    for score in scores:
+        shapes = {np.shape(values[score]) for values in methods.values()}
+        if len(shapes) > 1:
+            raise ValueError(f"expected {score} of the same examples, got shapes {sorted(shapes)}; take common ones.")
     return {
         name: {score: bootstrap_mean(np.subtract(values[score], base[score]), len(others)) for score in scores}
         for name, values in others.items()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
-from dlapps import DlappsError
+from dlapps import DlappsError, check_positive
 from dlapps.metrics import as_tensor
 from dlapps.runtime import drawn_from, make_generator
 from dlapps.weights import describe_structure, fingerprint, read_checked, write_checked
@@ -82,7 +82,7 @@ def run_epochs(
         raise TrainingError(f"expected the checkpoint of a training to extend, got {path}; train first, or name it.")
     if path:
         identity = {name: _describe(value) for name, value in identity.items()} | _describe_networks(parts)
-    if path and path.is_file():
+    if path and path.exists():
         first, stopped, history = _load(path, identity, parts, extend)
         first = num_epochs if stopped and not extend else first
     epochs = range(first, num_epochs)
@@ -164,6 +164,7 @@ def make_one_cycle(
     """AdamW on parts of a network, each with its highest rate, and the schedule that lets it rise for a fifth of the
     steps and fall in the others (Smith and Topin 2019)."""
     parts, rates = list(learning_rates), list(learning_rates.values())
+    check_positive(learning_rate=min(rates, default=1))
     optimiser = torch.optim.AdamW([{"params": [*part.parameters()]} for part in parts], weight_decay=weight_decay)
     # Of five steps a fifth is one, and the schedule would divide by the number of steps less one.
     return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=0.2 if num_steps != 5 else 0.4)

@@ -82,7 +82,7 @@ def imported(path):
             yield from parts[:1] or [
                 alias.name
                 for alias in node.names
-                if alias.name not in ("DlappsError", "__version__", "check_counts", "check_name")
+                if alias.name not in ("DlappsError", "__version__") and not alias.name.startswith("check_")
             ]
         elif isinstance(node, ast.Import):
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dlapps."))

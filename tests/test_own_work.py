@@ -389,6 +389,16 @@ def small_network(channels=3):
     return nn.Sequential(*layers).eval()
 
 
+def frozen_extractor():
+    extractor = nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, 8)).requires_grad_(False)
+    return dann.DomainAdversarialNetwork(feature_extractor=extractor)
+
+
+def fit_small(labels, rate=0.01, **options):
+    network = small_network()
+    return finetune.fit_classifier(network, PIXELS, labels, 1, {network: rate}, **options)
+
+
 def diverged_network():
     network = small_network()
     nn.init.constant_(network[-1].bias, float("nan"))
@@ -408,6 +418,9 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: dann.predict(small_network(), LEVELS), "several pictures, got one of shape (28, 28, 3)"),
         (lambda: stack_pixels("photo.jpg"), "several pictures, got 'photo.jpg'"),
         (lambda: adversarial.pgd(diverged_network(), PIXELS, 0.1, labels=1), "logits, got NaN for 2 of 2 pictures"),
+        (lambda: saliency.input_gradient(diverged_network(), PIXELS, 0), "logits, got NaN for 2 of 2 pictures"),
+        (lambda: saliency.rise(diverged_network(), PIXELS, 0, num_masks=2), "logits, got NaN for 2 of 2 pictures"),
+        (lambda: cv.visualize(diverged_network(), 0, size=16), "logits, got NaN for 1 of 1 pictures"),
         (lambda: adversarial.smallest_epsilon(small_network(), PIXELS, labels=9), "classes from 0 to 2, got 9"),
         (lambda: adversarial.one_pixel(small_network(), PIXELS, labels=9), "classes from 0 to 2, got 9"),
         (lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]), "labels from 0 to 2, got 0 to 3"),
@@ -429,6 +442,25 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: flow.Settings(num_epochs=0), "num_epochs >= 1, got 0"),
         (lambda: finetune.fit_classifier(small_network(), PIXELS, [0, 1], 0, {}), "num_epochs >= 1, got 0"),
         (lambda: extract_features(SCENES, PIXELS, ["0"], batch_size=0), "batch_size >= 1, got 0"),
+        (lambda: dann.Settings(learning_rate=-0.01), "learning_rate > 0, got -0.01"),
+        (lambda: dann.Settings(max_norm=np.nan), "max_norm > 0, got nan"),
+        (lambda: dann.Settings(momentum=2), "momentum from 0 to 1, got 2"),
+        (lambda: dann.ImprovedSettings(decay=-1), "decay from 0 to 1, got -1"),
+        (lambda: replace(gan.PRACTICAL, average=2), "average from 0 to 1, got 2"),
+        (lambda: replace(gan.PRACTICAL, latent_dim=0), "latent_dim >= 1, got 0"),
+        (lambda: flow.Settings(unlabelled=2.0), "unlabelled from 0 to 1, got 2.0"),
+        (lambda: flow.Settings(num_classes=0), "num_classes >= 1, got 0"),
+        (lambda: dann.DomainAdversarialNetwork(num_classes=0), "num_classes >= 1, got 0"),
+        (frozen_extractor, "a feature extractor to train, got one of frozen weights"),
+        (lambda: fit_small([0, 3]), "labels from 0 to 2, got 0 to 3"),
+        (lambda: fit_small([0, -100]), "labels from 0 to 2, got -100 to 0"),
+        (lambda: fit_small([0, 1], rate=-0.01), "learning_rate > 0, got -0.01"),
+        (lambda: fit_small([0, 1], checkpoint="."), "a checkpoint in ., got no such file"),
+        (lambda: adversarial.fool(small_network(), PIXELS, None), "targets, the classes that are to win, got None"),
+        (lambda: metrics.entropy([5, 5]), "shares that add up to 1, got a sum of 10 with a least of 5"),
+        (lambda: metrics.entropy([1.5, -0.5]), "shares that add up to 1, got a sum of 1 with a least of -0.5"),
+        (lambda: from_pixels(torch.full((3, 4, 4), 200, dtype=torch.uint8)), "pixels in [0, 1], got torch.uint8"),
+        (lambda: gan.to_uint8(LEVELS[None, ..., 0]), "images in [-1, 1], got torch.uint8"),
     ],
 )
 def test_what_would_give_a_silent_wrong_result_is_one_sentence(call, message):

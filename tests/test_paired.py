@@ -101,6 +101,13 @@ def test_gains_over_a_baseline_are_means_of_differences():
     assert gains["other"] == {"hits": bootstrap_mean([1, 0, 0], num_comparisons=2)}
     with pytest.raises(ValueError, match="expected a baseline among plain, other, got 'random'"):
         bootstrap_gains(methods, "random", ["hits"])
+    with pytest.raises(ValueError, match=r"expected hits of the same examples, got shapes \[\(1,\), \(3,\)\]"):
+        bootstrap_gains({"plain": {"hits": [0, 1, 0]}, "other": {"hits": [1]}}, "plain", ["hits"])
+
+
+def test_an_interval_stays_within_what_a_difference_can_be():
+    few = compare_paired(np.array([True] * 3), np.array([True, False, False]))
+    assert (few.high, few.p_value) == (1, 0.5)
 
 
 def test_seeds_are_compared_as_by_scipy():

@@ -47,6 +47,8 @@ def fool(
     wins on its 8-bit rounding too: of those that stop at the first success, some are lost when saved.
     """
     check_counts(num_steps=num_steps)
+    if targets is None:
+        raise ValueError("expected targets, the classes that are to win, got None; name one for each image.")
     images = check_input(network, images)
     lengths = as_lengths("step_size", step_size, images).to(images)
     goal = make_goal(network, images, None, targets)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts, paths
+from dlapps import check_counts, check_shares, paths
 from dlapps.dann.augment import lay_on_textures, random_affine, random_strokes
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import as_domains, batch_to_pixels, draw_batches
@@ -107,6 +107,7 @@ class ImprovedSettings:
 
     def __post_init__(self) -> None:
         check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
+        check_shares(textures=self.textures, negative=self.negative, warm_up=self.warm_up, decay=self.decay)
 
 
 IMPROVED = ImprovedSettings()

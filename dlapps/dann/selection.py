@@ -44,7 +44,8 @@ def mean_entropy(logits: ArrayLike) -> float:
 
 def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
     """Entropy of the mean of predictions (N, K), in units of log K: 1 where all classes are equally frequent, near 0
-    where nearly all pictures fall into one. num_classes: in place of K, where there are no more classes."""
+    where nearly all pictures fall into one. num_classes: in place of K, where there are no more classes;
+    above 1 where others than these are predicted too."""
     predictions = as_tensor(logits).float().softmax(1)
     return entropy(predictions.mean(0)) / math.log(max(2, num_classes or predictions.shape[1]))
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts
+from dlapps import check_counts, check_positive, check_shares
 from dlapps.dann.alignment import Alignment, reverse_gradient
 from dlapps.dann.layers import DomainAdversarialNetwork, reversal_schedule
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict
@@ -46,6 +46,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
+        check_positive(learning_rate=self.learning_rate, max_norm=self.max_norm)
+        check_shares(momentum=self.momentum)
 
     def weight(self, progress: float) -> float:
         """The reversal weight at a progress in [0, 1]."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_name, paths
+from dlapps import check_counts, check_name, check_shares, paths
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
     NORMS,
@@ -68,7 +68,8 @@ class Preset:
     anneal: bool = False
 
     def __post_init__(self) -> None:
-        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size, latent_dim=self.latent_dim)
+        check_shares(average=self.average)
         for part in self.trained:
             check_name("trained", part, ("generator", "discriminator"))
         check_name("loss", self.loss, LOSSES)

@@ -77,6 +77,8 @@ def interpolate(first: ArrayLike, second: ArrayLike, num_steps: int) -> Tensor:
 def to_uint8(images: ArrayLike) -> Tensor:
     """Levels (…, S, S) uint8 of grey images (…, 1, S, S) in [-1, 1], or (…, S, S, 3) of colour images (…, 3, S, S)."""
     pixels = as_tensor(images)
+    if not pixels.is_floating_point():
+        raise ValueError(f"expected images in [-1, 1], got {pixels.dtype}; these are levels already.")
     if pixels.ndim < 3 or pixels.shape[-3] not in (1, 3):
         raise ValueError(f"expected images (…, 1, S, S) or (…, 3, S, S), got {tuple(pixels.shape)}; move the channels.")
     levels = pixels.add(1).mul(127.5).round().clamp(0, 255).byte()

@@ -108,7 +108,7 @@ def fit_classifier(
     statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
     parameter's requires_grad as it was. options: monitor, checkpoint and progress, as `dlapps.training.run_epochs`
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
-    parts share weights or are none of the network's, or a loss is not finite.
+    a label is not in [0, K), parts share weights or are none of the network's, or a loss is not finite.
     """
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
@@ -132,6 +132,7 @@ def fit_classifier(
             targets = labels[rows].to(device)
             with autocast(device, precision):
                 logits = network(batch)
+            as_labels(labels[rows], len(rows), logits.shape[1])
             loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
             minimise(loss, optimiser)
             schedule.step()
