@@ -54,7 +54,7 @@ PROFILES = {
             "full", minutes=18, seeds=(0, 1, 2),
             num_folds=5, num_splits=10, svm_costs=(0.1, 0.3, 1, 3, 10, 30, 100), head_epochs=30,
             num_pictures=25, num_samples=50, curve_steps=28, **_CLASSES,
-            num_digits=10_000, adaptation_epochs=14, improved_epochs=5, gan_epochs=2, conditional_gan_epochs=4,
+            num_digits=10_000, adaptation_epochs=14, improved_epochs=5, gan_epochs=2, conditional_gan_epochs=8,
         ),
     )
 }  # fmt: skip
