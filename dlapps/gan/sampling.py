@@ -65,7 +65,7 @@ def sample_grid(generator: ConditionalGenerator, z: Tensor) -> Tensor:
 
 def interpolate(first: ArrayLike, second: ArrayLike, num_steps: int) -> Tensor:
     """(num_steps, D) from first (D,) to second (D,) on the sphere (White 2016): on a straight line the middle would be
-    shorter than any z that the generator has seen."""
+    shorter than nearly every z that the generator has seen."""
     first, second = as_tensor(first).float(), as_tensor(second).float()
     angle = torch.acos(torch.cosine_similarity(first, second, dim=0).clamp(-1, 1))
     share = torch.linspace(0, 1, num_steps)[:, None]

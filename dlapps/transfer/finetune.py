@@ -132,6 +132,7 @@ def fit_classifier(
             targets = labels[rows].to(device)
             with autocast(device, precision):
                 logits = network(batch)
+            # How many classes there are is first seen here; on a GPU the loss would end the process.
             as_labels(labels[rows], len(rows), logits.shape[1])
             loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
             minimise(loss, optimiser)
