@@ -38,7 +38,7 @@ class Settings:
     channels: tuple[int, int, int] = (48, 96, 144)
     embedding: int = 128
     num_epochs: int = 24
-    batch_size: int = 128
+    batch_size: int = 64
     learning_rate: float = 1.5e-3
     unlabelled: float = 0.1
     average: float = 0.999

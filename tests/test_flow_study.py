@@ -31,7 +31,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(flow, "STANDARD", replace(flow.STANDARD, channels=(8, 8, 8), num_epochs=1, batch_size=20))
     for module, names in (
         (gan_judge, {"load_images": load_and_tell, "NUM_SAMPLES": 40, "NUM_HELD_OUT": 20}),
-        (study, {"SEEDS": (0, 1), "NUM_CHOOSING": 20, "EVALUATIONS": (4, 2)}),
+        (study, {"SEEDS": (0, 1), "NUM_CHOOSING": 20, "NUM_LEARNT_FROM": 20, "NUM_FEW": 3, "EVALUATIONS": (4, 2)}),
     ):
         for name, value in names.items():
             monkeypatch.setattr(module, name, value)
@@ -45,6 +45,13 @@ def test_the_choice_is_made_without_the_test_split_and_each_reading_once(small, 
     chosen = json.loads(study.make_flow_selection().read_text())
     assert set(small) == {"train"}
     assert [len(chosen[f"{number}"]) for number in (4, 2)] == [len([*study.list_samplings(n)]) for n in (4, 2)]
+    for number in (4, 2):
+        taught, others = (
+            [entry["frechet"] for entry in chosen[f"{number}"] if ("gan_train_accuracy" in entry) is kind]
+            for kind in (True, False)
+        )
+        assert len(taught) == 3
+        assert max(taught) <= min(others)
     monkeypatch.setattr(study, "time_gan", lambda: {"cpu_seconds": 1.0, "cpu_seconds_of_1000": 1.0})
     read = study.make_flow()
     content = read.read_bytes()
@@ -80,12 +87,13 @@ def test_every_sampling_evaluates_the_network_as_often_as_it_says(evaluations, m
         assert sum(counted) == evaluations
 
 
-def test_the_choice_is_the_least_distance(tmp_path, monkeypatch):
+def test_the_choice_is_what_teaches_most(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
-    names = ("num_steps", "solver", "guidance", "frechet", "conditional_accuracy")
-    rows = [(10, "midpoint", 1, 0.4, 0.97), (5, "midpoint", 1.5, 0.2, 0.991), (5, "midpoint", 2, 0.6, 0.998)]
+    names = ("num_steps", "solver", "guidance", "frechet", "gan_train_accuracy")
+    rows = [(10, "midpoint", 1, 0.4, 0.97), (5, "midpoint", 1.5, 0.3, 0.985), (5, "midpoint", 2, 0.2, 0.98)]
     entries = [dict(zip(names, row, strict=True)) for row in rows]
     tried = [{"sampling": {name: entry.pop(name) for name in names[:3]}, **entry} for entry in entries]
-    results.save("flow-selection", {"20": tried, "4": tried[:1]}, (0,))
+    untaught = {"sampling": {"num_steps": 20, "solver": "euler", "guidance": 1}, "frechet": 0.9}
+    results.save("flow-selection", {"20": [*tried, untaught], "4": tried[:1]}, (0,))
     assert study.choose_sampling(20) == study.Sampling(5, "midpoint", 1.5)
     assert study.choose_sampling(4) == study.Sampling(10, "midpoint", 1)
