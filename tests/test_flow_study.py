@@ -53,10 +53,12 @@ def test_the_choice_is_made_without_the_test_split_and_each_reading_once(small, 
         assert len(taught) == 3
         assert max(taught) <= min(others)
     monkeypatch.setattr(study, "time_gan", lambda: {"cpu_seconds": 1.0, "cpu_seconds_of_1000": 1.0})
+    monkeypatch.setattr(study.score_neighbours, "__defaults__", (40,))
     read = study.make_flow()
     content = read.read_bytes()
     runs = results.load("flow")
-    assert runs["readings"] == 4
+    assert runs["readings"] == 5
+    assert 0 <= runs["neighbour_error"] <= 1
     assert runs.values("4 evaluations", "precision").shape == (2,)
     assert [len(runs["trainings"][seed]["history"]["loss"]) for seed in ("0", "1")] == [1, 1]
     assert runs["runs"]["2 evaluations"]["1"]["sampling"] in [entry["sampling"] for entry in chosen["2"]]

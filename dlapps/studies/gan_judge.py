@@ -198,17 +198,21 @@ class Judge:
                 found[name][f"p{share}"] = {end: round(float(distance), 3) for end, distance in ends.items()}
         return found
 
+    def neighbour_error(self, known: Tensor, answers: Tensor) -> float:
+        """Error on the test split of the nearest neighbour in pixels, among known uint8 (N, 32, 32) with labels (N,).
+
+        Radford et al. (2016, table 3) report it for 50,000.
+        """
+        test, test_labels = self.real
+        _, nearest = metrics.nearest_images(test, known)
+        return float((answers[nearest] != test_labels).double().mean())
+
     def score_neighbours(self, number: int = 50_000) -> dict[str, float]:
-        """Error of the nearest neighbour in pixels on the test split, the neighbours being `number` real digits or as
-        many of the best conditional generator: what Radford et al. (2016, table 3) report."""
-        (images, labels), (test, test_labels) = (part[:number] for part in self.train), self.real
+        """That error among so many real digits, and among as many samples of the best conditional generator."""
         asked = torch.arange(number) % 10
         fakes = draw(gan.load_best("cdcgan"), number, 0, asked)
-        errors = {}
-        for name, (known, answers) in {"real": (images, labels), "samples": (fakes, asked)}.items():
-            _, nearest = metrics.nearest_images(test, known)
-            errors[name] = float((answers[nearest] != test_labels).double().mean())
-        return errors
+        images, labels = (part[:number] for part in self.train)
+        return {"real": self.neighbour_error(images, labels), "samples": self.neighbour_error(fakes, asked)}
 
 
 def draw(generator: Sampler, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
