@@ -157,13 +157,16 @@ class Prose:
 def format_number(value: Scalar, spec: str, name: str, power: str | Callable[[re.Match[str]], str]) -> str:
     """A recorded value in a format of Python, or in its usual one for none; a ValueError where it does not fit.
 
-    power: what 1e-05 is written as, of its three groups: digit, sign and exponent.
+    What rounds to 0 has no sign. power: what 1e-05 is written as, of its three groups: digit, sign and exponent.
     """
     try:
         shown = format(value, spec or default_format(value))
     except ValueError as error:
         raise ValueError(f"expected a format that fits {value!r}, got {spec!r} for {name}; correct it.") from error
-    return shown if isinstance(value, str) else re.sub(r"(\d)e(-?)\+?0*(\d+)$", power, shown)
+    if isinstance(value, str):
+        return shown
+    shown = re.sub(r"^[-+](?=0[.0]*%?$)", "", shown)
+    return re.sub(r"(\d)e(-?)\+?0*(\d+)$", power, shown)
 
 
 def power_in_words(found: re.Match[str]) -> str:
