@@ -13,7 +13,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
     args = _parser().parse_args(arguments)
     try:
-        if args.verb not in (_new, _diff, _data, _info):
+        anywhere = args.verb in (_new, _diff, _data, _info) or getattr(args, "action", "") == "check"
+        if not anywhere:
             paths.require_report(f"dlapps {args.name}")
         return args.verb(args)
     except DlappsError as error:
@@ -80,7 +81,7 @@ def _add_class(verbs: argparse._SubParsersAction) -> None:
     student.add_argument("--folder", type=Path, default=paths.project() / "class", help="where to (class/)")
     student.add_argument("--seed", nargs="+", default=[""], metavar="STUDENT", help="names: data of each one's own")
     check = steps.add_parser("check", help="run notebooks, whoever wrote them, and check what they made")
-    check.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK")
+    check.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK", help="or folders of them")
     check.add_argument("--folder", type=Path, help="where points and feedback go (feedback/ for several)")
     check.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time")
     check.add_argument("--chapter", metavar="CHAPTER", help="what they are submissions of; else what most say")

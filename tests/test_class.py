@@ -17,8 +17,10 @@ from nbformat.v4 import new_output
 
 from dlapps.classroom import fence, marking
 from dlapps.classroom.checks import CHAPTERS
-from dlapps.classroom.points import find_exercises, find_questions, total
+from dlapps.classroom.editions import INVITATION
+from dlapps.classroom.points import Exercise, find_exercises, find_questions, total
 from dlapps.notebook import MIME
+from dlapps.outline import used_names
 from dlapps.report.sources import find_sources, read_notebook
 
 LIMITS = fence.Limits(seconds=300, cell_seconds=60, disk=50 << 20, answer=1 << 20)
@@ -75,8 +77,25 @@ class Class:
         return self.add(name, lambda cells: cells.insert(FEATURES, code(source)))
 
 
+def split(cells):
+    """The first exercise in a cell above its own and one below it, the second in a cell below a blank."""
+    first, second = (part.strip() for part in LABELS.split("="))
+    assert (first, second[:5]) == ("y_train, y_test", "np.ar")
+    cells[FEATURES].source, features = "# Exercise", cells[FEATURES].source
+    cells.insert(FEATURES + 1, code(features))
+    cells[SPLIT].source = "y_test = np.arange(2985) % 15"
+    cells.insert(SPLIT, code("y_train = np.arange(15).repeat(100)"))
+
+
+def without_ids(cells):
+    for number, cell in enumerate(cells):
+        if {"exercise", "answer"} & set(cell.metadata.get("tags", [])):
+            cell.metadata["nbgrader"] = {"grade_id": cell.id}
+        cell.id = f"another-{number}"
+
+
 def blank(cells):
-    cells[4].source = "*Your answer to question 3a: …*"
+    cells[4].source = INVITATION.format(" to question 3a")
     cells[SPLIT].source = cells[FEATURES].source = "# Exercise"
 
 
@@ -98,7 +117,8 @@ HOSTILE = {
     "memory": "hog = np.ones(100 << 30, np.uint8)",
     "exit": "import os\nos._exit(0)",
     "deleting": "import shutil\nshutil.rmtree({treasure!r}, ignore_errors=True)",
-    "reading": "import pathlib\nread = [p for p in pathlib.Path({home!r}).rglob('*.ipynb') if p.stat().st_size]\n"
+    "reading": "import pathlib\nfiles = [p for p in pathlib.Path({home!r}).rglob('*.*') if p.is_file()]\n"
+    "read = [p for p in files if p.stat().st_size]\n"
     "assert not read, read",
     "processes": "import subprocess\nstarted = [subprocess.Popen(['sleep', '{sleep}'], start_new_session=True)"
     " for _ in range(40)]",
@@ -125,6 +145,9 @@ def checked(tmp_path_factory):
                 name, source.format(treasure=str(treasure), home=str(home), sleep=SLEEP) if "{" in source else source
             )
         given.add("shapes", lambda cells: cells[SPLIT].update(source="y_train = y_test = np.zeros((2, 3))"))
+        given.add("values", lambda cells: cells[FEATURES].update(source="X_train = X_test = 0"))
+        given.add("split", split)
+        given.add("without ids", without_ids)
         given.add("forged", forge)
         given.add("renamed", rename)
         given.add_bytes("json", b'{"cells": [')
@@ -163,6 +186,7 @@ def test_the_solution_has_all_points_and_the_blank_none(checked):
     assert total(marks["blank"].points) == 0
     assert marks["solution"].to_be_read == ["3a"]
     assert marks["blank"].to_be_read == []
+    assert total(marks["values"].points) == 5, "names without right values"
 
 
 @pytest.mark.report
@@ -189,9 +213,8 @@ def test_each_hostile_submission_ends_with_one_sentence(checked, name, words):
 def test_what_is_right_counts_whatever_else_a_submission_does(checked):
     marks = checked[0]
     whole = ("loop", "memory", "deleting", "processes", "writing", "kernel")
-    assert {total(marks[name].points) for name in whole} == {15}
-    assert 0 < total(marks["shapes"].points) < 15
-    assert {total(marks[name].points) for name in ("stubborn", "exit", "json", "empty", "another")} == {0}
+    assert {total(marks[name].points) for name in (*whole, "split", "without ids")} == {15}
+    assert {total(marks[name].points) for name in ("shapes", "stubborn", "exit", "json", "empty", "another")} == {0}
 
 
 @pytest.mark.report
@@ -206,7 +229,8 @@ def test_forged_outputs_and_renamed_cells_have_no_points(checked):
     for name in ("forged", "renamed"):
         assert total(checked[0][name].points) == 0
         faults = {verdict.name: verdict.fault for verdict in checked[0][name].verdicts}
-        assert faults["the whole split"], name
+        assert "got none in cell" in faults["every exercise has code"], name
+        assert faults.get("the whole split", "not asked"), name
 
 
 @pytest.mark.report
@@ -228,12 +252,12 @@ def test_a_class_has_a_table_a_summary_and_a_letter_each(checked):
     assert list(rows) == [name for name in marks if name != "stubborn"]
     assert rows["solution"]["total (15)"] == "15"
     assert rows["solution"]["cell-7 (5)"] == "5"
-    assert rows["solution"]["cell-7: the whole split (1)"] == "1"
+    assert rows["solution"]["cell-7: the whole split (1.667)"] == "1.667"
     assert rows["solution"]["to be read"] == "3a"
     assert rows["solution"]["answers (4)"] == ""
     assert rows["exit"]["note"] == note_of(marks["exit"])
     letter = (home / "feedback" / "shapes.md").read_text()
-    assert "**the whole split**: expected 1\\,500 and 2\\,985 pictures" in letter
+    assert "**the whole split**: expected 1,500 and 2,985 pictures" in letter
     assert "Check both counts before any accuracy" in letter
     assert "**Question 3a** (4): to be read. Two reasons." in letter
     assert "<h2" in (home / "feedback" / "shapes.html").read_text()
@@ -297,8 +321,50 @@ def test_a_name_that_a_spreadsheet_would_compute_is_text(project, tmp_path):
 def test_files_of_one_name_are_called_by_their_folders(tmp_path):
     files = [tmp_path / student / "1_transfer_learning.ipynb" for student in ("ada", "bob")]
     assert marking.name_students(files) == ["ada-1_transfer_learning", "bob-1_transfer_learning"]
-    with pytest.raises(marking.ClassroomError, match="got two called ada-1_transfer_learning"):
+    with pytest.raises(marking.ClassroomError, match=r"each file once, got 1_transfer_learning\.ipynb twice"):
         marking.name_students([files[0], files[0]])
+    deep = [tmp_path / course / "hw" / "1.ipynb" for course in "pq"]
+    assert marking.name_students(deep) == ["p-hw-1", "q-hw-1"]
+    assert marking.name_students([tmp_path / "b" / "Summary.ipynb"]) == ["b-Summary"]
+
+
+def test_a_folder_stands_for_the_notebooks_in_it(tmp_path):
+    for name in ("b/ada.ipynb", "a.ipynb", "b/.ipynb_checkpoints/ada-checkpoint.ipynb", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    assert marking.list_files([tmp_path]) == [tmp_path / "a.ipynb", tmp_path / "b" / "ada.ipynb"]
+    with pytest.raises(marking.ClassroomError, match=r"expected notebooks in .*, got none"):
+        marking.list_files([tmp_path / "b" / ".ipynb_checkpoints"])
+
+
+def test_a_teachers_points_and_the_rows_of_other_files_stay(project, tmp_path):
+    write_chapters(project)
+    folder, source = tmp_path / "feedback", find_sources()[0]
+    files = [tmp_path / f"{name}.ipynb" for name in ("ada", "bob", "eve")]
+    for file in files:
+        file.write_text("{")
+    marking.check_class(files[:2], folder, source)
+    with (folder / "points.csv").open(newline="") as file:
+        heads, *rows = csv.reader(file)
+    rows[0][heads.index("answers (4)")] = "3"
+    with (folder / "points.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([heads, *rows])
+    marking.check_class([files[2], files[0]], folder, source)
+    with (folder / "points.csv").open(newline="") as file:
+        found = {row["student"]: row["answers (4)"] for row in csv.DictReader(file)}
+    assert found == {"ada": "3", "bob": "", "eve": ""}
+    before = (folder / "points.csv").read_bytes()
+    with pytest.raises(marking.ClassroomError, match="to have the points of 2_other as they are given now"):
+        marking.check_class(files[:1], folder, find_sources()[1])
+    assert (folder / "points.csv").read_bytes() == before
+
+
+def test_a_check_of_two_exercises_belongs_to_the_last():
+    made = [Exercise("labels", ("y_train", "y_test"), 6), Exercise("fit", ("baseline", "X_train", "X_test"), 1)]
+    worth = marking.possible(made, "1_transfer_learning")
+    assert set(worth["labels"]) == {"labels defines its names", "the whole split", "every class"}
+    assert {"same seed same classifier", "no empty rows"} < set(worth["fit"])
+    assert [round(sum(shares.values()), 6) for shares in worth.values()] == [6, 1]
 
 
 def test_points_and_names_come_from_the_chapter():
@@ -321,8 +387,21 @@ def test_committed_chapters_give_points_and_no_check_looks_at_a_name_of_two_exer
         defined = [name for exercise in exercises for name in exercise.defines]
         looked_at = {name for check in CHAPTERS.get(source.name, ()) for name in check.names.values()}
         assert all(defined.count(name) <= 1 for name in looked_at), source.name
+        assert all(len(shares) > 1 for shares in marking.possible(exercises, source.name).values()), source.name
         if source.number in (1, 4):
             assert all(question.rubric for question in questions)
+
+
+def test_later_cells_read_no_other_names_of_an_exercise_than_it_asks_for():
+    for source in find_sources():
+        cells = source.read().cells
+        own = {exercise.cell: set(exercise.defines) for exercise in find_exercises(cells)}
+        for cell in (cell for cell in cells if cell.id in own):
+            del cell.metadata["exercise"]
+        read = {exercise.cell: set(exercise.defines) for exercise in find_exercises(cells)}
+        given = set().union(*(used_names(cell.source)[1] for cell in cells if cell.id not in own))
+        left = {cell: names - own[cell] - given for cell, names in read.items()}
+        assert not any(left.values()), (source.name, left)
 
 
 def test_students_cells_are_valid_for_nbgrader(tmp_path, monkeypatch):

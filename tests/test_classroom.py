@@ -10,7 +10,7 @@ import pytest
 from conftest import code, text
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from dlapps.classroom import Verdict, editions, marking
+from dlapps.classroom import Verdict, editions, examine, marking, notebooks
 from dlapps.cli import main
 from dlapps.report.sources import find_sources, read_notebook, tags
 
@@ -59,7 +59,8 @@ def test_the_student_edition_holds_blanks_and_nothing_of_the_solution(chapter, t
     student = read_notebook(edition_of(chapter, tmp_path / "class"))
     answer, exercise, kept, last = student.cells[4:]
     assert answer.source.startswith("*Your answer to question 3a:")
-    assert exercise.source == "# Exercise: define score, as the text says."
+    assert exercise.source == f"# Exercise: define score, as the text says.\n{editions.HOW_TO_CHECK}"
+    assert exercise.metadata.exercise == {"defines": ["score"], "points": 1}
     assert last.source == "# Exercise: define secret, as the text says."
     assert kept == chapter.read().cells[6]
     assert [tags(cell) for cell in (answer, exercise)] == [["answer"], ["exercise"]]
@@ -82,7 +83,19 @@ def test_the_student_edition_holds_blanks_and_nothing_of_the_solution(chapter, t
 )
 def test_an_exercise_says_what_it_defines(source, says):
     cell = code(source, "exercise")
-    assert editions._blanks([cell]) == [f"# Exercise: {says}."]
+    assert editions._blanks([cell]) == [f"# Exercise: {says}.\n{editions.HOW_TO_CHECK}"]
+
+
+def test_an_exercise_says_what_of_the_library_it_is_done_with():
+    cells = [
+        code("from dlapps import dann, images as pictures\nimport numpy as np"),
+        code(
+            "settings = dann.PAPER\nchapter.record(a=1)\nnp.dann = pictures.stack(chapter.profile.num_digits)",
+            "exercise",
+        ),
+    ]
+    used = "# Of use: dann.PAPER, pictures.stack, chapter.profile.num_digits."
+    assert used in editions._blanks(cells)[1].split("\n")
 
 
 def test_an_edition_of_ones_own_says_whose_it_is(project, tmp_path):
@@ -185,7 +198,8 @@ def test_a_file_that_is_no_notebook_is_one_sentence(project, tmp_path, capsys, a
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
     assert main(["class", action, str(path)]) == 2
     complaint = capsys.readouterr().err
-    assert complaint.startswith(f"dlapps: expected a notebook in {path}, got ")
+    assert complaint.startswith("dlapps: expected a notebook in 1_mine.ipynb, got ")
+    assert str(tmp_path) not in complaint
     assert complaint.count("\n") == 1
 
 
@@ -223,13 +237,54 @@ def test_check_runs_a_notebook_and_says_what_is_wrong_a_line_each(project, tmp_p
         "runs from top to bottom": "NameError: name 'X_train' is not defined in cell 11 (after = X_train.sum())",
         "every question has an answer": "got none to 2. A number is no answer.",
         "every exercise has code": "got none in cell 10. The comment",
-        "cell-9 defines its names": "expected the cell to define X_train, got no X_train. Later",
         "the whole split": "expected 1,500 and 2,985 pictures, got 1,500 and 2,900. 15-Scene has 1,500",
-        "no empty rows": "expected variables X_train, X_test, got none of them. A row of zeros",
+        "accuracy on the test pictures": "expected variables baseline, baseline_accuracy, X_test, got none of them",
     }.items():
         assert found[name].startswith("failed")
         assert words in found[name]
     assert found["every class"] == "passed  every class"
+    # Of an exercise without code more is not said than that.
+    assert not {"cell-9 defines its names", "no empty rows"} & found.keys()
+
+
+def test_an_answer_is_what_was_written_below_the_invitation_or_in_a_cell_below(chapter):
+    cells, invited = chapter.read().cells, editions.INVITATION.format(" to question 3a")
+
+    def left(*sources, deleted=False):
+        notebook = editions.make_student(chapter)
+        written = [new_markdown_cell(source) for source in sources[1:]]
+        notebook.cells[4].source = sources[0]
+        notebook.cells[4 + (not deleted) : 5] = written
+        if deleted:
+            notebook.cells[4:5] = written
+        return list(examine.unanswered(notebook, cells))
+
+    assert left(invited) == left("") == left(f"{invited}\n\n") == ["3a"]
+    assert left(f"{invited}\n\nBecause.") == left("Because.") == left(invited, "Because.") == []
+    assert left("*Your answer to question 3a: because.*") == []
+    assert left(invited, "Because.", deleted=True) == []
+
+
+def test_code_in_a_cell_below_is_code_of_the_exercise(chapter):
+    cells = chapter.read().cells
+    notebook = editions.make_student(chapter)
+    first = cells[5].id
+    assert first in examine.unwritten(notebook, cells)
+    notebook.cells.insert(6, new_code_cell("# mine\nscore = print"))
+    assert first not in examine.unwritten(notebook, cells)
+
+
+def test_a_notebook_that_lost_its_ids_is_known_by_its_blanks(chapter, tmp_path):
+    path = edition_of(chapter, tmp_path / "class")
+    ids = [cell.id for cell in read_notebook(path).cells]
+    told = json.loads(path.read_text())
+    for cell in told["cells"]:
+        del cell["id"]
+    path.write_text(json.dumps({**told, "nbformat_minor": 2}))
+    found = [cell.id for cell in notebooks.read(path).cells]
+    assert [found[place] == ids[place] for place in range(4, 8)] == [True, True, False, True]
+    assert main(["class", "solution", str(path)]) == 0
+    assert sources_of(path) == [cell.source for cell in chapter.read().cells]
 
 
 def test_check_tells_by_its_exit_code_whether_all_passed(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from dlapps import adversarial, class_visualization, dann, datasets, gan, paths, saliency
+from dlapps import adversarial, class_visualization, dann, datasets, flow, gan, metrics, paths, saliency
 from dlapps.assets import Provenance
 from dlapps.classroom import checks
 from dlapps.classroom.checks import dann as dann_checks
@@ -175,6 +175,7 @@ def test_domains_know_the_sign_of_the_reversed_gradient():
         assert passes(dann_checks.the_gradient_is_reversed, Reverse=layer) is right
     cut = SimpleNamespace(apply=lambda x, weight: x.detach() * weight)
     assert not passes(dann_checks.the_gradient_is_reversed, Reverse=cut)
+    assert not passes(dann_checks.the_gradient_is_reversed, Reverse=torch.nn.Identity)
 
 
 def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
@@ -288,8 +289,52 @@ def test_generation_computes_losses_and_scores_again():
     assert passes(gan_checks.entropy_of_the_shares, shares=shares, entropy=torch.tensor(np.log(10)))
     assert not passes(gan_checks.entropy_of_the_shares, shares=shares, entropy=torch.tensor(np.log2(10)))
     assert not passes(gan_checks.entropy_of_the_shares, shares=10 * shares, entropy=torch.tensor(0.0))
-    assert passes(gan_checks.the_gradients_of_two_losses, norms={"true": 0.1, "used": 2.0})
-    assert not passes(gan_checks.the_gradients_of_two_losses, norms={"true": 2.0, "used": 0.1})
+    sure = torch.tensor([-3.0, -2.0])
+    assert passes(gan_checks.the_gradients_of_two_losses, norms={"true": 0.1, "used": 2.0}, logits=sure)
+    assert not passes(gan_checks.the_gradients_of_two_losses, norms={"true": 2.0, "used": 0.1}, logits=sure)
+    assert not passes(gan_checks.the_gradients_of_two_losses, norms={"true": 0.1, "used": 2.0}, logits=-sure)
+    assert passes(gan_checks.entropy_of_the_shares, shares=shares.numpy(), entropy=np.log(10))
+
+
+def test_generation_knows_logits_distances_modes_and_flows_that_were_never_computed():
+    answers = {"real": torch.rand(3, 1, 8, 8), "real_logits": torch.ones(3), "fooling_logits": torch.ones(3)}
+    assert passes(gan_checks.a_logit_for_each_image, **answers, fake_logits=torch.zeros(3))
+    assert not passes(gan_checks.a_logit_for_each_image, **answers, fake_logits=torch.ones(3))
+    assert not passes(gan_checks.a_logit_for_each_image, **answers, fake_logits=torch.zeros(1))
+    features = dict(zip(("real_features", "train_features", "fake_features"), torch.randn(3, 30, 2), strict=True))
+    real, train, fake = features.values()
+    floor = metrics.frechet_distance(real, train)
+    distance = metrics.frechet_distance(real, fake) / floor
+    precision, recall = metrics.precision_recall(real, fake, k=3)
+    right = {"floor": floor, "distance": distance, "precision": precision, "recall": recall}
+    assert passes(gan_checks.distances_of_features, **features, **right)
+    for name in right:
+        assert not passes(gan_checks.distances_of_features, **features, **{**right, name: 0})
+    ring = gan.fit_ring(num_steps=2)
+    found, near = gan.count_modes(ring.samples[-1])
+    assert passes(gan_checks.modes_of_the_ring, ring=ring, found=found, near=near)
+    assert not passes(gan_checks.modes_of_the_ring, ring=ring, found=found + 1, near=near)
+
+
+def test_generation_computes_the_loss_of_a_flow_again():
+    network = flow.VelocityNetwork(replace(flow.STANDARD, size=8, channels=(8, 8, 8)))
+    given = {"network": network, "real": torch.rand(4, 1, 8, 8), "digits": torch.arange(4)}
+    given |= {"noise": torch.randn(4, 1, 8, 8), "times": torch.linspace(0, 1, 4).view(-1, 1, 1, 1)}
+    x = (1 - given["times"]) * given["noise"] + given["times"] * given["real"]
+    with torch.no_grad():
+        squares = (
+            (network(x, given["times"].flatten(), given["digits"]) - given["real"] + given["noise"]).square().mean()
+        )
+    assert passes(gan_checks.the_loss_of_the_flow, **given, x=x, squares=squares)
+    assert not passes(gan_checks.the_loss_of_the_flow, **given, x=x, squares=0 * squares)
+    assert not passes(gan_checks.the_loss_of_the_flow, **given, x=x.flip(0), squares=squares)
+
+
+def test_a_table_has_every_recipe():
+    svms = {name: SimpleNamespace(test_accuracy=accuracy) for name, accuracy in (("a", 0.8), ("b", 0.9))}
+    check = transfer.accuracies_of_every_recipe
+    assert passes(check, table=([["a", "0.800"], ["b", "0.900"]], ["", "test"]), chosen_svms=svms)
+    assert not passes(check, table=([["b", "0.900"]], ["", "test"]), chosen_svms=svms)
 
 
 def test_a_name_of_an_exercise_is_what_its_own_cell_bound(monkeypatch):

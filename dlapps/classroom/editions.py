@@ -1,10 +1,11 @@
 """Two directions: the student's edition of a chapter, with blanks, and the solution put back into it."""
 
+import ast
 import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from nbformat.v4 import new_markdown_cell, new_raw_cell
 from dlapps.classroom import ClassroomError
 from dlapps.classroom.notebooks import find_chapter, read, write
 from dlapps.classroom.points import find_exercises, find_questions
+from dlapps.outline import walk_code
 from dlapps.report.sources import Source, find_sources, tags
 
+HOW_TO_CHECK = "# In a terminal, dlapps class check and the name of this file say what passes."
 INVITATION = "*Your answer{}: what you claim, what you measured, why it is so, and where it ends.*"
 
 
@@ -38,15 +41,19 @@ def write_students(folder: Path, student: str = "") -> list[Path]:
 def make_student(source: Source, student: str = "") -> NotebookNode:
     """A chapter without its answers (cells tagged "answer") and its exercises' code (code cells tagged "exercise").
 
-    Blanks carry nbgrader's metadata, with their points. student: whose data a chapter draws where it has a line
-    `student = ""` among its parameters.
+    Blanks carry nbgrader's metadata, with their points, and those for code the names that they have to define. student:
+    whose data a chapter draws where it has a line `student = ""` among its parameters.
     """
     notebook = source.read()
     edition, points = copy.deepcopy(notebook), _points(notebook.cells)
+    exercises = {exercise.cell: exercise for exercise in find_exercises(notebook.cells)}
     for cell, blank in zip(edition.cells, _blanks(notebook.cells), strict=True):
         if blank is not None:
             cell.source = blank
             cell.metadata = NotebookNode(tags=tags(cell), nbgrader=_nbgrader(cell.id, points))
+            if cell.id in exercises:
+                made = exercises[cell.id]
+                cell.metadata["exercise"] = {"defines": list(made.defines), "points": made.points}
             cell.pop("attachments", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -138,6 +145,7 @@ def _blanks(cells: list[NotebookNode]) -> list[str | None]:
     """What stands in place of each cell in the student's edition; None where the cell stays."""
     blanks, number = [], ""
     exercises = {exercise.cell: exercise for exercise in find_exercises(cells)}
+    library = _library([cell.source for cell in cells if cell.cell_type == "code"])
     for cell in cells:
         blank = None
         if "question" in tags(cell):
@@ -145,16 +153,32 @@ def _blanks(cells: list[NotebookNode]) -> list[str | None]:
         elif "answer" in tags(cell):
             blank = INVITATION.format(number)
         elif "exercise" in tags(cell) and cell.cell_type == "code":
-            blank = _exercise(exercises[cell.id].defines)
+            blank = _exercise(exercises[cell.id].defines, _used(cell.source, library))
+            if cell.id == next(iter(exercises)):
+                blank += f"\n{HOW_TO_CHECK}"
         blanks.append(blank)
     return blanks
 
 
-def _exercise(names: Sequence[str]) -> str:
-    """A comment that says what the cell has to define."""
+def _exercise(names: Sequence[str], used: Sequence[str]) -> str:
+    """A comment that says what the cell has to define, and what of the library the solution does it with."""
     listed = " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
     what = f"define {listed}, as the text says" if names else "write what the text describes"
-    return f"# Exercise: {what}."
+    return "\n".join([f"# Exercise: {what}.", *([f"# Of use: {', '.join(used)}."] if used else [])])
+
+
+def _library(codes: Iterable[str]) -> set[str]:
+    """The names that a chapter imports from dlapps, and `chapter`, whose profile says how long a training is."""
+    imports = (node for code in codes for node in walk_code(code) if isinstance(node, ast.ImportFrom))
+    own = (node.names for node in imports if (node.module or "").partition(".")[0] == "dlapps")
+    return {"chapter", *(alias.asname or alias.name for names in own for alias in names)}
+
+
+def _used(source: str, library: Collection[str]) -> list[str]:
+    """What of the library some code uses, in its order, as dann.fit_dann and chapter.profile.num_samples."""
+    found = re.findall(r"(?<![\w.\"'])[A-Za-z_]\w*(?:\.[a-z]\w*|\.[A-Z_]+\b)*", source)
+    names = [name for name in found if name.partition(".")[0] in library]
+    return list(dict.fromkeys(name for name in names if not re.match(r"chapter\.(?!profile)", name)))
 
 
 def _identity(chapter: NotebookNode) -> str:

@@ -30,14 +30,15 @@ def write_letter(marked: Marked, scheme: Scheme) -> str:
     ]
     if rows:
         lines.append(markdown_table(["exercise", "points", "of"], rows, "lrr"))
-    wrong = (f"**{plain(each.name)}**: {plain(each.fault or '')}. {each.why}" for each in failed)
+    wrong = (f"**{plain(each.name)}**: {plain((each.fault or '').rstrip('.'))}. {each.why}" for each in failed)
     lines += ["## To correct", *wrong]
     lines += [*([] if failed else ["Nothing."]), "## Passed", f"{passed or 'Nothing'}."]
     if scheme.questions:
         lines += ["## Answers in words", "A teacher reads them and gives their points."]
     for each in scheme.questions:
-        got = "to be read" if each.number in marked.to_be_read else "no answer"
-        lines.append(f"**Question {plain(each.number)}** ({each.points:.4g}): {got}. {each.rubric}".strip())
+        # The rubric is near to an answer: for those who gave one.
+        got = f"to be read. {each.rubric}" if each.number in marked.to_be_read else "no answer."
+        lines.append(f"**Question {plain(each.number)}** ({each.points:.4g}): {got}".strip())
     return "\n\n".join(lines) + "\n"
 
 
@@ -67,4 +68,4 @@ def summarise(marked: Sequence[Marked], scheme: Scheme) -> str:
 
 def plain(text: str) -> str:
     """A student's words in Markdown, as they are: no link, no HTML, no other cell of a table."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>#!|~$^@&\"']|(?<=:)/|\.(?=\.)|-(?=-))", r"\\\1", " ".join(text.split()))

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ class Limits:
 def run(module: str, task: Any, limits: Limits, hidden: Sequence[Path] = ()) -> Any:
     """What `python -m module` answers to a task, as JSON on stdout and stdin, in a temporary folder, its DLAPPS_HOME.
 
-    hidden: files and folders that it must not read. All that it started ends with it. A ClassroomError where it takes
-    too long, or gives no answer.
+    hidden: files and folders that it must not read, but for the library, its data and Python, where they lie in them.
+    All that it started ends with it. A ClassroomError where it takes too long, or gives no answer.
     """
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as answer:
         folder = Path(name).resolve()
@@ -94,21 +94,36 @@ def has_walls() -> bool:
 
 def _walls(folder: Path, disk: int, hidden: Sequence[Path] = ()) -> list[str]:
     """bubblewrap's command line: everything read-only and without the user's home, but for what Python needs."""
-    home, size = Path.home(), ["--size", str(disk), "--tmpfs"]
-    needed = [*map(Path, (sys.prefix, sys.base_prefix, *filter(None, sys.path))), *_data()]
+    home, size, needed = Path.home(), ["--size", str(disk), "--tmpfs"], _needed()
     walls = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
     walls += ["--tmpfs", str(home)]
     for path in needed:
         if path.exists() and path.is_relative_to(home):
             walls += ["--ro-bind", str(path), str(path)]
-    for path in (path.resolve() for path in hidden if path.exists()):
+    bare = [part for path in hidden if path.exists() for part in _spare(path.resolve(), needed)]
+    for path in dict.fromkeys(bare):
         walls += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
     walls += [*size, "/dev/shm", *size, str(folder), "--chdir", str(folder)]
     return [*walls, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
 
 
-def _data() -> list[Path]:
-    return [*filter(None, (paths.assets(), paths.user_cache(), paths.mirror()))]
+def _needed() -> list[Path]:
+    """What Python and the library are read from; of a checkout the library and the data alone."""
+    searched = [Path(path).resolve() for path in (sys.prefix, sys.base_prefix, *filter(None, sys.path))]
+    if (paths.CHECKOUT / paths.MARK).is_file():
+        searched = [path for path in searched if path != paths.CHECKOUT]
+    own = (paths.PACKAGE, paths.CHECKOUT / "data", paths.assets(), paths.user_cache(), paths.mirror())
+    return [*searched, *(path.resolve() for path in own if path)]
+
+
+def _spare(path: Path, needed: Sequence[Path]) -> Iterator[Path]:
+    """The path, or, where something needed lies in it, what else does."""
+    if not any(each.is_relative_to(path) for each in needed):
+        yield path
+    elif path not in needed:
+        for part in path.iterdir():
+            if not part.is_symlink():
+                yield from _spare(part, needed)
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,9 @@ def check_notebooks(
     source = select_sources([chapter])[0] if chapter else None
     if not fence.has_walls():
         print(f"dlapps: {fence.UNFENCED}", file=sys.stderr)
-    if folder or len(paths) > 1:
-        folder = folder or Path("feedback")
-        marked = check_class(paths, folder, source, jobs)
+    if folder or len(paths) > 1 or paths[0].is_dir():
+        folder, files = folder or Path("feedback"), list_files(paths)
+        marked = check_class(files, folder, source, jobs)
         say(f"Wrote points.csv, summary.md and the feedback of {len(marked)} into {folder}")
         return True
     verdicts = examine(paths[0], source)
@@ -48,19 +48,22 @@ def check_class(
     """Check submissions of a chapter (without one, of the chapter that most belong to), so many at a time.
 
     Writes into the folder points.csv, summary.md, and feedback for each student, as Markdown and HTML. A submission
-    that cannot be run has no points, and no effect on the others.
+    that cannot be run has no points, and no effect on the others. In a points.csv that is there already, of the same
+    checks, the rows of other files and the teacher's points for answers stay; any other is a ClassroomError.
     """
     students = name_students(paths)
     source = source or _commonest(paths)
+    exercises, questions = _asked(source)
+    scheme = Scheme(source.name, possible(exercises, source.name), questions)
+    earlier = read_points(folder / "points.csv", scheme)
     fence.has_walls()  # asked once, before there are threads
-    mark = partial(_mark, source=source, limits=limits, hidden=paths)
+    hidden = [folder, *dict.fromkeys(path.resolve().parent for path in paths)]
+    mark = partial(_mark, scheme=scheme, source=source, limits=limits, hidden=hidden)
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         marks = pool.map(mark, students, paths)
         marked = list(tqdm(marks, "submissions", total=len(paths), leave=False, disable=None))
-    exercises, questions = _asked(source)
-    scheme = Scheme(source.name, {each.cell: possible(each, source.name) for each in exercises}, questions)
     table = io.StringIO()
-    csv.writer(table).writerows(_rows(marked, scheme))
+    csv.writer(table).writerows([heads_of(scheme), *(earlier | _rows(marked, scheme, earlier)).values()])
     letters = [feedback.write_letter(each, scheme) for each in marked]
     files = {"points.csv": table.getvalue(), "summary.md": feedback.summarise(marked, scheme)}
     files |= {f"{student}.md": letter for student, letter in zip(students, letters, strict=True)}
@@ -70,22 +73,55 @@ def check_class(
     return marked
 
 
-def possible(exercise: Exercise, chapter: str) -> dict[str, float]:
-    """What each check of an exercise is worth: equal shares for those that look at a name that it has to define."""
-    names = set(exercise.defines)
-    checks = CHAPTERS.get(chapter, ())
-    bound = [check.title for check in checks if not names.isdisjoint(check.names.values())]
-    return dict.fromkeys([asks_for(exercise.cell), *bound], exercise.points / (1 + len(bound)))
+def possible(exercises: Sequence[Exercise], chapter: str) -> dict[str, dict[str, float]]:
+    """By exercise, what each check is worth: equal shares for those that look at a name that it has to define.
+
+    A check of several exercises' names belongs to the last of them.
+    """
+    bound: dict[str, list[str]] = {exercise.cell: [asks_for(exercise.cell)] for exercise in exercises}
+    for check in CHAPTERS.get(chapter, ()):
+        owners = [each.cell for each in exercises if not set(each.defines).isdisjoint(check.names.values())]
+        for cell in owners[-1:]:
+            bound[cell].append(check.title)
+    return {each.cell: dict.fromkeys(bound[each.cell], each.points / len(bound[each.cell])) for each in exercises}
+
+
+def list_files(paths: Sequence[Path]) -> list[Path]:
+    """The files, and for a folder the notebooks in it and below it; a ClassroomError for one without any."""
+    files = []
+    for path in paths:
+        found = sorted(path.rglob("*.ipynb")) if path.is_dir() else [path]
+        kept = [file for file in found if ".ipynb_checkpoints" not in file.parts]
+        if not kept:
+            raise ClassroomError(f"expected notebooks in {path}, got none; name another folder.")
+        files += kept
+    return files
 
 
 def name_students(paths: Sequence[Path]) -> list[str]:
-    """What each file is called, with its folder's name where files of several folders are called the same."""
-    stems = [path.stem for path in paths]
-    for names in (stems, [f"{path.resolve().parent.name}-{path.stem}" for path in paths]):
-        if len(set(names)) == len(names):
+    """What each file is called, with the names of its folders, as many as tell files of one name apart."""
+    parts = [path.resolve().with_suffix("").parts for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(each[-depth:]) for each in parts]
+        # Where names of files do not tell large letters from small; one of the files written is summary.md.
+        if len({name.casefold() for name in [*names, "summary"]}) == len(names) + 1:
             return names
-    twice = Counter(names).most_common(1)[0][0]
-    raise ClassroomError(f"expected files of different names, got two called {twice}; rename one of them.")
+    twice = Counter(path.name for path in paths).most_common(1)[0][0]
+    raise ClassroomError(f"expected each file once, got {twice} twice; name it once.")
+
+
+def read_points(path: Path, scheme: Scheme) -> dict[str, list[str]]:
+    """The rows of an earlier points.csv of the same checks, by student; none where there is no file."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        heads, *rows = [row for row in csv.reader(file) if row] or [[]]
+    if heads != heads_of(scheme):
+        raise ClassroomError(
+            f"expected {path} to have the points of {scheme.chapter} as they are given now, got another table; move it "
+            "away or name another --folder."
+        )
+    return {row[0]: row for row in rows}
 
 
 def _commonest(paths: Iterable[Path]) -> Source:
@@ -100,24 +136,27 @@ def _commonest(paths: Iterable[Path]) -> Source:
     return found.most_common(1)[0][0]
 
 
-def _mark(student: str, path: Path, source: Source, limits: fence.Limits, hidden: Sequence[Path]) -> Marked:
-    notebook = new_notebook()
+def _mark(
+    student: str, path: Path, scheme: Scheme, source: Source, limits: fence.Limits, hidden: Sequence[Path]
+) -> Marked:
+    notebook, cells = new_notebook(), source.read().cells
     try:
         given = read(path)
         if (own := find_chapter(given, path, source)) != source:
             raise ClassroomError(f"expected a notebook of {source.name}, got one of {own.name}; hand in the right one.")
-        notebook, verdicts = given, look_at(given, source, limits, hidden)
+        notebook, verdicts = given, look_at(given, source.name, cells, limits, hidden)
     except ClassroomError as error:
         verdicts = [Verdict("is a notebook of the chapter", str(error), _SUBMISSION)]
-    exercises, questions = _asked(source)
     passed = {verdict.name for verdict in verdicts if not verdict.fault}
-    blank, missing = set(unwritten(notebook, exercises)), set(unanswered(notebook, questions))
+    blank, missing = set(unwritten(notebook, cells)), set(unanswered(notebook, cells))
     points = {}
-    for exercise in exercises:
-        counts = set() if exercise.cell in blank else passed
-        shares = possible(exercise, source.name)
-        points[exercise.cell] = {name: share * (name in counts) for name, share in shares.items()}
-    to_be_read = [question.number for question in questions if question.number not in missing]
+    for cell, shares in scheme.worth.items():
+        counts = set() if cell in blank else passed & shares.keys()
+        # Names alone are worth nothing where something is asked of what they stand for.
+        if counts == {asks_for(cell)} and len(shares) > 1:
+            counts = set()
+        points[cell] = {name: share * (name in counts) for name, share in shares.items()}
+    to_be_read = [question.number for question in scheme.questions if question.number not in missing]
     told = notebook.metadata.get("dlapps")
     edition = str(told.get("student", "")) if isinstance(told, dict) else ""
     return Marked(student, edition, verdicts, points, to_be_read)
@@ -128,19 +167,26 @@ def _asked(source: Source) -> tuple:
     return find_exercises(cells), find_questions(cells)
 
 
-def _rows(marked: Iterable[Marked], scheme: Scheme) -> Iterator[list[str]]:
-    """The table for a spreadsheet: a row a student; the column of the answers is the teacher's."""
-    heads = ["student", "edition"]
+def heads_of(scheme: Scheme) -> list[str]:
+    """The first row of points.csv: what a teacher reads first, then the points of each check."""
+    heads = ["student", "edition", f"total ({total(scheme.worth):.4g})", "to be read"]
+    heads += [f"answers ({scheme.answers:.4g})", "note"]
     for cell, shares in scheme.worth.items():
         heads += [f"{cell}: {name} ({share:.4g})" for name, share in shares.items()]
         heads += [f"{cell} ({sum(shares.values()):.4g})"]
-    heads += [f"total ({total(scheme.worth):.4g})", "to be read"]
-    yield [*heads, f"answers ({scheme.answers:.4g})", "note"]
+    return heads
+
+
+def _rows(marked: Iterable[Marked], scheme: Scheme, earlier: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Rows of the table by student; the column of the answers is the teacher's, and stays what it was."""
+    place, rows = heads_of(scheme).index("note") - 1, {}
     for each in marked:
-        row = [each.student, each.edition]
+        row = [each.student, each.edition, f"{total(each.points):.4g}", ", ".join(each.to_be_read), ""]
+        row.append(each.verdicts[0].fault or "")
         for shares in each.points.values():
             row += [f"{points:.4g}" for points in (*shares.values(), sum(shares.values()))]
-        row += [f"{total(each.points):.4g}", ", ".join(each.to_be_read), ""]
-        row.append(each.verdicts[0].fault or "")
         # A spreadsheet would take such a cell for a formula.
-        yield [f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in row]
+        row = [f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in row]
+        row[place] = earlier.get(row[0], row)[place]
+        rows[row[0]] = row
+    return rows

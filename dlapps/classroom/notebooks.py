@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import nbformat
-from nbformat import NotebookNode
+from nbformat import NotebookNode, v4
 
 from dlapps.classroom import ClassroomError
 from dlapps.paths import write_atomically
@@ -21,12 +21,12 @@ def read(path: Path) -> NotebookNode:
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise ValueError(f"more than {LARGEST:,} bytes")
-        return _parse(content)
+        return _with_ids(_parse(content))
     # A folder, a file of another kind, JSON that is no notebook: nbformat raises a different kind for each.
     except Exception as error:
-        raise ClassroomError(
-            f"expected a notebook in {path}, got {type(error).__name__}: {first_line(str(error))}; name another file."
-        ) from error
+        # The file's name alone, and no folder of the teacher's: students read the sentence too.
+        got = f"{type(error).__name__}: {first_line(getattr(error, 'strerror', None) or str(error))}"
+        raise ClassroomError(f"expected a notebook in {path.name}, got {got}; name another file.") from error
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
@@ -37,10 +37,23 @@ def write(path: Path, notebook: NotebookNode) -> None:
     write_atomically(path, content)
 
 
+def _with_ids(notebook: NotebookNode) -> NotebookNode:
+    """The notebook, its blanks with the ids of the edition where a tool that knows no ids has dropped them."""
+    blanks = {str(cell.metadata.get("nbgrader", {}).get("grade_id", "")): cell for cell in reversed(notebook.cells)}
+    if blanks.keys() & {cell.get("id") for cell in notebook.cells}:
+        return notebook
+    for name, cell in blanks.items():
+        if re.fullmatch(r"[\w-]{1,64}", name):
+            cell.id = name
+    return notebook
+
+
 def _parse(content: bytes) -> NotebookNode:
     notebook = nbformat.reads(content.decode(), as_version=4)
     nbformat.validate(notebook)
-    return notebook
+    upgraded = v4.upgrade(notebook)  # with an id for each cell
+    upgraded.metadata.pop("orig_nbformat_minor", None)  # which is not written
+    return upgraded
 
 
 def find_chapter(notebook: NotebookNode, path: Path, default: Source | None = None) -> Source:

@@ -4,7 +4,7 @@ import ast
 import re
 import symtable
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nbformat import NotebookNode
 
@@ -24,8 +24,9 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Question:
-    """What is answered in words, in `cells`, by their ids; a teacher gives the points by the rubric."""
+    """What is asked in a cell and answered in words in `cells`, by their ids; a teacher gives points by the rubric."""
 
+    cell: str
     number: str
     cells: tuple[str, ...]
     points: float
@@ -57,6 +58,21 @@ class Marked:
     to_be_read: list[str]
 
 
+def group_cells(cells: Iterable[NotebookNode], chapter: Sequence[NotebookNode]) -> list[list[NotebookNode]]:
+    """A student's cells in their order: each that is the chapter's, and those that were added below it.
+
+    A cell is the chapter's by its id, or by its text where a tool that knows no ids has given it another.
+    """
+    known = {cell.id for cell in chapter}
+    given = {cell.source for cell in chapter if not {"answer", "exercise"} & set(tags(cell))}
+    groups: list[list[NotebookNode]] = [[]]
+    for cell in cells:
+        if cell.get("id") in known or cell.source in given:
+            groups.append([])
+        groups[-1].append(cell)
+    return [group for group in groups if group]
+
+
 def total(points: Mapping[str, Mapping[str, float]]) -> float:
     """The sum of points by exercise and check."""
     return sum(sum(shares.values()) for shares in points.values())
@@ -84,10 +100,9 @@ def find_questions(cells: Sequence[NotebookNode]) -> list[Question]:
         if "question" in tags(cell):
             told = cell.metadata.get("question", {})
             number = str(told.get("number", len(questions) + 1))
-            questions.append(Question(number, (), told.get("points", 1), told.get("rubric", "")))
+            questions.append(Question(cell.id, number, (), told.get("points", 1), told.get("rubric", "")))
         elif "answer" in tags(cell) and questions:
-            last = questions.pop()
-            questions.append(Question(last.number, (*last.cells, cell.id), last.points, last.rubric))
+            questions[-1] = replace(questions[-1], cells=(*questions[-1].cells, cell.id))
     return [question for question in questions if question.cells]
 
 

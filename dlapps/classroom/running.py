@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,27 +26,32 @@ from dlapps.report.execute import OwnKernelManager
 from dlapps.report.sources import tags
 from dlapps.syntax import first_line
 
-_BEGIN = "_captured = {}"
-_BEFORE = "_before = {{_name: globals().get(_name) for _name in {names}}}"
+_BEGIN = "_captured, _before = {}, {}"
+_BEFORE = "_before[{cell!r}] = {{_name: globals().get(_name) for _name in {names}}}"
 _AFTER = (
     "_captured[{cell!r}] = {{_name: globals()[_name] for _name in {names}"
-    " if globals().get(_name) is not _before[_name]}}"
+    " if globals().get(_name) is not _before[{cell!r}][_name]}} | _captured.get({cell!r}, {{}})"
 )
 _LOOK = "from dlapps.classroom import checks as _checks\n_checks.show({chapter!r}, globals(), _captured, {exercises})"
 
 
 def run(
-    notebook: NotebookNode, chapter: str, exercises: Mapping[str, Sequence[str]], cell_seconds: int
+    notebook: NotebookNode,
+    chapter: str,
+    exercises: Mapping[str, Sequence[str]],
+    cell_seconds: int,
+    own: Collection[str] = (),
 ) -> dict[str, Any]:
     """Run a notebook under the smoke profile: `fault`, of the first cell that failed, or None, and `verdicts`.
 
     exercises: by cell id, the names that each exercise has to define. What they are bound to is kept as the exercise's
-    cell ends, and only if it was not bound to the same before: a later cell may use the name for something else. A cell
-    that fails, or is stopped after its seconds, does not keep the others from running.
+    cell ends, and only if it was not bound to the same before: a later cell may use the name for something else. Cells
+    of the student's own, by their ids in `own`, belong to the exercise that they stand above, or below for names that
+    it left out. A cell that fails, or is stopped after its seconds, does not keep the others from running.
     """
     look = new_code_cell(_LOOK.format(chapter=chapter, exercises=dict(exercises)))
     numbered = dict(enumerate(notebook.cells, start=1))
-    running = NotebookNode({**notebook, "cells": [*_with_captures(notebook.cells, exercises), look]})
+    running = NotebookNode({**notebook, "cells": [*_with_captures(notebook.cells, exercises, own), look]})
     client = NotebookClient(
         running,
         timeout_func=lambda cell: None if cell is look else cell_seconds,
@@ -67,19 +72,34 @@ def run(
     return {"fault": next(filter(None, faults), None), "verdicts": said[0]}
 
 
-def _with_captures(cells: list[NotebookNode], exercises: Mapping[str, Sequence[str]]) -> Iterator[NotebookNode]:
+def _with_captures(
+    cells: list[NotebookNode], exercises: Mapping[str, Sequence[str]], own: Collection[str]
+) -> Iterator[NotebookNode]:
     begun = new_code_cell(f'{_BEGIN}\nprofile = "smoke"')
     if not any("parameters" in tags(cell) for cell in cells):
         yield begun
+    groups: list[list[NotebookNode]] = [[]]
     for cell in cells:
-        names = list(exercises.get(cell.get("id", ""), []))
-        if names:
-            yield new_code_cell(_BEFORE.format(names=names))
+        groups[-1].append(cell)
+        if cell.get("id", "") not in own:
+            groups.append([])
+    keep = ""  # how the names of the exercise above are kept
+    for *added, cell in groups[:-1]:
+        told = {"cell": cell.get("id", ""), "names": list(exercises.get(cell.get("id", ""), []))}
+        if told["names"]:
+            yield new_code_cell(_BEFORE.format(**told))
+        yield from added
+        if keep and added:
+            yield new_code_cell(keep)
         yield cell
-        if names:
-            yield new_code_cell(_AFTER.format(cell=cell.id, names=names))
+        keep = _AFTER.format(**told) if told["names"] else ""
+        if keep:
+            yield new_code_cell(keep)
         if "parameters" in tags(cell):
             yield begun
+    yield from groups[-1]
+    if keep and groups[-1]:
+        yield new_code_cell(keep)
 
 
 def _fault(cell: NotebookNode, number: int, cell_seconds: int) -> str | None:
@@ -120,7 +140,7 @@ def main() -> None:
             (kept / asset.name).symlink_to(asset)
     notebook = nbformat.from_dict(task["notebook"])
     write(paths.notebooks() / f"{task['name']}.ipynb", notebook)
-    found = run(notebook, task["chapter"], task["exercises"], task["cell_seconds"])
+    found = run(notebook, task["chapter"], task["exercises"], task["cell_seconds"], task["own"])
     os.write(answer, json.dumps(found).encode())
 
 

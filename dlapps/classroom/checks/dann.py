@@ -15,6 +15,8 @@ from dlapps.datasets.dataset import Dataset
 def the_gradient_is_reversed(Reverse: type[torch.autograd.Function]) -> str | None:
     """Backward, the layer multiplies by -lambda: from ones and a weight of .5 comes a gradient of -.5. With the wrong
     sign the features learn to tell the domains apart, the loss falls all the faster, and only the target shows it."""
+    if isinstance(Reverse, type) and issubclass(Reverse, nn.Module):
+        return "expected a torch.autograd.Function, which later cells apply, got a torch.nn.Module"
     ones = torch.ones(3, requires_grad=True)
     total = Reverse.apply(ones, 0.5).sum()
     if total.requires_grad:

@@ -7,8 +7,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlapps import flow, gan, metrics
 from dlapps.classroom.checks.expect import expect, same
-from dlapps.gan import Training, draw_latents, generate
+from dlapps.gan import PointTraining, Training, draw_latents, generate
+
+
+def a_logit_for_each_image(
+    real: Tensor, real_logits: Tensor, fake_logits: Tensor, fooling_logits: Tensor
+) -> str | None:
+    """The discriminator answers for each image by itself, with one number. Fewer numbers are answers to other images,
+    or means in which what is right and what is wrong cancel."""
+    got = [len(torch.as_tensor(part).flatten()) for part in (real_logits, fake_logits, fooling_logits)]
+    differ = len(set(got)) == 1 and not same(real_logits.flatten(), fake_logits.flatten())
+    return expect(
+        differ and got[0] == len(real), f"three times {len(real)} logits, of real images and of others", f"{got}"
+    )
 
 
 def the_loss_of_the_discriminator(real_logits: Tensor, fake_logits: Tensor, d_loss: Tensor) -> str | None:
@@ -28,16 +41,65 @@ def the_loss_of_the_generator(fooling_logits: Tensor, g_loss: Tensor) -> str | N
 def entropy_of_the_shares(shares: Tensor, entropy: Tensor) -> str | None:
     """Shares of ten digits sum to 1, and their entropy is at most log 10, when all are drawn equally often. Counts in
     place of shares, or another base of the logarithm, cannot be compared with the chapter's table."""
+    shares = torch.as_tensor(shares)
     wanted = torch.special.entr(shares).sum()
     if len(shares) != 10 or not same(shares.sum(), 1):
         return f"expected ten shares that sum to 1, got {len(shares)} that sum to {float(shares.sum()):.4g}"
     return expect(same(entropy, wanted), f"an entropy of {float(wanted):.4f}", f"{float(entropy):.4f}")
 
 
-def the_gradients_of_two_losses(norms: Mapping[str, Tensor]) -> str | None:
+def distances_of_features(
+    real_features: Tensor,
+    train_features: Tensor,
+    fake_features: Tensor,
+    floor: float,
+    distance: float,
+    precision: float,
+    recall: float,
+) -> str | None:
+    """The Fréchet distance of samples is given in units of the floor, that of as many real images; precision looks for
+    samples among real images, recall for real images among samples. Turned round, a generator that repeats one good
+    digit has the best recall."""
+    lowest = metrics.frechet_distance(real_features, train_features)
+    wanted = [lowest, metrics.frechet_distance(real_features, fake_features) / lowest]
+    wanted += metrics.precision_recall(real_features, fake_features, k=3)
+    got = [float(each) for each in (floor, distance, precision, recall)]
+    told = [", ".join(f"{each:.4g}" for each in values) for values in (wanted, got)]
+    return expect(same(wanted, got), f"floor, distance, precision and recall of {told[0]}", told[1])
+
+
+def modes_of_the_ring(ring: PointTraining, found: int, near: float) -> str | None:
+    """A mode is found where enough of the last samples lie near it. Counted on other samples, or by eye, a collapse
+    that comes late is missed."""
+    wanted = gan.count_modes(ring.samples[-1])
+    got = f"{found} and {float(near):.3f}"
+    return expect(same(wanted, (found, near)), f"{wanted[0]} modes and a share of {wanted[1]:.3f}", got)
+
+
+def the_loss_of_the_flow(
+    network: flow.VelocityNetwork,
+    real: Tensor,
+    digits: Tensor,
+    noise: Tensor,
+    times: Tensor,
+    x: Tensor,
+    squares: Tensor,
+) -> str | None:
+    """Between noise and image the point is (1 - t) noise + t image, and its velocity image - noise. With time the other
+    way round the network is asked of points that it never saw."""
+    wanted = flow.flow_loss(network, real, digits, noise, times.flatten())
+    t = times.view(-1, 1, 1, 1)
+    right = same(x, (1 - t) * noise + t * real) and same(squares, wanted)
+    return expect(right, f"points between noise and image, with a loss of {wanted.item():.4f}", f"{float(squares):.4f}")
+
+
+def the_gradients_of_two_losses(norms: Mapping[str, Tensor], logits: Tensor) -> str | None:
     """A sure discriminator leaves the true loss without a gradient, and the loss that is used with one. That is why the
     generator is not trained on the loss of the game."""
     true, used = float(norms["true"]), float(norms["used"])
+    unsure = torch.as_tensor(logits).flatten()
+    if len(unsure) < 2 or float(unsure.mean()) >= 0:
+        return f"expected logits of a sure discriminator, below 0, got {len(unsure)} of mean {float(unsure.mean()):.3g}"
     return expect(0 < true < used, "a smaller gradient of the true loss", f"{true:.3g} against {used:.3g}")
 
 
