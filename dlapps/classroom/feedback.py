@@ -68,4 +68,4 @@ def summarise(marked: Sequence[Marked], scheme: Scheme) -> str:
 
 def plain(text: str) -> str:
     """A student's words in Markdown, as they are: no link, no HTML, no other cell of a table."""
-    return re.sub(r"([\\`*_{}\[\]<>#!|~$^@&\"']|(?<=:)/|\.(?=\.)|-(?=-))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>#!|~$^@&]|(?<=:)/|\.(?=\.)|-(?=-))", r"\\\1", " ".join(text.split()))
