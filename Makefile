@@ -64,7 +64,7 @@ test-all: ## the same with each Python that is found here, then the wheel, solut
 	@$(MAKE) $(INSTALLED)
 	$(BIN)/python -m pytest -q -m "wheel or lab or solutions"
 	@$(MAKE) $(BENCH)/installed
-	$(BENCH)/bin/python -m pytest -q -m references
+	$(BENCH)/bin/python -m pytest -q -m references tests/test_references.py
 
 bench: $(BENCH)/installed ## time dlapps beside other libraries, write benchmarks/results.md
 	@$(BENCH)/bin/python benchmarks/run.py
