@@ -55,14 +55,14 @@ def check_class(
     source = source or _commonest(paths)
     exercises, questions = _asked(source)
     scheme = Scheme(source.name, possible(exercises, source.name), questions)
-    earlier = read_points(folder / "points.csv", scheme)
+    read_points(folder / "points.csv", scheme)  # another table is refused before the long part
     fence.has_walls()  # asked once, before there are threads
     hidden = [folder, *dict.fromkeys(path.resolve().parent for path in paths)]
     mark = partial(_mark, scheme=scheme, source=source, limits=limits, hidden=hidden)
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         marks = pool.map(mark, students, paths)
         marked = list(tqdm(marks, "submissions", total=len(paths), leave=False, disable=None))
-    table = io.StringIO()
+    table, earlier = io.StringIO(), read_points(folder / "points.csv", scheme)
     csv.writer(table).writerows([heads_of(scheme), *(earlier | _rows(marked, scheme, earlier)).values()])
     letters = [feedback.write_letter(each, scheme) for each in marked]
     files = {"points.csv": table.getvalue(), "summary.md": feedback.summarise(marked, scheme)}
