@@ -210,7 +210,7 @@ def test_mistakes_are_red_and_values_reach_tables_and_formulas(open_notebook):
     assert page.locator(".dlapps-formula mjx-container").count() == 2
     work = page.locator(".dlapps-live a", has_text="LeCun et al., 1998")
     assert work.get_attribute("href").startswith("https://doi.org/")
-    assert "Document Recognition" in work.get_attribute("title")
+    assert "applied to document recognition" in work.get_attribute("title")
 
 
 def test_what_is_typed_anew_is_filled_in_before_it_is_saved(open_notebook):
