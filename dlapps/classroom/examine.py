@@ -69,7 +69,7 @@ def look_at(
         "own": [cell.get("id", "") for group in group_cells(notebook.cells, cells) for cell in group[1:]],
         "limits": limits.of_process(),
         "cell_seconds": limits.cell_seconds,
-        "assets": [str(paths.assets()), str(paths.user_cache() / "assets")],
+        "assets": [str(paths.assets().resolve()), str(paths.user_cache() / "assets")],
     }
     try:
         found = fence.run("dlapps.classroom.running", task, limits, [paths.project(), *hidden])

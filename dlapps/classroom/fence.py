@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,11 @@ def _walls(folder: Path, disk: int, hidden: Sequence[Path] = ()) -> list[str]:
     """bubblewrap's command line: everything read-only and without the user's home, but for what Python needs."""
     home, size, needed = Path.home(), ["--size", str(disk), "--tmpfs"], _needed()
     walls = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    walls += ["--tmpfs", str(home)]
-    for path in needed:
-        if path.exists() and path.is_relative_to(home):
-            walls += ["--ro-bind", str(path), str(path)]
-    bare = [part for path in hidden if path.exists() for part in _spare(path.resolve(), needed)]
-    for path in dict.fromkeys(bare):
-        walls += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
+    for path in dict.fromkeys([home, *(path.resolve() for path in hidden if path.exists())]):
+        if path not in needed:
+            walls += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
+            for part in (part for part in needed if part.is_relative_to(path) and part.exists()):
+                walls += ["--ro-bind", str(part), str(part)]
     walls += [*size, "/dev/shm", *size, str(folder), "--chdir", str(folder)]
     return [*walls, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
 
@@ -114,16 +112,6 @@ def _needed() -> list[Path]:
         searched = [path for path in searched if path != paths.CHECKOUT]
     own = (paths.PACKAGE, paths.CHECKOUT / "data", paths.assets(), paths.user_cache(), paths.mirror())
     return [*searched, *(path.resolve() for path in own if path)]
-
-
-def _spare(path: Path, needed: Sequence[Path]) -> Iterator[Path]:
-    """The path, or, where something needed lies in it, what else does."""
-    if not any(each.is_relative_to(path) for each in needed):
-        yield path
-    elif path not in needed:
-        for part in path.iterdir():
-            if not part.is_symlink():
-                yield from _spare(part, needed)
 
 
 def _environment(folder: Path) -> dict[str, str]:
