@@ -53,12 +53,12 @@ def check_class(
     """
     students = name_students(paths)
     source = source or _commonest(paths)
-    exercises, questions = _asked(source)
-    scheme = Scheme(source.name, possible(exercises, source.name), questions)
+    cells = source.read().cells
+    scheme = Scheme(source.name, possible(find_exercises(cells), source.name), find_questions(cells))
     read_points(folder / "points.csv", scheme)  # another table is refused before the long part
     fence.has_walls()  # asked once, before there are threads
     hidden = [folder, *dict.fromkeys(path.resolve().parent for path in paths)]
-    mark = partial(_mark, scheme=scheme, source=source, limits=limits, hidden=hidden)
+    mark = partial(_mark, scheme=scheme, source=source, cells=cells, limits=limits, hidden=hidden)
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         marks = pool.map(mark, students, paths)
         marked = list(tqdm(marks, "submissions", total=len(paths), leave=False, disable=None))
@@ -137,9 +137,15 @@ def _commonest(paths: Iterable[Path]) -> Source:
 
 
 def _mark(
-    student: str, path: Path, scheme: Scheme, source: Source, limits: fence.Limits, hidden: Sequence[Path]
+    student: str,
+    path: Path,
+    scheme: Scheme,
+    source: Source,
+    cells: Sequence[NotebookNode],
+    limits: fence.Limits,
+    hidden: Sequence[Path],
 ) -> Marked:
-    notebook, cells = new_notebook(), source.read().cells
+    notebook = new_notebook()
     try:
         given = read(path)
         if (own := find_chapter(given, path, source)) != source:
@@ -160,11 +166,6 @@ def _mark(
     told = notebook.metadata.get("dlapps")
     edition = str(told.get("student", "")) if isinstance(told, dict) else ""
     return Marked(student, edition, verdicts, points, to_be_read)
-
-
-def _asked(source: Source) -> tuple:
-    cells: list[NotebookNode] = source.read().cells
-    return find_exercises(cells), find_questions(cells)
 
 
 def heads_of(scheme: Scheme) -> list[str]:
