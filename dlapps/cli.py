@@ -1,4 +1,4 @@
-"""The verbs: dlapps new, run, report, html, notebooks, check, diff, data, class, info."""
+"""The verbs: dlapps new, run, report, html, notebooks, check, diff, data, info."""
 
 import argparse
 import shlex
@@ -13,8 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
     args = _parser().parse_args(arguments)
     try:
-        anywhere = args.verb in (_new, _diff, _data, _info) or getattr(args, "action", "") == "check"
-        if not anywhere:
+        if args.verb not in (_new, _diff, _data, _info):
             paths.require_report(f"dlapps {args.name}")
         return args.verb(args)
     except DlappsError as error:
@@ -53,7 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     diff.set_defaults(verb=_diff)
 
     _add_data(verbs)
-    _add_class(verbs)
     info = verbs.add_parser("info", help="versions, machine, folders and data at hand: for a bug report")
     info.set_defaults(verb=_info)
     return parser
@@ -72,22 +70,6 @@ def _add_data(verbs: argparse._SubParsersAction) -> None:
     make.add_argument("names", nargs="+", metavar="NAME")
     make.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each a process; default: one per core")
     make.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster that makes the runs")
-
-
-def _add_class(verbs: argparse._SubParsersAction) -> None:
-    classroom = verbs.add_parser("class", help="notebooks with blanks for students, their checks and solutions")
-    steps = classroom.add_subparsers(required=True, dest="action", metavar="ACTION")
-    student = steps.add_parser("student", help="write the chapters without answers and exercises")
-    student.add_argument("--folder", type=Path, default=paths.project() / "class", help="where to (class/)")
-    student.add_argument("--seed", nargs="+", default=[""], metavar="STUDENT", help="names: data of each one's own")
-    check = steps.add_parser("check", help="run notebooks, whoever wrote them, and check what they made")
-    check.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK", help="or folders of them")
-    check.add_argument("--folder", type=Path, help="where points and feedback go (feedback/ for several)")
-    check.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time")
-    check.add_argument("--chapter", metavar="CHAPTER", help="what they are submissions of; else what most say")
-    solution = steps.add_parser("solution", help="put answers and code back, above what the student wrote")
-    solution.add_argument("notebook", type=Path, metavar="NOTEBOOK")
-    classroom.set_defaults(verb=_class)
 
 
 def _new(args: argparse.Namespace) -> int:
@@ -191,23 +173,6 @@ def _fetch(args: argparse.Namespace) -> int:
             f"A machine without a network needs a copy of {paths.assets()} in the same place; all chapters run with it."
         )
     return missing
-
-
-def _class(args: argparse.Namespace) -> int:
-    """0 when all is done, and all checks of a single notebook passed; else 1."""
-    from dlapps.classroom import editions
-
-    if args.action == "check":
-        from dlapps.classroom.marking import check_notebooks
-
-        return int(not check_notebooks(args.notebooks, args.folder, args.chapter, args.jobs, _say))
-    if args.action == "solution":
-        _say(f"{args.notebook}: {editions.put_back(args.notebook)} cells put back")
-        return 0
-    for student in args.seed:
-        for path in editions.write_students(args.folder / student, student):
-            _say(f"Wrote {path}")
-    return 0
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -17,7 +17,6 @@ booktitle={ICLR}, year={2015}}
 # The files that take longest, first: a file runs whole in one process, and a long one that comes last runs alone.
 LONG = [
     "test_chapters",
-    "test_class",
     "test_training",
     "test_sweeps",
     "test_new",

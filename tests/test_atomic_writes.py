@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nbformat.v4 import new_notebook
 
 import dlapps
 from dlapps import paths, results
-from dlapps.classroom import notebooks
 from dlapps.gan import judge
 from dlapps.weights import write_checked
 
@@ -23,7 +21,6 @@ WRITERS = {
     "file.pt": lambda path: write_checked(path, {"weight": torch.zeros(3)}),
     "file.npz": lambda path: results.save_arrays(path.stem, {"array": np.arange(3)}),
     "file.json": lambda path: results.save(path.stem, {"accuracy": 0.5}, [0]),
-    "file.ipynb": lambda path: notebooks.write(path, new_notebook()),
 }
 
 

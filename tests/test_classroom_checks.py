@@ -335,15 +335,3 @@ def test_a_table_has_every_recipe():
     check = transfer.accuracies_of_every_recipe
     assert passes(check, table=([["a", "0.800"], ["b", "0.900"]], ["", "test"]), chosen_svms=svms)
     assert not passes(check, table=([["b", "0.900"]], ["", "test"]), chosen_svms=svms)
-
-
-def test_a_name_of_an_exercise_is_what_its_own_cell_bound(monkeypatch):
-    shown = []
-    monkeypatch.setattr(checks, "display", lambda bundle, raw: shown.append(bundle[checks.MIME]["verdicts"]))
-    labels = {"y_train": np.arange(15).repeat(100), "y_test": np.arange(2985) % 15}
-    rebound = {"y_train": None, "y_test": None, "In": [""]}
-    for captured in ({"split": labels}, {}):
-        checks.show("1_transfer_learning", rebound, captured, {"split": ["y_train", "y_test"]})
-        faults = {verdict["name"]: verdict["fault"] for verdict in shown.pop()}
-        assert (faults["split defines its names"] is None) is bool(captured)
-        assert (faults["the whole split"] is None) is bool(captured)

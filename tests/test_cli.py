@@ -41,7 +41,7 @@ def test_a_project_without_notebooks_is_one_sentence(project, capsys):
     assert "expected notebooks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["report"], ["html"], ["run"], ["check"], ["class", "student"]])
+@pytest.mark.parametrize("arguments", [["report"], ["html"], ["run"], ["check"]])
 def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, arguments):
     monkeypatch.delenv("DLAPPS_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -68,7 +68,6 @@ def test_a_mirror_that_is_no_folder_is_one_sentence(project, monkeypatch, capsys
         ("html", "nbconvert"),
         ("run", "ipykernel"),
         ("check", "nbformat"),
-        ("class student", "nbclient"),
     ],
 )
 def test_a_package_that_is_missing_is_one_sentence(project, arguments, package):

@@ -65,8 +65,6 @@ BESIDE = {
     ("sweeps", "environment"),
     ("download", "registry"),
     ("cli", "report"),
-    ("cli", "classroom"),
-    ("classroom", "report"),
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -163,7 +163,7 @@ def test_info_and_data_need_no_report(run, cache):
 
 
 def test_a_chapter_without_jupyter_says_what_to_install(run):
-    for module in ("notebook", "report.build", "classroom.examine"):
+    for module in ("notebook", "report.build"):
         result = run("python", "-c", f"import dlapps.{module}")
         assert 'got none; run pip install "dlapps[report]".' in result.stderr.splitlines()[-1], module
 

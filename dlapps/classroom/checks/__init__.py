@@ -2,24 +2,36 @@
 
 A check is a function. Its parameters are the names of the student's variables that it looks at (`variables` is all of
 them, `In` the code of the cells that ran), its docstring says in two sentences why it matters, and it returns what is
-wrong, "expected …, got …", or None. Every public function that a chapter's module defines is one. The names that an
-exercise has to define stand for what its own cell bound to them.
+wrong, "expected …, got …", or None. Every public function that a chapter's module defines is one.
 """
 
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from IPython.display import display
 from torch import nn
 
-from dlapps.classroom import Verdict
 from dlapps.classroom.checks import dann, gan, transfer, visualizing
 from dlapps.classroom.checks.expect import expect
-from dlapps.notebook import MIME
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check found: `fault` is "expected …, got …", or None where it passed; `why` says why it matters."""
+
+    name: str
+    fault: str | None
+    why: str
+
+    @property
+    def line(self) -> str:
+        """The verdict as one line of text."""
+        if self.fault:
+            return f"failed  {self.name}: {self.fault}. {self.why}"
+        return f"passed  {self.name}"
 
 
 @dataclass(frozen=True)
@@ -39,11 +51,6 @@ class Check:
     def names(self) -> dict[str, str]:
         """The variables that it looks at, by parameter."""
         return {name: self.of if name == self.role else name for name in inspect.signature(self.function).parameters}
-
-
-def asks_for(cell: str) -> str:
-    """What the check is called that an exercise defines its names, by the id of its cell."""
-    return f"{cell} defines its names"
 
 
 def networks_in_eval_mode(variables: Mapping[str, Any]) -> str | None:
@@ -88,36 +95,6 @@ CHAPTERS: dict[str, Sequence[Check]] = {
 def run(chapter: str, variables: Mapping[str, Any]) -> list[Verdict]:
     """The verdicts of a chapter's checks on the variables of a notebook; a check that fails to run has failed."""
     return [_look(check, variables) for check in (*EVERYWHERE, *CHAPTERS.get(chapter, ()))]
-
-
-def show(
-    chapter: str,
-    variables: Mapping[str, Any],
-    captured: Mapping[str, Mapping[str, Any]],
-    exercises: Mapping[str, Sequence[str]],
-) -> None:
-    """Display the verdicts: a line each, and the same as a message to `examine`.
-
-    exercises: by cell id, the names that each has to define; captured: what its own cell bound to them, which others'
-    use of the names does not change.
-    """
-    made = {cell: captured.get(cell, {}) for cell in exercises}
-    owned = {name for names in exercises.values() for name in names}
-    seen = {name: value for name, value in variables.items() if name not in owned}
-    for bound in made.values():
-        seen |= bound
-    defined = [_ask_for(cell, names, made[cell]) for cell, names in exercises.items()]
-    verdicts = defined + run(chapter, seen)
-    lines = "\n".join(verdict.line for verdict in verdicts)
-    message = {"kind": "verdicts", "verdicts": [asdict(verdict) for verdict in verdicts]}
-    display({"text/plain": lines, MIME: message}, raw=True)
-
-
-def _ask_for(cell: str, names: Sequence[str], bound: Mapping[str, Any]) -> Verdict:
-    missing = [name for name in names if name not in bound]
-    fault = f"expected the cell to define {', '.join(names)}, got no {', '.join(missing)}" if missing else None
-    why = "Later cells read these names. What another cell binds to them does not count."
-    return Verdict(asks_for(cell), fault, why)
 
 
 def _look(check: Check, variables: Mapping[str, Any]) -> Verdict:
