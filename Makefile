@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 report: $(INSTALLED) ## set up what is missing, run the notebooks, build PDF, HTML and reading copies
-	@report/install-packages tex
+	@report/install-packages tex || echo 'Without TeX there will be all but the PDF.'
 	@$(BIN)/dlapps report --profile $(PROFILE)
 
 publish: ## the report under the full profile, into report/ to be committed
@@ -44,14 +44,15 @@ docs: $(INSTALLED) ## the functions and classes of the library, report/build/api
 
 # Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, since
 # the build of the report, which takes longest, is an early file of few tests.
+# With PROGRAMS=none tests see no program of the machine, as where TeX, git and Chromium are not installed.
 test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of the report included
-	@report/install-packages tex
+	@[ "$(PROGRAMS)" = none ] || report/install-packages tex || echo 'The tests that typeset are skipped.'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy
 	@$(BIN)/dlapps data fetch --embedded
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(if $(filter none,$(PROGRAMS)),DLAPPS_TEST_PATH=$(BIN)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-all: ## the same with each Python that is found here, then the wheel, solutions, JupyterLab, other libraries
 	@for version in $(VERSIONS); do \

@@ -1,15 +1,23 @@
-"""A tiny project of its own for each test: notebooks/, report/ and figures/ under tmp_path."""
+"""A tiny project of its own for each test (notebooks/, report/, figures/ under tmp_path), and the programs it sees."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# No test depends on what happens to be installed: it sees the programs of its environment alone, and those of the
+# machine where it names them, or is skipped. DLAPPS_TEST_PATH is where these are looked for; workers inherit it.
+MACHINE = os.environ.setdefault("DLAPPS_TEST_PATH", os.environ["PATH"])
+os.environ["PATH"] = sysconfig.get_path("scripts")
+REMEDIES = {"latexmk": "report/install-packages tex", "chromium": "apt install chromium"}
 BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
 title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
 booktitle={ICLR}, year={2015}}
@@ -29,6 +37,27 @@ LONG = [
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@contextmanager
+def programs(*names: str) -> Iterator[None]:
+    """The machine's PATH for what names these programs; a skip that says which of them is not installed."""
+    for name in names:
+        if not shutil.which(name, path=MACHINE):
+            pytest.skip(f"{name} is not installed: {REMEDIES.get(name, f'apt install {name}')}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", MACHINE)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    mark = request.node.get_closest_marker("programs")
+    if mark is None:
+        yield
+        return
+    with programs(*mark.args):
+        yield
 
 
 class Project:
@@ -76,10 +105,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: apt install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with programs("chromium"), playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield browser
         browser.close()
 

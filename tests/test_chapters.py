@@ -31,16 +31,18 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(home):
-    """The folder of the report, built once under the smoke profile."""
+    """The folder of the report, its pages built once under the smoke profile."""
     missing = [name for name in NEEDED if not assets.is_present(name)]
     if missing:
         pytest.skip(f"not fetched: dlapps data fetch {' '.join(missing)}")
-    assert main(["report", "--profile", "smoke"]) == 0
+    assert main(["html", "--profile", "smoke"]) == 0
     return home / "report" / "build"
 
 
 @pytest.mark.report
+@pytest.mark.programs("latexmk")
 def test_report_is_built_from_the_notebooks(built):
+    assert main(["report", "--profile", "smoke"]) == 0
     pdf = built / "dlapps-report.pdf"
     assert pdf.read_bytes().startswith(b"%PDF")
     results = json.loads((built / "results.json").read_text())
@@ -78,6 +80,7 @@ def test_notebook_has_no_outputs(path):
     assert not (has_outputs(notebook) and has_outputs(read_as_committed(path)))
 
 
+@pytest.mark.programs("git")
 def test_committed_results_stay_small():
     committed = subprocess.run(
         ["git", "-C", str(paths.CHECKOUT), "ls-files", "data/results"], capture_output=True, text=True, check=False

@@ -52,6 +52,7 @@ def ran(project):
 
 
 @pytest.mark.report
+@pytest.mark.programs("git", "make")
 def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(ran, project, capsys):
     assert git(project.home, "status", "--porcelain").split() == ["M", "notebooks/1_transfer.ipynb"]
     assert main(["check"]) == 1

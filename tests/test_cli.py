@@ -91,6 +91,7 @@ def test_check_says_when_all_is_well(project, capsys):
     assert capsys.readouterr().out == "Nothing to complain about.\n"
 
 
+@pytest.mark.programs("git")
 def test_check_lists_what_to_mend(project, capsys):
     path = project.write(
         "1_transfer",

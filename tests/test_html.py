@@ -208,6 +208,7 @@ def test_the_last_page_names_each_machine_and_revision_once(contents):
 
 
 @pytest.mark.report
+@pytest.mark.programs("latexmk")
 def test_numbers_are_those_of_the_pdf(contents, tmp_path):
     (latex, figures), folder = make_document(contents, "smoke"), tmp_path / "tex"
     (folder / "figures").mkdir(parents=True)

@@ -53,6 +53,7 @@ def test_nothing_that_is_there_is_replaced(mine, capsys):
 
 
 @pytest.mark.report
+@pytest.mark.programs("latexmk")
 def test_a_new_report_builds_in_its_own_folder(mine):
     outside = files(mine.parent) - {f"mine/{name}" for name in WRITTEN}
     ours = {path: path.stat().st_mtime_ns for path in (paths.CHECKOUT / "figures").iterdir()}
@@ -141,6 +142,7 @@ def test_a_report_without_title_and_author_is_a_sentence(project, written):
 
 
 @pytest.mark.report
+@pytest.mark.programs("latexmk")
 def test_numbers_of_chapters_are_those_of_their_names(project):
     figure = "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
     project.write("3 third", text("See @fig-line."), code(f'{figure}chapter.show_figure(figure, "line", "A line.")'))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -178,6 +178,7 @@ def words_of(pdf):
 
 
 @pytest.mark.report
+@pytest.mark.programs("latexmk")
 def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     foreign = project.home / "jupyter" / "kernels" / "python3"
     foreign.mkdir(parents=True)
@@ -218,7 +219,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     first = pdf.read_bytes()
     monkeypatch.setattr(execute.papermill, "execute_notebook", None)  # nothing may run from here on
     assert build().read_bytes() == first
-    subprocess.run(["rm", "-r", project.build / "smoke" / "tex"], check=True)
+    shutil.rmtree(project.build / "smoke" / "tex")
     for drawn in (project.home / "figures").glob("*.pdf"):
         drawn.write_bytes(b"that of another profile")
     assert build().read_bytes() == first
@@ -262,6 +263,7 @@ def test_a_name_recorded_twice_in_a_chapter_is_refused(project):
 
 
 @pytest.mark.report
+@pytest.mark.programs("latexmk")
 def test_a_name_of_two_chapters_has_the_chapter_in_front_and_is_plain_at_home(project):
     record = 'chapter.record(data="none", score={}, {}={{"share": 0.5}})'
     project.write("1_transfer", code(record.format(11, "first")), text("Here {{score}}."))
