@@ -20,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DlappsError as error:
         print(f"dlapps: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        wanted = "files and folders that can be read and written"
+        print(f"dlapps: expected {wanted}, got {error}; free space, or change their rights.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("dlapps: stopped; what was finished is kept.", file=sys.stderr)
         return 130

@@ -75,8 +75,20 @@ def test_a_damaged_copy_in_the_users_cache_is_passed_over(mirror):
 def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
     (tmp_path / "home").write_text("a file in the way")
     register(make_asset(Mirror("thing.gz", gunzip=True)))
-    with pytest.raises(AssetError, match=r"expected a folder .* to keep assets in, got .*; make it"):
+    with pytest.raises(AssetError, match=r"expected a folder .* to keep thing in, got .*; make it"):
         assets.fetch("thing")
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(mirror, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("dlapps.assets.FileLock", refuse)
+    register(make_asset(Mirror("thing.gz", gunzip=True)))
+    with pytest.raises(AssetError, match=r"expected a folder .* to keep thing in, got Permission denied; make it"):
+        assets.fetch("thing")
+    (paths.assets() / "thing.bin").write_bytes(CONTENT)
+    assert assets.fetch("thing") == paths.assets() / "thing.bin"
 
 
 def test_without_pip_the_reason_is_named(mirror, monkeypatch):
@@ -116,7 +128,7 @@ def test_altered_stored_copy_stays_when_no_source_answers(mirror):
     register(make_asset(Mirror("thing.gz", gunzip=True)))
     paths.assets().mkdir(parents=True)
     (paths.assets() / "thing.bin").write_bytes(b"altered")
-    with pytest.raises(AssetError, match=r"not in .*mirror"):
+    with pytest.raises(AssetError, match=r"got none \(.*thing.bin: damaged; mirror, thing.gz: not in .*mirror"):
         assets.fetch("thing")
     assert (paths.assets() / "thing.bin").read_bytes() == b"altered"
 
@@ -163,6 +175,9 @@ def index(mirror, tmp_path, monkeypatch):
     return tmp_path / "index"
 
 
+def test_wheel_member(index):
+    register(make_asset(Wheel("package==1", "package/thing.bin", make_wheel(index, "package/thing.bin"))))
+    assert assets.fetch("thing").read_bytes() == CONTENT
 
 
 def test_wheel_folder(index, mirror):
@@ -170,25 +185,10 @@ def test_wheel_folder(index, mirror):
     expected = mirror / "expected"
     expected.mkdir()
     (expected / "a.jpg").write_bytes(CONTENT)
-def test_wheel_member(index):
-    register(make_asset(Wheel("package==1", "package/thing.bin", make_wheel(index, "package/thing.bin"))))
-    assert assets.fetch("thing").read_bytes() == CONTENT
     sha256 = assets.digest(expected, ".jpg")
     register(make_asset(wheel, sha256=sha256, suffix=".jpg"))
     assert [file.name for file in assets.fetch("thing").iterdir()] == ["a.jpg"]
 
-
-def test_full_disk_leaves_nothing(mirror, monkeypatch):
-    (mirror / "thing.gz").write_bytes(gzip.compress(CONTENT))
-    register(make_asset(Mirror("thing.gz", gunzip=True)))
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("dlapps.download.shutil.copyfileobj", full)
-    with pytest.raises(AssetError, match="No space left on device"):
-        assets.fetch("thing")
-    assert not [path for path in paths.assets().iterdir() if path.suffix != ".lock"]
 
 def test_a_wheel_of_another_hash_is_not_taken_even_where_it_holds_the_asset(index):
     make_wheel(index, "package/thing.bin", "package/other.py")
@@ -216,6 +216,18 @@ def test_an_index_out_of_reach_is_the_reason(mirror, monkeypatch):
     with pytest.raises(AssetError, match=r"package index, package==1: no connection \(\w+Error\)"):
         assets.fetch("thing")
 
+
+def test_full_disk_leaves_nothing(mirror, monkeypatch):
+    (mirror / "thing.gz").write_bytes(gzip.compress(CONTENT))
+    register(make_asset(Mirror("thing.gz", gunzip=True)))
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dlapps.download.shutil.copyfileobj", full)
+    with pytest.raises(AssetError, match="No space left on device"):
+        assets.fetch("thing")
+    assert not [path for path in paths.assets().iterdir() if path.suffix != ".lock"]
 
 
 def test_what_a_killed_fetch_left_is_swept_away(mirror):
