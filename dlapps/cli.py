@@ -112,12 +112,13 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from dlapps.report.build import build, write_copies, write_pages, write_pdf
+    from dlapps.report.current import EDITIONS, find_outdated
 
-    # The PDF last: where there is no TeX, there is all else.
-    everything = [write_pages, write_copies, write_pdf]
-    editions = {"report": everything, "html": [write_pages], "notebooks": [write_copies]}
-    build(editions[args.name], _profile_name(args.profile), _say)
+    profile = _profile_name(args.profile)
+    if outdated := find_outdated(EDITIONS if args.name == "report" else [args.name], profile, _say):
+        from dlapps.report.build import build  # its imports take longer than all of the above
+
+        build(outdated, profile, _say)
     return 0
 
 
@@ -191,9 +192,7 @@ def _fetch(args: argparse.Namespace) -> int:
             print(f"dlapps: {error}", file=sys.stderr)
             missing = 1
     if not args.names:
-        _say(
-            f"A machine without a network needs a copy of {paths.assets()} in the same place; all chapters run with it."
-        )
+        _say(f"Without a network, a copy of {paths.assets()} in the same place is all that the chapters need.")
     return missing
 
 

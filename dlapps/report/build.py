@@ -14,6 +14,7 @@ from dlapps import assets, environment, paths
 from dlapps.profiles import get_profile
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
+from dlapps.report.current import digest_inputs, keep_digest
 from dlapps.report.document import make_document
 from dlapps.report.execute import execute, is_stale, last_duration, read_executed
 from dlapps.report.html import make_pages
@@ -49,11 +50,15 @@ def _execute(source: Source, profile: str, place: int) -> float:
         return execute(source, profile, place)
 
 
-def build(editions: Sequence[Callable[[Contents, str, Say], None]], profile: str, say: Say) -> None:
-    """Each of these, `write_pages`, `write_copies` or `write_pdf`, of what all the chapters told."""
+def build(editions: Sequence[str], profile: str, say: Say) -> None:
+    """Each of these editions, html, notebooks or pdf, of what all the chapters told."""
+    write = {"html": write_pages, "notebooks": write_copies, "pdf": write_pdf}
+    # Before anything is read: what changes meanwhile makes the next build write again.
+    inputs = digest_inputs(profile)
     contents = _collect_executed(profile, say)
-    for write in editions:
-        write(contents, profile, say)
+    for edition in editions:
+        write[edition](contents, profile, say)
+        keep_digest(edition, profile, inputs)
 
 
 def write_pages(contents: Contents, profile: str, say: Say) -> None:
