@@ -1,7 +1,6 @@
 """The whole way: run what is stale, convert (and typeset), and only then replace the last good report or pages."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
@@ -85,13 +84,13 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     latex, figures = make_document(contents, profile)
     say("Typesetting")
     pdf = typeset(latex, figures, paths.build() / profile / "tex")
-    report = paths.build() / "dlapps-report.pdf"
-    paths.write_atomically(report, pdf.read_bytes())
+    report, content = paths.build() / "dlapps-report.pdf", pdf.read_bytes()
+    paths.write_atomically(report, content)
     numbers = json.dumps(contents.numbers, indent=1, sort_keys=True, ensure_ascii=False)
     paths.write_atomically(paths.build() / "results.json", f"{numbers}\n".encode())
     versions = "".join(f"{version}\n" for version in environment.installed_versions())
     paths.write_atomically(paths.build() / "environment.txt", versions.encode())
-    say(f"Wrote {report} ({_count_pages(pdf)} pages)")
+    say(f"Wrote {report} ({len(content) / 1e6:.1f} MB)")
     for complaint in find_overflows(pdf.parent):
         say(complaint)
 
@@ -135,9 +134,3 @@ def _expectation(stale: list[Source], number: int, profile: str) -> str:
     megabytes = sum(asset.size for asset in absent if asset.is_embedded) / 1e6
     fetched = f", {megabytes:,.0f} MB to fetch" * bool(megabytes and ours)
     return f"{said}: about {max(1, round(minutes))} min{fetched}"
-
-
-def _count_pages(pdf: Path) -> str:
-    log = pdf.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
-    found = re.search(r"Output written on report\.pdf \((\d+) page", log)
-    return found[1] if found else "?"
