@@ -39,17 +39,23 @@ def fetch(name: str) -> Path:
 
     A folder or plain file of the mirror is used where it lies, and so is what the user's cache has. A stored copy that
     no longer matches its SHA-256 is fetched anew. Two processes that ask at once wait for each other. Raises AssetError
-    naming each source and why it failed; what was stored before stays.
+    naming each source and why it failed, or the folder that cannot be written; what was stored before stays.
     """
     asset = get_asset(name)
     target = paths.assets() / asset.filename
     for path in _places(asset):
-        if path != target and matches(asset, path):
+        if matches(asset, path):
             return path
-    _make_folder(target.parent)
-    with FileLock(paths.assets() / f".{asset.name}.lock"):
-        if not matches(asset, target):
-            _fetch_from_sources(asset, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(paths.assets() / f".{asset.name}.lock"):
+            if not matches(asset, target):
+                _fetch_from_sources(asset, target)
+    except OSError as error:
+        raise AssetError(
+            f"expected a folder {target.parent} to keep {name} in, got {error.strerror or error}; make it, or name a "
+            "project in DLAPPS_HOME."
+        ) from error
     return target
 
 
@@ -80,7 +86,10 @@ def digest(path: Path, suffix: str | None = None) -> str:
 
 def matches(asset: Asset, path: Path) -> bool:
     """Whether what lies at the path is the asset, to the last byte."""
-    return path.exists() and digest(path, asset.suffix) == asset.sha256
+    try:
+        return digest(path, asset.suffix) == asset.sha256
+    except OSError:
+        return False  # nothing there, or nothing that may be read
 
 
 def _places(asset: Asset) -> list[Path]:
@@ -98,16 +107,6 @@ def _present_path(asset: Asset) -> Path | None:
     return next((path for path in _places(asset) if path.exists()), None)
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AssetError(
-            f"expected a folder {folder} to keep assets in, got {error.strerror or error}; make it, or name a project "
-            "in DLAPPS_HOME."
-        ) from error
-
-
 def _source(asset: Asset) -> Source:
     """The first source that could give the asset: the mirror or a package only where it is there."""
     return next((source for source in asset.sources if _may_give(source)), asset.sources[0])
@@ -121,7 +120,7 @@ def _may_give(source: Source) -> bool:
 
 
 def _fetch_from_sources(asset: Asset, target: Path) -> None:
-    failures = []
+    failures = [f"{target}: damaged"] if target.exists() else []
     for source in asset.sources:
         try:
             with _workspace(asset) as folder:

@@ -1,6 +1,7 @@
 """The works in a file of BibTeX, as far as a citation in a notebook needs them; pandoc reads it."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ class Work:
 
     @property
     def link(self) -> dict[str, str]:
-        """Where the work is to be found, and its title."""
-        return {"title": self.title} | ({"href": self.address} if self.address else {})
+        """Where the work is to be found, where that is a page, and its title: an address such as javascript: runs."""
+        return {"title": self.title} | ({"href": self.address} if re.match("https?://", self.address, re.I) else {})
 
 
 def read_works(path: Path) -> dict[str, Work]:

@@ -19,6 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DlappsError as error:
         print(f"dlapps: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        wanted = "files and folders that can be read and written"
+        print(f"dlapps: expected {wanted}, got {error}; free space, or change their rights.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("dlapps: stopped; what was finished is kept.", file=sys.stderr)
         return 130
@@ -90,12 +94,13 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from dlapps.report.build import build, write_copies, write_pages, write_pdf
+    from dlapps.report.current import EDITIONS, find_outdated
 
-    # The PDF last: where there is no TeX, there is all else.
-    everything = [write_pages, write_copies, write_pdf]
-    editions = {"report": everything, "html": [write_pages], "notebooks": [write_copies]}
-    build(editions[args.name], _profile_name(args.profile), _say)
+    profile = _profile_name(args.profile)
+    if outdated := find_outdated(EDITIONS if args.name == "report" else [args.name], profile, _say):
+        from dlapps.report.build import build  # its imports take longer than all of the above
+
+        build(outdated, profile, _say)
     return 0
 
 
@@ -169,9 +174,7 @@ def _fetch(args: argparse.Namespace) -> int:
             print(f"dlapps: {error}", file=sys.stderr)
             missing = 1
     if not args.names:
-        _say(
-            f"A machine without a network needs a copy of {paths.assets()} in the same place; all chapters run with it."
-        )
+        _say(f"Without a network, a copy of {paths.assets()} in the same place is all that the chapters need.")
     return missing
 
 

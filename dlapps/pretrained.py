@@ -127,8 +127,11 @@ def _load_vgg16_features() -> PixelNetwork:
 def _load_squeezenet() -> PixelNetwork:
     try:
         path = assets.fetch("squeezenet1_1")
-    except AssetError:
-        state = _read_state("squeezenet1_1_torchvision")
+    except AssetError as error:
+        try:
+            state = _read_state("squeezenet1_1_torchvision")
+        except AssetError:
+            raise error from None
         pixels, backbone = IMAGENET, _load_state(models.squeezenet1_1(), state, "squeezenet1_1")
     else:
         pixels, backbone = CAFFE, _squeezenet_from_keras(path)

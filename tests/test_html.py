@@ -144,6 +144,8 @@ def test_pages_are_whole_and_need_nothing_else(contents, project):
         assert levels.count(1) == 1
         assert all(later <= level + 1 for level, later in pairwise(levels))
         assert not page.all("script", "iframe", "object")
+        (policy,) = [attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs]
+        assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'"} <= set(policy.split("; "))
         assert all(attrs["src"].startswith("data:image/") for attrs in page.all("img"))
         assert all(attrs["href"] == "data:," for attrs in page.all("link"))
         for link in page.all("a"):

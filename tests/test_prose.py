@@ -214,3 +214,12 @@ def test_the_names_that_a_cell_takes_and_gives(source, loaded, stored):
 def test_a_table_whose_rows_and_columns_come_starred_is_found():
     source = 'chapter.show_table(*study.compare(a, b), "scores", "A caption.")'
     assert list(shown_floats(source)) == [("tab", "scores", "A caption.")]
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a", "javascript:alert(1)", "data:text/html,x", "file:///x"])
+def test_only_a_page_of_the_web_becomes_a_link(project, address):
+    bibliography = project.home / "report" / "references.bib"
+    bibliography.write_text(f"@misc{{one, author={{One}}, title={{T}}, year={{2020}}, url={{{address}}}}}")
+    (part,) = Prose(project.write("1_shown"), 1).answer("@one")
+    assert part["text"] == "One (2020)"
+    assert part.get("href") == (address if address.startswith("https:") else None)

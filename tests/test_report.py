@@ -16,7 +16,6 @@ from dlapps import DlappsError, paths
 from dlapps.outline import Outline
 from dlapps.report import ReportError, execute, tex
 from dlapps.report.build import build as build_editions
-from dlapps.report.build import write_pdf
 from dlapps.report.contents import Contents, Label
 from dlapps.report.prose import Edition, Prose, mentions
 from dlapps.report.sources import find_sources, read_notebook
@@ -169,7 +168,7 @@ def chapter_cells():
 
 
 def build(profile="smoke"):
-    build_editions([write_pdf], profile, say=lambda line: None)
+    build_editions(["pdf"], profile, say=lambda line: None)
     return paths.build() / "dlapps-report.pdf"
 
 

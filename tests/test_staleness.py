@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import code
+from conftest import code, text
 
 import dlapps
 from dlapps import environment, paths
-from dlapps.report import execute
+from dlapps.cli import main
+from dlapps.report import current, execute
 from dlapps.report.build import run_notebooks
 from dlapps.report.imports import code_of, imported_modules
 from dlapps.report.sources import find_sources, read_notebook
@@ -71,6 +72,74 @@ def test_docstrings_and_comments_run_nothing_and_the_rest_does():
     assert code_of(b"def f(x):\n    return x + 2\n") != plain
     assert code_of(b'def f(x):\n    text = """One more."""\n    return x + 1\n') != plain
     assert code_of(b"def f(x:\n") == b"def f(x:\n"
+
+
+EDITIONS = list(current.EDITIONS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "outdated"),
+    [
+        ("notebooks/1_first.ipynb", EDITIONS),
+        ("notebooks/2_new.ipynb", EDITIONS),
+        ("report/references.bib", EDITIONS),
+        ("report/report.toml", EDITIONS),
+        ("report/notebooks/1_first.ipynb", EDITIONS),  # the pages link to it
+        ("report/build/smoke/1_first.ipynb", EDITIONS),
+        ("data/results/study.json", EDITIONS),
+        ("dlapps/report/html.py", EDITIONS),
+        ("dlapps/report/template/page.css", EDITIONS),
+        ("report/build/html/index.html", ["html"]),
+        ("report/build/notebooks/1_first.ipynb", ["notebooks"]),
+        ("report/build/dlapps-report.pdf", ["pdf"]),
+        ("report/build/results.json", ["pdf"]),
+        ("figures/1-line.pdf", ["pdf"]),
+        ("report/build/smoke/tex/report.log", []),
+    ],
+)
+def test_an_edition_is_written_anew_when_something_changed_for_it(project, package, monkeypatch, changed, outdated):
+    monkeypatch.setattr(paths, "CHECKOUT", project.home)
+    monkeypatch.setattr(environment, "installed_versions", list)
+
+    def find(profile="smoke"):
+        return current.find_outdated(EDITIONS, profile, lambda line: None)
+
+    project.write("1_first", text("A word."))
+    inputs = current.digest_inputs("smoke")
+    assert find() == EDITIONS
+    for name in (
+        "smoke/1_first.ipynb",
+        "html/index.html",
+        "notebooks/1_first.ipynb",
+        "dlapps-report.pdf",
+        "results.json",
+    ):
+        paths.write_atomically(project.build / name, b"written")
+    for edition in EDITIONS:
+        current.keep_digest(edition, "smoke", inputs)
+    assert find() == []
+    assert find("quick") == EDITIONS
+    path = project.home / changed
+    content = path.read_bytes() if path.exists() else None
+    paths.write_atomically(path, (content or b"") + b"\n")
+    assert find() == outdated
+    path.unlink()
+    assert find() == (outdated if content else [])
+
+
+@pytest.mark.report
+def test_a_second_build_of_what_did_not_change_writes_nothing(project, monkeypatch, capsys):
+    path = project.write("1_first", text("A word."))
+    verb = ["notebooks", "--profile", "smoke"]
+    assert main(verb) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("dlapps.report.build.build", None)
+        capsys.readouterr()
+        assert main(verb) == 0
+        assert capsys.readouterr().out == "notebooks: up to date\n"
+    path.write_text(path.read_text().replace("A word.", "Another word."))
+    assert main(verb) == 0
+    assert "Another word." in (project.build / "notebooks" / path.name).read_text()
 
 
 @pytest.mark.report

@@ -1,7 +1,6 @@
 """The whole way: run what is stale, convert (and typeset), and only then replace the last good report or pages."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
@@ -14,6 +13,7 @@ from dlapps import assets, environment, paths
 from dlapps.profiles import get_profile
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
+from dlapps.report.current import digest_inputs, keep_digest
 from dlapps.report.document import make_document
 from dlapps.report.execute import execute, is_stale, last_duration, read_executed
 from dlapps.report.html import make_pages
@@ -49,11 +49,15 @@ def _execute(source: Source, profile: str, place: int) -> float:
         return execute(source, profile, place)
 
 
-def build(editions: Sequence[Callable[[Contents, str, Say], None]], profile: str, say: Say) -> None:
-    """Each of these, `write_pages`, `write_copies` or `write_pdf`, of what all the chapters told."""
+def build(editions: Sequence[str], profile: str, say: Say) -> None:
+    """Each of these editions, html, notebooks or pdf, of what all the chapters told."""
+    write = {"html": write_pages, "notebooks": write_copies, "pdf": write_pdf}
+    # Before anything is read: what changes meanwhile makes the next build write again.
+    inputs = digest_inputs(profile)
     contents = _collect_executed(profile, say)
-    for write in editions:
-        write(contents, profile, say)
+    for edition in editions:
+        write[edition](contents, profile, say)
+        keep_digest(edition, profile, inputs)
 
 
 def write_pages(contents: Contents, profile: str, say: Say) -> None:
@@ -80,13 +84,13 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     latex, figures = make_document(contents, profile)
     say("Typesetting")
     pdf = typeset(latex, figures, paths.build() / profile / "tex")
-    report = paths.build() / "dlapps-report.pdf"
-    paths.write_atomically(report, pdf.read_bytes())
+    report, content = paths.build() / "dlapps-report.pdf", pdf.read_bytes()
+    paths.write_atomically(report, content)
     numbers = json.dumps(contents.numbers, indent=1, sort_keys=True, ensure_ascii=False)
     paths.write_atomically(paths.build() / "results.json", f"{numbers}\n".encode())
     versions = "".join(f"{version}\n" for version in environment.installed_versions())
     paths.write_atomically(paths.build() / "environment.txt", versions.encode())
-    say(f"Wrote {report} ({_count_pages(pdf)} pages)")
+    say(f"Wrote {report} ({len(content) / 1e6:.1f} MB)")
     for complaint in find_overflows(pdf.parent):
         say(complaint)
 
@@ -130,9 +134,3 @@ def _expectation(stale: list[Source], number: int, profile: str) -> str:
     megabytes = sum(asset.size for asset in absent if asset.is_embedded) / 1e6
     fetched = f", {megabytes:,.0f} MB to fetch" * bool(megabytes and ours)
     return f"{said}: about {max(1, round(minutes))} min{fetched}"
-
-
-def _count_pages(pdf: Path) -> str:
-    log = pdf.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
-    found = re.search(r"Output written on report\.pdf \((\d+) page", log)
-    return found[1] if found else "?"
