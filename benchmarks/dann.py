@@ -17,7 +17,7 @@ from torch import nn
 from torchvision import transforms
 
 from dlapps import dann, datasets
-from dlapps.runtime import autocast
+from dlapps.core.runtime import autocast
 
 BATCH, WEIGHT, IMAGES, WORKERS = 64, 0.5, 1280, 2
 SETTINGS = replace(dann.PRACTICAL, num_epochs=1, batch_size=BATCH, schedule=WEIGHT)

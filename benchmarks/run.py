@@ -12,7 +12,7 @@ import transfer
 import visualizing
 from table import write_table
 
-from dlapps import environment, runtime
+from dlapps.core import environment, runtime
 
 RESULTS = Path(__file__).with_name("results.md")
 SCRIPTS = (transfer, visualizing, dann, gan)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlapps.paths import write_atomically
+from dlapps.core.paths import write_atomically
 
 HEAD = """\
 # dlapps beside its peers

@@ -10,8 +10,8 @@ import torch
 from timing import compare, least_cosine, main
 
 from dlapps import datasets, pretrained
-from dlapps.assets import AssetError
-from dlapps.images import to_pixels
+from dlapps.core.assets import AssetError
+from dlapps.core.images import to_pixels
 from dlapps.transfer import extract_features
 
 PICTURES = 16

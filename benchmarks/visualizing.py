@@ -18,10 +18,11 @@ from sklearn.datasets import load_digits
 from timing import compare, least_cosine, main, name_peer
 from torch import nn
 
-from dlapps import adversarial, class_visualization, datasets, pretrained, runtime, saliency
-from dlapps.assets import AssetError
-from dlapps.class_scores import float32_logits
-from dlapps.images import stack_pixels
+from dlapps import adversarial, class_visualization, datasets, pretrained, saliency
+from dlapps.core import runtime
+from dlapps.core.assets import AssetError
+from dlapps.core.class_scores import float32_logits
+from dlapps.core.images import stack_pixels
 
 PICTURES, NUM_STEPS = 16, 24
 LAYER = "backbone.features.12"

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlapps import DlappsError, __version__, paths
+from dlapps import DlappsError, __version__
+from dlapps.core import paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,7 +126,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 def _data(args: argparse.Namespace) -> int:
     """0 when all that was asked for is there and intact, else 1."""
-    from dlapps import assets
+    from dlapps.core import assets
 
     if args.action == "fetch":
         return _fetch(args)
@@ -145,9 +146,10 @@ def _data(args: argparse.Namespace) -> int:
 
 def _make(args: argparse.Namespace) -> int:
     paths.require_report("dlapps data make")
-    from dlapps import environment
-    from dlapps.studies import STUDIES
-    from dlapps.sweeps import workers
+    from studies import STUDIES
+
+    from dlapps.core import environment
+    from dlapps.core.sweeps import workers
 
     if unknown := [name for name in args.names if name not in STUDIES]:
         raise DlappsError(
@@ -162,7 +164,7 @@ def _make(args: argparse.Namespace) -> int:
 
 def _fetch(args: argparse.Namespace) -> int:
     """Fetch what can be had; one sentence for each asset that a source fails to give. 1 where one is missing."""
-    from dlapps import assets
+    from dlapps.core import assets
 
     had = [asset for name, asset in assets.REGISTRY.items() if asset.is_public or assets.is_present(name)]
     wanted = [asset.name for asset in had if asset.is_embedded or not args.embedded]
@@ -181,7 +183,7 @@ def _fetch(args: argparse.Namespace) -> int:
 def _info(args: argparse.Namespace) -> int:
     import platform
 
-    from dlapps import assets, environment
+    from dlapps.core import assets, environment
 
     facts = environment.describe()
     size = sum(path.stat().st_size for path in paths.assets().rglob("*") if path.is_file()) / 1e6
@@ -199,7 +201,7 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _profile_name(name: str) -> str:
-    from dlapps.profiles import get_profile
+    from dlapps.notebook.profiles import get_profile
 
     try:
         return get_profile(name).name

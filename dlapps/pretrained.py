@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from dlapps import assets
-from dlapps.assets import AssetError
-from dlapps.pixel_network import PixelNetwork
+from dlapps.core import assets
+from dlapps.core.assets import AssetError
+from dlapps.core.pixel_network import PixelNetwork
 
 # Mean and standard deviation of the pixels that a network was trained on. Caffe networks take BGR in 0-255 less this
 # mean; here as RGB in [0, 1], the order of the channels moved into the first convolution and the factor 255 into the

@@ -12,7 +12,7 @@ from torch import nn
 
 from dlapps import adversarial
 from dlapps.adversarial.apgd import _StepSizes, choose_checkpoints
-from dlapps.class_scores import float32_logits, pick
+from dlapps.core.class_scores import float32_logits, pick
 
 torch.set_num_threads(1)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dlapps import assets, download, paths
-from dlapps.assets import AssetError
-from dlapps.registry import REGISTRY, Asset, Mirror, Package, Url, Wheel
+from dlapps.core import assets, download, paths
+from dlapps.core.assets import AssetError
+from dlapps.core.registry import REGISTRY, Asset, Mirror, Package, Url, Wheel
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -30,7 +30,7 @@ def mirror(tmp_path, monkeypatch):
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DLAPPS_DATA", str(tmp_path / "mirror"))
     monkeypatch.setattr(paths, "user_cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr("dlapps.assets.REGISTRY", {})
+    monkeypatch.setattr("dlapps.core.assets.REGISTRY", {})
     return tmp_path / "mirror"
 
 
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(m
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("dlapps.assets.FileLock", refuse)
+    monkeypatch.setattr("dlapps.core.assets.FileLock", refuse)
     register(make_asset(Mirror("thing.gz", gunzip=True)))
     with pytest.raises(AssetError, match=r"expected a folder .* to keep thing in, got Permission denied; make it"):
         assets.fetch("thing")
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(m
 
 
 def test_without_pip_the_reason_is_named(mirror, monkeypatch):
-    monkeypatch.setattr("dlapps.download.find_spec", lambda name: None)
+    monkeypatch.setattr("dlapps.core.download.find_spec", lambda name: None)
     register(make_asset(Wheel("package==1", "package/thing.bin", SHA256)))
     with pytest.raises(AssetError, match=r"package index, package==1: pip is not installed in this environment"):
         assets.fetch("thing")
@@ -139,7 +139,7 @@ def test_no_network_and_no_mirror_names_each_source(mirror, monkeypatch):
     def refuse(*args, **kwargs):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("dlapps.download.pooch.HTTPDownloader", lambda **_: refuse)
+    monkeypatch.setattr("dlapps.core.download.pooch.HTTPDownloader", lambda **_: refuse)
     register(make_asset(Mirror("thing.bin"), Url("https://example.org/thing.bin")))
     with pytest.raises(AssetError, match=r"DLAPPS_DATA is not set; https://example.org/thing.bin: no network"):
         assets.fetch("thing")
@@ -224,7 +224,7 @@ def test_full_disk_leaves_nothing(mirror, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dlapps.download.shutil.copyfileobj", full)
+    monkeypatch.setattr("dlapps.core.download.shutil.copyfileobj", full)
     with pytest.raises(AssetError, match="No space left on device"):
         assets.fetch("thing")
     assert not [path for path in paths.assets().iterdir() if path.suffix != ".lock"]

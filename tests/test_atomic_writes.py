@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import dlapps
-from dlapps import paths, results
+from dlapps.core import paths, results
+from dlapps.core.weights import write_checked
 from dlapps.gan import judge
-from dlapps.weights import write_checked
 
 PACKAGE = Path(dlapps.__file__).parent
 # What is unpacked in a folder of its own and renamed; what latexmk makes a report of, written anew each time.

@@ -8,8 +8,8 @@ from importlib.metadata import version
 
 import pytest
 
-from dlapps import environment
-from dlapps.paths import CHECKOUT
+from dlapps.core import environment
+from dlapps.core.paths import CHECKOUT
 
 FOLDER = CHECKOUT / "benchmarks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))

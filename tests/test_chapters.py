@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from conftest import violations
 
-from dlapps import assets, paths
 from dlapps.cli import main
+from dlapps.core import assets, paths
 from dlapps.report.committed import has_outputs, read_as_committed
 
 NOTEBOOKS = sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb"))

@@ -6,9 +6,9 @@ import pytest
 from conftest import code, text
 
 from dlapps.cli import main
+from dlapps.notebook.syntax import parse
 from dlapps.report.typed_numbers import find_settings
 from dlapps.report.typed_numbers import find_typed_numbers as find_in_tree
-from dlapps.syntax import parse
 
 
 def find_typed_numbers(prose, settings):

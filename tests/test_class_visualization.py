@@ -11,8 +11,8 @@ from torch import nn
 
 from dlapps import class_visualization as cv
 from dlapps import pretrained
-from dlapps.class_scores import float32_logits, ranks
-from dlapps.images import from_pixels
+from dlapps.core.class_scores import float32_logits, ranks
+from dlapps.core.images import from_pixels
 
 torch.set_num_threads(1)
 

@@ -12,14 +12,16 @@ import torch.nn.functional as F
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from dlapps import adversarial, class_visualization, dann, datasets, flow, gan, metrics, paths, saliency
-from dlapps.assets import Provenance
+from dlapps import adversarial, class_visualization, dann, datasets, gan, saliency
 from dlapps.classroom import checks
 from dlapps.classroom.checks import dann as dann_checks
 from dlapps.classroom.checks import gan as gan_checks
 from dlapps.classroom.checks import transfer, visualizing
+from dlapps.core import metrics, paths
+from dlapps.core.assets import Provenance
 from dlapps.dann import GradientReversal
 from dlapps.datasets.dataset import Dataset
+from dlapps.gan import flow
 from dlapps.transfer.linear import ChosenSVM
 
 torch.set_num_threads(1)

@@ -13,7 +13,7 @@ from conftest import code, text
 from nbclient import NotebookClient
 
 from dlapps.cli import main
-from dlapps.paths import CHECKOUT
+from dlapps.core.paths import CHECKOUT
 from dlapps.report.committed import has_outputs, refresh
 from dlapps.report.execute import OwnKernelManager
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from conftest import code, text
 
-from dlapps import assets
 from dlapps.cli import main
+from dlapps.core import assets
 
 
 def test_the_command_line_loads_nothing_heavy():

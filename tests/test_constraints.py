@@ -7,7 +7,7 @@ import pytest
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
-from dlapps.paths import CHECKOUT
+from dlapps.core.paths import CHECKOUT
 
 if sys.version_info >= (3, 11):
     import tomllib

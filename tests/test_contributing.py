@@ -8,7 +8,7 @@ import pytest
 from conftest import text
 
 from dlapps.cli import _parser, main
-from dlapps.paths import CHECKOUT
+from dlapps.core.paths import CHECKOUT
 
 GUIDE = (CHECKOUT / "CONTRIBUTING.md").read_text()
 COMMANDS = sorted(set(re.findall(r"(?m)(?:^ +|`)dlapps ([^`#\n]+)", GUIDE)))

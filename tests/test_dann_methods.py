@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from dlapps import dann
+from dlapps.core.runtime import autocast, drawn_from
+from dlapps.core.training import TrainingError, minimise, seeded
 from dlapps.dann import discrepancy
 from dlapps.dann.pictures import batch_to_pixels, draw_batches
-from dlapps.runtime import autocast, drawn_from
-from dlapps.training import TrainingError, minimise, seeded
 
 torch.set_num_threads(1)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlapps import assets, datasets
-from dlapps.assets import AssetError
-from dlapps.images import PictureError
+from dlapps import datasets
+from dlapps.core import assets
+from dlapps.core.assets import AssetError
+from dlapps.core.images import PictureError
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_scenes_are_counted_before_they_are_used(folder, monkeypatch):
     (folder / "train").mkdir()
     for name in ("cat", "dog"):
         (folder / name).rename(folder / "train" / name)
-    monkeypatch.setattr("dlapps.assets.fetch", lambda name: folder)
+    monkeypatch.setattr("dlapps.core.assets.fetch", lambda name: folder)
     with pytest.raises(AssetError, match="expected 1,500 train pictures, got 4"):
         datasets.load_scenes15("train")
 
@@ -80,7 +81,7 @@ def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch):
             raise AssetError("no network")
         return tmp_path / "digits.csv.gz"
 
-    monkeypatch.setattr("dlapps.assets.fetch", fetch)
+    monkeypatch.setattr("dlapps.core.assets.fetch", fetch)
     train, test = datasets.load_mnist("train"), datasets.load_mnist("test")
     assert np.bincount(train.labels).tolist() == [400] * 10
     assert np.bincount(test.labels).tolist() == [100] * 10
@@ -122,7 +123,7 @@ def test_without_the_practicals_pictures_the_photos_stand_in(monkeypatch):
     def fetch(name):
         raise AssetError(f"no {name}")
 
-    monkeypatch.setattr("dlapps.assets.fetch", fetch)
+    monkeypatch.setattr("dlapps.core.assets.fetch", fetch)
     assert datasets.load_pictures().names == datasets.load_photos().names
 
 
@@ -131,7 +132,7 @@ def test_digits_are_read_from_files_of_idx(load, tmp_path, monkeypatch):
     digits = (np.arange(2 * 784) % 256).astype(np.uint8).reshape(2, 28, 28)
     (tmp_path / "images").write_bytes(bytes(16) + digits.tobytes())
     (tmp_path / "labels").write_bytes(bytes(8) + bytes([7, 3]))
-    monkeypatch.setattr("dlapps.assets.fetch", lambda name: tmp_path / name.rpartition("-")[2])
+    monkeypatch.setattr("dlapps.core.assets.fetch", lambda name: tmp_path / name.rpartition("-")[2])
     read = load("test")
     assert np.array_equal(read.images, digits)
     assert read.labels.tolist() == [7, 3]

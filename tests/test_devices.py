@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from dlapps import adversarial, saliency
 from dlapps import class_visualization as cv
-from dlapps.class_scores import expand_classes, ranks
+from dlapps.core.class_scores import expand_classes, ranks
 
 torch.set_num_threads(1)
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dlapps import DlappsError, flow, gan
-from dlapps.runtime import make_generator
-from dlapps.training import TrainingError
+from dlapps import DlappsError, gan
+from dlapps.core.runtime import make_generator
+from dlapps.core.training import TrainingError
+from dlapps.gan import flow
 
 torch.set_num_threads(1)
 

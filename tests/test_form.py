@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from conftest import code, text
 
-from dlapps import paths
-from dlapps.outline import NUMBER
+from dlapps.core import paths
+from dlapps.notebook.outline import NUMBER
 
 # The others take the form with their science. Lines of code: 260 are what a chapter should need.
 REWRITTEN = {

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import nn
 
 from dlapps import DlappsError, gan
+from dlapps.core.runtime import make_generator
+from dlapps.core.training import DivergenceError
 from dlapps.gan import steps, toy
 from dlapps.gan.networks import NORMS, one_of_each
-from dlapps.runtime import make_generator
-from dlapps.training import DivergenceError
 
 torch.set_num_threads(1)
 

@@ -17,8 +17,8 @@ from conftest import code, text, violations
 from nbformat.v4 import new_output
 from PIL import Image
 
-from dlapps import notebook as notebook_module
 from dlapps.cli import main
+from dlapps.notebook import chapter as notebook_module
 from dlapps.report import html
 from dlapps.report.contents import collect
 from dlapps.report.document import make_document

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dlapps import images
+from dlapps.core import images
+from dlapps.core.images import PictureError
 from dlapps.datasets import load_folder
-from dlapps.images import PictureError
 
 
 def test_pixels_round_trip_through_8_bits():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dlapps
-from dlapps.paths import CHECKOUT
+from dlapps.core.paths import CHECKOUT
 
 PACKAGE = Path(dlapps.__file__).parent
 LEVELS = {

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dlapps import DlappsError, gan, paths
+from dlapps import DlappsError, gan
+from dlapps.core import paths
 from dlapps.gan import judge
 
 torch.set_num_threads(1)

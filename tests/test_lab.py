@@ -15,8 +15,8 @@ import nbformat
 import pytest
 from conftest import Project, code, text
 
-from dlapps import assets, paths
-from dlapps.outline import read_outline
+from dlapps.core import assets, paths
+from dlapps.notebook.outline import read_outline
 
 pytestmark = pytest.mark.lab
 NOTEBOOKS = sorted(path.stem for path in (paths.CHECKOUT / "notebooks").glob("*.ipynb"))

@@ -10,10 +10,12 @@ import pytest
 from conftest import code, text
 from IPython.core.events import EventManager
 
-from dlapps import live, notebook, paths
 from dlapps.cli import main
-from dlapps.live import VIEW, LiveProse
-from dlapps.prose import Prose
+from dlapps.core import paths
+from dlapps.notebook import chapter as notebook
+from dlapps.notebook import live
+from dlapps.notebook.live import VIEW, LiveProse
+from dlapps.notebook.prose import Prose
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlapps import metrics
+from dlapps.core import metrics
 
 torch.set_num_threads(1)
 

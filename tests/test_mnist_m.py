@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from dlapps import assets, datasets
-from dlapps.assets import AssetError, Provenance
+from dlapps import datasets
+from dlapps.core import assets
+from dlapps.core.assets import AssetError, Provenance
+from dlapps.core.images import PictureError
 from dlapps.datasets import Dataset
-from dlapps.images import PictureError
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_without_bsds500_the_photos_of_packages_stand_in(monkeypatch, digits):
 
     enlarged = np.pad(digits, ((0, 0), (11, 11), (11, 12)))
     source = Provenance("40 digits", "a test", "", "none")
-    monkeypatch.setattr("dlapps.assets.fetch", fetch)
+    monkeypatch.setattr("dlapps.core.assets.fetch", fetch)
     monkeypatch.setattr("dlapps.datasets.mnist_m.load_mnist", lambda split: Dataset(enlarged, None, (), source))
     made = datasets.load_mnist_m("train")
     assert made.images.shape == (40, 28, 28, 3)

@@ -6,8 +6,8 @@ import pytest
 from conftest import code, text
 from pypdf import PdfReader
 
-from dlapps import paths, results
 from dlapps.cli import main
+from dlapps.core import paths, results
 from dlapps.report import ReportError
 from dlapps.report.sources import find_sources, read_title_page
 

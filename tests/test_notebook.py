@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from dlapps import notebook, paths
-from dlapps.notebook import MIME, Chapter, ClaimError
-from dlapps.paired import Interval
+from dlapps.core import paths
+from dlapps.core.paired import Interval
+from dlapps.notebook import chapter as notebook
+from dlapps.notebook.chapter import MIME, Chapter, ClaimError
 
 
 @pytest.fixture

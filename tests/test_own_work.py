@@ -17,10 +17,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from dlapps import DlappsError, adversarial, dann, datasets, flow, gan, metrics, pretrained, saliency
+from dlapps import DlappsError, adversarial, dann, datasets, gan, pretrained, saliency
 from dlapps import class_visualization as cv
-from dlapps.images import from_pixels, stack_pixels
-from dlapps.paired import compare_means, compare_seeds
+from dlapps.core import metrics
+from dlapps.core.images import from_pixels, stack_pixels
+from dlapps.core.paired import compare_means, compare_seeds
+from dlapps.gan import flow
 from dlapps.plots.visualizing import plot_saliency
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features, finetune, linear

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import dunnett, norm, spearmanr, t, ttest_ind, ttest_rel
 
-from dlapps.paired import (
+from dlapps.core.paired import (
     Interval,
     bootstrap_gains,
     bootstrap_mean,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from dlapps.images import from_pixels
-from dlapps.paired import Interval
+from dlapps.core.images import from_pixels
+from dlapps.core.paired import Interval
 from dlapps.plots import dann, gan, general, transfer, visualizing
 from dlapps.plots.style import WIDTH
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from dlapps import assets, datasets, images, paths, pretrained
-from dlapps.assets import AssetError
-from dlapps.images import PictureError
-from dlapps.pixel_network import find_layer
+from dlapps import datasets, pretrained
+from dlapps.core import assets, images, paths
+from dlapps.core.assets import AssetError
+from dlapps.core.images import PictureError
+from dlapps.core.pixel_network import find_layer
 from dlapps.pretrained import PixelNetwork
 
 HALVES = (0.5,) * 3, (0.5,) * 3

@@ -6,9 +6,9 @@ import pytest
 from conftest import code, text
 
 from dlapps import DlappsError
-from dlapps.bibliography import read_works
-from dlapps.outline import shown_floats, used_names
-from dlapps.prose import Prose
+from dlapps.notebook.bibliography import read_works
+from dlapps.notebook.outline import shown_floats, used_names
+from dlapps.notebook.prose import Prose
 
 
 def words(parts):

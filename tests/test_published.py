@@ -3,7 +3,7 @@
 import json
 import re
 
-from dlapps.paths import CHECKOUT
+from dlapps.core.paths import CHECKOUT
 from dlapps.report.sources import find_sources
 
 REPORT = CHECKOUT / "report"

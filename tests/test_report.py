@@ -12,14 +12,15 @@ from conftest import code, text
 from nbformat.v4 import new_notebook
 from pypdf import PdfReader
 
-from dlapps import DlappsError, paths
-from dlapps.outline import Outline
+from dlapps import DlappsError
+from dlapps.core import paths
+from dlapps.notebook.outline import Outline
+from dlapps.notebook.syntax import INLINE, parse, walk, write
 from dlapps.report import ReportError, execute, tex
 from dlapps.report.build import build as build_editions
 from dlapps.report.contents import Contents, Label
 from dlapps.report.prose import Edition, Prose, mentions
 from dlapps.report.sources import find_sources, read_notebook
-from dlapps.syntax import INLINE, parse, walk, write
 
 NUMBERS = {
     "accuracy": {"value": 0.91333},

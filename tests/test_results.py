@@ -6,8 +6,9 @@ import statistics
 import numpy as np
 import pytest
 
-from dlapps import DlappsError, metrics, paths, results
-from dlapps.paired import compare_means, compare_seeds
+from dlapps import DlappsError
+from dlapps.core import metrics, paths, results
+from dlapps.core.paired import compare_means, compare_seeds
 
 RUNS = {
     "paper": {"1": {"accuracy": 0.75}, "0": {"accuracy": 0.5, "history": {"accuracy": [0.25, 0.5]}}},

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from dlapps import class_scores, pretrained, saliency
-from dlapps.pixel_network import PixelNetwork
+from dlapps import pretrained, saliency
+from dlapps.core import class_scores
+from dlapps.core.pixel_network import PixelNetwork
 
 torch.set_num_threads(1)
 
@@ -302,7 +303,7 @@ def test_a_map_has_no_graph_whatever_requires_a_gradient(explain, network, image
 
 @each_method
 def test_a_map_does_not_depend_on_the_batch_around_it(explain, network, images, targets, monkeypatch):
-    monkeypatch.setattr("dlapps.class_scores.CHUNK_PIXELS", 1)
+    monkeypatch.setattr("dlapps.core.class_scores.CHUNK_PIXELS", 1)
     many = images.repeat(class_scores.CHUNK, 1, 1, 1)
     maps = explain(network, many, targets.repeat(class_scores.CHUNK))
     close(maps[:4], explain(network, images, targets))
@@ -450,7 +451,7 @@ def test_smooth_grad_in_chunks_equals_one_batch(network, images, monkeypatch):
     hook = network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     try:
         whole = saliency.smooth_grad(network, images[:1], 1, num_samples=25)
-        monkeypatch.setattr("dlapps.class_scores.CHUNK_PIXELS", 1)
+        monkeypatch.setattr("dlapps.core.class_scores.CHUNK_PIXELS", 1)
         close(saliency.smooth_grad(network, images[:1], 1, num_samples=25), whole, 1e-6)
     finally:
         hook.remove()

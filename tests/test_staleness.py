@@ -7,8 +7,8 @@ import pytest
 from conftest import code, text
 
 import dlapps
-from dlapps import environment, paths
 from dlapps.cli import main
+from dlapps.core import environment, paths
 from dlapps.report import current, execute
 from dlapps.report.build import run_notebooks
 from dlapps.report.imports import code_of, imported_modules

@@ -12,15 +12,15 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import studies
 import torch
 from joblib.externals.loky import get_reusable_executor
+from studies import dann, transfer, visualizing_attacks, visualizing_saliency
+from studies.dann_runs import Domain, Domains
 
-from dlapps import studies
 from dlapps.cli import main
-from dlapps.paths import CHECKOUT
-from dlapps.studies import dann, transfer, visualizing_attacks, visualizing_saliency
-from dlapps.studies.dann_runs import Domain, Domains
-from dlapps.sweeps import sweep, workers
+from dlapps.core.paths import CHECKOUT
+from dlapps.core.sweeps import sweep, workers
 
 torch.set_num_threads(1)
 
@@ -167,7 +167,7 @@ def pids(monkeypatch):
 
 
 def test_the_command_line_chooses_the_number_of_processes(home, processes, pids, capsys, monkeypatch):
-    monkeypatch.setattr("dlapps.environment.joblib.cpu_count", lambda: 2)
+    monkeypatch.setattr("dlapps.core.environment.joblib.cpu_count", lambda: 2)
     for options, here in (([], False), (["--jobs", "1"], True), (["--jobs", "2"], False)):
         assert main(["data", "make", "pids", *options]) == 0
         assert (str(os.getpid()) in capsys.readouterr().out.split()) == here

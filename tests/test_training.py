@@ -11,9 +11,11 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from dlapps import DlappsError, dann, flow, gan, pretrained, runtime
+from dlapps import DlappsError, dann, gan, pretrained
+from dlapps.core import runtime
+from dlapps.core.training import DivergenceError, Stop, TrainingError, minimise, run_epochs
 from dlapps.dann import augment
-from dlapps.training import DivergenceError, Stop, TrainingError, minimise, run_epochs
+from dlapps.gan import flow
 from dlapps.transfer import finetune
 
 torch.set_num_threads(1)

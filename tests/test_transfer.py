@@ -13,8 +13,9 @@ from sklearn.svm import LinearSVC
 from torch import nn
 from torch.nn.functional import normalize
 
-from dlapps import images, pretrained, runtime, transfer
-from dlapps.images import PictureError
+from dlapps import pretrained, transfer
+from dlapps.core import images, runtime
+from dlapps.core.images import PictureError
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dlapps.paths import CHECKOUT
+from dlapps.core.paths import CHECKOUT
 
 pytestmark = pytest.mark.wheel
 NEW = "dlapps/report/template/new"

@@ -18,7 +18,7 @@ from dlapps.adversarial.examples import (
     score_examples,
 )
 from dlapps.adversarial.norms import PerPicture, as_lengths, normalise, project, random_direction
-from dlapps.class_scores import Classes, Images, check_input, pixel_gradient
+from dlapps.core.class_scores import Classes, Images, check_input, pixel_gradient
 
 # The paper's alpha, the weight of a new step beside the last one, and rho, the share of steps that have to rise.
 NEW_STEP, RISING = 0.75, 0.75

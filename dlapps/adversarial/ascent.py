@@ -19,15 +19,8 @@ from dlapps.adversarial.examples import (
 )
 from dlapps.adversarial.expectation import Expectation, Transform
 from dlapps.adversarial.norms import PerPicture, as_lengths, normalise, project, random_direction
-from dlapps.class_scores import (
-    Classes,
-    Images,
-    check_input,
-    float32_logits,
-    pick,
-    pixel_gradient,
-)
-from dlapps.runtime import make_generator
+from dlapps.core.class_scores import Classes, Images, check_input, float32_logits, pick, pixel_gradient
+from dlapps.core.runtime import make_generator
 
 Rows = Tensor | slice
 

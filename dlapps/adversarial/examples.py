@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dlapps import check_name
-from dlapps.class_scores import (
+from dlapps.core.class_scores import (
     Classes,
     Images,
     RowValues,
@@ -23,7 +23,7 @@ from dlapps.class_scores import (
     float32_logits,
     pick,
 )
-from dlapps.images import from_pixels, stack_pixels
+from dlapps.core.images import from_pixels, stack_pixels
 
 
 @dataclass(frozen=True)

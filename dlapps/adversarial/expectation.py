@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dlapps import check_counts
 from dlapps.adversarial.examples import jpeg, resize
-from dlapps.runtime import make_generator
+from dlapps.core.runtime import make_generator
 
 # (pictures (N, C, H, W), generator) -> pictures, seen in one of many ways.
 Transform = Callable[[Tensor, torch.Generator], Tensor]

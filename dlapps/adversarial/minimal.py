@@ -21,7 +21,7 @@ from dlapps.adversarial.examples import (
     survives,
 )
 from dlapps.adversarial.norms import normalise
-from dlapps.class_scores import (
+from dlapps.core.class_scores import (
     Classes,
     Images,
     RowValues,

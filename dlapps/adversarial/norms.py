@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dlapps import check_name
-from dlapps.runtime import make_generator
+from dlapps.core.runtime import make_generator
 
 # A number, or one a picture.
 PerPicture = float | Sequence[float] | np.ndarray | Tensor

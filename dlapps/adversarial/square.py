@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from dlapps import check_counts
 from dlapps.adversarial.examples import AdversarialExamples, make_goal, margin, score_examples
 from dlapps.adversarial.norms import PerPicture, as_lengths, random_direction
-from dlapps.class_scores import Classes, Images, check_input, forward
-from dlapps.runtime import make_generator
+from dlapps.core.class_scores import Classes, Images, check_input, forward
+from dlapps.core.runtime import make_generator
 
 # After these shares of the queries a square has half the area (the authors' code, where they are counted of 10,000).
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)

@@ -7,12 +7,13 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import nn
 
-from dlapps import check_counts, paths
+from dlapps import check_counts
 from dlapps.adversarial.ascent import pgd
-from dlapps.images import as_pictures, as_uint8
-from dlapps.runtime import autocast, channels_last, drawn_from
-from dlapps.training import History, as_labels, make_one_cycle, minimise, run_epochs, seeded
-from dlapps.weights import read_checked
+from dlapps.core import paths
+from dlapps.core.images import as_pictures, as_uint8
+from dlapps.core.runtime import autocast, channels_last, drawn_from
+from dlapps.core.training import History, as_labels, make_one_cycle, minimise, run_epochs, seeded
+from dlapps.core.weights import read_checked
 
 BATCH_SIZE, LEARNING_RATE = 128, 5e-3
 # Share of the training in which epsilon rises to its value: from the start at .3, a network learns nothing for long.

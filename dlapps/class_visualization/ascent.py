@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dlapps.class_scores import Classes, check_eval_mode, chunk_size, expand_classes, float32
 from dlapps.class_visualization.objectives import Seen, class_score, look
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
 from dlapps.class_visualization.terms import L2, Crop, Jitter, Noise, Regulariser, TotalVariation, Transform, Warp
-from dlapps.images import as_pictures
-from dlapps.runtime import device_of, make_generator
+from dlapps.core.class_scores import Classes, check_eval_mode, chunk_size, expand_classes, float32
+from dlapps.core.images import as_pictures
+from dlapps.core.runtime import device_of, make_generator
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from dlapps.class_scores import check_eval_mode, float32_logits, ranks
 from dlapps.class_visualization.ascent import Visualization
+from dlapps.core.class_scores import check_eval_mode, float32_logits, ranks
 
 
 def judge(network: nn.Module, drawn: Visualization) -> Tensor:

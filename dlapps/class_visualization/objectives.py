@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dlapps.class_scores import channels_last, pick, read_logits
-from dlapps.pixel_network import find_layer
+from dlapps.core.class_scores import channels_last, pick, read_logits
+from dlapps.core.pixel_network import find_layer
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what
 (`DomainAdversarialNetwork`). Domain labels: source 0, target 1.
 """
 
+from dlapps.core.training import DivergenceError, History, Stop, TrainingError
 from dlapps.dann.alignment import (
     Alignment,
     CdanAlignment,
@@ -53,7 +54,6 @@ from dlapps.dann.selection import (
     soft_neighbourhood_density,
 )
 from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
-from dlapps.training import DivergenceError, History, Stop, TrainingError
 
 __all__ = [
     "IMPROVED",

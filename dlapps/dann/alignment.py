@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps.core.runtime import autocast, drawn_from
 from dlapps.dann.layers import DomainAdversarialNetwork, DomainClassifier, GradientReversal
-from dlapps.runtime import autocast, drawn_from
 
 Aligned = tuple[Tensor, dict[str, Tensor]]
 Alignment = Callable[[DomainAdversarialNetwork, Tensor, int, float], Aligned]

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlapps import check_counts
+from dlapps.core.images import as_uint8
+from dlapps.core.runtime import autocast, device_of, make_generator
+from dlapps.core.training import minimise
 from dlapps.dann.pictures import batch_to_pixels, channels_of, predict
-from dlapps.images import as_uint8
-from dlapps.runtime import autocast, device_of, make_generator
-from dlapps.training import minimise
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dlapps import check_counts
+from dlapps.core.runtime import autocast, device_of, drawn_from
+from dlapps.core.training import Augment, History, minimise, run_epochs, seeded
 from dlapps.dann.layers import DomainAdversarialNetwork
 from dlapps.dann.pictures import as_domains
 from dlapps.dann.training import DOMAINS, PRACTICAL, Settings, train_on_domains
-from dlapps.runtime import autocast, device_of, drawn_from
-from dlapps.training import Augment, History, minimise, run_epochs, seeded
 
 
 def fit_mcd(

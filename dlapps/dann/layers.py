@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.runtime import channels_last, drawn_from, try_on
+from dlapps.core.runtime import channels_last, drawn_from, try_on
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081

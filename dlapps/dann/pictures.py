@@ -6,10 +6,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps.images import as_uint8
-from dlapps.metrics import as_tensor
-from dlapps.runtime import autocast, device_of, evaluating
-from dlapps.training import as_labels
+from dlapps.core.images import as_uint8
+from dlapps.core.metrics import as_tensor
+from dlapps.core.runtime import autocast, device_of, evaluating
+from dlapps.core.training import as_labels
 
 
 def as_domains(

@@ -13,9 +13,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dlapps.metrics import as_features, as_tensor, entropy
-from dlapps.paired import Interval, rank_correlation
-from dlapps.runtime import make_generator
+from dlapps.core.metrics import as_features, as_tensor, entropy
+from dlapps.core.paired import Interval, rank_correlation
+from dlapps.core.runtime import make_generator
 
 
 @dataclass(frozen=True)

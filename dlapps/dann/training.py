@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps import check_counts, check_positive, check_shares
+from dlapps.core.images import as_uint8
+from dlapps.core.runtime import autocast, device_of
+from dlapps.core.training import Augment, History, as_labels, minimise, run_epochs, seeded
 from dlapps.dann.alignment import Alignment, reverse_gradient
 from dlapps.dann.layers import DomainAdversarialNetwork, reversal_schedule
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict
 from dlapps.dann.selection import class_diversity
-from dlapps.images import as_uint8
-from dlapps.runtime import autocast, device_of
-from dlapps.training import Augment, History, as_labels, minimise, run_epochs, seeded
 
 NUM_WATCHED = 1000
 DOMAINS = ("source", "labels", "target")

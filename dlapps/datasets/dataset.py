@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from dlapps import check_name
-from dlapps.assets import Provenance
+from dlapps.core.assets import Provenance
 
 Images = TypeVar("Images", bound=np.ndarray | Sequence[Any], covariant=True)
 

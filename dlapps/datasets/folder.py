@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dlapps.assets import Provenance
+from dlapps.core.assets import Provenance
+from dlapps.core.images import PictureError, find_pictures
 from dlapps.datasets.dataset import Dataset
-from dlapps.images import PictureError, find_pictures
 
 
 def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dlapps import assets
-from dlapps.assets import AssetError
+from dlapps.core import assets
+from dlapps.core.assets import AssetError
 from dlapps.datasets.dataset import Dataset, check_split
 
 FASHION_CLASSES = (

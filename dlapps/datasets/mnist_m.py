@@ -7,12 +7,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
-from dlapps import assets
-from dlapps.assets import AssetError, Provenance
+from dlapps.core import assets
+from dlapps.core.assets import AssetError, Provenance
+from dlapps.core.images import PictureError, find_pictures, read_picture
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.mnist import load_mnist
 from dlapps.datasets.photos import load_photos
-from dlapps.images import PictureError, find_pictures, read_picture
 
 
 def make_mnist_m(digits: ArrayLike, photos: Sequence[ArrayLike], seed: int) -> np.ndarray:

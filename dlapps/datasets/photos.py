@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dlapps import assets
-from dlapps.assets import AssetError, Provenance
+from dlapps.core import assets
+from dlapps.core.assets import AssetError, Provenance
+from dlapps.core.images import find_pictures, read_picture
 from dlapps.datasets.dataset import Dataset
-from dlapps.images import find_pictures, read_picture
 from dlapps.pretrained import imagenet_class_names
 
 PHOTOS = {

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.preprocessing import normalize
 
-from dlapps import assets, check_name, results
-from dlapps.assets import AssetError, Provenance
+from dlapps import check_name
+from dlapps.core import assets, results
+from dlapps.core.assets import AssetError, Provenance
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
 

@@ -5,6 +5,7 @@ Images are uint8, grey (N, H, H) or colour (N, H, H, 3), tensors, arrays or list
 labels (N,) in [0, K). Wrong sizes and labels out of range are ValueErrors of one sentence.
 """
 
+from dlapps.core.training import Stop
 from dlapps.gan.clusters import ClusteredGenerator, find_clusters
 from dlapps.gan.history import GanHistory
 from dlapps.gan.judge import (
@@ -32,7 +33,6 @@ from dlapps.gan.sampling import draw_latents, interpolate, sample, sample_grid, 
 from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step, spread
 from dlapps.gan.toy import PointTraining, count_modes, draw_ring, fit_ring
 from dlapps.gan.training import Run, Training, fit_conditional_gan, fit_gan, prepare_images
-from dlapps.training import Stop
 
 __all__ = [
     "CONDITIONAL_PRACTICAL",

@@ -10,8 +10,8 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
+from dlapps.core.images import as_uint8
 from dlapps.gan.networks import ConditionalGenerator, check_latents
-from dlapps.images import as_uint8
 
 NUM_COMPONENTS = 50
 

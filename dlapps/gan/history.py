@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dlapps.images import as_uint8
-from dlapps.metrics import as_tensor, precision_recall
-from dlapps.training import History
+from dlapps.core.images import as_uint8
+from dlapps.core.metrics import as_tensor, precision_recall
+from dlapps.core.training import History
 
 
 class GanHistory(History):

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import paths
-from dlapps.images import as_uint8
-from dlapps.metrics import as_tensor
-from dlapps.runtime import autocast, channels_last, device_of, drawn_from
-from dlapps.training import as_labels
+from dlapps.core import paths
+from dlapps.core.images import as_uint8
+from dlapps.core.metrics import as_tensor
+from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from
+from dlapps.core.training import as_labels
+from dlapps.core.weights import load_weights, save_weights
 from dlapps.transfer import finetune
-from dlapps.weights import load_weights, save_weights
 
 SIZE = 32
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dlapps.training import as_labels
+from dlapps.core.training import as_labels
 
 # What keeps a discriminator's activations in range.
 NORMS = ("batch", "batch but first", "layer", "spectral", "none")

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_name, check_shares, paths
+from dlapps import check_counts, check_name, check_shares
+from dlapps.core import paths
+from dlapps.core.runtime import channels_last, drawn_from, make_generator, try_on
+from dlapps.core.weights import read_checked, to_float16, write_checked
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import (
     NORMS,
@@ -20,8 +23,6 @@ from dlapps.gan.networks import (
 )
 from dlapps.gan.sampling import Sampler
 from dlapps.gan.steps import LOSSES, PENALTIES
-from dlapps.runtime import channels_last, drawn_from, make_generator, try_on
-from dlapps.weights import read_checked, to_float16, write_checked
 
 TrainedGenerator = Generator | ConditionalGenerator
 AnyDiscriminator = Discriminator | ConditionalDiscriminator

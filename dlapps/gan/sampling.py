@@ -7,12 +7,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps import check_counts
+from dlapps.core.metrics import as_tensor
+from dlapps.core.runtime import device_of, evaluating, make_generator
+from dlapps.core.training import as_labels
 from dlapps.gan.clusters import ClusteredGenerator
 from dlapps.gan.networks import ConditionalGenerator, Generator
 from dlapps.gan.steps import generate
-from dlapps.metrics import as_tensor
-from dlapps.runtime import device_of, evaluating, make_generator
-from dlapps.training import as_labels
 
 # What samples are drawn from; each has a latent_dim.
 Sampler = Generator | ConditionalGenerator | ClusteredGenerator

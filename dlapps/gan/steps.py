@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps.runtime import autocast
+from dlapps.core.runtime import autocast
 
 Losses = dict[str, Tensor]
 

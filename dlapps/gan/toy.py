@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import check_name
+from dlapps.core.runtime import drawn_from, make_generator
 from dlapps.gan.steps import LOSSES, PENALTIES, discriminator_step, generator_step, penalise
-from dlapps.runtime import drawn_from, make_generator
 
 NUM_MODES, DEVIATION = 8, 0.05
 WIDTH = 128  # of a hidden layer

@@ -13,6 +13,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from dlapps import check_counts
+from dlapps.core.images import as_uint8
+from dlapps.core.runtime import device_of, make_generator
+from dlapps.core.training import DivergenceError, History, Named, as_labels, run_epochs, seeded
+from dlapps.core.weights import update_average
 from dlapps.gan.clusters import find_clusters
 from dlapps.gan.history import GanHistory
 from dlapps.gan.presets import (
@@ -26,10 +30,6 @@ from dlapps.gan.presets import (
 )
 from dlapps.gan.sampling import Sampler, draw_latents, sample, to_uint8
 from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, likeness, move, penalise, spread
-from dlapps.images import as_uint8
-from dlapps.runtime import device_of, make_generator
-from dlapps.training import DivergenceError, History, Named, as_labels, run_epochs, seeded
-from dlapps.weights import update_average
 
 Measure = Callable[[Sampler], dict[str, float] | None]
 # A generator and a discriminator of any kind.

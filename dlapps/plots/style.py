@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from torch import Tensor
 
-from dlapps.images import from_pixels
+from dlapps.core.images import from_pixels
 
 Arguments = ParamSpec("Arguments")
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlapps.paired import Interval
+from dlapps.core.paired import Interval
 from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, styled
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 from jupyter_core.utils import ensure_event_loop
 
-from dlapps import assets, environment, paths
-from dlapps.profiles import get_profile
+from dlapps.core import assets, environment, paths
+from dlapps.notebook.profiles import get_profile
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
 from dlapps.report.current import digest_inputs, keep_digest

@@ -7,9 +7,10 @@ from itertools import chain
 
 from nbformat import NotebookNode
 
-from dlapps import paths
-from dlapps.outline import HIDING, Outline, shown_floats
-from dlapps.profiles import PROFILES
+from dlapps.core import paths
+from dlapps.notebook.outline import HIDING, Outline, shown_floats
+from dlapps.notebook.profiles import PROFILES
+from dlapps.notebook.syntax import INLINE, Tree, first_line, parse
 from dlapps.report import ReportError
 from dlapps.report.committed import has_outputs, read_as_committed
 from dlapps.report.contents import FLOATS, fragments, messages, qualified
@@ -17,7 +18,6 @@ from dlapps.report.execute import executed_path, is_stale
 from dlapps.report.prose import Mentions, mentions
 from dlapps.report.sources import Source, find_sources, read_citation_keys, read_notebook, tags
 from dlapps.report.typed_numbers import find_settings, find_typed_numbers
-from dlapps.syntax import INLINE, Tree, first_line, parse
 
 
 @dataclass

@@ -9,11 +9,11 @@ from typing import Any
 from nbformat import NotebookNode
 
 from dlapps import DlappsError
-from dlapps.notebook import MIME
-from dlapps.outline import HIDING, Outline
+from dlapps.notebook.chapter import MIME
+from dlapps.notebook.outline import HIDING, Outline
+from dlapps.notebook.syntax import INLINE, Tree, first_line, parse
 from dlapps.report import ReportError
 from dlapps.report.sources import Source, tags
-from dlapps.syntax import INLINE, Tree, first_line, parse
 
 # Kinds of messages, and what their labels begin with.
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}

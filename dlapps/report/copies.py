@@ -9,12 +9,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 from PIL import Image
 
-from dlapps.notebook import MIME, markdown_table
+from dlapps.notebook.chapter import MIME, markdown_table
+from dlapps.notebook.syntax import Node
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
 from dlapps.report.prose import Edition, citeproc, link, raw
 from dlapps.report.sources import tags
-from dlapps.syntax import Node
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 BYTES = 1_900_000  # that the pictures of a copy may take

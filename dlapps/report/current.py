@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dlapps import environment, paths
+from dlapps.core import environment, paths
 
 # What is written of each, in the order in which they are. The PDF last: where there is no TeX, there is all else.
 EDITIONS = {

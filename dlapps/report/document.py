@@ -15,12 +15,12 @@ from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
+from dlapps.notebook.syntax import Node
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, messages
 from dlapps.report.prose import Edition, raw
 from dlapps.report.signs import SIGNS
 from dlapps.report.sources import read_title_page
-from dlapps.syntax import Node
 
 
 class SoberStyle(Style):

@@ -14,11 +14,11 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from dlapps import paths
+from dlapps.core import paths
+from dlapps.notebook.syntax import first_line
 from dlapps.report import ReportError
 from dlapps.report.imports import code_of, imported_modules
 from dlapps.report.sources import Source, read_notebook, tags
-from dlapps.syntax import first_line
 
 
 class OwnKernelManager(AsyncKernelManager):

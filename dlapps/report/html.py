@@ -13,15 +13,15 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from dlapps import paths
-from dlapps.explore import SCRIPT_HASH
-from dlapps.notebook import MIME
+from dlapps.core import paths
+from dlapps.notebook.chapter import MIME
+from dlapps.notebook.explore import SCRIPT_HASH
+from dlapps.notebook.syntax import Node, Tree
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, Label, outputs
 from dlapps.report.document import TEMPLATES, colophon, day_of
 from dlapps.report.prose import Edition, citeproc, link, span
 from dlapps.report.sources import page_file, read_title_page, tags
-from dlapps.syntax import Node, Tree
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
 _TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'

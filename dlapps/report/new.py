@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dlapps import paths
+from dlapps.core import paths
 from dlapps.report import ReportError
 from dlapps.report.document import TEMPLATES
 

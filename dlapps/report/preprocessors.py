@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
-from dlapps.notebook import MIME
+from dlapps.notebook.chapter import MIME
+from dlapps.notebook.syntax import first_line, nodes, walk, words, write
 from dlapps.report import ReportError
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, fragments, near, outputs
 from dlapps.report.prose import Edition, Prose
 from dlapps.report.sources import read_citation_keys, tags
-from dlapps.syntax import first_line, nodes, walk, words, write
 
 
 class Heading(NamedTuple):

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from dlapps import paths
-from dlapps.outline import NUMBER
-from dlapps.prose import REFERENCE, format_number, power_in_words
+from dlapps.core import paths
+from dlapps.notebook.outline import NUMBER
+from dlapps.notebook.prose import REFERENCE, format_number, power_in_words
+from dlapps.notebook.syntax import Node, Tree, nodes
 from dlapps.report import ReportError
 from dlapps.report.contents import Contents, ExecutedChapter, Label
-from dlapps.syntax import Node, Tree, nodes
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")

@@ -9,10 +9,10 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from dlapps import paths
-from dlapps.bibliography import read_works
+from dlapps.core import paths
+from dlapps.notebook.bibliography import read_works
+from dlapps.notebook.syntax import first_line
 from dlapps.report import ReportError
-from dlapps.syntax import first_line
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from dlapps import paths
+from dlapps.core import paths
+from dlapps.notebook.syntax import first_line
 from dlapps.report import ReportError
-from dlapps.syntax import first_line
 
 
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:

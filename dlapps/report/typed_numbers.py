@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
-from dlapps.outline import walk_code
-from dlapps.syntax import Tree, nodes, walk, words
+from dlapps.notebook.outline import walk_code
+from dlapps.notebook.syntax import Tree, nodes, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.

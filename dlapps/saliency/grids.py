@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dlapps.class_scores import Images
-from dlapps.images import as_pictures
-from dlapps.runtime import make_generator
+from dlapps.core.class_scores import Images
+from dlapps.core.images import as_pictures
+from dlapps.core.runtime import make_generator
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import check_counts, check_name
-from dlapps.class_scores import (
+from dlapps.core.class_scores import (
     Classes,
     Images,
     channels_last,
@@ -23,8 +23,8 @@ from dlapps.class_scores import (
     pixel_gradient,
     read_logits,
 )
-from dlapps.images import check_unit
-from dlapps.pixel_network import find_layer
+from dlapps.core.images import check_unit
+from dlapps.core.pixel_network import find_layer
 
 
 def input_gradient(

@@ -8,16 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.class_scores import (
-    Classes,
-    Images,
-    check_input,
-    check_range,
-    choose_classes,
-    chunk_size,
-    forward,
-)
-from dlapps.runtime import make_generator
+from dlapps.core.class_scores import Classes, Images, check_input, check_range, choose_classes, chunk_size, forward
+from dlapps.core.runtime import make_generator
 
 GREY = 0.5
 

@@ -9,9 +9,9 @@ from scipy.sparse import csc_array, csr_array, diags_array, kron, kronsum
 from scipy.sparse.linalg import splu
 from torch import Tensor, nn
 
-from dlapps.class_scores import Classes, Images, check_input, choose_classes, forward, pick
-from dlapps.images import check_shape
-from dlapps.runtime import make_generator
+from dlapps.core.class_scores import Classes, Images, check_input, choose_classes, forward, pick
+from dlapps.core.images import check_shape
+from dlapps.core.runtime import make_generator
 from dlapps.saliency.faithfulness import rank_pixels
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.class_scores import Classes, Images, Noisy, check_input, choose_classes, chunk_size
-from dlapps.runtime import make_generator
+from dlapps.core.class_scores import Classes, Images, Noisy, check_input, choose_classes, chunk_size
+from dlapps.core.runtime import make_generator
 from dlapps.saliency.maps import gradient, reduce_channels
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]

@@ -17,11 +17,11 @@ from torch.nn.functional import adaptive_avg_pool2d
 from tqdm.auto import tqdm
 
 from dlapps import check_counts, check_name, pretrained
-from dlapps.images import as_pictures, check_several, scaled_shape, stack_pixels
+from dlapps.core.images import as_pictures, check_several, scaled_shape, stack_pixels
+from dlapps.core.runtime import autocast, device_of, first_in_float32, has_fast_bfloat16
+from dlapps.core.weights import fingerprint
 from dlapps.pretrained import PixelNetwork
-from dlapps.runtime import autocast, device_of, first_in_float32, has_fast_bfloat16
 from dlapps.transfer.kept import fingerprint_network, keep_features, pack, unpack
-from dlapps.weights import fingerprint
 
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlapps import check_counts, check_name
-from dlapps.metrics import as_tensor
-from dlapps.runtime import autocast, device_of, evaluating, make_generator
-from dlapps.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs, seeded
+from dlapps.core.metrics import as_tensor
+from dlapps.core.runtime import autocast, device_of, evaluating, make_generator
+from dlapps.core.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs, seeded
 
 
 class NewHead(nn.Module):

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import DlappsError
-from dlapps.paths import write_atomically
+from dlapps.core.paths import write_atomically
+from dlapps.core.runtime import channels_last
+from dlapps.core.weights import describe_structure, fingerprint
 from dlapps.pretrained import PixelNetwork
-from dlapps.runtime import channels_last
-from dlapps.weights import describe_structure, fingerprint
 
 # Of each network: its layers, where its weights lie and how often they were written to, and what they were.
 _FINGERPRINTS: WeakKeyDictionary[nn.Module, tuple[list, str]] = WeakKeyDictionary()

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_pre
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from dlapps.training import as_labels
+from dlapps.core.training import as_labels
 
 # X_train (N, D), y_train (N,), X_test (M, D), y_test (M,): float features and integer classes from 0.
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

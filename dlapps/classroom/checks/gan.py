@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlapps import flow, gan, metrics
+from dlapps import gan
 from dlapps.classroom.checks.expect import expect, same
-from dlapps.gan import PointTraining, Training, draw_latents, generate
+from dlapps.core import metrics
+from dlapps.gan import PointTraining, Training, draw_latents, flow, generate
 
 
 def a_logit_for_each_image(

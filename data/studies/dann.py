@@ -1,0 +1,170 @@
+"""Chapter 3's long runs, from MNIST to MNIST-M, over seeds: one entry a run, and what figures need of the networks.
+
+Target labels are used to measure, never to train or to choose. The target's test pictures are made of photos that
+training never sees. A run that is in the results already is not made again; one that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from sklearn.manifold import TSNE
+from torch import Tensor, nn
+
+from dlapps import dann
+from dlapps.core import paths, results, runtime
+from dlapps.dann import ImprovedNetwork
+from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
+from dlapps.core.sweeps import sweep
+from dlapps.core.weights import save_weights, write_checked
+
+SEEDS = (0, 1, 2)
+# Unlabelled target pictures of the training split that the label-free scores are taken on.
+NUM_UNLABELLED = 2000
+# Principal components on which the proxy A-distances of networks of different widths are compared.
+DIMENSIONS = 100
+
+
+def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
+    """Test accuracies of both domains and what needs no target label: two scores of target pictures, a stand-in's."""
+    source, target = domains.source, domains.target
+    logits = dann.predict(network, target.images[:NUM_UNLABELLED])
+    return {
+        "source_accuracy": dann.accuracy(network, source.test_images, source.test_labels),
+        "target_accuracy": dann.accuracy(network, target.test_images, target.test_labels),
+        "entropy": dann.mean_entropy(logits),
+        "density": dann.soft_neighbourhood_density(logits),
+        "stand_in_accuracy": dann.accuracy(network, *domains.stand_in),
+    }
+
+
+def shifted_accuracy(network: nn.Module, domains: Domains) -> float:
+    """Accuracy on the target's test pictures of the mean over five shifts by a pixel."""
+    return dann.accuracy(dann.Shifted(network), domains.target.test_images, domains.target.test_labels)
+
+
+def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
+    """Features (number, D) of test pictures of the source and of the target."""
+    extract = partial(dann.predict, network.feature_extractor)
+    source, target = domains.source.test_images[:number], domains.target.test_images[:number]
+    return extract(source), extract(target)
+
+
+def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
+    """One training, taken up where it was stopped, and its entry; a run that diverges is a result too."""
+
+    ended = time.process_time()
+
+    def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
+        nonlocal ended
+        seconds = time.process_time() - ended
+        if seed == 0:
+            write_checked(kept(name, seed, epoch), network.state_dict())
+        measured = measure(network, domains) | {"seconds": seconds}
+        ended = time.process_time()
+        return measured
+
+    try:
+        network, history = RUNS[name](
+            domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed), progress=True
+        )
+    except dann.DivergenceError as error:
+        return {"diverged": f"{error}", "data": domains.name}
+    write_checked(kept(name, seed), network.state_dict())
+    parts = embed(network, domains)
+    return {
+        "source_accuracy": history["source_accuracy"][-1],
+        "target_accuracy": history["target_accuracy"][-1],
+        **({"shifted_accuracy": shifted_accuracy(network, domains)} if isinstance(network, ImprovedNetwork) else {}),
+        "proxy_a_distance": dann.proxy_a_distance(*parts),
+        "equal_distance": dann.proxy_a_distance(*parts, dimensions=DIMENSIONS),
+        "data": domains.name,
+        "number_format": runtime.number_format("cpu", "float32" if name in PRECISION else "fast"),
+        "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
+    }
+
+
+def train_here(name: str, seed: int) -> dict[str, object]:
+    """The same by a worker, which reads the pictures where it is."""
+    return train(name, seed, load_domains())
+
+
+def checkpoint_path(name: str, seed: int) -> Path:
+    """Where an unfinished training of a run is kept."""
+    return kept(name, seed).with_suffix(".checkpoint")
+
+
+def load_entries() -> dict[str, dict]:
+    """The runs that are made: name, seed (a string), entry."""
+    return results.load("mnistm")["runs"] if (paths.results() / "mnistm.json").is_file() else {}
+
+
+def add_entry(name: str, seed: int, entry: dict) -> None:
+    """Write a run's entry to the results, under a lock, and drop its checkpoint."""
+    with FileLock(paths.cache() / "mnistm" / ".lock"):
+        entries = load_entries()
+        entries.setdefault(name, {})[str(seed)] = entry
+        results.save("mnistm", {"runs": entries}, SEEDS)
+    # Only now: a training that is done and not yet written goes on from its last epoch.
+    checkpoint_path(name, seed).unlink(missing_ok=True)
+
+
+def make_mnistm() -> Path:
+    """Every run that is missing, the presets first; with none of them there, about a day on one core."""
+    for group in (PRESETS, RUNS):
+        made = load_entries()
+        missing = [(name, seed) for seed in SEEDS for name in group if str(seed) not in made.get(name, {})]
+        calls = {key: partial(train_here, *key) for key in missing}
+        for (name, seed), entry in sweep(calls, "trainings"):
+            add_entry(name, seed, entry)
+    return paths.results() / "mnistm.json"
+
+
+def make_improved_weights() -> Path:
+    """The improved network of seed 0, rounded to float16."""
+    network = load_kept("improved", 0, load_domains())
+    return save_weights(network, paths.results() / "mnistm-improved.pt")
+
+
+def make_mnistm_figures() -> Path:
+    """What figures need of networks that are not committed (seed 0): embeddings, distances, a training epoch by epoch.
+
+    "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "distance
+    NAME" the proxy A-distance on DIMENSIONS of each; "steps" (epochs, 600, 2): t-SNE during the paper's training, with
+    "step_labels" and "step_domains".
+    """
+    domains, arrays = load_domains(), {}
+    for name in ("source only, paper's settings", "paper", "improved"):
+        parts = embed(load_kept(name, 0, domains), domains)
+        points = TSNE(random_state=0).fit_transform(torch.cat(parts).numpy())
+        arrays[f"tsne {name}"] = points.astype(np.float16)
+        arrays[f"distance {name}"] = np.array([dann.proxy_a_distance(*parts, dimensions=DIMENSIONS)], np.float32)
+    arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
+    return results.save_arrays("mnistm-figures", arrays)
+
+
+def describe_points(domains: Domains, number: int, prefix: str = "") -> dict[str, np.ndarray]:
+    """Labels and domains of the first `number` test pictures of each domain."""
+    labels = torch.cat([part.test_labels[:number] for part in (domains.source, domains.target)])
+    return {
+        f"{prefix}labels": labels.numpy().astype(np.uint8),
+        f"{prefix}domains": np.repeat([0, 1], number).astype(np.uint8),
+    }
+
+
+def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.ndarray]:
+    """t-SNE of the features after each epoch of a run, each begun from the last, so that points can be followed."""
+    network = dann.DomainAdversarialNetwork()
+    steps: list[np.ndarray] = []
+    while (path := kept(name, 0, len(steps))).is_file():
+        network.load_state_dict(torch.load(path, weights_only=True))
+        features = torch.cat(embed(network.eval(), domains, number)).numpy()
+        start = 1e-4 * steps[-1] if steps else "pca"
+        points = TSNE(init=start, random_state=0).fit_transform(features)
+        steps.append(points / points.std())
+    return {"steps": np.stack(steps).astype(np.float16)} | describe_points(domains, number, "step_")

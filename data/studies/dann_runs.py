@@ -1,0 +1,222 @@
+"""Chapter 3's runs from MNIST to MNIST-M by name: every preset, and every variant that a question asks for."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlapps import dann, datasets
+from dlapps.core import paths
+from dlapps.dann import IMPROVED, PAPER, PRACTICAL, SOURCE_ONLY, DomainAdversarialNetwork, History, ImprovedNetwork
+
+# Source digits of the stand-in domain.
+NUM_STAND_IN = 5000
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Pictures uint8 and labels of one domain."""
+
+    images: Tensor
+    labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Both domains, and what the target is made of."""
+
+    source: Domain
+    target: Domain
+    name: str
+
+    @property
+    def training(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What an adaptation may see: the source's pictures and labels, and the target's pictures."""
+        return self.source.images, self.source.labels, self.target.images
+
+    @functools.cached_property
+    def stand_in(self) -> tuple[Tensor, Tensor]:
+        """Source digits laid on photos of installed packages as the target's are, and their labels."""
+        digits, photos = self.source.images[:NUM_STAND_IN], datasets.load_photos().images
+        return torch.from_numpy(datasets.make_mnist_m(digits, photos, seed=0)), self.source.labels[:NUM_STAND_IN]
+
+
+@functools.cache
+def load_domains() -> Domains:
+    """MNIST and MNIST-M (its seed 0), whichever form of them can be had."""
+    parts = {}
+    for name, load in (("source", datasets.load_mnist), ("target", datasets.load_mnist_m)):
+        train, test = load("train"), load("test")
+        parts[name] = Domain(*map(torch.tensor, (train.images, train.labels, test.images, test.labels)))
+    return Domains(**parts, name=train.provenance.name)
+
+
+Network = DomainAdversarialNetwork | ImprovedNetwork
+Fit = Callable[..., tuple[Network, History]]
+
+
+def train_source_only(
+    domains: Domains,
+    seed: int,
+    domain: str = "source",
+    settings: dann.Settings = SOURCE_ONLY,
+    make: Callable[..., Any] = DomainAdversarialNetwork,
+    **options: Any,
+) -> tuple:
+    """A network, the practical's or that which make(seed) gives, on one domain alone."""
+    network, part = make(seed), getattr(domains, domain)
+    return network, dann.fit_source_only(network, part.images, part.labels, settings, seed, **options)
+
+
+def train_dann(
+    domains: Domains,
+    seed: int,
+    settings: dann.Settings,
+    make: Callable[..., Any] = DomainAdversarialNetwork,
+    **options: Any,
+) -> tuple:
+    """A network, the practical's or that which make(seed) gives, on both domains."""
+    network = make(seed)
+    return network, dann.fit_dann(network, *domains.training, settings, seed, **options)
+
+
+def train_cdan(domains: Domains, seed: int, **options: Any) -> tuple:
+    """The practical's network with a domain classifier that sees the predictions too, drawn by the seed."""
+    return train_dann(domains, seed, PAPER, alignment=dann.CdanAlignment(seed=seed), **options)
+
+
+def train_mcd(domains: Domains, seed: int, **options: Any) -> tuple:
+    """The practical's network with two label predictors."""
+    network = DomainAdversarialNetwork(seed)
+    return network, dann.fit_mcd(network, *domains.training, PAPER, seed, **options)
+
+
+def adapt_source_only(
+    domains: Domains, seed: int, adapt: Callable, monitor: Callable, checkpoint: Path, progress: bool = False
+) -> tuple:
+    """The source-only network with batch norm of this seed, adapted to the target's training pictures at once."""
+    given = load_kept("source only, batch norm", seed, domains, DomainAdversarialNetwork(seed, batch_norm=True))
+    network, history = adapt(given, domains.target.images), History()
+    history.add(monitor(network, 0))
+    return network, history
+
+
+def train_improved(
+    domains: Domains, seed: int, settings: dann.ImprovedSettings = IMPROVED, oracle: bool = False, **options: Any
+) -> tuple:
+    """The improved network on both domains; oracle: with the target's labels."""
+    network = ImprovedNetwork(seed)
+    labels = domains.target.labels if oracle else None
+    return network, dann.fit_improved(network, *domains.training, settings, seed, target_labels=labels, **options)
+
+
+def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: Any) -> tuple:
+    """A new network on what the practical's reads in the target's training pictures, where it is confident enough."""
+    target, network = domains.target, DomainAdversarialNetwork(seed)
+    logits = dann.predict(load_kept("practical", seed, domains), target.images)
+    chosen = dann.pseudo_label(logits, threshold)
+    images, labels = target.images[chosen.rows], chosen.labels
+    history = dann.fit_source_only(network, images, labels, SOURCE_ONLY, seed, **options)
+    history["label_accuracy"] = [float((target.labels[chosen.rows] == labels).double().mean())]
+    history["labelled_share"] = [len(images) / len(target.images)]
+    return network, history
+
+
+def load_kept(name: str, seed: int, domains: Domains, network: Network | None = None) -> Network:
+    """The network of a run, trained again where its weights are gone.
+
+    network: one of its layers, where they are neither the practical's nor the improved one's.
+    """
+    network = network or (ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed))
+    if not kept(name, seed).is_file():
+        return RUNS[name](domains, seed, progress=True)[0]
+    network.load_state_dict(torch.load(kept(name, seed), weights_only=True))
+    return network.eval()
+
+
+def kept(name: str, seed: int, epoch: int | None = None) -> Path:
+    """Where the weights of a run are kept: after its last epoch, or after an earlier one (of the first seed)."""
+    suffix = "" if epoch is None else f"-{epoch:02}"
+    return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
+
+
+def lay(pixels: Tensor, generator: torch.Generator, textures: float = IMPROVED.textures) -> Tensor:
+    """What the recipe does to source digits (N, 3, H, W); textures: the share of them that is laid on one."""
+    return dann.augment_source(pixels, replace(IMPROVED, textures=textures), generator)
+
+
+PRESETS: dict[str, Fit] = {
+    "source only": train_source_only,
+    "target trained": partial(train_source_only, domain="target"),
+    # As long as the paper's training, with its batches and its clipping.
+    "source only, paper's settings": partial(train_source_only, settings=PAPER),
+    "paper": partial(train_dann, settings=PAPER),
+    "paper, no clipping": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
+    "practical": partial(train_dann, settings=PRACTICAL),
+    "improved": train_improved,
+    "improved, source alone": partial(train_improved, settings=replace(IMPROVED, threshold=2.0)),
+    "improved, target labels": partial(train_improved, oracle=True),
+}
+# What is compared with one another only is made in fewer epochs.
+SHORT = replace(PRACTICAL, num_epochs=3, max_norm=PAPER.max_norm)
+# Question 3, and question 1: with weight 0 the features do not hear of the domain classifier.
+SWEPT: dict[str, dict[str, Any]] = {f"weight {weight:g}": {"schedule": weight} for weight in (0, 0.1, 0.3, 1)}
+SWEPT |= {"no reversal": {"schedule": -1}}
+SWEPT |= {f"slope {slope}": {"schedule": dann.reversal_schedule(slope)} for slope in (2, 5, 10)}
+SWEEP: dict[str, Fit] = {name: partial(train_dann, settings=replace(SHORT, **change)) for name, change in SWEPT.items()}
+# The paper's training but for what makes the domains alike.
+METHODS: dict[str, Fit] = {
+    # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is .3, .5 and .5 of the class loss
+    # after three epochs of 20,000 digits.
+    "CORAL": partial(train_dann, settings=PAPER, alignment=dann.CoralAlignment()),
+    "DAN": partial(train_dann, settings=PAPER, alignment=dann.MmdAlignment()),
+    "CDAN": train_cdan,
+    "MCD": train_mcd,
+    "source only, batch norm": partial(
+        train_source_only, settings=PAPER, make=partial(DomainAdversarialNetwork, batch_norm=True)
+    ),
+    "AdaBN": partial(adapt_source_only, adapt=dann.adapt_batch_norm),
+    "TENT": partial(adapt_source_only, adapt=dann.tent),
+}
+# Two networks, two augmentations, with and without the reversal.
+TEN = replace(PAPER, num_epochs=10)
+FACTORIAL: dict[str, Fit] = {
+    f"10 epochs: {name}{augmentation}, {adaptation}": partial(fit, settings=TEN, make=make, augment=augment)
+    for name, make in (("", DomainAdversarialNetwork), ("residual, ", ImprovedNetwork))
+    for augmentation, augment in (("plain", None), ("textures", lay))
+    for adaptation, fit in (("source only", train_source_only), ("DANN", train_dann))
+}
+# Digits on textures are moved, with brighter strokes: what this brings without the textures.
+FACTORIAL["10 epochs: black, source only"] = partial(train_source_only, settings=TEN, augment=partial(lay, textures=0))
+# What public versions of the network differ in, in as many epochs.
+LAYERS: dict[str, dict[str, Any]] = {
+    "batch norm": {"batch_norm": True},
+    "dropout": {"dropout": 0.5},
+    "pixels as they are": {"normalisation": nn.Identity()},
+    "instance norm": {"normalisation": nn.InstanceNorm2d(3)},
+}
+VARIANTS: dict[str, Fit] = {
+    **{
+        f"variant: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
+        for name, layers in LAYERS.items()
+    },
+    "variant: no clipping": partial(train_dann, settings=replace(TEN, max_norm=math.inf)),
+    "variant: paired batches": partial(train_dann, settings=replace(TEN, paired=True)),
+}
+# Question 4.
+PSEUDO_LABELS: dict[str, Fit] = {
+    "pseudo-labels, all": partial(train_on_pseudo_labels, threshold=0.0),
+    "pseudo-labels above .9": partial(train_on_pseudo_labels, threshold=0.9),
+}
+PRECISION: dict[str, Fit] = {"slope 2, float32": partial(train_dann, settings=SHORT, precision="float32")}
+RUNS = PRESETS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS | PRECISION

@@ -1,0 +1,45 @@
+"""Chapter 4's eight Gaussians: a fast generator, alone and with what may hold it, over seeds, a few seconds each."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlapps.core import results
+from dlapps.gan import toy
+from dlapps.core.sweeps import sweep
+
+SEEDS = tuple(range(20))
+FAST = {"rates": (4e-3, 1e-3)}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "equal rates": {},
+    "equal rates, saturating loss": {"loss": "saturating"},
+    "fast generator": FAST,
+    "fast generator, R1": FAST | {"penalty": "R1"},
+    "fast generator, gradient penalty": FAST | {"penalty": "gradient"},
+    "both fast": {"rates": (4e-3, 4e-3)},
+}
+NUM_FRAMES, NUM_SHOWN = 20, 256
+
+
+def train(name: str, seed: int) -> toy.PointTraining:
+    """One training of 3,000 steps."""
+    return toy.fit_ring(**SETTINGS[name], num_frames=NUM_FRAMES, seed=seed)
+
+
+def make_gan_ring() -> Path:
+    """Every setting over seeds: modes found and share of samples near one at each moment, and seed 0's samples."""
+    calls = {(name, seed): partial(train, name, seed) for name in SETTINGS for seed in SEEDS}
+    runs: dict[str, dict[str, dict[str, object]]] = {name: {} for name in SETTINGS}
+    clouds = {}
+    for (name, seed), training in sweep(calls, "trainings"):
+        modes, near = zip(*map(toy.count_modes, training.samples), strict=True)
+        shares = [round(share, 4) for share in near]
+        history = {"step": list(training.steps), "modes": list(modes), "near": shares}
+        entry = {"modes": modes[-1], "near": shares[-1], "history": history}
+        runs[name][str(seed)] = entry
+        if seed == 0:
+            clouds[name] = training.samples[:, :NUM_SHOWN].numpy().astype(np.float16)
+    results.save_arrays("gan-ring", clouds)
+    return results.save("gan-ring", {"runs": runs}, SEEDS)

@@ -1,0 +1,155 @@
+"""Chapter 1's experiments that need the pictures of 15-Scene; `dlapps data make scenes15-experiments` runs them all.
+
+No choice is made on test pictures: learning rates of fine-tuning are chosen on a fifth of the training pictures (fold 0
+of `make_folds`), that of training from random weights was fixed beforehand, and what is compared by cross-validation
+never sees the test split.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from sklearn.model_selection import cross_val_score
+from sklearn.preprocessing import normalize
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+
+from dlapps import datasets, pretrained, transfer
+from dlapps.core import runtime
+from dlapps.core.images import stack_pixels
+from dlapps.transfer import finetune
+from dlapps.transfer.linear import choose_per_class, make_folds
+
+NUM_CLASSES = 15
+STAGES = ("blocks.4", "blocks.5", "blocks.6", "bn2")
+
+
+def load_grey(split: str, size: int) -> tuple[Tensor, Tensor]:
+    """15-Scene as grey pixels (N, 1, size, size) in [0, 1], and its labels."""
+    scenes = datasets.load_scenes15(split)
+    pixels = torch.cat([stack_pixels([path], size)[:, :1] for path in scenes.images])
+    return pixels, torch.from_numpy(scenes.labels)
+
+
+def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -> float:
+    """Test accuracy of a small VGG trained on `number` pictures a class, from random weights."""
+    pixels, labels = load_grey("train", size)
+    rows = torch.from_numpy(choose_per_class(labels.numpy(), number, seed))
+    # SmallVGG draws its weights from PyTorch's default generator, as every nn.Module does.
+    with runtime.drawn_from(seed):
+        network = finetune.SmallVGG(NUM_CLASSES)
+    epochs = round(num_steps * 50 / len(rows))
+    augment = finetune.flip_and_shift(size // 10)
+    given = network, pixels[rows], labels[rows], epochs
+    finetune.fit_classifier(*given, {network: 3e-3}, seed=seed, augment=augment, progress=True)
+    return finetune.accuracy(network, *load_grey("test", size))
+
+
+def cross_validate(features: np.ndarray, labels: np.ndarray) -> float:
+    """Mean accuracy over the folds of a linear SVM (C = 1) on L2-normalised rows."""
+    svm, rows = LinearSVC(random_state=0), normalize(features)
+    return float(cross_val_score(svm, rows, labels, cv=make_folds()).mean())
+
+
+def compare_inputs() -> dict[str, float]:
+    """Cross-validated accuracy with four stages of EfficientNet-Lite2, for several ways to give it a picture."""
+    scenes, network = datasets.load_scenes15("train"), pretrained.load("efficientnet_lite2")
+
+    def extract(size: int, pooling: str = "average", flip: bool = False) -> np.ndarray:
+        features = transfer.extract_features(network, scenes.images, STAGES, pooling, size, flip=flip)
+        return np.concatenate([normalize(block) for block in features.values()], axis=1)
+
+    small, large, mirrored = extract(256), extract(352), extract(352, flip=True)
+    inputs = {
+        "256": small,
+        "352": large,
+        "352 mirrored": mirrored,
+        "352 mirrored, quarters": extract(352, "pyramid", flip=True),
+        "256 and 352 mirrored": np.concatenate([extract(256, flip=True), mirrored], axis=1),
+    }
+    return {name: cross_validate(features, scenes.labels) for name, features in inputs.items()}
+
+
+def compare_grey_inputs() -> dict[str, float]:
+    """VGG16's pool5 average of the training pictures, grey given in three ways; cosines to the copied channels."""
+    scenes = datasets.load_scenes15("train")
+    network, (grey, _) = pretrained.load("vgg16_features"), load_grey("train", 224)
+    variants = {"copy": network}
+    variants |= {reduce: transfer.to_grey(network, reduce) for reduce in ("sum", "mean")}
+    results, reference = {}, None
+    for name, variant in variants.items():
+        parts = [_pool5(variant, batch, 3 if name == "copy" else 1) for batch in grey.split(32)]
+        features = normalize(torch.cat(parts).numpy())
+        reference = features if reference is None else reference
+        results[f"{name}_accuracy"] = cross_validate(features, scenes.labels)
+        results[f"{name}_cosine"] = float((features * reference).sum(1).mean())
+    return results
+
+
+@torch.inference_mode()
+def _pool5(network: nn.Module, grey: Tensor, channels: int) -> Tensor:
+    with runtime.autocast("cpu"):
+        return network(grey.expand(-1, channels, -1, -1)).float().mean((2, 3))
+
+
+def random_weights_accuracy(seed: int) -> float:
+    """Cross-validated accuracy with pool5 of a VGG16 whose weights are random (He et al. 2015)."""
+    scenes, network = datasets.load_scenes15("train"), pretrained.load("vgg16_features")
+    generator = runtime.make_generator(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(module.get_parameter("bias"))
+    features = transfer.extract_features(network, scenes.images, ["pool5"], progress=True)["pool5"]
+    return cross_validate(features, scenes.labels)
+
+
+@torch.inference_mode()
+def _run_front(front: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    maps = []
+    for batch in batches:
+        with runtime.autocast("cpu"):
+            maps.append(front(batch.to(memory_format=torch.channels_last)).bfloat16())
+    return torch.cat(maps)
+
+
+def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
+    """What block 5 of VGG16 gets, (N, 512, 14, 14) bfloat16, and the labels: the frozen front runs once."""
+    scenes, network = datasets.load_scenes15(split), pretrained.load("vgg16_features")
+    front, _ = finetune.split_at(network.backbone, "conv5_1")
+    batches = (stack_pixels(scenes.images[start : start + 32]) for start in range(0, len(scenes), 32))
+    maps = _run_front(nn.Sequential(network.normalisation, front), batches)
+    return maps, torch.from_numpy(scenes.labels)
+
+
+def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, num_epochs: int, seed: int) -> nn.Module:
+    """Block 5 of VGG16 and a new last layer, trained together on pool4's maps; the last layer at a rate of .01."""
+    _, tail = finetune.split_at(pretrained.load("vgg16_features").backbone, "conv5_1")
+    block, head = copy.deepcopy(tail), finetune.NewHead(512, NUM_CLASSES, seed)
+    network = runtime.channels_last(nn.Sequential(block, head))
+    finetune.fit_classifier(
+        network, maps, labels, num_epochs, {block: learning_rate, head: 1e-2}, label_smoothing=0.1, batch_size=30,
+        seed=seed, augment=finetune.flip, progress=True,
+    )  # fmt: skip
+    return network
+
+
+def compare_last_layers(
+    learning_rates: Sequence[float] = (3e-5, 1e-4, 3e-4), num_epochs: int = 4, seeds: Sequence[int] = (0, 1, 2)
+) -> dict[str, object]:
+    """Test accuracies, one a seed: block 5 fine-tuned, its learning rate chosen on fold 0 of the training pictures."""
+    maps, labels = pool4_maps("train")
+    fit_rows, held_out = (torch.from_numpy(rows) for rows in next(make_folds().split(np.zeros(len(labels)), labels)))
+    validation = {}
+    for rate in learning_rates:
+        network = fit_last_block(maps[fit_rows], labels[fit_rows], rate, num_epochs, seed=0)
+        validation[rate] = finetune.accuracy(network, maps[held_out], labels[held_out])
+    best = max(validation, key=validation.__getitem__)
+    test_maps, test_labels = pool4_maps("test")
+    accuracies = [
+        finetune.accuracy(fit_last_block(maps, labels, best, num_epochs, seed), test_maps, test_labels)
+        for seed in seeds
+    ]
+    tried = {"learning_rates": list(validation), "validation": list(validation.values())}
+    return {"accuracies": accuracies, "learning_rate": best} | tried

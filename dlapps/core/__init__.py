@@ -1,0 +1,1 @@
+"""What all topics stand on: files, pixels, scores, trainings, measurements, the machine."""

@@ -1,0 +1,218 @@
+"""Class scores of a network: their predictions in float32, and their gradient with respect to the pixels.
+
+A network here is any nn.Module that takes pixels (N, C, H, W) in [0, 1] and gives logits (N, K). The gradients run in
+the precision that the caller opened (`runtime.autocast`); predictions, which decide what counts as a success, always
+run in float32.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from dlapps.core import images as pixels
+
+Images = Tensor | np.ndarray
+Classes = int | str | Sequence[int] | Sequence[str] | np.ndarray | Tensor
+# (logits (n, K), the rows of the batch they belong to) -> (n,) values, whose sum is differentiated.
+RowValues = Callable[[Tensor, slice], Tensor]
+
+# Pictures in one pass, and pixels of more that are small. A larger batch is no faster on a CPU, and its activations are
+# memory that the system hands out anew in each pass, which costs a tenth of the time.
+CHUNK, CHUNK_PIXELS = 8, 16 * 128 * 128
+
+
+class Noisy(nn.Module):
+    """The network itself, told that noise took its pictures out of [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.training = network, network.training
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """What the network makes of them."""
+        return self.backbone(pictures)
+
+
+def chunk_size(images: Tensor) -> int:
+    """How many pictures of the size of these (N, C, H, W) go through a network in one pass."""
+    return max(CHUNK, CHUNK_PIXELS // math.prod(images.shape[2:]))
+
+
+def check_input(network: nn.Module, images: Images) -> Tensor:
+    """The images as a network takes them (see `images.as_pictures`); a ValueError too for a network in training."""
+    check_eval_mode(network)
+    types = {weight.dtype for weight in network.parameters() if weight.is_floating_point()}
+    if types - {torch.float32}:
+        raise ValueError(f"expected a network in float32, got one in {types.pop()}; call network.float() first.")
+    if isinstance(network, Noisy) and isinstance(images, Tensor):
+        return images
+    return pixels.as_pictures(images)
+
+
+def check_eval_mode(network: nn.Module) -> None:
+    """Raise ValueError for a network in training mode, or a random layer that is: every score would be a lottery."""
+    if network.training:
+        raise ValueError("expected a network in eval mode, got one in training mode; call network.eval() first.")
+    for name, layer in network.named_modules():
+        if layer.training and isinstance(layer, (_DropoutNd, _BatchNorm)):
+            raise ValueError(
+                f"expected a network in eval mode, got one whose {type(layer).__name__} {name} is in training mode; "
+                "call network.eval() first."
+            )
+
+
+def expand_classes(classes: Classes, number: int, device: torch.device | str, names: Sequence[str] = ()) -> Tensor:
+    """Classes as int64 (N,) on a device; one class stands for all.
+
+    A class is a number, or the name that `names` has once. ValueError for another number of classes, for floats, and
+    for a name that no class has, or several.
+    """
+    listed = [classes] if isinstance(classes, str) else classes
+    listed = listed.tolist() if isinstance(listed, np.ndarray) else listed
+    if isinstance(listed, (list, tuple)):
+        listed = [_find_class(each, names) if isinstance(each, str) else each for each in listed]
+    found = torch.as_tensor(listed, device=device)
+    if found.is_floating_point() or found.shape not in {(), (1,), (number,)}:
+        raise ValueError(
+            f"expected one integer class, or one for each of {number} images, got shape {tuple(found.shape)} of "
+            f"{found.dtype}; pass an int or int64 (N,)."
+        )
+    return found.long().expand(number)
+
+
+def _find_class(name: str, names: Sequence[str]) -> int:
+    if list(names).count(name) != 1:
+        near = difflib.get_close_matches(name, sorted({*names} - {name}))
+        raise ValueError(
+            f"expected a name that one of the network's {len(names)} class_names is, got {name!r}, which "
+            f"{list(names).count(name)} are; {f'take {near}, or ' if near else ''}pass the number of the class."
+        )
+    return list(names).index(name)
+
+
+def check_numbers(logits: Tensor) -> None:
+    """Raise ValueError for logits (N, K) of which some are NaN."""
+    if unknown := int(logits.isnan().any(1).sum()):
+        raise ValueError(f"expected logits, got NaN for {unknown} of {len(logits)} pictures; check the weights.")
+
+
+def check_range(classes: Tensor, logits: Tensor) -> None:
+    """Raise ValueError for a class that is none of the K in logits (N, K), and for NaN among these."""
+    check_numbers(logits)
+    low, high = int(classes.min()), int(classes.max())
+    if low < 0 or high >= logits.shape[1]:
+        raise ValueError(
+            f"expected classes from 0 to {logits.shape[1] - 1}, got {low if low < 0 else high}; pick one of the "
+            f"{logits.shape[1]} outputs of the network."
+        )
+
+
+def pick(logits: Tensor, classes: Tensor) -> Tensor:
+    """The logit of one class for each image: (N, K), (N,) -> (N,). ValueError as `check_range` has it."""
+    check_range(classes, logits)
+    return logits.gather(1, classes[:, None]).squeeze(1)
+
+
+def ranks(logits: Tensor, classes: Classes) -> Tensor:
+    """The place (N,) int64 of each image's class among the logits (N, K): 1 for the highest."""
+    scores = pick(logits, expand_classes(classes, len(logits), logits.device))
+    return 1 + (logits > scores[:, None]).sum(1)
+
+
+def float32(images: Tensor) -> torch.autocast:
+    """A context in which the precision opened by the caller does not hold."""
+    return torch.autocast(images.device.type, enabled=False)
+
+
+@torch.no_grad()
+def forward(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (N, K) without a gradient, computed in the precision that the caller opened."""
+    return torch.cat([read_logits(network, channels_last(chunk)) for chunk in images.split(chunk_size(images))])
+
+
+def read_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """What a network says of n pictures, in their type; a ValueError where that is no tensor of logits (n, K)."""
+    output = network(images)
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
+        got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"expected logits of shape ({len(images)}, K), one a class, got {got}; wrap the network in a module that "
+            "gives them."
+        )
+    return output.to(images.dtype)
+
+
+def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (N, K), in float32 whatever precision the caller opened; ValueError for a single one, and for NaN."""
+    with float32(images):
+        logits = forward(network, images)
+    if logits.shape[1] < 2:
+        raise ValueError(
+            "expected logits of two classes or more, got one; of a score s, have the network give (-s, s)."
+        )
+    check_numbers(logits)
+    return logits
+
+
+def choose_classes(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
+    """The targets as int64 (N,), or the predicted classes where none are given; on the images' device."""
+    if targets is None:
+        return float32_logits(network, images).argmax(1)
+    return expand_classes(targets, len(images), images.device, getattr(network, "class_names", ()))
+
+
+class _SomeClasses(nn.Module):
+    """A network whose layers take some of their weights from elsewhere."""
+
+    def __init__(self, network: nn.Module, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.network, self.weights = network, weights
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return functional_call(self.network, self.weights, pictures)
+
+
+def keep_classes(network: nn.Module, classes: Tensor) -> tuple[nn.Module, Tensor]:
+    """A network that computes the scores of these classes (N,) alone, and the place (N,) of each among them.
+
+    The other classes are a fifth of SqueezeNet's work. A network that does not name its `last_layer` stays as it is.
+    """
+    inner = network.backbone if isinstance(network, Noisy) else network
+    name = getattr(inner, "last_layer", None)
+    if name is None:
+        return network, classes
+    layer = inner.get_submodule(f"backbone.{name}")
+    check_range(classes, layer.get_parameter("weight").flatten(1).T)
+    kept, places = classes.unique(return_inverse=True)
+    rows = {f"backbone.{name}.{part}": values[kept] for part, values in layer.named_parameters()}
+    return _SomeClasses(inner, rows), places
+
+
+def pixel_gradient(network: nn.Module, images: Tensor, objective: RowValues) -> tuple[Tensor, Tensor]:
+    """Gradient (N, C, H, W) of an objective with respect to the images, and the logits (N, K) it was taken at.
+
+    The images are differentiated and nothing else: the `.grad` and `requires_grad` of weights and of the caller's
+    tensor stay as they are.
+    """
+    gradients: list[Tensor] = []
+    logits: list[Tensor] = []
+    for start in range(0, len(images), chunk_size(images)):
+        rows = slice(start, start + chunk_size(images))
+        with torch.enable_grad():
+            leaf = channels_last(images[rows].detach()).requires_grad_()
+            output = read_logits(network, leaf)
+            gradients += torch.autograd.grad(objective(output, rows).sum(), leaf)
+        logits.append(output.detach())
+    return torch.cat(gradients), torch.cat(logits)
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """A copy in the memory format in which convolutions on a CPU are about 1.5 times as fast."""
+    return images.clone(memory_format=torch.channels_last)

@@ -1,0 +1,141 @@
+"""The only place that knows folders."""
+
+import os
+import re
+import threading
+from pathlib import Path
+
+import platformdirs
+
+from dlapps import DlappsError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+CHECKOUT = PACKAGE.parent
+MARK = Path("report", "report.toml")  # title and authors of a report; what has this file is a report's folder
+
+
+def project() -> Path:
+    """The folder of a report: of notebooks/, figures/, data/ and report/, which holds report.toml.
+
+    The nearest such folder at or above the current one, as git finds a repository; `DLAPPS_HOME` names another one.
+    Where there is none (a notebook that belongs to no report), the current folder.
+    """
+    if home := os.environ.get("DLAPPS_HOME"):
+        return Path(home).expanduser().resolve()
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / MARK).is_file()), here)
+
+
+def has_report() -> bool:
+    """Whether the project's folder is that of a report, or one that `DLAPPS_HOME` names as such."""
+    return bool(os.environ.get("DLAPPS_HOME")) or (project() / MARK).is_file()
+
+
+def require_report(purpose: str) -> None:
+    """Raise DlappsError, which names the purpose, where there is no report's folder."""
+    if not has_report():
+        raise DlappsError(
+            f"expected a folder with {MARK} for {purpose}, got {project()}; change to one, make one with dlapps new, "
+            "or name one in DLAPPS_HOME."
+        )
+
+
+def mirror() -> Path | None:
+    """The local mirror of data sets that `DLAPPS_DATA` names, or None; relative paths start at the project.
+
+    Raises DlappsError where it names no folder: what was meant to come from it would silently come from elsewhere.
+    """
+    named = os.environ.get("DLAPPS_DATA")
+    if not named:
+        return None
+    folder = project() / Path(named).expanduser()
+    if not folder.is_dir():
+        raise DlappsError(f"expected a folder of data sets in DLAPPS_DATA, got {folder}; correct it or unset it.")
+    return folder
+
+
+def notebooks() -> Path:
+    """The notebooks, one a chapter."""
+    return project() / "notebooks"
+
+
+def chapters() -> dict[str, int]:
+    """The notebooks' stems with the chapters' numbers, in the order of both.
+
+    A number is what a name begins with, where all names begin with one; else the place in the order of names.
+    """
+    names = sorted(path.stem for path in notebooks().glob("[!.]*.ipynb"))
+    leading = {name: int(found[0]) for name in names if (found := re.match("[0-9]+", name))}
+    if len(leading) == len(names):
+        return dict(sorted(leading.items(), key=lambda item: item[1]))
+    return {name: place for place, name in enumerate(names, start=1)}
+
+
+def chapter_number(name: str) -> int:
+    """The number of the notebook with that stem; where it is not the report's, what it begins with, or 1."""
+    leading = re.match("[0-9]+", name)
+    return chapters().get(name, int(leading[0]) if leading else 1)
+
+
+def figures() -> Path:
+    """Where notebooks save their figures, and a build reads them."""
+    return project() / "figures"
+
+
+def report() -> Path:
+    """The bibliography; `report() / "build"` is what a build writes."""
+    return project() / "report"
+
+
+def build() -> Path:
+    """What a build writes; `make clean` empties it."""
+    return report() / "build"
+
+
+def user_cache() -> Path:
+    """The user's folder for what can be fetched again, by the custom of the system."""
+    return Path(platformdirs.user_cache_dir("dlapps", appauthor=False))
+
+
+def assets() -> Path:
+    """Where fetched weights and data sets are kept: in a report's folder data/assets, else the user's cache."""
+    return project() / "data" / "assets" if has_report() else user_cache() / "assets"
+
+
+def cache() -> Path:
+    """Results of long computations, kept by what they depend on (joblib): in a report's folder data/cache."""
+    return project() / "data" / "cache" if has_report() else user_cache() / "computed"
+
+
+def results() -> Path:
+    """Where what long runs measured is written, to be committed: the report's data/results."""
+    return project() / "data" / "results"
+
+
+def find_results() -> dict[str, Path]:
+    """The small committed results, by file name: the report's own, and those that come with the library.
+
+    The library's are networks, features of pictures that cannot be committed, what long runs measured.
+    """
+    folders = (PACKAGE / "data" / "results", CHECKOUT / "data" / "results", results())
+    return {path.name: path for folder in folders for path in folder.glob("*")}
+
+
+def require_result(filename: str, what: str, remedy: str) -> Path:
+    """A file among the results; DlappsError, with what it should be and a remedy, where there is none."""
+    path = find_results().get(filename)
+    if path is None:
+        raise DlappsError(f"expected {what} in {results() / filename}, got no such file; {remedy}.")
+    return path
+
+
+def write_atomically(path: str | Path, content: bytes) -> Path:
+    """Write a file under a temporary name and rename it: whatever fails, it is there whole, or as it was before."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        temporary.write_bytes(content)
+        return temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,250 @@
+"""How a notebook speaks to the report: numbers, figures, tables and claims.
+
+What Markdown cells, captions and cells of tables may hold besides Markdown:
+
+    {{name}}, {{name:.1%}}              a recorded number, in a format of Python
+    @fig-name, @tab-name                a figure or table of this chapter; @fig-2-name: of chapter 2
+    ## Heading {#sec-name}, @sec-name   a section and a reference to it
+    \\label{eq-name}, @eq-name          an equation and a reference to it
+    [@key], @key                        a work in report/references.bib
+"""
+
+import base64
+import io
+import math
+import os
+import re
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlapps.core import environment, paths
+from dlapps.core.extras import require
+from dlapps.notebook.animation import encode_frames, make_player
+from dlapps.notebook.explore import Look, make_explorer, make_frames
+from dlapps.notebook.outline import WORDS
+from dlapps.notebook.profiles import get_profile
+from dlapps.notebook.prose import Prose, Scalar, default_format
+from dlapps.plots.general import plot_grid, plot_moments
+
+require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
+
+from IPython.display import display  # noqa: E402
+
+MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it
+
+
+class ClaimError(AssertionError):
+    """A sentence of the report rests on a comparison that this run contradicts."""
+
+
+class Chapter:
+    """One notebook's line to the report; `name` is the notebook's file stem, as in `1_transfer_learning`.
+
+    student: whose edition it is; `student_seed` follows from it, for draws that differ between students, and is 0 in
+    the report. The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the
+    machine's cores.
+    """
+
+    def __init__(self, name: str, profile: str = "quick", student: str = "") -> None:
+        self.name = name
+        self.number = paths.chapter_number(name)
+        self.profile = get_profile(profile)
+        self.seeds = self.profile.seeds
+        self.student_seed = zlib.crc32(student.encode()) % 1_000_000
+        environment.limit_threads()
+        session = Path(os.environ.get("JPY_SESSION_NAME", ""))
+        path = paths.notebooks() / f"{name}.ipynb"
+        if session.suffix == ".ipynb" and session.is_file():
+            path = session
+        self._prose = Prose(path, self.number)
+        facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
+        self._show_chapter({"name": name, **facts})
+
+    def _show_chapter(self, facts: dict[str, Any]) -> None:
+        words = f"Chapter {self.number}, profile {self.profile.name}"
+        copy = f"report/notebooks/{self.name}.ipynb"
+        elsewhere = f"{words}; its prose with all numbers: {copy}"
+        shown = {"text/markdown": elsewhere.replace(copy, f"[{copy}](../{copy})")}
+        if not (paths.project() / copy).is_file():
+            elsewhere = f"{elsewhere} (written by dlapps notebooks)" if paths.has_report() else words
+            shown = {}
+        # JupyterLab and Notebook name the session's notebook; a build, VS Code and Colab do not, and need no widget.
+        if os.environ.get("JPY_SESSION_NAME") and find_spec("anywidget"):
+            from dlapps.notebook.live import show_live
+
+            ready = f"{words}: the prose shows each number once its cell has run."
+            shown |= show_live(self._prose, ready, elsewhere)
+        _show("chapter", facts, elsewhere, shown)
+
+    def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
+        """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.
+
+        `data` says what they were measured on, `seed` which seeds they depend on (None: no randomness). A dictionary's
+        or dataclass's values are named after it: `fgsm={"success": 0.9}` is `{{fgsm_success}}`. NumPy's and PyTorch's
+        scalars become plain; anything but a finite number or a word is a ValueError, and so are two values of one name.
+        """
+        seed = list(seed) if isinstance(seed, Sequence) else seed
+        plain: dict[str, Scalar] = {}
+        for name, value in _leaves(values):
+            if name in plain:
+                raise ValueError(f"expected one value named {name}, got two; rename one of them.")
+            plain[name] = _plain(value, name)
+        self._prose.record(plain)
+        summary = f"recorded: {len(plain)} number{'s'[: len(plain) != 1]}"
+        listed = "\n".join(f"{name} = {value}" for name, value in plain.items())
+        folded = f"<details><summary>{summary}</summary><pre>{escape(listed)}</pre></details>"
+        _show("record", {"values": plain, "data": data, "seed": seed}, f"{summary}\n{listed}", {"text/html": folded})
+
+    def show_figure(self, figure: Figure, name: str, caption: str) -> None:
+        """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
+        _require_name_and_caption(name, caption)
+        pdf, png = self._draw(figure, name)
+        # The PDF travels in the output: another profile's run overwrites the file, not an executed notebook.
+        self._show_float("figure", name, caption, {"pdf": pdf}, {"image/png": png})
+
+    def show_animation(
+        self,
+        frames: np.ndarray,
+        key_frames: Figure | Sequence[int],
+        name: str,
+        caption: str,
+        frames_per_second: int = 8,
+    ) -> None:
+        """Save as `figures/<number>-<name>.gif` and play it; a click pauses. Paper has the last and the key frames.
+
+        frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does, or each frame's step, for
+        `plot_moments`; prose refers to both as `@fig-<name>`.
+        """
+        _require_name_and_caption(name, caption)
+        stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
+        gif, jpegs = encode_frames(frames, frames_per_second)
+        pdf, png = self._draw(stills, name)
+        paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
+        encoded, player = [_base64(jpeg) for jpeg in jpegs], make_player(frames, frames_per_second)
+        content = {"pdf": pdf, "png": png, "frames": encoded, "rate": frames_per_second}
+        self._show_float("animation", name, caption, content, {"text/html": player})
+
+    def show_explorer(
+        self, look: Look, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str
+    ) -> None:
+        """A figure to explore by a slider an axis; paper has what the last axis changes. Prose refers to `@fig-<name>`.
+
+        look: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its reading in words); called here for every
+        combination. axes: {name: values}. start: the place on each axis at first.
+        """
+        _require_name_and_caption(name, caption)
+        frames, readings = make_frames(look, axes)
+        page = make_explorer(frames, axes, readings, start)
+        row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
+        places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
+        titles = [f"{list(axes)[-1]} {values[place]}" for place in places]
+        still = plot_grid(list(row[places]), titles, len(places))
+        pdf, png = self._draw(still, name)
+        shown = {"image/png": png, "text/html": page}
+        self._show_float("figure", name, caption, {"pdf": pdf}, shown)
+
+    def _draw(self, figure: Figure, name: str) -> tuple[str, str]:
+        """The figure as PDF, which is saved too, and as PNG, both in base64; it is closed."""
+        pdf = _render(figure, "pdf", metadata={"CreationDate": None})
+        png = _render(figure, "png", dpi=150)
+        paths.write_atomically(paths.figures() / f"{self.number}-{name}.pdf", pdf)
+        # Only one made through pyplot has to be forgotten by it.
+        if pyplot := sys.modules.get("matplotlib.pyplot"):
+            pyplot.close(figure)
+        return _base64(pdf), _base64(png)
+
+    def show_table(self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str) -> None:
+        """Show as a Markdown table; cells are numbers or Markdown; prose refers to it as `@tab-<name>`."""
+        _require_name_and_caption(name, caption)
+        cells = [[_cell(cell, name) for cell in row] for row in rows]
+        for row in cells:
+            if len(row) != len(columns):
+                raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
+        align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
+        content = {"columns": list(columns), "rows": cells, "align": align}
+        table = markdown_table(columns, cells, align)
+        self._show_float("table", name, caption, content, {"text/markdown": table})
+
+    def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
+        text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
+        metadata = {mime: {"alt": caption} for mime in shown if mime.startswith("image/")}
+        _show(kind, {"name": name, "caption": caption, **content}, text, shown, metadata)
+        label = f"{'tab' if kind == 'table' else 'fig'}-{self.number}-{name}"
+        number = self._prose.outline.labels.get(label, {}).get("text", WORDS[label[:3]])
+        _show("caption", {"name": name}, caption, {"text/markdown": f"**{number}:** {caption}"})
+
+    def check(self, condition: bool, claim: str) -> None:
+        """Hold the report to a claim: ClaimError if it is false (only noted under smoke: tiny data)."""
+        holds = bool(condition)
+        _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
+        if not holds and self.profile.name != "smoke":
+            raise ClaimError(claim)
+
+
+def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
+    bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}
+    display(bundle, raw=True, metadata=metadata)
+
+
+def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested dictionaries, each with its keys joined: {"a": {"64 x 64": 1}} gives ("a_64_x_64", 1)."""
+    for key, value in values.items():
+        value = vars(value) if is_dataclass(value) else value
+        name = prefix + re.sub(r"\W+", "_", str(key)).strip("_")
+        yield from _leaves(value, f"{name}_") if isinstance(value, Mapping) else ((name, value),)
+
+
+def _plain(value: Any, name: str) -> Scalar:
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    shown = f"{value!r}"[:60]
+    raise ValueError(f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value.")
+
+
+def _cell(value: Any, table: str) -> str:
+    value = _plain(value, f"a cell of table {table!r}")
+    return value if isinstance(value, str) else format(value, default_format(value))
+
+
+def _require_name_and_caption(name: str, caption: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use small letters and hyphens.")
+    if not caption.strip():
+        raise ValueError(f"expected a caption for {name!r}, got none; say what the reader sees.")
+
+
+def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    # TrueType outlines; the default is Type 3, which some viewers draw badly.
+    with mpl.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(buffer, format=file_format, bbox_inches="tight", pad_inches=0.03, **options)
+    return buffer.getvalue()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _is_numeric(cell: str) -> bool:
+    """1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05, or an empty cell."""
+    number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
+    pattern = rf"|[-–—]|\**{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?\**"
+    return re.fullmatch(pattern, cell) is not None
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
+    """A table of Markdown; align: "l" or "r" a column."""
+    rule = ["---:" if side == "r" else ":---" for side in align]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])

@@ -1,0 +1,92 @@
+"""A figure to explore: a picture for every combination of a few settings, and the sliders that choose one."""
+
+import base64
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from dlapps.notebook.animation import make_strip
+
+# No kernel and no server: all pictures are one tall strip behind a window, and the words are at hand. By the attribute
+# that begins with data-lm JupyterLab, which has commands for the arrow keys, leaves them to the sliders.
+EXPLORER = """<style>
+.dlapps-explore {{ display: grid; gap: .4rem; max-width: 40rem; }}
+.dlapps-explore img {{ max-width: 100%; height: auto; object-fit: cover; }}
+.dlapps-explore label {{ display: grid; grid-template-columns: 20% 1fr 25%; gap: .6rem; align-items: center; }}
+.dlapps-explore input {{ min-width: 0; }}
+.dlapps-explore p {{ margin: 0; min-height: 1.5em; }}
+</style>
+<div class="dlapps-explore" data-facts="{facts}" oninput="{script}">
+<img src="data:image/jpeg;base64,{strip}" alt="{reading}"
+style="width: {width}px; aspect-ratio: {width} / {height}; {place}">
+{sliders}
+<p role="status">{reading}</p>
+</div>"""
+SLIDER = """<label>{name} <input type="range" data-lm-suppress-shortcuts="true" max="{last}" value="{start}"
+aria-valuetext="{value}"> <output>{value}</output></label>"""
+SCRIPT = """const facts = JSON.parse(this.dataset.facts);
+const row = [...this.querySelectorAll('input')].reduce((before, slider, axis) => {
+  const value = facts.values[axis][slider.value];
+  slider.nextElementSibling.value = value;
+  slider.setAttribute('aria-valuetext', value);
+  return before * facts.values[axis].length + Number(slider.value);
+}, 0);
+const picture = this.querySelector('img');
+picture.style.objectPosition = `0 ${100 * row / (facts.readings.length - 1)}%`;
+picture.alt = this.querySelector('p').textContent = facts.readings[row];"""
+# By which a page allows this script and no other.
+SCRIPT_HASH = "sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+
+
+# What is seen at a value of each axis, uint8 (H, W) or (H, W, 3), and its reading in words.
+Look = Callable[..., tuple[np.ndarray, str]]
+
+
+def make_frames(look: Look, axes: Mapping[str, Sequence[object]]) -> tuple[np.ndarray, np.ndarray]:
+    """Frames uint8 (*S, H, W, 3) and readings (*S) of every combination of values of the axes, S their lengths.
+
+    Raises ValueError for pictures of different sizes, and without any.
+    """
+    seen = [look(*values) for values in itertools.product(*axes.values())]
+    sizes = {picture.shape[:2] for picture, _ in seen}
+    if len(sizes) != 1:
+        raise ValueError(f"expected pictures of one size for all axes, got {sorted(sizes)}; bring them to one size.")
+    pictures = [np.broadcast_to(np.atleast_3d(image), (*image.shape[:2], 3)) for image, _ in seen]
+    frames, lengths = np.stack(pictures), tuple(map(len, axes.values()))
+    readings = np.array([reading for _, reading in seen], dtype=object)
+    return frames.reshape(*lengths, *frames.shape[1:]), readings.reshape(lengths)
+
+
+def make_explorer(
+    frames: np.ndarray, axes: Mapping[str, Sequence[object]], readings: np.ndarray, start: Sequence[int]
+) -> str:
+    """HTML that shows one of many pictures, with its reading below: one slider an axis, by mouse or keyboard.
+
+    frames and readings: as `make_frames` gives them of the axes {name: values}. start: the place on each axis at first.
+    Raises ValueError where it lies outside.
+    """
+    lengths = tuple(map(len, axes.values()))
+    if len(start) != len(lengths) or not all(0 <= place < length for place, length in zip(start, lengths, strict=True)):
+        raise ValueError(f"expected a start on axes of lengths {lengths}, got {tuple(start)}; count from 0.")
+    height, width = frames.shape[-3:-1]
+    values = [[str(value) for value in axis] for axis in axes.values()]
+    row = int(np.ravel_multi_index(tuple(start), lengths))
+    facts = {"values": values, "readings": readings.ravel().tolist()}
+    named = zip(axes, values, start, strict=True)
+    return EXPLORER.format(
+        facts=escape(json.dumps(facts, ensure_ascii=False)),
+        script=escape(SCRIPT),
+        strip=make_strip(frames.reshape(-1, height, width, 3)),
+        place=f"object-position: 0 {100 * row / max(readings.size - 1, 1):.4f}%",
+        sliders="\n".join(
+            SLIDER.format(name=escape(name), last=len(each) - 1, start=place, value=escape(each[place]))
+            for name, each, place in named
+        ),
+        reading=escape(facts["readings"][row]),
+        width=width,
+        height=height,
+    )

@@ -1,0 +1,116 @@
+"""pandoc's syntax tree of Markdown: read, walk, write. A node is pandoc's JSON, {"t": type, "c": content}."""
+
+import functools
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlapps import DlappsError
+from dlapps.core.extras import require
+
+Node = dict[str, Any]
+Tree = list[Node]
+
+READER = "markdown-auto_identifiers+lists_without_preceding_blankline"
+INLINE = "`.`{=dlapps}"  # begins a caption or a cell of a table, whose first word must not be read as a list
+SEPARATOR = "%%dlapps-fragment%%"
+
+
+def parse(fragments: Sequence[str]) -> list[Tree]:
+    """The blocks of each piece of Markdown, all read in one run of pandoc; a DlappsError quotes one left open."""
+    text = "".join(f"{fragment}\n\n```{{=dlapps}}\n{number}\n```\n\n" for number, fragment in enumerate(fragments))
+    document = json.loads(run_pandoc(text, ["--from", READER, "--to", "json"]))
+    trees: list[Tree] = [[]]
+    for block in document["blocks"]:
+        if block["t"] != "RawBlock" or block["c"][0] != "dlapps":
+            trees[-1].append(block)
+        elif block["c"][1] == str(len(trees) - 1):
+            trees.append([])
+        else:
+            break
+    if len(trees) <= len(fragments):
+        culprit = first_line(fragments[len(trees) - 1], 90)
+        raise DlappsError(f"expected Markdown that pandoc can read, got {culprit!r}; correct it (a block left open?).")
+    return trees[:-1]
+
+
+def write(trees: Sequence[Tree], language: str, options: Sequence[str] = ()) -> list[str]:
+    """Each tree in pandoc's `language`, all of them written in one run."""
+    raw = language if language in ("latex", "plain") else "html"
+    separator = {"t": "RawBlock", "c": [raw, SEPARATOR]}
+    blocks = [block for tree in trees for block in (*tree, separator)]
+    document = {"pandoc-api-version": _api_version(), "meta": {}, "blocks": blocks}
+    options = ["--from", "json", "--to", language, "--fail-if-warnings", *options]
+    written = run_pandoc(json.dumps(document), options)
+    *parts, rest = (part.strip() for part in written.split(SEPARATOR))
+    # What pandoc appends, the works cited, follows the last separator.
+    return [*parts, rest]
+
+
+def walk(tree: Any, change: Callable[[Tree], Tree]) -> Any:
+    """The tree with `change` applied to each list of nodes in it, the innermost first."""
+    if isinstance(tree, dict):
+        return {key: walk(value, change) for key, value in tree.items()}
+    if not isinstance(tree, list):
+        return tree
+    walked = [walk(value, change) for value in tree]
+    return change(walked) if _are_nodes(walked) else walked
+
+
+def nodes(tree: Any) -> Iterator[Node]:
+    """All nodes of a tree, in reading order."""
+    if isinstance(tree, dict):
+        if "t" in tree:
+            yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for value in tree:
+            yield from nodes(value)
+
+
+def words(tree: Any) -> str:
+    """What a tree says: its words, and of code and formulas what was typed."""
+    parts = {"Space": " ", "SoftBreak": " ", "LineBreak": " ", "Para": " ", "Plain": " "}
+    spelt = walk(tree, lambda siblings: [part for node in siblings for part in _spell_quotes(node)])
+    return " ".join("".join(parts.get(node["t"]) or _typed(node) for node in nodes(spelt)).split())
+
+
+def first_line(text: str, width: int = 60) -> str:
+    """What a sentence quotes of a text: its first line, shortened."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def _spell_quotes(node: Node) -> Tree:
+    if node["t"] != "Quoted":
+        return [node]
+    opening, closing = "“”" if node["c"][0]["t"] == "DoubleQuote" else "‘’"
+    return [{"t": "Str", "c": opening}, *node["c"][1], {"t": "Str", "c": closing}]
+
+
+def _typed(node: Node) -> str:
+    return node["c"] if node["t"] == "Str" else node["c"][1] if node["t"] in ("Code", "Math") else ""
+
+
+def _are_nodes(values: list) -> bool:
+    return bool(values) and all(isinstance(value, dict) and "t" in value for value in values)
+
+
+@functools.cache
+def _api_version() -> list[int]:
+    return json.loads(run_pandoc("", ["--from", READER, "--to", "json"]))["pandoc-api-version"]
+
+
+def run_pandoc(text: str, options: Sequence[str]) -> str:
+    """What pandoc makes of a text; DlappsError in its words where it cannot read it."""
+    require("report", "pypandoc")
+    import pypandoc
+
+    # The one that the wheel carries, not a newer one of the system: every machine writes the same.
+    program = Path(pypandoc.__file__).with_name("files") / "pandoc"
+    run = subprocess.run([str(program), *options], input=text, capture_output=True, encoding="utf-8")
+    if run.returncode:
+        raise DlappsError(f"expected a text that pandoc can read, got {first_line(run.stderr, 200)!r}; correct it.")
+    return run.stdout
