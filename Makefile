@@ -40,7 +40,7 @@ notebooks: $(INSTALLED) ## the reading copies alone: executed notebooks, numbers
 	@$(BIN)/dlapps notebooks --profile $(PROFILE)
 
 docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html
-	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.classroom' '!dlapps.report' '!dlapps.studies' --output-directory report/build/api
+	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.classroom' '!dlapps.report' --output-directory report/build/api
 
 # Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, since
 # the build of the report, which takes longest, is an early file of few tests.

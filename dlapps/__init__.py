@@ -1,7 +1,9 @@
 """Deep learning applications: helpers that read like the papers they implement, and a report that runs."""
 
+import importlib
 from collections.abc import Collection
 from numbers import Integral
+from types import ModuleType
 
 __version__ = "0.2.0"
 
@@ -35,3 +37,10 @@ def check_shares(**shares: float) -> None:
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ValueError(f"expected {name} from 0 to 1, got {share!r}; take a share of the whole.")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`from dlapps import images, results`: what notebooks need of core, imported when it is asked for."""
+    if name in ("assets", "images", "metrics", "paired", "results", "runtime"):
+        return importlib.import_module(f"dlapps.core.{name}")
+    raise AttributeError(f"module 'dlapps' has no attribute {name!r}")

@@ -146,19 +146,13 @@ def _data(args: argparse.Namespace) -> int:
 
 def _make(args: argparse.Namespace) -> int:
     paths.require_report("dlapps data make")
-    from studies import STUDIES
+    from dlapps.core import environment, sweeps
 
-    from dlapps.core import environment
-    from dlapps.core.sweeps import workers
-
-    if unknown := [name for name in args.names if name not in STUDIES]:
-        raise DlappsError(
-            f"expected results among {', '.join(STUDIES)}, got {', '.join(unknown)}; choose some of them."
-        )
+    studies = [sweeps.find_study(name) for name in args.names]
     environment.limit_threads()
-    with workers(environment.num_processes() if args.jobs is None else args.jobs, args.scheduler):
-        for name in args.names:
-            _say(f"{name}: {STUDIES[name]()}")
+    with sweeps.workers(environment.num_processes() if args.jobs is None else args.jobs, args.scheduler):
+        for name, make in zip(args.names, studies, strict=True):
+            _say(f"{name}: {make()}")
     return 0
 
 

@@ -1,9 +1,9 @@
 """What the attacks' study makes of its measurements, on rows written by hand."""
 
 import numpy as np
-from studies import visualizing_comparisons as study
 
 from dlapps.core.paired import bootstrap_mean
+from studies import visualizing_comparisons as study
 
 
 def make_row(bits):

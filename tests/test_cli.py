@@ -201,4 +201,4 @@ def test_run_takes_numbers_names_and_files(project, monkeypatch):
 
 def test_results_that_nobody_makes_list_those_there_are(capsys):
     assert main(["data", "make", "nothing"]) == 2
-    assert "expected results among scenes15-features" in capsys.readouterr().err
+    assert "expected results among mnistm, " in capsys.readouterr().err

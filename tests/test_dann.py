@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from studies import dann as study
-from studies import dann_runs
 from torch import nn
 
 from dlapps import DlappsError, dann
 from dlapps.core import paths, results
 from dlapps.core.weights import load_weights, save_weights, update_average
 from dlapps.dann import augment, pictures, training
+from studies import dann as study
+from studies import dann_runs
 
 torch.set_num_threads(1)
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from studies import transfer
-from studies import transfer_finetuning as study
 
 from dlapps import datasets
+from studies import transfer
+from studies import transfer_finetuning as study
 
 
 @pytest.fixture

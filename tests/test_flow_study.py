@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from studies import flow as study
-from studies import gan_judge
 
 from dlapps.core import paths, results
 from dlapps.gan import flow, judge
+from studies import flow as study
+from studies import gan_judge
 
 torch.set_num_threads(1)
 

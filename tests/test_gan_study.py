@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from studies import gan as study
-from studies import gan_judge, gan_selection
 
 from dlapps import gan
 from dlapps.core import paths
 from dlapps.core import results as committed
 from dlapps.gan import judge
+from studies import gan as study
+from studies import gan_judge, gan_selection
 
 torch.set_num_threads(1)
 

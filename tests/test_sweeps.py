@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from functools import partial
@@ -12,17 +13,27 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-import studies
 import torch
 from joblib.externals.loky import get_reusable_executor
-from studies import dann, transfer, visualizing_attacks, visualizing_saliency
-from studies.dann_runs import Domain, Domains
 
 from dlapps.cli import main
 from dlapps.core.paths import CHECKOUT
 from dlapps.core.sweeps import sweep, workers
+from studies import dann, transfer, visualizing_attacks, visualizing_saliency
+from studies.dann_runs import Domain, Domains
 
 torch.set_num_threads(1)
+# A study of one's own, which writes nothing and says which processes made its runs.
+PIDS = """
+import os
+from dlapps.core.sweeps import sweep
+
+def run():
+    return os.getpid()
+
+def make_pids():
+    return " ".join(str(process) for _, process in sweep(dict.fromkeys(range(2), run), "runs"))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +41,8 @@ def home(tmp_path_factory):
     """A project of its own, for the workers too."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("project")
+        shutil.copytree(CHECKOUT / "data" / "studies", folder / "data" / "studies")
+        (folder / "data" / "studies" / "mine.py").write_text(PIDS)
         patch.setenv("DLAPPS_HOME", str(folder))
         yield folder
 
@@ -156,17 +169,7 @@ def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeyp
     assert not dann.checkpoint_path("source only", 2).exists()
 
 
-@pytest.fixture
-def pids(monkeypatch):
-    """A study that writes nothing and says which processes made its runs."""
-
-    def make() -> str:
-        return " ".join(str(process) for _, process in sweep(dict.fromkeys(range(2), os.getpid), "runs"))
-
-    monkeypatch.setitem(studies.STUDIES, "pids", make)
-
-
-def test_the_command_line_chooses_the_number_of_processes(home, processes, pids, capsys, monkeypatch):
+def test_the_command_line_chooses_the_number_of_processes(home, processes, capsys, monkeypatch):
     monkeypatch.setattr("dlapps.core.environment.joblib.cpu_count", lambda: 2)
     for options, here in (([], False), (["--jobs", "1"], True), (["--jobs", "2"], False)):
         assert main(["data", "make", "pids", *options]) == 0
@@ -175,18 +178,18 @@ def test_the_command_line_chooses_the_number_of_processes(home, processes, pids,
     assert capsys.readouterr().err == "dlapps: expected at least one job, got 0; 1 makes the runs one by one.\n"
 
 
-def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
+def test_the_command_line_chooses_the_cluster(cluster, capsys):
     assert main(["data", "make", "pids", "--scheduler", cluster]) == 0
     assert str(os.getpid()) not in capsys.readouterr().out.split()
 
 
-def test_a_cluster_that_cannot_be_had_is_one_sentence(monkeypatch, pids, capsys):
+def test_a_cluster_that_cannot_be_had_is_one_sentence(home, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["data", "make", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert capsys.readouterr().err.startswith("dlapps: expected the package distributed, got none; run pip install")
 
 
-def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
+def test_a_scheduler_that_does_not_answer_is_one_sentence(home, capsys):
     dask = pytest.importorskip("dask")
     pytest.importorskip("distributed")
     with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
@@ -232,7 +235,7 @@ def test_studies_write_what_is_committed(home, monkeypatch):
         "score_pictures",
         lambda name, maps: {"road": name, "insertion": [1], "deletion": [0], "whole": [1]},
     )
-    made = json.loads(visualizing_saliency.make_saliency().read_text())
+    made = json.loads(visualizing_saliency.make_visualizing_saliency().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-saliency.json").read_text())
     for name in visualizing_saliency.LAST_MAPS:
         methods = made[name]["methods"]
@@ -245,7 +248,7 @@ def test_studies_write_what_is_committed(home, monkeypatch):
     for function in names:
         monkeypatch.setattr(visualizing_attacks, function, stand_in())
     monkeypatch.setattr(visualizing_attacks, "show", lambda parts: parts)
-    made = json.loads(visualizing_attacks.make_attacks().read_text())
+    made = json.loads(visualizing_attacks.make_visualizing_attacks().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-attacks.json").read_text())
     assert list_names(made["table"]) == [
         (name, [(method, None) for method in rows]) for name, rows in committed["table"].items()

@@ -5,9 +5,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from studies import visualizing_classes as study
 
 from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST
+from studies import visualizing_classes as study
 
 
 def test_the_chain_leads_from_the_practical_to_the_best_preset():

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from dlapps import dann
 from dlapps.core import paths, results, runtime
-from dlapps.dann import ImprovedNetwork
-from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
 from dlapps.core.sweeps import sweep
 from dlapps.core.weights import save_weights, write_checked
+from dlapps.dann import ImprovedNetwork
+from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
 
 SEEDS = (0, 1, 2)
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
@@ -125,7 +125,7 @@ def make_mnistm() -> Path:
     return paths.results() / "mnistm.json"
 
 
-def make_improved_weights() -> Path:
+def make_mnistm_improved() -> Path:
     """The improved network of seed 0, rounded to float16."""
     network = load_kept("improved", 0, load_domains())
     return save_weights(network, paths.results() / "mnistm-improved.pt")

@@ -14,12 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dlapps.gan import flow
 from dlapps import gan
 from dlapps.core import metrics, paths, results
-from dlapps.gan import judge, to_uint8
-from studies import gan_judge
 from dlapps.core.sweeps import sweep
+from dlapps.gan import flow, judge, to_uint8
+from studies import gan_judge
 
 SEEDS = (0, 1, 2)
 # Samples of each candidate in the choice, and of those few that a classifier learns from, a training of which takes two

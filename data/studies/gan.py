@@ -16,12 +16,12 @@ from torch import Tensor
 
 from dlapps import gan
 from dlapps.core import paths, results
+from dlapps.core.runtime import number_format
+from dlapps.core.sweeps import sweep
 from dlapps.gan.judge import SIZE
 from dlapps.gan.presets import Preset
 from dlapps.gan.sampling import Sampler
-from dlapps.core.runtime import number_format
 from studies.gan_judge import Judge, draw, load_images
-from dlapps.core.sweeps import sweep
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from dlapps import datasets, gan
 from dlapps.core import metrics, paths
+from dlapps.core.runtime import channels_last, make_generator
+from dlapps.core.weights import load_weights, save_weights
 from dlapps.gan import judge
 from dlapps.gan.presets import Preset
 from dlapps.gan.sampling import Sampler
-from dlapps.core.runtime import channels_last, make_generator
-from dlapps.core.weights import load_weights, save_weights
 
 NUM_SAMPLES = 10_000
 # Of precision and recall, as Kynkäänniemi et al. (2019) have it; real images reach .87 and .89 against real ones. With

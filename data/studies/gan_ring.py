@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from dlapps.core import results
-from dlapps.gan import toy
 from dlapps.core.sweeps import sweep
+from dlapps.gan import toy
 
 SEEDS = tuple(range(20))
 FAST = {"rates": (4e-3, 1e-3)}

@@ -13,11 +13,11 @@ from typing import Any
 
 from dlapps import gan
 from dlapps.core import paths, results
+from dlapps.core.sweeps import sweep
 from dlapps.gan import CONDITIONAL_PRACTICAL, PRACTICAL
 from dlapps.gan.presets import AVERAGED, BOTH_FAST, TOGETHER, UNTOLD, WIDE, Preset
 from studies.gan import average_ends
 from studies.gan_judge import Judge, load_held_out
-from dlapps.core.sweeps import sweep
 
 NO_NORM: dict[str, Any] = {"discriminator_norm": "none"}
 SPECTRAL: dict[str, Any] = {"discriminator_norm": "spectral"}

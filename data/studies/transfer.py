@@ -11,9 +11,9 @@ from sklearn.preprocessing import normalize
 
 from dlapps import datasets, pretrained, transfer
 from dlapps.core import results
+from dlapps.core.sweeps import keep, sweep
 from studies import transfer_training
 from studies.transfer_finetuning import SIZE, stage_averages
-from dlapps.core.sweeps import keep, sweep
 
 SEEDS = (0, 1, 2)
 

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from dlapps import datasets, pretrained
 from dlapps.core import results, runtime
 from dlapps.core.images import stack_pixels
-from studies.transfer_training import NUM_CLASSES, STAGES
 from dlapps.core.sweeps import keep
 from dlapps.transfer import finetune, pool
 from dlapps.transfer.linear import make_folds, random_splits
+from studies.transfer_training import NUM_CLASSES, STAGES
 
 SIZE, SEEDS, NUM_SPLITS = 352, (0, 1, 2), 10
 RATES, EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2), (2, 4, 8)

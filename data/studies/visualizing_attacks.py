@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from dlapps import adversarial, class_visualization, datasets, pretrained
-from dlapps.core import results, runtime
 from dlapps.adversarial import AdversarialExamples, score_examples, survives
+from dlapps.core import results, runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import from_pixels, stack_pixels
+from dlapps.core.sweeps import keep, sweep
 from dlapps.pretrained import PixelNetwork
 from studies import visualizing_comparisons as comparisons
-from dlapps.core.sweeps import keep, sweep
 
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
 STINGRAY = 6
@@ -198,7 +198,7 @@ def change_one_pixel(number: int) -> dict[str, Any]:
     return place | {"colour": colour, "saved": bool(examples.success)}
 
 
-def make_attacks() -> Path:
+def make_visualizing_attacks() -> Path:
     """Every attack on one scale; about 20 minutes on one core."""
     squeezenet, lite0 = NETWORKS[:2]
     calls: dict[tuple[str, ...], Callable[[], Any]] = {("practical", "stingray"): keep(fool_the_25)}

@@ -15,8 +15,6 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from dlapps import datasets, pretrained, transfer
-from dlapps.core import results, runtime
-from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.class_visualization import (
     L2,
     MODERN,
@@ -33,10 +31,12 @@ from dlapps.class_visualization import (
     total_variation,
     visualize,
 )
+from dlapps.core import results, runtime
+from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
+from dlapps.core.sweeps import keep, sweep
 from dlapps.pretrained import PixelNetwork
 from studies.transfer_finetuning import stage_averages
-from dlapps.core.sweeps import keep, sweep
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
@@ -204,7 +204,7 @@ def summarise(made: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def make_classes() -> Path:
+def make_visualizing_classes() -> Path:
     """Pictures of classes over networks, presets, ingredients, settings and seeds; about 40 minutes on one core."""
     runs = list_runs()
     calls: dict[str, Callable[[], Any]] = {run: partial(keep(draw_classes), *call) for run, call in runs.items()}
@@ -221,7 +221,7 @@ def make_classes() -> Path:
     return results.save("visualizing-classes", {run: summarise(found[run]) for run in calls}, SEEDS)
 
 
-def make_scenes() -> Path:
+def make_visualizing_scenes() -> Path:
     """Pictures of scenes, drawn by VGG16; about 20 minutes on two cores."""
     pictures, entries = {}, {}
     calls = {preset: partial(keep(draw_scenes), preset) for preset in ("practical", "modern")}

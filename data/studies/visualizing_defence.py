@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import adversarial, datasets
-from dlapps.core import metrics, paths, results, runtime
 from dlapps.adversarial.training import fit_digits
+from dlapps.core import metrics, paths, results, runtime
 from dlapps.core.images import as_pictures
 from dlapps.core.sweeps import keep, sweep
 from dlapps.core.weights import to_float16, write_checked
@@ -73,7 +73,7 @@ def summarise(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: float(mean) for name, mean in means.items()} | {"accuracy_sd": metrics.deviation(robust)}
 
 
-def make_defence() -> Path:
+def make_visualizing_defence() -> Path:
     """Both networks over seeds, and the weights of the first; about 20 minutes on one core."""
     calls = {(name, seed): partial(keep(measure), name, seed) for seed in SEEDS for name in TRAININGS}
     found = dict(sweep(calls, "defence"))

@@ -114,7 +114,7 @@ def reads_correctly(name: str) -> list[bool]:
     return (float32_logits(pretrained.load(name), images).argmax(1) == labels).tolist()
 
 
-def make_saliency() -> Path:
+def make_visualizing_saliency() -> Path:
     """The score cards of two networks; about 50 minutes on a core, a third of them for RISE."""
     runs = [(name, method) for name in LAST_MAPS for method in saliency_methods(name)]
     learned = [run for run in runs if run[1] not in (*REFEREES, "centre prior", "random")]

@@ -4,10 +4,16 @@ Where they are made is not the study's business: `workers` below, or any `joblib
 same code. The results are the same to the last bit between processors of one kind, each run with one thread.
 """
 
+import importlib
+import re
+import shutil
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
 
 import joblib
 from tqdm.auto import tqdm
@@ -25,7 +31,24 @@ _one_at_a_time = threading.Lock()
 
 
 class SweepError(DlappsError):
-    """Workers that cannot be had, in one sentence: expected …, got …, do …"""
+    """A study or workers that cannot be had, in one sentence: expected …, got …, do …"""
+
+
+def find_study(name: str) -> Callable[[], Path]:
+    """The study of the report's folder that makes results of that name: make_NAME in a file of data/studies.
+
+    It returns the file that it wrote. Raises SweepError for an unknown name.
+    """
+    data, found = paths.project() / "data", {}
+    for file in sorted(data.glob("studies/*.py")):
+        for function in re.findall(r"^def make_(\w+)\(\)", file.read_text(encoding="utf-8"), re.MULTILINE):
+            found[function.replace("_", "-")] = file.stem, f"make_{function}"
+    if name not in found:
+        raise SweepError(f"expected results among {', '.join(found) or 'none'}, got {name}; choose one of them.")
+    if str(data) not in sys.path:
+        sys.path.insert(0, str(data))
+    module, function = found[name]
+    return getattr(importlib.import_module(f"studies.{module}"), function)
 
 
 def sweep(calls: Mapping[Key, Callable[[], Result]], name: str) -> Iterator[tuple[Key, Result]]:
@@ -59,7 +82,8 @@ def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
     if jobs < 1:
         raise SweepError(f"expected at least one job, got {jobs}; 1 makes the runs one by one.")
     if scheduler:
-        with _connect(scheduler), joblib.parallel_config("dask"):
+        with _connect(scheduler) as client, joblib.parallel_config("dask"):
+            _upload_studies(client)
             yield
     elif jobs > 1:
         with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=num_threads()):
@@ -68,7 +92,15 @@ def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
         yield
 
 
-def _connect(scheduler: str) -> AbstractContextManager:
+def _upload_studies(client: Any) -> None:
+    """Let every worker import the report's studies, whatever its machine has."""
+    if (paths.project() / "data" / "studies").is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            data = paths.project() / "data"
+            client.upload_file(shutil.make_archive(f"{folder}/studies", "zip", data, "studies"))
+
+
+def _connect(scheduler: str) -> Any:
     require("cluster", "distributed")
     from distributed import Client
 

@@ -55,8 +55,10 @@ def _names(node: ast.AST) -> Iterator[str]:
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
         yield node.module
-        # What is imported may be a module itself; where it is not, no file has that name.
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        # What is imported may be a module itself, of the package or of core, where it hands it on; else no file has
+        # that name.
+        for package in (node.module, "dlapps.core") if node.module == "dlapps" else (node.module,):
+            yield from (f"{package}.{alias.name}" for alias in node.names)
 
 
 def _files(name: str) -> Iterator[Path]:
