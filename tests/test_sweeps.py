@@ -169,7 +169,15 @@ def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeyp
     assert not dann.checkpoint_path("source only", 2).exists()
 
 
-def test_the_command_line_chooses_the_number_of_processes(home, processes, capsys, monkeypatch):
+@pytest.fixture
+def pids(home, monkeypatch):
+    """The folder with the study of one's own, from which no study was imported before."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "studies"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def test_the_command_line_chooses_the_number_of_processes(pids, processes, capsys, monkeypatch):
     monkeypatch.setattr("dlapps.core.environment.joblib.cpu_count", lambda: 2)
     for options, here in (([], False), (["--jobs", "1"], True), (["--jobs", "2"], False)):
         assert main(["data", "make", "pids", *options]) == 0
@@ -178,18 +186,18 @@ def test_the_command_line_chooses_the_number_of_processes(home, processes, capsy
     assert capsys.readouterr().err == "dlapps: expected at least one job, got 0; 1 makes the runs one by one.\n"
 
 
-def test_the_command_line_chooses_the_cluster(cluster, capsys):
+def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
     assert main(["data", "make", "pids", "--scheduler", cluster]) == 0
     assert str(os.getpid()) not in capsys.readouterr().out.split()
 
 
-def test_a_cluster_that_cannot_be_had_is_one_sentence(home, monkeypatch, capsys):
+def test_a_cluster_that_cannot_be_had_is_one_sentence(pids, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["data", "make", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert capsys.readouterr().err.startswith("dlapps: expected the package distributed, got none; run pip install")
 
 
-def test_a_scheduler_that_does_not_answer_is_one_sentence(home, capsys):
+def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
     dask = pytest.importorskip("dask")
     pytest.importorskip("distributed")
     with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):

@@ -16,13 +16,10 @@ from __future__ import annotations
 
 import io
 import json
-import platform
 import re
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from dlapps import check_name
-from dlapps.core import metrics, paths
+from dlapps.core import environment, metrics, paths
 from dlapps.core.paired import Interval, compare_means, compare_seeds
 
 Entry = dict[str, Any]  # what one seed of a run gave
@@ -197,8 +194,8 @@ def load_class_pictures(name: str = "visualizing-classes") -> dict[str, np.ndarr
 
 
 def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
-    """Write a study's numbers beside what they were made with; returns the file."""
-    made = {"date": f"{date.today()}", "torch": version("torch"), "machine": platform.machine(), "seeds": list(seeds)}
+    """Write a study's numbers beside what made them (commit, date, versions, machine, seeds); returns the file."""
+    made = environment.describe() | {"seeds": list(seeds)}
     content = json.dumps({"made": made, **parts}, indent=1) + "\n"
     # A list of numbers on one line: half the size, and a difference of versions that can be read.
     content = re.sub(r"\[\n([^\[\]{}\"]+)\]", lambda found: f"[{' '.join(found[1].split())}]", content)
