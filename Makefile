@@ -3,7 +3,8 @@ PROFILE ?= quick
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/installed
+REPORT := $(VENV)/report.installed
+DEV := $(VENV)/dev.installed
 BENCH := .venv-bench
 VERSIONS := 3.10 3.11 3.12 3.13 3.14
 LANGUAGE := codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version
@@ -11,21 +12,23 @@ STRIP := "$(abspath $(BIN))/python" -m nbstripout --keep-id --extra-keys "$(LANG
     metadata.vscode $(addprefix cell.metadata.,editable jp-MarkdownHeadingCollapsed slideshow vscode)"
 
 .PHONY: help report publish html notebooks docs test test-all bench lab check format lock clean
+.PRECIOUS: $(VENV)/%.installed
 .DEFAULT_GOAL := help
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-$(INSTALLED): pyproject.toml constraints.txt
+# report.installed: what a report needs; dev.installed: what tests and development need besides.
+$(VENV)/%.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' \
 	    || { echo 'dlapps: expected Python 3.10 to 3.14 as "$(PYTHON)"; name one with make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || report/install-packages python3-venv
 	@echo 'Setting up $(VENV): PyTorch and what the notebooks need (0.5 to 3 GB, by the build of PyTorch; some minutes)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	@touch $@
 
-report: $(INSTALLED) ## set up what is missing, run the notebooks, build PDF, HTML and reading copies
+report: $(REPORT) ## set up what is missing, run the notebooks, build PDF, HTML and reading copies
 	@report/install-packages tex || echo 'Without TeX there will be all but the PDF.'
 	@$(BIN)/dlapps report --profile $(PROFILE)
 
@@ -33,19 +36,19 @@ publish: ## the report under the full profile, into report/ to be committed
 	@$(MAKE) report PROFILE=full
 	cp -r report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
 
-html: $(INSTALLED) ## the HTML pages alone, without TeX, report/build/html/index.html
+html: $(REPORT) ## the HTML pages alone, without TeX, report/build/html/index.html
 	@$(BIN)/dlapps html --profile $(PROFILE)
 
-notebooks: $(INSTALLED) ## the reading copies alone: executed notebooks, numbers filled in, report/build/notebooks/
+notebooks: $(REPORT) ## the reading copies alone: executed notebooks, numbers filled in, report/build/notebooks/
 	@$(BIN)/dlapps notebooks --profile $(PROFILE)
 
-docs: $(INSTALLED) ## the functions and classes of the library, report/build/api/index.html
+docs: $(DEV) ## the functions and classes of the library, report/build/api/index.html
 	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.classroom' '!dlapps.report' --output-directory report/build/api
 
 # Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, since
 # the build of the report, which takes longest, is an early file of few tests.
 # With PROGRAMS=none tests see no program of the machine, as where TeX, git and Chromium are not installed.
-test: $(INSTALLED) ## lint, types, spelling and tests, a smoke-profile build of the report included
+test: $(DEV) ## lint, types, spelling and tests, a smoke-profile build of the report included
 	@[ "$(PROGRAMS)" = none ] || report/install-packages tex || echo 'The tests that typeset are skipped.'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,7 +65,7 @@ test-all: ## the same with each Python that is found here, then the wheel, solut
 	        echo "Python $$version is not here"; \
 	    fi; \
 	done
-	@$(MAKE) $(INSTALLED)
+	@$(MAKE) $(DEV)
 	$(BIN)/python -m pytest -q -m "wheel or lab or solutions"
 	@$(MAKE) $(BENCH)/installed
 	$(BENCH)/bin/python -m pytest -q -m references tests/test_references.py
@@ -78,15 +81,15 @@ $(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requir
 	@touch $@
 
 # The filter leaves out what running a notebook writes, for the files in .gitattributes. The kernel is this environment's.
-lab: $(INSTALLED) ## open Chapter 1 in JupyterLab; what runs there changes nothing for git
+lab: $(REPORT) ## open Chapter 1 in JupyterLab; what runs there changes nothing for git
 	@! git rev-parse --git-dir >/dev/null 2>&1 || git config filter.nbstripout.clean '$(STRIP)'
 	@JUPYTER_PATH="$(abspath $(VENV))/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
 	    $(BIN)/jupyter lab --ContentsManager.post_save_hook=dlapps.report.committed.refresh notebooks/1_transfer_learning.ipynb
 
-check: $(INSTALLED) ## unanswered questions, unused numbers, figures never referred to
+check: $(REPORT) ## unanswered questions, unused numbers, figures never referred to
 	@$(BIN)/dlapps check
 
-format: $(INSTALLED) ## format and fix the code
+format: $(DEV) ## format and fix the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
