@@ -448,6 +448,8 @@ def test_pseudo_labels_are_those_above_the_threshold():
 def test_entropy_of_known_predictions():
     assert dann.mean_entropy(torch.zeros(3, 10)) == pytest.approx(math.log(10))
     assert dann.mean_entropy(100 * torch.eye(10)) == pytest.approx(0, abs=1e-6)
+    # A class of probability 0, as `Shifted` may give, adds nothing.
+    assert dann.mean_entropy([[0, 0, -math.inf]]) == pytest.approx(math.log(2))
 
 
 def test_density_counts_the_predictions_that_are_alike():
@@ -551,6 +553,15 @@ def test_weights_come_back_rounded_to_half_precision(tmp_path):
     assert not other.training
     # Two bytes a weight.
     assert (tmp_path / "weights.pt").stat().st_size < 2e6
+
+
+@pytest.mark.parametrize("content", ["damaged", "another network", "other widths"])
+def test_a_file_of_other_weights_is_one_sentence(content, tmp_path):
+    path = save_weights(nn.Linear(3, 2) if content == "other widths" else nn.ReLU(), tmp_path / "weights.pt")
+    if content == "damaged":
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DlappsError, match=r"expected .*weights in|expected weights of these layers in"):
+        load_weights(nn.Linear(4, 2), path)
 
 
 def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_was_stopped(domains, tmp_path, monkeypatch):

@@ -1,9 +1,9 @@
-"""A picture goes through a network once, in this process or another; scikit-learn finds what it expects."""
+"""A pipeline's memory finds features again, in this process or another; scikit-learn finds what it expects."""
 
+import copy
 import pickle
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import joblib
@@ -13,15 +13,14 @@ import sklearn
 import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 from torch import nn
 
-from dlapps import DlappsError, pretrained
+from dlapps import pretrained
 from dlapps.pretrained import PixelNetwork
-from dlapps.transfer import DeepFeatures, extract_features
-from dlapps.transfer.kept import fingerprint_network
+from dlapps.transfer import DeepFeatures
 
 LABELS = np.arange(24) % 2
 
@@ -61,40 +60,47 @@ def passed(monkeypatch):
     return counts
 
 
-def test_hash_is_that_of_the_content():
+class Times(nn.Module):
+    """No weight and no name tell two of these apart, only an attribute."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, maps):
+        return maps * self.factor
+
+
+def test_hash_is_that_of_weights_and_attributes():
     network = make_network()
     expected = joblib.hash(make_features(network))
     reloaded = pickle.loads(pickle.dumps(make_features(network)))
     same = [make_features(make_network()), reloaded, clone(reloaded), make_features(network)]
     assert {joblib.hash(features) for features in same} == {expected}
     other = [make_network(seed=1), make_network(stride=2), make_network(rectifier=nn.Tanh)]
-    before = fingerprint_network(other[0])
-    other[0].backbone[2] = nn.Tanh()
-    assert fingerprint_network(other[0]) != before
+    other += [make_network(rectifier=lambda factor=factor: Times(factor)) for factor in (2, 3)]
     network.backbone[1].running_mean[0] += 1e-3
-    assert len({expected, *(joblib.hash(make_features(changed)) for changed in [*other, network])}) == 5
+    hashes = {expected, *(joblib.hash(make_features(changed)) for changed in [*other, network])}
+    assert len(hashes) == 7
 
 
 @pytest.mark.filterwarnings("ignore:Persisting input arguments")
 def test_memory_of_a_pipeline_hits_in_this_process_and_another(passed, tmp_path):
     memory = str(tmp_path / "memory")
-    settings = [{"memory": memory}, {"memory": memory, "cache": str(tmp_path / "cache")}]
     # joblib writes a function's source, which another process compares, for the first folder of a process alone.
     joblib.Memory(memory, verbose=0).clear(warn=False)
     pictures = make_pictures()
-    for options in settings:
-        passed.clear()
-        first = make_classifier(**options).fit(pictures, LABELS)
-        assert sum(passed) == 24
-        again = make_classifier(**options, network=make_network()).fit(pictures, LABELS)
-        clone(first).set_params(logisticregression__C=10).fit(pictures, LABELS)
-        assert sum(passed) == 24
-        assert np.array_equal(first.predict_proba(pictures), again.predict_proba(pictures))
+    first = make_classifier(memory=memory).fit(pictures, LABELS)
+    assert sum(passed) == 24
+    again = make_classifier(memory=memory, network=make_network()).fit(pictures, LABELS)
+    clone(first).set_params(logisticregression__C=10).fit(pictures, LABELS)
+    assert sum(passed) == 24
+    assert np.array_equal(first.predict_proba(pictures), again.predict_proba(pictures))
     code = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from {Path(__file__).stem} import *
 PixelNetwork.forward = None
-for options in {settings}: make_classifier(**options).fit(make_pictures(), LABELS)
+make_classifier(memory={memory!r}).fit(make_pictures(), LABELS)
 print(joblib.hash(make_features()))
 """
     run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
@@ -102,69 +108,44 @@ print(joblib.hash(make_features()))
 
 
 @pytest.mark.filterwarnings("ignore:Persisting input arguments")
-def test_a_kept_network_is_stored_once(tmp_path, monkeypatch):
-    network = make_network(width=4000)
-    monkeypatch.setitem(pretrained.LOADERS, "wide", lambda: network)
-    weight = sum(part.nbytes for part in network.state_dict().values())
-    for given, cache, times in ((network, "cache", 1), ("wide", None, 0)):
-        folder = tmp_path / str(times)
-        features = DeepFeatures(given, "3", cache=cache and folder / cache)
-        classifier = make_pipeline(features, LogisticRegression(), memory=str(folder / "memory"))
-        for start in range(3):
-            classifier.fit(make_pictures()[start:], LABELS[start:])
-        # joblib's metadata are the pictures in words.
-        files = [file for file in folder.rglob("*") if file.is_file() and file.name != "metadata.json"]
-        stored = sum(file.stat().st_size for file in files)
-        assert times * weight <= stored < (times + 0.8) * weight
+def test_a_network_of_other_attributes_is_not_taken_for_the_one_in_memory(tmp_path):
+    pictures, found = make_pictures(), []
+    for factor in (1, 2):
+        network = make_network(rectifier=lambda factor=factor: Times(factor))
+        classifier = make_classifier(memory=str(tmp_path), network=network).fit(pictures, LABELS)
+        found.append(classifier[0].transform(pictures))
+        fitted = LogisticRegression().fit(found[-1], LABELS)
+        np.testing.assert_allclose(classifier[-1].coef_, fitted.coef_, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(*found)
 
 
-def test_each_picture_goes_through_the_network_once_whatever_the_folds(passed, tmp_path):
-    classifier, pictures = make_classifier(cache=tmp_path), make_pictures()
-    scores = cross_val_score(classifier, pictures, LABELS, cv=5)
-    assert sum(passed) == 24
-    search = GridSearchCV(classifier, {"logisticregression__C": [0.1, 1, 10]}, cv=4).fit(pictures, LABELS)
-    search.predict(pictures)
-    assert sum(passed) == 24
-    assert scores.tolist() == cross_val_score(make_classifier(), pictures, LABELS, cv=5).tolist()
-
-
-def test_kept_features_are_those_of_the_network(passed, tmp_path):
-    pictures, network = make_pictures(), make_network()
-    extract = partial(extract_features, network, layers=["2", "3"], precision="float32", cache=tmp_path)
-    for options in ({}, {"pooling": "max"}, {"flip": True}, {"size": 12}, {"size": 12, "keep_aspect": True}):
-        expected = extract(pictures, **options | {"cache": None})
-        for rows in (slice(5, 9), slice(0, 24), slice(23, None, -1)):
-            found = extract(pictures[rows], **options)
-            assert all(np.allclose(found[name], expected[name][rows], rtol=1e-5, atol=1e-6) for name in expected)
+@pytest.mark.filterwarnings("ignore:Persisting input arguments")
+def test_a_search_runs_pictures_once_before_it_or_test_folds_again(passed, tmp_path):
+    pictures, costs = [*make_pictures(), *make_pictures()[:6]], [1, 10]
+    labels = np.arange(30) % 2
+    features = make_features().transform(pictures)
+    search = GridSearchCV(LogisticRegression(), {"C": costs}, cv=3).fit(features, labels)
+    assert sum(passed) == 30
     passed.clear()
-    extract(pictures, layers=["3"])
-    extract([pictures[0]] * 3 + pictures[1:2])
-    assert sum(passed) == 0
-    network.backbone[3].weight[0] *= 2
-    doubled = extract(pictures, layers=["3"])["3"]
-    assert sum(passed) == 24
-    assert not np.allclose(doubled, extract_features(make_network(), pictures, ["3"])["3"])
+    classifier = make_classifier(memory=str(tmp_path))
+    whole = GridSearchCV(classifier, {"logisticregression__C": costs}, cv=3).fit(pictures, labels)
+    # 20 for each fold, 10 for each fold and cost, and all for the best one.
+    assert sum(passed) == 3 * 20 + 3 * 10 * 2 + 30
+    assert whole.cv_results_["mean_test_score"].tolist() == search.cv_results_["mean_test_score"].tolist()
 
 
-def test_one_picture_many_times_goes_through_once(passed, tmp_path):
-    extract_features(make_network(), make_pictures()[:1] * 4, ["3"], cache=tmp_path)
-    assert sum(passed) == 1
-
-
-def test_pickled_with_its_network_or_beside_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(pretrained.LOADERS, "tiny", make_network)
+def test_pickled_with_its_network_or_its_name(monkeypatch):
+    monkeypatch.setitem(pretrained.LOADERS, "tiny", lambda: make_network(width=1000))
     pictures = make_pictures()
-    expected = make_features().transform(pictures)
-    for network, cache in ((make_network(), None), (make_network(), tmp_path), ("tiny", None)):
-        content = pickle.dumps(make_features(network, cache=cache))
-        copied = pickle.loads(content)
-        np.testing.assert_allclose(copied.transform(pictures), expected, rtol=1e-5, atol=1e-6)
-        assert not any(weight.requires_grad for weight in copied._loaded().parameters())
-        assert not copied._loaded().training
-    content = pickle.dumps(make_features(cache=tmp_path))
-    next((tmp_path / "networks").iterdir()).unlink()
-    with pytest.raises(DlappsError, match=r"expected a network in .*, got no such file; keep the cache"):
-        pickle.loads(content)
+    for network in (make_network(width=1000), "tiny"):
+        features = DeepFeatures(network, ["2", "3"], precision="float32")
+        content = pickle.dumps(features)
+        weight = sum(part.nbytes for part in make_network(width=1000).state_dict().values())
+        assert len(content) < weight / 10 if network == "tiny" else weight < len(content) < 1.1 * weight
+        for copied in (pickle.loads(content), copy.copy(features), copy.deepcopy(features)):
+            np.testing.assert_allclose(copied.transform(pictures), features.transform(pictures), rtol=1e-5, atol=1e-6)
+            assert not any(weight.requires_grad for weight in copied._loaded().parameters())
+            assert not copied._loaded().training
 
 
 def test_weights_that_two_layers_share_stay_shared():
@@ -207,8 +188,30 @@ def test_what_is_no_network_or_no_picture_gets_one_sentence():
         make_features().fit([])
     with pytest.raises(ValueError, match="expected an array"):
         make_features().fit(np.zeros((4, 5)))
+    for one in ("photo.jpg", Path("photo.jpg"), make_pictures()[0]):
+        for ask in (make_features().fit_transform, make_features().transform):
+            with pytest.raises(ValueError, match="expected several pictures, got"):
+                ask(one)
     with pytest.raises(ValueError, match="expected at least one layer, got none"):
         DeepFeatures(make_network(), []).transform(make_pictures())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "size >= 1, got 0"),
+        ({"size": 2.5}, "size >= 1, got 2.5"),
+        ({"batch_size": 0}, "batch_size >= 1, got 0"),
+        ({"precision": "half"}, "precision among fast, float32, bfloat16, got 'half'"),
+        ({"pooling": "median"}, "a pooling among"),
+    ],
+)
+def test_settings_are_refused_before_the_first_picture(options, message, passed):
+    features = make_features().set_params(**options)
+    for ask in (features.fit, features.transform):
+        with pytest.raises(ValueError, match=f"expected {message}"):
+            ask(make_pictures())
+    assert not passed
 
 
 class TableFeatures(DeepFeatures):

@@ -1,5 +1,6 @@
 """What every training keeps to: its history, its numbers after a stop, and the checkpoint that is its own."""
 
+import contextlib
 import copy
 import functools
 import itertools
@@ -196,18 +197,14 @@ def test_a_checkpoint_of_other_data_or_of_another_seed_is_refused_and_left(train
         assert path.read_bytes() == before
 
 
-def dim(share):
-    return lambda pixels, generator: pixels * share
-
-
 FOREIGN = {
     "settings": ({"settings": replace(SETTINGS, momentum=0.5)}, "momentum"),
+    "schedule": ({"settings": replace(SETTINGS, schedule=dann.reversal_schedule(10))}, "schedule"),
     "seed": ({"seed": 1}, "seed"),
     "precision": ({"precision": "float32"}, "precision"),
     "no augmentation": ({"augment": None}, "augment"),
     "augmentation": ({"augment": augment.random_strokes}, "augment"),
     "setting of an augmentation": ({"augment": partial(augment.random_affine, padding="border")}, "augment"),
-    "closure of an augmentation": ({"augment": dim(0.3)}, "augment"),
     "dropout": ({"layers": {"dropout": 0.5}}, "network"),
     "batch norm": ({"layers": {"batch_norm": True}}, "network"),
     "normalisation": ({"layers": {"normalisation": dann.Standardise(0, 1)}}, "network"),
@@ -218,8 +215,7 @@ FOREIGN = {
 @pytest.mark.parametrize(("change", "names"), FOREIGN.values(), ids=FOREIGN)
 def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tmp_path):
     path = tmp_path / "run.pt"
-    mine = dim(0.2) if names == "augment" else partial(augment.random_affine, padding="zeros")
-    given = {"augment": mine, "checkpoint": path}
+    given = {"augment": partial(augment.random_affine, padding="zeros"), "checkpoint": path}
     (_, history), before = train_source_only(data, **given), path.read_bytes()
     with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .*, got one .* {names}.*; delete"):
         train_source_only(data, **given | change)
@@ -237,44 +233,55 @@ class Shift:
         return pixels.roll(self.reach, 3)
 
 
-def compose(*changes):
-    def change_all(pixels, generator):
-        for change in changes:
-            pixels = change(pixels, generator)
-        return pixels
-
-    return change_all
+def dim(share):
+    return lambda pixels, generator: pixels * share
 
 
-def repeat(times):
-    def change(pixels, generator, left=times):
-        return change(pixels.flip(3), generator, left - 1) if left else pixels
-
-    return change
+def invert(pixels, generator):
+    return 1 - pixels
 
 
-def make_changes():
-    """Pairs of augmentations that differ in one thing: operator, name, default, inner function, closure, attribute."""
-    return [
-        (repeat(1), repeat(2)),
-        (lambda pixels, generator: pixels * 0.5, lambda pixels, generator: pixels / 0.5),
-        (lambda pixels, generator: torch.fliplr(pixels), lambda pixels, generator: torch.flipud(pixels)),
-        (lambda pixels, generator, by=0.5: pixels * by, lambda pixels, generator, by=0.6: pixels * by),
-        (lambda p, g: next(x.sin() for x in [p]) * (lambda y: y.cos())(p), lambda p, g: (lambda y: y.sin())(p)),
-        (compose(augment.random_affine), compose(augment.random_affine, augment.random_affine)),
-        (Shift(1), Shift(2)),
-        (Shift(1).__call__, Shift(2).__call__),
-        (partial(augment.random_affine, padding="zeros"), partial(augment.random_affine, padding="border")),
-    ]
+FUNCTIONS = {  # an augmentation, another one, and whether a checkpoint tells them apart
+    "name": (invert, augment.random_affine, True),
+    "class": (Shift(1), invert, True),
+    "method": (Shift(1).__call__, Shift(1), True),
+    "none": (None, invert, True),
+    "what partial binds": (finetune.flip_and_shift(1), finetune.flip_and_shift(2), True),
+    "function that partial binds": (partial(max, key=invert), partial(max, key=dim), True),
+    # The limit that `run_epochs` states.
+    "attribute": (Shift(1), Shift(2), False),
+    "closure": (dim(0.1), dim(0.2), False),
+}
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_augmentations_are_told_apart_by_what_they_do_and_not_by_where_they_lie(number, data, tmp_path):
-    (change, other), (again, _) = make_changes()[number], make_changes()[number]
-    _, history = train_source_only(data, augment=change, checkpoint=tmp_path / "run.pt")
-    assert train_source_only(data, augment=again, checkpoint=tmp_path / "run.pt")[1] == history
-    with pytest.raises(TrainingError, match="differs in augment; delete"):
-        train_source_only(data, augment=other, checkpoint=tmp_path / "run.pt")
+@pytest.mark.parametrize(("first", "other", "apart"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
+    def fit(function):
+        network = nn.Linear(1, 1)
+        nn.init.ones_(network.weight), nn.init.ones_(network.bias)
+        return run_epochs(lambda epoch: {"a": 1}, network, {}, {"augment": function}, 1, None, tmp_path / "run.pt")
+
+    assert fit(first) == fit(first)
+    expected = pytest.raises(TrainingError, match="differs in augment; delete") if apart else contextlib.nullcontext()
+    with expected:
+        fit(other)
+
+
+@pytest.mark.parametrize("kind", ["a folder", "in a file", "read-only"])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_epoch(kind, tmp_path, monkeypatch):
+    path = {"a folder": tmp_path, "in a file": tmp_path / "file" / "run.pt", "read-only": tmp_path / "run.pt"}[kind]
+    (tmp_path / "file").touch()
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    if kind == "read-only":  # whoever runs the tests may write everywhere
+        monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    epochs = []
+    with pytest.raises(DlappsError, match=r"expected a checkpoint that can be written, got .*; name another file"):
+        run_epochs(lambda epoch: epochs.append(epoch) or {}, nn.Linear(1, 1), {}, {}, 1, None, path)
+    assert not epochs
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("layer", [nn.Tanh(), nn.LeakyReLU(0.3)])
@@ -289,6 +296,80 @@ def test_a_network_of_other_layers_without_weights_is_another_network(layer, tmp
     assert fit(nn.ReLU()) == fit(nn.ReLU())
     with pytest.raises(TrainingError, match="differs in network; delete"):
         fit(layer)
+
+
+NAMES = {train_source_only: "fit_source_only", train_improved: "fit_improved", train_mcd: "fit_mcd"}
+NAMES |= {train_dann: "fit_dann", train_classifier: "fit_classifier", train_gan: "fit_gan", train_flow: "fit_flow"}
+
+
+@pytest.mark.parametrize("train", NAMES, ids=NAMES.values())
+def test_a_mistyped_option_names_the_function_that_was_called(train, data):
+    with pytest.raises(TypeError, match=rf"^{NAMES[train]}\(\) got an unexpected keyword argument 'epochs'; its"):
+        train(data, epochs=3)
+
+
+@pytest.mark.parametrize("train", [train for train in NAMES if train is not train_classifier])
+def test_images_that_are_nearly_black_are_warned_of_once(train, data):
+    source, labels, target = data
+    with pytest.warns(UserWarning, match="levels from 0 to 255, got none above 1[0-5]; scale them") as seen:
+        train((source // 16, labels, target // 16))
+    assert len(seen) == 1
+
+
+def make_normed(norm=True):
+    """A network whose label predictor has batch norm of vectors, or not."""
+    layers = [nn.BatchNorm1d(2352)] if norm else []
+    predictor = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(2352, 10))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return dann.DomainAdversarialNetwork(0, batch_norm=True, label_predictor=predictor)
+
+
+def classify(network, source, labels, _target, settings):
+    inputs = source[:, None].expand(-1, 3, -1, -1)
+    return finetune.fit_classifier(
+        network, inputs, labels, settings.num_epochs, {network: 0.01}, batch_size=settings.batch_size
+    )
+
+
+def train_first(network, source, labels, _target, settings):
+    return dann.fit_source_only(network, source, labels, settings)
+
+
+FITS = {"source only": train_first, "dann": dann.fit_dann, "mcd": dann.fit_mcd, "classifier": classify}
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+@pytest.mark.parametrize(("number", "batch_size"), [(33, 16), (1, 16), (4, 1)])
+def test_a_last_batch_of_one_is_refused_where_batch_norm_needs_two(fit, number, batch_size, data):
+    source, labels, target = data
+    settings, given = replace(SETTINGS, num_epochs=1, batch_size=batch_size), (source[:number], labels[:number], target)
+    network, state = make_normed(), torch.get_rng_state()
+    before = copy.deepcopy(network.state_dict())
+    message = f"expected at least 2 examples in each batch, .*, got {number} in batches of batch_size = {batch_size};"
+    with pytest.raises(ValueError, match=message):
+        fit(network, *given, settings)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not any(module.training for module in network.modules())
+    # Batch norm of maps takes one picture, and has seen no batch before the first.
+    plain = make_normed(norm=False)
+    fit(plain, *given, settings)
+    seen = plain.state_dict()["feature_extractor.3.num_batches_tracked"]
+    assert seen == -(-number // batch_size) * (7 if fit is dann.fit_mcd else 1)
+
+
+def test_tent_refuses_a_last_batch_of_one_too(data):
+    with pytest.raises(ValueError, match=r"expected at least 2 examples in each batch, .* got 33 in batches of"):
+        dann.tent(make_normed(), data[0][:33], batch_size=16)
+
+
+def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(data):
+    extractor = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
+    network = dann.DomainAdversarialNetwork(0, feature_extractor=extractor, input_shape=(3, 16, 16))
+    for fit in (train_first, dann.fit_dann, dann.fit_mcd):
+        with pytest.raises(ValueError, match=r"expected a network for inputs \(2, 3, 28, 28\), got one that fails"):
+            fit(network, *data, SETTINGS)
 
 
 def stop_after(last):

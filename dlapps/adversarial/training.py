@@ -12,7 +12,7 @@ from dlapps.adversarial.ascent import pgd
 from dlapps.core import paths
 from dlapps.core.images import as_pictures, as_uint8
 from dlapps.core.runtime import autocast, channels_last, drawn_from
-from dlapps.core.training import History, as_labels, make_one_cycle, minimise, run_epochs, seeded
+from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs, seeded
 from dlapps.core.weights import read_checked
 
 BATCH_SIZE, LEARNING_RATE = 128, 5e-3
@@ -42,6 +42,7 @@ def fit_digits(
     eval mode without gradients, and its history. epsilon: 0 is plain training. The same seed gives the same network.
     options: monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them.
     """
+    check_options("fit_digits", options)
     check_counts(num_epochs=num_epochs, num_steps=num_steps)
     digits = as_pictures(as_uint8(images))
     classes = as_labels(labels, len(digits), 10)

@@ -76,7 +76,7 @@ def kernel_distance(first: ArrayLike, second: ArrayLike) -> float:
 def class_histogram(labels: ArrayLike, num_classes: int) -> Tensor:
     """Shares (K,) float64 of the classes among integer labels (N,) in [0, K)."""
     labels = as_tensor(labels)
-    if labels.ndim != 1 or not len(labels) or labels.is_floating_point():
+    if labels.ndim != 1 or not len(labels) or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f"expected integer labels (N,), got {labels.dtype} {tuple(labels.shape)}; pass one an image.")
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(

@@ -1,10 +1,10 @@
 """The one loop of every training: epochs, history, monitor, and a checkpoint that its own training alone takes up."""
 
 import functools
-import inspect
 import math
-import types
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from tqdm.auto import tqdm
 from dlapps import DlappsError, check_positive
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import drawn_from, make_generator
-from dlapps.core.weights import describe_structure, fingerprint, read_checked, write_checked
+from dlapps.core.weights import check_writable, describe_networks, fingerprint, read_checked, write_checked
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 Named = Mapping[str, Any]
+# What `fit_*` functions pass on to `run_epochs`.
+OPTIONS = ("monitor", "checkpoint", "progress", "extend")
 
 
 class TrainingError(DlappsError, ValueError):
@@ -72,19 +74,27 @@ def run_epochs(
     there already, training goes on from it, and ends as if it had not been stopped. extend: go on to num_epochs from
     the checkpoint of a training of fewer epochs, or of one that `Stop` ended; what depends on the progress is then as
     in a training of num_epochs. parts: what changes besides the network: other networks, optimisers, schedules (by
-    their state_dict), generators. identity: the settings, seed, functions and data that a checkpoint must share, beside
-    the networks as they are given (for extend, whatever their weights). Raises TrainingError for a checkpoint of
-    another run, and where there is none to extend, DlappsError for a file that is none; each is left as it is.
+    their state_dict), generators.
+
+    identity: the settings, seed and data that a checkpoint must share, beside the networks: their layers as they print,
+    the names and shapes of their state, and, except for extend, its values. Of a function only the name is compared,
+    with what `functools.partial` binds: where the code of a function or module changes, or an attribute that a module
+    does not print, name another file. Raises TrainingError for a checkpoint of another run, and where there is none to
+    extend; DlappsError for a file that is none, and for one that cannot be written. Each is left as it is.
     """
     parts, history, first = {"network": network, **parts}, History(), 0
     path = Path(checkpoint) if checkpoint else None
     if extend and not (path and path.is_file()):
         raise TrainingError(f"expected the checkpoint of a training to extend, got {path}; train first, or name it.")
+    _warn_if_dark(identity.values())
     if path:
-        identity = {name: _describe(value) for name, value in identity.items()} | _describe_networks(parts)
-    if path and path.exists():
+        identity = {name: _describe(value) for name, value in identity.items()}
+        identity |= describe_networks(part for part in parts.values() if isinstance(part, nn.Module))
+    if path and path.is_file():
         first, stopped, history = _load(path, identity, parts, extend)
         first = num_epochs if stopped and not extend else first
+    if path and first < num_epochs:
+        check_writable(path, "checkpoint")
     epochs = range(first, num_epochs)
     network.eval()
     for epoch in tqdm(epochs, "epochs", total=num_epochs, initial=first, disable=not progress):
@@ -100,6 +110,17 @@ def run_epochs(
         if stopped:
             break
     return history
+
+
+def _warn_if_dark(data: Iterable[Any]) -> None:
+    """Warn of uint8 images without a level above 16 of 255: masks of 0 and 1, labels, digits of 16 levels."""
+    highest = [int(images.max()) for images in data if isinstance(images, Tensor) and images.dtype == torch.uint8]
+    if min(highest, default=255) <= 16:
+        warnings.warn(
+            f"expected uint8 images of levels from 0 to 255, got none above {min(highest)}; scale them so that white "
+            "is 255.",
+            stacklevel=4,
+        )
 
 
 def _watch(monitor: Monitor, network: nn.Module, epoch: int) -> tuple[Mapping[str, float], bool]:
@@ -120,6 +141,15 @@ def seeded(train_epoch: Callable[[int, torch.Generator], dict[str, Any]], seed: 
             return train_epoch(epoch, make_generator(seed * 1_000_003 + epoch))
 
     return train_seeded
+
+
+def check_options(function: str, options: Collection[str]) -> None:
+    """Raise TypeError, in the name of the function that was called, for an option that is not one of OPTIONS."""
+    for name in options:
+        if name not in OPTIONS:
+            raise TypeError(
+                f"{function}() got an unexpected keyword argument {name!r}; its options are {', '.join(OPTIONS)}."
+            )
 
 
 def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) -> Tensor:
@@ -170,52 +200,16 @@ def make_one_cycle(
     return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=0.2 if num_steps != 5 else 0.4)
 
 
-def _describe(value: Any) -> Any:
-    """What tells data, networks and functions apart; a plain value as it is.
-
-    Of a function: its name, code and defaults, with what `partial` sets of it and what it has from the function around
-    it; of another object that is called and prints as its address, its class and attributes.
-    """
+def _describe(value: Any) -> str:
+    """Data by their hash, a function by its name and what `partial` binds, settings as they print."""
     if isinstance(value, Tensor):
         return fingerprint(value)
-    if isinstance(value, nn.Module):
-        return " ".join(map(str, _describe_networks({"": value}).values()))
     if isinstance(value, functools.partial):
-        return f"{_describe(value.func)} {[*map(_describe, value.args)]} {_describe_all(value.keywords)}"
-    if inspect.isbuiltin(value):
-        return f"{value.__module__}.{value.__qualname__}"
-    if inspect.ismethod(value):
-        return f"{_describe(value.__func__)} {_describe(value.__self__)}"
-    if inspect.isfunction(value):
-        # A lambda has no name of its own.
-        nonlocals = inspect.getclosurevars(value).nonlocals
-        given = {"defaults": value.__defaults__, **nonlocals, **(value.__kwdefaults__ or {})}
-        # An inner function that calls itself has itself from around it.
-        given = {name: part for name, part in given.items() if part is not value}
-        return f"{value.__module__}.{value.__qualname__} {_describe_all(given)} {_describe_code(value.__code__)}"
-    if callable(value):
-        by_address = type(value).__repr__ is object.__repr__
-        return f"{type(value)} {_describe_all(getattr(value, '__dict__', {}))}" if by_address else repr(value)
-    return value
-
-
-def _describe_all(values: Named) -> dict[str, Any]:
-    return {name: _describe(value) for name, value in values.items()}
-
-
-def _describe_code(code: types.CodeType) -> str:
-    """What a function does; a constant may be code again, whose repr is an address."""
-    constants = [_describe_code(part) if inspect.iscode(part) else part for part in code.co_consts]
-    return f"{code.co_code.hex()} {code.co_names} {constants}"
-
-
-def _describe_networks(parts: Named) -> dict[str, Any]:
-    """The layers of the networks among the parts, and apart from them their weights."""
-    networks = [part for part in parts.values() if isinstance(part, nn.Module)]
-    states = [network.state_dict() for network in networks]
-    layers = [f"{describe_structure(network)} {[*state]}" for network, state in zip(networks, states, strict=True)]
-    values = (value for state in states for value in state.values())
-    return {"network": layers, "weights": fingerprint(*values)}
+        return " ".join(map(_describe, (value.func, *value.args, *value.keywords, *value.keywords.values())))
+    if callable(value) and not is_dataclass(value):
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}.{named.__qualname__}"
+    return repr(value)
 
 
 def _states(parts: Named) -> dict[str, Any]:

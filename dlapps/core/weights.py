@@ -1,8 +1,10 @@
 """Weights of networks: files of them and of what belongs to them, and their moving average."""
 
+import errno
 import hashlib
 import io
-from collections.abc import Collection, Mapping
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +23,17 @@ def save_weights(network: nn.Module, path: str | Path) -> Path:
 
 
 def load_weights(network: Network, path: str | Path) -> Network:
-    """Read what `save_weights` wrote into a network of the same layers; returns the network, in eval mode."""
-    network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    """Read what `save_weights` wrote into a network of the same layers; returns the network, in eval mode.
+
+    Raises DlappsError for a file that is none, or that has the weights of other layers.
+    """
+    state = read_checked(path, "file of these layers' weights", network.state_dict())
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise DlappsError(
+            f"expected weights of these layers in {path}, got other shapes; name another file."
+        ) from error
     return network.eval()
 
 
@@ -39,6 +50,21 @@ def write_checked(path: str | Path, content: Mapping[str, object]) -> Path:
     buffer.seek(0)
     torch.load(buffer, weights_only=True, map_location="cpu")
     return write_atomically(path, buffer.getvalue())
+
+
+def check_writable(path: str | Path, kind: str) -> None:
+    """Raise DlappsError, before what takes long, for a file that cannot be written: a folder, or in a read-only one."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise DlappsError(
+            f"expected a {kind} that can be written, got {path} ({error.strerror}); name another file."
+        ) from error
 
 
 def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[str, Any]:
@@ -72,9 +98,16 @@ def fingerprint(*parts: Tensor | str) -> str:
     return sha256.hexdigest()[:16]
 
 
-def describe_structure(network: nn.Module) -> str:
-    """The layers of a network and what each tells of its settings, whatever their weights."""
-    return f"{[(name, type(part).__qualname__, part.extra_repr()) for name, part in network.named_modules()]}"
+def describe_networks(networks: Iterable[nn.Module]) -> dict[str, str]:
+    """What a checkpoint compares of networks: "network", their layers as they print and the names and shapes of their
+    state; and "weights", a fingerprint of its values. The code of the layers is not seen, nor attributes that they do
+    not print."""
+    layers, state = list[tuple](), list[tuple[str, Tensor]]()
+    for network in networks:
+        layers += [(name, type(part).__qualname__, part.extra_repr()) for name, part in network.named_modules()]
+        state += network.state_dict().items()
+    layout = [(name, tuple(value.shape)) for name, value in state]
+    return {"network": f"{layers} {layout}", "weights": fingerprint(*(value for _, value in state))}
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlapps import check_counts
 from dlapps.core.images import as_uint8
-from dlapps.core.runtime import autocast, device_of, make_generator
+from dlapps.core.runtime import autocast, check_last_batch, device_of, make_generator
 from dlapps.core.training import minimise
 from dlapps.dann.pictures import batch_to_pixels, channels_of, predict
 
@@ -50,9 +50,10 @@ def tent(
     """
     check_counts(batch_size=batch_size)
     images, adapted = as_uint8(target), copy.deepcopy(network).eval()
-    layers = nn.ModuleList(_find_batch_norms(adapted, images[:1])).train().requires_grad_()
-    optimiser = torch.optim.Adam(layers.parameters(), learning_rate)
     device, channels = device_of(adapted), channels_of(adapted)
+    one, layers = batch_to_pixels(images[:1], device, channels), nn.ModuleList(_find_batch_norms(adapted, images[:1]))
+    check_last_batch(adapted, lambda: adapted(one), len(images), batch_size, layers)
+    optimiser = torch.optim.Adam(layers.train().requires_grad_().parameters(), learning_rate)
     for rows in torch.randperm(len(images), generator=make_generator(seed)).split(batch_size):
         with autocast(device, precision):
             logits = adapted(batch_to_pixels(images[rows], device, channels))

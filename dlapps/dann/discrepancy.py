@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dlapps import check_counts
-from dlapps.core.runtime import autocast, device_of, drawn_from
-from dlapps.core.training import Augment, History, minimise, run_epochs, seeded
+from dlapps.core.runtime import autocast, check_last_batch, device_of, drawn_from
+from dlapps.core.training import Augment, History, check_options, minimise, run_epochs, seeded
 from dlapps.dann.layers import DomainAdversarialNetwork
-from dlapps.dann.pictures import as_domains
+from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of
 from dlapps.dann.training import DOMAINS, PRACTICAL, Settings, train_on_domains
 
 
@@ -42,10 +42,14 @@ def fit_mcd(
     and options: as for `fit_dann`.
     """
     check_counts(num_generator_steps=num_generator_steps)
-    domains = as_domains(source, labels, target, network.num_classes, settings.paired)
+    check_options("fit_mcd", options)
+    domains = as_domains(network, source, labels, target, settings.paired)
     device, second = device_of(network), make_second(network.label_predictor, seed).train()
     weights = nn.ModuleList([network, second]).parameters()
     optimiser = torch.optim.SGD(weights, settings.learning_rate, settings.momentum)
+
+    one = batch_to_pixels(domains[0][:1], device, channels_of(network))
+    check_last_batch(network, lambda: network(one), len(domains[0]), settings.batch_size)
 
     # One optimiser of all weights: one that gets no gradient in a step stays as it is, and so does its momentum.
     def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:

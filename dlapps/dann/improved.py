@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from dlapps import check_counts, check_shares
 from dlapps.core import paths
-from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from
-from dlapps.core.training import History, as_labels, make_one_cycle, minimise, run_epochs, seeded
+from dlapps.core.runtime import autocast, channels_last, check_last_batch, device_of, drawn_from
+from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs, seeded
 from dlapps.core.weights import load_weights, update_average
 from dlapps.dann.augment import lay_on_textures, random_affine, random_strokes
 from dlapps.dann.layers import DomainClassifier
@@ -131,12 +131,15 @@ def fit_improved(
     history: loss, class_loss (its part for the source), labelled_share (of the target pictures), and what the monitor
     adds. options: as for `fit_source_only`.
     """
-    source, labels, target = as_domains(source, labels, target, network.num_classes)
+    check_options("fit_improved", options)
+    source, labels, target = as_domains(network, source, labels, target)
     if source.ndim != 3:
         raise ValueError(f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black.")
     answers = None if target_labels is None else as_labels(target_labels, len(target), network.num_classes)
     device, student = device_of(network), copy.deepcopy(network)
     num_steps = -(-len(source) // settings.batch_size)
+    one = batch_to_pixels(source[:1], device)
+    check_last_batch(student, lambda: student(one), len(source), settings.batch_size)
     in_all = settings.num_epochs * num_steps
     optimiser, schedule = make_one_cycle({student: settings.learning_rate}, settings.weight_decay, in_all)
     first = settings.warm_up * settings.num_epochs if settings.threshold <= 1 else math.inf

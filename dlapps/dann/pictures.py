@@ -8,16 +8,17 @@ from torch import Tensor, nn
 
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, device_of, evaluating
+from dlapps.core.runtime import autocast, device_of, evaluating, try_on
 from dlapps.core.training import as_labels
 
 
 def as_domains(
-    source: ArrayLike, labels: ArrayLike, target: ArrayLike, num_classes: int, paired: bool = False
+    network: nn.Module, source: ArrayLike, labels: ArrayLike, target: ArrayLike, paired: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures as `as_uint8` has them and labels as `as_labels`.
+    """Pictures as `as_uint8` has them and labels as `as_labels`, those of a network to be trained.
 
-    ValueError too where heights and widths differ, or, of domains that are paired, their numbers of pictures.
+    ValueError too where heights and widths differ or are not the network's, or, of domains that are paired, their
+    numbers of pictures.
     """
     source, target = as_uint8(source), as_uint8(target)
     if source.shape[1:3] != target.shape[1:3]:
@@ -27,7 +28,14 @@ def as_domains(
         )
     if paired and len(source) != len(target):
         raise ValueError(f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them.")
-    return source, as_labels(labels, len(source), num_classes), target
+    try_pictures(network, source)
+    # torch's types know no such name.
+    return source, as_labels(labels, len(source), network.num_classes), target  # type: ignore[arg-type]
+
+
+def try_pictures(network: nn.Module, pictures: Tensor) -> None:
+    """Raise ValueError for a network that fails on pictures of this size."""
+    try_on(network, batch_to_pixels(pictures[:2], channels=channels_of(network)), name="a network")
 
 
 def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu", channels: int = 3) -> Tensor:

@@ -31,14 +31,29 @@ def pseudo_label(logits: ArrayLike, threshold: float = 0.9) -> PseudoLabels:
     """The predicted classes of logits (N, K) whose probability is at least the threshold in [0, 1]; 0 takes all."""
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold in [0, 1], got {threshold}; it is a probability.")
-    confidence, labels = as_tensor(logits).float().softmax(1).max(1)
+    confidence, labels = _as_logits(logits).softmax(1).max(1)
     (rows,) = torch.where(confidence >= threshold)
     return PseudoLabels(rows, labels[rows], confidence[rows])
 
 
+def _as_logits(logits: ArrayLike) -> Tensor:
+    """Logits (N, K) float32, some of which may be minus infinity; ValueError for others that are not finite."""
+    found = as_tensor(logits).float()
+    if found.ndim != 2 or not found.numel():
+        raise ValueError(f"expected logits (N, K), got {tuple(found.shape)}; pass one row a picture.")
+    # NaN is the highest of its row.
+    if wrong := int((~found.amax(1).isfinite()).sum()):
+        raise ValueError(
+            f"expected logits whose highest is finite, got NaN or infinity in {wrong} of {len(found)} rows; check the "
+            "network and its input."
+        )
+    return found
+
+
 def mean_entropy(logits: ArrayLike) -> float:
     """Mean entropy in nats of predictions (N, K): low where a network is certain (Morerio et al. 2018)."""
-    log_probabilities = as_tensor(logits).float().log_softmax(1)
+    # A logit of minus infinity is a probability of 0, and 0 log 0 is 0.
+    log_probabilities = _as_logits(logits).log_softmax(1).clamp(min=torch.finfo(torch.float32).min)
     return float(-(log_probabilities.exp() * log_probabilities).sum(1).mean())
 
 
@@ -46,7 +61,7 @@ def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
     """Entropy of the mean of predictions (N, K), in units of log K: 1 where all classes are equally frequent, near 0
     where nearly all pictures fall into one. num_classes: in place of K, where there are no more classes;
     above 1 where others than these are predicted too."""
-    predictions = as_tensor(logits).float().softmax(1)
+    predictions = _as_logits(logits).softmax(1)
     return entropy(predictions.mean(0)) / math.log(max(2, num_classes or predictions.shape[1]))
 
 
@@ -83,7 +98,7 @@ def soft_neighbourhood_density(logits: ArrayLike, temperature: float = 0.05) -> 
 
     Higher is better, up to log(N - 1) (Saito et al. 2021).
     """
-    points = F.normalize(as_tensor(logits).float().softmax(1), dim=1)
+    points = F.normalize(_as_logits(logits).softmax(1), dim=1)
     similarities = (points @ points.T / temperature).fill_diagonal_(-torch.inf)
     log_shares = similarities.log_softmax(1).fill_diagonal_(0)
     return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())

@@ -7,6 +7,7 @@ out of range, an empty domain and losses that are not finite are errors of one s
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,11 +17,11 @@ from torch import Tensor, nn
 
 from dlapps import check_counts, check_positive, check_shares
 from dlapps.core.images import as_uint8
-from dlapps.core.runtime import autocast, device_of
-from dlapps.core.training import Augment, History, as_labels, minimise, run_epochs, seeded
+from dlapps.core.runtime import autocast, check_last_batch, device_of
+from dlapps.core.training import Augment, History, as_labels, check_options, minimise, run_epochs, seeded
 from dlapps.dann.alignment import Alignment, reverse_gradient
 from dlapps.dann.layers import DomainAdversarialNetwork, reversal_schedule
-from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict
+from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict, try_pictures
 from dlapps.dann.selection import class_diversity
 
 NUM_WATCHED = 1000
@@ -40,7 +41,7 @@ class Settings:
     batch_size: int = 64
     learning_rate: float = 0.01
     momentum: float = 0.9
-    schedule: float | Callable[[float], float] = reversal_schedule(2)  # noqa: RUF009 - a function has no state.
+    schedule: float | Callable[[float], float] = reversal_schedule(2)  # noqa: RUF009 - it has no state to share.
     max_norm: float = math.inf
     paired: bool = False
 
@@ -79,11 +80,15 @@ def fit_source_only(
     augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor, checkpoint, extend and
     progress, as `dlapps.training.run_epochs` takes them.
     """
+    check_options("fit_source_only", options)
     images = as_uint8(images)
     labels = as_labels(labels, len(images), network.num_classes)
+    try_pictures(network, images)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
     device, channels = device_of(network), channels_of(network)
     num_steps = -(-len(images) // settings.batch_size)
+    one = batch_to_pixels(images[:1], device, channels)
+    check_last_batch(network, lambda: network(one), len(images), settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         network.train()
@@ -127,7 +132,8 @@ def fit_dann(
     the first NUM_WATCHED target pictures), reversal_weight, and what the monitor adds; `health` reads it. options: as
     for `fit_source_only`.
     """
-    domains = as_domains(source, labels, target, network.num_classes, settings.paired)
+    check_options("fit_dann", options)
+    domains = as_domains(network, source, labels, target, settings.paired)
     device = device_of(network)
     modules = {"alignment": alignment.to(device)} if isinstance(alignment, nn.Module) else {}
     weights = nn.ModuleList([network, *modules.values()]).parameters()
@@ -141,13 +147,16 @@ def fit_dann(
         minimise(class_loss + loss, optimiser, settings.max_norm)
         return {"class_loss": class_loss, **measured}
 
+    one = batch_to_pixels(domains[0][:1], device, channels_of(network)), domains[1][:1].to(device)
+    losses = partial(dann_losses, network, one[0], one[0], one[1], 1.0, alignment or reverse_gradient)
+    check_last_batch(network, losses, len(domains[0]), settings.batch_size)
+
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         measured = train_on_domains(update, network, domains, settings, precision, augment, epoch, generator)
         return measured | {"reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)}
 
     identity = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
-    # Of a module, its layers: its weights are compared along with those of the network.
-    identity |= {"augment": augment, "alignment": f"{alignment}" if modules else alignment}
+    identity |= {"augment": augment, "alignment": alignment}
     identity |= zip(DOMAINS, domains, strict=True)
     parts, train = {"optimiser": optimiser, **modules}, seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)

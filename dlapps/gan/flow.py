@@ -21,7 +21,7 @@ from dlapps import check_counts, check_shares
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from, make_generator
-from dlapps.core.training import History, as_labels, make_one_cycle, minimise, run_epochs
+from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs
 from dlapps.core.weights import read_checked, to_float16, update_average, write_checked
 
 
@@ -200,6 +200,7 @@ def fit_flow(
     al. 2024). options: monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them. The same seed
     gives the same network on one machine. Raises DivergenceError for a loss that is not finite.
     """
+    check_options("fit_flow", options)
     images, size = as_uint8(images), settings.size
     if images.shape[1:] != (size, size):
         raise ValueError(f"expected grey images (N, {size}, {size}), got {tuple(images.shape)}; resize or convert.")

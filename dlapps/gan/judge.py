@@ -19,7 +19,7 @@ from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from
-from dlapps.core.training import as_labels
+from dlapps.core.training import as_labels, check_options
 from dlapps.core.weights import load_weights, save_weights
 from dlapps.transfer import finetune
 
@@ -63,6 +63,7 @@ def fit_digit_classifier(
     augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor, checkpoint
     and progress, as `dlapps.training.run_epochs` takes them.
     """
+    check_options("fit_digit_classifier", options)
     images = as_digits(images)
     # Weights are drawn from PyTorch's default generator, as by every nn.Module.
     with drawn_from(seed):

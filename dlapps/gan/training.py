@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from dlapps import check_counts
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import device_of, make_generator
-from dlapps.core.training import DivergenceError, History, Named, as_labels, run_epochs, seeded
+from dlapps.core.training import DivergenceError, History, Named, as_labels, check_options, run_epochs, seeded
 from dlapps.core.weights import update_average
 from dlapps.gan.clusters import find_clusters
 from dlapps.gan.history import GanHistory
@@ -164,6 +164,7 @@ def fit_gan(
     `dlapps.training.run_epochs` takes them. The same seed gives the same training on one machine. Raises ValueError for
     bad input, DivergenceError for a loss or a gradient that is not finite.
     """
+    check_options("fit_gan", options)
     check_counts(frame_every=frame_every, measure_every=measure_every)
     data, told = _prepare(images, labels, preset)
     identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision}

@@ -6,7 +6,6 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,8 @@ from tqdm.auto import tqdm
 
 from dlapps import check_counts, check_name, pretrained
 from dlapps.core.images import as_pictures, check_several, scaled_shape, stack_pixels
-from dlapps.core.runtime import autocast, device_of, first_in_float32, has_fast_bfloat16
-from dlapps.core.weights import fingerprint
-from dlapps.pretrained import PixelNetwork
-from dlapps.transfer.kept import fingerprint_network, keep_features, pack, unpack
+from dlapps.core.pixel_network import PixelNetwork, from_arrays, to_arrays
+from dlapps.core.runtime import autocast, device_of, first_in_float32, number_format
 
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),
@@ -57,7 +54,6 @@ def extract_features(
     flip: bool = False,
     batch_size: int = 4,
     precision: str = "fast",
-    cache: str | Path | None = None,
     progress: bool = False,
 ) -> dict[str, np.ndarray]:
     """Features of several layers in one pass: for each layer float32 (N, D).
@@ -67,10 +63,10 @@ def extract_features(
     is `size`; for a network of grey pixels their channels are averaged. They are read batch by batch: memory holds two
     batches and the features. flip: mean over the picture and its mirror image. batch_size: a few pictures are fastest
     on a CPU, whose caches hold no more; take 64 on a GPU. precision: see `runtime.autocast`; features are float32
-    always. cache: a folder that keeps the features of each picture, by the content of its pixels and of the network.
+    always. Raises ValueError for an unknown setting or layer, and for no picture or a single one outside a list.
     """
-    check_counts(batch_size=batch_size)
-    pool(torch.zeros(1, 1, 1, 1), pooling)
+    check_several(pictures)
+    check_name("a pooling", pooling, POOLINGS)
     if not layers:
         raise ValueError("expected at least one layer, got none; name some.")
     features: dict[str, np.ndarray] = {}
@@ -80,22 +76,13 @@ def extract_features(
         pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
         return {layer: torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy() for layer in layers}
 
-    folders = _folders(cache, network, layers, f"{pooling} {flip} {precision}") if cache else {}
     words = {"desc": f"features of {network.name}", "unit": "picture"}
     with tqdm(total=len(pictures), disable=not progress, **words) as bar:
         for rows, pixels in _batches(network, pictures, size, keep_aspect, batch_size):
-            blocks = keep_features(folders, pixels, compute) if cache else compute(pixels)
-            for layer, block in blocks.items():
+            for layer, block in compute(pixels).items():
                 features.setdefault(layer, np.empty((len(pictures), block.shape[1]), np.float32))[rows] = block
             bar.update(len(rows))
     return features
-
-
-def _folders(cache: str | Path, network: PixelNetwork, layers: Sequence[str], settings: str) -> dict[str, Path]:
-    """For each layer the folder of its features, which belong to the network and its processor's precision."""
-    device = device_of(network).type
-    made_by = fingerprint_network(network), settings, f"{device} {has_fast_bfloat16(device)}"
-    return {layer: Path(cache) / "features" / fingerprint(layer, *made_by) for layer in layers}
 
 
 @torch.inference_mode()
@@ -122,7 +109,7 @@ def _batches(
     network: PixelNetwork, pictures: Sequence | Tensor, size: int | None, keep_aspect: bool, batch_size: int
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Rows and their pixels; the next batch is decoded while the caller works on the last one."""
-    check_several(pictures)
+    check_counts(batch_size=batch_size, size=network.input_size if size is None else size)
     if not len(pictures):
         raise ValueError("expected at least one picture, got none; check the selection.")
     if isinstance(pictures, Tensor) or (
@@ -166,16 +153,16 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
     network: a name that `pretrained.load` knows, or a `PixelNetwork`, which the estimator's clones share. layer: a
     name, or several whose features are put side by side. The other parameters are those of `extract_features`.
 
-    Nothing is learnt, so many classifiers can be fitted on the same features: with `cache`, a folder, each picture goes
-    through the network once, whatever the folds, and what is pickled refers to the network that is kept there too. A
-    pipeline's `memory` finds its entries again in any process, for pictures that are paths or arrays: it stores a
-    network that has neither a name nor a `cache` with each entry.
+    Nothing is learnt, so features that are extracted once serve any number of classifiers and folds:
 
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import Normalizer
-    >>> from sklearn.svm import LinearSVC
-    >>> features = DeepFeatures("vgg16_features", "pool5", cache="kept")
-    >>> classifier = make_pipeline(features, Normalizer(), LinearSVC())
+    >>> features = DeepFeatures("vgg16_features", "pool5").transform(pictures)
+    >>> search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}).fit(features, labels)
+
+    In a pipeline, `make_pipeline(DeepFeatures(...), classifier, memory="folder")` keeps the features that it is fitted
+    on, in any process; pictures of test folds go through the network again. What it finds again has the same
+    parameters, labels and pictures: arrays by their values, files by their paths alone; and the same network: by its
+    name, or by its weights and attributes, which each entry holds a copy of. It sees neither the code of a network's
+    layers, nor files or a library that changed: empty the folder then.
     """
 
     def __init__(
@@ -188,19 +175,20 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         flip: bool = False,
         batch_size: int = 4,
         precision: str = "fast",
-        cache: str | Path | None = None,
     ) -> None:
         self.network, self.layer, self.pooling = network, layer, pooling
         self.size, self.keep_aspect, self.flip = size, keep_aspect, flip
-        self.batch_size, self.precision, self.cache = batch_size, precision, cache
+        self.batch_size, self.precision = batch_size, precision
 
     def fit(self, X: Sequence | Tensor, y: object = None) -> DeepFeatures:
-        """Nothing is learnt; an unknown layer or pooling, or no pictures, are refused now, not after an hour."""
+        """Nothing is learnt; settings or pictures that are not valid are refused now, not after an hour."""
         network = self._loaded()
         for layer in self._layers():
             network.layer(layer)
-        pool(torch.zeros(1, 1, 1, 1), self.pooling)
-        next(_batches(network, X[:1], self.size, self.keep_aspect, 1))
+        check_name("a pooling", self.pooling, POOLINGS)
+        number_format("cpu", self.precision)
+        check_several(X)
+        next(_batches(network, X[:1], self.size, self.keep_aspect, self.batch_size))
         return self
 
     def transform(self, X: Sequence | Tensor) -> np.ndarray:
@@ -234,10 +222,12 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         return network
 
     def __getstate__(self) -> dict:
-        return super().__getstate__() | {"network": pack(self.network, self.cache)}
+        packed = to_arrays(self.network) if isinstance(self.network, PixelNetwork) else self.network
+        return super().__getstate__() | {"network": packed}
 
     def __setstate__(self, state: dict) -> None:
-        super().__setstate__(state | {"network": unpack(state["network"])})
+        packed = state["network"]
+        super().__setstate__(state | {"network": from_arrays(*packed) if isinstance(packed, tuple) else packed})
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,6 +1,7 @@
 """Training a classifier: a new last layer, with or without gradients to the rest, or a small network from nothing."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,17 @@ from torch.nn import functional as F
 
 from dlapps import check_counts, check_name
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, device_of, evaluating, make_generator
-from dlapps.core.training import Augment, History, as_labels, make_one_cycle, minimise, run_epochs, seeded
+from dlapps.core.runtime import autocast, check_last_batch, device_of, evaluating, make_generator
+from dlapps.core.training import (
+    Augment,
+    History,
+    as_labels,
+    check_options,
+    make_one_cycle,
+    minimise,
+    run_epochs,
+    seeded,
+)
 
 
 class NewHead(nn.Module):
@@ -70,15 +80,16 @@ def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequ
 
 def flip_and_shift(shift: int) -> Augment:
     """Mirror each picture with probability 1/2 and move the batch by up to `shift` pixels, borders reflected."""
+    # A checkpoint sees what `partial` binds.
+    return functools.partial(_flip_and_shift, shift)
 
-    def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
-        pixels, mirrored = _as_floats(pixels), torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
-        pixels = torch.where(mirrored, pixels.flip(3), pixels)
-        top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
-        padded = F.pad(pixels, (shift,) * 4, mode="reflect")
-        return padded[:, :, top : top + pixels.shape[2], left : left + pixels.shape[3]]
 
-    return augment
+def _flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    pixels, mirrored = _as_floats(pixels), torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
+    pixels = torch.where(mirrored, pixels.flip(3), pixels)
+    top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
+    padded = F.pad(pixels, (shift,) * 4, mode="reflect")
+    return padded[:, :, top : top + pixels.shape[2], left : left + pixels.shape[3]]
 
 
 def flip(maps: Tensor, generator: torch.Generator) -> Tensor:
@@ -110,6 +121,7 @@ def fit_classifier(
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     a label is not in [0, K), parts share weights or are none of the network's, or a loss is not finite.
     """
+    check_options("fit_classifier", options)
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
     labels = as_labels(labels, len(inputs))
@@ -121,14 +133,16 @@ def fit_classifier(
     num_steps = num_epochs * -(-len(labels) // batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, weight_decay, num_steps)
 
+    def read(rows: Tensor, draws: torch.Generator) -> Tensor:
+        batch = _as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
+        return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+
     def train_epoch(epoch: int, _draws: torch.Generator) -> dict[str, float]:
         for part in learning_rates:
             part.train()
         total, correct = 0.0, 0
         for rows in torch.randperm(len(labels), generator=generator).split(batch_size):
-            batch = _as_floats(augment(inputs[rows], generator) if augment else inputs[rows]).to(device)
-            if batch.ndim == 4:
-                batch = batch.contiguous(memory_format=torch.channels_last)
+            batch = read(rows, generator)
             targets = labels[rows].to(device)
             with autocast(device, precision):
                 logits = network(batch)
@@ -141,6 +155,8 @@ def fit_classifier(
             correct += int((logits.argmax(1) == targets).sum())
         return {"loss": total / len(labels), "accuracy": correct / len(labels)}
 
+    one = torch.arange(1), make_generator(seed)
+    check_last_batch(network, lambda: network(read(*one)), len(labels), batch_size, learning_rates)
     # One generator for orders and augmentation, from epoch to epoch; `seeded` is for dropout.
     parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
     with _gradients_for(network, learning_rates):

@@ -57,8 +57,8 @@ def make_folds(num_folds: int = 5) -> StratifiedKFold:
 
 
 def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
-    """Rows of `number` random examples of each class."""
-    labels, random = np.asarray(labels), np.random.default_rng(seed)
+    """Rows of `number` random examples of each class; labels are whole numbers (N,)."""
+    labels, random = as_labels(labels, len(np.asarray(labels))).numpy(), np.random.default_rng(seed)
     classes = (np.flatnonzero(labels == label) for label in np.unique(labels))
     return np.concatenate([random.permutation(rows)[:number] for rows in classes])
 
@@ -72,7 +72,7 @@ def random_splits(labels: ArrayLike, number: int, per_class: int = 100) -> Itera
 
 def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> ChosenSVM:
     """Fit one-against-all linear SVMs (squared hinge, Fan et al. 2008) for each C; the best one reads the test part."""
-    X, y, X_test, y_test = split
+    X, y, X_test, y_test = _checked(split)
     search = GridSearchCV(LinearSVC(random_state=0), {"C": list(costs)}, cv=make_folds(num_folds), n_jobs=-1).fit(X, y)
     accuracies = tuple(float(score) for score in search.cv_results_["mean_test_score"])
     test_accuracy = float(search.score(X_test, y_test))
@@ -81,7 +81,7 @@ def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> Chos
 
 def svm_scores(split: Split, cost: float, num_folds: int = 5) -> Scores:
     """Decision values of linear SVMs: of each training example by one that has not seen it, and of the test part."""
-    X, y, X_test, _ = split
+    X, y, X_test, _ = _checked(split)
     svm, folds = LinearSVC(C=cost, random_state=0), make_folds(num_folds)
     out_of_fold = cross_val_predict(svm, X, y, cv=folds, method="decision_function", n_jobs=-1)
     return Scores(_per_class(out_of_fold), _per_class(svm.fit(X, y).decision_function(X_test)))
@@ -89,12 +89,19 @@ def svm_scores(split: Split, cost: float, num_folds: int = 5) -> Scores:
 
 def random_split_scores(split: Split, cost: float, number: int, per_class: int = 100) -> tuple[np.ndarray, np.ndarray]:
     """Decision values (S, M, K) and labels (S, M) of the test parts of S `random_splits` of both parts together."""
-    X, y = np.concatenate([split[0], split[2]]), np.concatenate([split[1], split[3]])
+    X_train, y_train, X_test, y_test = _checked(split)
+    X, y = np.concatenate([X_train, X_test]), np.concatenate([y_train, y_test])
     svm, scores, labels = LinearSVC(C=cost, random_state=0), [], []
     for rows, others in random_splits(y, number, per_class):
         scores.append(_per_class(svm.fit(X[rows], y[rows]).decision_function(X[others])))
         labels.append(y[others])
     return np.stack(scores), np.stack(labels)
+
+
+def _checked(split: Split) -> Split:
+    """The split, its labels int64; ValueError for others than whole numbers, or of another number."""
+    X, y, X_test, y_test = split
+    return X, as_labels(y, len(X)).numpy(), X_test, as_labels(y_test, len(X_test)).numpy()
 
 
 def _per_class(decisions: np.ndarray) -> np.ndarray:
@@ -134,7 +141,7 @@ def reduce_and_fit(split: Split, num_dimensions: int | None) -> tuple[np.ndarray
 
     num_dimensions: None for no PCA. seconds: the least of three timings, to which other processes only add.
     """
-    X, y, X_test, _ = split
+    X, y, X_test, _ = _checked(split)
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
