@@ -18,11 +18,11 @@ def check_name(what: str, name: str, known: Collection[str]) -> None:
         raise ValueError(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
 
 
-def check_counts(**counts: int) -> None:
-    """Raise ValueError for a number of epochs, steps, draws or pixels that is no whole number from 1."""
+def check_counts(least: int = 1, /, **counts: int) -> None:
+    """Raise ValueError for a number of epochs, steps, draws or pixels that is no whole number from the least."""
     for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
-            raise ValueError(f"expected {name} >= 1, got {count!r}; take a whole number from 1.")
+        if not isinstance(count, Integral) or count < least:
+            raise ValueError(f"expected {name} >= {least}, got {count!r}; take a whole number from {least}.")
 
 
 def check_positive(**values: float) -> None:

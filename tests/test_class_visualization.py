@@ -1,6 +1,7 @@
 """Class visualisation on tiny networks: the climb, its parts, and what must hold on the way."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -322,11 +323,48 @@ def test_only_the_network_runs_in_the_precision_of_the_caller(network):
         ({"targets": "tabby"}, "got 'tabby', which 0 are"),
         ({"targets": 0, "initial": torch.zeros(2, 3, 8, 8)}, "expected 1 or 1 initial"),
         ({"targets": 0, "preset": cv.MODERN, "size": 33}, "even width"),
+        ({"targets": [True, False]}, "integer class.* of torch.bool"),
+        ({"targets": 0, "size": 0}, "expected size >= 1, got 0"),
+        ({"targets": 0, "keep_every": -2}, "expected keep_every >= 0, got -2"),
+        ({"targets": 0, "preset": cv.ROBUST, "initial": torch.full((1, 3, 8, 8), 0.3)}, "got one of a single grey"),
+        ({"targets": 0, "initial": torch.full((1, 3, 8, 8), math.nan)}, "look for NaN"),
     ],
 )
 def test_bad_arguments_get_one_sentence(network, arguments, message):
     with pytest.raises(ValueError, match=message):
         cv.visualize(network, **{"size": 32, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: replace(cv.PRACTICAL, num_steps=-3), "num_steps >= 0, got -3"),
+        (lambda: replace(cv.PRACTICAL, blur_every=-1), "blur_every >= 0, got -1"),
+        (lambda: replace(cv.PRACTICAL, step_size=math.nan), "a finite step_size >= 0, got nan"),
+        (lambda: replace(cv.PRACTICAL, optimiser=torch.optim.LBFGS), "one gradient a step, got LBFGS; take SGD"),
+        # Read at NaN, PyTorch's grid_sample ends the process.
+        (lambda: cv.Warp((math.nan, 1.0)), r"scales > 0 and degrees, all finite, got \(nan, 1\.0\)"),
+        (lambda: cv.Warp((1.0, math.nan)), r"scales > 0 and degrees, all finite, got \(1\.0, nan\)"),
+        (lambda: cv.Warp((0.0, 1.0)), r"scales > 0 and degrees, all finite, got \(0\.0, 1\.0\)"),
+        (lambda: cv.Warp(degrees=math.inf), "scales > 0 and degrees, all finite, got .* and inf"),
+        (lambda: cv.Jitter(-1), "reach >= 0, got -1"),
+        (lambda: cv.Crop((0.3, 2.0)), "largest from 0 to 1, got 2.0"),
+        (lambda: cv.Crop(size=0), "size >= 1, got 0"),
+    ],
+)
+def test_settings_that_cannot_be_climbed_are_refused_where_they_are_made(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_what_is_not_finite_is_refused_whatever_is_raised(network, pictures):
+    broken = copy.deepcopy(network)
+    torch.nn.init.constant_(next(broken.parameters()), math.nan)
+    unit = cv.Objective(lambda seen: seen.pictures.mean((1, 2, 3)) + 0 * seen.logits[:, 0].detach())
+    with pytest.raises(ValueError, match="expected finite logits, got NaN for 1 of 1 pictures"):
+        look_at(broken, unit, pictures)
+    with pytest.raises(ValueError, match=r"expected a finite objective, got \[-?inf\]"):
+        look_at(network, cv.class_score * math.inf, pictures)
 
 
 def named(network, names):

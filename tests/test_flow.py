@@ -1,5 +1,6 @@
 """Flow matching: the loss by hand, solvers on known equations, guidance, what a training learns and refuses."""
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -169,6 +170,9 @@ def test_stored_weights_are_half_as_large_and_move_alike(learnt, tmp_path):
         (lambda x, y: flow.sample(make_network(), y + 1), "labels from 0 to 1, got 1 to 2"),
         (lambda x, y: flow.sample(make_network(), y - 1), "labels from 0 to 1, got -1 to 0"),
         (lambda x, y: flow.sample(make_network(), y.float()), "whole numbers as labels, got torch.float32"),
+        (lambda x, y: flow.sample(make_network(), 1), r"as many labels as inputs, got \(\) and 1; check"),
+        (lambda x, y: flow.sample(make_network(), y, guidance=math.nan), "a finite guidance, got nan; take a number"),
+        (lambda x, y: flow.sample(make_network(), y, guidance=lambda t: 1 / t if t else math.inf), "guidance, got inf"),
         (lambda x, y: flow.fit_flow(x, y + 1, TINY), "labels from 0 to 1, got 1 to 2"),
         (lambda x, y: flow.fit_flow(x, y[1:], TINY), "as many labels as inputs, got 63 and 64"),
         (lambda x, y: flow.fit_flow(x.float(), y, TINY), r"images uint8 \(N, H, W\), .*, got torch.float32"),
@@ -206,3 +210,10 @@ def test_the_committed_network_draws_the_digits_that_it_is_asked_for():
     classifier = gan.load_digit_classifier()
     # 36 of 40: of 2,500 held-out labels 99 % were read as asked.
     assert gan.conditional_accuracy(classifier, digits, labels) >= 0.9
+
+
+def test_levels_of_4_bits_are_warned_of_once(halves):
+    images, labels = halves
+    with pytest.warns(UserWarning, match="expected levels from 0 to 255, got 15 at most; multiply by 17") as warned:
+        flow.fit_flow(images // 17, labels, TINY)
+    assert len(warned) == 1

@@ -508,6 +508,16 @@ def test_bad_input_gets_one_sentence(images, labels, call, message):
         call(images, labels)
 
 
+def test_a_mistyped_option_is_one_of_the_function_that_was_called(images):
+    with pytest.raises(TypeError, match=r"^fit_gan\(\) got an unexpected keyword argument 'epochs'"):
+        gan.fit_gan(images, TINY, epochs=3)
+
+
+def test_levels_of_4_bits_are_warned_of(images):
+    with pytest.warns(UserWarning, match="expected levels from 0 to 255, got 15 at most; multiply by 17"):
+        gan.fit_gan(images // 17, replace(TINY, num_epochs=1))
+
+
 def test_slopes_are_those_of_a_linear_discriminator():
     class Linear(nn.Module):
         def forward(self, images):

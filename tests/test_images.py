@@ -30,6 +30,19 @@ def test_grey_is_copied_to_three_channels():
     assert torch.equal(pixels[0], pixels[2])
 
 
+def test_what_is_transparent_is_white():
+    shades = np.array([[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], np.uint8)
+    on_white = np.array([[[200, 100, 0], [255, 255, 255], [244, 224, 204]]], np.uint8)
+    assert np.array_equal(images.from_pixels(images.stack_pixels([shades], (1, 3)))[0], on_white)
+    grey = Image.merge("LA", [Image.new("L", (2, 1), 40), Image.fromarray(np.array([[255, 0]], np.uint8))])
+    assert np.array_equal(np.asarray(images.to_picture(grey))[0, :, 0], [40, 255])
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    palette.putpixel((1, 0), 1)
+    palette.info["transparency"] = 1
+    assert np.array_equal(np.asarray(images.to_picture(palette))[0], [[10, 20, 30], [255, 255, 255]])
+
+
 def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
     levels = np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)
     Image.fromarray(levels).save(tmp_path / "deep.png")
@@ -65,7 +78,7 @@ def test_squash_keeps_everything_and_crop_keeps_the_aspect():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4, 2), np.uint8), r"expected an array \(H, W\) or \(H, W, 3\), got shape \(4, 4, 2\)"),
+        (np.zeros((4, 4, 2), np.uint8), r"expected an array \(H, W\) or \(H, W, 3 or 4\), got \(4, 4, 2\)"),
         (np.full((4, 4), 200.0), "expected uint8, or floats in"),
         (np.zeros((4, 4), np.int64), "got int64"),
         (np.full((4, 4), np.nan), "expected uint8, or floats in"),
@@ -183,3 +196,14 @@ def test_levels_come_in_one_form(given, expected):
 def test_levels_of_another_form_get_one_sentence(given):
     with pytest.raises(images.PictureError, match=r"expected (images uint8 \(N, H, W\)|at least one image), "):
         images.as_uint8(given)
+
+
+def test_levels_that_never_exceed_16_are_warned_of_and_black_is_not():
+    images.check_levels(torch.zeros(2, 8, 8, dtype=torch.uint8))
+    images.check_levels(torch.full((2, 8, 8), 17, dtype=torch.uint8))
+    for highest, factor in ((1, 255), (16, 15)):
+        levels = torch.full((2, 8, 8), highest, dtype=torch.uint8)
+        with pytest.warns(
+            UserWarning, match=rf"expected levels from 0 to 255, got {highest} at most; multiply by {factor},"
+        ):
+            images.as_pictures(levels)

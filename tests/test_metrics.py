@@ -44,6 +44,7 @@ def test_frechet_distance_of_covariances_that_do_not_commute():
 def test_frechet_distance_to_itself_is_nothing_and_is_symmetric():
     first, second = draw(200, 0), draw(100, 1, scale=2)
     assert metrics.frechet_distance(first, first) == pytest.approx(0, abs=1e-6)
+    assert min(metrics.frechet_distance(each, each) for each in (draw(50, seed) for seed in range(20))) == 0
     assert metrics.frechet_distance(first, second) == pytest.approx(metrics.frechet_distance(second, first))
 
 

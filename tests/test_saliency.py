@@ -347,7 +347,7 @@ def test_bad_pixels_get_one_sentence(explain, network, images, spoil, message):
 
 
 @each_method
-@pytest.mark.parametrize("classes", [5, -1, [0, 1], 0.5])
+@pytest.mark.parametrize("classes", [5, -1, [0, 1], 0.5, True])
 def test_bad_classes_get_one_sentence(explain, network, images, classes):
     with pytest.raises(ValueError, match="expected"):
         explain(network, images, classes)
@@ -514,9 +514,29 @@ def test_curves_start_and_end_where_they_must(network, images):
     assert ((curves.deletion_area >= 0) & (curves.deletion_area <= 1)).all()
 
 
-def test_curves_refuse_maps_of_another_shape(network, images):
+def test_curves_refuse_maps_of_another_shape_and_what_no_pixel_can_become(network, images):
     with pytest.raises(ValueError, match="one map an image"):
         saliency.deletion_insertion(network, images, torch.zeros(4, 6, 6))
+    with pytest.raises(ValueError, match=r"expected deleted as one grey, got shape \(3,\); take a number"):
+        saliency.deletion_insertion(network, images, images.mean(1), deleted=torch.zeros(3))
+    for sigma in (0.0, 40.0, float("nan")):
+        with pytest.raises(ValueError, match=f"expected blur_sigma > 0, .*, got {sigma}; change it"):
+            saliency.deletion_insertion(network, images, images.mean(1), blur_sigma=sigma)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "got"),
+    [
+        (torch.zeros(3, 5, 5), r"shape \(3, 5, 5\)"),
+        (np.zeros((2, 1, 1, 1)), r"shape \(2, 1, 1, 1\)"),
+        ("black", "'black'"),
+    ],
+)
+def test_a_baseline_that_fits_no_picture_gets_one_sentence(network, images, baseline, got):
+    with pytest.raises(
+        ValueError, match=rf"expected a baseline that broadcasts to \(4, .*\), got {got}; take a number"
+    ):
+        saliency.integrated_gradients(network, images, baseline=baseline)
 
 
 @pytest.mark.parametrize("number", [0, -1])

@@ -311,7 +311,7 @@ def test_a_mistyped_option_names_the_function_that_was_called(train, data):
 @pytest.mark.parametrize("train", [train for train in NAMES if train is not train_classifier])
 def test_images_that_are_nearly_black_are_warned_of_once(train, data):
     source, labels, target = data
-    with pytest.warns(UserWarning, match="levels from 0 to 255, got none above 1[0-5]; scale them") as seen:
+    with pytest.warns(UserWarning, match="levels from 0 to 255, got 1[0-5] at most; multiply") as seen:
         train((source // 16, labels, target // 16))
     assert len(seen) == 1
 

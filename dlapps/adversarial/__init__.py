@@ -6,10 +6,10 @@ drives towards these classes; without, away from `labels` (default: the predicte
 class is a number, or the name of one of the network's `class_names`. epsilon and step sizes are in pixel units (2 /
 255, say), in the norm of the attack over the whole picture. The picture is clipped to [0, 1] at each step, and to
 epsilon where there is one. Gradients run in the precision that the caller opened (`runtime.autocast`); what counts as a
-success is decided once more at the end, in float32, on the picture rounded to 8 bits, as a PNG stores it. Everything
-stays on the images' device; random starts are drawn on the CPU, the same for every device. Bad pixels, classes out of
-range, a network in training mode or that gives no logits (N, K), an epsilon that is not finite, a norm that is none:
-ValueError of one sentence.
+success is decided once more at the end, in float32: the picture reaches the goal within epsilon, to the last bit, and
+still does when rounded to 8 bits, as a PNG stores it. Everything stays on the images' device; random starts are drawn
+on the CPU, the same for every device. Bad pixels, classes out of range, a network in training mode or that gives no
+logits (N, K), an epsilon that is not finite, a norm that is none: ValueError of one sentence.
 """
 
 from dlapps.adversarial.apgd import apgd

@@ -17,7 +17,7 @@ from dlapps.adversarial.examples import (
     make_goal,
     score_examples,
 )
-from dlapps.adversarial.norms import PerPicture, as_lengths, normalise, project, random_direction
+from dlapps.adversarial.norms import Ball, PerPicture, as_lengths, normalise
 from dlapps.core.class_scores import Classes, Images, check_input, pixel_gradient
 
 # The paper's alpha, the weight of a new step beside the last one, and rho, the share of steps that have to rise.
@@ -43,18 +43,19 @@ def apgd(
     """
     check_counts(num_steps=num_steps, num_restarts=num_restarts)
     images = check_input(network, images)
-    radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None).to(images)
+    radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
     goal = make_goal(network, images, labels, targets)
     found, left = images.clone(), torch.arange(len(images), device=images.device)
-    highest = torch.full_like(radii.flatten(), -torch.inf)
+    highest = torch.full_like(images[:, 0, 0, 0], -torch.inf)
     for restart in range(num_restarts):
-        best = _climb(network, images[left], goal[left], loss, norm, radii[left], num_steps, seed + restart)
+        ball = Ball(images[left], norm, radii[left.cpu()])
+        best = _climb(network, ball, goal[left], loss, num_steps, seed + restart)
         better = best.reached | (best.values > highest[left])
         found[left[better]], highest[left[better]] = best.images[better], best.values[better]
         left = left[~best.reached]
         if len(left) == 0:
             break
-    return score_examples(network, images, found, goal)
+    return score_examples(network, images, Ball(images, norm, radii).settle(found), goal)
 
 
 def choose_checkpoints(num_steps: int) -> list[int]:
@@ -65,14 +66,9 @@ def choose_checkpoints(num_steps: int) -> list[int]:
     return [math.ceil(round(share, 6) * num_steps) for share in shares[1:-1]]
 
 
-def _climb(
-    network: nn.Module, clean: Tensor, goal: Goal, loss: Loss, norm: str, radii: Tensor, num_steps: int, seed: int
-) -> _Best:
-    def inside(x: Tensor) -> Tensor:
-        return (clean + project(x - clean, norm, radii)).clamp(0, 1)
-
-    x = before = inside(clean + radii * random_direction(clean, norm, seed))
-    best, steps = _Best(x), _StepSizes(2 * radii, num_steps)
+def _climb(network: nn.Module, ball: Ball, goal: Goal, loss: Loss, num_steps: int, seed: int) -> _Best:
+    x = before = ball.nearest(ball.draw(seed))
+    best, steps = _Best(x), _StepSizes(2 * ball.radii, num_steps)
     for step in range(num_steps + 1):
         gradients, logits = pixel_gradient(network, x, by_rows(loss, goal))
         values = loss(logits, goal)
@@ -80,9 +76,9 @@ def _climb(
         halved = _column(steps.update(step, values, best.values))
         x = torch.where(halved, best.images, x)
         gradients = torch.where(halved, best.gradients, gradients)
-        ahead = inside(x + steps.sizes * normalise(gradients, norm))
+        ahead = ball.nearest(x + steps.sizes * normalise(gradients, ball.norm))
         if step:
-            ahead = inside(x + NEW_STEP * (ahead - x) + (1 - NEW_STEP) * (x - before))
+            ahead = ball.nearest(x + NEW_STEP * (ahead - x) + (1 - NEW_STEP) * (x - before))
         x, before = ahead, x
     return best
 

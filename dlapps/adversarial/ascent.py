@@ -18,11 +18,9 @@ from dlapps.adversarial.examples import (
     score_examples,
 )
 from dlapps.adversarial.expectation import Expectation, Transform
-from dlapps.adversarial.norms import PerPicture, as_lengths, normalise, project, random_direction
+from dlapps.adversarial.norms import Ball, PerPicture, Rows, as_lengths, normalise, project, random_direction
 from dlapps.core.class_scores import Classes, Images, check_input, float32_logits, pick, pixel_gradient
 from dlapps.core.runtime import make_generator
-
-Rows = Tensor | slice
 
 # Pictures of a step of the universal perturbation.
 BATCH_SIZE = 16
@@ -47,9 +45,10 @@ def fool(
     goal = make_goal(network, images, None, targets)
 
     def move(x: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
-        return x + lengths[rows] * normalise(gradient, "l2")
+        return (x + lengths[rows] * normalise(gradient, "l2")).clamp_(0, 1)
 
-    return _ascend(network, images, images, goal, _target_score, move, num_steps, stop_early=True)
+    found, steps = _ascend(network, images, goal, _target_score, move, num_steps, stop_early=True)
+    return score_examples(network, images, found, goal, steps)
 
 
 def fgsm(
@@ -97,21 +96,19 @@ def pgd(
     radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
     steps = 2.5 * radii / num_steps if step_size is None else as_lengths("step_size", step_size, images)
     # Halved and doubled as Python's numbers, moved as the pictures'.
-    radii, steps = radii.to(images), steps.to(images)
+    ball, steps = Ball(images, norm, radii), steps.to(images)
     goal = make_goal(network, images, labels, targets)
-    start = images
-    if random_start:
-        start = (images + radii * random_direction(images, norm, seed)).clamp(0, 1)
+    start = ball.draw(seed) if random_start else images
     velocity = torch.zeros_like(images) if momentum else None
 
     def move(x: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
         if velocity is not None:
             gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
             velocity[rows] = gradient = momentum * velocity[rows] + gradient
-        moved = x + steps[rows] * normalise(gradient, norm) - images[rows]
-        return images[rows] + project(moved, norm, radii[rows])
+        return ball.nearest(x + steps[rows] * normalise(gradient, norm), rows)
 
-    return _ascend(network, images, start, goal, loss, move, num_steps, stop_early, transform, seed)
+    found, made = _ascend(network, start, goal, loss, move, num_steps, stop_early, transform, seed)
+    return score_examples(network, images, ball.settle(found), goal, made)
 
 
 def sign_noise(
@@ -124,10 +121,10 @@ def sign_noise(
 ) -> AdversarialExamples:
     """x + epsilon times random signs: FGSM without the gradient, the control of every attack of that size."""
     images = check_input(network, images)
-    radii = as_lengths("epsilon", epsilon, images, 1.0).to(images)
+    ball = Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
     goal = make_goal(network, images, labels, targets)
-    noise = radii * random_direction(images, "linf", seed).sign()
-    return score_examples(network, images, (images + noise).clamp(0, 1), goal)
+    noise = ball.radii * random_direction(images, "linf", seed).sign()
+    return score_examples(network, images, ball.settle((images + noise).clamp(0, 1)), goal)
 
 
 def universal_perturbation(
@@ -160,7 +157,9 @@ def universal_perturbation(
         gradient, _ = pixel_gradient(network, (seen + perturbation).clamp(0, 1), by_rows(loss, goal[rows]))
         size = 0.2 * epsilon * (1 - step / len(batches))
         perturbation = project(perturbation + size * normalise(gradient.sum(0), "linf"), "linf", epsilon)
-    return perturbation
+    # What x + perturbation, rounded, may be further away.
+    limit = max(epsilon - 2**-24, 0)
+    return perturbation.clamp(-limit, limit)
 
 
 def _target_score(logits: Tensor, goal: Goal) -> Tensor:
@@ -169,7 +168,6 @@ def _target_score(logits: Tensor, goal: Goal) -> Tensor:
 
 def _ascend(
     network: nn.Module,
-    clean: Tensor,
     start: Tensor,
     goal: Goal,
     loss: Loss,
@@ -178,10 +176,13 @@ def _ascend(
     stop_early: bool,
     transform: Transform | None = None,
     seed: int = 0,
-) -> AdversarialExamples:
-    """The loop of the gradient attacks, its step move(x, gradient, rows); pictures that are done leave the batch."""
-    images, active = start.clone(), torch.arange(len(clean), device=clean.device)
-    steps = torch.full((len(clean),), num_steps, device=clean.device)
+) -> tuple[Tensor, Tensor]:
+    """The loop of the gradient attacks, its step move(x, gradient, rows); pictures that are done leave the batch.
+
+    Returns the pictures and the steps (N,) made of each.
+    """
+    images, active = start.clone(), torch.arange(len(start), device=start.device)
+    steps = torch.full_like(active, num_steps)
     for step in range(num_steps):
         # All rows as a slice: a list of them would copy the pictures.
         rows = slice(None) if len(active) == len(images) else active
@@ -197,8 +198,8 @@ def _ascend(
             gradient = gradient[~done]
             if len(active) == 0:
                 break
-        images[rows] = move(images[rows], gradient, rows).clamp_(0, 1)
-    return score_examples(network, clean, images, goal, steps)
+        images[rows] = move(images[rows], gradient, rows)
+    return images, steps
 
 
 def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:

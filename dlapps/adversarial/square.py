@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dlapps import check_counts
 from dlapps.adversarial.examples import AdversarialExamples, make_goal, margin, score_examples
-from dlapps.adversarial.norms import PerPicture, as_lengths, random_direction
+from dlapps.adversarial.norms import Ball, PerPicture, as_lengths, random_direction
 from dlapps.core.class_scores import Classes, Images, check_input, forward
 from dlapps.core.runtime import make_generator
 
@@ -34,9 +34,9 @@ def square(
     if not 0 < area <= 1:
         raise ValueError(f"expected an area in (0, 1], the share of a picture, got {area}; change it.")
     images = check_input(network, images)
-    radii = as_lengths("epsilon", epsilon, images, 1.0).to(images)
+    ball = Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
     goal, generator = make_goal(network, images, labels, targets), make_generator(seed)
-    tried = (images + radii * random_direction(images[:, :, :1], "linf", seed).sign()).clamp(0, 1)
+    tried = (images + ball.radii * random_direction(images[:, :, :1], "linf", seed).sign()).clamp(0, 1)
     best, margins = tried.clone(), torch.full_like(images[:, 0, 0, 0], -torch.inf)
     left = torch.arange(len(images), device=images.device)
     steps = torch.full_like(left, num_queries)
@@ -49,8 +49,8 @@ def square(
         if len(left) == 0:
             break
         share = area / 2 ** sum(query >= halving * num_queries for halving in HALVINGS)
-        tried = _paint_square(best[left], images[left], radii[left], share, generator)
-    return score_examples(network, images, best, goal, steps)
+        tried = _paint_square(best[left], images[left], ball.radii[left], share, generator)
+    return score_examples(network, images, ball.settle(best), goal, steps)
 
 
 def _paint_square(best: Tensor, clean: Tensor, radii: Tensor, area: float, generator: torch.Generator) -> Tensor:

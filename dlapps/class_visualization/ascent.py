@@ -1,5 +1,6 @@
 """The ascent: what is raised, how it is climbed, and the pictures on the way."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from dlapps import check_counts
 from dlapps.class_visualization.objectives import Seen, class_score, look
 from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
 from dlapps.class_visualization.terms import L2, Crop, Jitter, Noise, Regulariser, TotalVariation, Transform, Warp
@@ -35,6 +37,13 @@ class Ascent:
     blur_sigma: float = 0.5
     blur_every: int = 0
     objective: Callable[[Seen], Tensor] = class_score
+
+    def __post_init__(self) -> None:
+        check_counts(0, num_steps=self.num_steps, blur_every=self.blur_every)
+        if not 0 <= self.step_size < math.inf:
+            raise ValueError(f"expected a finite step_size >= 0, got {self.step_size}; change it.")
+        if self.optimiser is torch.optim.LBFGS:
+            raise ValueError("expected an optimiser that takes one gradient a step, got LBFGS; take SGD or Adam.")
 
 
 # The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in its own units.
@@ -128,6 +137,8 @@ def visualize(
     than the picture, a network in training mode.
     """
     check_eval_mode(network)
+    check_counts(size=size)
+    check_counts(0, keep_every=keep_every)
     initial = None if initial is None else as_pictures(initial, 3)
     device = device_of(network) if initial is None else initial.device
     number = 1 if isinstance(targets, (int, str)) or np.ndim(targets) == 0 else len(targets)

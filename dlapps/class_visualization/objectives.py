@@ -100,4 +100,6 @@ def look(
             f"expected an objective that gives one number for each of {len(targets)} pictures, got shape "
             f"{tuple(values.shape)}; take the mean over the other axes."
         )
+    if not values.isfinite().all():
+        raise ValueError(f"expected a finite objective, got {values.tolist()}; look for what made it.")
     return values

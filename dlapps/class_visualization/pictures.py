@@ -73,7 +73,14 @@ class Fourier:
         return self.deviation * torch.randn(1, 3, *shape, 2, generator=generator, device="cpu")
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1 than .01 are moved there."""
+        """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1 than .01 are moved there.
+
+        Raises ValueError for a picture of one grey where the contrast is standardised: it has none.
+        """
+        if self.standardised and (pictures.amax((1, 2, 3)) == pictures.amin((1, 2, 3))).any():
+            raise ValueError(
+                "expected pictures with a contrast, got one of a single grey; start from another, or noise."
+            )
         spectrum = to_spectrum(torch.logit(pictures, eps=0.01) / self.contrast, self.decorrelated)
         height, width = pictures.shape[2:]
         return torch.view_as_real(spectrum / _scale(height, width, pictures.device))

@@ -1,5 +1,6 @@
 """Regularisers, pictures (N, 3, H, W) -> penalties (N,); and transforms, what is done to a picture before each look."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dlapps import check_counts, check_shares
 from dlapps.class_visualization.pictures import standardise
 
 Regulariser = Callable[[Tensor], Tensor]
@@ -39,6 +41,9 @@ class Jitter:
 
     reach: int = 16
 
+    def __post_init__(self) -> None:
+        check_counts(0, reach=self.reach)
+
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         shifts = torch.randint(-self.reach, self.reach + 1, (2,), generator=generator, device="cpu")
         return pictures.roll(shifts.tolist(), (2, 3))
@@ -50,6 +55,13 @@ class Warp:
 
     scales: tuple[float, float] = (0.9, 1.1)
     degrees: float = 10.0
+
+    def __post_init__(self) -> None:
+        # PyTorch's grid_sample ends the process where it is to read at NaN.
+        if not all(0 < scale < math.inf for scale in self.scales) or not math.isfinite(self.degrees):
+            raise ValueError(
+                f"expected scales > 0 and degrees, all finite, got {self.scales} and {self.degrees}; change them."
+            )
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, second = torch.rand(2, generator=generator, device="cpu").tolist()
@@ -72,6 +84,10 @@ class Crop:
 
     shares: tuple[float, float] = (0.3, 0.9)
     size: int = 128
+
+    def __post_init__(self) -> None:
+        check_counts(size=self.size)
+        check_shares(**dict(zip(("smallest", "largest"), self.shares, strict=True)))
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, down, right = torch.rand(3, generator=generator, device="cpu").tolist()

@@ -71,15 +71,15 @@ def check_eval_mode(network: nn.Module) -> None:
 def expand_classes(classes: Classes, number: int, device: torch.device | str, names: Sequence[str] = ()) -> Tensor:
     """Classes as int64 (N,) on a device; one class stands for all.
 
-    A class is a number, or the name that `names` has once. ValueError for another number of classes, for floats, and
-    for a name that no class has, or several.
+    A class is a number, or the name that `names` has once. ValueError for another number of classes, for floats and
+    booleans, and for a name that no class has, or several.
     """
     listed = [classes] if isinstance(classes, str) else classes
     listed = listed.tolist() if isinstance(listed, np.ndarray) else listed
     if isinstance(listed, (list, tuple)):
         listed = [_find_class(each, names) if isinstance(each, str) else each for each in listed]
     found = torch.as_tensor(listed, device=device)
-    if found.is_floating_point() or found.shape not in {(), (1,), (number,)}:
+    if found.is_floating_point() or found.dtype == torch.bool or found.shape not in {(), (1,), (number,)}:
         raise ValueError(
             f"expected one integer class, or one for each of {number} images, got shape {tuple(found.shape)} of "
             f"{found.dtype}; pass an int or int64 (N,)."
@@ -98,13 +98,16 @@ def _find_class(name: str, names: Sequence[str]) -> int:
 
 
 def check_numbers(logits: Tensor) -> None:
-    """Raise ValueError for logits (N, K) of which some are NaN."""
-    if unknown := int(logits.isnan().any(1).sum()):
-        raise ValueError(f"expected logits, got NaN for {unknown} of {len(logits)} pictures; check the weights.")
+    """Raise ValueError for logits (N, K) of which some are NaN or infinite."""
+    if unknown := int((~logits.isfinite()).any(1).sum()):
+        kind = "NaN" if logits.isnan().any() else "infinity"
+        raise ValueError(
+            f"expected finite logits, got {kind} for {unknown} of {len(logits)} pictures; check the weights."
+        )
 
 
 def check_range(classes: Tensor, logits: Tensor) -> None:
-    """Raise ValueError for a class that is none of the K in logits (N, K), and for NaN among these."""
+    """Raise ValueError for a class that is none of the K in logits (N, K), and for some that are not finite."""
     check_numbers(logits)
     low, high = int(classes.min()), int(classes.max())
     if low < 0 or high >= logits.shape[1]:
@@ -138,7 +141,7 @@ def forward(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def read_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """What a network says of n pictures, in their type; a ValueError where that is no tensor of logits (n, K)."""
+    """What a network says of n pictures, in their type; ValueError where that is no tensor of finite logits (n, K)."""
     output = network(images)
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
         got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
@@ -146,18 +149,18 @@ def read_logits(network: nn.Module, images: Tensor) -> Tensor:
             f"expected logits of shape ({len(images)}, K), one a class, got {got}; wrap the network in a module that "
             "gives them."
         )
+    check_numbers(output)
     return output.to(images.dtype)
 
 
 def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """Logits (N, K), in float32 whatever precision the caller opened; ValueError for a single one, and for NaN."""
+    """Logits (N, K), in float32 whatever precision the caller opened; ValueError for a single one."""
     with float32(images):
         logits = forward(network, images)
     if logits.shape[1] < 2:
         raise ValueError(
             "expected logits of two classes or more, got one; of a score s, have the network give (-s, s)."
         )
-    check_numbers(logits)
     return logits
 
 
@@ -199,7 +202,7 @@ def pixel_gradient(network: nn.Module, images: Tensor, objective: RowValues) -> 
     """Gradient (N, C, H, W) of an objective with respect to the images, and the logits (N, K) it was taken at.
 
     The images are differentiated and nothing else: the `.grad` and `requires_grad` of weights and of the caller's
-    tensor stay as they are.
+    tensor stay as they are. Raises ValueError for an objective that is not (n,), finite and differentiable.
     """
     gradients: list[Tensor] = []
     logits: list[Tensor] = []
@@ -208,8 +211,19 @@ def pixel_gradient(network: nn.Module, images: Tensor, objective: RowValues) -> 
         with torch.enable_grad():
             leaf = channels_last(images[rows].detach()).requires_grad_()
             output = read_logits(network, leaf)
-            gradients += torch.autograd.grad(objective(output, rows).sum(), leaf)
+            values = objective(output, rows)
+            if getattr(values, "shape", None) != (len(leaf),) or not values.requires_grad:
+                got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+                raise ValueError(
+                    f"expected a differentiable loss of each of {len(leaf)} pictures, got {got}; take no mean over "
+                    "pictures, and detach nothing."
+                )
+            if not values.isfinite().all():
+                raise ValueError(f"expected a finite loss, got {values.tolist()}; look for what made it.")
+            gradients += torch.autograd.grad(values.sum(), leaf)
         logits.append(output.detach())
+    if len(logits) == 1:
+        return gradients[0], logits[0]
     return torch.cat(gradients), torch.cat(logits)
 
 

@@ -1,5 +1,6 @@
 """Pixels: from files and arrays to tensors in [0, 1], and the checks that keep them there."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class PictureError(DlappsError, ValueError):
 
 
 def read_picture(path: str | Path) -> Image.Image:
-    """Decode one file to an RGB picture (a grey one is copied to the three channels).
+    """Decode one file to an RGB picture (a grey one is copied to the three channels, what is transparent is white).
 
     As it is stored: cameras note how to turn a picture, and so do data sets whose pictures were turned since (15-Scene
     has one). `PIL.ImageOps.exif_transpose` turns it.
@@ -38,16 +39,17 @@ def read_picture(path: str | Path) -> Image.Image:
 
 
 def to_picture(picture: Picture) -> Image.Image:
-    """An RGB PIL picture from a path, a PIL picture, or an array (H, W) or (H, W, 3), uint8 or float in [0, 1]."""
+    """An RGB PIL picture of a path, a PIL picture, or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or in [0, 1].
+
+    One that is transparent, an array by its fourth channel, is laid on white.
+    """
     if isinstance(picture, (str, Path)):
         return read_picture(picture)
     if isinstance(picture, Image.Image):
         return _to_rgb(picture)
     array = np.asarray(picture)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        raise PictureError(
-            f"expected an array (H, W) or (H, W, 3), got shape {array.shape}; move the channels last, or take one."
-        )
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
+        raise PictureError(f"expected an array (H, W) or (H, W, 3 or 4), got {array.shape}; move the channels last.")
     if array.dtype != np.uint8:
         low, high = float(array.min()), float(array.max())
         if not (np.issubdtype(array.dtype, np.floating) and low >= 0 and high <= 1):
@@ -56,7 +58,7 @@ def to_picture(picture: Picture) -> Image.Image:
                 "convert the array to one of the two."
             )
         array = np.round(array * 255).astype(np.uint8)
-    return Image.fromarray(array).convert("RGB")
+    return _to_rgb(Image.fromarray(array))
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -68,6 +70,9 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
             f"expected 8 or 16 bits a channel, got a picture of mode {picture.mode!r}; divide it by its highest level, "
             "as floats in [0, 1]."
         )
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
     return picture.convert("RGB")
 
 
@@ -80,13 +85,12 @@ def to_pixels(picture: Picture, size: int | tuple[int, int] = 224, crop: float |
     """
     image = to_picture(picture)
     height, width = (size, size) if isinstance(size, int) else size
-    if crop is None:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    else:
+    kind, box = Image.Resampling.BILINEAR, None
+    if crop is not None:
         short = crop * min(image.size)
         left, top = (image.width - short) / 2, (image.height - short) / 2
-        box = (left, top, left + short, top + short)
-        image = image.resize((width, height), Image.Resampling.BICUBIC, box=box)
+        kind, box = Image.Resampling.BICUBIC, (left, top, left + short, top + short)
+    image = image.resize((width, height), kind, box=box)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
 
 
@@ -107,7 +111,7 @@ def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
 def stack_pixels(
     pictures: Iterable[Picture], size: int | tuple[int, int] = 224, crop: float | None = None
 ) -> torch.Tensor:
-    """Several pictures as one tensor (N, 3, H, W) in [0, 1]; see `to_pixels`."""
+    """Several pictures as one tensor (N, 3, H, W) in [0, 1], transparent ones on white; see `to_pixels`."""
     check_several(pictures)
     pixels = [to_pixels(picture, size, crop) for picture in pictures]
     if not pixels:
@@ -155,12 +159,21 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
     elif pictures.shape[3:] == (3,) and pictures.shape[1] not in (1, 3, channels):
         pictures = pictures.movedim(3, 1).contiguous()
     if pictures.dtype == torch.uint8:
+        check_levels(pictures)
         pictures = pictures.float().div_(255)
     check_shape(pictures, channels)
     if pictures.numel() == 0:
         raise PictureError(f"expected at least one picture, got shape {tuple(pictures.shape)}; check the selection.")
     check_unit(pictures)
     return pictures
+
+
+def check_levels(images: torch.Tensor) -> None:
+    """Warn of a whole set of uint8 images, not all black, with no level above 16: digits of 4 bits, or masks."""
+    highest = int(images.max()) if images.numel() else 0
+    if 0 < highest <= 16:
+        remedy = f"multiply by {255 // highest}, unless the images are that dark"
+        warnings.warn(f"expected levels from 0 to 255, got {highest} at most; {remedy}.", stacklevel=3)
 
 
 def check_unit(pixels: torch.Tensor) -> None:
@@ -183,14 +196,12 @@ def check_several(pictures: object) -> None:
 
 def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
     """Raise PictureError unless images is a floating tensor (N, channels, H, W); its range is not looked at."""
-    wanted = "C" if channels is None else channels
+    wanted = f"(N, {'C' if channels is None else channels}, H, W)"
     if not isinstance(images, torch.Tensor):
-        raise PictureError(
-            f"expected a tensor (N, {wanted}, H, W), got {type(images).__name__}; images.as_pictures makes one."
-        )
+        raise PictureError(f"expected a tensor {wanted}, got {type(images).__name__}; images.as_pictures makes one.")
     if images.ndim != 4 or channels not in (None, images.shape[1]):
         raise PictureError(
-            f"expected shape (N, {wanted}, H, W), got {tuple(images.shape)}; add the batch axis, or take the channels "
+            f"expected shape {wanted}, got {tuple(images.shape)}; add the batch axis, or take the channels "
             "that the network has."
         )
     if not images.is_floating_point():
@@ -205,13 +216,9 @@ def find_pictures(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise PictureError(f"expected a folder of pictures, got {folder}, which is none; check the path.")
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-    )
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    hidden = (".", "__MACOSX")
+    paths = sorted(path for path in found if not any(p.startswith(hidden) for p in path.relative_to(folder).parts))
     if not paths:
         raise PictureError(f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, got none; check the path.")
     return paths

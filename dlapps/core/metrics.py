@@ -20,12 +20,13 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of features (N, D), (M, D) as Gaussians (Heusel et al. 2017).
 
     Biased upwards by small N: state it beside the distance of real images to other real images of the same numbers.
+    Where rounding gives less than 0, 0.
     """
     (m1, c1), (m2, c2) = (_moments(features) for features in as_features(first, second))
     # (C1 C2)^(1/2) has the trace of (R C2 R)^(1/2) with R = C1^(1/2), which is symmetric: no complex square roots.
     root = _square_root(c1)
     cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp(min=0).sqrt().sum()
-    return float((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross)
+    return float(((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross).clamp(min=0))
 
 
 def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> tuple[float, float]:

@@ -2,8 +2,7 @@
 
 import functools
 import math
-import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from dlapps import DlappsError, check_positive
+from dlapps.core.images import check_levels
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import drawn_from, make_generator
 from dlapps.core.weights import check_writable, describe_networks, fingerprint, read_checked, write_checked
@@ -86,7 +86,9 @@ def run_epochs(
     path = Path(checkpoint) if checkpoint else None
     if extend and not (path and path.is_file()):
         raise TrainingError(f"expected the checkpoint of a training to extend, got {path}; train first, or name it.")
-    _warn_if_dark(identity.values())
+    images = [data for data in identity.values() if isinstance(data, Tensor) and data.dtype == torch.uint8]
+    if images:
+        check_levels(min(images, key=torch.max))
     if path:
         identity = {name: _describe(value) for name, value in identity.items()}
         identity |= describe_networks(part for part in parts.values() if isinstance(part, nn.Module))
@@ -110,17 +112,6 @@ def run_epochs(
         if stopped:
             break
     return history
-
-
-def _warn_if_dark(data: Iterable[Any]) -> None:
-    """Warn of uint8 images without a level above 16 of 255: masks of 0 and 1, labels, digits of 16 levels."""
-    highest = [int(images.max()) for images in data if isinstance(images, Tensor) and images.dtype == torch.uint8]
-    if min(highest, default=255) <= 16:
-        warnings.warn(
-            f"expected uint8 images of levels from 0 to 255, got none above {min(highest)}; scale them so that white "
-            "is 255.",
-            stacklevel=4,
-        )
 
 
 def _watch(monitor: Monitor, network: nn.Module, epoch: int) -> tuple[Mapping[str, float], bool]:

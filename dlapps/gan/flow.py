@@ -7,6 +7,7 @@ does, S a multiple of 8; labels int64 (N,) in [0, K). `fit_flow` and `sample` ch
 
 import copy
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from dlapps import check_counts, check_shares
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
+from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from, make_generator
 from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs
 from dlapps.core.weights import read_checked, to_float16, update_average, write_checked
@@ -97,8 +99,7 @@ class VelocityNetwork(nn.Module):
         large = self.down[0](self.first(F.pixel_unshuffle(x, 2)), embedding)
         middle = self.down[1](F.avg_pool2d(large, 2), embedding)
         small = self.down[2](F.avg_pool2d(middle, 2), embedding)
-        for block in self.bottom:
-            small = block(small, embedding)
+        small = self.bottom[1](self.bottom[0](small, embedding), embedding)
         middle = self.up[0](middle + F.interpolate(self.narrow[0](small), scale_factor=2), embedding)
         large = self.up[1](large + F.interpolate(self.narrow[1](middle), scale_factor=2), embedding)
         return F.pixel_shuffle(self.last(F.silu(normalise(large))), 2).float()
@@ -125,17 +126,18 @@ def flow_loss(network: nn.Module, images: Tensor, labels: Tensor, noise: Tensor,
     images, noise: float32 (N, 1, S, S); times: (N,) in [0, 1]; labels: int64 (N,) in [0, K], K for none.
     """
     t = times[:, None, None, None]
-    x = (1 - t) * noise + t * images
-    return F.mse_loss(network(x, times, labels), images - noise)
+    return F.mse_loss(network((1 - t) * noise + t * images, times, labels), images - noise)
 
 
 def guided_velocity(network: VelocityNetwork, x: Tensor, time: float, labels: Tensor, guidance: Guidance = 1) -> Tensor:
     """v(x, t) + w (v(x, t, y) - v(x, t)): classifier-free guidance (Ho and Salimans 2022, whose w is one less).
 
-    guidance: w, or a function of the time that gives it; 1 follows the labels, 0 is without them, more exaggerates what
-    they change. Any other than these two evaluates the network twice, in one batch.
+    guidance: w, or a function of the time that gives it, finite; 1 follows the labels, 0 is without them, more
+    exaggerates what they change. Any other than these two evaluates the network twice, in one batch.
     """
     guidance = guidance(time) if callable(guidance) else guidance
+    if not math.isfinite(guidance):
+        raise ValueError(f"expected a finite guidance, got {guidance}; take a number, 1 to follow the labels.")
     times, none = x.new_full((len(x),), time), torch.full_like(labels, network.settings.num_classes)
     if guidance in (0, 1):
         return network(x, times, labels if guidance else none)
@@ -175,8 +177,8 @@ def sample(
     `integrate` says what solvers there are, `guided_velocity` what guidance is.
     """
     check_counts(batch_size=batch_size)
-    settings, device, images = network.settings, device_of(network), []
-    labels = as_labels(labels, len(labels), settings.num_classes)
+    settings, device, images, labels = network.settings, device_of(network), [], as_tensor(labels)
+    labels = as_labels(labels, labels.numel(), settings.num_classes)
     noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))
     for x, told in zip(noise.split(batch_size), labels.to(device).split(batch_size), strict=True):
         velocity = functools.partial(guided_velocity, network, labels=told, guidance=guidance)
@@ -196,9 +198,9 @@ def fit_flow(
 ) -> tuple[VelocityNetwork, History]:
     """Train on images uint8 (N, S, S) and labels int64 (N,); returns the averaged network and its history: the loss.
 
-    Times are drawn from a logistic normal: most of them in the middle, where the velocity is hardest to tell (Esser et
-    al. 2024). options: monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them. The same seed
-    gives the same network on one machine. Raises DivergenceError for a loss that is not finite.
+    Times are drawn from a logistic normal: most of them in the middle, the hardest part (Esser et al. 2024). options:
+    monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them. The same seed gives the same network
+    on one machine. Raises DivergenceError for a loss that is not finite.
     """
     check_options("fit_flow", options)
     images, size = as_uint8(images), settings.size
@@ -208,23 +210,21 @@ def fit_flow(
     with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings)).to(device)
     average, draws = copy.deepcopy(network).requires_grad_(False), make_generator(seed)
-    num_steps = settings.num_epochs * -(-len(images) // settings.batch_size)
-    optimiser, schedule = make_one_cycle({network: settings.learning_rate}, 1e-2, num_steps)
+    num_batches = -(-len(images) // settings.batch_size)
+    optimiser, schedule = make_one_cycle({network: settings.learning_rate}, 1e-2, settings.num_epochs * num_batches)
 
     def train_epoch(epoch: int) -> dict[str, float]:
         total = 0.0
         for rows in torch.randperm(len(images), generator=draws).split(settings.batch_size):
             real = images[rows, None].float().div(127.5).sub(1)
-            noise = torch.randn(real.shape, generator=draws)
-            times = torch.randn(len(rows), generator=draws).sigmoid()
+            noise, times = (torch.randn(shape, generator=draws) for shape in (real.shape, (len(rows),)))
             withheld = torch.rand(len(rows), generator=draws) < settings.unlabelled
             told = labels[rows].masked_fill(withheld, settings.num_classes)
             with autocast(device, precision):
-                loss = flow_loss(network, *(part.to(device) for part in (real, told, noise, times)))
+                loss = flow_loss(network, *(part.to(device) for part in (real, told, noise, times.sigmoid())))
             minimise(loss, optimiser)
             schedule.step()
-            made = schedule.last_epoch
-            update_average(average, network, min(settings.average, made / (made + 10)))
+            update_average(average, network, min(settings.average, schedule.last_epoch / (schedule.last_epoch + 10)))
             total += loss.item() * len(rows)
         return {"loss": total / len(images)}
 

@@ -67,8 +67,17 @@ def deletion_insertion(
     the precision that the caller opened. Raises ValueError for bad images, classes, or maps of another shape.
     """
     check_counts(num_steps=num_steps)
-    check_unit(torch.tensor(deleted, device="cpu"))
+    if np.ndim(deleted):
+        raise ValueError(
+            f"expected deleted as one grey, got shape {tuple(np.shape(deleted))}; take a number in [0, 1]."
+        )
+    check_unit(torch.as_tensor(deleted, device="cpu"))
     images = check_input(network, images)
+    if not 0 < blur_sigma <= min(images.shape[2:]) - 1:
+        raise ValueError(
+            f"expected blur_sigma > 0, in pixels, less than the sides {tuple(images.shape[2:])}, got {blur_sigma}; "
+            "change it."
+        )
     ranks = rank_pixels(images, maps)[:, None]
     classes = choose_classes(network, images, targets)
     with float32(images):

@@ -68,8 +68,14 @@ def integrated_gradients(
     nodes, shares = np.polynomial.legendre.leggauss(num_steps)
     weights = torch.tensor(shares / 2, dtype=images.dtype, device=images.device)
     places = [float(node + 1) / 2 for node in nodes]
-    base = torch.as_tensor(baseline, device=images.device)
-    baselines = (base / 255 if base.dtype == torch.uint8 else base).to(images).expand_as(images)
+    try:
+        base = torch.as_tensor(baseline, device=images.device)
+        baselines = (base / 255 if base.dtype == torch.uint8 else base).to(images).expand_as(images)
+    except (RuntimeError, TypeError) as error:
+        got = f"shape {tuple(baseline.shape)}" if hasattr(baseline, "shape") else repr(baseline)
+        raise ValueError(
+            f"expected a baseline that broadcasts to {tuple(images.shape)}, got {got}; take a number or such pictures."
+        ) from error
     check_unit(baselines)
     maps = []
     with torch.no_grad(), float32(images):
