@@ -133,7 +133,7 @@ def test_each_snippet_of_the_readme_runs(run):
 
 def test_every_committed_result_is_there(run):
     names = [path.name for path in sorted((CHECKOUT / "data" / "results").iterdir())]
-    code = "from dlapps import paths; print(*sorted(paths.find_results()))"
+    code = "from dlapps.core import paths; print(*sorted(paths.find_results()))"
     assert run("python", "-c", code).stdout.split() == names
     code = "from dlapps.datasets import load_scenes15_features; print(load_scenes15_features().labels.shape)"
     assert run("python", "-c", code).stdout == "(4485,)\n"
@@ -189,5 +189,5 @@ def test_the_wheel_has_no_tests_and_no_notebooks_but_the_first_of_ones_own(wheel
     assert tops == {"dlapps"}
     assert [name for name in names if name.endswith(".ipynb")] == [f"{NEW}/notebooks/1_first_chapter.ipynb"]
     assert {f"{NEW}/.gitignore", f"{NEW}/report/references.bib"} <= set(names)
-    assert {"dlapps/py.typed", "dlapps/live.js", "dlapps/live.css"} <= set(names)
+    assert {"dlapps/py.typed", "dlapps/notebook/live.js", "dlapps/notebook/live.css"} <= set(names)
     assert wheel.stat().st_size < 30e6
