@@ -42,8 +42,9 @@ def test_the_readme_is_short():
 @pytest.mark.parametrize("path", sorted((CHECKOUT / "data" / "results").iterdir()), ids=lambda path: path.name)
 def test_each_committed_result_is_explained(path):
     entry = re.search(rf"(?m)^- .*`{path.stem}\..*`(?:.*\n  )*.*", DATA)
-    assert entry and (f"`{path.name}`" in entry[0] or f"`{path.suffix}`" in entry[0]), path.name
-    assert re.search(r"commits? [0-9a-f]{7}", " ".join(entry[0].split())), path.name
+    assert entry
+    assert f"`{path.name}`" in entry[0] or f"`{path.suffix}`" in entry[0]
+    assert re.search(r"commits?\s+[0-9a-f]{7}", entry[0])
 
 
 def test_a_question_as_the_guide_writes_it_waits_for_its_answer(project, capsys):
