@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md tells to type can be typed; its diagram of the modules is held by test_imports.py."""
+"""What the guides tell to type can be typed, what they link to exists; test_imports.py holds the diagram of modules."""
 
 import json
 import re
@@ -10,9 +10,12 @@ from conftest import text
 from dlapps.cli import _parser, main
 from dlapps.core.paths import CHECKOUT
 
-GUIDE = (CHECKOUT / "CONTRIBUTING.md").read_text()
-COMMANDS = sorted(set(re.findall(r"(?m)(?:^ +|`)dlapps ([^`#\n]+)", GUIDE)))
-MENTIONED = sorted(set(re.findall(r"\b(?:dlapps|tests|data)/[\w./]+\b", GUIDE)) - {"data/cache"})
+GUIDES = ("README.md", "CONTRIBUTING.md", "data/README.md")
+README, GUIDE, DATA = ((CHECKOUT / path).read_text() for path in GUIDES)
+COMMANDS = sorted(set(re.findall(r"(?m)(?:^ +|`)dlapps ([^`#\n]+)", README + GUIDE + DATA)))
+MENTIONED = set(re.findall(r"\b(?:dlapps|tests|data)/[\w./]+\b", GUIDE)) - {"data/cache"}
+LINKED = set(re.findall(r"\]\((?!http)([^)#]+)", README))
+RESULTS = sorted(path.name for path in (CHECKOUT / "data" / "results").iterdir())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -20,9 +23,20 @@ def test_command_is_one(command):
     assert _parser().parse_args(shlex.split(command)).verb
 
 
-@pytest.mark.parametrize("path", MENTIONED)
+@pytest.mark.parametrize("path", sorted(MENTIONED | LINKED))
 def test_file_is_there(path):
     assert (CHECKOUT / path).exists()
+
+
+def test_the_readme_is_short():
+    assert len(README.split()) <= 900
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_each_committed_result_is_explained(name):
+    stem, suffix = name.split(".")
+    entry = re.search(rf"(?m)^- .*`{stem}\.(?:.|\n  )*", DATA)[0]
+    assert re.search(rf"`({stem})?\.{suffix}`(.|\n)*commits?\s+[0-9a-f]{{7}}", entry)
 
 
 def test_a_question_as_the_guide_writes_it_waits_for_its_answer(project, capsys):
