@@ -16,7 +16,7 @@ from dlapps import DlappsError
 from dlapps.core import paths
 from dlapps.notebook.outline import Outline
 from dlapps.notebook.syntax import INLINE, parse, walk, write
-from dlapps.report import ReportError, execute, tex
+from dlapps.report import ReportError, execute, staleness, tex
 from dlapps.report.build import build as build_editions
 from dlapps.report.contents import Contents, Label
 from dlapps.report.prose import Edition, Prose, mentions
@@ -285,26 +285,26 @@ def test_a_name_of_two_chapters_has_the_chapter_in_front_and_is_plain_at_home(pr
 
 def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, tmp_path):
     notebook = new_notebook(cells=[text("prose"), code("x = 1")])
-    before = execute.fingerprint(notebook, "quick")
+    before = staleness.fingerprint(notebook, "quick")
     notebook.cells[0].source = "other prose"
-    assert execute.fingerprint(notebook, "quick") == before
-    assert execute.fingerprint(notebook, "full") != before
+    assert staleness.fingerprint(notebook, "quick") == before
+    assert staleness.fingerprint(notebook, "full") != before
     monkeypatch.setenv("DLAPPS_DATA", str(tmp_path))
-    assert execute.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, "quick") != before
     monkeypatch.delenv("DLAPPS_DATA")
     notebook.cells[1].source = "x = 2"
-    assert execute.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, "quick") != before
 
 
 def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
     notebook = read_notebook(project.write("1_first", code('results.load("study-runs")')))
-    before = execute.fingerprint(notebook, "quick")
+    before = staleness.fingerprint(notebook, "quick")
     (project.home / "data" / "results").mkdir(parents=True)
     for other in ("other", "stud"):
         (project.home / "data" / "results" / f"{other}-runs.json").write_text("{}")
-    assert execute.fingerprint(notebook, "quick") == before
+    assert staleness.fingerprint(notebook, "quick") == before
     (project.home / "data" / "results" / "study-runs.json").write_text("{}")
-    assert execute.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, "quick") != before
 
 
 def test_what_does_not_fit_the_page_is_said(tmp_path):

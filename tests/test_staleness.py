@@ -9,10 +9,10 @@ from conftest import code, text
 import dlapps
 from dlapps.cli import main
 from dlapps.core import environment, paths
-from dlapps.report import current, execute
+from dlapps.report import execute, staleness
 from dlapps.report.build import run_notebooks
-from dlapps.report.imports import code_of, imported_modules
 from dlapps.report.sources import find_sources, read_notebook
+from dlapps.report.staleness import code_of, imported_modules
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def test_a_cell_that_is_no_plain_python_may_depend_on_everything():
 
 def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
     chapters = {source.name: source.read() for source in find_sources()}
-    before = {name: execute.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
+    before = {name: staleness.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
 
     def stale_after(edited, line="edited = True"):
         path = package / edited
         content = path.read_text()
         path.write_text(f"{content}\n{line}\n")
-        after = {name: execute.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
+        after = {name: staleness.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
         path.write_text(content)
         return [name[0] for name in chapters if after[name] != before[name]]
 
@@ -74,7 +74,7 @@ def test_docstrings_and_comments_run_nothing_and_the_rest_does():
     assert code_of(b"def f(x:\n") == b"def f(x:\n"
 
 
-EDITIONS = list(current.EDITIONS)
+EDITIONS = list(staleness.EDITIONS)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,10 @@ def test_an_edition_is_written_anew_when_something_changed_for_it(project, packa
     monkeypatch.setattr(environment, "installed_versions", list)
 
     def find(profile="smoke"):
-        return current.find_outdated(EDITIONS, profile, lambda line: None)
+        return staleness.find_outdated(EDITIONS, profile, lambda line: None)
 
     project.write("1_first", text("A word."))
-    inputs = current.digest_inputs("smoke")
+    inputs = staleness.digest_inputs("smoke")
     assert find() == EDITIONS
     for name in (
         "smoke/1_first.ipynb",
@@ -116,7 +116,7 @@ def test_an_edition_is_written_anew_when_something_changed_for_it(project, packa
     ):
         paths.write_atomically(project.build / name, b"written")
     for edition in EDITIONS:
-        current.keep_digest(edition, "smoke", inputs)
+        staleness.keep_digest(edition, "smoke", inputs)
     assert find() == []
     assert find("quick") == EDITIONS
     path = project.home / changed

@@ -1,8 +1,5 @@
 """Executed copies of the notebooks, kept in `report/build/<profile>/` and made again only when they must be."""
 
-import hashlib
-import json
-import re
 import sys
 from pathlib import Path
 
@@ -17,8 +14,8 @@ from papermill.exceptions import PapermillExecutionError
 from dlapps.core import paths
 from dlapps.notebook.syntax import first_line
 from dlapps.report import ReportError
-from dlapps.report.imports import code_of, imported_modules
 from dlapps.report.sources import Source, read_notebook, tags
+from dlapps.report.staleness import executed_path, fingerprint
 
 
 class OwnKernelManager(AsyncKernelManager):
@@ -32,37 +29,6 @@ class OwnKernelManager(AsyncKernelManager):
         # Called from a notebook, a run has that notebook's session about it, and no page that shows a widget.
         env = {"JPY_SESSION_NAME": ""}
         return KernelSpec(argv=command, display_name="Python 3", language="python", env=env)
-
-
-def executed_path(source: Source, profile: str) -> Path:
-    """Where the executed copy of a notebook is kept."""
-    return paths.build() / profile / f"{source.name}.ipynb"
-
-
-def is_stale(source: Source, profile: str) -> bool:
-    """Whether the outputs kept for a notebook are missing or come from other code."""
-    path = executed_path(source, profile)
-    if not path.exists():
-        return True
-    kept = read_notebook(path).metadata.get("dlapps", {})
-    return kept.get("fingerprint") != fingerprint(source.read(), profile)
-
-
-def fingerprint(notebook: NotebookNode, profile: str) -> str:
-    """What outputs depend on, prose left out, as a SHA-256.
-
-    The code cells, the profile, the code of the modules that they import, directly or through others, the mirror, and
-    the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
-    """
-    digest = hashlib.sha256()
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
-    for path in sorted(imported_modules(code)):
-        digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + code_of(path.read_bytes()))
-    for name, path in sorted(paths.find_results().items()):
-        if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
-            digest.update(name.encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 def execute(source: Source, profile: str, place: int = 0) -> float:

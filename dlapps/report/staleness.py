@@ -1,0 +1,166 @@
+"""What outputs and editions depend on, and so what has to run or to be written again."""
+
+import ast
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from dlapps.core import environment, paths
+from dlapps.report.sources import Source, read_notebook
+
+# What is written of each, in the order in which they are. The PDF last: where there is no TeX, there is all else.
+EDITIONS = {
+    "html": ("report/build/html/*.html",),
+    "notebooks": ("report/build/notebooks/*.ipynb",),
+    "pdf": (
+        "report/build/dlapps-report.pdf",
+        "report/build/results.json",
+        "report/build/environment.txt",
+        "figures/*.pdf",
+    ),
+}
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def executed_path(source: Source, profile: str) -> Path:
+    """Where the executed copy of a notebook is kept."""
+    return paths.build() / profile / f"{source.name}.ipynb"
+
+
+def is_stale(source: Source, profile: str) -> bool:
+    """Whether the outputs kept for a notebook are missing or come from other code."""
+    path = executed_path(source, profile)
+    if not path.exists():
+        return True
+    kept = read_notebook(path).metadata.get("dlapps", {})
+    return kept.get("fingerprint") != fingerprint(source.read(), profile)
+
+
+def fingerprint(notebook: NotebookNode, profile: str) -> str:
+    """What outputs depend on, prose left out, as a SHA-256.
+
+    The code cells, the profile, the code of the modules that they import, directly or through others, the mirror, and
+    the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
+    """
+    digest = hashlib.sha256()
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
+    for path in sorted(imported_modules(code)):
+        digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + code_of(path.read_bytes()))
+    for name, path in sorted(paths.find_results().items()):
+        if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
+            digest.update(name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def imported_modules(cells: Iterable[str]) -> set[Path]:
+    """The files of the library that run when these cells do; all of them where a cell is no plain Python."""
+    names = [_imports(cell) for cell in cells]
+    if None in names:
+        return set(paths.PACKAGE.rglob("*.py"))
+    found: set[Path] = set()
+    waiting = [file for imported in names for name in imported or () for file in _files(name)]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            imported = _imports(file.read_text(encoding="utf-8")) or ()
+            waiting += [other for name in imported for other in _files(name)]
+    return found
+
+
+@functools.cache
+def code_of(content: bytes) -> bytes:
+    """What of a module runs: its syntax tree without docstrings; the content itself where it does not parse."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return content
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree).encode()
+
+
+@functools.cache
+def _imports(source: str) -> frozenset[str] | None:
+    """The dotted names below dlapps that a source imports, wherever it does; None where it does not parse."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return None
+    names = (name for node in ast.walk(tree) for name in _names(node))
+    return frozenset(name for name in names if name.partition(".")[0] == "dlapps")
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+        # What is imported may be a module itself, of the package or of core, where it hands it on; else no file has
+        # that name.
+        for package in (node.module, "dlapps.core") if node.module == "dlapps" else (node.module,):
+            yield from (f"{package}.{alias.name}" for alias in node.names)
+
+
+def _files(name: str) -> Iterator[Path]:
+    """The files that run when a dotted name is imported: the packages above it, and its own."""
+    folder = paths.PACKAGE.parent
+    for part in name.split("."):
+        folder /= part
+        yield from (file for file in (folder / "__init__.py", folder.with_suffix(".py")) if file.is_file())
+
+
+def find_outdated(editions: Iterable[str], profile: str, say: Callable[[str], None]) -> list[str]:
+    """Those of the editions that something changed for, or in, since they were written."""
+    inputs = digest_inputs(profile)
+    outdated = []
+    for edition in editions:
+        kept = _digest_file(edition)
+        if kept.is_file() and kept.read_text(encoding="utf-8") == _digest_edition(edition, profile, inputs):
+            say(f"{edition}: up to date")
+        else:
+            outdated.append(edition)
+    return outdated
+
+
+def keep_digest(edition: str, profile: str, inputs: str) -> None:
+    """Note that an edition was just written from these inputs (see `digest_inputs`)."""
+    paths.write_atomically(_digest_file(edition), _digest_edition(edition, profile, inputs).encode())
+
+
+def digest_inputs(profile: str) -> str:
+    """What all editions are made from, the outputs of the notebooks' runs left out, as a SHA-256.
+
+    That is the notebooks, report.toml, the bibliography, the results, the mirror, the library and all that is
+    installed; of the committed reading copies, to which pages link, the names.
+    """
+    library = (path for path in paths.PACKAGE.rglob("*") if "__pycache__" not in path.parts)
+    own = (paths.project() / paths.MARK, paths.report() / "references.bib", *paths.notebooks().glob("*.ipynb"))
+    copies = sorted(path.name for path in (paths.report() / "notebooks").glob("*.ipynb"))
+    facts = [profile, str(paths.mirror()), copies, environment.installed_versions()]
+    return _digest([*library, *own, *paths.find_results().values()], json.dumps(facts))
+
+
+def _digest_edition(edition: str, profile: str, inputs: str) -> str:
+    written = (path for pattern in EDITIONS[edition] for path in paths.project().glob(pattern))
+    return _digest([*(paths.build() / profile).glob("*.ipynb"), *written], inputs)
+
+
+def _digest(files: Iterable[Path], begin: str) -> str:
+    digest = hashlib.sha256(begin.encode())
+    for path in sorted(set(files)):
+        if path.is_file():
+            digest.update(str(path).encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _digest_file(edition: str) -> Path:
+    return paths.build() / f"{edition}.sha256"
