@@ -78,7 +78,7 @@ def _add_data(verbs: argparse._SubParsersAction) -> None:
 
 
 def _new(args: argparse.Namespace) -> int:
-    from dlapps.report.new import write_report
+    from dlapps.report.sources import write_report
 
     for path in write_report(args.folder, args.title, args.author):
         _say(f"Wrote {path}")

@@ -21,7 +21,7 @@ from dlapps.cli import main
 from dlapps.notebook import chapter as notebook_module
 from dlapps.report import html
 from dlapps.report.contents import collect
-from dlapps.report.document import make_document
+from dlapps.report.latex import make_document
 from dlapps.report.sources import find_sources
 
 LONG_SUM = " + ".join(f"x_{{{i}}}" for i in range(40))

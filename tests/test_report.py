@@ -16,7 +16,7 @@ from dlapps import DlappsError
 from dlapps.core import paths
 from dlapps.notebook.outline import Outline
 from dlapps.notebook.syntax import INLINE, parse, walk, write
-from dlapps.report import ReportError, execute, staleness, tex
+from dlapps.report import ReportError, execute, latex, staleness
 from dlapps.report.build import build as build_editions
 from dlapps.report.contents import Contents, Label
 from dlapps.report.prose import Edition, Prose, mentions
@@ -315,8 +315,8 @@ def test_what_does_not_fit_the_page_is_said(tmp_path):
         + "LaTeX Warning: Float too large for page by 73.6pt on input line 3.\n"
     )
     (tmp_path / "report.log").write_text(log)
-    wide, tall = tex.find_overflows(tmp_path)
+    wide, tall = latex.find_overflows(tmp_path)
     assert "a line 7.25 pt too wide" in wide
     assert "a figure or table 73.6 pt taller than the page" in tall
     (tmp_path / "report.log").write_text(said.format("5.0"))
-    assert tex.find_overflows(tmp_path) == []
+    assert latex.find_overflows(tmp_path) == []

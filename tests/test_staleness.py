@@ -61,7 +61,7 @@ def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
     assert stale_after("plots/visualizing.py") == ["2"]
     assert stale_after("plots/dann.py") == ["3"]
     assert stale_after("plots/gan.py") == ["4"]
-    assert stale_after("report/tex.py") == stale_after("cli.py") == []
+    assert stale_after("report/latex.py") == stale_after("cli.py") == []
     assert stale_after("notebook/chapter.py") == list("12345")
     assert stale_after("notebook/chapter.py", "# A comment.") == []
 

@@ -13,12 +13,11 @@ from dlapps.core import assets, environment, paths
 from dlapps.notebook.profiles import get_profile
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
-from dlapps.report.document import make_document
 from dlapps.report.execute import execute, last_duration, read_executed
 from dlapps.report.html import make_pages
+from dlapps.report.latex import find_overflows, make_document, typeset
 from dlapps.report.sources import Source, find_sources
 from dlapps.report.staleness import digest_inputs, is_stale, keep_digest
-from dlapps.report.tex import find_overflows, typeset
 
 Say = Callable[[str], None]
 

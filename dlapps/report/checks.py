@@ -12,10 +12,17 @@ from dlapps.notebook.outline import HIDING, Outline, shown_floats
 from dlapps.notebook.profiles import PROFILES
 from dlapps.notebook.syntax import INLINE, Tree, first_line, parse
 from dlapps.report import ReportError
-from dlapps.report.committed import has_outputs, read_as_committed
 from dlapps.report.contents import FLOATS, fragments, messages, qualified
 from dlapps.report.prose import Mentions, mentions
-from dlapps.report.sources import Source, find_sources, read_citation_keys, read_notebook, tags
+from dlapps.report.sources import (
+    Source,
+    find_sources,
+    has_outputs,
+    read_as_committed,
+    read_citation_keys,
+    read_notebook,
+    tags,
+)
 from dlapps.report.staleness import executed_path, is_stale
 from dlapps.report.typed_numbers import find_settings, find_typed_numbers
 

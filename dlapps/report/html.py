@@ -17,9 +17,10 @@ from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.explore import SCRIPT_HASH
 from dlapps.notebook.syntax import Node, Tree
+from dlapps.report import TEMPLATES
 from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, Label, outputs
-from dlapps.report.document import TEMPLATES, colophon, day_of
+from dlapps.report.latex import colophon, day_of
 from dlapps.report.prose import Edition, citeproc, link, span
 from dlapps.report.sources import page_file, read_title_page, tags
 

@@ -1,6 +1,5 @@
 """One job each: an executed notebook becomes one whose cells hold what an edition writes."""
 
-import base64
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from nbformat import NotebookNode
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.syntax import first_line, nodes, walk, words, write
 from dlapps.report import ReportError
-from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, fragments, near, outputs
+from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, fragments, near
 from dlapps.report.prose import Edition, Prose
 from dlapps.report.sources import read_citation_keys, tags
 
@@ -91,41 +90,3 @@ def _stays(output: NotebookNode, keep_text: bool) -> bool:
     if MIME in data:
         return data[MIME]["kind"] in FLOATS
     return keep_text and (output.get("name") == "stdout" or "text/plain" in data)
-
-
-def typeset_floats(notebook: NotebookNode, chapter: int) -> dict[str, bytes]:
-    """Each figure, animation and table becomes a float of LaTeX, in place; returns the files that these include."""
-    files: dict[str, bytes] = {}
-    for cell in notebook.cells:
-        for kind, typeset in {"figure": _figure, "animation": _animation, "table": _table}.items():
-            for output, message in outputs(cell, kind):
-                name = f"{chapter}-{message['name']}"
-                output.data["text/latex"] = typeset(name, message)
-                files |= _files(name, message)
-    return files
-
-
-def _files(name: str, message: dict[str, Any]) -> dict[str, bytes]:
-    files = {f"{name}.pdf": message["pdf"]} if "pdf" in message else {}
-    files |= {f"{name}-{number}.jpg": frame for number, frame in enumerate(message.get("frames", []))}
-    return {file: base64.b64decode(content) for file, content in files.items()}
-
-
-def _figure(name: str, figure: dict[str, Any]) -> str:
-    return rf"\showfigure{{{name}}}{{{figure['caption']}}}"
-
-
-def _animation(name: str, animation: dict[str, Any]) -> str:
-    """An animation with its key frames."""
-    last = len(animation["frames"]) - 1
-    return rf"\showanimation{{{name}}}{{{animation['caption']}}}{{{animation['rate']}}}{{{last}}}"
-
-
-def _table(name: str, table: dict[str, Any]) -> str:
-    """A table ruled by booktabs; long words get lines of their own."""
-    columns = zip(table["align"], *table["rows"], strict=True)
-    align = "".join("X" if side == "l" and max(map(len, cells), default=0) > 32 else side for side, *cells in columns)
-    body = " \\\\\n".join(" & ".join(row) for row in table["rows"])
-    kind = "showwidetable" if "X" in align else "showtable"
-    head = " & ".join(rf"\columnhead{{{column}}}" for column in table["columns"])
-    return f"\\{kind}{{{name}}}{{{table['caption']}}}{{{align}}}{{%\n{head} \\\\\n\\midrule\n{body} \\\\}}"

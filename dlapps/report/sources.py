@@ -1,18 +1,24 @@
-"""The committed notebooks and the bibliography: what a report is made from."""
+"""What a report is made from: its notebooks, also as git would commit them, title page and bibliography; a new one."""
 
+import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_notebook
 
 from dlapps.core import paths
 from dlapps.notebook.bibliography import read_works
 from dlapps.notebook.syntax import first_line
-from dlapps.report import ReportError
+from dlapps.report import TEMPLATES, ReportError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -119,3 +125,59 @@ def read_citation_keys() -> set[str]:
 def tags(cell: NotebookNode) -> list[str]:
     """The tags in a cell's metadata."""
     return cell.metadata.get("tags", [])
+
+
+def has_outputs(notebook: NotebookNode) -> bool:
+    """Whether a cell has an output, or a number that says when it ran."""
+    return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+
+
+def read_as_committed(path: Path) -> NotebookNode:
+    """A notebook as git would commit it, through the filters of the clone; without cells where there is no clone."""
+    git = ["git", "-C", str(path.parent)]
+    with TemporaryDirectory() as objects:
+        # Objects of git, the file's among them, are not written into the clone.
+        env = os.environ | {"GIT_OBJECT_DIRECTORY": objects}
+        run = partial(subprocess.run, encoding="utf-8", env=env, capture_output=True, check=True)
+        try:
+            name = run([*git, "hash-object", "-w", path.name]).stdout.strip()
+            return nbformat.reads(run([*git, "cat-file", "blob", name]).stdout, as_version=4)
+        except (OSError, subprocess.CalledProcessError):
+            return new_notebook()
+
+
+def refresh(os_path: str, **_: object) -> None:
+    """Jupyter's hook after saving a file: have git look through the filter at a notebook that it takes for changed.
+
+    By itself it compares sizes, and `git status` lists each notebook that has outputs. One with a change of its own
+    stays listed, and nothing is staged.
+    """
+    path = Path(os_path)
+    run = partial(subprocess.run, cwd=path.parent, capture_output=True)
+    try:
+        if path.suffix == ".ipynb" and run(["git", "diff", "--quiet", "--", path.name]).returncode == 0:
+            run(["git", "add", "--update", "--", path.name])
+    except OSError:
+        return  # no git, no clone
+
+
+def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
+    """Write the first chapter, its bibliography, and report.toml with title and authors; returns the files.
+
+    The folder may have others. A ReportError where one of these is there already: nothing is replaced.
+    """
+    template = TEMPLATES / "new"
+    found = (path for path in template.rglob("*") if path.is_file())
+    files = {path.relative_to(template): path.read_bytes() for path in found}
+    # A string of JSON is one of TOML.
+    facts = {"title": title, "authors": authors}
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in facts.items()]
+    files[paths.MARK] = "".join(lines).encode()
+    if there := sorted(folder / name for name in files if (folder / name).exists()):
+        raise ReportError(f"expected a folder for a new report, got one with {there[0]}; name another one.")
+    try:
+        return [paths.write_atomically(folder / name, content) for name, content in sorted(files.items())]
+    except OSError as error:
+        raise ReportError(
+            f"expected a folder to write into, got {folder} ({error.strerror}); name another one."
+        ) from error
