@@ -87,7 +87,7 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from dlapps.report.build import run_notebooks
+    from dlapps.report.execute import run_notebooks
     from dlapps.report.sources import select_sources
 
     run_notebooks(select_sources(args.chapters), _profile_name(args.profile), _say)

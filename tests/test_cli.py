@@ -191,7 +191,7 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
 
 def test_run_takes_numbers_names_and_files(project, monkeypatch):
     ran = []
-    monkeypatch.setattr("dlapps.report.build.run_notebooks", lambda sources, *_: ran.append([s.name for s in sources]))
+    monkeypatch.setattr("dlapps.report.execute.run_notebooks", lambda chosen, *_: ran.append([s.name for s in chosen]))
     project.write("1_a")
     project.write("2_b")
     for given in (["2"], ["2_b"], ["2_b.ipynb"], []):

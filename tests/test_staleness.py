@@ -10,7 +10,7 @@ import dlapps
 from dlapps.cli import main
 from dlapps.core import environment, paths
 from dlapps.report import execute, staleness
-from dlapps.report.build import run_notebooks
+from dlapps.report.execute import run_notebooks
 from dlapps.report.sources import find_sources, read_notebook
 from dlapps.report.staleness import code_of, imported_modules
 

@@ -1,51 +1,20 @@
 """The whole way: run what is stale, convert (and typeset), and only then replace the last good report or pages."""
 
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
-from jupyter_core.utils import ensure_event_loop
 
 from dlapps.core import assets, environment, paths
 from dlapps.notebook.profiles import get_profile
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
-from dlapps.report.execute import execute, last_duration, read_executed
+from dlapps.report.execute import Say, last_duration, read_executed, run_notebooks
 from dlapps.report.html import make_pages
 from dlapps.report.latex import find_overflows, make_document, typeset
 from dlapps.report.sources import Source, find_sources
 from dlapps.report.staleness import digest_inputs, is_stale, keep_digest
-
-Say = Callable[[str], None]
-
-
-def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
-    """Execute these notebooks, stale or not, as many at a time as there are cores.
-
-    What last took longest comes first; where nothing has run, the largest file.
-
-    Of those that fail the first is raised, once those that were running have ended; the others are not begun.
-    """
-    environment.limit_threads()
-    cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}
-    waiting = sorted(sources, key=cost.__getitem__, reverse=True)
-    with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
-        runs = {pool.submit(_execute, source, profile, place): source for place, source in enumerate(waiting)}
-        try:
-            for run in as_completed(runs):
-                say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _execute(source: Source, profile: str, place: int) -> float:
-    # Jupyter makes a loop for each thread that has none, and leaves it open.
-    with closing(ensure_event_loop()):
-        return execute(source, profile, place)
 
 
 def build(editions: Sequence[str], profile: str, say: Say) -> None:

@@ -1,21 +1,27 @@
 """Executed copies of the notebooks, kept in `report/build/<profile>/` and made again only when they must be."""
 
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from pathlib import Path
 
 import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from dlapps.core import paths
+from dlapps.core import environment, paths
 from dlapps.notebook.syntax import first_line
 from dlapps.report import ReportError
 from dlapps.report.sources import Source, read_notebook, tags
 from dlapps.report.staleness import executed_path, fingerprint
+
+Say = Callable[[str], None]
 
 
 class OwnKernelManager(AsyncKernelManager):
@@ -29,6 +35,32 @@ class OwnKernelManager(AsyncKernelManager):
         # Called from a notebook, a run has that notebook's session about it, and no page that shows a widget.
         env = {"JPY_SESSION_NAME": ""}
         return KernelSpec(argv=command, display_name="Python 3", language="python", env=env)
+
+
+def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
+    """Execute these notebooks, stale or not, as many at a time as there are cores.
+
+    What last took longest comes first; where nothing has run, the largest file.
+
+    Of those that fail the first is raised, once those that were running have ended; the others are not begun.
+    """
+    environment.limit_threads()
+    cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}
+    waiting = sorted(sources, key=cost.__getitem__, reverse=True)
+    with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
+        runs = {pool.submit(_execute, source, profile, place): source for place, source in enumerate(waiting)}
+        try:
+            for run in as_completed(runs):
+                say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _execute(source: Source, profile: str, place: int) -> float:
+    # Jupyter makes a loop for each thread that has none, and leaves it open.
+    with closing(ensure_event_loop()):
+        return execute(source, profile, place)
 
 
 def execute(source: Source, profile: str, place: int = 0) -> float:

@@ -18,10 +18,9 @@ from dlapps.notebook.chapter import MIME
 from dlapps.notebook.explore import SCRIPT_HASH
 from dlapps.notebook.syntax import Node, Tree
 from dlapps.report import TEMPLATES
-from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, Label, outputs
 from dlapps.report.latex import colophon, day_of
-from dlapps.report.prose import Edition, citeproc, link, span
+from dlapps.report.prose import Edition, Heading, citeproc, link, question_facts, select_shown, span, write_prose
 from dlapps.report.sources import page_file, read_title_page, tags
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
@@ -37,7 +36,7 @@ class Page:
 
     chapter: ExecutedChapter
     notebook: NotebookNode
-    headings: list[pre.Heading]
+    headings: list[Heading]
     bibliography: str
 
     @property
@@ -92,7 +91,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         template_name="base",
         template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
-        filters={each.__name__: each for each in (image_attributes, listing, pre.question_facts)},
+        filters={each.__name__: each for each in (image_attributes, listing, question_facts)},
     )
     shared = {"pages": pages, "report": read_title_page(), "mime": MIME, "script": SCRIPT_HASH}
     chapters = [colophon(page.chapter) for page in pages]
@@ -101,7 +100,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     written = {"index.html": index.render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
         resources = {**shared, "page": page, "before": before, "after": after}
-        written[page.file], _ = exporter.from_notebook_node(pre.select_shown(page.notebook), resources)
+        written[page.file], _ = exporter.from_notebook_node(select_shown(page.notebook), resources)
     return written
 
 
@@ -109,7 +108,7 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     """A chapter as a page."""
     options = ["--mathml", "--wrap=none", "--syntax-highlighting=none"]
     options += ["--metadata=lang:en-GB", *citeproc()]
-    notebook, headings, works = pre.write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets)
+    notebook, headings, works = write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets)
     for cell in notebook.cells:
         _keep_code(cell)
     return Page(chapter, notebook, headings, works)

@@ -24,9 +24,8 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String, Tok
 from dlapps.core import paths
 from dlapps.notebook.syntax import Node, first_line
 from dlapps.report import TEMPLATES, ReportError
-from dlapps.report import preprocessors as pre
 from dlapps.report.contents import Contents, ExecutedChapter, messages, outputs
-from dlapps.report.prose import Edition, raw
+from dlapps.report.prose import Edition, question_facts, raw, select_shown, write_prose
 from dlapps.report.sources import read_title_page
 
 _GREEK = """α alpha β beta γ gamma δ delta ε varepsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu ν nu ξ xi π pi
@@ -97,7 +96,7 @@ def _listing(code: str, lexer: Lexer) -> str:
 FILTERS = {
     "listing": partial(_listing, lexer=PythonLexer()),
     "plain_listing": partial(_listing, lexer=TextLexer()),
-    "question_facts": pre.question_facts,
+    "question_facts": question_facts,
     "tex": lambda value: escape_latex(str(value)),
 }
 
@@ -115,7 +114,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     bodies: list[str] = []
     figures: dict[str, bytes] = {}
     for chapter in contents.chapters:
-        notebook = pre.select_shown(pre.write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0])
+        notebook = select_shown(write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0])
         figures |= typeset_floats(notebook, chapter.number)
         bodies.append(exporter.from_notebook_node(notebook)[0])
     environment = exporter.environment.overlay(
