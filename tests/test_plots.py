@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from dlapps.core.images import from_pixels
 from dlapps.core.paired import Interval
 from dlapps.plots import dann, gan, general, transfer, visualizing
-from dlapps.plots.style import WIDTH
+from dlapps.plots.general import WIDTH
 
 GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
 POINTS = np.random.default_rng(0).normal(size=(20, 2))

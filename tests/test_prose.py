@@ -6,9 +6,8 @@ import pytest
 from conftest import code, text
 
 from dlapps import DlappsError
-from dlapps.notebook.bibliography import read_works
 from dlapps.notebook.outline import shown_floats, used_names
-from dlapps.notebook.prose import Prose
+from dlapps.notebook.prose import Prose, read_works
 
 
 def words(parts):

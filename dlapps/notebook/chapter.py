@@ -29,9 +29,8 @@ from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
 from dlapps.core.extras import require
-from dlapps.notebook.animation import encode_frames, make_player
-from dlapps.notebook.explore import Look, make_explorer, make_frames
 from dlapps.notebook.outline import WORDS
+from dlapps.notebook.players import Look, encode_frames, make_explorer, make_frames, make_player
 from dlapps.notebook.profiles import get_profile
 from dlapps.notebook.prose import Prose, Scalar, default_format
 from dlapps.plots.general import plot_grid, plot_moments

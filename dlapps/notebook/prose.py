@@ -6,19 +6,58 @@ The notebook shows them while it is worked in (see `live`); a build has its own 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
 from dlapps.core import paths
-from dlapps.notebook.bibliography import Work, read_works
 from dlapps.notebook.outline import KEY, NUMBER, Outline, read_outline
+from dlapps.notebook.syntax import run_pandoc
 
 Scalar = int | float | str | bool
 Part = dict[str, Any]  # of an answer: "text", and where it has them "title", "kind", "href", "cell", "notebook"
 
 REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+)-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 _CITED = re.compile(rf"([^;@]*?)(-?)@({KEY})([^;]*)")
+
+
+@dataclass(frozen=True)
+class Work:
+    """A work that prose may cite: "Radford et al.", its year, its title and its address (of its DOI, or its own)."""
+
+    authors: str
+    year: str
+    title: str
+    address: str
+
+    @property
+    def link(self) -> dict[str, str]:
+        """Where the work is to be found, where that is a page, and its title: an address such as javascript: runs."""
+        return {"title": self.title} | ({"href": self.address} if re.match("https?://", self.address, re.I) else {})
+
+
+def read_works(path: Path) -> dict[str, Work]:
+    """The works in that file, by key; DlappsError where pandoc cannot read it."""
+    try:
+        entries = run_pandoc(path.read_text(encoding="utf-8"), ["--from", "biblatex", "--to", "csljson"])
+    except DlappsError as error:
+        raise DlappsError(f"{path.name}: {error}") from error
+    return {entry["id"]: _work(entry) for entry in json.loads(entries)}
+
+
+def _work(entry: dict[str, Any]) -> Work:
+    dates = entry.get("issued", {}).get("date-parts")
+    address = f"https://doi.org/{entry['DOI']}" if "DOI" in entry else entry.get("URL", "")
+    names = [_last_name(one) for one in entry.get("author", entry.get("editor", []))]
+    # As a citation writes them: one, "A and B", or "A et al.".
+    authors = " and ".join(names) if len(names) < 3 and "others" not in names else f"{names[0]} et al."
+    return Work(authors, str(dates[0][0]) if dates else "n.d.", entry.get("title", "").replace("$", ""), address)
+
+
+def _last_name(person: dict[str, str]) -> str:
+    particle, name = person.get("non-dropping-particle"), person.get("family", person.get("literal", ""))
+    return f"{particle} {name}" if particle else name
 
 
 def default_format(value: Scalar) -> str:

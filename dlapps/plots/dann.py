@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
-from dlapps.plots.general import draw_frame
-from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, styled
+from dlapps.plots.general import COLOURS, WIDTH, draw_frame, look, make_figure, styled
 
 # Two names side by side, their markers large enough to tell apart.
 DOMAIN_LEGEND = {"ncols": 2, "markerscale": 2, "handletextpad": 0}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlapps.plots.style import COLOURS, make_figure, show_picture, styled
+from dlapps.plots.general import COLOURS, make_figure, show_picture, styled
 
 
 @styled

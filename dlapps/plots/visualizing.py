@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlapps.core.paired import Interval
-from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, styled
+from dlapps.plots.general import COLOURS, WIDTH, look, make_figure, show_picture, styled
 
 
 @styled

@@ -15,7 +15,7 @@ from pygments.lexers import PythonLexer
 
 from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
-from dlapps.notebook.explore import SCRIPT_HASH
+from dlapps.notebook.players import SCRIPT_HASH
 from dlapps.notebook.syntax import Node, Tree
 from dlapps.report import TEMPLATES
 from dlapps.report.contents import Contents, ExecutedChapter, Label, outputs

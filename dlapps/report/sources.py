@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 
 from dlapps.core import paths
-from dlapps.notebook.bibliography import read_works
+from dlapps.notebook.prose import read_works
 from dlapps.notebook.syntax import first_line
 from dlapps.report import TEMPLATES, ReportError
 
