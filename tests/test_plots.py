@@ -36,8 +36,7 @@ FIGURES = {
         {"1": POINTS, "2": POINTS}, np.arange(20) % 10, np.arange(20) // 10
     ),
     "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}, "reversal weight"),
-    "misread": lambda: transfer.plot_misread(*MISREAD),
-    "misread with pictures": lambda: transfer.plot_misread(*MISREAD, pictures=[GREY, COLOUR]),
+    "misread": lambda: transfer.plot_misread(*MISREAD, [GREY, COLOUR]),
 }
 
 
@@ -93,7 +92,7 @@ def test_confusion_needs_a_name_for_each_class(matrix):
 
 
 def test_true_class_is_told_apart_without_colour():
-    bars = FIGURES["misread"]().axes[0].patches
+    bars = FIGURES["misread"]().axes[1].patches
     assert [bool(bar.get_hatch()) for bar in bars] == [False, True, False]
 
 
@@ -124,14 +123,14 @@ def test_a_mosaic_holds_every_image_once():
 
 def test_an_animation_has_a_frame_an_epoch_and_its_still_the_first_and_the_last():
     classes, domains = np.arange(20) % 10, np.arange(20) // 10
-    frames, still = dann.animate_embeddings([POINTS + step for step in range(5)], classes, domains, num_kept=2)
+    frames, still = dann.animate_embeddings([POINTS + step for step in range(5)], classes, domains)
     assert frames.shape[0] == 5
     assert not np.array_equal(frames[0], frames[4])
-    assert [ax.get_title() for ax in still.axes[:2]] == ["epoch 1", "epoch 5"]
+    assert [ax.get_title() for ax in still.axes[:4]] == ["epoch 1", "epoch 2", "epoch 4", "epoch 5"]
 
 
 def test_a_frame_is_the_figure_in_pixels():
-    frame = general.draw_frame(FIGURES["sweep"](), (3, 2), dots_per_inch=50)
+    frame = general.draw_frame(FIGURES["sweep"](), (3, 2))
     assert frame.dtype == np.uint8
-    assert frame.shape == (100, 150, 3)
+    assert frame.shape == (300, 450, 3)
     assert frame.min() < frame.max()

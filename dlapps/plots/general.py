@@ -61,7 +61,7 @@ def make_figure(height: float, rows: int = 1, columns: int = 1, **kwargs: Any) -
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
-def look(index: int) -> dict[str, Any]:
+def line_style(index: int) -> dict[str, Any]:
     """The colour and the marker of the line of that index, from 0."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
@@ -114,7 +114,7 @@ def plot_curves(
         seeds = np.atleast_2d(y)
         spread = seeds.std(0, ddof=1) if len(seeds) > 1 else None
         linestyle = ("-", "--", ":", "-.")[index % 4]
-        ax.errorbar(x, seeds.mean(0), spread, label=name, capsize=2, linestyle=linestyle, **look(index))
+        ax.errorbar(x, seeds.mean(0), spread, label=name, capsize=2, linestyle=linestyle, **line_style(index))
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
     if all(float(value).is_integer() for x, _ in curves.values() for value in x):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -153,10 +153,10 @@ def plot_confusion(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def draw_frame(figure: Figure, size: tuple[float, float], dots_per_inch: int = 150) -> np.ndarray:
-    """A figure drawn this wide and high (in inches), as pixels uint8 (H, W, 3): one frame of an animation."""
+def draw_frame(figure: Figure, size: tuple[float, float]) -> np.ndarray:
+    """A figure drawn this wide and high (inches) at 150 dots per inch, as uint8 (H, W, 3): a frame of an animation."""
     figure.set_size_inches(*size)
-    figure.set_dpi(dots_per_inch)
+    figure.set_dpi(150)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

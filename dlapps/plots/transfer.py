@@ -39,22 +39,20 @@ def plot_answers(
 @styled
 def plot_misread(
     names: Sequence[str], scores: Sequence[Sequence[tuple[str, float]]], truths: Sequence[str],
-    pictures: Sequence[np.ndarray] | None = None, columns: int = 2,
+    pictures: Sequence[np.ndarray],
 ) -> Figure:  # fmt: skip
-    """Misread examples: the three highest class scores each, the true class hatched, and the picture where given."""
-    rows = -(-len(names) // columns)
-    width = 1 if pictures is None else 2
-    grid = {"width_ratios": [1.0] * columns if pictures is None else [1.2, 1.1] * columns}
-    figure, axes = make_figure(1.05 * rows, rows, columns * width, gridspec_kw=grid)
-    for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
-        row, column = divmod(index, columns)
-        if pictures is not None:
-            show_picture(axes[row, 2 * column], pictures[index])
-        ax = axes[row, width * column + width - 1]
+    """Misread pictures, two in a row: beside each its three highest class scores, the true class hatched."""
+    rows = -(-len(names) // 2)
+    figure, axes = make_figure(1.05 * rows, rows, 4, gridspec_kw={"width_ratios": [1.2, 1.1] * 2})
+    places = axes.reshape(-1, 2)
+    for (left, ax), picture, name, ranked, truth in zip(
+        places[: len(names)], pictures, names, scores, truths, strict=True
+    ):
+        show_picture(left, picture)
         labels, values = zip(*ranked, strict=True)
-        places = np.arange(len(labels))[::-1]
-        ax.barh(places, values, color=COLOURS[5], height=0.7)
-        ax.set_yticks(places, labels)
+        heights = np.arange(len(labels))[::-1]
+        ax.barh(heights, values, color=COLOURS[5], height=0.7)
+        ax.set_yticks(heights, labels)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", visible=False)
         for bar, label in zip(ax.patches, labels, strict=True):
@@ -63,6 +61,6 @@ def plot_misread(
         ax.axvline(0, color="black", linewidth=0.6)
         ax.set_title(name, fontsize=7)
         ax.tick_params(labelsize=7)
-    for ax in axes.flat[len(names) * width :]:
+    for ax in places[len(names) :].flat:
         ax.set_axis_off()
     return figure
