@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from datetime import date
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
 from dlapps.core import paths
+from dlapps.notebook.chapter import MIME
 from dlapps.notebook.syntax import Node, first_line
 from dlapps.report import TEMPLATES, ReportError
-from dlapps.report.contents import Contents, ExecutedChapter, messages, outputs
+from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, messages
 from dlapps.report.prose import Edition, question_facts, raw, select_shown, write_prose
 from dlapps.report.sources import read_title_page
 
@@ -93,7 +95,14 @@ def _listing(code: str, lexer: Lexer) -> str:
     return highlight(re.sub(r"\S{60}(?=\S)", "\\g<0>\u200b", code), lexer, LISTING)
 
 
+def _column_types(table: dict[str, Any]) -> str:
+    """A letter a column for tabularx; long words get lines of their own."""
+    columns = zip(table["align"], *table["rows"], strict=True)
+    return "".join("X" if side == "l" and max(map(len, cells), default=0) > 32 else side for side, *cells in columns)
+
+
 FILTERS = {
+    "column_types": _column_types,
     "listing": partial(_listing, lexer=PythonLexer()),
     "plain_listing": partial(_listing, lexer=TextLexer()),
     "question_facts": question_facts,
@@ -115,8 +124,9 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     figures: dict[str, bytes] = {}
     for chapter in contents.chapters:
         notebook = select_shown(write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0])
-        figures |= typeset_floats(notebook, chapter.number)
-        bodies.append(exporter.from_notebook_node(notebook)[0])
+        figures |= _read_figures(notebook, chapter.number)
+        resources = {"mime": MIME, "number": chapter.number}
+        bodies.append(exporter.from_notebook_node(notebook, resources)[0])
     environment = exporter.environment.overlay(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
@@ -155,42 +165,15 @@ def day_of(contents: Contents) -> date:
     return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
 
 
-def typeset_floats(notebook: NotebookNode, chapter: int) -> dict[str, bytes]:
-    """Each figure, animation and table becomes a float of LaTeX, in place; returns the files that these include."""
-    files: dict[str, bytes] = {}
-    for cell in notebook.cells:
-        for kind, typeset in {"figure": _figure, "animation": _animation, "table": _table}.items():
-            for output, message in outputs(cell, kind):
-                name = f"{chapter}-{message['name']}"
-                output.data["text/latex"] = typeset(name, message)
-                files |= _files(name, message)
-    return files
-
-
-def _files(name: str, message: dict[str, Any]) -> dict[str, bytes]:
-    files = {f"{name}.pdf": message["pdf"]} if "pdf" in message else {}
-    files |= {f"{name}-{number}.jpg": frame for number, frame in enumerate(message.get("frames", []))}
+def _read_figures(notebook: NotebookNode, chapter: int) -> dict[str, bytes]:
+    """The files that the figures and animations of a chapter include, by name."""
+    files = {}
+    for message in chain.from_iterable(messages(notebook, kind) for kind in FLOATS):
+        name = f"{chapter}-{message['name']}"
+        if "pdf" in message:
+            files[f"{name}.pdf"] = message["pdf"]
+        files |= {f"{name}-{number}.jpg": frame for number, frame in enumerate(message.get("frames", []))}
     return {file: base64.b64decode(content) for file, content in files.items()}
-
-
-def _figure(name: str, figure: dict[str, Any]) -> str:
-    return rf"\showfigure{{{name}}}{{{figure['caption']}}}"
-
-
-def _animation(name: str, animation: dict[str, Any]) -> str:
-    """An animation with its key frames."""
-    last = len(animation["frames"]) - 1
-    return rf"\showanimation{{{name}}}{{{animation['caption']}}}{{{animation['rate']}}}{{{last}}}"
-
-
-def _table(name: str, table: dict[str, Any]) -> str:
-    """A table ruled by booktabs; long words get lines of their own."""
-    columns = zip(table["align"], *table["rows"], strict=True)
-    align = "".join("X" if side == "l" and max(map(len, cells), default=0) > 32 else side for side, *cells in columns)
-    body = " \\\\\n".join(" & ".join(row) for row in table["rows"])
-    kind = "showwidetable" if "X" in align else "showtable"
-    head = " & ".join(rf"\columnhead{{{column}}}" for column in table["columns"])
-    return f"\\{kind}{{{name}}}{{{table['caption']}}}{{{align}}}{{%\n{head} \\\\\n\\midrule\n{body} \\\\}}"
 
 
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
