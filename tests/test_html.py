@@ -110,11 +110,11 @@ SECOND = (
     ),
     text("@fig-moving moves."),
     code(
-        "def look(row, column):\n"
+        "def render(row, column):\n"
         "    grey = 120 * (row == 'lower') + 40 * (column - 1)\n"
         "    return np.full((8, 8), grey, np.uint8), f'grey {grey}'\n"
         "axes = {'row': ['upper', 'lower'], 'column': [1, 2, 3]}\n"
-        'chapter.show_explorer(look, axes, (0, 1), "greys", "Six greys.")',
+        'chapter.show_explorer(render, axes, (0, 1), "greys", "Six greys.")',
     ),
 )
 

@@ -116,7 +116,7 @@ def test_an_edition_is_written_anew_when_something_changed_for_it(project, packa
     ):
         paths.write_atomically(project.build / name, b"written")
     for edition in EDITIONS:
-        staleness.keep_digest(edition, "smoke", inputs)
+        staleness.save_digest(edition, "smoke", inputs)
     assert find() == []
     assert find("quick") == EDITIONS
     path = project.home / changed

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from dlapps.core import environment, paths
 from dlapps.core.extras import require
 from dlapps.notebook.outline import WORDS
-from dlapps.notebook.players import Look, encode_frames, make_explorer, make_frames, make_player
+from dlapps.notebook.players import Render, encode_frames, make_explorer, make_frames, make_player
 from dlapps.notebook.profiles import get_profile
 from dlapps.notebook.prose import Prose, Scalar, default_format
 from dlapps.plots.general import plot_grid, plot_moments
@@ -134,15 +134,15 @@ class Chapter:
         self._show_float("animation", name, caption, content, {"text/html": player})
 
     def show_explorer(
-        self, look: Look, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str
+        self, render: Render, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str
     ) -> None:
         """A figure to explore by a slider an axis; paper has what the last axis changes. Prose refers to `@fig-<name>`.
 
-        look: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its reading in words); called here for every
+        render: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its reading in words), called for every
         combination. axes: {name: values}. start: the place on each axis at first.
         """
         _require_name_and_caption(name, caption)
-        frames, readings = make_frames(look, axes)
+        frames, readings = make_frames(render, axes)
         page = make_explorer(frames, axes, readings, start)
         row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
         places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)

@@ -1,4 +1,4 @@
-"""The prose of a notebook filled in while it is worked in: a widget without a face, for JupyterLab and Notebook."""
+"""The prose of a notebook filled in while it is worked in, in JupyterLab and Notebook: a widget that draws nothing."""
 
 import weakref
 from pathlib import Path

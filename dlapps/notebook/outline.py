@@ -35,7 +35,7 @@ class Outline:
 
     number: int
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
-    twice: dict[str, str] = field(default_factory=dict)  # labels with another cell that has them
+    duplicates: dict[str, str] = field(default_factory=dict)  # labels with another cell that has them
     tokens: dict[str, int] = field(default_factory=dict)  # and the first cell that holds it
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     code: list[tuple[int, str]] = field(default_factory=list)  # place and source
@@ -45,7 +45,7 @@ class Outline:
         self.counts[1] = self.number - 1
 
     def add_markdown(self, cell: str, place: int, tree: Tree, question: Mapping[str, Any]) -> None:
-        """Number a cell's prose and note what it asks for; question: what its metadata say of one."""
+        """Number a cell's prose and note its placeholders; question: the metadata of a question."""
         prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in ("Code", "Math")])
         labels = [node["c"][1][0] for node in nodes(tree) if node["t"] == "Header"]
         own = (f"{{#{label}}}" for label in labels if label.startswith("sec-"))
@@ -146,7 +146,7 @@ class Outline:
 
     def _label(self, label: str, text: str, cell: str) -> tuple[str, str]:
         if label in self.labels:
-            self.twice.setdefault(label, cell)
+            self.duplicates.setdefault(label, cell)
         self.labels.setdefault(label, {"text": text, "cell": cell})
         return label, text
 
@@ -182,7 +182,7 @@ def _with_values(formula: str) -> str | None:
 
 
 def _question_words(question: Mapping[str, Any]) -> str:
-    """How a question is headed, as "Question 5 ★"; empty where the cell is none."""
+    """How a question is headed, as "Question 5 ★"; empty for another cell."""
     signs = (" ★" if question.get("starred") else "") + (" Bonus" if question.get("bonus") else "")
     return f"Question {question['number']}{signs}" if "number" in question else ""
 
@@ -213,14 +213,14 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
         kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
         # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
         position -= any(isinstance(argument, ast.Starred) for argument in call.args)
-        given = dict(zip(("name", "caption"), call.args[position:], strict=False))
-        given |= {word.arg: word.value for word in call.keywords if word.arg}
+        arguments = dict(zip(("name", "caption"), call.args[position:], strict=False))
+        arguments |= {word.arg: word.value for word in call.keywords if word.arg}
         if kind:
-            yield kind, _literal(given.get("name")), _literal(given.get("caption"))
+            yield kind, _literal(arguments.get("name")), _literal(arguments.get("caption"))
 
 
 def walk_code(source: str) -> list[ast.AST]:
-    """All nodes of a cell's code; none where it is no plain Python, as with a magic."""
+    """All nodes of a cell's code; none if it is not plain Python, as with a magic."""
     try:
         return list(ast.walk(ast.parse(source)))
     except SyntaxError:

@@ -112,16 +112,16 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-# What is seen at a value of each axis, uint8 (H, W) or (H, W, 3), and its reading in words.
-Look = Callable[..., tuple[np.ndarray, str]]
+# A value of each axis -> picture uint8 (H, W) or (H, W, 3), and its reading in words.
+Render = Callable[..., tuple[np.ndarray, str]]
 
 
-def make_frames(look: Look, axes: Mapping[str, Sequence[object]]) -> tuple[np.ndarray, np.ndarray]:
+def make_frames(render: Render, axes: Mapping[str, Sequence[object]]) -> tuple[np.ndarray, np.ndarray]:
     """Frames uint8 (*S, H, W, 3) and readings (*S) of every combination of values of the axes, S their lengths.
 
     Raises ValueError for pictures of different sizes, and without any.
     """
-    seen = [look(*values) for values in itertools.product(*axes.values())]
+    seen = [render(*values) for values in itertools.product(*axes.values())]
     sizes = {picture.shape[:2] for picture, _ in seen}
     if len(sizes) != 1:
         raise ValueError(f"expected pictures of one size for all axes, got {sorted(sizes)}; bring them to one size.")

@@ -134,17 +134,17 @@ class Prose:
                 note = f" ({self.path.name}, cell {cell}: cell {later} ran after it; run it again)"
                 parts.append({"text": note, "kind": "error"})
             return parts
-        kept = self._published().get(name)
-        if kept and kept["chapter"] != self.path.stem:
-            title = f"{name}, by {kept['chapter']}, profile {kept['profile']}"
-            return [{"text": _write(kept["value"], spec, name), "title": title}]
+        published = self._published().get(name)
+        if published and published["chapter"] != self.path.stem:
+            title = f"{name}, by {published['chapter']}, profile {published['profile']}"
+            return [{"text": _write(published["value"], spec, name), "title": title}]
         if self._complete:
             raise ValueError(f"expected a recorded number, got {name}; record it or correct the name.")
         return [{"text": "–", "kind": "pending", "title": f"{name}: no cell has recorded it yet"}]
 
     def _heading(self, token: str) -> list[Part]:
         label = token[2:-1].split()[0].replace("sec-", f"sec-{self.number}-", 1)
-        if label in self.outline.twice:
+        if label in self.outline.duplicates:
             raise ValueError(f"expected one use of the label {label}, got several; rename one of them.")
         return []
 
@@ -155,7 +155,7 @@ class Prose:
         outline = self._chapter(path, number) if path else Outline(number)
         if label not in outline.labels:
             raise ValueError(f"expected a reference to something shown, got {label}; correct it.")
-        if label in outline.twice:
+        if label in outline.duplicates:
             raise ValueError(f"expected one use of the label {label}, got several; rename one of them.")
         return outline.labels[label] | ({"notebook": path.name} if path and path != self.path else {})
 

@@ -1,4 +1,4 @@
-"""The whole way: run what is stale, convert (and typeset), and only then replace the last good report or pages."""
+"""Run what is stale, convert (and typeset), and only then replace the last good report or pages."""
 
 import json
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from dlapps.report.execute import Say, last_duration, read_executed, run_noteboo
 from dlapps.report.html import make_pages
 from dlapps.report.latex import find_overflows, make_document, typeset
 from dlapps.report.sources import Source, find_sources
-from dlapps.report.staleness import digest_inputs, is_stale, keep_digest
+from dlapps.report.staleness import digest_inputs, is_stale, save_digest
 
 
 def build(editions: Sequence[str], profile: str, say: Say) -> None:
-    """Each of these editions, html, notebooks or pdf, of what all the chapters told."""
+    """Write these editions (html, notebooks, pdf) of all chapters."""
     write = {"html": write_pages, "notebooks": write_copies, "pdf": write_pdf}
     # Before anything is read: what changes meanwhile makes the next build write again.
     inputs = digest_inputs(profile)
     contents = _collect_executed(profile, say)
     for edition in editions:
         write[edition](contents, profile, say)
-        keep_digest(edition, profile, inputs)
+        save_digest(edition, profile, inputs)
 
 
 def write_pages(contents: Contents, profile: str, say: Say) -> None:
@@ -64,7 +64,7 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
 
 
 def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
-    """Write these files; others of the pattern, of chapters that are gone, go."""
+    """Write these files, and delete others of the pattern: those of chapters that no longer exist."""
     for name, content in files.items():
         paths.write_atomically(folder / name, content.encode())
     for path in folder.glob(pattern):
@@ -73,7 +73,7 @@ def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
 
 
 def _collect_executed(profile: str, say: Say) -> Contents:
-    """What all the chapters told, after those that are stale have been run."""
+    """The contents of all chapters, after those that are stale have been run."""
     sources = find_sources()
     stale = [source for source in sources if is_stale(source, profile)]
     for source in sources:

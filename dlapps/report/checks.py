@@ -41,7 +41,7 @@ _NOT_STATED = re.compile(
 
 @dataclass
 class Facts:
-    """What a chapter shows, records and uses, as far as can be told without running it."""
+    """What a chapter shows, records and uses, as far as is known without running it."""
 
     outline: Outline
     cells: list[Tree] = field(default_factory=list)  # the prose of Markdown cells
@@ -120,7 +120,7 @@ def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
     labels = set().union(*(chapter.outline.labels for chapter in facts.values()))
     referred = set().union(*(chapter.used.labels for chapter in facts.values()))
     for source, chapter in facts.items():
-        for label in chapter.outline.twice:
+        for label in chapter.outline.duplicates:
             yield f"{source.name}: more than one part is labelled @{label}"
         for label in chapter.outline.labels:
             if label.startswith("fig-") and label not in referred:
@@ -139,10 +139,10 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
         _add_records(facts, cell.source)
     executed = next((profile for profile in PROFILES if not is_stale(source, profile)), None)
     if executed:
-        told = read_notebook(executed_path(source, executed))
-        facts.numbers = {name for record in messages(told, "record") for name in record["values"]}
+        ran = read_notebook(executed_path(source, executed))
+        facts.numbers = {name for record in messages(ran, "record") for name in record["values"]}
         facts.computed_names = False
-        pieces = [(box, key) for _, box, key in fragments(told) if key != "source"]
+        pieces = [(box, key) for _, box, key in fragments(ran) if key != "source"]
         captions = [box[key] for box, key in pieces]
         floats = [(FLOATS[box["kind"]], box["name"]) for box, key in pieces if key == "caption"]
     else:

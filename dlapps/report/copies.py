@@ -75,7 +75,7 @@ def _parts(cell: NotebookNode) -> Iterator[NotebookNode]:
             yield cell
         return
     floats = [message for kind in FLOATS for _, message in outputs(cell, kind)]
-    cell.outputs = [kept for output in cell.outputs for kept in _output(output)]
+    cell.outputs = [plain for output in cell.outputs for plain in _output(output)]
     if {"remove-cell", "remove-input"} & set(tags(cell)):
         cell.metadata["jupyter"] = {"source_hidden": True}
     yield cell

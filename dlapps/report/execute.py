@@ -67,7 +67,7 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     """Run a notebook from top to bottom; returns the seconds that it took.
 
     Its executed copy is replaced only when all of it ran. place: of its progress bar, from 0 at the top. A ReportError
-    names the cell that failed; what ran until then is kept beside as `<name>.failed.ipynb`.
+    names the cell that failed; the cells that ran are saved beside it as `<name>.failed.ipynb`.
     """
     final = executed_path(source, profile)
     running, failed = final.with_suffix(".running.ipynb"), final.with_suffix(".failed.ipynb")
@@ -110,8 +110,8 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     ran = [cell for cell in executed.cells if cell.cell_type == "code"]
     ran = [cell for cell in ran if "injected-parameters" not in tags(cell)]
     written = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell, kept in zip(written, ran, strict=True):
-        cell.outputs = kept.outputs
+    for cell, output_cell in zip(written, ran, strict=True):
+        cell.outputs = output_cell.outputs
     notebook.metadata["papermill"] = executed.metadata.papermill
     return notebook
 

@@ -78,7 +78,7 @@ def _number(number: str) -> Node:
     return span([{"t": "Str", "c": number}], "number")
 
 
-def _keep_code(cell: NotebookNode) -> None:
+def _fold_code(cell: NotebookNode) -> None:
     """A hidden cell that recorded numbers stays, its code folded: that is where their links lead."""
     if any(outputs(cell, "record")) and "remove-cell" in tags(cell):
         cell.metadata.tags = ["remove-input", "remove-output"]
@@ -110,7 +110,7 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     options += ["--metadata=lang:en-GB", *citeproc()]
     notebook, headings, works = write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets)
     for cell in notebook.cells:
-        _keep_code(cell)
+        _fold_code(cell)
     return Page(chapter, notebook, headings, works)
 
 

@@ -16,7 +16,7 @@ from dlapps.notebook.outline import NUMBER
 from dlapps.notebook.prose import REFERENCE, format_number, power_in_words
 from dlapps.notebook.syntax import Node, Tree, first_line, nodes, walk, words, write
 from dlapps.report import ReportError
-from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, near
+from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
 from dlapps.report.sources import read_citation_keys, tags
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
@@ -217,7 +217,7 @@ def write_prose(
     filtered = Prose(edition, contents, chapter, read_citation_keys())
     places, trees = list(fragments(notebook)), []
     for (_, box, key), tree in zip(places, chapter.prose, strict=True):
-        with near(chapter.name, box[key]):
+        with name_place(chapter.name, box[key]):
             trees.append(walk(tree, filtered))
         if key != "source":
             trees[-1] = [{"t": "Plain", "c": block["c"]} for block in trees[-1]]

@@ -39,7 +39,7 @@ class Source:
         return self.path.stem
 
     def read(self) -> NotebookNode:
-        """The notebook as it is committed; a ReportError for a file that is none."""
+        """The notebook as it is committed; a ReportError if the file is not valid."""
         return read_notebook(self.path)
 
 
@@ -58,7 +58,7 @@ class TitlePage:
 
 
 def read_title_page() -> TitlePage:
-    """The report's title and authors; a ReportError where the file is missing, or says something else."""
+    """The report's title and authors; a ReportError if the file is missing or not valid."""
     path = paths.project() / paths.MARK
     try:
         return TitlePage(**tomllib.loads(path.read_text(encoding="utf-8")))
@@ -104,7 +104,7 @@ def select_sources(chapters: Iterable[str]) -> list[Source]:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """The notebook in that file, or a ReportError when it is none."""
+    """The notebook in that file; a ReportError if it is not valid."""
     try:
         # nbformat.reads would do the same, and only log what is invalid.
         notebook = nbformat.convert(nbformat.reader.reads(path.read_text(encoding="utf-8")), 4)
@@ -147,9 +147,9 @@ def read_as_committed(path: Path) -> NotebookNode:
 
 
 def refresh(os_path: str, **_: object) -> None:
-    """Jupyter's hook after saving a file: have git look through the filter at a notebook that it takes for changed.
+    """Jupyter's hook after saving a file: have git compare a notebook that seems changed through the filter.
 
-    By itself it compares sizes, and `git status` lists each notebook that has outputs. One with a change of its own
+    By itself git compares sizes, and `git status` lists each notebook that has outputs. One with a change of its own
     stays listed, and nothing is staged.
     """
     path = Path(os_path)

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from dlapps.core import environment, paths
 from dlapps.report.sources import Source, read_notebook
 
-# What is written of each, in the order in which they are. The PDF last: where there is no TeX, there is all else.
+# The files of each edition, in the order of writing: the PDF last, so that all else is there without TeX.
 EDITIONS = {
     "html": ("report/build/html/*.html",),
     "notebooks": ("report/build/notebooks/*.ipynb",),
@@ -29,17 +29,17 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def executed_path(source: Source, profile: str) -> Path:
-    """Where the executed copy of a notebook is kept."""
+    """The file of the executed copy of a notebook."""
     return paths.build() / profile / f"{source.name}.ipynb"
 
 
 def is_stale(source: Source, profile: str) -> bool:
-    """Whether the outputs kept for a notebook are missing or come from other code."""
+    """Whether the executed copy of a notebook is missing or comes from other code."""
     path = executed_path(source, profile)
     if not path.exists():
         return True
-    kept = read_notebook(path).metadata.get("dlapps", {})
-    return kept.get("fingerprint") != fingerprint(source.read(), profile)
+    metadata = read_notebook(path).metadata.get("dlapps", {})
+    return metadata.get("fingerprint") != fingerprint(source.read(), profile)
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> str:
@@ -60,7 +60,7 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
 
 
 def imported_modules(cells: Iterable[str]) -> set[Path]:
-    """The files of the library that run when these cells do; all of them where a cell is no plain Python."""
+    """The files of the library that run when these cells do; all of them where a cell is not plain Python."""
     names = [_imports(cell) for cell in cells]
     if None in names:
         return set(paths.PACKAGE.rglob("*.py"))
@@ -119,20 +119,20 @@ def _files(name: str) -> Iterator[Path]:
 
 
 def find_outdated(editions: Iterable[str], profile: str, say: Callable[[str], None]) -> list[str]:
-    """Those of the editions that something changed for, or in, since they were written."""
+    """The editions whose inputs or files changed since they were written."""
     inputs = digest_inputs(profile)
     outdated = []
     for edition in editions:
-        kept = _digest_file(edition)
-        if kept.is_file() and kept.read_text(encoding="utf-8") == _digest_edition(edition, profile, inputs):
+        saved = _digest_file(edition)
+        if saved.is_file() and saved.read_text(encoding="utf-8") == _digest_edition(edition, profile, inputs):
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)
     return outdated
 
 
-def keep_digest(edition: str, profile: str, inputs: str) -> None:
-    """Note that an edition was just written from these inputs (see `digest_inputs`)."""
+def save_digest(edition: str, profile: str, inputs: str) -> None:
+    """Save that an edition was just written from these inputs (see `digest_inputs`)."""
     paths.write_atomically(_digest_file(edition), _digest_edition(edition, profile, inputs).encode())
 
 
