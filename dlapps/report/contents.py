@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from nbformat import NotebookNode
@@ -107,6 +108,27 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     for chapter, name, number in recorded:
         contents.numbers[name if uses[name] == 1 else qualified(name, chapter.number)] = number
     return contents
+
+
+def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
+    """What the last page says of a chapter's run."""
+    sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
+    failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
+    machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
+    facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
+    facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
+    return {**chapter.run, **facts, "sources": sources, "failed": failed}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def day_of(contents: Contents) -> date:
+    """That of the last run: building again changes nothing."""
+    return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
 
 
 @contextmanager

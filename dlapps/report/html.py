@@ -18,8 +18,7 @@ from dlapps.notebook.chapter import MIME
 from dlapps.notebook.players import SCRIPT_HASH
 from dlapps.notebook.syntax import Node, Tree
 from dlapps.report import TEMPLATES
-from dlapps.report.contents import Contents, ExecutedChapter, Label, outputs
-from dlapps.report.latex import colophon, day_of
+from dlapps.report.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
 from dlapps.report.prose import Edition, Heading, citeproc, link, question_facts, select_shown, span, write_prose
 from dlapps.report.sources import page_file, read_title_page, tags
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from datetime import date
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,38 +25,9 @@ from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.syntax import Node, first_line
 from dlapps.report import TEMPLATES, ReportError
-from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, messages
+from dlapps.report.contents import FLOATS, Contents, colophon, day_of, messages
 from dlapps.report.prose import Edition, question_facts, raw, select_shown, write_prose
 from dlapps.report.sources import read_title_page
-
-_GREEK = """α alpha β beta γ gamma δ delta ε varepsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu ν nu ξ xi π pi
-ρ rho σ sigma τ tau φ varphi χ chi ψ psi ω omega ϵ epsilon Γ Gamma Δ Delta Θ Theta Λ Lambda Ξ Xi Π Pi Σ Sigma Φ Phi
-Ψ Psi Ω Omega"""
-_SYMBOLS = """→ rightarrow ← leftarrow ↔ leftrightarrow ⇒ Rightarrow ↦ mapsto ↑ uparrow ↓ downarrow × times · cdot ± pm
-≈ approx ≠ neq ≤ leq ≥ geq ≪ ll ≫ gg ∼ sim ∝ propto ∞ infty ∂ partial ∇ nabla ∑ sum ∏ prod √ surd ∈ in ∉ notin
-∩ cap ∪ cup ⊂ subset ⊆ subseteq ∀ forall ∃ exists ∘ circ ⊙ odot ⊕ oplus ⊗ otimes ⟨ langle ⟩ rangle ‖ Vert ′ prime
-★ bigstar ☆ star ✓ checkmark ℓ ell ∗ ast"""
-_WORDS = f"{_GREEK} {_SYMBOLS}".split()
-
-SIGNS = {sign: rf"\ensuremath{{\{name}}}" for sign, name in zip(_WORDS[::2], _WORDS[1::2], strict=True)}
-SIGNS |= {
-    "−": r"\ensuremath{-}",
-    "✗": r"\ensuremath{\times}",
-    "½": r"\textonehalf{}",
-    "\u202f": r"\,",
-    "\u2009": r"\,",
-    "\u200b": r"\allowbreak{}",
-    "\u2011": r"\mbox{-}",
-    "ℝ": r"\ensuremath{\mathbb{R}}",
-    "𝔼": r"\ensuremath{\mathbb{E}}",
-    "ℒ": r"\ensuremath{\mathcal{L}}",
-    **{sign: rf"\textsuperscript{{{digit}}}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
-    "⁻": r"\textsuperscript{\textminus}",
-    **{sign: rf"\textsubscript{{{digit}}}" for digit, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")},
-    "₊": r"\textsubscript{+}",
-    "∥": r"\ensuremath{\Vert}",
-    "…": r"\ldots{}",
-}
 
 
 class SoberStyle(Style):
@@ -137,32 +107,10 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
         chapters=[colophon(chapter) for chapter in contents.chapters],
         claims=sum(len(chapter.claims) for chapter in contents.chapters),
         highlighting=LISTING.get_style_defs(),
-        signs=SIGNS.items(),
         profile=profile,
         day="{0.day} {0:%B %Y}".format(day_of(contents)),
     )
     return latex, figures
-
-
-def colophon(chapter: ExecutedChapter) -> dict:
-    """The facts of a chapter's run for the last page."""
-    sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
-    failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
-    machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
-    facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
-    facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
-    return {**chapter.run, **facts, "sources": sources, "failed": failed}
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def day_of(contents: Contents) -> date:
-    """That of the last run: building again changes nothing."""
-    return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
 
 
 def _read_figures(notebook: NotebookNode, chapter: int) -> dict[str, bytes]:
