@@ -19,7 +19,7 @@ from dlapps.notebook.syntax import INLINE, parse, walk, write
 from dlapps.report import ReportError, execute, latex, staleness
 from dlapps.report.build import build as build_editions
 from dlapps.report.contents import Contents, Label
-from dlapps.report.prose import Edition, Prose, mentions
+from dlapps.report.prose import Edition, ProseFilter, mentions
 from dlapps.report.sources import find_sources, read_notebook
 
 NUMBERS = {
@@ -45,7 +45,7 @@ def filtered(written, language="markdown-smart", chapter=1):
     """A piece of Markdown of that chapter, after the filter."""
     (tree,) = parse([written])
     Outline(chapter).number_prose(tree, "cell")
-    prose = Prose(EDITION, CONTENTS, SimpleNamespace(number=chapter), {"simonyan2015very"})
+    prose = ProseFilter(EDITION, CONTENTS, SimpleNamespace(number=chapter), {"simonyan2015very"})
     return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]
 
 

@@ -29,8 +29,8 @@ from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
 from dlapps.core.extras import require
+from dlapps.notebook import players
 from dlapps.notebook.outline import WORDS
-from dlapps.notebook.players import Render, encode_frames, make_explorer, make_frames, make_player
 from dlapps.notebook.profiles import get_profile
 from dlapps.notebook.prose import Prose, Scalar, default_format
 from dlapps.plots.general import plot_grid, plot_moments
@@ -126,15 +126,15 @@ class Chapter:
         """
         _require_name_and_caption(name, caption)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
-        gif, jpegs = encode_frames(frames, frames_per_second)
+        gif, jpegs = players.encode_frames(frames, frames_per_second)
         pdf, png = self._draw(stills, name)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
-        encoded, player = [_base64(jpeg) for jpeg in jpegs], make_player(frames, frames_per_second)
+        encoded, player = [_base64(jpeg) for jpeg in jpegs], players.make_player(frames, frames_per_second)
         content = {"pdf": pdf, "png": png, "frames": encoded, "rate": frames_per_second}
         self._show_float("animation", name, caption, content, {"text/html": player})
 
     def show_explorer(
-        self, render: Render, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str
+        self, render: players.Render, axes: players.Axes, start: Sequence[int], name: str, caption: str
     ) -> None:
         """A figure to explore by a slider an axis; paper has what the last axis changes. Prose refers to `@fig-<name>`.
 
@@ -142,8 +142,8 @@ class Chapter:
         combination. axes: {name: values}. start: the place on each axis at first.
         """
         _require_name_and_caption(name, caption)
-        frames, readings = make_frames(render, axes)
-        page = make_explorer(frames, axes, readings, start)
+        frames, readings = players.make_frames(render, axes)
+        page = players.make_explorer(frames, axes, readings, start)
         row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
         places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
         titles = [f"{list(axes)[-1]} {values[place]}" for place in places]

@@ -35,7 +35,7 @@ class Outline:
 
     number: int
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
-    duplicates: dict[str, str] = field(default_factory=dict)  # labels with another cell that has them
+    duplicates: dict[str, str] = field(default_factory=dict)  # of labels: another cell
     tokens: dict[str, int] = field(default_factory=dict)  # and the first cell that holds it
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     code: list[tuple[int, str]] = field(default_factory=list)  # place and source
@@ -213,10 +213,10 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
         kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
         # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
         position -= any(isinstance(argument, ast.Starred) for argument in call.args)
-        arguments = dict(zip(("name", "caption"), call.args[position:], strict=False))
-        arguments |= {word.arg: word.value for word in call.keywords if word.arg}
+        passed = dict(zip(("name", "caption"), call.args[position:], strict=False))
+        passed |= {word.arg: word.value for word in call.keywords if word.arg}
         if kind:
-            yield kind, _literal(arguments.get("name")), _literal(arguments.get("caption"))
+            yield kind, _literal(passed.get("name")), _literal(passed.get("caption"))
 
 
 def walk_code(source: str) -> list[ast.AST]:

@@ -114,9 +114,10 @@ def _jpeg(pixels: np.ndarray) -> bytes:
 
 # A value of each axis -> picture uint8 (H, W) or (H, W, 3), and its reading in words.
 Render = Callable[..., tuple[np.ndarray, str]]
+Axes = Mapping[str, Sequence[object]]  # the values of each slider
 
 
-def make_frames(render: Render, axes: Mapping[str, Sequence[object]]) -> tuple[np.ndarray, np.ndarray]:
+def make_frames(render: Render, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     """Frames uint8 (*S, H, W, 3) and readings (*S) of every combination of values of the axes, S their lengths.
 
     Raises ValueError for pictures of different sizes, and without any.
@@ -131,9 +132,7 @@ def make_frames(render: Render, axes: Mapping[str, Sequence[object]]) -> tuple[n
     return frames.reshape(*lengths, *frames.shape[1:]), readings.reshape(lengths)
 
 
-def make_explorer(
-    frames: np.ndarray, axes: Mapping[str, Sequence[object]], readings: np.ndarray, start: Sequence[int]
-) -> str:
+def make_explorer(frames: np.ndarray, axes: Axes, readings: np.ndarray, start: Sequence[int]) -> str:
     """HTML that shows one of many pictures, with its reading below: one slider an axis, by mouse or keyboard.
 
     frames and readings: as `make_frames` gives them of the axes {name: values}. start: the place on each axis at first.
@@ -153,8 +152,8 @@ def make_explorer(
         strip=make_strip(frames.reshape(-1, height, width, 3)),
         place=f"object-position: 0 {100 * row / max(readings.size - 1, 1):.4f}%",
         sliders="\n".join(
-            SLIDER.format(name=escape(name), last=len(each) - 1, start=place, value=escape(each[place]))
-            for name, each, place in named
+            SLIDER.format(name=escape(name), last=len(axis) - 1, start=at, value=escape(axis[at]))
+            for name, axis, at in named
         ),
         reading=escape(facts["readings"][row]),
         width=width,

@@ -144,8 +144,7 @@ class Prose:
 
     def _heading(self, token: str) -> list[Part]:
         label = token[2:-1].split()[0].replace("sec-", f"sec-{self.number}-", 1)
-        if label in self.outline.duplicates:
-            raise ValueError(f"expected one use of the label {label}, got several; rename one of them.")
+        _require_one_use(self.outline, label)
         return []
 
     def _reference(self, kind: str, number: int, name: str) -> Part:
@@ -155,8 +154,7 @@ class Prose:
         outline = self._chapter(path, number) if path else Outline(number)
         if label not in outline.labels:
             raise ValueError(f"expected a reference to something shown, got {label}; correct it.")
-        if label in outline.duplicates:
-            raise ValueError(f"expected one use of the label {label}, got several; rename one of them.")
+        _require_one_use(outline, label)
         return outline.labels[label] | ({"notebook": path.name} if path and path != self.path else {})
 
     def _cite(self, token: str) -> list[Part]:
@@ -218,6 +216,11 @@ def power_in_words(found: re.Match[str]) -> str:
 def _write(value: Scalar, spec: str, name: str) -> str:
     shown = format_number(value, spec, name, power_in_words)
     return shown if isinstance(value, str) else re.sub(r"^-(?=\d)", "−", shown)
+
+
+def _require_one_use(outline: Outline, label: str) -> None:
+    if label in outline.duplicates:
+        raise ValueError(f"expected one use of the label {label}, got several; rename one.")
 
 
 def _find_work(works: dict[str, Work], key: str) -> Work:

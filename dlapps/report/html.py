@@ -17,9 +17,8 @@ from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.players import SCRIPT_HASH
 from dlapps.notebook.syntax import Node, Tree
-from dlapps.report import TEMPLATES
+from dlapps.report import TEMPLATES, prose
 from dlapps.report.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
-from dlapps.report.prose import Edition, Heading, citeproc, link, question_facts, select_shown, span, write_prose
 from dlapps.report.sources import page_file, read_title_page, tags
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
@@ -35,7 +34,7 @@ class Page:
 
     chapter: ExecutedChapter
     notebook: NotebookNode
-    headings: list[Heading]
+    headings: list[prose.Heading]
     bibliography: str
 
     @property
@@ -55,26 +54,26 @@ class Page:
         return self.headings[0].title if self.headings else self.chapter.name
 
 
-def edition(chapter: str) -> Edition:
+def edition(chapter: str) -> prose.Edition:
     """How the page of that chapter writes references, equations and headings."""
 
     def refer(label: str, named: Label) -> Node:
         target = "" if named.chapter == chapter else page_file(named.chapter)
-        return link(named.words, f"{target}#{label}")
+        return prose.link(named.words, f"{target}#{label}")
 
     def equation(tex: str, label: str, number: str) -> Node:
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
-        return span([formula, *[_number(number)] * bool(number)], "equation", label)
+        return prose.span([formula, *[_number(number)] * bool(number)], "equation", label)
 
     def value(words: Tree, known: dict[str, Any]) -> Tree:
         target = "" if known["chapter"] == chapter else page_file(known["chapter"])
         return [{"t": "Link", "c": [["", ["value"], []], words, [f"{target}#cell-{known['cell']}", ""]]}]
 
-    return Edition(refer, equation, lambda number: [_number(number), {"t": "Space"}] * bool(number), value)
+    return prose.Edition(refer, equation, lambda number: [_number(number), {"t": "Space"}] * bool(number), value)
 
 
 def _number(number: str) -> Node:
-    return span([{"t": "Str", "c": number}], "number")
+    return prose.span([{"t": "Str", "c": number}], "number")
 
 
 def _fold_code(cell: NotebookNode) -> None:
@@ -90,7 +89,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         template_name="base",
         template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
-        filters={each.__name__: each for each in (image_attributes, listing, question_facts)},
+        filters={each.__name__: each for each in (image_attributes, listing, prose.question_facts)},
     )
     shared = {"pages": pages, "report": read_title_page(), "mime": MIME, "script": SCRIPT_HASH}
     chapters = [colophon(page.chapter) for page in pages]
@@ -99,15 +98,17 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     written = {"index.html": index.render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
         resources = {**shared, "page": page, "before": before, "after": after}
-        written[page.file], _ = exporter.from_notebook_node(select_shown(page.notebook), resources)
+        written[page.file], _ = exporter.from_notebook_node(prose.select_shown(page.notebook), resources)
     return written
 
 
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     """A chapter as a page."""
     options = ["--mathml", "--wrap=none", "--syntax-highlighting=none"]
-    options += ["--metadata=lang:en-GB", *citeproc()]
-    notebook, headings, works = write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets)
+    options += ["--metadata=lang:en-GB", *prose.citeproc()]
+    notebook, headings, works = prose.write_prose(
+        chapter, contents, edition(chapter.name), "html", options, fit_brackets
+    )
     for cell in notebook.cells:
         _fold_code(cell)
     return Page(chapter, notebook, headings, works)

@@ -66,7 +66,7 @@ def reference_label(key: str, chapter: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class Prose:
+class ProseFilter:
     """Applied by `walk` to the lists of nodes of a chapter; a ReportError for what is not known or does not fit."""
 
     edition: Edition
@@ -214,7 +214,7 @@ def write_prose(
     be written.
     """
     notebook = deepcopy(chapter.notebook)
-    filtered = Prose(edition, contents, chapter, read_citation_keys())
+    filtered = ProseFilter(edition, contents, chapter, read_citation_keys())
     places, trees = list(fragments(notebook)), []
     for (_, box, key), tree in zip(places, chapter.prose, strict=True):
         with name_place(chapter.name, box[key]):
