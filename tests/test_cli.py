@@ -149,7 +149,8 @@ def test_check_knows_what_a_dictionary_records_and_what_a_compared_table_is_call
 @pytest.mark.report
 def test_check_knows_what_a_run_told(project, capsys):
     record = code("chapter.record(data='none', **{f'score_{i}': i for i in range(2)})")
-    project.write("1_transfer", record, text("{{score_0}}, {{score_1}}, {{score_2}}"))
+    prose = text("{{score_0}}, {{score_1}}, {{score_2}}, {{timed}}")
+    project.write("1_transfer", record, code("%time chapter.record(data='none', timed=1)"), prose)
     assert main(["check"]) == 0
     assert main(["run", "--profile", "smoke"]) == 0
     capsys.readouterr()

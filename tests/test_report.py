@@ -18,8 +18,9 @@ from dlapps.notebook.outline import Outline
 from dlapps.notebook.syntax import INLINE, parse, walk, write
 from dlapps.report import ReportError, execute, latex, staleness
 from dlapps.report.build import build as build_editions
+from dlapps.report.checks import mentions
 from dlapps.report.contents import Contents, Label
-from dlapps.report.prose import Edition, ProseFilter, mentions
+from dlapps.report.prose import Edition, ProseFilter
 from dlapps.report.sources import find_sources, read_notebook
 
 NUMBERS = {

@@ -9,12 +9,11 @@ from itertools import chain
 from nbformat import NotebookNode
 
 from dlapps.core import paths
-from dlapps.notebook.outline import HIDING, Outline, shown_floats, walk_code
+from dlapps.notebook.outline import HIDING, NUMBER, Outline, shown_floats, walk_code
 from dlapps.notebook.profiles import PROFILES
 from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, walk, words
-from dlapps.report import ReportError
 from dlapps.report.contents import FLOATS, fragments, messages, qualified
-from dlapps.report.prose import Mentions, mentions
+from dlapps.report.prose import reference_label
 from dlapps.report.sources import (
     Source,
     find_sources,
@@ -40,6 +39,15 @@ _NOT_STATED = re.compile(
 
 
 @dataclass
+class Mentions:
+    """What prose uses: names of numbers, labels and works."""
+
+    numbers: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)
+    works: set[str] = field(default_factory=set)
+
+
+@dataclass
 class Facts:
     """What a chapter shows, records and uses, as far as is known without running it."""
 
@@ -51,7 +59,8 @@ class Facts:
     computed_names: bool = False  # which only a run can tell
 
     def knows(self, number: str) -> bool:
-        """Whether it records a number of that name."""
+        """Whether it records a number of that name, which other chapters may write with its chapter in front."""
+        number = number.removeprefix(qualified("", self.outline.number))
         if self.numbers is not None:
             return number in self.numbers
         return any(_is_of(number, name) for name in self.recorded)
@@ -95,6 +104,7 @@ def _is_answered(following: list[NotebookNode]) -> bool:
 
 def _check_numbers(facts: dict[Source, Facts]) -> Iterator[str]:
     used = set().union(*(chapter.used.numbers for chapter in facts.values()))
+    computed_names = any(chapter.computed_names for chapter in facts.values())
     for source, chapter in facts.items():
         qualifier = qualified("", source.number)
         plain = chapter.used.numbers | {name.removeprefix(qualifier) for name in used}
@@ -102,12 +112,9 @@ def _check_numbers(facts: dict[Source, Facts]) -> Iterator[str]:
         for name in sorted(chapter.recorded | computed):
             if not any(_is_of(number, name) for number in plain):
                 yield f"{source.name}: the number {name} is recorded but never used"
-        if not any(other.computed_names for other in facts.values()):
-            for name in sorted(chapter.used.numbers):
-                if not any(
-                    other.knows(name.removeprefix(qualified("", there.number))) for there, other in facts.items()
-                ):
-                    yield f"{source.name}: the number {name} is used but never recorded"
+        for name in () if computed_names else sorted(chapter.used.numbers):
+            if not any(other.knows(name) for other in facts.values()):
+                yield f"{source.name}: the number {name} is used but never recorded"
 
 
 def _is_of(number: str, name: str) -> bool:
@@ -161,18 +168,27 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
 
 
 def _add_records(facts: Facts, source: str) -> None:
-    """The names in the calls of `record` in a cell."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError as error:
-        raise ReportError(
-            f"expected Python in a code cell, got {first_line(source)!r} ({error.msg}); correct it."
-        ) from error
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        if getattr(call.func, "attr", "") == "record":
+    """The names in the calls of `record` in a cell; those of a cell that is not plain Python only a run can tell."""
+    code = walk_code(source)
+    facts.computed_names |= not code
+    for call in code:
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "record":
             names = {word.arg for word in call.keywords} - {"data", "seed"}
             facts.computed_names |= None in names
             facts.recorded |= {name for name in names if name}
+
+
+def mentions(trees: list[Tree], chapter: int) -> Mentions:
+    """What the prose of a chapter uses."""
+    found = Mentions()
+    for node in nodes(trees):
+        content = node.get("c", "")
+        text = content if node["t"] == "Str" else content[1] if node["t"] in ("Math", "RawInline", "RawBlock") else ""
+        found.numbers |= {name for name, _ in NUMBER.findall(text)}
+        for citation in content[0] if node["t"] == "Cite" else []:
+            label = reference_label(citation["citationId"], chapter)
+            (found.labels if label else found.works).add(label or citation["citationId"])
+    return found
 
 
 def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:

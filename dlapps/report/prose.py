@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -161,29 +161,6 @@ def keep_together(text: str) -> str:
     text = re.sub(rf"(?<=\d)[ \n](?={_UNITS}(?!\w))", "\u00a0", text)
     text = re.sub(r"(?<=[\d%])[ \n](?=[±×] )|(?<=[  ][±×≈<>≤≥]) (?=\d)", "\u00a0", text)
     return re.sub(r"(?<![\w/.@{}#-])-(?=\d)", "−", text)
-
-
-@dataclass
-class Mentions:
-    """What prose uses: names of numbers, labels and works."""
-
-    numbers: set[str] = field(default_factory=set)
-    labels: set[str] = field(default_factory=set)
-    works: set[str] = field(default_factory=set)
-
-
-def mentions(trees: list[Tree], chapter: int) -> Mentions:
-    """What the prose of a chapter uses."""
-    found = Mentions()
-    for node in nodes(trees):
-        text = (
-            node["c"] if node["t"] == "Str" else node["c"][1] if node["t"] in ("Math", "RawInline", "RawBlock") else ""
-        )
-        found.numbers |= {name for name, _ in NUMBER.findall(text)}
-        for citation in node["c"][0] if node["t"] == "Cite" else []:
-            label = reference_label(citation["citationId"], chapter)
-            (found.labels if label else found.works).add(label or citation["citationId"])
-    return found
 
 
 def _words(text: str) -> Tree:
