@@ -13,7 +13,7 @@ from nbformat.v4 import new_notebook
 from pypdf import PdfReader
 
 from dlapps import DlappsError
-from dlapps.core import paths
+from dlapps.core import environment, paths
 from dlapps.notebook.outline import Outline
 from dlapps.notebook.syntax import INLINE, parse, walk, write
 from dlapps.report import ReportError, execute, latex, staleness
@@ -239,13 +239,15 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
 
 
 @pytest.mark.report
-def test_a_failing_cell_is_named_and_loses_nothing(project):
+def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch):
+    monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 2)
     project.write("1_transfer", code("print('fine')"))
     execute.execute(find_sources()[0], "smoke")
     (project.build / "dlapps-report.pdf").write_bytes(b"the last good one")
     kept = (project.build / "smoke" / "1_transfer.ipynb").read_bytes()
 
     project.write("1_transfer", text("A step:"), code("print('fine')"), code("step = 1\nstep / 0"))
+    project.write("2_beside", code("x = 1"))
     with pytest.raises(ReportError) as caught:
         build()
     assert "expected 1_transfer.ipynb to run, got ZeroDivisionError: division by zero in cell 6 (step = 1)" in str(
@@ -254,6 +256,7 @@ def test_a_failing_cell_is_named_and_loses_nothing(project):
     assert (project.build / "smoke" / "1_transfer.ipynb").read_bytes() == kept
     assert (project.build / "dlapps-report.pdf").read_bytes() == b"the last good one"
     assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells
+    assert read_notebook(project.build / "smoke" / "2_beside.ipynb").metadata.papermill["duration"] > 0
 
 
 @pytest.mark.report
