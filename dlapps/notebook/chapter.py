@@ -47,7 +47,7 @@ class ClaimError(AssertionError):
 
 
 class Chapter:
-    """One notebook's line to the report; `name` is the notebook's file stem, as in `1_transfer_learning`.
+    """What a notebook shows and records for the report; `name` is its file stem, as in `1_transfer_learning`.
 
     student: whose edition it is; `student_seed` follows from it, for draws that differ between students, and is 0 in
     the report. The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the
@@ -86,7 +86,7 @@ class Chapter:
         _show("chapter", facts, elsewhere, shown)
 
     def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
-        """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.
+        """Record numbers (or words) by name; prose writes `{{name}}` or `{{name:.1%}}`.
 
         `data` says what they were measured on, `seed` which seeds they depend on (None: no randomness). A dictionary's
         or dataclass's values are named after it: `fgsm={"success": 0.9}` is `{{fgsm_success}}`. NumPy's and PyTorch's
@@ -183,7 +183,7 @@ class Chapter:
         _show("caption", {"name": name}, caption, {"text/markdown": f"**{number}:** {caption}"})
 
     def check(self, condition: bool, claim: str) -> None:
-        """Hold the report to a claim: ClaimError if it is false (only noted under smoke: tiny data)."""
+        """Check a claim of the report: ClaimError if it is false (only noted under smoke, whose data are tiny)."""
         holds = bool(condition)
         _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
         if not holds and self.profile.name != "smoke":

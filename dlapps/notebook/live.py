@@ -59,7 +59,7 @@ class LiveProse(anywidget.AnyWidget):
 
 
 def show_live(prose: Prose, words: str, elsewhere: str) -> dict[str, Any]:
-    """The part of an output that shows the widget with these words, or those; none outside IPython."""
+    """The part of an output that shows the widget; empty outside IPython. words, elsewhere: see `LiveProse`."""
     shell = get_ipython()
     if shell is None:
         return {}

@@ -86,7 +86,7 @@ class Outline:
         return headings, formulas
 
     def find_disorder(self, ran: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Which cells show what is out of date: {source: (its place, that of a cell it builds on, which ran later)}.
+        """Cells whose outputs are out of date: {source: (its place, that of a cell it builds on, which ran later)}.
 
         ran: the sources in the order in which they ran. A cell builds on those above that assign the names that it
         reads, and on what these build on.
@@ -107,7 +107,7 @@ class Outline:
         return found
 
     def _number_heading(self, node: Node, cell: str) -> str:
-        """LaTeX starts again with the figures of a chapter, the sections of a chapter, the subsections of a section."""
+        """As in LaTeX, a chapter restarts the numbers of sections and floats, and a section those of subsections."""
         level, (label, classes, _), title = node["c"]
         self.counts[level] += 1
         for lower in (*range(level + 1, 4), *(("Figure", "Table", "Equation") if level == 1 else ())):

@@ -1,4 +1,4 @@
-"""Frames as what shows them: an endless GIF, HTML that plays them until one stops it, HTML whose sliders choose one."""
+"""Frames as an endless GIF, as HTML that plays them and can be paused, and as HTML whose sliders choose one."""
 
 import base64
 import hashlib
@@ -83,7 +83,7 @@ def encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, li
 
 
 def make_player(frames: np.ndarray, frames_per_second: int) -> str:
-    """HTML that plays uint8 frames (F, H, W, 3); a click, or the key of space, pauses it where it is."""
+    """HTML that plays uint8 frames (F, H, W, 3); a click or the space bar pauses it."""
     number, height, width, _ = frames.shape
     moving = (number - 1) / frames_per_second
     return PLAYER.format(

@@ -33,7 +33,7 @@ class Work:
 
     @property
     def link(self) -> dict[str, str]:
-        """Where the work is to be found, where that is a page, and its title: an address such as javascript: runs."""
+        """The title, and the address if it is a web page: one such as javascript: would run."""
         return {"title": self.title} | ({"href": self.address} if re.match("https?://", self.address, re.I) else {})
 
 
@@ -61,7 +61,7 @@ def _last_name(person: dict[str, str]) -> str:
 
 
 def default_format(value: Scalar) -> str:
-    """How a number is written where nobody says how: 1,500 or 0.913."""
+    """The format of a number without one of its own: 1,500 or 0.913."""
     if isinstance(value, int) and not isinstance(value, bool):
         return ","
     if isinstance(value, float):
@@ -87,16 +87,16 @@ class Prose:
 
     @property
     def outline(self) -> Outline:
-        """Of the notebook's file as it is now; empty where there is no such file."""
+        """The outline of the notebook's file as it is now; empty without the file."""
         return self._chapter(self.path, self.number)
 
     def record(self, values: Mapping[str, Scalar]) -> None:
-        """Take numbers, from the cell that runs."""
+        """Add the numbers of the cell that is running."""
         self.values |= values
         self._sources |= dict.fromkeys(values, self._ran[-1].strip() if self._ran else "")
 
     def note_runs(self, ran: Sequence[str]) -> None:
-        """Tell which sources of cells ran, in their order; the list may grow afterwards."""
+        """Note the sources of the cells that ran, in order; the list may grow afterwards."""
         self._ran = ran
         outline = self.outline
         self._complete = {source.strip() for source in ran}.issuperset(source for _, source in outline.code if source)
@@ -183,7 +183,7 @@ class Prose:
         return self._cached(path, lambda path: read_outline(path, number), Outline(number))
 
     def _cached(self, path: Path, read: Any, absent: Any) -> Any:
-        """What is in a file, read again when the file changed."""
+        """The content of a file, read again when the file changed."""
         if not path.is_file():
             return absent
         changed = path.stat().st_mtime_ns

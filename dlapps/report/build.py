@@ -87,9 +87,9 @@ def _collect_executed(profile: str, say: Say) -> Contents:
 
 
 def _expectation(stale: list[Source], number: int, profile: str) -> str:
-    """What is going to be run and fetched, in minutes and megabytes: from the last run where there was one.
+    """What will be run and fetched, in minutes and megabytes.
 
-    Where nothing has run, only of this package's own report is it known.
+    From the last run; without one, only known for this package's own report.
     """
     ours = paths.project() == paths.CHECKOUT
     usual = 60 * get_profile(profile).minutes / number if ours else 0

@@ -35,7 +35,7 @@ class ExecutedChapter:
 
 @dataclass(frozen=True)
 class Label:
-    """What a label is called, as Figure 2.1, and the chapter that it is in."""
+    """The words of a label, as Figure 2.1, and its chapter."""
 
     words: str
     chapter: str
@@ -127,7 +127,7 @@ def _duration(seconds: float) -> str:
 
 
 def day_of(contents: Contents) -> date:
-    """That of the last run: building again changes nothing."""
+    """The date of the last run, so that building again changes nothing."""
     return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
 
 

@@ -103,7 +103,7 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
 
 
 def _fit(bundles: list[dict[str, Any]]) -> None:
-    """Pictures with a palette, which looks the same; where all take too much, those of photos smaller, in place."""
+    """Reduce pictures to a palette, which looks the same, and where all take too much, photos in size; in place."""
     shown = [bundle for bundle in bundles if "image/png" in bundle]
     pictures = [(bundle, base64.b64decode(bundle["image/png"])) for bundle in shown]
     for scale in SCALES:

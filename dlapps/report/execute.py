@@ -1,4 +1,4 @@
-"""Executed copies of the notebooks, kept in `report/build/<profile>/` and made again only when they must be."""
+"""Executed copies of the notebooks, in `report/build/<profile>/`."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -40,9 +40,8 @@ class OwnKernelManager(AsyncKernelManager):
 def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     """Execute these notebooks, stale or not, as many at a time as there are cores.
 
-    What last took longest comes first; where nothing has run, the largest file.
-
-    Of those that fail the first is raised, once those that were running have ended; the others are not begun.
+    The one that took longest last time comes first, without a last time the largest file. After an error no other is
+    begun, those that run are finished, and the first error is raised.
     """
     environment.limit_threads()
     cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}

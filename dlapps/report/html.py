@@ -1,4 +1,4 @@
-"""The HTML edition: one page a chapter that needs no other file, and the contents."""
+"""The HTML edition: one self-contained page a chapter, and the page of contents."""
 
 import base64
 import io
@@ -115,7 +115,7 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
 
 
 def fit_brackets(markup: str) -> str:
-    """Only brackets around what is tall stretch, and those of a norm have no gap inside; keys scroll long formulas.
+    """Let only brackets around tall formulas stretch, close the gap inside norms, and let keys scroll long formulas.
 
     pandoc lets all of them stretch, and browsers set what may stretch apart from what it encloses.
     """
@@ -127,7 +127,7 @@ def fit_brackets(markup: str) -> str:
 
 
 def image_attributes(encoded: str) -> str:
-    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), which travels in the page itself."""
+    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), embedded in the page."""
     content = base64.b64decode(encoded)
     with Image.open(io.BytesIO(content)) as picture:
         kind, (width, height) = (picture.format or "png").lower(), picture.size
@@ -143,7 +143,7 @@ def _compress(picture: Image.Image) -> bytes:
 
 
 def listing(code: str) -> str:
-    """Pygments' HTML, an element a line that knows its indentation: what does not fit goes on below it, further in."""
+    """Pygments' HTML, an element a line with its indentation, so that a wrapped line continues further in."""
     written = code.strip("\n").split("\n")
     lines = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n").split("\n")
     indents = [len(line) - len(line.lstrip()) for line in written]

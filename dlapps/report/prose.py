@@ -76,7 +76,7 @@ class ProseFilter:
 
     @cached_property
     def numbers(self) -> dict[str, dict[str, Any]]:
-        """Those that the chapter's prose may use."""
+        """The numbers that the chapter's prose may use."""
         return self.contents.numbers_in(self.chapter.number)
 
     def __call__(self, tree: Tree) -> Tree:
@@ -114,7 +114,7 @@ class ProseFilter:
         return [node]
 
     def _fill_runs(self, tree: Tree) -> Iterator[Node]:
-        """Each run of words and spaces as one text, filled in, and taken apart again."""
+        """Join each run of words and spaces to one text, fill it in, and take it apart again."""
         run = ""
         for node in [*tree, None]:
             if node and (node["t"] == "Str" or node["t"] in _SPACES):

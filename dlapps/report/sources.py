@@ -69,7 +69,7 @@ def read_title_page() -> TitlePage:
 
 
 def find_sources() -> list[Source]:
-    """Every notebook of the folder, by number; a ReportError where there is none, or two are one chapter."""
+    """All notebooks of the folder, by number; a ReportError if there are none, or two share a number or a page."""
     folder, chapters = paths.notebooks(), paths.chapters()
     sources = [Source(folder / f"{name}.ipynb", number) for name, number in chapters.items()]
     if not sources:
@@ -93,7 +93,7 @@ def page_file(name: str) -> str:
 
 
 def select_sources(chapters: Iterable[str]) -> list[Source]:
-    """The chapters of these numbers or names, all of them for none; a ReportError lists the valid ones."""
+    """The chapters of these numbers or names, by default all; a ReportError lists the valid ones."""
     sources = find_sources()
     known = {key: source for source in sources for key in (str(source.number), source.name, source.path.name)}
     for chapter in chapters:
@@ -117,7 +117,7 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 def read_citation_keys() -> set[str]:
-    """The keys of report/references.bib; none without the file."""
+    """The keys in report/references.bib, an empty set without the file."""
     bibliography = paths.report() / "references.bib"
     return set(read_works(bibliography)) if bibliography.exists() else set()
 
@@ -133,7 +133,7 @@ def has_outputs(notebook: NotebookNode) -> bool:
 
 
 def read_as_committed(path: Path) -> NotebookNode:
-    """A notebook as git would commit it, through the filters of the clone; without cells where there is no clone."""
+    """A notebook as git would commit it, after the filters of the clone; an empty one outside a clone."""
     git = ["git", "-C", str(path.parent)]
     with TemporaryDirectory() as objects:
         # Objects of git, the file's among them, are not written into the clone.
