@@ -36,7 +36,8 @@ FIGURES = {
         {"1": POINTS, "2": POINTS}, np.arange(20) % 10, np.arange(20) // 10
     ),
     "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}, "reversal weight"),
-    "misread": lambda: transfer.plot_misread(*MISREAD, [GREY, COLOUR]),
+    "misread": lambda: transfer.plot_misread(*MISREAD),
+    "misread with pictures": lambda: transfer.plot_misread(*MISREAD, pictures=[GREY, COLOUR]),
 }
 
 
@@ -92,7 +93,7 @@ def test_confusion_needs_a_name_for_each_class(matrix):
 
 
 def test_true_class_is_told_apart_without_colour():
-    bars = FIGURES["misread"]().axes[1].patches
+    bars = FIGURES["misread"]().axes[0].patches
     assert [bool(bar.get_hatch()) for bar in bars] == [False, True, False]
 
 

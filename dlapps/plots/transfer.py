@@ -39,16 +39,18 @@ def plot_answers(
 @styled
 def plot_misread(
     names: Sequence[str], scores: Sequence[Sequence[tuple[str, float]]], truths: Sequence[str],
-    pictures: Sequence[np.ndarray],
+    pictures: Sequence[np.ndarray] | None = None,
 ) -> Figure:  # fmt: skip
-    """Misread pictures, two in a row: beside each its three highest class scores, the true class hatched."""
+    """Misread examples, two in a row: the three highest class scores, the true class hatched, and any pictures."""
     rows = -(-len(names) // 2)
-    figure, axes = make_figure(1.05 * rows, rows, 4, gridspec_kw={"width_ratios": [1.2, 1.1] * 2})
-    places = axes.reshape(-1, 2)
-    for (left, ax), picture, name, ranked, truth in zip(
-        places[: len(names)], pictures, names, scores, truths, strict=True
-    ):
-        show_picture(left, picture)
+    width = 1 if pictures is None else 2
+    grid = {"width_ratios": [1.0] * 2 if pictures is None else [1.2, 1.1] * 2}
+    figure, axes = make_figure(1.05 * rows, rows, 2 * width, gridspec_kw=grid)
+    places = axes.reshape(-1, width)
+    for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
+        if pictures is not None:
+            show_picture(places[index, 0], pictures[index])
+        ax = places[index, -1]
         labels, values = zip(*ranked, strict=True)
         heights = np.arange(len(labels))[::-1]
         ax.barh(heights, values, color=COLOURS[5], height=0.7)
