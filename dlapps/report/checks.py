@@ -12,17 +12,10 @@ from dlapps.core import paths
 from dlapps.notebook.outline import HIDING, NUMBER, Outline, shown_floats, walk_code
 from dlapps.notebook.profiles import PROFILES
 from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, walk, words
+from dlapps.report import sources
 from dlapps.report.contents import FLOATS, fragments, messages, qualified
 from dlapps.report.prose import reference_label
-from dlapps.report.sources import (
-    Source,
-    find_sources,
-    has_outputs,
-    read_as_committed,
-    read_citation_keys,
-    read_notebook,
-    tags,
-)
+from dlapps.report.sources import Source, tags
 from dlapps.report.staleness import executed_path, is_stale
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
@@ -68,16 +61,16 @@ class Facts:
 
 def find_complaints() -> list[str]:
     """One line for each thing to mend in the notebooks: cell by cell, then numbers, then references."""
-    notebooks = {source: source.read() for source in find_sources()}
+    notebooks = {source: source.read() for source in sources.find_sources()}
     facts = {source: _facts(source, notebook) for source, notebook in notebooks.items()}
     cells = (_check_cells(source, notebook, facts[source].cells) for source, notebook in notebooks.items())
     return [*chain.from_iterable(cells), *_check_numbers(facts), *_check_references(facts)]
 
 
 def _check_cells(source: Source, notebook: NotebookNode, prose: list[Tree]) -> Iterator[str]:
-    if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
+    if sources.has_outputs(notebook) and sources.has_outputs(sources.read_as_committed(source.path)):
         yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
-    settings = find_settings(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees = iter(prose)
     for number, cell in enumerate(notebook.cells, start=1):
         where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
@@ -123,7 +116,7 @@ def _is_of(number: str, name: str) -> bool:
 
 
 def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
-    keys = read_citation_keys()
+    keys = sources.read_citation_keys()
     labels = set().union(*(chapter.outline.labels for chapter in facts.values()))
     referred = set().union(*(chapter.used.labels for chapter in facts.values()))
     for source, chapter in facts.items():
@@ -141,12 +134,12 @@ def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
 def _facts(source: Source, notebook: NotebookNode) -> Facts:
     """From the outputs of the last execution if they are those of this code, else from the code itself."""
     facts = Facts(Outline(source.number))
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code = sources.code_cells(notebook)
     for cell in code:
         _add_records(facts, cell.source)
     executed = next((profile for profile in PROFILES if not is_stale(source, profile)), None)
     if executed:
-        ran = read_notebook(executed_path(source, executed))
+        ran = sources.read_notebook(executed_path(source, executed))
         facts.numbers = {name for record in messages(ran, "record") for name in record["values"]}
         facts.computed_names = False
         pieces = [(box, key) for _, box, key in fragments(ran) if key != "source"]
@@ -160,8 +153,8 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     prose = parse([*cells, *(INLINE + caption for caption in captions)])
     facts.cells, facts.used = prose[: len(cells)], mentions(prose, source.number)
-    for cell in facts.cells:
-        facts.outline.number_prose(cell, "")
+    for tree in facts.cells:
+        facts.outline.number_prose(tree, "")
     for kind, name in floats:
         facts.outline.number_float(kind, name, "")
     return facts

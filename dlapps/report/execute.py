@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from dlapps.core import environment, paths
 from dlapps.notebook.syntax import first_line
 from dlapps.report import ReportError
-from dlapps.report.sources import Source, read_notebook, tags
+from dlapps.report.sources import Source, code_cells, read_notebook, tags
 from dlapps.report.staleness import executed_path, fingerprint
 
 Say = Callable[[str], None]
@@ -106,11 +106,9 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     """The notebook's present prose with the outputs of its last execution."""
     notebook = source.read()
     executed = read_notebook(executed_path(source, profile))
-    ran = [cell for cell in executed.cells if cell.cell_type == "code"]
-    ran = [cell for cell in ran if "injected-parameters" not in tags(cell)]
-    written = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell, output_cell in zip(written, ran, strict=True):
-        cell.outputs = output_cell.outputs
+    ran = [cell for cell in code_cells(executed) if "injected-parameters" not in tags(cell)]
+    for cell, executed_cell in zip(code_cells(notebook), ran, strict=True):
+        cell.outputs = executed_cell.outputs
     notebook.metadata["papermill"] = executed.metadata.papermill
     return notebook
 

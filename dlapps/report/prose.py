@@ -17,7 +17,7 @@ from dlapps.notebook.prose import REFERENCE, format_number, power_in_words
 from dlapps.notebook.syntax import Node, Tree, first_line, nodes, walk, words, write
 from dlapps.report import ReportError
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
-from dlapps.report.sources import read_citation_keys, tags
+from dlapps.report.sources import code_cells, read_citation_keys, tags
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
@@ -231,10 +231,9 @@ def select_shown(notebook: NotebookNode) -> NotebookNode:
         remove_all_outputs_tags={"remove-output"},
     )
     notebook, _ = removal.preprocess(notebook, {})
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            keep = "keep-output" in tags(cell)
-            cell.outputs = [output for output in cell.outputs if _stays(output, keep)]
+    for cell in code_cells(notebook):
+        keep = "keep-output" in tags(cell)
+        cell.outputs = [output for output in cell.outputs if _stays(output, keep)]
     return notebook
 
 

@@ -127,6 +127,11 @@ def tags(cell: NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells of code."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
 def has_outputs(notebook: NotebookNode) -> bool:
     """Whether a cell has an output, or a number that says when it ran."""
     return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)

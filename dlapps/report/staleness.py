@@ -11,7 +11,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from dlapps.core import environment, paths
-from dlapps.report.sources import Source, read_notebook
+from dlapps.report.sources import Source, code_cells, read_notebook
 
 # The files of each edition, in the order of writing: the PDF last, so that all else is there without TeX.
 EDITIONS = {
@@ -49,7 +49,7 @@ def fingerprint(notebook: NotebookNode, profile: str) -> str:
     the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
     """
     digest = hashlib.sha256()
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code = [cell.source for cell in code_cells(notebook)]
     digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
     for path in sorted(imported_modules(code)):
         digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + code_of(path.read_bytes()))
