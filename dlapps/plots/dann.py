@@ -1,6 +1,7 @@
 """What Chapter 3 draws: how MNIST-M is made, training over epochs, embeddings of two domains, a sweep of weights."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -91,10 +92,10 @@ def animate_embeddings(steps: Sequence[ArrayLike], labels: ArrayLike, domains: A
     The first and the last epoch are in the still.
     """
     named = {f"epoch {epoch}": points for epoch, points in enumerate(steps, 1)}
-    frames = [plot_embedding_steps({name: points}, labels, domains) for name, points in named.items()]
-    rows = sorted({round(place) for place in np.linspace(1, len(steps), 4)})
-    still = plot_embedding_steps({f"epoch {row}": named[f"epoch {row}"] for row in rows}, labels, domains)
-    return np.stack([draw_frame(frame, (1.45, 2.9)) for frame in frames]), still
+    draw = partial(plot_embedding_steps, labels=labels, domains=domains)
+    frames = [draw_frame(draw({name: points}), (1.45, 2.9)) for name, points in named.items()]
+    shown = sorted({round(place) for place in np.linspace(1, len(steps), 4)})
+    return np.stack(frames), draw({f"epoch {epoch}": named[f"epoch {epoch}"] for epoch in shown})
 
 
 def _scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike, domains: ArrayLike) -> None:
