@@ -81,7 +81,7 @@ $(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requir
 lab: $(INSTALLED) ## open Chapter 1 in JupyterLab; what runs there changes nothing for git
 	@! git rev-parse --git-dir >/dev/null 2>&1 || git config filter.nbstripout.clean '$(STRIP)'
 	@JUPYTER_PATH="$(abspath $(VENV))/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
-	    $(BIN)/jupyter lab --ContentsManager.post_save_hook=dlapps.report.sources.refresh notebooks/1_transfer_learning.ipynb
+	    $(BIN)/jupyter lab --ContentsManager.post_save_hook=dlapps.report.committed.refresh notebooks/1_transfer_learning.ipynb
 
 check: $(INSTALLED) ## unanswered questions, unused numbers, figures never referred to
 	@$(BIN)/dlapps check

@@ -10,7 +10,7 @@ from conftest import violations
 
 from dlapps.cli import main
 from dlapps.core import assets, paths
-from dlapps.report.sources import has_outputs, read_as_committed
+from dlapps.report.committed import has_outputs, read_as_committed
 
 NOTEBOOKS = sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb"))
 NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2", "imagenet20", "mnist_5k")

@@ -14,8 +14,8 @@ from nbclient import NotebookClient
 
 from dlapps.cli import main
 from dlapps.core.paths import CHECKOUT
+from dlapps.report.committed import has_outputs, refresh
 from dlapps.report.execute import OwnKernelManager
-from dlapps.report.sources import has_outputs, refresh
 
 # What JupyterLab, Notebook and VS Code add to a cell that somebody looked at.
 LOOKED_AT = {"editable": True, "slideshow": {"slide_type": ""}, "jp-MarkdownHeadingCollapsed": True, "scrolled": True}

@@ -15,9 +15,9 @@ from dlapps.cli import main
 from dlapps.core import assets
 
 
-def test_the_command_line_loads_nothing_heavy():
+def test_the_command_line_and_the_hook_of_jupyter_load_nothing_heavy():
     heavy = "{'torch', 'matplotlib', 'nbconvert', 'papermill', 'numpy'} & set(sys.modules)"
-    command = f"import sys, dlapps.cli; dlapps.cli._parser(); sys.exit(bool({heavy}))"
+    command = f"import sys, dlapps.cli, dlapps.report.committed; dlapps.cli._parser(); sys.exit(bool({heavy}))"
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0
 
 

@@ -13,6 +13,7 @@ from dlapps.notebook.outline import HIDING, NUMBER, Outline, shown_floats, walk_
 from dlapps.notebook.profiles import PROFILES
 from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, walk, words
 from dlapps.report import sources
+from dlapps.report.committed import has_outputs, read_as_committed
 from dlapps.report.contents import FLOATS, fragments, messages, qualified
 from dlapps.report.prose import reference_label
 from dlapps.report.sources import Source, tags
@@ -68,7 +69,7 @@ def find_complaints() -> list[str]:
 
 
 def _check_cells(source: Source, notebook: NotebookNode, prose: list[Tree]) -> Iterator[str]:
-    if sources.has_outputs(notebook) and sources.has_outputs(sources.read_as_committed(source.path)):
+    if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees = iter(prose)

@@ -1,19 +1,14 @@
-"""What a report is made from: its notebooks, also as git would commit them, title page and bibliography; a new one."""
+"""What a report is made from: its notebooks, title page and bibliography; a new one."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_notebook
 
 from dlapps.core import paths
 from dlapps.notebook.prose import read_works
@@ -130,40 +125,6 @@ def tags(cell: NotebookNode) -> list[str]:
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """The cells of code."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def has_outputs(notebook: NotebookNode) -> bool:
-    """Whether a cell has an output, or a number that says when it ran."""
-    return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
-
-
-def read_as_committed(path: Path) -> NotebookNode:
-    """A notebook as git would commit it, after the filters of the clone; an empty one outside a clone."""
-    git = ["git", "-C", str(path.parent)]
-    with TemporaryDirectory() as objects:
-        # Objects of git, the file's among them, are not written into the clone.
-        env = os.environ | {"GIT_OBJECT_DIRECTORY": objects}
-        run = partial(subprocess.run, encoding="utf-8", env=env, capture_output=True, check=True)
-        try:
-            name = run([*git, "hash-object", "-w", path.name]).stdout.strip()
-            return nbformat.reads(run([*git, "cat-file", "blob", name]).stdout, as_version=4)
-        except (OSError, subprocess.CalledProcessError):
-            return new_notebook()
-
-
-def refresh(os_path: str, **_: object) -> None:
-    """Jupyter's hook after saving a file: have git compare a notebook that seems changed through the filter.
-
-    By itself git compares sizes, and `git status` lists each notebook that has outputs. One with a change of its own
-    stays listed, and nothing is staged.
-    """
-    path = Path(os_path)
-    run = partial(subprocess.run, cwd=path.parent, capture_output=True)
-    try:
-        if path.suffix == ".ipynb" and run(["git", "diff", "--quiet", "--", path.name]).returncode == 0:
-            run(["git", "add", "--update", "--", path.name])
-    except OSError:
-        return  # no git, no clone
 
 
 def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
