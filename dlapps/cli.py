@@ -95,7 +95,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from dlapps.report.staleness import EDITIONS, find_outdated
+    from dlapps.report.current import EDITIONS, find_outdated
 
     profile = _profile_name(args.profile)
     if outdated := find_outdated(EDITIONS if args.name == "report" else [args.name], profile, _say):

@@ -9,7 +9,7 @@ from conftest import code, text
 import dlapps
 from dlapps.cli import main
 from dlapps.core import environment, paths
-from dlapps.report import execute, staleness
+from dlapps.report import current, execute, staleness
 from dlapps.report.execute import run_notebooks
 from dlapps.report.sources import find_sources
 from dlapps.report.staleness import code_of, imported_modules
@@ -74,7 +74,7 @@ def test_docstrings_and_comments_run_nothing_and_the_rest_does():
     assert code_of(b"def f(x:\n") == b"def f(x:\n"
 
 
-EDITIONS = list(staleness.EDITIONS)
+EDITIONS = list(current.EDITIONS)
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def test_an_edition_is_written_anew_when_something_changed_for_it(project, packa
     monkeypatch.setattr(environment, "installed_versions", list)
 
     def find(profile="smoke"):
-        return staleness.find_outdated(EDITIONS, profile, lambda line: None)
+        return current.find_outdated(EDITIONS, profile, lambda line: None)
 
     project.write("1_first", text("A word."))
-    inputs = staleness.digest_inputs("smoke")
+    inputs = current.digest_inputs("smoke")
     assert find() == EDITIONS
     names = "smoke/1_first.ipynb html/index.html notebooks/1_first.ipynb dlapps-report.pdf results.json"
     for name in names.split():
         paths.write_atomically(project.build / name, b"written")
     for edition in EDITIONS:
-        staleness.save_digest(edition, "smoke", inputs)
+        current.save_digest(edition, "smoke", inputs)
     assert find() == []
     assert find("quick") == EDITIONS
     path = project.home / changed

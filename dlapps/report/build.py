@@ -10,11 +10,12 @@ from dlapps.core import assets, environment, paths
 from dlapps.notebook.profiles import get_profile
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
+from dlapps.report.current import digest_inputs, save_digest
 from dlapps.report.execute import Say, last_duration, read_executed, run_notebooks
 from dlapps.report.html import make_pages
 from dlapps.report.latex import find_overflows, make_document, typeset
 from dlapps.report.sources import Source, find_sources
-from dlapps.report.staleness import digest_inputs, is_stale, save_digest
+from dlapps.report.staleness import is_stale
 
 
 def build(editions: Sequence[str], profile: str, say: Say) -> None:

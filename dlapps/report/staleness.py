@@ -1,29 +1,17 @@
-"""What outputs and editions depend on, and so what has to run or to be written again."""
+"""What the outputs of a notebook depend on, and so whether it has to run again."""
 
 import ast
 import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nbformat import NotebookNode
 
-from dlapps.core import environment, paths
+from dlapps.core import paths
 from dlapps.report.sources import Source, code_cells, read_notebook
-
-# The files of each edition, in the order of writing: the PDF last, so that all else is there without TeX.
-EDITIONS = {
-    "html": ("report/build/html/*.html",),
-    "notebooks": ("report/build/notebooks/*.ipynb",),
-    "pdf": (
-        "report/build/dlapps-report.pdf",
-        "report/build/results.json",
-        "report/build/environment.txt",
-        "figures/*.pdf",
-    ),
-}
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -116,51 +104,3 @@ def _files(name: str) -> Iterator[Path]:
     for part in name.split("."):
         folder /= part
         yield from (file for file in (folder / "__init__.py", folder.with_suffix(".py")) if file.is_file())
-
-
-def find_outdated(editions: Iterable[str], profile: str, say: Callable[[str], None]) -> list[str]:
-    """The editions whose inputs or files changed since they were written."""
-    inputs = digest_inputs(profile)
-    outdated = []
-    for edition in editions:
-        saved = _digest_file(edition)
-        if saved.is_file() and saved.read_text(encoding="utf-8") == _digest_edition(edition, profile, inputs):
-            say(f"{edition}: up to date")
-        else:
-            outdated.append(edition)
-    return outdated
-
-
-def save_digest(edition: str, profile: str, inputs: str) -> None:
-    """Save that an edition was just written from these inputs (see `digest_inputs`)."""
-    paths.write_atomically(_digest_file(edition), _digest_edition(edition, profile, inputs).encode())
-
-
-def digest_inputs(profile: str) -> str:
-    """What all editions are made from, the outputs of the notebooks' runs left out, as a SHA-256.
-
-    That is the notebooks, report.toml, the bibliography, the results, the mirror, the library and all that is
-    installed; of the committed reading copies, to which pages link, the names.
-    """
-    library = (path for path in paths.PACKAGE.rglob("*") if "__pycache__" not in path.parts)
-    own = (paths.project() / paths.MARK, paths.report() / "references.bib", *paths.notebooks().glob("*.ipynb"))
-    copies = sorted(path.name for path in (paths.report() / "notebooks").glob("*.ipynb"))
-    facts = [profile, str(paths.mirror()), copies, environment.installed_versions()]
-    return _digest([*library, *own, *paths.find_results().values()], json.dumps(facts))
-
-
-def _digest_edition(edition: str, profile: str, inputs: str) -> str:
-    written = (path for pattern in EDITIONS[edition] for path in paths.project().glob(pattern))
-    return _digest([*(paths.build() / profile).glob("*.ipynb"), *written], inputs)
-
-
-def _digest(files: Iterable[Path], begin: str) -> str:
-    digest = hashlib.sha256(begin.encode())
-    for path in sorted(set(files)):
-        if path.is_file():
-            digest.update(str(path).encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def _digest_file(edition: str) -> Path:
-    return paths.build() / f"{edition}.sha256"
