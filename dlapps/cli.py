@@ -78,7 +78,7 @@ def _add_data(verbs: argparse._SubParsersAction) -> None:
 
 
 def _new(args: argparse.Namespace) -> int:
-    from dlapps.report.new import write_report
+    from dlapps.report.sources import write_report
 
     for path in write_report(args.folder, args.title, args.author):
         _say(f"Wrote {path}")
@@ -87,7 +87,7 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from dlapps.report.build import run_notebooks
+    from dlapps.report.execute import run_notebooks
     from dlapps.report.sources import select_sources
 
     run_notebooks(select_sources(args.chapters), _profile_name(args.profile), _say)

@@ -14,7 +14,7 @@ from dlapps.gan import judge
 
 PACKAGE = Path(dlapps.__file__).parent
 # What is unpacked in a folder of its own and renamed; what latexmk makes a report of, written anew each time.
-SCRATCH = {"core/assets.py", "report/tex.py", "report/execute.py"}
+SCRATCH = {"core/assets.py", "report/latex.py", "report/execute.py"}
 
 WRITERS = {
     "file": lambda path: paths.write_atomically(path, b"new"),

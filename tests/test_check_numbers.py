@@ -7,8 +7,8 @@ from conftest import code, text
 
 from dlapps.cli import main
 from dlapps.notebook.syntax import parse
-from dlapps.report.typed_numbers import find_settings
-from dlapps.report.typed_numbers import find_typed_numbers as find_in_tree
+from dlapps.report.checks import find_settings
+from dlapps.report.checks import find_typed_numbers as find_in_tree
 
 
 def find_typed_numbers(prose, settings):

@@ -9,17 +9,8 @@ from dlapps.report.diff import find_changes, read_results
 
 
 def test_changes_are_judged_by_their_spread():
-    old = {
-        "a": 0.5,
-        "a_sd": 0.03,
-        "b": 0.5,
-        "b_sd": 0.03,
-        "c": 1.0,
-        "d": "cat",
-        "fit_seconds": 3.0,
-        "e": 1,
-        "same": 2.0,
-    }
+    old = {"a": 0.5, "a_sd": 0.03, "b": 0.5, "b_sd": 0.03, "c": 1.0}
+    old |= {"d": "cat", "fit_seconds": 3.0, "e": 1, "same": 2.0}
     new = old | {"a": 0.57, "b": 0.6, "c": 1.5, "d": "dog", "fit_seconds": 4.0, "f": 2}
     del new["e"]
     # 2 sqrt(.03^2 + .03^2) = .085

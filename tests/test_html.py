@@ -21,7 +21,7 @@ from dlapps.cli import main
 from dlapps.notebook import chapter as notebook_module
 from dlapps.report import html
 from dlapps.report.contents import collect
-from dlapps.report.document import make_document
+from dlapps.report.latex import make_document
 from dlapps.report.sources import find_sources
 
 LONG_SUM = " + ".join(f"x_{{{i}}}" for i in range(40))
@@ -110,11 +110,11 @@ SECOND = (
     ),
     text("@fig-moving moves."),
     code(
-        "def look(row, column):\n"
+        "def render(row, column):\n"
         "    grey = 120 * (row == 'lower') + 40 * (column - 1)\n"
         "    return np.full((8, 8), grey, np.uint8), f'grey {grey}'\n"
         "axes = {'row': ['upper', 'lower'], 'column': [1, 2, 3]}\n"
-        'chapter.show_explorer(look, axes, (0, 1), "greys", "Six greys.")',
+        'chapter.show_explorer(render, axes, (0, 1), "greys", "Six greys.")',
     ),
 )
 

@@ -182,12 +182,12 @@ def test_an_animation_of_a_single_ascent_draws_its_key_frames_itself(chapter, sh
 
 
 def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(chapter, shown):
-    def look(row, column):
+    def render(row, column):
         grey = np.uint8(40 * (3 * row + "xyz".index(column)))
         return np.full((8, 16), grey), f"<{grey}>"
 
     axes = {"row": [0, 1], "column": "xyz"}
-    chapter.show_explorer(look, axes, (0, 2), "six", "Six.")
+    chapter.show_explorer(render, axes, (0, 2), "six", "Six.")
     bundle = shown[0][0]
     assert base64.b64decode(bundle[MIME]["pdf"]) == (paths.figures() / "3-six.pdf").read_bytes()
     strip = re.search('base64,([^"]+)', bundle["text/html"]).group(1)
@@ -197,7 +197,7 @@ def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(c
     assert '<p role="status">&lt;80&gt;</p>' in bundle["text/html"]
     for start in ((0, 3), (0,)):
         with pytest.raises(ValueError, match=r"expected a start on axes of lengths \(2, 3\), got"):
-            chapter.show_explorer(look, axes, start, "outside", "None.")
+            chapter.show_explorer(render, axes, start, "outside", "None.")
     with pytest.raises(ValueError, match=r"expected pictures of one size .*, got \[\(1, 8\), \(2, 8\)\]"):
         chapter.show_explorer(lambda n: (np.zeros((n, 8), np.uint8), ""), {"n": [1, 2]}, (0,), "sizes", "None.")
     assert not (paths.figures() / "3-outside.pdf").exists()

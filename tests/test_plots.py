@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from dlapps.core.images import from_pixels
 from dlapps.core.paired import Interval
 from dlapps.plots import dann, gan, general, transfer, visualizing
-from dlapps.plots.style import WIDTH
+from dlapps.plots.general import WIDTH
 
 GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
 POINTS = np.random.default_rng(0).normal(size=(20, 2))
@@ -124,14 +124,14 @@ def test_a_mosaic_holds_every_image_once():
 
 def test_an_animation_has_a_frame_an_epoch_and_its_still_the_first_and_the_last():
     classes, domains = np.arange(20) % 10, np.arange(20) // 10
-    frames, still = dann.animate_embeddings([POINTS + step for step in range(5)], classes, domains, num_kept=2)
+    frames, still = dann.animate_embeddings([POINTS + step for step in range(5)], classes, domains)
     assert frames.shape[0] == 5
     assert not np.array_equal(frames[0], frames[4])
-    assert [ax.get_title() for ax in still.axes[:2]] == ["epoch 1", "epoch 5"]
+    assert [ax.get_title() for ax in still.axes[:4]] == ["epoch 1", "epoch 2", "epoch 4", "epoch 5"]
 
 
 def test_a_frame_is_the_figure_in_pixels():
-    frame = general.draw_frame(FIGURES["sweep"](), (3, 2), dots_per_inch=50)
+    frame = general.draw_frame(FIGURES["sweep"](), (3, 2))
     assert frame.dtype == np.uint8
-    assert frame.shape == (100, 150, 3)
+    assert frame.shape == (300, 450, 3)
     assert frame.min() < frame.max()

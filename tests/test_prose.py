@@ -6,9 +6,8 @@ import pytest
 from conftest import code, text
 
 from dlapps import DlappsError
-from dlapps.notebook.bibliography import read_works
 from dlapps.notebook.outline import shown_floats, used_names
-from dlapps.notebook.prose import Prose
+from dlapps.notebook.prose import Prose, Work, read_works
 
 
 def words(parts):
@@ -146,9 +145,11 @@ def test_a_value_a_file_and_other_chapters_are_read_anew(project):
     assert words(prose.answer("@sec-new")) == "Section 2.1"
 
 
-def test_figures_are_found_in_the_order_of_the_code():
+def test_figures_and_tables_are_found_in_the_order_of_the_code():
     source = 'f(show_table(r, c, "b", "x"))\nc.show_table(r, c, "b", "x"); c.show_figure(f, name="a", caption=f"{y}")'
     assert list(shown_floats(source)) == [("tab", "b", "x"), ("fig", "a", "")]
+    starred = 'chapter.show_table(*study.compare(a, b), "scores", "A caption.")'
+    assert list(shown_floats(starred)) == [("tab", "scores", "A caption.")]
     assert not list(shown_floats("%matplotlib inline"))
 
 
@@ -160,18 +161,8 @@ def test_a_bibliography_is_read_whatever_its_form(tmp_path):
         "url = {https://example.org/a}}\n"
     )
     one, two = read_works(file).values()
-    assert (one.authors, one.year, one.title, one.address) == (
-        "Lovelace",
-        "1843",
-        "The Great & Ö",
-        "https://doi.org/10.1/x",
-    )
-    assert (two.authors, two.year, two.title, two.address) == (
-        "Müller et al.",
-        "2001",
-        "Two, of many",
-        "https://example.org/a",
-    )
+    assert one == Work("Lovelace", "1843", "The Great & Ö", "https://doi.org/10.1/x")
+    assert two == Work("Müller et al.", "2001", "Two, of many", "https://example.org/a")
     file.write_text("@misc{one, author={Two}, title={No}")
     with pytest.raises(DlappsError, match=r"references.bib: expected a text that pandoc can read, got .*line 3"):
         read_works(file)
@@ -209,11 +200,6 @@ def test_a_number_older_than_what_it_was_computed_from_says_so(project):
 )
 def test_the_names_that_a_cell_takes_and_gives(source, loaded, stored):
     assert used_names(source) == (loaded, stored)
-
-
-def test_a_table_whose_rows_and_columns_come_starred_is_found():
-    source = 'chapter.show_table(*study.compare(a, b), "scores", "A caption.")'
-    assert list(shown_floats(source)) == [("tab", "scores", "A caption.")]
 
 
 @pytest.mark.parametrize("address", ["https://example.org/a", "javascript:alert(1)", "data:text/html,x", "file:///x"])

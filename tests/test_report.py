@@ -13,13 +13,14 @@ from nbformat.v4 import new_notebook
 from pypdf import PdfReader
 
 from dlapps import DlappsError
-from dlapps.core import paths
+from dlapps.core import environment, paths
 from dlapps.notebook.outline import Outline
 from dlapps.notebook.syntax import INLINE, parse, walk, write
-from dlapps.report import ReportError, execute, tex
+from dlapps.report import ReportError, execute, latex, staleness
 from dlapps.report.build import build as build_editions
+from dlapps.report.checks import mentions
 from dlapps.report.contents import Contents, Label
-from dlapps.report.prose import Edition, Prose, mentions
+from dlapps.report.prose import Edition, ProseFilter
 from dlapps.report.sources import find_sources, read_notebook
 
 NUMBERS = {
@@ -45,7 +46,7 @@ def filtered(written, language="markdown-smart", chapter=1):
     """A piece of Markdown of that chapter, after the filter."""
     (tree,) = parse([written])
     Outline(chapter).number_prose(tree, "cell")
-    prose = Prose(EDITION, CONTENTS, SimpleNamespace(number=chapter), {"simonyan2015very"})
+    prose = ProseFilter(EDITION, CONTENTS, SimpleNamespace(number=chapter), {"simonyan2015very"})
     return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]
 
 
@@ -238,13 +239,15 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
 
 
 @pytest.mark.report
-def test_a_failing_cell_is_named_and_loses_nothing(project):
+def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch):
+    monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 2)
     project.write("1_transfer", code("print('fine')"))
     execute.execute(find_sources()[0], "smoke")
     (project.build / "dlapps-report.pdf").write_bytes(b"the last good one")
     kept = (project.build / "smoke" / "1_transfer.ipynb").read_bytes()
 
     project.write("1_transfer", text("A step:"), code("print('fine')"), code("step = 1\nstep / 0"))
+    project.write("2_beside", code("x = 1"))
     with pytest.raises(ReportError) as caught:
         build()
     assert "expected 1_transfer.ipynb to run, got ZeroDivisionError: division by zero in cell 6 (step = 1)" in str(
@@ -253,6 +256,7 @@ def test_a_failing_cell_is_named_and_loses_nothing(project):
     assert (project.build / "smoke" / "1_transfer.ipynb").read_bytes() == kept
     assert (project.build / "dlapps-report.pdf").read_bytes() == b"the last good one"
     assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells
+    assert read_notebook(project.build / "smoke" / "2_beside.ipynb").metadata.papermill["duration"] > 0
 
 
 @pytest.mark.report
@@ -285,26 +289,26 @@ def test_a_name_of_two_chapters_has_the_chapter_in_front_and_is_plain_at_home(pr
 
 def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, tmp_path):
     notebook = new_notebook(cells=[text("prose"), code("x = 1")])
-    before = execute.fingerprint(notebook, "quick")
+    before = staleness.fingerprint(notebook, "quick")
     notebook.cells[0].source = "other prose"
-    assert execute.fingerprint(notebook, "quick") == before
-    assert execute.fingerprint(notebook, "full") != before
+    assert staleness.fingerprint(notebook, "quick") == before
+    assert staleness.fingerprint(notebook, "full") != before
     monkeypatch.setenv("DLAPPS_DATA", str(tmp_path))
-    assert execute.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, "quick") != before
     monkeypatch.delenv("DLAPPS_DATA")
     notebook.cells[1].source = "x = 2"
-    assert execute.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, "quick") != before
 
 
 def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
     notebook = read_notebook(project.write("1_first", code('results.load("study-runs")')))
-    before = execute.fingerprint(notebook, "quick")
+    before = staleness.fingerprint(notebook, "quick")
     (project.home / "data" / "results").mkdir(parents=True)
     for other in ("other", "stud"):
         (project.home / "data" / "results" / f"{other}-runs.json").write_text("{}")
-    assert execute.fingerprint(notebook, "quick") == before
+    assert staleness.fingerprint(notebook, "quick") == before
     (project.home / "data" / "results" / "study-runs.json").write_text("{}")
-    assert execute.fingerprint(notebook, "quick") != before
+    assert staleness.fingerprint(notebook, "quick") != before
 
 
 def test_what_does_not_fit_the_page_is_said(tmp_path):
@@ -315,8 +319,8 @@ def test_what_does_not_fit_the_page_is_said(tmp_path):
         + "LaTeX Warning: Float too large for page by 73.6pt on input line 3.\n"
     )
     (tmp_path / "report.log").write_text(log)
-    wide, tall = tex.find_overflows(tmp_path)
+    wide, tall = latex.find_overflows(tmp_path)
     assert "a line 7.25 pt too wide" in wide
     assert "a figure or table 73.6 pt taller than the page" in tall
     (tmp_path / "report.log").write_text(said.format("5.0"))
-    assert tex.find_overflows(tmp_path) == []
+    assert latex.find_overflows(tmp_path) == []

@@ -29,8 +29,7 @@ from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
 from dlapps.core.extras import require
-from dlapps.notebook.animation import encode_frames, make_player
-from dlapps.notebook.explore import Look, make_explorer, make_frames
+from dlapps.notebook import players
 from dlapps.notebook.outline import WORDS
 from dlapps.notebook.profiles import get_profile
 from dlapps.notebook.prose import Prose, Scalar, default_format
@@ -48,7 +47,7 @@ class ClaimError(AssertionError):
 
 
 class Chapter:
-    """One notebook's line to the report; `name` is the notebook's file stem, as in `1_transfer_learning`.
+    """What a notebook shows and records for the report; `name` is its file stem, as in `1_transfer_learning`.
 
     student: whose edition it is; `student_seed` follows from it, for draws that differ between students, and is 0 in
     the report. The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the
@@ -87,7 +86,7 @@ class Chapter:
         _show("chapter", facts, elsewhere, shown)
 
     def record(self, *, data: str, seed: int | Sequence[int] | None = None, **values: Any) -> None:
-        """Keep numbers (or words) under their names; prose writes `{{name}}` or `{{name:.1%}}`.
+        """Record numbers (or words) by name; prose writes `{{name}}` or `{{name:.1%}}`.
 
         `data` says what they were measured on, `seed` which seeds they depend on (None: no randomness). A dictionary's
         or dataclass's values are named after it: `fgsm={"success": 0.9}` is `{{fgsm_success}}`. NumPy's and PyTorch's
@@ -127,24 +126,24 @@ class Chapter:
         """
         _require_name_and_caption(name, caption)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
-        gif, jpegs = encode_frames(frames, frames_per_second)
+        gif, jpegs = players.encode_frames(frames, frames_per_second)
         pdf, png = self._draw(stills, name)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
-        encoded, player = [_base64(jpeg) for jpeg in jpegs], make_player(frames, frames_per_second)
+        encoded, player = [_base64(jpeg) for jpeg in jpegs], players.make_player(frames, frames_per_second)
         content = {"pdf": pdf, "png": png, "frames": encoded, "rate": frames_per_second}
         self._show_float("animation", name, caption, content, {"text/html": player})
 
     def show_explorer(
-        self, look: Look, axes: Mapping[str, Sequence[object]], start: Sequence[int], name: str, caption: str
+        self, render: players.Render, axes: players.Axes, start: Sequence[int], name: str, caption: str
     ) -> None:
         """A figure to explore by a slider an axis; paper has what the last axis changes. Prose refers to `@fig-<name>`.
 
-        look: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its reading in words); called here for every
+        render: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its reading in words), called for every
         combination. axes: {name: values}. start: the place on each axis at first.
         """
         _require_name_and_caption(name, caption)
-        frames, readings = make_frames(look, axes)
-        page = make_explorer(frames, axes, readings, start)
+        frames, readings = players.make_frames(render, axes)
+        page = players.make_explorer(frames, axes, readings, start)
         row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
         places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
         titles = [f"{list(axes)[-1]} {values[place]}" for place in places]
@@ -184,7 +183,7 @@ class Chapter:
         _show("caption", {"name": name}, caption, {"text/markdown": f"**{number}:** {caption}"})
 
     def check(self, condition: bool, claim: str) -> None:
-        """Hold the report to a claim: ClaimError if it is false (only noted under smoke: tiny data)."""
+        """Check a claim of the report: ClaimError if it is false (only noted under smoke, whose data are tiny)."""
         holds = bool(condition)
         _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
         if not holds and self.profile.name != "smoke":

@@ -1,4 +1,4 @@
-"""The prose of a notebook filled in while it is worked in: a widget without a face, for JupyterLab and Notebook."""
+"""The prose of a notebook filled in while it is worked in, in JupyterLab and Notebook: a widget that draws nothing."""
 
 import weakref
 from pathlib import Path
@@ -59,7 +59,7 @@ class LiveProse(anywidget.AnyWidget):
 
 
 def show_live(prose: Prose, words: str, elsewhere: str) -> dict[str, Any]:
-    """The part of an output that shows the widget with these words, or those; none outside IPython."""
+    """The part of an output that shows the widget; empty outside IPython. words, elsewhere: see `LiveProse`."""
     shell = get_ipython()
     if shell is None:
         return {}

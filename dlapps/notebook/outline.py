@@ -35,7 +35,7 @@ class Outline:
 
     number: int
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
-    twice: dict[str, str] = field(default_factory=dict)  # labels with another cell that has them
+    duplicates: dict[str, str] = field(default_factory=dict)  # of labels: another cell
     tokens: dict[str, int] = field(default_factory=dict)  # and the first cell that holds it
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     code: list[tuple[int, str]] = field(default_factory=list)  # place and source
@@ -45,7 +45,7 @@ class Outline:
         self.counts[1] = self.number - 1
 
     def add_markdown(self, cell: str, place: int, tree: Tree, question: Mapping[str, Any]) -> None:
-        """Number a cell's prose and note what it asks for; question: what its metadata say of one."""
+        """Number a cell's prose and note its placeholders; question: the metadata of a question."""
         prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in ("Code", "Math")])
         labels = [node["c"][1][0] for node in nodes(tree) if node["t"] == "Header"]
         own = (f"{{#{label}}}" for label in labels if label.startswith("sec-"))
@@ -86,7 +86,7 @@ class Outline:
         return headings, formulas
 
     def find_disorder(self, ran: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Which cells show what is out of date: {source: (its place, that of a cell it builds on, which ran later)}.
+        """Cells whose outputs are out of date: {source: (its place, that of a cell it builds on, which ran later)}.
 
         ran: the sources in the order in which they ran. A cell builds on those above that assign the names that it
         reads, and on what these build on.
@@ -107,7 +107,7 @@ class Outline:
         return found
 
     def _number_heading(self, node: Node, cell: str) -> str:
-        """LaTeX starts again with the figures of a chapter, the sections of a chapter, the subsections of a section."""
+        """As in LaTeX, a chapter restarts the numbers of sections and floats, and a section those of subsections."""
         level, (label, classes, _), title = node["c"]
         self.counts[level] += 1
         for lower in (*range(level + 1, 4), *(("Figure", "Table", "Equation") if level == 1 else ())):
@@ -146,7 +146,7 @@ class Outline:
 
     def _label(self, label: str, text: str, cell: str) -> tuple[str, str]:
         if label in self.labels:
-            self.twice.setdefault(label, cell)
+            self.duplicates.setdefault(label, cell)
         self.labels.setdefault(label, {"text": text, "cell": cell})
         return label, text
 
@@ -182,7 +182,7 @@ def _with_values(formula: str) -> str | None:
 
 
 def _question_words(question: Mapping[str, Any]) -> str:
-    """How a question is headed, as "Question 5 ★"; empty where the cell is none."""
+    """How a question is headed, as "Question 5 ★"; empty for another cell."""
     signs = (" ★" if question.get("starred") else "") + (" Bonus" if question.get("bonus") else "")
     return f"Question {question['number']}{signs}" if "number" in question else ""
 
@@ -213,14 +213,14 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
         kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
         # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
         position -= any(isinstance(argument, ast.Starred) for argument in call.args)
-        given = dict(zip(("name", "caption"), call.args[position:], strict=False))
-        given |= {word.arg: word.value for word in call.keywords if word.arg}
+        passed = dict(zip(("name", "caption"), call.args[position:], strict=False))
+        passed |= {word.arg: word.value for word in call.keywords if word.arg}
         if kind:
-            yield kind, _literal(given.get("name")), _literal(given.get("caption"))
+            yield kind, _literal(passed.get("name")), _literal(passed.get("caption"))
 
 
 def walk_code(source: str) -> list[ast.AST]:
-    """All nodes of a cell's code; none where it is no plain Python, as with a magic."""
+    """All nodes of a cell's code; none if it is not plain Python, as with a magic."""
     try:
         return list(ast.walk(ast.parse(source)))
     except SyntaxError:

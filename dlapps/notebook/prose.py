@@ -6,13 +6,14 @@ The notebook shows them while it is worked in (see `live`); a build has its own 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
 from dlapps.core import paths
-from dlapps.notebook.bibliography import Work, read_works
 from dlapps.notebook.outline import KEY, NUMBER, Outline, read_outline
+from dlapps.notebook.syntax import run_pandoc
 
 Scalar = int | float | str | bool
 Part = dict[str, Any]  # of an answer: "text", and where it has them "title", "kind", "href", "cell", "notebook"
@@ -21,8 +22,46 @@ REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+)-)?([a-z][a-z0-9]*(?:-[a-z0-9
 _CITED = re.compile(rf"([^;@]*?)(-?)@({KEY})([^;]*)")
 
 
+@dataclass(frozen=True)
+class Work:
+    """A work that prose may cite: "Radford et al.", its year, its title and its address (of its DOI, or its own)."""
+
+    authors: str
+    year: str
+    title: str
+    address: str
+
+    @property
+    def link(self) -> dict[str, str]:
+        """The title, and the address if it is a web page: one such as javascript: would run."""
+        return {"title": self.title} | ({"href": self.address} if re.match("https?://", self.address, re.I) else {})
+
+
+def read_works(path: Path) -> dict[str, Work]:
+    """The works in that file, by key; DlappsError where pandoc cannot read it."""
+    try:
+        entries = run_pandoc(path.read_text(encoding="utf-8"), ["--from", "biblatex", "--to", "csljson"])
+    except DlappsError as error:
+        raise DlappsError(f"{path.name}: {error}") from error
+    return {entry["id"]: _work(entry) for entry in json.loads(entries)}
+
+
+def _work(entry: dict[str, Any]) -> Work:
+    dates = entry.get("issued", {}).get("date-parts")
+    address = f"https://doi.org/{entry['DOI']}" if "DOI" in entry else entry.get("URL", "")
+    names = [_last_name(one) for one in entry.get("author", entry.get("editor", []))]
+    # As a citation writes them: one, "A and B", or "A et al.".
+    authors = " and ".join(names) if len(names) < 3 and "others" not in names else f"{names[0]} et al."
+    return Work(authors, str(dates[0][0]) if dates else "n.d.", entry.get("title", "").replace("$", ""), address)
+
+
+def _last_name(person: dict[str, str]) -> str:
+    particle, name = person.get("non-dropping-particle"), person.get("family", person.get("literal", ""))
+    return f"{particle} {name}" if particle else name
+
+
 def default_format(value: Scalar) -> str:
-    """How a number is written where nobody says how: 1,500 or 0.913."""
+    """The format of a number without one of its own: 1,500 or 0.913."""
     if isinstance(value, int) and not isinstance(value, bool):
         return ","
     if isinstance(value, float):
@@ -48,16 +87,16 @@ class Prose:
 
     @property
     def outline(self) -> Outline:
-        """Of the notebook's file as it is now; empty where there is no such file."""
+        """The outline of the notebook's file as it is now; empty without the file."""
         return self._chapter(self.path, self.number)
 
     def record(self, values: Mapping[str, Scalar]) -> None:
-        """Take numbers, from the cell that runs."""
+        """Add the numbers of the cell that is running."""
         self.values |= values
         self._sources |= dict.fromkeys(values, self._ran[-1].strip() if self._ran else "")
 
     def note_runs(self, ran: Sequence[str]) -> None:
-        """Tell which sources of cells ran, in their order; the list may grow afterwards."""
+        """Note the sources of the cells that ran, in order; the list may grow afterwards."""
         self._ran = ran
         outline = self.outline
         self._complete = {source.strip() for source in ran}.issuperset(source for _, source in outline.code if source)
@@ -95,18 +134,17 @@ class Prose:
                 note = f" ({self.path.name}, cell {cell}: cell {later} ran after it; run it again)"
                 parts.append({"text": note, "kind": "error"})
             return parts
-        kept = self._published().get(name)
-        if kept and kept["chapter"] != self.path.stem:
-            title = f"{name}, by {kept['chapter']}, profile {kept['profile']}"
-            return [{"text": _write(kept["value"], spec, name), "title": title}]
+        published = self._published().get(name)
+        if published and published["chapter"] != self.path.stem:
+            title = f"{name}, by {published['chapter']}, profile {published['profile']}"
+            return [{"text": _write(published["value"], spec, name), "title": title}]
         if self._complete:
             raise ValueError(f"expected a recorded number, got {name}; record it or correct the name.")
         return [{"text": "–", "kind": "pending", "title": f"{name}: no cell has recorded it yet"}]
 
     def _heading(self, token: str) -> list[Part]:
         label = token[2:-1].split()[0].replace("sec-", f"sec-{self.number}-", 1)
-        if label in self.outline.twice:
-            raise ValueError(f"expected one use of the label {label}, got several; rename one of them.")
+        _require_one_use(self.outline, label)
         return []
 
     def _reference(self, kind: str, number: int, name: str) -> Part:
@@ -116,8 +154,7 @@ class Prose:
         outline = self._chapter(path, number) if path else Outline(number)
         if label not in outline.labels:
             raise ValueError(f"expected a reference to something shown, got {label}; correct it.")
-        if label in outline.twice:
-            raise ValueError(f"expected one use of the label {label}, got several; rename one of them.")
+        _require_one_use(outline, label)
         return outline.labels[label] | ({"notebook": path.name} if path and path != self.path else {})
 
     def _cite(self, token: str) -> list[Part]:
@@ -146,7 +183,7 @@ class Prose:
         return self._cached(path, lambda path: read_outline(path, number), Outline(number))
 
     def _cached(self, path: Path, read: Any, absent: Any) -> Any:
-        """What is in a file, read again when the file changed."""
+        """The content of a file, read again when the file changed."""
         if not path.is_file():
             return absent
         changed = path.stat().st_mtime_ns
@@ -179,6 +216,11 @@ def power_in_words(found: re.Match[str]) -> str:
 def _write(value: Scalar, spec: str, name: str) -> str:
     shown = format_number(value, spec, name, power_in_words)
     return shown if isinstance(value, str) else re.sub(r"^-(?=\d)", "−", shown)
+
+
+def _require_one_use(outline: Outline, label: str) -> None:
+    if label in outline.duplicates:
+        raise ValueError(f"expected one use of the label {label}, got several; rename one.")
 
 
 def _find_work(works: dict[str, Work], key: str) -> Work:

@@ -1,6 +1,7 @@
 """What Chapter 3 draws: how MNIST-M is made, training over epochs, embeddings of two domains, a sweep of weights."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -10,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
-from dlapps.plots.general import draw_frame
-from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, styled
+from dlapps.plots.general import COLOURS, WIDTH, draw_frame, line_style, make_figure, styled
 
 # Two names side by side, their markers large enough to tell apart.
 DOMAIN_LEGEND = {"ncols": 2, "markerscale": 2, "handletextpad": 0}
@@ -40,14 +40,14 @@ def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
     """
     figure, axes = make_figure(2.3, 1, len(panels))
     names = dict.fromkeys(name for lines in panels.values() for name in lines)
-    looks = {name: look(index) for index, name in enumerate(names)}
+    styles = {name: line_style(index) for index, name in enumerate(names)}
     handles: dict[str, Artist] = {}
     for ax, (measure, lines) in zip(axes[0], panels.items(), strict=True):
         for name, seeds in lines.items():
             values = np.array(seeds, float)
             low, high, epochs = values.min(0), values.max(0), np.arange(1, values.shape[1] + 1)
-            every, colour = max(1, len(epochs) // 6), looks[name]["color"]
-            (handles[name],) = ax.plot(epochs, values.mean(0), markevery=every, **looks[name])
+            every, colour = max(1, len(epochs) // 6), styles[name]["color"]
+            (handles[name],) = ax.plot(epochs, values.mean(0), markevery=every, **styles[name])
             ax.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
         ax.set(xlabel="epoch", ylabel=measure)
     columns = min(len(names), 4)
@@ -65,8 +65,8 @@ def plot_embeddings(
     """
     figure, axes = make_figure(2 * len(embeddings), len(embeddings), 2)
     for row, (name, points) in zip(axes, embeddings.items(), strict=True):
-        scatter_classes(row[0], points, labels, domains)
-        scatter_domains(row[1], points, domains)
+        _scatter_classes(row[0], points, labels, domains)
+        _scatter_domains(row[1], points, domains)
         row[0].set_ylabel(name)
         row[0].set_title(titles.get(name, ""), loc="left")
     axes[0, 1].legend(loc="lower right", bbox_to_anchor=(1, 1), **DOMAIN_LEGEND)
@@ -79,29 +79,26 @@ def plot_embedding_steps(steps: Mapping[str, ArrayLike], labels: ArrayLike, doma
     height = 2 * WIDTH / len(steps) + 0.2
     figure, axes = make_figure(height, 2, len(steps), sharex=True, sharey=True)
     for column, (name, points) in enumerate(steps.items()):
-        scatter_classes(axes[0, column], points, labels, domains)
-        scatter_domains(axes[1, column], points, domains)
+        _scatter_classes(axes[0, column], points, labels, domains)
+        _scatter_domains(axes[1, column], points, domains)
         axes[0, column].set_title(name)
     axes[1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=1, **DOMAIN_LEGEND)
     return figure
 
 
-def animate_embeddings(
-    steps: Sequence[ArrayLike], labels: ArrayLike, domains: ArrayLike, num_kept: int = 4
-) -> tuple[np.ndarray, Figure]:
-    """Embeddings after each epoch, as `plot_embedding_steps` draws one: frames uint8 (T, H, W, 3), and a still of some.
+def animate_embeddings(steps: Sequence[ArrayLike], labels: ArrayLike, domains: ArrayLike) -> tuple[np.ndarray, Figure]:
+    """Embeddings after each epoch, as `plot_embedding_steps` draws one: frames uint8 (T, H, W, 3), and a still of four.
 
-    num_kept epochs, the first and the last among them, are in the still.
+    The first and the last epoch are in the still.
     """
     named = {f"epoch {epoch}": points for epoch, points in enumerate(steps, 1)}
-    told = labels, domains
-    frames = [plot_embedding_steps({name: points}, *told) for name, points in named.items()]
-    rows = sorted({round(place) for place in np.linspace(1, len(steps), num_kept)})
-    still = plot_embedding_steps({f"epoch {row}": named[f"epoch {row}"] for row in rows}, *told)
-    return np.stack([draw_frame(frame, (1.45, 2.9)) for frame in frames]), still
+    draw = partial(plot_embedding_steps, labels=labels, domains=domains)
+    frames = [draw_frame(draw({name: points}), (1.45, 2.9)) for name, points in named.items()]
+    shown = sorted({round(place) for place in np.linspace(1, len(steps), 4)})
+    return np.stack(frames), draw({f"epoch {epoch}": named[f"epoch {epoch}"] for epoch in shown})
 
 
-def scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike, domains: ArrayLike) -> None:
+def _scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike, domains: ArrayLike) -> None:
     """A colour for each digit, and the digit itself at the median of its points of the source."""
     points, labels, source = np.asarray(points), np.asarray(labels), np.asarray(domains) == 0
     colours = ScalarMappable(cmap="turbo").to_rgba(np.arange(10), norm=True)
@@ -115,7 +112,7 @@ def scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike, domains: Arr
     ax.set(xticks=(), yticks=())
 
 
-def scatter_domains(ax: Axes, points: ArrayLike, domains: ArrayLike) -> None:
+def _scatter_domains(ax: Axes, points: ArrayLike, domains: ArrayLike) -> None:
     """Circles for the source, triangles for the target."""
     points, domains = np.asarray(points), np.asarray(domains)
     for domain, (name, marker) in enumerate((("source", "o"), ("target", "^"))):
@@ -134,7 +131,7 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str)
     figure, axes = make_figure(2.2, 1, len(panels))
     for index, (ax, (measure, settings)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         for place, values in enumerate(settings.values()):
-            ax.plot([place] * len(values), values, linestyle="", alpha=0.6, **look(index))
+            ax.plot([place] * len(values), values, linestyle="", alpha=0.6, **line_style(index))
             ax.hlines(np.mean(values), place - 0.3, place + 0.3, color=COLOURS[6], linewidth=1.2)
         ax.set_xticks(range(len(settings)), list(settings), rotation=45, ha="right", rotation_mode="anchor")
         ax.set(xlabel=xlabel, ylabel=measure)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from dlapps.gan.toy import CENTRES
-from dlapps.plots.style import COLOURS, WIDTH, make_figure, styled
+from dlapps.plots.general import COLOURS, WIDTH, make_figure, styled
 
 
 @styled

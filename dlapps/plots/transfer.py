@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlapps.plots.style import COLOURS, make_figure, show_picture, styled
+from dlapps.plots.general import COLOURS, make_figure, show_picture, styled
 
 
 @styled
@@ -39,22 +39,22 @@ def plot_answers(
 @styled
 def plot_misread(
     names: Sequence[str], scores: Sequence[Sequence[tuple[str, float]]], truths: Sequence[str],
-    pictures: Sequence[np.ndarray] | None = None, columns: int = 2,
+    pictures: Sequence[np.ndarray] | None = None,
 ) -> Figure:  # fmt: skip
-    """Misread examples: the three highest class scores each, the true class hatched, and the picture where given."""
-    rows = -(-len(names) // columns)
+    """Misread examples, two in a row: the three highest class scores, the true class hatched, and any pictures."""
+    rows = -(-len(names) // 2)
     width = 1 if pictures is None else 2
-    grid = {"width_ratios": [1.0] * columns if pictures is None else [1.2, 1.1] * columns}
-    figure, axes = make_figure(1.05 * rows, rows, columns * width, gridspec_kw=grid)
+    grid = {"width_ratios": [1.0] * 2 if pictures is None else [1.2, 1.1] * 2}
+    figure, axes = make_figure(1.05 * rows, rows, 2 * width, gridspec_kw=grid)
+    places = axes.reshape(-1, width)
     for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
-        row, column = divmod(index, columns)
         if pictures is not None:
-            show_picture(axes[row, 2 * column], pictures[index])
-        ax = axes[row, width * column + width - 1]
+            show_picture(places[index, 0], pictures[index])
+        ax = places[index, -1]
         labels, values = zip(*ranked, strict=True)
-        places = np.arange(len(labels))[::-1]
-        ax.barh(places, values, color=COLOURS[5], height=0.7)
-        ax.set_yticks(places, labels)
+        heights = np.arange(len(labels))[::-1]
+        ax.barh(heights, values, color=COLOURS[5], height=0.7)
+        ax.set_yticks(heights, labels)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", visible=False)
         for bar, label in zip(ax.patches, labels, strict=True):
@@ -63,6 +63,6 @@ def plot_misread(
         ax.axvline(0, color="black", linewidth=0.6)
         ax.set_title(name, fontsize=7)
         ax.tick_params(labelsize=7)
-    for ax in axes.flat[len(names) * width :]:
+    for ax in places[len(names) :].flat:
         ax.set_axis_off()
     return figure

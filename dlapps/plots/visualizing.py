@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlapps.core.paired import Interval
-from dlapps.plots.style import COLOURS, WIDTH, look, make_figure, show_picture, styled
+from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, show_picture, styled
 
 
 @styled
@@ -47,7 +47,7 @@ def plot_score_card(scores: Mapping[str, Mapping[str, Interval]], xlabel: str, c
         places = np.arange(len(methods))[::-1]
         for index, (place, found) in enumerate(zip(places, methods.values(), strict=True)):
             reach = [[found.mean - found.low], [found.high - found.mean]]
-            ax.errorbar(found.mean, place, xerr=reach, capsize=2, **look(index))
+            ax.errorbar(found.mean, place, xerr=reach, capsize=2, **line_style(index))
         ax.axvline(chance, color=COLOURS[6], linestyle="--", linewidth=0.8)
         ax.set_yticks(places, methods)
         ax.set(title=network, xlabel=xlabel, ylim=(-0.5, len(methods) - 0.5))

@@ -1,9 +1,13 @@
 """From executed notebooks to a PDF and to pages of HTML: pandoc, nbconvert and its templates."""
 
+from pathlib import Path
+
 from dlapps import DlappsError
 from dlapps.core.extras import require
 
 require("report", "ipykernel", "nbconvert", "nbformat", "papermill", "pypandoc")
+
+TEMPLATES = Path(__file__).parent / "template"
 
 
 class ReportError(DlappsError):

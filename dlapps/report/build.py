@@ -1,63 +1,32 @@
-"""The whole way: run what is stale, convert (and typeset), and only then replace the last good report or pages."""
+"""Run what is stale, convert (and typeset), and only then replace the last good report or pages."""
 
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
-from jupyter_core.utils import ensure_event_loop
 
 from dlapps.core import assets, environment, paths
 from dlapps.notebook.profiles import get_profile
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
-from dlapps.report.current import digest_inputs, keep_digest
-from dlapps.report.document import make_document
-from dlapps.report.execute import execute, is_stale, last_duration, read_executed
+from dlapps.report.current import digest_inputs, save_digest
+from dlapps.report.execute import Say, last_duration, read_executed, run_notebooks
 from dlapps.report.html import make_pages
+from dlapps.report.latex import find_overflows, make_document, typeset
 from dlapps.report.sources import Source, find_sources
-from dlapps.report.tex import find_overflows, typeset
-
-Say = Callable[[str], None]
-
-
-def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
-    """Execute these notebooks, stale or not, as many at a time as there are cores.
-
-    What last took longest comes first; where nothing has run, the largest file.
-
-    Of those that fail the first is raised, once those that were running have ended; the others are not begun.
-    """
-    environment.limit_threads()
-    cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}
-    waiting = sorted(sources, key=cost.__getitem__, reverse=True)
-    with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
-        runs = {pool.submit(_execute, source, profile, place): source for place, source in enumerate(waiting)}
-        try:
-            for run in as_completed(runs):
-                say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _execute(source: Source, profile: str, place: int) -> float:
-    # Jupyter makes a loop for each thread that has none, and leaves it open.
-    with closing(ensure_event_loop()):
-        return execute(source, profile, place)
+from dlapps.report.staleness import is_stale
 
 
 def build(editions: Sequence[str], profile: str, say: Say) -> None:
-    """Each of these editions, html, notebooks or pdf, of what all the chapters told."""
+    """Write these editions (html, notebooks, pdf) of all chapters."""
     write = {"html": write_pages, "notebooks": write_copies, "pdf": write_pdf}
     # Before anything is read: what changes meanwhile makes the next build write again.
     inputs = digest_inputs(profile)
     contents = _collect_executed(profile, say)
     for edition in editions:
         write[edition](contents, profile, say)
-        keep_digest(edition, profile, inputs)
+        save_digest(edition, profile, inputs)
 
 
 def write_pages(contents: Contents, profile: str, say: Say) -> None:
@@ -96,7 +65,7 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
 
 
 def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
-    """Write these files; others of the pattern, of chapters that are gone, go."""
+    """Write these files, and delete others of the pattern: those of chapters that no longer exist."""
     for name, content in files.items():
         paths.write_atomically(folder / name, content.encode())
     for path in folder.glob(pattern):
@@ -105,7 +74,7 @@ def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
 
 
 def _collect_executed(profile: str, say: Say) -> Contents:
-    """What all the chapters told, after those that are stale have been run."""
+    """The contents of all chapters, after those that are stale have been run."""
     sources = find_sources()
     stale = [source for source in sources if is_stale(source, profile)]
     for source in sources:
@@ -119,9 +88,9 @@ def _collect_executed(profile: str, say: Say) -> Contents:
 
 
 def _expectation(stale: list[Source], number: int, profile: str) -> str:
-    """What is going to be run and fetched, in minutes and megabytes: from the last run where there was one.
+    """What will be run and fetched, in minutes and megabytes.
 
-    Where nothing has run, only of this package's own report is it known.
+    From the last run; without one, only known for this package's own report.
     """
     ours = paths.project() == paths.CHECKOUT
     usual = 60 * get_profile(profile).minutes / number if ours else 0

@@ -1,4 +1,7 @@
-"""What git would commit of a notebook: `make lab` defines a filter that leaves out what running it writes."""
+"""What git would commit of a notebook: `make lab` defines a filter that leaves out what running it writes.
+
+JupyterLab's server imports this module for its hook, so it imports little.
+"""
 
 import os
 import subprocess
@@ -17,7 +20,7 @@ def has_outputs(notebook: NotebookNode) -> bool:
 
 
 def read_as_committed(path: Path) -> NotebookNode:
-    """A notebook as git would commit it, through the filters of the clone; without cells where there is no clone."""
+    """A notebook as git would commit it, after the filters of the clone; an empty one outside a clone."""
     git = ["git", "-C", str(path.parent)]
     with TemporaryDirectory() as objects:
         # Objects of git, the file's among them, are not written into the clone.
@@ -31,9 +34,9 @@ def read_as_committed(path: Path) -> NotebookNode:
 
 
 def refresh(os_path: str, **_: object) -> None:
-    """Jupyter's hook after saving a file: have git look through the filter at a notebook that it takes for changed.
+    """Jupyter's hook after saving a file: have git compare a notebook that seems changed through the filter.
 
-    By itself it compares sizes, and `git status` lists each notebook that has outputs. One with a change of its own
+    By itself git compares sizes, and `git status` lists each notebook that has outputs. One with a change of its own
     stays listed, and nothing is staged.
     """
     path = Path(os_path)

@@ -1,9 +1,10 @@
-"""What executed notebooks told: numbers, claims, labels, prose and the facts of each run."""
+"""What executed notebooks hold: numbers, claims, labels, prose and the facts of each run."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from nbformat import NotebookNode
@@ -34,7 +35,7 @@ class ExecutedChapter:
 
 @dataclass(frozen=True)
 class Label:
-    """What a label is called, as Figure 2.1, and the chapter that it is in."""
+    """The words of a label, as Figure 2.1, and its chapter."""
 
     words: str
     chapter: str
@@ -55,7 +56,8 @@ class Contents:
     def numbers_in(self, chapter: int) -> dict[str, dict[str, Any]]:
         """The numbers by the names that a chapter's prose may use: its own are plain there."""
         own = qualified("", chapter)
-        return self.numbers | {name[len(own) :]: kept for name, kept in self.numbers.items() if name.startswith(own)}
+        plain = {name[len(own) :]: known for name, known in self.numbers.items() if name.startswith(own)}
+        return self.numbers | plain
 
 
 def qualified(name: str, chapter: int) -> str:
@@ -93,24 +95,45 @@ def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """All that the chapters told; a ReportError when two cells of a chapter use one name, or two cells one label."""
+    """All that the chapters hold; a ReportError if two cells of a chapter use one name, or any two cells one label."""
     contents = Contents()
     recorded: list[tuple[ExecutedChapter, str, dict[str, Any]]] = []
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
-        recorded += ((chapter, name, kept) for name, kept in _read_numbers(chapter).items())
+        recorded += ((chapter, name, number) for name, number in _read_numbers(chapter).items())
         outline = _number_parts(chapter)
         contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
     uses = Counter(name for _, name, _ in recorded)
-    for chapter, name, kept in recorded:
-        contents.numbers[name if uses[name] == 1 else qualified(name, chapter.number)] = kept
+    for chapter, name, number in recorded:
+        contents.numbers[name if uses[name] == 1 else qualified(name, chapter.number)] = number
     return contents
 
 
+def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
+    """What the last page says of a chapter's run."""
+    sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
+    failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
+    machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
+    facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
+    facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
+    return {**chapter.run, **facts, "sources": sources, "failed": failed}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def day_of(contents: Contents) -> date:
+    """The date of the last run, so that building again changes nothing."""
+    return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
+
+
 @contextmanager
-def near(chapter: str, text: str) -> Iterator[None]:
-    """A DlappsError from within becomes a ReportError that says in which chapter it was, and near which text."""
+def name_place(chapter: str, text: str) -> Iterator[None]:
+    """Turn a DlappsError of the block into a ReportError that names the chapter and the text."""
     try:
         yield
     except DlappsError as error:
@@ -150,11 +173,11 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
     """The labels of a chapter; its prose, figures and tables get their numbers in place."""
     outline = Outline(chapter.number)
     for (place, box, key), tree in zip(fragments(chapter.notebook), chapter.prose, strict=True):
-        with near(chapter.name, box[key]):
+        with name_place(chapter.name, box[key]):
             outline.number_prose(tree, _owner(chapter, place))
         if key == "caption":
             box["label"], box["number"] = outline.number_float(FLOATS[box["kind"]], box["name"], _owner(chapter, place))
-    for label, other in outline.twice.items():
+    for label, other in outline.duplicates.items():
         raise _used_twice(label, outline.labels[label]["cell"], other)
     return outline
 

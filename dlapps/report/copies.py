@@ -11,9 +11,8 @@ from PIL import Image
 
 from dlapps.notebook.chapter import MIME, markdown_table
 from dlapps.notebook.syntax import Node
-from dlapps.report import preprocessors as pre
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
-from dlapps.report.prose import Edition, citeproc, link, raw
+from dlapps.report.prose import Edition, citeproc, link, question_facts, raw, write_prose
 from dlapps.report.sources import tags
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
@@ -47,7 +46,7 @@ def edition(chapter: str) -> Edition:
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     options = ["--wrap=preserve", *citeproc()]
-    notebook, _, works = pre.write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
+    notebook, _, works = write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
     notebook.cells = [part for cell in notebook.cells for part in _parts(cell)]
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     _fit([output.data for output in shown if "data" in output])
@@ -68,7 +67,7 @@ def _parts(cell: NotebookNode) -> Iterator[NotebookNode]:
     """A cell as the copy has it, and behind it the captions and tables that it made."""
     if cell.cell_type == "markdown":
         if "question" in tags(cell):
-            question = pre.question_facts(cell)
+            question = question_facts(cell)
             star = " ★" * bool(question.get("starred")) + " (bonus)" * bool(question.get("bonus"))
             quoted = "\n".join(f"> {line}".rstrip() for line in cell.source.splitlines())
             cell.source = f"> **Question {question['number']}{star}**\n>\n{quoted}"
@@ -76,7 +75,7 @@ def _parts(cell: NotebookNode) -> Iterator[NotebookNode]:
             yield cell
         return
     floats = [message for kind in FLOATS for _, message in outputs(cell, kind)]
-    cell.outputs = [kept for output in cell.outputs for kept in _output(output)]
+    cell.outputs = [plain for output in cell.outputs for plain in _output(output)]
     if {"remove-cell", "remove-input"} & set(tags(cell)):
         cell.metadata["jupyter"] = {"source_hidden": True}
     yield cell
@@ -104,7 +103,7 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
 
 
 def _fit(bundles: list[dict[str, Any]]) -> None:
-    """Pictures with a palette, which looks the same; where all take too much, those of photos smaller, in place."""
+    """Reduce pictures to a palette, which looks the same, and where all take too much, photos in size; in place."""
     shown = [bundle for bundle in bundles if "image/png" in bundle]
     pictures = [(bundle, base64.b64decode(bundle["image/png"])) for bundle in shown]
     for scale in SCALES:

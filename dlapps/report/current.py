@@ -1,4 +1,7 @@
-"""Whether an edition is what it would be if it were written again: a digest of all it depends on, kept beside it."""
+"""Whether an edition is what it would be if it were written again: a digest of all it depends on, saved beside it.
+
+A second build of what did not change imports this module alone, so it imports little.
+"""
 
 import hashlib
 import json
@@ -7,7 +10,7 @@ from pathlib import Path
 
 from dlapps.core import environment, paths
 
-# What is written of each, in the order in which they are. The PDF last: where there is no TeX, there is all else.
+# The files of each edition, in the order of writing: the PDF last, so that all else is there without TeX.
 EDITIONS = {
     "html": ("report/build/html/*.html",),
     "notebooks": ("report/build/notebooks/*.ipynb",),
@@ -21,20 +24,20 @@ EDITIONS = {
 
 
 def find_outdated(editions: Iterable[str], profile: str, say: Callable[[str], None]) -> list[str]:
-    """Those of the editions that something changed for, or in, since they were written."""
+    """The editions whose inputs or files changed since they were written."""
     inputs = digest_inputs(profile)
     outdated = []
     for edition in editions:
-        kept = _digest_file(edition)
-        if kept.is_file() and kept.read_text(encoding="utf-8") == _digest_edition(edition, profile, inputs):
+        saved = _digest_file(edition)
+        if saved.is_file() and saved.read_text(encoding="utf-8") == _digest_edition(edition, profile, inputs):
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)
     return outdated
 
 
-def keep_digest(edition: str, profile: str, inputs: str) -> None:
-    """Note that an edition was just written from these inputs (see `digest_inputs`)."""
+def save_digest(edition: str, profile: str, inputs: str) -> None:
+    """Save that an edition was just written from these inputs (see `digest_inputs`)."""
     paths.write_atomically(_digest_file(edition), _digest_edition(edition, profile, inputs).encode())
 
 

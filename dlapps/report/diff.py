@@ -11,7 +11,7 @@ Results = dict[str, Any]  # a number's name: its value
 
 
 def read_results(path: Path) -> Results:
-    """The values in a results.json by name; DlappsError for a file that is none."""
+    """The values in a results.json by name; DlappsError if the file is not a valid one."""
     try:
         return {name: entry["value"] for name, entry in json.loads(path.read_text(encoding="utf-8")).items()}
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:

@@ -1,24 +1,27 @@
-"""Executed copies of the notebooks, kept in `report/build/<profile>/` and made again only when they must be."""
+"""Executed copies of the notebooks, in `report/build/<profile>/`."""
 
-import hashlib
-import json
-import re
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from pathlib import Path
 
 import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from dlapps.core import paths
+from dlapps.core import environment, paths
 from dlapps.notebook.syntax import first_line
 from dlapps.report import ReportError
-from dlapps.report.imports import code_of, imported_modules
-from dlapps.report.sources import Source, read_notebook, tags
+from dlapps.report.sources import Source, code_cells, read_notebook, tags
+from dlapps.report.staleness import executed_path, fingerprint
+
+Say = Callable[[str], None]
 
 
 class OwnKernelManager(AsyncKernelManager):
@@ -34,42 +37,36 @@ class OwnKernelManager(AsyncKernelManager):
         return KernelSpec(argv=command, display_name="Python 3", language="python", env=env)
 
 
-def executed_path(source: Source, profile: str) -> Path:
-    """Where the executed copy of a notebook is kept."""
-    return paths.build() / profile / f"{source.name}.ipynb"
+def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
+    """Execute these notebooks, stale or not, as many at a time as there are cores.
 
-
-def is_stale(source: Source, profile: str) -> bool:
-    """Whether the outputs kept for a notebook are missing or come from other code."""
-    path = executed_path(source, profile)
-    if not path.exists():
-        return True
-    kept = read_notebook(path).metadata.get("dlapps", {})
-    return kept.get("fingerprint") != fingerprint(source.read(), profile)
-
-
-def fingerprint(notebook: NotebookNode, profile: str) -> str:
-    """What outputs depend on, prose left out, as a SHA-256.
-
-    The code cells, the profile, the code of the modules that they import, directly or through others, the mirror, and
-    the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
+    The one that took longest last time comes first, without a last time the largest file. After an error no other is
+    begun, those that run are finished, and the first error is raised.
     """
-    digest = hashlib.sha256()
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
-    for path in sorted(imported_modules(code)):
-        digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + code_of(path.read_bytes()))
-    for name, path in sorted(paths.find_results().items()):
-        if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
-            digest.update(name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    environment.limit_threads()
+    cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}
+    waiting = sorted(sources, key=cost.__getitem__, reverse=True)
+    with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
+        runs = {pool.submit(_execute, source, profile, place): source for place, source in enumerate(waiting)}
+        try:
+            for run in as_completed(runs):
+                say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _execute(source: Source, profile: str, place: int) -> float:
+    # Jupyter makes a loop for each thread that has none, and leaves it open.
+    with closing(ensure_event_loop()):
+        return execute(source, profile, place)
 
 
 def execute(source: Source, profile: str, place: int = 0) -> float:
     """Run a notebook from top to bottom; returns the seconds that it took.
 
     Its executed copy is replaced only when all of it ran. place: of its progress bar, from 0 at the top. A ReportError
-    names the cell that failed; what ran until then is kept beside as `<name>.failed.ipynb`.
+    names the cell that failed; the cells that ran are saved beside it as `<name>.failed.ipynb`.
     """
     final = executed_path(source, profile)
     running, failed = final.with_suffix(".running.ipynb"), final.with_suffix(".failed.ipynb")
@@ -109,11 +106,9 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     """The notebook's present prose with the outputs of its last execution."""
     notebook = source.read()
     executed = read_notebook(executed_path(source, profile))
-    ran = [cell for cell in executed.cells if cell.cell_type == "code"]
-    ran = [cell for cell in ran if "injected-parameters" not in tags(cell)]
-    written = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell, kept in zip(written, ran, strict=True):
-        cell.outputs = kept.outputs
+    ran = [cell for cell in code_cells(executed) if "injected-parameters" not in tags(cell)]
+    for cell, executed_cell in zip(code_cells(notebook), ran, strict=True):
+        cell.outputs = executed_cell.outputs
     notebook.metadata["papermill"] = executed.metadata.papermill
     return notebook
 

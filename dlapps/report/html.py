@@ -1,4 +1,4 @@
-"""The HTML edition: one page a chapter that needs no other file, and the contents."""
+"""The HTML edition: one self-contained page a chapter, and the page of contents."""
 
 import base64
 import io
@@ -15,12 +15,10 @@ from pygments.lexers import PythonLexer
 
 from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
-from dlapps.notebook.explore import SCRIPT_HASH
+from dlapps.notebook.players import SCRIPT_HASH
 from dlapps.notebook.syntax import Node, Tree
-from dlapps.report import preprocessors as pre
-from dlapps.report.contents import Contents, ExecutedChapter, Label, outputs
-from dlapps.report.document import TEMPLATES, colophon, day_of
-from dlapps.report.prose import Edition, citeproc, link, span
+from dlapps.report import TEMPLATES, prose
+from dlapps.report.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
 from dlapps.report.sources import page_file, read_title_page, tags
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
@@ -36,7 +34,7 @@ class Page:
 
     chapter: ExecutedChapter
     notebook: NotebookNode
-    headings: list[pre.Heading]
+    headings: list[prose.Heading]
     bibliography: str
 
     @property
@@ -56,29 +54,29 @@ class Page:
         return self.headings[0].title if self.headings else self.chapter.name
 
 
-def edition(chapter: str) -> Edition:
+def edition(chapter: str) -> prose.Edition:
     """How the page of that chapter writes references, equations and headings."""
 
     def refer(label: str, named: Label) -> Node:
         target = "" if named.chapter == chapter else page_file(named.chapter)
-        return link(named.words, f"{target}#{label}")
+        return prose.link(named.words, f"{target}#{label}")
 
     def equation(tex: str, label: str, number: str) -> Node:
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
-        return span([formula, *[_number(number)] * bool(number)], "equation", label)
+        return prose.span([formula, *[_number(number)] * bool(number)], "equation", label)
 
     def value(words: Tree, known: dict[str, Any]) -> Tree:
         target = "" if known["chapter"] == chapter else page_file(known["chapter"])
         return [{"t": "Link", "c": [["", ["value"], []], words, [f"{target}#cell-{known['cell']}", ""]]}]
 
-    return Edition(refer, equation, lambda number: [_number(number), {"t": "Space"}] * bool(number), value)
+    return prose.Edition(refer, equation, lambda number: [_number(number), {"t": "Space"}] * bool(number), value)
 
 
 def _number(number: str) -> Node:
-    return span([{"t": "Str", "c": number}], "number")
+    return prose.span([{"t": "Str", "c": number}], "number")
 
 
-def _keep_code(cell: NotebookNode) -> None:
+def _fold_code(cell: NotebookNode) -> None:
     """A hidden cell that recorded numbers stays, its code folded: that is where their links lead."""
     if any(outputs(cell, "record")) and "remove-cell" in tags(cell):
         cell.metadata.tags = ["remove-input", "remove-output"]
@@ -91,7 +89,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         template_name="base",
         template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
-        filters={each.__name__: each for each in (image_attributes, listing, pre.question_facts)},
+        filters={each.__name__: each for each in (image_attributes, listing, prose.question_facts)},
     )
     shared = {"pages": pages, "report": read_title_page(), "mime": MIME, "script": SCRIPT_HASH}
     chapters = [colophon(page.chapter) for page in pages]
@@ -100,22 +98,24 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     written = {"index.html": index.render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
         resources = {**shared, "page": page, "before": before, "after": after}
-        written[page.file], _ = exporter.from_notebook_node(pre.select_shown(page.notebook), resources)
+        written[page.file], _ = exporter.from_notebook_node(prose.select_shown(page.notebook), resources)
     return written
 
 
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     """A chapter as a page."""
     options = ["--mathml", "--wrap=none", "--syntax-highlighting=none"]
-    options += ["--metadata=lang:en-GB", *citeproc()]
-    notebook, headings, works = pre.write_prose(chapter, contents, edition(chapter.name), "html", options, fit_brackets)
+    options += ["--metadata=lang:en-GB", *prose.citeproc()]
+    notebook, headings, works = prose.write_prose(
+        chapter, contents, edition(chapter.name), "html", options, fit_brackets
+    )
     for cell in notebook.cells:
-        _keep_code(cell)
+        _fold_code(cell)
     return Page(chapter, notebook, headings, works)
 
 
 def fit_brackets(markup: str) -> str:
-    """Only brackets around what is tall stretch, and those of a norm have no gap inside; keys scroll long formulas.
+    """Let only brackets around tall formulas stretch, close the gap inside norms, and let keys scroll long formulas.
 
     pandoc lets all of them stretch, and browsers set what may stretch apart from what it encloses.
     """
@@ -127,7 +127,7 @@ def fit_brackets(markup: str) -> str:
 
 
 def image_attributes(encoded: str) -> str:
-    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), which travels in the page itself."""
+    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), embedded in the page."""
     content = base64.b64decode(encoded)
     with Image.open(io.BytesIO(content)) as picture:
         kind, (width, height) = (picture.format or "png").lower(), picture.size
@@ -143,7 +143,7 @@ def _compress(picture: Image.Image) -> bytes:
 
 
 def listing(code: str) -> str:
-    """Pygments' HTML, an element a line that knows its indentation: what does not fit goes on below it, further in."""
+    """Pygments' HTML, an element a line with its indentation, so that a wrapped line continues further in."""
     written = code.strip("\n").split("\n")
     lines = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n").split("\n")
     indents = [len(line) - len(line.lstrip()) for line in written]

@@ -1,17 +1,23 @@
-"""The one filter that the Markdown of all editions goes through: numbers, references, citations, typography."""
+"""What all editions share: the filter of their Markdown (numbers, references, citations), and which cells they show."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
+
+from nbconvert.preprocessors import TagRemovePreprocessor
+from nbformat import NotebookNode
 
 from dlapps.core import paths
+from dlapps.notebook.chapter import MIME
 from dlapps.notebook.outline import NUMBER
 from dlapps.notebook.prose import REFERENCE, format_number, power_in_words
-from dlapps.notebook.syntax import Node, Tree, nodes
+from dlapps.notebook.syntax import Node, Tree, first_line, nodes, walk, words, write
 from dlapps.report import ReportError
-from dlapps.report.contents import Contents, ExecutedChapter, Label
+from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
+from dlapps.report.sources import code_cells, read_citation_keys, tags
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
@@ -60,7 +66,7 @@ def reference_label(key: str, chapter: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class Prose:
+class ProseFilter:
     """Applied by `walk` to the lists of nodes of a chapter; a ReportError for what is not known or does not fit."""
 
     edition: Edition
@@ -70,7 +76,7 @@ class Prose:
 
     @cached_property
     def numbers(self) -> dict[str, dict[str, Any]]:
-        """Those that the chapter's prose may use."""
+        """The numbers that the chapter's prose may use."""
         return self.contents.numbers_in(self.chapter.number)
 
     def __call__(self, tree: Tree) -> Tree:
@@ -108,7 +114,7 @@ class Prose:
         return [node]
 
     def _fill_runs(self, tree: Tree) -> Iterator[Node]:
-        """Each run of words and spaces as one text, filled in, and taken apart again."""
+        """Join each run of words and spaces to one text, fill it in, and take it apart again."""
         run = ""
         for node in [*tree, None]:
             if node and (node["t"] == "Str" or node["t"] in _SPACES):
@@ -157,29 +163,82 @@ def keep_together(text: str) -> str:
     return re.sub(r"(?<![\w/.@{}#-])-(?=\d)", "−", text)
 
 
-@dataclass
-class Mentions:
-    """What prose uses: names of numbers, labels and works."""
-
-    numbers: set[str] = field(default_factory=set)
-    labels: set[str] = field(default_factory=set)
-    works: set[str] = field(default_factory=set)
-
-
-def mentions(trees: list[Tree], chapter: int) -> Mentions:
-    """What the prose of a chapter uses."""
-    found = Mentions()
-    for node in nodes(trees):
-        text = (
-            node["c"] if node["t"] == "Str" else node["c"][1] if node["t"] in ("Math", "RawInline", "RawBlock") else ""
-        )
-        found.numbers |= {name for name, _ in NUMBER.findall(text)}
-        for citation in node["c"][0] if node["t"] == "Cite" else []:
-            label = reference_label(citation["citationId"], chapter)
-            (found.labels if label else found.works).add(label or citation["citationId"])
-    return found
-
-
 def _words(text: str) -> Tree:
     nodes = {" ": {"t": "Space"}, "\n": {"t": "SoftBreak"}}
     return [nodes.get(part) or {"t": "Str", "c": part} for part in re.split(r"([ \n])", text) if part]
+
+
+class Heading(NamedTuple):
+    """A numbered heading, for the contents."""
+
+    level: int
+    number: str
+    label: str
+    title: str
+
+
+def write_prose(
+    chapter: ExecutedChapter,
+    contents: Contents,
+    edition: Edition,
+    language: str,
+    options: Sequence[str] = (),
+    polish: Callable[[str], str] = str,
+) -> tuple[NotebookNode, list[Heading], str]:
+    """A copy of the chapter's notebook with all Markdown as the edition has it, its headings, and the works cited.
+
+    pandoc writes all of it in one run; polish: the last touch to each piece. A ReportError names the text that cannot
+    be written.
+    """
+    notebook = deepcopy(chapter.notebook)
+    filtered = ProseFilter(edition, contents, chapter, read_citation_keys())
+    places, trees = list(fragments(notebook)), []
+    for (_, box, key), tree in zip(places, chapter.prose, strict=True):
+        with name_place(chapter.name, box[key]):
+            trees.append(walk(tree, filtered))
+        if key != "source":
+            trees[-1] = [{"t": "Plain", "c": block["c"]} for block in trees[-1]]
+        if key == "caption":
+            box["alt"] = words(trees[-1])
+    *parts, works = map(polish, write(trees, language, options))
+    for (_, box, key), part in zip(places, parts, strict=True):
+        box[key] = part
+    headers = (node["c"] for node in nodes(chapter.prose) if node["t"] == "Header")
+    headings = [
+        Heading(level, number, label, words(walk(title, filtered)))
+        for level, (label, _, attributes), title in headers
+        for _, number in attributes
+    ]
+    return notebook, headings, works
+
+
+def question_facts(cell: NotebookNode) -> dict[str, Any]:
+    """A question's number, and whether it is starred or a bonus; a ReportError without a number."""
+    question = cell.metadata.get("question", {})
+    if "number" not in question:
+        raise ReportError(
+            f"expected a number in the metadata of question {first_line(cell.source)!r}, got none; "
+            'add {"question": {"number": "3"}}.'
+        )
+    return question
+
+
+def select_shown(notebook: NotebookNode) -> NotebookNode:
+    """The cells, inputs and outputs that no tag keeps out of the report; text stays in a cell tagged "keep-output"."""
+    removal = TagRemovePreprocessor(
+        remove_cell_tags={"remove-cell", "parameters"},
+        remove_input_tags={"remove-input"},
+        remove_all_outputs_tags={"remove-output"},
+    )
+    notebook, _ = removal.preprocess(notebook, {})
+    for cell in code_cells(notebook):
+        keep = "keep-output" in tags(cell)
+        cell.outputs = [output for output in cell.outputs if _stays(output, keep)]
+    return notebook
+
+
+def _stays(output: NotebookNode, keep_text: bool) -> bool:
+    data = output.get("data", {})
+    if MIME in data:
+        return data[MIME]["kind"] in FLOATS
+    return keep_text and (output.get("name") == "stdout" or "text/plain" in data)

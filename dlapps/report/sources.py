@@ -1,5 +1,6 @@
-"""The committed notebooks and the bibliography: what a report is made from."""
+"""What a report is made from: its notebooks, title page and bibliography; a new one."""
 
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -10,9 +11,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from dlapps.core import paths
-from dlapps.notebook.bibliography import read_works
+from dlapps.notebook.prose import read_works
 from dlapps.notebook.syntax import first_line
-from dlapps.report import ReportError
+from dlapps.report import TEMPLATES, ReportError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,7 +34,7 @@ class Source:
         return self.path.stem
 
     def read(self) -> NotebookNode:
-        """The notebook as it is committed; a ReportError for a file that is none."""
+        """The notebook as it is committed; a ReportError if the file is not valid."""
         return read_notebook(self.path)
 
 
@@ -52,7 +53,7 @@ class TitlePage:
 
 
 def read_title_page() -> TitlePage:
-    """The report's title and authors; a ReportError where the file is missing, or says something else."""
+    """The report's title and authors; a ReportError if the file is missing or not valid."""
     path = paths.project() / paths.MARK
     try:
         return TitlePage(**tomllib.loads(path.read_text(encoding="utf-8")))
@@ -63,7 +64,7 @@ def read_title_page() -> TitlePage:
 
 
 def find_sources() -> list[Source]:
-    """Every notebook of the folder, by number; a ReportError where there is none, or two are one chapter."""
+    """All notebooks of the folder, by number; a ReportError if there are none, or two share a number or a page."""
     folder, chapters = paths.notebooks(), paths.chapters()
     sources = [Source(folder / f"{name}.ipynb", number) for name, number in chapters.items()]
     if not sources:
@@ -87,7 +88,7 @@ def page_file(name: str) -> str:
 
 
 def select_sources(chapters: Iterable[str]) -> list[Source]:
-    """The chapters of these numbers or names, all of them for none; a ReportError lists the valid ones."""
+    """The chapters of these numbers or names, by default all; a ReportError lists the valid ones."""
     sources = find_sources()
     known = {key: source for source in sources for key in (str(source.number), source.name, source.path.name)}
     for chapter in chapters:
@@ -98,7 +99,7 @@ def select_sources(chapters: Iterable[str]) -> list[Source]:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """The notebook in that file, or a ReportError when it is none."""
+    """The notebook in that file; a ReportError if it is not valid."""
     try:
         # nbformat.reads would do the same, and only log what is invalid.
         notebook = nbformat.convert(nbformat.reader.reads(path.read_text(encoding="utf-8")), 4)
@@ -111,7 +112,7 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 def read_citation_keys() -> set[str]:
-    """The keys of report/references.bib; none without the file."""
+    """The keys in report/references.bib, an empty set without the file."""
     bibliography = paths.report() / "references.bib"
     return set(read_works(bibliography)) if bibliography.exists() else set()
 
@@ -119,3 +120,30 @@ def read_citation_keys() -> set[str]:
 def tags(cell: NotebookNode) -> list[str]:
     """The tags in a cell's metadata."""
     return cell.metadata.get("tags", [])
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells of code."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
+    """Write the first chapter, its bibliography, and report.toml with title and authors; returns the files.
+
+    The folder may have others. A ReportError where one of these is there already: nothing is replaced.
+    """
+    template = TEMPLATES / "new"
+    found = (path for path in template.rglob("*") if path.is_file())
+    files = {path.relative_to(template): path.read_bytes() for path in found}
+    # A string of JSON is one of TOML.
+    facts = {"title": title, "authors": authors}
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in facts.items()]
+    files[paths.MARK] = "".join(lines).encode()
+    if there := sorted(folder / name for name in files if (folder / name).exists()):
+        raise ReportError(f"expected a folder for a new report, got one with {there[0]}; name another one.")
+    try:
+        return [paths.write_atomically(folder / name, content) for name, content in sorted(files.items())]
+    except OSError as error:
+        raise ReportError(
+            f"expected a folder to write into, got {folder} ({error.strerror}); name another one."
+        ) from error

@@ -1,17 +1,54 @@
-"""Which modules of the library code imports, directly or through others: whose edit may change what the code gives."""
+"""What the outputs of a notebook depend on, and so whether it has to run again."""
 
 import ast
 import functools
+import hashlib
+import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 from dlapps.core import paths
+from dlapps.report.sources import Source, code_cells, read_notebook
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+def executed_path(source: Source, profile: str) -> Path:
+    """The file of the executed copy of a notebook."""
+    return paths.build() / profile / f"{source.name}.ipynb"
+
+
+def is_stale(source: Source, profile: str) -> bool:
+    """Whether the executed copy of a notebook is missing or comes from other code."""
+    path = executed_path(source, profile)
+    if not path.exists():
+        return True
+    metadata = read_notebook(path).metadata.get("dlapps", {})
+    return metadata.get("fingerprint") != fingerprint(source.read(), profile)
+
+
+def fingerprint(notebook: NotebookNode, profile: str) -> str:
+    """What outputs depend on, prose left out, as a SHA-256.
+
+    The code cells, the profile, the code of the modules that they import, directly or through others, the mirror, and
+    the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
+    """
+    digest = hashlib.sha256()
+    code = [cell.source for cell in code_cells(notebook)]
+    digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
+    for path in sorted(imported_modules(code)):
+        digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + code_of(path.read_bytes()))
+    for name, path in sorted(paths.find_results().items()):
+        if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
+            digest.update(name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 def imported_modules(cells: Iterable[str]) -> set[Path]:
-    """The files of the library that run when these cells do; all of them where a cell is no plain Python.
+    """The files of the library that run when these cells do; all of them where a cell is not plain Python.
 
     Among them are the tables that a module names and that lie beside it, such as the registry of assets.
     """

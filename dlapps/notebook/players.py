@@ -1,0 +1,161 @@
+"""Frames as an endless GIF, as HTML that plays them and can be paused, and as HTML whose sliders choose one."""
+
+import base64
+import hashlib
+import io
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+HOLD = 2  # seconds that the last frame stays
+LONGEST = 65_500  # rows that a JPEG may have
+
+# No script: all frames are one tall picture behind a window, and a checkbox says whether it moves. Who asks for reduced
+# motion begins with the last frame, at rest.
+PLAYER = """<style>
+@keyframes {name} {{
+  from {{ object-position: 0 0; animation-timing-function: steps({steps}); }}
+  {share:.2%}, to {{ object-position: 0 100%; }}
+}}
+.dlapps-motion {{ display: block; cursor: pointer; font-size: .75rem; }}
+.dlapps-motion img {{ display: block; max-width: 100%; height: auto; object-fit: cover; }}
+.{name} {{ width: {width}px; aspect-ratio: {width} / {height}; animation: {name} {total:.3f}s infinite; }}
+@media (prefers-reduced-motion: no-preference) {{
+  .dlapps-motion :checked ~ img {{ animation-play-state: paused; }}
+  .dlapps-motion input:not(:checked) ~ .still, .dlapps-motion :checked ~ .moving {{ display: none; }}
+}}
+@media (prefers-reduced-motion: reduce) {{
+  .{name} {{ animation-delay: -{rest:.3f}s; }}
+  .dlapps-motion input:not(:checked) ~ img {{ animation-play-state: paused; }}
+  .dlapps-motion input:not(:checked) ~ .moving, .dlapps-motion :checked ~ .still {{ display: none; }}
+}}
+</style>
+<label class="dlapps-motion"><input type="checkbox">
+<span class="moving">Pause</span><span class="still">Play</span>
+<img class="{name}" src="data:image/jpeg;base64,{strip}" alt="the animation"></label>"""
+
+# No kernel and no server: all pictures are one tall strip behind a window, and the words are at hand. By the attribute
+# that begins with data-lm JupyterLab, which has commands for the arrow keys, leaves them to the sliders.
+EXPLORER = """<style>
+.dlapps-explore {{ display: grid; gap: .4rem; max-width: 40rem; }}
+.dlapps-explore img {{ max-width: 100%; height: auto; object-fit: cover; }}
+.dlapps-explore label {{ display: grid; grid-template-columns: 20% 1fr 25%; gap: .6rem; align-items: center; }}
+.dlapps-explore input {{ min-width: 0; }}
+.dlapps-explore p {{ margin: 0; min-height: 1.5em; }}
+</style>
+<div class="dlapps-explore" data-facts="{facts}" oninput="{script}">
+<img src="data:image/jpeg;base64,{strip}" alt="{reading}"
+style="width: {width}px; aspect-ratio: {width} / {height}; {place}">
+{sliders}
+<p role="status">{reading}</p>
+</div>"""
+SLIDER = """<label>{name} <input type="range" data-lm-suppress-shortcuts="true" max="{last}" value="{start}"
+aria-valuetext="{value}"> <output>{value}</output></label>"""
+SCRIPT = """const facts = JSON.parse(this.dataset.facts);
+const row = [...this.querySelectorAll('input')].reduce((before, slider, axis) => {
+  const value = facts.values[axis][slider.value];
+  slider.nextElementSibling.value = value;
+  slider.setAttribute('aria-valuetext', value);
+  return before * facts.values[axis].length + Number(slider.value);
+}, 0);
+const picture = this.querySelector('img');
+picture.style.objectPosition = `0 ${100 * row / (facts.readings.length - 1)}%`;
+picture.alt = this.querySelector('p').textContent = facts.readings[row];"""
+# By which a page allows this script and no other.
+SCRIPT_HASH = "sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+
+
+def encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, list[bytes]]:
+    """uint8 (F, H, W, 3) as an endless GIF whose last frame stays for two seconds, and as one JPEG a frame."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
+        raise ValueError(
+            f"expected frames uint8 (F, H, W, 3) with F >= 2, got {frames.dtype} {frames.shape}; images.from_pixels "
+            "makes them of pixels in [0, 1]."
+        )
+    durations = [1000 // frames_per_second] * (len(frames) - 1) + [1000 * HOLD]
+    gif, (first, *others) = io.BytesIO(), [Image.fromarray(frame) for frame in frames]
+    first.save(gif, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    return gif.getvalue(), [_jpeg(frame) for frame in frames]
+
+
+def make_player(frames: np.ndarray, frames_per_second: int) -> str:
+    """HTML that plays uint8 frames (F, H, W, 3); a click or the space bar pauses it."""
+    number, height, width, _ = frames.shape
+    moving = (number - 1) / frames_per_second
+    return PLAYER.format(
+        name=f"dlapps-{width}-{height}-{number}-{frames_per_second}",
+        steps=number - 1,
+        share=moving / (moving + HOLD),
+        width=width,
+        height=height,
+        rest=moving + HOLD / 2,
+        total=moving + HOLD,
+        strip=make_strip(frames),
+    )
+
+
+def make_strip(frames: np.ndarray) -> str:
+    """uint8 frames (F, H, W, 3), one below the other, as one JPEG in base64; ValueError where it would be too tall."""
+    number, height, width, _ = frames.shape
+    if number * height > LONGEST:
+        raise ValueError(f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out some frames.")
+    return base64.b64encode(_jpeg(frames.reshape(-1, width, 3))).decode()
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+# A value of each axis -> picture uint8 (H, W) or (H, W, 3), and its reading in words.
+Render = Callable[..., tuple[np.ndarray, str]]
+Axes = Mapping[str, Sequence[object]]  # the values of each slider
+
+
+def make_frames(render: Render, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
+    """Frames uint8 (*S, H, W, 3) and readings (*S) of every combination of values of the axes, S their lengths.
+
+    Raises ValueError for pictures of different sizes, and without any.
+    """
+    seen = [render(*values) for values in itertools.product(*axes.values())]
+    sizes = {picture.shape[:2] for picture, _ in seen}
+    if len(sizes) != 1:
+        raise ValueError(f"expected pictures of one size for all axes, got {sorted(sizes)}; bring them to one size.")
+    pictures = [np.broadcast_to(np.atleast_3d(image), (*image.shape[:2], 3)) for image, _ in seen]
+    frames, lengths = np.stack(pictures), tuple(map(len, axes.values()))
+    readings = np.array([reading for _, reading in seen], dtype=object)
+    return frames.reshape(*lengths, *frames.shape[1:]), readings.reshape(lengths)
+
+
+def make_explorer(frames: np.ndarray, axes: Axes, readings: np.ndarray, start: Sequence[int]) -> str:
+    """HTML that shows one of many pictures, with its reading below: one slider an axis, by mouse or keyboard.
+
+    frames and readings: as `make_frames` gives them of the axes {name: values}. start: the place on each axis at first.
+    Raises ValueError where it lies outside.
+    """
+    lengths = tuple(map(len, axes.values()))
+    if len(start) != len(lengths) or not all(0 <= place < length for place, length in zip(start, lengths, strict=True)):
+        raise ValueError(f"expected a start on axes of lengths {lengths}, got {tuple(start)}; count from 0.")
+    height, width = frames.shape[-3:-1]
+    values = [[str(value) for value in axis] for axis in axes.values()]
+    row = int(np.ravel_multi_index(tuple(start), lengths))
+    facts = {"values": values, "readings": readings.ravel().tolist()}
+    named = zip(axes, values, start, strict=True)
+    return EXPLORER.format(
+        facts=escape(json.dumps(facts, ensure_ascii=False)),
+        script=escape(SCRIPT),
+        strip=make_strip(frames.reshape(-1, height, width, 3)),
+        place=f"object-position: 0 {100 * row / max(readings.size - 1, 1):.4f}%",
+        sliders="\n".join(
+            SLIDER.format(name=escape(name), last=len(axis) - 1, start=at, value=escape(axis[at]))
+            for name, axis, at in named
+        ),
+        reading=escape(facts["readings"][row]),
+        width=width,
+        height=height,
+    )

@@ -1,0 +1,190 @@
+"""The PDF: each chapter's LaTeX by nbconvert, the whole by the template around them, and latexmk, which typesets it."""
+
+import base64
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from jinja2 import FileSystemLoader, StrictUndefined
+from nbconvert import LatexExporter
+from nbconvert.filters.latex import escape_latex
+from nbformat import NotebookNode
+from pygments import highlight
+from pygments.formatters import LatexFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import PythonLexer, TextLexer
+from pygments.style import Style
+from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
+
+from dlapps.core import paths
+from dlapps.notebook.chapter import MIME
+from dlapps.notebook.syntax import Node, first_line
+from dlapps.report import TEMPLATES, ReportError
+from dlapps.report.contents import FLOATS, Contents, colophon, day_of, messages
+from dlapps.report.prose import Edition, question_facts, raw, select_shown, write_prose
+from dlapps.report.sources import read_title_page
+
+
+class SoberStyle(Style):
+    """Code in the report's two colours."""
+
+    styles = {  # noqa: RUF012 (Pygments reads a plain dictionary)
+        Token: "#26323a",
+        Comment: "italic #7a8790",
+        Keyword: "bold #1d4e6b",
+        Name.Builtin: "#1d4e6b",
+        Name.Decorator: "#1d4e6b",
+        Number: "#8a4b1f",
+        Operator.Word: "bold #1d4e6b",
+        String: "#8a4b1f",
+    }
+
+
+LISTING = LatexFormatter(style=SoberStyle, verboptions="breaklines,breakindentnchars=4")
+OPTIONS = ["--natbib", "--wrap=preserve", "--syntax-highlighting=none"]
+OPTIONS += ["--top-level-division=chapter"]
+
+
+def _equation(tex: str, label: str, number: str) -> Node:
+    labelled = tex.replace("}", rf"}}\label{{{label}}}", 1) if label else tex
+    return raw("latex", labelled)
+
+
+LATEX = Edition(
+    refer=lambda label, _: raw("latex", rf"\Cref{{{label}}}"), equation=_equation, heading=lambda number: []
+)
+
+
+def _listing(code: str, lexer: Lexer) -> str:
+    """Pygments' LaTeX; a word too long for a line may break at a zero-width space."""
+    return highlight(re.sub(r"\S{60}(?=\S)", "\\g<0>\u200b", code), lexer, LISTING)
+
+
+def _column_types(table: dict[str, Any]) -> str:
+    """A letter a column for tabularx; long words get lines of their own."""
+    columns = zip(table["align"], *table["rows"], strict=True)
+    return "".join("X" if side == "l" and max(map(len, cells), default=0) > 32 else side for side, *cells in columns)
+
+
+FILTERS = {
+    "column_types": _column_types,
+    "listing": partial(_listing, lexer=PythonLexer()),
+    "plain_listing": partial(_listing, lexer=TextLexer()),
+    "question_facts": question_facts,
+    "tex": lambda value: escape_latex(str(value)),
+}
+
+
+def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, bytes]]:
+    """The report's LaTeX, all chapters in its template, and the figures that it includes, by file name.
+
+    A ReportError for an unknown number, reference or citation.
+    """
+    exporter = LatexExporter(
+        template_file=str(TEMPLATES / "chapter.tex.j2"),
+        default_preprocessors=[],
+        filters=FILTERS,
+    )
+    bodies: list[str] = []
+    figures: dict[str, bytes] = {}
+    for chapter in contents.chapters:
+        notebook = select_shown(write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0])
+        figures |= _read_figures(notebook, chapter.number)
+        resources = {"mime": MIME, "number": chapter.number}
+        bodies.append(exporter.from_notebook_node(notebook, resources)[0])
+    environment = exporter.environment.overlay(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    latex = environment.get_template("report.tex.j2").render(
+        report=read_title_page(),
+        bodies=bodies,
+        cited=any(r"\cite" in body for body in bodies),
+        chapters=[colophon(chapter) for chapter in contents.chapters],
+        claims=sum(len(chapter.claims) for chapter in contents.chapters),
+        highlighting=LISTING.get_style_defs(),
+        profile=profile,
+        day="{0.day} {0:%B %Y}".format(day_of(contents)),
+    )
+    return latex, figures
+
+
+def _read_figures(notebook: NotebookNode, chapter: int) -> dict[str, bytes]:
+    """The files that the figures and animations of a chapter include, by name."""
+    files = {}
+    for message in chain.from_iterable(messages(notebook, kind) for kind in FLOATS):
+        name = f"{chapter}-{message['name']}"
+        if "pdf" in message:
+            files[f"{name}.pdf"] = message["pdf"]
+        files |= {f"{name}-{number}.jpg": frame for number, frame in enumerate(message.get("frames", []))}
+    return {file: base64.b64decode(content) for file, content in files.items()}
+
+
+def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
+    """The PDF that latexmk makes in `folder`, which keeps what the next build can use again.
+
+    A ReportError quotes TeX's first error; the log stays in the folder.
+    """
+    _lay_out(latex, figures, folder)
+    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error"]
+    command += ["-file-line-error", "report.tex"]
+    try:
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    except FileNotFoundError as error:
+        raise ReportError(
+            "expected latexmk, got no such program; install TeX Live (Debian: apt-get install latexmk "
+            "texlive-latex-extra texlive-fonts-recommended)."
+        ) from error
+    if run.returncode:
+        for leftover in folder.glob("report.*"):
+            if leftover.suffix not in (".tex", ".log", ".blg"):
+                leftover.unlink()
+        raise ReportError(f"expected TeX to typeset the report, got {_first_error(folder)}")
+    return folder / "report.pdf"
+
+
+def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
+    """Write what TeX reads; latexmk compares contents itself.
+
+    Figures lie in the project's figures/; where another profile's run has drawn them since, this report's return.
+    """
+    frames = folder / "frames"
+    shutil.rmtree(frames, ignore_errors=True)
+    frames.mkdir(parents=True)
+    for name, content in figures.items():
+        paths.write_atomically((paths.figures() if name.endswith(".pdf") else frames) / name, content)
+    (folder / "report.tex").write_text(latex, encoding="utf-8")
+    if (paths.report() / "references.bib").exists():
+        shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")
+
+
+def find_overflows(folder: Path) -> list[str]:
+    """What TeX's log says of lines over 5 pt wider than the text, and of figures and tables taller than a page."""
+    log = folder / "report.log"
+    found = re.findall(r"Overfull \\hbox \(([\d.]+)pt (too wide)|Float (too large) for page by ([\d.]+)pt", _read(log))
+    wide = [f"a line {points} pt too wide" for points, is_wide, *_ in found if is_wide and float(points) > 5]
+    tall = [f"a figure or table {points} pt taller than the page" for *_, is_tall, points in found if is_tall]
+    return [f"expected what fits the page, got {what}; make it smaller, see {log}." for what in (*wide, *tall)]
+
+
+def _first_error(folder: Path) -> str:
+    """TeX's (or BibTeX's) first error with the line of LaTeX that it stopped at."""
+    log = folder / "report.log"
+    text = _read(log)
+    if found := re.search(r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)", text, re.MULTILINE):
+        line = _read(folder / "report.tex").splitlines()[int(found[1]) - 1]
+        message = " ".join(found[2].split())
+        return f"{first_line(message, 120)!r} at line {found[1]}, {first_line(line)!r}; see {log}."
+    if found := re.search(r"^! (.+)", text, re.MULTILINE):
+        return f"{found[1]!r}; see {log}."
+    if found := re.search(r".*---line \d+ of file .*", _read(log.with_suffix(".blg"))):
+        return f"{found[0]!r} from BibTeX; correct the entry there."
+    return f"an error of latexmk; see {log}."
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
