@@ -370,20 +370,6 @@ def test_average_of_weights_by_hand():
     assert average.num_batches_tracked == 7
 
 
-def test_a_shifted_network_gives_the_mean_probability_of_five_views():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    pixels = torch.rand(2, 1, 3, 4, generator=torch.Generator().manual_seed(0))
-    rows, columns = torch.arange(3), torch.arange(4)
-    total = 0
-    for down, right in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):
-        # What a shift uncovers repeats the border.
-        view = pixels[:, :, (rows + down).clamp(0, 2)][..., (columns + right).clamp(0, 3)]
-        total = total + network(view).softmax(1)
-    log_probabilities = dann.Shifted(network)(pixels)
-    torch.testing.assert_close(log_probabilities.exp(), total / 5)
-    torch.testing.assert_close(log_probabilities.exp().sum(1), torch.ones(2))
-
-
 def test_an_oracle_takes_the_target_labels_for_every_picture(domains):
     settings = replace(IMPROVED, num_epochs=1, batch_size=2, warm_up=0.0, threshold=1.0)
     few = [part[:20] for part in domains]
@@ -445,33 +431,6 @@ def test_pseudo_labels_are_those_above_the_threshold():
         dann.pseudo_label(logits, 2)
 
 
-def test_entropy_of_known_predictions():
-    assert dann.mean_entropy(torch.zeros(3, 10)) == pytest.approx(math.log(10))
-    assert dann.mean_entropy(100 * torch.eye(10)) == pytest.approx(0, abs=1e-6)
-    # A class of probability 0, as `Shifted` may give, adds nothing.
-    assert dann.mean_entropy([[0, 0, -math.inf]]) == pytest.approx(math.log(2))
-
-
-def test_density_counts_the_predictions_that_are_alike():
-    classes = 20 * F.one_hot(torch.arange(40) % 4, 4).float()
-    # Each prediction has nine others like it.
-    assert dann.soft_neighbourhood_density(classes) == pytest.approx(math.log(9), abs=1e-3)
-
-
-def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones():
-    draw = torch.Generator().manual_seed(0)
-    source, target = torch.randn(2, 200, 5, generator=draw)
-    assert dann.proxy_a_distance(source, target + 20) == pytest.approx(2)
-    assert abs(dann.proxy_a_distance(source, target)) < 0.5
-
-
-def test_proxy_a_distance_is_about_zero_for_equal_domains_of_unequal_numbers():
-    draw = torch.Generator().manual_seed(0)
-    source, target = torch.randn(450, 5, generator=draw), torch.randn(50, 5, generator=draw)
-    assert abs(dann.proxy_a_distance(source, target)) < 0.5
-    assert dann.proxy_a_distance(source, target + 20) == pytest.approx(2)
-
-
 def test_an_adaptation_of_three_classes_is_healthy_in_a_network_of_ten(domains):
     source, labels, target = (part[domains[1] < 3] if len(part) == len(domains[1]) else part for part in domains)
     network = dann.DomainAdversarialNetwork(seed=0)
@@ -500,20 +459,6 @@ def test_a_turn_keeps_angles_and_lengths_where_pictures_are_not_square(monkeypat
     square[..., 10:30, 30:50] = 1
     turned = augment.random_affine(square, torch.Generator(), padding="zeros")
     torch.testing.assert_close(turned, square, atol=0.01, rtol=0)
-
-
-def test_proxy_a_distance_on_some_principal_components():
-    draw = torch.Generator().manual_seed(0)
-    source, target = torch.randn(2, 100, 6, generator=draw) * torch.arange(1, 7)
-    target += 3
-    rotation = torch.linalg.qr(torch.randn(6, 6, generator=draw))[0]
-    distances = [dann.proxy_a_distance(source, target, dimensions=number) for number in (1, 6)]
-    assert 0 < distances[0] < distances[1]
-    rotated = dann.proxy_a_distance(source @ rotation, target @ rotation, dimensions=6)
-    assert rotated == pytest.approx(distances[1])
-    for number in (0, 7):
-        with pytest.raises(ValueError, match=rf"expected from 1 to 6 dimensions, got {number}; \(200, 6\) features"):
-            dann.proxy_a_distance(source, target, dimensions=number)
 
 
 def test_which_epoch_each_criterion_prefers():

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,8 @@ from torch import nn
 from dlapps import dann
 from dlapps.core.runtime import autocast, drawn_from
 from dlapps.core.training import TrainingError, minimise, seeded
-from dlapps.dann import discrepancy
 from dlapps.dann.pictures import batch_to_pixels, draw_batches
+from studies import dann_methods
 
 torch.set_num_threads(1)
 
@@ -43,14 +44,14 @@ def features(*shape, seed=0):
 def test_coral_of_known_covariances():
     # Covariances [[2, 0], [0, 0]] and [[8, 8], [8, 8]]: the squared differences are 36 + 64 + 64 + 64.
     source, target = torch.tensor([[1.0, 5], [3, 5]]), torch.tensor([[0.0, 0], [4, 4]])
-    assert dann.coral_loss(source, target) == pytest.approx(228 / 16)
+    assert dann_methods.coral_loss(source, target) == pytest.approx(228 / 16)
 
 
 def test_coral_is_that_of_numpy_s_covariances():
     source, target = features(9, 5).double() + 3, 2 * features(7, 5, seed=1).double()
     apart = np.cov(source.T) - np.cov(target.T)
-    assert dann.coral_loss(source, target) == pytest.approx((apart**2).sum() / (4 * 25), rel=1e-5)
-    assert dann.coral_loss(source, source.flip(0)) == pytest.approx(0, abs=1e-6)
+    assert dann_methods.coral_loss(source, target) == pytest.approx((apart**2).sum() / (4 * 25), rel=1e-5)
+    assert dann_methods.coral_loss(source, source.flip(0)) == pytest.approx(0, abs=1e-6)
 
 
 def test_mmd_of_two_points_each():
@@ -58,7 +59,7 @@ def test_mmd_of_two_points_each():
     source, target = torch.tensor([[0.0], [1]]), torch.tensor([[2.0], [3]])
     kernel = {d: np.mean([np.exp(-d / b) for b in (0.25, 0.5, 1, 2, 4)]) for d in (1, 4, 9)}
     expected = 2 * kernel[1] - 2 * (kernel[1] + 2 * kernel[4] + kernel[9]) / 4
-    assert dann.mmd_loss(source, target) == pytest.approx(expected, rel=1e-5)
+    assert dann_methods.mmd_loss(source, target) == pytest.approx(expected, rel=1e-5)
 
 
 def test_mmd_is_that_of_a_double_loop_over_the_kernel():
@@ -71,24 +72,24 @@ def test_mmd_is_that_of_a_double_loop_over_the_kernel():
 
     within = [np.mean([kernel(x, y) for x, y in itertools.permutations(part, 2)]) for part in (source, target)]
     between = np.mean([kernel(x, y) for x, y in itertools.product(source, target)])
-    loss = dann.mmd_loss(torch.tensor(source), torch.tensor(target))
+    loss = dann_methods.mmd_loss(torch.tensor(source), torch.tensor(target))
     assert loss == pytest.approx(sum(within) - 2 * between, rel=1e-4)
 
 
 def test_the_bandwidths_of_mmd_get_no_gradient():
     rows = features(8, 3).requires_grad_()
-    (gradient,) = torch.autograd.grad(dann.mmd_loss(rows[:4], rows[4:]), rows)
+    (gradient,) = torch.autograd.grad(dann_methods.mmd_loss(rows[:4], rows[4:]), rows)
     # A loss whose bandwidths followed the features would be the same at every scale of them.
     assert (gradient * rows).sum().abs() > 0.01
 
 
 def test_mmd_of_one_distribution_is_zero_on_average():
-    losses = [dann.mmd_loss(*features(2, 8, 3, seed=seed)).item() for seed in range(300)]
+    losses = [dann_methods.mmd_loss(*features(2, 8, 3, seed=seed)).item() for seed in range(300)]
     assert abs(np.mean(losses)) < 4 * np.std(losses) / 300**0.5
     assert min(losses) < 0
 
 
-DISTANCES = {"coral": dann.coral_loss, "mmd": dann.mmd_loss}
+DISTANCES = {"coral": dann_methods.coral_loss, "mmd": dann_methods.mmd_loss}
 each_distance = pytest.mark.parametrize("distance", DISTANCES.values(), ids=DISTANCES)
 
 
@@ -124,18 +125,20 @@ def make_predictor(logits):
     return network
 
 
-@pytest.mark.parametrize("align", [dann.CoralAlignment(3.0), dann.MmdAlignment(3.0)], ids=["coral", "mmd"])
+@pytest.mark.parametrize(
+    "align", [dann_methods.CoralAlignment(3.0), dann_methods.MmdAlignment(3.0)], ids=["coral", "mmd"]
+)
 def test_a_distance_joins_the_loss_at_the_weight_of_the_schedule(align):
     # CORAL's is of the logits, MMD's of the features.
     rows = {"coral_loss": features(10, 4), "mmd_loss": features(10, 5, seed=1)}
     loss, measured = align(make_predictor(rows["coral_loss"]), rows["mmd_loss"], 4, 0.5)
     [(name, plain)] = measured.items()
-    assert plain == getattr(dann, name)(rows[name][:4], rows[name][4:])
+    assert plain == getattr(dann_methods, name)(rows[name][:4], rows[name][4:])
     assert loss == pytest.approx(1.5 * plain.item())
 
 
 def test_cdan_sees_the_product_of_both_projections():
-    align = dann.CdanAlignment(2, 2, dimensions=2)
+    align = dann_methods.CdanAlignment(2, 2, dimensions=2)
     align.features_map.copy_(torch.tensor([[1.0, 0], [0, 2]]))
     align.classes_map.copy_(torch.tensor([[1.0, 1], [0, 3]]))
     align.classifier = nn.Linear(2, 1, bias=False)
@@ -150,7 +153,7 @@ def test_cdan_sees_the_product_of_both_projections():
 
 
 def test_cdan_s_map_keeps_inner_products_of_the_multilinear_map():
-    align, rows = dann.CdanAlignment(3, 2, dimensions=50_000), features(4, 3)
+    align, rows = dann_methods.CdanAlignment(3, 2, dimensions=50_000), features(4, 3)
     seen = []
     align.classifier = nn.Sequential(nn.Linear(50_000, 1))
     align.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -161,7 +164,7 @@ def test_cdan_s_map_keeps_inner_products_of_the_multilinear_map():
 
 
 def test_cdan_s_features_climb_what_its_classifier_descends():
-    align, network, rows = dann.CdanAlignment(24, 4, 16), make_network(), features(6, 24).requires_grad_()
+    align, network, rows = dann_methods.CdanAlignment(24, 4, 16), make_network(), features(6, 24).requires_grad_()
     network.label_predictor = nn.Linear(24, 4)
     gradients = {}
     for weight in (-1.0, 0.5):
@@ -175,7 +178,7 @@ def test_cdan_s_features_climb_what_its_classifier_descends():
 
 def test_cdan_is_drawn_by_its_seed_alone():
     state = torch.get_rng_state()
-    first, again, other = (dann.CdanAlignment(6, 3, 5, seed=seed).state_dict() for seed in (0, 0, 1))
+    first, again, other = (dann_methods.CdanAlignment(6, 3, 5, seed=seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not any(torch.equal(first[name], other[name]) for name in first)
@@ -184,7 +187,7 @@ def test_cdan_is_drawn_by_its_seed_alone():
 
 def test_cdan_for_a_network_of_another_width(domains):
     with pytest.raises(ValueError, match="expected 2352 features and 10 classes, got 288 and 4; make the alignment"):
-        dann.fit_dann(make_network(), *domains, SHORT, alignment=dann.CdanAlignment(dimensions=8))
+        dann.fit_dann(make_network(), *domains, SHORT, alignment=dann_methods.CdanAlignment(dimensions=8))
 
 
 def test_without_an_alignment_the_numbers_are_those_of_a_plain_loop(domains):
@@ -229,11 +232,11 @@ def make_alignments():
     width = {"num_features": 288, "num_classes": 4, "dimensions": 32}
     return {
         "none": None,
-        "coral": dann.CoralAlignment(),
-        "coral, scaled": dann.CoralAlignment(2.0),
-        "mmd": dann.MmdAlignment(),
-        "cdan": dann.CdanAlignment(**width),
-        "cdan, seed 1": dann.CdanAlignment(**width, seed=1),
+        "coral": dann_methods.CoralAlignment(),
+        "coral, scaled": dann_methods.CoralAlignment(2.0),
+        "mmd": dann_methods.MmdAlignment(),
+        "cdan": dann_methods.CdanAlignment(**width),
+        "cdan, seed 1": dann_methods.CdanAlignment(**width, seed=1),
     }
 
 
@@ -278,7 +281,7 @@ def test_extending_goes_on_with_the_alignment_that_was_trained(domains, tmp_path
     assert len(longer.domain_loss) == 3
 
 
-@pytest.mark.parametrize("fit", [dann.fit_dann, dann.fit_mcd])
+@pytest.mark.parametrize("fit", [dann.fit_dann, dann_methods.fit_mcd])
 def test_augmentation_changes_the_source_alone(fit, domains):
     source, labels, target = domains
     seen = []
@@ -300,16 +303,16 @@ def test_augmentation_changes_the_source_alone(fit, domains):
 
 def test_discrepancy_of_known_predictions():
     first, second = torch.tensor([[1.0, 1], [1, 0]]), torch.tensor([[9.0, 1], [1, 0]])
-    assert discrepancy.mean_discrepancy((first + 1e-9).log(), (second + 1e-9).log()) == pytest.approx(0.2)
+    assert dann_methods.mean_discrepancy((first + 1e-9).log(), (second + 1e-9).log()) == pytest.approx(0.2)
     certain = 100 * torch.eye(4)
-    assert discrepancy.mean_discrepancy(certain, certain.roll(1, 0)) == pytest.approx(2 / 4)
+    assert dann_methods.mean_discrepancy(certain, certain.roll(1, 0)) == pytest.approx(2 / 4)
 
 
 def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains):
     settings = dann.Settings(num_epochs=1, batch_size=48, learning_rate=0.1, momentum=0)
     network, first = make_network(), make_network()
-    history = dann.fit_mcd(network, *domains, settings, 3, "float32", num_generator_steps=2, weight=0.7)
-    second, extract = discrepancy.make_second(first.label_predictor, 3), first.feature_extractor
+    history = dann_methods.fit_mcd(network, *domains, settings, 3, "float32", num_generator_steps=2, weight=0.7)
+    second, extract = dann_methods.make_second(first.label_predictor, 3), first.feature_extractor
     source, target = (torch.tensor(part)[:, None] / 255 for part in (domains[0], domains[2]))
 
     def class_losses():
@@ -340,15 +343,15 @@ def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains):
 
 def test_predictors_part_and_features_bring_them_together(domains):
     network = make_network()
-    second = discrepancy.make_second(network.label_predictor, 0)
+    second = dann_methods.make_second(network.label_predictor, 0)
     target, labels = batch_to_pixels(domains[2], channels=1), torch.tensor(domains[1])
 
     def apart():
-        return discrepancy.loss_of_features(network, second, target)
+        return dann_methods.loss_of_features(network, second, target)
 
     distances = [apart().item()]
     steps = {
-        "parted": lambda: discrepancy.loss_of_predictors(network, second, target, target, labels, 1e3),
+        "parted": lambda: dann_methods.loss_of_predictors(network, second, target, target, labels, 1e3),
         "together": apart,
     }
     for name, loss in steps.items():
@@ -368,31 +371,31 @@ def test_predictors_part_and_features_bring_them_together(domains):
 
 def test_the_second_predictor_is_drawn_by_the_seed_alone():
     predictor, state = make_network().label_predictor, torch.get_rng_state()
-    first, again, other = (nn.ModuleList([discrepancy.make_second(predictor, seed)]) for seed in (0, 0, 1))
+    first, again, other = (nn.ModuleList([dann_methods.make_second(predictor, seed)]) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     weights = [[*part.parameters()] for part in (predictor, first, again, other)]
     assert all(map(torch.equal, weights[1], weights[2]))
     assert not any(map(torch.equal, weights[0], weights[1]))
     assert not any(map(torch.equal, weights[1], weights[3]))
     with pytest.raises(ValueError, match="expected a label predictor of layers with reset_parameters, got one without"):
-        discrepancy.make_second(nn.Flatten(), 0)
+        dann_methods.make_second(nn.Flatten(), 0)
 
 
 def test_the_second_predictor_is_another_where_the_seed_drew_the_first():
     with drawn_from(3):
         predictor = nn.Linear(8, 4)
-    second = discrepancy.make_second(predictor, 3)
+    second = dann_methods.make_second(predictor, 3)
     assert not torch.equal(second.weight, predictor.weight)
 
 
 def test_mcd_learns_the_source_and_wants_a_generator_step(domains):
     network = make_network()
-    history = dann.fit_mcd(network, *domains, replace(SHORT, num_epochs=6))
+    history = dann_methods.fit_mcd(network, *domains, replace(SHORT, num_epochs=6))
     assert history.class_loss[-1] < history.class_loss[0]
     assert list(history) == ["class_loss", "discrepancy", "target_diversity"]
     assert dann.accuracy(network, domains[0], domains[1]) > 0.9
     with pytest.raises(ValueError, match="expected num_generator_steps >= 1, got 0"):
-        dann.fit_mcd(network, *domains, SHORT, num_generator_steps=0)
+        dann_methods.fit_mcd(network, *domains, SHORT, num_generator_steps=0)
 
 
 @pytest.fixture(scope="module")
@@ -408,7 +411,7 @@ def trained(domains):
 
 def test_statistics_are_numpy_s_over_the_target(trained):
     network, state, target = trained
-    adapted = dann.adapt_batch_norm(network, target, "float32")
+    adapted = dann_methods.adapt_batch_norm(network, target, "float32")
     layers = [*network.feature_extractor]
     maps = torch.tensor(target)[:, None] / 255
     for layer, found in zip(layers, adapted.feature_extractor, strict=True):
@@ -440,7 +443,7 @@ class Backwards(nn.Module):
 
 
 def test_layers_are_adapted_in_the_order_in_which_they_are_called(domains):
-    adapted = dann.adapt_batch_norm(Backwards(), domains[2])
+    adapted = dann_methods.adapt_batch_norm(Backwards(), domains[2])
     # What the first gives has mean 0 and variance 1, so that its square has mean 1.
     torch.testing.assert_close(adapted.last.running_mean, torch.ones(3), rtol=1e-3, atol=0)
     assert torch.equal(adapted.unused.running_mean, torch.zeros(3))
@@ -449,10 +452,10 @@ def test_layers_are_adapted_in_the_order_in_which_they_are_called(domains):
 def test_tent_is_surer_and_moves_scales_shifts_and_statistics_alone(trained):
     network, state, target = trained
     state_of_draws = torch.get_rng_state()
-    tented, again, other = (dann.tent(network, target, seed, "float32", batch_size=60) for seed in (0, 0, 1))
+    tented, again, other = (dann_methods.tent(network, target, seed, "float32", batch_size=60) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state_of_draws)
-    adapted = dann.adapt_batch_norm(network, target, "float32")
-    entropies = [dann.mean_entropy(dann.predict(each, target, "float32")) for each in (adapted, tented)]
+    adapted = dann_methods.adapt_batch_norm(network, target, "float32")
+    entropies = [dann_methods.mean_entropy(dann.predict(each, target, "float32")) for each in (adapted, tented)]
     assert entropies[1] < entropies[0]
     changed = {name for name, value in tented.state_dict().items() if not torch.equal(value, state[name])}
     norms = [name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)]
@@ -468,7 +471,7 @@ def test_tent_is_surer_and_moves_scales_shifts_and_statistics_alone(trained):
 def test_tent_trains_the_batch_norms_of_a_frozen_network_too(trained):
     network, _, target = trained
     frozen = copy.deepcopy(network).requires_grad_(False)
-    first, second = (dann.tent(each, target, 0, "float32", batch_size=60) for each in (network, frozen))
+    first, second = (dann_methods.tent(each, target, 0, "float32", batch_size=60) for each in (network, frozen))
     for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
@@ -480,7 +483,7 @@ def test_a_step_of_tent_descends_the_entropy_of_the_batch_s_own_statistics(train
     logits = plain(batch_to_pixels(target[:48], channels=1))
     loss = torch.distributions.Categorical(logits=logits).entropy().mean()
     gradients = torch.autograd.grad(loss, [*norms.parameters()])
-    tented = dann.tent(network, target[:48], 0, "float32")
+    tented = dann_methods.tent(network, target[:48], 0, "float32")
     ends = [part for part in tented.modules() if isinstance(part, nn.BatchNorm2d)]
     for start, end, gradient in zip(norms.parameters(), nn.ModuleList(ends).parameters(), gradients, strict=True):
         # Adam's first step has the length of the rate.
@@ -488,7 +491,62 @@ def test_a_step_of_tent_descends_the_entropy_of_the_batch_s_own_statistics(train
         torch.testing.assert_close((end - start)[large], -1e-3 * gradient[large].sign(), rtol=1e-2, atol=1e-6)
 
 
-@pytest.mark.parametrize("adapt", [dann.adapt_batch_norm, dann.tent])
+@pytest.mark.parametrize("adapt", [dann_methods.adapt_batch_norm, dann_methods.tent])
 def test_a_network_without_batch_norm_has_nothing_to_adapt(adapt, domains):
     with pytest.raises(ValueError, match="expected a network with batch norm, got DomainAdversarialNetwork without"):
         adapt(make_network(), domains[2])
+
+
+def test_a_shifted_network_gives_the_mean_probability_of_five_views():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    pixels = torch.rand(2, 1, 3, 4, generator=torch.Generator().manual_seed(0))
+    rows, columns = torch.arange(3), torch.arange(4)
+    total = 0
+    for down, right in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):
+        # What a shift uncovers repeats the border.
+        view = pixels[:, :, (rows + down).clamp(0, 2)][..., (columns + right).clamp(0, 3)]
+        total = total + network(view).softmax(1)
+    log_probabilities = dann_methods.Shifted(network)(pixels)
+    torch.testing.assert_close(log_probabilities.exp(), total / 5)
+    torch.testing.assert_close(log_probabilities.exp().sum(1), torch.ones(2))
+
+
+def test_entropy_of_known_predictions():
+    assert dann_methods.mean_entropy(torch.zeros(3, 10)) == pytest.approx(math.log(10))
+    assert dann_methods.mean_entropy(100 * torch.eye(10)) == pytest.approx(0, abs=1e-6)
+    # A class of probability 0, as `Shifted` may give, adds nothing.
+    assert dann_methods.mean_entropy([[0, 0, -math.inf]]) == pytest.approx(math.log(2))
+
+
+def test_density_counts_the_predictions_that_are_alike():
+    classes = 20 * F.one_hot(torch.arange(40) % 4, 4).float()
+    # Each prediction has nine others like it.
+    assert dann_methods.soft_neighbourhood_density(classes) == pytest.approx(math.log(9), abs=1e-3)
+
+
+def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones():
+    draw = torch.Generator().manual_seed(0)
+    source, target = torch.randn(2, 200, 5, generator=draw)
+    assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
+    assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
+
+
+def test_proxy_a_distance_is_about_zero_for_equal_domains_of_unequal_numbers():
+    draw = torch.Generator().manual_seed(0)
+    source, target = torch.randn(450, 5, generator=draw), torch.randn(50, 5, generator=draw)
+    assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
+    assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
+
+
+def test_proxy_a_distance_on_some_principal_components():
+    draw = torch.Generator().manual_seed(0)
+    source, target = torch.randn(2, 100, 6, generator=draw) * torch.arange(1, 7)
+    target += 3
+    rotation = torch.linalg.qr(torch.randn(6, 6, generator=draw))[0]
+    distances = [dann_methods.proxy_a_distance(source, target, dimensions=number) for number in (1, 6)]
+    assert 0 < distances[0] < distances[1]
+    rotated = dann_methods.proxy_a_distance(source @ rotation, target @ rotation, dimensions=6)
+    assert rotated == pytest.approx(distances[1])
+    for number in (0, 7):
+        with pytest.raises(ValueError, match=rf"expected from 1 to 6 dimensions, got {number}; \(200, 6\) features"):
+            dann_methods.proxy_a_distance(source, target, dimensions=number)

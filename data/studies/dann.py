@@ -21,6 +21,7 @@ from dlapps.core import paths, results, runtime
 from dlapps.core.sweeps import sweep
 from dlapps.core.weights import save_weights, write_checked
 from dlapps.dann import ImprovedNetwork
+from studies import dann_methods
 from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
 
 SEEDS = (0, 1, 2)
@@ -37,15 +38,15 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
     return {
         "source_accuracy": dann.accuracy(network, source.test_images, source.test_labels),
         "target_accuracy": dann.accuracy(network, target.test_images, target.test_labels),
-        "entropy": dann.mean_entropy(logits),
-        "density": dann.soft_neighbourhood_density(logits),
+        "entropy": dann_methods.mean_entropy(logits),
+        "density": dann_methods.soft_neighbourhood_density(logits),
         "stand_in_accuracy": dann.accuracy(network, *domains.stand_in),
     }
 
 
 def shifted_accuracy(network: nn.Module, domains: Domains) -> float:
     """Accuracy on the target's test pictures of the mean over five shifts by a pixel."""
-    return dann.accuracy(dann.Shifted(network), domains.target.test_images, domains.target.test_labels)
+    return dann.accuracy(dann_methods.Shifted(network), domains.target.test_images, domains.target.test_labels)
 
 
 def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
@@ -81,8 +82,8 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         "source_accuracy": history["source_accuracy"][-1],
         "target_accuracy": history["target_accuracy"][-1],
         **({"shifted_accuracy": shifted_accuracy(network, domains)} if isinstance(network, ImprovedNetwork) else {}),
-        "proxy_a_distance": dann.proxy_a_distance(*parts),
-        "equal_distance": dann.proxy_a_distance(*parts, dimensions=DIMENSIONS),
+        "proxy_a_distance": dann_methods.proxy_a_distance(*parts),
+        "equal_distance": dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS),
         "data": domains.name,
         "number_format": runtime.number_format("cpu", "float32" if name in PRECISION else "fast"),
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
@@ -143,7 +144,9 @@ def make_mnistm_figures() -> Path:
         parts = embed(load_kept(name, 0, domains), domains)
         points = TSNE(random_state=0).fit_transform(torch.cat(parts).numpy())
         arrays[f"tsne {name}"] = points.astype(np.float16)
-        arrays[f"distance {name}"] = np.array([dann.proxy_a_distance(*parts, dimensions=DIMENSIONS)], np.float32)
+        arrays[f"distance {name}"] = np.array(
+            [dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)], np.float32
+        )
     arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
     return results.save_arrays("mnistm-figures", arrays)
 

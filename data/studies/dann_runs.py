@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dlapps import dann, datasets
 from dlapps.core import paths
 from dlapps.dann import IMPROVED, PAPER, PRACTICAL, SOURCE_ONLY, DomainAdversarialNetwork, History, ImprovedNetwork
+from studies import dann_methods
 
 # Source digits of the stand-in domain.
 NUM_STAND_IN = 5000
@@ -92,13 +93,13 @@ def train_dann(
 
 def train_cdan(domains: Domains, seed: int, **options: Any) -> tuple:
     """The practical's network with a domain classifier that sees the predictions too, drawn by the seed."""
-    return train_dann(domains, seed, PAPER, alignment=dann.CdanAlignment(seed=seed), **options)
+    return train_dann(domains, seed, PAPER, alignment=dann_methods.CdanAlignment(seed=seed), **options)
 
 
 def train_mcd(domains: Domains, seed: int, **options: Any) -> tuple:
     """The practical's network with two label predictors."""
     network = DomainAdversarialNetwork(seed)
-    return network, dann.fit_mcd(network, *domains.training, PAPER, seed, **options)
+    return network, dann_methods.fit_mcd(network, *domains.training, PAPER, seed, **options)
 
 
 def adapt_source_only(
@@ -178,15 +179,15 @@ SWEEP: dict[str, Fit] = {name: partial(train_dann, settings=replace(SHORT, **cha
 METHODS: dict[str, Fit] = {
     # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is .3, .5 and .5 of the class loss
     # after three epochs of 20,000 digits.
-    "CORAL": partial(train_dann, settings=PAPER, alignment=dann.CoralAlignment()),
-    "DAN": partial(train_dann, settings=PAPER, alignment=dann.MmdAlignment()),
+    "CORAL": partial(train_dann, settings=PAPER, alignment=dann_methods.CoralAlignment()),
+    "DAN": partial(train_dann, settings=PAPER, alignment=dann_methods.MmdAlignment()),
     "CDAN": train_cdan,
     "MCD": train_mcd,
     "source only, batch norm": partial(
         train_source_only, settings=PAPER, make=partial(DomainAdversarialNetwork, batch_norm=True)
     ),
-    "AdaBN": partial(adapt_source_only, adapt=dann.adapt_batch_norm),
-    "TENT": partial(adapt_source_only, adapt=dann.tent),
+    "AdaBN": partial(adapt_source_only, adapt=dann_methods.adapt_batch_norm),
+    "TENT": partial(adapt_source_only, adapt=dann_methods.tent),
 }
 # Two networks, two augmentations, with and without the reversal.
 TEN = replace(PAPER, num_epochs=10)

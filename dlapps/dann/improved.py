@@ -68,25 +68,6 @@ def _convolution(channels: int, width: int, size: int, stride: int) -> list[nn.M
     return [convolution, nn.BatchNorm2d(width), nn.ReLU()]
 
 
-class Shifted(nn.Module):
-    """A network whose probabilities are the mean over a picture (N, C, H, W) and its four shifts by a pixel.
-
-    Called, it gives their logarithms (N, K); what a shift uncovers repeats the border.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Log-probabilities (N, K)."""
-        height, width = pixels.shape[2:]
-        padded = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
-        corners = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
-        views = [padded[:, :, top : top + height, left : left + width] for top, left in corners]
-        return torch.stack([self.network(view).float().softmax(1) for view in views]).mean(0).log()
-
-
 @dataclass(frozen=True)
 class ImprovedSettings:
     """How the improved network is trained: AdamW, one cycle of the learning rate, batch_size of each domain.
