@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dlapps.transfer import finetune
+from studies import transfer_training
 
 
 @pytest.fixture
@@ -99,10 +100,10 @@ def test_sizes_and_losses_are_checked(problem):
 
 def test_split_parts_make_the_whole(problem):
     network = make_classifier()
-    front, tail = finetune.split_at(network, "1")
+    front, tail = transfer_training.split_at(network, "1")
     torch.testing.assert_close(tail(front(problem[0])), network(problem[0]))
     with pytest.raises(ValueError, match="expected a layer among 0, 1, 2, got 'conv5_1'"):
-        finetune.split_at(network, "conv5_1")
+        transfer_training.split_at(network, "conv5_1")
 
 
 def test_new_head_does_not_see_the_scale_of_features():
@@ -114,7 +115,7 @@ def test_new_head_does_not_see_the_scale_of_features():
 
 def test_augmentation_keeps_shape_and_range():
     pixels = torch.rand(6, 1, 16, 16)
-    moved = finetune.flip_and_shift(4)(pixels, torch.Generator().manual_seed(0))
+    moved = transfer_training.flip_and_shift(4)(pixels, torch.Generator().manual_seed(0))
     assert moved.shape == pixels.shape
     assert 0 <= moved.min() <= moved.max() <= 1
     assert not torch.equal(moved, pixels)
@@ -165,7 +166,7 @@ def test_uint8_is_taken_as_pixels():
     for inputs in (pictures, pictures / 255, pictures.numpy() / 255):
         torch.manual_seed(0)
         network = finetune.SmallVGG(2, widths=(4, 4, 4, 4, 4, 4))
-        augment = finetune.flip_and_shift(2)
+        augment = transfer_training.flip_and_shift(2)
         losses.append(finetune.fit_classifier(network, inputs, labels, 2, {network: 0.01}, augment=augment).loss)
     assert losses[0] == losses[1] == losses[2]
 

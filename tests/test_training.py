@@ -65,6 +65,10 @@ def train_improved(data, seed=0, **options):
     return [network], dann.fit_improved(network, *data, IMPROVED, seed, **options)
 
 
+def roll(reach, pixels, generator):
+    return pixels.roll(int(torch.randint(reach + 1, (), generator=generator)), 3)
+
+
 def train_classifier(data, seed=0, **options):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -74,7 +78,7 @@ def train_classifier(data, seed=0, **options):
         )
         network, pixels = nn.Sequential(first, rest), data[0][:, None] / 255
         return [network], finetune.fit_classifier(
-            network, pixels, data[1], 3, {rest: 0.01}, batch_size=16, seed=seed, augment=finetune.flip_and_shift(2),
+            network, pixels, data[1], 3, {rest: 0.01}, batch_size=16, seed=seed, augment=partial(roll, 2),
             **options,
         )  # fmt: skip
 
@@ -247,7 +251,7 @@ FUNCTIONS = {  # an augmentation, another one, and whether a checkpoint tells th
     "class": (Shift(1), invert, True),
     "method": (Shift(1).__call__, Shift(1), True),
     "none": (None, invert, True),
-    "what partial binds": (finetune.flip_and_shift(1), finetune.flip_and_shift(2), True),
+    "what partial binds": (partial(roll, 1), partial(roll, 2), True),
     "function that partial binds": (partial(max, key=invert), partial(max, key=dim), True),
     # The limit that `run_epochs` states.
     "attribute": (Shift(1), Shift(2), False),

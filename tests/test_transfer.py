@@ -18,6 +18,7 @@ from dlapps.core import images, runtime
 from dlapps.core.images import PictureError
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
+from studies import transfer_training
 
 SHAPES = [(0, (24, 36, 3)), (1, (40, 20, 3)), (2, (24, 36, 3)), (3, (12, 12, 3))]
 
@@ -84,7 +85,7 @@ def test_paths_arrays_and_pixels_agree(network, tmp_path):
 
 
 def test_grey_networks_take_pictures_as_pixels(network):
-    grey = transfer.to_grey(network)
+    grey = transfer_training.to_grey(network)
     arrays = np.random.default_rng(0).integers(0, 256, (5, 16, 16), dtype=np.uint8)
     stacked = torch.from_numpy(arrays)[:, None]
     forms = [arrays, [*arrays], stacked, stacked / 255, stacked.numpy(), arrays[..., None].repeat(3, axis=-1)]
@@ -208,18 +209,18 @@ def test_grey_by_sum_equals_the_copied_channels_inside_the_border():
     network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     grey = torch.rand(3, 1, 16, 16)
     copied = network(grey.expand(-1, 3, -1, -1))[..., 1:-1, 1:-1]
-    torch.testing.assert_close(transfer.to_grey(network, "sum")(grey)[..., 1:-1, 1:-1], copied)
-    assert not torch.allclose(transfer.to_grey(network, "mean")(grey)[..., 1:-1, 1:-1], copied)
+    torch.testing.assert_close(transfer_training.to_grey(network, "sum")(grey)[..., 1:-1, 1:-1], copied)
+    assert not torch.allclose(transfer_training.to_grey(network, "mean")(grey)[..., 1:-1, 1:-1], copied)
     padded = timm.layers.create_conv2d(3, 4, 3, stride=2, padding="same", bias=True)
     padded = PixelNetwork("padded", nn.Sequential(padded), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     copied = padded(grey.expand(-1, 3, -1, -1))
-    torch.testing.assert_close(transfer.to_grey(padded)(grey)[..., :-1, :-1], copied[..., :-1, :-1])
+    torch.testing.assert_close(transfer_training.to_grey(padded)(grey)[..., :-1, :-1], copied[..., :-1, :-1])
     with pytest.raises(ValueError, match=r"expected a first convolution of 1 channels, got .* of 3; take"):
-        transfer.to_grey(PixelNetwork("colour", nn.Conv2d(3, 4, 3), (0.5,), (0.5,)))
+        transfer_training.to_grey(PixelNetwork("colour", nn.Conv2d(3, 4, 3), (0.5,), (0.5,)))
     with pytest.raises(PictureError, match=r"expected shape \(N, 1, H, W\), got \(3, 3, 16, 16\)"):
-        transfer.to_grey(network)(grey.expand(-1, 3, -1, -1))
+        transfer_training.to_grey(network)(grey.expand(-1, 3, -1, -1))
     with pytest.raises(ValueError, match="expected reduce among sum, mean, got 'max'"):
-        transfer.to_grey(network, "max")
+        transfer_training.to_grey(network, "max")
 
 
 def test_layers_are_described():

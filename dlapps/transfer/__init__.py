@@ -5,7 +5,7 @@ cross-validation, and fuses their scores; `finetune` trains a new last layer, wi
 """
 
 from dlapps.transfer.features import DeepFeatures, extract_features, pool
-from dlapps.transfer.networks import Layer, LinearHead, attach_classifier, describe_layers, to_grey
+from dlapps.transfer.networks import Layer, LinearHead, attach_classifier, describe_layers
 
 __all__ = [
     "DeepFeatures",
@@ -15,5 +15,4 @@ __all__ = [
     "describe_layers",
     "extract_features",
     "pool",
-    "to_grey",
 ]

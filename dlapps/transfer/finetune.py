@@ -1,7 +1,6 @@
 """Training a classifier: a new last layer, with or without gradients to the rest, or a small network from nothing."""
 
 import contextlib
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlapps import check_counts, check_name
+from dlapps import check_counts
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import autocast, check_last_batch, device_of, evaluating, make_generator
 from dlapps.core.training import (
@@ -65,36 +64,6 @@ class SmallVGG(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (N, K) of pixels (N, 1, H, W) in [0, 1]."""
         return self.head(self.features((pixels - 0.5) / 0.25).mean((2, 3)))
-
-
-def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """The part before the layer of that name, to be run once, and the rest; both share the network's layers.
-
-    Raises ValueError that lists the layers for an unknown one.
-    """
-    names = [name for name, _ in network.named_children()]
-    check_name("a layer", layer, names)
-    # A slice of a Sequential is one; torch's types say Module.
-    return network[: names.index(layer)], network[names.index(layer) :]  # type: ignore[return-value]
-
-
-def flip_and_shift(shift: int) -> Augment:
-    """Mirror each picture with probability 1/2 and move the batch by up to `shift` pixels, borders reflected."""
-    # A checkpoint sees what `partial` binds.
-    return functools.partial(_flip_and_shift, shift)
-
-
-def _flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
-    pixels, mirrored = _as_floats(pixels), torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
-    pixels = torch.where(mirrored, pixels.flip(3), pixels)
-    top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
-    padded = F.pad(pixels, (shift,) * 4, mode="reflect")
-    return padded[:, :, top : top + pixels.shape[2], left : left + pixels.shape[3]]
-
-
-def flip(maps: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror the whole batch with probability 1/2: feature maps of mirrored pictures are mirrored maps, nearly."""
-    return maps.flip(3) if torch.rand((), generator=generator) < 0.5 else maps
 
 
 def fit_classifier(
