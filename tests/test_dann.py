@@ -12,6 +12,7 @@ from torch import nn
 
 from dlapps import DlappsError, dann
 from dlapps.core import paths, results
+from dlapps.core.training import minimise, seeded
 from dlapps.core.weights import load_weights, save_weights, update_average
 from dlapps.dann import augment, pictures, training
 from studies import dann as study
@@ -128,6 +129,41 @@ def test_a_step_is_that_of_a_textbook_loop(domains):
         before, after = getattr(other, name).parameters(), getattr(network, name).parameters()
         for start, end, gradient in zip(before, after, gradients, strict=True):
             torch.testing.assert_close(end, start - 0.1 * gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains):
+    """To the last bit, with batch norm, dropout and clipping of the gradient."""
+    settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
+    networks = [dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3) for _ in range(2)]
+    history = dann.fit_dann(networks[0], *domains, settings, 5, "float32")
+    source, labels, target = (torch.tensor(part) for part in domains)
+    network = networks[1]
+    optimiser = torch.optim.SGD(network.parameters(), 0.01, 0.9)
+
+    def train_epoch(epoch, generator):
+        network.train()
+        sums = torch.zeros(3)
+        for step, (here, there) in enumerate(pictures.draw_batches(source, target, 20, generator)):
+            done = (epoch + step / 4) / 2
+            optimiser.param_groups[0]["lr"] = settings.rate(done)
+            halves = [dann.batch_to_pixels(part) for part in (source[here], target[there])]
+            rows = network.feature_extractor(torch.cat(halves))
+            class_loss = F.cross_entropy(network.label_predictor(rows[: len(here)]), labels[here])
+            logits = network.domain_classifier(dann.GradientReversal.apply(rows, settings.weight(done)))
+            is_target = torch.arange(len(rows)) >= len(here)
+            domain_loss = F.binary_cross_entropy_with_logits(logits, is_target.float())
+            minimise(class_loss + domain_loss, optimiser, settings.max_norm)
+            right = ((logits > 0) == is_target).float().mean()
+            sums += torch.stack([class_loss, domain_loss, right]).detach() * len(here) / 64
+        return sums.tolist()
+
+    train = seeded(train_epoch, 5)
+    values = zip(*(train(epoch) for epoch in range(2)), strict=True)
+    names = ("class_loss", "domain_loss", "domain_accuracy")
+    assert {name: history[name] for name in names} == dict(zip(names, map(list, values), strict=True))
+    states = (network.state_dict().values() for network in networks)
+    assert all(torch.equal(*pair) for pair in zip(*states, strict=True))
+    assert list(history) == [*names, "target_diversity", "reversal_weight"]
 
 
 def test_the_schedule_is_a_constant_or_a_function_of_the_progress(domains):
@@ -305,7 +341,7 @@ def test_each_method_of_the_study_trains_and_is_measured(name, domains, tmp_path
 def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):
     seen = []
     plain = training.dann_losses
-    monkeypatch.setattr(training, "dann_losses", lambda *given: seen.append(given[1:3]) or plain(*given))
+    monkeypatch.setattr(training, "dann_losses", lambda *args: seen.append(args[1:3]) or plain(*args))
     twins = (domains[0], domains[1], domains[0])
     network = dann.DomainAdversarialNetwork(0)
     dann.fit_dann(network, *twins, replace(SHORT, num_epochs=1, paired=True))
@@ -358,6 +394,25 @@ def test_augmented_batches_are_what_the_network_sees(domains):
     assert len(seen) == 3 * 4
     for first, second in zip(*(network.parameters() for network in networks), strict=True):
         torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)
+
+
+def test_augmentation_changes_the_source_alone(domains):
+    source, labels, target = domains
+    seen = []
+
+    def invert(pixels, generator):
+        seen.append(pixels)
+        return 1 - pixels
+
+    networks = [dann.DomainAdversarialNetwork(0) for _ in range(2)]
+    histories = [
+        dann.fit_dann(networks[0], source, labels, target, SHORT, precision="float32", augment=invert),
+        dann.fit_dann(networks[1], 255 - source, labels, target, SHORT, precision="float32"),
+    ]
+    for name in histories[0]:
+        assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-3)
+    assert len(seen) == 12
+    assert torch.equal(torch.cat(seen[:4]).sum(), dann.batch_to_pixels(source).sum())
 
 
 def test_average_of_weights_by_hand():

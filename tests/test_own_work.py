@@ -26,7 +26,6 @@ from dlapps.gan import flow
 from dlapps.plots.visualizing import plot_saliency
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features, finetune, linear
-from studies import dann_methods
 
 
 @pytest.fixture(autouse=True)
@@ -432,7 +431,6 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: saliency.integrated_gradients(small_network(), PIXELS, baseline=128.0), "pixels in [0, 1], got"),
         (lambda: saliency.impute(PIXELS, NAN_MAPS), "removed as booleans (2, 16, 16) that leave a pixel"),
         (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 of one size, got torch.float32 (2, 3, 16, 16)"),
-        (lambda: dann_methods.proxy_a_distance(np.zeros((9, 4)), np.zeros((9, 5))), "features (N, D) and (M, D)"),
         (lambda: dann.choose_epoch({}, "last"), "a history of one epoch or more, got an empty one"),
         (lambda: compare_seeds([0.5, np.nan], [0.4, 0.4]), "two finite scores of the same seeds (S,)"),
         (lambda: compare_means([0.5, np.nan], [0.4, 0.4]), "two finite scores (S,) and (T,)"),
@@ -465,11 +463,11 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: linear.random_split_scores(BOOLEANS, 1, 1, 1), "whole numbers as labels, got torch.bool"),
         (lambda: linear.reduce_and_fit(BOOLEANS, None), "whole numbers as labels, got torch.bool"),
         (
-            lambda: dann_methods.mean_entropy([[0, np.nan]]),
+            lambda: dann.class_diversity([[0, np.nan]]),
             "logits whose highest is finite, got NaN or infinity in 1 of 1",
         ),
         (
-            lambda: dann_methods.mean_entropy([[0, 0], [np.inf, 0]]),
+            lambda: dann.class_diversity([[0, 0], [np.inf, 0]]),
             "logits whose highest is finite, got NaN or infinity in 1 of 2",
         ),
         (

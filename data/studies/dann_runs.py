@@ -91,11 +91,6 @@ def train_dann(
     return network, dann.fit_dann(network, *domains.training, settings, seed, **options)
 
 
-def train_cdan(domains: Domains, seed: int, **options: Any) -> tuple:
-    """The practical's network with a domain classifier that sees the predictions too, drawn by the seed."""
-    return train_dann(domains, seed, PAPER, alignment=dann_methods.CdanAlignment(seed=seed), **options)
-
-
 def train_mcd(domains: Domains, seed: int, **options: Any) -> tuple:
     """The practical's network with two label predictors."""
     network = DomainAdversarialNetwork(seed)
@@ -179,9 +174,9 @@ SWEEP: dict[str, Fit] = {name: partial(train_dann, settings=replace(SHORT, **cha
 METHODS: dict[str, Fit] = {
     # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is .3, .5 and .5 of the class loss
     # after three epochs of 20,000 digits.
-    "CORAL": partial(train_dann, settings=PAPER, alignment=dann_methods.CoralAlignment()),
-    "DAN": partial(train_dann, settings=PAPER, alignment=dann_methods.MmdAlignment()),
-    "CDAN": train_cdan,
+    "CORAL": partial(train_dann, settings=PAPER, alignment=dann_methods.align_by_coral),
+    "DAN": partial(train_dann, settings=PAPER, alignment=dann_methods.align_by_mmd),
+    "CDAN": partial(train_dann, settings=PAPER, make=dann_methods.make_cdan, alignment=dann_methods.align_by_cdan),
     "MCD": train_mcd,
     "source only, batch norm": partial(
         train_source_only, settings=PAPER, make=partial(DomainAdversarialNetwork, batch_norm=True)

@@ -11,10 +11,6 @@ pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what
 """
 
 from dlapps.core.training import DivergenceError, History, Stop, TrainingError
-from dlapps.dann.alignment import (
-    Alignment,
-    reverse_gradient,
-)
 from dlapps.dann.augment import random_affine
 from dlapps.dann.improved import (
     IMPROVED,
@@ -49,7 +45,6 @@ __all__ = [
     "PAPER",
     "PRACTICAL",
     "SOURCE_ONLY",
-    "Alignment",
     "DivergenceError",
     "DomainAdversarialNetwork",
     "DomainClassifier",
@@ -80,5 +75,4 @@ __all__ = [
     "random_affine",
     "rank_validators",
     "reversal_schedule",
-    "reverse_gradient",
 ]

@@ -121,7 +121,7 @@ def fit_dann(
     seed: int = 0,
     precision: str = "fast",
     augment: Augment | None = None,
-    alignment: Alignment | None = None,
+    alignment: Alignment = reverse_gradient,
     **options: Any,
 ) -> History:
     """Train on labelled source pictures and unlabelled target pictures, the gradient of the domain loss reversed.
@@ -135,20 +135,18 @@ def fit_dann(
     check_options("fit_dann", options)
     domains = as_domains(network, source, labels, target, settings.paired)
     device = device_of(network)
-    modules = {"alignment": alignment.to(device)} if isinstance(alignment, nn.Module) else {}
-    weights = nn.ModuleList([network, *modules.values()]).parameters()
-    optimiser = torch.optim.SGD(weights, settings.learning_rate, settings.momentum)
+    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
 
     def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
         optimiser.param_groups[0]["lr"] = settings.rate(done)
-        given = network, pixels, others, classes, settings.weight(done)
+        batch = pixels, others, classes, settings.weight(done)
         with autocast(device, precision):
-            class_loss, loss, measured = dann_losses(*given, alignment or reverse_gradient)
+            class_loss, loss, measured = dann_losses(network, *batch, alignment)
         minimise(class_loss + loss, optimiser, settings.max_norm)
         return {"class_loss": class_loss, **measured}
 
     one = batch_to_pixels(domains[0][:1], device, channels_of(network)), domains[1][:1].to(device)
-    losses = partial(dann_losses, network, one[0], one[0], one[1], 1.0, alignment or reverse_gradient)
+    losses = partial(dann_losses, network, one[0], one[0], one[1], 1.0, alignment)
     check_last_batch(network, losses, len(domains[0]), settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
@@ -158,7 +156,7 @@ def fit_dann(
     identity = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
     identity |= {"augment": augment, "alignment": alignment}
     identity |= zip(DOMAINS, domains, strict=True)
-    parts, train = {"optimiser": optimiser, **modules}, seeded(train_epoch, seed)
+    parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
