@@ -14,7 +14,7 @@ from dlapps import DlappsError, dann
 from dlapps.core import paths, results
 from dlapps.core.training import minimise, seeded
 from dlapps.core.weights import load_weights, save_weights, update_average
-from dlapps.dann import augment, pictures, training
+from dlapps.dann import pictures, training
 from studies import dann as study
 from studies import dann_runs
 
@@ -441,9 +441,9 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains):
 
 
 AUGMENTATIONS = {
-    "affine": augment.random_affine,
-    "textures": lambda pixels, generator: augment.lay_on_textures(pixels[:, :1], generator),
-    "strokes": lambda pixels, generator: augment.random_strokes(pixels[:, :1], generator).expand(-1, 3, -1, -1),
+    "affine": pictures.random_affine,
+    "textures": lambda pixels, generator: pictures.lay_on_textures(pixels[:, :1], generator),
+    "strokes": lambda pixels, generator: pictures.random_strokes(pixels[:, :1], generator).expand(-1, 3, -1, -1),
 }
 
 
@@ -461,7 +461,7 @@ def test_augmented_pixels_stay_pixels_and_are_drawn_from_the_generator(change, d
 def test_a_digit_can_be_the_negative_of_what_it_lies_on():
     nothing, all_ = (torch.full((16, 1, 8, 8), float(value)) for value in (0, 1))
     below, above = (
-        augment.lay_on_textures(digits, torch.Generator().manual_seed(0), negative=1) for digits in (nothing, all_)
+        pictures.lay_on_textures(digits, torch.Generator().manual_seed(0), negative=1) for digits in (nothing, all_)
     )
     torch.testing.assert_close(above, 1 - below)
 
@@ -502,17 +502,17 @@ def test_a_criterion_that_was_not_measured_gets_one_sentence():
 def test_a_digit_alone_may_lie_on_another_texture():
     digit = torch.zeros(1, 1, 20, 28)
     digit[..., 4:16, 8:20] = 1
-    laid = augment.lay_on_textures(digit, torch.Generator().manual_seed(0), negative=0)
-    bare = augment.lay_on_textures(0 * digit, torch.Generator().manual_seed(0), negative=0)
+    laid = pictures.lay_on_textures(digit, torch.Generator().manual_seed(0), negative=0)
+    bare = pictures.lay_on_textures(0 * digit, torch.Generator().manual_seed(0), negative=0)
     assert torch.equal(laid[digit.expand_as(laid) == 0], bare[digit.expand_as(laid) == 0])
     assert (laid - bare)[digit.expand_as(laid) == 1].abs().mean() > 0.01
 
 
 def test_a_turn_keeps_angles_and_lengths_where_pictures_are_not_square(monkeypatch):
-    monkeypatch.setattr(augment, "_uniform", lambda shape, generator: torch.tensor([[6.0], [0], [0], [0], [0]]))
+    monkeypatch.setattr(pictures, "_uniform", lambda shape, generator: torch.tensor([[6.0], [0], [0], [0], [0]]))
     square = torch.zeros(1, 1, 40, 80)
     square[..., 10:30, 30:50] = 1
-    turned = augment.random_affine(square, torch.Generator(), padding="zeros")
+    turned = pictures.random_affine(square, torch.Generator(), padding="zeros")
     torch.testing.assert_close(turned, square, atol=0.01, rtol=0)
 
 

@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from dlapps import DlappsError, dann, gan, pretrained
 from dlapps.core import runtime
 from dlapps.core.training import DivergenceError, Stop, TrainingError, minimise, run_epochs
-from dlapps.dann import augment
+from dlapps.dann import pictures
 from dlapps.gan import flow
 from dlapps.transfer import finetune
 from studies import dann_methods
@@ -200,8 +200,8 @@ FOREIGN = {
     "seed": ({"seed": 1}, "seed"),
     "precision": ({"precision": "float32"}, "precision"),
     "no augmentation": ({"augment": None}, "augment"),
-    "augmentation": ({"augment": augment.random_strokes}, "augment"),
-    "setting of an augmentation": ({"augment": partial(augment.random_affine, padding="border")}, "augment"),
+    "augmentation": ({"augment": pictures.random_strokes}, "augment"),
+    "setting of an augmentation": ({"augment": partial(pictures.random_affine, padding="border")}, "augment"),
     "dropout": ({"layers": {"dropout": 0.5}}, "network"),
     "batch norm": ({"layers": {"batch_norm": True}}, "network"),
     "normalisation": ({"layers": {"normalisation": dann.Standardise(0, 1)}}, "network"),
@@ -212,7 +212,7 @@ FOREIGN = {
 @pytest.mark.parametrize(("change", "names"), FOREIGN.values(), ids=FOREIGN)
 def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tmp_path):
     path = tmp_path / "run.pt"
-    given = {"augment": partial(augment.random_affine, padding="zeros"), "checkpoint": path}
+    given = {"augment": partial(pictures.random_affine, padding="zeros"), "checkpoint": path}
     (_, history), before = train_source_only(data, **given), path.read_bytes()
     with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .*, got one .* {names}.*; delete"):
         train_source_only(data, **given | change)
@@ -239,7 +239,7 @@ def invert(pixels, generator):
 
 
 FUNCTIONS = {  # an augmentation, another one, and whether a checkpoint tells them apart
-    "name": (invert, augment.random_affine, True),
+    "name": (invert, pictures.random_affine, True),
     "class": (Shift(1), invert, True),
     "method": (Shift(1).__call__, Shift(1), True),
     "none": (None, invert, True),

@@ -11,7 +11,6 @@ pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what
 """
 
 from dlapps.core.training import DivergenceError, History, Stop, TrainingError
-from dlapps.dann.augment import random_affine
 from dlapps.dann.improved import (
     IMPROVED,
     ImprovedNetwork,
@@ -29,7 +28,7 @@ from dlapps.dann.layers import (
     Standardise,
     reversal_schedule,
 )
-from dlapps.dann.pictures import accuracy, batch_to_pixels, predict
+from dlapps.dann.pictures import accuracy, batch_to_pixels, predict, random_affine
 from dlapps.dann.selection import (
     PseudoLabels,
     choose_epoch,
