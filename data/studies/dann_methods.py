@@ -22,10 +22,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dlapps.core.metrics import as_features
 from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
 from dlapps.core.training import History, minimise, run_epochs, seeded
-from dlapps.dann.alignment import Aligned, domain_loss
 from dlapps.dann.layers import DomainAdversarialNetwork, DomainClassifier, GradientReversal
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, predict
-from dlapps.dann.training import DOMAINS, Settings, train_on_domains
+from dlapps.dann.training import DOMAINS, Aligned, Settings, domain_loss, train_on_domains
 
 # Of the kernels of `mmd_loss`, in units of the median.
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)

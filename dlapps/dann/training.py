@@ -19,8 +19,7 @@ from dlapps import check_counts, check_positive, check_shares
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import autocast, check_last_batch, device_of
 from dlapps.core.training import Augment, History, as_labels, check_options, minimise, run_epochs, seeded
-from dlapps.dann.alignment import Alignment, reverse_gradient
-from dlapps.dann.layers import DomainAdversarialNetwork, reversal_schedule
+from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict, try_pictures
 from dlapps.dann.selection import class_diversity
 
@@ -63,6 +62,26 @@ SOURCE_ONLY = Settings(num_epochs=10, batch_size=128)
 PRACTICAL = Settings()
 # A domain loss that is climbed has no bound: without that of the gradient, seed 0 ends in NaN in its second epoch.
 PAPER = Settings(schedule=reversal_schedule(10), max_norm=5.0)
+
+Aligned = tuple[Tensor, dict[str, Tensor]]
+Alignment = Callable[[DomainAdversarialNetwork, Tensor, int, float], Aligned]
+
+
+def reverse_gradient(network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
+    """The network's domain classifier descends its loss, the features climb it (Ganin et al. 2016).
+
+    features (N, D) of a batch, the source's first. Returns the loss and, by name, domain_loss and domain_accuracy.
+    """
+    return domain_loss(network.domain_classifier(GradientReversal.apply(features, weight)), num_source)
+
+
+def domain_loss(logits: Tensor, num_source: int) -> Aligned:
+    """Loss and accuracy of a domain classifier from its logits (N,) or (N, 1), the source's first."""
+    logits = logits.float().flatten()
+    domains = (torch.arange(len(logits), device=logits.device) >= num_source).float()
+    loss = F.binary_cross_entropy_with_logits(logits, domains)
+    right = ((logits > 0) == domains.bool()).float()
+    return loss, {"domain_loss": loss, "domain_accuracy": right.mean()}
 
 
 def fit_source_only(
