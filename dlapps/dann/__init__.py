@@ -13,7 +13,6 @@ pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what
 from dlapps.core.training import DivergenceError, History, Stop, TrainingError
 from dlapps.dann.improved import (
     IMPROVED,
-    ImprovedNetwork,
     ImprovedSettings,
     augment_source,
     fit_improved,
@@ -24,6 +23,7 @@ from dlapps.dann.layers import (
     DomainClassifier,
     FeatureExtractor,
     GradientReversal,
+    ImprovedNetwork,
     LabelPredictor,
     Standardise,
     reversal_schedule,

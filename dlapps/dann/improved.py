@@ -12,14 +12,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlapps import check_counts, check_shares
 from dlapps.core import paths
-from dlapps.core.runtime import autocast, channels_last, check_last_batch, device_of, drawn_from
+from dlapps.core.runtime import autocast, check_last_batch, device_of
 from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs, seeded
 from dlapps.core.weights import load_weights, update_average
-from dlapps.dann.layers import DomainClassifier
+from dlapps.dann.layers import ImprovedNetwork
 from dlapps.dann.pictures import (
     as_domains,
     batch_to_pixels,
@@ -28,50 +28,6 @@ from dlapps.dann.pictures import (
     random_affine,
     random_strokes,
 )
-
-
-class ImprovedNetwork(nn.Module):
-    """A small residual network on instance-normalised pixels (N, 3, 28, 28); class logits (N, K); 0.92 M weights.
-
-    Ten convolutions, six of them in residual blocks (He et al. 2016), the first at full resolution; instance norm takes
-    contrast and tint of each picture away. A domain classifier besides, for `fit_dann`.
-    """
-
-    def __init__(self, seed: int = 0, num_classes: int = 10) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        with drawn_from(seed):
-            self.feature_extractor = nn.Sequential(
-                nn.InstanceNorm2d(3), *_convolution(3, 32, 5, 1),
-                *_convolution(32, 64, 3, 2), Residual(64),
-                *_convolution(64, 96, 3, 2), Residual(96),
-                *_convolution(96, 160, 3, 2), Residual(160),
-                nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-            )  # fmt: skip
-            self.label_predictor = nn.Linear(160, num_classes)
-            self.domain_classifier = DomainClassifier(160)
-        channels_last(self)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
-        return self.label_predictor(self.feature_extractor(pixels))
-
-
-class Residual(nn.Module):
-    """ReLU of the maps (N, C, H, W) and of what two convolutions add to them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.change = nn.Sequential(*_convolution(width, width, 3, 1), *_convolution(width, width, 3, 1)[:2])
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Maps of the same shape."""
-        return F.relu(maps + self.change(maps))
-
-
-def _convolution(channels: int, width: int, size: int, stride: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels, width, size, stride, padding=size // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(width), nn.ReLU()]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""The domain-adversarial network of Ganin et al. (JMLR 2016), to the layer as the practical has it, or of other parts.
+"""Networks of a feature extractor, a label predictor and a domain classifier: the practical's, and the recipe's.
 
-The practical's takes RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardises them itself. Domain labels: source 0,
-target 1.
+They take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves. Domain labels: source 0, target 1.
 """
 
 import functools
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import check_counts
@@ -167,3 +167,47 @@ def _try(part: nn.Module, inputs: Tensor, name: str, outputs: str = "rows (2, D)
     if not (rows.numel() == 2 if "logit" in outputs else rows.ndim == len(rows) == 2):
         raise ValueError(f"expected {name} that gives {outputs}, got {tuple(rows.shape)}; end it in other layers.")
     return rows
+
+
+class ImprovedNetwork(nn.Module):
+    """A small residual network on instance-normalised pixels (N, 3, 28, 28); class logits (N, K); 0.92 M weights.
+
+    Ten convolutions, six of them in residual blocks (He et al. 2016), the first at full resolution; instance norm takes
+    contrast and tint of each picture away. A domain classifier besides, for `fit_dann`.
+    """
+
+    def __init__(self, seed: int = 0, num_classes: int = 10) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        with drawn_from(seed):
+            self.feature_extractor = nn.Sequential(
+                nn.InstanceNorm2d(3), *_convolution(3, 32, 5, 1),
+                *_convolution(32, 64, 3, 2), Residual(64),
+                *_convolution(64, 96, 3, 2), Residual(96),
+                *_convolution(96, 160, 3, 2), Residual(160),
+                nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            )  # fmt: skip
+            self.label_predictor = nn.Linear(160, num_classes)
+            self.domain_classifier = DomainClassifier(160)
+        channels_last(self)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
+        return self.label_predictor(self.feature_extractor(pixels))
+
+
+class Residual(nn.Module):
+    """ReLU of the maps (N, C, H, W) and of what two convolutions add to them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(*_convolution(width, width, 3, 1), *_convolution(width, width, 3, 1)[:2])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps of the same shape."""
+        return F.relu(maps + self.change(maps))
+
+
+def _convolution(channels: int, width: int, size: int, stride: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels, width, size, stride, padding=size // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(width), nn.ReLU()]
