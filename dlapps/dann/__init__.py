@@ -11,13 +11,6 @@ pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what
 """
 
 from dlapps.core.training import DivergenceError, History, Stop, TrainingError
-from dlapps.dann.improved import (
-    IMPROVED,
-    ImprovedSettings,
-    augment_source,
-    fit_improved,
-    load_improved,
-)
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     DomainClassifier,
@@ -37,7 +30,20 @@ from dlapps.dann.selection import (
     pseudo_label,
     rank_validators,
 )
-from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
+from dlapps.dann.training import (
+    IMPROVED,
+    PAPER,
+    PRACTICAL,
+    SOURCE_ONLY,
+    ImprovedSettings,
+    Settings,
+    augment_source,
+    dann_losses,
+    fit_dann,
+    fit_improved,
+    fit_source_only,
+    load_improved,
+)
 
 __all__ = [
     "IMPROVED",

@@ -1,6 +1,7 @@
 """Networks of a feature extractor, a label predictor and a domain classifier: the practical's, and the recipe's.
 
-They take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves. Domain labels: source 0, target 1.
+They take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves. Domain labels: source 0,
+target 1.
 """
 
 import functools

@@ -1,9 +1,11 @@
-"""Training on the source alone, and domain-adversarial training of neural networks (Ganin et al., JMLR 2016).
+"""Training on the source alone, domain-adversarial training (Ganin et al., JMLR 2016), and a recipe that adapts more.
 
-Pictures are uint8 tensors, arrays or lists, (N, H, W) or (N, H, W, 3); labels whole numbers (N,). Wrong sizes, labels
-out of range, an empty domain and losses that are not finite are errors of one sentence.
+The recipe lays source digits on random textures and learns, besides, pseudo-labels of an averaged teacher. Images are
+uint8 tensors, arrays or lists, (N, H, W) or (N, H, W, 3); labels whole numbers (N,). Wrong sizes, labels out of range,
+an empty domain and losses that are not finite are errors of one sentence.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,11 +18,32 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps import check_counts, check_positive, check_shares
+from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import autocast, check_last_batch, device_of
-from dlapps.core.training import Augment, History, as_labels, check_options, minimise, run_epochs, seeded
-from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, reversal_schedule
-from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, draw_batches, predict, try_pictures
+from dlapps.core.training import (
+    Augment,
+    History,
+    as_labels,
+    check_options,
+    make_one_cycle,
+    minimise,
+    run_epochs,
+    seeded,
+)
+from dlapps.core.weights import load_weights, update_average
+from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, ImprovedNetwork, reversal_schedule
+from dlapps.dann.pictures import (
+    as_domains,
+    batch_to_pixels,
+    channels_of,
+    draw_batches,
+    lay_on_textures,
+    predict,
+    random_affine,
+    random_strokes,
+    try_pictures,
+)
 from dlapps.dann.selection import class_diversity
 
 NUM_WATCHED = 1000
@@ -227,3 +250,141 @@ def dann_losses(
     features = network.feature_extractor(torch.cat([source, target]))
     class_loss = F.cross_entropy(network.label_predictor(features[: len(source)]).float(), labels)
     return class_loss, *alignment(network, features, len(source), weight)
+
+
+@dataclass(frozen=True)
+class ImprovedSettings:
+    """How the improved network is trained: AdamW, one cycle of the learning rate, batch_size of each domain.
+
+    textures: share of source digits that are laid on random textures; negative: share of those that are the negative of
+    theirs. Once warm_up of the training is over, pseudo-labels join whose probability reaches the threshold (above 1:
+    none, and no target picture is used), given by the average of the weights with this decay a step.
+    """
+
+    num_epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    weight_decay: float = 1e-2
+    textures: float = 0.75
+    negative: float = 0.5
+    warm_up: float = 0.15
+    threshold: float = 0.9
+    decay: float = 0.998
+
+    def __post_init__(self) -> None:
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
+        check_shares(textures=self.textures, negative=self.negative, warm_up=self.warm_up, decay=self.decay)
+
+
+IMPROVED = ImprovedSettings()
+
+
+def fit_improved(
+    network: ImprovedNetwork,
+    source: ArrayLike,
+    labels: ArrayLike,
+    target: ArrayLike,
+    settings: ImprovedSettings = IMPROVED,
+    seed: int = 0,
+    precision: str = "fast",
+    target_labels: ArrayLike | None = None,
+    **options: Any,
+) -> History:
+    """Train on augmented source digits and on confident predictions for the target; the network ends as the average.
+
+    Source pictures are grey, (N, H, W). target_labels take the place of the predictions, for an oracle. Returns the
+    history: loss, class_loss (its part for the source), labelled_share (of the target pictures), and what the monitor
+    adds. options: as for `fit_source_only`.
+    """
+    check_options("fit_improved", options)
+    source, labels, target = as_domains(network, source, labels, target)
+    if source.ndim != 3:
+        raise ValueError(f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black.")
+    answers = None if target_labels is None else as_labels(target_labels, len(target), network.num_classes)
+    device, student = device_of(network), copy.deepcopy(network)
+    num_steps = -(-len(source) // settings.batch_size)
+    one = batch_to_pixels(source[:1], device)
+    check_last_batch(student, lambda: student(one), len(source), settings.batch_size)
+    in_all = settings.num_epochs * num_steps
+    optimiser, schedule = make_one_cycle({student: settings.learning_rate}, settings.weight_decay, in_all)
+    first = settings.warm_up * settings.num_epochs if settings.threshold <= 1 else math.inf
+
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
+        student.train()
+        sums = torch.zeros(3)
+        batches = draw_batches(source, target, settings.batch_size, generator)
+        for step, (here, there) in enumerate(batches):
+            digits = augment_source(batch_to_pixels(source[here], device), settings, generator)
+            classes, pseudo = labels[here].to(device), None
+            with autocast(device, precision):
+                if epoch + step / num_steps >= first:
+                    pictures = batch_to_pixels(target[there], device)
+                    known = None if answers is None else answers[there].to(device)
+                    pseudo = label_target(network, pictures, settings, generator, known)
+                losses = improved_losses(student, digits, classes, pseudo)
+            minimise(losses[0], optimiser)
+            schedule.step()
+            # The first steps are forgotten sooner: their weights are nearly random.
+            made = schedule.last_epoch
+            update_average(network, student, min(settings.decay, (1 + made) / (10 + made)))
+            sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
+        return dict(zip(("loss", "class_loss", "labelled_share"), sums.tolist(), strict=True))
+
+    parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
+    identity = {"fit": "improved", **asdict(settings), "seed": seed, "precision": precision}
+    identity |= {"source": source, "labels": labels, "target": target, "answers": answers}
+    train = seeded(train_epoch, seed)
+    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
+
+
+def load_improved() -> ImprovedNetwork:
+    """The committed network, in eval mode: seed 0 of IMPROVED on all of MNIST and MNIST-M of BSDS500's photos."""
+    path = paths.require_result("mnistm-improved.pt", "the network", "run dlapps data make mnistm-improved")
+    return load_weights(ImprovedNetwork(), path)
+
+
+def augment_source(pixels: Tensor, settings: ImprovedSettings, generator: torch.Generator) -> Tensor:
+    """Grey digits (N, 3, H, W) moved, a share of them laid on textures."""
+    digits = random_affine(pixels[:, :1].contiguous(), generator, padding="zeros")
+    digits = random_strokes(digits, generator)
+    laid = lay_on_textures(digits, generator, settings.negative)
+    chosen = torch.rand(len(digits), 1, 1, 1, generator=generator) < settings.textures
+    return torch.where(chosen.to(laid.device), laid, digits)
+
+
+Pseudo = tuple[Tensor, Tensor, Tensor]
+
+
+def label_target(
+    teacher: ImprovedNetwork,
+    pictures: Tensor,
+    settings: ImprovedSettings,
+    generator: torch.Generator,
+    known: Tensor | None = None,
+) -> Pseudo:
+    """Target pictures (N, 3, H, W) moved, the teacher's labels for them as they were, and which of these to trust.
+
+    known: labels (N,) that take the place of the teacher's.
+    """
+    if known is None:
+        with torch.no_grad():
+            confidence, known = teacher(pictures).float().softmax(1).max(1)
+        trusted = (confidence >= settings.threshold).float()
+    else:
+        trusted = torch.ones(len(known), device=known.device)
+    return random_affine(pictures, generator), known, trusted
+
+
+def improved_losses(
+    student: ImprovedNetwork, digits: Tensor, labels: Tensor, pseudo: Pseudo | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss of a step, its part for the source, and the share of target pictures whose labels are trusted."""
+    if pseudo is None:
+        class_loss = F.cross_entropy(student(digits).float(), labels)
+        return class_loss, class_loss, class_loss.new_zeros(())
+    moved, pseudo_labels, trusted = pseudo
+    both = torch.cat([digits, moved]).contiguous(memory_format=torch.channels_last)
+    logits = student(both).float()
+    class_loss = F.cross_entropy(logits[: len(digits)], labels)
+    target_losses = F.cross_entropy(logits[len(digits) :], pseudo_labels, reduction="none")
+    return class_loss + (trusted * target_losses).mean(), class_loss, trusted.mean()
