@@ -232,8 +232,9 @@ def test_discrepancy_of_known_predictions():
     assert dann_methods.mean_discrepancy(certain, certain.roll(1, 0)) == pytest.approx(2 / 4)
 
 
-def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains):
-    settings = dann.Settings(num_epochs=1, batch_size=48, learning_rate=0.1, momentum=0)
+def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
+    monkeypatch.setattr(dann_methods, "MOMENTUM", 0)
+    settings = dann.Settings(num_epochs=1, batch_size=48, learning_rate=0.1)
     network, first = make_network(), make_network()
     history = dann_methods.fit_mcd(network, *domains, settings, 3)
     second, extract = dann_methods.make_second(first.label_predictor, 3), first.feature_extractor

@@ -23,7 +23,7 @@ from studies import dann_methods
 torch.set_num_threads(1)
 
 SETTINGS = dann.Settings(num_epochs=3, batch_size=16, learning_rate=0.05)
-IMPROVED = replace(dann.IMPROVED, num_epochs=3, batch_size=8, warm_up=0.3, threshold=0.2)
+IMPROVED = replace(dann.IMPROVED, num_epochs=3, batch_size=8, threshold=0.2)
 
 GAN = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, size=16, latent_dim=5, batch_size=8)
 GAN = replace(GAN, num_epochs=3)
@@ -195,16 +195,15 @@ def test_a_checkpoint_of_other_data_or_of_another_seed_is_refused_and_left(train
 
 
 FOREIGN = {
-    "settings": ({"settings": replace(SETTINGS, momentum=0.5)}, "momentum"),
+    "settings": ({"settings": replace(SETTINGS, max_norm=0.5)}, "max_norm"),
     "schedule": ({"settings": replace(SETTINGS, schedule=dann.reversal_schedule(10))}, "schedule"),
     "seed": ({"seed": 1}, "seed"),
-    "precision": ({"precision": "float32"}, "precision"),
     "no augmentation": ({"augment": None}, "augment"),
     "augmentation": ({"augment": pictures.random_strokes}, "augment"),
     "setting of an augmentation": ({"augment": partial(pictures.random_affine, padding="border")}, "augment"),
     "dropout": ({"layers": {"dropout": 0.5}}, "network"),
     "batch norm": ({"layers": {"batch_norm": True}}, "network"),
-    "normalisation": ({"layers": {"normalisation": dann.Standardise(0, 1)}}, "network"),
+    "normalisation": ({"layers": {"normalisation": nn.Identity()}}, "network"),
     "weights": ({"network_seed": 1}, "weights"),
 }
 
@@ -319,7 +318,9 @@ def make_normed(norm=True):
     predictor = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(2352, 10))
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return dann.DomainAdversarialNetwork(0, batch_norm=True, label_predictor=predictor)
+        network = dann.DomainAdversarialNetwork(0, batch_norm=True)
+        network.label_predictor = predictor
+        return network
 
 
 def classify(network, source, labels, _target, settings):

@@ -24,7 +24,7 @@ from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
 from dlapps.core.training import History, minimise, run_epochs, seeded
 from dlapps.dann.layers import DomainAdversarialNetwork, DomainClassifier, GradientReversal
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, predict
-from dlapps.dann.training import DOMAINS, Aligned, Settings, domain_loss, train_on_domains
+from dlapps.dann.training import DOMAINS, MOMENTUM, Aligned, Settings, domain_loss, train_on_domains
 
 # Of the kernels of `mmd_loss`, in units of the median.
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -137,7 +137,7 @@ def fit_mcd(
     domains = as_domains(network, source, labels, target)
     device, second = device_of(network), make_second(network.label_predictor, seed).train()
     weights = nn.ModuleList([network, second]).parameters()
-    optimiser = torch.optim.SGD(weights, settings.learning_rate, settings.momentum)
+    optimiser = torch.optim.SGD(weights, settings.learning_rate, MOMENTUM)
 
     # One optimiser of all weights: one that gets no gradient in a step stays as it is, and so does its momentum.
     def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:

@@ -17,6 +17,10 @@ from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import autocast, device_of, evaluating, try_on
 from dlapps.core.training import as_labels
 
+PREDICTED_AT_ONCE = 500
+# Share of the digits on textures that are the negative of theirs.
+NEGATIVE = 0.5
+
 
 def as_domains(
     network: nn.Module, source: ArrayLike, labels: ArrayLike, target: ArrayLike, paired: bool = False
@@ -34,12 +38,12 @@ def as_domains(
         )
     if paired and len(source) != len(target):
         raise ValueError(f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them.")
-    try_pictures(network, source)
+    check_size(network, source)
     # torch's types know no such name.
     return source, as_labels(labels, len(source), network.num_classes), target  # type: ignore[arg-type]
 
 
-def try_pictures(network: nn.Module, pictures: Tensor) -> None:
+def check_size(network: nn.Module, pictures: Tensor) -> None:
     """Raise ValueError for a network that fails on pictures of this size."""
     try_on(network, batch_to_pixels(pictures[:2], channels=channels_of(network)), name="a network")
 
@@ -80,20 +84,20 @@ def draw_batches(
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: ArrayLike, precision: str = "fast", batch_size: int = 500) -> Tensor:
+def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> Tensor:
     """What a network gives in eval mode for pictures uint8 (N, H, W) or (N, H, W, 3): float32 (N, K), on the CPU.
 
     Pass `network.feature_extractor` for the features (N, D).
     """
     device, channels = device_of(network), channels_of(network)
     with autocast(device, precision), evaluating(network):
-        batches = as_uint8(images).split(batch_size)
+        batches = as_uint8(images).split(PREDICTED_AT_ONCE)
         return torch.cat([network(batch_to_pixels(batch, device, channels)).float().cpu() for batch in batches])
 
 
-def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike, precision: str = "fast") -> float:
-    """Share of the pictures whose highest logit is their label's."""
-    logits = predict(network, images, precision)
+def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike) -> float:
+    """Share of the images whose highest logit is their label's."""
+    logits = predict(network, images)
     return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
 
 
@@ -141,15 +145,15 @@ def random_textures(number: int, size: tuple[int, int], generator: torch.Generat
     return torch.where(border, textures.roll(1, 0), textures).clamp(0, 1)
 
 
-def lay_on_textures(digits: Tensor, generator: torch.Generator, negative: float = 0.5) -> Tensor:
+def lay_on_textures(digits: Tensor, generator: torch.Generator) -> Tensor:
     """Digits (N, 1, H, W) laid on random textures: (N, 3, H, W).
 
-    A digit is the negative of what it lies on, with this probability, or else another texture.
+    A digit is the negative of what it lies on with probability NEGATIVE, or else another texture.
     """
     # Two at least: a single digit has another texture too.
     textures = random_textures(max(2, len(digits)), (digits.shape[2], digits.shape[3]), generator).to(digits.device)
     below, others = textures[: len(digits)], textures.roll(len(textures) // 2, 0)[: len(digits)]
-    flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < negative).to(digits.device)
+    flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < NEGATIVE).to(digits.device)
     above = torch.where(flipped, 1 - below, others)
     return below.lerp(above, digits)
 

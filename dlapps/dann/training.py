@@ -37,22 +37,23 @@ from dlapps.dann.pictures import (
     as_domains,
     batch_to_pixels,
     channels_of,
+    check_size,
     draw_batches,
     lay_on_textures,
     predict,
     random_affine,
     random_strokes,
-    try_pictures,
 )
 from dlapps.dann.selection import class_diversity
 
 NUM_WATCHED = 1000
+MOMENTUM = 0.9
 DOMAINS = ("source", "labels", "target")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained: gradient descent at learning_rate / (1 + 10 p)^.75, p the progress in [0, 1].
+    """How a network is trained: descent with MOMENTUM at learning_rate / (1 + 10 p)^.75, p the progress in [0, 1].
 
     batch_size: of each domain. schedule: the reversal weight, a function of p or a constant (0: the feature extractor
     does not see the domain loss; -1: it is trained to tell the domains apart). max_norm: the gradient of all weights is
@@ -62,7 +63,6 @@ class Settings:
     num_epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 0.01
-    momentum: float = 0.9
     schedule: float | Callable[[float], float] = reversal_schedule(2)  # noqa: RUF009 - it has no state to share.
     max_norm: float = math.inf
     paired: bool = False
@@ -70,7 +70,6 @@ class Settings:
     def __post_init__(self) -> None:
         check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
         check_positive(learning_rate=self.learning_rate, max_norm=self.max_norm)
-        check_shares(momentum=self.momentum)
 
     def weight(self, progress: float) -> float:
         """The reversal weight at a progress in [0, 1]."""
@@ -113,7 +112,6 @@ def fit_source_only(
     labels: ArrayLike,
     settings: Settings = SOURCE_ONLY,
     seed: int = 0,
-    precision: str = "fast",
     augment: Augment | None = None,
     **options: Any,
 ) -> History:
@@ -125,8 +123,8 @@ def fit_source_only(
     check_options("fit_source_only", options)
     images = as_uint8(images)
     labels = as_labels(labels, len(images), network.num_classes)
-    try_pictures(network, images)
-    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
+    check_size(network, images)
+    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
     device, channels = device_of(network), channels_of(network)
     num_steps = -(-len(images) // settings.batch_size)
     one = batch_to_pixels(images[:1], device, channels)
@@ -141,15 +139,15 @@ def fit_source_only(
             optimiser.param_groups[0]["lr"] = settings.rate(done)
             pixels = batch_to_pixels(images[rows], device, channels)
             pixels = augment(pixels, generator) if augment else pixels
-            with autocast(device, precision):
+            with autocast(device):
                 logits = network(pixels)
             loss = F.cross_entropy(logits.float(), labels[rows].to(device))
             minimise(loss, optimiser, settings.max_norm)
             total += loss.item() * len(rows) / len(images)
         return {"class_loss": total}
 
-    identity = {"fit": "source only", **asdict(settings), "seed": seed, "precision": precision}
-    identity |= {"augment": augment, "images": images, "labels": labels}
+    identity = {"fit": "source only", **asdict(settings), "seed": seed, "augment": augment}
+    identity |= {"images": images, "labels": labels}
     parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
@@ -177,7 +175,7 @@ def fit_dann(
     check_options("fit_dann", options)
     domains = as_domains(network, source, labels, target, settings.paired)
     device = device_of(network)
-    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, settings.momentum)
+    optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
 
     def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
         optimiser.param_groups[0]["lr"] = settings.rate(done)
@@ -256,27 +254,25 @@ def dann_losses(
 class ImprovedSettings:
     """How the improved network is trained: AdamW, one cycle of the learning rate, batch_size of each domain.
 
-    textures: share of source digits that are laid on random textures; negative: share of those that are the negative of
-    theirs. Once warm_up of the training is over, pseudo-labels join whose probability reaches the threshold (above 1:
-    none, and no target picture is used), given by the average of the weights with this decay a step.
+    textures: share of source digits that are laid on random textures. Once WARM_UP of the training is over,
+    pseudo-labels join whose probability reaches the threshold (above 1: none, and no target image is used); the teacher
+    is the average of the weights with AVERAGE_DECAY a step.
     """
 
     num_epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 4e-3
-    weight_decay: float = 1e-2
     textures: float = 0.75
-    negative: float = 0.5
-    warm_up: float = 0.15
     threshold: float = 0.9
-    decay: float = 0.998
 
     def __post_init__(self) -> None:
         check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
-        check_shares(textures=self.textures, negative=self.negative, warm_up=self.warm_up, decay=self.decay)
+        check_shares(textures=self.textures)
 
 
 IMPROVED = ImprovedSettings()
+WEIGHT_DECAY, AVERAGE_DECAY = 1e-2, 0.998
+WARM_UP = 0.15
 
 
 def fit_improved(
@@ -286,7 +282,6 @@ def fit_improved(
     target: ArrayLike,
     settings: ImprovedSettings = IMPROVED,
     seed: int = 0,
-    precision: str = "fast",
     target_labels: ArrayLike | None = None,
     **options: Any,
 ) -> History:
@@ -306,8 +301,8 @@ def fit_improved(
     one = batch_to_pixels(source[:1], device)
     check_last_batch(student, lambda: student(one), len(source), settings.batch_size)
     in_all = settings.num_epochs * num_steps
-    optimiser, schedule = make_one_cycle({student: settings.learning_rate}, settings.weight_decay, in_all)
-    first = settings.warm_up * settings.num_epochs if settings.threshold <= 1 else math.inf
+    optimiser, schedule = make_one_cycle({student: settings.learning_rate}, WEIGHT_DECAY, in_all)
+    first = WARM_UP * settings.num_epochs if settings.threshold <= 1 else math.inf
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.train()
@@ -316,7 +311,7 @@ def fit_improved(
         for step, (here, there) in enumerate(batches):
             digits = augment_source(batch_to_pixels(source[here], device), settings, generator)
             classes, pseudo = labels[here].to(device), None
-            with autocast(device, precision):
+            with autocast(device):
                 if epoch + step / num_steps >= first:
                     pictures = batch_to_pixels(target[there], device)
                     known = None if answers is None else answers[there].to(device)
@@ -326,12 +321,12 @@ def fit_improved(
             schedule.step()
             # The first steps are forgotten sooner: their weights are nearly random.
             made = schedule.last_epoch
-            update_average(network, student, min(settings.decay, (1 + made) / (10 + made)))
+            update_average(network, student, min(AVERAGE_DECAY, (1 + made) / (10 + made)))
             sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
         return dict(zip(("loss", "class_loss", "labelled_share"), sums.tolist(), strict=True))
 
     parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
-    identity = {"fit": "improved", **asdict(settings), "seed": seed, "precision": precision}
+    identity = {"fit": "improved", **asdict(settings), "seed": seed}
     identity |= {"source": source, "labels": labels, "target": target, "answers": answers}
     train = seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
@@ -347,7 +342,7 @@ def augment_source(pixels: Tensor, settings: ImprovedSettings, generator: torch.
     """Grey digits (N, 3, H, W) moved, a share of them laid on textures."""
     digits = random_affine(pixels[:, :1].contiguous(), generator, padding="zeros")
     digits = random_strokes(digits, generator)
-    laid = lay_on_textures(digits, generator, settings.negative)
+    laid = lay_on_textures(digits, generator)
     chosen = torch.rand(len(digits), 1, 1, 1, generator=generator) < settings.textures
     return torch.where(chosen.to(laid.device), laid, digits)
 
