@@ -125,7 +125,7 @@ def test_small_vgg_learns_bright_from_dark():
     torch.manual_seed(0)
     labels = torch.arange(40) % 2
     pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
-    network = finetune.SmallVGG(2, widths=(4, 4, 8, 8, 8, 8))
+    network = finetune.SmallVGG(2)
     finetune.fit_classifier(network, pixels, labels, num_epochs=8, learning_rates={network: 0.01}, batch_size=10)
     assert (finetune.batched_logits(network, pixels).argmax(1) == labels).float().mean() > 0.95
 
@@ -165,7 +165,7 @@ def test_uint8_is_taken_as_pixels():
     losses = []
     for inputs in (pictures, pictures / 255, pictures.numpy() / 255):
         torch.manual_seed(0)
-        network = finetune.SmallVGG(2, widths=(4, 4, 4, 4, 4, 4))
+        network = finetune.SmallVGG(2)
         augment = transfer_training.flip_and_shift(2)
         losses.append(finetune.fit_classifier(network, inputs, labels, 2, {network: 0.01}, augment=augment).loss)
     assert losses[0] == losses[1] == losses[2]

@@ -25,7 +25,7 @@ from dlapps.core.paired import compare_means, compare_seeds
 from dlapps.gan import flow
 from dlapps.plots.visualizing import plot_saliency
 from dlapps.pretrained import PixelNetwork
-from dlapps.transfer import DeepFeatures, extract_features, finetune, linear
+from dlapps.transfer import DeepFeatures, finetune, linear
 
 
 @pytest.fixture(autouse=True)
@@ -440,7 +440,6 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: dann.ImprovedSettings(batch_size=2.5), "batch_size >= 1, got 2.5"),
         (lambda: flow.Settings(num_epochs=0), "num_epochs >= 1, got 0"),
         (lambda: finetune.fit_classifier(small_network(), PIXELS, [0, 1], 0, {}), "num_epochs >= 1, got 0"),
-        (lambda: extract_features(SCENES, PIXELS, ["0"], batch_size=0), "batch_size >= 1, got 0"),
         (lambda: dann.Settings(learning_rate=-0.01), "learning_rate > 0, got -0.01"),
         (lambda: dann.Settings(max_norm=np.nan), "max_norm > 0, got nan"),
         (lambda: dann.ImprovedSettings(textures=-1), "textures from 0 to 1, got -1"),
@@ -456,10 +455,10 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: fit_small(np.array([True, False])), "whole numbers as labels, got torch.bool"),
         (lambda: metrics.class_histogram([True, False], 2), "integer labels (N,), got torch.bool (2,)"),
         (lambda: linear.choose_per_class([True, False], 1, 0), "whole numbers as labels, got torch.bool"),
-        (lambda: next(linear.random_splits([True, False], 1, 1)), "whole numbers as labels, got torch.bool"),
+        (lambda: next(linear.random_splits([True, False], 1)), "whole numbers as labels, got torch.bool"),
         (lambda: linear.choose_svm(BOOLEANS, (1,)), "whole numbers as labels, got torch.bool"),
         (lambda: linear.svm_scores(BOOLEANS, 1), "whole numbers as labels, got torch.bool"),
-        (lambda: linear.random_split_scores(BOOLEANS, 1, 1, 1), "whole numbers as labels, got torch.bool"),
+        (lambda: linear.random_split_scores(BOOLEANS, 1, 1), "whole numbers as labels, got torch.bool"),
         (lambda: linear.reduce_and_fit(BOOLEANS, None), "whole numbers as labels, got torch.bool"),
         (
             lambda: dann.class_diversity([[0, np.nan]]),

@@ -62,9 +62,11 @@ def test_pooling(network, pixels, pooling, dimensions):
     assert features.dtype == np.float32
 
 
-def test_batches_do_not_matter(network, pixels):
-    whole = extract_features(network, pixels, ["4"], batch_size=100, precision="float32")["4"]
-    parts = extract_features(network, pixels, ["4"], batch_size=3, precision="float32")["4"]
+def test_batches_do_not_matter(network, pixels, monkeypatch):
+    monkeypatch.setattr(transfer.features, "CPU_BATCH_SIZE", 3)
+    parts = extract_features(network, pixels, ["4"], precision="float32")["4"]
+    monkeypatch.setattr(transfer.features, "CPU_BATCH_SIZE", 100)
+    whole = extract_features(network, pixels, ["4"], precision="float32")["4"]
     np.testing.assert_allclose(whole, parts, rtol=1e-5, atol=1e-6)
 
 
@@ -79,7 +81,7 @@ def test_paths_arrays_and_pixels_agree(network, tmp_path):
     for index, array in enumerate(arrays):
         Image.fromarray(array).save(tmp_path / f"{index}.png")
     pixels = torch.stack([torch.from_numpy(array).permute(2, 0, 1) / 255 for array in arrays])
-    by_path = extract_features(network, sorted(tmp_path.iterdir()), ["4"], batch_size=2, precision="float32")["4"]
+    by_path = extract_features(network, sorted(tmp_path.iterdir()), ["4"], precision="float32")["4"]
     by_pixels = extract_features(network, pixels, ["4"], precision="float32")["4"]
     np.testing.assert_allclose(by_path, by_pixels, rtol=1e-5, atol=1e-6)
 
@@ -192,9 +194,7 @@ def test_unknown_layer_pooling_and_nothing_at_all(network, pixels):
 @pytest.mark.filterwarnings("ignore:Persisting input arguments")
 def test_transformer_lives_in_scikit_learn(network, tmp_path):
     pictures, labels = labelled()
-    pipeline = make_pipeline(
-        DeepFeatures(network, ["1", "4"], batch_size=5), LogisticRegression(), memory=str(tmp_path)
-    )
+    pipeline = make_pipeline(DeepFeatures(network, ["1", "4"]), LogisticRegression(), memory=str(tmp_path))
     assert cross_val_score(pipeline, pictures, labels, cv=3).min() == 1
     search = GridSearchCV(
         pipeline, {"deepfeatures__pooling": ["average", "max"], "logisticregression__C": [1, 10]}, cv=2

@@ -82,7 +82,7 @@ def flip_and_shift(shift: int) -> Augment:
 
 
 def _flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
-    pixels, mirrored = finetune._as_floats(pixels), torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
+    pixels, mirrored = finetune.as_floats(pixels), torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
     pixels = torch.where(mirrored, pixels.flip(3), pixels)
     top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
     padded = F.pad(pixels, (shift,) * 4, mode="reflect")

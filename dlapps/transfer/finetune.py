@@ -1,7 +1,7 @@
 """Training a classifier: a new last layer, with or without gradients to the rest, or a small network from nothing."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -23,6 +23,10 @@ from dlapps.core.training import (
     seeded,
 )
 
+# Of the logits of `NewHead`, whose features have length 1.
+SCALE = 10
+WEIGHT_DECAY = 1e-2
+
 
 class NewHead(nn.Module):
     """A new last layer on feature maps: average over positions, L2-normalise, scale, one score a class.
@@ -31,16 +35,16 @@ class NewHead(nn.Module):
     so that learning rates do not depend on the network; the scale lets the softmax become certain.
     """
 
-    def __init__(self, num_features: int, num_classes: int, seed: int, scale: float = 10) -> None:
+    def __init__(self, num_features: int, num_classes: int, seed: int) -> None:
         super().__init__()
-        self.linear, self.scale = nn.Linear(num_features, num_classes), scale
+        self.linear = nn.Linear(num_features, num_classes)
         nn.init.normal_(self.linear.weight, std=0.01, generator=make_generator(seed))
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Logits (N, K) of feature maps (N, C, H, W) or vectors (N, C)."""
         vectors = maps.float().mean((2, 3)) if maps.ndim == 4 else maps
-        return self.linear(F.normalize(vectors, dim=1) * self.scale)
+        return self.linear(F.normalize(vectors, dim=1) * SCALE)
 
 
 class SmallVGG(nn.Module):
@@ -49,10 +53,10 @@ class SmallVGG(nn.Module):
     Grey pixels (N, 1, H, W) in [0, 1] in, logits (N, K) out; 0.3 M parameters.
     """
 
-    def __init__(self, num_classes: int, widths: Sequence[int] = (32, 32, 64, 64, 128, 128)) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         channels, layers = 1, list[nn.Module]()
-        for index, width in enumerate(widths):
+        for index, width in enumerate((32, 32, 64, 64, 128, 128)):
             layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
             layers += [nn.BatchNorm2d(width), nn.ReLU()]
             if index in (1, 3, 4, 5):
@@ -72,12 +76,10 @@ def fit_classifier(
     labels: ArrayLike,
     num_epochs: int,
     learning_rates: Mapping[nn.Module, float],
-    weight_decay: float = 1e-2,
     label_smoothing: float = 0.0,
     batch_size: int = 50,
     seed: int = 0,
     augment: Augment | None = None,
-    precision: str = "fast",
     **options: Any,
 ) -> History:
     """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning rate).
@@ -96,14 +98,13 @@ def fit_classifier(
     labels = as_labels(labels, len(inputs))
     generator, device = make_generator(seed), device_of(network)
     identity = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
-    identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "precision": precision}
-    identity |= {"weight_decay": weight_decay, "label_smoothing": label_smoothing}
+    identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "label_smoothing": label_smoothing}
     identity |= {"augment": augment, "inputs": inputs, "labels": labels}
     num_steps = num_epochs * -(-len(labels) // batch_size)
-    optimiser, schedule = make_one_cycle(learning_rates, weight_decay, num_steps)
+    optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
 
     def read(rows: Tensor, draws: torch.Generator) -> Tensor:
-        batch = _as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
+        batch = as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
         return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
     def train_epoch(epoch: int, _draws: torch.Generator) -> dict[str, float]:
@@ -113,7 +114,7 @@ def fit_classifier(
         for rows in torch.randperm(len(labels), generator=generator).split(batch_size):
             batch = read(rows, generator)
             targets = labels[rows].to(device)
-            with autocast(device, precision):
+            with autocast(device):
                 logits = network(batch)
             # How many classes there are is first seen here; on a GPU the loss would end the process.
             as_labels(labels[rows], len(rows), logits.shape[1])
@@ -144,7 +145,7 @@ def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[li
     return [[rate, *(names[weight] for weight in part.parameters())] for part, rate in rates.items()]
 
 
-def _as_floats(batch: Tensor) -> Tensor:
+def as_floats(batch: Tensor) -> Tensor:
     """float32, of uint8 in [0, 1]; other whole numbers as they are, for an embedding."""
     if batch.dtype == torch.uint8:
         return batch.float() / 255
@@ -166,12 +167,12 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
 
 
 @torch.no_grad()
-def batched_logits(network: nn.Module, inputs: ArrayLike, batch_size: int = 64, precision: str = "fast") -> Tensor:
+def batched_logits(network: nn.Module, inputs: ArrayLike) -> Tensor:
     """Logits (N, K) float32, batch by batch, of a network in eval mode, which is left as it was; inputs as
     `fit_classifier` takes them."""
     device = device_of(network)
-    with autocast(device, precision), evaluating(network):
-        batches = map(_as_floats, as_tensor(inputs).split(batch_size))
+    with autocast(device), evaluating(network):
+        batches = map(as_floats, as_tensor(inputs).split(64))
         return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
 
 
