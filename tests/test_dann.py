@@ -14,7 +14,7 @@ from dlapps import DlappsError, dann
 from dlapps.core import paths, results
 from dlapps.core.training import minimise, seeded
 from dlapps.core.weights import load_weights, save_weights, update_average
-from dlapps.dann import pictures, training
+from dlapps.dann import layers, pictures, selection, training
 from studies import dann as study
 from studies import dann_runs
 
@@ -182,7 +182,7 @@ def test_the_schedule_is_a_constant_or_a_function_of_the_progress(domains):
     assert dann.Settings(schedule=-1).weight(0.5) == -1
 
 
-def own_extractor(channels=3, **layers):
+def own_extractor(channels=3):
     return nn.Sequential(nn.Conv2d(channels, 4, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
 
 
@@ -243,7 +243,7 @@ def test_parts_of_their_own_leave_the_default_generator_alone():
     # The weights of the seed, drawn in this order since the first version.
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        parts = dann.FeatureExtractor(), dann.LabelPredictor(), dann.DomainClassifier()
+        parts = layers.FeatureExtractor(), layers.LabelPredictor(), layers.DomainClassifier()
     state, network = torch.get_rng_state(), dann.DomainAdversarialNetwork(3)
     assert torch.equal(torch.get_rng_state(), state)
     plain = [weight for part in parts for weight in part.parameters()]
@@ -265,9 +265,9 @@ def test_health_says_what_a_history_shows():
 
 
 def test_diversity_of_known_predictions():
-    assert dann.class_diversity(100 * torch.eye(4)) == pytest.approx(1)
-    assert dann.class_diversity([[100.0, 0, 0, 0]] * 3) == pytest.approx(0, abs=1e-6)
-    assert dann.class_diversity(100 * np.eye(4)[[0, 0, 1, 1]]) == pytest.approx(0.5)
+    assert selection.class_diversity(100 * torch.eye(4)) == pytest.approx(1)
+    assert selection.class_diversity([[100.0, 0, 0, 0]] * 3) == pytest.approx(0, abs=1e-6)
+    assert selection.class_diversity(100 * np.eye(4)[[0, 0, 1, 1]]) == pytest.approx(0.5)
 
 
 def test_lists_arrays_and_tensors_are_one(domains):
@@ -378,7 +378,7 @@ def test_pictures_that_a_network_cannot_take(domains):
 
 
 def test_a_network_takes_the_pictures_of_its_extractor():
-    network = dann.DomainAdversarialNetwork(feature_extractor=dann.FeatureExtractor(input_shape=(3, 32, 48)))
+    network = dann.DomainAdversarialNetwork(feature_extractor=layers.FeatureExtractor(input_shape=(3, 32, 48)))
     assert dann.predict(network, torch.zeros(2, 32, 48, 3, dtype=torch.uint8)).shape == (2, 10)
     with pytest.raises(ValueError, match=r"expected pixels \(N, 3, 32, 48\), got \(2, 3, 28, 28\)"):
         dann.DomainAdversarialNetwork(feature_extractor=network.feature_extractor, input_shape=(3, 28, 28))
@@ -493,8 +493,8 @@ def test_an_adaptation_of_three_classes_is_healthy_in_a_network_of_ten(domains):
     source, labels, target = (part[domains[1] < 3] if len(part) == len(domains[1]) else part for part in domains)
     network = dann.DomainAdversarialNetwork(seed=0)
     history = dann.fit_dann(network, source, labels, target, replace(dann.PAPER, num_epochs=1, batch_size=16))
-    assert dann.class_diversity(100 * torch.eye(10)[[0, 1, 2]], 3) == pytest.approx(1)
-    assert history["target_diversity"][-1] > dann.class_diversity(dann.predict(network, target))
+    assert selection.class_diversity(100 * torch.eye(10)[[0, 1, 2]], 3) == pytest.approx(1)
+    assert history["target_diversity"][-1] > selection.class_diversity(dann.predict(network, target))
 
 
 def test_a_criterion_that_was_not_measured_gets_one_sentence():

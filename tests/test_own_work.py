@@ -22,6 +22,8 @@ from dlapps import class_visualization as cv
 from dlapps.core import metrics
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.paired import compare_means, compare_seeds
+from dlapps.core.training import Stop
+from dlapps.dann.selection import class_diversity
 from dlapps.gan import flow
 from dlapps.plots.visualizing import plot_saliency
 from dlapps.pretrained import PixelNetwork
@@ -226,7 +228,7 @@ def test_a_monitor_prints_stops_and_the_training_goes_on_later(capsys):
     def watch(network, epoch):
         print("epoch", epoch)
         if epoch == 2:
-            raise dann.Stop
+            raise Stop
 
     network = dann.DomainAdversarialNetwork(0, num_classes=4, input_shape=(3, 16, 20))
     settings = dann.Settings(num_epochs=5, batch_size=16)
@@ -461,15 +463,15 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: linear.random_split_scores(BOOLEANS, 1, 1), "whole numbers as labels, got torch.bool"),
         (lambda: linear.reduce_and_fit(BOOLEANS, None), "whole numbers as labels, got torch.bool"),
         (
-            lambda: dann.class_diversity([[0, np.nan]]),
+            lambda: class_diversity([[0, np.nan]]),
             "logits whose highest is finite, got NaN or infinity in 1 of 1",
         ),
         (
-            lambda: dann.class_diversity([[0, 0], [np.inf, 0]]),
+            lambda: class_diversity([[0, 0], [np.inf, 0]]),
             "logits whose highest is finite, got NaN or infinity in 1 of 2",
         ),
         (
-            lambda: dann.class_diversity([[-np.inf] * 2]),
+            lambda: class_diversity([[-np.inf] * 2]),
             "logits whose highest is finite, got NaN or infinity in 1 of 1",
         ),
         (lambda: dann.pseudo_label([0.5]), "logits (N, K), got (1,)"),

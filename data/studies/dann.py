@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dlapps import dann
 from dlapps.core import paths, results, runtime
 from dlapps.core.sweeps import sweep
+from dlapps.core.training import DivergenceError
 from dlapps.core.weights import save_weights, write_checked
 from dlapps.dann import ImprovedNetwork
 from studies import dann_methods
@@ -74,7 +75,7 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         network, history = RUNS[name](
             domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed), progress=True
         )
-    except dann.DivergenceError as error:
+    except DivergenceError as error:
         return {"diverged": f"{error}", "data": domains.name}
     write_checked(kept(name, seed), network.state_dict())
     parts = embed(network, domains)

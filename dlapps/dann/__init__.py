@@ -1,35 +1,18 @@
-"""Unsupervised domain adaptation: labelled pictures of a source domain, unlabelled ones of a target domain.
+"""Unsupervised domain adaptation: labelled images of a source domain, unlabelled ones of a target domain.
 
 The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
-baseline (`fit_source_only`), what later papers put in place of its domain loss (`CoralAlignment`, `MmdAlignment`,
-`CdanAlignment`, `fit_mcd`) or of the training (`adapt_batch_norm`, `tent`), a recipe that works better
-(`fit_improved`), and scores that need no target label.
+baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and what a training shows without a target
+label (`health`, `choose_epoch`, `rank_validators`, `pseudo_label`).
 
-Trainings take pictures uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays or lists; networks take RGB
-pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what their own parts take
+Trainings take images uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays or lists; networks take RGB
+pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what their own extractor takes
 (`DomainAdversarialNetwork`). Domain labels: source 0, target 1.
 """
 
-from dlapps.core.training import DivergenceError, History, Stop, TrainingError
-from dlapps.dann.layers import (
-    DomainAdversarialNetwork,
-    DomainClassifier,
-    FeatureExtractor,
-    GradientReversal,
-    ImprovedNetwork,
-    LabelPredictor,
-    Standardise,
-    reversal_schedule,
-)
+from dlapps.core.training import History
+from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, ImprovedNetwork, reversal_schedule
 from dlapps.dann.pictures import accuracy, batch_to_pixels, predict, random_affine
-from dlapps.dann.selection import (
-    PseudoLabels,
-    choose_epoch,
-    class_diversity,
-    health,
-    pseudo_label,
-    rank_validators,
-)
+from dlapps.dann.selection import choose_epoch, health, pseudo_label, rank_validators
 from dlapps.dann.training import (
     IMPROVED,
     PAPER,
@@ -50,25 +33,16 @@ __all__ = [
     "PAPER",
     "PRACTICAL",
     "SOURCE_ONLY",
-    "DivergenceError",
     "DomainAdversarialNetwork",
-    "DomainClassifier",
-    "FeatureExtractor",
     "GradientReversal",
     "History",
     "ImprovedNetwork",
     "ImprovedSettings",
-    "LabelPredictor",
-    "PseudoLabels",
     "Settings",
-    "Standardise",
-    "Stop",
-    "TrainingError",
     "accuracy",
     "augment_source",
     "batch_to_pixels",
     "choose_epoch",
-    "class_diversity",
     "dann_losses",
     "fit_dann",
     "fit_improved",
