@@ -23,7 +23,7 @@ from dlapps.core.training import DivergenceError
 from dlapps.core.weights import save_weights, write_checked
 from dlapps.dann import ImprovedNetwork
 from studies import dann_methods
-from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
+from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, load_domains, load_run, weights_path
 
 SEEDS = (0, 1, 2)
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
@@ -66,7 +66,7 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         nonlocal ended
         seconds = time.process_time() - ended
         if seed == 0:
-            write_checked(kept(name, seed, epoch), network.state_dict())
+            write_checked(weights_path(name, seed, epoch), network.state_dict())
         measured = measure(network, domains) | {"seconds": seconds}
         ended = time.process_time()
         return measured
@@ -77,7 +77,7 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         )
     except DivergenceError as error:
         return {"diverged": f"{error}", "data": domains.name}
-    write_checked(kept(name, seed), network.state_dict())
+    write_checked(weights_path(name, seed), network.state_dict())
     parts = embed(network, domains)
     return {
         "source_accuracy": history["source_accuracy"][-1],
@@ -97,8 +97,8 @@ def train_here(name: str, seed: int) -> dict[str, object]:
 
 
 def checkpoint_path(name: str, seed: int) -> Path:
-    """Where an unfinished training of a run is kept."""
-    return kept(name, seed).with_suffix(".checkpoint")
+    """Where an unfinished training of a run is."""
+    return weights_path(name, seed).with_suffix(".checkpoint")
 
 
 def load_entries() -> dict[str, dict]:
@@ -129,7 +129,7 @@ def make_mnistm() -> Path:
 
 def make_mnistm_improved() -> Path:
     """The improved network of seed 0, rounded to float16."""
-    network = load_kept("improved", 0, load_domains())
+    network = load_run("improved", 0, load_domains())
     return save_weights(network, paths.results() / "mnistm-improved.pt")
 
 
@@ -142,7 +142,7 @@ def make_mnistm_figures() -> Path:
     """
     domains, arrays = load_domains(), {}
     for name in ("source only, paper's settings", "paper", "improved"):
-        parts = embed(load_kept(name, 0, domains), domains)
+        parts = embed(load_run(name, 0, domains), domains)
         points = TSNE(random_state=0).fit_transform(torch.cat(parts).numpy())
         arrays[f"tsne {name}"] = points.astype(np.float16)
         arrays[f"distance {name}"] = np.array(
@@ -165,7 +165,7 @@ def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.
     """t-SNE of the features after each epoch of a run, each begun from the last, so that points can be followed."""
     network = dann.DomainAdversarialNetwork()
     steps: list[np.ndarray] = []
-    while (path := kept(name, 0, len(steps))).is_file():
+    while (path := weights_path(name, 0, len(steps))).is_file():
         network.load_state_dict(torch.load(path, weights_only=True))
         features = torch.cat(embed(network.eval(), domains, number)).numpy()
         start = 1e-4 * steps[-1] if steps else "pca"

@@ -101,8 +101,8 @@ def adapt_source_only(
     domains: Domains, seed: int, adapt: Callable, monitor: Callable, checkpoint: Path, progress: bool = False
 ) -> tuple:
     """The source-only network with batch norm of this seed, adapted to the target's training pictures at once."""
-    given = load_kept("source only, batch norm", seed, domains, DomainAdversarialNetwork(seed, batch_norm=True))
-    network, history = adapt(given, domains.target.images), History()
+    trained = load_run("source only, batch norm", seed, domains, DomainAdversarialNetwork(seed, batch_norm=True))
+    network, history = adapt(trained, domains.target.images), History()
     history.add(monitor(network, 0))
     return network, history
 
@@ -119,7 +119,7 @@ def train_improved(
 def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: Any) -> tuple:
     """A new network on what the practical's reads in the target's training pictures, where it is confident enough."""
     target, network = domains.target, DomainAdversarialNetwork(seed)
-    logits = dann.predict(load_kept("practical", seed, domains), target.images)
+    logits = dann.predict(load_run("practical", seed, domains), target.images)
     chosen = dann.pseudo_label(logits, threshold)
     images, labels = target.images[chosen.rows], chosen.labels
     history = dann.fit_source_only(network, images, labels, SOURCE_ONLY, seed, **options)
@@ -128,20 +128,20 @@ def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **opti
     return network, history
 
 
-def load_kept(name: str, seed: int, domains: Domains, network: Network | None = None) -> Network:
+def load_run(name: str, seed: int, domains: Domains, network: Network | None = None) -> Network:
     """The network of a run, trained again where its weights are gone.
 
     network: one of its layers, where they are neither the practical's nor the improved one's.
     """
     network = network or (ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed))
-    if not kept(name, seed).is_file():
+    if not weights_path(name, seed).is_file():
         return RUNS[name](domains, seed, progress=True)[0]
-    network.load_state_dict(torch.load(kept(name, seed), weights_only=True))
+    network.load_state_dict(torch.load(weights_path(name, seed), weights_only=True))
     return network.eval()
 
 
-def kept(name: str, seed: int, epoch: int | None = None) -> Path:
-    """Where the weights of a run are kept: after its last epoch, or after an earlier one (of the first seed)."""
+def weights_path(name: str, seed: int, epoch: int | None = None) -> Path:
+    """Where the weights of a run are: after its last epoch, or after an earlier one (of the first seed)."""
     suffix = "" if epoch is None else f"-{epoch:02}"
     return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
 

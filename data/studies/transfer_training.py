@@ -17,7 +17,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlapps import check_name, datasets, pretrained, transfer
+from dlapps import datasets, pretrained, transfer
 from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
 from dlapps.core.training import Augment
@@ -36,16 +36,10 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     deviations of the channels and m, s theirs: what the three-channel copy gives, but for the padded border.
     reduce "mean": the filters averaged over the channels, a third of what the biases were learnt for.
     """
-    check_name("reduce", reduce, ("sum", "mean"))
     backbone = copy.deepcopy(network.backbone)
     name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
     means, deviations = network.normalisation.mean, network.normalisation.std
     mean, deviation = means.mean(), deviations.mean()
-    if first.weight.shape[1] != means.numel():
-        raise ValueError(
-            f"expected a first convolution of {means.numel()} channels, got {name} of {first.weight.shape[1]}; take a "
-            "network whose first layer sees the picture."
-        )
     # A copy: some convolutions pad their input themselves.
     grey = copy.deepcopy(first)
     grey.in_channels = 1
@@ -58,21 +52,14 @@ def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
     grey.weight, grey.bias = nn.Parameter(weight), nn.Parameter(bias)
     parent, _, attribute = name.rpartition(".")
     setattr(backbone.get_submodule(parent), attribute, grey)
-    return PixelNetwork(
-        f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),), network.class_names,
-        network.input_size, network.crop,
-    )  # fmt: skip
+    return PixelNetwork(f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),))
 
 
 def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """The part before the layer of that name, to be run once, and the rest; both share the network's layers.
-
-    Raises ValueError that lists the layers for an unknown one.
-    """
-    names = [name for name, _ in network.named_children()]
-    check_name("a layer", layer, names)
+    """The part before the layer of that name, to be run once, and the rest; both share the network's layers."""
+    place = [name for name, _ in network.named_children()].index(layer)
     # A slice of a Sequential is one; torch's types say Module.
-    return network[: names.index(layer)], network[names.index(layer) :]  # type: ignore[return-value]
+    return network[:place], network[place:]  # type: ignore[return-value]
 
 
 def flip_and_shift(shift: int) -> Augment:
@@ -82,7 +69,7 @@ def flip_and_shift(shift: int) -> Augment:
 
 
 def _flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
-    pixels, mirrored = finetune.as_floats(pixels), torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
+    mirrored = torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
     pixels = torch.where(mirrored, pixels.flip(3), pixels)
     top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
     padded = F.pad(pixels, (shift,) * 4, mode="reflect")
@@ -109,9 +96,10 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
     with runtime.drawn_from(seed):
         network = finetune.SmallVGG(NUM_CLASSES)
     epochs = round(num_steps * 50 / len(rows))
-    augment = flip_and_shift(size // 10)
-    given = network, pixels[rows], labels[rows], epochs
-    finetune.fit_classifier(*given, {network: 3e-3}, seed=seed, augment=augment, progress=True)
+    finetune.fit_classifier(
+        network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed, augment=flip_and_shift(size // 10),
+        progress=True,
+    )  # fmt: skip
     return finetune.accuracy(network, *load_grey("test", size))
 
 
@@ -141,7 +129,7 @@ def compare_inputs() -> dict[str, float]:
 
 
 def compare_grey_inputs() -> dict[str, float]:
-    """VGG16's pool5 average of the training pictures, grey given in three ways; cosines to the copied channels."""
+    """VGG16's pool5 average of the training pictures, grey as input in three ways; cosines to the copied channels."""
     scenes = datasets.load_scenes15("train")
     network, (grey, _) = pretrained.load("vgg16_features"), load_grey("train", 224)
     variants = {"copy": network}

@@ -96,10 +96,10 @@ def _layer_outputs(
     with contextlib.ExitStack() as hooks, first_in_float32(network), autocast(device, precision):
         for layer in layers:
 
-            def keep(_module: nn.Module, _inputs: tuple, output: Tensor, layer: str = layer) -> None:
+            def store(_module: nn.Module, _inputs: tuple, output: Tensor, layer: str = layer) -> None:
                 outputs[layer] = pool(output.float() if isinstance(output, Tensor) else output, pooling)
 
-            hooks.enter_context(network.layer(layer).register_forward_hook(keep))
+            hooks.enter_context(network.layer(layer).register_forward_hook(store))
         network(pixels.to(device, memory_format=torch.channels_last))
     if unused := [layer for layer in layers if layer not in outputs]:
         raise ValueError(f"expected layers that the network runs, got {', '.join(unused)}, unused; choose others.")

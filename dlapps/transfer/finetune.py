@@ -104,7 +104,7 @@ def fit_classifier(
     optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
 
     def read(rows: Tensor, draws: torch.Generator) -> Tensor:
-        batch = as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
+        batch = _as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
         return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
     def train_epoch(epoch: int, _draws: torch.Generator) -> dict[str, float]:
@@ -145,7 +145,7 @@ def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[li
     return [[rate, *(names[weight] for weight in part.parameters())] for part, rate in rates.items()]
 
 
-def as_floats(batch: Tensor) -> Tensor:
+def _as_floats(batch: Tensor) -> Tensor:
     """float32, of uint8 in [0, 1]; other whole numbers as they are, for an embedding."""
     if batch.dtype == torch.uint8:
         return batch.float() / 255
@@ -172,7 +172,7 @@ def batched_logits(network: nn.Module, inputs: ArrayLike) -> Tensor:
     `fit_classifier` takes them."""
     device = device_of(network)
     with autocast(device), evaluating(network):
-        batches = map(as_floats, as_tensor(inputs).split(64))
+        batches = map(_as_floats, as_tensor(inputs).split(64))
         return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
 
 
