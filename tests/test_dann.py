@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dlapps import DlappsError, dann
-from dlapps.core import paths, results
+from dlapps.core import paths, results, runtime
 from dlapps.core.training import minimise, seeded
 from dlapps.core.weights import load_weights, save_weights, update_average
 from dlapps.dann import layers, pictures, selection, training
@@ -364,10 +364,10 @@ BAD = {
 
 
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
-@pytest.mark.parametrize("way", [FITS["dann"], FITS["improved"]], ids=["dann", "improved"])
-def test_bad_input_is_one_sentence(domains, change, message, way):
-    with pytest.raises(ValueError, match=message):
-        way(change(*domains))
+def test_bad_input_is_one_sentence(domains, change, message):
+    for name in ("dann", "improved"):
+        with pytest.raises(ValueError, match=message):
+            FITS[name](change(*domains))
 
 
 def test_pictures_that_a_network_cannot_take(domains):
@@ -384,22 +384,9 @@ def test_a_network_takes_the_pictures_of_its_extractor():
         dann.DomainAdversarialNetwork(feature_extractor=network.feature_extractor, input_shape=(3, 28, 28))
 
 
-def test_augmented_batches_are_what_the_network_sees(domains):
-    seen = []
-
-    def invert(pixels, generator):
-        seen.append(generator)
-        return 1 - pixels
-
-    networks = [dann.DomainAdversarialNetwork(0) for _ in range(2)]
-    dann.fit_source_only(networks[0], domains[0], domains[1], SHORT, augment=invert)
-    dann.fit_source_only(networks[1], 255 - domains[0], domains[1], SHORT)
-    assert len(seen) == 3 * 4
-    for first, second in zip(*(network.parameters() for network in networks), strict=True):
-        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)
-
-
-def test_augmentation_changes_the_source_alone(domains):
+@pytest.mark.parametrize("way", [FITS["source only"], FITS["dann"]], ids=["source only", "dann"])
+def test_augmentation_changes_the_source_alone(way, domains, monkeypatch):
+    monkeypatch.setattr(runtime, "has_fast_bfloat16", lambda device_type: False)
     source, labels, target = domains
     seen = []
 
@@ -407,14 +394,10 @@ def test_augmentation_changes_the_source_alone(domains):
         seen.append(pixels)
         return 1 - pixels
 
-    networks = [dann.DomainAdversarialNetwork(0) for _ in range(2)]
-    histories = [
-        dann.fit_dann(networks[0], source, labels, target, SHORT, precision="float32", augment=invert),
-        dann.fit_dann(networks[1], 255 - source, labels, target, SHORT, precision="float32"),
-    ]
+    histories = [way(domains, augment=invert)[1], way((255 - source, labels, target))[1]]
     for name in histories[0]:
         assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-3)
-    assert len(seen) == 12
+    assert len(seen) == 3 * 4
     assert torch.equal(torch.cat(seen[:4]).sum(), dann.batch_to_pixels(source).sum())
 
 
@@ -497,11 +480,6 @@ def test_an_adaptation_of_three_classes_is_healthy_in_a_network_of_ten(domains):
     assert history["target_diversity"][-1] > selection.class_diversity(dann.predict(network, target))
 
 
-def test_a_criterion_that_was_not_measured_gets_one_sentence():
-    with pytest.raises(ValueError, match="expected a history with entropy, got class_loss; have a monitor measure it"):
-        dann.choose_epoch({"class_loss": [1.0]}, "entropy")
-
-
 def test_a_digit_alone_may_lie_on_another_texture(monkeypatch):
     monkeypatch.setattr(pictures, "NEGATIVE", 0)
     digit = torch.zeros(1, 1, 20, 28)
@@ -527,6 +505,8 @@ def test_which_epoch_each_criterion_prefers():
     assert [dann.choose_epoch(history, name) for name in criteria] == [2, 1, 2, 1, 0]
     with pytest.raises(ValueError, match="got 'best'"):
         dann.choose_epoch(history, "best")
+    with pytest.raises(ValueError, match="expected a history with entropy, got loss; have a monitor measure it"):
+        dann.choose_epoch({"loss": [1.0]}, "entropy")
 
 
 def test_validators_rank_trainings_by_their_last_epoch():

@@ -391,14 +391,6 @@ def test_tent_is_surer_and_moves_scales_shifts_and_statistics_alone(trained):
     assert all(weight.grad is None for weight in tented.parameters())
 
 
-def test_tent_trains_the_batch_norms_of_a_frozen_network_too(trained):
-    network, _, target = trained
-    frozen = copy.deepcopy(network).requires_grad_(False)
-    first, second = (dann_methods.tent(each, target) for each in (network, frozen))
-    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-
-
 def test_a_step_of_tent_descends_the_entropy_of_the_batch_s_own_statistics(trained):
     network, _, target = trained
     plain = copy.deepcopy(network)
@@ -441,18 +433,11 @@ def test_density_counts_the_predictions_that_are_alike():
     assert dann_methods.soft_neighbourhood_density(classes) == pytest.approx(math.log(9), abs=1e-3)
 
 
-def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones():
-    draw = torch.Generator().manual_seed(0)
-    source, target = torch.randn(2, 200, 5, generator=draw)
+@pytest.mark.parametrize("number", [200, 25])
+def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones(number):
+    source, target = features(200, 5), features(number, 5, seed=1)
     assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
     assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
-
-
-def test_proxy_a_distance_is_about_zero_for_equal_domains_of_unequal_numbers():
-    draw = torch.Generator().manual_seed(0)
-    source, target = torch.randn(450, 5, generator=draw), torch.randn(50, 5, generator=draw)
-    assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
-    assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
 
 
 def test_proxy_a_distance_on_some_principal_components():
