@@ -147,14 +147,9 @@ def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains):
             done = (epoch + step / 4) / 2
             optimiser.param_groups[0]["lr"] = settings.rate(done)
             halves = [dann.batch_to_pixels(part) for part in (source[here], target[there])]
-            rows = network.feature_extractor(torch.cat(halves))
-            class_loss = F.cross_entropy(network.label_predictor(rows[: len(here)]), labels[here])
-            logits = network.domain_classifier(dann.GradientReversal.apply(rows, settings.weight(done)))
-            is_target = torch.arange(len(rows)) >= len(here)
-            domain_loss = F.binary_cross_entropy_with_logits(logits, is_target.float())
+            class_loss, domain_loss, measured = dann.dann_losses(network, *halves, labels[here], settings.weight(done))
             minimise(class_loss + domain_loss, optimiser, settings.max_norm)
-            right = ((logits > 0) == is_target).float().mean()
-            sums += torch.stack([class_loss, domain_loss, right]).detach() * len(here) / 64
+            sums += torch.stack([class_loss, *measured.values()]).detach() * len(here) / 64
         return sums.tolist()
 
     train = seeded(train_epoch, 5)

@@ -1,4 +1,4 @@
-"""A classifier learns, repeats itself, and trains what it was told to train."""
+"""A classifier learns, repeats itself, and trains the parts that are named."""
 
 import contextlib
 
@@ -170,7 +170,7 @@ def test_uint8_is_taken_as_pixels():
 
 
 @pytest.mark.parametrize("labels", [[0.0] * 120, [[0]] * 120, [True] * 120])
-def test_labels_that_are_none_get_one_sentence(problem, labels):
+def test_labels_that_are_not_whole_numbers_get_one_sentence(problem, labels):
     network = make_classifier()
     with pytest.raises(ValueError, match=r"expected (as many labels|whole numbers)"):
         finetune.fit_classifier(network, problem[0], labels, 1, {network: 0.01})
