@@ -201,7 +201,6 @@ def test_what_is_no_network_or_no_picture_gets_one_sentence():
     [
         ({"size": 0}, "size >= 1, got 0"),
         ({"size": 2.5}, "size >= 1, got 2.5"),
-        ({"batch_size": 0}, "batch_size >= 1, got 0"),
         ({"precision": "half"}, "precision among fast, float32, bfloat16, got 'half'"),
         ({"pooling": "median"}, "a pooling among"),
     ],

@@ -40,30 +40,33 @@ def test_out_of_fold_scores_are_worse_than_those_of_seen_examples(split):
     assert (scores.out_of_fold.argmax(1) == y).mean() <= (scores.test.argmax(1) == y).mean()
 
 
-def test_two_classes_have_two_scores_and_can_be_fused(split):
+def test_two_classes_have_two_scores_and_can_be_fused(split, monkeypatch):
+    monkeypatch.setattr(linear, "PER_CLASS", 10)
     rows, others = split[1] < 2, split[3] < 2
     two = split[0][rows], split[1][rows], split[2][others], split[3][others]
     scores = linear.svm_scores(two, cost=1)
     assert np.array_equal(scores.test.argmax(1), LinearSVC(random_state=0).fit(*two[:2]).predict(two[2]))
     fusion = linear.choose_fusion({"once": scores, "again": scores}, two[1])
     assert fusion.test.shape == (len(two[2]), 2)
-    assert linear.random_split_scores(two, cost=1, number=2, per_class=10)[0].shape[2] == 2
+    assert linear.random_split_scores(two, cost=1, number=2)[0].shape[2] == 2
 
 
-def test_random_splits_train_on_as_many_of_each_class_and_test_on_all_others(split):
+def test_random_splits_train_on_as_many_of_each_class_and_test_on_all_others(split, monkeypatch):
+    monkeypatch.setattr(linear, "PER_CLASS", 10)
     labels = np.concatenate([split[1], split[3]])
-    splits = list(linear.random_splits(labels, 3, per_class=10))
+    splits = list(linear.random_splits(labels, 3))
     for rows, others in splits:
         assert np.bincount(labels[rows]).tolist() == [10, 10, 10]
         assert sorted([*rows, *others]) == list(range(len(labels)))
     assert not np.array_equal(splits[0][0], splits[1][0])
 
 
-def test_scores_of_random_splits_are_those_of_classifiers_fitted_on_them(split):
+def test_scores_of_random_splits_are_those_of_classifiers_fitted_on_them(split, monkeypatch):
+    monkeypatch.setattr(linear, "PER_CLASS", 15)
     labels = np.concatenate([split[1], split[3]])
     X = np.concatenate([split[0], split[2]])
-    (scores,), (truths,) = linear.random_split_scores(split, cost=1, number=1, per_class=15)
-    rows, others = next(linear.random_splits(labels, 1, per_class=15))
+    (scores,), (truths,) = linear.random_split_scores(split, cost=1, number=1)
+    rows, others = next(linear.random_splits(labels, 1))
     expected = LinearSVC(random_state=0).fit(X[rows], labels[rows]).decision_function(X[others])
     np.testing.assert_allclose(scores, expected)
     assert np.array_equal(truths, labels[others])

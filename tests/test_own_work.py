@@ -22,10 +22,12 @@ from dlapps import class_visualization as cv
 from dlapps.core import metrics
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.paired import compare_means, compare_seeds
+from dlapps.core.training import Stop
+from dlapps.dann.selection import class_diversity
 from dlapps.gan import flow
 from dlapps.plots.visualizing import plot_saliency
 from dlapps.pretrained import PixelNetwork
-from dlapps.transfer import DeepFeatures, extract_features, finetune, linear
+from dlapps.transfer import DeepFeatures, finetune, linear
 
 
 @pytest.fixture(autouse=True)
@@ -226,7 +228,7 @@ def test_a_monitor_prints_stops_and_the_training_goes_on_later(capsys):
     def watch(network, epoch):
         print("epoch", epoch)
         if epoch == 2:
-            raise dann.Stop
+            raise Stop
 
     network = dann.DomainAdversarialNetwork(0, num_classes=4, input_shape=(3, 16, 20))
     settings = dann.Settings(num_epochs=5, batch_size=16)
@@ -437,7 +439,6 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: saliency.integrated_gradients(small_network(), PIXELS, baseline=128.0), "pixels in [0, 1], got"),
         (lambda: saliency.impute(PIXELS, NAN_MAPS), "removed as booleans (2, 16, 16) that leave a pixel"),
         (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 of one size, got torch.float32 (2, 3, 16, 16)"),
-        (lambda: dann.proxy_a_distance(np.zeros((9, 4)), np.zeros((9, 5))), "features (N, D) and (M, D)"),
         (lambda: dann.choose_epoch({}, "last"), "a history of one epoch or more, got an empty one"),
         (lambda: compare_seeds([0.5, np.nan], [0.4, 0.4]), "two finite scores of the same seeds (S,)"),
         (lambda: compare_means([0.5, np.nan], [0.4, 0.4]), "two finite scores (S,) and (T,)"),
@@ -447,11 +448,9 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: dann.ImprovedSettings(batch_size=2.5), "batch_size >= 1, got 2.5"),
         (lambda: flow.Settings(num_epochs=0), "num_epochs >= 1, got 0"),
         (lambda: finetune.fit_classifier(small_network(), PIXELS, [0, 1], 0, {}), "num_epochs >= 1, got 0"),
-        (lambda: extract_features(SCENES, PIXELS, ["0"], batch_size=0), "batch_size >= 1, got 0"),
         (lambda: dann.Settings(learning_rate=-0.01), "learning_rate > 0, got -0.01"),
         (lambda: dann.Settings(max_norm=np.nan), "max_norm > 0, got nan"),
-        (lambda: dann.Settings(momentum=2), "momentum from 0 to 1, got 2"),
-        (lambda: dann.ImprovedSettings(decay=-1), "decay from 0 to 1, got -1"),
+        (lambda: dann.ImprovedSettings(textures=-1), "textures from 0 to 1, got -1"),
         (lambda: replace(gan.PRACTICAL, average=2), "average from 0 to 1, got 2"),
         (lambda: replace(gan.PRACTICAL, latent_dim=0), "latent_dim >= 1, got 0"),
         (lambda: flow.Settings(unlabelled=2.0), "unlabelled from 0 to 1, got 2.0"),
@@ -464,18 +463,21 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
         (lambda: fit_small(np.array([True, False])), "whole numbers as labels, got torch.bool"),
         (lambda: metrics.class_histogram([True, False], 2), "integer labels (N,), got torch.bool (2,)"),
         (lambda: linear.choose_per_class([True, False], 1, 0), "whole numbers as labels, got torch.bool"),
-        (lambda: next(linear.random_splits([True, False], 1, 1)), "whole numbers as labels, got torch.bool"),
+        (lambda: next(linear.random_splits([True, False], 1)), "whole numbers as labels, got torch.bool"),
         (lambda: linear.choose_svm(BOOLEANS, (1,)), "whole numbers as labels, got torch.bool"),
         (lambda: linear.svm_scores(BOOLEANS, 1), "whole numbers as labels, got torch.bool"),
-        (lambda: linear.random_split_scores(BOOLEANS, 1, 1, 1), "whole numbers as labels, got torch.bool"),
+        (lambda: linear.random_split_scores(BOOLEANS, 1, 1), "whole numbers as labels, got torch.bool"),
         (lambda: linear.reduce_and_fit(BOOLEANS, None), "whole numbers as labels, got torch.bool"),
-        (lambda: dann.mean_entropy([[0, np.nan]]), "logits whose highest is finite, got NaN or infinity in 1 of 1"),
         (
-            lambda: dann.mean_entropy([[0, 0], [np.inf, 0]]),
+            lambda: class_diversity([[0, np.nan]]),
+            "logits whose highest is finite, got NaN or infinity in 1 of 1",
+        ),
+        (
+            lambda: class_diversity([[0, 0], [np.inf, 0]]),
             "logits whose highest is finite, got NaN or infinity in 1 of 2",
         ),
         (
-            lambda: dann.class_diversity([[-np.inf] * 2]),
+            lambda: class_diversity([[-np.inf] * 2]),
             "logits whose highest is finite, got NaN or infinity in 1 of 1",
         ),
         (lambda: dann.pseudo_label([0.5]), "logits (N, K), got (1,)"),

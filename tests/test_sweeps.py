@@ -146,7 +146,7 @@ def test_a_study_gives_the_same_on_a_cluster(cluster, home):
     domains = make_domains()
     calls = {(name, 1): partial(dann.train, name, 1, domains) for name in ("practical", "source only")}
     serial = dict(sweep(calls, "here"))
-    networks = {name: dann.kept(name, seed).read_bytes() for name, seed in calls}
+    networks = {name: dann.weights_path(name, seed).read_bytes() for name, seed in calls}
     for path in (home / "data" / "cache" / "mnistm").iterdir():
         path.unlink()
     with workers(scheduler=cluster):
@@ -155,7 +155,7 @@ def test_a_study_gives_the_same_on_a_cluster(cluster, home):
         assert min(entry["history"].pop("seconds")) >= 0
     assert parallel == serial
     assert len(serial["practical", 1]["history"]["domain_accuracy"]) == 20
-    assert {name: dann.kept(name, seed).read_bytes() for name, seed in calls} == networks
+    assert {name: dann.weights_path(name, seed).read_bytes() for name, seed in calls} == networks
 
 
 def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeypatch):

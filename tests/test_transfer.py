@@ -18,6 +18,7 @@ from dlapps.core import images, runtime
 from dlapps.core.images import PictureError
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
+from studies import transfer_training
 
 SHAPES = [(0, (24, 36, 3)), (1, (40, 20, 3)), (2, (24, 36, 3)), (3, (12, 12, 3))]
 
@@ -61,9 +62,11 @@ def test_pooling(network, pixels, pooling, dimensions):
     assert features.dtype == np.float32
 
 
-def test_batches_do_not_matter(network, pixels):
-    whole = extract_features(network, pixels, ["4"], batch_size=100, precision="float32")["4"]
-    parts = extract_features(network, pixels, ["4"], batch_size=3, precision="float32")["4"]
+def test_batches_do_not_matter(network, pixels, monkeypatch):
+    monkeypatch.setattr(transfer.features, "CPU_BATCH_SIZE", 3)
+    parts = extract_features(network, pixels, ["4"], precision="float32")["4"]
+    monkeypatch.setattr(transfer.features, "CPU_BATCH_SIZE", 100)
+    whole = extract_features(network, pixels, ["4"], precision="float32")["4"]
     np.testing.assert_allclose(whole, parts, rtol=1e-5, atol=1e-6)
 
 
@@ -78,13 +81,14 @@ def test_paths_arrays_and_pixels_agree(network, tmp_path):
     for index, array in enumerate(arrays):
         Image.fromarray(array).save(tmp_path / f"{index}.png")
     pixels = torch.stack([torch.from_numpy(array).permute(2, 0, 1) / 255 for array in arrays])
-    by_path = extract_features(network, sorted(tmp_path.iterdir()), ["4"], batch_size=2, precision="float32")["4"]
+    by_path = extract_features(network, sorted(tmp_path.iterdir()), ["4"], precision="float32")["4"]
     by_pixels = extract_features(network, pixels, ["4"], precision="float32")["4"]
     np.testing.assert_allclose(by_path, by_pixels, rtol=1e-5, atol=1e-6)
 
 
-def test_grey_networks_take_pictures_as_pixels(network):
-    grey = transfer.to_grey(network)
+def test_grey_networks_take_pictures_as_pixels():
+    backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU())
+    grey = PixelNetwork("grey", backbone, (0.5,), (0.5,), input_size=16)
     arrays = np.random.default_rng(0).integers(0, 256, (5, 16, 16), dtype=np.uint8)
     stacked = torch.from_numpy(arrays)[:, None]
     forms = [arrays, [*arrays], stacked, stacked / 255, stacked.numpy(), arrays[..., None].repeat(3, axis=-1)]
@@ -191,9 +195,7 @@ def test_unknown_layer_pooling_and_nothing_at_all(network, pixels):
 @pytest.mark.filterwarnings("ignore:Persisting input arguments")
 def test_transformer_lives_in_scikit_learn(network, tmp_path):
     pictures, labels = labelled()
-    pipeline = make_pipeline(
-        DeepFeatures(network, ["1", "4"], batch_size=5), LogisticRegression(), memory=str(tmp_path)
-    )
+    pipeline = make_pipeline(DeepFeatures(network, ["1", "4"]), LogisticRegression(), memory=str(tmp_path))
     assert cross_val_score(pipeline, pictures, labels, cv=3).min() == 1
     search = GridSearchCV(
         pipeline, {"deepfeatures__pooling": ["average", "max"], "logisticregression__C": [1, 10]}, cv=2
@@ -208,18 +210,12 @@ def test_grey_by_sum_equals_the_copied_channels_inside_the_border():
     network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     grey = torch.rand(3, 1, 16, 16)
     copied = network(grey.expand(-1, 3, -1, -1))[..., 1:-1, 1:-1]
-    torch.testing.assert_close(transfer.to_grey(network, "sum")(grey)[..., 1:-1, 1:-1], copied)
-    assert not torch.allclose(transfer.to_grey(network, "mean")(grey)[..., 1:-1, 1:-1], copied)
+    torch.testing.assert_close(transfer_training.to_grey(network, "sum")(grey)[..., 1:-1, 1:-1], copied)
+    assert not torch.allclose(transfer_training.to_grey(network, "mean")(grey)[..., 1:-1, 1:-1], copied)
     padded = timm.layers.create_conv2d(3, 4, 3, stride=2, padding="same", bias=True)
     padded = PixelNetwork("padded", nn.Sequential(padded), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     copied = padded(grey.expand(-1, 3, -1, -1))
-    torch.testing.assert_close(transfer.to_grey(padded)(grey)[..., :-1, :-1], copied[..., :-1, :-1])
-    with pytest.raises(ValueError, match=r"expected a first convolution of 1 channels, got .* of 3; take"):
-        transfer.to_grey(PixelNetwork("colour", nn.Conv2d(3, 4, 3), (0.5,), (0.5,)))
-    with pytest.raises(PictureError, match=r"expected shape \(N, 1, H, W\), got \(3, 3, 16, 16\)"):
-        transfer.to_grey(network)(grey.expand(-1, 3, -1, -1))
-    with pytest.raises(ValueError, match="expected reduce among sum, mean, got 'max'"):
-        transfer.to_grey(network, "max")
+    torch.testing.assert_close(transfer_training.to_grey(padded)(grey)[..., :-1, :-1], copied[..., :-1, :-1])
 
 
 def test_layers_are_described():

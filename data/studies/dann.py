@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from dlapps import dann
 from dlapps.core import paths, results, runtime
 from dlapps.core.sweeps import sweep
+from dlapps.core.training import DivergenceError
 from dlapps.core.weights import save_weights, write_checked
 from dlapps.dann import ImprovedNetwork
-from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, kept, load_domains, load_kept
+from studies import dann_methods
+from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, load_domains, load_run, weights_path
 
 SEEDS = (0, 1, 2)
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
@@ -37,15 +39,15 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
     return {
         "source_accuracy": dann.accuracy(network, source.test_images, source.test_labels),
         "target_accuracy": dann.accuracy(network, target.test_images, target.test_labels),
-        "entropy": dann.mean_entropy(logits),
-        "density": dann.soft_neighbourhood_density(logits),
+        "entropy": dann_methods.mean_entropy(logits),
+        "density": dann_methods.soft_neighbourhood_density(logits),
         "stand_in_accuracy": dann.accuracy(network, *domains.stand_in),
     }
 
 
 def shifted_accuracy(network: nn.Module, domains: Domains) -> float:
     """Accuracy on the target's test pictures of the mean over five shifts by a pixel."""
-    return dann.accuracy(dann.Shifted(network), domains.target.test_images, domains.target.test_labels)
+    return dann.accuracy(dann_methods.Shifted(network), domains.target.test_images, domains.target.test_labels)
 
 
 def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
@@ -64,7 +66,7 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         nonlocal ended
         seconds = time.process_time() - ended
         if seed == 0:
-            write_checked(kept(name, seed, epoch), network.state_dict())
+            write_checked(weights_path(name, seed, epoch), network.state_dict())
         measured = measure(network, domains) | {"seconds": seconds}
         ended = time.process_time()
         return measured
@@ -73,16 +75,16 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         network, history = RUNS[name](
             domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed), progress=True
         )
-    except dann.DivergenceError as error:
+    except DivergenceError as error:
         return {"diverged": f"{error}", "data": domains.name}
-    write_checked(kept(name, seed), network.state_dict())
+    write_checked(weights_path(name, seed), network.state_dict())
     parts = embed(network, domains)
     return {
         "source_accuracy": history["source_accuracy"][-1],
         "target_accuracy": history["target_accuracy"][-1],
         **({"shifted_accuracy": shifted_accuracy(network, domains)} if isinstance(network, ImprovedNetwork) else {}),
-        "proxy_a_distance": dann.proxy_a_distance(*parts),
-        "equal_distance": dann.proxy_a_distance(*parts, dimensions=DIMENSIONS),
+        "proxy_a_distance": dann_methods.proxy_a_distance(*parts),
+        "equal_distance": dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS),
         "data": domains.name,
         "number_format": runtime.number_format("cpu", "float32" if name in PRECISION else "fast"),
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
@@ -95,8 +97,8 @@ def train_here(name: str, seed: int) -> dict[str, object]:
 
 
 def checkpoint_path(name: str, seed: int) -> Path:
-    """Where an unfinished training of a run is kept."""
-    return kept(name, seed).with_suffix(".checkpoint")
+    """Where an unfinished training of a run is."""
+    return weights_path(name, seed).with_suffix(".checkpoint")
 
 
 def load_entries() -> dict[str, dict]:
@@ -127,7 +129,7 @@ def make_mnistm() -> Path:
 
 def make_mnistm_improved() -> Path:
     """The improved network of seed 0, rounded to float16."""
-    network = load_kept("improved", 0, load_domains())
+    network = load_run("improved", 0, load_domains())
     return save_weights(network, paths.results() / "mnistm-improved.pt")
 
 
@@ -140,10 +142,12 @@ def make_mnistm_figures() -> Path:
     """
     domains, arrays = load_domains(), {}
     for name in ("source only, paper's settings", "paper", "improved"):
-        parts = embed(load_kept(name, 0, domains), domains)
+        parts = embed(load_run(name, 0, domains), domains)
         points = TSNE(random_state=0).fit_transform(torch.cat(parts).numpy())
         arrays[f"tsne {name}"] = points.astype(np.float16)
-        arrays[f"distance {name}"] = np.array([dann.proxy_a_distance(*parts, dimensions=DIMENSIONS)], np.float32)
+        arrays[f"distance {name}"] = np.array(
+            [dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)], np.float32
+        )
     arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
     return results.save_arrays("mnistm-figures", arrays)
 
@@ -161,7 +165,7 @@ def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.
     """t-SNE of the features after each epoch of a run, each begun from the last, so that points can be followed."""
     network = dann.DomainAdversarialNetwork()
     steps: list[np.ndarray] = []
-    while (path := kept(name, 0, len(steps))).is_file():
+    while (path := weights_path(name, 0, len(steps))).is_file():
         network.load_state_dict(torch.load(path, weights_only=True))
         features = torch.cat(embed(network.eval(), domains, number)).numpy()
         start = 1e-4 * steps[-1] if steps else "pca"

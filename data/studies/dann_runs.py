@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dlapps import dann, datasets
 from dlapps.core import paths
 from dlapps.dann import IMPROVED, PAPER, PRACTICAL, SOURCE_ONLY, DomainAdversarialNetwork, History, ImprovedNetwork
+from studies import dann_methods
 
 # Source digits of the stand-in domain.
 NUM_STAND_IN = 5000
@@ -90,23 +91,18 @@ def train_dann(
     return network, dann.fit_dann(network, *domains.training, settings, seed, **options)
 
 
-def train_cdan(domains: Domains, seed: int, **options: Any) -> tuple:
-    """The practical's network with a domain classifier that sees the predictions too, drawn by the seed."""
-    return train_dann(domains, seed, PAPER, alignment=dann.CdanAlignment(seed=seed), **options)
-
-
 def train_mcd(domains: Domains, seed: int, **options: Any) -> tuple:
     """The practical's network with two label predictors."""
     network = DomainAdversarialNetwork(seed)
-    return network, dann.fit_mcd(network, *domains.training, PAPER, seed, **options)
+    return network, dann_methods.fit_mcd(network, *domains.training, PAPER, seed, **options)
 
 
 def adapt_source_only(
     domains: Domains, seed: int, adapt: Callable, monitor: Callable, checkpoint: Path, progress: bool = False
 ) -> tuple:
     """The source-only network with batch norm of this seed, adapted to the target's training pictures at once."""
-    given = load_kept("source only, batch norm", seed, domains, DomainAdversarialNetwork(seed, batch_norm=True))
-    network, history = adapt(given, domains.target.images), History()
+    trained = load_run("source only, batch norm", seed, domains, DomainAdversarialNetwork(seed, batch_norm=True))
+    network, history = adapt(trained, domains.target.images), History()
     history.add(monitor(network, 0))
     return network, history
 
@@ -123,7 +119,7 @@ def train_improved(
 def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: Any) -> tuple:
     """A new network on what the practical's reads in the target's training pictures, where it is confident enough."""
     target, network = domains.target, DomainAdversarialNetwork(seed)
-    logits = dann.predict(load_kept("practical", seed, domains), target.images)
+    logits = dann.predict(load_run("practical", seed, domains), target.images)
     chosen = dann.pseudo_label(logits, threshold)
     images, labels = target.images[chosen.rows], chosen.labels
     history = dann.fit_source_only(network, images, labels, SOURCE_ONLY, seed, **options)
@@ -132,20 +128,20 @@ def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **opti
     return network, history
 
 
-def load_kept(name: str, seed: int, domains: Domains, network: Network | None = None) -> Network:
+def load_run(name: str, seed: int, domains: Domains, network: Network | None = None) -> Network:
     """The network of a run, trained again where its weights are gone.
 
     network: one of its layers, where they are neither the practical's nor the improved one's.
     """
     network = network or (ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed))
-    if not kept(name, seed).is_file():
+    if not weights_path(name, seed).is_file():
         return RUNS[name](domains, seed, progress=True)[0]
-    network.load_state_dict(torch.load(kept(name, seed), weights_only=True))
+    network.load_state_dict(torch.load(weights_path(name, seed), weights_only=True))
     return network.eval()
 
 
-def kept(name: str, seed: int, epoch: int | None = None) -> Path:
-    """Where the weights of a run are kept: after its last epoch, or after an earlier one (of the first seed)."""
+def weights_path(name: str, seed: int, epoch: int | None = None) -> Path:
+    """Where the weights of a run are: after its last epoch, or after an earlier one (of the first seed)."""
     suffix = "" if epoch is None else f"-{epoch:02}"
     return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
 
@@ -178,15 +174,15 @@ SWEEP: dict[str, Fit] = {name: partial(train_dann, settings=replace(SHORT, **cha
 METHODS: dict[str, Fit] = {
     # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is .3, .5 and .5 of the class loss
     # after three epochs of 20,000 digits.
-    "CORAL": partial(train_dann, settings=PAPER, alignment=dann.CoralAlignment()),
-    "DAN": partial(train_dann, settings=PAPER, alignment=dann.MmdAlignment()),
-    "CDAN": train_cdan,
+    "CORAL": partial(train_dann, settings=PAPER, alignment=dann_methods.align_by_coral),
+    "DAN": partial(train_dann, settings=PAPER, alignment=dann_methods.align_by_mmd),
+    "CDAN": partial(train_dann, settings=PAPER, make=dann_methods.make_cdan, alignment=dann_methods.align_by_cdan),
     "MCD": train_mcd,
     "source only, batch norm": partial(
         train_source_only, settings=PAPER, make=partial(DomainAdversarialNetwork, batch_norm=True)
     ),
-    "AdaBN": partial(adapt_source_only, adapt=dann.adapt_batch_norm),
-    "TENT": partial(adapt_source_only, adapt=dann.tent),
+    "AdaBN": partial(adapt_source_only, adapt=dann_methods.adapt_batch_norm),
+    "TENT": partial(adapt_source_only, adapt=dann_methods.tent),
 }
 # Two networks, two augmentations, with and without the reversal.
 TEN = replace(PAPER, num_epochs=10)

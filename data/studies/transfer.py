@@ -17,7 +17,7 @@ from studies.transfer_finetuning import SIZE, stage_averages
 
 SEEDS = (0, 1, 2)
 
-# (network, layers, pooling, size, aspect kept): one pass over the pictures each.
+# (network, layers, pooling, size, keep_aspect): one pass over the pictures each.
 SCENES_PASSES = (
     ("vgg16_features", ("pool3", "pool4", "relu5_3", "pool5"), "average+max", 224, False),
     ("vgg16_features", ("relu5_1", "relu5_2", "relu5_3"), "pyramid", 320, True),
@@ -89,13 +89,13 @@ def make_scenes15_features() -> Path:
     for _, of_one_pass in sweep(calls, "passes over the pictures"):
         blocks |= of_one_pass
     pyramid = np.concatenate([normalize(blocks[name]) for name in SCENES_PYRAMID], axis=1)
-    kept = {name: blocks[name] for name in SCENES_BLOCKS}
-    kept["vgg16_features relu5 quarters 320 aspect"] = project(pyramid, 1500, NUM_PROJECTED)
+    committed = {name: blocks[name] for name in SCENES_BLOCKS}
+    committed["vgg16_features relu5 quarters 320 aspect"] = project(pyramid, 1500, NUM_PROJECTED)
     for name in ("efficientnet_lite0", "efficientnet_lite2"):
         side_by_side = np.concatenate([normalize(block) for block in stage_averages(name)], axis=1)
-        kept[f"{name} stages average {SIZE} mirrored"] = project(side_by_side, 1500, NUM_PROJECTED)
+        committed[f"{name} stages average {SIZE} mirrored"] = project(side_by_side, 1500, NUM_PROJECTED)
     train, test = datasets.load_scenes15("train"), datasets.load_scenes15("test")
-    arrays = {name: to_bytes(block) for name, block in kept.items()}
+    arrays = {name: to_bytes(block) for name, block in committed.items()}
     arrays["labels"] = np.concatenate([train.labels, test.labels]).astype(np.uint8)
     sizes = [Image.open(path).size[::-1] for path in [*train.images, *test.images]]
     arrays["sizes"] = np.array(sizes, dtype=np.uint16)

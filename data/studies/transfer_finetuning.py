@@ -137,8 +137,8 @@ def choose_rate_and_epochs(name: str) -> tuple[dict[str, float], float, int]:
         losses[rate, num_epochs] = F.cross_entropy(logits, targets, reduction="none")
     best = min(losses.values(), key=torch.mean)
     errors = {setting: (loss - best).std() / len(loss) ** 0.5 for setting, loss in losses.items()}
-    near = [setting for setting, loss in losses.items() if loss.mean() - best.mean() <= errors[setting]]
-    rate, num_epochs = min(near, key=lambda setting: (setting[1], losses[setting].mean()))
+    comparable = [setting for setting, loss in losses.items() if loss.mean() - best.mean() <= errors[setting]]
+    rate, num_epochs = min(comparable, key=lambda setting: (setting[1], losses[setting].mean()))
     means = {f"{rate:g} {epochs}": float(loss.mean()) for (rate, epochs), loss in losses.items()}
     return means, rate, num_epochs
 

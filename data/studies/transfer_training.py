@@ -6,6 +6,7 @@ never sees the test split.
 """
 
 import copy
+import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,15 +15,70 @@ from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dlapps import datasets, pretrained, transfer
 from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
+from dlapps.core.training import Augment
+from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class, make_folds
 
 NUM_CLASSES = 15
 STAGES = ("blocks.4", "blocks.5", "blocks.6", "bn2")
+
+
+def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
+    """A copy that takes grey pixels (N, 1, H, W): its first convolution has one input channel.
+
+    reduce "sum": W = sum_c W_c s / s_c, and sum_c W_c (m - m_c) / s_c added to the bias, with m_c, s_c the means and
+    deviations of the channels and m, s theirs: what the three-channel copy gives, but for the padded border.
+    reduce "mean": the filters averaged over the channels, a third of what the biases were learnt for.
+    """
+    backbone = copy.deepcopy(network.backbone)
+    name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
+    means, deviations = network.normalisation.mean, network.normalisation.std
+    mean, deviation = means.mean(), deviations.mean()
+    # A copy: some convolutions pad their input themselves.
+    grey = copy.deepcopy(first)
+    grey.in_channels = 1
+    bias = torch.zeros(first.out_channels) if first.bias is None else first.bias.data
+    if reduce == "sum":
+        weight = (first.weight.data * deviation / deviations).sum(1, keepdim=True)
+        bias = bias + (first.weight.data * (mean - means) / deviations).sum((1, 2, 3))
+    else:
+        weight = first.weight.data.mean(1, keepdim=True)
+    grey.weight, grey.bias = nn.Parameter(weight), nn.Parameter(bias)
+    parent, _, attribute = name.rpartition(".")
+    setattr(backbone.get_submodule(parent), attribute, grey)
+    return PixelNetwork(f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),))
+
+
+def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:
+    """The part before the layer of that name, to be run once, and the rest; both share the network's layers."""
+    place = [name for name, _ in network.named_children()].index(layer)
+    # A slice of a Sequential is one; torch's types say Module.
+    return network[:place], network[place:]  # type: ignore[return-value]
+
+
+def flip_and_shift(shift: int) -> Augment:
+    """Mirror each picture with probability 1/2 and move the batch by up to `shift` pixels, borders reflected."""
+    # A checkpoint sees what `partial` binds.
+    return functools.partial(_flip_and_shift, shift)
+
+
+def _flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    mirrored = torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
+    pixels = torch.where(mirrored, pixels.flip(3), pixels)
+    top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
+    padded = F.pad(pixels, (shift,) * 4, mode="reflect")
+    return padded[:, :, top : top + pixels.shape[2], left : left + pixels.shape[3]]
+
+
+def flip(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror the whole batch with probability 1/2: feature maps of mirrored pictures are mirrored maps, nearly."""
+    return maps.flip(3) if torch.rand((), generator=generator) < 0.5 else maps
 
 
 def load_grey(split: str, size: int) -> tuple[Tensor, Tensor]:
@@ -40,9 +96,10 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
     with runtime.drawn_from(seed):
         network = finetune.SmallVGG(NUM_CLASSES)
     epochs = round(num_steps * 50 / len(rows))
-    augment = finetune.flip_and_shift(size // 10)
-    given = network, pixels[rows], labels[rows], epochs
-    finetune.fit_classifier(*given, {network: 3e-3}, seed=seed, augment=augment, progress=True)
+    finetune.fit_classifier(
+        network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed, augment=flip_and_shift(size // 10),
+        progress=True,
+    )  # fmt: skip
     return finetune.accuracy(network, *load_grey("test", size))
 
 
@@ -72,11 +129,11 @@ def compare_inputs() -> dict[str, float]:
 
 
 def compare_grey_inputs() -> dict[str, float]:
-    """VGG16's pool5 average of the training pictures, grey given in three ways; cosines to the copied channels."""
+    """VGG16's pool5 average of the training pictures, grey as input in three ways; cosines to the copied channels."""
     scenes = datasets.load_scenes15("train")
     network, (grey, _) = pretrained.load("vgg16_features"), load_grey("train", 224)
     variants = {"copy": network}
-    variants |= {reduce: transfer.to_grey(network, reduce) for reduce in ("sum", "mean")}
+    variants |= {reduce: to_grey(network, reduce) for reduce in ("sum", "mean")}
     results, reference = {}, None
     for name, variant in variants.items():
         parts = [_pool5(variant, batch, 3 if name == "copy" else 1) for batch in grey.split(32)]
@@ -117,7 +174,7 @@ def _run_front(front: nn.Module, batches: Iterable[Tensor]) -> Tensor:
 def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
     """What block 5 of VGG16 gets, (N, 512, 14, 14) bfloat16, and the labels: the frozen front runs once."""
     scenes, network = datasets.load_scenes15(split), pretrained.load("vgg16_features")
-    front, _ = finetune.split_at(network.backbone, "conv5_1")
+    front, _ = split_at(network.backbone, "conv5_1")
     batches = (stack_pixels(scenes.images[start : start + 32]) for start in range(0, len(scenes), 32))
     maps = _run_front(nn.Sequential(network.normalisation, front), batches)
     return maps, torch.from_numpy(scenes.labels)
@@ -125,12 +182,12 @@ def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
 
 def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, num_epochs: int, seed: int) -> nn.Module:
     """Block 5 of VGG16 and a new last layer, trained together on pool4's maps; the last layer at a rate of .01."""
-    _, tail = finetune.split_at(pretrained.load("vgg16_features").backbone, "conv5_1")
+    _, tail = split_at(pretrained.load("vgg16_features").backbone, "conv5_1")
     block, head = copy.deepcopy(tail), finetune.NewHead(512, NUM_CLASSES, seed)
     network = runtime.channels_last(nn.Sequential(block, head))
     finetune.fit_classifier(
         network, maps, labels, num_epochs, {block: learning_rate, head: 1e-2}, label_smoothing=0.1, batch_size=30,
-        seed=seed, augment=finetune.flip, progress=True,
+        seed=seed, augment=flip, progress=True,
     )  # fmt: skip
     return network
 

@@ -1,107 +1,57 @@
-"""Unsupervised domain adaptation: labelled pictures of a source domain, unlabelled ones of a target domain.
+"""Unsupervised domain adaptation: labelled images of a source domain, unlabelled ones of a target domain.
 
 The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL, PAPER) beside the source-only
-baseline (`fit_source_only`), what later papers put in place of its domain loss (`CoralAlignment`, `MmdAlignment`,
-`CdanAlignment`, `fit_mcd`) or of the training (`adapt_batch_norm`, `tent`), a recipe that works better
-(`fit_improved`), and scores that need no target label.
+baseline (`fit_source_only`), a recipe that works better (`fit_improved`), and what a training shows without a target
+label (`health`, `choose_epoch`, `rank_validators`, `pseudo_label`).
 
-Trainings take pictures uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays or lists; networks take RGB
-pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what their own parts take
+Trainings take images uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays or lists; networks take RGB
+pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what their own extractor takes
 (`DomainAdversarialNetwork`). Domain labels: source 0, target 1.
 """
 
-from dlapps.core.training import DivergenceError, History, Stop, TrainingError
-from dlapps.dann.alignment import (
-    Alignment,
-    CdanAlignment,
-    CoralAlignment,
-    MmdAlignment,
-    coral_loss,
-    mmd_loss,
-    reverse_gradient,
-)
-from dlapps.dann.augment import random_affine
-from dlapps.dann.batch_norm import adapt_batch_norm, tent
-from dlapps.dann.discrepancy import fit_mcd
-from dlapps.dann.improved import (
+from dlapps.core.training import History
+from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, ImprovedNetwork, reversal_schedule
+from dlapps.dann.pictures import accuracy, batch_to_pixels, predict, random_affine
+from dlapps.dann.selection import choose_epoch, health, pseudo_label, rank_validators
+from dlapps.dann.training import (
     IMPROVED,
-    ImprovedNetwork,
+    PAPER,
+    PRACTICAL,
+    SOURCE_ONLY,
     ImprovedSettings,
-    Shifted,
+    Settings,
     augment_source,
+    dann_losses,
+    fit_dann,
     fit_improved,
+    fit_source_only,
     load_improved,
 )
-from dlapps.dann.layers import (
-    DomainAdversarialNetwork,
-    DomainClassifier,
-    FeatureExtractor,
-    GradientReversal,
-    LabelPredictor,
-    Standardise,
-    reversal_schedule,
-)
-from dlapps.dann.pictures import accuracy, batch_to_pixels, predict
-from dlapps.dann.selection import (
-    PseudoLabels,
-    choose_epoch,
-    class_diversity,
-    health,
-    mean_entropy,
-    proxy_a_distance,
-    pseudo_label,
-    rank_validators,
-    soft_neighbourhood_density,
-)
-from dlapps.dann.training import PAPER, PRACTICAL, SOURCE_ONLY, Settings, dann_losses, fit_dann, fit_source_only
 
 __all__ = [
     "IMPROVED",
     "PAPER",
     "PRACTICAL",
     "SOURCE_ONLY",
-    "Alignment",
-    "CdanAlignment",
-    "CoralAlignment",
-    "DivergenceError",
     "DomainAdversarialNetwork",
-    "DomainClassifier",
-    "FeatureExtractor",
     "GradientReversal",
     "History",
     "ImprovedNetwork",
     "ImprovedSettings",
-    "LabelPredictor",
-    "MmdAlignment",
-    "PseudoLabels",
     "Settings",
-    "Shifted",
-    "Standardise",
-    "Stop",
-    "TrainingError",
     "accuracy",
-    "adapt_batch_norm",
     "augment_source",
     "batch_to_pixels",
     "choose_epoch",
-    "class_diversity",
-    "coral_loss",
     "dann_losses",
     "fit_dann",
     "fit_improved",
-    "fit_mcd",
     "fit_source_only",
     "health",
     "load_improved",
-    "mean_entropy",
-    "mmd_loss",
     "predict",
-    "proxy_a_distance",
     "pseudo_label",
     "random_affine",
     "rank_validators",
     "reversal_schedule",
-    "reverse_gradient",
-    "soft_neighbourhood_density",
-    "tent",
 ]

@@ -1,8 +1,14 @@
-"""Domains as one uint8 tensor each, indexed by vector; pixels are made a batch at a time, in microseconds."""
+"""Images of two domains: batches of pixels, what a network gives for them, and what augments digits.
 
+A domain is one uint8 tensor; pixels are made a batch at a time, in microseconds. An augmentation takes and gives pixels
+(N, C, H, W) float32 in [0, 1], leaves a digit the digit that it is, and draws from the generator alone.
+"""
+
+import math
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
@@ -10,6 +16,10 @@ from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import autocast, device_of, evaluating, try_on
 from dlapps.core.training import as_labels
+
+PREDICTED_AT_ONCE = 500
+# Share of the digits on textures that are the negative of theirs.
+NEGATIVE = 0.5
 
 
 def as_domains(
@@ -28,12 +38,12 @@ def as_domains(
         )
     if paired and len(source) != len(target):
         raise ValueError(f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them.")
-    try_pictures(network, source)
+    check_size(network, source)
     # torch's types know no such name.
     return source, as_labels(labels, len(source), network.num_classes), target  # type: ignore[arg-type]
 
 
-def try_pictures(network: nn.Module, pictures: Tensor) -> None:
+def check_size(network: nn.Module, pictures: Tensor) -> None:
     """Raise ValueError for a network that fails on pictures of this size."""
     try_on(network, batch_to_pixels(pictures[:2], channels=channels_of(network)), name="a network")
 
@@ -74,18 +84,80 @@ def draw_batches(
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: ArrayLike, precision: str = "fast", batch_size: int = 500) -> Tensor:
+def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> Tensor:
     """What a network gives in eval mode for pictures uint8 (N, H, W) or (N, H, W, 3): float32 (N, K), on the CPU.
 
     Pass `network.feature_extractor` for the features (N, D).
     """
     device, channels = device_of(network), channels_of(network)
     with autocast(device, precision), evaluating(network):
-        batches = as_uint8(images).split(batch_size)
+        batches = as_uint8(images).split(PREDICTED_AT_ONCE)
         return torch.cat([network(batch_to_pixels(batch, device, channels)).float().cpu() for batch in batches])
 
 
-def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike, precision: str = "fast") -> float:
-    """Share of the pictures whose highest logit is their label's."""
-    logits = predict(network, images, precision)
+def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike) -> float:
+    """Share of the images whose highest logit is their label's."""
+    logits = predict(network, images)
     return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
+
+
+def random_affine(pixels: Tensor, generator: torch.Generator, padding: str = "reflection") -> Tensor:
+    """Turn by up to 15 degrees, scale by up to 1.2 either way, slant by up to .2, move by up to 2 of 28 pixels."""
+    angle, scale, slant, left, top = _uniform((5, len(pixels)), generator) * torch.tensor(
+        [[math.pi / 12], [math.log(1.2)], [0.2], [0.15], [0.15]]
+    )
+    cosine, sine = angle.cos() * scale.exp(), angle.sin() * scale.exp()
+    # The grid's units are half a width and half a height.
+    wide = pixels.shape[3] / pixels.shape[2]
+    rows = (cosine, (slant * cosine - sine) / wide, left, sine * wide, slant * sine + cosine, top)
+    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid.to(pixels.device), padding_mode=padding, align_corners=False)
+
+
+def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
+    """Multiply grey strokes by 1 to 7.4 and clip: their soft borders become part of them, as in a binarised digit."""
+    gain = torch.rand(len(digits), 1, 1, 1, generator=generator).mul(2).exp()
+    return (digits * gain.to(digits.device)).clamp(0, 1)
+
+
+def random_textures(number: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Smooth random colours (number, 3, *size): noise with a spectrum 1 / f^a, a from 1 to 2.4, as photos have.
+
+    Every other texture is made of two, with a border between them, as things in photos have. Contrast and mean colour
+    are drawn too; some textures are nearly flat.
+    """
+    height, width = size
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)).clamp_min(1 / max(size))
+    exponent = 1.7 + 0.7 * _uniform((number, 1, 1, 1), generator)
+    noise = torch.fft.rfft2(torch.randn(number, 4, *size, generator=generator))
+    noise = noise * frequency**-exponent
+    noise[:, :, 0, 0] = 0
+    fields = torch.fft.irfft2(noise, s=size)
+    fields = fields / fields.std((2, 3), keepdim=True)
+    # Colours of photos vary together for the most part.
+    shared, own = fields[:, :1].roll(1, 0), fields[:, :3]
+    mixed = 0.9 * shared + 0.4 * own
+    contrast = 0.16 + 0.16 * _uniform((number, 1, 1, 1), generator)
+    mean = 0.5 + 0.35 * _uniform((number, 1, 1, 1), generator)
+    mean = mean + 0.2 * _uniform((number, 3, 1, 1), generator)
+    textures = mean + contrast * mixed
+    border = (fields[:, 3:] > 0.5) & (torch.arange(number) % 2 == 0).view(-1, 1, 1, 1)
+    return torch.where(border, textures.roll(1, 0), textures).clamp(0, 1)
+
+
+def lay_on_textures(digits: Tensor, generator: torch.Generator) -> Tensor:
+    """Digits (N, 1, H, W) laid on random textures: (N, 3, H, W).
+
+    A digit is the negative of what it lies on with probability NEGATIVE, or else another texture.
+    """
+    # Two at least: a single digit has another texture too.
+    textures = random_textures(max(2, len(digits)), (digits.shape[2], digits.shape[3]), generator).to(digits.device)
+    below, others = textures[: len(digits)], textures.roll(len(textures) // 2, 0)[: len(digits)]
+    flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < NEGATIVE).to(digits.device)
+    above = torch.where(flipped, 1 - below, others)
+    return below.lerp(above, digits)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """In [-1, 1)."""
+    return 2 * torch.rand(shape, generator=generator) - 1

@@ -6,16 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from sklearn.decomposition import PCA
-from sklearn.model_selection import cross_val_score
-from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dlapps.core.metrics import as_features, as_tensor, entropy
+from dlapps.core.metrics import as_tensor, entropy
 from dlapps.core.paired import Interval, rank_correlation
-from dlapps.core.runtime import make_generator
 
 
 @dataclass(frozen=True)
@@ -48,13 +43,6 @@ def _as_logits(logits: ArrayLike) -> Tensor:
             "network and its input."
         )
     return found
-
-
-def mean_entropy(logits: ArrayLike) -> float:
-    """Mean entropy in nats of predictions (N, K): low where a network is certain (Morerio et al. 2018)."""
-    # A logit of minus infinity is a probability of 0, and 0 log 0 is 0.
-    log_probabilities = _as_logits(logits).log_softmax(1).clamp(min=torch.finfo(torch.float32).min)
-    return float(-(log_probabilities.exp() * log_probabilities).sum(1).mean())
 
 
 def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
@@ -91,17 +79,6 @@ def health(history: Mapping[str, Sequence[float]]) -> str:
         return f"predictions on the target collapse: {numbers}; lower the reversal weight, or take another seed"
     state = "partly aligned" if accuracy > 0.75 else "aligned"
     return f"{state}: {numbers}; no target label was seen, so classes may still be mixed up"
-
-
-def soft_neighbourhood_density(logits: ArrayLike, temperature: float = 0.05) -> float:
-    """Mean entropy in nats of each prediction's similarities to the others, (N, K): high where classes are dense.
-
-    Higher is better, up to log(N - 1) (Saito et al. 2021).
-    """
-    points = F.normalize(_as_logits(logits).softmax(1), dim=1)
-    similarities = (points @ points.T / temperature).fill_diagonal_(-torch.inf)
-    log_shares = similarities.log_softmax(1).fill_diagonal_(0)
-    return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())
 
 
 # Scores of a history that need no target label; whether a high one (1) or a low one (-1) is taken for the better.
@@ -143,29 +120,3 @@ def rank_validators(trainings: Mapping[str, Sequence[Mapping[str, Sequence[float
         for name, sign in VALIDATORS.items()
         if all(name in history for _, history in ended)
     }
-
-
-def proxy_a_distance(source: ArrayLike, target: ArrayLike, seed: int = 0, dimensions: int | None = None) -> float:
-    """2 (1 - 2 error) of a linear SVM that tells features (N, D) of the domains apart, by 5-fold cross-validation.
-
-    2: told apart without error; 0: not at all (Ben-David et al. 2007). More features make it easier; for networks
-    of several widths, take as many dimensions of each: principal components of both domains' features together. Raises
-    ValueError for features of two widths, not finite, or of fewer than five pictures of a domain.
-    """
-    both = as_features(source, target, least=5)
-    features = torch.cat(both).float()
-    if dimensions is not None:
-        if not 1 <= dimensions <= min(features.shape):
-            raise ValueError(
-                f"expected from 1 to {min(features.shape)} dimensions, got {dimensions}; {tuple(features.shape)} "
-                "features have no more."
-            )
-        features = torch.from_numpy(PCA(dimensions, svd_solver="full").fit_transform(features.numpy()))
-    features = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
-    order = torch.randperm(len(features), generator=make_generator(seed))
-    domains = (order >= len(both[0])).long()
-    # Both domains count alike, whatever their numbers: else an SVM that always answers the larger would be right often.
-    svm = LinearSVC(C=1e-3, class_weight="balanced", random_state=seed)
-    right = cross_val_score(svm, features[order].numpy(), domains.numpy(), scoring="balanced_accuracy")
-    error = 1 - right.mean()
-    return float(2 * (1 - 2 * error))

@@ -5,15 +5,12 @@ cross-validation, and fuses their scores; `finetune` trains a new last layer, wi
 """
 
 from dlapps.transfer.features import DeepFeatures, extract_features, pool
-from dlapps.transfer.networks import Layer, LinearHead, attach_classifier, describe_layers, to_grey
+from dlapps.transfer.networks import attach_classifier, describe_layers
 
 __all__ = [
     "DeepFeatures",
-    "Layer",
-    "LinearHead",
     "attach_classifier",
     "describe_layers",
     "extract_features",
     "pool",
-    "to_grey",
 ]

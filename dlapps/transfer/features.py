@@ -27,6 +27,8 @@ POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "pyramid": lambda maps: torch.cat([maps.mean((2, 3)), adaptive_avg_pool2d(maps, 2).flatten(1)], dim=1),
     "flatten": lambda maps: maps.flatten(1),
 }
+# A few pictures at a time are fastest on a CPU, whose caches hold no more.
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 64
 
 
 def pool(maps: Tensor, pooling: str) -> Tensor:
@@ -52,7 +54,6 @@ def extract_features(
     size: int | None = None,
     keep_aspect: bool = False,
     flip: bool = False,
-    batch_size: int = 4,
     precision: str = "fast",
     progress: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -61,9 +62,9 @@ def extract_features(
     pictures: paths, arrays or PIL pictures, or pixels (N, C, H, W) as `images.as_pictures` takes them, whose size stays
     as it is. Pictures are resized to size x size (default: the network's), or with keep_aspect so that the short side
     is `size`; for a network of grey pixels their channels are averaged. They are read batch by batch: memory holds two
-    batches and the features. flip: mean over the picture and its mirror image. batch_size: a few pictures are fastest
-    on a CPU, whose caches hold no more; take 64 on a GPU. precision: see `runtime.autocast`; features are float32
-    always. Raises ValueError for an unknown setting or layer, and for no picture or a single one outside a list.
+    batches and the features. flip: mean over the picture and its mirror image. precision: see `runtime.autocast`;
+    features are float32 always. Raises ValueError for an unknown setting or layer, and for no picture or a single one
+    outside a list.
     """
     check_several(pictures)
     check_name("a pooling", pooling, POOLINGS)
@@ -78,7 +79,7 @@ def extract_features(
 
     words = {"desc": f"features of {network.name}", "unit": "picture"}
     with tqdm(total=len(pictures), disable=not progress, **words) as bar:
-        for rows, pixels in _batches(network, pictures, size, keep_aspect, batch_size):
+        for rows, pixels in _batches(network, pictures, size, keep_aspect):
             for layer, block in compute(pixels).items():
                 features.setdefault(layer, np.empty((len(pictures), block.shape[1]), np.float32))[rows] = block
             bar.update(len(rows))
@@ -95,10 +96,10 @@ def _layer_outputs(
     with contextlib.ExitStack() as hooks, first_in_float32(network), autocast(device, precision):
         for layer in layers:
 
-            def keep(_module: nn.Module, _inputs: tuple, output: Tensor, layer: str = layer) -> None:
+            def store(_module: nn.Module, _inputs: tuple, output: Tensor, layer: str = layer) -> None:
                 outputs[layer] = pool(output.float() if isinstance(output, Tensor) else output, pooling)
 
-            hooks.enter_context(network.layer(layer).register_forward_hook(keep))
+            hooks.enter_context(network.layer(layer).register_forward_hook(store))
         network(pixels.to(device, memory_format=torch.channels_last))
     if unused := [layer for layer in layers if layer not in outputs]:
         raise ValueError(f"expected layers that the network runs, got {', '.join(unused)}, unused; choose others.")
@@ -106,10 +107,11 @@ def _layer_outputs(
 
 
 def _batches(
-    network: PixelNetwork, pictures: Sequence | Tensor, size: int | None, keep_aspect: bool, batch_size: int
+    network: PixelNetwork, pictures: Sequence | Tensor, size: int | None, keep_aspect: bool
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Rows and their pixels; the next batch is decoded while the caller works on the last one."""
-    check_counts(batch_size=batch_size, size=network.input_size if size is None else size)
+    check_counts(size=network.input_size if size is None else size)
+    batch_size = CPU_BATCH_SIZE if device_of(network).type == "cpu" else GPU_BATCH_SIZE
     if not len(pictures):
         raise ValueError("expected at least one picture, got none; check the selection.")
     if isinstance(pictures, Tensor) or (
@@ -173,12 +175,10 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         size: int | None = None,
         keep_aspect: bool = False,
         flip: bool = False,
-        batch_size: int = 4,
         precision: str = "fast",
     ) -> None:
         self.network, self.layer, self.pooling = network, layer, pooling
-        self.size, self.keep_aspect, self.flip = size, keep_aspect, flip
-        self.batch_size, self.precision = batch_size, precision
+        self.size, self.keep_aspect, self.flip, self.precision = size, keep_aspect, flip, precision
 
     def fit(self, X: Sequence | Tensor, y: object = None) -> DeepFeatures:
         """Nothing is learnt; settings or pictures that are not valid are refused now, not after an hour."""
@@ -188,7 +188,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         check_name("a pooling", self.pooling, POOLINGS)
         number_format("cpu", self.precision)
         check_several(X)
-        next(_batches(network, X[:1], self.size, self.keep_aspect, self.batch_size))
+        next(_batches(network, X[:1], self.size, self.keep_aspect))
         return self
 
     def transform(self, X: Sequence | Tensor) -> np.ndarray:

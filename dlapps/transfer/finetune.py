@@ -1,8 +1,7 @@
 """Training a classifier: a new last layer, with or without gradients to the rest, or a small network from nothing."""
 
 import contextlib
-import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlapps import check_counts, check_name
+from dlapps import check_counts
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import autocast, check_last_batch, device_of, evaluating, make_generator
 from dlapps.core.training import (
@@ -24,6 +23,10 @@ from dlapps.core.training import (
     seeded,
 )
 
+# Of the logits of `NewHead`, whose features have length 1.
+SCALE = 10
+WEIGHT_DECAY = 1e-2
+
 
 class NewHead(nn.Module):
     """A new last layer on feature maps: average over positions, L2-normalise, scale, one score a class.
@@ -32,16 +35,16 @@ class NewHead(nn.Module):
     so that learning rates do not depend on the network; the scale lets the softmax become certain.
     """
 
-    def __init__(self, num_features: int, num_classes: int, seed: int, scale: float = 10) -> None:
+    def __init__(self, num_features: int, num_classes: int, seed: int) -> None:
         super().__init__()
-        self.linear, self.scale = nn.Linear(num_features, num_classes), scale
+        self.linear = nn.Linear(num_features, num_classes)
         nn.init.normal_(self.linear.weight, std=0.01, generator=make_generator(seed))
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Logits (N, K) of feature maps (N, C, H, W) or vectors (N, C)."""
         vectors = maps.float().mean((2, 3)) if maps.ndim == 4 else maps
-        return self.linear(F.normalize(vectors, dim=1) * self.scale)
+        return self.linear(F.normalize(vectors, dim=1) * SCALE)
 
 
 class SmallVGG(nn.Module):
@@ -50,10 +53,10 @@ class SmallVGG(nn.Module):
     Grey pixels (N, 1, H, W) in [0, 1] in, logits (N, K) out; 0.3 M parameters.
     """
 
-    def __init__(self, num_classes: int, widths: Sequence[int] = (32, 32, 64, 64, 128, 128)) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         channels, layers = 1, list[nn.Module]()
-        for index, width in enumerate(widths):
+        for index, width in enumerate((32, 32, 64, 64, 128, 128)):
             layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
             layers += [nn.BatchNorm2d(width), nn.ReLU()]
             if index in (1, 3, 4, 5):
@@ -67,48 +70,16 @@ class SmallVGG(nn.Module):
         return self.head(self.features((pixels - 0.5) / 0.25).mean((2, 3)))
 
 
-def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """The part before the layer of that name, to be run once, and the rest; both share the network's layers.
-
-    Raises ValueError that lists the layers for an unknown one.
-    """
-    names = [name for name, _ in network.named_children()]
-    check_name("a layer", layer, names)
-    # A slice of a Sequential is one; torch's types say Module.
-    return network[: names.index(layer)], network[names.index(layer) :]  # type: ignore[return-value]
-
-
-def flip_and_shift(shift: int) -> Augment:
-    """Mirror each picture with probability 1/2 and move the batch by up to `shift` pixels, borders reflected."""
-    # A checkpoint sees what `partial` binds.
-    return functools.partial(_flip_and_shift, shift)
-
-
-def _flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
-    pixels, mirrored = _as_floats(pixels), torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
-    pixels = torch.where(mirrored, pixels.flip(3), pixels)
-    top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
-    padded = F.pad(pixels, (shift,) * 4, mode="reflect")
-    return padded[:, :, top : top + pixels.shape[2], left : left + pixels.shape[3]]
-
-
-def flip(maps: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror the whole batch with probability 1/2: feature maps of mirrored pictures are mirrored maps, nearly."""
-    return maps.flip(3) if torch.rand((), generator=generator) < 0.5 else maps
-
-
 def fit_classifier(
     network: nn.Module,
     inputs: ArrayLike,
     labels: ArrayLike,
     num_epochs: int,
     learning_rates: Mapping[nn.Module, float],
-    weight_decay: float = 1e-2,
     label_smoothing: float = 0.0,
     batch_size: int = 50,
     seed: int = 0,
     augment: Augment | None = None,
-    precision: str = "fast",
     **options: Any,
 ) -> History:
     """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning rate).
@@ -117,7 +88,7 @@ def fit_classifier(
     numbers (N,) in [0, K). Both are tensors, arrays or lists. learning_rates: the parts to train, each with its highest
     rate. They train in training mode, or in that which their own `train()` sets; the others are in eval mode, their
     statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
-    parameter's requires_grad as it was. options: monitor, checkpoint and progress, as `dlapps.training.run_epochs`
+    parameter's requires_grad as it was. options: monitor, checkpoint and progress, as `run_epochs`
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     a label is not in [0, K), parts share weights or are none of the network's, or a loss is not finite.
     """
@@ -127,11 +98,10 @@ def fit_classifier(
     labels = as_labels(labels, len(inputs))
     generator, device = make_generator(seed), device_of(network)
     identity = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
-    identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "precision": precision}
-    identity |= {"weight_decay": weight_decay, "label_smoothing": label_smoothing}
+    identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "label_smoothing": label_smoothing}
     identity |= {"augment": augment, "inputs": inputs, "labels": labels}
     num_steps = num_epochs * -(-len(labels) // batch_size)
-    optimiser, schedule = make_one_cycle(learning_rates, weight_decay, num_steps)
+    optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
 
     def read(rows: Tensor, draws: torch.Generator) -> Tensor:
         batch = _as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
@@ -144,7 +114,7 @@ def fit_classifier(
         for rows in torch.randperm(len(labels), generator=generator).split(batch_size):
             batch = read(rows, generator)
             targets = labels[rows].to(device)
-            with autocast(device, precision):
+            with autocast(device):
                 logits = network(batch)
             # How many classes there are is first seen here; on a GPU the loss would end the process.
             as_labels(labels[rows], len(rows), logits.shape[1])
@@ -197,12 +167,12 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
 
 
 @torch.no_grad()
-def batched_logits(network: nn.Module, inputs: ArrayLike, batch_size: int = 64, precision: str = "fast") -> Tensor:
+def batched_logits(network: nn.Module, inputs: ArrayLike) -> Tensor:
     """Logits (N, K) float32, batch by batch, of a network in eval mode, which is left as it was; inputs as
     `fit_classifier` takes them."""
     device = device_of(network)
-    with autocast(device, precision), evaluating(network):
-        batches = map(_as_floats, as_tensor(inputs).split(batch_size))
+    with autocast(device), evaluating(network):
+        batches = map(_as_floats, as_tensor(inputs).split(64))
         return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
 
 

@@ -18,6 +18,8 @@ from dlapps.core.training import as_labels
 
 # X_train (N, D), y_train (N,), X_test (M, D), y_test (M,): float features and integer classes from 0.
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+# Training pictures of each class in a random split.
+PER_CLASS = 100
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
     return np.concatenate([random.permutation(rows)[:number] for rows in classes])
 
 
-def random_splits(labels: ArrayLike, number: int, per_class: int = 100) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows to train on, `per_class` random ones of each class, and all others (protocol of Lazebnik et al. 2006)."""
+def random_splits(labels: ArrayLike, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows to train on, PER_CLASS random ones of each class, and all others (protocol of Lazebnik et al. 2006)."""
     for seed in range(number):
-        rows = choose_per_class(labels, per_class, seed)
+        rows = choose_per_class(labels, PER_CLASS, seed)
         yield rows, np.setdiff1d(np.arange(len(np.asarray(labels))), rows)
 
 
@@ -87,12 +89,12 @@ def svm_scores(split: Split, cost: float, num_folds: int = 5) -> Scores:
     return Scores(_per_class(out_of_fold), _per_class(svm.fit(X, y).decision_function(X_test)))
 
 
-def random_split_scores(split: Split, cost: float, number: int, per_class: int = 100) -> tuple[np.ndarray, np.ndarray]:
+def random_split_scores(split: Split, cost: float, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Decision values (S, M, K) and labels (S, M) of the test parts of S `random_splits` of both parts together."""
     X_train, y_train, X_test, y_test = _checked(split)
     X, y = np.concatenate([X_train, X_test]), np.concatenate([y_train, y_test])
     svm, scores, labels = LinearSVC(C=cost, random_state=0), [], []
-    for rows, others in random_splits(y, number, per_class):
+    for rows, others in random_splits(y, number):
         scores.append(_per_class(svm.fit(X[rows], y[rows]).decision_function(X[others])))
         labels.append(y[others])
     return np.stack(scores), np.stack(labels)

@@ -1,6 +1,5 @@
 """Networks changed for another task: grey input, a linear classifier as the last layer; and their layers as a table."""
 
-import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,43 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 from torch.utils.flop_counter import FlopCounterMode
 
-from dlapps import check_name
 from dlapps.pretrained import PixelNetwork
-
-
-def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
-    """A copy that takes grey pixels (N, 1, H, W): its first convolution has one input channel.
-
-    reduce "sum": W = sum_c W_c s / s_c, and sum_c W_c (m - m_c) / s_c added to the bias, with m_c, s_c the means and
-    deviations of the channels and m, s theirs: what the three-channel copy gives, but for the padded border.
-    reduce "mean": the filters averaged over the channels, a third of what the biases were learnt for.
-    """
-    check_name("reduce", reduce, ("sum", "mean"))
-    backbone = copy.deepcopy(network.backbone)
-    name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
-    means, deviations = network.normalisation.mean, network.normalisation.std
-    mean, deviation = means.mean(), deviations.mean()
-    if first.weight.shape[1] != means.numel():
-        raise ValueError(
-            f"expected a first convolution of {means.numel()} channels, got {name} of {first.weight.shape[1]}; take a "
-            "network whose first layer sees the picture."
-        )
-    # A copy: some convolutions pad their input themselves.
-    grey = copy.deepcopy(first)
-    grey.in_channels = 1
-    bias = torch.zeros(first.out_channels) if first.bias is None else first.bias.data
-    if reduce == "sum":
-        weight = (first.weight.data * deviation / deviations).sum(1, keepdim=True)
-        bias = bias + (first.weight.data * (mean - means) / deviations).sum((1, 2, 3))
-    else:
-        weight = first.weight.data.mean(1, keepdim=True)
-    grey.weight, grey.bias = nn.Parameter(weight), nn.Parameter(bias)
-    parent, _, attribute = name.rpartition(".")
-    setattr(backbone.get_submodule(parent), attribute, grey)
-    return PixelNetwork(
-        f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),), network.class_names,
-        network.input_size, network.crop,
-    )  # fmt: skip
 
 
 class LinearHead(nn.Module):

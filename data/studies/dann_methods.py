@@ -1,0 +1,328 @@
+"""What Chapter 3 compares with domain-adversarial training: other alignments, MCD, batch norm alone, and scores.
+
+An alignment is what `fit_dann` takes: called with the network, the features (N, D) of a batch, the source's first, how
+many these are, and the schedule's weight, it returns a loss and what it measured by name. Pixels are (N, C, H, W)
+float32 in [0, 1]; `fit_mcd`, `adapt_batch_norm` and `tent` take images uint8 (N, H, W) or (N, H, W, 3).
+"""
+
+import copy
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from sklearn.decomposition import PCA
+from sklearn.model_selection import cross_val_score
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dlapps.core.metrics import as_features
+from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
+from dlapps.core.training import History, minimise, run_epochs, seeded
+from dlapps.dann.layers import DomainAdversarialNetwork, DomainClassifier, GradientReversal
+from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, predict
+from dlapps.dann.training import DOMAINS, MOMENTUM, Aligned, Settings, domain_loss, train_on_domains
+
+# Of the kernels of `mmd_loss`, in units of the median.
+BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+# Steps of the features for each of the label predictors, as in MCD's code for digits.
+NUM_GENERATOR_STEPS = 4
+# TENT's for all but ImageNet.
+TENT_BATCH_SIZE, TENT_RATE = 128, 1e-3
+
+
+def align_by_coral(network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
+    """`coral_loss` of the label predictor's logits, the layer that Sun and Saenko align, times the weight."""
+    logits = network.label_predictor(features)
+    loss = coral_loss(logits[:num_source], logits[num_source:])
+    return weight * loss, {"coral_loss": loss}
+
+
+def align_by_mmd(network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
+    """`mmd_loss` of the features, times the weight."""
+    loss = mmd_loss(features[:num_source], features[num_source:])
+    return weight * loss, {"mmd_loss": loss}
+
+
+def align_by_cdan(network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
+    """The reversed gradient of a `CdanClassifier`, which is the network's domain classifier."""
+    classifier: Any = network.domain_classifier
+    mapped = classifier.project(features, network.label_predictor(features).float().softmax(1).detach())
+    return domain_loss(classifier(GradientReversal.apply(mapped, weight)), num_source)
+
+
+class CdanClassifier(DomainClassifier):
+    """A domain classifier that sees features and predictions: CDAN without entropy weights.
+
+    It sees the randomised multilinear map of Long et al. (2018), (R_f f) * (R_g g) / sqrt(d), which they take where
+    D K, here 23,520, is above 4,096: f the features (N, D), g the network's probabilities (N, K), R standard normal
+    matrices that are drawn once, by the seed.
+    """
+
+    features_map: Tensor
+    classes_map: Tensor
+
+    def __init__(self, seed: int, num_features: int = 2352, num_classes: int = 10, dimensions: int = 1024) -> None:
+        with drawn_from(seed):
+            maps = torch.randn(num_features, dimensions), torch.randn(num_classes, dimensions)
+            super().__init__(dimensions)
+        self.register_buffer("features_map", maps[0], persistent=False)
+        self.register_buffer("classes_map", maps[1], persistent=False)
+
+    def project(self, features: Tensor, predictions: Tensor) -> Tensor:
+        """The multilinear map (N, d) of features (N, D) and probabilities (N, K)."""
+        return (features @ self.features_map) * (predictions @ self.classes_map) / self.features_map.shape[1] ** 0.5
+
+
+def make_cdan(seed: int) -> DomainAdversarialNetwork:
+    """The practical's network with a `CdanClassifier`."""
+    network = DomainAdversarialNetwork(seed)
+    network.domain_classifier = CdanClassifier(seed)
+    return network
+
+
+def coral_loss(source: Tensor, target: Tensor) -> Tensor:
+    """||C_s - C_t||_F^2 / (4 D^2), C the covariances of features (N, D), (M, D): Sun and Saenko (2016), eqs. 1 to 3.
+
+    Taken in float32.
+    """
+    with autocast(source.device, "float32"):
+        both = source.float(), target.float()
+        parts = [(part - part.mean(0)) / (len(part) - 1) ** 0.5 for part in both]
+        rows = torch.cat(parts)
+        signs = torch.cat([torch.ones(len(source)), -torch.ones(len(target))]).to(rows.device)
+        # C_s - C_t is the sum of r r^T over these rows r, each with its sign; its squared norm that of (r r')^2 over
+        # their pairs: a batch has a hundred rows where a covariance has millions of entries.
+        return signs @ (rows @ rows.T).square() @ signs / (4 * rows.shape[1] ** 2)
+
+
+def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy of features (N, D), (M, D): Long et al. (2015), with kernels of equal weight.
+
+    The unbiased estimate (Gretton et al. 2012, eq. 3), which may fall below 0, for the mean of five Gaussian kernels
+    exp(-||x - y||^2 / b); b is BANDWIDTHS times the median of ||x - y||^2 over all pairs of the batch, which gets no
+    gradient. Taken in float32.
+    """
+    with autocast(source.device, "float32"):
+        features = torch.cat([source, target]).float()
+        squares = torch.cdist(features, features).square()
+        median = torch.pdist(features.detach()).square().median().clamp_min(1e-12)
+        kernels = torch.stack([torch.exp(-squares / (bandwidth * median)) for bandwidth in BANDWIDTHS])
+        kernel = kernels.mean(0) * (1 - torch.eye(len(features), device=features.device))
+        n, m = len(source), len(target)
+        within = kernel[:n, :n].sum() / (n * (n - 1)) + kernel[n:, n:].sum() / (m * (m - 1))
+        return within - 2 * kernel[:n, n:].mean()
+
+
+def fit_mcd(
+    network: DomainAdversarialNetwork,
+    source: Tensor,
+    labels: Tensor,
+    target: Tensor,
+    settings: Settings,
+    seed: int = 0,
+    **options: Any,
+) -> History:
+    """Maximum classifier discrepancy (Saito et al. 2018): two label predictors part on target images, and features
+    bring them together again.
+
+    The second predictor has the layers of the network's and first weights of its own; the network ends with its own
+    predictor, the first, and the second is left behind. The discrepancy has the paper's weight, 1; the settings'
+    schedule has no part in it. Returns the history: class_loss (the first predictor's, in step A), discrepancy (in the
+    last step C), target_diversity, and what the monitor adds. options: as for `fit_dann`.
+    """
+    domains = as_domains(network, source, labels, target)
+    device, second = device_of(network), make_second(network.label_predictor, seed).train()
+    weights = nn.ModuleList([network, second]).parameters()
+    optimiser = torch.optim.SGD(weights, settings.learning_rate, MOMENTUM)
+
+    # One optimiser of all weights: one that gets no gradient in a step stays as it is, and so does its momentum.
+    def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
+        optimiser.param_groups[0]["lr"] = settings.rate(done)
+        with autocast(device):
+            losses = class_losses(network, second, network.feature_extractor(pixels), classes)
+        minimise(losses.sum(), optimiser, settings.max_norm)
+        with autocast(device):
+            loss = loss_of_predictors(network, second, pixels, others, classes)
+        minimise(loss, optimiser, settings.max_norm)
+        for _ in range(NUM_GENERATOR_STEPS):
+            with autocast(device):
+                apart = loss_of_features(network, second, others)
+            minimise(apart, optimiser, settings.max_norm)
+        return {"class_loss": losses[0], "discrepancy": apart}
+
+    identity = {"fit": "mcd", **asdict(settings), "seed": seed, **dict(zip(DOMAINS, domains, strict=True))}
+    train = seeded(partial(train_on_domains, update, network, domains, settings, "fast", None), seed)
+    parts = {"second": second, "optimiser": optimiser}
+    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
+
+
+def make_second(predictor: nn.Module, seed: int) -> nn.Module:
+    """A label predictor of the same layers with other weights, drawn by the seed."""
+    second = copy.deepcopy(predictor)
+    # The seed itself may have drawn the first, and from equal weights the two would never part.
+    for each in (seed, seed * 1_000_003 + 1):
+        with drawn_from(each):
+            for layer in second.modules():
+                if isinstance(layer, nn.Linear):
+                    layer.reset_parameters()
+        if not all(map(torch.equal, predictor.parameters(), second.parameters())):
+            break
+    return second
+
+
+def class_losses(network: DomainAdversarialNetwork, second: nn.Module, features: Tensor, labels: Tensor) -> Tensor:
+    """Step A, for all weights: the class losses (2,) of both predictors, whose sum falls (eqs. 2 and 3)."""
+    logits = (predictor(features).float() for predictor in (network.label_predictor, second))
+    return torch.stack([F.cross_entropy(each, labels) for each in logits])
+
+
+def loss_of_predictors(
+    network: DomainAdversarialNetwork, second: nn.Module, pixels: Tensor, others: Tensor, labels: Tensor
+) -> Tensor:
+    """Step B, for the predictors on features as they are: class losses of the source minus the discrepancy of the
+    target (eqs. 4 and 5)."""
+    with torch.no_grad():
+        here, there = network.feature_extractor(pixels), network.feature_extractor(others)
+    apart = mean_discrepancy(network.label_predictor(there), second(there))
+    return class_losses(network, second, here, labels).sum() - apart
+
+
+def loss_of_features(network: DomainAdversarialNetwork, second: nn.Module, others: Tensor) -> Tensor:
+    """Step C, for the feature extractor under predictors as they are: the discrepancy of the target (eq. 6)."""
+    features = network.feature_extractor(others)
+    return mean_discrepancy(*(_fixed(predictor, features) for predictor in (network.label_predictor, second)))
+
+
+def mean_discrepancy(first: Tensor, second: Tensor) -> Tensor:
+    """Mean absolute difference of two predictors' probabilities, from logits (N, K) each (eq. 1): in [0, 2 / K]."""
+    return (first.float().softmax(1) - second.float().softmax(1)).abs().mean()
+
+
+def _fixed(predictor: nn.Module, features: Tensor) -> Tensor:
+    """Logits through which gradients reach the features alone."""
+    weights = {name: weight.detach() for name, weight in predictor.named_parameters()}
+    return functional_call(predictor, weights, (features,))
+
+
+def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:
+    """A copy of the network, in eval mode, whose batch norms have the target's statistics (AdaBN, Li et al. 2017).
+
+    Mean and variance (of the population) of what enters a layer, over all images, the layers before it adapted already
+    (Algorithm 1): one pass for each layer.
+    """
+    adapted = copy.deepcopy(network).eval()
+    for layer in _find_batch_norms(adapted, target[:1]):
+        mean, variance = _measure_inputs(layer, adapted, target)
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(variance)
+    return adapted
+
+
+def tent(network: nn.Module, target: Tensor) -> nn.Module:
+    """A copy of the network whose batch norms scale and shift so that it is surer of the target (Wang et al. 2021).
+
+    Adam descends the mean entropy of predictions in these scales and shifts, in one pass through the images in random
+    order, each batch normalised by its own statistics. In the paper each batch is predicted with its own statistics
+    too. Here the copy ends, in eval mode, with those of all images, by `adapt_batch_norm`: a prediction does not depend
+    on its batch.
+    """
+    adapted = copy.deepcopy(network).eval()
+    device, channels = device_of(adapted), channels_of(adapted)
+    layers = nn.ModuleList(_find_batch_norms(adapted, target[:1]))
+    optimiser = torch.optim.Adam(layers.train().requires_grad_().parameters(), TENT_RATE)
+    for rows in torch.randperm(len(target), generator=make_generator(0)).split(TENT_BATCH_SIZE):
+        with autocast(device):
+            logits = adapted(batch_to_pixels(target[rows], device, channels))
+        log_probabilities = logits.float().log_softmax(1)
+        minimise(-(log_probabilities.exp() * log_probabilities).sum(1).mean(), optimiser)
+    adapted.zero_grad()
+    return adapt_batch_norm(adapted, target)
+
+
+def _find_batch_norms(network: nn.Module, images: Tensor) -> list[Any]:
+    """The batch norms, in the order in which they are called."""
+    called: list[nn.Module] = []
+    norms = (part for part in network.modules() if isinstance(part, _BatchNorm))
+    hooks = [norm.register_forward_pre_hook(lambda part, _: called.append(part)) for norm in norms]
+    predict(network, images)
+    for hook in hooks:
+        hook.remove()
+    return [*dict.fromkeys(called)]
+
+
+def _measure_inputs(layer: nn.Module, network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,) of what enters a layer, over all images and places."""
+    number, total, squares = 0, torch.zeros(()), torch.zeros(())
+
+    def add(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        nonlocal number, total, squares
+        values = inputs[0].transpose(0, 1).flatten(1).float()
+        variance, mean = (part.double().cpu() for part in torch.var_mean(values, 1, correction=0))
+        number += values.shape[1]
+        total = total + values.shape[1] * mean
+        squares = squares + values.shape[1] * (variance + mean.square())
+
+    with layer.register_forward_pre_hook(add):
+        predict(network, images)
+    mean = total / number
+    return mean, squares / number - mean.square()
+
+
+class Shifted(nn.Module):
+    """A network whose probabilities are the mean over a picture (N, C, H, W) and its four shifts by a pixel.
+
+    Called, it gives their logarithms (N, K); what a shift uncovers repeats the border.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Log-probabilities (N, K)."""
+        height, width = pixels.shape[2:]
+        padded = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
+        corners = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
+        views = [padded[:, :, top : top + height, left : left + width] for top, left in corners]
+        return torch.stack([self.network(view).float().softmax(1) for view in views]).mean(0).log()
+
+
+def mean_entropy(logits: Tensor) -> float:
+    """Mean entropy in nats of predictions (N, K): low where a network is certain (Morerio et al. 2018)."""
+    # A logit of minus infinity is a probability of 0, and 0 log 0 is 0.
+    log_probabilities = logits.log_softmax(1).clamp(min=torch.finfo(torch.float32).min)
+    return float(-(log_probabilities.exp() * log_probabilities).sum(1).mean())
+
+
+def soft_neighbourhood_density(logits: Tensor) -> float:
+    """Mean entropy in nats of each prediction's similarities to the others, (N, K): high where classes are dense.
+
+    Higher is better, up to log(N - 1) (Saito et al. 2021, whose temperature is .05).
+    """
+    points = F.normalize(logits.softmax(1), dim=1)
+    similarities = (points @ points.T / 0.05).fill_diagonal_(-torch.inf)
+    log_shares = similarities.log_softmax(1).fill_diagonal_(0)
+    return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())
+
+
+def proxy_a_distance(source: Tensor, target: Tensor, dimensions: int | None = None) -> float:
+    """2 (1 - 2 error) of a linear SVM that classifies features (N, D) by domain, by 5-fold cross-validation.
+
+    2: without error; 0: not at all (Ben-David et al. 2007). More features make it easier; for networks of several
+    widths, take as many dimensions of each: principal components of both domains' features together.
+    """
+    features = torch.cat(as_features(source, target, least=5)).float()
+    if dimensions is not None:
+        features = torch.from_numpy(PCA(dimensions, svd_solver="full").fit_transform(features.numpy()))
+    features = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
+    order = torch.randperm(len(features), generator=make_generator(0))
+    domains = (order >= len(source)).long()
+    # Both domains count alike, whatever their numbers: else an SVM that always answers the larger would be right often.
+    svm = LinearSVC(C=1e-3, class_weight="balanced", random_state=0)
+    right = cross_val_score(svm, features[order].numpy(), domains.numpy(), scoring="balanced_accuracy")
+    error = 1 - right.mean()
+    return float(2 * (1 - 2 * error))
