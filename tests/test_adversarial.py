@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from dlapps import adversarial
-from dlapps.adversarial.apgd import _StepSizes, choose_checkpoints
 from dlapps.adversarial.norms import Ball
 from dlapps.core.class_scores import float32_logits, pick
+from studies import attack_methods, defence_methods
 
 torch.set_num_threads(1)
 
@@ -41,16 +41,16 @@ ATTACKS = {
     "pgd_targeted": lambda network, x, seed=0: adversarial.pgd(network, x, EPSILON, targets=2, seed=seed),
     "pgd_momentum": lambda network, x, seed=0: adversarial.pgd(network, x, EPSILON, momentum=1, seed=seed),
     "pgd_diverse": lambda network, x, seed=0: adversarial.pgd(
-        network, x, EPSILON, transform=adversarial.resize_and_pad, seed=seed
+        network, x, EPSILON, transform=attack_methods.resize_and_pad, seed=seed
     ),
-    "apgd": lambda network, x, seed=0: adversarial.apgd(network, x, EPSILON, num_steps=10, seed=seed),
-    "apgd_l2": lambda network, x, seed=0: adversarial.apgd(
+    "apgd": lambda network, x, seed=0: defence_methods.apgd(network, x, EPSILON, num_steps=10, seed=seed),
+    "apgd_l2": lambda network, x, seed=0: defence_methods.apgd(
         network, x, 0.5, targets=2, norm="l2", num_steps=10, seed=seed
     ),
-    "square": lambda network, x, seed=0: adversarial.square(network, x, 0.2, num_queries=50, seed=seed),
-    "ddn": lambda network, x, seed=0: adversarial.ddn(network, x, num_steps=30),
+    "square": lambda network, x, seed=0: defence_methods.square(network, x, 0.2, num_queries=50, seed=seed),
+    "ddn": lambda network, x, seed=0: attack_methods.ddn(network, x, num_steps=30),
     "deep_fool": lambda network, x, seed=0: adversarial.deep_fool(network, x),
-    "one_pixel": lambda network, x, seed=0: adversarial.one_pixel(network, x, num_steps=4, population=20, seed=seed),
+    "one_pixel": lambda network, x, seed=0: attack_methods.one_pixel(network, x, num_steps=4, population=20, seed=seed),
 }
 each_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 
@@ -88,7 +88,7 @@ def test_what_every_attack_must_hold(attack, network, images):
     assert examples.images.min() >= 0
     assert examples.images.max() <= 1
     rounded = float32_logits(network, adversarial.round_to_8_bits(examples.images))
-    within, saved = (adversarial.survives(network, examples, damage) for damage in ("none", "8 bits"))
+    within, saved = (attack_methods.survives(network, examples, damage) for damage in ("none", "8 bits"))
     assert torch.equal(examples.success, within & saved)
     assert torch.equal(examples.predicted, rounded.argmax(1))
     torch.testing.assert_close(examples.linf, (examples.images - images).abs().amax((1, 2, 3)))
@@ -148,11 +148,11 @@ BOUNDED = {
     "pgd": adversarial.pgd,
     "pgd_l2": partial(adversarial.pgd, norm="l2"),
     "pgd_momentum": partial(adversarial.pgd, momentum=1.0),
-    "pgd_damaged": partial(adversarial.pgd, transform=adversarial.compress_or_resize, num_steps=3),
-    "apgd": partial(adversarial.apgd, num_steps=10, num_restarts=2),
-    "apgd_l2": partial(adversarial.apgd, norm="l2", num_steps=10),
-    "square": partial(adversarial.square, num_queries=20),
-    "sign_noise": adversarial.sign_noise,
+    "pgd_damaged": partial(adversarial.pgd, transform=attack_methods.compress_or_resize, num_steps=3),
+    "apgd": partial(defence_methods.apgd, num_steps=10, num_restarts=2),
+    "apgd_l2": partial(defence_methods.apgd, norm="l2", num_steps=10),
+    "square": partial(defence_methods.square, num_queries=20),
+    "sign_noise": attack_methods.sign_noise,
 }
 
 
@@ -185,7 +185,7 @@ def test_what_rounding_alone_carries_out_of_the_ball_is_no_success():
     # 127 levels and half a level more round to 128; the threshold lies between.
     clean, network = torch.full((1, 3, 8, 8), 127 / 255), Threshold(127.8 / 255).eval()
     examples = adversarial.fgsm(network, clean, 0.51 / 255, labels=0)
-    assert adversarial.survives(network, examples, "8 bits").all()
+    assert attack_methods.survives(network, examples, "8 bits").all()
     assert not examples.success.any()
     assert examples.predicted == 1
 
@@ -290,13 +290,13 @@ def test_each_picture_has_an_epsilon_of_its_own(network, images, norm):
 def test_losses_by_hand():
     logits = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 5.0]])
     away, towards = (adversarial.Goal(torch.tensor([0, 1]), targeted) for targeted in (False, True))
-    torch.testing.assert_close(adversarial.margin(logits, away), torch.tensor([-1.0, 2.0]))
-    torch.testing.assert_close(adversarial.margin(logits, towards), torch.tensor([1.0, -2.0]))
+    torch.testing.assert_close(defence_methods.margin(logits, away), torch.tensor([-1.0, 2.0]))
+    torch.testing.assert_close(defence_methods.margin(logits, towards), torch.tensor([1.0, -2.0]))
     expected = F.cross_entropy(logits, torch.tensor([0, 1]), reduction="none")
     torch.testing.assert_close(adversarial.cross_entropy(logits, away), expected)
     torch.testing.assert_close(adversarial.cross_entropy(logits, towards), -expected)
     for goal in (away, towards):
-        assert torch.equal(adversarial.margin(logits, goal) > 0, goal.is_reached(logits))
+        assert torch.equal(defence_methods.margin(logits, goal) > 0, goal.is_reached(logits))
 
 
 class Certain(nn.Module):
@@ -311,7 +311,7 @@ def test_the_margin_moves_a_certain_network_where_the_cross_entropy_does_not(dar
         return adversarial.pgd(Certain().eval(), dark[2:], 0.25, random_start=False, loss=loss)
 
     assert torch.equal(attack(adversarial.cross_entropy).images, dark[2:])
-    assert attack(adversarial.margin).success.all()
+    assert attack(defence_methods.margin).success.all()
 
 
 def test_a_loss_of_ones_own_is_what_is_climbed(network, images):
@@ -325,7 +325,7 @@ def test_a_loss_of_ones_own_is_what_is_climbed(network, images):
     x = images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(network(x)[:, 2].sum(), x)
     torch.testing.assert_close(one_step.images, (images + EPSILON * gradient.sign()).clamp(0, 1))
-    common = adversarial.universal_perturbation(network, images, EPSILON, targets=2, loss=towards_two)
+    common = attack_methods.universal_perturbation(network, images, EPSILON, targets=2, loss=towards_two)
     assert float32_logits(network, (images + common).clamp(0, 1))[:, 2].sum() > before.sum()
 
 
@@ -395,34 +395,34 @@ def inner():
     return 0.4 + 0.2 * torch.rand(6, 3, 12, 12, generator=torch.Generator().manual_seed(4))
 
 
-@pytest.mark.parametrize("attack", [adversarial.pgd, adversarial.fgsm, partial(adversarial.apgd, num_steps=10)])
+@pytest.mark.parametrize("attack", [adversarial.pgd, adversarial.fgsm, partial(defence_methods.apgd, num_steps=10)])
 def test_the_bisected_epsilon_of_a_linear_network_is_the_distance_to_its_plane(inner, attack):
     network = Linear().eval()
-    found = adversarial.smallest_epsilon(network, inner, most=0.05, num_rounds=10, attack=attack)
+    found = attack_methods.smallest_epsilon(network, inner, most=0.05, num_rounds=10, attack=attack)
     torch.testing.assert_close(found, network.distance(inner, "linf"), rtol=0.01, atol=0)
     labels = network(inner).argmax(1)
     labels[0] = 1 - labels[0]
-    found = adversarial.smallest_epsilon(network, inner, labels, most=0.05, num_rounds=4, attack=attack)
+    found = attack_methods.smallest_epsilon(network, inner, labels, most=0.05, num_rounds=4, attack=attack)
     assert found[0] == 0
     assert (found[1:] > 0).all()
     small = float(network.distance(inner, "linf").sort().values[2]) * 0.99
-    withstand = adversarial.smallest_epsilon(network, inner, most=small, num_rounds=1, attack=attack).isinf()
+    withstand = attack_methods.smallest_epsilon(network, inner, most=small, num_rounds=1, attack=attack).isinf()
     assert torch.equal(withstand, network.distance(inner, "linf") > small)
 
 
 def test_ddn_finds_the_shortest_way_to_a_plane(inner):
     network = Linear().eval()
-    examples = adversarial.ddn(network, inner, num_steps=200)
-    assert adversarial.survives(network, examples, "none").all()
+    examples = attack_methods.ddn(network, inner, num_steps=200)
+    assert attack_methods.survives(network, examples, "none").all()
     torch.testing.assert_close(examples.l2, network.distance(inner, "l2"), rtol=0.02, atol=0)
 
 
 def test_ddn_is_no_longer_than_deep_fool_on_digits_and_gives_back_what_it_cannot_fool(digits):
     network, x, y = digits[0], *(part[:60] for part in digits[1:])
-    found, rival = adversarial.ddn(network, x, y), adversarial.deep_fool(network, x, y)
-    assert adversarial.survives(network, found, "none").all()
+    found, rival = attack_methods.ddn(network, x, y), adversarial.deep_fool(network, x, y)
+    assert attack_methods.survives(network, found, "none").all()
     assert found.l2.median() <= rival.l2.median()
-    assert torch.equal(adversarial.ddn(network, x, y, num_steps=1).images, x)
+    assert torch.equal(attack_methods.ddn(network, x, y, num_steps=1).images, x)
 
 
 def test_no_momentum_is_pgd_and_momentum_averages_gradients(network, images):
@@ -449,7 +449,7 @@ def test_a_transform_is_drawn_anew_at_each_step(network, images):
     assert len(set(draws)) == 5
 
 
-@pytest.mark.parametrize("transform", [adversarial.resize_and_pad, adversarial.compress_or_resize])
+@pytest.mark.parametrize("transform", [attack_methods.resize_and_pad, attack_methods.compress_or_resize])
 def test_transforms_leave_pictures_of_their_size_and_let_the_gradient_through(transform):
     x = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(5)).requires_grad_()
     seen = [transform(x, torch.Generator().manual_seed(seed)) for seed in range(12)]
@@ -461,36 +461,36 @@ def test_transforms_leave_pictures_of_their_size_and_let_the_gradient_through(tr
 
 
 def test_apgd_reaches_the_corner_of_the_ball_and_halves_its_step(dark):
-    examples = adversarial.apgd(Mean().eval(), dark, 0.06, num_steps=20)
+    examples = defence_methods.apgd(Mean().eval(), dark, 0.06, num_steps=20)
     torch.testing.assert_close(examples.images, dark + 0.06)
     # A loss that cannot rise halves the step at each checkpoint, whether or not it was halved at the last.
-    steps = _StepSizes(torch.ones(2, 1, 1, 1), 100)
+    steps = defence_methods._StepSizes(torch.ones(2, 1, 1, 1), 100)
     sizes = []
     for step in range(101):
         steps.update(step, torch.tensor([0.0, float(step)]), torch.tensor([0.0, float(step)]))
         sizes.append(steps.sizes.flatten().tolist())
     halvings = [step for step in range(1, 101) if sizes[step][0] < sizes[step - 1][0]]
-    assert halvings == choose_checkpoints(100)
+    assert halvings == defence_methods.choose_checkpoints(100)
     assert sizes[-1][1] == 1
 
 
 def test_checkpoints_of_apgd_are_those_of_the_paper():
     # p: .22, .41, .57, .70, .80, .87, .93, .99 (section 3.1 of the paper).
-    assert choose_checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert defence_methods.choose_checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
 
 
 def test_apgd_fools_at_least_as_often_as_pgd_and_each_restart_helps(digits):
     network, x, y = digits
     pgd = adversarial.pgd(network, x, 0.08, y, num_steps=20)
-    once, twice = (adversarial.apgd(network, x, 0.08, y, num_steps=20, num_restarts=n) for n in (1, 2))
-    rates = [adversarial.survives(network, each, "none").float().mean() for each in (pgd, once, twice)]
+    once, twice = (defence_methods.apgd(network, x, 0.08, y, num_steps=20, num_restarts=n) for n in (1, 2))
+    rates = [attack_methods.survives(network, each, "none").float().mean() for each in (pgd, once, twice)]
     assert 0.1 < rates[0] < 0.95
     assert rates[0] - 0.01 <= rates[1] <= rates[2]
     losses = [F.cross_entropy(float32_logits(network, each.images), y, reduction="none") for each in (once, twice)]
-    withstood = ~adversarial.survives(network, twice, "none")
+    withstood = ~attack_methods.survives(network, twice, "none")
     assert (losses[1] >= losses[0] - 1e-4)[withstood].all()
     with pytest.raises(ValueError, match="expected a network in eval mode"):
-        adversarial.survives(copy.deepcopy(network).train(), twice, "none")
+        attack_methods.survives(copy.deepcopy(network).train(), twice, "none")
 
 
 def test_square_asks_for_scores_alone_and_rises(digits):
@@ -502,12 +502,12 @@ def test_square_asks_for_scores_alone_and_rises(digits):
             assert not pictures.requires_grad
             return network(pictures)
 
-    few, many = (adversarial.square(Opaque().eval(), x, 0.15, y, num_queries=n) for n in (5, 200))
-    noise = adversarial.sign_noise(network, x, 0.15, y)
-    rates = [float(adversarial.survives(network, each, "none").float().mean()) for each in (noise, few, many)]
+    few, many = (defence_methods.square(Opaque().eval(), x, 0.15, y, num_queries=n) for n in (5, 200))
+    noise = attack_methods.sign_noise(network, x, 0.15, y)
+    rates = [float(attack_methods.survives(network, each, "none").float().mean()) for each in (noise, few, many)]
     assert rates[0] < rates[2] - 0.1
     assert rates[1] < rates[2]
-    fooled = adversarial.survives(network, many, "none")
+    fooled = attack_methods.survives(network, many, "none")
     assert (many.steps[~fooled] == 200).all()
     assert many.steps[fooled].float().mean() < 200
 
@@ -524,13 +524,13 @@ def test_training_on_adversarial_digits_makes_a_network_robust():
     images = images.clamp(0, 255).byte()
     x = images[:, None].float() / 255
     before = torch.random.get_rng_state()
-    plain, robust = (adversarial.fit_digits(images, labels, epsilon, num_epochs=25)[0] for epsilon in (0.0, 0.15))
+    plain, robust = (defence_methods.fit_digits(images, labels, epsilon, num_epochs=25)[0] for epsilon in (0.0, 0.15))
     assert torch.equal(torch.random.get_rng_state(), before)
-    pair = [adversarial.fit_digits(images, labels, 0.15, num_epochs=1)[0].parameters() for _ in range(2)]
+    pair = [defence_methods.fit_digits(images, labels, 0.15, num_epochs=1)[0].parameters() for _ in range(2)]
     assert all(torch.equal(one, other) for one, other in zip(*pair, strict=True))
     networks = plain, robust
     clean = [(network(x).argmax(1) == labels).float().mean() for network in networks]
-    moved = [adversarial.apgd(network, x, 0.15, labels, num_steps=20).images for network in networks]
+    moved = [defence_methods.apgd(network, x, 0.15, labels, num_steps=20).images for network in networks]
     attacked = [
         (network(each).argmax(1) == labels).float().mean() for network, each in zip(networks, moved, strict=True)
     ]
@@ -555,7 +555,7 @@ def test_deep_fool_finds_the_smallest_change(dark):
     examples = adversarial.deep_fool(Mean().eval(), dark, overshoot=0.02)
     smallest = torch.tensor([0.05, 0.1, 0.2]) * 192**0.5
     torch.testing.assert_close(examples.l2, 1.02 * smallest, atol=2e-3, rtol=2e-3)
-    assert adversarial.survives(Mean().eval(), examples, "none").all()
+    assert attack_methods.survives(Mean().eval(), examples, "none").all()
     assert (examples.steps == 1).all()
 
 
@@ -579,7 +579,7 @@ def test_stopping_early_costs_fewer_steps_and_no_success(network, images):
 
 
 def test_one_pixel_changes_one_pixel(network, images):
-    examples = adversarial.one_pixel(network, images, num_steps=2, population=10, num_pixels=2)
+    examples = attack_methods.one_pixel(network, images, num_steps=2, population=10, num_pixels=2)
     changed = (examples.images != images).any(1).sum((1, 2))
     assert ((changed >= 1) & (changed <= 2)).all()
 
@@ -590,12 +590,12 @@ def test_one_pixel_reaches_a_target_that_hangs_on_one_pixel():
             score = 10 * (x.amax((1, 2, 3)) - 0.8)
             return torch.stack([-score, score], 1)
 
-    examples = adversarial.one_pixel(Corner().eval(), torch.zeros(1, 3, 6, 6), targets=1, population=20)
+    examples = attack_methods.one_pixel(Corner().eval(), torch.zeros(1, 3, 6, 6), targets=1, population=20)
     assert examples.success.all()
 
 
 def test_one_perturbation_fools_all_pictures(dark):
-    perturbation = adversarial.universal_perturbation(Mean().eval(), dark, 0.25, labels=0, num_passes=20)
+    perturbation = attack_methods.universal_perturbation(Mean().eval(), dark, 0.25, labels=0, num_passes=20)
     assert perturbation.shape == (3, 8, 8)
     goal = adversarial.make_goal(Mean().eval(), dark, 0, None)
     examples = adversarial.score_examples(Mean().eval(), dark, (dark + perturbation).clamp(0, 1), goal)
@@ -607,23 +607,23 @@ def test_one_perturbation_fools_all_pictures(dark):
 @pytest.mark.parametrize("damage", ["none", "8 bits", "jpeg", "resize"])
 def test_a_change_of_the_mean_survives_damage(dark, damage, channels):
     examples = adversarial.fgsm(Mean().eval(), dark[:, :channels], 0.25)
-    assert adversarial.survives(Mean().eval(), examples, damage).all()
+    assert attack_methods.survives(Mean().eval(), examples, damage).all()
 
 
 def test_jpeg_holds_one_channel_or_three(dark):
     with pytest.raises(ValueError, match="expected pictures of 1 or 3 channels for jpeg, got 2"):
-        adversarial.survives(Mean().eval(), adversarial.fgsm(Mean().eval(), dark[:, :2], 0.25), "jpeg")
+        attack_methods.survives(Mean().eval(), adversarial.fgsm(Mean().eval(), dark[:, :2], 0.25), "jpeg")
 
 
 def test_a_change_below_8_bits_does_not_survive_saving():
     dark = torch.full((1, 3, 8, 8), 127 / 255)
     examples = adversarial.fgsm(Mean().eval(), dark, 0.4 / 255 + 1e-3)
-    assert adversarial.survives(Mean().eval(), examples, "none").all()
+    assert attack_methods.survives(Mean().eval(), examples, "none").all()
     # A threshold of 127.25 levels, and pictures of 127.4: rounded they are on its other side.
     network = Threshold(127.25 / 255).eval()
     smaller = adversarial.score_examples(network, dark, torch.full_like(dark, 127.4 / 255), examples.goal)
-    assert adversarial.survives(network, smaller, "none").all()
-    assert not adversarial.survives(network, smaller, "8 bits").any()
+    assert attack_methods.survives(network, smaller, "none").all()
+    assert not attack_methods.survives(network, smaller, "8 bits").any()
     assert not smaller.success.any()
 
 
@@ -656,13 +656,13 @@ def test_fine_stripes_of_colour_do_not_survive(levels, stays):
     moved[:, 2, :, ::2] -= levels / 255
     examples = adversarial.score_examples(network, grey, moved, adversarial.make_goal(network, grey, None, 1))
     damages = ("none", "8 bits", "jpeg", "resize")
-    assert [damage for damage in damages if adversarial.survives(network, examples, damage)] == stays
+    assert [damage for damage in damages if attack_methods.survives(network, examples, damage)] == stays
 
 
 def test_autocast_bends_the_path_but_not_the_verdict(network, images):
     with torch.autocast("cpu", torch.bfloat16):
         examples = adversarial.pgd(network, images, EPSILON)
-    within, saved = (adversarial.survives(network, examples, damage) for damage in ("none", "8 bits"))
+    within, saved = (attack_methods.survives(network, examples, damage) for damage in ("none", "8 bits"))
     assert torch.equal(examples.success, within & saved)
 
 
@@ -675,7 +675,7 @@ def scalar(logits, goal):
     [
         (lambda n, x: adversarial.pgd(n, x, 0.1, labels=1, targets=2), "got both"),
         (lambda n, x: adversarial.pgd(n, x, 0.1, labels=[True] * 5), "expected one integer class.* of torch.bool"),
-        (lambda n, x: adversarial.apgd(n, x, 0.1, loss=scalar), r"loss of each of 5 pictures, got shape \(\)"),
+        (lambda n, x: defence_methods.apgd(n, x, 0.1, loss=scalar), r"loss of each of 5 pictures, got shape \(\)"),
         (lambda n, x: adversarial.pgd(n, x, 0.1, loss=scalar), r"loss of each of 5 pictures, got shape \(\)"),
         (lambda n, x: adversarial.fgsm(n, x, 0.1, loss=lambda logits, goal: logits), r"got shape \(5, 6\); take no"),
         (lambda n, x: adversarial.fgsm(n, x, 0.1, loss=lambda logits, goal: 1.0), "pictures, got float"),
@@ -689,26 +689,26 @@ def scalar(logits, goal):
         (lambda n, x: adversarial.pgd(n, x, 0.1, step_size=float("nan")), "expected step_size >= 0, finite"),
         (lambda n, x: adversarial.pgd(n, x, 0.1, num_steps=0), "expected num_steps >= 1, got 0"),
         (lambda n, x: adversarial.fgsm(n, x, 8), r"at most 1 \(pixels lie in \[0, 1\]\), .* got 8"),
-        (lambda n, x: adversarial.universal_perturbation(n, x, -1.0), "expected epsilon >= 0"),
-        (lambda n, x: adversarial.universal_perturbation(n, x, 0.1, num_passes=-1), "expected num_passes >= 1"),
+        (lambda n, x: attack_methods.universal_perturbation(n, x, -1.0), "expected epsilon >= 0"),
+        (lambda n, x: attack_methods.universal_perturbation(n, x, 0.1, num_passes=-1), "expected num_passes >= 1"),
         (lambda n, x: adversarial.fool(n, x, 1, num_steps=-1), "expected num_steps >= 1"),
         (lambda n, x: adversarial.fool(n, x, 1, step_size=float("nan")), "expected step_size >= 0, finite"),
         (lambda n, x: adversarial.deep_fool(n, x, num_candidates=0), "expected num_candidates >= 1"),
         (lambda n, x: adversarial.deep_fool(n, x, overshoot=float("nan")), "finite overshoot >= 0"),
         (lambda n, x: adversarial.deep_fool(n, x, num_steps=-1), "expected num_steps >= 1, got -1"),
         (lambda n, x: adversarial.pgd(n, x, 0.1, momentum=-1), "expected a finite momentum >= 0, got -1"),
-        (lambda n, x: adversarial.apgd(n, x, 0.1, num_restarts=0), "expected num_restarts >= 1"),
-        (lambda n, x: adversarial.square(n, x, 0.1, area=0), r"expected an area in \(0, 1\]"),
-        (lambda n, x: adversarial.square(n, x, 0.1, num_queries=0), "expected num_queries >= 1"),
-        (lambda n, x: adversarial.ddn(n, x, gamma=1), r"expected gamma in \(0, 1\), got 1"),
-        (lambda n, x: adversarial.smallest_epsilon(n, x, most=2), "at most 1"),
-        (lambda n, x: adversarial.one_pixel(n, x, num_pixels=0), "expected num_pixels >= 1"),
+        (lambda n, x: defence_methods.apgd(n, x, 0.1, num_restarts=0), "expected num_restarts >= 1"),
+        (lambda n, x: defence_methods.square(n, x, 0.1, area=0), r"expected an area in \(0, 1\]"),
+        (lambda n, x: defence_methods.square(n, x, 0.1, num_queries=0), "expected num_queries >= 1"),
+        (lambda n, x: attack_methods.ddn(n, x, gamma=1), r"expected gamma in \(0, 1\), got 1"),
+        (lambda n, x: attack_methods.smallest_epsilon(n, x, most=2), "at most 1"),
+        (lambda n, x: attack_methods.one_pixel(n, x, num_pixels=0), "expected num_pixels >= 1"),
         (lambda n, x: adversarial.fool(n, x, "tabby"), "expected a name that one of the network's 0 class_names"),
         (lambda n, x: adversarial.fgsm(nn.Sequential(n, nn.Flatten(0)).eval(), x, 0.1), r"logits of shape \(5, K\)"),
         (lambda n, x: adversarial.fool(n, x, 6), "classes from 0 to 5"),
         (lambda n, x: adversarial.fool(n, x, [1, 2]), "one for each of 5"),
         (lambda n, x: adversarial.deep_fool(n, x, 6), "classes from 0 to 5"),
-        (lambda n, x: adversarial.survives(n, adversarial.fgsm(n, x, 0.1), "rain"), "damage among none, 8 bits"),
+        (lambda n, x: attack_methods.survives(n, adversarial.fgsm(n, x, 0.1), "rain"), "damage among none, 8 bits"),
     ],
 )
 def test_bad_arguments_get_one_sentence(network, images, call, message):

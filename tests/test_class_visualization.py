@@ -14,6 +14,7 @@ from dlapps import class_visualization as cv
 from dlapps import pretrained
 from dlapps.core.class_scores import float32_logits, ranks
 from dlapps.core.images import from_pixels
+from studies import drawing_methods
 
 torch.set_num_threads(1)
 
@@ -24,7 +25,7 @@ WINDOWS = (cv.Crop((0.6, 1.0), 32), cv.Noise(0.02))
 SHORT = {
     "practical": replace(cv.PRACTICAL, num_steps=12),
     "modern": replace(cv.MODERN, num_steps=12),
-    "maco": replace(cv.make_maco(NATURAL), num_steps=12, transforms=WINDOWS),
+    "maco": replace(drawing_methods.make_maco(NATURAL), num_steps=12, transforms=WINDOWS),
     "robust": replace(cv.ROBUST, num_steps=12, transforms=WINDOWS),
 }
 each_preset = pytest.mark.parametrize("preset", SHORT.values(), ids=SHORT)
@@ -125,7 +126,7 @@ def test_a_normalised_step_has_its_length_whatever_is_moved(form, network, pictu
 def test_the_magnitude_of_maco_never_changes(network):
     form = SHORT["maco"].parametrisation
     seen = cv.visualize(network, [0, 3], SHORT["maco"], size=32, keep_every=4)
-    magnitudes = [cv.measure_magnitude(images) for images in seen.frames]
+    magnitudes = [drawing_methods.measure_magnitude(images) for images in seen.frames]
     for magnitude in magnitudes:
         torch.testing.assert_close(magnitude, form.magnitude.expand_as(magnitude), rtol=0.01, atol=0.01)
     assert (seen.frames[0] - seen.images).abs().max() > 0.05
@@ -167,7 +168,7 @@ def test_objectives_add_and_multiply(network, pictures):
     mean = pictures[0].mean()
     for objective, expected in {
         cv.class_score: logit,
-        cv.class_margin: logit - scores[:, 1:].logsumexp(1),
+        drawing_methods.class_margin: logit - scores[:, 1:].logsumexp(1),
         cv.class_score + 2 * unit - 5 * bright: logit + 2 * activation - 5 * mean,
         unit * bright + 1: activation * mean + 1,
         -bright: -mean,

@@ -11,6 +11,7 @@ from torch import nn
 from dlapps import pretrained, saliency
 from dlapps.core import class_scores
 from dlapps.core.pixel_network import PixelNetwork
+from studies import saliency_methods
 
 torch.set_num_threads(1)
 
@@ -558,30 +559,32 @@ def test_baselines():
 def test_randomised_weights_leave_the_network_alone(network):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()
-    top = saliency.randomise_weights(network, ["6"])
+    top = saliency_methods.randomise_weights(network, ["6"])
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     changed = [name for name, value in top.state_dict().items() if not torch.equal(value, before[name])]
     assert changed == ["6.weight"]
-    assert len([1 for a, b in zip(saliency.randomise_weights(network).parameters(), network.parameters(), strict=True)
+    assert len([1 for a, b in zip(saliency_methods.randomise_weights(network).parameters(), network.parameters(), strict=True)
                 if not torch.equal(a, b)]) == 3  # fmt: skip
 
 
 def test_weights_of_attention_and_of_weight_norm_are_randomised_too(network):
     attention = nn.Sequential(nn.MultiheadAttention(4, 2), nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)))
-    drawn = saliency.randomise_weights(attention)
+    drawn = saliency_methods.randomise_weights(attention)
     for name, weight in attention.named_parameters():
         assert torch.equal(weight, drawn.get_parameter(name)) is (weight.ndim < 2), name
     with pytest.raises(ValueError, match="expected a layer with a weight, got 1, a ReLU; choose others"):
-        saliency.randomise_weights(network, ["1"])
+        saliency_methods.randomise_weights(network, ["1"])
 
 
 def test_sanity_check_tells_a_gradient_from_an_edge_detector(network, images):
-    edges = saliency.sanity_check(
+    edges = saliency_methods.sanity_check(
         network, images, lambda network, x, targets: x.diff(dim=3).abs().amax(1), num_stages=3
     )
-    gradient = saliency.sanity_check(network, images, saliency.input_gradient, num_stages=3)
-    constant = saliency.sanity_check(network, images, lambda network, x, targets: torch.ones(4, 12, 12), num_stages=1)
+    gradient = saliency_methods.sanity_check(network, images, saliency.input_gradient, num_stages=3)
+    constant = saliency_methods.sanity_check(
+        network, images, lambda network, x, targets: torch.ones(4, 12, 12), num_stages=1
+    )
     assert list(edges) == list(gradient) == ["6", "3", "0"]
     assert all(torch.allclose(values, torch.ones(4, dtype=values.dtype)) for values in edges.values())
     assert gradient["0"].abs().mean() < 0.5

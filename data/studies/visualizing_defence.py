@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlapps import adversarial, datasets
-from dlapps.adversarial.training import fit_digits
+from dlapps import datasets
 from dlapps.core import metrics, paths, results, runtime
 from dlapps.core.images import as_pictures
 from dlapps.core.sweeps import keep, sweep
 from dlapps.core.weights import to_float16, write_checked
+from studies.attack_methods import survives
+from studies.defence_methods import apgd, fit_digits, square
 
 SEEDS = (0, 1, 2)
 # The epsilon of the training, and its epochs; plain training needs fewer.
@@ -43,10 +44,10 @@ def withstand(network: nn.Module, attack: str, epsilon: float, number: int, seed
     """Share of the first test digits still read as labelled, as floats within epsilon."""
     images, labels = (part[:number] for part in load_digits())
     if attack == "apgd":
-        examples = adversarial.apgd(network, images, epsilon, labels, num_steps=20, num_restarts=2, seed=seed)
+        examples = apgd(network, images, epsilon, labels, num_steps=20, num_restarts=2, seed=seed)
     else:
-        examples = adversarial.square(network, images, epsilon, labels, num_queries=500, seed=seed)
-    return 1 - float(adversarial.survives(network, examples, "none").float().mean())
+        examples = square(network, images, epsilon, labels, num_queries=500, seed=seed)
+    return 1 - float(survives(network, examples, "none").float().mean())
 
 
 def measure(name: str, seed: int) -> dict[str, Any]:

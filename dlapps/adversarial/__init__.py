@@ -12,14 +12,11 @@ on the CPU, the same for every device. Bad pixels, classes out of range, a netwo
 logits (N, K), an epsilon that is not finite, a norm that is none: ValueError of one sentence.
 """
 
-from dlapps.adversarial.apgd import apgd
 from dlapps.adversarial.ascent import (
     PRACTICAL_STEP,
     fgsm,
     fool,
     pgd,
-    sign_noise,
-    universal_perturbation,
 )
 from dlapps.adversarial.examples import (
     AdversarialExamples,
@@ -27,16 +24,13 @@ from dlapps.adversarial.examples import (
     Loss,
     cross_entropy,
     make_goal,
-    margin,
     round_to_8_bits,
     score_examples,
-    survives,
 )
-from dlapps.adversarial.expectation import Expectation, compress_or_resize, resize_and_pad
-from dlapps.adversarial.minimal import ddn, deep_fool, one_pixel, smallest_epsilon
+from dlapps.adversarial.expectation import Expectation
+from dlapps.adversarial.minimal import deep_fool
 from dlapps.adversarial.norms import normalise, project
-from dlapps.adversarial.square import square
-from dlapps.adversarial.training import fit_digits, load_digit_networks, make_digit_network
+from dlapps.adversarial.training import load_digit_networks, make_digit_network
 
 __all__ = [
     "PRACTICAL_STEP",
@@ -44,28 +38,16 @@ __all__ = [
     "Expectation",
     "Goal",
     "Loss",
-    "apgd",
-    "compress_or_resize",
     "cross_entropy",
-    "ddn",
     "deep_fool",
     "fgsm",
-    "fit_digits",
     "fool",
     "load_digit_networks",
     "make_digit_network",
     "make_goal",
-    "margin",
     "normalise",
-    "one_pixel",
     "pgd",
     "project",
-    "resize_and_pad",
     "round_to_8_bits",
     "score_examples",
-    "sign_noise",
-    "smallest_epsilon",
-    "square",
-    "survives",
-    "universal_perturbation",
 ]

@@ -18,12 +18,9 @@ from dlapps.adversarial.examples import (
     score_examples,
 )
 from dlapps.adversarial.expectation import Expectation, Transform
-from dlapps.adversarial.norms import Ball, PerPicture, Rows, as_lengths, normalise, project, random_direction
+from dlapps.adversarial.norms import Ball, PerPicture, Rows, as_lengths, normalise
 from dlapps.core.class_scores import Classes, Images, check_input, float32_logits, pick, pixel_gradient
-from dlapps.core.runtime import make_generator
 
-# Pictures of a step of the universal perturbation.
-BATCH_SIZE = 16
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
 
@@ -109,57 +106,6 @@ def pgd(
 
     found, made = _ascend(network, start, goal, loss, move, num_steps, stop_early, transform, seed)
     return score_examples(network, images, ball.settle(found), goal, made)
-
-
-def sign_noise(
-    network: nn.Module,
-    images: Images,
-    epsilon: PerPicture,
-    labels: Classes | None = None,
-    targets: Classes | None = None,
-    seed: int = 0,
-) -> AdversarialExamples:
-    """x + epsilon times random signs: FGSM without the gradient, the control of every attack of that size."""
-    images = check_input(network, images)
-    ball = Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
-    goal = make_goal(network, images, labels, targets)
-    noise = ball.radii * random_direction(images, "linf", seed).sign()
-    return score_examples(network, images, ball.settle((images + noise).clamp(0, 1)), goal)
-
-
-def universal_perturbation(
-    network: nn.Module,
-    images: Images,
-    epsilon: float,
-    labels: Classes | None = None,
-    targets: Classes | None = None,
-    num_passes: int = 6,
-    seed: int = 0,
-    loss: Loss = cross_entropy,
-    transform: Transform | None = None,
-) -> Tensor:
-    """One perturbation (C, H, W) for all pictures (Moosavi-Dezfooli et al. 2017), within epsilon in the maximum norm.
-
-    Signed steps up the loss of 16 pictures at a time, as Shafahi et al. (2020) do; they shrink from epsilon / 5 to 0.
-    transform: moves the pictures beneath it, by another draw at each step, so that few pictures do for many. Score it
-    with `score_examples(network, images, (images + perturbation).clamp(0, 1), goal)`, on pictures it never saw, beside
-    random signs of its size.
-    """
-    check_counts(num_passes=num_passes)
-    images = check_input(network, images)
-    as_lengths("epsilon", epsilon, images[:1], 1.0)
-    goal, generator = make_goal(network, images, labels, targets), make_generator(seed)
-    perturbation = torch.zeros_like(images[0])
-    orders = [torch.randperm(len(images), generator=generator, device="cpu") for _ in range(num_passes)]
-    batches = [rows for order in orders for rows in order.to(images.device).split(BATCH_SIZE)]
-    for step, rows in enumerate(batches):
-        seen = transform(images[rows], generator) if transform else images[rows]
-        gradient, _ = pixel_gradient(network, (seen + perturbation).clamp(0, 1), by_rows(loss, goal[rows]))
-        size = 0.2 * epsilon * (1 - step / len(batches))
-        perturbation = project(perturbation + size * normalise(gradient.sum(0), "linf"), "linf", epsilon)
-    # What x + perturbation, rounded, may be further away.
-    limit = max(epsilon - 2**-24, 0)
-    return perturbation.clamp(-limit, limit)
 
 
 def _target_score(logits: Tensor, goal: Goal) -> Tensor:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
-from dlapps import check_name
 from dlapps.core.class_scores import (
     Classes,
     Images,
     RowValues,
-    check_eval_mode,
     check_input,
     check_range,
     choose_classes,
     float32_logits,
     pick,
 )
-from dlapps.core.images import from_pixels, stack_pixels
 
 
 @dataclass(frozen=True)
@@ -50,17 +44,6 @@ def cross_entropy(logits: Tensor, goal: Goal) -> Tensor:
     """-log of the probability (N,) of the goal's classes, negative where they are targets."""
     entropy = logits.logsumexp(1) - pick(logits, goal.classes)
     return -entropy if goal.targeted else entropy
-
-
-def margin(logits: Tensor, goal: Goal) -> Tensor:
-    """max over the other classes of S_i, less S_c (N,), its negative for targets: > 0 where the goal is reached.
-
-    The f_6 of Carlini & Wagner (2017), section V.A, not cut off at 0. Unlike the cross-entropy, its gradient does not
-    vanish where a network is certain.
-    """
-    own = pick(logits, goal.classes)
-    others = logits.scatter(1, goal.classes[:, None], -torch.inf).amax(1)
-    return own - others if goal.targeted else others - own
 
 
 def by_rows(loss: Loss, goal: Goal) -> RowValues:
@@ -124,39 +107,3 @@ def score_examples(
         success[again] = goal[again].is_reached(float32_logits(network, images[again]))
     steps = torch.zeros(len(images), dtype=torch.long, device=images.device) if steps is None else steps
     return AdversarialExamples(clean, images, goal, success, logits.argmax(1), steps)
-
-
-def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:
-    """bool (N,): whether each picture still reaches its goal after some damage, in float32.
-
-    damage: "none" (the floats that the attack made), "8 bits", "jpeg" (quality 90) or "resize" (to .75 of its side and
-    back). JPEG and resize work on the picture rounded to 8 bits.
-    """
-    check_name("damage", damage, DAMAGES)
-    check_eval_mode(network)
-    return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
-
-
-def jpeg(images: Tensor, quality: int = 90) -> Tensor:
-    """Pictures (N, 1 or 3, H, W) after JPEG, in memory; ValueError for other channels."""
-    files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
-    if channels not in (1, 3):
-        raise ValueError(f"expected pictures of 1 or 3 channels for jpeg, got {channels}; choose another damage.")
-    for picture, file in zip(from_pixels(images), files, strict=True):
-        Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(images.device)
-
-
-def resize(images: Tensor, scale: float = 0.75) -> Tensor:
-    """Pictures (N, C, H, W) made smaller, to `scale` of their sides, and brought back, bilinear."""
-    sides = [max(1, round(scale * side)) for side in images.shape[2:]]
-    small = F.interpolate(images, sides, mode="bilinear", antialias=True)
-    return F.interpolate(small, images.shape[2:], mode="bilinear").clamp(0, 1)
-
-
-DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda images: images,
-    "8 bits": round_to_8_bits,
-    "jpeg": jpeg,
-    "resize": lambda images: resize(round_to_8_bits(images)),
-}

@@ -4,10 +4,10 @@ What is raised (an objective less regularisers), what the picture is made of (a 
 before the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
 """
 
-from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, make_maco, visualize
+from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, visualize
 from dlapps.class_visualization.judging import judge
-from dlapps.class_visualization.objectives import Objective, Seen, class_margin, class_score
-from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
+from dlapps.class_visualization.objectives import Objective, Seen, class_score
+from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
 from dlapps.class_visualization.terms import (
     L2,
     Crop,
@@ -32,7 +32,6 @@ __all__ = [
     "Noise",
     "Objective",
     "Parametrisation",
-    "Phase",
     "Pixels",
     "Regulariser",
     "Seen",
@@ -40,11 +39,8 @@ __all__ = [
     "Transform",
     "Visualization",
     "Warp",
-    "class_margin",
     "class_score",
     "judge",
-    "make_maco",
-    "measure_magnitude",
     "total_variation",
     "visualize",
 ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from torchvision.transforms.functional import gaussian_blur
 
 from dlapps import check_counts
 from dlapps.class_visualization.objectives import Seen, class_score, look
-from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
-from dlapps.class_visualization.terms import L2, Crop, Jitter, Noise, Regulariser, TotalVariation, Transform, Warp
+from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
+from dlapps.class_visualization.terms import L2, Crop, Jitter, Regulariser, TotalVariation, Transform, Warp
 from dlapps.core.class_scores import Classes, check_eval_mode, chunk_size, expand_classes, float32
 from dlapps.core.images import as_pictures
 from dlapps.core.runtime import device_of, make_generator
@@ -77,17 +77,6 @@ ROBUST = Ascent(
     normalised=True,
     transforms=(Crop((0.3, 0.9), 128),),
 )
-
-
-def make_maco(natural: Tensor) -> Ascent:
-    """MACO (Fel et al. 2023): only the phase moves, the magnitude is the mean of these natural pictures (N, 3, H, W).
-
-    Windows as in ROBUST, one a step, and noise; the paper takes 32 of about a quarter of the side, and noise of .08.
-    """
-    form = Phase(measure_magnitude(natural).mean(0))
-    transforms: tuple[Transform, ...] = (*ROBUST.transforms, Noise(0.08))
-    adam = replace(ROBUST, optimiser=torch.optim.Adam, normalised=False, step_size=0.1)
-    return replace(adam, parametrisation=form, transforms=transforms)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from dlapps.core.class_scores import channels_last, pick, read_logits
@@ -70,14 +69,8 @@ def _target_score(seen: Seen) -> Tensor:
     return pick(seen.logits, seen.targets)
 
 
-def _target_margin(seen: Seen) -> Tensor:
-    others = seen.logits.scatter(1, seen.targets[:, None], -torch.inf)
-    return _target_score(seen) - others.logsumexp(1)
-
-
-# The logit (N,) of the targets, and the logarithm of the odds of their probability: it falls where a rival rises.
+# The logit (N,) of the targets.
 class_score = Objective(_target_score)
-class_margin = Objective(_target_margin)
 
 
 def look(

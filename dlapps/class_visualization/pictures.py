@@ -99,51 +99,6 @@ class Fourier:
         return parameter
 
 
-@dataclass(frozen=True, eq=False)
-class Phase:
-    """Phase of the spectrum alone, its magnitude fixed to the mean of natural pictures': MACO (Fel et al. 2023, eq. 5).
-
-    x = sigmoid(COLOURS irfft2(magnitude e^(i p))). magnitude: (3, H, W / 2 + 1), as `measure_magnitude` gives it.
-    """
-
-    magnitude: Tensor
-
-    def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """p (1, 3, size, size / 2 + 1) of white noise; ValueError for another size than the magnitude's."""
-        self._check_size(size, size)
-        return to_spectrum(torch.randn(1, 3, size, size, generator=generator, device="cpu")).angle()
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The phases of pictures (N, 3, H, W), whose own magnitude is lost; ValueError for another size."""
-        self._check_size(*pictures.shape[2:])
-        return to_spectrum(torch.logit(pictures, eps=0.01)).angle()
-
-    def decode(self, parameter: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1)."""
-        return torch.sigmoid(self._colours(parameter))
-
-    def constrain(self, parameter: Tensor) -> Tensor:
-        """The phases of a real picture: with others, the inverse transform would change the magnitude."""
-        return to_spectrum(self._colours(parameter)).angle()
-
-    def _check_size(self, height: int, width: int) -> None:
-        known = self.magnitude.shape[1], 2 * (self.magnitude.shape[2] - 1)
-        if (height, width) != known:
-            raise ValueError(
-                f"expected pictures of {known[0]} x {known[1]}, whose magnitude was measured, got {height} x {width}; "
-                "measure natural pictures of that size, its width even."
-            )
-
-    def _colours(self, parameter: Tensor) -> Tensor:
-        magnitude = self.magnitude.to(parameter.device).expand_as(parameter)
-        return from_spectrum(torch.polar(magnitude, parameter))
-
-
-def measure_magnitude(pictures: Tensor) -> Tensor:
-    """Of each picture (N, 3, H, W) in [0, 1], (N, 3, H, W / 2 + 1); the mean over natural ones is for `Phase`."""
-    return to_spectrum(torch.logit(pictures, eps=0.01)).abs()
-
-
 def to_spectrum(colours: Tensor, decorrelated: bool = True) -> Tensor:
     """Complex (N, 3, H, W / 2 + 1) of real colours (N, 3, H, W), decorrelated first where asked."""
     return torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours) if decorrelated else colours, norm="ortho")

@@ -16,13 +16,10 @@ from dlapps.saliency.faithfulness import (
     DeletionInsertion,
     centre_prior,
     deletion_insertion,
-    max_sensitivity,
     random_map,
-    randomise_weights,
     rank_correlations,
-    sanity_check,
 )
-from dlapps.saliency.grids import Pointing, make_grids, point_at_cells
+from dlapps.saliency.grids import make_grids
 from dlapps.saliency.maps import (
     grad_cam,
     guided_backprop,
@@ -31,33 +28,21 @@ from dlapps.saliency.maps import (
     input_x_gradient,
     integrated_gradients,
 )
-from dlapps.saliency.masks import occlusion, rise
-from dlapps.saliency.removal import Removal, impute, road
 from dlapps.saliency.smoothing import Explain, smooth_grad
 
 __all__ = [
     "DeletionInsertion",
     "Explain",
-    "Pointing",
-    "Removal",
     "centre_prior",
     "deletion_insertion",
     "grad_cam",
     "guided_backprop",
     "guided_grad_cam",
-    "impute",
     "input_gradient",
     "input_x_gradient",
     "integrated_gradients",
     "make_grids",
-    "max_sensitivity",
-    "occlusion",
-    "point_at_cells",
     "random_map",
-    "randomise_weights",
     "rank_correlations",
-    "rise",
-    "road",
-    "sanity_check",
     "smooth_grad",
 ]

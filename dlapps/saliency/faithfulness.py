@@ -4,9 +4,6 @@ A map that looks convincing may only show edges. `random_map` and `centre_prior`
 their areas beside those of every method.
 """
 
-import copy
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +15,7 @@ from torchvision.transforms.functional import gaussian_blur
 from dlapps import check_counts
 from dlapps.core.class_scores import Classes, Images, check_input, choose_classes, float32, forward, pick
 from dlapps.core.images import check_unit
-from dlapps.core.pixel_network import find_layer
 from dlapps.core.runtime import make_generator
-from dlapps.saliency.smoothing import Explain
 
 
 @dataclass(frozen=True)
@@ -120,91 +115,6 @@ def centre_prior(images: Tensor, spread: float = 0.25) -> Tensor:
     places = (torch.linspace(-0.5, 0.5, side, device=images.device) for side in images.shape[2:])
     rows, columns = (torch.exp(-place.div(spread).square() / 2) for place in places)
     return torch.outer(rows, columns).expand(len(images), -1, -1)
-
-
-def randomise_weights(network: nn.Module, layers: Sequence[str] | None = None, seed: int = 0) -> nn.Module:
-    """A copy of the network in which the weights of some layers (default: all) are drawn anew.
-
-    Each weight of two dimensions or more becomes normal noise of the mean and deviation it had; biases and batch norm
-    stay, so that activations keep their scale. Raises ValueError for a layer that is none, or has no such weight.
-    """
-    network = copy.deepcopy(network)
-    generator = make_generator(seed)
-    with torch.no_grad():
-        for name in _weighted_layers(network) if layers is None else layers:
-            layer = find_layer(network, name) if name else network
-            if not (weights := _own_weights(layer)):
-                raise ValueError(
-                    f"expected a layer with a weight, got {name}, a {type(layer).__name__}; choose others."
-                )
-            for weight in weights:
-                mean, deviation = float(weight.mean()), float(weight.std())
-                noise = torch.empty_like(weight, device="cpu")
-                weight.copy_(noise.normal_(mean, deviation, generator=generator))
-    return network
-
-
-def max_sensitivity(
-    network: nn.Module,
-    images: Images,
-    explain: Explain,
-    targets: Classes | None = None,
-    radius: float = 0.02,
-    num_samples: int = 10,
-    seed: int = 0,
-) -> Tensor:
-    """max over y within radius of x of ||map(y) - map(x)|| / ||map(x)|| (Yeh et al. 2019, normalised).
-
-    explain: as in `sanity_check`. y: num_samples pictures whose pixels differ from x by uniform noise in
-    [-radius, radius], clamped to [0, 1]; the class stays. Returns (N,) >= 0: lower is better, and 0 for a map that does
-    not look at the picture, so that it says nothing alone.
-    """
-    check_counts(num_samples=num_samples)
-    images, generator = check_input(network, images), make_generator(seed)
-    classes = choose_classes(network, images, targets)
-    maps = explain(network, images, classes).flatten(1)
-    worst = torch.zeros(len(images), device=images.device)
-    for _ in range(num_samples):
-        noise = radius * (2 * torch.rand(images.shape, generator=generator, device="cpu") - 1).to(images.device)
-        moved = explain(network, (images + noise).clamp(0, 1), classes).flatten(1)
-        worst = torch.maximum(worst, (moved - maps).norm(dim=1) / maps.norm(dim=1).clamp(min=1e-12))
-    return worst
-
-
-def sanity_check(
-    network: nn.Module,
-    images: Images,
-    explain: Explain,
-    targets: Classes | None = None,
-    num_stages: int = 5,
-    seed: int = 0,
-) -> dict[str, Tensor]:
-    """Spearman's rank correlation of maps before and after weights are randomised from the top (Adebayo et al. 2018).
-
-    explain: (network, images, targets) -> maps (N, H, W), such as `input_gradient`; of `grad_cam`, which takes a layer
-    too, `lambda network, images, targets: grad_cam(network, images, "features.29", targets)`. The last 1/S, 2/S ...
-    S/S of the layers are randomised in turn. Returns {deepest layer randomised: correlations (N,)}; a method that
-    depends on what was learned falls towards 0. A constant map correlates with nothing: 0.
-    """
-    images = check_input(network, images)
-    classes = choose_classes(network, images, targets)
-    before, layers = explain(network, images, classes), _weighted_layers(network)[::-1]
-    correlations = {}
-    for stage in range(1, num_stages + 1):
-        randomised = layers[: math.ceil(len(layers) * stage / num_stages)]
-        after = explain(randomise_weights(network, randomised, seed), images, classes)
-        correlations[randomised[-1]] = rank_correlations(before, after)
-    return correlations
-
-
-def _weighted_layers(network: nn.Module) -> list[str]:
-    """Names of the layers with a weight of two dimensions or more, from the input to the output."""
-    return [name for name, module in network.named_modules() if _own_weights(module)]
-
-
-def _own_weights(layer: nn.Module) -> list[Tensor]:
-    """Those of two dimensions or more that no layer inside it has, whatever their names."""
-    return [weight for weight in layer.parameters(recurse=False) if weight.ndim > 1]
 
 
 def rank_correlations(first: Tensor, second: Tensor) -> Tensor:

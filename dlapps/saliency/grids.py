@@ -5,7 +5,6 @@ at that class's cell and at no other. A map that knows nothing is right once in 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,17 +12,6 @@ from torch import Tensor
 from dlapps.core.class_scores import Images
 from dlapps.core.images import as_pictures
 from dlapps.core.runtime import make_generator
-
-
-@dataclass(frozen=True)
-class Pointing:
-    """Of each class of each grid (G, K): `hits`, the share of the map's maxima in its cell, and `mass` inside it.
-
-    Both are in [0, 1]; 1 is a map equal to the truth.
-    """
-
-    hits: Tensor
-    mass: Tensor
 
 
 def make_grids(pictures: Images, labels: Sequence[int] | Tensor, number: int, side: int = 2) -> tuple[Tensor, Tensor]:
@@ -61,24 +49,3 @@ def _deal(labels: Sequence[int], number: int, cells: int) -> Tensor:
             hands.append(hand)
             deck = [row for row in deck if row not in hand]
     return torch.tensor(hands, device="cpu")
-
-
-def point_at_cells(maps: Tensor, side: int = 2) -> Pointing:
-    """Whether the maps (G, side^2, H, W) of a grid's classes, in the order of the cells, point at their cells.
-
-    hits: the pointing game (Zhang et al. 2018). mass: what a map has above 0 inside the cell, as a share of all that it
-    has above 0 (the localisation metric of Böhle, Fritz & Schiele 2021); 1 / side^2 for a map with nothing above 0.
-    Raises ValueError for maps of another shape.
-    """
-    if maps.ndim != 4 or maps.shape[1] != side**2 or maps.shape[2] % side or maps.shape[3] % side:
-        raise ValueError(
-            f"expected maps of shape (G, {side**2}, {side} h, {side} w), got {tuple(maps.shape)}; pass one a class."
-        )
-    # (G, K, row of cells, h, column of cells, w) -> (G, K, K cells, pixels).
-    cells = maps.unflatten(3, (side, -1)).unflatten(2, (side, -1)).transpose(3, 4)
-    cells = cells.flatten(4).flatten(2, 3)
-    highest, positive = cells == cells.amax((2, 3), keepdim=True), cells.clamp(min=0)
-    hits, mass = (
-        (part.sum(3).double() / part.sum((2, 3)).unsqueeze(2)).diagonal(dim1=1, dim2=2) for part in (highest, positive)
-    )
-    return Pointing(hits, mass.nan_to_num(1 / side**2))

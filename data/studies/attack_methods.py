@@ -1,0 +1,286 @@
+"""Attacks and controls that only Chapter 2's study of attacks compares."""
+
+import io
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from scipy.optimize import differential_evolution
+from torch import Tensor, nn
+
+from dlapps import check_counts, check_name
+from dlapps.adversarial.ascent import pgd
+from dlapps.adversarial.examples import (
+    AdversarialExamples,
+    Goal,
+    Loss,
+    by_rows,
+    cross_entropy,
+    make_goal,
+    round_to_8_bits,
+    score_examples,
+)
+from dlapps.adversarial.expectation import Transform
+from dlapps.adversarial.norms import Ball, PerPicture, as_lengths, normalise, project, random_direction
+from dlapps.core.class_scores import (
+    Classes,
+    Images,
+    check_eval_mode,
+    check_input,
+    check_range,
+    float32,
+    float32_logits,
+    forward,
+    pixel_gradient,
+)
+from dlapps.core.images import from_pixels, stack_pixels
+from dlapps.core.runtime import make_generator
+
+# Pictures of a step of the universal perturbation.
+BATCH_SIZE = 16
+
+
+def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:
+    """bool (N,): whether each picture still reaches its goal after some damage, in float32.
+
+    damage: "none" (the floats that the attack made), "8 bits", "jpeg" (quality 90) or "resize" (to .75 of its side and
+    back). JPEG and resize work on the picture rounded to 8 bits.
+    """
+    check_name("damage", damage, DAMAGES)
+    check_eval_mode(network)
+    return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
+
+
+def jpeg(images: Tensor, quality: int = 90) -> Tensor:
+    """Pictures (N, 1 or 3, H, W) after JPEG, in memory; ValueError for other channels."""
+    files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
+    if channels not in (1, 3):
+        raise ValueError(f"expected pictures of 1 or 3 channels for jpeg, got {channels}; choose another damage.")
+    for picture, file in zip(from_pixels(images), files, strict=True):
+        Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(images.device)
+
+
+def resize(images: Tensor, scale: float = 0.75) -> Tensor:
+    """Pictures (N, C, H, W) made smaller, to `scale` of their sides, and brought back, bilinear."""
+    sides = [max(1, round(scale * side)) for side in images.shape[2:]]
+    small = F.interpolate(images, sides, mode="bilinear", antialias=True)
+    return F.interpolate(small, images.shape[2:], mode="bilinear").clamp(0, 1)
+
+
+DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda images: images,
+    "8 bits": round_to_8_bits,
+    "jpeg": jpeg,
+    "resize": lambda images: resize(round_to_8_bits(images)),
+}
+
+
+def sign_noise(
+    network: nn.Module,
+    images: Images,
+    epsilon: PerPicture,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    seed: int = 0,
+) -> AdversarialExamples:
+    """x + epsilon times random signs: FGSM without the gradient, the control of every attack of that size."""
+    images = check_input(network, images)
+    ball = Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
+    goal = make_goal(network, images, labels, targets)
+    noise = ball.radii * random_direction(images, "linf", seed).sign()
+    return score_examples(network, images, ball.settle((images + noise).clamp(0, 1)), goal)
+
+
+def universal_perturbation(
+    network: nn.Module,
+    images: Images,
+    epsilon: float,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    num_passes: int = 6,
+    seed: int = 0,
+    loss: Loss = cross_entropy,
+    transform: Transform | None = None,
+) -> Tensor:
+    """One perturbation (C, H, W) for all pictures (Moosavi-Dezfooli et al. 2017), within epsilon in the maximum norm.
+
+    Signed steps up the loss of 16 pictures at a time, as Shafahi et al. (2020) do; they shrink from epsilon / 5 to 0.
+    transform: moves the pictures beneath it, by another draw at each step, so that few pictures do for many. Score it
+    with `score_examples(network, images, (images + perturbation).clamp(0, 1), goal)`, on pictures it never saw, beside
+    random signs of its size.
+    """
+    check_counts(num_passes=num_passes)
+    images = check_input(network, images)
+    as_lengths("epsilon", epsilon, images[:1], 1.0)
+    goal, generator = make_goal(network, images, labels, targets), make_generator(seed)
+    perturbation = torch.zeros_like(images[0])
+    orders = [torch.randperm(len(images), generator=generator, device="cpu") for _ in range(num_passes)]
+    batches = [rows for order in orders for rows in order.to(images.device).split(BATCH_SIZE)]
+    for step, rows in enumerate(batches):
+        seen = transform(images[rows], generator) if transform else images[rows]
+        gradient, _ = pixel_gradient(network, (seen + perturbation).clamp(0, 1), by_rows(loss, goal[rows]))
+        size = 0.2 * epsilon * (1 - step / len(batches))
+        perturbation = project(perturbation + size * normalise(gradient.sum(0), "linf"), "linf", epsilon)
+    # What x + perturbation, rounded, may be further away.
+    limit = max(epsilon - 2**-24, 0)
+    return perturbation.clamp(-limit, limit)
+
+
+def resize_and_pad(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Input diversity (Xie et al. 2019): every second time smaller, by up to a tenth, somewhere on a grey ground."""
+    if torch.rand((), generator=generator, device="cpu") < 0.5:
+        return pictures
+    scale = 0.9 + 0.1 * torch.rand((), generator=generator, device="cpu").item()
+    height, width = pictures.shape[2:]
+    small = F.interpolate(pictures, (round(scale * height), round(scale * width)), mode="nearest")
+    rows, columns = height - small.shape[2], width - small.shape[3]
+    top, left = (int(torch.randint(free + 1, (), generator=generator, device="cpu")) for free in (rows, columns))
+    return F.pad(small, (left, columns - left, top, rows - top), value=0.5)
+
+
+def compress_or_resize(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """What a website does to uploads: JPEG of quality 60 to 95, or .5 to .95 of the side and back.
+
+    JPEG has no useful gradient, so it passes straight through (Athalye, Carlini & Wagner 2018).
+    """
+    strength = torch.rand((), generator=generator, device="cpu").item()
+    if torch.rand((), generator=generator, device="cpu") < 0.5:
+        return resize(pictures, 0.5 + 0.45 * strength)
+    return pictures + (jpeg(pictures, 60 + round(35 * strength)) - pictures).detach()
+
+
+def smallest_epsilon(
+    network: nn.Module,
+    images: Images,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    most: float = 16 / 255,
+    num_rounds: int = 8,
+    attack: Callable[..., AdversarialExamples] = pgd,
+) -> Tensor:
+    """The least epsilon (N,) at which an attack reaches the goal as floats, by bisection; inf where `most` does not.
+
+    The bisection is one of logarithms, from most down to most / 256: after R rounds the factor between bounds is
+    256^(1 / 2^R), 2 % by default. 0 where the goal is reached already. attack: takes the arguments of `pgd`; one whose
+    steps are too coarse at `most` finds nothing below either.
+    """
+    check_counts(num_rounds=num_rounds)
+    images = check_input(network, images)
+    goal = make_goal(network, images, labels, targets)
+    name = "targets" if goal.targeted else "labels"
+    rows = (~goal.is_reached(float32_logits(network, images))).nonzero()[:, 0]
+    high = torch.zeros_like(images[:, 0, 0, 0])
+    low = torch.full_like(images[:, 0, 0, 0], most / 256)
+    high[rows] = most
+    for trial in range(num_rounds + 1):
+        # The first trial is at the upper bound; a picture that withstands it is left alone.
+        radii = (low * high).sqrt()[rows] if trial else high[rows]
+        if not len(rows):
+            break
+        examples = attack(network, images[rows], radii, **{name: goal.classes[rows]})
+        fooled = survives(network, examples, "none")
+        high[rows[fooled]], low[rows[~fooled]] = radii[fooled], radii[~fooled]
+        if not trial:
+            high[rows[~fooled]], rows = torch.inf, rows[fooled]
+    return high
+
+
+def ddn(
+    network: nn.Module,
+    images: Images,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    num_steps: int = 100,
+    gamma: float = 0.05,
+) -> AdversarialExamples:
+    """The shortest change found by decoupling direction and norm (Rony et al. 2019, Algorithm 1).
+
+    Steps up the cross-entropy by the normalised gradient (their length falls from 1 to .01 by a cosine), each put on a
+    sphere whose radius, 1 at first, shrinks by 1 - gamma where the goal is reached and grows by 1 + gamma where not.
+    Kept is the shortest change that reaches it as floats; the clean picture where none does. Always in float32.
+    """
+    check_counts(num_steps=num_steps)
+    if not 0 < gamma < 1:
+        raise ValueError(f"expected gamma in (0, 1), got {gamma}; change it.")
+    images = check_input(network, images)
+    goal = make_goal(network, images, labels, targets)
+    x, best, shortest = images, images, torch.full_like(images[:, :1, :1, :1], torch.inf)
+    radii = torch.ones_like(shortest)
+    for step in range(num_steps):
+        with float32(images):
+            gradient, logits = pixel_gradient(network, x, by_rows(cross_entropy, goal))
+        reached = goal.is_reached(logits).view(-1, 1, 1, 1)
+        length = (x - images).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        better = reached & (length < shortest)
+        best, shortest = torch.where(better, x, best), torch.where(better, length, shortest)
+        radii = radii * torch.where(reached, 1 - gamma, 1 + gamma)
+        step_size = 0.01 + 0.99 * (1 + math.cos(math.pi * step / num_steps)) / 2
+        change = x + step_size * normalise(gradient, "l2") - images
+        x = (images + radii * normalise(change, "l2")).clamp(0, 1)
+    return score_examples(network, images, best, goal)
+
+
+def one_pixel(
+    network: nn.Module,
+    images: Images,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    num_pixels: int = 1,
+    num_steps: int = 30,
+    population: int = 50,
+    seed: int = 0,
+) -> AdversarialExamples:
+    """Change the colour of num_pixels pixels, found by differential evolution (Su, Vargas & Sakurai 2019).
+
+    No gradient: num_steps generations of `population` candidates (row, column, a value for each channel), the
+    picture's probability the only answer. The paper takes 400 candidates and 100 generations.
+    """
+    check_counts(num_steps=num_steps, num_pixels=num_pixels)
+    images = check_input(network, images)
+    goal = make_goal(network, images, labels, targets)
+    found = images.clone()
+    steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
+    # Else it is an index error of the search.
+    check_range(goal.classes, float32_logits(network, images[:1]))
+    for number, image in enumerate(images):
+        one = goal[number : number + 1]
+        found[number], steps[number] = _evolve(network, image, one, num_pixels, num_steps, population, seed)
+    return score_examples(network, images, found, goal, steps)
+
+
+def _evolve(
+    network: nn.Module, image: Tensor, goal: Goal, num_pixels: int, num_steps: int, population: int, seed: int
+) -> tuple[Tensor, int]:
+    """The picture (C, H, W) at the end, and the number of generations."""
+    sign = -1 if goal.targeted else 1
+
+    def cost(solutions: np.ndarray) -> np.ndarray:
+        logits = forward(network, _paint(image, solutions.T))
+        return sign * logits.softmax(1)[:, goal.classes[0]].cpu().double().numpy()
+
+    def is_done(solution: np.ndarray, convergence: float) -> bool:
+        return bool(goal.is_reached(float32_logits(network, _paint(image, solution[None]))))
+
+    bounds = [(0, side - 1e-3) for side in image.shape[1:]] + [(0, 1)] * len(image)
+    generator = np.random.default_rng(seed)
+    lowest, highest = np.transpose(bounds * num_pixels)
+    first = generator.uniform(lowest, highest, size=(max(population, 5), len(lowest)))
+    best = differential_evolution(
+        cost, bounds * num_pixels, maxiter=num_steps, init=first, vectorized=True, updating="deferred", tol=0,
+        polish=False, recombination=1, seed=generator, callback=is_done,
+    )  # fmt: skip
+    return _paint(image, best.x[None])[0], best.nit
+
+
+def _paint(image: Tensor, solutions: np.ndarray) -> Tensor:
+    """Copies (S, C, H, W) of an image, each with its pixels (S, (2 + C) P) painted, in colours of 8 bits."""
+    pixels = torch.tensor(solutions, dtype=image.dtype, device=image.device).unflatten(1, (-1, 2 + len(image)))
+    rows, columns = pixels[..., 0].long(), pixels[..., 1].long()
+    copies = image.repeat(len(solutions), 1, 1, 1)
+    numbers = torch.arange(len(copies), device=image.device)[:, None]
+    copies[numbers, :, rows, columns] = round_to_8_bits(pixels[..., 2:])
+    return copies
