@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,7 +24,6 @@ from dlapps.adversarial.examples import (
     round_to_8_bits,
     score_examples,
 )
-from dlapps.adversarial.expectation import Transform
 from dlapps.adversarial.norms import Ball, PerPicture, as_lengths, normalise, project, random_direction
 from dlapps.core.class_scores import (
     Classes,
@@ -39,6 +39,8 @@ from dlapps.core.class_scores import (
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.runtime import make_generator
 
+# (pictures (N, C, H, W), generator) -> pictures, moved in one of many ways.
+Transform = Callable[[Tensor, torch.Generator], Tensor]
 # Pictures of a step of the universal perturbation.
 BATCH_SIZE = 16
 
@@ -128,6 +130,37 @@ def universal_perturbation(
     # What x + perturbation, rounded, may be further away.
     limit = max(epsilon - 2**-24, 0)
     return perturbation.clamp(-limit, limit)
+
+
+def transferable_pgd(
+    network: nn.Module,
+    images: Tensor,
+    epsilon: float,
+    labels: Classes,
+    momentum: float = 0.0,
+    transform: Transform | None = None,
+    num_steps: int = 10,
+) -> AdversarialExamples:
+    """PGD away from labels whose steps hold on other networks too, in the maximum norm.
+
+    momentum: mu in v <- mu v + g / ||g||_1, v taken for the gradient g (MI-FGSM: Dong et al. 2018). transform: each
+    gradient is taken at pictures that it moved, by other draws at each step (DI-FGSM: Xie et al. 2019).
+    """
+    ball = Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
+    goal, x, velocity = make_goal(network, images, labels, None), ball.draw(0), torch.zeros_like(images)
+    step_size = (2.5 * ball.epsilon / num_steps).to(images)
+    for step in range(num_steps):
+        moved = partial(_transformed_logits, network, transform, step) if transform else network
+        gradient, _ = pixel_gradient(moved, x, by_rows(cross_entropy, goal))
+        if momentum:
+            gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
+            velocity = gradient = momentum * velocity + gradient
+        x = ball.nearest(x + step_size * gradient.sign())
+    return score_examples(network, images, ball.settle(x), goal)
+
+
+def _transformed_logits(network: nn.Module, transform: Transform, seed: int, pictures: Tensor) -> Tensor:
+    return network(transform(pictures, make_generator(seed)))
 
 
 def resize_and_pad(pictures: Tensor, generator: torch.Generator) -> Tensor:

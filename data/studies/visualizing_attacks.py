@@ -51,7 +51,9 @@ TABLE: dict[str, Attack] = {
     **{f"FGSM {levels}": at(adversarial.fgsm, levels) for levels in (1, 2, 4)},
     "PGD 1": at(adversarial.pgd, 1),
     "PGD 2, 20 steps": at(adversarial.pgd, 2, num_steps=20),
-    "PGD 2, expects damage": at(adversarial.pgd, 2, num_steps=20, transform=attack_methods.compress_or_resize),
+    "PGD 2, expects damage": at(
+        attack_methods.transferable_pgd, 2, num_steps=20, transform=attack_methods.compress_or_resize
+    ),
     "PGD L2, length 0.5": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
     "to stingray, ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
     "to stingray, PGD 2": lambda network, images, labels: adversarial.pgd(
@@ -63,9 +65,9 @@ BOTH = ("none", *(f"noise {levels}" for levels in LEVELS), "FGSM 1", "FGSM 2", "
 TRANSFER: dict[str, Attack] = {
     "noise": at(attack_methods.sign_noise, 8),
     "pgd": at(adversarial.pgd, 8),
-    "momentum": at(adversarial.pgd, 8, momentum=1.0),
-    "diversity": at(adversarial.pgd, 8, transform=attack_methods.resize_and_pad),
-    "best": at(adversarial.pgd, 8, momentum=1.0, transform=attack_methods.resize_and_pad),
+    "momentum": at(attack_methods.transferable_pgd, 8, momentum=1.0),
+    "diversity": at(attack_methods.transferable_pgd, 8, transform=attack_methods.resize_and_pad),
+    "best": at(attack_methods.transferable_pgd, 8, momentum=1.0, transform=attack_methods.resize_and_pad),
 }
 
 

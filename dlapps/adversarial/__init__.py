@@ -27,7 +27,6 @@ from dlapps.adversarial.examples import (
     round_to_8_bits,
     score_examples,
 )
-from dlapps.adversarial.expectation import Expectation
 from dlapps.adversarial.minimal import deep_fool
 from dlapps.adversarial.norms import normalise, project
 from dlapps.adversarial.training import load_digit_networks, make_digit_network
@@ -35,7 +34,6 @@ from dlapps.adversarial.training import load_digit_networks, make_digit_network
 __all__ = [
     "PRACTICAL_STEP",
     "AdversarialExamples",
-    "Expectation",
     "Goal",
     "Loss",
     "cross_entropy",

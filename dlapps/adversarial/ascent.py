@@ -17,7 +17,6 @@ from dlapps.adversarial.examples import (
     round_to_8_bits,
     score_examples,
 )
-from dlapps.adversarial.expectation import Expectation, Transform
 from dlapps.adversarial.norms import Ball, PerPicture, Rows, as_lengths, normalise
 from dlapps.core.class_scores import Classes, Images, check_input, float32_logits, pick, pixel_gradient
 
@@ -74,21 +73,15 @@ def pgd(
     stop_early: bool = False,
     seed: int = 0,
     loss: Loss = cross_entropy,
-    momentum: float = 0.0,
-    transform: Transform | None = None,
 ) -> AdversarialExamples:
     """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry et al. 2018).
 
     epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2". step_size: 2.5 epsilon / num_steps by
     default, as in the paper. random_start: begin anywhere in the ball. stop_early: a picture stops once its 8-bit
     rounding reaches the goal, instead of gaining confidence. loss: (logits (N, K), goal) -> (N,), what is raised: the
-    cross-entropy, `margin`, or one's own, which looks at `goal.classes` (N,) and `goal.targeted`. momentum: mu in
-    v <- mu v + g / ||g||_1, v taken for the gradient g (MI-FGSM: Dong et al. 2018). transform: each gradient is taken
-    at pictures that it moved, by other draws at each step, such as `resize_and_pad` (DI-FGSM: Xie et al. 2019).
+    cross-entropy, `margin`, or one's own, which reads `goal.classes` (N,) and `goal.targeted`.
     """
     check_counts(num_steps=num_steps)
-    if not 0 <= momentum < float("inf"):
-        raise ValueError(f"expected a finite momentum >= 0, got {momentum}; change it.")
     images = check_input(network, images)
     radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
     steps = 2.5 * radii / num_steps if step_size is None else as_lengths("step_size", step_size, images)
@@ -96,15 +89,11 @@ def pgd(
     ball, steps = Ball(images, norm, radii), steps.to(images)
     goal = make_goal(network, images, labels, targets)
     start = ball.draw(seed) if random_start else images
-    velocity = torch.zeros_like(images) if momentum else None
 
     def move(x: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
-        if velocity is not None:
-            gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
-            velocity[rows] = gradient = momentum * velocity[rows] + gradient
         return ball.nearest(x + steps[rows] * normalise(gradient, norm), rows)
 
-    found, made = _ascend(network, start, goal, loss, move, num_steps, stop_early, transform, seed)
+    found, made = _ascend(network, start, goal, loss, move, num_steps, stop_early)
     return score_examples(network, images, ball.settle(found), goal, made)
 
 
@@ -120,8 +109,6 @@ def _ascend(
     move: Callable[[Tensor, Tensor, Rows], Tensor],
     num_steps: int,
     stop_early: bool,
-    transform: Transform | None = None,
-    seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """The loop of the gradient attacks, its step move(x, gradient, rows); pictures that are done leave the batch.
 
@@ -133,10 +120,7 @@ def _ascend(
         # All rows as a slice: a list of them would copy the pictures.
         rows = slice(None) if len(active) == len(images) else active
         todo = goal[rows]
-        seen_by = network
-        if transform:
-            seen_by = Expectation(network, transform, num_samples=1, seed=seed + step)
-        gradient, logits = pixel_gradient(seen_by, images[rows], by_rows(loss, todo))
+        gradient, logits = pixel_gradient(network, images[rows], by_rows(loss, todo))
         if stop_early:
             done = _is_done(network, images[rows], logits, todo)
             steps[active[done]] = step
