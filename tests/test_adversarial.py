@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from dlapps import adversarial
-from dlapps.adversarial.norms import Ball
+from dlapps.adversarial.examples import Ball
 from dlapps.core.class_scores import float32_logits, pick
 from studies import attack_methods, defence_methods
 

@@ -13,18 +13,23 @@ from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
 from dlapps import check_counts, check_name
-from dlapps.adversarial.ascent import pgd
+from dlapps.adversarial.attacks import pgd
 from dlapps.adversarial.examples import (
     AdversarialExamples,
+    Ball,
     Goal,
     Loss,
+    PerPicture,
+    as_lengths,
     by_rows,
     cross_entropy,
     make_goal,
+    normalise,
+    project,
+    random_direction,
     round_to_8_bits,
     score_examples,
 )
-from dlapps.adversarial.norms import Ball, PerPicture, as_lengths, normalise, project, random_direction
 from dlapps.core.class_scores import (
     Classes,
     Images,

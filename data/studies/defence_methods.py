@@ -11,18 +11,22 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.adversarial.ascent import pgd
+from dlapps.adversarial.attacks import pgd
+from dlapps.adversarial.digits import make_digit_network
 from dlapps.adversarial.examples import (
     AdversarialExamples,
+    Ball,
     Goal,
     Loss,
+    PerPicture,
+    as_lengths,
     by_rows,
     cross_entropy,
     make_goal,
+    normalise,
+    random_direction,
     score_examples,
 )
-from dlapps.adversarial.norms import Ball, PerPicture, as_lengths, normalise, random_direction
-from dlapps.adversarial.training import make_digit_network
 from dlapps.core.class_scores import (
     Classes,
     Images,

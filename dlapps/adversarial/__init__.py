@@ -12,24 +12,25 @@ on the CPU, the same for every device. Bad pixels, classes out of range, a netwo
 logits (N, K), an epsilon that is not finite, a norm that is none: ValueError of one sentence.
 """
 
-from dlapps.adversarial.ascent import (
+from dlapps.adversarial.attacks import (
     PRACTICAL_STEP,
+    deep_fool,
     fgsm,
     fool,
     pgd,
 )
+from dlapps.adversarial.digits import load_digit_networks, make_digit_network
 from dlapps.adversarial.examples import (
     AdversarialExamples,
     Goal,
     Loss,
     cross_entropy,
     make_goal,
+    normalise,
+    project,
     round_to_8_bits,
     score_examples,
 )
-from dlapps.adversarial.minimal import deep_fool
-from dlapps.adversarial.norms import normalise, project
-from dlapps.adversarial.training import load_digit_networks, make_digit_network
 
 __all__ = [
     "PRACTICAL_STEP",
