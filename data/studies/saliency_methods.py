@@ -27,7 +27,7 @@ from dlapps.core.images import check_shape
 from dlapps.core.pixel_network import find_layer
 from dlapps.core.runtime import make_generator
 from dlapps.saliency.faithfulness import rank_correlations, rank_pixels
-from dlapps.saliency.smoothing import Explain
+from dlapps.saliency.maps import Explain
 
 GREY = 0.5
 

@@ -16,19 +16,20 @@ from dlapps.saliency.faithfulness import (
     DeletionInsertion,
     centre_prior,
     deletion_insertion,
+    make_grids,
     random_map,
     rank_correlations,
 )
-from dlapps.saliency.grids import make_grids
 from dlapps.saliency.maps import (
+    Explain,
     grad_cam,
     guided_backprop,
     guided_grad_cam,
     input_gradient,
     input_x_gradient,
     integrated_gradients,
+    smooth_grad,
 )
-from dlapps.saliency.smoothing import Explain, smooth_grad
 
 __all__ = [
     "DeletionInsertion",

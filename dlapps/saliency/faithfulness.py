@@ -1,9 +1,10 @@
-"""Whether a saliency map tells the truth: deletion and insertion of pixels, small noise, and randomised weights.
+"""Whether a saliency map tells the truth: deletion and insertion of pixels, and grids of pictures of known classes.
 
 A map that looks convincing may only show edges. `random_map` and `centre_prior` know nothing about the network: print
 their areas beside those of every method.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from dlapps import check_counts
 from dlapps.core.class_scores import Classes, Images, check_input, choose_classes, float32, forward, pick
-from dlapps.core.images import check_unit
+from dlapps.core.images import as_pictures, check_unit
 from dlapps.core.runtime import make_generator
 
 
@@ -129,3 +130,40 @@ def _rank_correlation(first: Tensor, second: Tensor) -> float:
     if first.min() == first.max() or second.min() == second.max():
         return 0.0
     return float(spearmanr(first.numpy(), second.numpy()).statistic)
+
+
+def make_grids(pictures: Images, labels: Sequence[int] | Tensor, number: int, side: int = 2) -> tuple[Tensor, Tensor]:
+    """Grids of side x side pictures of different classes (Böhle, Fritz & Schiele 2021), and the classes.
+
+    pictures: N of one size (see `images.as_pictures`); the paper takes those classified most surely. labels: (N,).
+    Returns pixels (G, C, side H, side W) and int64 (G, side^2), the classes of the cells row by row. No picture is
+    taken a second time before too few are left for another grid. Raises ValueError for another number of labels, and
+    for fewer than side^2 classes.
+    """
+    pixels, cells = as_pictures(pictures), side**2
+    classes = torch.as_tensor(labels, device=pixels.device)
+    if classes.shape != (len(pixels),) or number < 1 or len(classes.unique()) < cells:
+        raise ValueError(
+            f"expected one label for each of {len(pixels)} pictures, {cells} different ones at least, and a number of "
+            f"grids >= 1, got {tuple(classes.shape)} labels of {len(classes.unique())} classes and {number}; pass more "
+            "pictures."
+        )
+    rows = _deal(classes.tolist(), number, cells).to(pixels.device)
+    bands = pixels[rows].unflatten(1, (side, side)).movedim(3, 1)
+    return bands.permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3), classes[rows]
+
+
+def _deal(labels: Sequence[int], number: int, cells: int) -> Tensor:
+    """Rows (number, cells) of pictures of different classes, drawn from a deck that is shuffled when it runs out."""
+    generator = make_generator(0)
+    deck: list[int] = []
+    hands: list[list[int]] = []
+    while len(hands) < number:
+        first = {labels[row]: row for row in reversed(deck)}
+        hand = [row for row in deck if first[labels[row]] == row][:cells]
+        if len(hand) < cells:
+            deck = torch.randperm(len(labels), generator=generator, device="cpu").tolist()
+        else:
+            hands.append(hand)
+            deck = [row for row in deck if row not in hand]
+    return torch.tensor(hands, device="cpu")
