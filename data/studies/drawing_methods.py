@@ -6,9 +6,15 @@ import torch
 from torch import Tensor
 
 from dlapps.class_visualization.ascent import ROBUST, Ascent
-from dlapps.class_visualization.objectives import Objective, Seen, class_score
-from dlapps.class_visualization.pictures import from_spectrum, to_spectrum
-from dlapps.class_visualization.terms import Noise, Transform
+from dlapps.class_visualization.ingredients import (
+    Noise,
+    Objective,
+    Seen,
+    Transform,
+    class_score,
+    from_spectrum,
+    to_spectrum,
+)
 
 
 def make_maco(natural: Tensor) -> Ascent:

@@ -4,19 +4,22 @@ What is raised (an objective less regularisers), what the picture is made of (a 
 before the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
 """
 
-from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, visualize
-from dlapps.class_visualization.judging import judge
-from dlapps.class_visualization.objectives import Objective, Seen, class_score
-from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
-from dlapps.class_visualization.terms import (
+from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, judge, visualize
+from dlapps.class_visualization.ingredients import (
     L2,
     Crop,
+    Fourier,
     Jitter,
     Noise,
+    Objective,
+    Parametrisation,
+    Pixels,
     Regulariser,
+    Seen,
     TotalVariation,
     Transform,
     Warp,
+    class_score,
     total_variation,
 )
 

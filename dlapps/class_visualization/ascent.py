@@ -1,4 +1,4 @@
-"""The ascent: what is raised, how it is climbed, and the pictures on the way."""
+"""The ascent: what is raised, how it is climbed, the pictures on the way, and who recognises them."""
 
 import math
 from collections.abc import Callable
@@ -10,10 +10,30 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from dlapps import check_counts
-from dlapps.class_visualization.objectives import Seen, class_score, look
-from dlapps.class_visualization.pictures import Fourier, Parametrisation, Pixels
-from dlapps.class_visualization.terms import L2, Crop, Jitter, Regulariser, TotalVariation, Transform, Warp
-from dlapps.core.class_scores import Classes, check_eval_mode, chunk_size, expand_classes, float32
+from dlapps.class_visualization.ingredients import (
+    L2,
+    Crop,
+    Fourier,
+    Jitter,
+    Parametrisation,
+    Pixels,
+    Regulariser,
+    Seen,
+    TotalVariation,
+    Transform,
+    Warp,
+    class_score,
+    look,
+)
+from dlapps.core.class_scores import (
+    Classes,
+    check_eval_mode,
+    chunk_size,
+    expand_classes,
+    float32,
+    float32_logits,
+    ranks,
+)
 from dlapps.core.images import as_pictures
 from dlapps.core.runtime import device_of, make_generator
 
@@ -205,3 +225,19 @@ def _blur(pictures: Tensor, sigma: float) -> Tensor:
 def _decode(preset: Ascent, parameter: Tensor) -> Tensor:
     with float32(parameter):
         return preset.parametrisation.decode(parameter).clamp(0, 1)
+
+
+def judge(network: nn.Module, drawn: Visualization) -> Tensor:
+    """The rank (N,) int64 that each picture's class has for another network, 1 for the highest score.
+
+    The picture is read as a file keeps it, in 8 bits, in float32. Raises ValueError for a judge whose `class_names` are
+    not the drawer's.
+    """
+    check_eval_mode(network)
+    names = tuple(getattr(network, "class_names", ()))
+    if names != drawn.class_names:
+        raise ValueError(
+            f"expected a judge of the drawer's {len(drawn.class_names)} classes, got one of {len(names)} whose "
+            "class_names are others; take a network that was trained on the same classes."
+        )
+    return ranks(float32_logits(network, (drawn.images * 255).round() / 255), drawn.targets)
