@@ -150,26 +150,22 @@ class Ball:
 
     def settle(self, pictures: Tensor) -> Tensor:
         """Pictures inside, moved by no more than rounding took them outside: x + epsilon may be further from x."""
-        near = self.epsilon.float()
-        radii = torch.where(near > self.epsilon, _below(near), near).to(self.clean)
+        radii = _round_down(self.epsilon)
         if self.norm == "linf":
-            return pictures.clamp(-_add_down(-self.clean, radii), _add_down(self.clean, radii))
+            # Sums of float32 in doubles: none that is not exact is near enough to a float32 to be rounded up to it.
+            clean = self.clean.cpu().double()
+            low, high = -_round_down(radii - clean), _round_down(radii + clean)
+            return pictures.clamp(low.to(pictures), high.to(pictures))
         # A pixel is rounded by 2^-25 at most, and the length by less than a millionth.
         room = 2**-25 * math.sqrt(self.clean[0].numel())
-        change = project(pictures - self.clean, self.norm, ((1 - 1e-6) * radii - room).clamp(min=0))
+        change = project(pictures - self.clean, self.norm, ((1 - 1e-6) * radii - room).clamp(min=0).to(pictures))
         return (self.clean + change).clamp_(0, 1)
 
 
-def _add_down(first: Tensor, second: Tensor) -> Tensor:
-    """The sum of float32 rounded down; what a sum lacks is exact (Knuth 1969, section 4.2.2, theorem B)."""
-    total = first + second
-    part = total - first
-    lacks = (first - (total - part)) + (second - part)
-    return torch.where(lacks < 0, _below(total), total)
-
-
-def _below(values: Tensor) -> Tensor:
-    return values.nextafter(torch.full_like(values, -torch.inf, device=values.device))
+def _round_down(values: Tensor) -> Tensor:
+    """Doubles on the CPU to the largest float32 that are not above them."""
+    nearest = values.float()
+    return torch.where(nearest > values, nearest.nextafter(torch.tensor(-torch.inf, device="cpu")), nearest)
 
 
 def normalise(gradients: Tensor, norm: str) -> Tensor:
