@@ -1,4 +1,4 @@
-"""Attacks and controls that only Chapter 2's study of attacks compares."""
+"""Attacks, controls and damages that only Chapter 2's studies compare; wrong input is not looked for."""
 
 import io
 import math
@@ -12,13 +12,9 @@ from PIL import Image
 from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_name
-from dlapps.adversarial.attacks import pgd
+from dlapps.adversarial import AdversarialExamples, Goal, pgd, round_to_8_bits, score_examples
 from dlapps.adversarial.examples import (
-    AdversarialExamples,
     Ball,
-    Goal,
-    Loss,
     PerPicture,
     as_lengths,
     by_rows,
@@ -27,20 +23,8 @@ from dlapps.adversarial.examples import (
     normalise,
     project,
     random_direction,
-    round_to_8_bits,
-    score_examples,
 )
-from dlapps.core.class_scores import (
-    Classes,
-    Images,
-    check_eval_mode,
-    check_input,
-    check_range,
-    float32,
-    float32_logits,
-    forward,
-    pixel_gradient,
-)
+from dlapps.core.class_scores import Classes, float32, float32_logits, forward, pixel_gradient
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.runtime import make_generator
 
@@ -56,16 +40,12 @@ def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> 
     damage: "none" (the floats that the attack made), "8 bits", "jpeg" (quality 90) or "resize" (to .75 of its side and
     back). JPEG and resize work on the picture rounded to 8 bits.
     """
-    check_name("damage", damage, DAMAGES)
-    check_eval_mode(network)
     return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
 
 
 def jpeg(images: Tensor, quality: int = 90) -> Tensor:
-    """Pictures (N, 1 or 3, H, W) after JPEG, in memory; ValueError for other channels."""
+    """Pictures (N, 1 or 3, H, W) after JPEG, in memory."""
     files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
-    if channels not in (1, 3):
-        raise ValueError(f"expected pictures of 1 or 3 channels for jpeg, got {channels}; choose another damage.")
     for picture, file in zip(from_pixels(images), files, strict=True):
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
     return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(images.device)
@@ -86,50 +66,35 @@ DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def linf_ball(images: Tensor, epsilon: PerPicture) -> Ball:
+    """The pictures within epsilon of these in the maximum norm."""
+    return Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
+
+
 def sign_noise(
-    network: nn.Module,
-    images: Images,
-    epsilon: PerPicture,
-    labels: Classes | None = None,
-    targets: Classes | None = None,
-    seed: int = 0,
+    network: nn.Module, images: Tensor, epsilon: PerPicture, labels: Classes | None = None
 ) -> AdversarialExamples:
     """x + epsilon times random signs: FGSM without the gradient, the control of every attack of that size."""
-    images = check_input(network, images)
-    ball = Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
-    goal = make_goal(network, images, labels, targets)
-    noise = ball.radii * random_direction(images, "linf", seed).sign()
+    ball, goal = linf_ball(images, epsilon), make_goal(network, images, labels, None)
+    noise = ball.radii * random_direction(images, "linf", 0).sign()
     return score_examples(network, images, ball.settle((images + noise).clamp(0, 1)), goal)
 
 
 def universal_perturbation(
-    network: nn.Module,
-    images: Images,
-    epsilon: float,
-    labels: Classes | None = None,
-    targets: Classes | None = None,
-    num_passes: int = 6,
-    seed: int = 0,
-    loss: Loss = cross_entropy,
-    transform: Transform | None = None,
+    network: nn.Module, images: Tensor, epsilon: float, num_passes: int, transform: Transform
 ) -> Tensor:
     """One perturbation (C, H, W) for all pictures (Moosavi-Dezfooli et al. 2017), within epsilon in the maximum norm.
 
     Signed steps up the loss of 16 pictures at a time, as Shafahi et al. (2020) do; they shrink from epsilon / 5 to 0.
-    transform: moves the pictures beneath it, by another draw at each step, so that few pictures do for many. Score it
-    with `score_examples(network, images, (images + perturbation).clamp(0, 1), goal)`, on pictures it never saw, beside
-    random signs of its size.
+    transform: moves the pictures beneath it, by another draw at each step, so that few pictures do for many.
     """
-    check_counts(num_passes=num_passes)
-    images = check_input(network, images)
-    as_lengths("epsilon", epsilon, images[:1], 1.0)
-    goal, generator = make_goal(network, images, labels, targets), make_generator(seed)
+    goal, generator = make_goal(network, images, None, None), make_generator(0)
     perturbation = torch.zeros_like(images[0])
     orders = [torch.randperm(len(images), generator=generator, device="cpu") for _ in range(num_passes)]
     batches = [rows for order in orders for rows in order.to(images.device).split(BATCH_SIZE)]
     for step, rows in enumerate(batches):
-        seen = transform(images[rows], generator) if transform else images[rows]
-        gradient, _ = pixel_gradient(network, (seen + perturbation).clamp(0, 1), by_rows(loss, goal[rows]))
+        moved = (transform(images[rows], generator) + perturbation).clamp(0, 1)
+        gradient, _ = pixel_gradient(network, moved, by_rows(cross_entropy, goal[rows]))
         size = 0.2 * epsilon * (1 - step / len(batches))
         perturbation = project(perturbation + size * normalise(gradient.sum(0), "linf"), "linf", epsilon)
     # What x + perturbation, rounded, may be further away.
@@ -141,18 +106,18 @@ def transferable_pgd(
     network: nn.Module,
     images: Tensor,
     epsilon: float,
-    labels: Classes,
+    labels: Classes | None = None,
     momentum: float = 0.0,
     transform: Transform | None = None,
     num_steps: int = 10,
 ) -> AdversarialExamples:
-    """PGD away from labels whose steps hold on other networks too, in the maximum norm.
+    """PGD in the maximum norm whose pictures are to fool other networks too, or the same one after damage.
 
     momentum: mu in v <- mu v + g / ||g||_1, v taken for the gradient g (MI-FGSM: Dong et al. 2018). transform: each
     gradient is taken at pictures that it moved, by other draws at each step (DI-FGSM: Xie et al. 2019).
     """
-    ball = Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
-    goal, x, velocity = make_goal(network, images, labels, None), ball.draw(0), torch.zeros_like(images)
+    ball, goal = linf_ball(images, epsilon), make_goal(network, images, labels, None)
+    x, velocity = ball.draw(0), torch.zeros_like(images)
     step_size = (2.5 * ball.epsilon / num_steps).to(images)
     for step in range(num_steps):
         moved = partial(_transformed_logits, network, transform, step) if transform else network
@@ -161,7 +126,7 @@ def transferable_pgd(
             gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
             velocity = gradient = momentum * velocity + gradient
         x = ball.nearest(x + step_size * gradient.sign())
-    return score_examples(network, images, ball.settle(x), goal)
+    return score_examples(network, images, ball.settle(x), goal, num_steps)
 
 
 def _transformed_logits(network: nn.Module, transform: Transform, seed: int, pictures: Tensor) -> Tensor:
@@ -193,28 +158,25 @@ def compress_or_resize(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 def smallest_epsilon(
     network: nn.Module,
-    images: Images,
+    images: Tensor,
     labels: Classes | None = None,
     targets: Classes | None = None,
     most: float = 16 / 255,
-    num_rounds: int = 8,
     attack: Callable[..., AdversarialExamples] = pgd,
 ) -> Tensor:
     """The least epsilon (N,) at which an attack reaches the goal as floats, by bisection; inf where `most` does not.
 
-    The bisection is one of logarithms, from most down to most / 256: after R rounds the factor between bounds is
-    256^(1 / 2^R), 2 % by default. 0 where the goal is reached already. attack: takes the arguments of `pgd`; one whose
-    steps are too coarse at `most` finds nothing below either.
+    The bisection is one of logarithms, from most down to most / 256: after eight rounds the bounds differ by 2 %. 0
+    where the goal is reached already. attack: takes the arguments of `pgd`; one whose steps are too coarse at `most`
+    finds nothing below either.
     """
-    check_counts(num_rounds=num_rounds)
-    images = check_input(network, images)
     goal = make_goal(network, images, labels, targets)
     name = "targets" if goal.targeted else "labels"
     rows = (~goal.is_reached(float32_logits(network, images))).nonzero()[:, 0]
     high = torch.zeros_like(images[:, 0, 0, 0])
-    low = torch.full_like(images[:, 0, 0, 0], most / 256)
+    low = torch.full_like(high, most / 256)
     high[rows] = most
-    for trial in range(num_rounds + 1):
+    for trial in range(9):
         # The first trial is at the upper bound; a picture that withstands it is left alone.
         radii = (low * high).sqrt()[rows] if trial else high[rows]
         if not len(rows):
@@ -227,25 +189,14 @@ def smallest_epsilon(
     return high
 
 
-def ddn(
-    network: nn.Module,
-    images: Images,
-    labels: Classes | None = None,
-    targets: Classes | None = None,
-    num_steps: int = 100,
-    gamma: float = 0.05,
-) -> AdversarialExamples:
+def ddn(network: nn.Module, images: Tensor, labels: Classes | None = None, num_steps: int = 100) -> AdversarialExamples:
     """The shortest change found by decoupling direction and norm (Rony et al. 2019, Algorithm 1).
 
     Steps up the cross-entropy by the normalised gradient (their length falls from 1 to .01 by a cosine), each put on a
-    sphere whose radius, 1 at first, shrinks by 1 - gamma where the goal is reached and grows by 1 + gamma where not.
-    Kept is the shortest change that reaches it as floats; the clean picture where none does. Always in float32.
+    sphere whose radius, 1 at first, shrinks by .95 where the goal is reached and grows by 1.05 where not. The result is
+    the shortest change that reaches it as floats; the clean picture where none does. Always in float32.
     """
-    check_counts(num_steps=num_steps)
-    if not 0 < gamma < 1:
-        raise ValueError(f"expected gamma in (0, 1), got {gamma}; change it.")
-    images = check_input(network, images)
-    goal = make_goal(network, images, labels, targets)
+    goal = make_goal(network, images, labels, None)
     x, best, shortest = images, images, torch.full_like(images[:, :1, :1, :1], torch.inf)
     radii = torch.ones_like(shortest)
     for step in range(num_steps):
@@ -255,70 +206,49 @@ def ddn(
         length = (x - images).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         better = reached & (length < shortest)
         best, shortest = torch.where(better, x, best), torch.where(better, length, shortest)
-        radii = radii * torch.where(reached, 1 - gamma, 1 + gamma)
+        radii = radii * torch.where(reached, 0.95, 1.05)
         step_size = 0.01 + 0.99 * (1 + math.cos(math.pi * step / num_steps)) / 2
         change = x + step_size * normalise(gradient, "l2") - images
         x = (images + radii * normalise(change, "l2")).clamp(0, 1)
     return score_examples(network, images, best, goal)
 
 
-def one_pixel(
-    network: nn.Module,
-    images: Images,
-    labels: Classes | None = None,
-    targets: Classes | None = None,
-    num_pixels: int = 1,
-    num_steps: int = 30,
-    population: int = 50,
-    seed: int = 0,
-) -> AdversarialExamples:
-    """Change the colour of num_pixels pixels, found by differential evolution (Su, Vargas & Sakurai 2019).
+def one_pixel(network: nn.Module, images: Tensor, num_steps: int, population: int) -> AdversarialExamples:
+    """Change the colour of a pixel, found by differential evolution (Su, Vargas & Sakurai 2019).
 
     No gradient: num_steps generations of `population` candidates (row, column, a value for each channel), the
     picture's probability the only answer. The paper takes 400 candidates and 100 generations.
     """
-    check_counts(num_steps=num_steps, num_pixels=num_pixels)
-    images = check_input(network, images)
-    goal = make_goal(network, images, labels, targets)
-    found = images.clone()
-    steps = torch.zeros(len(images), dtype=torch.long, device=images.device)
-    # Else it is an index error of the search.
-    check_range(goal.classes, float32_logits(network, images[:1]))
-    for number, image in enumerate(images):
-        one = goal[number : number + 1]
-        found[number], steps[number] = _evolve(network, image, one, num_pixels, num_steps, population, seed)
-    return score_examples(network, images, found, goal, steps)
+    goal = make_goal(network, images, None, None)
+    found = [_evolve(network, image, goal[row : row + 1], num_steps, population) for row, image in enumerate(images)]
+    return score_examples(network, images, torch.stack(found), goal)
 
 
-def _evolve(
-    network: nn.Module, image: Tensor, goal: Goal, num_pixels: int, num_steps: int, population: int, seed: int
-) -> tuple[Tensor, int]:
-    """The picture (C, H, W) at the end, and the number of generations."""
-    sign = -1 if goal.targeted else 1
+def _evolve(network: nn.Module, image: Tensor, goal: Goal, num_steps: int, population: int) -> Tensor:
+    """The picture (C, H, W) at the end."""
 
     def cost(solutions: np.ndarray) -> np.ndarray:
-        logits = forward(network, _paint(image, solutions.T))
-        return sign * logits.softmax(1)[:, goal.classes[0]].cpu().double().numpy()
+        probabilities = forward(network, _paint(image, solutions.T)).softmax(1)
+        return probabilities[:, goal.classes[0]].cpu().double().numpy()
 
     def is_done(solution: np.ndarray, convergence: float) -> bool:
         return bool(goal.is_reached(float32_logits(network, _paint(image, solution[None]))))
 
     bounds = [(0, side - 1e-3) for side in image.shape[1:]] + [(0, 1)] * len(image)
-    generator = np.random.default_rng(seed)
-    lowest, highest = np.transpose(bounds * num_pixels)
-    first = generator.uniform(lowest, highest, size=(max(population, 5), len(lowest)))
+    generator = np.random.default_rng(0)
+    lowest, highest = np.transpose(bounds)
+    first = generator.uniform(lowest, highest, size=(population, len(bounds)))
     best = differential_evolution(
-        cost, bounds * num_pixels, maxiter=num_steps, init=first, vectorized=True, updating="deferred", tol=0,
+        cost, bounds, maxiter=num_steps, init=first, vectorized=True, updating="deferred", tol=0,
         polish=False, recombination=1, seed=generator, callback=is_done,
     )  # fmt: skip
-    return _paint(image, best.x[None])[0], best.nit
+    return _paint(image, best.x[None])[0]
 
 
 def _paint(image: Tensor, solutions: np.ndarray) -> Tensor:
-    """Copies (S, C, H, W) of an image, each with its pixels (S, (2 + C) P) painted, in colours of 8 bits."""
-    pixels = torch.tensor(solutions, dtype=image.dtype, device=image.device).unflatten(1, (-1, 2 + len(image)))
-    rows, columns = pixels[..., 0].long(), pixels[..., 1].long()
+    """Copies (S, C, H, W) of an image, each with its pixel (S, 2 + C) painted, in a colour of 8 bits."""
+    pixels = torch.tensor(solutions, dtype=image.dtype, device=image.device)
+    rows, columns = pixels[:, :2].long().T
     copies = image.repeat(len(solutions), 1, 1, 1)
-    numbers = torch.arange(len(copies), device=image.device)[:, None]
-    copies[numbers, :, rows, columns] = round_to_8_bits(pixels[..., 2:])
+    copies[torch.arange(len(copies), device=image.device), :, rows, columns] = round_to_8_bits(pixels[:, 2:])
     return copies

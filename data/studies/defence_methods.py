@@ -1,72 +1,52 @@
-"""Training on adversarial examples, and the attacks that judge it."""
+"""Training on adversarial examples, and the attacks that judge it; wrong input is not looked for."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts
-from dlapps.adversarial.attacks import pgd
+from dlapps.adversarial import AdversarialExamples, Goal, pgd, score_examples
 from dlapps.adversarial.digits import make_digit_network
-from dlapps.adversarial.examples import (
-    AdversarialExamples,
-    Ball,
-    Goal,
-    Loss,
-    PerPicture,
-    as_lengths,
-    by_rows,
-    cross_entropy,
-    make_goal,
-    normalise,
-    random_direction,
-    score_examples,
-)
-from dlapps.core.class_scores import (
-    Classes,
-    Images,
-    check_input,
-    forward,
-    pick,
-    pixel_gradient,
-)
-from dlapps.core.images import as_pictures, as_uint8
+from dlapps.adversarial.examples import Ball, by_rows, cross_entropy, make_goal, random_direction
+from dlapps.core.class_scores import Classes, forward, pick, pixel_gradient
+from dlapps.core.images import as_pictures
 from dlapps.core.runtime import autocast, drawn_from, make_generator
-from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs, seeded
+from dlapps.core.training import make_one_cycle, minimise, run_epochs, seeded
+from studies.attack_methods import linf_ball
 
 BATCH_SIZE, LEARNING_RATE = 128, 5e-3
+# Steps of PGD for each batch of the training.
+TRAINING_STEPS = 4
 # Share of the training in which epsilon rises to its value: from the start at .3, a network learns nothing for long.
 WARM_UP = 0.3
 # The paper's alpha, the weight of a new step beside the last one, and rho, the share of steps that have to rise.
 NEW_STEP, RISING = 0.75, 0.75
 # After these shares of the queries a square has half the area (the authors' code, where they are counted of 10,000).
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+# Share of the picture that the first squares cover.
+AREA = 0.8
 
 
 def fit_digits(
-    images: ArrayLike,
-    labels: ArrayLike,
+    images: np.ndarray,
+    labels: np.ndarray,
     epsilon: float,
     num_epochs: int = 6,
-    num_steps: int = 4,
     seed: int = 0,
-    **options: Any,
-) -> tuple[nn.Module, History]:
+    checkpoint: Path | None = None,
+) -> nn.Module:
     """min over weights of E[max over ||d|| <= epsilon of L(x + d, y)] (Madry et al. 2018, eq. 2.1), L-infinity.
 
-    Of digits uint8 (N, 28, 28) and labels (N,): a network trained on what `pgd` of num_steps makes of each batch, in
-    eval mode without gradients, and its history. epsilon: 0 is plain training. The same seed gives the same network.
-    options: monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them.
+    Of digits uint8 (N, 28, 28) and labels (N,): a network trained on what `pgd` makes of each batch, in eval mode
+    without gradients. epsilon: 0 is plain training. The same seed gives the same network.
     """
-    check_options("fit_digits", options)
-    check_counts(num_epochs=num_epochs, num_steps=num_steps)
-    digits = as_pictures(as_uint8(images))
-    classes = as_labels(labels, len(digits), 10)
+    digits, classes = as_pictures(images), torch.as_tensor(labels).long()
     with drawn_from(seed):
         network = make_digit_network()
     num_batches = -(-len(digits) // BATCH_SIZE)
@@ -80,7 +60,7 @@ def fit_digits(
             start = int(torch.randint(2**31, (), generator=generator))
             with autocast("cpu"):
                 if radius:
-                    x = pgd(network, x, radius, y, num_steps=num_steps, seed=start).images
+                    x = pgd(network, x, radius, y, num_steps=TRAINING_STEPS, seed=start).images
                 loss = F.cross_entropy(network(x).float(), y)
             minimise(loss, optimiser)
             schedule.step()
@@ -88,55 +68,37 @@ def fit_digits(
         return {"loss": [sum(losses) / len(losses)]}
 
     identity: dict[str, Any] = {"data": digits, "labels": classes, "epsilon": epsilon}
-    identity |= {"num_steps": num_steps, "seed": seed, "num_epochs": num_epochs}
+    identity |= {"num_steps": TRAINING_STEPS, "seed": seed, "num_epochs": num_epochs}
     parts, train = {"optimiser": optimiser, "schedule": schedule}, seeded(train_epoch, seed)
-    history = run_epochs(train, network, parts, identity, num_epochs, **options)
-    return network.requires_grad_(False), history
-
-
-def margin(logits: Tensor, goal: Goal) -> Tensor:
-    """max over the other classes of S_i, less S_c (N,), its negative for targets: > 0 where the goal is reached.
-
-    The f_6 of Carlini & Wagner (2017), section V.A, not cut off at 0. Unlike the cross-entropy, its gradient does not
-    vanish where a network is certain.
-    """
-    own = pick(logits, goal.classes)
-    others = logits.scatter(1, goal.classes[:, None], -torch.inf).amax(1)
-    return own - others if goal.targeted else others - own
+    run_epochs(train, network, parts, identity, num_epochs, checkpoint=checkpoint)
+    return network.requires_grad_(False)
 
 
 def apgd(
     network: nn.Module,
-    images: Images,
-    epsilon: PerPicture,
+    images: Tensor,
+    epsilon: float,
     labels: Classes | None = None,
-    targets: Classes | None = None,
-    norm: str = "linf",
     num_steps: int = 100,
     num_restarts: int = 1,
     seed: int = 0,
-    loss: Loss = cross_entropy,
 ) -> AdversarialExamples:
     """PGD with momentum, its step 2 epsilon at first, halved where the loss stops rising (Croce & Hein 2020, Alg. 1).
 
-    Arguments as in `pgd`. Kept is the picture of the highest loss seen, but one that reaches the goal (as floats)
+    In the maximum norm. The result is the picture of the highest loss seen, but one that reaches the goal (as floats)
     before one that does not. Pictures that no start has fooled yet get another one, num_restarts in all.
     """
-    check_counts(num_steps=num_steps, num_restarts=num_restarts)
-    images = check_input(network, images)
-    radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
-    goal = make_goal(network, images, labels, targets)
+    goal = make_goal(network, images, labels, None)
     found, left = images.clone(), torch.arange(len(images), device=images.device)
     highest = torch.full_like(images[:, 0, 0, 0], -torch.inf)
     for restart in range(num_restarts):
-        ball = Ball(images[left], norm, radii[left.cpu()])
-        best = _climb(network, ball, goal[left], loss, num_steps, seed + restart)
+        best = _climb(network, linf_ball(images[left], epsilon), goal[left], num_steps, seed + restart)
         better = best.reached | (best.values > highest[left])
         found[left[better]], highest[left[better]] = best.images[better], best.values[better]
         left = left[~best.reached]
         if len(left) == 0:
             break
-    return score_examples(network, images, Ball(images, norm, radii).settle(found), goal)
+    return score_examples(network, images, linf_ball(images, epsilon).settle(found), goal)
 
 
 def choose_checkpoints(num_steps: int) -> list[int]:
@@ -147,17 +109,17 @@ def choose_checkpoints(num_steps: int) -> list[int]:
     return [math.ceil(round(share, 6) * num_steps) for share in shares[1:-1]]
 
 
-def _climb(network: nn.Module, ball: Ball, goal: Goal, loss: Loss, num_steps: int, seed: int) -> _Best:
+def _climb(network: nn.Module, ball: Ball, goal: Goal, num_steps: int, seed: int) -> _Best:
     x = before = ball.nearest(ball.draw(seed))
-    best, steps = _Best(x), _StepSizes(2 * ball.radii, num_steps)
+    best, steps = _Best(x), StepSizes(2 * ball.radii, num_steps)
     for step in range(num_steps + 1):
-        gradients, logits = pixel_gradient(network, x, by_rows(loss, goal))
-        values = loss(logits, goal)
+        gradients, logits = pixel_gradient(network, x, by_rows(cross_entropy, goal))
+        values = cross_entropy(logits, goal)
         best.update(x, gradients, values, goal.is_reached(logits))
         halved = _column(steps.update(step, values, best.values))
         x = torch.where(halved, best.images, x)
         gradients = torch.where(halved, best.gradients, gradients)
-        ahead = ball.nearest(x + steps.sizes * normalise(gradients, ball.norm))
+        ahead = ball.nearest(x + steps.sizes * gradients.sign())
         if step:
             ahead = ball.nearest(x + NEW_STEP * (ahead - x) + (1 - NEW_STEP) * (x - before))
         x, before = ahead, x
@@ -179,7 +141,7 @@ class _Best:
         self.values, self.reached = torch.where(better, values, self.values), self.reached | reached
 
 
-class _StepSizes:
+class StepSizes:
     """The length of each picture's next step, sizes (N, 1, 1, 1), and what its halving depends on."""
 
     def __init__(self, sizes: Tensor, num_steps: int) -> None:
@@ -189,7 +151,7 @@ class _StepSizes:
         self.halved = torch.ones_like(self.rises, dtype=torch.bool)
 
     def update(self, step: int, values: Tensor, best_values: Tensor) -> Tensor:
-        """Halve at a checkpoint where few steps rose, or a size that was kept found nothing better; bool (N,)."""
+        """Halve at a checkpoint where few steps rose, or a size that was not halved found nothing better; bool (N,)."""
         self.rises, self.last_values = self.rises + (values > self.last_values), values
         if step not in self.checkpoints:
             return torch.zeros_like(self.halved)
@@ -197,8 +159,7 @@ class _StepSizes:
         self.halved = few | (~self.halved & (best_values == self.last_best))
         self.sizes = torch.where(_column(self.halved), self.sizes / 2, self.sizes)
         self.rises = torch.zeros_like(self.rises)
-        self.last_best = best_values
-        self.last_checkpoint = step
+        self.last_best, self.last_checkpoint = best_values, step
         return self.halved
 
 
@@ -206,27 +167,29 @@ def _column(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
 
 
+def margin(logits: Tensor, goal: Goal) -> Tensor:
+    """max over the other classes of S_i, less S_c (N,): > 0 where another class than the label wins.
+
+    The f_6 of Carlini & Wagner (2017), section V.A, not cut off at 0.
+    """
+    others = logits.scatter(1, goal.classes[:, None], -torch.inf).amax(1)
+    return others - pick(logits, goal.classes)
+
+
 def square(
     network: nn.Module,
-    images: Images,
-    epsilon: PerPicture,
+    images: Tensor,
+    epsilon: float,
     labels: Classes | None = None,
-    targets: Classes | None = None,
     num_queries: int = 1000,
-    area: float = 0.8,
     seed: int = 0,
 ) -> AdversarialExamples:
-    """Squares of +-epsilon at random places, kept where they raise the margin (Andriushchenko et al. 2020), L-infinity.
+    """Squares of +-epsilon at random places, those that raise the margin (Andriushchenko et al. 2020), L-infinity.
 
-    Starts from vertical stripes of +-epsilon. area: share of the picture that the first squares cover (p in section
-    3.2), halved nine times. A picture stops at its first success as floats; steps (N,): its queries.
+    Starts from vertical stripes of +-epsilon. It asks for scores alone, never for a gradient. A picture stops at its
+    first success as floats; steps (N,): its queries.
     """
-    check_counts(num_queries=num_queries)
-    if not 0 < area <= 1:
-        raise ValueError(f"expected an area in (0, 1], the share of a picture, got {area}; change it.")
-    images = check_input(network, images)
-    ball = Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
-    goal, generator = make_goal(network, images, labels, targets), make_generator(seed)
+    ball, goal, generator = linf_ball(images, epsilon), make_goal(network, images, labels, None), make_generator(seed)
     tried = (images + ball.radii * random_direction(images[:, :, :1], "linf", seed).sign()).clamp(0, 1)
     best, margins = tried.clone(), torch.full_like(images[:, 0, 0, 0], -torch.inf)
     left = torch.arange(len(images), device=images.device)
@@ -239,7 +202,7 @@ def square(
         left = left[margins[left] <= 0]
         if len(left) == 0:
             break
-        share = area / 2 ** sum(query >= halving * num_queries for halving in HALVINGS)
+        share = AREA / 2 ** sum(query >= halving * num_queries for halving in HALVINGS)
         tried = _paint_square(best[left], images[left], ball.radii[left], share, generator)
     return score_examples(network, images, ball.settle(best), goal, steps)
 

@@ -32,19 +32,18 @@ def make_maco(natural: Tensor) -> Ascent:
 class Phase:
     """Phase of the spectrum alone, its magnitude fixed to the mean of natural pictures': MACO (Fel et al. 2023, eq. 5).
 
-    x = sigmoid(COLOURS irfft2(magnitude e^(i p))). magnitude: (3, H, W / 2 + 1), as `measure_magnitude` gives it.
+    x = sigmoid(COLOURS irfft2(magnitude e^(i p))). magnitude: (3, H, W / 2 + 1), as `measure_magnitude` gives it, of
+    pictures as large as those to be drawn.
     """
 
     magnitude: Tensor
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """p (1, 3, size, size / 2 + 1) of white noise; ValueError for another size than the magnitude's."""
-        self._check_size(size, size)
+        """p (1, 3, size, size / 2 + 1) of white noise."""
         return to_spectrum(torch.randn(1, 3, size, size, generator=generator, device="cpu")).angle()
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """The phases of pictures (N, 3, H, W), whose own magnitude is lost; ValueError for another size."""
-        self._check_size(*pictures.shape[2:])
+        """The phases of pictures (N, 3, H, W), whose own magnitude is lost."""
         return to_spectrum(torch.logit(pictures, eps=0.01)).angle()
 
     def decode(self, parameter: Tensor) -> Tensor:
@@ -54,14 +53,6 @@ class Phase:
     def constrain(self, parameter: Tensor) -> Tensor:
         """The phases of a real picture: with others, the inverse transform would change the magnitude."""
         return to_spectrum(self._colours(parameter)).angle()
-
-    def _check_size(self, height: int, width: int) -> None:
-        known = self.magnitude.shape[1], 2 * (self.magnitude.shape[2] - 1)
-        if (height, width) != known:
-            raise ValueError(
-                f"expected pictures of {known[0]} x {known[1]}, whose magnitude was measured, got {height} x {width}; "
-                "measure natural pictures of that size, its width even."
-            )
 
     def _colours(self, parameter: Tensor) -> Tensor:
         magnitude = self.magnitude.to(parameter.device).expand_as(parameter)

@@ -37,7 +37,7 @@ def train(name: str, seed: int) -> nn.Module:
     """One training, taken up where it was stopped; four minutes on one core."""
     digits, (epsilon, num_epochs) = datasets.load_mnist("train"), TRAININGS[name]
     checkpoint = paths.cache() / "defence" / f"{name} {seed}.pt"
-    return fit_digits(digits.images, digits.labels, epsilon, num_epochs, seed=seed, checkpoint=checkpoint)[0]
+    return fit_digits(digits.images, digits.labels, epsilon, num_epochs, seed, checkpoint)
 
 
 def withstand(network: nn.Module, attack: str, epsilon: float, number: int, seed: int) -> float:

@@ -93,7 +93,7 @@ def score_pictures(name: str, maps: np.ndarray) -> dict[str, list]:
     network, (images, _) = pretrained.load(name), load_labelled(SIDE)
     with runtime.autocast("cpu"):
         curves = saliency.deletion_insertion(network, images, maps.astype(np.float32), num_steps=NUM_STEPS)
-        gap = road(network, images, maps.astype(np.float32)).gap
+        gap = road(network, images, maps.astype(np.float32))
     found = {"deletion": curves.deletion_area, "insertion": curves.insertion_area, "road": gap}
     return {key: _rounded(values) for key, values in (found | {"whole": curves.deletion[:, 0]}).items()}
 

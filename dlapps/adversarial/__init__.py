@@ -9,44 +9,21 @@ epsilon where there is one. Gradients run in the precision that the caller opene
 success is decided once more at the end, in float32: the picture reaches the goal within epsilon, to the last bit, and
 still does when rounded to 8 bits, as a PNG stores it. Everything stays on the images' device; random starts are drawn
 on the CPU, the same for every device. Bad pixels, classes out of range, a network in training mode or that gives no
-logits (N, K), an epsilon that is not finite, a norm that is none: ValueError of one sentence.
+logits (N, K), an epsilon that is not finite, an unknown norm: ValueError of one sentence.
 """
 
-from dlapps.adversarial.attacks import (
-    PRACTICAL_STEP,
-    deep_fool,
-    fgsm,
-    fool,
-    pgd,
-)
-from dlapps.adversarial.digits import load_digit_networks, make_digit_network
-from dlapps.adversarial.examples import (
-    AdversarialExamples,
-    Goal,
-    Loss,
-    cross_entropy,
-    make_goal,
-    normalise,
-    project,
-    round_to_8_bits,
-    score_examples,
-)
+from dlapps.adversarial.attacks import deep_fool, fgsm, fool, pgd
+from dlapps.adversarial.digits import load_digit_networks
+from dlapps.adversarial.examples import AdversarialExamples, Goal, round_to_8_bits, score_examples
 
 __all__ = [
-    "PRACTICAL_STEP",
     "AdversarialExamples",
     "Goal",
-    "Loss",
-    "cross_entropy",
     "deep_fool",
     "fgsm",
     "fool",
     "load_digit_networks",
-    "make_digit_network",
-    "make_goal",
-    "normalise",
     "pgd",
-    "project",
     "round_to_8_bits",
     "score_examples",
 ]

@@ -1,19 +1,15 @@
-"""Attacks that climb a loss within a ball, and DeepFool, which looks for the nearest boundary."""
-
-from collections.abc import Callable
-from functools import partial
+"""Attacks that climb a loss within a ball, and DeepFool, which steps to the nearest boundary."""
 
 import torch
 from torch import Tensor, nn
 
-from dlapps import check_counts
+from dlapps import check_counts, check_positive
 from dlapps.adversarial.examples import (
     AdversarialExamples,
     Ball,
     Goal,
     Loss,
     PerPicture,
-    Rows,
     as_lengths,
     by_rows,
     cross_entropy,
@@ -36,10 +32,12 @@ from dlapps.core.class_scores import (
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
+# DeepFool's: what the paper adds to a step, the most steps, and how many of the class's rivals it compares.
+OVERSHOOT, DEEP_FOOL_STEPS, NUM_RIVALS = 0.02, 50, 9
 
 
 def fool(
-    network: nn.Module, images: Images, targets: Classes, step_size: PerPicture = PRACTICAL_STEP, num_steps: int = 100
+    network: nn.Module, images: Images, targets: Classes, step_size: float = PRACTICAL_STEP, num_steps: int = 100
 ) -> AdversarialExamples:
     """x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins (practical; Szegedy et al. 2014).
 
@@ -48,17 +46,36 @@ def fool(
     wins on its 8-bit rounding too: of those that stop at the first success, some are lost when saved.
     """
     check_counts(num_steps=num_steps)
+    check_positive(step_size=step_size)
     if targets is None:
         raise ValueError("expected targets, the classes that are to win, got None; name one for each image.")
     images = check_input(network, images)
-    lengths = as_lengths("step_size", step_size, images).to(images)
     goal = make_goal(network, images, None, targets)
+    x, active = images.clone(), torch.arange(len(images), device=images.device)
+    steps = torch.full_like(active, num_steps)
+    for step in range(num_steps):
+        todo = goal[active]
+        gradient, logits = pixel_gradient(network, x[active], by_rows(_target_score, todo))
+        done = _is_done(network, x[active], logits, todo)
+        steps[active[done]] = step
+        active, gradient = active[~done], gradient[~done]
+        if len(active) == 0:
+            break
+        x[active] = (x[active] + step_size * normalise(gradient, "l2")).clamp_(0, 1)
+    return score_examples(network, images, x, goal, steps)
 
-    def move(x: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
-        return (x + lengths[rows] * normalise(gradient, "l2")).clamp_(0, 1)
 
-    found, steps = _ascend(network, images, goal, _target_score, move, num_steps, stop_early=True)
-    return score_examples(network, images, found, goal, steps)
+def _target_score(logits: Tensor, goal: Goal) -> Tensor:
+    return pick(logits, goal.classes)
+
+
+def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:
+    """Whether the goal is reached, and still is after rounding; only what seems done is read again."""
+    done = goal.is_reached(logits)
+    if done.any():
+        rounded = round_to_8_bits(images[done])
+        done[done.clone()] = goal[done].is_reached(float32_logits(network, rounded))
+    return done
 
 
 def fgsm(
@@ -67,11 +84,9 @@ def fgsm(
     epsilon: PerPicture,
     labels: Classes | None = None,
     targets: Classes | None = None,
-    loss: Loss = cross_entropy,
 ) -> AdversarialExamples:
     """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens & Szegedy 2015)."""
-    step = partial(pgd, num_steps=1, step_size=epsilon, random_start=False)
-    return step(network, images, epsilon, labels, targets, loss=loss)
+    return pgd(network, images, epsilon, labels, targets, num_steps=1, step_size=epsilon, random_start=False)
 
 
 def pgd(
@@ -84,16 +99,14 @@ def pgd(
     num_steps: int = 10,
     step_size: PerPicture | None = None,
     random_start: bool = True,
-    stop_early: bool = False,
     seed: int = 0,
     loss: Loss = cross_entropy,
 ) -> AdversarialExamples:
     """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry et al. 2018).
 
     epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2". step_size: 2.5 epsilon / num_steps by
-    default, as in the paper. random_start: begin anywhere in the ball. stop_early: a picture stops once its 8-bit
-    rounding reaches the goal, instead of gaining confidence. loss: (logits (N, K), goal) -> (N,), what is raised: the
-    cross-entropy, `margin`, or one's own, which reads `goal.classes` (N,) and `goal.targeted`.
+    default, as in the paper. random_start: begin anywhere in the ball. loss: (logits (N, K), goal) -> (N,), what is
+    raised: the cross-entropy, or one's own, which reads `goal.classes` (N,) and `goal.targeted`.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
@@ -102,89 +115,32 @@ def pgd(
     # Halved and doubled as Python's numbers, moved as the pictures'.
     ball, steps = Ball(images, norm, radii), steps.to(images)
     goal = make_goal(network, images, labels, targets)
-    start = ball.draw(seed) if random_start else images
-
-    def move(x: Tensor, gradient: Tensor, rows: Rows) -> Tensor:
-        return ball.nearest(x + steps[rows] * normalise(gradient, norm), rows)
-
-    found, made = _ascend(network, start, goal, loss, move, num_steps, stop_early)
-    return score_examples(network, images, ball.settle(found), goal, made)
+    x = ball.draw(seed) if random_start else images
+    for _ in range(num_steps):
+        gradient, _ = pixel_gradient(network, x, by_rows(loss, goal))
+        x = ball.nearest(x + steps * normalise(gradient, norm))
+    return score_examples(network, images, ball.settle(x), goal, num_steps)
 
 
-def _target_score(logits: Tensor, goal: Goal) -> Tensor:
-    return pick(logits, goal.classes)
-
-
-def _ascend(
-    network: nn.Module,
-    start: Tensor,
-    goal: Goal,
-    loss: Loss,
-    move: Callable[[Tensor, Tensor, Rows], Tensor],
-    num_steps: int,
-    stop_early: bool,
-) -> tuple[Tensor, Tensor]:
-    """The loop of the gradient attacks, its step move(x, gradient, rows); pictures that are done leave the batch.
-
-    Returns the pictures and the steps (N,) made of each.
-    """
-    images, active = start.clone(), torch.arange(len(start), device=start.device)
-    steps = torch.full_like(active, num_steps)
-    for step in range(num_steps):
-        # All rows as a slice: a list of them would copy the pictures.
-        rows = slice(None) if len(active) == len(images) else active
-        todo = goal[rows]
-        gradient, logits = pixel_gradient(network, images[rows], by_rows(loss, todo))
-        if stop_early:
-            done = _is_done(network, images[rows], logits, todo)
-            steps[active[done]] = step
-            rows = active = active[~done]
-            gradient = gradient[~done]
-            if len(active) == 0:
-                break
-        images[rows] = move(images[rows], gradient, rows)
-    return images, steps
-
-
-def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:
-    """Whether the goal is reached, and still is after rounding; only what seems done is looked at twice."""
-    done = goal.is_reached(logits)
-    if done.any():
-        rounded = round_to_8_bits(images[done])
-        done[done.clone()] = goal[done].is_reached(float32_logits(network, rounded))
-    return done
-
-
-def deep_fool(
-    network: nn.Module,
-    images: Images,
-    labels: Classes | None = None,
-    overshoot: float = 0.02,
-    num_steps: int = 50,
-    num_candidates: int = 9,
-) -> AdversarialExamples:
+def deep_fool(network: nn.Module, images: Images, labels: Classes | None = None) -> AdversarialExamples:
     """Step onto the nearest of the boundaries with the strongest rivals, as if they were planes, until one is crossed.
 
     r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d x, for the rival with the least
-    |f| / ||w||_2; the picture is x + (1 + overshoot) sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are
-    added 1e-4, so that a step taken on a boundary leaves it; the authors' code adds them to |f| / ||w||_2.
-    num_candidates: rivals, K - 1 at most. Stops, as in the paper, at the first success in floats, which rounding to 8
-    bits mostly undoes: see `survives(…, "none")` beside `success`. Always in float32: bfloat16 is coarser than the
-    distance to a boundary.
+    |f| / ||w||_2; the picture is x + 1.02 times the sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are
+    added 1e-4, so that a step taken on a boundary leaves it; the authors' code adds them to |f| / ||w||_2. Stops, as in
+    the paper, at the first success in floats, which rounding to 8 bits mostly undoes: `success` is rare. Always in
+    float32: bfloat16 is coarser than the distance to a boundary.
     """
-    check_counts(num_steps=num_steps, num_candidates=num_candidates)
-    if not 0 <= overshoot < float("inf"):
-        raise ValueError(f"expected a finite overshoot >= 0, got {overshoot}; change it.")
     images = check_input(network, images)
     goal = make_goal(network, images, labels, None)
     logits = float32_logits(network, images)
     check_range(goal.classes, logits)
     others = logits.scatter(1, goal.classes[:, None], -torch.inf)
-    rivals = others.topk(min(num_candidates, logits.shape[1] - 1)).indices
+    rivals = others.topk(min(NUM_RIVALS, logits.shape[1] - 1)).indices
     total, active = torch.zeros_like(images), torch.arange(len(images), device=images.device)
-    steps = torch.full((len(images),), num_steps, device=images.device)
-    for step in range(num_steps):
-        moved = (images + (1 + overshoot) * total).clamp(0, 1)
+    steps = torch.full_like(active, DEEP_FOOL_STEPS)
+    for step in range(DEEP_FOOL_STEPS):
+        moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
         logits = float32_logits(network, moved[active])
         done = goal[active].is_reached(logits)
         steps[active[done]] = step
@@ -192,7 +148,7 @@ def deep_fool(
         if len(active) == 0:
             break
         total[active] += _to_nearest_boundary(network, moved[active], goal[active], rivals[active])
-    moved = (images + (1 + overshoot) * total).clamp(0, 1)
+    moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
     return score_examples(network, images, moved, goal, steps)
 
 

@@ -1,4 +1,4 @@
-"""A defence: training on adversarial examples."""
+"""Networks of digits with and without adversarial training, which a study trained."""
 
 from torch import nn
 

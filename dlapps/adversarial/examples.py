@@ -35,7 +35,7 @@ class Goal:
         return Goal(self.classes[rows], self.targeted)
 
     def is_reached(self, logits: Tensor) -> Tensor:
-        """bool (N,) from logits (N, K); ValueError for classes that are none of the K."""
+        """bool (N,) from logits (N, K); ValueError for classes outside 0 to K - 1."""
         check_range(self.classes, logits)
         return (logits.argmax(1) == self.classes) == self.targeted
 
@@ -60,9 +60,8 @@ class AdversarialExamples:
     """What an attack made of the clean images, both (N, C, H, W) in [0, 1].
 
     The images are floats, within epsilon where there is one. success (N,) bool: they reach the goal, and still do when
-    rounded to 8 bits, which may carry them out of the ball by half of 1/255 (`survives` has each alone). predicted
-    (N,) int64: the classes of the rounded ones. Both are read in float32. steps (N,): made before the attack stopped, 0
-    of one that does not count them.
+    rounded to 8 bits, which may carry them out of the ball by half of 1/255. predicted (N,) int64: the classes of the
+    rounded ones. Both are read in float32. steps (N,): made before the attack stopped, 0 of one that does not count.
     """
 
     clean: Tensor
@@ -89,16 +88,16 @@ def round_to_8_bits(images: Tensor) -> Tensor:
 
 
 def make_goal(network: nn.Module, images: Images, labels: Classes | None, targets: Classes | None) -> Goal:
-    """Towards the targets if given, else away from the labels, else away from the predicted classes."""
+    """Towards the targets, else away from the labels, else away from the predicted classes."""
     images = check_input(network, images)
     if labels is not None and targets is not None:
         raise ValueError("expected labels (to leave) or targets (to reach), got both; pass one of them.")
-    given = labels if targets is None else targets
-    return Goal(choose_classes(network, images, given), targeted=targets is not None)
+    classes = choose_classes(network, images, labels if targets is None else targets)
+    return Goal(classes, targeted=targets is not None)
 
 
 def score_examples(
-    network: nn.Module, clean: Images, images: Images, goal: Goal, steps: Tensor | None = None
+    network: nn.Module, clean: Images, images: Images, goal: Goal, steps: Tensor | int = 0
 ) -> AdversarialExamples:
     """Decide in float32 which images (N, C, H, W) reach the goal, as they are and rounded to 8 bits."""
     clean, images = check_input(network, clean), check_input(network, images)
@@ -109,13 +108,12 @@ def score_examples(
     again = success & ((rounded - images).flatten(1).abs().amax(1) > 1e-6)
     if again.any():
         success[again] = goal[again].is_reached(float32_logits(network, images[again]))
-    steps = torch.zeros(len(images), dtype=torch.long, device=images.device) if steps is None else steps
+    steps = steps if isinstance(steps, Tensor) else torch.full_like(goal.classes, steps)
     return AdversarialExamples(clean, images, goal, success, logits.argmax(1), steps)
 
 
 # A number, or one a picture.
 PerPicture = float | Sequence[float] | np.ndarray | Tensor
-Rows = Tensor | slice
 
 
 def as_lengths(name: str, values: PerPicture, images: Tensor, most: float | None = None) -> Tensor:
@@ -139,10 +137,9 @@ class Ball:
     def __init__(self, clean: Tensor, norm: str, epsilon: Tensor) -> None:
         self.clean, self.norm, self.epsilon, self.radii = clean, norm, epsilon, epsilon.to(clean)
 
-    def nearest(self, pictures: Tensor, rows: Rows = slice(None)) -> Tensor:
-        """The nearest pictures inside, of these rows, but for rounding."""
-        clean = self.clean[rows]
-        return (clean + project(pictures - clean, self.norm, self.radii[rows])).clamp_(0, 1)
+    def nearest(self, pictures: Tensor) -> Tensor:
+        """The nearest pictures inside, but for rounding."""
+        return (self.clean + project(pictures - self.clean, self.norm, self.radii)).clamp_(0, 1)
 
     def draw(self, seed: int) -> Tensor:
         """Pictures from anywhere inside."""
@@ -152,7 +149,7 @@ class Ball:
         """Pictures inside, moved by no more than rounding took them outside: x + epsilon may be further from x."""
         radii = _round_down(self.epsilon)
         if self.norm == "linf":
-            # Sums of float32 in doubles: none that is not exact is near enough to a float32 to be rounded up to it.
+            # Where a sum of two float32 is not exact in doubles, it lies far from the next float32.
             clean = self.clean.cpu().double()
             low, high = -_round_down(radii - clean), _round_down(radii + clean)
             return pictures.clamp(low.to(pictures), high.to(pictures))

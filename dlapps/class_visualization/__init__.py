@@ -1,7 +1,7 @@
 """Class visualisation: the picture that raises a class score, by gradient ascent on the picture itself.
 
 What is raised (an objective less regularisers), what the picture is made of (a parametrisation), what is done to it
-before the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
+before the network reads it (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
 """
 
 from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, judge, visualize
@@ -12,12 +12,7 @@ from dlapps.class_visualization.ingredients import (
     Jitter,
     Noise,
     Objective,
-    Parametrisation,
-    Pixels,
-    Regulariser,
-    Seen,
     TotalVariation,
-    Transform,
     Warp,
     class_score,
     total_variation,
@@ -34,12 +29,7 @@ __all__ = [
     "Jitter",
     "Noise",
     "Objective",
-    "Parametrisation",
-    "Pixels",
-    "Regulariser",
-    "Seen",
     "TotalVariation",
-    "Transform",
     "Visualization",
     "Warp",
     "class_score",

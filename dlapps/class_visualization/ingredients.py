@@ -67,21 +67,20 @@ class Pixels:
 class Fourier:
     """Spectrum of decorrelated colours: x = sigmoid(contrast COLOURS irfft2(p / f)), f frequency (Olah et al. 2017).
 
-    Equal steps on p move all scales of the picture as natural pictures spread over them. deviation: of the noise at
-    the start. decorrelated: whether p is of decorrelated colours, or of red, green and blue. standardised: whether what
-    goes into the sigmoid is divided by its standard deviation over the picture, so that every picture has the same
-    contrast, and p only a direction; natural pictures have a contrast of about 1.2 there.
+    Equal steps on p move all scales of the picture as natural pictures spread over them. decorrelated: whether p is of
+    decorrelated colours, or of red, green and blue. standardised: whether what goes into the sigmoid is divided by its
+    standard deviation over the picture, so that every picture has the same contrast, and p only a direction; natural
+    pictures have a contrast of about 1.2 there.
     """
 
-    deviation: float = 0.01
     contrast: float = 0.25
     decorrelated: bool = True
     standardised: bool = False
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """p (1, 3, size, size / 2 + 1, 2), real and imaginary parts from N(0, deviation^2)."""
+        """p (1, 3, size, size / 2 + 1, 2), real and imaginary parts from N(0, .01^2)."""
         shape = _scale(size, size, "cpu").shape
-        return self.deviation * torch.randn(1, 3, *shape, 2, generator=generator, device="cpu")
+        return 0.01 * torch.randn(1, 3, *shape, 2, generator=generator, device="cpu")
 
     def encode(self, pictures: Tensor) -> Tensor:
         """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1 than .01 are moved there.
@@ -247,7 +246,7 @@ def total_variation(pictures: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Seen:
-    """What an objective looks at, differentiable.
+    """What an objective is computed from, differentiable.
 
     pictures: (N, 3, H, W) in [0, 1], before the transforms; logits: (N, K), and the outputs of layers by name, of the
     pictures after them; targets: (N,).
@@ -305,7 +304,7 @@ def _target_score(seen: Seen) -> Tensor:
 class_score = Objective(_target_score)
 
 
-def look(
+def evaluate(
     network: nn.Module, objective: Callable[[Seen], Tensor], pictures: Tensor, transformed: Tensor, targets: Tensor
 ) -> Tensor:
     """The objective (N,) of pictures of which the network sees the transformed ones; hooks go, whatever fails."""

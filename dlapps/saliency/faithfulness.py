@@ -15,8 +15,11 @@ from torchvision.transforms.functional import gaussian_blur
 
 from dlapps import check_counts
 from dlapps.core.class_scores import Classes, Images, check_input, choose_classes, float32, forward, pick
-from dlapps.core.images import as_pictures, check_unit
+from dlapps.core.images import as_pictures
 from dlapps.core.runtime import make_generator
+
+# What deleted pixels become, and the deviation of the blur that insertion starts from, in pixels.
+GREY, BLUR = 0.5, 5
 
 
 @dataclass(frozen=True)
@@ -52,32 +55,25 @@ def deletion_insertion(
     maps: Tensor | np.ndarray,
     targets: Classes | None = None,
     num_steps: int = 28,
-    deleted: float = 0.5,
-    blur_sigma: float = 5.0,
 ) -> DeletionInsertion:
     """Take the pixels away, or put them in, from the highest of a map to the lowest (Petsiuk, Das & Saenko 2018).
 
     images: (N, C, H, W) in [0, 1]. maps: (N, H, W), any range; equal values keep the order of the rows. targets: the
-    predicted classes by default. Deleted pixels become the grey `deleted` (the paper's is the mean of ImageNet, .4 to
-    .49); insertion starts from the picture blurred by a Gaussian of blur_sigma pixels, cut off at one sigma. Runs in
-    the precision that the caller opened. Raises ValueError for bad images, classes, or maps of another shape.
+    predicted classes by default. Deleted pixels become grey, .5 (the paper's is the mean of ImageNet, .4 to .49);
+    insertion starts from the picture blurred by a Gaussian of 5 pixels, cut off at one sigma. Runs in the precision
+    that the caller opened. Raises ValueError for bad images, classes, or maps of another shape.
     """
     check_counts(num_steps=num_steps)
-    if np.ndim(deleted):
-        raise ValueError(
-            f"expected deleted as one grey, got shape {tuple(np.shape(deleted))}; take a number in [0, 1]."
-        )
-    check_unit(torch.as_tensor(deleted, device="cpu"))
     images = check_input(network, images)
-    if not 0 < blur_sigma <= min(images.shape[2:]) - 1:
+    if min(images.shape[2:]) <= BLUR:
         raise ValueError(
-            f"expected blur_sigma > 0, in pixels, less than the sides {tuple(images.shape[2:])}, got {blur_sigma}; "
-            "change it."
+            f"expected pictures with sides of more than {BLUR} pixels, the width of the blur, got "
+            f"{tuple(images.shape[2:])}; take larger ones."
         )
     ranks = rank_pixels(images, maps)[:, None]
     classes = choose_classes(network, images, targets)
     with float32(images):
-        blurred = gaussian_blur(images, 2 * round(blur_sigma) + 1, blur_sigma)
+        blurred = gaussian_blur(images, 2 * BLUR + 1, BLUR)
     shares = torch.linspace(0, 1, num_steps + 1, device="cpu")
 
     def curve(chosen_become: Tensor | float, others_are: Tensor) -> Tensor:
@@ -86,7 +82,7 @@ def deletion_insertion(
         probabilities = [forward(network, pictures).softmax(1) for pictures in seen]
         return torch.stack([pick(step, classes) for step in probabilities], 1)
 
-    return DeletionInsertion(shares.to(images.device), curve(deleted, images), curve(images, blurred))
+    return DeletionInsertion(shares.to(images.device), curve(GREY, images), curve(images, blurred))
 
 
 def rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
@@ -108,13 +104,13 @@ def random_map(images: Tensor, seed: int = 0) -> Tensor:
     return noise.to(images.device)
 
 
-def centre_prior(images: Tensor, spread: float = 0.25) -> Tensor:
-    """A Gaussian in the middle, spread times the side of the picture wide: where photographers put their subject.
+def centre_prior(images: Tensor) -> Tensor:
+    """A Gaussian in the middle, a quarter of the side of the picture wide: where photographers put their subject.
 
     Returns (N, H, W) in (0, 1], the same map for every picture.
     """
     places = (torch.linspace(-0.5, 0.5, side, device=images.device) for side in images.shape[2:])
-    rows, columns = (torch.exp(-place.div(spread).square() / 2) for place in places)
+    rows, columns = (torch.exp(-place.div(0.25).square() / 2) for place in places)
     return torch.outer(rows, columns).expand(len(images), -1, -1)
 
 
@@ -132,36 +128,37 @@ def _rank_correlation(first: Tensor, second: Tensor) -> float:
     return float(spearmanr(first.numpy(), second.numpy()).statistic)
 
 
-def make_grids(pictures: Images, labels: Sequence[int] | Tensor, number: int, side: int = 2) -> tuple[Tensor, Tensor]:
-    """Grids of side x side pictures of different classes (Böhle, Fritz & Schiele 2021), and the classes.
+def make_grids(pictures: Images, labels: Sequence[int] | Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Grids of 2 x 2 pictures of different classes (Böhle, Fritz & Schiele 2021), and the classes.
 
-    pictures: N of one size (see `images.as_pictures`); the paper takes those classified most surely. labels: (N,).
-    Returns pixels (G, C, side H, side W) and int64 (G, side^2), the classes of the cells row by row. No picture is
-    taken a second time before too few are left for another grid. Raises ValueError for another number of labels, and
-    for fewer than side^2 classes.
+    A network that averages over positions gives a grid one score for each class: a map of one of its classes should
+    point at that class's cell. pictures: N of one size (see `images.as_pictures`); the paper takes those classified
+    most surely. labels: (N,). Returns pixels (G, C, 2 H, 2 W) and int64 (G, 4), the classes of the cells row by row. No
+    picture is taken a second time before too few are left for another grid. Raises ValueError for another number of
+    labels, and for fewer than four classes.
     """
-    pixels, cells = as_pictures(pictures), side**2
+    pixels = as_pictures(pictures)
     classes = torch.as_tensor(labels, device=pixels.device)
-    if classes.shape != (len(pixels),) or number < 1 or len(classes.unique()) < cells:
+    if classes.shape != (len(pixels),) or number < 1 or len(classes.unique()) < 4:
         raise ValueError(
-            f"expected one label for each of {len(pixels)} pictures, {cells} different ones at least, and a number of "
-            f"grids >= 1, got {tuple(classes.shape)} labels of {len(classes.unique())} classes and {number}; pass more "
+            f"expected one label for each of {len(pixels)} pictures, 4 different ones at least, and a number of grids "
+            f">= 1, got {tuple(classes.shape)} labels of {len(classes.unique())} classes and {number}; pass more "
             "pictures."
         )
-    rows = _deal(classes.tolist(), number, cells).to(pixels.device)
-    bands = pixels[rows].unflatten(1, (side, side)).movedim(3, 1)
+    rows = _deal(classes.tolist(), number).to(pixels.device)
+    bands = pixels[rows].unflatten(1, (2, 2)).movedim(3, 1)
     return bands.permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3), classes[rows]
 
 
-def _deal(labels: Sequence[int], number: int, cells: int) -> Tensor:
-    """Rows (number, cells) of pictures of different classes, drawn from a deck that is shuffled when it runs out."""
+def _deal(labels: Sequence[int], number: int) -> Tensor:
+    """Rows (number, 4) of pictures of different classes, drawn from a deck that is shuffled when it runs out."""
     generator = make_generator(0)
     deck: list[int] = []
     hands: list[list[int]] = []
     while len(hands) < number:
         first = {labels[row]: row for row in reversed(deck)}
-        hand = [row for row in deck if first[labels[row]] == row][:cells]
-        if len(hand) < cells:
+        hand = [row for row in deck if first[labels[row]] == row][:4]
+        if len(hand) < 4:
             deck = torch.randperm(len(labels), generator=generator, device="cpu").tolist()
         else:
             hands.append(hand)
