@@ -118,7 +118,7 @@ def pgd(
     x = ball.draw(seed) if random_start else images
     for _ in range(num_steps):
         gradient, _ = pixel_gradient(network, x, by_rows(loss, goal))
-        x = ball.nearest(x + steps * normalise(gradient, norm))
+        x = ball.nearest(normalise(gradient, norm).mul_(steps).add_(x))
     return score_examples(network, images, ball.settle(x), goal, num_steps)
 
 

@@ -139,7 +139,7 @@ class Ball:
 
     def nearest(self, pictures: Tensor) -> Tensor:
         """The nearest pictures inside, but for rounding."""
-        return (self.clean + project(pictures - self.clean, self.norm, self.radii)).clamp_(0, 1)
+        return project(pictures - self.clean, self.norm, self.radii).add_(self.clean).clamp_(0, 1)
 
     def draw(self, seed: int) -> Tensor:
         """Pictures from anywhere inside."""
