@@ -6,29 +6,30 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from dlapps import class_visualization as cv
 from dlapps import pretrained
+from dlapps.class_visualization.ingredients import Pixels
 from dlapps.core.class_scores import float32_logits, ranks
 from dlapps.core.images import from_pixels
 
 torch.set_num_threads(1)
-
-NATURAL = F.interpolate(
-    torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(4)) * 0.5 + 0.25, 32, mode="area"
-)
 WINDOWS = (cv.Crop((0.6, 1.0), 32), cv.Noise(0.02))
+
+
 SHORT = {
     "practical": replace(cv.PRACTICAL, num_steps=12),
     "modern": replace(cv.MODERN, num_steps=12),
-    "maco": replace(cv.make_maco(NATURAL), num_steps=12, transforms=WINDOWS),
     "robust": replace(cv.ROBUST, num_steps=12, transforms=WINDOWS),
 }
+
+
 each_preset = pytest.mark.parametrize("preset", SHORT.values(), ids=SHORT)
-# The others give a picture a contrast or a magnitude of their own.
+
+
+# The other gives a picture a contrast of its own.
 keeping = pytest.mark.parametrize("preset", [SHORT["practical"], SHORT["modern"]], ids=["practical", "modern"])
 
 
@@ -107,32 +108,19 @@ def test_a_practical_step_by_hand(pictures):
     weights = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(2))
     preset = replace(cv.PRACTICAL, num_steps=1, step_size=0.1, transforms=(), blur_every=0)
     seen = cv.visualize(Linear(weights).eval(), 0, preset, initial=pictures[:1])
-    z = cv.Pixels().encode(pictures[:1])
+    z = Pixels().encode(pictures[:1])
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     gradient = std * weights - 2 * 1e-3 * z
-    expected = cv.Pixels().decode(z + 0.1 * gradient / gradient.norm())
+    expected = Pixels().decode(z + 0.1 * gradient / gradient.norm())
     torch.testing.assert_close(seen.images, expected.clamp(0, 1))
     torch.testing.assert_close(seen.scores[0], (pictures[0] * weights).sum()[None])
 
 
-@pytest.mark.parametrize("form", [cv.Pixels(), cv.Fourier()], ids=["pixels", "fourier"])
+@pytest.mark.parametrize("form", [Pixels(), cv.Fourier()], ids=["pixels", "fourier"])
 def test_a_normalised_step_has_its_length_whatever_is_moved(form, network, pictures):
     preset = replace(cv.PRACTICAL, parametrisation=form, num_steps=1, step_size=0.02, transforms=(), blur_every=0)
     moved = form.encode(cv.visualize(network, 0, preset, initial=pictures[:1]).images) - form.encode(pictures[:1])
     torch.testing.assert_close(moved.norm(), torch.tensor(0.02), rtol=0.02, atol=0)
-
-
-def test_the_magnitude_of_maco_never_changes(network):
-    form = SHORT["maco"].parametrisation
-    seen = cv.visualize(network, [0, 3], SHORT["maco"], size=32, keep_every=4)
-    magnitudes = [cv.measure_magnitude(images) for images in seen.frames]
-    for magnitude in magnitudes:
-        torch.testing.assert_close(magnitude, form.magnitude.expand_as(magnitude), rtol=0.01, atol=0.01)
-    assert (seen.frames[0] - seen.images).abs().max() > 0.05
-    with pytest.raises(ValueError, match="expected pictures of 32 x 32, whose magnitude was measured, got 48 x 48"):
-        cv.visualize(network, 0, SHORT["maco"], size=48)
-    with pytest.raises(ValueError, match="expected pictures of 32 x 32, whose magnitude was measured, got 24 x 32"):
-        cv.visualize(network, 0, SHORT["maco"], initial=torch.rand(1, 3, 24, 32))
 
 
 def test_a_warp_keeps_angles_and_lengths_where_pictures_are_not_square():
@@ -167,7 +155,6 @@ def test_objectives_add_and_multiply(network, pictures):
     mean = pictures[0].mean()
     for objective, expected in {
         cv.class_score: logit,
-        cv.class_margin: logit - scores[:, 1:].logsumexp(1),
         cv.class_score + 2 * unit - 5 * bright: logit + 2 * activation - 5 * mean,
         unit * bright + 1: activation * mean + 1,
         -bright: -mean,
@@ -242,20 +229,11 @@ def test_blur_comes_when_it_is_due(network):
     assert cv.total_variation(blurred) < 0.9 * cv.total_variation(sharp)
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.1, 0.5, 1.0, 2.5, 7.0])
-def test_the_blur_is_a_gaussian_of_any_width(sigma, pictures):
-    preset = replace(SHORT["practical"], regularisers=(), transforms=(), step_size=0.0, num_steps=1, blur_sigma=sigma)
-    images = F.interpolate(pictures, (32, 40), mode="bilinear").clamp(0, 1)
-    blurred = cv.visualize(Linear(torch.zeros(3, 32, 40)).eval(), [0, 0], preset, initial=images).images
-    expected = gaussian_filter(images.double().numpy(), (0, 0, sigma, sigma), mode="mirror")
+def test_the_blur_is_a_gaussian_of_half_a_pixel(pictures):
+    preset = replace(SHORT["practical"], regularisers=(), transforms=(), step_size=0.0, num_steps=1)
+    blurred = cv.visualize(Linear(torch.zeros(3, 16, 16)).eval(), [0, 0], preset, initial=pictures).images
+    expected = gaussian_filter(pictures.double().numpy(), (0, 0, 0.5, 0.5), mode="mirror")
     torch.testing.assert_close(blurred.double(), torch.from_numpy(expected), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("sigma", [-1.0, 8.0])
-def test_a_blur_of_no_width_or_too_wide_for_the_picture(sigma, network):
-    preset = replace(SHORT["practical"], blur_sigma=sigma)
-    with pytest.raises(ValueError, match=r"expected blur_sigma >= 0 and at most .* 32 x 32 .*, got (-1|8)\.0; "):
-        cv.visualize(network, 0, preset, size=32)
 
 
 MOVES = {
@@ -294,7 +272,7 @@ def test_a_window_lies_within_the_picture_and_noise_has_its_deviation(pictures):
     assert float(noise.std()) == pytest.approx(0.3, rel=0.05)
 
 
-FORMS = {"pixels": cv.Pixels(), "fourier": cv.Fourier(), "colours as they are": cv.Fourier(decorrelated=False)}
+FORMS = {"pixels": Pixels(), "fourier": cv.Fourier(), "colours as they are": cv.Fourier(decorrelated=False)}
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

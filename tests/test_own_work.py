@@ -3,7 +3,6 @@
 import pickle
 import re
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -97,28 +96,14 @@ def x():
     return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
-def test_noise_around_any_method(network, x):
-    guided = partial(saliency.guided_backprop, reduce=None)
-    squared = saliency.smooth_grad(network, x, 1, num_samples=8, explain=guided, statistic="square")
-    spread = saliency.smooth_grad(network, x, 1, num_samples=8, explain=saliency.input_x_gradient, statistic="variance")
-    sharp = saliency.guided_grad_cam(network, x, "2", 1)
-
-    assert squared.shape == spread.shape == sharp.shape == (3, 16, 16)
-    assert squared.min() >= 0
-    assert (spread > 0).any()
-
-
-def test_an_attack_with_a_loss_radii_and_transforms_of_ones_own(network, x):
+def test_an_attack_with_a_loss_and_radii_of_ones_own(network, x):
     def runner_up(logits, goal):
         return logits.topk(2).values[:, 1] - logits.gather(1, goal.classes[:, None])[:, 0]
 
-    moved = adversarial.Expectation(network, cv.Jitter(2), num_samples=4)
-    own = adversarial.pgd(moved, x, epsilon=[0.0, 0.1, 0.5], loss=runner_up)
-    margin = adversarial.pgd(network, x, epsilon=0.5, loss=adversarial.margin)
+    own = adversarial.pgd(network, x, epsilon=[0.0, 0.1, 0.5], loss=runner_up)
 
-    assert not own.success[0]
-    assert (own.linf <= torch.tensor([0.0, 0.1, 0.5]) + 1e-6).all()
-    assert margin.success.all()
+    assert own.success.tolist() == [False, True, True]
+    assert (own.linf <= torch.tensor([0.0, 0.1, 0.5])).all()
 
 
 def test_an_objective_in_three_lines(network):
@@ -424,20 +409,10 @@ PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8
             "finite logits, got NaN for 2 of 2 pictures",
         ),
         (lambda: saliency.input_gradient(diverged_network(), PIXELS, 0), "finite logits, got NaN for 2 of 2 pictures"),
-        (
-            lambda: saliency.rise(diverged_network(), PIXELS, 0, num_masks=2),
-            "finite logits, got NaN for 2 of 2 pictures",
-        ),
         (lambda: cv.visualize(diverged_network(), 0, size=16), "finite logits, got NaN for 1 of 1 pictures"),
-        (lambda: adversarial.smallest_epsilon(small_network(), PIXELS, labels=9), "classes from 0 to 2, got 9"),
-        (lambda: adversarial.one_pixel(small_network(), PIXELS, labels=9), "classes from 0 to 2, got 9"),
         (lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]), "labels from 0 to 2, got 0 to 3"),
         (lambda: gan.load_generator("none.pt"), "a generator in none.pt, got no such file"),
         (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS), "maps of numbers, got NaN"),
-        (lambda: saliency.road(small_network(), PIXELS, NAN_MAPS), "maps of numbers, got NaN"),
-        (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS, deleted=128), "pixels in [0, 1], got"),
-        (lambda: saliency.integrated_gradients(small_network(), PIXELS, baseline=128.0), "pixels in [0, 1], got"),
-        (lambda: saliency.impute(PIXELS, NAN_MAPS), "removed as booleans (2, 16, 16) that leave a pixel"),
         (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 of one size, got torch.float32 (2, 3, 16, 16)"),
         (lambda: dann.choose_epoch({}, "last"), "a history of one epoch or more, got an empty one"),
         (lambda: compare_seeds([0.5, np.nan], [0.4, 0.4]), "two finite scores of the same seeds (S,)"),

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from dlapps import adversarial, class_visualization, datasets, pretrained
-from dlapps.adversarial import AdversarialExamples, score_examples, survives
+from dlapps.adversarial import AdversarialExamples, score_examples
 from dlapps.core import results, runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.sweeps import keep, sweep
 from dlapps.pretrained import PixelNetwork
+from studies import attack_methods
 from studies import visualizing_comparisons as comparisons
+from studies.attack_methods import survives
 
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
 STINGRAY = 6
@@ -44,12 +46,14 @@ def at(attack: Callable[..., AdversarialExamples], levels: float, **options: Any
 
 
 TABLE: dict[str, Attack] = {
-    "none": at(adversarial.sign_noise, 0),
-    **{f"noise {levels}": at(adversarial.sign_noise, levels) for levels in LEVELS},
+    "none": at(attack_methods.sign_noise, 0),
+    **{f"noise {levels}": at(attack_methods.sign_noise, levels) for levels in LEVELS},
     **{f"FGSM {levels}": at(adversarial.fgsm, levels) for levels in (1, 2, 4)},
     "PGD 1": at(adversarial.pgd, 1),
     "PGD 2, 20 steps": at(adversarial.pgd, 2, num_steps=20),
-    "PGD 2, expects damage": at(adversarial.pgd, 2, num_steps=20, transform=adversarial.compress_or_resize),
+    "PGD 2, expects damage": at(
+        attack_methods.transferable_pgd, 2, num_steps=20, transform=attack_methods.compress_or_resize
+    ),
     "PGD L2, length 0.5": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
     "to stingray, ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
     "to stingray, PGD 2": lambda network, images, labels: adversarial.pgd(
@@ -59,11 +63,11 @@ TABLE: dict[str, Attack] = {
 }
 BOTH = ("none", *(f"noise {levels}" for levels in LEVELS), "FGSM 1", "FGSM 2", "FGSM 4", "PGD 1")
 TRANSFER: dict[str, Attack] = {
-    "noise": at(adversarial.sign_noise, 8),
+    "noise": at(attack_methods.sign_noise, 8),
     "pgd": at(adversarial.pgd, 8),
-    "momentum": at(adversarial.pgd, 8, momentum=1.0),
-    "diversity": at(adversarial.pgd, 8, transform=adversarial.resize_and_pad),
-    "best": at(adversarial.pgd, 8, momentum=1.0, transform=adversarial.resize_and_pad),
+    "momentum": at(attack_methods.transferable_pgd, 8, momentum=1.0),
+    "diversity": at(attack_methods.transferable_pgd, 8, transform=attack_methods.resize_and_pad),
+    "best": at(attack_methods.transferable_pgd, 8, momentum=1.0, transform=attack_methods.resize_and_pad),
 }
 
 
@@ -149,14 +153,14 @@ def find_smallest(name: str, kind: str) -> dict[str, Any]:
     images, labels = (part[:NUM_SMALLEST] for part in load_subjects())
     with runtime.autocast("cpu"):
         if kind == "length":
-            examples = adversarial.ddn(network, images, labels, num_steps=60)
+            examples = attack_methods.ddn(network, images, labels, num_steps=60)
             found = torch.where(survives(network, examples, "none"), examples.l2, torch.inf)
         else:
             # To a class far away, ten steps of a large epsilon are too coarse.
             finer = partial(adversarial.pgd, num_steps=20)
             far = {"targets": STINGRAY, "most": 4 / 255, "attack": finer}
             goal = far if kind == "targeted" else {"labels": labels}
-            found = 255 * adversarial.smallest_epsilon(network, images, **goal)
+            found = 255 * attack_methods.smallest_epsilon(network, images, **goal)
     withstand = [float((found > level).float().mean()) for level in GRID]
     return {"median": float(found.median()), "withstand": withstand}
 
@@ -177,10 +181,10 @@ def perturb_all() -> dict[str, Any]:
     read = float32_logits(network, images).argmax(1)
     with runtime.autocast("cpu"):
         made_on, jitter = images[:NUM_MADE_ON], class_visualization.Jitter(28)
-        common = adversarial.universal_perturbation(network, made_on, UNIVERSAL, num_passes=8, transform=jitter)
+        common = attack_methods.universal_perturbation(network, made_on, UNIVERSAL, num_passes=8, transform=jitter)
     unseen, labels = images[NUM_MADE_ON:], read[NUM_MADE_ON:]
     grey = torch.full_like(images[:1], 0.5)
-    signs = UNIVERSAL * (adversarial.sign_noise(network, grey, 0.5).images - grey).sign()[0]
+    signs = UNIVERSAL * (attack_methods.sign_noise(network, grey, 0.5).images - grey).sign()[0]
     goal = adversarial.Goal(labels, targeted=False)
     moved = {"universal": (unseen + common).clamp(0, 1), "noise": (unseen + signs).clamp(0, 1)}
     return {key: summarise(network, score_examples(network, unseen, each, goal)) for key, each in moved.items()}
@@ -191,7 +195,7 @@ def change_one_pixel(number: int) -> dict[str, Any]:
     pictures, network = datasets.load_imagenet20(), pretrained.load(NETWORKS[0])
     image = stack_pixels(pictures.images[number : number + 1])
     with runtime.autocast("cpu"):
-        examples = adversarial.one_pixel(network, image, num_steps=15, population=400)
+        examples = attack_methods.one_pixel(network, image, num_steps=15, population=400)
     row, column = (examples.images != image)[0].any(0).nonzero()[0].tolist()
     colour = from_pixels(examples.images)[0, row, column].tolist()
     place = {"number": number, "row": row, "column": column}

@@ -25,9 +25,7 @@ from dlapps.class_visualization import (
     Jitter,
     Noise,
     TotalVariation,
-    class_margin,
     judge,
-    make_maco,
     total_variation,
     visualize,
 )
@@ -36,6 +34,7 @@ from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.sweeps import keep, sweep
 from dlapps.pretrained import PixelNetwork
+from studies.drawing_methods import class_margin, make_maco
 from studies.transfer_finetuning import stage_averages
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)

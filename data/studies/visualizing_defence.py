@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlapps import adversarial, datasets
-from dlapps.adversarial.training import fit_digits
+from dlapps import datasets
 from dlapps.core import metrics, paths, results, runtime
 from dlapps.core.images import as_pictures
 from dlapps.core.sweeps import keep, sweep
 from dlapps.core.weights import to_float16, write_checked
+from studies.attack_methods import survives
+from studies.defence_methods import apgd, fit_digits, square
 
 SEEDS = (0, 1, 2)
 # The epsilon of the training, and its epochs; plain training needs fewer.
@@ -36,17 +37,17 @@ def train(name: str, seed: int) -> nn.Module:
     """One training, taken up where it was stopped; four minutes on one core."""
     digits, (epsilon, num_epochs) = datasets.load_mnist("train"), TRAININGS[name]
     checkpoint = paths.cache() / "defence" / f"{name} {seed}.pt"
-    return fit_digits(digits.images, digits.labels, epsilon, num_epochs, seed=seed, checkpoint=checkpoint)[0]
+    return fit_digits(digits.images, digits.labels, epsilon, num_epochs, seed, checkpoint)
 
 
 def withstand(network: nn.Module, attack: str, epsilon: float, number: int, seed: int) -> float:
     """Share of the first test digits still read as labelled, as floats within epsilon."""
     images, labels = (part[:number] for part in load_digits())
     if attack == "apgd":
-        examples = adversarial.apgd(network, images, epsilon, labels, num_steps=20, num_restarts=2, seed=seed)
+        examples = apgd(network, images, epsilon, labels, num_steps=20, num_restarts=2, seed=seed)
     else:
-        examples = adversarial.square(network, images, epsilon, labels, num_queries=500, seed=seed)
-    return 1 - float(adversarial.survives(network, examples, "none").float().mean())
+        examples = square(network, images, epsilon, labels, num_queries=500, seed=seed)
+    return 1 - float(survives(network, examples, "none").float().mean())
 
 
 def measure(name: str, seed: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dlapps.core import results, runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
 from dlapps.core.sweeps import keep, sweep
+from studies.saliency_methods import max_sensitivity, occlusion, point_at_cells, rise, road, sanity_check
 
 # The last feature maps of each network.
 LAST_MAPS = {"squeezenet1_1": "backbone.features.12", "efficientnet_lite0": "backbone.bn2"}
@@ -27,7 +28,7 @@ NUM_GRIDS, NUM_STEPS, NUM_FEW, NUM_STAGES = 40, 10, 10, 6
 def saliency_methods(name: str, grids: bool = False) -> dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]]:
     """(network, images, targets) -> maps (N, H, W), by name; on grids with half the samples and a fifth of the masks.
 
-    The referees take K classes for each picture too (see `saliency.masks`).
+    The referees take K classes for each picture too (see `saliency_methods`).
     """
     samples, layer = 10 if grids else 20, LAST_MAPS[name]
     return {
@@ -38,8 +39,8 @@ def saliency_methods(name: str, grids: bool = False) -> dict[str, Callable[[nn.M
         ).abs(),
         "guided backpropagation": saliency.guided_backprop,
         "Grad-CAM": lambda network, images, targets: saliency.grad_cam(network, images, layer, targets),
-        "occlusion": saliency.occlusion,
-        "RISE": partial(saliency.rise, num_masks=200 if grids else 1000),
+        "occlusion": occlusion,
+        "RISE": partial(rise, num_masks=200 if grids else 1000),
         "centre prior": lambda network, images, targets: saliency.centre_prior(images),
         "random": lambda network, images, targets: saliency.random_map(images),
     }
@@ -74,7 +75,7 @@ def play_grids(name: str, method: str) -> dict[str, list]:
         else:
             alone = explain(network, grids.repeat_interleave(classes.shape[1], 0), classes.flatten())
             maps = alone.unflatten(0, classes.shape)
-    found = saliency.point_at_cells(maps)
+    found = point_at_cells(maps)
     return {"hits": _rounded(found.hits), "mass": _rounded(found.mass)}
 
 
@@ -92,7 +93,7 @@ def score_pictures(name: str, maps: np.ndarray) -> dict[str, list]:
     network, (images, _) = pretrained.load(name), load_labelled(SIDE)
     with runtime.autocast("cpu"):
         curves = saliency.deletion_insertion(network, images, maps.astype(np.float32), num_steps=NUM_STEPS)
-        gap = saliency.road(network, images, maps.astype(np.float32)).gap
+        gap = road(network, images, maps.astype(np.float32))
     found = {"deletion": curves.deletion_area, "insertion": curves.insertion_area, "road": gap}
     return {key: _rounded(values) for key, values in (found | {"whole": curves.deletion[:, 0]}).items()}
 
@@ -102,8 +103,8 @@ def check_method(name: str, method: str) -> dict[str, list]:
     network, (images, _) = pretrained.load(name), load_labelled(SIDE)
     images, explain = images[-NUM_FEW:], saliency_methods(name)[method]
     with runtime.autocast("cpu"):
-        stages = saliency.sanity_check(network, images, explain, num_stages=NUM_STAGES)
-        moved = saliency.max_sensitivity(network, images, explain, num_samples=4)
+        stages = sanity_check(network, images, explain, num_stages=NUM_STAGES)
+        moved = max_sensitivity(network, images, explain, num_samples=4)
     cascade = [_rounded(values) for values in stages.values()]
     return {"cascade": cascade, "sensitivity": _rounded(moved)}
 

@@ -9,63 +9,21 @@ epsilon where there is one. Gradients run in the precision that the caller opene
 success is decided once more at the end, in float32: the picture reaches the goal within epsilon, to the last bit, and
 still does when rounded to 8 bits, as a PNG stores it. Everything stays on the images' device; random starts are drawn
 on the CPU, the same for every device. Bad pixels, classes out of range, a network in training mode or that gives no
-logits (N, K), an epsilon that is not finite, a norm that is none: ValueError of one sentence.
+logits (N, K), an epsilon that is not finite, an unknown norm: ValueError of one sentence.
 """
 
-from dlapps.adversarial.apgd import apgd
-from dlapps.adversarial.ascent import (
-    PRACTICAL_STEP,
-    fgsm,
-    fool,
-    pgd,
-    sign_noise,
-    universal_perturbation,
-)
-from dlapps.adversarial.examples import (
-    AdversarialExamples,
-    Goal,
-    Loss,
-    cross_entropy,
-    make_goal,
-    margin,
-    round_to_8_bits,
-    score_examples,
-    survives,
-)
-from dlapps.adversarial.expectation import Expectation, compress_or_resize, resize_and_pad
-from dlapps.adversarial.minimal import ddn, deep_fool, one_pixel, smallest_epsilon
-from dlapps.adversarial.norms import normalise, project
-from dlapps.adversarial.square import square
-from dlapps.adversarial.training import fit_digits, load_digit_networks, make_digit_network
+from dlapps.adversarial.attacks import deep_fool, fgsm, fool, pgd
+from dlapps.adversarial.digits import load_digit_networks
+from dlapps.adversarial.examples import AdversarialExamples, Goal, round_to_8_bits, score_examples
 
 __all__ = [
-    "PRACTICAL_STEP",
     "AdversarialExamples",
-    "Expectation",
     "Goal",
-    "Loss",
-    "apgd",
-    "compress_or_resize",
-    "cross_entropy",
-    "ddn",
     "deep_fool",
     "fgsm",
-    "fit_digits",
     "fool",
     "load_digit_networks",
-    "make_digit_network",
-    "make_goal",
-    "margin",
-    "normalise",
-    "one_pixel",
     "pgd",
-    "project",
-    "resize_and_pad",
     "round_to_8_bits",
     "score_examples",
-    "sign_noise",
-    "smallest_epsilon",
-    "square",
-    "survives",
-    "universal_perturbation",
 ]

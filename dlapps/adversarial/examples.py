@@ -1,14 +1,13 @@
-"""What an attack is after, what it made, and whether that holds: after saving, after JPEG, for another network."""
+"""What an attack is after, how far it may go, what it made, and whether that holds."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from dlapps import check_name
@@ -16,14 +15,13 @@ from dlapps.core.class_scores import (
     Classes,
     Images,
     RowValues,
-    check_eval_mode,
     check_input,
     check_range,
     choose_classes,
     float32_logits,
     pick,
 )
-from dlapps.core.images import from_pixels, stack_pixels
+from dlapps.core.runtime import make_generator
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Goal:
         return Goal(self.classes[rows], self.targeted)
 
     def is_reached(self, logits: Tensor) -> Tensor:
-        """bool (N,) from logits (N, K); ValueError for classes that are none of the K."""
+        """bool (N,) from logits (N, K); ValueError for classes outside 0 to K - 1."""
         check_range(self.classes, logits)
         return (logits.argmax(1) == self.classes) == self.targeted
 
@@ -52,17 +50,6 @@ def cross_entropy(logits: Tensor, goal: Goal) -> Tensor:
     return -entropy if goal.targeted else entropy
 
 
-def margin(logits: Tensor, goal: Goal) -> Tensor:
-    """max over the other classes of S_i, less S_c (N,), its negative for targets: > 0 where the goal is reached.
-
-    The f_6 of Carlini & Wagner (2017), section V.A, not cut off at 0. Unlike the cross-entropy, its gradient does not
-    vanish where a network is certain.
-    """
-    own = pick(logits, goal.classes)
-    others = logits.scatter(1, goal.classes[:, None], -torch.inf).amax(1)
-    return own - others if goal.targeted else others - own
-
-
 def by_rows(loss: Loss, goal: Goal) -> RowValues:
     """Of a loss for all pictures, one that takes the logits of some of them."""
     return lambda logits, rows: loss(logits, goal[rows])
@@ -73,9 +60,8 @@ class AdversarialExamples:
     """What an attack made of the clean images, both (N, C, H, W) in [0, 1].
 
     The images are floats, within epsilon where there is one. success (N,) bool: they reach the goal, and still do when
-    rounded to 8 bits, which may carry them out of the ball by half of 1/255 (`survives` has each alone). predicted
-    (N,) int64: the classes of the rounded ones. Both are read in float32. steps (N,): made before the attack stopped, 0
-    of one that does not count them.
+    rounded to 8 bits, which may carry them out of the ball by half of 1/255. predicted (N,) int64: the classes of the
+    rounded ones. Both are read in float32. steps (N,): made before the attack stopped, 0 of one that does not count.
     """
 
     clean: Tensor
@@ -102,16 +88,16 @@ def round_to_8_bits(images: Tensor) -> Tensor:
 
 
 def make_goal(network: nn.Module, images: Images, labels: Classes | None, targets: Classes | None) -> Goal:
-    """Towards the targets if given, else away from the labels, else away from the predicted classes."""
+    """Towards the targets, else away from the labels, else away from the predicted classes."""
     images = check_input(network, images)
     if labels is not None and targets is not None:
         raise ValueError("expected labels (to leave) or targets (to reach), got both; pass one of them.")
-    given = labels if targets is None else targets
-    return Goal(choose_classes(network, images, given), targeted=targets is not None)
+    classes = choose_classes(network, images, labels if targets is None else targets)
+    return Goal(classes, targeted=targets is not None)
 
 
 def score_examples(
-    network: nn.Module, clean: Images, images: Images, goal: Goal, steps: Tensor | None = None
+    network: nn.Module, clean: Images, images: Images, goal: Goal, steps: Tensor | int = 0
 ) -> AdversarialExamples:
     """Decide in float32 which images (N, C, H, W) reach the goal, as they are and rounded to 8 bits."""
     clean, images = check_input(network, clean), check_input(network, images)
@@ -122,41 +108,89 @@ def score_examples(
     again = success & ((rounded - images).flatten(1).abs().amax(1) > 1e-6)
     if again.any():
         success[again] = goal[again].is_reached(float32_logits(network, images[again]))
-    steps = torch.zeros(len(images), dtype=torch.long, device=images.device) if steps is None else steps
+    steps = steps if isinstance(steps, Tensor) else torch.full_like(goal.classes, steps)
     return AdversarialExamples(clean, images, goal, success, logits.argmax(1), steps)
 
 
-def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:
-    """bool (N,): whether each picture still reaches its goal after some damage, in float32.
+# A number, or one a picture.
+PerPicture = float | Sequence[float] | np.ndarray | Tensor
 
-    damage: "none" (the floats that the attack made), "8 bits", "jpeg" (quality 90) or "resize" (to .75 of its side and
-    back). JPEG and resize work on the picture rounded to 8 bits.
+
+def as_lengths(name: str, values: PerPicture, images: Tensor, most: float | None = None) -> Tensor:
+    """A length for each picture, in doubles (N, 1, 1, 1), on the CPU."""
+    column = torch.as_tensor(values, dtype=torch.float64, device="cpu")
+    number, limit = len(images), torch.finfo(images.dtype).max if most is None else most
+    if column.shape not in {(), (number,)} or not ((column >= 0) & (column <= limit)).all():
+        raise ValueError(
+            f"expected {name} >= 0, finite{'' if most is None else f', at most {most:g} (pixels lie in [0, 1])'}, a "
+            f"number or one for each of {number} pictures, got {values}; change it."
+        )
+    return column.expand(number).view(-1, 1, 1, 1)
+
+
+class Ball:
+    """The pictures in [0, 1] within epsilon (N, 1, 1, 1) of clean ones (N, C, H, W) in a norm.
+
+    epsilon: in doubles, on the CPU, as `as_lengths` has it; radii: in the pictures' type, on their device.
     """
-    check_name("damage", damage, DAMAGES)
-    check_eval_mode(network)
-    return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
+
+    def __init__(self, clean: Tensor, norm: str, epsilon: Tensor) -> None:
+        self.clean, self.norm, self.epsilon, self.radii = clean, norm, epsilon, epsilon.to(clean)
+
+    def nearest(self, pictures: Tensor) -> Tensor:
+        """The nearest pictures inside, but for rounding."""
+        return project(pictures - self.clean, self.norm, self.radii).add_(self.clean).clamp_(0, 1)
+
+    def draw(self, seed: int) -> Tensor:
+        """Pictures from anywhere inside."""
+        return (self.clean + self.radii * random_direction(self.clean, self.norm, seed)).clamp_(0, 1)
+
+    def settle(self, pictures: Tensor) -> Tensor:
+        """Pictures inside, moved by no more than rounding took them outside: x + epsilon may be further from x."""
+        radii = _round_down(self.epsilon)
+        if self.norm == "linf":
+            # Where a sum of two float32 is not exact in doubles, it lies far from the next float32.
+            clean = self.clean.cpu().double()
+            low, high = -_round_down(radii - clean), _round_down(radii + clean)
+            return pictures.clamp(low.to(pictures), high.to(pictures))
+        # A pixel is rounded by 2^-25 at most, and the length by less than a millionth.
+        room = 2**-25 * math.sqrt(self.clean[0].numel())
+        change = project(pictures - self.clean, self.norm, ((1 - 1e-6) * radii - room).clamp(min=0).to(pictures))
+        return (self.clean + change).clamp_(0, 1)
 
 
-def jpeg(images: Tensor, quality: int = 90) -> Tensor:
-    """Pictures (N, 1 or 3, H, W) after JPEG, in memory; ValueError for other channels."""
-    files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
-    if channels not in (1, 3):
-        raise ValueError(f"expected pictures of 1 or 3 channels for jpeg, got {channels}; choose another damage.")
-    for picture, file in zip(from_pixels(images), files, strict=True):
-        Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(images.device)
+def _round_down(values: Tensor) -> Tensor:
+    """Doubles on the CPU to the largest float32 that are not above them."""
+    nearest = values.float()
+    return torch.where(nearest > values, nearest.nextafter(torch.tensor(-torch.inf, device="cpu")), nearest)
 
 
-def resize(images: Tensor, scale: float = 0.75) -> Tensor:
-    """Pictures (N, C, H, W) made smaller, to `scale` of their sides, and brought back, bilinear."""
-    sides = [max(1, round(scale * side)) for side in images.shape[2:]]
-    small = F.interpolate(images, sides, mode="bilinear", antialias=True)
-    return F.interpolate(small, images.shape[2:], mode="bilinear").clamp(0, 1)
+def normalise(gradients: Tensor, norm: str) -> Tensor:
+    """The steepest direction of length 1 in a norm, for each picture; 0 where the gradient is."""
+    if norm == "linf":
+        return gradients.sign()
+    return gradients / _lengths(gradients, norm).clamp(min=1e-12)
 
 
-DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda images: images,
-    "8 bits": round_to_8_bits,
-    "jpeg": jpeg,
-    "resize": lambda images: resize(round_to_8_bits(images)),
-}
+def project(perturbations: Tensor, norm: str, epsilon: float | Tensor) -> Tensor:
+    """The nearest perturbations of length epsilon (a number or (N, 1, 1, 1)) at most in a norm."""
+    limit = torch.as_tensor(epsilon, dtype=perturbations.dtype, device=perturbations.device)
+    if norm == "linf":
+        return perturbations.clamp(-limit, limit)
+    return perturbations * (limit / _lengths(perturbations, norm).clamp(min=1e-12)).clamp(max=1)
+
+
+def _lengths(perturbations: Tensor, norm: str) -> Tensor:
+    check_name("norm", norm, ("linf", "l2"))
+    return perturbations.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+
+
+def random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
+    """Anywhere in the ball of radius 1; drawn on the CPU: the same whatever the device."""
+    generator = make_generator(seed)
+    if norm == "linf":
+        direction = 2 * torch.rand(images.shape, generator=generator, device="cpu") - 1
+    else:
+        direction = normalise(torch.randn(images.shape, generator=generator, device="cpu"), norm)
+        direction *= torch.rand(len(images), 1, 1, 1, generator=generator, device="cpu")
+    return direction.to(images.device)

@@ -1,22 +1,20 @@
 """Class visualisation: the picture that raises a class score, by gradient ascent on the picture itself.
 
 What is raised (an objective less regularisers), what the picture is made of (a parametrisation), what is done to it
-before the network looks (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
+before the network reads it (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
 """
 
-from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, make_maco, visualize
-from dlapps.class_visualization.judging import judge
-from dlapps.class_visualization.objectives import Objective, Seen, class_margin, class_score
-from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
-from dlapps.class_visualization.terms import (
+from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, judge, visualize
+from dlapps.class_visualization.ingredients import (
     L2,
     Crop,
+    Fourier,
     Jitter,
     Noise,
-    Regulariser,
+    Objective,
     TotalVariation,
-    Transform,
     Warp,
+    class_score,
     total_variation,
 )
 
@@ -31,20 +29,11 @@ __all__ = [
     "Jitter",
     "Noise",
     "Objective",
-    "Parametrisation",
-    "Phase",
-    "Pixels",
-    "Regulariser",
-    "Seen",
     "TotalVariation",
-    "Transform",
     "Visualization",
     "Warp",
-    "class_margin",
     "class_score",
     "judge",
-    "make_maco",
-    "measure_magnitude",
     "total_variation",
     "visualize",
 ]

@@ -1,8 +1,8 @@
-"""The ascent: what is raised, how it is climbed, and the pictures on the way."""
+"""The ascent: what is raised, how it is climbed, the pictures on the way, and who recognises them."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,10 +10,30 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from dlapps import check_counts
-from dlapps.class_visualization.objectives import Seen, class_score, look
-from dlapps.class_visualization.pictures import Fourier, Parametrisation, Phase, Pixels, measure_magnitude
-from dlapps.class_visualization.terms import L2, Crop, Jitter, Noise, Regulariser, TotalVariation, Transform, Warp
-from dlapps.core.class_scores import Classes, check_eval_mode, chunk_size, expand_classes, float32
+from dlapps.class_visualization.ingredients import (
+    L2,
+    Crop,
+    Fourier,
+    Jitter,
+    Parametrisation,
+    Pixels,
+    Regulariser,
+    Seen,
+    TotalVariation,
+    Transform,
+    Warp,
+    class_score,
+    evaluate,
+)
+from dlapps.core.class_scores import (
+    Classes,
+    check_eval_mode,
+    chunk_size,
+    expand_classes,
+    float32,
+    float32_logits,
+    ranks,
+)
 from dlapps.core.images import as_pictures
 from dlapps.core.runtime import device_of, make_generator
 
@@ -23,8 +43,8 @@ class Ascent:
     """How to climb the objective, the logit of the target by default, less the regularisers.
 
     normalised: each picture's gradient is divided by its L2 norm, so that with SGD step_size is the length of a step,
-    in the units of the parametrisation. blur_sigma: in pixels, 0 for none; blur_every: steps, 0 for never. Change one
-    thing with `dataclasses.replace(PRACTICAL, num_steps=1000)`.
+    in the units of the parametrisation. blur_every: steps between blurs of .5 pixels, 0 for never. Change one thing
+    with `dataclasses.replace(PRACTICAL, num_steps=1000)`.
     """
 
     parametrisation: Parametrisation
@@ -34,7 +54,6 @@ class Ascent:
     normalised: bool
     regularisers: tuple[Regulariser, ...] = ()
     transforms: tuple[Transform, ...] = ()
-    blur_sigma: float = 0.5
     blur_every: int = 0
     objective: Callable[[Seen], Tensor] = class_score
 
@@ -79,25 +98,14 @@ ROBUST = Ascent(
 )
 
 
-def make_maco(natural: Tensor) -> Ascent:
-    """MACO (Fel et al. 2023): only the phase moves, the magnitude is the mean of these natural pictures (N, 3, H, W).
-
-    Windows as in ROBUST, one a step, and noise; the paper takes 32 of about a quarter of the side, and noise of .08.
-    """
-    form = Phase(measure_magnitude(natural).mean(0))
-    transforms: tuple[Transform, ...] = (*ROBUST.transforms, Noise(0.08))
-    adam = replace(ROBUST, optimiser=torch.optim.Adam, normalised=False, step_size=0.1)
-    return replace(adam, parametrisation=form, transforms=transforms)
-
-
 @dataclass(frozen=True)
 class Visualization:
     """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
 
     scores (S + 1, N): the objective, which is the logit of the target unless the preset has another, at each step, as
     the network saw the picture (moved, in the precision of the run); the last row is the final picture's, as it is, in
-    float32. frames (F, N, 3, H, W): the pictures after frame_steps (F,) steps; the final one alone unless `keep_every`
-    was given. class_names: the network's, for `judge`.
+    float32. frames (F, N, 3, H, W): the pictures after frame_steps (F,) steps; the final one alone where `keep_every`
+    is 0. class_names: the network's, for `judge`.
     """
 
     images: Tensor
@@ -123,7 +131,7 @@ def visualize(
     targets: one class (a number, or a name of the network's `class_names`), or N of them, each of which gets its
     picture; all start from the same noise and see the same transforms, so that a picture does not depend on the batch.
     initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from; else noise of side `size`, drawn on the CPU, on
-    the network's device. Each step: the transforms move the picture, the network looks, the gradient of score less
+    the network's device. Each step: the transforms move the picture, the network reads it, the gradient of score less
     regularisers is climbed through the parametrisation, the picture is brought back into [0, 1]; every blur_every
     steps, from the first, it is blurred.
 
@@ -133,8 +141,8 @@ def visualize(
     the spectrum of decorrelated colours with Adam (Olah, Mordvintsev & Schubert 2017). The network runs in the
     precision that the caller opened (`runtime.autocast`), everything else in float32.
 
-    Raises ValueError for a class that is none, bad pixels, a number of pictures that is neither 1 nor N, a blur wider
-    than the picture, a network in training mode.
+    Raises ValueError for a class out of range, bad pixels, a number of pictures that is neither 1 nor N, a network in
+    training mode.
     """
     check_eval_mode(network)
     check_counts(size=size)
@@ -160,9 +168,9 @@ def visualize(
     pictures = frames[preset.num_steps] = _decode(preset, parameter)
     with torch.no_grad(), float32(pictures):
         parts = zip(*(whole.split(chunk_size(pictures)) for whole in (pictures, targets)), strict=True)
-        scores.append(torch.cat([look(network, preset.objective, part, part, rows) for part, rows in parts]))
-    kept, steps = torch.stack(list(frames.values())), torch.tensor(list(frames), device=device)
-    return Visualization(pictures, targets, torch.stack(scores), kept, steps, names)
+        scores.append(torch.cat([evaluate(network, preset.objective, part, part, rows) for part, rows in parts]))
+    shown, steps = torch.stack(list(frames.values())), torch.tensor(list(frames), device=device)
+    return Visualization(pictures, targets, torch.stack(scores), shown, steps, names)
 
 
 def _climb(
@@ -180,7 +188,7 @@ def _climb(
             for transform in preset.transforms:
                 seen = transform(seen, generator)
             penalty = sum(regulariser(pictures) for regulariser in preset.regularisers)
-        scores = look(network, preset.objective, pictures, seen, targets)
+        scores = evaluate(network, preset.objective, pictures, seen, targets)
         (gradient,) = torch.autograd.grad((scores - penalty).sum(), parameter)
     if preset.normalised:
         axes = tuple(range(1, gradient.ndim))
@@ -198,21 +206,26 @@ def _tidy(preset: Ascent, parameter: Tensor, step: int) -> None:
     parameter.copy_(form.constrain(parameter))
     if preset.blur_every and step % preset.blur_every == 0:
         with float32(parameter):
-            parameter.copy_(form.encode(_blur(form.decode(parameter), preset.blur_sigma)))
-
-
-def _blur(pictures: Tensor, sigma: float) -> Tensor:
-    """Convolve with a Gaussian that ends at four deviations, borders reflected."""
-    radius, shortest = int(4 * sigma + 0.5), min(pictures.shape[2:])
-    if sigma < 0 or radius >= shortest:
-        raise ValueError(
-            f"expected blur_sigma >= 0 and at most a quarter of the side of {pictures.shape[2]} x {pictures.shape[3]} "
-            f"pixels, got {sigma}; blur less, or larger pictures."
-        )
-    return gaussian_blur(pictures, 2 * radius + 1, sigma) if radius else pictures
+            parameter.copy_(form.encode(gaussian_blur(form.decode(parameter), 5, 0.5)))
 
 
 @torch.no_grad()
 def _decode(preset: Ascent, parameter: Tensor) -> Tensor:
     with float32(parameter):
         return preset.parametrisation.decode(parameter).clamp(0, 1)
+
+
+def judge(network: nn.Module, drawn: Visualization) -> Tensor:
+    """The rank (N,) int64 that each picture's class has for another network, 1 for the highest score.
+
+    The picture is read as a file keeps it, in 8 bits, in float32. Raises ValueError for a judge whose `class_names` are
+    not the drawer's.
+    """
+    check_eval_mode(network)
+    names = tuple(getattr(network, "class_names", ()))
+    if names != drawn.class_names:
+        raise ValueError(
+            f"expected a judge of the drawer's {len(drawn.class_names)} classes, got one of {len(names)} whose "
+            "class_names are others; take a network that was trained on the same classes."
+        )
+    return ranks(float32_logits(network, (drawn.images * 255).round() / 255), drawn.targets)

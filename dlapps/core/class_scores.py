@@ -20,24 +20,14 @@ from dlapps.core import images as pixels
 
 Images = Tensor | np.ndarray
 Classes = int | str | Sequence[int] | Sequence[str] | np.ndarray | Tensor
+# Pixels (N, C, H, W) to logits (N, K).
+Network = Callable[[Tensor], object]
 # (logits (n, K), the rows of the batch they belong to) -> (n,) values, whose sum is differentiated.
 RowValues = Callable[[Tensor, slice], Tensor]
 
 # Pictures in one pass, and pixels of more that are small. A larger batch is no faster on a CPU, and its activations are
 # memory that the system hands out anew in each pass, which costs a tenth of the time.
 CHUNK, CHUNK_PIXELS = 8, 16 * 128 * 128
-
-
-class Noisy(nn.Module):
-    """The network itself, told that noise took its pictures out of [0, 1]."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.backbone, self.training = network, network.training
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """What the network makes of them."""
-        return self.backbone(pictures)
 
 
 def chunk_size(images: Tensor) -> int:
@@ -51,8 +41,6 @@ def check_input(network: nn.Module, images: Images) -> Tensor:
     types = {weight.dtype for weight in network.parameters() if weight.is_floating_point()}
     if types - {torch.float32}:
         raise ValueError(f"expected a network in float32, got one in {types.pop()}; call network.float() first.")
-    if isinstance(network, Noisy) and isinstance(images, Tensor):
-        return images
     return pixels.as_pictures(images)
 
 
@@ -89,10 +77,10 @@ def expand_classes(classes: Classes, number: int, device: torch.device | str, na
 
 def _find_class(name: str, names: Sequence[str]) -> int:
     if list(names).count(name) != 1:
-        near = difflib.get_close_matches(name, sorted({*names} - {name}))
+        similar = difflib.get_close_matches(name, sorted({*names} - {name}))
         raise ValueError(
             f"expected a name that one of the network's {len(names)} class_names is, got {name!r}, which "
-            f"{list(names).count(name)} are; {f'take {near}, or ' if near else ''}pass the number of the class."
+            f"{list(names).count(name)} are; {f'take {similar}, or ' if similar else ''}pass the number of the class."
         )
     return list(names).index(name)
 
@@ -107,7 +95,7 @@ def check_numbers(logits: Tensor) -> None:
 
 
 def check_range(classes: Tensor, logits: Tensor) -> None:
-    """Raise ValueError for a class that is none of the K in logits (N, K), and for some that are not finite."""
+    """Raise ValueError for a class outside 0 to K - 1 of logits (N, K), and for logits that are not finite."""
     check_numbers(logits)
     low, high = int(classes.min()), int(classes.max())
     if low < 0 or high >= logits.shape[1]:
@@ -140,8 +128,8 @@ def forward(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([read_logits(network, channels_last(chunk)) for chunk in images.split(chunk_size(images))])
 
 
-def read_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """What a network says of n pictures, in their type; ValueError where that is no tensor of finite logits (n, K)."""
+def read_logits(network: Network, images: Tensor) -> Tensor:
+    """The logits of n pictures in their type; ValueError for an output that is no tensor (n, K) of finite numbers."""
     output = network(images)
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
         got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
@@ -165,7 +153,7 @@ def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def choose_classes(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
-    """The targets as int64 (N,), or the predicted classes where none are given; on the images' device."""
+    """The targets as int64 (N,), the predicted classes for None; on the images' device."""
     if targets is None:
         return float32_logits(network, images).argmax(1)
     return expand_classes(targets, len(images), images.device, getattr(network, "class_names", ()))
@@ -187,18 +175,17 @@ def keep_classes(network: nn.Module, classes: Tensor) -> tuple[nn.Module, Tensor
 
     The other classes are a fifth of SqueezeNet's work. A network that does not name its `last_layer` stays as it is.
     """
-    inner = network.backbone if isinstance(network, Noisy) else network
-    name = getattr(inner, "last_layer", None)
+    name = getattr(network, "last_layer", None)
     if name is None:
         return network, classes
-    layer = inner.get_submodule(f"backbone.{name}")
+    layer = network.get_submodule(f"backbone.{name}")
     check_range(classes, layer.get_parameter("weight").flatten(1).T)
-    kept, places = classes.unique(return_inverse=True)
-    rows = {f"backbone.{name}.{part}": values[kept] for part, values in layer.named_parameters()}
-    return _SomeClasses(inner, rows), places
+    wanted, places = classes.unique(return_inverse=True)
+    rows = {f"backbone.{name}.{part}": values[wanted] for part, values in layer.named_parameters()}
+    return _SomeClasses(network, rows), places
 
 
-def pixel_gradient(network: nn.Module, images: Tensor, objective: RowValues) -> tuple[Tensor, Tensor]:
+def pixel_gradient(network: Network, images: Tensor, objective: RowValues) -> tuple[Tensor, Tensor]:
     """Gradient (N, C, H, W) of an objective with respect to the images, and the logits (N, K) it was taken at.
 
     The images are differentiated and nothing else: the `.grad` and `requires_grad` of weights and of the caller's

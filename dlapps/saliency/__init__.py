@@ -3,61 +3,33 @@
 Every method takes a network (any nn.Module: pixels in, logits out, eval mode), images (N, C, H, W) of any number of
 channels, float32 in [0, 1] (or what else `images.as_pictures` takes), and target classes (a number, the name of one of
 the network's `class_names`, N of them, or None for the predicted ones), and gives maps (N, H, W) float32 on the images'
-device. `reduce` says how a map is made of the channels: "max" or "mean" of the absolute values, "sum" with the signs,
-None for (N, C, H, W) as it is.
-Weights, the images' `.grad` and the network's hooks are left as they were, whatever fails. Errors are ValueErrors of
-one sentence: pixels outside [0, 1] or of another shape or type, a class that is none, a network in training mode, or
-that gives no logits (N, K), a layer that is none or that no score depends on. `smooth_grad`, `grad_cam` (within
-`guided_grad_cam` too), `occlusion` and `rise` run in the precision that the caller opened (`runtime.autocast`), the
-others always in float32, since bfloat16 visibly changes them.
+device. Weights, the images' `.grad` and the network's hooks are left as they were, whatever fails. Errors are
+ValueErrors of one sentence: pixels outside [0, 1] or of another shape or type, a class out of range, a network in
+training mode, or that gives no logits (N, K), an unknown layer or one that no score depends on. `smooth_grad` and
+`grad_cam` run in the precision that the caller opened (`runtime.autocast`), the others always in float32, since
+bfloat16 visibly changes them.
 """
 
-from dlapps.saliency.faithfulness import (
-    DeletionInsertion,
-    centre_prior,
-    deletion_insertion,
-    max_sensitivity,
-    random_map,
-    randomise_weights,
-    rank_correlations,
-    sanity_check,
-)
-from dlapps.saliency.grids import Pointing, make_grids, point_at_cells
+from dlapps.saliency.faithfulness import centre_prior, deletion_insertion, make_grids, random_map, rank_correlations
 from dlapps.saliency.maps import (
     grad_cam,
     guided_backprop,
-    guided_grad_cam,
     input_gradient,
     input_x_gradient,
     integrated_gradients,
+    smooth_grad,
 )
-from dlapps.saliency.masks import occlusion, rise
-from dlapps.saliency.removal import Removal, impute, road
-from dlapps.saliency.smoothing import Explain, smooth_grad
 
 __all__ = [
-    "DeletionInsertion",
-    "Explain",
-    "Pointing",
-    "Removal",
     "centre_prior",
     "deletion_insertion",
     "grad_cam",
     "guided_backprop",
-    "guided_grad_cam",
-    "impute",
     "input_gradient",
     "input_x_gradient",
     "integrated_gradients",
     "make_grids",
-    "max_sensitivity",
-    "occlusion",
-    "point_at_cells",
     "random_map",
-    "randomise_weights",
     "rank_correlations",
-    "rise",
-    "road",
-    "sanity_check",
     "smooth_grad",
 ]

@@ -1,7 +1,7 @@
 """Saliency maps: which pixels a class score depends on. What every method takes and gives: see the package."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 
 import numpy as np
@@ -23,8 +23,8 @@ from dlapps.core.class_scores import (
     pixel_gradient,
     read_logits,
 )
-from dlapps.core.images import check_unit
 from dlapps.core.pixel_network import find_layer
+from dlapps.core.runtime import make_generator
 
 
 def input_gradient(
@@ -32,61 +32,81 @@ def input_gradient(
 ) -> Tensor:
     """max over channels of |d S_c / d x|, S_c the target's logit (Simonyan, Vedaldi & Zisserman 2014, section 3).
 
-    Returns (N, H, W) >= 0, in logits per unit of pixel.
+    reduce: "max" of the absolute values of the channels, their "sum" with the signs, or None for (N, C, H, W) as it is.
+    Returns (N, H, W), in logits per unit of pixel.
     """
     images = check_input(network, images)
     with float32(images):
-        return reduce_channels(gradient(network, images, targets), reduce)
+        gradients = _gradient(network, images, targets)
+    if reduce is None:
+        return gradients
+    check_name("reduce, where it is not None,", reduce, ("max", "sum"))
+    return gradients.abs().amax(1) if reduce == "max" else gradients.sum(1)
 
 
-def input_x_gradient(
-    network: nn.Module, images: Images, targets: Classes | None = None, reduce: str | None = "sum"
-) -> Tensor:
+def input_x_gradient(network: nn.Module, images: Images, targets: Classes | None = None) -> Tensor:
     """sum over channels of x d S_c / d x (Shrikumar et al. 2016): what each pixel adds to a score that is linear in x.
 
     Returns (N, H, W), signed, in logits.
     """
     images = check_input(network, images)
-    return reduce_channels(images * input_gradient(network, images, targets, None), reduce)
+    return (images * input_gradient(network, images, targets, None)).sum(1)
 
 
-def integrated_gradients(
+def smooth_grad(
     network: nn.Module,
     images: Images,
     targets: Classes | None = None,
-    baseline: Images | float = 0.0,
-    num_steps: int = 50,
-    reduce: str | None = "sum",
+    noise_std: float = 0.15,
+    num_samples: int = 50,
+    seed: int = 0,
 ) -> Tensor:
-    """sum over channels of (x - x') times the mean of d S_c / d x on the line from x' to x (Sundararajan et al. 2017).
+    """max over channels of |mean of d S_c / d x at x + N(0, noise_std^2)| (Smilkov et al. 2017).
 
-    baseline: x' in [0, 1], or uint8, whatever broadcasts to the images (black by default). The integral is taken by
-    Gauss-Legendre quadrature on num_steps points. Returns (N, H, W), signed: a map sums to S_c(x) - S_c(x').
+    noise_std: in pixel units, .1 to .2 in the paper. Gradients are averaged with their signs, as there (captum's
+    NoiseTunnel around Saliency averages absolute values). Each picture sees the same draws of noise, so its map depends
+    neither on the batch around it nor on the chunks. Returns (N, H, W) >= 0.
+    """
+    images = check_input(network, images)
+    check_counts(num_samples=num_samples)
+    if not 0 <= noise_std < float("inf"):
+        raise ValueError(f"expected a finite noise_std >= 0, got {noise_std}; take .1 to .2, in units of pixels.")
+    # Drawn on the CPU, one by one: the same noise whatever the device and the chunks.
+    generator, noise = make_generator(seed), images.new_empty(num_samples, *images.shape[1:])
+    for draw in noise:
+        draw.copy_(torch.randn(draw.shape, generator=generator, device="cpu"))
+    maps = []
+    for image, target in zip(images, choose_classes(network, images, targets), strict=True):
+        mean = torch.zeros_like(image)
+        for draws in noise.split(chunk_size(images)):
+            gradients = _gradient(network, image + noise_std * draws, target.expand(len(draws)))
+            mean += (gradients * (1 / num_samples)).sum(0)
+        maps.append(mean.abs().amax(0))
+    return torch.stack(maps)
+
+
+def integrated_gradients(
+    network: nn.Module, images: Images, targets: Classes | None = None, num_steps: int = 50
+) -> Tensor:
+    """sum over channels of x times the mean of d S_c / d x on the line from black to x (Sundararajan et al. 2017).
+
+    The integral is taken by Gauss-Legendre quadrature on num_steps points. Returns (N, H, W), signed: a map sums to
+    S_c(x) less the score of a black picture.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
     nodes, shares = np.polynomial.legendre.leggauss(num_steps)
     weights = torch.tensor(shares / 2, dtype=images.dtype, device=images.device)
-    places = [float(node + 1) / 2 for node in nodes]
-    try:
-        base = torch.as_tensor(baseline, device=images.device)
-        baselines = (base / 255 if base.dtype == torch.uint8 else base).to(images).expand_as(images)
-    except (RuntimeError, TypeError) as error:
-        got = f"shape {tuple(baseline.shape)}" if hasattr(baseline, "shape") else repr(baseline)
-        raise ValueError(
-            f"expected a baseline that broadcasts to {tuple(images.shape)}, got {got}; take a number or such pictures."
-        ) from error
-    check_unit(baselines)
+    places = torch.tensor((nodes + 1) / 2, dtype=images.dtype, device=images.device).view(-1, 1, 1, 1)
     maps = []
-    with torch.no_grad(), float32(images):
-        for image, black, target in zip(images, baselines, choose_classes(network, images, targets), strict=True):
-            total = torch.zeros((), device=images.device)
+    with float32(images):
+        for image, target in zip(images, choose_classes(network, images, targets), strict=True):
+            total = torch.zeros_like(image)
             for start in range(0, num_steps, chunk_size(images)):
                 rows = slice(start, start + chunk_size(images))
-                line = torch.stack([black + place * (image - black) for place in places[rows]])
-                total = total + (weights[rows].view(-1, 1, 1, 1) * gradient(network, line, target)).sum(0)
-            maps.append((image - black) * total)
-    return reduce_channels(torch.stack(maps), reduce)
+                total += (weights[rows].view(-1, 1, 1, 1) * _gradient(network, places[rows] * image, target)).sum(0)
+            maps.append((image * total).sum(0))
+    return torch.stack(maps)
 
 
 def grad_cam(network: nn.Module, images: Images, layer: str, targets: Classes | None = None) -> Tensor:
@@ -111,9 +131,7 @@ def grad_cam(network: nn.Module, images: Images, layer: str, targets: Classes | 
     return F.interpolate(torch.cat(maps), images.shape[-2:], mode="bilinear").squeeze(1)
 
 
-def guided_backprop(
-    network: nn.Module, images: Images, targets: Classes | None = None, reduce: str | None = "max"
-) -> Tensor:
+def guided_backprop(network: nn.Module, images: Images, targets: Classes | None = None) -> Tensor:
     """max over channels of |d S_c / d x|, negative gradients set to 0 at each ReLU (Springenberg et al. 2015).
 
     Returns (N, H, W) >= 0. Sees modules nn.ReLU and nn.ReLU6 only: a ValueError where the network has none.
@@ -125,41 +143,10 @@ def guided_backprop(
     with ExitStack() as stack, float32(images):
         for module in rectifiers:
             stack.callback(module.register_forward_hook(_clamp_gradient).remove)
-        return reduce_channels(gradient(network, images, targets), reduce)
+        return _gradient(network, images, targets).abs().amax(1)
 
 
-def guided_grad_cam(
-    network: nn.Module,
-    images: Images,
-    layer: str,
-    targets: Classes | None = None,
-    reduce: str | None = "max",
-) -> Tensor:
-    """max over channels of |Grad-CAM times guided backpropagation| (Selvaraju et al. 2017, section 3.2).
-
-    layer: see `grad_cam`. Returns (N, H, W) >= 0.
-    """
-    images = check_input(network, images)
-    guided = guided_backprop(network, images, targets, None)
-    return reduce_channels(grad_cam(network, images, layer, targets)[:, None] * guided, reduce)
-
-
-def reduce_channels(values: Tensor, reduce: str | None) -> Tensor:
-    """(N, C, H, W) to (N, H, W): "max" or "mean" of the absolute values, "sum" with the signs; None: as they are."""
-    if reduce is None:
-        return values
-    check_name("reduce, where it is not None,", reduce, REDUCTIONS)
-    return REDUCTIONS[reduce](values)
-
-
-REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "max": lambda values: values.abs().amax(1),
-    "mean": lambda values: values.abs().mean(1),
-    "sum": lambda values: values.sum(1),
-}
-
-
-def gradient(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
+def _gradient(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
     """d S_c / d x (N, C, H, W) with its signs, in the precision that the caller opened; nothing is checked."""
     classes = None
     if targets is not None:

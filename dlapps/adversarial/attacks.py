@@ -1,0 +1,173 @@
+"""Attacks that climb a loss within a ball, and DeepFool, which steps to the nearest boundary."""
+
+import torch
+from torch import Tensor, nn
+
+from dlapps import check_counts, check_positive
+from dlapps.adversarial.examples import (
+    AdversarialExamples,
+    Ball,
+    Goal,
+    Loss,
+    PerPicture,
+    as_lengths,
+    by_rows,
+    cross_entropy,
+    make_goal,
+    normalise,
+    round_to_8_bits,
+    score_examples,
+)
+from dlapps.core.class_scores import (
+    Classes,
+    Images,
+    RowValues,
+    check_input,
+    check_range,
+    float32,
+    float32_logits,
+    pick,
+    pixel_gradient,
+)
+
+# The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
+PRACTICAL_STEP = 0.226
+# DeepFool's: what the paper adds to a step, the most steps, and how many of the class's rivals it compares.
+OVERSHOOT, DEEP_FOOL_STEPS, NUM_RIVALS = 0.02, 50, 9
+
+
+def fool(
+    network: nn.Module, images: Images, targets: Classes, step_size: float = PRACTICAL_STEP, num_steps: int = 100
+) -> AdversarialExamples:
+    """x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins (practical; Szegedy et al. 2014).
+
+    step_size: eta, the length of a step in pixel units. The practical's eta = 1 is in units of (pixel - mean) / std;
+    a step along z = (x - m) / s of length 1 is one of length s, about .226, along x. A picture stops once the target
+    wins on its 8-bit rounding too: of those that stop at the first success, some are lost when saved.
+    """
+    check_counts(num_steps=num_steps)
+    check_positive(step_size=step_size)
+    if targets is None:
+        raise ValueError("expected targets, the classes that are to win, got None; name one for each image.")
+    images = check_input(network, images)
+    goal = make_goal(network, images, None, targets)
+    x, active = images.clone(), torch.arange(len(images), device=images.device)
+    steps = torch.full_like(active, num_steps)
+    for step in range(num_steps):
+        todo = goal[active]
+        gradient, logits = pixel_gradient(network, x[active], by_rows(_target_score, todo))
+        done = _is_done(network, x[active], logits, todo)
+        steps[active[done]] = step
+        active, gradient = active[~done], gradient[~done]
+        if len(active) == 0:
+            break
+        x[active] = (x[active] + step_size * normalise(gradient, "l2")).clamp_(0, 1)
+    return score_examples(network, images, x, goal, steps)
+
+
+def _target_score(logits: Tensor, goal: Goal) -> Tensor:
+    return pick(logits, goal.classes)
+
+
+def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:
+    """Whether the goal is reached, and still is after rounding; only what seems done is read again."""
+    done = goal.is_reached(logits)
+    if done.any():
+        rounded = round_to_8_bits(images[done])
+        done[done.clone()] = goal[done].is_reached(float32_logits(network, rounded))
+    return done
+
+
+def fgsm(
+    network: nn.Module,
+    images: Images,
+    epsilon: PerPicture,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+) -> AdversarialExamples:
+    """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens & Szegedy 2015)."""
+    return pgd(network, images, epsilon, labels, targets, num_steps=1, step_size=epsilon, random_start=False)
+
+
+def pgd(
+    network: nn.Module,
+    images: Images,
+    epsilon: PerPicture,
+    labels: Classes | None = None,
+    targets: Classes | None = None,
+    norm: str = "linf",
+    num_steps: int = 10,
+    step_size: PerPicture | None = None,
+    random_start: bool = True,
+    seed: int = 0,
+    loss: Loss = cross_entropy,
+) -> AdversarialExamples:
+    """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry et al. 2018).
+
+    epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2". step_size: 2.5 epsilon / num_steps by
+    default, as in the paper. random_start: begin anywhere in the ball. loss: (logits (N, K), goal) -> (N,), what is
+    raised: the cross-entropy, or one's own, which reads `goal.classes` (N,) and `goal.targeted`.
+    """
+    check_counts(num_steps=num_steps)
+    images = check_input(network, images)
+    radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
+    steps = 2.5 * radii / num_steps if step_size is None else as_lengths("step_size", step_size, images)
+    # Halved and doubled as Python's numbers, moved as the pictures'.
+    ball, steps = Ball(images, norm, radii), steps.to(images)
+    goal = make_goal(network, images, labels, targets)
+    x = ball.draw(seed) if random_start else images
+    for _ in range(num_steps):
+        gradient, _ = pixel_gradient(network, x, by_rows(loss, goal))
+        x = ball.nearest(normalise(gradient, norm).mul_(steps).add_(x))
+    return score_examples(network, images, ball.settle(x), goal, num_steps)
+
+
+def deep_fool(network: nn.Module, images: Images, labels: Classes | None = None) -> AdversarialExamples:
+    """Step onto the nearest of the boundaries with the strongest rivals, as if they were planes, until one is crossed.
+
+    r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d x, for the rival with the least
+    |f| / ||w||_2; the picture is x + 1.02 times the sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are
+    added 1e-4, so that a step taken on a boundary leaves it; the authors' code adds them to |f| / ||w||_2. Stops, as in
+    the paper, at the first success in floats, which rounding to 8 bits mostly undoes: `success` is rare. Always in
+    float32: bfloat16 is coarser than the distance to a boundary.
+    """
+    images = check_input(network, images)
+    goal = make_goal(network, images, labels, None)
+    logits = float32_logits(network, images)
+    check_range(goal.classes, logits)
+    others = logits.scatter(1, goal.classes[:, None], -torch.inf)
+    rivals = others.topk(min(NUM_RIVALS, logits.shape[1] - 1)).indices
+    total, active = torch.zeros_like(images), torch.arange(len(images), device=images.device)
+    steps = torch.full_like(active, DEEP_FOOL_STEPS)
+    for step in range(DEEP_FOOL_STEPS):
+        moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
+        logits = float32_logits(network, moved[active])
+        done = goal[active].is_reached(logits)
+        steps[active[done]] = step
+        active = active[~done]
+        if len(active) == 0:
+            break
+        total[active] += _to_nearest_boundary(network, moved[active], goal[active], rivals[active])
+    moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
+    return score_examples(network, images, moved, goal, steps)
+
+
+def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor) -> Tensor:
+    """The shortest step (N, C, H, W) to a boundary with one of the rivals (N, R), were they planes."""
+    nearest = torch.full((len(images),), torch.inf, device=images.device)
+    best = torch.zeros_like(images)
+    for rival in rivals.T:
+        with float32(images):
+            gradient, logits = pixel_gradient(network, images, _lead(rival, goal.classes))
+        gap = (pick(logits, goal.classes) - pick(logits, rival)).abs() + 1e-4
+        length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
+        closer = gap / length < nearest
+        nearest = torch.where(closer, gap / length, nearest)
+        step = (gap / length.square()).view(-1, 1, 1, 1) * gradient
+        best = torch.where(closer.view(-1, 1, 1, 1), step, best)
+    return best
+
+
+def _lead(rivals: Tensor, classes: Tensor) -> RowValues:
+    """How far the logit of a rival is above that of the class, both (N,)."""
+    return lambda logits, rows: pick(logits, rivals[rows]) - pick(logits, classes[rows])

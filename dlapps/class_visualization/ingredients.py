@@ -1,0 +1,329 @@
+"""What an ascent is made of: parametrisations, regularisers, transforms and objectives."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlapps import check_counts, check_shares
+from dlapps.core.class_scores import channels_last, pick, read_logits
+from dlapps.core.pixel_network import find_layer
+
+# Of ImageNet's training pictures; the practical's units are pixels less this mean, over this deviation.
+MEAN = torch.tensor([0.485, 0.456, 0.406], device="cpu").view(3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225], device="cpu").view(3, 1, 1)
+# Square root of the covariance of the colours of ImageNet's pixels, as lucid publishes it, scaled to a norm of 1.
+COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], device="cpu")
+COLOURS = COLOURS / COLOURS.norm(dim=0).max()
+
+
+class Parametrisation(Protocol):
+    """Noise to start from, on the CPU; picture to parameter, parameter to picture, and back into the valid range."""
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """A random parameter for one picture of side `size`, to start the ascent from."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The parameter of pictures (N, 3, H, W) in [0, 1]."""
+
+    def decode(self, parameter: Tensor) -> Tensor:
+        """The pictures (N, 3, H, W) that a parameter stands for, differentiable."""
+
+    def constrain(self, parameter: Tensor) -> Tensor:
+        """The nearest parameter whose pictures lie in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, kept where x lies in [0, 1]."""
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """z (1, 3, size, size) from N(0, 1)."""
+        return torch.randn(1, 3, size, size, generator=generator, device="cpu")
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """z = (x - MEAN) / STD of pictures x (N, 3, H, W)."""
+        return standardise(pictures)
+
+    def decode(self, parameter: Tensor) -> Tensor:
+        """x = MEAN + STD z of z (N, 3, H, W)."""
+        return MEAN.to(parameter.device) + STD.to(parameter.device) * parameter
+
+    def constrain(self, parameter: Tensor) -> Tensor:
+        """z clamped to what x in [0, 1] allows."""
+        black, white = (torch.full((), value, device=parameter.device) for value in (0.0, 1.0))
+        return parameter.clamp(self.encode(black), self.encode(white))
+
+
+@dataclass(frozen=True)
+class Fourier:
+    """Spectrum of decorrelated colours: x = sigmoid(contrast COLOURS irfft2(p / f)), f frequency (Olah et al. 2017).
+
+    Equal steps on p move all scales of the picture as natural pictures spread over them. decorrelated: whether p is of
+    decorrelated colours, or of red, green and blue. standardised: whether what goes into the sigmoid is divided by its
+    standard deviation over the picture, so that every picture has the same contrast, and p only a direction; natural
+    pictures have a contrast of about 1.2 there.
+    """
+
+    contrast: float = 0.25
+    decorrelated: bool = True
+    standardised: bool = False
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """p (1, 3, size, size / 2 + 1, 2), real and imaginary parts from N(0, .01^2)."""
+        shape = _scale(size, size, "cpu").shape
+        return 0.01 * torch.randn(1, 3, *shape, 2, generator=generator, device="cpu")
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1 than .01 are moved there.
+
+        Raises ValueError for a picture of one grey where the contrast is standardised: it has none.
+        """
+        if self.standardised and (pictures.amax((1, 2, 3)) == pictures.amin((1, 2, 3))).any():
+            raise ValueError(
+                "expected pictures with a contrast, got one of a single grey; start from another, or noise."
+            )
+        spectrum = to_spectrum(torch.logit(pictures, eps=0.01) / self.contrast, self.decorrelated)
+        height, width = pictures.shape[2:]
+        return torch.view_as_real(spectrum / _scale(height, width, pictures.device))
+
+    def decode(self, parameter: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1, 2)."""
+        height, width = parameter.shape[2], 2 * (parameter.shape[3] - 1)
+        spectrum = torch.view_as_complex(parameter) * _scale(height, width, parameter.device)
+        colours = from_spectrum(spectrum, self.decorrelated)
+        if self.standardised:
+            colours = colours / colours.std((1, 2, 3), keepdim=True)
+        return torch.sigmoid(self.contrast * colours)
+
+    def constrain(self, parameter: Tensor) -> Tensor:
+        """p as it is: the sigmoid keeps every picture in (0, 1)."""
+        return parameter
+
+
+def to_spectrum(colours: Tensor, decorrelated: bool = True) -> Tensor:
+    """Complex (N, 3, H, W / 2 + 1) of real colours (N, 3, H, W), decorrelated first where asked."""
+    return torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours) if decorrelated else colours, norm="ortho")
+
+
+def from_spectrum(spectrum: Tensor, decorrelated: bool = True) -> Tensor:
+    """Real colours (N, 3, H, W) of a spectrum (N, 3, H, W / 2 + 1); the inverse of `to_spectrum`."""
+    size = spectrum.shape[2], 2 * (spectrum.shape[3] - 1)
+    colours = torch.fft.irfft2(spectrum, s=size, norm="ortho")
+    return _mix(COLOURS, colours) if decorrelated else colours
+
+
+def standardise(pictures: Tensor) -> Tensor:
+    """(x - MEAN) / STD, the practical's units."""
+    return (pictures - MEAN.to(pictures.device)) / STD.to(pictures.device)
+
+
+def _mix(matrix: Tensor, colours: Tensor) -> Tensor:
+    return torch.einsum("cd,ndhw->nchw", matrix.to(colours.device), colours)
+
+
+def _scale(height: int, width: int, device: torch.device | str) -> Tensor:
+    """1 / frequency (H, W / 2 + 1), the constant counted as the lowest of the others."""
+    if width % 2:
+        raise ValueError(f"expected pictures of an even width, got {width}; resize them for a Fourier parametrisation.")
+    down, right = torch.fft.fftfreq(height, device=device), torch.fft.rfftfreq(width, device=device)
+    frequencies = torch.hypot(down[:, None], right[None])
+    return 1 / frequencies.clamp(min=1 / max(height, width))
+
+
+Regulariser = Callable[[Tensor], Tensor]
+Transform = Callable[[Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class L2:
+    """weight ||z||^2 with z = (x - MEAN) / STD, summed over the picture: the practical's lambda ||x||^2."""
+
+    weight: float = 1e-3
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        return self.weight * standardise(pictures).square().sum((1, 2, 3))
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """weight times the absolute differences between neighbours, summed over the picture (Mahendran & Vedaldi 2015)."""
+
+    weight: float = 1e-3
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        return self.weight * total_variation(pictures)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Roll by up to `reach` pixels on both axes, the same for the whole batch."""
+
+    reach: int = 16
+
+    def __post_init__(self) -> None:
+        check_counts(0, reach=self.reach)
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        shifts = torch.randint(-self.reach, self.reach + 1, (2,), generator=generator, device="cpu")
+        return pictures.roll(shifts.tolist(), (2, 3))
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Scale by a factor within `scales`, rotate by up to `degrees`, about the centre, the same for the whole batch."""
+
+    scales: tuple[float, float] = (0.9, 1.1)
+    degrees: float = 10.0
+
+    def __post_init__(self) -> None:
+        # PyTorch's grid_sample ends the process where it is to read at NaN.
+        if not all(0 < scale < math.inf for scale in self.scales) or not math.isfinite(self.degrees):
+            raise ValueError(
+                f"expected scales > 0 and degrees, all finite, got {self.scales} and {self.degrees}; change them."
+            )
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        first, second = torch.rand(2, generator=generator, device="cpu").tolist()
+        scale = self.scales[0] + first * (self.scales[1] - self.scales[0])
+        angle = torch.deg2rad(torch.tensor(self.degrees * (2 * second - 1), device="cpu"))
+        cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+        # The grid's units are half a width and half a height.
+        zero, wide = torch.zeros((), device="cpu"), pictures.shape[3] / pictures.shape[2]
+        matrix = torch.stack([cos, -sin / wide, zero, sin * wide, cos, zero]).view(1, 2, 3).to(pictures.device)
+        # As channels of one picture, since all move alike: where they are read is computed once.
+        stacked = pictures.flatten(0, 1)[None]
+        grid = F.affine_grid(matrix, list(stacked.shape), align_corners=False)
+        moved = F.grid_sample(stacked, grid, padding_mode="reflection", align_corners=False)
+        return moved.view(pictures.shape)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square window, its side a share of the picture's within `shares`, seen at size x size; one for the batch."""
+
+    shares: tuple[float, float] = (0.3, 0.9)
+    size: int = 128
+
+    def __post_init__(self) -> None:
+        check_counts(size=self.size)
+        check_shares(**dict(zip(("smallest", "largest"), self.shares, strict=True)))
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        first, down, right = torch.rand(3, generator=generator, device="cpu").tolist()
+        height, width = pictures.shape[2:]
+        share = self.shares[0] + first * (self.shares[1] - self.shares[0])
+        side = max(1, int(min(height, width) * share))
+        top, left = int(down * (height - side)), int(right * (width - side))
+        window = pictures[:, :, top : top + side, left : left + side]
+        return F.interpolate(window, (self.size, self.size), mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Add Gaussian noise of this standard deviation, in pixels of [0, 1], the same for the whole batch."""
+
+    deviation: float = 0.2
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(pictures.shape[1:], generator=generator, device="cpu")
+        return pictures + self.deviation * noise.to(pictures.device)
+
+
+def total_variation(pictures: Tensor) -> Tensor:
+    """Absolute differences between neighbours, summed over each picture: (N, 3, H, W) -> (N,)."""
+    down, right = pictures.diff(dim=2).abs(), pictures.diff(dim=3).abs()
+    return down.sum((1, 2, 3)) + right.sum((1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an objective is computed from, differentiable.
+
+    pictures: (N, 3, H, W) in [0, 1], before the transforms; logits: (N, K), and the outputs of layers by name, of the
+    pictures after them; targets: (N,).
+    """
+
+    pictures: Tensor
+    logits: Tensor
+    targets: Tensor
+    layers: dict[str, Tensor]
+
+
+Term = Callable[[Seen], Tensor] | float
+
+
+def _combine(operation: Callable) -> Callable[[Objective, Term], Objective]:
+    def method(self: Objective, other: Term) -> Objective:
+        layers = (*self.layers, *getattr(other, "layers", ()))
+        return Objective(lambda seen: operation(self(seen), other(seen) if callable(other) else other), layers)
+
+    return method
+
+
+class Objective:
+    """function(seen) -> (N,), to be raised; objectives add, subtract and multiply, with numbers and functions too.
+
+    layers: names of those whose outputs the function finds in `seen.layers`.
+
+    >>> unit = Objective(lambda seen: seen.layers["features.12"][:, 7].mean((1, 2)), ["features.12"])
+    >>> bright = Objective(lambda seen: seen.pictures.mean((1, 2, 3)))
+    >>> preset = replace(MODERN, objective=class_score + 2 * unit - 5 * bright)
+    """
+
+    def __init__(self, function: Callable[[Seen], Tensor], layers: Sequence[str] = ()) -> None:
+        self.function, self.layers = function, tuple(layers)
+
+    def __call__(self, seen: Seen) -> Tensor:
+        return self.function(seen)
+
+    __add__ = __radd__ = _combine(operator.add)
+    __mul__ = __rmul__ = _combine(operator.mul)
+    __sub__ = _combine(operator.sub)
+
+    def __rsub__(self, other: Term) -> Objective:
+        return -self + other
+
+    def __neg__(self) -> Objective:
+        return self * -1
+
+
+def _target_score(seen: Seen) -> Tensor:
+    return pick(seen.logits, seen.targets)
+
+
+# The logit (N,) of the targets.
+class_score = Objective(_target_score)
+
+
+def evaluate(
+    network: nn.Module, objective: Callable[[Seen], Tensor], pictures: Tensor, transformed: Tensor, targets: Tensor
+) -> Tensor:
+    """The objective (N,) of pictures of which the network sees the transformed ones; hooks go, whatever fails."""
+    outputs: dict[str, Tensor] = {}
+    with ExitStack() as hooks:
+        for layer in getattr(objective, "layers", ()):
+
+            def keep(module: nn.Module, inputs: tuple, output: Tensor, layer: str = layer) -> None:
+                # A copy, since the next layer may work in place.
+                outputs[layer] = output.to(pictures.dtype, copy=True)
+
+            hooks.callback(find_layer(network, layer).register_forward_hook(keep).remove)
+        logits = read_logits(network, channels_last(transformed))
+    values = objective(Seen(pictures, logits, targets, outputs))
+    if values.shape != targets.shape:
+        raise ValueError(
+            f"expected an objective that gives one number for each of {len(targets)} pictures, got shape "
+            f"{tuple(values.shape)}; take the mean over the other axes."
+        )
+    if not values.isfinite().all():
+        raise ValueError(f"expected a finite objective, got {values.tolist()}; look for what made it.")
+    return values

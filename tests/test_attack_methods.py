@@ -1,0 +1,294 @@
+"""Attacks that only the studies of Chapter 2 compare: against cases done by hand, and each other."""
+# ruff: noqa: F401, F811 - fixtures are imported
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_adversarial import (
+    EPSILON,
+    Mean,
+    Threshold,
+    check_attack,
+    check_bound,
+    dark,
+    digits,
+    images,
+    network,
+)
+from torch import nn
+
+from dlapps import adversarial
+from dlapps.adversarial.examples import make_goal
+from dlapps.core.class_scores import float32_logits
+from studies.attack_methods import (
+    compress_or_resize,
+    ddn,
+    one_pixel,
+    resize_and_pad,
+    sign_noise,
+    smallest_epsilon,
+    survives,
+    transferable_pgd,
+    universal_perturbation,
+)
+from studies.defence_methods import StepSizes, apgd, choose_checkpoints, fit_digits, margin, square
+
+torch.set_num_threads(1)
+
+BOUNDED = {
+    "apgd": partial(apgd, num_steps=10, num_restarts=2),
+    "square": partial(square, num_queries=20),
+    "momentum": partial(transferable_pgd, momentum=1.0),
+    "damage": partial(transferable_pgd, transform=compress_or_resize, num_steps=3),
+    "sign_noise": sign_noise,
+}
+ATTACKS = {
+    "apgd": lambda network, x: apgd(network, x, EPSILON, num_steps=10),
+    "square": lambda network, x: square(network, x, 0.2, num_queries=50),
+    "momentum": lambda network, x: transferable_pgd(network, x, EPSILON, momentum=1.0),
+    "diversity": lambda network, x: transferable_pgd(network, x, EPSILON, transform=resize_and_pad),
+    "ddn": lambda network, x: ddn(network, x, num_steps=30),
+    "one_pixel": lambda network, x: one_pixel(network, x, num_steps=4, population=20),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+@pytest.mark.parametrize("epsilon", [0.51 / 255, 0.1])
+def test_epsilon_is_never_exceeded_not_even_by_rounding(network, images, name, epsilon):
+    check_bound(BOUNDED[name], network, images, epsilon)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_every_attack_must_hold(network, images, name):
+    check_attack(ATTACKS[name], network, images)
+
+
+class Linear(nn.Module):
+    """Two classes and a plane between them: the smallest change of the answer is known in each norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = torch.randn(3 * 12 * 12, generator=torch.Generator().manual_seed(3))
+
+    def forward(self, x):
+        score = (x.flatten(1) - 0.5) @ self.weights
+        return torch.stack([-score, score], 1)
+
+    def distance(self, x, norm):
+        """From pictures to the plane; the dual norm of the gradient divides."""
+        score = (x.flatten(1) - 0.5) @ self.weights
+        return score.abs() / self.weights.norm(p=1 if norm == "linf" else 2)
+
+
+@pytest.fixture
+def inner():
+    """Pictures far enough from 0 and 1 that no pixel is clipped on its way to the plane."""
+    return 0.4 + 0.2 * torch.rand(6, 3, 12, 12, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("attack", [adversarial.pgd, adversarial.fgsm, partial(apgd, num_steps=10)])
+def test_the_bisected_epsilon_of_a_linear_network_is_the_distance_to_its_plane(inner, attack):
+    network = Linear().eval()
+    found = smallest_epsilon(network, inner, most=0.05, attack=attack)
+    torch.testing.assert_close(found, network.distance(inner, "linf"), rtol=0.022, atol=0)
+    labels = network(inner).argmax(1)
+    labels[0] = 1 - labels[0]
+    found = smallest_epsilon(network, inner, labels, most=0.05, attack=attack)
+    assert found[0] == 0
+    assert (found[1:] > 0).all()
+    small = float(network.distance(inner, "linf").sort().values[2]) * 0.99
+    withstand = smallest_epsilon(network, inner, most=small, attack=attack).isinf()
+    assert torch.equal(withstand, network.distance(inner, "linf") > small)
+
+
+def test_ddn_finds_the_shortest_way_to_a_plane(inner):
+    network = Linear().eval()
+    examples = ddn(network, inner, num_steps=200)
+    assert survives(network, examples, "none").all()
+    torch.testing.assert_close(examples.l2, network.distance(inner, "l2"), rtol=0.02, atol=0)
+
+
+def test_ddn_is_no_longer_than_deep_fool_on_digits_and_gives_back_what_it_cannot_fool(digits):
+    network, x, y = digits[0], *(part[:60] for part in digits[1:])
+    found, rival = ddn(network, x, y), adversarial.deep_fool(network, x, y)
+    assert survives(network, found, "none").all()
+    assert found.l2.median() <= rival.l2.median()
+    assert torch.equal(ddn(network, x, y, num_steps=1).images, x)
+
+
+def test_no_momentum_is_pgd_and_momentum_averages_gradients(network, images):
+    plain = adversarial.pgd(network, images, EPSILON)
+    none, some = (transferable_pgd(network, images, EPSILON, momentum=momentum) for momentum in (0.0, 1.0))
+    assert torch.equal(plain.images, none.images)
+    assert not torch.equal(plain.images, some.images)
+    # The first step has no past.
+    first, second = (transferable_pgd(network, images, EPSILON, momentum=mu, num_steps=1) for mu in (0.0, 1.0))
+    assert torch.equal(first.images, second.images)
+
+
+def test_a_transform_is_drawn_anew_at_each_step(network, images):
+    draws = []
+
+    def shift(pictures, generator):
+        draws.append(int(torch.randint(1000, (), generator=generator)))
+        return pictures.roll(draws[-1], 3)
+
+    transferable_pgd(network, images, EPSILON, transform=shift, num_steps=5)
+    assert len(set(draws)) == 5
+
+
+@pytest.mark.parametrize("transform", [resize_and_pad, compress_or_resize])
+def test_transforms_leave_pictures_of_their_size_and_let_the_gradient_through(transform):
+    x = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    seen = [transform(x, torch.Generator().manual_seed(seed)) for seed in range(12)]
+    assert all(each.shape == x.shape and ((each >= 0) & (each <= 1)).all() for each in seen)
+    assert len({float(each.detach().sum()) for each in seen}) > 4
+    for each in seen:
+        (gradient,) = torch.autograd.grad(each.sum(), x)
+        assert gradient.abs().sum() > 0
+
+
+def test_apgd_reaches_the_corner_of_the_ball_and_halves_its_step(dark):
+    examples = apgd(Mean().eval(), dark, 0.06, num_steps=20)
+    torch.testing.assert_close(examples.images, dark + 0.06)
+    # A loss that cannot rise halves the step at each checkpoint, whether or not it was halved at the last.
+    steps = StepSizes(torch.ones(2, 1, 1, 1), 100)
+    sizes = []
+    for step in range(101):
+        steps.update(step, torch.tensor([0.0, float(step)]), torch.tensor([0.0, float(step)]))
+        sizes.append(steps.sizes.flatten().tolist())
+    halvings = [step for step in range(1, 101) if sizes[step][0] < sizes[step - 1][0]]
+    assert halvings == choose_checkpoints(100)
+    assert sizes[-1][1] == 1
+
+
+def test_checkpoints_of_apgd_are_those_of_the_paper():
+    # p: .22, .41, .57, .70, .80, .87, .93, .99 (section 3.1 of the paper).
+    assert choose_checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
+
+
+def test_apgd_fools_at_least_as_often_as_pgd_and_each_restart_helps(digits):
+    network, x, y = digits
+    pgd = adversarial.pgd(network, x, 0.08, y, num_steps=20)
+    once, twice = (apgd(network, x, 0.08, y, num_steps=20, num_restarts=n) for n in (1, 2))
+    rates = [survives(network, each, "none").float().mean() for each in (pgd, once, twice)]
+    assert 0.1 < rates[0] < 0.95
+    assert rates[0] - 0.01 <= rates[1] <= rates[2]
+    losses = [F.cross_entropy(float32_logits(network, each.images), y, reduction="none") for each in (once, twice)]
+    withstood = ~survives(network, twice, "none")
+    assert (losses[1] >= losses[0] - 1e-4)[withstood].all()
+
+
+def test_the_margin_by_hand():
+    logits = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 5.0]])
+    goal = adversarial.Goal(torch.tensor([0, 1]), targeted=False)
+    torch.testing.assert_close(margin(logits, goal), torch.tensor([-1.0, 2.0]))
+    assert torch.equal(margin(logits, goal) > 0, goal.is_reached(logits))
+
+
+def test_square_asks_for_scores_alone_and_rises(digits):
+    network, x, y = digits
+
+    class Opaque(nn.Module):
+        def forward(self, pictures):
+            assert not torch.is_grad_enabled()
+            assert not pictures.requires_grad
+            return network(pictures)
+
+    few, many = (square(Opaque().eval(), x, 0.15, y, num_queries=n) for n in (5, 200))
+    noise = sign_noise(network, x, 0.15, y)
+    rates = [float(survives(network, each, "none").float().mean()) for each in (noise, few, many)]
+    assert rates[0] < rates[2] - 0.1
+    assert rates[1] < rates[2]
+    fooled = survives(network, many, "none")
+    assert (many.steps[~fooled] == 200).all()
+    assert many.steps[fooled].float().mean() < 200
+
+
+def test_training_on_adversarial_digits_makes_a_network_robust():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(256) % 2
+    images = torch.zeros(256, 28, 28)
+    # A strong feature that is right in nine of ten, which half is bright, and a weak one that always is: all pixels.
+    bright = torch.where(torch.rand(256, generator=generator) < 0.9, labels, 1 - labels)
+    images[bright == 0, :14] += 100
+    images[bright == 1, 14:] += 100
+    images += 20 + 30 * labels[:, None, None] + 60 * torch.rand(256, 28, 28, generator=generator)
+    images = images.clamp(0, 255).byte()
+    x = images[:, None].float() / 255
+    before = torch.random.get_rng_state()
+    plain, robust = (fit_digits(images, labels, epsilon, num_epochs=25) for epsilon in (0.0, 0.15))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    pair = [fit_digits(images, labels, 0.15, num_epochs=1).parameters() for _ in range(2)]
+    assert all(torch.equal(one, other) for one, other in zip(*pair, strict=True))
+    networks = plain, robust
+    clean = [(network(x).argmax(1) == labels).float().mean() for network in networks]
+    moved = [apgd(network, x, 0.15, labels, num_steps=20).images for network in networks]
+    attacked = [
+        (network(each).argmax(1) == labels).float().mean() for network, each in zip(networks, moved, strict=True)
+    ]
+    assert min(clean) > 0.8
+    assert attacked[1] > attacked[0] + 0.2
+    assert attacked[1] > 0.8
+
+
+def test_one_pixel_changes_one_pixel_and_wins_where_one_decides():
+    class Corner(nn.Module):
+        def forward(self, x):
+            score = 10 * (x.amax((1, 2, 3)) - 0.8)
+            return torch.stack([-score, score], 1)
+
+    black = torch.zeros(2, 3, 6, 6)
+    examples = one_pixel(Corner().eval(), black, num_steps=30, population=20)
+    assert examples.success.all()
+    assert ((examples.images != black).any(1).sum((1, 2)) == 1).all()
+
+
+def test_one_perturbation_fools_all_pictures(dark):
+    perturbation = universal_perturbation(Mean().eval(), dark, 0.25, num_passes=20, transform=lambda x, generator: x)
+    assert perturbation.shape == (3, 8, 8)
+    goal = adversarial.Goal(torch.zeros(3, dtype=torch.long), targeted=False)
+    examples = adversarial.score_examples(Mean().eval(), dark, (dark + perturbation).clamp(0, 1), goal)
+    assert examples.success.all()
+    assert float(examples.linf.max()) <= 0.25
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("damage", ["none", "8 bits", "jpeg", "resize"])
+def test_a_change_of_the_mean_survives_damage(dark, damage, channels):
+    examples = adversarial.fgsm(Mean().eval(), dark[:, :channels], 0.25)
+    assert survives(Mean().eval(), examples, damage).all()
+
+
+def test_a_change_below_8_bits_does_not_survive_saving():
+    dark = torch.full((1, 3, 8, 8), 127 / 255)
+    examples = adversarial.fgsm(Mean().eval(), dark, 0.4 / 255 + 1e-3)
+    assert survives(Mean().eval(), examples, "none").all()
+    # A threshold of 127.25 levels, and pictures of 127.4: rounded they are on its other side.
+    network = Threshold(127.25 / 255).eval()
+    smaller = adversarial.score_examples(network, dark, torch.full_like(dark, 127.4 / 255), examples.goal)
+    assert survives(network, smaller, "none").all()
+    assert not survives(network, smaller, "8 bits").any()
+    assert not smaller.success.any()
+
+
+class Stripes(nn.Module):
+    """Class 1 where red less blue differs by more than .05 between even and odd columns."""
+
+    def forward(self, x):
+        tint = x[:, 0] - x[:, 2]
+        score = 20 * ((tint[..., ::2] - tint[..., 1::2]).mean((1, 2)) - 0.05)
+        return torch.stack([-score, score], 1)
+
+
+@pytest.mark.parametrize(("levels", "stays"), [(6.45, ["none"]), (7, ["none", "8 bits"])])
+def test_fine_stripes_of_colour_do_not_survive(levels, stays):
+    grey, network = torch.full((1, 3, 16, 16), 128 / 255), Stripes().eval()
+    moved = grey.clone()
+    moved[:, 0, :, ::2] += levels / 255
+    moved[:, 2, :, ::2] -= levels / 255
+    examples = adversarial.score_examples(network, grey, moved, make_goal(network, grey, None, 1))
+    damages = ("none", "8 bits", "jpeg", "resize")
+    assert [damage for damage in damages if survives(network, examples, damage)] == stays
