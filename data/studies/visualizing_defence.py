@@ -15,7 +15,7 @@ from dlapps.adversarial.training import fit_digits
 from dlapps.core import metrics, paths, results, runtime
 from dlapps.core.images import as_pictures
 from dlapps.core.sweeps import keep, sweep
-from dlapps.core.weights import to_float16, write_checked
+from dlapps.core.training import to_float16, write_checked
 
 SEEDS = (0, 1, 2)
 # The epsilon of the training, and its epochs; plain training needs fewer.

@@ -12,8 +12,16 @@ from dlapps.adversarial.ascent import pgd
 from dlapps.core import paths
 from dlapps.core.images import as_pictures, as_uint8
 from dlapps.core.runtime import autocast, channels_last, drawn_from
-from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs, seeded
-from dlapps.core.weights import read_checked
+from dlapps.core.training import (
+    History,
+    as_labels,
+    check_options,
+    make_one_cycle,
+    minimise,
+    read_checked,
+    run_epochs,
+    seeded,
+)
 
 BATCH_SIZE, LEARNING_RATE = 128, 5e-3
 # Share of the training in which epsilon rises to its value: from the start at .3, a network learns nothing for long.

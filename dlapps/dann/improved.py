@@ -17,8 +17,17 @@ from torch import Tensor, nn
 from dlapps import check_counts, check_shares
 from dlapps.core import paths
 from dlapps.core.runtime import autocast, channels_last, check_last_batch, device_of, drawn_from
-from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs, seeded
-from dlapps.core.weights import load_weights, update_average
+from dlapps.core.training import (
+    History,
+    as_labels,
+    check_options,
+    load_weights,
+    make_one_cycle,
+    minimise,
+    run_epochs,
+    seeded,
+    update_average,
+)
 from dlapps.dann.augment import lay_on_textures, random_affine, random_strokes
 from dlapps.dann.layers import DomainClassifier
 from dlapps.dann.pictures import as_domains, batch_to_pixels, draw_batches
