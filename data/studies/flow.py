@@ -19,6 +19,7 @@ from dlapps.core import metrics, paths, results
 from dlapps.core.sweeps import sweep
 from dlapps.gan import flow, judge, to_uint8
 from studies import gan_judge
+from studies.gan_presets import CONDITIONAL_PRESETS
 
 SEEDS = (0, 1, 2)
 # Samples of each candidate in the choice, and of those few that a classifier learns from, a training of which takes two
@@ -153,7 +154,7 @@ def count_seconds(call: Callable[[], object]) -> float:
 
 def time_gan() -> dict[str, float]:
     """What the best cDCGAN takes on the same machine: its training, by one epoch of it, and 1,000 samples."""
-    images, preset = gan_judge.load_images("MNIST", "train"), gan.CONDITIONAL_PRESETS["best"]
+    images, preset = gan_judge.load_images("MNIST", "train"), CONDITIONAL_PRESETS["best"]
     train_once = partial(gan.fit_conditional_gan, *images, replace(preset, num_epochs=1))
     draw = partial(gan_judge.draw, gan.load_best("cdcgan"), 1000, 0, torch.arange(1000) % 10)
     an_epoch = count_seconds(train_once)

@@ -9,6 +9,7 @@ import numpy as np
 from dlapps.core import results
 from dlapps.core.sweeps import sweep
 from dlapps.gan import toy
+from studies.gan_presets import PENALTIES
 
 SEEDS = tuple(range(20))
 FAST = {"rates": (4e-3, 1e-3)}
@@ -16,8 +17,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "equal rates": {},
     "equal rates, saturating loss": {"loss": "saturating"},
     "fast generator": FAST,
-    "fast generator, R1": FAST | {"penalty": "R1"},
-    "fast generator, gradient penalty": FAST | {"penalty": "gradient"},
+    "fast generator, R1": FAST | {"penalty": PENALTIES["R1"]},
+    "fast generator, gradient penalty": FAST | {"penalty": PENALTIES["gradient"]},
     "both fast": {"rates": (4e-3, 4e-3)},
 }
 NUM_FRAMES, NUM_SHOWN = 20, 256

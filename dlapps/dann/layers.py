@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.core.runtime import channels_last, drawn_from, try_on
+from dlapps.core.runtime import channels_last, drawn_from, run_once
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
@@ -163,7 +163,7 @@ class DomainAdversarialNetwork(nn.Module):
 
 def _try(part: nn.Module, inputs: Tensor, name: str, outputs: str = "rows (2, D)") -> Tensor:
     """What a part makes of two inputs; ValueError unless these are rows, or one logit each."""
-    rows = try_on(part, inputs, name=name)
+    rows = run_once(part, inputs, name=name)
     if not (rows.numel() == 2 if "logit" in outputs else rows.ndim == len(rows) == 2):
         raise ValueError(f"expected {name} that gives {outputs}, got {tuple(rows.shape)}; end it in other layers.")
     return rows

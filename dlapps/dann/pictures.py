@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, device_of, evaluating, try_on
+from dlapps.core.runtime import autocast, device_of, evaluating, run_once
 from dlapps.core.training import as_labels
 
 
@@ -35,7 +35,7 @@ def as_domains(
 
 def try_pictures(network: nn.Module, pictures: Tensor) -> None:
     """Raise ValueError for a network that fails on pictures of this size."""
-    try_on(network, batch_to_pixels(pictures[:2], channels=channels_of(network)), name="a network")
+    run_once(network, batch_to_pixels(pictures[:2], channels=channels_of(network)), name="a network")
 
 
 def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu", channels: int = 3) -> Tensor:

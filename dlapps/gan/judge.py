@@ -4,23 +4,21 @@ Images are grey values uint8 (N, 32, 32), as `gan.prepare_images` makes of MNIST
 int64 (N,). Nothing is downloaded: the weights are committed, and `dlapps data make digit-classifier` makes them anew.
 """
 
-import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from
-from dlapps.core.training import as_labels, check_options
-from dlapps.core.weights import load_weights, save_weights
+from dlapps.core.training import as_labels, check_options, load_weights
 from dlapps.transfer import finetune
 
 SIZE = 32
@@ -61,7 +59,7 @@ def fit_digit_classifier(
     """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
 
     augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor, checkpoint
-    and progress, as `dlapps.training.run_epochs` takes them.
+    and progress, as `dlapps.core.training.run_epochs` takes them.
     """
     check_options("fit_digit_classifier", options)
     images = as_digits(images)
@@ -143,11 +141,20 @@ def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
     return {"slant": slant, "ink": weights.mean((1, 2))}
 
 
-def save_digit_classifier(classifier: DigitClassifier, facts: Mapping[str, object]) -> Path:
-    """Write the weights in float16 and, beside them, what they were made with and what they reach."""
-    path = save_weights(classifier, paths.results() / "digit-classifier.pt")
-    paths.write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
-    return path
+def find_clusters(images: ArrayLike, number: int, seed: int = 0) -> Tensor:
+    """The cluster, from 0 to number - 1, of each image uint8 (N, H, W) or (N, H, W, 3): int64 (N,).
+
+    k-means on the pixels' first 50 principal components. Raises ValueError for fewer images than clusters.
+    """
+    images = as_uint8(images)
+    if len(images) < number:
+        raise ValueError(
+            f"expected at least {number} images, one a cluster, got {len(images)}; ask for fewer clusters, or give "
+            "more images."
+        )
+    pixels = images.flatten(1).numpy() / 255.0
+    components = PCA(min(50, *pixels.shape), svd_solver="covariance_eigh").fit_transform(pixels)
+    return torch.from_numpy(KMeans(number, n_init=1, random_state=seed).fit_predict(components)).long()
 
 
 def load_digit_classifier() -> DigitClassifier:
