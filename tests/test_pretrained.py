@@ -11,8 +11,7 @@ from dlapps import datasets, pretrained
 from dlapps.core import assets, images, paths
 from dlapps.core.assets import AssetError
 from dlapps.core.images import PictureError
-from dlapps.core.pixel_network import find_layer
-from dlapps.pretrained import PixelNetwork
+from dlapps.pretrained import PixelNetwork, find_layer
 
 HALVES = (0.5,) * 3, (0.5,) * 3
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlapps.core.class_scores import channels_last, pick, read_logits
-from dlapps.core.pixel_network import find_layer
+from dlapps.pretrained import find_layer
 
 
 @dataclass(frozen=True)

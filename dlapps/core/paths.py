@@ -1,8 +1,9 @@
-"""The only place that knows folders."""
+"""The only place that knows folders; and what is not installed."""
 
 import os
 import re
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import platformdirs
@@ -139,3 +140,18 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         return temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class MissingPackageError(DlappsError, ImportError):
+    """A package that has to be installed first, in one sentence with the command."""
+
+
+def require(extra: str, *packages: str) -> None:
+    """Raise MissingPackageError unless all of these can be imported; nothing is imported here.
+
+    extra: the list of packages in pyproject.toml that brings them.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        names = f"package{'s'[: len(missing) > 1]} {', '.join(missing)}"
+        raise MissingPackageError(f'expected the {names}, got none; run pip install "dlapps[{extra}]".')

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from dlapps import DlappsError
 from dlapps.core import paths
 from dlapps.core.environment import num_threads
-from dlapps.core.extras import require
+from dlapps.core.paths import require
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")

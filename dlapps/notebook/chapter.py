@@ -28,7 +28,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
-from dlapps.core.extras import require
+from dlapps.core.paths import require
 from dlapps.notebook.animation import encode_frames, make_player
 from dlapps.notebook.explore import Look, make_explorer, make_frames
 from dlapps.notebook.outline import WORDS

@@ -1,7 +1,7 @@
 """From executed notebooks to a PDF and to pages of HTML: pandoc, nbconvert and its templates."""
 
 from dlapps import DlappsError
-from dlapps.core.extras import require
+from dlapps.core.paths import require
 
 require("report", "ipykernel", "nbconvert", "nbformat", "papermill", "pypandoc")
 

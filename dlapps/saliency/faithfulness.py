@@ -18,8 +18,8 @@ from torchvision.transforms.functional import gaussian_blur
 from dlapps import check_counts
 from dlapps.core.class_scores import Classes, Images, check_input, choose_classes, float32, forward, pick
 from dlapps.core.images import check_unit
-from dlapps.core.pixel_network import find_layer
 from dlapps.core.runtime import make_generator
+from dlapps.pretrained import find_layer
 from dlapps.saliency.smoothing import Explain
 
 

@@ -24,7 +24,7 @@ from dlapps.core.class_scores import (
     read_logits,
 )
 from dlapps.core.images import check_unit
-from dlapps.core.pixel_network import find_layer
+from dlapps.pretrained import find_layer
 
 
 def input_gradient(
