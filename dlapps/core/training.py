@@ -24,7 +24,7 @@ from dlapps import DlappsError, check_positive
 from dlapps.core.images import check_levels
 from dlapps.core.metrics import as_tensor
 from dlapps.core.paths import write_atomically
-from dlapps.core.runtime import drawn_from, make_generator
+from dlapps.core.runtime import autocast, device_of, drawn_from, evaluating, make_generator
 
 Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -170,6 +170,31 @@ def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) ->
             "classes from 0, or make the networks of more classes."
         )
     return found.long()
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module,
+    *inputs: Tensor,
+    batch_size: int,
+    precision: str = "fast",
+    prepare: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """What a network gives in eval mode, which is left as it was, batch by batch: float32 (N, …) on the CPU.
+
+    inputs: tensors (N, …), its arguments. prepare: what makes a batch, on the network's device, its argument.
+    """
+    device, outputs = device_of(network), []
+    with autocast(device, precision), evaluating(network):
+        for batches in zip(*(part.split(batch_size) for part in inputs), strict=True):
+            given = [batch.to(device) for batch in batches]
+            outputs.append(network(*(map(prepare, given) if prepare else given)).float().cpu())
+    return torch.cat(outputs)
+
+
+def accuracy(logits: Tensor, labels: ArrayLike) -> float:
+    """Share of logits (N, K) whose highest is their label's; labels (N,) as `as_labels` takes them."""
+    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
 
 
 def minimise(loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = math.inf) -> None:

@@ -1,14 +1,16 @@
 """Domains as one uint8 tensor each, indexed by vector; pixels are made a batch at a time, in microseconds."""
 
+import functools
 from collections.abc import Iterator
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from dlapps.core import training
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, device_of, evaluating, run_once
+from dlapps.core.runtime import device_of, run_once
 from dlapps.core.training import as_labels
 
 
@@ -73,19 +75,15 @@ def draw_batches(
     return zip(*(order.split(batch_size) for order in orders), strict=True)
 
 
-@torch.no_grad()
 def predict(network: nn.Module, images: ArrayLike, precision: str = "fast", batch_size: int = 500) -> Tensor:
     """What a network gives in eval mode for pictures uint8 (N, H, W) or (N, H, W, 3): float32 (N, K), on the CPU.
 
     Pass `network.feature_extractor` for the features (N, D).
     """
-    device, channels = device_of(network), channels_of(network)
-    with autocast(device, precision), evaluating(network):
-        batches = as_uint8(images).split(batch_size)
-        return torch.cat([network(batch_to_pixels(batch, device, channels)).float().cpu() for batch in batches])
+    prepare = functools.partial(batch_to_pixels, device=device_of(network), channels=channels_of(network))
+    return training.predict(network, as_uint8(images), batch_size=batch_size, precision=precision, prepare=prepare)
 
 
 def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike, precision: str = "fast") -> float:
     """Share of the pictures whose highest logit is their label's."""
-    logits = predict(network, images, precision)
-    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
+    return training.accuracy(predict(network, images, precision), labels)

@@ -17,11 +17,19 @@ from torch import Tensor, nn
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from
-from dlapps.core.training import as_labels, check_options, load_weights
+from dlapps.core.runtime import channels_last, drawn_from
+from dlapps.core.training import accuracy, check_options, load_weights, predict
 from dlapps.transfer import finetune
 
 SIZE = 32
+
+
+class AverageOverPositions(nn.Module):
+    """Maps (N, C, H, W) to their means (N, C), float32."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Means (N, C) of maps (N, C, H, W)."""
+        return maps.float().mean((2, 3))
 
 
 class DigitClassifier(nn.Module):
@@ -39,9 +47,10 @@ class DigitClassifier(nn.Module):
         )  # fmt: skip
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(128, 10))
 
-    def features(self, images: Tensor) -> Tensor:
-        """Features (N, 128) float32 of images (N, 1, 32, 32) in [-1, 1]: the last maps' averages over positions."""
-        return self.maps(images).float().mean((2, 3))
+    @property
+    def features(self) -> nn.Sequential:
+        """What gives features (N, 128) float32 of images (N, 1, 32, 32) in [-1, 1]: the last maps' averages."""
+        return nn.Sequential(self.maps, AverageOverPositions())
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 10) of images (N, 1, 32, 32) in [-1, 1]."""
@@ -90,16 +99,10 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(images[:, None].float() / 255, grid, align_corners=False).mul(2).sub(1)
 
 
-@torch.no_grad()
 def extract_features(classifier: DigitClassifier, images: ArrayLike, batch_size: int = 500) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
-    device, chunks = device_of(classifier), []
-    for chunk in as_digits(images).split(batch_size):
-        pixels = to_network(chunk.to(device)).contiguous(memory_format=torch.channels_last)
-        with autocast(device):
-            features = classifier.features(pixels)
-        chunks.append((features.cpu(), classifier.head(features).cpu()))
-    return torch.cat([part for part, _ in chunks]), torch.cat([part for _, part in chunks])
+    features = predict(classifier.features, as_digits(images), batch_size=batch_size, prepare=to_network)
+    return features, predict(classifier.head, features, batch_size=batch_size, precision="float32")
 
 
 def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
@@ -110,8 +113,7 @@ def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
 def conditional_accuracy(classifier: DigitClassifier, fakes: ArrayLike, labels: ArrayLike) -> float:
     """Share of fakes read as the digit they were asked for: GAN-test of Shmelkov et al. (2018) where the classifier was
     trained on real images."""
-    logits = extract_features(classifier, fakes)[1]
-    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
+    return accuracy(extract_features(classifier, fakes)[1], labels)
 
 
 def gan_train_accuracy(

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from dlapps import check_counts
 from dlapps.core import paths
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import channels_last, device_of, evaluating, make_generator
-from dlapps.core.training import as_labels, read_checked, to_float16, write_checked
+from dlapps.core.runtime import channels_last, make_generator
+from dlapps.core.training import as_labels, predict, read_checked, to_float16, write_checked
 from dlapps.gan.networks import AnyGenerator, ConditionalGenerator, Generator, Preset, generator_of
-from dlapps.gan.steps import generate
 
 
 def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
@@ -22,7 +21,6 @@ def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
     return torch.randn(number, latent_dim, generator=make_generator(seed))
 
 
-@torch.no_grad()
 def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, batch_size: int = 256) -> Tensor:
     """Images (N, C, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
 
@@ -30,18 +28,13 @@ def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, 
     (N, K). Raises ValueError for others.
     """
     check_counts(batch_size=batch_size)
-    device, z = device_of(generator), as_tensor(z).float()
+    z = as_tensor(z).float()
     if labels is None and isinstance(generator, ConditionalGenerator):
         raise ValueError("expected labels for a conditional generator, got none; pass one for each latent vector.")
     if labels is not None and isinstance(generator, Generator):
         raise ValueError("expected no labels for an unconditional generator, got some; leave them out.")
-    classes = None if labels is None else _as_classes(generator, labels, len(z)).to(device)
-    with evaluating(generator):
-        images = [
-            generate(generator, z[rows].to(device), None if classes is None else classes[rows]).cpu()
-            for rows in torch.arange(len(z)).split(batch_size)
-        ]
-    return torch.cat(images)
+    classes = () if labels is None else (_as_classes(generator, labels, len(z)),)
+    return predict(generator, z, *classes, batch_size=batch_size)
 
 
 def _as_classes(generator: nn.Module, labels: ArrayLike, number: int) -> Tensor:

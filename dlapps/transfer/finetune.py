@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from dlapps import check_counts, check_name
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, check_last_batch, device_of, evaluating, make_generator
+from dlapps.core.runtime import autocast, check_last_batch, device_of, make_generator
 from dlapps.core.training import (
     Augment,
     History,
@@ -20,6 +20,7 @@ from dlapps.core.training import (
     check_options,
     make_one_cycle,
     minimise,
+    predict,
     run_epochs,
     seeded,
 )
@@ -196,14 +197,10 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
             parameter.requires_grad_(required)
 
 
-@torch.no_grad()
 def batched_logits(network: nn.Module, inputs: ArrayLike, batch_size: int = 64, precision: str = "fast") -> Tensor:
     """Logits (N, K) float32, batch by batch, of a network in eval mode, which is left as it was; inputs as
     `fit_classifier` takes them."""
-    device = device_of(network)
-    with autocast(device, precision), evaluating(network):
-        batches = map(_as_floats, as_tensor(inputs).split(batch_size))
-        return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
+    return predict(network, as_tensor(inputs), batch_size=batch_size, precision=precision, prepare=_as_floats)
 
 
 def accuracy(network: nn.Module, inputs: ArrayLike, labels: ArrayLike) -> float:
