@@ -76,11 +76,13 @@ def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
         return {"cpu_seconds": spent}
 
     checkpoint = paths.cache() / "flow" / f"{seed}.pt"
-    given = *gan_judge.load_held_out()[0], flow.STANDARD, seed
-    network, history = flow.fit_flow(*given, monitor=monitor, checkpoint=checkpoint, progress=True)
-    kept = {"loss": [round(loss, 5) for loss in history.loss]}
-    kept["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
-    return network, {"history": kept, "cpu_seconds": round(sum(kept["cpu_seconds"]))}
+    training_set = gan_judge.load_held_out()[0]
+    network, history = flow.fit_flow(
+        *training_set, flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
+    )
+    course = {"loss": [round(loss, 5) for loss in history.loss]}
+    course["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
+    return network, {"history": course, "cpu_seconds": round(sum(course["cpu_seconds"]))}
 
 
 def make_flow_selection() -> Path:
@@ -117,9 +119,9 @@ def measure(sampling: Sampling, network: flow.VelocityNetwork, held_out: gan_jud
     """How close NUM_CHOOSING samples are to the images held out, and whether they are of the digits asked for."""
     asked = held_out.labels[:NUM_CHOOSING]
     features, logits = judge.extract_features(held_out.classifier, sampling.draw(network, asked, 100))
-    near = held_out.features[:NUM_CHOOSING], features, gan_judge.NEIGHBOURS
+    compared = held_out.features[:NUM_CHOOSING], features, gan_judge.NEIGHBOURS
     scores = {"frechet": metrics.frechet_distance(held_out.features, features)}
-    scores |= zip(("precision", "recall"), metrics.precision_recall(*near), strict=True)
+    scores |= zip(("precision", "recall"), metrics.precision_recall(*compared), strict=True)
     scores["conditional_accuracy"] = float((logits.argmax(1) == asked).double().mean())
     return {name: round(score, 4) for name, score in scores.items()}
 
@@ -170,7 +172,7 @@ def score_neighbours(number: int = 50_000) -> float:
 
 
 def make_flow() -> Path:
-    """All seeds, each kept as soon as it is read; what data/results/flow.json holds already is not read again."""
+    """All seeds, each saved as soon as it is read; what data/results/flow.json holds already is not read again."""
     path = paths.results() / "flow.json"
     parts = results.load("flow").parts if path.exists() else {}
     trainings: dict[str, dict] = parts.get("trainings", {})

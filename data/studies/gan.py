@@ -52,7 +52,7 @@ def list_runs() -> Iterator[tuple[str, str, int]]:
 
 
 def fit(kind: str, name: str, seed: int, judge: Judge) -> gan.Training:
-    """One training, taken up where it was stopped; one whose checkpoint is kept is there at once."""
+    """One training, taken up where it was stopped; one whose checkpoint is there already is only read."""
     plan = PLANS[kind][name]
     preset = plan.preset
     images, labels = load_images(plan.data, "train", preset.size)
@@ -66,7 +66,7 @@ def fit(kind: str, name: str, seed: int, judge: Judge) -> gan.Training:
 
 def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
     """One training and its entry: history of about 100 points, scores, and the number format of the plan on this
-    machine, where a kept checkpoint must have been made too."""
+    machine, where its checkpoint must have been made too."""
     plan = PLANS[kind][name]
     judge, preset = Judge(plan.data), plan.preset
     training = fit(kind, name, seed, judge)
@@ -134,7 +134,7 @@ def average_ends(history: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def make_gan() -> Path:
-    """All presets, each kept as soon as it is done; what data/results/gan.json holds already is not run again."""
+    """All presets, each saved as soon as it is done; what data/results/gan.json holds already is not run again."""
     path = paths.results() / "gan.json"
     parts = results.load("gan").parts if path.exists() else {"real": {}, "dcgan": {}, "cdcgan": {}}
     parts.pop("made", None)

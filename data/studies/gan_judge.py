@@ -19,7 +19,7 @@ from dlapps.gan.networks import AnyGenerator, Preset
 
 NUM_SAMPLES = 10_000
 # Of precision and recall, as Kynkäänniemi et al. (2019) have it; real images reach .87 and .89 against real ones. With
-# 5, real images reach .94 and .95, and all shares rise: kept beside, so that the choice can be judged. Density and
+# 5, real images reach .94 and .95, and all shares rise: recorded beside, so that the choice can be judged. Density and
 # coverage are taken with 5, as Naeem et al. (2020) have it.
 NEIGHBOURS, MORE_NEIGHBOURS = 3, 5
 NUM_HELD_OUT = 10_000
@@ -50,7 +50,7 @@ def make_digit_classifier() -> Path:
 
 
 def load_classifier(data: str) -> judge.DigitClassifier:
-    """The committed classifier of digits, or one of the same layers for other images, trained where it is not kept."""
+    """The committed classifier of digits, or one of the same layers for other images, trained where it is missing."""
     if data == "MNIST":
         return judge.load_digit_classifier()
     path = paths.cache() / "gan" / f"classifier of {data}.pt"
@@ -221,7 +221,7 @@ class Judge:
 
 
 def density_coverage(real: ArrayLike, fake: ArrayLike, k: int = 5) -> tuple[float, float]:
-    """How densely fakes lie among reals, and the share of reals with a fake near by (Naeem et al. 2020, eq. 4-5).
+    """How densely fakes lie among reals, and the share of reals with a fake close by (Naeem et al. 2020, eq. 4-5).
 
     real (N, D), fake (M, D). A real's ball reaches to its k-th nearest other real. Density: how many balls hold a fake,
     in the mean, divided by k: about 1 where fakes are as the reals, more where they crowd. Coverage, in [0, 1]: balls

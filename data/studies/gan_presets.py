@@ -28,7 +28,7 @@ class Trial(gan.Preset):
     norm, penalty: names in NORMS and PENALTIES, or no penalty; penalty_weight times the penalty is added to D's loss.
     moves: D sees real and fake images moved at random. seeking: weight of the `likeness` of fakes in G's loss.
     initialised: by N(0, .02), else as PyTorch does. clusters: how many clusters of images both networks of an
-    unconditional GAN are told in place of labels, 0 for none.
+    unconditional GAN are trained with in place of labels, 0 for none.
     """
 
     norm: str = "batch"
@@ -202,7 +202,7 @@ PRACTICAL, CONDITIONAL = Trial(), Trial(generator_channels=128, discriminator_ch
 WIDE: dict[str, Any] = {"generator_channels": 64, "discriminator_channels": 64, "average": 0.999}
 AVERAGED: dict[str, Any] = {**WIDE, "anneal": True}
 TOGETHER: dict[str, Any] = {**AVERAGED, "discriminator_rate": 1e-3}
-UNTOLD: dict[str, Any] = {"latent_dim": 30, "norm": "batch but first"}
+UNLABELLED: dict[str, Any] = {"latent_dim": 30, "norm": "batch but first"}
 BOTH_FAST: dict[str, Any] = {"generator_rate": 5e-3, "discriminator_rate": 2e-3}
 # Question 5 of the practical: one thing changed at a time.
 PRESETS = {
@@ -226,11 +226,11 @@ PRESETS = {
     "64 x 64, steady": replace(PRACTICAL, size=64, norm="spectral", average=0.999, anneal=True),
     "wide, averaged": replace(PRACTICAL, num_epochs=10, **AVERAGED),
     # Of the first trials of `studies.gan_selection` on digits held out, the one with the least Fréchet distance.
-    "best": replace(PRACTICAL, **UNTOLD, **TOGETHER),
+    "best": replace(PRACTICAL, **UNLABELLED, **TOGETHER),
     # The choice after later ones.
-    "best, both fast": replace(PRACTICAL, **UNTOLD, **WIDE, **BOTH_FAST),
+    "best, both fast": replace(PRACTICAL, **UNLABELLED, **WIDE, **BOTH_FAST),
     "ten clusters": replace(PRACTICAL, clusters=10, **TOGETHER),
-    # The networks of the line above, told nothing.
+    # The networks of the line above, without clusters to tell apart.
     "one cluster": replace(PRACTICAL, clusters=1, **TOGETHER),
 }
 CONDITIONAL_PRESETS = {

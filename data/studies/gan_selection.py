@@ -22,7 +22,7 @@ from studies.gan_presets import (
     CONDITIONAL,
     PRACTICAL,
     TOGETHER,
-    UNTOLD,
+    UNLABELLED,
     WIDE,
     Trial,
     fit_trial,
@@ -47,13 +47,13 @@ STABILISERS: dict[str, dict[str, Any]] = {
     "first block without batch norm": {"norm": "batch but first"},
     "together": TOGETHER,
     "together, latent 30": {**TOGETHER, "latent_dim": 30},
-    "together, latent 30, first block": {**TOGETHER, **UNTOLD},
+    "together, latent 30, first block": {**TOGETHER, **UNLABELLED},
     "together, discriminator no wider": {**TOGETHER, "discriminator_channels": 32},
     "together, first block without batch norm": {**TOGETHER, "norm": "batch but first"},
 }
 # After the preset best was chosen and read.
-STABILISERS["later, both fast"] = {**AVERAGED, **UNTOLD, **BOTH_FAST}
-STABILISERS["later, both fast, no fall"] = {**WIDE, **UNTOLD, **BOTH_FAST}
+STABILISERS["later, both fast"] = {**AVERAGED, **UNLABELLED, **BOTH_FAST}
+STABILISERS["later, both fast, no fall"] = {**WIDE, **UNLABELLED, **BOTH_FAST}
 # Two epochs: what has collapsed by then stays so in five, as the practical's setting shows.
 LARGE: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -70,14 +70,14 @@ LARGE: dict[str, dict[str, Any]] = {
     "spectral norm, slow generator": {**SPECTRAL, "discriminator_rate": 4e-4, "generator_rate": 2e-4},
 }
 # With labels, in three epochs but where a collapse showed after two.
-TOLD: dict[str, dict[str, Any]] = {"together": {}, "both fast": {**BOTH_FAST, "num_epochs": 2}, "R1": R1}
-TOLD |= {f"seeking {weight:g}": {"seeking": weight} for weight in (0.03, 0.1, 0.3, 1)}
+LABELLED: dict[str, dict[str, Any]] = {"together": {}, "both fast": {**BOTH_FAST, "num_epochs": 2}, "R1": R1}
+LABELLED |= {f"seeking {weight:g}": {"seeking": weight} for weight in (0.03, 0.1, 0.3, 1)}
 CANDIDATES: dict[str, Trial] = {f"32, {name}": replace(PRACTICAL, **change) for name, change in STABILISERS.items()}
 CANDIDATES |= {
     f"64, {name}": replace(PRACTICAL, size=64, **{"num_epochs": 2, **change}) for name, change in LARGE.items()
 }
 BASE = replace(CONDITIONAL, num_epochs=3, **TOGETHER)
-CANDIDATES |= {f"told, {name}": replace(BASE, **change) for name, change in TOLD.items()}
+CANDIDATES |= {f"told, {name}": replace(BASE, **change) for name, change in LABELLED.items()}
 
 
 def try_candidate(name: str) -> dict[str, object]:
@@ -99,7 +99,7 @@ def try_candidate(name: str) -> dict[str, object]:
 
 
 def make_gan_selection() -> Path:
-    """Every candidate, each kept as soon as it is done; about four hours on one core."""
+    """Every candidate, each saved as soon as it is done; about four hours on one core."""
     path = paths.results() / "gan-selection.json"
     parts = results.load("gan-selection").parts if path.exists() else {}
     runs: dict[str, dict] = parts.get("runs", {})

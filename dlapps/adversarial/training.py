@@ -48,7 +48,7 @@ def fit_digits(
 
     Of digits uint8 (N, 28, 28) and labels (N,): a network trained on what `pgd` of num_steps makes of each batch, in
     eval mode without gradients, and its history. epsilon: 0 is plain training. The same seed gives the same network.
-    options: monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them.
+    options: monitor, checkpoint and progress, as `dlapps.core.training.run_epochs` takes them.
     """
     check_options("fit_digits", options)
     check_counts(num_epochs=num_epochs, num_steps=num_steps)

@@ -19,7 +19,7 @@ def project() -> Path:
     """The folder of a report: of notebooks/, figures/, data/ and report/, which holds report.toml.
 
     The nearest such folder at or above the current one, as git finds a repository; `DLAPPS_HOME` names another one.
-    Where there is none (a notebook that belongs to no report), the current folder.
+    Without one (a notebook that belongs to no report), the current folder.
     """
     if home := os.environ.get("DLAPPS_HOME"):
         return Path(home).expanduser().resolve()
@@ -99,12 +99,12 @@ def user_cache() -> Path:
 
 
 def assets() -> Path:
-    """Where fetched weights and data sets are kept: in a report's folder data/assets, else the user's cache."""
+    """Where fetched weights and data sets are stored: in a report's folder data/assets, else the user's cache."""
     return project() / "data" / "assets" if has_report() else user_cache() / "assets"
 
 
 def cache() -> Path:
-    """Results of long computations, kept by what they depend on (joblib): in a report's folder data/cache."""
+    """Results of long computations, stored by what they depend on (joblib): in a report's folder data/cache."""
     return project() / "data" / "cache" if has_report() else user_cache() / "computed"
 
 
@@ -123,7 +123,7 @@ def find_results() -> dict[str, Path]:
 
 
 def require_result(filename: str, what: str, remedy: str) -> Path:
-    """A file among the results; DlappsError, with what it should be and a remedy, where there is none."""
+    """A file among the results; DlappsError, with what it should be and a remedy, where it is missing."""
     path = find_results().get(filename)
     if path is None:
         raise DlappsError(f"expected {what} in {results() / filename}, got no such file; {remedy}.")

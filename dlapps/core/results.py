@@ -138,10 +138,10 @@ class Study:
         return replace(self, runs=self.runs | named)
 
     def history(self, run: str, score: str) -> np.ndarray:
-        """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
+        """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a recorded point."""
         finished = self._finished(run).values()
-        kept = [_find("history", entry, "a part of the entry") for entry in finished]
-        return np.array([_find(score, history, "a score") for history in kept])
+        histories = [_find("history", entry, "a part of the entry") for entry in finished]
+        return np.array([_find(score, history, "a score") for history in histories])
 
     def histories(self, without: Sequence[str] = ()) -> dict[str, list[dict[str, list[float]]]]:
         """{run: the history of each seed that finished} of all runs but those, each of a training that was followed."""

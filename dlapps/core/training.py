@@ -87,8 +87,8 @@ def run_epochs(
     identity: the settings, seed and data that a checkpoint must share, beside the networks: their layers as they print,
     the names and shapes of their state, and, except for extend, its values. Of a function only the name is compared,
     with what `functools.partial` binds: where the code of a function or module changes, or an attribute that a module
-    does not print, name another file. Raises TrainingError for a checkpoint of another run, and where there is none to
-    extend; DlappsError for a file that is none, and for one that cannot be written. Each is left as it is.
+    does not print, name another file. Raises TrainingError for a checkpoint of another run, and where there is nothing
+    to extend; DlappsError for a file that is not a checkpoint or cannot be written. Each is left as it is.
     """
     parts, history, first = {"network": network, **parts}, History(), 0
     path = Path(checkpoint) if checkpoint else None
@@ -187,8 +187,8 @@ def predict(
     device, outputs = device_of(network), []
     with autocast(device, precision), evaluating(network):
         for batches in zip(*(part.split(batch_size) for part in inputs), strict=True):
-            given = [batch.to(device) for batch in batches]
-            outputs.append(network(*(map(prepare, given) if prepare else given)).float().cpu())
+            arguments = [batch.to(device) for batch in batches]
+            outputs.append(network(*(map(prepare, arguments) if prepare else arguments)).float().cpu())
     return torch.cat(outputs)
 
 
@@ -274,7 +274,7 @@ def save_weights(network: nn.Module, path: str | Path) -> Path:
 def load_weights(network: Network, path: str | Path) -> Network:
     """Read what `save_weights` wrote into a network of the same layers; returns the network, in eval mode.
 
-    Raises DlappsError for a file that is none, or that has the weights of other layers.
+    Raises DlappsError for a file without weights, or that has the weights of other layers.
     """
     state = read_checked(path, "file of these layers' weights", network.state_dict())
     try:

@@ -78,7 +78,7 @@ def fit_source_only(
     """Train a classifier of pixels on one domain; returns its history, with class_loss.
 
     augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor, checkpoint, extend and
-    progress, as `dlapps.training.run_epochs` takes them.
+    progress, as `dlapps.core.training.run_epochs` takes them.
     """
     check_options("fit_source_only", options)
     images = as_uint8(images)

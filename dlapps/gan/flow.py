@@ -62,6 +62,7 @@ class Settings:
 
 
 STANDARD = Settings()
+BATCH = 250  # images drawn at a time
 Guidance = float | Callable[[float], float]
 
 
@@ -156,7 +157,7 @@ def guided_velocity(network: VelocityNetwork, x: Tensor, time: float, labels: Te
 
 
 def integrate(velocity: Callable[[Tensor, float], Tensor], x: Tensor, num_steps: int, solver: str) -> Tensor:
-    """x at time 1, given x at time 0 and dx/dt = velocity(x, t), in steps of one length.
+    """x at time 1, from x at time 0 and dx/dt = velocity(x, t), in steps of one length.
 
     solver: "euler" (error in proportion to the step's length) or "midpoint" (to its square; two evaluations a step).
     """
@@ -180,17 +181,15 @@ def sample(
     num_steps: int = 10,
     solver: str = "midpoint",
     guidance: Guidance = 1,
-    batch_size: int = 250,
 ) -> Tensor:
     """Images (N, 1, S, S) float32 in [-1, 1] on the CPU of the labels int64 (N,) asked for; noise comes from the seed.
 
     `integrate` says what solvers there are, `guided_velocity` what guidance is.
     """
-    check_counts(batch_size=batch_size)
     settings, device, images, labels = network.settings, device_of(network), [], as_tensor(labels)
     labels = as_labels(labels, labels.numel(), settings.num_classes)
     noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))
-    for x, asked in zip(noise.split(batch_size), labels.to(device).split(batch_size), strict=True):
+    for x, asked in zip(noise.split(BATCH), labels.to(device).split(BATCH), strict=True):
         velocity = functools.partial(guided_velocity, network, labels=asked, guidance=guidance)
         with autocast(device):
             images.append(integrate(velocity, x.to(device), num_steps, solver).clamp(-1, 1).cpu())

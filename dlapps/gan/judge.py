@@ -22,6 +22,7 @@ from dlapps.core.training import accuracy, check_options, load_weights, predict
 from dlapps.transfer import finetune
 
 SIZE = 32
+BATCH = 500  # images read at a time
 
 
 class AverageOverPositions(nn.Module):
@@ -99,10 +100,10 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(images[:, None].float() / 255, grid, align_corners=False).mul(2).sub(1)
 
 
-def extract_features(classifier: DigitClassifier, images: ArrayLike, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+def extract_features(classifier: DigitClassifier, images: ArrayLike) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
-    features = predict(classifier.features, as_digits(images), batch_size=batch_size, prepare=to_network)
-    return features, predict(classifier.head, features, batch_size=batch_size, precision="float32")
+    features = predict(classifier.features, as_digits(images), batch_size=BATCH, prepare=to_network)
+    return features, predict(classifier.head, features, batch_size=BATCH, precision="float32")
 
 
 def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:

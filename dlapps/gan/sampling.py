@@ -8,12 +8,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts
 from dlapps.core import paths
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import as_labels, predict, read_checked, to_float16, write_checked
 from dlapps.gan.networks import AnyGenerator, ConditionalGenerator, Generator, Preset, generator_of
+
+BATCH = 256  # images drawn at a time
 
 
 def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
@@ -21,20 +22,19 @@ def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
     return torch.randn(number, latent_dim, generator=make_generator(seed))
 
 
-def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, batch_size: int = 256) -> Tensor:
+def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None) -> Tensor:
     """Images (N, C, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
 
     z: latent vectors (N, latent_dim). labels: for a conditional generator, whole numbers (N,) or mixtures, float
     (N, K). Raises ValueError for others.
     """
-    check_counts(batch_size=batch_size)
     z = as_tensor(z).float()
     if labels is None and isinstance(generator, ConditionalGenerator):
         raise ValueError("expected labels for a conditional generator, got none; pass one for each latent vector.")
     if labels is not None and isinstance(generator, Generator):
         raise ValueError("expected no labels for an unconditional generator, got some; leave them out.")
     classes = () if labels is None else (_as_classes(generator, labels, len(z)),)
-    return predict(generator, z, *classes, batch_size=batch_size)
+    return predict(generator, z, *classes, batch_size=BATCH)
 
 
 def _as_classes(generator: nn.Module, labels: ArrayLike, number: int) -> Tensor:
