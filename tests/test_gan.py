@@ -234,12 +234,6 @@ def test_channels_first_arrays_and_lists_are_one(images, labels):
     assert torch.equal(gan.find_clusters(images.numpy(), 3), gan.find_clusters(images, 3))
 
 
-def test_a_colour_preset_is_stored(tmp_path):
-    generator, _ = gan.make_networks(COLOUR, 0)
-    loaded = gan.load_generator(gan.save_generator(str(tmp_path / "generator.pt"), generator, COLOUR))
-    torch.testing.assert_close(gan.sample(loaded, z_of(2)), gan.sample(generator, z_of(2)), atol=1e-3, rtol=0)
-
-
 def test_levels_and_pixels_are_each_other_s_inverse():
     for shape in ((2, 3, 5, 5), (2, 5, 5)):
         levels = torch.randint(256, shape, dtype=torch.uint8, generator=make_generator(0))
@@ -420,13 +414,13 @@ def test_spread_notices_that_all_images_of_a_class_are_alike():
     torch.testing.assert_close(gan.spread(noise, 2 * labels), gan.spread(noise, labels))
 
 
-def test_a_generator_is_stored_in_half_precision(tmp_path):
-    generator = gan.make_networks(CONDITIONAL, 0)[0].eval()
-    path = gan.save_generator(tmp_path / "generator.pt", generator, CONDITIONAL)
-    loaded = gan.load_generator(path)
+@pytest.mark.parametrize("preset", [COLOUR, CONDITIONAL], ids=["colour", "conditional"])
+def test_a_generator_is_stored_in_half_precision(preset, tmp_path):
+    generator, _ = gan.make_networks(preset, 0)
+    loaded = gan.load_generator(gan.save_generator(str(tmp_path / "generator.pt"), generator, preset))
     assert not loaded.training
-    y = torch.tensor([0, 1, 2])
-    torch.testing.assert_close(loaded(z_of(3), y), generator(z_of(3), y), atol=1e-3, rtol=0)
+    given = z_of(3), torch.arange(3) if preset.num_classes else None
+    torch.testing.assert_close(gan.sample(loaded, *given), gan.sample(generator, *given), atol=2e-2, rtol=0)
 
 
 def test_the_committed_generators_draw_in_the_right_range():
@@ -439,14 +433,6 @@ def test_the_committed_generators_draw_in_the_right_range():
         assert images.amax() > 0.5
     with pytest.raises(DlappsError, match="expected a generator in"):
         gan.load_best("other")
-
-
-def test_a_file_that_is_no_generator(tmp_path):
-    torch.save({"preset": {}}, tmp_path / "other.pt")
-    (tmp_path / "text.pt").write_text("no generator")
-    for name, got in (("other", "of another form"), ("text", "that does not load")):
-        with pytest.raises(DlappsError, match=rf"expected a generator in .*, got a file {got}"):
-            gan.load_generator(tmp_path / f"{name}.pt")
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, tmp_path):
@@ -488,16 +474,6 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(images, t
 def test_bad_input_gets_one_sentence(images, labels, call, message):
     with pytest.raises(ValueError, match=message):
         call(images, labels)
-
-
-def test_a_mistyped_option_is_one_of_the_function_that_was_called(images):
-    with pytest.raises(TypeError, match=r"^fit_gan\(\) got an unexpected keyword argument 'epochs'"):
-        gan.fit_gan(images, TINY, epochs=3)
-
-
-def test_levels_of_4_bits_are_warned_of(images):
-    with pytest.warns(UserWarning, match="expected levels from 0 to 255, got 15 at most; multiply by 17"):
-        gan.fit_gan(images // 17, replace(TINY, num_epochs=1))
 
 
 def test_modes_are_counted_where_points_lie_near():
