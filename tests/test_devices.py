@@ -15,57 +15,63 @@ from dlapps.core.class_scores import expand_classes, ranks
 torch.set_num_threads(1)
 
 UNIT = cv.Objective(lambda seen: seen.layers["2"].mean((1, 2, 3)), ["2"])
-SHORT = {"size": 16, "keep_every": 2}
+
+
+def on(method, *args, **options):
+    """The method on a network and images."""
+    return lambda network, images: method(network, images, *args, **options)
+
+
+def draw(ascent, num_steps, **changes):
+    """Two classes in a few steps."""
+    ascent = replace(ascent, num_steps=num_steps, **changes)
+    return lambda network, images: cv.visualize(network, [0, 1], ascent, size=16, keep_every=2)
+
+
 METHODS = {
-    "input gradient": lambda network, images: saliency.input_gradient(network, images, 1),
-    "smooth grad": lambda network, images: saliency.smooth_grad(network, images, num_samples=3),
-    "integrated gradients": lambda network, images: saliency.integrated_gradients(network, images, [0, 1, 2], 0.1),
-    "grad cam": lambda network, images: saliency.grad_cam(network, images, "2", [0, 1, 2]),
-    "guided backprop": lambda network, images: saliency.guided_backprop(network, images, 1),
-    "input x gradient": lambda network, images: saliency.input_x_gradient(network, images, 1, reduce="mean"),
-    "guided grad cam": lambda network, images: saliency.guided_grad_cam(network, images, "2", 1),
-    "variance of guided backprop": lambda network, images: saliency.smooth_grad(
-        network, images, 1, num_samples=3, explain=saliency.guided_backprop, statistic="variance"
+    "input gradient": on(saliency.input_gradient, 1),
+    "smooth grad": on(saliency.smooth_grad, num_samples=3),
+    "integrated gradients": on(saliency.integrated_gradients, [0, 1, 2], 0.1),
+    "grad cam": on(saliency.grad_cam, "2", [0, 1, 2]),
+    "guided backprop": on(saliency.guided_backprop, 1),
+    "input x gradient": on(saliency.input_x_gradient, 1, reduce="mean"),
+    "guided grad cam": on(saliency.guided_grad_cam, "2", 1),
+    "variance of guided backprop": on(
+        saliency.smooth_grad, 1, num_samples=3, explain=saliency.guided_backprop, statistic="variance"
     ),
     "grids": lambda network, images: saliency.make_grids(images.repeat(2, 1, 1, 1), [0, 1, 2, 3, 4, 5], 1),
     "pointing": lambda network, images: saliency.point_at_cells(torch.cat([images, images], 1)[:, :4]),
-    "occlusion": lambda network, images: saliency.occlusion(network, images, window=8, stride=5),
-    "rise": lambda network, images: saliency.rise(network, images, num_masks=20),
+    "occlusion": on(saliency.occlusion, window=8, stride=5),
+    "rise": on(saliency.rise, num_masks=20),
     "road": lambda network, images: saliency.road(network, images, images.mean(1), shares=(0.3,)),
-    "sensitivity": lambda network, images: saliency.max_sensitivity(network, images, saliency.input_gradient),
+    "sensitivity": on(saliency.max_sensitivity, saliency.input_gradient),
     "random map": lambda network, images: saliency.random_map(images),
     "centre prior": lambda network, images: saliency.centre_prior(images),
     "deletion": lambda network, images: measure_areas(network, images, images.mean(1)),
     "deletion by a map from the CPU": lambda network, images: measure_areas(network, images, images.mean(1).cpu()),
-    "sanity check": lambda network, images: saliency.sanity_check(network, images, saliency.input_gradient, 1, 2),
+    "sanity check": on(saliency.sanity_check, saliency.input_gradient, 1, 2),
     "rank correlations": lambda network, images: saliency.rank_correlations(images[:, 0], images[:, 1]),
     "ranks": lambda network, images: ranks(network(images).detach(), 1),
-    "fool": lambda network, images: adversarial.fool(network, images, 1, num_steps=3),
-    "fgsm": lambda network, images: adversarial.fgsm(network, images, 0.1),
-    "pgd": lambda network, images: adversarial.pgd(network, images, 0.1, num_steps=2, stop_early=True),
-    "pgd in l2": lambda network, images: adversarial.pgd(network, images, 1.0, targets=1, norm="l2", num_steps=2),
-    "pgd with a margin and radii": lambda network, images: adversarial.pgd(
-        network, images, [0.1, 0.2, 0.3], norm="l2", num_steps=2, loss=adversarial.margin
+    "fool": on(adversarial.fool, 1, num_steps=3),
+    "fgsm": on(adversarial.fgsm, 0.1),
+    "pgd": on(adversarial.pgd, 0.1, num_steps=2, stop_early=True),
+    "pgd in l2": on(adversarial.pgd, 1.0, targets=1, norm="l2", num_steps=2),
+    "pgd with a margin and radii": on(
+        adversarial.pgd, [0.1, 0.2, 0.3], norm="l2", num_steps=2, loss=adversarial.margin
     ),
     "expectation": lambda network, images: adversarial.fgsm(
         adversarial.Expectation(network, cv.Jitter(2), 2), images, 0.1
     ),
-    "universal": lambda network, images: adversarial.universal_perturbation(
-        network, images, 0.1, num_passes=2, transform=cv.Jitter(2)
-    ),
-    "sign noise": lambda network, images: adversarial.sign_noise(network, images, 0.1),
-    "apgd": lambda network, images: adversarial.apgd(network, images, [0.1, 0.2, 0.3], num_steps=5, num_restarts=2),
-    "square": lambda network, images: adversarial.square(network, images, 0.1, num_queries=3),
-    "ddn": lambda network, images: adversarial.ddn(network, images, num_steps=5),
-    "smallest epsilon": lambda network, images: adversarial.smallest_epsilon(network, images, num_rounds=2),
-    "momentum and diversity": lambda network, images: adversarial.pgd(
-        network, images, 0.1, num_steps=4, momentum=1.0, transform=adversarial.resize_and_pad
-    ),
-    "against damage": lambda network, images: adversarial.pgd(
-        network, images, 0.1, num_steps=4, transform=adversarial.compress_or_resize
-    ),
-    "deep fool": lambda network, images: adversarial.deep_fool(network, images, num_steps=3),
-    "one pixel": lambda network, images: adversarial.one_pixel(network, images, num_steps=2, population=5),
+    "universal": on(adversarial.universal_perturbation, 0.1, num_passes=2, transform=cv.Jitter(2)),
+    "sign noise": on(adversarial.sign_noise, 0.1),
+    "apgd": on(adversarial.apgd, [0.1, 0.2, 0.3], num_steps=5, num_restarts=2),
+    "square": on(adversarial.square, 0.1, num_queries=3),
+    "ddn": on(adversarial.ddn, num_steps=5),
+    "smallest epsilon": on(adversarial.smallest_epsilon, num_rounds=2),
+    "momentum and diversity": on(adversarial.pgd, 0.1, num_steps=4, momentum=1.0, transform=adversarial.resize_and_pad),
+    "against damage": on(adversarial.pgd, 0.1, num_steps=4, transform=adversarial.compress_or_resize),
+    "deep fool": on(adversarial.deep_fool, num_steps=3),
+    "one pixel": on(adversarial.one_pixel, num_steps=2, population=5),
     "score": lambda network, images: adversarial.score_examples(
         network, images, images, adversarial.make_goal(network, images, [0, 1, 2], None)
     ),
@@ -73,21 +79,12 @@ METHODS = {
         adversarial.survives(network, adversarial.fgsm(network, images, 0.1), damage)
         for damage in ("none", "8 bits", "jpeg", "resize")
     ],
-    "practical": lambda network, images: cv.visualize(network, [0, 1], replace(cv.PRACTICAL, num_steps=3), **SHORT),
-    "modern": lambda network, images: cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=3), **SHORT),
-    "robust": lambda network, images: cv.visualize(network, [0, 1], replace(cv.ROBUST, num_steps=2), **SHORT),
-    "maco": lambda network, images: cv.visualize(
-        network, [0, 1], replace(cv.make_maco(images.clamp(0.1, 0.9)), num_steps=2), **SHORT
-    ),
-    "judge": lambda network, images: cv.judge(
-        network, cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=1), **SHORT)
-    ),
-    "objective": lambda network, images: cv.visualize(
-        network,
-        [0, 1],
-        replace(cv.PRACTICAL, num_steps=2, objective=cv.class_score + UNIT),
-        **SHORT,
-    ),
+    "practical": draw(cv.PRACTICAL, 3),
+    "modern": draw(cv.MODERN, 3),
+    "robust": draw(cv.ROBUST, 2),
+    "maco": lambda network, images: draw(cv.make_maco(images.clamp(0.1, 0.9)), 2)(network, images),
+    "judge": lambda network, images: cv.judge(network, draw(cv.MODERN, 1)(network, images)),
+    "objective": draw(cv.PRACTICAL, 2, objective=cv.class_score + UNIT),
     "from a picture": lambda network, images: cv.visualize(
         network, 1, replace(cv.MODERN, num_steps=2), initial=images[:1].clamp(0.1, 0.9)
     ),
