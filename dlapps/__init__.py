@@ -13,13 +13,13 @@ class DlappsError(Exception):
 
 
 def check_name(what: str, name: str, known: Collection[str]) -> None:
-    """Raise ValueError, which lists the names that are known, for one that is none of them."""
+    """Raise ValueError, which lists the known names, for a name that is not among them."""
     if name not in known:
         raise ValueError(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
 
 
 def check_counts(least: int = 1, /, **counts: int) -> None:
-    """Raise ValueError for a number of epochs, steps, draws or pixels that is no whole number from the least."""
+    """Raise ValueError for a number of epochs, steps, draws or pixels that is not a whole number from the least."""
     for name, count in counts.items():
         if not isinstance(count, Integral) or count < least:
             raise ValueError(f"expected {name} >= {least}, got {count!r}; take a whole number from {least}.")

@@ -9,8 +9,7 @@ import torch
 
 import dlapps
 from dlapps.core import paths, results
-from dlapps.core.weights import write_checked
-from dlapps.gan import judge
+from dlapps.core.training import write_checked
 
 PACKAGE = Path(dlapps.__file__).parent
 # What is unpacked in a folder of its own and renamed; what latexmk makes a report of, written anew each time.
@@ -44,23 +43,6 @@ def test_a_file_is_replaced_whole_or_not_at_all(name, write, tmp_path, monkeypat
     assert path.read_bytes() == b"old"
 
 
-def test_facts_beside_weights_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "results", lambda: tmp_path)
-    classifier, rename = judge.DigitClassifier(), Path.replace
-    facts = judge.save_digit_classifier(classifier, {"seed": 0}).with_suffix(".json")
-    before = facts.read_bytes()
-
-    def fail_for_facts(self, target):
-        if target == facts:
-            raise OSError(28, "No space left on device")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "replace", fail_for_facts)
-    with pytest.raises(OSError, match="No space"):
-        judge.save_digit_classifier(classifier, {"seed": 1})
-    assert facts.read_bytes() == before
-
-
 @pytest.mark.parametrize(
     "module", [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).as_posix() not in SCRATCH],
     ids=lambda path: path.relative_to(PACKAGE).as_posix(),
@@ -71,5 +53,5 @@ def test_no_module_writes_in_another_way(module):
     )
     found = re.findall(writes, module.read_text(encoding="utf-8"))
     # torch.save writes into memory there.
-    allowed = {PACKAGE / "core/paths.py": [".write_bytes("], PACKAGE / "core/weights.py": ["torch.save("]}
+    allowed = {PACKAGE / "core/paths.py": [".write_bytes("], PACKAGE / "core/training.py": ["torch.save("]}
     assert found == allowed.get(module, [])

@@ -12,8 +12,7 @@ from torch import nn
 
 from dlapps import DlappsError, dann
 from dlapps.core import paths, results, runtime
-from dlapps.core.training import minimise, seeded
-from dlapps.core.weights import load_weights, save_weights, update_average
+from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
 from dlapps.dann import layers, pictures, selection, training
 from studies import dann as study
 from studies import dann_runs

@@ -16,14 +16,26 @@ from dlapps.core.class_scores import expand_classes, ranks
 torch.set_num_threads(1)
 
 UNIT = cv.Objective(lambda seen: seen.layers["2"].mean((1, 2, 3)), ["2"])
-SHORT = {"size": 16, "keep_every": 2}
+
+
+def on(method, *args, **options):
+    """The method on a network and images."""
+    return lambda network, images: method(network, images, *args, **options)
+
+
+def draw(ascent, num_steps, **changes):
+    """Two classes in a few steps."""
+    ascent = replace(ascent, num_steps=num_steps, **changes)
+    return lambda network, images: cv.visualize(network, [0, 1], ascent, size=16, keep_every=2)
+
+
 METHODS = {
-    "input gradient": lambda network, images: saliency.input_gradient(network, images, 1),
-    "smooth grad": lambda network, images: saliency.smooth_grad(network, images, num_samples=3),
-    "integrated gradients": lambda network, images: saliency.integrated_gradients(network, images, [0, 1, 2]),
-    "grad cam": lambda network, images: saliency.grad_cam(network, images, "2", [0, 1, 2]),
-    "guided backprop": lambda network, images: saliency.guided_backprop(network, images, 1),
-    "input x gradient": lambda network, images: saliency.input_x_gradient(network, images, 1),
+    "input gradient": on(saliency.input_gradient, 1),
+    "smooth grad": on(saliency.smooth_grad, num_samples=3),
+    "integrated gradients": on(saliency.integrated_gradients, [0, 1, 2]),
+    "grad cam": on(saliency.grad_cam, "2", [0, 1, 2]),
+    "guided backprop": on(saliency.guided_backprop, 1),
+    "input x gradient": on(saliency.input_x_gradient, 1),
     "grids": lambda network, images: saliency.make_grids(images.repeat(2, 1, 1, 1), [0, 1, 2, 3, 4, 5], 1),
     "random map": lambda network, images: saliency.random_map(images),
     "centre prior": lambda network, images: saliency.centre_prior(images),
@@ -31,27 +43,20 @@ METHODS = {
     "deletion by a map from the CPU": lambda network, images: measure_areas(network, images, images.mean(1).cpu()),
     "rank correlations": lambda network, images: saliency.rank_correlations(images[:, 0], images[:, 1]),
     "ranks": lambda network, images: ranks(network(images).detach(), 1),
-    "fool": lambda network, images: adversarial.fool(network, images, 1, num_steps=3),
-    "fgsm": lambda network, images: adversarial.fgsm(network, images, 0.1),
-    "pgd": lambda network, images: adversarial.pgd(network, images, 0.1, num_steps=2),
-    "pgd in l2": lambda network, images: adversarial.pgd(network, images, 1.0, targets=1, norm="l2", num_steps=2),
-    "pgd with radii": lambda network, images: adversarial.pgd(network, images, [0.1, 0.2, 0.3], norm="l2", num_steps=2),
-    "deep fool": lambda network, images: adversarial.deep_fool(network, images),
+    "fool": on(adversarial.fool, 1, num_steps=3),
+    "fgsm": on(adversarial.fgsm, 0.1),
+    "pgd": on(adversarial.pgd, 0.1, num_steps=2),
+    "pgd in l2": on(adversarial.pgd, 1.0, targets=1, norm="l2", num_steps=2),
+    "pgd with radii": on(adversarial.pgd, [0.1, 0.2, 0.3], norm="l2", num_steps=2),
+    "deep fool": on(adversarial.deep_fool),
     "score": lambda network, images: adversarial.score_examples(
         network, images, images, make_goal(network, images, [0, 1, 2], None)
     ),
-    "practical": lambda network, images: cv.visualize(network, [0, 1], replace(cv.PRACTICAL, num_steps=3), **SHORT),
-    "modern": lambda network, images: cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=3), **SHORT),
-    "robust": lambda network, images: cv.visualize(network, [0, 1], replace(cv.ROBUST, num_steps=2), **SHORT),
-    "judge": lambda network, images: cv.judge(
-        network, cv.visualize(network, [0, 1], replace(cv.MODERN, num_steps=1), **SHORT)
-    ),
-    "objective": lambda network, images: cv.visualize(
-        network,
-        [0, 1],
-        replace(cv.PRACTICAL, num_steps=2, objective=cv.class_score + UNIT),
-        **SHORT,
-    ),
+    "practical": draw(cv.PRACTICAL, 3),
+    "modern": draw(cv.MODERN, 3),
+    "robust": draw(cv.ROBUST, 2),
+    "judge": lambda network, images: cv.judge(network, draw(cv.MODERN, 1)(network, images)),
+    "objective": draw(cv.PRACTICAL, 2, objective=cv.class_score + UNIT),
     "from a picture": lambda network, images: cv.visualize(
         network, 1, replace(cv.MODERN, num_steps=2), initial=images[:1].clamp(0.1, 0.9)
     ),

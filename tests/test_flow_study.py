@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dlapps.core import paths, results
+from dlapps.core.training import save_weights
 from dlapps.gan import flow, judge
 from studies import flow as study
 from studies import gan_judge
@@ -37,7 +38,8 @@ def small(tmp_path, monkeypatch):
             monkeypatch.setattr(module, name, value)
     for folder in ("results", "cache"):
         monkeypatch.setattr(paths, folder, lambda folder=folder: tmp_path / folder)
-    judge.save_digit_classifier(judge.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1), {})
+    classifier = judge.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1)
+    save_weights(classifier, tmp_path / "results" / "digit-classifier.pt")
     return splits
 
 

@@ -10,9 +10,11 @@ import torch
 from dlapps import gan
 from dlapps.core import paths
 from dlapps.core import results as committed
+from dlapps.core.training import save_weights
 from dlapps.gan import judge
 from studies import gan as study
 from studies import gan_judge, gan_selection
+from studies.gan_presets import CONDITIONAL_PRESETS, PRESETS, Trial
 
 torch.set_num_threads(1)
 
@@ -23,7 +25,7 @@ LABELS = torch.arange(40) % 10
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """A project of its own, 60 noisy images a split, tiny networks, an untrained classifier."""
-    tiny = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, batch_size=20, num_epochs=1)
+    tiny = Trial(generator_channels=4, discriminator_channels=4, batch_size=20, num_epochs=1)
     kinds = {"dcgan": tiny, "cdcgan": replace(tiny, num_classes=10)}
     plans = {
         kind: {"practical": study.Plan(preset), "best": study.Plan(replace(preset, average=0.9))}
@@ -33,7 +35,7 @@ def small(tmp_path, monkeypatch):
     plans["dcgan"] |= {
         "two clusters": study.Plan(replace(tiny, average=0.9, clusters=2)),
         "practical, float32": study.Plan(tiny, precision="float32"),
-        "64 x 64, steady": study.Plan(replace(tiny, size=64, discriminator_norm="spectral", average=0.9)),
+        "64 x 64, steady": study.Plan(replace(tiny, size=64, norm="spectral", average=0.9)),
         "Fashion-MNIST": study.Plan(tiny, data="Fashion-MNIST"),
     }
 
@@ -48,7 +50,8 @@ def small(tmp_path, monkeypatch):
         monkeypatch.setattr(gan_judge, name, value)
     for folder in ("results", "cache"):
         monkeypatch.setattr(paths, folder, lambda folder=folder: tmp_path / folder)
-    judge.save_digit_classifier(judge.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1), {})
+    classifier = judge.fit_digit_classifier(*load_images("MNIST", "train"), num_epochs=1)
+    save_weights(classifier, tmp_path / "results" / "digit-classifier.pt")
     return tmp_path / "results"
 
 
@@ -135,7 +138,7 @@ def test_the_best_preset_is_the_trial_with_the_least_distance():
     trials = committed.load("gan-selection")
     first = [name for name in trials.runs if name.startswith("32") and "later" not in name]
     distances = {name: trials.mean(name, "frechet") for name in first}
-    assert gan.PRESETS["best"] == gan_selection.CANDIDATES[min(distances, key=distances.__getitem__)]
+    assert PRESETS["best"] == gan_selection.CANDIDATES[min(distances, key=distances.__getitem__)]
 
 
 def test_the_seeking_preset_is_the_trial_that_teaches_most():
@@ -143,7 +146,7 @@ def test_the_seeking_preset_is_the_trial_that_teaches_most():
     names = [name for name in trials.runs if name.startswith("told")]
     taught = {name: [trials.mean(name, score) for score in ("gan_train_accuracy", "recall")] for name in names}
     chosen = gan_selection.CANDIDATES[max(names, key=taught.__getitem__)]
-    assert gan.CONDITIONAL_PRESETS["best, seeking"] == replace(chosen, num_epochs=5)
+    assert CONDITIONAL_PRESETS["best, seeking"] == replace(chosen, num_epochs=5)
 
 
 def test_a_grey_background_is_found_and_made_black():

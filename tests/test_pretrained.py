@@ -11,8 +11,7 @@ from dlapps import datasets, pretrained
 from dlapps.core import assets, images, paths
 from dlapps.core.assets import AssetError
 from dlapps.core.images import PictureError
-from dlapps.core.pixel_network import find_layer
-from dlapps.pretrained import PixelNetwork
+from dlapps.pretrained import PixelNetwork, find_layer
 
 HALVES = (0.5,) * 3, (0.5,) * 3
 
@@ -170,19 +169,20 @@ def test_vgg16_features_are_oxfords():
     assert network(torch.rand(1, 3, 64, 64)).shape == (1, 512, 2, 2)
 
 
+# Weights, and the share of 500 pictures that is named right at least.
+CLASSIFIERS = {
+    "squeezenet1_1": (1_235_496, 0.58),
+    "efficientnet_lite0": (4_652_008, 0.85),
+    "efficientnet_lite1": (5_416_680, 0.88),
+    "efficientnet_lite2": (6_092_072, 0.88),
+}
+
+
 @pytest.mark.network
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [
-        ("squeezenet1_1", 1_235_496),
-        ("efficientnet_lite0", 4_652_008),
-        ("efficientnet_lite1", 5_416_680),
-        ("efficientnet_lite2", 6_092_072),
-    ],
-)
-def test_classifiers_read_photos(name, parameters):
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_read_photos(name):
     network = load_or_skip(name)
-    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert sum(parameter.numel() for parameter in network.parameters()) == CLASSIFIERS[name][0]
     photos = datasets.load_photos()
     chosen = {"cat": "cat", "coffee": "espresso"}
     pixels = images.stack_pixels([photos.images[photos.names.index(photo)] for photo in chosen], crop=network.crop)
@@ -191,16 +191,8 @@ def test_classifiers_read_photos(name, parameters):
 
 
 @pytest.mark.mirror
-@pytest.mark.parametrize(
-    ("name", "top1"),
-    [
-        ("squeezenet1_1", 0.58),
-        ("efficientnet_lite0", 0.85),
-        ("efficientnet_lite1", 0.88),
-        ("efficientnet_lite2", 0.88),
-    ],
-)
-def test_top_1_on_imagenet_pictures(name, top1):
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_top_1_on_imagenet_pictures(name):
     network = load_or_skip(name)
     try:
         samples = datasets.load_imagenet_samples()
@@ -212,7 +204,7 @@ def test_top_1_on_imagenet_pictures(name, top1):
         pixels = images.stack_pixels(batch, network.input_size, crop=network.crop)
         with torch.inference_mode():
             correct += int((network(pixels).argmax(1).numpy() == samples.labels[start : start + 50]).sum())
-    assert correct / len(samples) >= top1
+    assert correct / len(samples) >= CLASSIFIERS[name][1]
 
 
 def test_without_a_network_the_network_asked_for_is_named(project, tmp_path, monkeypatch):

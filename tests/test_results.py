@@ -22,6 +22,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def moons(folder):
+    """The study of RUNS, as it is read again."""
+    results.save("moons", {"runs": RUNS}, [0, 1])
+    return results.load("moons")
+
+
 @pytest.mark.parametrize("path", sorted(paths.results().glob("*.json")), ids=lambda path: path.stem)
 def test_every_committed_file_is_read(path):
     study = results.load(path.stem)
@@ -58,17 +65,13 @@ def test_scores_over_seeds_are_those_of_the_entries():
     assert study.values("cdcgan best", "frechet").tolist() == values
     assert study.mean("cdcgan best", "frechet") == np.mean(values)
     assert study.deviation("cdcgan best", "frechet") == statistics.stdev(values)
-    halves = metrics.mean_and_deviation([value / 2 for value in values], ".1f")
-    assert study.pair("cdcgan best", "frechet", ".1f", unit=2) == halves
     assert study.history("cdcgan best", "spread").shape == (3, 98)
 
 
-def test_seeds_come_in_order_and_a_diverged_one_counts_in_no_score(folder):
-    results.save("moons", {"runs": RUNS}, [0, 1])
-    study = results.load("moons")
-    assert study.values("paper", "accuracy").tolist() == [0.5, 0.75]
-    assert (study.mean("wide", "accuracy"), study.pair("wide", "accuracy")) == (0.125, "0.125")
-    assert list(study.runs["wide"]) == [0, 1]
+def test_seeds_come_in_order_and_a_diverged_one_counts_in_no_score(moons):
+    assert moons.values("paper", "accuracy").tolist() == [0.5, 0.75]
+    assert moons.mean("wide", "accuracy") == 0.125
+    assert list(moons.runs["wide"]) == [0, 1]
 
 
 def test_a_score_of_the_course_counts_as_it_was_at_the_end(folder):
@@ -77,27 +80,21 @@ def test_a_score_of_the_course_counts_as_it_was_at_the_end(folder):
     assert study.summary("paper", "loss", "accuracy") == {"loss": 1.0, "accuracy": 0.5}
 
 
-def test_histories_are_those_of_the_runs_that_were_followed(folder):
-    results.save("moons", {"runs": RUNS}, [0, 1])
-    study = results.load("moons")
-    assert study.histories() == {"paper": [{"accuracy": [0.25, 0.5]}]}
-    assert study.histories(without=["paper"]) == {}
+def test_histories_are_those_of_the_runs_that_were_followed(moons):
+    assert moons.histories() == {"paper": [{"accuracy": [0.25, 0.5]}]}
+    assert moons.histories(without=["paper"]) == {}
 
 
-def test_a_summary_is_the_mean_of_each_score_and_its_deviation_where_there_are_seeds(folder):
-    results.save("moons", {"runs": RUNS}, [0, 1])
-    study = results.load("moons")
-    assert study.summary("paper") == {"accuracy": 0.625, "accuracy_sd": statistics.stdev([0.5, 0.75])}
-    assert study.summary("wide", "accuracy") == {"accuracy": 0.125}
+def test_a_summary_is_the_mean_of_each_score_and_its_deviation_where_there_are_seeds(moons):
+    assert moons.summary("paper") == {"accuracy": 0.625, "accuracy_sd": statistics.stdev([0.5, 0.75])}
+    assert moons.summary("wide", "accuracy") == {"accuracy": 0.125}
 
 
-def test_a_table_compares_runs_and_what_has_no_seeds(folder):
-    results.save("moons", {"runs": RUNS}, [0, 1])
-    study = results.load("moons")
-    assert study.compare(["wide"], ["accuracy"]) == ([["wide", 1, "0.125"]], ["", "seeds", "accuracy"])
-    rows, heads = study.compare({"Paper": "paper", "real": {"accuracy": 1}}, {"accuracy": ".2f"})
+def test_a_table_compares_runs_and_what_has_no_seeds(moons):
+    assert moons.compare(["wide"], ["accuracy"]) == ([["wide", 1, "0.125"]], ["", "seeds", "accuracy"])
+    rows, heads = moons.compare({"Paper": "paper", "real": {"accuracy": 1}}, {"accuracy": ".2f"})
     assert heads == ["", "seeds", "accuracy"]
-    assert rows == [["Paper", 2, study.pair("paper", "accuracy", ".2f")], ["real", "–", "1.00"]]
+    assert rows == [["Paper", 2, metrics.mean_and_deviation([0.5, 0.75], ".2f")], ["real", "–", "1.00"]]
 
 
 def test_heads_of_a_table_are_spelt_as_the_field_does(folder):
@@ -117,15 +114,13 @@ def test_joined_studies_are_compared_in_one_table_and_stay_as_they_were(folder):
     assert set(ours.runs) == {"paper", "wide"}
 
 
-def test_a_derived_score_is_one_like_the_others_and_leaves_the_study_as_it_was(folder):
-    results.save("moons", {"runs": RUNS}, [0, 1])
-    study = results.load("moons")
-    derived = study.derive("error", lambda entry: 1 - entry["accuracy"])
+def test_a_derived_score_is_one_like_the_others_and_leaves_the_study_as_it_was(moons):
+    derived = moons.derive("error", lambda entry: 1 - entry["accuracy"])
     assert derived.values("paper", "error").tolist() == [0.5, 0.25]
     assert derived.values("paper", "accuracy").tolist() == [0.5, 0.75]
     assert derived.runs["wide"][0] == RUNS["wide"]["0"]
     with pytest.raises(ValueError, match="expected a score among accuracy"):
-        study.values("paper", "error")
+        moons.values("paper", "error")
 
 
 @pytest.mark.parametrize(
@@ -145,11 +140,9 @@ def test_a_derived_score_is_one_like_the_others_and_leaves_the_study_as_it_was(f
         ),
     ],
 )
-def test_a_name_that_is_not_there_is_one_sentence_with_those_that_are(ask, sentence, folder):
-    results.save("moons", {"runs": RUNS}, [0, 1])
-    study = results.load("moons")
+def test_a_name_that_is_not_there_is_one_sentence_with_those_that_are(ask, sentence, moons):
     with pytest.raises(ValueError, match=sentence):
-        ask(study)
+        ask(moons)
 
 
 @pytest.mark.parametrize("load", [results.load, results.load_arrays])

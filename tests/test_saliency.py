@@ -10,7 +10,7 @@ from torch import nn
 
 from dlapps import pretrained, saliency
 from dlapps.core import class_scores
-from dlapps.core.pixel_network import PixelNetwork
+from dlapps.pretrained import PixelNetwork
 from dlapps.saliency.faithfulness import DeletionInsertion
 
 torch.set_num_threads(1)

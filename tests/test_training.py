@@ -102,8 +102,7 @@ KINDS = {
     "classifier": train_classifier,
     "gan": train_gan,
     "conditional gan": partial(train_gan, preset=replace(GAN, num_classes=10, average=0.9, anneal=True)),
-    "gan on clusters": partial(train_gan, preset=replace(GAN, clusters=3)),
-    "gan on clusters, averaged": partial(train_gan, preset=replace(GAN, clusters=3, average=0.9)),
+    "gan, averaged": partial(train_gan, preset=replace(GAN, average=0.9)),
     "flow": train_flow,
 }
 each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
@@ -399,7 +398,7 @@ LONGER = {
         ),
         lambda number: {"settings": replace(IMPROVED, num_epochs=number)},
     ),
-    "gan": (train_gan, lambda number: {"preset": replace(GAN, num_epochs=number, anneal=True, clusters=3)}),
+    "gan": (train_gan, lambda number: {"preset": replace(GAN, num_epochs=number, anneal=True)}),
 }
 
 

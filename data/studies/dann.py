@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from dlapps import dann
 from dlapps.core import paths, results, runtime
 from dlapps.core.sweeps import sweep
-from dlapps.core.training import DivergenceError
-from dlapps.core.weights import save_weights, write_checked
+from dlapps.core.training import DivergenceError, save_weights, write_checked
 from dlapps.dann import ImprovedNetwork
 from studies import dann_methods
 from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, load_domains, load_run, weights_path

@@ -19,6 +19,7 @@ from dlapps.core import metrics, paths, results
 from dlapps.core.sweeps import sweep
 from dlapps.gan import flow, judge, to_uint8
 from studies import gan_judge
+from studies.gan_presets import CONDITIONAL_PRESETS
 
 SEEDS = (0, 1, 2)
 # Samples of each candidate in the choice, and of those few that a classifier learns from, a training of which takes two
@@ -75,11 +76,13 @@ def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
         return {"cpu_seconds": spent}
 
     checkpoint = paths.cache() / "flow" / f"{seed}.pt"
-    given = *gan_judge.load_held_out()[0], flow.STANDARD, seed
-    network, history = flow.fit_flow(*given, monitor=monitor, checkpoint=checkpoint, progress=True)
-    kept = {"loss": [round(loss, 5) for loss in history.loss]}
-    kept["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
-    return network, {"history": kept, "cpu_seconds": round(sum(kept["cpu_seconds"]))}
+    training_set = gan_judge.load_held_out()[0]
+    network, history = flow.fit_flow(
+        *training_set, flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
+    )
+    course = {"loss": [round(loss, 5) for loss in history.loss]}
+    course["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
+    return network, {"history": course, "cpu_seconds": round(sum(course["cpu_seconds"]))}
 
 
 def make_flow_selection() -> Path:
@@ -116,9 +119,9 @@ def measure(sampling: Sampling, network: flow.VelocityNetwork, held_out: gan_jud
     """How close NUM_CHOOSING samples are to the images held out, and whether they are of the digits asked for."""
     asked = held_out.labels[:NUM_CHOOSING]
     features, logits = judge.extract_features(held_out.classifier, sampling.draw(network, asked, 100))
-    near = held_out.features[:NUM_CHOOSING], features, gan_judge.NEIGHBOURS
+    compared = held_out.features[:NUM_CHOOSING], features, gan_judge.NEIGHBOURS
     scores = {"frechet": metrics.frechet_distance(held_out.features, features)}
-    scores |= zip(("precision", "recall"), metrics.precision_recall(*near), strict=True)
+    scores |= zip(("precision", "recall"), metrics.precision_recall(*compared), strict=True)
     scores["conditional_accuracy"] = float((logits.argmax(1) == asked).double().mean())
     return {name: round(score, 4) for name, score in scores.items()}
 
@@ -153,7 +156,7 @@ def count_seconds(call: Callable[[], object]) -> float:
 
 def time_gan() -> dict[str, float]:
     """What the best cDCGAN takes on the same machine: its training, by one epoch of it, and 1,000 samples."""
-    images, preset = gan_judge.load_images("MNIST", "train"), gan.CONDITIONAL_PRESETS["best"]
+    images, preset = gan_judge.load_images("MNIST", "train"), CONDITIONAL_PRESETS["best"]
     train_once = partial(gan.fit_conditional_gan, *images, replace(preset, num_epochs=1))
     draw = partial(gan_judge.draw, gan.load_best("cdcgan"), 1000, 0, torch.arange(1000) % 10)
     an_epoch = count_seconds(train_once)
@@ -169,7 +172,7 @@ def score_neighbours(number: int = 50_000) -> float:
 
 
 def make_flow() -> Path:
-    """All seeds, each kept as soon as it is read; what data/results/flow.json holds already is not read again."""
+    """All seeds, each saved as soon as it is read; what data/results/flow.json holds already is not read again."""
     path = paths.results() / "flow.json"
     parts = results.load("flow").parts if path.exists() else {}
     trainings: dict[str, dict] = parts.get("trainings", {})

@@ -19,28 +19,28 @@ from dlapps.core import paths, results
 from dlapps.core.runtime import number_format
 from dlapps.core.sweeps import sweep
 from dlapps.gan.judge import SIZE
-from dlapps.gan.presets import Preset
-from dlapps.gan.sampling import Sampler
+from dlapps.gan.networks import AnyGenerator
 from studies.gan_judge import Judge, draw, load_images
+from studies.gan_presets import CONDITIONAL_PRESETS, PRACTICAL, PRESETS, Trial, fit_trial
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is trained: a preset, on which images, in which precision."""
 
-    preset: Preset
+    preset: Trial
     data: str = "MNIST"
     precision: str = "fast"
 
 
 PLANS = {
     "dcgan": {
-        **{name: Plan(preset) for name, preset in gan.PRESETS.items()},
-        "practical, float32": Plan(gan.PRACTICAL, precision="float32"),
-        "64 x 64, spectral norm, float32": Plan(gan.PRESETS["64 x 64, spectral norm"], precision="float32"),
-        "Fashion-MNIST": Plan(gan.PRACTICAL, data="Fashion-MNIST"),
+        **{name: Plan(preset) for name, preset in PRESETS.items()},
+        "practical, float32": Plan(PRACTICAL, precision="float32"),
+        "64 x 64, spectral norm, float32": Plan(PRESETS["64 x 64, spectral norm"], precision="float32"),
+        "Fashion-MNIST": Plan(PRACTICAL, data="Fashion-MNIST"),
     },
-    "cdcgan": {name: Plan(preset) for name, preset in gan.CONDITIONAL_PRESETS.items()},
+    "cdcgan": {name: Plan(preset) for name, preset in CONDITIONAL_PRESETS.items()},
 }
 SEEDS = (0, 1, 2)
 
@@ -52,12 +52,12 @@ def list_runs() -> Iterator[tuple[str, str, int]]:
 
 
 def fit(kind: str, name: str, seed: int, judge: Judge) -> gan.Training:
-    """One training, taken up where it was stopped; one whose checkpoint is kept is there at once."""
+    """One training, taken up where it was stopped; one whose checkpoint is there already is only read."""
     plan = PLANS[kind][name]
     preset = plan.preset
     images, labels = load_images(plan.data, "train", preset.size)
     checkpoint = paths.cache() / "gan" / f"{kind} {name} {seed}.pt"
-    return gan.fit_gan(
+    return fit_trial(
         images, preset, seed, labels=labels if preset.num_classes else None, checkpoint=checkpoint, frame_every=200,
         measure=lambda generator: judge.glance(generator, preset), measure_every=200, precision=plan.precision,
         progress=True,
@@ -66,13 +66,13 @@ def fit(kind: str, name: str, seed: int, judge: Judge) -> gan.Training:
 
 def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
     """One training and its entry: history of about 100 points, scores, and the number format of the plan on this
-    machine, where a kept checkpoint must have been made too."""
+    machine, where its checkpoint must have been made too."""
     plan = PLANS[kind][name]
     judge, preset = Judge(plan.data), plan.preset
     training = fit(kind, name, seed, judge)
     num_batches = training.frame_batches[-1]
     every = -(-num_batches // 100)
-    history = training.history.thin(every)
+    history = thin(training.history, every)
     scores = judge.score_generator(training.generator, preset, seed) | average_ends(history)
     if preset.num_classes:
         scores |= compare_spreads(training.generator, *judge.real)
@@ -102,7 +102,7 @@ def score_pooled(judge: Judge) -> dict[str, object]:
     return judge.score_conditional(draw_digits, 0)
 
 
-def compare_spreads(generator: Sampler, real: Tensor, labels: Tensor) -> dict[str, float]:
+def compare_spreads(generator: AnyGenerator, real: Tensor, labels: Tensor) -> dict[str, float]:
     """How much 1,000 samples vary within a label, in multiples of real images: "spread" as samples are drawn, with the
     running statistics of batch norm, "spread_in_batches" with those of batches of 100, as in training."""
     asked = torch.arange(1000) % 10
@@ -118,6 +118,15 @@ def compare_spreads(generator: Sampler, real: Tensor, labels: Tensor) -> dict[st
     return {name: round(float(gan.spread(images, asked) / unit), 4) for name, images in drawn.items()}
 
 
+def thin(history: Mapping[str, Sequence[float]], every: int) -> dict[str, list[float]]:
+    """Means over `every` batches, rounded, by name: what a plot needs of a long training."""
+    return {
+        name: [float(f"{np.mean(values[edge : edge + every]):.4g}") for edge in range(0, len(values), every)]
+        for name, values in history.items()
+        if name != "measures"
+    }
+
+
 def average_ends(history: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Means of the last eight of about a hundred points, of what says how a training ended."""
     names = ("real_probability", "fake_probability", "generator_loss", "spread")
@@ -125,7 +134,7 @@ def average_ends(history: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def make_gan() -> Path:
-    """All presets, each kept as soon as it is done; what data/results/gan.json holds already is not run again."""
+    """All presets, each saved as soon as it is done; what data/results/gan.json holds already is not run again."""
     path = paths.results() / "gan.json"
     parts = results.load("gan").parts if path.exists() else {"real": {}, "dcgan": {}, "cdcgan": {}}
     parts.pop("made", None)

@@ -1,24 +1,25 @@
 """Who judges what Chapter 4's generators draw, and against which images: a classifier, and what it sees in them."""
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlapps import datasets, gan
 from dlapps.core import metrics, paths
 from dlapps.core.runtime import channels_last, make_generator
-from dlapps.core.weights import load_weights, save_weights
+from dlapps.core.training import load_weights, save_weights
 from dlapps.gan import judge
-from dlapps.gan.presets import Preset
-from dlapps.gan.sampling import Sampler
+from dlapps.gan.networks import AnyGenerator, Preset
 
 NUM_SAMPLES = 10_000
 # Of precision and recall, as Kynkäänniemi et al. (2019) have it; real images reach .87 and .89 against real ones. With
-# 5, real images reach .94 and .95, and all shares rise: kept beside, so that the choice can be judged. Density and
+# 5, real images reach .94 and .95, and all shares rise: recorded beside, so that the choice can be judged. Density and
 # coverage are taken with 5, as Naeem et al. (2020) have it.
 NEIGHBOURS, MORE_NEIGHBOURS = 3, 5
 NUM_HELD_OUT = 10_000
@@ -43,11 +44,13 @@ def make_digit_classifier() -> Path:
     accuracy = judge.conditional_accuracy(classifier, *test)
     facts = {"data": provenance.name, "train": len(labels), "test": len(test[1])}
     facts |= {"num_epochs": 8, "seed": 0, "test_accuracy": round(accuracy, 4)}
-    return judge.save_digit_classifier(classifier, facts)
+    path = save_weights(classifier, paths.results() / "digit-classifier.pt")
+    paths.write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+    return path
 
 
 def load_classifier(data: str) -> judge.DigitClassifier:
-    """The committed classifier of digits, or one of the same layers for other images, trained where it is not kept."""
+    """The committed classifier of digits, or one of the same layers for other images, trained where it is missing."""
     if data == "MNIST":
         return judge.load_digit_classifier()
     path = paths.cache() / "gan" / f"classifier of {data}.pt"
@@ -114,12 +117,12 @@ class Judge:
             [round(share, 4) for share in metrics.precision_recall(real, fake, k)]
             for k in (NEIGHBOURS, MORE_NEIGHBOURS)
         )
-        density, coverage = metrics.density_coverage(real, fake, MORE_NEIGHBOURS)
-        shares = metrics.class_histogram(logits.argmax(1), 10)
+        density, coverage = density_coverage(real, fake, MORE_NEIGHBOURS)
+        shares = torch.bincount(logits.argmax(1), minlength=10).double() / len(logits)
         return {
             "frechet": round(distance, 4),
             "frechet_ratio": round(distance / self.floor, 3),
-            "kernel_distance": round(metrics.kernel_distance(real, fake), 5),
+            "kernel_distance": round(kernel_distance(real, fake), 5),
             "precision": precision,
             "recall": recall,
             "precision_recall_of_5": with_more,
@@ -136,7 +139,7 @@ class Judge:
         names = {"distance_to_train": 50, "distance_to_train_5": 5, "distance_to_train_1": 1}
         return {name: round(float(np.percentile(distances, share)), 3) for name, share in names.items()}
 
-    def score_generator(self, generator: Sampler, preset: Preset, seed: int) -> dict[str, object]:
+    def score_generator(self, generator: AnyGenerator, preset: Preset, seed: int) -> dict[str, object]:
         """The same for a generator's samples; with labels, conditional accuracy and GAN-train too, without them the
         background's mean level of 255, and what is reached where it is made black: the classifier has seen no other."""
         if not preset.num_classes:
@@ -160,13 +163,14 @@ class Judge:
             "gan_train_accuracy": judge.gan_train_accuracy(others, many, *self.real, seed=seed),
         }
 
-    def glance(self, generator: Sampler, preset: Preset) -> dict[str, float]:
+    def glance(self, generator: AnyGenerator, preset: Preset) -> dict[str, float]:
         """What can be measured often: on 1,000 samples, conditional accuracy or the entropy of the classes."""
         labels = torch.arange(1000) % 10 if preset.num_classes else None
         read = judge.classify(self.classifier, draw(generator, 1000, 0, labels))
         if labels is not None:
             return {"conditional_accuracy": float((read == labels).double().mean())}
-        return {"entropy": round(metrics.entropy(metrics.class_histogram(read, 10)), 4)}
+        shares = torch.bincount(read, minlength=10).double() / len(read)
+        return {"entropy": round(metrics.entropy(shares), 4)}
 
     def score_real(self) -> dict[str, object]:
         """The floor: train images in place of samples, and GAN-train on as many real images."""
@@ -216,7 +220,41 @@ class Judge:
         return {"real": self.neighbour_error(images, labels), "samples": self.neighbour_error(fakes, asked)}
 
 
-def draw(generator: Sampler, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
+def density_coverage(real: ArrayLike, fake: ArrayLike, k: int = 5) -> tuple[float, float]:
+    """How densely fakes lie among reals, and the share of reals with a fake close by (Naeem et al. 2020, eq. 4-5).
+
+    real (N, D), fake (M, D). A real's ball reaches to its k-th nearest other real. Density: how many balls hold a fake,
+    in the mean, divided by k: about 1 where fakes are as the reals, more where they crowd. Coverage, in [0, 1]: balls
+    with a fake inside. Unlike recall, neither builds balls around fakes, whose outliers blow them up.
+    """
+    real, fake = metrics.as_features(real, fake)
+    metrics.check_neighbours(k, len(real))
+    radii, balls, covered = metrics.radii_of(real, k), 0, torch.zeros(len(real), dtype=torch.bool)
+    for part in metrics.distances(fake, real):
+        inside = part <= radii
+        balls += int(inside.sum())
+        covered |= inside.any(0)
+    return balls / (k * len(fake)), float(covered.double().mean())
+
+
+def kernel_distance(first: ArrayLike, second: ArrayLike) -> float:
+    """KID: squared maximum mean discrepancy with k(x, y) = (x y / D + 1)^3 (Bińkowski et al. 2018).
+
+    Of features (N, D), (M, D). Unbiased: 0 on average for two samples of one distribution, more often below it.
+    """
+    first, second = metrics.as_features(first, second)
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def within(a: Tensor) -> Tensor:
+        similar = kernel(a, a)
+        return (similar.sum() - similar.trace()) / (len(a) * (len(a) - 1))
+
+    return float(within(first) + within(second) - 2 * kernel(first, second).mean())
+
+
+def draw(generator: AnyGenerator, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
     """Samples as uint8 (number, 32, 32), those of other sizes resized."""
     z = gan.draw_latents(number, generator.latent_dim, 10_000 + seed)
     return gan.prepare_images(gan.to_uint8(gan.sample(generator, z, labels)), judge.SIZE)

@@ -9,6 +9,7 @@ import numpy as np
 from dlapps.core import results
 from dlapps.core.sweeps import sweep
 from dlapps.gan import toy
+from studies.gan_presets import PENALTIES
 
 SEEDS = tuple(range(20))
 FAST = {"rates": (4e-3, 1e-3)}
@@ -16,8 +17,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "equal rates": {},
     "equal rates, saturating loss": {"loss": "saturating"},
     "fast generator": FAST,
-    "fast generator, R1": FAST | {"penalty": "R1"},
-    "fast generator, gradient penalty": FAST | {"penalty": "gradient"},
+    "fast generator, R1": FAST | {"penalty": PENALTIES["R1"]},
+    "fast generator, gradient penalty": FAST | {"penalty": PENALTIES["gradient"]},
     "both fast": {"rates": (4e-3, 4e-3)},
 }
 NUM_FRAMES, NUM_SHOWN = 20, 256
@@ -29,13 +30,13 @@ def train(name: str, seed: int) -> toy.PointTraining:
 
 
 def make_gan_ring() -> Path:
-    """Every setting over seeds: modes found and share of samples near one at each moment, and seed 0's samples."""
+    """Every setting over seeds: modes found and share of samples close to one at each moment, and seed 0's samples."""
     calls = {(name, seed): partial(train, name, seed) for name in SETTINGS for seed in SEEDS}
     runs: dict[str, dict[str, dict[str, object]]] = {name: {} for name in SETTINGS}
     clouds = {}
     for (name, seed), training in sweep(calls, "trainings"):
-        modes, near = zip(*map(toy.count_modes, training.samples), strict=True)
-        shares = [round(share, 4) for share in near]
+        modes, close = zip(*map(toy.count_modes, training.samples), strict=True)
+        shares = [round(share, 4) for share in close]
         history = {"step": list(training.steps), "modes": list(modes), "near": shares}
         entry = {"modes": modes[-1], "near": shares[-1], "history": history}
         runs[name][str(seed)] = entry

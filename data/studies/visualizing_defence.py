@@ -14,7 +14,7 @@ from dlapps import datasets
 from dlapps.core import metrics, paths, results, runtime
 from dlapps.core.images import as_pictures
 from dlapps.core.sweeps import keep, sweep
-from dlapps.core.weights import to_float16, write_checked
+from dlapps.core.training import to_float16, write_checked
 from studies.attack_methods import survives
 from studies.defence_methods import apgd, fit_digits, square
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dlapps import check_counts, check_shares
 from dlapps.core.class_scores import channels_last, pick, read_logits
-from dlapps.core.pixel_network import find_layer
+from dlapps.pretrained import find_layer
 
 # Of ImageNet's training pictures; the practical's units are pixels less this mean, over this deviation.
 MEAN = torch.tensor([0.485, 0.456, 0.406], device="cpu").view(3, 1, 1)

@@ -17,7 +17,7 @@ Picture = str | Path | Image.Image | np.ndarray
 
 
 class PictureError(DlappsError, ValueError):
-    """A file or an array that is no picture, or pixels that are not what a network takes."""
+    """A file or an array that is not a picture, or pixels that a network does not take."""
 
 
 def read_picture(path: str | Path) -> Image.Image:
@@ -25,7 +25,7 @@ def read_picture(path: str | Path) -> Image.Image:
 
     As it is stored: cameras note how to turn a picture, and so do data sets whose pictures were turned since (15-Scene
     has one). `PIL.ImageOps.exif_transpose` turns it.
-    Raises PictureError for a file that is missing, empty, truncated or no picture.
+    Raises PictureError for a file that is missing, empty, truncated or not a picture.
     """
     try:
         with Image.open(path) as picture:
@@ -80,7 +80,7 @@ def to_pixels(picture: Picture, size: int | tuple[int, int] = 224, crop: float |
     """One picture as a float32 tensor (3, H, W) in [0, 1].
 
     size: side of the square, or (height, width). The picture is resized bilinearly, its aspect ratio given up, as
-    the practical does. crop: keep the aspect ratio instead, resize (bicubic) so that the central square covers this
+    the practical does. crop: preserve the aspect ratio instead, resize (bicubic) so that the central square covers this
     share of the short side, and cut it out, as EfficientNet was evaluated (.875).
     """
     image = to_picture(picture)
@@ -95,7 +95,7 @@ def to_pixels(picture: Picture, size: int | tuple[int, int] = 224, crop: float |
 
 
 def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
-    """(height, width) of a picture scaled to that short side with its aspect kept; of a file only the head is read."""
+    """(height, width) of a picture scaled to that short side at its aspect ratio; of a file only the head is read."""
     if isinstance(picture, (str, Path)):
         try:
             with Image.open(picture) as opened:
@@ -142,7 +142,7 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
 
     images: float32 in [0, 1], or uint8, which is divided by 255; (N, C, H, W), or as files and data sets hold pictures:
     (N, H, W, 3), and uint8 (N, H, W), which is grey. channels: the C that is wanted; any by default. Raises
-    PictureError for another type, shape or range, and for no picture at all.
+    PictureError for another type, shape or range, and for an empty set.
     """
     if isinstance(images, np.ndarray) and images.dtype in (np.uint8, np.float32):
         # A copy: torch shares neither read-only memory nor negative strides.
@@ -211,11 +211,11 @@ def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
 def find_pictures(folder: str | Path) -> list[Path]:
     """The picture files in a folder and the folders below it, sorted, but for hidden ones (.thumbnails, __MACOSX).
 
-    Raises PictureError when there is none.
+    Raises PictureError where there are no pictures.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise PictureError(f"expected a folder of pictures, got {folder}, which is none; check the path.")
+        raise PictureError(f"expected a folder of pictures, got {folder}, which is not a folder; check the path.")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     hidden = (".", "__MACOSX")
     paths = sorted(path for path in found if not any(p.startswith(hidden) for p in path.relative_to(folder).parts))
@@ -228,7 +228,7 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     """Images of a list, an array (copied) or a tensor as a uint8 tensor: (N, H, W), or (N, H, W, 3).
 
     Channels may also come first, (N, 3, H, W), and a single one is dropped. Raises PictureError for another type or
-    shape, and for no image at all.
+    shape, and for an empty set.
     """
     check_several(images)
     # A copy: torch shares neither read-only memory nor negative strides.

@@ -36,55 +36,8 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> tuple[floa
     k-th nearest other point.
     """
     real, fake = as_features(real, fake)
-    _check_neighbours(k, min(len(real), len(fake)))
+    check_neighbours(k, min(len(real), len(fake)))
     return _share_inside(fake, real, k), _share_inside(real, fake, k)
-
-
-def density_coverage(real: ArrayLike, fake: ArrayLike, k: int = 5) -> tuple[float, float]:
-    """How densely fakes lie among reals, and the share of reals with a fake near by (Naeem et al. 2020, eq. 4-5).
-
-    real (N, D), fake (M, D). A real's ball reaches to its k-th nearest other real. Density: how many balls hold a fake,
-    in the mean, divided by k: about 1 where fakes are as the reals, more where they crowd. Coverage, in [0, 1]: balls
-    with a fake inside. Unlike recall, neither builds balls around fakes, whose outliers blow them up.
-    """
-    real, fake = as_features(real, fake)
-    _check_neighbours(k, len(real))
-    radii, balls, covered = _radii(real, k), 0, torch.zeros(len(real), dtype=torch.bool)
-    for part in _distances(fake, real):
-        inside = part <= radii
-        balls += int(inside.sum())
-        covered |= inside.any(0)
-    return balls / (k * len(fake)), float(covered.double().mean())
-
-
-def kernel_distance(first: ArrayLike, second: ArrayLike) -> float:
-    """KID: squared maximum mean discrepancy with k(x, y) = (x y / D + 1)^3 (Bińkowski et al. 2018).
-
-    Of features (N, D), (M, D). Unbiased: 0 on average for two samples of one distribution, more often below it.
-    """
-    first, second = as_features(first, second)
-
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.T / a.shape[1] + 1) ** 3
-
-    def within(a: Tensor) -> Tensor:
-        similar = kernel(a, a)
-        return (similar.sum() - similar.trace()) / (len(a) * (len(a) - 1))
-
-    return float(within(first) + within(second) - 2 * kernel(first, second).mean())
-
-
-def class_histogram(labels: ArrayLike, num_classes: int) -> Tensor:
-    """Shares (K,) float64 of the classes among integer labels (N,) in [0, K)."""
-    labels = as_tensor(labels)
-    if labels.ndim != 1 or not len(labels) or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(f"expected integer labels (N,), got {labels.dtype} {tuple(labels.shape)}; pass one an image.")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, got {int(labels.min())} to {int(labels.max())}; check "
-            "num_classes."
-        )
-    return torch.bincount(labels, minlength=num_classes).double() / len(labels)
 
 
 def entropy(shares: ArrayLike) -> float:
@@ -101,14 +54,11 @@ def entropy(shares: ArrayLike) -> float:
     return float(torch.special.entr(shares).sum())
 
 
-def nearest_neighbours(queries: ArrayLike, references: ArrayLike, k: int = 1) -> tuple[Tensor, Tensor]:
-    """Euclidean distances and indices (N, k) of the k nearest of references (M, D) to queries (N, D), nearest first."""
+def nearest_neighbours(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Euclidean distances and indices (N,) of the nearest of references (M, D) to each of queries (N, D)."""
     queries, references = as_features(queries, references, least=1)
-    if not 1 <= k <= len(references):
-        raise ValueError(f"expected k from 1 to the {len(references)} references, got {k}; take more of them.")
-    found = [part.topk(k, largest=False) for part in _distances(queries, references)]
-    distances = torch.cat([part.values for part in found]).float()
-    return distances, torch.cat([part.indices for part in found])
+    found = [part.topk(1, largest=False) for part in distances(queries, references)]
+    return torch.cat([part.values for part in found]).float()[:, 0], torch.cat([part.indices for part in found])[:, 0]
 
 
 def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
@@ -120,9 +70,7 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
     if not both[0].dtype == both[1].dtype == torch.uint8 or both[0].shape[1:] != both[1].shape[1:]:
         got = " and ".join(f"{images.dtype} {tuple(images.shape)}" for images in both)
         raise ValueError(f"expected images uint8 of one size, got {got}; bring them to 0-255, and resize them.")
-    queries, references = (part.flatten(1).float() / 255 for part in both)
-    distances, indices = nearest_neighbours(queries, references)
-    return distances[:, 0], indices[:, 0]
+    return nearest_neighbours(*(part.flatten(1).float() / 255 for part in both))
 
 
 def deviation(values: Sequence[float]) -> float:
@@ -173,7 +121,7 @@ def _square_root(covariance: Tensor) -> Tensor:
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
-def _distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
+def distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
     """Euclidean distances (n, M) of queries (N, D) to references (M, D), n <= CHUNK rows at a time.
 
     By a product of matrices, ten times as fast as differences. Its rounding hides distances that are small beside those
@@ -183,25 +131,26 @@ def _distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
     queries, references = queries - centre, references - centre
     lengths = references.norm(dim=1)
     for chunk in queries.split(CHUNK):
-        distances = torch.cdist(chunk, references, compute_mode="use_mm_for_euclid_dist")
-        close = (distances < 1e-4 * (chunk.norm(dim=1, keepdim=True) + lengths)).nonzero()
+        found = torch.cdist(chunk, references, compute_mode="use_mm_for_euclid_dist")
+        close = (found < 1e-4 * (chunk.norm(dim=1, keepdim=True) + lengths)).nonzero()
         for rows, columns in (pairs.T for pairs in close.split(CHUNK)):
-            distances[rows, columns] = (chunk[rows] - references[columns]).norm(dim=1)
-        yield distances
+            found[rows, columns] = (chunk[rows] - references[columns]).norm(dim=1)
+        yield found
 
 
-def _check_neighbours(k: int, number: int) -> None:
+def check_neighbours(k: int, number: int) -> None:
+    """Raise ValueError for a k-th nearest neighbour that so many points do not have."""
     if not 0 < k < number:
         raise ValueError(f"expected 0 < k < {number} points, got k = {k}; take more features.")
 
 
-def _radii(manifold: Tensor, k: int) -> Tensor:
+def radii_of(manifold: Tensor, k: int) -> Tensor:
     """Distance (N,) of each point to its k-th nearest other one."""
     # A point is its own nearest neighbour, and who lies on a ball's surface is inside, whatever the rounding.
-    nearest = (part.topk(k + 1, largest=False).values for part in _distances(manifold, manifold))
-    return torch.cat([distances[:, -1] for distances in nearest]) * (1 + 1e-9)
+    nearest = (part.topk(k + 1, largest=False).values for part in distances(manifold, manifold))
+    return torch.cat([part[:, -1] for part in nearest]) * (1 + 1e-9)
 
 
 def _share_inside(points: Tensor, manifold: Tensor, k: int) -> float:
-    radii = _radii(manifold, k)
-    return float(torch.cat([(part <= radii).any(1) for part in _distances(points, manifold)]).double().mean())
+    radii = radii_of(manifold, k)
+    return float(torch.cat([(part <= radii).any(1) for part in distances(points, manifold)]).double().mean())

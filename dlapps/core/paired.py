@@ -85,7 +85,7 @@ def bootstrap_gains(
     """By how much each other method exceeds the baseline, {method: {score: interval}}, as `bootstrap_mean` has it.
 
     methods: {method: {score: values (N, ...)}}, all on the same examples in the same order. The intervals of a score
-    are corrected for the number of methods. Raises ValueError for a baseline that is none of the methods,
+    are corrected for the number of methods. Raises ValueError for a baseline that is not among the methods,
     and for values of several shapes.
     """
     check_name("a baseline", baseline, methods)

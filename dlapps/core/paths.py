@@ -1,8 +1,9 @@
-"""The only place that knows folders."""
+"""The only place that knows folders; and what is not installed."""
 
 import os
 import re
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import platformdirs
@@ -18,7 +19,7 @@ def project() -> Path:
     """The folder of a report: of notebooks/, figures/, data/ and report/, which holds report.toml.
 
     The nearest such folder at or above the current one, as git finds a repository; `DLAPPS_HOME` names another one.
-    Where there is none (a notebook that belongs to no report), the current folder.
+    Without one (a notebook that belongs to no report), the current folder.
     """
     if home := os.environ.get("DLAPPS_HOME"):
         return Path(home).expanduser().resolve()
@@ -98,12 +99,12 @@ def user_cache() -> Path:
 
 
 def assets() -> Path:
-    """Where fetched weights and data sets are kept: in a report's folder data/assets, else the user's cache."""
+    """Where fetched weights and data sets are stored: in a report's folder data/assets, else the user's cache."""
     return project() / "data" / "assets" if has_report() else user_cache() / "assets"
 
 
 def cache() -> Path:
-    """Results of long computations, kept by what they depend on (joblib): in a report's folder data/cache."""
+    """Results of long computations, stored by what they depend on (joblib): in a report's folder data/cache."""
     return project() / "data" / "cache" if has_report() else user_cache() / "computed"
 
 
@@ -122,7 +123,7 @@ def find_results() -> dict[str, Path]:
 
 
 def require_result(filename: str, what: str, remedy: str) -> Path:
-    """A file among the results; DlappsError, with what it should be and a remedy, where there is none."""
+    """A file among the results; DlappsError, with what it should be and a remedy, where it is missing."""
     path = find_results().get(filename)
     if path is None:
         raise DlappsError(f"expected {what} in {results() / filename}, got no such file; {remedy}.")
@@ -139,3 +140,18 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         return temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class MissingPackageError(DlappsError, ImportError):
+    """A package that has to be installed first, in one sentence with the command."""
+
+
+def require(extra: str, *packages: str) -> None:
+    """Raise MissingPackageError unless all of these can be imported; nothing is imported here.
+
+    extra: the list of packages in pyproject.toml that brings them.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        names = f"package{'s'[: len(missing) > 1]} {', '.join(missing)}"
+        raise MissingPackageError(f'expected the {names}, got none; run pip install "dlapps[{extra}]".')

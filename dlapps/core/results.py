@@ -2,7 +2,6 @@
 
     study = results.load("mnistm")
     study.mean("paper", "target_accuracy")              # over seeds
-    study.pair("paper", "target_accuracy")              # "0.789 ± 0.006"
     study.history("paper", "target_accuracy")           # one row a seed, one column an epoch
     study.summary("paper", "target_accuracy")           # for `chapter.record(paper=...)`
     study.gains({"paper": "practical"}, "target_accuracy")  # {"paper": its mean difference, with an interval}
@@ -66,10 +65,6 @@ class Study:
         """The sample standard deviation over seeds, 0.0 for a single one."""
         return metrics.deviation(self.values(run, score).tolist())
 
-    def pair(self, run: str, score: str, form: str = ".3f", unit: float = 1.0) -> str:
-        """Mean ± deviation over seeds in multiples of a unit, for a table's cell; of a single seed the one value."""
-        return metrics.mean_and_deviation((self.values(run, score) / unit).tolist(), form)
-
     def summary(self, run: str, *scores: str) -> dict[str, float]:
         """Mean and, over several seeds, deviation: {"precision": 0.716, "precision_sd": 0.016}, to be recorded as such.
 
@@ -115,7 +110,11 @@ class Study:
         table = []
         for label, run in labelled.items():
             if isinstance(run, str):
-                cells = [len(self._finished(run)), *(self.pair(run, *column) for column in formats.items())]
+                cells: list[Any] = [len(self._finished(run))]
+                cells += [
+                    metrics.mean_and_deviation(self.values(run, score).tolist(), form)
+                    for score, form in formats.items()
+                ]
             else:
                 cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in formats.items())]
             more = [f"{gains[run]:+.1f}" if run in gains else "–"] if gains else []
@@ -138,10 +137,10 @@ class Study:
         return replace(self, runs=self.runs | named)
 
     def history(self, run: str, score: str) -> np.ndarray:
-        """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a point kept."""
+        """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a recorded point."""
         finished = self._finished(run).values()
-        kept = [_find("history", entry, "a part of the entry") for entry in finished]
-        return np.array([_find(score, history, "a score") for history in kept])
+        histories = [_find("history", entry, "a part of the entry") for entry in finished]
+        return np.array([_find(score, history, "a score") for history in histories])
 
     def histories(self, without: Sequence[str] = ()) -> dict[str, list[dict[str, list[float]]]]:
         """{run: the history of each seed that finished} of all runs but those, each of a training that was followed."""

@@ -105,7 +105,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def try_on(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tensor:
+def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tensor:
     """What a network gives in eval mode; ValueError that calls it by this name where it fails on the inputs."""
     try:
         with evaluating(network):

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from dlapps import DlappsError
 from dlapps.core import paths
 from dlapps.core.environment import num_threads
-from dlapps.core.extras import require
+from dlapps.core.paths import require
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -63,7 +63,7 @@ def sweep(calls: Mapping[Key, Callable[[], Result]], name: str) -> Iterator[tupl
 
 
 def keep(function: Callable[..., Result]) -> Callable[..., Result]:
-    """The function, its results kept in data/cache by its code and its arguments."""
+    """The function, its results stored in data/cache by its code and its arguments."""
     return joblib.Memory(paths.cache(), verbose=0).cache(function)
 
 

@@ -1,11 +1,18 @@
-"""The one loop of every training: epochs, history, monitor, and a checkpoint that its own training alone takes up."""
+"""The one loop of every training: epochs, history, monitor, and a checkpoint that its own training alone takes up.
 
+Then files of weights and of what belongs to them, and their moving average.
+"""
+
+import errno
 import functools
+import hashlib
+import io
 import math
-from collections.abc import Callable, Collection, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -16,9 +23,10 @@ from tqdm.auto import tqdm
 from dlapps import DlappsError, check_positive
 from dlapps.core.images import check_levels
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import drawn_from, make_generator
-from dlapps.core.weights import check_writable, describe_networks, fingerprint, read_checked, write_checked
+from dlapps.core.paths import write_atomically
+from dlapps.core.runtime import autocast, device_of, drawn_from, evaluating, make_generator
 
+Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 Named = Mapping[str, Any]
@@ -79,8 +87,8 @@ def run_epochs(
     identity: the settings, seed and data that a checkpoint must share, beside the networks: their layers as they print,
     the names and shapes of their state, and, except for extend, its values. Of a function only the name is compared,
     with what `functools.partial` binds: where the code of a function or module changes, or an attribute that a module
-    does not print, name another file. Raises TrainingError for a checkpoint of another run, and where there is none to
-    extend; DlappsError for a file that is none, and for one that cannot be written. Each is left as it is.
+    does not print, name another file. Raises TrainingError for a checkpoint of another run, and where there is nothing
+    to extend; DlappsError for a file that is not a checkpoint or cannot be written. Each is left as it is.
     """
     parts, history, first = {"network": network, **parts}, History(), 0
     path = Path(checkpoint) if checkpoint else None
@@ -164,6 +172,31 @@ def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) ->
     return found.long()
 
 
+@torch.no_grad()
+def predict(
+    network: nn.Module,
+    *inputs: Tensor,
+    batch_size: int,
+    precision: str = "fast",
+    prepare: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """What a network gives in eval mode, which is left as it was, batch by batch: float32 (N, …) on the CPU.
+
+    inputs: tensors (N, …), its arguments. prepare: what makes a batch, on the network's device, its argument.
+    """
+    device, outputs = device_of(network), []
+    with autocast(device, precision), evaluating(network):
+        for batches in zip(*(part.split(batch_size) for part in inputs), strict=True):
+            arguments = [batch.to(device) for batch in batches]
+            outputs.append(network(*(map(prepare, arguments) if prepare else arguments)).float().cpu())
+    return torch.cat(outputs)
+
+
+def accuracy(logits: Tensor, labels: ArrayLike) -> float:
+    """Share of logits (N, K) whose highest is their label's; labels (N,) as `as_labels` takes them."""
+    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
+
+
 def minimise(loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = math.inf) -> None:
     """One step down a loss (a scalar), the gradient of all weights shortened to the length max_norm.
 
@@ -211,12 +244,11 @@ def _states(parts: Named) -> dict[str, Any]:
 
 
 def _load(path: Path, identity: Named, parts: Named, extend: bool) -> tuple[int, bool, History]:
-    """How many epochs are made, whether they were stopped, and their history; the parts get the states that were
-    kept."""
+    """How many epochs are made, whether they were stopped, and their history; the parts get their states."""
     content = read_checked(path, "checkpoint", ("identity", "made", "stopped", "history", "states"))
-    kept, free = content["identity"], {"num_epochs", "weights"} if extend else set()
-    compared = (name for name in kept | identity if name not in free)
-    differing = [name for name in compared if kept.get(name) != identity.get(name)]
+    written, free = content["identity"], {"num_epochs", "weights"} if extend else set()
+    compared = (name for name in written | identity if name not in free)
+    differing = [name for name in compared if written.get(name) != identity.get(name)]
     if differing:
         raise TrainingError(
             f"expected a checkpoint of this run in {path}, got one that differs in {', '.join(differing)}; delete it, "
@@ -232,3 +264,106 @@ def _load(path: Path, identity: Named, parts: Named, extend: bool) -> tuple[int,
         else:
             part.load_state_dict(state)
     return content["made"], content["stopped"], History(content["history"])
+
+
+def save_weights(network: nn.Module, path: str | Path) -> Path:
+    """Write a network's weights and statistics, rounded to float16; returns the path."""
+    return write_checked(path, to_float16(network))
+
+
+def load_weights(network: Network, path: str | Path) -> Network:
+    """Read what `save_weights` wrote into a network of the same layers; returns the network, in eval mode.
+
+    Raises DlappsError for a file without weights, or that has the weights of other layers.
+    """
+    state = read_checked(path, "file of these layers' weights", network.state_dict())
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise DlappsError(
+            f"expected weights of these layers in {path}, got other shapes; name another file."
+        ) from error
+    return network.eval()
+
+
+def to_float16(network: nn.Module) -> dict[str, Tensor]:
+    """The state of a network, its floats rounded to float16: about two bytes a weight."""
+    state = network.state_dict()
+    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def write_checked(path: str | Path, content: Mapping[str, object]) -> Path:
+    """Write tensors and plain values, once `torch.load` has taken them with weights_only; returns the path."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    buffer.seek(0)
+    torch.load(buffer, weights_only=True, map_location="cpu")
+    return write_atomically(path, buffer.getvalue())
+
+
+def check_writable(path: str | Path, kind: str) -> None:
+    """Raise DlappsError, before what takes long, for a file that cannot be written: a folder, or in a read-only one."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise DlappsError(
+            f"expected a {kind} that can be written, got {path} ({error.strerror}); name another file."
+        ) from error
+
+
+def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[str, Any]:
+    """A dictionary that `write_checked` wrote, with these names; DlappsError for another file, which is left as it is.
+
+    kind: what the file should be, for the error.
+    """
+    if not Path(path).is_file():
+        raise DlappsError(f"expected a {kind} in {path}, got no such file; check the path.")
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    # A truncated archive, a pickle with code in it, a text file: torch raises a different kind for each.
+    except Exception as error:
+        raise DlappsError(
+            f"expected a {kind} in {path}, got a file that does not load; delete it, or name another one."
+        ) from error
+    if not isinstance(content, dict) or content.keys() != set(names):
+        raise DlappsError(f"expected a {kind} in {path}, got a file of another form; delete it, or name another one.")
+    return content
+
+
+def fingerprint(*parts: Tensor | str) -> str:
+    """16 hexadecimal digits that change with texts, or with the types, shapes or values of tensors (SHA-256)."""
+    sha256 = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            sha256.update(f"{part} ".encode())
+        else:
+            sha256.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+            sha256.update(part.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()[:16]
+
+
+def describe_networks(networks: Iterable[nn.Module]) -> dict[str, str]:
+    """What a checkpoint compares of networks: "network", their layers as they print and the names and shapes of their
+    state; and "weights", a fingerprint of its values. The code of the layers is not seen, nor attributes that they do
+    not print."""
+    layers, state = list[tuple](), list[tuple[str, Tensor]]()
+    for network in networks:
+        layers += [(name, type(part).__qualname__, part.extra_repr()) for name, part in network.named_modules()]
+        state += network.state_dict().items()
+    layout = [(name, tuple(value.shape)) for name, value in state]
+    return {"network": f"{layers} {layout}", "weights": fingerprint(*(value for _, value in state))}
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """average <- decay average + (1 - decay) network, parameters and statistics alike."""
+    for old, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)

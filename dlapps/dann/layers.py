@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.core.runtime import channels_last, drawn_from, try_on
+from dlapps.core.runtime import channels_last, drawn_from, run_once
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
@@ -144,7 +144,7 @@ class DomainAdversarialNetwork(nn.Module):
 
 
 def _count_features(extractor: nn.Module, input_shape: tuple[int, ...]) -> int:
-    features = try_on(extractor, torch.zeros(2, *input_shape), name="a feature extractor")
+    features = run_once(extractor, torch.zeros(2, *input_shape), name="a feature extractor")
     if not features.ndim == len(features) == 2:
         raise ValueError(
             f"expected a feature extractor that gives features (2, D), got {tuple(features.shape)}; end it in "

@@ -4,6 +4,7 @@ A domain is one uint8 tensor; pixels are made a batch at a time, in microseconds
 (N, C, H, W) float32 in [0, 1], leaves a digit the digit that it is, and draws from the generator alone.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -12,9 +13,10 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from dlapps.core import training
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, device_of, evaluating, try_on
+from dlapps.core.runtime import device_of, run_once
 from dlapps.core.training import as_labels
 
 PREDICTED_AT_ONCE = 500
@@ -45,7 +47,7 @@ def as_domains(
 
 def check_size(network: nn.Module, pictures: Tensor) -> None:
     """Raise ValueError for a network that fails on pictures of this size."""
-    try_on(network, batch_to_pixels(pictures[:2], channels=channels_of(network)), name="a network")
+    run_once(network, batch_to_pixels(pictures[:2], channels=channels_of(network)), name="a network")
 
 
 def batch_to_pixels(pictures: ArrayLike, device: torch.device | str = "cpu", channels: int = 3) -> Tensor:
@@ -83,22 +85,20 @@ def draw_batches(
     return zip(*(order.split(batch_size) for order in orders), strict=True)
 
 
-@torch.no_grad()
 def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> Tensor:
     """What a network gives in eval mode for pictures uint8 (N, H, W) or (N, H, W, 3): float32 (N, K), on the CPU.
 
     Pass `network.feature_extractor` for the features (N, D).
     """
-    device, channels = device_of(network), channels_of(network)
-    with autocast(device, precision), evaluating(network):
-        batches = as_uint8(images).split(PREDICTED_AT_ONCE)
-        return torch.cat([network(batch_to_pixels(batch, device, channels)).float().cpu() for batch in batches])
+    prepare = functools.partial(batch_to_pixels, device=device_of(network), channels=channels_of(network))
+    return training.predict(
+        network, as_uint8(images), batch_size=PREDICTED_AT_ONCE, precision=precision, prepare=prepare
+    )
 
 
 def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike) -> float:
     """Share of the images whose highest logit is their label's."""
-    logits = predict(network, images)
-    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
+    return training.accuracy(predict(network, images), labels)
 
 
 def random_affine(pixels: Tensor, generator: torch.Generator, padding: str = "reflection") -> Tensor:

@@ -26,12 +26,13 @@ from dlapps.core.training import (
     History,
     as_labels,
     check_options,
+    load_weights,
     make_one_cycle,
     minimise,
     run_epochs,
     seeded,
+    update_average,
 )
-from dlapps.core.weights import load_weights, update_average
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, ImprovedNetwork, reversal_schedule
 from dlapps.dann.pictures import (
     as_domains,

@@ -6,47 +6,49 @@ labels (N,) in [0, K). Wrong sizes and labels out of range are ValueErrors of on
 """
 
 from dlapps.core.training import Stop
-from dlapps.gan.clusters import ClusteredGenerator, find_clusters
-from dlapps.gan.history import GanHistory
 from dlapps.gan.judge import (
     classify,
     conditional_accuracy,
     extract_features,
+    find_clusters,
     fit_digit_classifier,
     gan_train_accuracy,
     load_digit_classifier,
     stroke_statistics,
 )
-from dlapps.gan.networks import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
-from dlapps.gan.presets import (
+from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
-    CONDITIONAL_PRESETS,
     PRACTICAL,
-    PRESETS,
+    ConditionalDiscriminator,
+    ConditionalGenerator,
+    Discriminator,
+    Generator,
     Preset,
+    make_networks,
+)
+from dlapps.gan.sampling import (
+    draw_latents,
+    interpolate,
     load_best,
     load_generator,
-    make_networks,
+    sample,
+    sample_grid,
     save_generator,
+    to_uint8,
 )
-from dlapps.gan.sampling import draw_latents, interpolate, sample, sample_grid, to_uint8
-from dlapps.gan.steps import LOSSES, Loss, discriminator_step, generate, generator_step, spread
-from dlapps.gan.toy import PointTraining, count_modes, draw_ring, fit_ring
-from dlapps.gan.training import Run, Training, fit_conditional_gan, fit_gan, prepare_images
+from dlapps.gan.steps import LOSSES, generate, spread
+from dlapps.gan.toy import PointTraining, count_modes, fit_ring
+from dlapps.gan.training import GanHistory, Run, Training, fit_conditional_gan, fit_gan, prepare_images
 
 __all__ = [
     "CONDITIONAL_PRACTICAL",
-    "CONDITIONAL_PRESETS",
     "LOSSES",
     "PRACTICAL",
-    "PRESETS",
-    "ClusteredGenerator",
     "ConditionalDiscriminator",
     "ConditionalGenerator",
     "Discriminator",
     "GanHistory",
     "Generator",
-    "Loss",
     "PointTraining",
     "Preset",
     "Run",
@@ -55,9 +57,7 @@ __all__ = [
     "classify",
     "conditional_accuracy",
     "count_modes",
-    "discriminator_step",
     "draw_latents",
-    "draw_ring",
     "extract_features",
     "find_clusters",
     "fit_conditional_gan",
@@ -66,7 +66,6 @@ __all__ = [
     "fit_ring",
     "gan_train_accuracy",
     "generate",
-    "generator_step",
     "interpolate",
     "load_best",
     "load_digit_classifier",

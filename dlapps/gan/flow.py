@@ -23,8 +23,18 @@ from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from, make_generator
-from dlapps.core.training import History, as_labels, check_options, make_one_cycle, minimise, run_epochs
-from dlapps.core.weights import read_checked, to_float16, update_average, write_checked
+from dlapps.core.training import (
+    History,
+    as_labels,
+    check_options,
+    make_one_cycle,
+    minimise,
+    read_checked,
+    run_epochs,
+    to_float16,
+    update_average,
+    write_checked,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Settings:
 
 
 STANDARD = Settings()
+BATCH = 250  # images drawn at a time
 Guidance = float | Callable[[float], float]
 
 
@@ -141,12 +152,12 @@ def guided_velocity(network: VelocityNetwork, x: Tensor, time: float, labels: Te
     times, none = x.new_full((len(x),), time), torch.full_like(labels, network.settings.num_classes)
     if guidance in (0, 1):
         return network(x, times, labels if guidance else none)
-    without, told = network(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([none, labels])).chunk(2)
-    return torch.lerp(without, told, guidance)
+    without, labelled = network(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([none, labels])).chunk(2)
+    return torch.lerp(without, labelled, guidance)
 
 
 def integrate(velocity: Callable[[Tensor, float], Tensor], x: Tensor, num_steps: int, solver: str) -> Tensor:
-    """x at time 1, given x at time 0 and dx/dt = velocity(x, t), in steps of one length.
+    """x at time 1, from x at time 0 and dx/dt = velocity(x, t), in steps of one length.
 
     solver: "euler" (error in proportion to the step's length) or "midpoint" (to its square; two evaluations a step).
     """
@@ -170,18 +181,16 @@ def sample(
     num_steps: int = 10,
     solver: str = "midpoint",
     guidance: Guidance = 1,
-    batch_size: int = 250,
 ) -> Tensor:
     """Images (N, 1, S, S) float32 in [-1, 1] on the CPU of the labels int64 (N,) asked for; noise comes from the seed.
 
     `integrate` says what solvers there are, `guided_velocity` what guidance is.
     """
-    check_counts(batch_size=batch_size)
     settings, device, images, labels = network.settings, device_of(network), [], as_tensor(labels)
     labels = as_labels(labels, labels.numel(), settings.num_classes)
     noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))
-    for x, told in zip(noise.split(batch_size), labels.to(device).split(batch_size), strict=True):
-        velocity = functools.partial(guided_velocity, network, labels=told, guidance=guidance)
+    for x, asked in zip(noise.split(BATCH), labels.to(device).split(BATCH), strict=True):
+        velocity = functools.partial(guided_velocity, network, labels=asked, guidance=guidance)
         with autocast(device):
             images.append(integrate(velocity, x.to(device), num_steps, solver).clamp(-1, 1).cpu())
     return torch.cat(images)
@@ -199,8 +208,8 @@ def fit_flow(
     """Train on images uint8 (N, S, S) and labels int64 (N,); returns the averaged network and its history: the loss.
 
     Times are drawn from a logistic normal: most of them in the middle, the hardest part (Esser et al. 2024). options:
-    monitor, checkpoint and progress, as `dlapps.training.run_epochs` takes them. The same seed gives the same network
-    on one machine. Raises DivergenceError for a loss that is not finite.
+    monitor, checkpoint and progress, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same
+    network on one machine. Raises DivergenceError for a loss that is not finite.
     """
     check_options("fit_flow", options)
     images, size = as_uint8(images), settings.size
@@ -219,9 +228,9 @@ def fit_flow(
             real = images[rows, None].float().div(127.5).sub(1)
             noise, times = (torch.randn(shape, generator=draws) for shape in (real.shape, (len(rows),)))
             withheld = torch.rand(len(rows), generator=draws) < settings.unlabelled
-            told = labels[rows].masked_fill(withheld, settings.num_classes)
+            seen = labels[rows].masked_fill(withheld, settings.num_classes)
             with autocast(device, precision):
-                loss = flow_loss(network, *(part.to(device) for part in (real, told, noise, times.sigmoid())))
+                loss = flow_loss(network, *(part.to(device) for part in (real, seen, noise, times.sigmoid())))
             minimise(loss, optimiser)
             schedule.step()
             update_average(average, network, min(settings.average, schedule.last_epoch / (schedule.last_epoch + 10)))

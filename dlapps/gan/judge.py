@@ -4,26 +4,33 @@ Images are grey values uint8 (N, 32, 32), as `gan.prepare_images` makes of MNIST
 int64 (N,). Nothing is downloaded: the weights are committed, and `dlapps data make digit-classifier` makes them anew.
 """
 
-import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from
-from dlapps.core.training import as_labels, check_options
-from dlapps.core.weights import load_weights, save_weights
+from dlapps.core.runtime import channels_last, drawn_from
+from dlapps.core.training import accuracy, check_options, load_weights, predict
 from dlapps.transfer import finetune
 
 SIZE = 32
+BATCH = 500  # images read at a time
+
+
+class AverageOverPositions(nn.Module):
+    """Maps (N, C, H, W) to their means (N, C), float32."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Means (N, C) of maps (N, C, H, W)."""
+        return maps.float().mean((2, 3))
 
 
 class DigitClassifier(nn.Module):
@@ -41,9 +48,10 @@ class DigitClassifier(nn.Module):
         )  # fmt: skip
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(128, 10))
 
-    def features(self, images: Tensor) -> Tensor:
-        """Features (N, 128) float32 of images (N, 1, 32, 32) in [-1, 1]: the last maps' averages over positions."""
-        return self.maps(images).float().mean((2, 3))
+    @property
+    def features(self) -> nn.Sequential:
+        """What gives features (N, 128) float32 of images (N, 1, 32, 32) in [-1, 1]: the last maps' averages."""
+        return nn.Sequential(self.maps, AverageOverPositions())
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 10) of images (N, 1, 32, 32) in [-1, 1]."""
@@ -61,7 +69,7 @@ def fit_digit_classifier(
     """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
 
     augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor, checkpoint
-    and progress, as `dlapps.training.run_epochs` takes them.
+    and progress, as `dlapps.core.training.run_epochs` takes them.
     """
     check_options("fit_digit_classifier", options)
     images = as_digits(images)
@@ -92,16 +100,10 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(images[:, None].float() / 255, grid, align_corners=False).mul(2).sub(1)
 
 
-@torch.no_grad()
-def extract_features(classifier: DigitClassifier, images: ArrayLike, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+def extract_features(classifier: DigitClassifier, images: ArrayLike) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
-    device, chunks = device_of(classifier), []
-    for chunk in as_digits(images).split(batch_size):
-        pixels = to_network(chunk.to(device)).contiguous(memory_format=torch.channels_last)
-        with autocast(device):
-            features = classifier.features(pixels)
-        chunks.append((features.cpu(), classifier.head(features).cpu()))
-    return torch.cat([part for part, _ in chunks]), torch.cat([part for _, part in chunks])
+    features = predict(classifier.features, as_digits(images), batch_size=BATCH, prepare=to_network)
+    return features, predict(classifier.head, features, batch_size=BATCH, precision="float32")
 
 
 def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
@@ -112,8 +114,7 @@ def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
 def conditional_accuracy(classifier: DigitClassifier, fakes: ArrayLike, labels: ArrayLike) -> float:
     """Share of fakes read as the digit they were asked for: GAN-test of Shmelkov et al. (2018) where the classifier was
     trained on real images."""
-    logits = extract_features(classifier, fakes)[1]
-    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
+    return accuracy(extract_features(classifier, fakes)[1], labels)
 
 
 def gan_train_accuracy(
@@ -143,11 +144,20 @@ def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
     return {"slant": slant, "ink": weights.mean((1, 2))}
 
 
-def save_digit_classifier(classifier: DigitClassifier, facts: Mapping[str, object]) -> Path:
-    """Write the weights in float16 and, beside them, what they were made with and what they reach."""
-    path = save_weights(classifier, paths.results() / "digit-classifier.pt")
-    paths.write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
-    return path
+def find_clusters(images: ArrayLike, number: int, seed: int = 0) -> Tensor:
+    """The cluster, from 0 to number - 1, of each image uint8 (N, H, W) or (N, H, W, 3): int64 (N,).
+
+    k-means on the pixels' first 50 principal components. Raises ValueError for fewer images than clusters.
+    """
+    images = as_uint8(images)
+    if len(images) < number:
+        raise ValueError(
+            f"expected at least {number} images, one a cluster, got {len(images)}; ask for fewer clusters, or give "
+            "more images."
+        )
+    pixels = images.flatten(1).numpy() / 255.0
+    components = PCA(min(50, *pixels.shape), svd_solver="covariance_eigh").fit_transform(pixels)
+    return torch.from_numpy(KMeans(number, n_init=1, random_state=seed).fit_predict(components)).long()
 
 
 def load_digit_classifier() -> DigitClassifier:

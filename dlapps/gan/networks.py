@@ -1,4 +1,5 @@
-"""Generators and discriminators [Radford, Metz and Chintala 2016; conditional: Mirza and Osindero 2014].
+"""Generators and discriminators [Radford, Metz and Chintala 2016; conditional: Mirza and Osindero 2014], and their
+settings.
 
 Images are (N, C, S, S) float32 in [-1, 1], C 1 for grey and 3 for colour, S a power of two from 16; latent vectors z
 (N, latent_dim); labels (N,) int64 in [0, K). The defaults are the practical's networks, to the layer. Wrong sizes and
@@ -6,16 +7,16 @@ labels out of range are ValueErrors of one sentence.
 """
 
 import itertools
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
+from dlapps import check_counts, check_name, check_shares
+from dlapps.core.runtime import channels_last, drawn_from, make_generator, run_once
 from dlapps.core.training import as_labels
-
-# What keeps a discriminator's activations in range.
-NORMS = ("batch", "batch but first", "layer", "spectral", "none")
+from dlapps.gan.steps import LOSSES
 
 
 class Generator(nn.Module):
@@ -39,19 +40,14 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to logits (N,): convolutions b, 2b, 4b (k4 s2 p1), each with batch norm and LeakyReLU .2, then 1 (k4).
+    """Images to logits (N,): convolutions b, 2b, 4b (k4 s2 p1), each with batch norm and LeakyReLU .2, then 1 (k4)."""
 
-    norm: one of NORMS; "batch but first" leaves the first block without, as Radford et al. (2016) do.
-    """
-
-    def __init__(self, base_channels: int = 32, size: int = 32, channels: int = 1, norm: str = "batch") -> None:
+    def __init__(self, base_channels: int = 32, size: int = 32, channels: int = 1) -> None:
         super().__init__()
         self.size, self.channels = size, channels
         widths = block_widths(base_channels, size)
-        blocks = make_blocks((channels, *widths), nn.Conv2d, nn.LeakyReLU(0.2), norm)
+        blocks = make_blocks((channels, *widths), nn.Conv2d, nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*blocks, ToLogits(widths[-1]))
-        if norm == "spectral":
-            normalise_spectrum(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N,) float32 of images (N, C, S, S) in [-1, 1], positive for real."""
@@ -108,24 +104,15 @@ class ConditionalDiscriminator(nn.Module):
     where the padding is seen): a table, and the next convolution of that half is one as well.
     """
 
-    def __init__(
-        self,
-        base_channels: int = 128,
-        size: int = 32,
-        num_classes: int = 10,
-        channels: int = 1,
-        norm: str = "batch",
-    ) -> None:
+    def __init__(self, base_channels: int = 128, size: int = 32, num_classes: int = 10, channels: int = 1) -> None:
         super().__init__()
         self.size, self.num_classes, self.channels = size, num_classes, channels
         widths = block_widths(base_channels, size)
         half = widths[0] // 2
         self.from_images = nn.Conv2d(channels, half, 4, 2, 1, bias=False)
         self.from_labels = nn.Conv2d(num_classes, half, 4, 2, 1, bias=False)
-        blocks = make_blocks(widths, nn.Conv2d, nn.LeakyReLU(0.2), "batch" if norm == "batch but first" else norm)
+        blocks = make_blocks(widths, nn.Conv2d, nn.LeakyReLU(0.2))
         self.both, self.rest = blocks[0], nn.Sequential(*blocks[1:], ToLogits(widths[-1]))
-        if norm == "spectral":
-            normalise_spectrum(self)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Logits (N,) float32 of images (N, C, S, S) in [-1, 1] and labels (N,) int64, positive for real."""
@@ -191,29 +178,16 @@ def block_widths(base_channels: int, size: int) -> tuple[int, ...]:
 
 
 def make_blocks(
-    widths: tuple[int, ...],
-    convolution: type[nn.Conv2d | nn.ConvTranspose2d],
-    activation: nn.Module,
-    norm: str = "batch",
+    widths: tuple[int, ...], convolution: type[nn.Conv2d | nn.ConvTranspose2d], activation: nn.Module
 ) -> list[nn.Sequential]:
-    """One block for each pair of widths: convolution (k4 s2 p1), batch or layer norm as `norm` says, activation.
+    """One block for each pair of widths: convolution (k4 s2 p1), batch norm, activation.
 
     nn.ConvTranspose2d gives maps of twice the side, nn.Conv2d of half of it.
     """
-    blocks = []
-    for place, (before, after) in enumerate(itertools.pairwise(widths)):
-        plain = norm in ("spectral", "none") or (norm == "batch but first" and not place)
-        # Layer norm has one group: over all channels and places of an image, and of no other.
-        normed = nn.Identity() if plain else nn.GroupNorm(1, after) if norm == "layer" else nn.BatchNorm2d(after)
-        blocks.append(nn.Sequential(convolution(before, after, 4, 2, 1, bias=False), normed, activation))
-    return blocks
-
-
-def normalise_spectrum(network: nn.Module) -> None:
-    """Divide the weights of all convolutions by their largest singular value (Miyato et al. 2018, eq. 8)."""
-    for module in [*network.modules()]:
-        if isinstance(module, nn.Conv2d):
-            spectral_norm(module)
+    return [
+        nn.Sequential(convolution(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), activation)
+        for before, after in itertools.pairwise(widths)
+    ]
 
 
 def one_of_each(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -248,3 +222,86 @@ def check_latents(z: Tensor, latent_dim: int) -> None:
     """Raise ValueError unless z is (N, latent_dim)."""
     if z.ndim != 2 or z.shape[1] != latent_dim:
         raise ValueError(f"expected latent vectors (N, {latent_dim}), got {tuple(z.shape)}; draw them anew.")
+
+
+AnyGenerator = Generator | ConditionalGenerator
+AnyDiscriminator = Discriminator | ConditionalDiscriminator
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a training depends on, beside its data and its seed.
+
+    generator_channels, discriminator_channels: b of the networks. channels: those of the images, 1 for grey, 3 for
+    colour. num_classes: 0 for an unconditional GAN. discriminator_sees_labels: D(x, y), else D(x). loss: a name in
+    LOSSES. average: decay a batch of the moving average of G's weights that samples are drawn from, 0 for the last
+    weights. anneal: let both learning rates fall to 0, linearly over the second half. Change one thing with
+    `dataclasses.replace(PRACTICAL, size=64)`. Raises ValueError for another loss, and for no epoch or no batch.
+    """
+
+    latent_dim: int = 100
+    generator_channels: int = 32
+    discriminator_channels: int = 32
+    size: int = 32
+    channels: int = 1
+    num_classes: int = 0
+    discriminator_sees_labels: bool = True
+    loss: str = "non-saturating"
+    discriminator_rate: float = 2e-4
+    generator_rate: float = 5e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    batch_size: int = 128
+    num_epochs: int = 5
+    average: float = 0.0
+    anneal: bool = False
+
+    def __post_init__(self) -> None:
+        check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size, latent_dim=self.latent_dim)
+        check_shares(average=self.average)
+        check_name("loss", self.loss, LOSSES)
+
+
+PRACTICAL = Preset()
+CONDITIONAL_PRACTICAL = Preset(generator_channels=128, discriminator_channels=128, num_classes=10)
+
+
+def make_networks(preset: Preset, seed: int) -> tuple[AnyGenerator, AnyDiscriminator]:
+    """Generator and discriminator of a preset with random weights, channels last, in training mode."""
+    # nn.Module draws weights from the default generator, though they are drawn anew.
+    with drawn_from(seed):
+        generator, discriminator = generator_of(preset), discriminator_of(preset)
+    source = make_generator(seed)
+    initialise(generator, source)
+    initialise(discriminator, source)
+    return channels_last(generator), channels_last(discriminator)
+
+
+def generator_of(preset: Preset) -> AnyGenerator:
+    """The generator of a preset, with PyTorch's default initialisation."""
+    widths = (preset.latent_dim, preset.generator_channels, preset.size)
+    if preset.num_classes:
+        return ConditionalGenerator(*widths, preset.num_classes, preset.channels)
+    return Generator(*widths, preset.channels)
+
+
+def discriminator_of(preset: Preset) -> AnyDiscriminator:
+    """The discriminator of a preset, with PyTorch's default initialisation."""
+    widths = (preset.discriminator_channels, preset.size)
+    if preset.num_classes and preset.discriminator_sees_labels:
+        return ConditionalDiscriminator(*widths, preset.num_classes, preset.channels)
+    return Discriminator(*widths, preset.channels)
+
+
+def check_networks(generator: nn.Module, discriminator: nn.Module, preset: Preset) -> None:
+    """Raise ValueError unless networks of one's own take and give what a preset says."""
+    labels = (torch.arange(2) % preset.num_classes,) if preset.num_classes else ()
+    shape = (2, preset.channels, preset.size, preset.size)
+    images = run_once(generator, torch.zeros(2, preset.latent_dim), *labels, name="a generator")
+    if images.shape != shape:
+        raise ValueError(f"expected a generator of images {shape}, got {tuple(images.shape)}; change it or the preset.")
+    labels = labels if preset.discriminator_sees_labels else ()
+    logits = run_once(discriminator, images, *labels, name="a discriminator")
+    if logits.numel() != 2:
+        raise ValueError(
+            f"expected a discriminator that gives a logit each (2,), got {tuple(logits.shape)}; change it."
+        )

@@ -1,21 +1,20 @@
-"""Drawing from a trained generator: latent vectors, samples, grids and ways between two points."""
+"""Drawing from a trained generator: latent vectors, samples, grids, ways between two points, and its file."""
 
 import math
+from dataclasses import asdict, fields
+from pathlib import Path
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts
+from dlapps.core import paths
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import device_of, evaluating, make_generator
-from dlapps.core.training import as_labels
-from dlapps.gan.clusters import ClusteredGenerator
-from dlapps.gan.networks import ConditionalGenerator, Generator
-from dlapps.gan.steps import generate
+from dlapps.core.runtime import channels_last, make_generator
+from dlapps.core.training import as_labels, predict, read_checked, to_float16, write_checked
+from dlapps.gan.networks import AnyGenerator, ConditionalGenerator, Generator, Preset, generator_of
 
-# What samples are drawn from; each has a latent_dim.
-Sampler = Generator | ConditionalGenerator | ClusteredGenerator
+BATCH = 256  # images drawn at a time
 
 
 def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
@@ -23,37 +22,32 @@ def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
     return torch.randn(number, latent_dim, generator=make_generator(seed))
 
 
-@torch.no_grad()
-def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None, batch_size: int = 256) -> Tensor:
+def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None) -> Tensor:
     """Images (N, C, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
 
     z: latent vectors (N, latent_dim). labels: for a conditional generator, whole numbers (N,) or mixtures, float
     (N, K). Raises ValueError for others.
     """
-    check_counts(batch_size=batch_size)
-    device, z = device_of(generator), as_tensor(z).float()
-    told = None if labels is None else _as_told(generator, labels, len(z)).to(device)
-    if told is None and isinstance(generator, ConditionalGenerator):
+    z = as_tensor(z).float()
+    if labels is None and isinstance(generator, ConditionalGenerator):
         raise ValueError("expected labels for a conditional generator, got none; pass one for each latent vector.")
-    if told is not None and isinstance(generator, (Generator, ClusteredGenerator)):
+    if labels is not None and isinstance(generator, Generator):
         raise ValueError("expected no labels for an unconditional generator, got some; leave them out.")
-    with evaluating(generator):
-        images = [
-            generate(generator, z[rows].to(device), None if told is None else told[rows]).cpu()
-            for rows in torch.arange(len(z)).split(batch_size)
-        ]
-    return torch.cat(images)
+    classes = () if labels is None else (_as_classes(generator, labels, len(z)),)
+    return predict(generator, z, *classes, batch_size=BATCH)
 
 
-def _as_told(generator: nn.Module, labels: ArrayLike, number: int) -> Tensor:
+def _as_classes(generator: nn.Module, labels: ArrayLike, number: int) -> Tensor:
     """Labels of as many images, or mixtures float32 (N, K); ValueError for others."""
-    told = as_tensor(labels)
-    if not told.is_floating_point():
-        return as_labels(told, number, getattr(generator, "num_classes", None))
-    expected = (number, getattr(generator, "num_classes", told.shape[-1]))
-    if told.shape != expected:
-        raise ValueError(f"expected mixtures {expected}, a row a latent vector, got {tuple(told.shape)}; change them.")
-    return told.float()
+    classes = as_tensor(labels)
+    if not classes.is_floating_point():
+        return as_labels(classes, number, getattr(generator, "num_classes", None))
+    expected = (number, getattr(generator, "num_classes", classes.shape[-1]))
+    if classes.shape != expected:
+        raise ValueError(
+            f"expected mixtures {expected}, a row a latent vector, got {tuple(classes.shape)}; change them."
+        )
+    return classes.float()
 
 
 def sample_grid(generator: ConditionalGenerator, z: Tensor) -> Tensor:
@@ -83,3 +77,30 @@ def to_uint8(images: ArrayLike) -> Tensor:
         raise ValueError(f"expected images (…, 1, S, S) or (…, 3, S, S), got {tuple(pixels.shape)}; move the channels.")
     levels = pixels.add(1).mul(127.5).round().clamp(0, 255).byte()
     return levels.movedim(-3, -1) if pixels.shape[-3] == 3 else levels.squeeze(-3)
+
+
+def save_generator(path: str | Path, generator: AnyGenerator, preset: Preset) -> Path:
+    """The weights in float16 beside the preset whose networks they are.
+
+    Raises ValueError for others, of which `training.save_weights` writes the weights.
+    """
+    of_preset = generator_of(preset).state_dict()
+    if {n: v.shape for n, v in of_preset.items()} != {n: v.shape for n, v in generator.state_dict().items()}:
+        raise ValueError("expected the generator of this preset, got one of other layers; take training.save_weights.")
+    return write_checked(path, {"preset": asdict(preset), "generator": to_float16(generator)})
+
+
+def load_generator(path: str | Path) -> AnyGenerator:
+    """A generator of `save_generator`, in eval mode, without gradients."""
+    saved = read_checked(path, "generator", ("preset", "generator"))
+    # A study's preset has fields of its own, of which its generator does not depend.
+    known = {field.name for field in fields(Preset)} & saved["preset"].keys()
+    generator = channels_last(generator_of(Preset(**{name: saved["preset"][name] for name in known})))
+    generator.load_state_dict(saved["generator"])
+    return generator.eval().requires_grad_(False)
+
+
+def load_best(kind: str) -> AnyGenerator:
+    """The committed generator of the best preset, "dcgan" or "cdcgan", as `dlapps data make gan` wrote it."""
+    remedy = "name dcgan or cdcgan, or run dlapps data make gan"
+    return load_generator(paths.require_result(f"gan-{kind}.pt", "a generator", remedy))

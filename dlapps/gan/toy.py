@@ -1,6 +1,7 @@
 """A GAN of points in the plane, trained in seconds: eight Gaussians on a circle show whether a generator finds all."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from dlapps import check_name
 from dlapps.core.runtime import drawn_from, make_generator
-from dlapps.gan.steps import LOSSES, PENALTIES, discriminator_step, generator_step, penalise
+from dlapps.gan.steps import LOSSES, discriminator_step, generator_step
 
 NUM_MODES, DEVIATION = 8, 0.05
 WIDTH = 128  # of a hidden layer
@@ -34,8 +35,8 @@ def draw_ring(number: int, generator: torch.Generator) -> Tensor:
 def count_modes(points: Tensor) -> tuple[int, float]:
     """How many of the eight have a twentieth of their share of points (N, 2) within three deviations, and the share of
     points within three deviations of any."""
-    near = torch.cdist(points, CENTRES) < 3 * DEVIATION
-    return int((near.double().mean(0) > 0.05 / NUM_MODES).sum()), float(near.any(1).double().mean())
+    close = torch.cdist(points, CENTRES) < 3 * DEVIATION
+    return int((close.double().mean(0) > 0.05 / NUM_MODES).sum()), float(close.any(1).double().mean())
 
 
 def make_points_networks(seed: int) -> tuple[nn.Module, nn.Module]:
@@ -51,7 +52,7 @@ def make_points_networks(seed: int) -> tuple[nn.Module, nn.Module]:
 
 def fit_ring(
     loss: str = "non-saturating",
-    penalty: str = "none",
+    penalty: Callable[..., Tensor] | None = None,
     rates: tuple[float, float] = (1e-3, 1e-3),
     num_steps: int = 3000,
     num_frames: int = 30,
@@ -59,24 +60,24 @@ def fit_ring(
 ) -> PointTraining:
     """Train on fresh points of the ring, 256 a step, by the steps of the chapter; rates: of generator, discriminator.
 
-    loss, penalty: names in LOSSES and PENALTIES; ValueError for others.
+    loss: a name in LOSSES; ValueError for others. penalty(discriminator, real, fake, labels, generator): a scalar added
+    to the discriminator's loss, labels None.
     """
     check_name("loss", loss, LOSSES)
-    check_name("penalty", penalty, PENALTIES)
     generator, discriminator = make_points_networks(seed)
     optimisers = [
         torch.optim.Adam(network.parameters(), rate, (0.5, 0.999))
         for network, rate in zip((generator, discriminator), rates, strict=True)
     ]
     source, shown = make_generator(seed), torch.randn(512, 2, generator=make_generator(seed + 1))
-    samples, kept = [], sorted({round(num_steps * frame / num_frames) for frame in range(num_frames + 1)})
+    samples, moments = [], sorted({round(num_steps * frame / num_frames) for frame in range(num_frames + 1)})
     for step in range(num_steps):
-        if step in kept:
+        if step in moments:
             samples.append(generator(shown).detach())
         real, fake = draw_ring(256, source), generator(torch.randn(256, 2, generator=source))
-        added = penalise(penalty, discriminator, real, fake, None, source)
+        added = penalty(discriminator, real, fake, None, source) if penalty else 0.0
         options = (LOSSES[loss], None, "float32")
         discriminator_step(discriminator, real, fake, optimisers[1], *options, added)
         generator_step(generator, discriminator, fake, optimisers[0], *options)
     samples.append(generator(shown).detach())
-    return PointTraining(generator.eval(), torch.stack(samples), tuple(kept))
+    return PointTraining(generator.eval(), torch.stack(samples), tuple(moments))

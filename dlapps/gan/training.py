@@ -6,34 +6,108 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from dlapps import check_counts
 from dlapps.core.images import as_uint8
+from dlapps.core.metrics import as_tensor, precision_recall
 from dlapps.core.runtime import device_of, make_generator
-from dlapps.core.training import DivergenceError, History, Named, as_labels, check_options, run_epochs, seeded
-from dlapps.core.weights import update_average
-from dlapps.gan.clusters import find_clusters
-from dlapps.gan.history import GanHistory
-from dlapps.gan.presets import (
+from dlapps.core.training import (
+    DivergenceError,
+    History,
+    Named,
+    as_labels,
+    check_options,
+    run_epochs,
+    seeded,
+    update_average,
+)
+from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
     PRACTICAL,
     AnyDiscriminator,
+    AnyGenerator,
     Preset,
     check_networks,
     make_networks,
-    sampler_of,
 )
-from dlapps.gan.sampling import Sampler, draw_latents, sample, to_uint8
-from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, likeness, move, penalise, spread
+from dlapps.gan.sampling import draw_latents, sample, to_uint8
+from dlapps.gan.steps import LOSSES, discriminator_step, generate, generator_step, spread
 
-Measure = Callable[[Sampler], dict[str, float] | None]
+Measure = Callable[[AnyGenerator], dict[str, float] | None]
 # A generator and a discriminator of any kind.
 Networks = tuple[Any, Any]
+# D, real and fake images, z, labels, random draws: what D sees of both images, scalars added to D's loss and to G's.
+Regulariser = Callable[
+    [nn.Module, Tensor, Tensor, Tensor, Tensor | None, torch.Generator],
+    tuple[tuple[Tensor, Tensor], Any, Any],
+]
+
+
+class GanHistory(History):
+    """One value a batch; measures: what `measure` gave, with the number of batches it was taken after.
+
+    discriminator_loss, generator_loss; real_probability, fake_probability, fooling_probability: means over the batch of
+    D(x), of D(G(z)) before and (fooling) after D's update; discriminator_gradient, generator_gradient: L2 norms over
+    all weights. spread: standard deviation of a pixel over the batch, with labels within each class, averaged over
+    pixels, of fake images in units of the real ones'; near 0 when all, or all of a class, are alike.
+    """
+
+    def health(self, real: ArrayLike | None = None, fake: ArrayLike | None = None, last: int = 200) -> str:
+        """balanced, poor, collapsed, the discriminator wins or the generator wins: a sentence on the last batches.
+
+        real, fake: images uint8, (N, S, S) or (N, S, S, 3), of `prepare_images` and `to_uint8`, or better features
+        (N, D) of both from a network that knows such images (`extract_features` for digits); 500 of each say enough.
+        Precision and recall (`metrics.precision_recall`) are held against those of one half of the real ones beside
+        the other, and below half of that, fakes are poor. Without them only the losses' probabilities and the spread
+        within a batch are judged, which may be balanced while every image is bad.
+        """
+        if not self.get("spread"):
+            return "not trained yet"
+        real_probability, fake_probability, spread = (
+            float(np.mean(values[-last:])) for values in (self.real_probability, self.fake_probability, self.spread)
+        )
+        gap = real_probability - fake_probability
+        numbers = (
+            f"D(x) = {real_probability:.2f}, D(G(z)) = {fake_probability:.2f}, fakes vary {spread:.0%} as much as real "
+            "images"
+        )
+        poor, seen = False, "judged by losses and spread alone: pass real and fake images"
+        if real is not None and fake is not None:
+            poor, seen = _judge(real, fake)
+        if spread < 0.5:
+            state, remedy = "collapsed", "take another seed, or a lower learning rate for the generator"
+        elif poor:
+            state, remedy = "poor", "train longer, or change the networks"
+        elif gap > 0.8:
+            state, remedy = "the discriminator wins", "lower its learning rate, or its number of channels"
+        elif gap < 0.05:
+            state, remedy = (
+                "the generator wins", "raise the discriminator's learning rate, or its number of channels"
+            )  # fmt: skip
+        else:
+            state, remedy = "balanced", ""
+        return "; ".join(filter(None, (f"{state}: {numbers}", seen, remedy)))
+
+
+def _judge(real: ArrayLike, fake: ArrayLike) -> tuple[bool, str]:
+    """Whether precision or recall of fakes is below half of what real images have, and both in words."""
+    rows = [as_tensor(part if np.ndim(part) == 2 else as_uint8(part)).flatten(1) for part in (real, fake)]
+    half = len(rows[0]) // 2
+    first, second = rows[0][:half], rows[0][half:]
+    reached = precision_recall(first, rows[1][: len(second)])
+    possible = precision_recall(first, second)
+    words = [
+        f"{name} {share:.2f} (real images: {limit:.2f})"
+        for name, share, limit in zip(("precision", "recall"), reached, possible, strict=True)
+    ]
+    poor = any(share < limit / 2 for share, limit in zip(reached, possible, strict=True))
+    return poor, ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -46,7 +120,7 @@ class Training:
     """
 
     preset: Preset
-    generator: Sampler
+    generator: AnyGenerator
     discriminator: AnyDiscriminator
     history: GanHistory
     frames: Tensor
@@ -54,9 +128,9 @@ class Training:
 
 
 class Run:
-    """All that changes in a training: networks, the average that samples are drawn from, optimisers, latent vectors.
+    """All that changes in a training: networks, the sampler (G, or its moving average), optimisers, latent vectors.
 
-    labels: int64 (N,), the clusters of the images where the preset has such. networks: in place of the preset's.
+    networks, regularise: as `fit_gan` takes them.
     """
 
     def __init__(
@@ -65,21 +139,20 @@ class Run:
         seed: int,
         device: torch.device | str,
         precision: str,
-        labels: Tensor | None = None,
         networks: Networks | None = None,
+        regularise: Regulariser | None = None,
     ) -> None:
-        self.preset, self.seed, self.precision = preset, seed, precision
+        self.preset, self.seed, self.precision, self.regularise = preset, seed, precision, regularise
         generator, discriminator = networks or make_networks(preset, seed)
         if networks:
             check_networks(generator, discriminator, preset)
         self.generator, self.discriminator = generator.to(device), discriminator.to(device).train()
-        self.average = self.generator
+        self.sampler = self.generator
         if preset.average:
-            self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.sampler = sampler_of(preset, self.average, labels).to(device)
+            self.sampler = copy.deepcopy(self.generator).requires_grad_(False)
         self.latents = make_generator(seed)
         trained = {"generator": self.generator, "discriminator": self.discriminator}
-        self.rates = {name: getattr(preset, f"{name}_rate") for name in preset.trained}
+        self.rates = {name: getattr(preset, f"{name}_rate") for name in trained}
         self.optimisers = {
             name: torch.optim.Adam(trained[name].parameters(), rate, preset.betas, foreach=True)
             for name, rate in self.rates.items()
@@ -104,17 +177,14 @@ class Run:
         z = torch.randn(len(real), preset.latent_dim, generator=self.latents).to(device)
         fake = generate(self.generator, z, labels, self.precision)
         made = {"spread": spread(fake.detach(), labels) / spread(real, labels).clamp(min=1e-6)}
-        told = labels if preset.discriminator_sees_labels else None
-        seen = (real, fake)
-        if preset.moves:
-            seen = (move(real, self.latents), move(fake, self.latents))
-        optimiser_d, optimiser_g = map(self.optimisers.get, ("discriminator", "generator"))
-        added = preset.penalty_weight * penalise(preset.penalty, self.discriminator, *seen, told, self.latents)
-        made |= discriminator_step(self.discriminator, *seen, optimiser_d, loss, told, self.precision, added)
-        alike = preset.seeking * likeness(fake, z, labels) if preset.seeking else 0.0
-        made |= generator_step(
-            self.generator, self.discriminator, seen[1], optimiser_g, loss, told, self.precision, alike
-        )
+        added_d = added_g = 0.0
+        if self.regularise:
+            made_of = (self.discriminator, real, fake, z, labels, self.latents)
+            (real, fake), added_d, added_g = self.regularise(*made_of)
+        optimiser_g, optimiser_d = self.optimisers.values()
+        rest = (loss, labels if preset.discriminator_sees_labels else None, self.precision)
+        made |= discriminator_step(self.discriminator, real, fake, optimiser_d, *rest, added_d)
+        made |= generator_step(self.generator, self.discriminator, fake, optimiser_g, *rest, added_g)
         # Brought to the CPU at once.
         measured = dict(zip(made, torch.stack([*made.values()]).tolist(), strict=True))
         for name, value in measured.items():
@@ -124,19 +194,16 @@ class Run:
                 )
         if preset.average:
             decay = min(preset.average, (batch + 1) / (batch + 11))
-            update_average(self.average, self.generator, decay)
+            update_average(self.sampler, self.generator, decay)
         return measured
 
     def draw_frame(self) -> Tensor:
         """Samples uint8 (M, S, S), or (M, S, S, 3), of latent vectors that are the same at each call."""
-        preset = self.preset
-        # Clusters are drawn by one number more.
-        latent_dim = preset.latent_dim + bool(preset.clusters)
+        preset, labels, number = self.preset, None, 64
         if preset.num_classes:
-            labels = torch.arange(preset.num_classes).repeat_interleave(10)
-            z = draw_latents(10, latent_dim, self.seed).repeat(preset.num_classes, 1)
-            return to_uint8(sample(self.sampler, z, labels))
-        return to_uint8(sample(self.sampler, draw_latents(64, latent_dim, self.seed)))
+            labels, number = torch.arange(preset.num_classes).repeat_interleave(10), 10
+        z = draw_latents(number, preset.latent_dim, self.seed).repeat(preset.num_classes or 1, 1)
+        return to_uint8(sample(self.sampler, z, labels))
 
 
 def fit_gan(
@@ -146,6 +213,7 @@ def fit_gan(
     *,
     labels: ArrayLike | None = None,
     networks: Networks | None = None,
+    regularise: Regulariser | None = None,
     frame_every: int = 100,
     measure: Measure | None = None,
     measure_every: int = 200,
@@ -158,20 +226,19 @@ def fit_gan(
 
     images: square, grey (N, H, W), or for a preset of 3 channels (N, H, W, 3) or (N, 3, H, W). networks: a generator of
     z (N, latent_dim) to images (N, C, S, S) in [-1, 1] and a discriminator of these to logits (N,), or (N, 1), to be
-    trained in place of the preset's; where it has classes, labels (N,) are their second argument. frame_every: batches
-    between two frames. measure: called with the generator in eval mode every `measure_every` batches and at the end;
-    its values go to the history. progress: bars of epochs and of batches. options: monitor, checkpoint and extend, as
-    `dlapps.training.run_epochs` takes them. The same seed gives the same training on one machine. Raises ValueError for
-    bad input, DivergenceError for a loss or a gradient that is not finite.
+    trained in place of the preset's; where it has classes, labels (N,) are their second argument. regularise:
+    called before each update, gives what D sees of real and fake images, and what is added to D's loss and to G's.
+    frame_every: batches between two frames. measure: called with the generator in eval mode every `measure_every`
+    batches and at the end; its values go to the history. progress: bars of epochs and of batches. options: monitor,
+    checkpoint and extend, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same training on one
+    machine. Raises ValueError for bad input, DivergenceError for a loss or a gradient that is not finite.
     """
     check_options("fit_gan", options)
     check_counts(frame_every=frame_every, measure_every=measure_every)
-    data, told = _prepare(images, labels, preset)
+    data, classes = _prepare(images, labels, preset)
     identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision}
-    identity |= {"images": data, "labels": told}
-    if preset.clusters:
-        told = find_clusters(data, preset.clusters, seed)
-    run = Run(preset, seed, device, precision, told, networks)
+    identity |= {"images": data, "labels": classes, "regularise": regularise}
+    run = Run(preset, seed, device, precision, networks, regularise)
     num_batches = -(-len(data) // preset.batch_size)
     total = preset.num_epochs * num_batches
 
@@ -182,7 +249,7 @@ def fit_gan(
         for batch, rows in enumerate(batches, epoch * num_batches):
             if batch % frame_every == 0:
                 measured.add({"frames": run.draw_frame(), "frame_batches": batch})
-            measured.add(run.step(data[rows], None if told is None else told[rows], batch, total))
+            measured.add(run.step(data[rows], None if classes is None else classes[rows], batch, total))
             done = batch + 1
             if measure and (done % measure_every == 0 or done == total):
                 measured.add({"measures": {"batch": done, **(measure(run.sampler.eval()) or {})}})
@@ -232,15 +299,10 @@ def _prepare(images: ArrayLike, labels: ArrayLike | None, preset: Preset) -> tup
             f"expected images of {preset.channels} channels, as the preset has, got {channels}; take replace(preset, "
             f"channels={channels}), or convert them."
         )
-    if preset.clusters and preset.num_classes:
-        raise ValueError(
-            f"expected classes or clusters, got {preset.num_classes} classes and {preset.clusters} clusters; set "
-            "one of them to 0."
-        )
     if bool(preset.num_classes) != (labels is not None):
         raise ValueError(
             f"expected labels exactly where a preset has classes, got {preset.num_classes} classes and "
             f"{'no' if labels is None else len(levels)} labels; call fit_gan without labels, or fit_conditional_gan."
         )
-    told = None if labels is None else as_labels(labels, len(levels), preset.num_classes)
-    return prepare_images(levels, preset.size), told
+    classes = None if labels is None else as_labels(labels, len(levels), preset.num_classes)
+    return prepare_images(levels, preset.size), classes

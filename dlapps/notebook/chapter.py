@@ -28,7 +28,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
-from dlapps.core.extras import require
+from dlapps.core.paths import require
 from dlapps.notebook import players
 from dlapps.notebook.outline import WORDS
 from dlapps.notebook.profiles import get_profile

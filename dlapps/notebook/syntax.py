@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
-from dlapps.core.extras import require
+from dlapps.core.paths import require
 
 Node = dict[str, Any]
 Tree = list[Node]

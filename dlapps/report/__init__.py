@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dlapps import DlappsError
-from dlapps.core.extras import require
+from dlapps.core.paths import require
 
 require("report", "ipykernel", "nbconvert", "nbformat", "papermill", "pypandoc")
 

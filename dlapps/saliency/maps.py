@@ -23,8 +23,8 @@ from dlapps.core.class_scores import (
     pixel_gradient,
     read_logits,
 )
-from dlapps.core.pixel_network import find_layer
 from dlapps.core.runtime import make_generator
+from dlapps.pretrained import find_layer
 
 
 def input_gradient(

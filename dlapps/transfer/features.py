@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 
 from dlapps import check_counts, check_name, pretrained
 from dlapps.core.images import as_pictures, check_several, scaled_shape, stack_pixels
-from dlapps.core.pixel_network import PixelNetwork, from_arrays, to_arrays
 from dlapps.core.runtime import autocast, device_of, first_in_float32, number_format
+from dlapps.pretrained import PixelNetwork, from_arrays, to_arrays
 
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dlapps import check_counts
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, check_last_batch, device_of, evaluating, make_generator
+from dlapps.core.runtime import autocast, check_last_batch, device_of, make_generator
 from dlapps.core.training import (
     Augment,
     History,
@@ -19,6 +19,7 @@ from dlapps.core.training import (
     check_options,
     make_one_cycle,
     minimise,
+    predict,
     run_epochs,
     seeded,
 )
@@ -166,14 +167,10 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
             parameter.requires_grad_(required)
 
 
-@torch.no_grad()
 def batched_logits(network: nn.Module, inputs: ArrayLike) -> Tensor:
     """Logits (N, K) float32, batch by batch, of a network in eval mode, which is left as it was; inputs as
     `fit_classifier` takes them."""
-    device = device_of(network)
-    with autocast(device), evaluating(network):
-        batches = map(_as_floats, as_tensor(inputs).split(64))
-        return torch.cat([network(batch.to(device)).float().cpu() for batch in batches])
+    return predict(network, as_tensor(inputs), batch_size=64, prepare=_as_floats)
 
 
 def accuracy(network: nn.Module, inputs: ArrayLike, labels: ArrayLike) -> float:

@@ -137,8 +137,8 @@ def losses_stay_finite(training: Training) -> str | None:
 def both_networks_are_trained(training: Training) -> str | None:
     """The discriminator learns to tell, the generator to fool it, one step each in turn. With a fake that is not
     detached, or an optimiser that holds the other's weights, one of them stands still or works against itself."""
-    trained = training.preset.trained
-    return expect(len(trained) == 2, "a training of both networks", " and ".join(trained))
+    rates = training.preset.generator_rate, training.preset.discriminator_rate
+    return expect(min(rates) > 0, "a training of both networks", f"learning rates {rates[0]} and {rates[1]}")
 
 
 @torch.no_grad()
