@@ -37,7 +37,7 @@ def test_checks_never_raise_and_explain_themselves_in_two_sentences():
             assert sum(verdict.fault is not None for verdict in verdicts) >= len(own) - 1
     for check in ALL_CHECKS:
         assert " ".join(check.function.__doc__.split()).count(". ") >= 1, check
-        assert "\n" not in checks._look(check, {}).line
+        assert "\n" not in checks._judge(check, {}).line
 
 
 def _names(chapter):

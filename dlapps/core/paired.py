@@ -145,7 +145,7 @@ def compare_splits(first: ArrayLike, second: ArrayLike, num_train: int, num_test
     """Mean difference of two recipes' scores over the same random splits, float (S,), and its corrected interval.
 
     Splits of one data set share examples, so the variance of the differences is multiplied by 1 / S + num_test /
-    num_train in the place of 1 / S (Nadeau and Bengio 2003). Raises ValueError unless both have one length, two
+    num_train instead of 1 / S (Nadeau and Bengio 2003). Raises ValueError unless both have one length, two
     or more.
     """
     uncorrected = compare_seeds(first, second)

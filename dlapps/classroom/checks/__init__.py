@@ -94,10 +94,10 @@ CHAPTERS: dict[str, Sequence[Check]] = {
 
 def run(chapter: str, variables: Mapping[str, Any]) -> list[Verdict]:
     """The verdicts of a chapter's checks on the variables of a notebook; a check that fails to run has failed."""
-    return [_look(check, variables) for check in (*EVERYWHERE, *CHAPTERS.get(chapter, ()))]
+    return [_judge(check, variables) for check in (*EVERYWHERE, *CHAPTERS.get(chapter, ()))]
 
 
-def _look(check: Check, variables: Mapping[str, Any]) -> Verdict:
+def _judge(check: Check, variables: Mapping[str, Any]) -> Verdict:
     available, wanted = {**variables, "variables": variables}, check.names
     fault: str | None
     if missing := [name for name in wanted.values() if name not in available]:
