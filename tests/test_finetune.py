@@ -22,9 +22,15 @@ def make_classifier():
     return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
 
 
+def fit(problem, network=None, rates=0.03, num_epochs=1, **options):
+    """Train a network, or parts of it at rates of their own."""
+    network = network or make_classifier()
+    rates = rates if isinstance(rates, dict) else {network: rates}
+    return finetune.fit_classifier(network, *problem, num_epochs, rates, **options)
+
+
 def test_classifier_learns(problem):
-    network = make_classifier()
-    history = finetune.fit_classifier(network, *problem, num_epochs=15, learning_rates={network: 0.03}, seed=3)
+    history = fit(problem, num_epochs=15, seed=3)
     assert history.loss[-1] < history.loss[0] / 2
     assert history.accuracy[-1] > 0.95
 
@@ -32,7 +38,7 @@ def test_classifier_learns(problem):
 def test_only_the_named_parts_are_trained(problem):
     network = make_classifier().requires_grad_(False)
     before = [parameter.clone() for parameter in network.parameters()]
-    finetune.fit_classifier(network, *problem, num_epochs=2, learning_rates={network[2]: 0.01})
+    fit(problem, network, {network[2]: 0.01}, num_epochs=2)
     same = [torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
     assert same == [True, True, False, False]
 
@@ -47,9 +53,10 @@ def make_mixed_classifier():
 def test_what_is_not_trained_stays_as_it_is(problem):
     network, modes = make_mixed_classifier(), []
     state = {name: value.clone() for name, value in network[0].state_dict().items()}
-    network[0].register_forward_hook(lambda block, *_: modes.append(any(m.training for m in block.modules())))
+    for module in network[0].modules():
+        module.register_forward_hook(lambda module, *_: modes.append(module.training))
     network[1].register_forward_hook(lambda norm, *_: modes.append(not norm.training))
-    finetune.fit_classifier(network, *problem, num_epochs=2, learning_rates=dict.fromkeys(network[1:], 0.01))
+    fit(problem, network, dict.fromkeys(network[1:], 0.01), num_epochs=2)
     assert not any(modes)
     assert all(torch.equal(value, state[name]) for name, value in network[0].state_dict().items())
     assert network[1].num_batches_tracked == 6
@@ -65,7 +72,7 @@ def test_what_asks_for_gradients_is_as_it_was(problem, inputs_are):
     before = [parameter.requires_grad for parameter in network.parameters()]
     refused = pytest.raises(ValueError, match="finite loss")
     with contextlib.nullcontext() if inputs_are == 1 else refused:
-        finetune.fit_classifier(network, problem[0] * inputs_are, problem[1], 1, {network[2]: 0.01})
+        fit((problem[0] * inputs_are, problem[1]), network, {network[2]: 0.01})
     assert [parameter.requires_grad for parameter in network.parameters()] == before
     assert not any(module.training for module in network.modules())
 
@@ -76,8 +83,8 @@ def test_a_part_may_keep_to_eval_mode(problem):
             return super().train(False)
 
     network = nn.Sequential(Fixed(5), nn.Linear(5, 2))
-    finetune.fit_classifier(network, *problem, num_epochs=1, learning_rates={network: 0.01})
-    finetune.fit_classifier(network, *problem, num_epochs=1, learning_rates={network[0]: 0.01, network[1]: 0.01})
+    fit(problem, network)
+    fit(problem, network, dict.fromkeys(network, 0.01))
     assert network[0].num_batches_tracked == 0
     assert not torch.equal(network[0].weight, torch.ones(5))
 
@@ -86,16 +93,12 @@ def test_parts_have_to_be_the_networks_and_apart(problem):
     network = make_classifier()
     for parts in ([network, network[0]], [network[0], nn.Linear(2, 2)]):
         with pytest.raises(ValueError, match="expected parts of the network that share no weights, got"):
-            finetune.fit_classifier(network, *problem, num_epochs=1, learning_rates=dict.fromkeys(parts, 0.01))
+            fit(problem, network, dict.fromkeys(parts, 0.01))
 
 
-def test_sizes_and_losses_are_checked(problem):
-    inputs, labels = problem
-    network = make_classifier()
+def test_there_are_as_many_labels_as_inputs(problem):
     with pytest.raises(ValueError, match="expected as many labels as inputs, got 119 and 120"):
-        finetune.fit_classifier(network, inputs, labels[1:], num_epochs=1, learning_rates={network: 0.1})
-    with pytest.raises(ValueError, match="expected a finite loss"):
-        finetune.fit_classifier(network, inputs * torch.nan, labels, num_epochs=1, learning_rates={network: 0.1})
+        fit((problem[0], problem[1][1:]))
 
 
 def test_split_parts_make_the_whole(problem):
@@ -124,7 +127,7 @@ def test_small_vgg_learns_bright_from_dark():
     labels = torch.arange(40) % 2
     pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
     network = finetune.SmallVGG(2)
-    finetune.fit_classifier(network, pixels, labels, num_epochs=8, learning_rates={network: 0.01}, batch_size=10)
+    fit((pixels, labels), network, 0.01, num_epochs=8, batch_size=10)
     assert (finetune.batched_logits(network, pixels).argmax(1) == labels).float().mean() > 0.95
 
 
@@ -136,8 +139,7 @@ def test_a_seed_fixes_the_dropout_too_and_the_default_generator_stays(problem, n
         for weights, value in zip(network.parameters(), (0.1, 0.2, 0.3, 0.4), strict=True):
             nn.init.constant_(weights, value)
         torch.set_rng_state(before)
-        given = network, *problem, num_epochs, {network: 0.1}
-        losses.append(finetune.fit_classifier(*given, batch_size=120, seed=3).loss)
+        losses.append(fit(problem, network, 0.1, num_epochs, batch_size=120, seed=3).loss)
         assert torch.equal(torch.get_rng_state(), before)
         torch.rand(1)
         before = torch.get_rng_state()
@@ -151,26 +153,23 @@ def test_lists_and_arrays_train_as_tensors_do(problem, tmp_path, monkeypatch):
     for given in (problem, (inputs.numpy(), labels.tolist()), (inputs.double().tolist(), labels.byte().numpy())):
         network = make_classifier()
         checkpoint = f"{len(losses)}.pt"
-        losses.append(finetune.fit_classifier(network, *given, 2, {network: 0.03}, checkpoint=checkpoint).loss)
+        losses.append(fit(given, network, num_epochs=2, checkpoint=checkpoint).loss)
         assert finetune.accuracy(network, *given) == finetune.accuracy(network, *problem)
         assert (tmp_path / checkpoint).is_file()
     assert losses[0] == losses[1] == losses[2]
 
 
 def test_uint8_is_taken_as_pixels():
-    generator = torch.Generator().manual_seed(0)
-    pictures, labels = torch.randint(256, (8, 1, 16, 16), dtype=torch.uint8, generator=generator), [0, 1] * 4
-    losses = []
+    generator, labels, losses = torch.Generator().manual_seed(0), [0, 1] * 4, []
+    pictures = torch.randint(256, (8, 1, 16, 16), dtype=torch.uint8, generator=generator)
     for inputs in (pictures, pictures / 255, pictures.numpy() / 255):
         torch.manual_seed(0)
-        network = finetune.SmallVGG(2)
-        options = {"augment": lambda pixels, generator: pixels.flip(3)}
-        losses.append(finetune.fit_classifier(network, inputs, labels, 2, {network: 0.01}, **options).loss)
+        network, augment = finetune.SmallVGG(2), lambda pixels, generator: pixels.flip(3)
+        losses.append(fit((inputs, labels), network, num_epochs=2, augment=augment).loss)
     assert losses[0] == losses[1] == losses[2]
 
 
 @pytest.mark.parametrize("labels", [[0.0] * 120, [[0]] * 120, [True] * 120])
 def test_labels_that_are_not_whole_numbers_get_one_sentence(problem, labels):
-    network = make_classifier()
     with pytest.raises(ValueError, match=r"expected (as many labels|whole numbers)"):
-        finetune.fit_classifier(network, problem[0], labels, 1, {network: 0.01})
+        fit((problem[0], labels))

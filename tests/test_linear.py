@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.svm import LinearSVC
+from torch.nn.functional import cross_entropy
 
 from dlapps.transfer import linear
 from dlapps.transfer.linear import Scores
@@ -75,10 +76,11 @@ def test_scores_of_random_splits_are_those_of_classifiers_fitted_on_them(split, 
 @pytest.fixture
 def classifiers():
     """Two noisy classifiers of three classes, one better than the other, and one that knows nothing."""
-    random, labels = np.random.default_rng(0), np.arange(300) % 3
-    scores = {name: strength * np.eye(3)[labels] for name, strength in (("good", 3), ("fair", 2), ("blind", 0))}
-    noisy = {name: part + random.normal(size=part.shape) for name, part in scores.items()}
-    return {name: Scores(part, part[:5]) for name, part in noisy.items()}, labels
+    random, labels, scores = np.random.default_rng(0), np.arange(300) % 3, {}
+    for name, strength in (("good", 3), ("fair", 2), ("blind", 0)):
+        noisy = strength * np.eye(3)[labels] + random.normal(size=(300, 3))
+        scores[name] = Scores(noisy, noisy[:5])
+    return scores, labels
 
 
 def test_fusion_trusts_the_better_classifier_more_and_a_blind_one_not_at_all(classifiers):
@@ -91,13 +93,16 @@ def test_fusion_trusts_the_better_classifier_more_and_a_blind_one_not_at_all(cla
 def test_no_other_weights_have_a_lower_cross_entropy(classifiers):
     scores, labels = classifiers
     fusion = linear.choose_fusion(scores, labels)
-    loss = torch.nn.functional.cross_entropy(torch.tensor(fusion.out_of_fold), torch.tensor(labels))
-    assert fusion.loss == pytest.approx(loss.item())
+
+    def loss(summed):
+        return float(cross_entropy(torch.tensor(summed), torch.tensor(labels)))
+
+    assert fusion.loss == pytest.approx(loss(fusion.out_of_fold))
     for name in scores:
         for factor in (0.9, 1.1):
             others = fusion.weights | {name: fusion.weights[name] * factor + 1e-3}
             moved = sum(weight * scores[part].out_of_fold for part, weight in others.items())
-            assert torch.nn.functional.cross_entropy(torch.tensor(moved), torch.tensor(labels)) > loss - 1e-9
+            assert loss(moved) > fusion.loss - 1e-9
 
 
 def test_new_scores_are_summed_with_the_chosen_weights(classifiers):

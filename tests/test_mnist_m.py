@@ -50,7 +50,8 @@ def test_every_picture_is_the_difference_of_its_digit_and_a_patch_of_a_photo(dig
 
 def test_tensors_and_lists_are_taken_as_arrays_are(digits, photos):
     expected = datasets.make_mnist_m(digits, photos, seed=0)
-    made = datasets.make_mnist_m(torch.from_numpy(digits), [torch.from_numpy(photo) for photo in photos], seed=0)
+    mixed = [torch.from_numpy(photos[0]), *photos[1:]]
+    made = datasets.make_mnist_m(torch.from_numpy(digits), mixed, seed=0)
     assert np.array_equal(made, expected)
 
 
@@ -85,16 +86,15 @@ def test_same_seed_same_pictures(digits, photos):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda digits, photos: (digits / 255, photos), r"expected digits uint8 \(N, H, W\), got float64"),
-        (lambda digits, photos: (digits[0], photos), r"expected digits uint8 \(N, H, W\), got uint8 \(6, 5\)"),
-        (lambda digits, photos: (digits, []), "expected at least one photo"),
-        (lambda digits, photos: (digits, [photos[0][..., 0]]), r"expected photos uint8 \(H, W, 3\)"),
-        (lambda digits, photos: (digits, [photos[1][:5]]), "at least 6 x 5 pixels, got 5 x 12"),
+        (lambda digits, photos: (digits / 255, photos), r"digits uint8 \(N, H, W\), got float64"),
+        (lambda digits, photos: (digits[0], photos), r"digits uint8 \(N, H, W\), got uint8 \(6, 5\)"),
+        (lambda digits, photos: (digits, []), "at least one photo"),
+        (lambda digits, photos: (digits, [photos[0][..., 0]]), r"photos uint8 \(H, W, 3\)"),
+        (lambda digits, photos: (digits, [photos[1][:5]]), ".* at least 6 x 5 pixels, got 5 x 12"),
     ],
-    ids=["floats", "one digit", "no photo", "grey photo", "small photo"],
 )
 def test_bad_input_is_one_sentence(digits, photos, change, message):
-    with pytest.raises(PictureError, match=message):
+    with pytest.raises(PictureError, match=f"expected {message}"):
         datasets.make_mnist_m(*change(digits, photos), seed=0)
 
 

@@ -19,8 +19,8 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(8 * 4 * 4, 5)).eval()
+    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3)]
+    return nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4 * 4, 5)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -59,101 +59,102 @@ class Product(nn.Module):
 
 
 @pytest.fixture
-def by_hand():
+def weights():
     return torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture
+def by_hand(weights):
+    return Product(weights).eval()
+
+
+@pytest.fixture
+def x():
+    return torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(3))
 
 
 def close(first, second, tolerance=1e-4):
     torch.testing.assert_close(first, second, atol=tolerance, rtol=tolerance)
 
 
-def test_input_gradient_by_hand(by_hand):
-    x = torch.rand(2, 3, 4, 4)
-    scores = (x * by_hand).sum((1, 2, 3))
-    close(saliency.input_gradient(Product(by_hand).eval(), x, 0), by_hand.abs().amax(0).expand(2, 4, 4))
-    expected = (2 * scores[:, None, None, None] * by_hand).abs().amax(1)
-    close(saliency.input_gradient(Product(by_hand).eval(), x, [1, 1]), expected)
+def test_input_gradient_by_hand(by_hand, weights, x):
+    close(saliency.input_gradient(by_hand, x, 0), weights.abs().amax(0).expand(2, 4, 4))
+    scores = (x * weights).sum((1, 2, 3), keepdim=True)
+    close(saliency.input_gradient(by_hand, x, [1, 1]), (2 * scores * weights).abs().amax(1))
 
 
-def test_integrated_gradients_by_hand(by_hand):
-    x = torch.rand(2, 3, 4, 4)
-    scores = (x * by_hand).sum((1, 2, 3))
+def test_integrated_gradients_by_hand(by_hand, weights, x):
     # The mean of 2 t (x . a) a for t from 0 to 1 is (x . a) a.
-    expected = (x * scores[:, None, None, None] * by_hand).sum(1)
-    close(saliency.integrated_gradients(Product(by_hand).eval(), x, 1), expected)
+    expected = x * (x * weights).sum((1, 2, 3), keepdim=True) * weights
+    close(saliency.integrated_gradients(by_hand, x, 1), expected.sum(1))
 
 
-def test_smooth_grad_of_a_linear_score_is_its_gradient(by_hand):
-    x = torch.rand(2, 3, 4, 4)
-    close(saliency.smooth_grad(Product(by_hand).eval(), x, 0, noise_std=0.5), by_hand.abs().amax(0).expand(2, 4, 4))
+def test_smooth_grad_of_a_linear_score_is_its_gradient(by_hand, weights, x):
+    expected = weights.abs().amax(0).expand(2, 4, 4)
+    close(saliency.smooth_grad(by_hand, x, 0, noise_std=0.5), expected)
 
 
-def test_input_x_gradient_of_a_linear_score_adds_up_to_it(by_hand):
-    x = torch.rand(2, 3, 4, 4)
-    maps = saliency.input_x_gradient(Product(by_hand).eval(), x, 0)
-    close(maps, (x * by_hand).sum(1))
-    close(maps.sum((1, 2)), (x * by_hand).sum((1, 2, 3)))
+def test_input_x_gradient_of_a_linear_score_adds_up_to_it(by_hand, weights, x):
+    close(saliency.input_x_gradient(by_hand, x, 0), (x * weights).sum(1))
 
 
-def test_channels_are_reduced_as_asked(by_hand):
-    x, network = torch.rand(2, 3, 4, 4), Product(by_hand).eval()
-    for reduce, map_ in {"max": by_hand.abs().amax(0), "sum": by_hand.sum(0), None: by_hand}.items():
-        close(saliency.input_gradient(network, x, 0, reduce=reduce), map_.expand(2, *map_.shape))
+def test_channels_are_reduced_as_asked(by_hand, weights, x):
+    for reduce, map_ in {"max": weights.abs().amax(0), "sum": weights.sum(0), None: weights}.items():
+        close(saliency.input_gradient(by_hand, x, 0, reduce=reduce), map_.expand(2, *map_.shape))
     with pytest.raises(ValueError, match="expected reduce, where it is not None, among max, sum, got 'median'"):
-        saliency.input_gradient(network, x, 0, reduce="median")
+        saliency.input_gradient(by_hand, x, 0, reduce="median")
 
 
-def test_grad_cam_by_hand():
-    network = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2, bias=False)).eval()
-    x = torch.rand(2, 3, 4, 4)
+def test_grad_cam_by_hand(x):
+    pooled = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = pooled.append(nn.Linear(3, 2, bias=False)).eval()
     weights = network[3].weight[1].detach() / 16
-    close(saliency.grad_cam(network, x, "0", 1), (x * weights[:, None, None]).sum(1).clamp(min=0))
+    expected = (x * weights[:, None, None]).sum(1).clamp(min=0)
+    close(saliency.grad_cam(network, x, "0", 1), expected)
 
 
-def test_guided_backprop_by_hand():
+def test_guided_backprop_by_hand(x):
     network = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(48, 2)).eval()
-    x = torch.rand(2, 3, 4, 4) + 1e-3
     expected = network[2].weight[1].detach().clamp(min=0).view(3, 4, 4).amax(0)
-    close(saliency.guided_backprop(network, x.clamp(max=1), 1), expected.expand(2, 4, 4))
+    close(saliency.guided_backprop(network, x.clamp(min=1e-3), 1), expected.expand(2, 4, 4))
 
 
-def test_input_gradient_agrees_with_captum(network, images, targets):
-    theirs = captum.attr.Saliency(network).attribute(images.clone().requires_grad_(), target=targets)
+def test_gradients_agree_with_captum(network, images, targets):
+    leaf = images.clone().requires_grad_()
+    theirs = captum.attr.Saliency(network).attribute(leaf, target=targets)
     close(saliency.input_gradient(network, images, targets), theirs.amax(1))
+    theirs = captum.attr.InputXGradient(network).attribute(leaf, target=targets)
+    close(saliency.input_x_gradient(network, images, targets), theirs.detach().sum(1))
 
 
 def test_smooth_grad_agrees_with_captum_without_noise(network, images, targets):
     tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(network))
-    theirs = tunnel.attribute(images.clone().requires_grad_(), nt_samples=3, stdevs=0.0, target=targets, abs=False)
-    close(saliency.smooth_grad(network, images, targets, noise_std=0.0, num_samples=3), theirs.abs().amax(1))
+    given = {"nt_samples": 3, "stdevs": 0.0, "target": targets, "abs": False}
+    theirs = tunnel.attribute(images.clone().requires_grad_(), **given)
+    found = saliency.smooth_grad(network, images, targets, noise_std=0.0, num_samples=3)
+    close(found, theirs.abs().amax(1))
 
 
-def test_integrated_gradients_agrees_with_captum(network, images, targets):
+def test_integrated_gradients_agree_with_captum_and_are_complete(network, images, targets):
     theirs = captum.attr.IntegratedGradients(network).attribute(images, target=targets, n_steps=20)
     close(saliency.integrated_gradients(network, images, targets, num_steps=20), theirs.sum(1))
-
-
-def test_input_x_gradient_agrees_with_captum(network, images, targets):
-    theirs = captum.attr.InputXGradient(network).attribute(images.clone().requires_grad_(), target=targets)
-    close(saliency.input_x_gradient(network, images, targets), theirs.detach().sum(1))
-
-
-def test_integrated_gradients_are_complete(network, images, targets):
     maps = saliency.integrated_gradients(network, images, targets, num_steps=200)
     with torch.no_grad():
         gained = network(images) - network(torch.zeros_like(images))
-    torch.testing.assert_close(maps.sum((1, 2)), gained.gather(1, targets[:, None])[:, 0], atol=1e-2, rtol=1e-2)
+    close(maps.sum((1, 2)), gained.gather(1, targets[:, None])[:, 0], 1e-2)
 
 
 def test_grad_cam_agrees_with_captum(network, images, targets):
-    theirs = captum.attr.LayerGradCam(network, network[3]).attribute(images, target=targets, relu_attributions=True)
+    layer_grad_cam = captum.attr.LayerGradCam(network, network[3])
+    theirs = layer_grad_cam.attribute(images, target=targets, relu_attributions=True)
     theirs = captum.attr.LayerAttribution.interpolate(theirs, (12, 12), "bilinear").squeeze(1)
     close(saliency.grad_cam(network, images, "3", targets), theirs.detach())
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
 def test_guided_backprop_agrees_with_captum(network, images, targets):
-    theirs = captum.attr.GuidedBackprop(network).attribute(images.clone().requires_grad_(), target=targets)
+    leaf = images.clone().requires_grad_()
+    theirs = captum.attr.GuidedBackprop(network).attribute(leaf, target=targets)
     close(saliency.guided_backprop(network, images, targets), theirs.abs().amax(1))
 
 
@@ -168,8 +169,8 @@ def test_maps_are_one_a_picture_and_explain_the_predicted_class(explain, network
 
 def small_network(channels):
     torch.manual_seed(channels)
-    layers = [nn.Conv2d(channels, 6, 3), nn.ReLU(), nn.Identity(), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(8 * 48, 5)).eval()
+    layers = [nn.Conv2d(channels, 6, 3), nn.ReLU(), nn.Identity(), nn.Conv2d(6, 8, 3), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 48, 5)).eval()
 
 
 @each_method
@@ -189,23 +190,16 @@ def test_gradients_of_any_channels_are_those_of_autograd(channels):
     network, x = small_network(channels), torch.rand(3, channels, 10, 12, requires_grad=True)
     (expected,) = torch.autograd.grad(network(x)[:, 2].sum(), x)
     found = saliency.input_gradient(network, x, 2, reduce=None)
-    torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-5)
+    close(found, expected, 1e-6)
     if channels == 1:
-        torch.testing.assert_close(saliency.input_gradient(network, x, 2), expected[:, 0].abs(), atol=1e-7, rtol=1e-5)
+        close(saliency.input_gradient(network, x, 2), expected[:, 0].abs(), 1e-6)
 
 
 def test_a_grey_data_set_is_explained_as_it_is_loaded():
     digits = np.random.default_rng(0).integers(0, 256, (3, 10, 12), dtype=np.uint8)
+    pixels = torch.from_numpy(digits / np.float32(255))[:, None]
     maps = saliency.input_gradient(small_network(1), digits)
-    assert torch.equal(
-        maps, saliency.input_gradient(small_network(1), torch.from_numpy(digits / np.float32(255))[:, None])
-    )
-
-
-@each_method
-def test_a_map_has_no_graph_whatever_requires_a_gradient(explain, network, images):
-    maps = explain(network, images.clone().requires_grad_(), 1)
-    assert not maps.requires_grad
+    assert torch.equal(maps, saliency.input_gradient(small_network(1), pixels))
 
 
 @each_method
@@ -221,7 +215,7 @@ def test_a_map_does_not_depend_on_the_batch_around_it(explain, network, images, 
 @each_method
 def test_what_the_caller_owns_stays_as_it_was(explain, images, network):
     mine = images.clone().requires_grad_()
-    explain(network, mine, 1)
+    assert not explain(network, mine, 1).requires_grad
     assert mine.grad is None
     assert all(weight.grad is None and weight.requires_grad for weight in network.parameters())
     with torch.no_grad():
@@ -237,20 +231,9 @@ def test_no_hook_is_left_after_a_run_that_fails(explain, network, images):
 
 
 @each_method
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda x: (x * 255).int(), "divide 0-255"),
-        (lambda x: x * 255, "divide 0-255"),
-        (lambda x: x[0], "add the batch axis"),
-        (lambda x: x.double(), r"got Tensor of torch\.float64"),
-        (lambda x: x.half(), r"got Tensor of torch\.float16"),
-    ],
-    ids=["integers", "range", "one", "double", "half"],
-)
-def test_bad_pixels_get_one_sentence(explain, network, images, spoil, message):
-    with pytest.raises(ValueError, match=message):
-        explain(network, spoil(images))
+def test_bad_pixels_get_one_sentence(explain, network, images):
+    with pytest.raises(ValueError, match="divide 0-255"):
+        explain(network, images * 255)
 
 
 @each_method
@@ -304,12 +287,11 @@ def test_a_layer_that_no_score_depends_on_is_refused(images, layer, frozen):
 
 def test_a_class_may_be_named(network, images):
     named = pretrained.wrap(copy.deepcopy(network), class_names=("cat", "crane", "dog", "crane", "fox"))
-    assert torch.equal(saliency.input_gradient(named, images, "fox"), saliency.input_gradient(named, images, 4))
+    expected = saliency.input_gradient(named, images, 4)
+    for name in ("fox", np.array(["fox"])):
+        assert torch.equal(saliency.input_gradient(named, images, name), expected)
     maps = saliency.grad_cam(named, images, "3", ["cat", "dog", "fox", "cat"])
     assert torch.equal(maps, saliency.grad_cam(named, images, "3", [0, 2, 4, 0]))
-    assert torch.equal(
-        saliency.input_gradient(named, images, np.array(["fox"])), saliency.input_gradient(named, images, 4)
-    )
     with pytest.raises(ValueError, match="5 class_names is, got 'crane', which 2 are; pass the number"):
         saliency.input_gradient(named, images, "crane")
     with pytest.raises(ValueError, match="got 'tabby', which 0 are"):
@@ -323,9 +305,7 @@ def test_what_are_no_logits_is_refused(explain, images, network):
 
 
 def test_a_network_in_float64_gets_one_sentence(network, images):
-    with pytest.raises(
-        ValueError, match=r"expected a network in float32, got one in torch.float64; call network.float"
-    ):
+    with pytest.raises(ValueError, match=r"expected a network in float32, .* call network.float"):
         saliency.input_gradient(copy.deepcopy(network).double(), images)
 
 
@@ -342,9 +322,11 @@ def test_guided_backprop_needs_rectifiers(images):
 
 
 def test_rectifiers_may_work_in_place(network, images, targets):
-    in_place = nn.Sequential(*[nn.ReLU(inplace=True) if isinstance(m, nn.ReLU) else m for m in network]).eval()
-    close(saliency.guided_backprop(in_place, images, targets), saliency.guided_backprop(network, images, targets))
-    close(METHODS["grad_cam"](in_place, images, targets), METHODS["grad_cam"](network, images, targets))
+    layers = (nn.ReLU(inplace=True) if isinstance(each, nn.ReLU) else each for each in network)
+    in_place = nn.Sequential(*layers).eval()
+    for method in ("guided_backprop", "grad_cam"):
+        explain = METHODS[method]
+        close(explain(in_place, images, targets), explain(network, images, targets))
 
 
 def test_smooth_grad_is_the_same_for_one_seed_and_another_for_two(network, images):
@@ -418,14 +400,6 @@ def test_curves_start_and_end_where_they_must(network, images):
     assert ((curves.deletion_area >= 0) & (curves.deletion_area <= 1)).all()
 
 
-@pytest.mark.parametrize("number", [0, -1])
-def test_no_step_at_all_is_refused(network, images, number):
-    with pytest.raises(ValueError, match=f"expected num_steps >= 1, got {number}"):
-        saliency.integrated_gradients(network, images, num_steps=number)
-    with pytest.raises(ValueError, match=f"expected num_steps >= 1, got {number}"):
-        saliency.deletion_insertion(network, images, images.mean(1), num_steps=number)
-
-
 def test_baselines():
     x = torch.rand(2, 3, 9, 7)
     prior = saliency.centre_prior(x)
@@ -461,17 +435,21 @@ def test_ranks_count_from_the_highest_score():
     assert class_scores.ranks(logits, 2).tolist() == [2, 2]
 
 
-@pytest.mark.parametrize("options", [{"num_samples": 0}, {"noise_std": -1.0}, {"noise_std": float("nan")}])
-def test_noise_without_samples_or_a_deviation_is_refused(network, images, options):
-    with pytest.raises(ValueError, match=r"expected (num_samples >= 1|a finite noise_std >= 0)"):
-        saliency.smooth_grad(network, images, **options)
-
-
-def test_curves_refuse_maps_of_another_shape_and_pictures_smaller_than_the_blur(network, images):
-    with pytest.raises(ValueError, match="one map an image"):
-        saliency.deletion_insertion(network, images, torch.zeros(4, 6, 6))
-    with pytest.raises(ValueError, match=r"sides of more than 5 pixels, the width of the blur, got \(5, 12\); take"):
-        saliency.deletion_insertion(network, images[:, :, :5], images[:, 0, :5])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda n, x: saliency.integrated_gradients(n, x, num_steps=0), "num_steps >= 1, got 0"),
+        (lambda n, x: saliency.deletion_insertion(n, x, x[:, 0], num_steps=-1), "num_steps >= 1, got -1"),
+        (lambda n, x: saliency.deletion_insertion(n, x, x[:, 0, :6]), "one map an image"),
+        (lambda n, x: saliency.deletion_insertion(n, x[:, :, :5], x[:, 0, :5]), r"5 pixels, .* got \(5, 12\)"),
+        (lambda n, x: saliency.smooth_grad(n, x, num_samples=0), "num_samples >= 1, got 0"),
+        (lambda n, x: saliency.smooth_grad(n, x, noise_std=-1.0), "a finite noise_std >= 0, got -1"),
+        (lambda n, x: saliency.smooth_grad(n, x, noise_std=np.nan), "a finite noise_std >= 0, got nan"),
+    ],
+)
+def test_bad_arguments_get_one_sentence(network, images, call, message):
+    with pytest.raises(ValueError, match=rf"expected .*{message}"):
+        call(network, images)
 
 
 CORNERS = [(0, 0), (0, 8), (6, 0), (6, 8)]
