@@ -33,7 +33,7 @@ from studies.attack_methods import (
     transferable_pgd,
     universal_perturbation,
 )
-from studies.defence_methods import StepSizes, apgd, choose_checkpoints, fit_digits, margin, square
+from studies.visualizing_defence import StepSizes, apgd, choose_checkpoints, fit_digits, margin, square
 
 torch.set_num_threads(1)
 
@@ -95,7 +95,7 @@ def test_the_bisected_epsilon_of_a_linear_network_is_the_distance_to_its_plane(i
     torch.testing.assert_close(found, network.distance(inner, "linf"), rtol=0.022, atol=0)
     labels = network(inner).argmax(1)
     labels[0] = 1 - labels[0]
-    found = smallest_epsilon(network, inner, labels, most=0.05, attack=attack)
+    found = smallest_epsilon(network, inner, labels=labels, most=0.05, attack=attack)
     assert found[0] == 0
     assert (found[1:] > 0).all()
     small = float(network.distance(inner, "linf").sort().values[2]) * 0.99

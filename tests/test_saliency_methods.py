@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dlapps import saliency
+from studies import saliency_methods
 from studies.saliency_methods import (
     impute,
     max_sensitivity,
@@ -53,21 +54,21 @@ def test_the_truth_wins_the_game_and_what_knows_nothing_is_right_once_in_four():
         maps[0, cell, top : top + 6, left : left + 8] = 1
         maps[1, cell, top, left], maps[1, cell, 5, 7] = 3, 1
     found = point_at_cells(maps)
-    assert torch.equal(found.hits, torch.ones(2, 4).double())
-    assert torch.equal(found.mass[0], torch.ones(4).double())
-    assert found.mass[1].tolist() == [1, 0.75, 0.75, 0.75]
+    assert torch.equal(found["hits"], torch.ones(2, 4).double())
+    assert torch.equal(found["mass"][0], torch.ones(4).double())
+    assert found["mass"][1].tolist() == [1, 0.75, 0.75, 0.75]
     nothing = point_at_cells(torch.zeros(1, 4, 12, 16))
-    assert (nothing.hits == 0.25).all()
-    assert (nothing.mass == 0.25).all()
+    assert (nothing["hits"] == 0.25).all()
+    assert (nothing["mass"] == 0.25).all()
     random = point_at_cells(saliency.random_map(torch.zeros(4000, 3, 4, 4)).view(1000, 4, 4, 4))
-    assert random.hits.mean() == pytest.approx(0.25, abs=0.03)
-    assert random.mass.mean() == pytest.approx(0.25, abs=0.01)
+    assert random["hits"].mean() == pytest.approx(0.25, abs=0.03)
+    assert random["mass"].mean() == pytest.approx(0.25, abs=0.01)
 
 
 def test_what_a_map_has_below_zero_does_not_count():
     maps = torch.full((1, 4, 4, 4), -1.0)
     maps[0, :, 0, 0] = 2
-    assert point_at_cells(maps).mass.tolist() == [[1, 0, 0, 0]]
+    assert point_at_cells(maps)["mass"].tolist() == [[1, 0, 0, 0]]
 
 
 def test_occlusion_of_a_linear_score_by_hand(network, images):
@@ -127,16 +128,15 @@ def test_imputation_goes_on_with_a_plane_keeps_the_rest_and_adds_noise():
     assert (noisy - plane)[:, :, removed[0]].std() == pytest.approx(0.05, rel=0.2)
 
 
-def test_road_knows_the_true_map_from_its_opposite_and_from_noise():
+def test_road_knows_the_true_map_from_its_opposite_and_from_noise(monkeypatch):
+    monkeypatch.setattr(saliency_methods, "SHARES", (0.1, 0.3))
     weights = torch.zeros(3, 16, 16)
     weights[:, 4:8, 4:8] = 0.2
     network = Linear(weights).eval()
     images = 0.4 * torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(4))
     images[:, :, 4:8, 4:8] += 0.6
     truth = weights.sum(0).expand(2, -1, -1)
-    true, opposite, random = (
-        road(network, images, maps, shares=(0.1, 0.3)) for maps in (truth, -truth, saliency.random_map(images))
-    )
+    true, opposite, random = (road(network, images, maps) for maps in (truth, -truth, saliency.random_map(images)))
     assert (true > 0.05).all()
     assert (opposite < -0.05).all()
     assert (random.abs() < true / 3).all()
