@@ -14,7 +14,7 @@ from dlapps.adversarial.examples import make_goal
 from dlapps.core.class_scores import float32_logits
 from studies import attack_methods as study
 from studies.attack_methods import ddn, one_pixel, smallest_epsilon, survives, transferable_pgd
-from studies.defence_methods import StepSizes, apgd, choose_checkpoints, fit_digits, margin, square
+from studies.visualizing_defence import StepSizes, apgd, choose_checkpoints, fit_digits, margin, square
 
 torch.set_num_threads(1)
 
@@ -76,7 +76,7 @@ def test_the_bisected_epsilon_of_a_linear_network_is_the_distance_to_its_plane(i
     torch.testing.assert_close(found, network.distance(inner, "linf"), rtol=0.022, atol=0)
     labels = network(inner).argmax(1)
     labels[0] = 1 - labels[0]
-    found = smallest_epsilon(network, inner, labels, most=0.05, attack=attack)
+    found = smallest_epsilon(network, inner, labels=labels, most=0.05, attack=attack)
     assert found[0] == 0
     assert (found[1:] > 0).all()
     small = float(network.distance(inner, "linf").sort().values[2]) * 0.99

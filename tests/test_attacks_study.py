@@ -3,7 +3,7 @@
 import numpy as np
 
 from dlapps.core.paired import bootstrap_mean
-from studies import visualizing_comparisons as study
+from studies import visualizing_attacks as study
 
 
 def make_row(bits):

@@ -15,7 +15,7 @@ from dlapps.core import paths, results, runtime
 from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
 from dlapps.dann import layers, pictures, selection, training
 from studies import dann as study
-from studies import dann_runs
+from studies import dann_runs, runs
 
 torch.set_num_threads(1)
 
@@ -564,11 +564,11 @@ def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_was_stopped(d
     monkeypatch.setattr(study, "measure", stop_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
         study.make_mnistm()
-    assert list(study.load_entries()["dann"]) == ["0"]
-    first = study.load_entries()["dann"]["0"]
+    assert list(runs.load_parts("mnistm")["runs"]["dann"]) == ["0"]
+    first = runs.load_parts("mnistm")["runs"]["dann"]["0"]
     study.make_mnistm()
     assert len(calls) == 7
-    entries = study.load_entries()["dann"]
+    entries = runs.load_parts("mnistm")["runs"]["dann"]
     assert list(entries) == ["0", "1"]
     assert entries["0"] == first
     assert all(len(values) == 3 for values in entries["1"]["history"].values())

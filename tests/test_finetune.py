@@ -116,7 +116,7 @@ def test_new_head_does_not_see_the_scale_of_features():
 
 def test_augmentation_keeps_shape_and_range():
     pixels = torch.rand(6, 1, 16, 16)
-    moved = transfer_training.flip_and_shift(4)(pixels, torch.Generator().manual_seed(0))
+    moved = transfer_training.flip_and_shift(4, pixels, torch.Generator().manual_seed(0))
     assert moved.shape == pixels.shape
     assert 0 <= moved.min() <= moved.max() <= 1
     assert not torch.equal(moved, pixels)

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from dlapps import datasets
-from studies import transfer
-from studies import transfer_finetuning as study
+from studies import transfer as study
 
 
 @pytest.fixture
@@ -56,8 +55,8 @@ def test_statistics_stay_while_the_layers_train():
 def test_numbers_of_one_byte_keep_sign_and_size(sign, error):
     random = np.random.default_rng(0)
     values = random.lognormal(sigma=2, size=(50, 8)) * random.choice([1, 1 - 2 * sign], size=(50, 8))
-    kept = transfer.to_bytes(values)
+    kept = study.to_bytes(values)
     assert kept.itemsize == 1
     found = datasets.from_bytes(kept)
     assert np.abs(found / values - 1).max() <= error + 1e-3  # float16 rounds first
-    assert transfer.to_bytes(found).tobytes() == kept.tobytes()
+    assert study.to_bytes(found).tobytes() == kept.tobytes()

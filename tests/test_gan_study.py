@@ -13,7 +13,7 @@ from dlapps.core import results as committed
 from dlapps.core.training import save_weights
 from dlapps.gan import judge
 from studies import gan as study
-from studies import gan_judge, gan_selection
+from studies import gan_judge
 from studies.gan_presets import CONDITIONAL_PRESETS, PRESETS, Trial
 
 torch.set_num_threads(1)
@@ -82,7 +82,7 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     for shares in results["copies"].values():
         assert all(each["low"] <= each["value"] <= each["high"] for each in shares.values())
         assert shares["p1"]["value"] <= shares["p5"]["value"]
-    monkeypatch.setattr(study, "train", None)
+    monkeypatch.setattr(study, "train", lambda *run: pytest.fail("trained twice"))
     assert json.loads(study.make_gan().read_text()) == results
 
 
@@ -138,14 +138,14 @@ def test_the_best_preset_is_the_trial_with_the_least_distance():
     trials = committed.load("gan-selection")
     first = [name for name in trials.runs if name.startswith("32") and "later" not in name]
     distances = {name: trials.mean(name, "frechet") for name in first}
-    assert PRESETS["best"] == gan_selection.CANDIDATES[min(distances, key=distances.__getitem__)]
+    assert PRESETS["best"] == study.CANDIDATES[min(distances, key=distances.__getitem__)]
 
 
 def test_the_seeking_preset_is_the_trial_that_teaches_most():
     trials = committed.load("gan-selection")
     names = [name for name in trials.runs if name.startswith("told")]
     taught = {name: [trials.mean(name, score) for score in ("gan_train_accuracy", "recall")] for name in names}
-    chosen = gan_selection.CANDIDATES[max(names, key=taught.__getitem__)]
+    chosen = study.CANDIDATES[max(names, key=taught.__getitem__)]
     assert CONDITIONAL_PRESETS["best, seeking"] == replace(chosen, num_epochs=5)
 
 

@@ -7,7 +7,7 @@ from test_adversarial import digits  # noqa: F401 - a fixture
 from dlapps import adversarial
 from dlapps.adversarial.examples import Ball
 from studies.attack_methods import ddn, transferable_pgd
-from studies.defence_methods import apgd, square
+from studies.visualizing_defence import apgd, square
 
 pytestmark = pytest.mark.references
 torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from joblib.externals.loky import get_reusable_executor
 from dlapps.cli import main
 from dlapps.core.paths import CHECKOUT
 from dlapps.core.sweeps import sweep, workers
-from studies import dann, transfer, visualizing_attacks, visualizing_saliency
+from studies import dann, runs, transfer, visualizing_attacks, visualizing_saliency
 from studies.dann_runs import Domain, Domains
 
 torch.set_num_threads(1)
@@ -165,7 +165,7 @@ def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeyp
     monkeypatch.setattr(dann, "measure", None)
     assert dann.train("source only", 2, domains) == entry
     dann.add_entry("source only", 2, entry)
-    assert dann.load_entries()["source only"]["2"] == entry
+    assert runs.load_parts("mnistm")["runs"]["source only"]["2"] == entry
     assert not dann.checkpoint_path("source only", 2).exists()
 
 

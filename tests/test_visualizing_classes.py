@@ -9,7 +9,6 @@ from torch import nn
 
 from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST, Crop, Noise, visualize
 from dlapps.class_visualization.ingredients import Seen
-from studies import drawing_methods
 from studies import visualizing_classes as study
 
 
@@ -56,12 +55,12 @@ def test_a_judge_of_scenes_is_fitted_on_averages_of_the_pictures(monkeypatch):
 def test_the_magnitude_of_maco_never_changes():
     natural = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(4)) * 0.5 + 0.25
     transforms = (Crop((0.6, 1.0), 32), Noise(0.02))
-    maco = replace(drawing_methods.make_maco(natural), num_steps=12, transforms=transforms)
+    maco = replace(study.make_maco(natural), num_steps=12, transforms=transforms)
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)]
     drawn = visualize(nn.Sequential(*layers).eval(), [0, 3], maco, size=32, keep_every=4)
     for images in drawn.frames:
-        magnitude = drawing_methods.measure_magnitude(images)
+        magnitude = study.measure_magnitude(images)
         expected = maco.parametrisation.magnitude.expand_as(magnitude)
         torch.testing.assert_close(magnitude, expected, rtol=0.01, atol=0.01)
     assert (drawn.frames[0] - drawn.images).abs().max() > 0.05
@@ -72,4 +71,4 @@ def test_the_margin_of_a_class_is_the_logarithm_of_its_odds():
     logits, targets = torch.randn(4, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3])
     odds = logits.softmax(1).gather(1, targets[:, None])[:, 0].logit()
     seen = Seen(torch.zeros(4, 3, 8, 8), logits, targets, {})
-    torch.testing.assert_close(drawing_methods.class_margin(seen), odds)
+    torch.testing.assert_close(study.class_margin(seen), odds)

@@ -13,23 +13,14 @@ from scipy.optimize import differential_evolution
 from torch import Tensor, nn
 
 from dlapps.adversarial import AdversarialExamples, Goal, pgd, round_to_8_bits, score_examples
-from dlapps.adversarial.examples import (
-    Ball,
-    PerPicture,
-    as_lengths,
-    by_rows,
-    cross_entropy,
-    make_goal,
-    normalise,
-    project,
-    random_direction,
-)
+from dlapps.adversarial import examples as basics
 from dlapps.core.class_scores import Classes, float32, float32_logits, forward, pixel_gradient
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.runtime import make_generator
 
 # (pictures (N, C, H, W), generator) -> pictures, moved in one of many ways.
 Transform = Callable[[Tensor, torch.Generator], Tensor]
+Attack = Callable[..., AdversarialExamples]
 # Pictures of a step of the universal perturbation.
 BATCH_SIZE = 16
 
@@ -66,17 +57,17 @@ DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def linf_ball(images: Tensor, epsilon: PerPicture) -> Ball:
+def linf_ball(images: Tensor, epsilon: float | Tensor) -> basics.Ball:
     """The pictures within epsilon of these in the maximum norm."""
-    return Ball(images, "linf", as_lengths("epsilon", epsilon, images, 1.0))
+    return basics.Ball(images, "linf", basics.as_lengths("epsilon", epsilon, images, 1.0))
 
 
 def sign_noise(
-    network: nn.Module, images: Tensor, epsilon: PerPicture, labels: Classes | None = None
+    network: nn.Module, images: Tensor, epsilon: float | Tensor, labels: Classes | None = None
 ) -> AdversarialExamples:
     """x + epsilon times random signs: FGSM without the gradient, the control of every attack of that size."""
-    ball, goal = linf_ball(images, epsilon), make_goal(network, images, labels, None)
-    noise = ball.radii * random_direction(images, "linf", 0).sign()
+    ball, goal = linf_ball(images, epsilon), basics.make_goal(network, images, labels, None)
+    noise = ball.radii * basics.random_direction(images, "linf", 0).sign()
     return score_examples(network, images, ball.settle((images + noise).clamp(0, 1)), goal)
 
 
@@ -88,15 +79,15 @@ def universal_perturbation(
     Signed steps up the loss of 16 pictures at a time, as Shafahi et al. (2020) do; they shrink from epsilon / 5 to 0.
     transform: moves the pictures beneath it, by another draw at each step, so that few pictures do for many.
     """
-    goal, generator = make_goal(network, images, None, None), make_generator(0)
+    goal, generator = basics.make_goal(network, images, None, None), make_generator(0)
     perturbation = torch.zeros_like(images[0])
     orders = [torch.randperm(len(images), generator=generator, device="cpu") for _ in range(num_passes)]
     batches = [rows for order in orders for rows in order.to(images.device).split(BATCH_SIZE)]
     for step, rows in enumerate(batches):
         moved = (transform(images[rows], generator) + perturbation).clamp(0, 1)
-        gradient, _ = pixel_gradient(network, moved, by_rows(cross_entropy, goal[rows]))
+        gradient, _ = pixel_gradient(network, moved, basics.by_rows(basics.cross_entropy, goal[rows]))
         size = 0.2 * epsilon * (1 - step / len(batches))
-        perturbation = project(perturbation + size * normalise(gradient.sum(0), "linf"), "linf", epsilon)
+        perturbation = basics.project(perturbation + size * basics.normalise(gradient.sum(0), "linf"), "linf", epsilon)
     # What x + perturbation, rounded, may be further away.
     limit = max(epsilon - 2**-24, 0)
     return perturbation.clamp(-limit, limit)
@@ -116,12 +107,12 @@ def transferable_pgd(
     momentum: mu in v <- mu v + g / ||g||_1, v taken for the gradient g (MI-FGSM: Dong et al. 2018). transform: each
     gradient is taken at pictures that it moved, by other draws at each step (DI-FGSM: Xie et al. 2019).
     """
-    ball, goal = linf_ball(images, epsilon), make_goal(network, images, labels, None)
+    ball, goal = linf_ball(images, epsilon), basics.make_goal(network, images, labels, None)
     x, velocity = ball.draw(0), torch.zeros_like(images)
     step_size = (2.5 * ball.epsilon / num_steps).to(images)
     for step in range(num_steps):
         moved = partial(_transformed_logits, network, transform, step) if transform else network
-        gradient, _ = pixel_gradient(moved, x, by_rows(cross_entropy, goal))
+        gradient, _ = pixel_gradient(moved, x, basics.by_rows(basics.cross_entropy, goal))
         if momentum:
             gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
             velocity = gradient = momentum * velocity + gradient
@@ -157,20 +148,15 @@ def compress_or_resize(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def smallest_epsilon(
-    network: nn.Module,
-    images: Tensor,
-    labels: Classes | None = None,
-    targets: Classes | None = None,
-    most: float = 16 / 255,
-    attack: Callable[..., AdversarialExamples] = pgd,
+    network: nn.Module, images: Tensor, most: float = 16 / 255, attack: Attack = pgd, **aim: Classes
 ) -> Tensor:
     """The least epsilon (N,) at which an attack reaches the goal as floats, by bisection; inf where `most` does not.
 
     The bisection is one of logarithms, from most down to most / 256: after eight rounds the bounds differ by 2 %. 0
     where the goal is reached already. attack: takes the arguments of `pgd`; one whose steps are too coarse at `most`
-    finds nothing below either.
+    finds nothing below either. aim: labels or targets, as for `pgd`.
     """
-    goal = make_goal(network, images, labels, targets)
+    goal = basics.make_goal(network, images, aim.get("labels"), aim.get("targets"))
     name = "targets" if goal.targeted else "labels"
     rows = (~goal.is_reached(float32_logits(network, images))).nonzero()[:, 0]
     high = torch.zeros_like(images[:, 0, 0, 0])
@@ -196,20 +182,20 @@ def ddn(network: nn.Module, images: Tensor, labels: Classes | None = None, num_s
     sphere whose radius, 1 at first, shrinks by .95 where the goal is reached and grows by 1.05 where not. The result is
     the shortest change that reaches it as floats; the clean picture where none does. Always in float32.
     """
-    goal = make_goal(network, images, labels, None)
+    goal = basics.make_goal(network, images, labels, None)
     x, best, shortest = images, images, torch.full_like(images[:, :1, :1, :1], torch.inf)
     radii = torch.ones_like(shortest)
     for step in range(num_steps):
         with float32(images):
-            gradient, logits = pixel_gradient(network, x, by_rows(cross_entropy, goal))
+            gradient, logits = pixel_gradient(network, x, basics.by_rows(basics.cross_entropy, goal))
         reached = goal.is_reached(logits).view(-1, 1, 1, 1)
         length = (x - images).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         better = reached & (length < shortest)
         best, shortest = torch.where(better, x, best), torch.where(better, length, shortest)
         radii = radii * torch.where(reached, 0.95, 1.05)
         step_size = 0.01 + 0.99 * (1 + math.cos(math.pi * step / num_steps)) / 2
-        change = x + step_size * normalise(gradient, "l2") - images
-        x = (images + radii * normalise(change, "l2")).clamp(0, 1)
+        change = x + step_size * basics.normalise(gradient, "l2") - images
+        x = (images + radii * basics.normalise(change, "l2")).clamp(0, 1)
     return score_examples(network, images, best, goal)
 
 
@@ -219,7 +205,7 @@ def one_pixel(network: nn.Module, images: Tensor, num_steps: int, population: in
     No gradient: num_steps generations of `population` candidates (row, column, a value for each channel), the
     picture's probability the only answer. The paper takes 400 candidates and 100 generations.
     """
-    goal = make_goal(network, images, None, None)
+    goal = basics.make_goal(network, images, None, None)
     found = [_evolve(network, image, goal[row : row + 1], num_steps, population) for row, image in enumerate(images)]
     return score_examples(network, images, torch.stack(found), goal)
 

@@ -4,25 +4,22 @@ Target labels are used to measure, never to train or to choose. The target's tes
 training never sees. A run that is in the results already is not made again; one that was stopped goes on.
 """
 
-from __future__ import annotations
-
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from dlapps import dann
 from dlapps.core import paths, results, runtime
-from dlapps.core.sweeps import sweep
 from dlapps.core.training import DivergenceError, save_weights, write_checked
-from dlapps.dann import ImprovedNetwork
 from studies import dann_methods
-from studies.dann_runs import PRECISION, PRESETS, RUNS, Domains, Network, load_domains, load_run, weights_path
+from studies.dann_runs import PRESETS, RUNS, Domains, Network, load_domains, load_run, weights_path
+from studies.runs import Calls, add_entries, sweep_missing
 
 SEEDS = (0, 1, 2)
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
@@ -44,11 +41,6 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
     }
 
 
-def shifted_accuracy(network: nn.Module, domains: Domains) -> float:
-    """Accuracy on the target's test pictures of the mean over five shifts by a pixel."""
-    return dann.accuracy(dann_methods.Shifted(network), domains.target.test_images, domains.target.test_labels)
-
-
 def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
     """Features (number, D) of test pictures of the source and of the target."""
     extract = partial(dann.predict, network.feature_extractor)
@@ -56,10 +48,12 @@ def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tenso
     return extract(source), extract(target)
 
 
-def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
-    """One training, taken up where it was stopped, and its entry; a run that diverges is a result too."""
+def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, object]:
+    """One training, taken up where it was stopped, and its entry; a run that diverges is a result too.
 
-    ended = time.process_time()
+    domains: those that are loaded where the training runs, if none are passed.
+    """
+    domains, ended = domains or load_domains(), time.process_time()
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         nonlocal ended
@@ -70,29 +64,25 @@ def train(name: str, seed: int, domains: Domains) -> dict[str, object]:
         ended = time.process_time()
         return measured
 
+    options: dict[str, Any] = {"monitor": monitor, "checkpoint": checkpoint_path(name, seed), "progress": True}
     try:
-        network, history = RUNS[name](
-            domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed), progress=True
-        )
+        network, history = RUNS[name](domains, seed, **options)
     except DivergenceError as error:
         return {"diverged": f"{error}", "data": domains.name}
     write_checked(weights_path(name, seed), network.state_dict())
-    parts = embed(network, domains)
+    parts, last = embed(network, domains), {}
+    if isinstance(network, dann.ImprovedNetwork):
+        shifted, target = dann_methods.Shifted(network), domains.target
+        last["shifted_accuracy"] = dann.accuracy(shifted, target.test_images, target.test_labels)
     return {
-        "source_accuracy": history["source_accuracy"][-1],
-        "target_accuracy": history["target_accuracy"][-1],
-        **({"shifted_accuracy": shifted_accuracy(network, domains)} if isinstance(network, ImprovedNetwork) else {}),
+        **{score: history[score][-1] for score in ("source_accuracy", "target_accuracy")},
+        **last,
         "proxy_a_distance": dann_methods.proxy_a_distance(*parts),
         "equal_distance": dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS),
         "data": domains.name,
-        "number_format": runtime.number_format("cpu", "float32" if name in PRECISION else "fast"),
+        "number_format": runtime.number_format("cpu", "float32" if name.endswith("float32") else "fast"),
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
     }
-
-
-def train_here(name: str, seed: int) -> dict[str, object]:
-    """The same by a worker, which reads the pictures where it is."""
-    return train(name, seed, load_domains())
 
 
 def checkpoint_path(name: str, seed: int) -> Path:
@@ -100,17 +90,9 @@ def checkpoint_path(name: str, seed: int) -> Path:
     return weights_path(name, seed).with_suffix(".checkpoint")
 
 
-def load_entries() -> dict[str, dict]:
-    """The runs that are made: name, seed (a string), entry."""
-    return results.load("mnistm")["runs"] if (paths.results() / "mnistm.json").is_file() else {}
-
-
 def add_entry(name: str, seed: int, entry: dict) -> None:
-    """Write a run's entry to the results, under a lock, and drop its checkpoint."""
-    with FileLock(paths.cache() / "mnistm" / ".lock"):
-        entries = load_entries()
-        entries.setdefault(name, {})[str(seed)] = entry
-        results.save("mnistm", {"runs": entries}, SEEDS)
+    """Write a run's entry to the results, and drop its checkpoint."""
+    add_entries("mnistm", {("runs", name, seed): entry}, SEEDS)
     # Only now: a training that is done and not yet written goes on from its last epoch.
     checkpoint_path(name, seed).unlink(missing_ok=True)
 
@@ -118,10 +100,8 @@ def add_entry(name: str, seed: int, entry: dict) -> None:
 def make_mnistm() -> Path:
     """Every run that is missing, the presets first; with none of them there, about a day on one core."""
     for group in (PRESETS, RUNS):
-        made = load_entries()
-        missing = [(name, seed) for seed in SEEDS for name in group if str(seed) not in made.get(name, {})]
-        calls = {key: partial(train_here, *key) for key in missing}
-        for (name, seed), entry in sweep(calls, "trainings"):
+        calls: Calls = {("runs", name, seed): partial(train, name, seed) for seed in SEEDS for name in group}
+        for (_, name, seed), entry in sweep_missing("mnistm", calls):
             add_entry(name, seed, entry)
     return paths.results() / "mnistm.json"
 

@@ -26,6 +26,8 @@ from dlapps.dann.layers import DomainAdversarialNetwork, DomainClassifier, Gradi
 from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, predict
 from dlapps.dann.training import DOMAINS, MOMENTUM, Aligned, Settings, domain_loss, train_on_domains
 
+# What is aligned: features, a label predictor and a domain classifier.
+Network = DomainAdversarialNetwork
 # Of the kernels of `mmd_loss`, in units of the median.
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 # Steps of the features for each of the label predictors, as in MCD's code for digits.
@@ -34,20 +36,20 @@ NUM_GENERATOR_STEPS = 4
 TENT_BATCH_SIZE, TENT_RATE = 128, 1e-3
 
 
-def align_by_coral(network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
+def align_by_coral(network: Network, features: Tensor, num_source: int, weight: float) -> Aligned:
     """`coral_loss` of the label predictor's logits, the layer that Sun and Saenko align, times the weight."""
     logits = network.label_predictor(features)
     loss = coral_loss(logits[:num_source], logits[num_source:])
     return weight * loss, {"coral_loss": loss}
 
 
-def align_by_mmd(network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
+def align_by_mmd(network: Network, features: Tensor, num_source: int, weight: float) -> Aligned:
     """`mmd_loss` of the features, times the weight."""
     loss = mmd_loss(features[:num_source], features[num_source:])
     return weight * loss, {"mmd_loss": loss}
 
 
-def align_by_cdan(network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float) -> Aligned:
+def align_by_cdan(network: Network, features: Tensor, num_source: int, weight: float) -> Aligned:
     """The reversed gradient of a `CdanClassifier`, which is the network's domain classifier."""
     classifier: Any = network.domain_classifier
     mapped = classifier.project(features, network.label_predictor(features).float().softmax(1).detach())
@@ -118,7 +120,7 @@ def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
 
 
 def fit_mcd(
-    network: DomainAdversarialNetwork,
+    network: Network,
     source: Tensor,
     labels: Tensor,
     target: Tensor,
@@ -174,15 +176,13 @@ def make_second(predictor: nn.Module, seed: int) -> nn.Module:
     return second
 
 
-def class_losses(network: DomainAdversarialNetwork, second: nn.Module, features: Tensor, labels: Tensor) -> Tensor:
+def class_losses(network: Network, second: nn.Module, features: Tensor, labels: Tensor) -> Tensor:
     """Step A, for all weights: the class losses (2,) of both predictors, whose sum falls (eqs. 2 and 3)."""
     logits = (predictor(features).float() for predictor in (network.label_predictor, second))
     return torch.stack([F.cross_entropy(each, labels) for each in logits])
 
 
-def loss_of_predictors(
-    network: DomainAdversarialNetwork, second: nn.Module, pixels: Tensor, others: Tensor, labels: Tensor
-) -> Tensor:
+def loss_of_predictors(network: Network, second: nn.Module, pixels: Tensor, others: Tensor, labels: Tensor) -> Tensor:
     """Step B, for the predictors on features as they are: class losses of the source minus the discrepancy of the
     target (eqs. 4 and 5)."""
     with torch.no_grad():
@@ -191,7 +191,7 @@ def loss_of_predictors(
     return class_losses(network, second, here, labels).sum() - apart
 
 
-def loss_of_features(network: DomainAdversarialNetwork, second: nn.Module, others: Tensor) -> Tensor:
+def loss_of_features(network: Network, second: nn.Module, others: Tensor) -> Tensor:
     """Step C, for the feature extractor under predictors as they are: the discrepancy of the target (eq. 6)."""
     features = network.feature_extractor(others)
     return mean_discrepancy(*(_fixed(predictor, features) for predictor in (network.label_predictor, second)))

@@ -1,7 +1,5 @@
 """Chapter 3's runs from MNIST to MNIST-M by name: every preset, and every variant that a question asks for."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 
 from dlapps import dann, datasets
 from dlapps.core import paths
-from dlapps.dann import IMPROVED, PAPER, PRACTICAL, SOURCE_ONLY, DomainAdversarialNetwork, History, ImprovedNetwork
+from dlapps.dann import IMPROVED, PAPER, PRACTICAL, SOURCE_ONLY, DomainAdversarialNetwork
 from studies import dann_methods
 
 # Source digits of the stand-in domain.
@@ -58,12 +56,13 @@ def load_domains() -> Domains:
     parts = {}
     for name, load in (("source", datasets.load_mnist), ("target", datasets.load_mnist_m)):
         train, test = load("train"), load("test")
-        parts[name] = Domain(*map(torch.tensor, (train.images, train.labels, test.images, test.labels)))
+        arrays = train.images, train.labels, test.images, test.labels
+        parts[name] = Domain(*map(torch.tensor, arrays))
     return Domains(**parts, name=train.provenance.name)
 
 
-Network = DomainAdversarialNetwork | ImprovedNetwork
-Fit = Callable[..., tuple[Network, History]]
+Network = DomainAdversarialNetwork | dann.ImprovedNetwork
+Fit = Callable[..., tuple[Network, dann.History]]
 
 
 def train_source_only(
@@ -76,7 +75,8 @@ def train_source_only(
 ) -> tuple:
     """A network, the practical's or that which make(seed) gives, on one domain alone."""
     network, part = make(seed), getattr(domains, domain)
-    return network, dann.fit_source_only(network, part.images, part.labels, settings, seed, **options)
+    history = dann.fit_source_only(network, part.images, part.labels, settings, seed, **options)
+    return network, history
 
 
 def train_dann(
@@ -97,12 +97,11 @@ def train_mcd(domains: Domains, seed: int, **options: Any) -> tuple:
     return network, dann_methods.fit_mcd(network, *domains.training, PAPER, seed, **options)
 
 
-def adapt_source_only(
-    domains: Domains, seed: int, adapt: Callable, monitor: Callable, checkpoint: Path, progress: bool = False
-) -> tuple:
+def adapt_source_only(domains: Domains, seed: int, adapt: Callable, monitor: Callable, **_: Any) -> tuple:
     """The source-only network with batch norm of this seed, adapted to the target's training pictures at once."""
-    trained = load_run("source only, batch norm", seed, domains, DomainAdversarialNetwork(seed, batch_norm=True))
-    network, history = adapt(trained, domains.target.images), History()
+    network = DomainAdversarialNetwork(seed, batch_norm=True)
+    trained = load_run("source only, batch norm", seed, domains, network)
+    network, history = adapt(trained, domains.target.images), dann.History()
     history.add(monitor(network, 0))
     return network, history
 
@@ -111,9 +110,9 @@ def train_improved(
     domains: Domains, seed: int, settings: dann.ImprovedSettings = IMPROVED, oracle: bool = False, **options: Any
 ) -> tuple:
     """The improved network on both domains; oracle: with the target's labels."""
-    network = ImprovedNetwork(seed)
-    labels = domains.target.labels if oracle else None
-    return network, dann.fit_improved(network, *domains.training, settings, seed, target_labels=labels, **options)
+    network = dann.ImprovedNetwork(seed)
+    options["target_labels"] = domains.target.labels if oracle else None
+    return network, dann.fit_improved(network, *domains.training, settings, seed, **options)
 
 
 def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: Any) -> tuple:
@@ -133,7 +132,7 @@ def load_run(name: str, seed: int, domains: Domains, network: Network | None = N
 
     network: one of its layers, where they are neither the practical's nor the improved one's.
     """
-    network = network or (ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed))
+    network = network or (dann.ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed))
     if not weights_path(name, seed).is_file():
         return RUNS[name](domains, seed, progress=True)[0]
     network.load_state_dict(torch.load(weights_path(name, seed), weights_only=True))
@@ -188,7 +187,7 @@ METHODS: dict[str, Fit] = {
 TEN = replace(PAPER, num_epochs=10)
 FACTORIAL: dict[str, Fit] = {
     f"10 epochs: {name}{augmentation}, {adaptation}": partial(fit, settings=TEN, make=make, augment=augment)
-    for name, make in (("", DomainAdversarialNetwork), ("residual, ", ImprovedNetwork))
+    for name, make in (("", DomainAdversarialNetwork), ("residual, ", dann.ImprovedNetwork))
     for augmentation, augment in (("plain", None), ("textures", lay))
     for adaptation, fit in (("source only", train_source_only), ("DANN", train_dann))
 }
@@ -202,17 +201,15 @@ LAYERS: dict[str, dict[str, Any]] = {
     "instance norm": {"normalisation": nn.InstanceNorm2d(3)},
 }
 VARIANTS: dict[str, Fit] = {
-    **{
-        f"variant: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
-        for name, layers in LAYERS.items()
-    },
-    "variant: no clipping": partial(train_dann, settings=replace(TEN, max_norm=math.inf)),
-    "variant: paired batches": partial(train_dann, settings=replace(TEN, paired=True)),
+    f"variant: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
+    for name, layers in LAYERS.items()
 }
+VARIANTS["variant: no clipping"] = partial(train_dann, settings=replace(TEN, max_norm=math.inf))
+VARIANTS["variant: paired batches"] = partial(train_dann, settings=replace(TEN, paired=True))
 # Question 4.
 PSEUDO_LABELS: dict[str, Fit] = {
     "pseudo-labels, all": partial(train_on_pseudo_labels, threshold=0.0),
     "pseudo-labels above .9": partial(train_on_pseudo_labels, threshold=0.9),
 }
-PRECISION: dict[str, Fit] = {"slope 2, float32": partial(train_dann, settings=SHORT, precision="float32")}
-RUNS = PRESETS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS | PRECISION
+RUNS = PRESETS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS
+RUNS["slope 2, float32"] = partial(train_dann, settings=SHORT, precision="float32")

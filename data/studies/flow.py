@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from dlapps import gan
 from dlapps.core import metrics, paths, results
-from dlapps.core.sweeps import sweep
 from dlapps.gan import flow, judge, to_uint8
 from studies import gan_judge
 from studies.gan_presets import CONDITIONAL_PRESETS
+from studies.runs import Calls, add_entries, load_parts, rounded, sweep_missing
 
 SEEDS = (0, 1, 2)
 # Samples of each candidate in the choice, and of those few that a classifier learns from, a training of which takes two
@@ -91,8 +91,7 @@ def make_flow_selection() -> Path:
     Of each number of evaluations, what is taught to a classifier is measured for those of the least Fréchet distance.
     What data/results/flow-selection.json holds already is not measured again.
     """
-    path, network = paths.results() / "flow-selection.json", train(0)[0]
-    parts = results.load("flow-selection").parts if path.exists() else {}
+    parts, network = load_parts("flow-selection"), train(0)[0]
     tried: dict[str, list] = {f"{number}": parts.get(f"{number}", []) for number in EVALUATIONS}
     held_out = gan_judge.Judge(held_out=True)
     accuracy = judge.conditional_accuracy(held_out.classifier, *held_out.real)
@@ -112,7 +111,7 @@ def make_flow_selection() -> Path:
                 samples = Sampling(**entry["sampling"]).draw(network, asked, 101)
                 entry["gan_train_accuracy"] = judge.gan_train_accuracy(samples, asked, *held_out.real)
                 save()
-    return path
+    return paths.results() / "flow-selection.json"
 
 
 def measure(sampling: Sampling, network: flow.VelocityNetwork, held_out: gan_judge.Judge) -> dict[str, float]:
@@ -123,7 +122,7 @@ def measure(sampling: Sampling, network: flow.VelocityNetwork, held_out: gan_jud
     scores = {"frechet": metrics.frechet_distance(held_out.features, features)}
     scores |= zip(("precision", "recall"), metrics.precision_recall(*compared), strict=True)
     scores["conditional_accuracy"] = float((logits.argmax(1) == asked).double().mean())
-    return {name: round(score, 4) for name, score in scores.items()}
+    return rounded(scores)
 
 
 def choose_sampling(evaluations: int) -> Sampling:
@@ -173,21 +172,17 @@ def score_neighbours(number: int = 50_000) -> float:
 
 def make_flow() -> Path:
     """All seeds, each saved as soon as it is read; what data/results/flow.json holds already is not read again."""
-    path = paths.results() / "flow.json"
-    parts = results.load("flow").parts if path.exists() else {}
-    trainings: dict[str, dict] = parts.get("trainings", {})
-    runs: dict[str, dict] = parts.get("runs", {})
-    made: dict[str, object] = {"gan": parts.get("gan") or time_gan(), "trainings": trainings, "runs": runs}
-    missing = [seed for seed in SEEDS if str(seed) not in trainings]
-    calls = {seed: partial(read, seed) for seed in missing}
-    for seed, (network, training, entries) in sweep(calls, "trainings"):
-        trainings[str(seed)] = training
-        for run, entry in entries.items():
-            runs.setdefault(run, {})[str(seed)] = entry
+    for place, entry in sweep_missing("flow", {("gan",): time_gan}):
+        add_entries("flow", {("readings",): 0, place: entry}, SEEDS)
+    calls: Calls = {("trainings", seed): partial(read, seed) for seed in SEEDS}
+    for place, (network, training, entries) in sweep_missing("flow", calls):
+        seed, readings = place[1], load_parts("flow")["readings"] + len(entries)
+        made = {("readings",): readings, place: training}
         if seed == 0:
             flow.save_flow(paths.results() / "flow.pt", network)
-        results.save("flow", {"readings": len(EVALUATIONS) * len(trainings), **made}, SEEDS)
-    if "neighbour_error" not in parts:
-        made["neighbour_error"] = score_neighbours()
-        results.save("flow", {"readings": len(EVALUATIONS) * len(trainings) + 1, **made}, SEEDS)
-    return path
+        made |= {("runs", run, seed): entry for run, entry in entries.items()}
+        add_entries("flow", made, SEEDS)
+    for place, entry in sweep_missing("flow", {("neighbour_error",): score_neighbours}):
+        readings = load_parts("flow")["readings"] + 1
+        add_entries("flow", {("readings",): readings, place: entry}, SEEDS)
+    return paths.results() / "flow.json"

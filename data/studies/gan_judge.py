@@ -4,6 +4,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import load_weights, save_weights
 from dlapps.gan import judge
 from dlapps.gan.networks import AnyGenerator, Preset
+from studies.runs import rounded
 
+Scores = dict[str, object]
 NUM_SAMPLES = 10_000
 # Of precision and recall, as Kynkäänniemi et al. (2019) have it; real images reach .87 and .89 against real ones. With
 # 5, real images reach .94 and .95, and all shares rise: recorded beside, so that the choice can be judged. Density and
@@ -69,19 +72,15 @@ def load_held_out() -> tuple[Split, Split]:
     return (images[:first], labels[:first]), (images[first:], labels[first:])
 
 
-def fit_judge_of_held_out() -> judge.DigitClassifier:
-    """A classifier that saw the images held out as little as a generator did."""
-    images, labels = load_held_out()[0]
-    checkpoint = paths.cache() / "gan" / "judge of held out.pt"
-    return judge.fit_digit_classifier(images, labels, num_epochs=4, seed=1, checkpoint=checkpoint, progress=True)
-
-
 class Judge:
     """A classifier with what it sees in the test split, or with held_out in those held out of training."""
 
     def __init__(self, data: str = "MNIST", held_out: bool = False) -> None:
         if held_out:
-            (self.train, self.real), self.classifier = load_held_out(), fit_judge_of_held_out()
+            self.train, self.real = load_held_out()
+            # It saw the images held out as little as a generator did.
+            options: dict[str, Any] = {"checkpoint": paths.cache() / "gan" / "judge of held out.pt", "progress": True}
+            self.classifier = judge.fit_digit_classifier(*self.train, num_epochs=4, seed=1, **options)
         else:
             self.train, self.real = load_images(data, "train"), load_images(data, "test")
             self.classifier = load_classifier(data)
@@ -99,12 +98,12 @@ class Judge:
         features, _ = judge.extract_features(self.classifier, self.train[0][self.rows[:NUM_SAMPLES]])
         return metrics.frechet_distance(self.features, features)
 
-    def score(self, images: Tensor) -> dict[str, object]:
+    def score(self, images: Tensor) -> Scores:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones in features, and to train images in
         pixels."""
         return self.compare_features(images) | self.measure_distances(images)
 
-    def compare_features(self, images: Tensor) -> dict[str, object]:
+    def compare_features(self, images: Tensor) -> Scores:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones, in the classifier's features.
 
         The Fréchet distance is of all, KID and what has neighbours of every second: MNIST's second half was written by
@@ -113,21 +112,17 @@ class Judge:
         features, logits = judge.extract_features(self.classifier, images)
         distance = metrics.frechet_distance(self.features, features)
         real, fake = self.features[::2], features[::2]
-        (precision, recall), with_more = (
-            [round(share, 4) for share in metrics.precision_recall(real, fake, k)]
-            for k in (NEIGHBOURS, MORE_NEIGHBOURS)
-        )
+        precision, recall = metrics.precision_recall(real, fake, NEIGHBOURS)
+        with_more = metrics.precision_recall(real, fake, MORE_NEIGHBOURS)
         density, coverage = density_coverage(real, fake, MORE_NEIGHBOURS)
         shares = torch.bincount(logits.argmax(1), minlength=10).double() / len(logits)
         return {
             "frechet": round(distance, 4),
             "frechet_ratio": round(distance / self.floor, 3),
             "kernel_distance": round(kernel_distance(real, fake), 5),
-            "precision": precision,
-            "recall": recall,
-            "precision_recall_of_5": with_more,
-            "density": round(density, 4),
-            "coverage": round(coverage, 4),
+            **rounded({"precision": precision, "recall": recall}),
+            "precision_recall_of_5": [round(share, 4) for share in with_more],
+            **rounded({"density": density, "coverage": coverage}),
             "class_shares": [round(share, 4) for share in shares.tolist()],
             "entropy": round(metrics.entropy(shares), 4),
         }
@@ -137,9 +132,9 @@ class Judge:
         copied shows first."""
         distances, _ = metrics.nearest_images(images[::10], self.train[0])
         names = {"distance_to_train": 50, "distance_to_train_5": 5, "distance_to_train_1": 1}
-        return {name: round(float(np.percentile(distances, share)), 3) for name, share in names.items()}
+        return rounded({name: np.percentile(distances, share) for name, share in names.items()}, 3)
 
-    def score_generator(self, generator: AnyGenerator, preset: Preset, seed: int) -> dict[str, object]:
+    def score_generator(self, generator: AnyGenerator, preset: Preset, seed: int) -> Scores:
         """The same for a generator's samples; with labels, conditional accuracy and GAN-train too, without them the
         background's mean level of 255, and what is reached where it is made black: the classifier has seen no other."""
         if not preset.num_classes:
@@ -150,7 +145,7 @@ class Judge:
             return self.score(images) | {"background": round(float(levels.mean()), 2)} | on_black
         return self.score_conditional(lambda labels, seed: draw(generator, len(labels), seed, labels), seed)
 
-    def score_conditional(self, draw_digits: Callable[[Tensor, int], Tensor], seed: int) -> dict[str, object]:
+    def score_conditional(self, draw_digits: Callable[[Tensor, int], Tensor], seed: int) -> Scores:
         """The same for what draw_digits(labels (N,), seed) gives, uint8 (N, 32, 32), with the two scores of labels."""
         # Drawn from the train split: the test split's own counts would flatter the Fréchet distance.
         labels = self.train[1]
@@ -163,7 +158,7 @@ class Judge:
             "gan_train_accuracy": judge.gan_train_accuracy(others, many, *self.real, seed=seed),
         }
 
-    def glance(self, generator: AnyGenerator, preset: Preset) -> dict[str, float]:
+    def measure_often(self, generator: AnyGenerator, preset: Preset) -> dict[str, float]:
         """What can be measured often: on 1,000 samples, conditional accuracy or the entropy of the classes."""
         labels = torch.arange(1000) % 10 if preset.num_classes else None
         read = judge.classify(self.classifier, draw(generator, 1000, 0, labels))
@@ -172,7 +167,7 @@ class Judge:
         shares = torch.bincount(read, minlength=10).double() / len(read)
         return {"entropy": round(metrics.entropy(shares), 4)}
 
-    def score_real(self) -> dict[str, object]:
+    def score_real(self) -> Scores:
         """The floor: train images in place of samples, and GAN-train on as many real images."""
         (images, labels), many = self.train, self.rows[: 2 * NUM_SAMPLES]
         return (
@@ -200,7 +195,7 @@ class Judge:
             for share in (1, 5):
                 low, high = np.quantile(np.percentile(drawn, share, axis=1), (0.025, 0.975))
                 ends = {"value": np.percentile(distances, share), "low": low, "high": high}
-                found[name][f"p{share}"] = {end: round(float(distance), 3) for end, distance in ends.items()}
+                found[name][f"p{share}"] = rounded(ends, 3)
         return found
 
     def neighbour_error(self, known: Tensor, answers: Tensor) -> float:

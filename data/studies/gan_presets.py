@@ -1,7 +1,5 @@
 """Chapter 4's settings, and what they add to the library's: other norms of D, penalties, moved images, clusters."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dlapps import check_name, gan
+from dlapps import gan
 from dlapps.core.runtime import channels_last, drawn_from, make_generator
 from dlapps.gan.networks import discriminator_of, generator_of, initialise
 
+# Of a conditional GAN's images.
+Labels = Tensor | None
 # What holds the activations of D's blocks in range; "batch but first" leaves the first block of an unconditional one
 # without, as Radford et al. (2016) do.
 NORMS = ("batch", "batch but first", "layer", "spectral", "none")
@@ -39,13 +39,8 @@ class Trial(gan.Preset):
     initialised: bool = True
     clusters: int = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_name("norm", self.norm, NORMS)
-        check_name("penalty", self.penalty, ("", *PENALTIES))
 
-
-def squared_slopes(discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+def squared_slopes(discriminator: nn.Module, images: Tensor, labels: Labels) -> Tensor:
     """Squared L2 norms (N,) of the logits' gradients with respect to images (N, ...), with their graph, in float32.
 
     D has to treat each image apart: through batch norm a slope would be one of the other images too.
@@ -57,13 +52,13 @@ def squared_slopes(discriminator: nn.Module, images: Tensor, labels: Tensor | No
     return gradients.flatten(1).square().sum(1)
 
 
-def r1(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, draws: torch.Generator) -> Tensor:
+def r1(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Labels, draws: torch.Generator) -> Tensor:
     """Half the mean squared slope at real images (Mescheder, Geiger and Nowozin 2018, eq. 9)."""
     return squared_slopes(discriminator, real, labels).mean() / 2
 
 
 def gradient_penalty(
-    discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, draws: torch.Generator
+    discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Labels, draws: torch.Generator
 ) -> Tensor:
     """Mean of (slope - 1)^2 at random points between real and fake images (Gulrajani et al. 2017, eq. 3)."""
     shares = torch.rand(len(real), *[1] * (real.ndim - 1), generator=draws, device="cpu").to(real.device)
@@ -74,7 +69,7 @@ def gradient_penalty(
 PENALTIES = {"R1": r1, "gradient": gradient_penalty}
 
 
-def likeness(images: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
+def likeness(images: Tensor, z: Tensor, labels: Labels = None) -> Tensor:
     """How much nearer images lie than their latent vectors: mean |z - z'| over mean |G(z) - G(z')|, a scalar.
 
     The inverse of what a mode-seeking generator maximises (Mao et al. 2019, section 3.2), of images (N, C, S, S) with
@@ -155,21 +150,19 @@ def change_norm(discriminator: nn.Module, norm: str) -> None:
 
 
 def regularise(
-    penalty: str,
-    weight: float,
-    moves: bool,
-    seeking: float,
+    trial: Trial,
     discriminator: nn.Module,
     real: Tensor,
     fake: Tensor,
     z: Tensor,
-    labels: Tensor | None,
+    labels: Labels,
     draws: torch.Generator,
 ) -> tuple[tuple[Tensor, Tensor], Tensor | float, Tensor | float]:
     """What `gan.fit_gan` asks for before each update, as a trial has it."""
-    seen = (move(real, draws), move(fake, draws)) if moves else (real, fake)
-    added = weight * PENALTIES[penalty](discriminator, *seen, labels, draws) if penalty else 0.0
-    return seen, added, seeking * likeness(fake, z, labels) if seeking else 0.0
+    seen = (move(real, draws), move(fake, draws)) if trial.moves else (real, fake)
+    penalty = PENALTIES[trial.penalty](discriminator, *seen, labels, draws) if trial.penalty else 0.0
+    alike = likeness(fake, z, labels) if trial.seeking else 0.0
+    return seen, trial.penalty_weight * penalty, trial.seeking * alike
 
 
 def fit_trial(
@@ -177,19 +170,20 @@ def fit_trial(
     trial: Trial,
     seed: int = 0,
     *,
-    labels: Tensor | None = None,
+    labels: Labels = None,
     measure: Callable[[Any], dict[str, float]] | None = None,
     **options: Any,
 ) -> gan.Training:
     """`gan.fit_gan` of a trial; with clusters, of them in place of labels, and the generator draws them as well."""
     preset, of_generator = trial, measure
     if trial.clusters:
-        clusters = labels = gan.find_clusters(gan.prepare_images(images, trial.size), trial.clusters, seed)
+        images = gan.prepare_images(images, trial.size)
+        clusters = labels = gan.find_clusters(images, trial.clusters, seed)
         preset = replace(trial, num_classes=trial.clusters)
         of_generator = measure and (lambda generator: measure(ClusteredGenerator(generator, clusters)))
     training = gan.fit_gan(
         images, preset, seed, labels=labels, networks=make_networks(preset, seed), measure=of_generator,
-        regularise=partial(regularise, trial.penalty, trial.penalty_weight, trial.moves, trial.seeking), **options,
+        regularise=partial(regularise, trial), **options,
     )  # fmt: skip
     if not trial.clusters:
         return training
@@ -198,7 +192,8 @@ def fit_trial(
     return replace(training, preset=trial, generator=generator, frames=last[None])
 
 
-PRACTICAL, CONDITIONAL = Trial(), Trial(generator_channels=128, discriminator_channels=128, num_classes=10)
+PRACTICAL = Trial()
+CONDITIONAL = Trial(generator_channels=128, discriminator_channels=128, num_classes=10)
 WIDE: dict[str, Any] = {"generator_channels": 64, "discriminator_channels": 64, "average": 0.999}
 AVERAGED: dict[str, Any] = {**WIDE, "anneal": True}
 TOGETHER: dict[str, Any] = {**AVERAGED, "discriminator_rate": 1e-3}
@@ -225,7 +220,7 @@ PRESETS = {
     "64 x 64, spectral norm": replace(PRACTICAL, size=64, norm="spectral"),
     "64 x 64, steady": replace(PRACTICAL, size=64, norm="spectral", average=0.999, anneal=True),
     "wide, averaged": replace(PRACTICAL, num_epochs=10, **AVERAGED),
-    # Of the first trials of `studies.gan_selection` on digits held out, the one with the least Fréchet distance.
+    # Of the first trials of `studies.gan` on digits held out, the one with the least Fréchet distance.
     "best": replace(PRACTICAL, **UNLABELLED, **TOGETHER),
     # The choice after later ones.
     "best, both fast": replace(PRACTICAL, **UNLABELLED, **WIDE, **BOTH_FAST),

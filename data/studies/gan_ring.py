@@ -10,6 +10,7 @@ from dlapps.core import results
 from dlapps.core.sweeps import sweep
 from dlapps.gan import toy
 from studies.gan_presets import PENALTIES
+from studies.runs import nest
 
 SEEDS = tuple(range(20))
 FAST = {"rates": (4e-3, 1e-3)}
@@ -32,15 +33,13 @@ def train(name: str, seed: int) -> toy.PointTraining:
 def make_gan_ring() -> Path:
     """Every setting over seeds: modes found and share of samples close to one at each moment, and seed 0's samples."""
     calls = {(name, seed): partial(train, name, seed) for name in SETTINGS for seed in SEEDS}
-    runs: dict[str, dict[str, dict[str, object]]] = {name: {} for name in SETTINGS}
-    clouds = {}
+    entries, clouds = {}, {}
     for (name, seed), training in sweep(calls, "trainings"):
         modes, close = zip(*map(toy.count_modes, training.samples), strict=True)
         shares = [round(share, 4) for share in close]
         history = {"step": list(training.steps), "modes": list(modes), "near": shares}
-        entry = {"modes": modes[-1], "near": shares[-1], "history": history}
-        runs[name][str(seed)] = entry
+        entries[name, seed] = {"modes": modes[-1], "near": shares[-1], "history": history}
         if seed == 0:
             clouds[name] = training.samples[:, :NUM_SHOWN].numpy().astype(np.float16)
     results.save_arrays("gan-ring", clouds)
-    return results.save("gan-ring", {"runs": runs}, SEEDS)
+    return results.save("gan-ring", {"runs": nest({run: entries[run] for run in calls})}, SEEDS)

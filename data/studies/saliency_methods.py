@@ -6,7 +6,6 @@ All run in the precision that the caller opened.
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,6 +19,8 @@ from dlapps.core.runtime import make_generator
 from dlapps.saliency import rank_correlations
 from dlapps.saliency.faithfulness import GREY, rank_pixels
 
+# Of the pixels that `road` removes.
+SHARES = (0.2, 0.4, 0.6)
 # (network, images (N, C, H, W), targets (N,)) -> maps (N, H, W).
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -88,9 +89,7 @@ def _cover(image: Tensor, masks: Tensor) -> Tensor:
     return GREY + (image - GREY) * masks
 
 
-def road(
-    network: nn.Module, images: Tensor, maps: Tensor | np.ndarray, shares: Sequence[float] = (0.2, 0.4, 0.6)
-) -> Tensor:
+def road(network: nn.Module, images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
     """What removing the lowest pixels leaves of a probability, less what removing the highest does (Rong et al. 2022).
 
     Of the predicted class, the mean over the shares of pixels that are removed and imputed: (N,) in [-1, 1], 0 on
@@ -102,7 +101,7 @@ def road(
         return pick(forward(network, impute(images, removed)).softmax(1), classes)
 
     pixels = ranks[0].numel()
-    counts = [round(share * pixels) for share in shares]
+    counts = [round(share * pixels) for share in SHARES]
     highest = torch.stack([probability(ranks < count) for count in counts], 1)
     lowest = torch.stack([probability(ranks >= pixels - count) for count in counts], 1)
     return (lowest - highest).mean(1)
@@ -136,22 +135,12 @@ def _solve(image: np.ndarray, removed: np.ndarray) -> np.ndarray:
     return filled
 
 
-@dataclass(frozen=True)
-class Pointing:
-    """Of each class of each grid (G, 4): `hits`, the share of the map's maxima in its cell, and `mass` inside it.
-
-    Both are in [0, 1]; 1 is a map equal to the truth.
-    """
-
-    hits: Tensor
-    mass: Tensor
-
-
-def point_at_cells(maps: Tensor) -> Pointing:
+def point_at_cells(maps: Tensor) -> dict[str, Tensor]:
     """Whether the maps (G, 4, H, W) of a grid's classes, in the order of the cells, point at their cells.
 
-    hits: the pointing game (Zhang et al. 2018). mass: what a map has above 0 inside the cell, as a share of all that it
-    has above 0 (the localisation metric of Böhle, Fritz & Schiele 2021); 1/4 for a map with nothing above 0.
+    Of each class of each grid (G, 4), in [0, 1], 1 for a map equal to the truth. hits: the share of the map's maxima in
+    its cell, the pointing game (Zhang et al. 2018). mass: what a map has above 0 inside the cell, as a share of all
+    that it has above 0 (the localisation metric of Böhle, Fritz & Schiele 2021); 1/4 for a map with nothing above 0.
     """
     # (G, 4, row of cells, h, column of cells, w) -> (G, 4, 4 cells, pixels).
     cells = maps.unflatten(3, (2, -1)).unflatten(2, (2, -1)).transpose(3, 4)
@@ -160,7 +149,7 @@ def point_at_cells(maps: Tensor) -> Pointing:
     hits, mass = (
         (part.sum(3).double() / part.sum((2, 3)).unsqueeze(2)).diagonal(dim1=1, dim2=2) for part in (highest, positive)
     )
-    return Pointing(hits, mass.nan_to_num(1 / 4))
+    return {"hits": hits, "mass": mass.nan_to_num(1 / 4)}
 
 
 def max_sensitivity(

@@ -6,8 +6,8 @@ never sees the test split.
 """
 
 import copy
-import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from torch.nn import functional as F
 from dlapps import datasets, pretrained, transfer
 from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
-from dlapps.core.training import Augment
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class, make_folds
 
 NUM_CLASSES = 15
+# Of VGG16's block 5: the rates that are tried, and the epochs.
+RATES, NUM_EPOCHS = (3e-5, 1e-4, 3e-4), 4
 STAGES = ("blocks.4", "blocks.5", "blocks.6", "bn2")
 
 
@@ -62,13 +63,8 @@ def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequ
     return network[:place], network[place:]  # type: ignore[return-value]
 
 
-def flip_and_shift(shift: int) -> Augment:
+def flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each picture with probability 1/2 and move the batch by up to `shift` pixels, borders reflected."""
-    # A checkpoint sees what `partial` binds.
-    return functools.partial(_flip_and_shift, shift)
-
-
-def _flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
     mirrored = torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
     pixels = torch.where(mirrored, pixels.flip(3), pixels)
     top, left = torch.randint(0, 2 * shift + 1, (2,), generator=generator).tolist()
@@ -97,8 +93,8 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
         network = finetune.SmallVGG(NUM_CLASSES)
     epochs = round(num_steps * 50 / len(rows))
     finetune.fit_classifier(
-        network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed, augment=flip_and_shift(size // 10),
-        progress=True,
+        network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed, 
+        augment=partial(flip_and_shift, size // 10), progress=True,
     )  # fmt: skip
     return finetune.accuracy(network, *load_grey("test", size))
 
@@ -132,8 +128,7 @@ def compare_grey_inputs() -> dict[str, float]:
     """VGG16's pool5 average of the training pictures, grey as input in three ways; cosines to the copied channels."""
     scenes = datasets.load_scenes15("train")
     network, (grey, _) = pretrained.load("vgg16_features"), load_grey("train", 224)
-    variants = {"copy": network}
-    variants |= {reduce: to_grey(network, reduce) for reduce in ("sum", "mean")}
+    variants = {"copy": network} | {reduce: to_grey(network, reduce) for reduce in ("sum", "mean")}
     results, reference = {}, None
     for name, variant in variants.items():
         parts = [_pool5(variant, batch, 3 if name == "copy" else 1) for batch in grey.split(32)]
@@ -162,51 +157,41 @@ def random_weights_accuracy(seed: int) -> float:
     return cross_validate(features, scenes.labels)
 
 
-@torch.inference_mode()
-def _run_front(front: nn.Module, batches: Iterable[Tensor]) -> Tensor:
-    maps = []
-    for batch in batches:
-        with runtime.autocast("cpu"):
-            maps.append(front(batch.to(memory_format=torch.channels_last)).bfloat16())
-    return torch.cat(maps)
-
-
 def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
     """What block 5 of VGG16 gets, (N, 512, 14, 14) bfloat16, and the labels: the frozen front runs once."""
     scenes, network = datasets.load_scenes15(split), pretrained.load("vgg16_features")
-    front, _ = split_at(network.backbone, "conv5_1")
-    batches = (stack_pixels(scenes.images[start : start + 32]) for start in range(0, len(scenes), 32))
-    maps = _run_front(nn.Sequential(network.normalisation, front), batches)
-    return maps, torch.from_numpy(scenes.labels)
+    front = nn.Sequential(network.normalisation, split_at(network.backbone, "conv5_1")[0])
+    maps = []
+    for start in range(0, len(scenes), 32):
+        batch = stack_pixels(scenes.images[start : start + 32]).to(memory_format=torch.channels_last)
+        with torch.inference_mode(), runtime.autocast("cpu"):
+            maps.append(front(batch).bfloat16())
+    return torch.cat(maps), torch.from_numpy(scenes.labels)
 
 
-def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, num_epochs: int, seed: int) -> nn.Module:
+def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, seed: int) -> nn.Module:
     """Block 5 of VGG16 and a new last layer, trained together on pool4's maps; the last layer at a rate of .01."""
     _, tail = split_at(pretrained.load("vgg16_features").backbone, "conv5_1")
     block, head = copy.deepcopy(tail), finetune.NewHead(512, NUM_CLASSES, seed)
     network = runtime.channels_last(nn.Sequential(block, head))
     finetune.fit_classifier(
-        network, maps, labels, num_epochs, {block: learning_rate, head: 1e-2}, label_smoothing=0.1, batch_size=30,
+        network, maps, labels, NUM_EPOCHS, {block: learning_rate, head: 1e-2}, label_smoothing=0.1, batch_size=30,
         seed=seed, augment=flip, progress=True,
     )  # fmt: skip
     return network
 
 
-def compare_last_layers(
-    learning_rates: Sequence[float] = (3e-5, 1e-4, 3e-4), num_epochs: int = 4, seeds: Sequence[int] = (0, 1, 2)
-) -> dict[str, object]:
+def compare_last_layers(seeds: Sequence[int]) -> dict[str, object]:
     """Test accuracies, one a seed: block 5 fine-tuned, its learning rate chosen on fold 0 of the training pictures."""
     maps, labels = pool4_maps("train")
     fit_rows, held_out = (torch.from_numpy(rows) for rows in next(make_folds().split(np.zeros(len(labels)), labels)))
     validation = {}
-    for rate in learning_rates:
-        network = fit_last_block(maps[fit_rows], labels[fit_rows], rate, num_epochs, seed=0)
+    for rate in RATES:
+        network = fit_last_block(maps[fit_rows], labels[fit_rows], rate, seed=0)
         validation[rate] = finetune.accuracy(network, maps[held_out], labels[held_out])
     best = max(validation, key=validation.__getitem__)
     test_maps, test_labels = pool4_maps("test")
-    accuracies = [
-        finetune.accuracy(fit_last_block(maps, labels, best, num_epochs, seed), test_maps, test_labels)
-        for seed in seeds
-    ]
+    networks = (fit_last_block(maps, labels, best, seed) for seed in seeds)
+    accuracies = [finetune.accuracy(network, test_maps, test_labels) for network in networks]
     tried = {"learning_rates": list(validation), "validation": list(validation.values())}
     return {"accuracies": accuracies, "learning_rate": best} | tried

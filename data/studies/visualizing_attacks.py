@@ -6,11 +6,12 @@ to 224 x 224. Gradients are taken in bfloat16 where the processor has it, every 
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,11 +20,12 @@ from dlapps.adversarial import AdversarialExamples, score_examples
 from dlapps.core import results, runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import from_pixels, stack_pixels
-from dlapps.core.sweeps import keep, sweep
+from dlapps.core.paired import bootstrap_mean, compare_paired
+from dlapps.core.sweeps import sweep
 from dlapps.pretrained import PixelNetwork
-from studies import attack_methods
-from studies import visualizing_comparisons as comparisons
+from studies import attack_methods as methods
 from studies.attack_methods import survives
+from studies.runs import Calls, Place, cached, nest
 
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
 STINGRAY = 6
@@ -38,6 +40,7 @@ LEVELS = (1, 2, 4, 8, 16, 32)
 GRID = (0.125, 0.25, 0.5, 1, 2, 4, 8, 16)
 
 Attack = Callable[[PixelNetwork, Tensor, Tensor], AdversarialExamples]
+Row = dict[str, Any]
 
 
 def at(attack: Callable[..., AdversarialExamples], levels: float, **options: Any) -> Attack:
@@ -46,15 +49,13 @@ def at(attack: Callable[..., AdversarialExamples], levels: float, **options: Any
 
 
 TABLE: dict[str, Attack] = {
-    "none": at(attack_methods.sign_noise, 0),
-    **{f"noise {levels}": at(attack_methods.sign_noise, levels) for levels in LEVELS},
+    "none": at(methods.sign_noise, 0),
+    **{f"noise {levels}": at(methods.sign_noise, levels) for levels in LEVELS},
     **{f"FGSM {levels}": at(adversarial.fgsm, levels) for levels in (1, 2, 4)},
     "PGD 1": at(adversarial.pgd, 1),
     "PGD 2, 20 steps": at(adversarial.pgd, 2, num_steps=20),
-    "PGD 2, expects damage": at(
-        attack_methods.transferable_pgd, 2, num_steps=20, transform=attack_methods.compress_or_resize
-    ),
-    "PGD L2, length 0.5": lambda network, images, labels: adversarial.pgd(network, images, 0.5, labels, norm="l2"),
+    "PGD 2, expects damage": at(methods.transferable_pgd, 2, num_steps=20, transform=methods.compress_or_resize),
+    "PGD L2, length 0.5": at(adversarial.pgd, 0.5 * 255, norm="l2"),
     "to stingray, ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
     "to stingray, PGD 2": lambda network, images, labels: adversarial.pgd(
         network, images, 2 / 255, targets=STINGRAY, num_steps=20
@@ -63,12 +64,16 @@ TABLE: dict[str, Attack] = {
 }
 BOTH = ("none", *(f"noise {levels}" for levels in LEVELS), "FGSM 1", "FGSM 2", "FGSM 4", "PGD 1")
 TRANSFER: dict[str, Attack] = {
-    "noise": at(attack_methods.sign_noise, 8),
+    "noise": at(methods.sign_noise, 8),
     "pgd": at(adversarial.pgd, 8),
-    "momentum": at(attack_methods.transferable_pgd, 8, momentum=1.0),
-    "diversity": at(attack_methods.transferable_pgd, 8, transform=attack_methods.resize_and_pad),
-    "best": at(attack_methods.transferable_pgd, 8, momentum=1.0, transform=attack_methods.resize_and_pad),
+    "momentum": at(methods.transferable_pgd, 8, momentum=1.0),
+    "diversity": at(methods.transferable_pgd, 8, transform=methods.resize_and_pad),
+    "best": at(methods.transferable_pgd, 8, momentum=1.0, transform=methods.resize_and_pad),
 }
+# The noise of the size of an attack.
+CONTROLS = {f"FGSM {levels}": f"noise {levels}" for levels in (1, 2, 4)} | {"PGD 1": "noise 1"}
+CONTROLS |= dict.fromkeys(("PGD 2, 20 steps", "PGD 2, expects damage"), "noise 2")
+NAMES = dict(zip(NETWORKS, ("SqueezeNet", "Lite0", "Lite2"), strict=True))
 
 
 @functools.cache
@@ -122,8 +127,7 @@ def fool_the_25() -> dict[str, Any]:
     """The practical: its 25 pictures to the stingray, and how many a stop at the first success in floats would lose."""
     network, (images, _) = pretrained.load(NETWORKS[0]), load_practical()
     examples = adversarial.fool(network, images, STINGRAY)
-    lost = torch.zeros(len(images), dtype=torch.bool)
-    early = torch.zeros(len(images), dtype=torch.bool)
+    lost, early = torch.zeros(2, len(images), dtype=torch.bool)
     step = score_examples(network, images, images, examples.goal)
     while not early.all():
         step = adversarial.fool(network, step.images, STINGRAY, num_steps=1)
@@ -153,14 +157,14 @@ def find_smallest(name: str, kind: str) -> dict[str, Any]:
     images, labels = (part[:NUM_SMALLEST] for part in load_subjects())
     with runtime.autocast("cpu"):
         if kind == "length":
-            examples = attack_methods.ddn(network, images, labels, num_steps=60)
+            examples = methods.ddn(network, images, labels, num_steps=60)
             found = torch.where(survives(network, examples, "none"), examples.l2, torch.inf)
         else:
             # To a class far away, ten steps of a large epsilon are too coarse.
             finer = partial(adversarial.pgd, num_steps=20)
             far = {"targets": STINGRAY, "most": 4 / 255, "attack": finer}
             goal = far if kind == "targeted" else {"labels": labels}
-            found = 255 * attack_methods.smallest_epsilon(network, images, **goal)
+            found = 255 * methods.smallest_epsilon(network, images, **goal)
     withstand = [float((found > level).float().mean()) for level in GRID]
     return {"median": float(found.median()), "withstand": withstand}
 
@@ -181,10 +185,10 @@ def perturb_all() -> dict[str, Any]:
     read = float32_logits(network, images).argmax(1)
     with runtime.autocast("cpu"):
         made_on, jitter = images[:NUM_MADE_ON], class_visualization.Jitter(28)
-        common = attack_methods.universal_perturbation(network, made_on, UNIVERSAL, num_passes=8, transform=jitter)
+        common = methods.universal_perturbation(network, made_on, UNIVERSAL, num_passes=8, transform=jitter)
     unseen, labels = images[NUM_MADE_ON:], read[NUM_MADE_ON:]
     grey = torch.full_like(images[:1], 0.5)
-    signs = UNIVERSAL * (attack_methods.sign_noise(network, grey, 0.5).images - grey).sign()[0]
+    signs = UNIVERSAL * (methods.sign_noise(network, grey, 0.5).images - grey).sign()[0]
     goal = adversarial.Goal(labels, targeted=False)
     moved = {"universal": (unseen + common).clamp(0, 1), "noise": (unseen + signs).clamp(0, 1)}
     return {key: summarise(network, score_examples(network, unseen, each, goal)) for key, each in moved.items()}
@@ -195,7 +199,7 @@ def change_one_pixel(number: int) -> dict[str, Any]:
     pictures, network = datasets.load_imagenet20(), pretrained.load(NETWORKS[0])
     image = stack_pixels(pictures.images[number : number + 1])
     with runtime.autocast("cpu"):
-        examples = attack_methods.one_pixel(network, image, num_steps=15, population=400)
+        examples = methods.one_pixel(network, image, num_steps=15, population=400)
     row, column = (examples.images != image)[0].any(0).nonzero()[0].tolist()
     colour = from_pixels(examples.images)[0, row, column].tolist()
     place = {"number": number, "row": row, "column": column}
@@ -205,39 +209,100 @@ def change_one_pixel(number: int) -> dict[str, Any]:
 def make_visualizing_attacks() -> Path:
     """Every attack on one scale; about 20 minutes on one core."""
     squeezenet, lite0 = NETWORKS[:2]
-    calls: dict[tuple[str, ...], Callable[[], Any]] = {("practical", "stingray"): keep(fool_the_25)}
-    calls |= {("practical", name): partial(keep(leave_the_25), name) for name in NETWORKS}
-    calls["universal",] = keep(perturb_all)
-    for name, methods in ((squeezenet, TABLE), (lite0, BOTH)):
-        calls |= {("table", name, method): partial(keep(attack), name, method) for method in methods}
-        calls |= {("transfer", name, method): partial(keep(transfer), name, method) for method in TRANSFER}
-        calls["smallest", name, "untargeted"] = partial(keep(find_smallest), name, "untargeted")
+    calls: Calls = {("practical", "stingray"): cached(fool_the_25)}
+    calls |= {("practical", name): cached(leave_the_25, name) for name in NETWORKS}
+    calls["universal",] = cached(perturb_all)
+    for name, attacks in ((squeezenet, TABLE), (lite0, BOTH)):
+        calls |= {("table", name, method): cached(attack, name, method) for method in attacks}
+        calls |= {("transfer", name, method): cached(transfer, name, method) for method in TRANSFER}
+        calls["smallest", name, "untargeted"] = cached(find_smallest, name, "untargeted")
     for kind in ("targeted", "length"):
-        calls["smallest", squeezenet, kind] = partial(keep(find_smallest), squeezenet, kind)
-    calls |= {("one_pixel", str(number)): partial(keep(change_one_pixel), number) for number in ONE_PIXEL}
-    found, parts = dict(sweep(calls, "attacks")), dict[str, Any]()
-    for key in calls:
-        place = parts
-        for part in key[:-1]:
-            place = place.setdefault(part, {})
-        place[key[-1]] = found[key]
-    return results.save("visualizing-attacks", show(parts), [0])
+        calls["smallest", squeezenet, kind] = cached(find_smallest, squeezenet, kind)
+    calls |= {("one_pixel", str(number)): cached(change_one_pixel, number) for number in ONE_PIXEL}
+    found = dict(sweep(calls, "attacks"))
+    return results.save("visualizing-attacks", show(nest({place: found[place] for place in calls})), [0])
 
 
 def show(parts: dict[str, Any]) -> dict[str, Any]:
     """What the chapter reads of the measurements: tables, curves, and the numbers of its prose."""
     for rows in parts["table"].values():
-        comparisons.complete_table(rows)
+        complete_table(rows)
     stingray, squeezenet, lite0, lite2 = parts["practical"].values()
     # The largest change that each colour of each pixel would have, were the length spread evenly.
     stingray["even"] = 255 * stingray["l2"] / math.sqrt(3 * 224 * 224)
     return {
         "grid": GRID,
         "table": parts["table"],
-        "curves": comparisons.draw_curves(parts["table"], parts["smallest"]),
-        "transfer": comparisons.tabulate_transfer(parts["transfer"]),
+        "curves": draw_curves(parts["table"], parts["smallest"]),
+        "transfer": tabulate_transfer(parts["transfer"]),
         "one_pixel": parts["one_pixel"],
         "sizes": {"num": NUM, "num_smallest": NUM_SMALLEST},
-        "recorded": comparisons.list_numbers(parts),
+        "recorded": list_numbers(parts),
         "recorded_25": {"fool": stingray, **squeezenet, "lite": lite0, "lite2": lite2},
+    }
+
+
+def exceed(first: Row, second: Row, damage: str = "saved") -> dict[str, float]:
+    """By how much the first share of pictures is above the second, paired, with its 95 % interval."""
+    found = compare_paired(*(as_flags(row["bits"][damage]) for row in (first, second)))
+    return {"difference": found.difference, "low": found.low, "high": found.high}
+
+
+def as_flags(bits: str) -> np.ndarray:
+    """bool (N,) of "0110"."""
+    return np.array([*bits]) == "1"
+
+
+def complete_table(rows: Mapping[str, Row]) -> None:
+    """Give each attack that has a control its gain over it, in words."""
+    for label in CONTROLS.keys() & rows.keys():
+        gain = exceed(rows[label], rows[CONTROLS[label]])
+        low, high = (min(gain[end], 1) for end in ("low", "high"))
+        rows[label]["beyond noise"] = f"{gain['difference']:+.0%} ({low:.0%} to {high:.0%})"
+
+
+def draw_curves(table: Mapping[str, Mapping[str, Row]], smallest: Mapping[str, Row]) -> dict[str, list[float]]:
+    """Share of pictures that withstand, by name: PGD at each epsilon of the grid, noise at the last five."""
+    curves = {}
+    for network in smallest:
+        name = NAMES[network]
+        curves[f"{name}, PGD"] = smallest[network]["untargeted"]["withstand"]
+        shares = (table[network][f"noise {level}"]["saved"] for level in (1, 2, 4, 8, 16))
+        curves[f"{name}, noise"] = [1 - share for share in shares]
+    return curves | {"SqueezeNet, to a stingray": smallest["squeezenet1_1"]["targeted"]["withstand"]}
+
+
+def compare_transfer(made: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """Share of pictures that each attack on one network has others misread; the paired interval of best less PGD."""
+    shares = {method: np.mean([as_flags(bits) for bits in others.values()], axis=0) for method, others in made.items()}
+    gain = bootstrap_mean(shares["best"] - shares["pgd"])
+    means = {method: float(share.mean()) for method, share in shares.items()}
+    return means | {"low": gain.low, "high": gain.high}
+
+
+def tabulate_transfer(made: Mapping[str, Mapping[str, Mapping[str, str]]]) -> dict[str, dict[str, float]]:
+    """The same share by direction, "one to other"."""
+    shares: dict[Place, float] = {}
+    for source, attacks in made.items():
+        for method, others in attacks.items():
+            for other, bits in others.items():
+                shares[f"{NAMES[source]} to {NAMES[other]}", method] = float(as_flags(bits).mean())
+    return nest(shares)
+
+
+def list_numbers(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the chapter's prose says of it."""
+    rows = parts["table"]["squeezenet1_1"]
+    smallest, universal = parts["smallest"], parts["universal"]
+    hardened, plain = rows["PGD 2, expects damage"], rows["PGD 2, 20 steps"]
+    damaged = {"clean": rows["none"], "pgd2": plain}
+    medians = {kind: found["median"] for kind, found in smallest["squeezenet1_1"].items()}
+    return {
+        "transfer": compare_transfer(parts["transfer"]["squeezenet1_1"]),
+        "hardening": {damage: exceed(hardened, plain, damage) for damage in ("jpeg", "resized")},
+        "uap": {name: row["saved"] for name, row in universal.items()} | exceed(*universal.values()),
+        "smallest": medians | {"lite": smallest["efficientnet_lite0"]["untargeted"]["median"]},
+        "deepfool": {key: rows["DeepFool"][key] for key in ("floats", "saved")},
+        "fgsm2": {"jpeg": rows["FGSM 2"]["jpeg"]},
+        **{name: {key: row[key] for key in ("jpeg", "resized")} for name, row in damaged.items()},
     }

@@ -1,9 +1,8 @@
 """Pictures of classes for Chapter 2: what each ingredient and each setting changes, who recognises what was drawn."""
 
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,14 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from dlapps import datasets, pretrained, transfer
-from dlapps.class_visualization import (
-    L2,
-    MODERN,
-    PRACTICAL,
-    ROBUST,
-    Ascent,
-    Fourier,
-    Jitter,
-    Noise,
-    TotalVariation,
-    judge,
-    total_variation,
-    visualize,
-)
+from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST, Ascent, ingredients, judge, visualize
 from dlapps.core import results, runtime
 from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
-from dlapps.core.sweeps import keep, sweep
+from dlapps.core.sweeps import sweep
 from dlapps.pretrained import PixelNetwork
-from studies.drawing_methods import class_margin, make_maco
-from studies.transfer_finetuning import stage_averages
+from studies.runs import Calls, cached
+from studies.transfer import stage_averages
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
@@ -47,23 +33,31 @@ HUNDRED = tuple(range(0, 1000, 10))
 TWENTY = tuple(range(5, 1000, 50))
 CLASSES = {"": TEN, "hundred": HUNDRED, "chain": TWENTY, "setting": TEN}
 
+
+def _target_margin(seen: ingredients.Seen) -> Tensor:
+    others = seen.logits.scatter(1, seen.targets[:, None], -torch.inf)
+    return ingredients.class_score(seen) - others.logsumexp(1)
+
+
+# The logarithm of the odds (N,) of the targets' probability: it falls where a rival rises.
+class_margin = ingredients.Objective(_target_margin)
 # From the practical's preset to the modern one, and on to the one that other networks recognise best, a change a line.
 CHANGES: dict[str, dict[str, Any]] = {
     "practical": {},
-    "spectrum": {"parametrisation": Fourier(decorrelated=False), "step_size": 1.5},
+    "spectrum": {"parametrisation": ingredients.Fourier(decorrelated=False), "step_size": 1.5},
     "Adam": {"optimiser": torch.optim.Adam, "normalised": False, "step_size": 0.02},
-    "total variation": {"regularisers": (TotalVariation(2e-3),)},
+    "total variation": {"regularisers": (ingredients.TotalVariation(2e-3),)},
     "no blur": {"blur_every": 0},
-    "more jitter": {"transforms": (Jitter(16), Jitter(8))},
+    "more jitter": {"transforms": (ingredients.Jitter(16), ingredients.Jitter(8))},
     "warps": {"transforms": MODERN.transforms},
-    "decorrelated colours": {"parametrisation": Fourier()},
+    "decorrelated colours": {"parametrisation": ingredients.Fourier()},
     "fixed contrast": {
         **{name: getattr(ROBUST, name) for name in ("parametrisation", "optimiser", "normalised", "step_size")},
         "regularisers": (),
     },
     "windows": {"transforms": ROBUST.transforms},
     "margin": {"objective": class_margin},
-    "noise": {"objective": ROBUST.objective, "transforms": (*ROBUST.transforms, Noise(0.2))},
+    "noise": {"objective": ROBUST.objective, "transforms": (*ROBUST.transforms, ingredients.Noise(0.2))},
 }
 CHAIN_STEPS = 100
 # By the chain SqueezeNet draws best before its contrast is fixed, and no class at all where there is noise.
@@ -74,7 +68,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rate 0.5": {"step_size": 0.5},
     "rate 20": {"step_size": 20.0},
     "weight 0": {"regularisers": ()},
-    "weight 0.01": {"regularisers": (L2(1e-2),)},
+    "weight 0.01": {"regularisers": (ingredients.L2(1e-2),)},
     "no blur": {"blur_every": 0},
     "no jitter": {"transforms": ()},
     "50 steps": {"num_steps": 50},
@@ -95,6 +89,53 @@ def load_preset(name: str, network: str) -> Ascent:
     return {"practical": PRACTICAL, "modern": MODERN}[change]
 
 
+def make_maco(natural: Tensor) -> Ascent:
+    """MACO (Fel et al. 2023): only the phase moves, the magnitude is the mean of these natural pictures (N, 3, H, W).
+
+    Windows as in ROBUST, one a step, and noise; the paper takes 32 of about a quarter of the side, and noise of .08.
+    """
+    form = Phase(measure_magnitude(natural).mean(0))
+    transforms: tuple[ingredients.Transform, ...] = (*ROBUST.transforms, ingredients.Noise(0.08))
+    adam = replace(ROBUST, optimiser=torch.optim.Adam, normalised=False, step_size=0.1)
+    return replace(adam, parametrisation=form, transforms=transforms)
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """Phase of the spectrum alone, its magnitude fixed to the mean of natural pictures': MACO (Fel et al. 2023, eq. 5).
+
+    x = sigmoid(COLOURS irfft2(magnitude e^(i p))). magnitude: (3, H, W / 2 + 1), as `measure_magnitude` gives it, of
+    pictures as large as those to be drawn.
+    """
+
+    magnitude: Tensor
+
+    def noise(self, size: int, generator: torch.Generator) -> Tensor:
+        """p (1, 3, size, size / 2 + 1) of white noise."""
+        return ingredients.to_spectrum(torch.randn(1, 3, size, size, generator=generator, device="cpu")).angle()
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The phases of pictures (N, 3, H, W), whose own magnitude is lost."""
+        return ingredients.to_spectrum(torch.logit(pictures, eps=0.01)).angle()
+
+    def decode(self, parameter: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1)."""
+        return torch.sigmoid(self._colours(parameter))
+
+    def constrain(self, parameter: Tensor) -> Tensor:
+        """The phases of a real picture: with others, the inverse transform would change the magnitude."""
+        return ingredients.to_spectrum(self._colours(parameter)).angle()
+
+    def _colours(self, parameter: Tensor) -> Tensor:
+        magnitude = self.magnitude.to(parameter.device).expand_as(parameter)
+        return ingredients.from_spectrum(torch.polar(magnitude, parameter))
+
+
+def measure_magnitude(pictures: Tensor) -> Tensor:
+    """Of each picture (N, 3, H, W) in [0, 1], (N, 3, H, W / 2 + 1); the mean over natural ones is for `Phase`."""
+    return ingredients.to_spectrum(torch.logit(pictures, eps=0.01)).abs()
+
+
 def add_ingredients() -> dict[str, Ascent]:
     """The presets that CHANGES leads through, each with all changes so far."""
     preset, chain = replace(PRACTICAL, num_steps=CHAIN_STEPS), {}
@@ -112,7 +153,7 @@ def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
         "classes": list(classes),
         # The logit, whatever was raised.
         "score": pick(float32_logits(network, drawn.images), drawn.targets).tolist(),
-        "total_variation": total_variation(drawn.images).round().tolist(),
+        "total_variation": ingredients.total_variation(drawn.images).round().tolist(),
         **{judge_name: judge(pretrained.load(judge_name), drawn).tolist() for judge_name in NETWORKS},
         "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
     }
@@ -142,7 +183,7 @@ def draw_scenes(preset: str) -> dict[str, Any]:
     return {
         "classes": drawn.targets.tolist(),
         "score": drawn.scores[-1].tolist(),
-        "total_variation": total_variation(drawn.images).tolist(),
+        "total_variation": ingredients.total_variation(drawn.images).tolist(),
         "rank": judge(network, drawn).tolist(),
         "other_rank": judge(load_scene_classifier("efficientnet_lite0"), drawn).tolist(),
         "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
@@ -206,8 +247,8 @@ def summarise(made: dict[str, Any]) -> dict[str, Any]:
 def make_visualizing_classes() -> Path:
     """Pictures of classes over networks, presets, ingredients, settings and seeds; about 40 minutes on one core."""
     runs = list_runs()
-    calls: dict[str, Callable[[], Any]] = {run: partial(keep(draw_classes), *call) for run, call in runs.items()}
-    calls["real"] = keep(read_real_pictures)
+    calls: Calls = {run: cached(draw_classes, *call) for run, call in runs.items()}
+    calls["real"] = cached(read_real_pictures)
     found = dict(sweep(calls, "pictures of classes"))
     pictures = {}
     for run, (_, preset, seed) in runs.items():
@@ -223,7 +264,7 @@ def make_visualizing_classes() -> Path:
 def make_visualizing_scenes() -> Path:
     """Pictures of scenes, drawn by VGG16; about 20 minutes on two cores."""
     pictures, entries = {}, {}
-    calls = {preset: partial(keep(draw_scenes), preset) for preset in ("practical", "modern")}
+    calls = {preset: cached(draw_scenes, preset) for preset in ("practical", "modern")}
     for preset, made in sweep(calls, "pictures of scenes"):
         for target, jpeg in zip(made["classes"], made.pop("jpeg"), strict=True):
             pictures[f"vgg16 scenes {preset} {target}"] = np.frombuffer(jpeg, np.uint8)

@@ -1,6 +1,9 @@
 """Chapter 2's defence: digits read by networks with and without adversarial training, three seeds of each."""
 
+from __future__ import annotations
+
 import functools
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,15 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import datasets
+from dlapps.adversarial import AdversarialExamples, Goal, pgd, score_examples
+from dlapps.adversarial.digits import make_digit_network
+from dlapps.adversarial.examples import Ball, by_rows, cross_entropy, make_goal, random_direction
 from dlapps.core import metrics, paths, results, runtime
+from dlapps.core.class_scores import Classes, forward, pick, pixel_gradient
 from dlapps.core.images import as_pictures
-from dlapps.core.sweeps import keep, sweep
-from dlapps.core.training import to_float16, write_checked
-from studies.attack_methods import survives
-from studies.defence_methods import apgd, fit_digits, square
+from dlapps.core.sweeps import sweep
+from dlapps.core.training import make_one_cycle, minimise, run_epochs, seeded, to_float16, write_checked
+from studies.attack_methods import linf_ball, survives
+from studies.runs import cached, nest
 
 SEEDS = (0, 1, 2)
 # The epsilon of the training, and its epochs; plain training needs fewer.
@@ -24,6 +32,17 @@ TRAININGS = {"robust": (0.3, 6), "plain": (0.0, 3)}
 # Curves are of the first test digits, the accuracy at .3 under APGD of all.
 EPSILONS = (0.05, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4)
 NUM_APGD, NUM_SQUARE = 500, 200
+BATCH_SIZE, LEARNING_RATE = 128, 5e-3
+# Steps of PGD for each batch of the training.
+TRAINING_STEPS = 4
+# Share of the training in which epsilon rises to its value: from the start at .3, a network learns nothing for long.
+WARM_UP = 0.3
+# The paper's alpha, the weight of a new step beside the last one, and rho, the share of steps that have to rise.
+NEW_STEP, RISING = 0.75, 0.75
+# After these shares of the queries a square has half the area (the authors' code, where they are counted of 10,000).
+HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+# Share of the picture that the first squares cover.
+AREA = 0.8
 
 
 @functools.cache
@@ -76,11 +95,200 @@ def summarise(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def make_visualizing_defence() -> Path:
     """Both networks over seeds, and the weights of the first; about 20 minutes on one core."""
-    calls = {(name, seed): partial(keep(measure), name, seed) for seed in SEEDS for name in TRAININGS}
+    calls = {(name, seed): cached(measure, name, seed) for seed in SEEDS for name in TRAININGS}
     found = dict(sweep(calls, "defence"))
-    runs = {name: {str(seed): found[name, seed] for seed in SEEDS} for name in TRAININGS}
+    runs = nest({(name, seed): found[name, seed] for name in TRAININGS for seed in SEEDS})
     parts = {name: summarise([*entries.values()]) for name, entries in runs.items()}
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
     write_checked(paths.results() / "visualizing-defence.pt", weights)
     settings = {"epsilons": EPSILONS, "num_apgd": NUM_APGD, "num_square": NUM_SQUARE}
     return results.save("visualizing-defence", settings | parts | {"runs": runs}, SEEDS)
+
+
+def fit_digits(
+    images: np.ndarray,
+    labels: np.ndarray,
+    epsilon: float,
+    num_epochs: int = 6,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+) -> nn.Module:
+    """min over weights of E[max over ||d|| <= epsilon of L(x + d, y)] (Madry et al. 2018, eq. 2.1), L-infinity.
+
+    Of digits uint8 (N, 28, 28) and labels (N,): a network trained on what `pgd` makes of each batch, in eval mode
+    without gradients. epsilon: 0 is plain training. The same seed gives the same network.
+    """
+    digits, classes = as_pictures(images), torch.as_tensor(labels).long()
+    with runtime.drawn_from(seed):
+        network = make_digit_network()
+    num_batches = -(-len(digits) // BATCH_SIZE)
+    optimiser, schedule = make_one_cycle({network: LEARNING_RATE}, 0.0, num_batches * num_epochs)
+
+    def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, list[float]]:
+        losses = []
+        for number, rows in enumerate(torch.randperm(len(digits), generator=generator).split(BATCH_SIZE)):
+            x, y = digits[rows], classes[rows]
+            radius = epsilon * min(1, (epoch + number / num_batches) / num_epochs / WARM_UP)
+            start = int(torch.randint(2**31, (), generator=generator))
+            with runtime.autocast("cpu"):
+                if radius:
+                    x = pgd(network, x, radius, y, num_steps=TRAINING_STEPS, seed=start).images
+                loss = F.cross_entropy(network(x).float(), y)
+            minimise(loss, optimiser)
+            schedule.step()
+            losses.append(loss.item())
+        return {"loss": [sum(losses) / len(losses)]}
+
+    identity: dict[str, Any] = {"data": digits, "labels": classes, "epsilon": epsilon}
+    identity |= {"num_steps": TRAINING_STEPS, "seed": seed, "num_epochs": num_epochs}
+    parts, train = {"optimiser": optimiser, "schedule": schedule}, seeded(train_epoch, seed)
+    run_epochs(train, network, parts, identity, num_epochs, checkpoint=checkpoint)
+    return network.requires_grad_(False)
+
+
+def apgd(
+    network: nn.Module,
+    images: Tensor,
+    epsilon: float,
+    labels: Classes | None = None,
+    num_steps: int = 100,
+    num_restarts: int = 1,
+    seed: int = 0,
+) -> AdversarialExamples:
+    """PGD with momentum, its step 2 epsilon at first, halved where the loss stops rising (Croce & Hein 2020, Alg. 1).
+
+    In the maximum norm. The result is the picture of the highest loss seen, but one that reaches the goal (as floats)
+    before one that does not. Pictures that no start has fooled yet get another one, num_restarts in all.
+    """
+    goal = make_goal(network, images, labels, None)
+    found, left = images.clone(), torch.arange(len(images), device=images.device)
+    highest = torch.full_like(images[:, 0, 0, 0], -torch.inf)
+    for restart in range(num_restarts):
+        best = _climb(network, linf_ball(images[left], epsilon), goal[left], num_steps, seed + restart)
+        better = best.reached | (best.values > highest[left])
+        found[left[better]], highest[left[better]] = best.images[better], best.values[better]
+        left = left[~best.reached]
+        if len(left) == 0:
+            break
+    return score_examples(network, images, linf_ball(images, epsilon).settle(found), goal)
+
+
+def choose_checkpoints(num_steps: int) -> list[int]:
+    """The steps ceil(p_j N) at which step sizes may be halved: p is .22 at first, later ones lie closer and closer."""
+    shares = [0.0, 0.22]
+    while shares[-1] < 1:
+        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
+    return [math.ceil(round(share, 6) * num_steps) for share in shares[1:-1]]
+
+
+def _climb(network: nn.Module, ball: Ball, goal: Goal, num_steps: int, seed: int) -> _Best:
+    x = before = ball.nearest(ball.draw(seed))
+    best, steps = _Best(x), StepSizes(2 * ball.radii, num_steps)
+    for step in range(num_steps + 1):
+        gradients, logits = pixel_gradient(network, x, by_rows(cross_entropy, goal))
+        values = cross_entropy(logits, goal)
+        best.update(x, gradients, values, goal.is_reached(logits))
+        halved = _column(steps.update(step, values, best.values))
+        x = torch.where(halved, best.images, x)
+        gradients = torch.where(halved, best.gradients, gradients)
+        ahead = ball.nearest(x + steps.sizes * gradients.sign())
+        if step:
+            ahead = ball.nearest(x + NEW_STEP * (ahead - x) + (1 - NEW_STEP) * (x - before))
+        x, before = ahead, x
+    return best
+
+
+class _Best:
+    """The best pictures of one start: their losses (N,), whether they reach the goal (N,), and the gradients there."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.images, self.gradients = x, torch.zeros_like(x)
+        self.values = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+        self.reached = torch.zeros_like(self.values, dtype=torch.bool)
+
+    def update(self, x: Tensor, gradients: Tensor, values: Tensor, reached: Tensor) -> None:
+        better = torch.where(reached == self.reached, values > self.values, reached)
+        self.images = torch.where(_column(better), x, self.images)
+        self.gradients = torch.where(_column(better), gradients, self.gradients)
+        self.values, self.reached = torch.where(better, values, self.values), self.reached | reached
+
+
+class StepSizes:
+    """The length of each picture's next step, sizes (N, 1, 1, 1), and what its halving depends on."""
+
+    def __init__(self, sizes: Tensor, num_steps: int) -> None:
+        self.sizes, self.checkpoints, self.last_checkpoint = sizes, choose_checkpoints(num_steps), 0
+        self.rises = torch.zeros_like(sizes.flatten())
+        self.last_values = self.last_best = torch.full_like(self.rises, torch.inf)
+        self.halved = torch.ones_like(self.rises, dtype=torch.bool)
+
+    def update(self, step: int, values: Tensor, best_values: Tensor) -> Tensor:
+        """Halve at a checkpoint where few steps rose, or a size that was not halved found nothing better; bool (N,)."""
+        self.rises, self.last_values = self.rises + (values > self.last_values), values
+        if step not in self.checkpoints:
+            return torch.zeros_like(self.halved)
+        few = self.rises < RISING * (step - self.last_checkpoint)
+        self.halved = few | (~self.halved & (best_values == self.last_best))
+        self.sizes = torch.where(_column(self.halved), self.sizes / 2, self.sizes)
+        self.rises = torch.zeros_like(self.rises)
+        self.last_best, self.last_checkpoint = best_values, step
+        return self.halved
+
+
+def _column(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1)
+
+
+def margin(logits: Tensor, goal: Goal) -> Tensor:
+    """max over the other classes of S_i, less S_c (N,): > 0 where another class than the label wins.
+
+    The f_6 of Carlini & Wagner (2017), section V.A, not cut off at 0.
+    """
+    others = logits.scatter(1, goal.classes[:, None], -torch.inf).amax(1)
+    return others - pick(logits, goal.classes)
+
+
+def square(
+    network: nn.Module,
+    images: Tensor,
+    epsilon: float,
+    labels: Classes | None = None,
+    num_queries: int = 1000,
+    seed: int = 0,
+) -> AdversarialExamples:
+    """Squares of +-epsilon at random places, those that raise the margin (Andriushchenko et al. 2020), L-infinity.
+
+    Starts from vertical stripes of +-epsilon. It asks for scores alone, never for a gradient. A picture stops at its
+    first success as floats; steps (N,): its queries.
+    """
+    ball, goal = linf_ball(images, epsilon), make_goal(network, images, labels, None)
+    generator = runtime.make_generator(seed)
+    tried = (images + ball.radii * random_direction(images[:, :, :1], "linf", seed).sign()).clamp(0, 1)
+    best, margins = tried.clone(), torch.full_like(images[:, 0, 0, 0], -torch.inf)
+    left = torch.arange(len(images), device=images.device)
+    steps = torch.full_like(left, num_queries)
+    for query in range(num_queries):
+        found = margin(forward(network, tried), goal[left])
+        better = found > margins[left]
+        best[left[better]], margins[left[better]] = tried[better], found[better]
+        steps[left[margins[left] > 0]] = query + 1
+        left = left[margins[left] <= 0]
+        if len(left) == 0:
+            break
+        share = AREA / 2 ** sum(query >= halving * num_queries for halving in HALVINGS)
+        tried = _paint_square(best[left], images[left], ball.radii[left], share, generator)
+    return score_examples(network, images, ball.settle(best), goal, steps)
+
+
+def _paint_square(best: Tensor, clean: Tensor, radii: Tensor, area: float, generator: torch.Generator) -> Tensor:
+    """The best pictures with a square, at one place for all, of the clean ones +-epsilon, a sign a colour."""
+    number, channels, height, width = clean.shape
+    side = min(max(round(math.sqrt(area * height * width)), 1), height, width)
+    top, start = (
+        int(torch.randint(size - side + 1, (), generator=generator, device="cpu")) for size in (height, width)
+    )
+    window = (slice(None), slice(None), slice(top, top + side), slice(start, start + side))
+    signs = 2 * torch.randint(2, (number, channels, 1, 1), generator=generator, device="cpu") - 1
+    painted = best.clone()
+    painted[window] = (clean[window] + radii * signs.to(clean)).clamp(0, 1)
+    return painted

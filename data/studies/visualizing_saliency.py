@@ -1,21 +1,21 @@
 """Saliency methods against the truth of grids, the removal of pixels, small noise and randomised weights, on pictures
 that cannot be committed. The same grids and pictures for every method and network; nothing is chosen on a result."""
 
-from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlapps import datasets, pretrained, saliency
 from dlapps.core import results, runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
-from dlapps.core.sweeps import keep, sweep
-from studies.saliency_methods import max_sensitivity, occlusion, point_at_cells, rise, road, sanity_check
+from dlapps.core.sweeps import sweep
+from studies import saliency_methods as methods
+from studies.runs import Calls, cached
 
 # The last feature maps of each network.
 LAST_MAPS = {"squeezenet1_1": "backbone.features.12", "efficientnet_lite0": "backbone.bn2"}
@@ -25,7 +25,7 @@ CELL, SIDE = 128, 224
 NUM_GRIDS, NUM_STEPS, NUM_FEW, NUM_STAGES = 40, 10, 10, 6
 
 
-def saliency_methods(name: str, grids: bool = False) -> dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]]:
+def saliency_methods(name: str, grids: bool = False) -> dict[str, methods.Explain]:
     """(network, images, targets) -> maps (N, H, W), by name; on grids with half the samples and a fifth of the masks.
 
     The referees take K classes for each picture too (see `saliency_methods`).
@@ -39,8 +39,8 @@ def saliency_methods(name: str, grids: bool = False) -> dict[str, Callable[[nn.M
         ).abs(),
         "guided backpropagation": saliency.guided_backprop,
         "Grad-CAM": lambda network, images, targets: saliency.grad_cam(network, images, layer, targets),
-        "occlusion": occlusion,
-        "RISE": partial(rise, num_masks=200 if grids else 1000),
+        "occlusion": methods.occlusion,
+        "RISE": partial(methods.rise, num_masks=200 if grids else 1000),
         "centre prior": lambda network, images, targets: saliency.centre_prior(images),
         "random": lambda network, images, targets: saliency.random_map(images),
     }
@@ -73,10 +73,9 @@ def play_grids(name: str, method: str) -> dict[str, list]:
         if method in REFEREES:
             maps = explain(network, grids, classes)
         else:
-            alone = explain(network, grids.repeat_interleave(classes.shape[1], 0), classes.flatten())
-            maps = alone.unflatten(0, classes.shape)
-    found = point_at_cells(maps)
-    return {"hits": _rounded(found.hits), "mass": _rounded(found.mass)}
+            each = grids.repeat_interleave(classes.shape[1], 0)
+            maps = explain(network, each, classes.flatten()).unflatten(0, classes.shape)
+    return {score: _rounded(values) for score, values in methods.point_at_cells(maps).items()}
 
 
 def explain_pictures(name: str, method: str) -> np.ndarray:
@@ -90,12 +89,13 @@ def explain_pictures(name: str, method: str) -> np.ndarray:
 
 def score_pictures(name: str, maps: np.ndarray) -> dict[str, list]:
     """Deletion and insertion areas and ROAD's gap of maps of the 45 pictures, one a picture."""
-    network, (images, _) = pretrained.load(name), load_labelled(SIDE)
+    network, (images, _), maps = pretrained.load(name), load_labelled(SIDE), maps.astype(np.float32)
     with runtime.autocast("cpu"):
-        curves = saliency.deletion_insertion(network, images, maps.astype(np.float32), num_steps=NUM_STEPS)
-        gap = road(network, images, maps.astype(np.float32))
+        curves = saliency.deletion_insertion(network, images, maps, num_steps=NUM_STEPS)
+        gap = methods.road(network, images, maps)
     found = {"deletion": curves.deletion_area, "insertion": curves.insertion_area, "road": gap}
-    return {key: _rounded(values) for key, values in (found | {"whole": curves.deletion[:, 0]}).items()}
+    found["whole"] = curves.deletion[:, 0]
+    return {key: _rounded(values) for key, values in found.items()}
 
 
 def check_method(name: str, method: str) -> dict[str, list]:
@@ -103,8 +103,8 @@ def check_method(name: str, method: str) -> dict[str, list]:
     network, (images, _) = pretrained.load(name), load_labelled(SIDE)
     images, explain = images[-NUM_FEW:], saliency_methods(name)[method]
     with runtime.autocast("cpu"):
-        stages = sanity_check(network, images, explain, num_stages=NUM_STAGES)
-        moved = max_sensitivity(network, images, explain, num_samples=4)
+        stages = methods.sanity_check(network, images, explain, num_stages=NUM_STAGES)
+        moved = methods.max_sensitivity(network, images, explain, num_samples=4)
     cascade = [_rounded(values) for values in stages.values()]
     return {"cascade": cascade, "sensitivity": _rounded(moved)}
 
@@ -119,20 +119,22 @@ def make_visualizing_saliency() -> Path:
     """The score cards of two networks; about 50 minutes on a core, a third of them for RISE."""
     runs = [(name, method) for name in LAST_MAPS for method in saliency_methods(name)]
     learned = [run for run in runs if run[1] not in (*REFEREES, "centre prior", "random")]
-    calls: dict[Hashable, Callable[[], Any]] = {("maps", *run): partial(keep(explain_pictures), *run) for run in runs}
-    calls |= {("grids", *run): partial(keep(play_grids), *run) for run in runs}
-    calls |= {("checks", *run): partial(keep(check_method), *run) for run in learned}
-    calls |= {("correct", name): partial(keep(reads_correctly), name) for name in LAST_MAPS}
+    calls: Calls = {("maps", *run): cached(explain_pictures, *run) for run in runs}
+    calls |= {("grids", *run): cached(play_grids, *run) for run in runs}
+    calls |= {("checks", *run): cached(check_method, *run) for run in learned}
+    calls |= {("correct", name): cached(reads_correctly, name) for name in LAST_MAPS}
     found = dict(sweep(calls, "saliency"))
     maps = {run: found[("maps", *run)] for run in runs}
-    scores = {run: partial(keep(score_pictures), run[0], maps[run]) for run in runs}
+    scores = {run: cached(score_pictures, run[0], maps[run]) for run in runs}
     cards: dict[str, dict[str, Any]] = {name: {"correct": found["correct", name], "methods": {}} for name in LAST_MAPS}
     made = dict(sweep(scores, "removal of pixels"))
     for name, method in runs:
         checks = found.get(("checks", name, method), {})
         entry = found["grids", name, method] | made[name, method] | checks
-        entry["agreement"] = np.round(_agreement(entry) - _agreement(made[name, "random"]), 4).tolist()
-        entry |= {f"like {other}": _alike(maps[name, method], maps[name, other]) for other in REFEREES}
+        beyond_random = _agreement(entry) - _agreement(made[name, "random"])
+        entry["agreement"] = np.round(beyond_random, 4).tolist()
+        for other in REFEREES:
+            entry[f"like {other}"] = _alike(maps[name, method], maps[name, other])
         cards[name]["methods"][method] = entry
     return results.save("visualizing-saliency", cards, [0])
 
@@ -142,9 +144,8 @@ def _agreement(entry: dict[str, list]) -> np.ndarray:
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> list[float]:
-    return _rounded(
-        saliency.rank_correlations(*(torch.from_numpy(maps.astype(np.float32)) for maps in (first, second)))
-    )
+    pair = (torch.from_numpy(maps.astype(np.float32)) for maps in (first, second))
+    return _rounded(saliency.rank_correlations(*pair))
 
 
 def _rounded(values: Tensor) -> list:
