@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from dlapps.core import assets
+
 # No test depends on what happens to be installed: it sees the programs of its environment alone, and those of the
 # machine where it names them, or is skipped. DLAPPS_TEST_PATH is where these are looked for; workers inherit it.
 MACHINE = os.environ.setdefault("DLAPPS_TEST_PATH", os.environ["PATH"])
@@ -23,19 +25,14 @@ title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
 booktitle={ICLR}, year={2015}}
 """
 # The files that take longest, first: a file runs whole in one process, and a long one that comes last runs alone.
-LONG = [
-    "test_chapters",
-    "test_training",
-    "test_sweeps",
-    "test_new",
-    "test_report",
-    "test_gan",
-    "test_html",
-]
+LONG = ["chapters", "training", "sweeps", "new", "report", "gan", "html"]
+# What the chapters need under the smoke profile.
+NEEDED = ["vgg16_features", "squeezenet1_1", "imagenet20", "mnist_5k"]
+NEEDED += ["efficientnet_lite0", "efficientnet_lite2"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {name: place for place, name in enumerate(LONG)}
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
@@ -109,6 +106,12 @@ def browser():
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def skip_unless_fetched() -> None:
+    missing = [name for name in NEEDED if not assets.is_present(name)]
+    if missing:
+        pytest.skip(f"not fetched: dlapps data fetch {' '.join(missing)}")
 
 
 def violations(page) -> list[str]:

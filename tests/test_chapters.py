@@ -6,14 +6,13 @@ import subprocess
 
 import nbformat
 import pytest
-from conftest import violations
+from conftest import skip_unless_fetched, violations
 
 from dlapps.cli import main
-from dlapps.core import assets, paths
+from dlapps.core import paths
 from dlapps.report.committed import has_outputs, read_as_committed
 
 NOTEBOOKS = sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb"))
-NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2", "imagenet20", "mnist_5k")
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +31,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def built(home):
     """The folder of the report, its pages built once under the smoke profile."""
-    missing = [name for name in NEEDED if not assets.is_present(name)]
-    if missing:
-        pytest.skip(f"not fetched: dlapps data fetch {' '.join(missing)}")
+    skip_unless_fetched()
     assert main(["html", "--profile", "smoke"]) == 0
     return home / "report" / "build"
 

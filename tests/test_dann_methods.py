@@ -57,7 +57,8 @@ def test_coral_of_known_covariances():
 def test_coral_is_that_of_numpy_s_covariances():
     source, target = features(9, 5).double() + 3, 2 * features(7, 5, seed=1).double()
     apart = np.cov(source.T) - np.cov(target.T)
-    assert dann_methods.coral_loss(source, target) == pytest.approx((apart**2).sum() / (4 * 25), rel=1e-5)
+    expected = (apart**2).sum() / (4 * 25)
+    assert dann_methods.coral_loss(source, target) == pytest.approx(expected, rel=1e-5)
     assert dann_methods.coral_loss(source, source.flip(0)) == pytest.approx(0, abs=1e-6)
 
 
@@ -71,14 +72,14 @@ def test_mmd_of_two_points_each():
 
 def test_mmd_is_that_of_a_double_loop_over_the_kernel():
     source, target = features(6, 4).numpy(), features(5, 4, seed=1).numpy() + 0.5
-    points = [*source, *target]
-    median = np.median([((x - y) ** 2).sum() for x, y in itertools.combinations(points, 2)])
+    pairs = itertools.combinations([*source, *target], 2)
+    widths = np.array([0.25, 0.5, 1, 2, 4]) * np.median([((x - y) ** 2).sum() for x, y in pairs])
 
-    def kernel(x, y):
-        return np.mean([np.exp(-((x - y) ** 2).sum() / (share * median)) for share in (0.25, 0.5, 1, 2, 4)])
+    def mean_kernel(pairs):
+        return np.mean([np.exp(-((x - y) ** 2).sum() / widths) for x, y in pairs])
 
-    within = [np.mean([kernel(x, y) for x, y in itertools.permutations(part, 2)]) for part in (source, target)]
-    between = np.mean([kernel(x, y) for x, y in itertools.product(source, target)])
+    within = (mean_kernel(itertools.permutations(part, 2)) for part in (source, target))
+    between = mean_kernel(itertools.product(source, target))
     loss = dann_methods.mmd_loss(torch.tensor(source), torch.tensor(target))
     assert loss == pytest.approx(sum(within) - 2 * between, rel=1e-4)
 
@@ -151,8 +152,8 @@ def test_cdan_sees_the_product_of_both_projections():
     network = make_predictor(torch.tensor([[3.0, 1]]).log().expand(2, 2))
     network.domain_classifier = classifier
     loss, measured = dann_methods.align_by_cdan(network, torch.tensor([[4.0, 1], [-4, -1]]), 1, 1.0)
-    logits = torch.tensor([6.0, -6]) / 2**0.5
-    assert loss == measured["domain_loss"] == F.softplus(logits[0]).lerp(F.softplus(-logits[1]), 0.5)
+    here, there = torch.tensor([6.0, -6]) / 2**0.5
+    assert loss == measured["domain_loss"] == F.softplus(here).lerp(F.softplus(-there), 0.5)
     # The source has label 0: both are wrong.
     assert measured["domain_accuracy"] == 0
 
@@ -166,7 +167,8 @@ def test_cdan_s_map_keeps_inner_products_of_the_multilinear_map():
 
 def test_cdan_s_features_climb_what_its_classifier_descends():
     network, rows = make_network(), features(6, 24).requires_grad_()
-    network.label_predictor, network.domain_classifier = nn.Linear(24, 4), dann_methods.CdanClassifier(0, 24, 4)
+    network.label_predictor = nn.Linear(24, 4)
+    network.domain_classifier = dann_methods.CdanClassifier(0, 24, 4)
     gradients = {}
     for weight in (-1.0, 0.5):
         loss = dann_methods.align_by_cdan(network, rows, 3, weight)[0]
@@ -191,19 +193,17 @@ def test_cdan_is_drawn_by_its_seed_alone():
     assert len(first) == 6
 
 
-ALIGNMENTS = {
-    "coral": dann_methods.align_by_coral,
-    "mmd": dann_methods.align_by_mmd,
-    "cdan": dann_methods.align_by_cdan,
-}
+def make_aligned(kind):
+    network = make_network()
+    if kind == "cdan":
+        network.domain_classifier = dann_methods.CdanClassifier(0, 288, 4)
+    return network
 
 
 def align(kind, domains, **options):
     """A network that was trained with an alignment, and its history."""
-    network = make_network()
-    if kind == "cdan":
-        network.domain_classifier = dann_methods.CdanClassifier(0, 288, 4)
-    return network, dann.fit_dann(network, *domains, SHORT, alignment=ALIGNMENTS[kind], **options)
+    network, options["alignment"] = make_aligned(kind), getattr(dann_methods, f"align_by_{kind}")
+    return network, dann.fit_dann(network, *domains, SHORT, **options)
 
 
 def test_a_checkpoint_of_another_alignment_is_refused(domains, tmp_path):
@@ -214,20 +214,20 @@ def test_a_checkpoint_of_another_alignment_is_refused(domains, tmp_path):
             align(other, domains, checkpoint=tmp_path / "run.pt")
 
 
-@pytest.mark.parametrize("kind", ALIGNMENTS)
+@pytest.mark.parametrize("kind", [*DISTANCES, "cdan"])
 def test_what_each_alignment_measures_and_trains(kind, domains):
     network, history = align(kind, domains)
     measured = [f"{kind}_loss"] if kind in DISTANCES else ["domain_loss", "domain_accuracy"]
     assert list(history) == ["class_loss", *measured, "target_diversity", "reversal_weight"]
-    start = dann_methods.CdanClassifier(0, 288, 4) if kind == "cdan" else make_network().domain_classifier
-    pairs = zip(network.domain_classifier.parameters(), start.parameters(), strict=True)
-    assert all(torch.equal(*pair) for pair in pairs) is (kind != "cdan")
-    assert all(map(torch.equal, network.domain_classifier.buffers(), start.buffers()))
+    start, end = make_aligned(kind).domain_classifier, network.domain_classifier
+    assert all(map(torch.equal, end.parameters(), start.parameters())) is (kind != "cdan")
+    assert all(map(torch.equal, end.buffers(), start.buffers()))
 
 
 def test_discrepancy_of_known_predictions():
     first, second = torch.tensor([[1.0, 1], [1, 0]]), torch.tensor([[9.0, 1], [1, 0]])
-    assert dann_methods.mean_discrepancy((first + 1e-9).log(), (second + 1e-9).log()) == pytest.approx(0.2)
+    logits = (first + 1e-9).log(), (second + 1e-9).log()
+    assert dann_methods.mean_discrepancy(*logits) == pytest.approx(0.2)
     certain = 100 * torch.eye(4)
     assert dann_methods.mean_discrepancy(certain, certain.roll(1, 0)) == pytest.approx(2 / 4)
 
@@ -238,10 +238,11 @@ def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
     network, first = make_network(), make_network()
     history = dann_methods.fit_mcd(network, *domains, settings, 3)
     second, extract = dann_methods.make_second(first.label_predictor, 3), first.feature_extractor
-    source, target = (torch.tensor(part)[:, None] / 255 for part in (domains[0], domains[2]))
+    source, target = (torch.tensor(part)[:, None] / 255 for part in domains[::2])
+    labels = torch.tensor(domains[1])
 
     def class_losses():
-        return [F.cross_entropy(part(extract(source)), torch.tensor(domains[1])) for part in predictors]
+        return [F.cross_entropy(part(extract(source)), labels) for part in predictors]
 
     predictors = first.label_predictor, second
     heads = [weight for part in predictors for weight in part.parameters()]
@@ -278,18 +279,18 @@ def test_predictors_part_and_features_bring_them_together(domains):
 
     def part():
         """Step B without the class losses, which pull harder."""
-        learnt = dann_methods.class_losses(network, second, network.feature_extractor(target).detach(), labels)
-        return dann_methods.loss_of_predictors(network, second, target, target, labels) - learnt.sum()
+        features = network.feature_extractor(target).detach()
+        learnt = dann_methods.class_losses(network, second, features, labels).sum()
+        return dann_methods.loss_of_predictors(network, second, target, target, labels) - learnt
 
-    steps = {"parted": part, "together": apart}
-    for name, loss in steps.items():
-        network.zero_grad()
-        second.zero_grad()
+    everything = nn.ModuleList([network, second])
+    steps = [(part, (network.label_predictor, second)), (apart, (network.feature_extractor,))]
+    for loss, parts in steps:
+        everything.zero_grad()
         loss().backward()
-        parts = {"parted": [network.label_predictor, second], "together": [network.feature_extractor]}
-        moved = [weight for part in parts[name] for weight in part.parameters()]
-        everything = [*network.parameters(), *second.parameters()]
-        assert {id(weight) for weight in everything if weight.grad is not None} == set(map(id, moved))
+        moved = [*nn.ModuleList(parts).parameters()]
+        reached = [weight for weight in everything.parameters() if weight.grad is not None]
+        assert set(reached) == set(moved)
         length = torch.stack([weight.grad.norm() for weight in moved]).norm()
         for weight in moved:
             weight.data -= 0.01 * weight.grad / length
@@ -299,7 +300,7 @@ def test_predictors_part_and_features_bring_them_together(domains):
 
 def test_the_second_predictor_is_drawn_by_the_seed_alone():
     predictor, state = make_network().label_predictor, torch.get_rng_state()
-    first, again, other = (nn.ModuleList([dann_methods.make_second(predictor, seed)]) for seed in (0, 0, 1))
+    first, again, other = (dann_methods.make_second(predictor, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     weights = [[*part.parameters()] for part in (predictor, first, again, other)]
     assert all(map(torch.equal, weights[1], weights[2]))
@@ -330,6 +331,11 @@ def trained(domains):
     return network, copy.deepcopy(network.state_dict()), target
 
 
+def changed(network, state):
+    now = network.state_dict()
+    return {name for name in now if not torch.equal(now[name], state[name])}
+
+
 def test_statistics_are_numpy_s_over_the_target(trained):
     network, state, target = trained
     adapted = dann_methods.adapt_batch_norm(network, target)
@@ -340,14 +346,13 @@ def test_statistics_are_numpy_s_over_the_target(trained):
             mean, variance = (part(maps.numpy(), axis=(0, 2, 3)) for part in (np.mean, np.var))
             np.testing.assert_allclose(found.running_mean, mean, rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(found.running_var, variance, rtol=1e-4)
-            mean, deviation = (torch.tensor(part).view(-1, 1, 1) for part in (mean, np.sqrt(variance + layer.eps)))
-            maps = (maps - mean) / deviation * layer.weight.view(-1, 1, 1) + layer.bias.view(-1, 1, 1)
+            moments = torch.tensor(mean), torch.tensor(variance)
+            maps = F.batch_norm(maps, *moments, layer.weight, layer.bias)
         else:
             maps = layer(maps)
         maps = maps.detach()
-    changed = {name for name, value in adapted.state_dict().items() if not torch.equal(value, state[name])}
-    assert changed == {name for name in state if "running" in name}
-    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert changed(adapted, state) == {name for name in state if "running" in name}
+    assert not changed(network, state)
     assert not any(part.training for part in adapted.modules())
     assert not any(part._forward_pre_hooks for part in (*network.modules(), *adapted.modules()))
 
@@ -376,31 +381,33 @@ def test_tent_is_surer_and_moves_scales_shifts_and_statistics_alone(trained):
     tented, again = (dann_methods.tent(network, target) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), state_of_draws)
     adapted = dann_methods.adapt_batch_norm(network, target)
-    entropies = [dann_methods.mean_entropy(dann.predict(each, target)) for each in (adapted, tented)]
-    assert entropies[1] < entropies[0]
-    changed = {name for name, value in tented.state_dict().items() if not torch.equal(value, state[name])}
+    logits = [dann.predict(each, target) for each in (adapted, tented)]
+    assert dann_methods.mean_entropy(logits[1]) < dann_methods.mean_entropy(logits[0])
     norms = [name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)]
     kept = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    assert changed == {f"{name}.{part}" for name in norms for part in kept}
-    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
-    assert all(map(torch.equal, tented.state_dict().values(), again.state_dict().values()))
+    assert changed(tented, state) == {f"{name}.{part}" for name in norms for part in kept}
+    assert not changed(network, state) | changed(tented, again.state_dict())
     assert not any(part.training for part in tented.modules())
     assert all(weight.grad is None for weight in tented.parameters())
 
 
 def test_a_step_of_tent_descends_the_entropy_of_the_batch_s_own_statistics(trained):
     network, _, target = trained
+
+    def find_norms(network):
+        return nn.ModuleList(part for part in network.modules() if isinstance(part, nn.BatchNorm2d))
+
     plain = copy.deepcopy(network)
-    norms = nn.ModuleList(part for part in plain.modules() if isinstance(part, nn.BatchNorm2d)).train()
+    norms = find_norms(plain).train()
     logits = plain(batch_to_pixels(target[:48], channels=1))
     loss = torch.distributions.Categorical(logits=logits).entropy().mean()
     gradients = torch.autograd.grad(loss, [*norms.parameters()])
-    tented = dann_methods.tent(network, target[:48])
-    ends = [part for part in tented.modules() if isinstance(part, nn.BatchNorm2d)]
-    for start, end, gradient in zip(norms.parameters(), nn.ModuleList(ends).parameters(), gradients, strict=True):
+    ends = find_norms(dann_methods.tent(network, target[:48])).parameters()
+    for start, end, gradient in zip(norms.parameters(), ends, gradients, strict=True):
         # Adam's first step has the length of the rate.
         large = gradient.abs() > 1e-5
-        torch.testing.assert_close((end - start)[large], -1e-3 * gradient[large].sign(), rtol=1e-2, atol=1e-6)
+        step = -1e-3 * gradient[large].sign()
+        torch.testing.assert_close((end - start)[large], step, rtol=1e-2, atol=1e-6)
 
 
 def test_a_shifted_network_gives_the_mean_probability_of_five_views():
@@ -418,10 +425,11 @@ def test_a_shifted_network_gives_the_mean_probability_of_five_views():
 
 
 def test_entropy_of_known_predictions():
-    assert dann_methods.mean_entropy(torch.zeros(3, 10)) == pytest.approx(math.log(10))
-    assert dann_methods.mean_entropy(100 * torch.eye(10)) == pytest.approx(0, abs=1e-6)
+    mean_entropy = dann_methods.mean_entropy
+    assert mean_entropy(torch.zeros(3, 10)) == pytest.approx(math.log(10))
+    assert mean_entropy(100 * torch.eye(10)) == pytest.approx(0, abs=1e-6)
     # A class of probability 0, as `Shifted` may give, adds nothing.
-    assert dann_methods.mean_entropy(torch.tensor([[0, 0, -math.inf]])) == pytest.approx(math.log(2))
+    assert mean_entropy(torch.tensor([[0, 0, -math.inf]])) == pytest.approx(math.log(2))
 
 
 def test_density_counts_the_predictions_that_are_alike():
@@ -442,7 +450,7 @@ def test_proxy_a_distance_on_some_principal_components():
     source, target = torch.randn(2, 100, 6, generator=draw) * torch.arange(1, 7)
     target += 3
     rotation = torch.linalg.qr(torch.randn(6, 6, generator=draw))[0]
-    distances = [dann_methods.proxy_a_distance(source, target, dimensions=number) for number in (1, 6)]
-    assert 0 < distances[0] < distances[1]
+    one, all_ = (dann_methods.proxy_a_distance(source, target, number) for number in (1, 6))
+    assert 0 < one < all_
     rotated = dann_methods.proxy_a_distance(source @ rotation, target @ rotation, dimensions=6)
-    assert rotated == pytest.approx(distances[1])
+    assert rotated == pytest.approx(all_)

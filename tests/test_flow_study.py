@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dlapps.core import paths, results
+from dlapps.core.runtime import make_generator
 from dlapps.core.training import save_weights
 from dlapps.gan import flow, judge
 from studies import flow as study
@@ -16,8 +17,8 @@ torch.set_num_threads(1)
 
 
 def load_images(data, split, size=32):
-    generator = torch.Generator().manual_seed(len(split))
-    return torch.randint(256, (60, 32, 32), dtype=torch.uint8, generator=generator), torch.arange(60) % 10
+    images = torch.randint(256, (60, 32, 32), generator=make_generator(len(split)))
+    return images.byte(), torch.arange(60) % 10
 
 
 @pytest.fixture
@@ -29,11 +30,11 @@ def small(tmp_path, monkeypatch):
         splits.append(split)
         return load_images(data, split)
 
-    monkeypatch.setattr(flow, "STANDARD", replace(flow.STANDARD, channels=(8, 8, 8), num_epochs=1, batch_size=20))
-    for module, names in (
-        (gan_judge, {"load_images": load_and_tell, "NUM_SAMPLES": 40, "NUM_HELD_OUT": 20}),
-        (study, {"SEEDS": (0, 1), "NUM_CHOOSING": 20, "NUM_LEARNT_FROM": 20, "NUM_FEW": 3, "EVALUATIONS": (4, 2)}),
-    ):
+    small = replace(flow.STANDARD, channels=(8, 8, 8), num_epochs=1, batch_size=20)
+    monkeypatch.setattr(flow, "STANDARD", small)
+    judged = {"load_images": load_and_tell, "NUM_SAMPLES": 40, "NUM_HELD_OUT": 20}
+    chosen = {"NUM_CHOOSING": 20, "NUM_LEARNT_FROM": 20, "NUM_FEW": 3, "EVALUATIONS": (4, 2)}
+    for module, names in ((gan_judge, judged), (study, chosen | {"SEEDS": (0, 1)})):
         for name, value in names.items():
             monkeypatch.setattr(module, name, value)
     for folder in ("results", "cache"):
@@ -46,12 +47,11 @@ def small(tmp_path, monkeypatch):
 def test_the_choice_is_made_without_the_test_split_and_each_reading_once(small, monkeypatch):
     chosen = json.loads(study.make_flow_selection().read_text())
     assert set(small) == {"train"}
-    assert [len(chosen[f"{number}"]) for number in (4, 2)] == [len([*study.list_samplings(n)]) for n in (4, 2)]
     for number in (4, 2):
-        taught, others = (
-            [entry["frechet"] for entry in chosen[f"{number}"] if ("gan_train_accuracy" in entry) is kind]
-            for kind in (True, False)
-        )
+        entries = chosen[f"{number}"]
+        assert len(entries) == len([*study.list_samplings(number)])
+        taught = [entry["frechet"] for entry in entries if "gan_train_accuracy" in entry]
+        others = [entry["frechet"] for entry in entries if "gan_train_accuracy" not in entry]
         assert len(taught) == 3
         assert max(taught) <= min(others)
     monkeypatch.setattr(study, "time_gan", lambda: {"cpu_seconds": 1.0, "cpu_seconds_of_1000": 1.0})
@@ -63,7 +63,8 @@ def test_the_choice_is_made_without_the_test_split_and_each_reading_once(small, 
     assert 0 <= runs["neighbour_error"] <= 1
     assert runs.values("4 evaluations", "precision").shape == (2,)
     assert [len(runs["trainings"][seed]["history"]["loss"]) for seed in ("0", "1")] == [1, 1]
-    assert runs["runs"]["2 evaluations"]["1"]["sampling"] in [entry["sampling"] for entry in chosen["2"]]
+    sampling = runs["runs"]["2 evaluations"]["1"]["sampling"]
+    assert sampling in [entry["sampling"] for entry in chosen["2"]]
     for number in (4, 2):
         assert 0 <= runs.mean(f"{number} evaluations", "gan_train_accuracy") <= 1
     assert flow.load_best().settings.channels == (8, 8, 8)
@@ -93,10 +94,15 @@ def test_every_sampling_evaluates_the_network_as_often_as_it_says(evaluations, m
 
 def test_the_choice_is_what_teaches_most(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
-    names = ("num_steps", "solver", "guidance", "frechet", "gan_train_accuracy")
-    rows = [(10, "midpoint", 1, 0.4, 0.97), (5, "midpoint", 1.5, 0.3, 0.985), (5, "midpoint", 2, 0.2, 0.98)]
-    entries = [dict(zip(names, row, strict=True)) for row in rows]
-    tried = [{"sampling": {name: entry.pop(name) for name in names[:3]}, **entry} for entry in entries]
+    rows = [(10, 1, 0.4, 0.97), (5, 1.5, 0.3, 0.985), (5, 2, 0.2, 0.98)]
+    tried = [
+        {
+            "sampling": {"num_steps": num_steps, "solver": "midpoint", "guidance": guidance},
+            "frechet": distance,
+            "gan_train_accuracy": accuracy,
+        }
+        for num_steps, guidance, distance, accuracy in rows
+    ]
     untaught = {"sampling": {"num_steps": 20, "solver": "euler", "guidance": 1}, "frechet": 0.9}
     results.save("flow-selection", {"20": [*tried, untaught], "4": tried[:1]}, (0,))
     assert study.choose_sampling(20) == study.Sampling(5, "midpoint", 1.5)

@@ -65,10 +65,15 @@ def execute_here(notebook, monkeypatch):
     for cell in notebook.cells:
         if cell.cell_type == "code" and "parameters" not in cell.metadata.tags:
             shown: list = []
-            monkeypatch.setattr(notebook_module, "display", lambda data, shown=shown, **_: shown.append(data))
+
+            def display(data, shown=shown, **_):
+                shown.append(data)
+
+            monkeypatch.setattr(notebook_module, "display", display)
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(cell.source, names)
-            cell.outputs = [new_output("display_data", data=nbformat.from_dict(data)) for data in shown]
+            told = map(nbformat.from_dict, shown)
+            cell.outputs = [new_output("display_data", data=data) for data in told]
             if printed.getvalue():
                 cell.outputs.append(new_output("stream", text=printed.getvalue()))
     notebook.metadata["papermill"] = {"duration": 1.0}
@@ -145,7 +150,8 @@ def test_pages_are_whole_and_need_nothing_else(contents, project):
         assert all(later <= level + 1 for level, later in pairwise(levels))
         assert not page.all("script", "iframe", "object")
         (policy,) = [attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs]
-        assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'"} <= set(policy.split("; "))
+        forbidden = {f"{kind} 'none'" for kind in ("default-src", "base-uri", "form-action")}
+        assert forbidden <= set(policy.split("; "))
         assert all(attrs["src"].startswith("data:image/") for attrs in page.all("img"))
         assert all(attrs["href"] == "data:," for attrs in page.all("link"))
         for link in page.all("a"):
@@ -156,8 +162,8 @@ def test_pages_are_whole_and_need_nothing_else(contents, project):
             elif not target.startswith("https://"):
                 assert (target or name) in pages
                 assert not label or label in pages[target or name].ids
-        for label in [attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs]:
-            assert label in page.ids
+        labels = {attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs}
+        assert labels <= set(page.ids)
 
 
 @pytest.mark.report
@@ -177,8 +183,10 @@ def test_pages_say_what_the_notebooks_told(contents):
     ):
         assert expected in words["1-transfer.html"]
     assert "never shown" not in words["1-transfer.html"].replace('print("never shown")', "")
-    assert "See Figure 1.1, Section 1.1.2, Equation (1.2), Section 2.2, Table 1.2." in words["2-saliency.html"]
-    assert '<th scope="col">What &lt;1</th><th scope="col" class="right">%</th>' in made["1-transfer.html"]
+    references = "See Figure 1.1, Section 1.1.2, Equation (1.2), Section 2.2, Table 1.2."
+    assert references in words["2-saliency.html"]
+    heads = '<th scope="col">What &lt;1</th><th scope="col" class="right">%</th>'
+    assert heads in made["1-transfer.html"]
     assert '<td>- a_b &amp; c</td><td class="right">12</td>' in made["1-transfer.html"]
     assert '<a href="1-transfer.html#sec-1-again">' in made["2-saliency.html"]
     assert '<a href="#sec-2-second">' in made["2-saliency.html"]
@@ -197,12 +205,13 @@ def test_pages_say_what_the_notebooks_told(contents):
 
 @pytest.mark.report
 def test_the_last_page_names_each_machine_and_revision_once(contents):
-    for chapter, version, commit in zip(contents.chapters, ("2.1", "2.0"), ("abc1", "abc2"), strict=True):
-        chapter.run.update(packages={"torch": version}, commit=commit)
+    for chapter, number in zip(contents.chapters, (1, 2), strict=True):
+        chapter.run.update(packages={"torch": f"2.{number}"}, commit=f"abc{number}")
     page = " ".join(Structure(html.make_pages(contents, "smoke")["index.html"]).words.split())
     latex = make_document(contents, "smoke")[0]
+    facts = [f"{fact} of chapter {number}" for fact in ("Machine", "Revision") for number in (1, 2)]
     for edition in (page, latex):
-        places = [edition.index(f"{fact} of chapter {n}") for fact in ("Machine", "Revision") for n in (1, 2)]
+        places = [edition.index(fact) for fact in facts]
         assert places == sorted(places)
     for chapter in contents.chapters:
         chapter.run.update(packages={"torch": "2.1"}, commit="abc")
@@ -217,7 +226,8 @@ def test_numbers_are_those_of_the_pdf(contents, tmp_path):
     for name, figure in figures.items():
         (folder / "figures" / name).write_bytes(figure)
     (folder / "report.tex").write_text(latex)
-    subprocess.run(["pdflatex", "-draftmode", "-interaction=batchmode", "report"], cwd=folder, capture_output=True)
+    command = ["pdflatex", "-draftmode", "-interaction=batchmode", "report"]
+    subprocess.run(command, cwd=folder, capture_output=True)
     labels = (folder / "report.aux").read_text()
     counted = re.findall(r"\\newlabel\{((?:fig|tab|sec|eq)-[^@}]+)\}\{\{([\d.]+)\}", labels)
     assert {label for label, _ in counted} == contents.labels.keys()
@@ -240,7 +250,8 @@ def test_the_verb_writes_the_pages_and_an_error_leaves_them(project):
 
 
 def test_brackets_stretch_around_what_is_tall_only():
-    opening, closing = '<mo stretchy="true" form="prefix">(</mo>', '<mo stretchy="true" form="postfix">)</mo>'
+    opening = '<mo stretchy="true" form="prefix">(</mo>'
+    closing = '<mo stretchy="true" form="postfix">)</mo>'
     tall = f"{opening}<mfrac><mi>a</mi><mi>b</mi></mfrac>{closing}"
     assert html.fit_brackets(tall) == tall
     nested = f"{opening}{opening}<mi>x</mi>{closing}{closing}"
@@ -248,8 +259,8 @@ def test_brackets_stretch_around_what_is_tall_only():
 
 
 def test_photos_travel_compressed_and_plots_as_they_are():
-    generator = np.random.default_rng(0)
-    for pixels, kind in ((generator.integers(0, 256, (300, 200, 3)), "webp"), (np.zeros((300, 200, 3)), "png")):
+    noise, shape = np.random.default_rng(0), (300, 200, 3)
+    for pixels, kind in ((noise.integers(0, 256, shape), "webp"), (np.zeros(shape), "png")):
         file = io.BytesIO()
         Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
         attributes = html.image_attributes(base64.b64encode(file.getvalue()).decode())
@@ -295,7 +306,9 @@ def test_pages_fit_and_break_no_rule_of_wcag(folder, browser, scheme, width):
     page.on("console", lambda message: complaints.append(message.text))
     for path in sorted(folder.iterdir()):
         page.goto(path.as_uri())
-        assert page.evaluate(MEASURE) == {"scroll": 0, "outside": [], "undrawn": 0, "ground": GROUNDS[scheme]}
+        measured = page.evaluate(MEASURE)
+        assert measured.pop("ground") == GROUNDS[scheme]
+        assert measured == {"scroll": 0, "outside": [], "undrawn": 0}
         assert complaints == []
         assert violations(page) == []
 
@@ -326,8 +339,9 @@ def test_a_click_stops_an_animation_where_it_is(folder, browser):
     picture = page.locator(".dlapps-motion img")
     assert page.evaluate(SEEN)[0] == "Pause"
     picture.click()
+    seek = "(picture, at) => { picture.getAnimations()[0].currentTime = at; }"
     for frame in (2, 4, 5):
-        picture.evaluate("(picture, at) => { picture.getAnimations()[0].currentTime = at; }", 125 * (frame + 0.5))
+        picture.evaluate(seek, 125 * (frame + 0.5))
         assert page.evaluate(SEEN) == ["Play", frame]
     assert picture.evaluate("picture => picture.getAnimations()[0].playState") == "paused"
     picture.click()

@@ -48,7 +48,7 @@ def room_of(path):
 def imported(path):
     """The dotted names below dlapps that a file imports, as module or as a name of one."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dlapps":
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("dlapps."):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("dlapps."))
@@ -86,10 +86,10 @@ def test_modules_stay_readable_in_one_sitting(path):
 
 def count_code(source):
     """Lines that hold code, those of docstrings not counted."""
-    blank = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    blank = {"COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENDMARKER"}
     lines = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in blank:
+        if tokenize.tok_name[token.type] not in blank:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
         documented = isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
@@ -103,15 +103,19 @@ def test_rooms_hold_no_more_code_than_they_may(part, tmp_path):
     ruff = shutil.which("ruff", path=sysconfig.get_path("scripts"))
     if not ruff:
         pytest.skip("ruff is not installed: pip install ruff")
-    copy = shutil.copytree(CHECKOUT / part, tmp_path / "part", ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
-    subprocess.run([ruff, "format", "--quiet", "--isolated", "--line-length", "100", copy], check=True)
+    ignored = shutil.ignore_patterns("__pycache__", "*.ipynb")
+    copy = shutil.copytree(CHECKOUT / part, tmp_path / "part", ignore=ignored)
+    command = [ruff, "format", "--quiet", "--isolated", "--line-length=100", copy]
+    subprocess.run(command, check=True)
     assert sum(count_code(path.read_text()) for path in copy.rglob("*.py")) <= CEILINGS[part]
 
 
 def read_diagram():
     """CONTRIBUTING.md's diagram: its rooms, and the rooms that the arrows of each lead to."""
-    text = re.search(r"```mermaid\n(.+?)```", (CHECKOUT / "CONTRIBUTING.md").read_text(), re.DOTALL)[1]
-    arrows = {name: set(others.split(" & ")) for name, others in re.findall(r"(\w+) --> (.+)", text)}
+    guide = (CHECKOUT / "CONTRIBUTING.md").read_text()
+    text = re.search(r"```mermaid\n(.+?)```", guide, re.DOTALL)[1]
+    drawn = re.findall(r"(\w+) --> (.+)", text)
+    arrows = {name: set(others.split(" & ")) for name, others in drawn}
     return set(re.findall(r"\w+", text)) - {"flowchart", "TD"}, arrows
 
 

@@ -13,15 +13,14 @@ import urllib.request
 
 import nbformat
 import pytest
-from conftest import Project, code, text
+from conftest import Project, code, skip_unless_fetched, text
 
-from dlapps.core import assets, paths
+from dlapps.core import paths
 from dlapps.notebook.outline import read_outline
 
 pytestmark = pytest.mark.lab
 NOTEBOOKS = sorted(path.stem for path in (paths.CHECKOUT / "notebooks").glob("*.ipynb"))
 TOKEN = "lab"
-NEEDED = ("vgg16_features", "squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2", "imagenet20", "mnist_5k")
 RAW = re.compile(r".{,30}(?:\{\{|\{#|\[@|@(?:fig|tab|sec|eq)-).{,30}")
 # All that is written on the page, but not what is code.
 READ = """() => [...document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown')].map((rendered) => {
@@ -80,11 +79,12 @@ def address(home):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = {"JUPYTER_CONFIG_DIR": home / "config", "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces"}
-    environment = {**os.environ, **{name: str(folder) for name, folder in own.items()}, "DLAPPS_HOME": str(home)}
-    environment["JUPYTER_PREFER_ENV_PATH"] = "1"
+    own = {name: str(folder) for name, folder in own.items()}
+    environment = os.environ | own | {"DLAPPS_HOME": str(home), "JUPYTER_PREFER_ENV_PATH": "1"}
     environment.pop("DLAPPS_DATA", None)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
-    command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home}", "--LabApp.news_url="]
+    command += ["--LabApp.news_url=", f"--IdentityProvider.token={TOKEN}"]
+    command += [f"--ServerApp.root_dir={home}"]
     with open(home / "server.log", "w") as log, subprocess.Popen(command, env=environment, stderr=log) as server:
         address = f"http://127.0.0.1:{port}"
         try:
@@ -115,7 +115,8 @@ def open_notebook(address, browser):
 
 
 def _ask(address, method="GET"):
-    request = urllib.request.Request(address, method=method, headers={"Authorization": f"token {TOKEN}"})
+    headers = {"Authorization": f"token {TOKEN}"}
+    request = urllib.request.Request(address, method=method, headers=headers)
     with urllib.request.urlopen(request) as answer:
         return answer.read()
 
@@ -158,9 +159,7 @@ def _read_through(page):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_chapter_that_ran_shows_no_placeholder(open_notebook, home, name):
-    missing = [asset for asset in NEEDED if not assets.is_present(asset)]
-    if missing:
-        pytest.skip(f"not fetched: dlapps data fetch {' '.join(missing)}")
+    skip_unless_fetched()
     page = open_notebook(name)
     _run_all(page)
     read = _read_through(page)

@@ -1,5 +1,6 @@
 """Paired comparisons agree with the binomial distribution done by hand."""
 
+from dataclasses import astuple
 from math import comb
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_what_belongs_together_is_drawn_together():
 
 
 def test_gains_over_a_baseline_are_means_of_differences():
-    methods = {"plain": {"hits": [0, 1, 0], "mass": [0.2, 0.3, 0.4]}, "other": {"hits": [1, 1, 0], "mass": [0, 0, 0]}}
+    methods = {"plain": {"hits": [0, 1, 0], "mass": [0.2, 0.3, 0.4]}, "other": {"hits": [1, 1, 0]}}
     gains = bootstrap_gains(methods, "plain", ["hits"])
     assert gains == {"other": {"hits": bootstrap_mean([1, 0, 0])}}
     gains = bootstrap_gains(methods | {"third": {"hits": [1, 1, 1]}}, "plain", ["hits"])
@@ -90,7 +91,8 @@ def test_an_interval_stays_within_what_a_difference_can_be():
 def test_seeds_are_compared_as_by_scipy(number, level):
     random = np.random.default_rng(3)
     first, second = random.normal(0.8, 0.01, 3), random.normal(0.7, 0.01, 3)
-    found, expected = compare_seeds(first, second, number), ttest_rel(first, second).confidence_interval(level)
+    found = compare_seeds(first, second, number)
+    expected = ttest_rel(first, second).confidence_interval(level)
     assert found.mean == pytest.approx((first - second).mean())
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
@@ -99,12 +101,12 @@ def test_means_of_other_seeds_are_compared_as_welch_has_it():
     first, second = [0.8, 0.9, 0.85], [0.5, 0.7]
     errors = 0.0025 / 3, 0.02 / 2  # variances of the means
     freedom = sum(errors) ** 2 / (errors[0] ** 2 / 2 + errors[1] ** 2 / 1)
-    found, margin = compare_means(first, second), t.ppf(0.975, freedom) * sum(errors) ** 0.5
-    assert (found.mean, found.low, found.high) == pytest.approx((0.25, 0.25 - margin, 0.25 + margin))
-    wider, margin = compare_means(first, second, num_comparisons=4), t.ppf(1 - 0.025 / 4, freedom) * sum(errors) ** 0.5
-    assert (wider.low, wider.high) == pytest.approx((0.25 - margin, 0.25 + margin))
-    swapped = compare_means(second, first)
-    assert (swapped.mean, swapped.low, swapped.high) == pytest.approx((-found.mean, -found.high, -found.low))
+    for number in (1, 4):
+        found = compare_means(first, second, num_comparisons=number)
+        margin = t.ppf(1 - 0.025 / number, freedom) * sum(errors) ** 0.5
+        assert astuple(found) == pytest.approx((0.25, 0.25 - margin, 0.25 + margin))
+        swapped = compare_means(second, first, num_comparisons=number)
+        assert astuple(swapped) == pytest.approx((-found.mean, -found.high, -found.low))
 
 
 def test_splits_that_share_pictures_have_a_wider_interval():
@@ -112,7 +114,7 @@ def test_splits_that_share_pictures_have_a_wider_interval():
     differences = first - second
     margin = t.ppf(0.975, 3) * np.sqrt((1 / 4 + 300 / 150) * differences.var(ddof=1))
     found = compare_splits(first, second, num_train=150, num_test=300)
-    assert (found.mean, found.low, found.high) == pytest.approx((0.02, 0.02 - margin, 0.02 + margin))
+    assert astuple(found) == pytest.approx((0.02, 0.02 - margin, 0.02 + margin))
     plain = compare_seeds(first, second)
     assert (found.high - found.low) == pytest.approx(3 * (plain.high - plain.low))
 
@@ -120,10 +122,12 @@ def test_splits_that_share_pictures_have_a_wider_interval():
 def test_factors_are_those_of_dunnett_and_slightly_less_sure():
     logs = np.random.default_rng(0).normal(3, 0.1, (4, 3))
     found = compare_factors(dict(enumerate(np.exp(logs[:3]))), np.exp(logs[3]))
-    reference = dunnett(*logs[:3], control=logs[3], random_state=np.random.default_rng(0)).confidence_interval()
+    reference = dunnett(*logs[:3], control=logs[3], random_state=np.random.default_rng(0))
+    interval = reference.confidence_interval()
     for name, factor in found.items():
         assert np.log(factor.mean) == pytest.approx(logs[name].mean() - logs[3].mean())
-        margin, theirs = np.log(factor.high / factor.mean), (reference.high - reference.low)[name] / 2
+        margin = np.log(factor.high / factor.mean)
+        theirs = (interval.high - interval.low)[name] / 2
         assert theirs < margin < 1.05 * theirs
         assert np.log(factor.mean / factor.low) == pytest.approx(margin)
 
@@ -137,9 +141,8 @@ def test_a_factor_of_one_group_is_students():
 
 def test_rank_correlation_knows_order_alone():
     scores, groups = np.arange(12.0), np.arange(12) // 3
-    same, opposite = rank_correlation(scores, scores**3, groups), rank_correlation(scores, -scores, groups)
-    assert (same.mean, same.low, same.high) == pytest.approx((1, 1, 1))
-    assert (opposite.mean, opposite.low, opposite.high) == pytest.approx((-1, -1, -1))
+    assert astuple(rank_correlation(scores, scores**3, groups)) == pytest.approx((1, 1, 1))
+    assert astuple(rank_correlation(scores, -scores, groups)) == pytest.approx((-1, -1, -1))
     noise = np.random.default_rng(4).normal(size=(2, 200))
     found = rank_correlation(*noise, np.arange(200))
     assert found.mean == pytest.approx(spearmanr(*noise).statistic)
@@ -160,25 +163,22 @@ HITS = {"plain": {"hits": [0, 1, 0]}, "other": {"hits": [1]}}
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: compare_paired([0.9, 0.8], [True, False]), r"two rows of booleans \(N,\), got float64 \(2,\)"),
+        (lambda: compare_paired([0.9, 0.8], [True, False]), r"two rows of booleans .* float64 \(2,\)"),
         (lambda: bootstrap_mean([]), r"finite values \(N, ...\)"),
         (lambda: bootstrap_mean([0.1, np.nan]), r"finite values \(N, ...\)"),
         (lambda: bootstrap_mean([0.1], num_comparisons=0), "num_comparisons >= 1, got 0"),
-        (lambda: bootstrap_gains(HITS, "random", ["hits"]), "a baseline among plain, other, got 'random'"),
-        (lambda: bootstrap_gains(HITS, "plain", ["hits"]), r"hits of the same examples, got shapes \[\(1,\), \(3,\)\]"),
+        (lambda: bootstrap_gains(HITS, "random", ["hits"]), "baseline among plain, other, got 'random'"),
+        (lambda: bootstrap_gains(HITS, "plain", ["hits"]), r"same examples, got .*\(1,\), \(3,\)"),
         (lambda: compare_seeds([0.1, 0.2], [0.1]), r"two finite scores of the same seeds \(S,\)"),
-        (lambda: compare_seeds([0.1, 0.2], [[0.1], [0.2]]), r"two finite scores of the same seeds \(S,\)"),
+        (lambda: compare_seeds([0.1, 0.2], [[0.1], [0.2]]), r"two finite scores of the same seeds"),
         (lambda: compare_seeds([0.1], [0.2]), r"S at least 2, got \(1,\)"),
         (lambda: compare_seeds([0.1, 0.2], [0.1, 0.3], 0), "num_comparisons >= 1, got 0"),
-        (lambda: compare_means([0.5, 0.6], [0.4]), r"\(S,\) and \(T,\), S and T at least 2, got \(2,\) and \(1,\)"),
-        (lambda: compare_means([0.5, 0.5], [0.4, 0.4]), "scores that vary over seeds, got two constants"),
-        (lambda: compare_factors({"a": [1.0, -1.0]}, [1.0, 2.0]), r"groups and a control of positive scores \(S,\)"),
+        (lambda: compare_means([0.5, 0.6], [0.4]), r"S and T at least 2, got \(2,\) and \(1,\)"),
+        (lambda: compare_means([0.5, 0.5], [0.4, 0.4]), "scores that vary .*, got two constants"),
+        (lambda: compare_factors({"a": [1.0, -1.0]}, [1.0, 2.0]), r"control of positive scores \(S,\)"),
         (lambda: compare_factors({}, [1.0, 2.0]), r"groups and a control of positive scores \(S,\)"),
-        (lambda: compare_factors({"a": [1.0, 1.0]}, [2.0, 2.0]), "scores that vary over seeds, got constants"),
-        (
-            lambda: rank_correlation([0, 1], [1, 0], [0, 1, 2]),
-            r"scores \(N,\) and groups \(N,\), got \(2,\) and \(3,\)",
-        ),
+        (lambda: compare_factors({"a": [1.0, 1.0]}, [2.0, 2.0]), "vary over seeds, got constants"),
+        (lambda: rank_correlation([0, 1], [1, 0], [0, 1, 2]), r"groups .*got \(2,\) and \(3,\)"),
         (lambda: rank_correlation([0, np.nan], [1, 0], [0, 1]), "finite scores"),
         (lambda: rank_correlation([1, 1], [1, 0], [0, 1]), "scores that differ"),
     ],

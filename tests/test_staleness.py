@@ -18,7 +18,8 @@ from dlapps.report.staleness import code_of, imported_modules
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A copy of the library whose files a test may edit."""
-    copy = shutil.copytree(paths.PACKAGE, tmp_path / "dlapps", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    ignored = shutil.ignore_patterns("__pycache__", "data")
+    copy = shutil.copytree(paths.PACKAGE, tmp_path / "dlapps", ignore=ignored)
     monkeypatch.setattr(paths, "PACKAGE", copy)
     return copy
 
@@ -30,7 +31,8 @@ def names(*cells):
 def test_imports_are_followed_through_packages_and_other_modules():
     assert names("x = 1", "from numpy import pi") == set()
     assert names("import dlapps") == {"__init__.py"}
-    assert names("from dlapps import images") == {"__init__.py", "core/__init__.py", "core/images.py"}
+    core = {"__init__.py", "core/__init__.py", "core/images.py"}
+    assert names("from dlapps import images") == core
     assert {"gan/__init__.py", "gan/steps.py", "core/runtime.py"} <= names("from dlapps import gan")
     assert names("import dlapps.gan.steps") == names("from dlapps.gan.steps import generate")
 
@@ -45,15 +47,19 @@ def test_a_cell_that_is_no_plain_python_may_depend_on_everything():
 
 def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
     chapters = {source.name: source.read() for source in find_sources()}
-    before = {name: staleness.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
+
+    def fingerprints():
+        return [staleness.fingerprint(notebook, "smoke") for notebook in chapters.values()]
+
+    before = fingerprints()
 
     def stale_after(edited, line="edited = True"):
         path = package / edited
         content = path.read_text()
         path.write_text(f"{content}\n{line}\n")
-        after = {name: staleness.fingerprint(notebook, "smoke") for name, notebook in chapters.items()}
+        pairs = zip(chapters, before, fingerprints(), strict=True)
         path.write_text(content)
-        return [name[0] for name in chapters if after[name] != before[name]]
+        return [name[0] for name, then, now in pairs if now != then]
 
     assert stale_after("gan/steps.py") == ["4"]
     assert stale_after("dann/layers.py") == ["3"]
@@ -69,7 +75,8 @@ def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
 
 def test_docstrings_and_comments_run_nothing_and_the_rest_does():
     plain = code_of(b"def f(x):\n    return x + 1\n")
-    assert code_of(b'"""A module."""\n\n\ndef f(x):  # A comment.\n    """One more."""\n    return x + 1\n') == plain
+    told = b'"""A module."""\n\n\ndef f(x):  # A comment.\n    """One more."""\n    return x + 1\n'
+    assert code_of(told) == plain
     assert code_of(b"def f(x):\n    return x + 2\n") != plain
     assert code_of(b'def f(x):\n    text = """One more."""\n    return x + 1\n') != plain
     assert code_of(b"def f(x:\n") == b"def f(x:\n"
@@ -98,7 +105,8 @@ EDITIONS = list(current.EDITIONS)
         ("report/build/smoke/tex/report.log", []),
     ],
 )
-def test_an_edition_is_written_anew_when_something_changed_for_it(project, package, monkeypatch, changed, outdated):
+@pytest.mark.usefixtures("package")
+def test_an_edition_is_written_anew_for_what_changed(project, monkeypatch, changed, outdated):
     monkeypatch.setattr(paths, "CHECKOUT", project.home)
     monkeypatch.setattr(environment, "installed_versions", list)
 
@@ -108,8 +116,8 @@ def test_an_edition_is_written_anew_when_something_changed_for_it(project, packa
     project.write("1_first", text("A word."))
     inputs = current.digest_inputs("smoke")
     assert find() == EDITIONS
-    names = "smoke/1_first.ipynb html/index.html notebooks/1_first.ipynb dlapps-report.pdf results.json"
-    for name in names.split():
+    chapters = "smoke/1_first.ipynb", "html/index.html", "notebooks/1_first.ipynb"
+    for name in (*chapters, "dlapps-report.pdf", "results.json"):
         paths.write_atomically(project.build / name, b"written")
     for edition in EDITIONS:
         current.save_digest(edition, "smoke", inputs)
@@ -150,13 +158,14 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
     threads = "import os, torch\nchapter.record(data='none', **{f'threads_{mine}': torch.get_num_threads()})"
     threads += "\nchapter.record(data='none', **{f'folder_{mine}': os.getcwd()})"
     for mine, other in ((1, 2), (2, 1)):
-        project.write(f"{mine}_first", code(f"mine, other = {mine}, {other}"), code(meet), code(threads))
+        setting = code(f"mine, other = {mine}, {other}")
+        project.write(f"{mine}_first", setting, code(meet), code(threads))
     said, before = [], Path.cwd()
     run_notebooks(find_sources(), "smoke", said.append)
     assert Path.cwd() == before
     assert sorted(line.split(":")[0] for line in said) == ["1_first", "2_first"]
     for source in find_sources():
-        told = "".join(str(cell.outputs) for cell in execute.read_executed(source, "smoke").cells if "outputs" in cell)
+        told = str(execute.read_executed(source, "smoke").cells)
         assert f"met_{source.number} = True" in told
         assert f"threads_{source.number} = 1" in told
         assert f"folder_{source.number} = {paths.notebooks()}" in told
@@ -165,7 +174,7 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
 @pytest.mark.parametrize("said", ["0", "two", "-1"])
 def test_a_number_of_threads_that_is_none_is_one_sentence(monkeypatch, said):
     monkeypatch.setenv("DLAPPS_THREADS", said)
-    with pytest.raises(dlapps.DlappsError, match=rf"expected a number of threads in DLAPPS_THREADS, got '{said}'; set"):
+    with pytest.raises(dlapps.DlappsError, match=rf"threads in DLAPPS_THREADS, got '{said}'; set"):
         environment.num_threads()
 
 

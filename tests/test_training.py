@@ -25,17 +25,16 @@ torch.set_num_threads(1)
 SETTINGS = dann.Settings(num_epochs=3, batch_size=16, learning_rate=0.05)
 IMPROVED = replace(dann.IMPROVED, num_epochs=3, batch_size=8, threshold=0.2)
 
-GAN = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, size=16, latent_dim=5, batch_size=8)
-GAN = replace(GAN, num_epochs=3)
+GAN = replace(gan.PRACTICAL, generator_channels=4, discriminator_channels=4, size=16)
+GAN = replace(GAN, latent_dim=5, batch_size=8, num_epochs=3)
+AVERAGED = replace(GAN, average=0.9)
 
 
 @pytest.fixture(scope="module")
 def data():
     """Noise: images of a source, their labels, images of a target."""
-    generator = torch.Generator().manual_seed(0)
-    source, target = (
-        torch.randint(256, shape, dtype=torch.uint8, generator=generator) for shape in ((40, 28, 28), (30, 28, 28, 3))
-    )
+    generator, shapes = torch.Generator().manual_seed(0), ((40, 28, 28), (30, 28, 28, 3))
+    source, target = (torch.randint(256, shape, generator=generator).byte() for shape in shapes)
     return source, torch.arange(40) % 10, target
 
 
@@ -54,9 +53,9 @@ def train_mcd(data, seed=0, **options):
     return [network], dann_methods.fit_mcd(network, *data, SETTINGS, seed, **options)
 
 
-def train_improved(data, seed=0, **options):
+def train_improved(data, seed=0, settings=IMPROVED, **options):
     network = dann.ImprovedNetwork(0)
-    return [network], dann.fit_improved(network, *data, IMPROVED, seed, **options)
+    return [network], dann.fit_improved(network, *data, settings, seed, **options)
 
 
 def roll(reach, pixels, generator):
@@ -66,22 +65,19 @@ def roll(reach, pixels, generator):
 def train_classifier(data, seed=0, **options):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        first, rest = (
-            nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 8)),
-            nn.Sequential(nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 10)),
-        )
-        network, pixels = nn.Sequential(first, rest), data[0][:, None] / 255
-        return [network], finetune.fit_classifier(
-            network, pixels, data[1], 3, {rest: 0.01}, batch_size=16, seed=seed, augment=partial(roll, 2),
-            **options,
-        )  # fmt: skip
+        first = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 8))
+        rest = nn.Sequential(nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 10))
+    network, given = nn.Sequential(first, rest), (data[0][:, None] / 255, data[1], 3, {rest: 0.01})
+    options |= {"batch_size": 16, "seed": seed, "augment": partial(roll, 2)}
+    return [network], finetune.fit_classifier(network, *given, **options)
 
 
 def train_gan(data, seed=0, preset=GAN, **options):
-    training = gan.fit_gan(
-        data[0], preset, seed, labels=data[1] if preset.num_classes else None, frame_every=4, measure_every=4,
-        measure=lambda generator: {"weight": next(generator.parameters()).sum().item()}, **options,
-    )  # fmt: skip
+    def measure(generator):
+        return {"weight": next(generator.parameters()).sum().item()}
+
+    options |= {"labels": data[1] if preset.num_classes else None, "measure": measure}
+    training = gan.fit_gan(data[0], preset, seed, frame_every=4, measure_every=4, **options)
     frames = {"frames": training.frames.tolist(), "frame_batches": training.frame_batches}
     return [training.generator, training.discriminator], {**training.history, **frames}
 
@@ -101,8 +97,8 @@ KINDS = {
     "improved": train_improved,
     "classifier": train_classifier,
     "gan": train_gan,
-    "conditional gan": partial(train_gan, preset=replace(GAN, num_classes=10, average=0.9, anneal=True)),
-    "gan, averaged": partial(train_gan, preset=replace(GAN, average=0.9)),
+    "conditional gan": partial(train_gan, preset=replace(AVERAGED, num_classes=10, anneal=True)),
+    "gan, averaged": partial(train_gan, preset=AVERAGED),
     "flow": train_flow,
 }
 each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
@@ -111,8 +107,8 @@ each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
 def same(first, second):
     """Whether two results, (networks, history), are equal to the last bit."""
     (networks, history), (others, other_history) = first, second
-    states = [[*nn.ModuleList(some).state_dict().values()] for some in (networks, others)]
-    return history == other_history and all(torch.equal(*values) for values in zip(*states, strict=True))
+    states = [nn.ModuleList(some).state_dict().values() for some in (networks, others)]
+    return history == other_history and all(map(torch.equal, *states))
 
 
 def count_steps(train, stop_at=None):
@@ -141,7 +137,7 @@ def plain(data):
 
 
 @each_kind
-def test_the_same_seed_gives_the_same_numbers_and_leaves_the_default_generator_alone(train, data, plain):
+def test_a_seed_gives_its_numbers_and_leaves_the_default_generator_alone(train, data, plain):
     first = plain(train)[0]
     state = torch.get_rng_state()
     again, other = (train(data, seed=seed) for seed in (0, 1))
@@ -152,7 +148,7 @@ def test_the_same_seed_gives_the_same_numbers_and_leaves_the_default_generator_a
 
 
 @each_kind
-def test_a_kill_in_the_middle_of_an_epoch_loses_no_more_than_that_epoch(train, data, plain, tmp_path):
+def test_a_kill_within_an_epoch_loses_no_more_than_that_epoch(train, data, plain, tmp_path):
     unbroken, steps = plain(train)
     path = tmp_path / "folder" / "run.pt"
     assert count_steps(partial(train, data, checkpoint=path), stop_at=(steps + 1) // 2)[0] is None
@@ -188,7 +184,7 @@ def test_a_checkpoint_of_other_data_or_of_another_seed_is_refused_and_left(train
     train(data, checkpoint=path)
     before = path.read_bytes()
     for call in (partial(train, (data[0].flip(0), *data[1:])), partial(train, data, seed=1)):
-        with pytest.raises(TrainingError, match=r"expected a checkpoint of this run in .*, got one that differs in"):
+        with pytest.raises(TrainingError, match=r"checkpoint of this run .* got one that differs in"):
             call(checkpoint=path)
         assert path.read_bytes() == before
 
@@ -199,7 +195,7 @@ FOREIGN = {
     "seed": ({"seed": 1}, "seed"),
     "no augmentation": ({"augment": None}, "augment"),
     "augmentation": ({"augment": pictures.random_strokes}, "augment"),
-    "setting of an augmentation": ({"augment": partial(pictures.random_affine, padding="border")}, "augment"),
+    "its setting": ({"augment": partial(dann.random_affine, padding="border")}, "augment"),
     "dropout": ({"layers": {"dropout": 0.5}}, "network"),
     "batch norm": ({"layers": {"batch_norm": True}}, "network"),
     "normalisation": ({"layers": {"normalisation": nn.Identity()}}, "network"),
@@ -212,7 +208,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tm
     path = tmp_path / "run.pt"
     given = {"augment": partial(pictures.random_affine, padding="zeros"), "checkpoint": path}
     (_, history), before = train_source_only(data, **given), path.read_bytes()
-    with pytest.raises(TrainingError, match=rf"expected a checkpoint of this run in .*, got one .* {names}.*; delete"):
+    with pytest.raises(TrainingError, match=rf"of this run in .*, got one .* {names}.*; delete"):
         train_source_only(data, **given | change)
     assert path.read_bytes() == before
     assert train_source_only(data, **given)[1] == history
@@ -254,17 +250,18 @@ def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
     def fit(function):
         network = nn.Linear(1, 1)
         nn.init.ones_(network.weight), nn.init.ones_(network.bias)
-        return run_epochs(lambda epoch: {"a": 1}, network, {}, {"augment": function}, 1, None, tmp_path / "run.pt")
+        given = network, {}, {"augment": function}, 1, None, tmp_path / "run.pt"
+        return run_epochs(lambda epoch: {"a": 1}, *given)
 
     assert fit(first) == fit(first)
-    expected = pytest.raises(TrainingError, match="differs in augment; delete") if apart else contextlib.nullcontext()
-    with expected:
+    refused = pytest.raises(TrainingError, match="differs in augment; delete")
+    with refused if apart else contextlib.nullcontext():
         fit(other)
 
 
 @pytest.mark.parametrize("kind", ["a folder", "in a file", "read-only"])
-def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_epoch(kind, tmp_path, monkeypatch):
-    path = {"a folder": tmp_path, "in a file": tmp_path / "file" / "run.pt", "read-only": tmp_path / "run.pt"}[kind]
+def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(kind, tmp_path, monkeypatch):
+    path = tmp_path / {"a folder": "", "in a file": "file/run.pt", "read-only": "run.pt"}[kind]
     (tmp_path / "file").touch()
 
     def refuse(**_):
@@ -273,7 +270,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_epoch(k
     if kind == "read-only":  # whoever runs the tests may write everywhere
         monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     epochs = []
-    with pytest.raises(DlappsError, match=r"expected a checkpoint that can be written, got .*; name another file"):
+    with pytest.raises(DlappsError, match=r"checkpoint that can be written, got .*; name"):
         run_epochs(lambda epoch: epochs.append(epoch) or {}, nn.Linear(1, 1), {}, {}, 1, None, path)
     assert not epochs
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
@@ -282,31 +279,32 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_epoch(k
 @pytest.mark.parametrize("layer", [nn.Tanh(), nn.LeakyReLU(0.3)])
 def test_a_network_of_other_layers_without_weights_is_another_network(layer, tmp_path):
     def fit(last):
-        network = pretrained.wrap(nn.Sequential(nn.Flatten(), nn.Linear(4, 2), last), mean=(0.5,), std=(0.5,))
-        nn.init.ones_(network.backbone[1].weight)
-        nn.init.zeros_(network.backbone[1].bias)
-        data = torch.ones(4, 1, 2, 2), torch.arange(4) % 2
-        return finetune.fit_classifier(network, *data, 1, {network: 0.1}, checkpoint=tmp_path / "run.pt")
+        linear = nn.Linear(4, 2)
+        nn.init.ones_(linear.weight), nn.init.zeros_(linear.bias)
+        network = nn.Sequential(nn.Flatten(), linear, last)
+        network = pretrained.wrap(network, mean=(0.5,), std=(0.5,))
+        given = torch.ones(4, 1, 2, 2), torch.arange(4) % 2, 1, {network: 0.1}
+        return finetune.fit_classifier(network, *given, checkpoint=tmp_path / "run.pt")
 
     assert fit(nn.ReLU()) == fit(nn.ReLU())
     with pytest.raises(TrainingError, match="differs in network; delete"):
         fit(layer)
 
 
-NAMES = {train_source_only: "fit_source_only", train_improved: "fit_improved"}
-NAMES |= {train_dann: "fit_dann", train_classifier: "fit_classifier", train_gan: "fit_gan", train_flow: "fit_flow"}
+TRAINED = [train_source_only, train_dann, train_improved, train_gan, train_flow]
 
 
-@pytest.mark.parametrize("train", NAMES, ids=NAMES.values())
+@pytest.mark.parametrize("train", [*TRAINED, train_classifier])
 def test_a_mistyped_option_names_the_function_that_was_called(train, data):
-    with pytest.raises(TypeError, match=rf"^{NAMES[train]}\(\) got an unexpected keyword argument 'epochs'; its"):
+    name = train.__name__.replace("train", "fit")
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword .* 'epochs'; its"):
         train(data, epochs=3)
 
 
-@pytest.mark.parametrize("train", [train for train in NAMES if train is not train_classifier])
+@pytest.mark.parametrize("train", TRAINED)
 def test_images_that_are_nearly_black_are_warned_of_once(train, data):
     source, labels, target = data
-    with pytest.warns(UserWarning, match="levels from 0 to 255, got 1[0-5] at most; multiply") as seen:
+    with pytest.warns(UserWarning, match=r"from 0 to 255, got 1[0-5] at most; multiply") as seen:
         train((source // 16, labels, target // 16))
     assert len(seen) == 1
 
@@ -323,10 +321,8 @@ def make_normed(norm=True):
 
 
 def classify(network, source, labels, _target, settings):
-    inputs = source[:, None].expand(-1, 3, -1, -1)
-    return finetune.fit_classifier(
-        network, inputs, labels, settings.num_epochs, {network: 0.01}, batch_size=settings.batch_size
-    )
+    given = source[:, None].expand(-1, 3, -1, -1), labels, settings.num_epochs, {network: 0.01}
+    return finetune.fit_classifier(network, *given, batch_size=settings.batch_size)
 
 
 def train_first(network, source, labels, _target, settings):
@@ -340,10 +336,11 @@ FITS = {"source only": train_first, "dann": dann.fit_dann, "classifier": classif
 @pytest.mark.parametrize(("number", "batch_size"), [(33, 16), (1, 16), (4, 1)])
 def test_a_last_batch_of_one_is_refused_where_batch_norm_needs_two(fit, number, batch_size, data):
     source, labels, target = data
-    settings, given = replace(SETTINGS, num_epochs=1, batch_size=batch_size), (source[:number], labels[:number], target)
+    settings = replace(SETTINGS, num_epochs=1, batch_size=batch_size)
+    given = source[:number], labels[:number], target
     network, state = make_normed(), torch.get_rng_state()
     before = copy.deepcopy(network.state_dict())
-    message = f"expected at least 2 examples in each batch, .*, got {number} in batches of batch_size = {batch_size};"
+    message = f"at least 2 examples in each .*, got {number} in .* batch_size = {batch_size};"
     with pytest.raises(ValueError, match=message):
         fit(network, *given, settings)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -360,7 +357,7 @@ def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first
     extractor = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
     network = dann.DomainAdversarialNetwork(0, feature_extractor=extractor, input_shape=(3, 16, 16))
     for fit in (train_first, dann.fit_dann):
-        with pytest.raises(ValueError, match=r"expected a network for inputs \(2, 3, 28, 28\), got one that fails"):
+        with pytest.raises(ValueError, match=r"for inputs \(2, 3, 28, 28\), got one that fails"):
             fit(network, *data, SETTINGS)
 
 
@@ -390,45 +387,43 @@ def test_a_monitor_may_return_nothing(train, data, plain):
 
 
 LONGER = {
-    "source only": (train_source_only, lambda number: {"settings": replace(SETTINGS, num_epochs=number)}),
-    "improved": (
-        lambda data, settings=IMPROVED, **options: (
-            [network := dann.ImprovedNetwork(0)],
-            dann.fit_improved(network, *data, settings, **options),
-        ),
-        lambda number: {"settings": replace(IMPROVED, num_epochs=number)},
-    ),
-    "gan": (train_gan, lambda number: {"preset": replace(GAN, num_epochs=number, anneal=True)}),
+    "source only": (train_source_only, "settings", SETTINGS),
+    "improved": (train_improved, "settings", IMPROVED),
+    "gan": (train_gan, "preset", replace(GAN, anneal=True)),
 }
 
 
-@pytest.mark.parametrize(("train", "last"), LONGER.values(), ids=LONGER)
-def test_more_epochs_after_the_last(train, last, data, tmp_path):
+@pytest.mark.parametrize(("train", "name", "settings"), LONGER.values(), ids=LONGER)
+def test_more_epochs_after_the_last(train, name, settings, data, tmp_path):
+    def last(number):
+        return {name: replace(settings, num_epochs=number)}
+
     path = tmp_path / "run.pt"
     _, before = train(data, checkpoint=path, **last(2))
     with pytest.raises(TrainingError, match=r"differs in num_epochs; delete it, .*, or extend it"):
         train(data, checkpoint=path, **last(4))
     longer, steps = count_steps(partial(train, data, checkpoint=path, extend=True, **last(4)))
     assert steps == count_steps(partial(train, data, **last(2)))[1]
-    name = "class_loss" if "class_loss" in before else "generator_loss"
-    assert longer[1][name][: len(before[name])] == before[name]
-    assert len(longer[1][name]) == 2 * len(before[name])
+    loss = "class_loss" if "class_loss" in before else "generator_loss"
+    assert longer[1][loss][: len(before[loss])] == before[loss]
+    assert len(longer[1][loss]) == 2 * len(before[loss])
     assert same(train(data, checkpoint=path, **last(4)), longer)
     with pytest.raises(TrainingError, match="differs in seed"):
         train(data, seed=1, checkpoint=path, extend=True, **last(4))
-    with pytest.raises(TrainingError, match=r"expected the checkpoint of a training to extend, got None; train"):
+    with pytest.raises(TrainingError, match="checkpoint of a training to extend, got None; train"):
         train(data, extend=True)
 
 
 def test_a_training_is_extended_with_the_network_that_it_trained(data, tmp_path):
     network, path = dann.DomainAdversarialNetwork(0), tmp_path / "run.pt"
     first = dann.fit_dann(network, *data, SETTINGS, checkpoint=path)
-    both = dann.fit_dann(network, *data, replace(SETTINGS, num_epochs=5), checkpoint=path, extend=True)
+    longer = replace(SETTINGS, num_epochs=5)
+    both = dann.fit_dann(network, *data, longer, checkpoint=path, extend=True)
     assert both.class_loss[:3] == first.class_loss
     assert len(both.class_loss) == 5
     other = dann.DomainAdversarialNetwork(0, batch_norm=True)
     with pytest.raises(TrainingError, match="differs in network"):
-        dann.fit_dann(other, *data, replace(SETTINGS, num_epochs=5), checkpoint=path, extend=True)
+        dann.fit_dann(other, *data, longer, checkpoint=path, extend=True)
 
 
 def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
@@ -437,7 +432,8 @@ def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
 
     def fit(learning_rates):
         network.load_state_dict(start)
-        return finetune.fit_classifier(network, torch.eye(2), torch.arange(2), 3, learning_rates, checkpoint=path)
+        given = torch.eye(2), torch.arange(2), 3, learning_rates
+        return finetune.fit_classifier(network, *given, checkpoint=path)
 
     fit({network[1]: 0.1})
     for other in ({network[0]: 0.1}, {network[1]: 0.2}):
@@ -448,12 +444,13 @@ def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
 def test_all_data_count(data, tmp_path):
     train_dann(data, checkpoint=tmp_path / "run.pt")
     source, labels, target = data
-    for other, name in (((source, labels.flip(0), target), "labels"), ((source, labels, 255 - target), "target")):
+    others = {"labels": (source, labels.flip(0), target), "target": (source, labels, 255 - target)}
+    for name, other in others.items():
         with pytest.raises(TrainingError, match=f"differs in {name}; delete"):
             train_dann(other, checkpoint=tmp_path / "run.pt")
 
 
-@pytest.mark.parametrize("content", [{"identity": {}, "history": {}, "states": {}}, {"identity": {}}, [1], None])
+@pytest.mark.parametrize("content", [{"identity": {}, "history": {}, "states": {}}, [1], None])
 def test_another_file_is_refused_and_left(content, data, tmp_path):
     path = tmp_path / "run.pt"
     if content is None:
@@ -461,16 +458,17 @@ def test_another_file_is_refused_and_left(content, data, tmp_path):
     else:
         torch.save(content, path)
     before = path.read_bytes()
-    with pytest.raises(DlappsError, match=r"expected a checkpoint in .*, got a file (of another|that does not)"):
+    with pytest.raises(DlappsError, match=r"checkpoint in .*, got a file (of another|that does)"):
         train_source_only(data, checkpoint=path)
     assert path.read_bytes() == before
 
 
 def test_an_epoch_writes_down_a_value_or_several():
-    network = nn.Linear(1, 1)
-    history = run_epochs(
-        lambda epoch: {"a": epoch, "b": [epoch] * 2}, network, {}, {}, 3, lambda network, epoch: {"c": epoch / 2}
-    )
+    def train_epoch(epoch):
+        return {"a": epoch, "b": [epoch] * 2}
+
+    network, monitor = nn.Linear(1, 1), lambda network, epoch: {"c": epoch / 2}
+    history = run_epochs(train_epoch, network, {}, {}, 3, monitor)
     assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
     assert history.b is history["b"]
     with pytest.raises(AttributeError, match="expected one of a, b, c, got 'loss'"):

@@ -60,8 +60,8 @@ INTERPRETERS = find_interpreters()
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)]
-    subprocess.run(command, check=True)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(CHECKOUT)], check=True)
     return next(folder.glob("*.whl"))
 
 
@@ -84,7 +84,8 @@ def reporting(wheel, tmp_path_factory):
 def install(python, folder, package):
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([str(scripts / "python"), "-m", "pip", "install", "--quiet", package], check=True)
+    pip = [str(scripts / "python"), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, package], check=True)
     return scripts
 
 
@@ -141,15 +142,16 @@ def test_every_committed_result_is_there(run):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("report",), "expected a folder with report/report.toml for dlapps report, got "),
-        (("data", "make", "gan"), "expected a folder with report/report.toml for dlapps data make, got "),
-        (("data", "fetch", "vgg19"), "expected an asset among vgg16"),
+        ("report", "expected a folder with report/report.toml for dlapps report, got "),
+        ("data make gan", "a folder with report/report.toml for dlapps data make, got "),
+        ("data fetch vgg19", "expected an asset among vgg16"),
     ],
 )
 def test_what_needs_the_folder_of_a_report_says_so_in_one_sentence(run, arguments, sentence):
-    result = run("dlapps", *arguments)
+    result = run("dlapps", *arguments.split())
     assert result.returncode != 0
-    assert result.stderr.startswith(f"dlapps: {sentence}")
+    assert result.stderr.startswith("dlapps: expected ")
+    assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -166,27 +168,33 @@ def test_a_chapter_without_jupyter_says_what_to_install(run):
         assert 'got none; run pip install "dlapps[report]".' in result.stderr.splitlines()[-1], module
 
 
-def test_a_report_of_ones_own_takes_less_than_a_minute_and_stays_in_its_folder(reporting, alone, cache):
-    kept, before = set(cache.rglob("*")), os.times()
+def seconds_of_children():
+    """Of the processor: what else the machine does is not counted."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def test_a_report_of_ones_own_takes_under_a_minute_and_stays_there(reporting, alone, cache):
+    kept, before = set(cache.rglob("*")), seconds_of_children()
     dlapps = str(reporting / "dlapps")
     subprocess.run([dlapps, "new", "mine", "--title", "Mine", "--author", "Me"], check=True)
     subprocess.run([dlapps, "report"], cwd="mine", check=True)
-    after = os.times()
+    after = seconds_of_children()
     subprocess.run([dlapps, "html"], cwd="mine", check=True)
-    # Of the processor: what else the machine does is not counted.
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 60
+    assert after - before < 60
     assert Path("mine/report/build/dlapps-report.pdf").read_bytes().startswith(b"%PDF")
-    assert "1.1 The experiment" in re.sub("<[^>]+>", "", Path("mine/report/build/html/index.html").read_text())
+    index = Path("mine/report/build/html/index.html").read_text()
+    assert "1.1 The experiment" in re.sub("<[^>]+>", "", index)
     assert [path.name for path in alone.iterdir()] == ["mine"]
-    assert not [path for path in set(cache.rglob("*")) - kept if path.is_relative_to(cache / "dlapps")]
+    assert not set((cache / "dlapps").rglob("*")) - kept
 
 
 def test_the_wheel_has_no_tests_and_no_notebooks_but_the_first_of_ones_own(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        tops = {name.split("/")[0].split("-")[0] for name in archive.namelist()}
         names = archive.namelist()
-    assert tops == {"dlapps"}
-    assert [name for name in names if name.endswith(".ipynb")] == [f"{NEW}/notebooks/1_first_chapter.ipynb"]
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"dlapps"}
+    notebooks = [name for name in names if name.endswith(".ipynb")]
+    assert notebooks == [f"{NEW}/notebooks/1_first_chapter.ipynb"]
     assert {f"{NEW}/.gitignore", f"{NEW}/report/references.bib"} <= set(names)
     assert {"dlapps/py.typed", "dlapps/notebook/live.js", "dlapps/notebook/live.css"} <= set(names)
     assert wheel.stat().st_size < 30e6
