@@ -36,7 +36,7 @@ def test_a_solution_passes_all_checks_of_its_chapter(chapter, tmp_path):
     notebook.cells = [*with_checks(notebook.cells, chapter)]
     folder = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, kernel_manager_class=OwnKernelManager, resources=folder).execute()
-    printed = "".join(output.text for output in notebook.cells[-1].outputs if output.output_type == "stream")
+    printed = "".join(output.text for output in notebook.cells[-1].outputs if output.get("name") == "stdout")
     lines = json.loads(printed.splitlines()[-1])
     assert [line for line in lines if line.startswith("failed")] == []
     assert len(lines) > 5
