@@ -19,8 +19,8 @@ from dlapps.core import assets
 # machine where it names them, or is skipped. DLAPPS_TEST_PATH is where these are looked for; workers inherit it.
 MACHINE = os.environ.setdefault("DLAPPS_TEST_PATH", os.environ["PATH"])
 os.environ["PATH"] = sysconfig.get_path("scripts")
-# Else joblib would count the cores with a program of the machine.
-os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(os.cpu_count()))
+# As make test has it; else joblib would count the cores with a program of the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 REMEDIES = {"latexmk": "report/install-packages tex", "chromium": "apt install chromium"}
 BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
 title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
