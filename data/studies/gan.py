@@ -1,7 +1,7 @@
 """Chapter 4's long runs: every preset over seeds, judged by the digit classifier; one run on other images.
 
 Training sees the train split alone; samples are compared with the test split, and so are train images: the floor that
-no generator is expected to pass.
+no generator is expected to pass. The selection that came before never reads the test split.
 """
 
 import copy

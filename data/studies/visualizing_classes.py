@@ -233,15 +233,15 @@ def list_runs() -> dict[str, tuple[str, str, int]]:
 
 
 def summarise(made: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a run: means, the shares that each judge recognises, and its ranks, under its short name."""
-    kept = {"classes": made["classes"]}
+    """What is written of a run: means, the shares that each judge recognises, and its ranks, under its short name."""
+    summary = {"classes": made["classes"]}
     if "score" in made:
-        kept["logit"] = float(np.mean(made["score"]))
-        kept["variation"] = float(np.mean(made["total_variation"])) / 1000
+        summary["logit"] = float(np.mean(made["score"]))
+        summary["variation"] = float(np.mean(made["total_variation"])) / 1000
     for name, short in JUDGES.items():
-        kept[short] = made[name]
-        kept |= {f"{short} top-{most}": float(np.mean(np.array(made[name]) <= most)) for most in (5, 1)}
-    return kept
+        summary[short] = made[name]
+        summary |= {f"{short} top-{most}": float(np.mean(np.array(made[name]) <= most)) for most in (5, 1)}
+    return summary
 
 
 def make_visualizing_classes() -> Path:

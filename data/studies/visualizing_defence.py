@@ -1,4 +1,7 @@
-"""Chapter 2's defence: digits read by networks with and without adversarial training, three seeds of each."""
+"""Chapter 2's defence: digits read by networks with and without adversarial training, three seeds of each.
+
+Below it the training and the attacks that judge it; wrong input is not looked for.
+"""
 
 from __future__ import annotations
 
