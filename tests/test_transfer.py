@@ -25,6 +25,7 @@ from torch.nn.functional import normalize
 from dlapps import pretrained, transfer
 from dlapps.core import images, runtime
 from dlapps.core.images import PictureError
+from dlapps.core.paths import CHECKOUT
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
 from studies import transfer_training
@@ -261,7 +262,7 @@ def test_memory_of_a_pipeline_hits_in_this_process_and_another(passed, tmp_path)
     assert sum(passed) == 24
     assert np.array_equal(first.predict_proba(pictures), again.predict_proba(pictures))
     code = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import sys; sys.path[:0] = {[str(folder) for folder in (Path(__file__).parent, CHECKOUT / "data")]!r}
 from {Path(__file__).stem} import *
 PixelNetwork.forward = None
 make_classifier(memory={memory!r}).fit(make_pictures(), LABELS)
