@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import MACHINE
 
 from dlapps.core.paths import CHECKOUT
 
@@ -48,7 +49,7 @@ def find_interpreters():
     """The supported Pythons that run here by the name of their version, and always this one."""
     found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
     for version in VERSIONS:
-        path = shutil.which(f"python{version}")
+        path = shutil.which(f"python{version}", path=MACHINE)
         if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
             found.setdefault(version, path)
     return found
@@ -174,6 +175,7 @@ def seconds_of_children():
     return times.children_user + times.children_system
 
 
+@pytest.mark.programs("latexmk")
 def test_a_report_of_ones_own_takes_under_a_minute_and_stays_there(reporting, alone, cache):
     kept, before = set(cache.rglob("*")), seconds_of_children()
     dlapps = str(reporting / "dlapps")
