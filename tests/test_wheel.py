@@ -44,13 +44,16 @@ AFTER = [
     "assert len(digits) == 64 and drawn.shape == (10, 8, 32, 32) and 'D(x)' in training.history.health()",
 ]
 
+# What starts another Python may be a script of the machine.
+ENVIRONMENT = os.environ | {"PATH": MACHINE}
+
 
 def find_interpreters():
     """The supported Pythons that run here by the name of their version, and always this one."""
     found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
     for version in VERSIONS:
         path = shutil.which(f"python{version}", path=MACHINE)
-        if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
+        if path and subprocess.run([path, "-c", ""], env=ENVIRONMENT, capture_output=True).returncode == 0:
             found.setdefault(version, path)
     return found
 
@@ -83,7 +86,7 @@ def reporting(wheel, tmp_path_factory):
 
 
 def install(python, folder, package):
-    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    subprocess.run([python, "-m", "venv", str(folder)], env=ENVIRONMENT, check=True)
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     pip = [str(scripts / "python"), "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, package], check=True)
