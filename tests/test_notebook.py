@@ -249,9 +249,3 @@ def test_a_true_claim_is_noted_and_a_false_one_stops(chapter, shown):
 def test_a_false_claim_is_only_noted_under_smoke(shown):
     Chapter("1_transfer", profile="smoke").check(False, "two pictures suffice")
     assert shown[-1][0][MIME]["holds"] is False
-
-
-def test_a_student_has_a_seed_of_ones_own(project):
-    seeds = [Chapter("1_a", "smoke", student).student_seed for student in ("", "ada", "ada", "bob")]
-    assert seeds[0] == 0
-    assert seeds[1] == seeds[2] != seeds[3]

@@ -15,7 +15,6 @@ import math
 import os
 import re
 import sys
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from html import escape
@@ -49,17 +48,14 @@ class ClaimError(AssertionError):
 class Chapter:
     """What a notebook shows and records for the report; `name` is its file stem, as in `1_transfer_learning`.
 
-    student: whose edition it is; `student_seed` follows from it, for draws that differ between students, and is 0 in
-    the report. The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the
-    machine's cores.
+    The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the machine's cores.
     """
 
-    def __init__(self, name: str, profile: str = "quick", student: str = "") -> None:
+    def __init__(self, name: str, profile: str = "quick") -> None:
         self.name = name
         self.number = paths.chapter_number(name)
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
-        self.student_seed = zlib.crc32(student.encode()) % 1_000_000
         environment.limit_threads()
         session = Path(os.environ.get("JPY_SESSION_NAME", ""))
         path = paths.notebooks() / f"{name}.ipynb"
