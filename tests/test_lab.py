@@ -165,7 +165,7 @@ def test_a_chapter_that_ran_shows_no_placeholder(open_notebook, home, name):
     read = _read_through(page)
     assert RAW.findall(read) == []
     assert page.locator(".dlapps-error, .dlapps-pending").all_text_contents() == []
-    outline = read_outline(home / "notebooks" / f"{name}.ipynb", int(name[0]))
+    outline = read_outline(home / "notebooks" / f"{name}.ipynb", paths.chapters()[name])
     words = [label["text"] for label in outline.labels.values()]
     assert [word for word in words if word[:3] in ("Fig", "Tab") and f"{word}:" not in read] == []
     numbered = sum(formula is not None for cell in outline.cells.values() for formula in cell["formulas"])

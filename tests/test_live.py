@@ -28,7 +28,7 @@ def shell():
 @pytest.fixture
 def prose(project):
     path = project.write("2_shown", text("## A {#sec-a}\n\n{{x:.0%}}\n\n$y = {{x}}$"), code("chapter.record(x=0.5)"))
-    return Prose(path, 2)
+    return Prose(path, "2")
 
 
 def texts(widget):
@@ -55,7 +55,7 @@ def test_what_the_page_asks_for_is_answered(prose, shell):
 
 
 def test_a_widget_ends_with_its_chapter(project, shell):
-    prose = Prose(project.write("2_shown"), 2)
+    prose = Prose(project.write("2_shown"), "2")
     LiveProse(prose, shell, "words", "elsewhere")
     assert len(shell.events.callbacks["post_run_cell"]) == 1
     del prose

@@ -54,7 +54,7 @@ def make_figure():
 def test_a_chapter_knows_its_number_and_says_what_it_ran_on(shown, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     chapter = Chapter("3_domain_adaptation", profile="full")
-    assert (chapter.number, chapter.profile.name, chapter.seeds) == (3, "full", (0, 1, 2))
+    assert (chapter.number, chapter.profile.name, chapter.seeds) == ("3", "full", (0, 1, 2))
     facts = shown[0][0][MIME]
     assert facts["date"] == "1970-01-02"
     machine = {"python", "packages", "platform", "cpu", "cores", "threads"}

@@ -15,7 +15,7 @@ def words(parts):
 
 
 def make_prose(path, values):
-    prose = Prose(path, 2)
+    prose = Prose(path, "2")
     prose.record(values)
     return prose
 
@@ -171,7 +171,7 @@ def test_a_bibliography_is_read_whatever_its_form(tmp_path):
 def test_a_number_older_than_what_it_was_computed_from_says_so(project):
     setting, made, recording = "a = 1", "b = f(a)", "chapter.record(x=b)"
     path = project.write("2_shown", text("{{x}}"), code(setting), code(made), code(recording), code("c = a"))
-    prose = Prose(path, 2)
+    prose = Prose(path, "2")
     ran = ["", "profile = 'smoke'", setting, made]
     prose.note_runs(ran)
     ran.append(recording)
@@ -206,6 +206,6 @@ def test_the_names_that_a_cell_takes_and_gives(source, loaded, stored):
 def test_only_a_page_of_the_web_becomes_a_link(project, address):
     bibliography = project.home / "report" / "references.bib"
     bibliography.write_text(f"@misc{{one, author={{One}}, title={{T}}, year={{2020}}, url={{{address}}}}}")
-    (part,) = Prose(project.write("1_shown"), 1).answer("@one")
+    (part,) = Prose(project.write("1_shown"), "1").answer("@one")
     assert part["text"] == "One (2020)"
     assert part.get("href") == (address if address.startswith("https:") else None)

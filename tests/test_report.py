@@ -42,7 +42,7 @@ EDITION = Edition(
 )
 
 
-def filtered(written, language="markdown-smart", chapter=1):
+def filtered(written, language="markdown-smart", chapter="1"):
     """A piece of Markdown of that chapter, after the filter."""
     (tree,) = parse([written])
     Outline(chapter).number_prose(tree, "cell")
@@ -82,15 +82,15 @@ def test_references_belong_to_their_chapter():
     (tree,) = parse(
         ["{{accuracy}} @fig-cat, [@simonyan2015very; see @he2016deep, p. 3], @tab-2-scores, `@fig-code`, a@b.org"]
     )
-    found = mentions([tree], 1)
+    found = mentions([tree], "1")
     assert found.numbers == {"accuracy"}
     assert found.labels == {"fig-1-cat", "tab-2-scores"}
     assert found.works == {"simonyan2015very", "he2016deep"}
     assert filtered("See @fig-line.", "plain") == "See <fig-1-line: Figure 1.1>."
-    assert filtered("See @fig-1-line, @tab-scores", "plain", chapter=2) == (
+    assert filtered("See @fig-1-line, @tab-scores", "plain", chapter="2") == (
         "See <fig-1-line: Figure 1.1>, <tab-2-scores: Table 2.1>"
     )
-    assert filtered("## Limits {#sec-limits}", chapter=3) == r"## \<2.1\>Limits {#sec-3-limits}"
+    assert filtered("## Limits {#sec-limits}", chapter="3") == r"## \<3.1\>Limits {#sec-3-limits}"
 
 
 @pytest.mark.parametrize("written", ["See @fig-gone.", "See @sec-2-results.", "As @nobody2020work says."])
@@ -103,7 +103,7 @@ def test_an_unknown_reference_or_citation_is_refused(written):
 def test_equations_keep_their_tex_and_get_a_number(between):
     equation = "\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}"
     shown = filtered(f"So{between}{equation}{between}and `\\begin{{equation}}`", "plain")
-    assert "<eq-1-x (0.1) \\begin{equation}\nx\n\\end{equation}>" in shown
+    assert "<eq-1-x (1.1) \\begin{equation}\nx\n\\end{equation}>" in shown
     assert "< \\begin{align*}" in filtered("\\begin{align*}a &= b \\\\ c &= d\\end{align*}", "plain")
     with pytest.raises(DlappsError, match="expected an equation with one number, got several lines of align"):
         filtered("\\begin{align}a &= b \\\\ c &= d\\end{align}")
@@ -112,7 +112,7 @@ def test_equations_keep_their_tex_and_get_a_number(between):
 def test_parts_are_counted_in_reading_order():
     first, second = (f"\\begin{{equation}}\n{x}\n\\label{{eq-{x}}}\n\\end{{equation}}" for x in "ab")
     (tree,) = parse([f"# Title\n\n{first}\n\nSo\n{second}\n\n## Section {{#sec-s}}"])
-    outline = Outline(3)
+    outline = Outline("3")
     outline.number_prose(tree, "cell")
     assert {label: named["text"] for label, named in outline.labels.items()} == {
         "sec-3": "Chapter 3",
@@ -196,7 +196,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
         "- a_b & c",
         "printed → kept",
         "Simonyan and Zisserman, 2015",
-        "Data of chapter 1 50% of A_B & #1",
+        "Data of Chapter 1 50% of A_B & #1",
         "profile smoke",
         "How to read this report Cells & 5% of notes.",
     ):

@@ -3,7 +3,7 @@
 What Markdown cells, captions and cells of tables may hold besides Markdown:
 
     {{name}}, {{name:.1%}}              a recorded number, in a format of Python
-    @fig-name, @tab-name                a figure or table of this chapter; @fig-2-name: of chapter 2
+    @fig-name, @tab-name                a figure or table of this chapter; @fig-2-name, @fig-A-name: of another
     ## Heading {#sec-name}, @sec-name   a section and a reference to it
     \\label{eq-name}, @eq-name          an equation and a reference to it
     [@key], @key                        a work in report/references.bib
@@ -66,7 +66,7 @@ class Chapter:
         self._show_chapter({"name": name, **facts})
 
     def _show_chapter(self, facts: dict[str, Any]) -> None:
-        words = f"Chapter {self.number}, profile {self.profile.name}"
+        words = f"{paths.chapter_words(self.number)}, profile {self.profile.name}"
         copy = f"report/notebooks/{self.name}.ipynb"
         elsewhere = f"{words}; its prose with all numbers: {copy}"
         shown = {"text/markdown": elsewhere.replace(copy, f"[{copy}](../{copy})")}

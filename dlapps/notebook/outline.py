@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
+from dlapps.core.paths import chapter_words
 from dlapps.notebook.syntax import Node, Tree, nodes, parse, walk, words
 
 # What a call shows, and the place of its argument `name`, which `caption` follows.
@@ -33,16 +34,13 @@ _LABEL = re.compile(r"\s*\\label\{eq-([^}]*)\}")
 class Outline:
     """A chapter's labels (words and cell of each), and of its notebook what stands in each cell of Markdown."""
 
-    number: int
+    number: str
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)  # of labels: another cell
     tokens: dict[str, int] = field(default_factory=dict)  # and the first cell that holds it
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     code: list[tuple[int, str]] = field(default_factory=list)  # place and source
     counts: Counter[int | str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.counts[1] = self.number - 1
 
     def add_markdown(self, cell: str, place: int, tree: Tree, question: Mapping[str, Any]) -> None:
         """Number a cell's prose and note its placeholders; question: the metadata of a question."""
@@ -112,12 +110,12 @@ class Outline:
         self.counts[level] += 1
         for lower in (*range(level + 1, 4), *(("Figure", "Table", "Equation") if level == 1 else ())):
             self.counts[lower] = 0
-        number = ".".join(str(self.counts[above]) for above in range(1, level + 1))
+        number = ".".join([self.number, *(str(self.counts[above]) for above in range(2, level + 1))])
         # Names of labels begin with a letter: a label made of a number is nobody else's.
         own = f"sec-{number.replace('.', '-')}"
         if label.startswith("sec-"):
             own = f"sec-{self.number}-{label[4:]}"
-        self._label(own, f"{'Chapter' if level == 1 else 'Section'} {number}", cell)
+        self._label(own, chapter_words(number) if level == 1 else f"Section {number}", cell)
         node["c"] = [level, [own, classes, [["number", number]]], title]
         return number
 
@@ -152,10 +150,10 @@ class Outline:
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
-        return f"{self.counts[1]}.{self.counts[kind]}"
+        return f"{self.number}.{self.counts[kind]}"
 
 
-def read_outline(path: Path, number: int) -> Outline:
+def read_outline(path: Path, number: str) -> Outline:
     """The outline of the notebook in that file, the chapter of that number.
 
     Where there is no pandoc, or a block is left open, only figures and tables have numbers.
@@ -166,7 +164,7 @@ def read_outline(path: Path, number: int) -> Outline:
     try:
         trees = iter(parse(texts))
     except DlappsError:
-        trees, outline.counts[1] = iter([[]] * len(texts)), number
+        trees = iter([[]] * len(texts))
     for place, cell in enumerate(cells, start=1):
         identity = cell.get("id", str(place))
         if cell["cell_type"] == "markdown":

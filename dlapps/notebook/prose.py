@@ -18,7 +18,7 @@ from dlapps.notebook.syntax import run_pandoc
 Scalar = int | float | str | bool
 Part = dict[str, Any]  # of an answer: "text", and where it has them "title", "kind", "href", "cell", "notebook"
 
-REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+)-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
+REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
 _CITED = re.compile(rf"([^;@]*?)(-?)@({KEY})([^;]*)")
 
 
@@ -76,7 +76,7 @@ class Prose:
     sentence, or pending: a number that no cell has recorded yet.
     """
 
-    def __init__(self, path: Path, number: int) -> None:
+    def __init__(self, path: Path, number: str) -> None:
         self.path, self.number = path, number
         self.values: dict[str, Scalar] = {}
         self._sources: dict[str, str] = {}  # of the cell that recorded each value
@@ -110,7 +110,7 @@ class Prose:
             found = REFERENCE.fullmatch(token)
             if not found:
                 return self._cite(token)
-            return [self._reference(found[1], int(found[2] or self.number), found[3])]
+            return [self._reference(found[1], found[2] or self.number, found[3])]
         except (ValueError, DlappsError) as error:
             place = self.outline.tokens.get(token)
             where = f"{self.path.name}, cell {place}: " if place else f"{self.path.name}: "
@@ -147,7 +147,7 @@ class Prose:
         _require_one_use(self.outline, label)
         return []
 
-    def _reference(self, kind: str, number: int, name: str) -> Part:
+    def _reference(self, kind: str, number: str, name: str) -> Part:
         label = f"{kind}-{number}-{name}"
         names = {of: name for name, of in paths.chapters().items()} | {self.number: self.path.stem}
         path = self.path.with_name(f"{names[number]}.ipynb") if number in names else None
@@ -179,7 +179,7 @@ class Prose:
             return {}
         return self._cached(path, lambda path: json.loads(path.read_text(encoding="utf-8")), {})
 
-    def _chapter(self, path: Path, number: int) -> Outline:
+    def _chapter(self, path: Path, number: str) -> Outline:
         return self._cached(path, lambda path: read_outline(path, number), Outline(number))
 
     def _cached(self, path: Path, read: Any, absent: Any) -> Any:

@@ -172,7 +172,7 @@ def _add_records(facts: Facts, source: str) -> None:
             facts.recorded |= {name for name in names if name}
 
 
-def mentions(trees: list[Tree], chapter: int) -> Mentions:
+def mentions(trees: list[Tree], chapter: str) -> Mentions:
     """What the prose of a chapter uses."""
     found = Mentions()
     for node in nodes(trees):

@@ -10,6 +10,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from dlapps import DlappsError
+from dlapps.core.paths import chapter_words
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.outline import HIDING, Outline
 from dlapps.notebook.syntax import INLINE, Tree, first_line, parse
@@ -25,7 +26,7 @@ class ExecutedChapter:
     """An executed notebook, the facts of its run, and its prose: a tree for each of its `fragments`."""
 
     name: str
-    number: int
+    number: str
     notebook: NotebookNode
     prose: list[Tree]
     run: dict[str, Any]
@@ -53,14 +54,14 @@ class Contents:
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
 
-    def numbers_in(self, chapter: int) -> dict[str, dict[str, Any]]:
+    def numbers_in(self, chapter: str) -> dict[str, dict[str, Any]]:
         """The numbers by the names that a chapter's prose may use: its own are plain there."""
         own = qualified("", chapter)
         plain = {name[len(own) :]: known for name, known in self.numbers.items() if name.startswith(own)}
         return self.numbers | plain
 
 
-def qualified(name: str, chapter: int) -> str:
+def qualified(name: str, chapter: str) -> str:
     """What a number of a chapter is called where another chapter has one of the same name."""
     return f"chapter{chapter}_{name}"
 
@@ -115,7 +116,7 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
-    facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
+    facts = {"machine": machine, "name": chapter.name, "number": chapter.number, "words": chapter_words(chapter.number)}
     facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
     return {**chapter.run, **facts, "sources": sources, "failed": failed}
 

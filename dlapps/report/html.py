@@ -69,7 +69,12 @@ def edition(chapter: str) -> prose.Edition:
         target = "" if known["chapter"] == chapter else page_file(known["chapter"])
         return [{"t": "Link", "c": [["", ["value"], []], words, [f"{target}#cell-{known['cell']}", ""]]}]
 
-    return prose.Edition(refer, equation, lambda number: [_number(number), {"t": "Space"}] * bool(number), value)
+    return prose.Edition(refer, equation, _heading, value)
+
+
+def _heading(number: str) -> Tree:
+    words = number if "." in number else paths.chapter_words(number)
+    return [_number(words), {"t": "Space"}] * bool(number)
 
 
 def _number(number: str) -> Node:

@@ -59,7 +59,7 @@ def citeproc() -> list[str]:
     return options * bibliography.exists()
 
 
-def reference_label(key: str, chapter: int) -> str | None:
+def reference_label(key: str, chapter: str) -> str | None:
     """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
     found = REFERENCE.fullmatch(f"@{key}")
     return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
