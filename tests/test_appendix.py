@@ -114,7 +114,7 @@ def test_prose_in_a_notebook_knows_the_letters(project):
     chapter = Prose(project.write("5_story"), "5")
     shown = [chapter.answer(token)[0] for token in REFERENCES.split(", ")]
     assert ", ".join(part["text"] for part in shown) == WORDS
-    assert [part["notebook"] for part in shown] == ["5_evidence.ipynb"] * 6 + ["6_more.ipynb"]
+    assert [part["href"] for part in shown] == ["5_evidence.ipynb"] * 6 + ["6_more.ipynb"]
     own = Prose(project.home / "notebooks" / "6_more.ipynb", "B")
     assert own.answer("@tab-scores")[0]["text"] == "Table B.1"
 

@@ -196,7 +196,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
         "- a_b & c",
         "printed → kept",
         "Simonyan and Zisserman, 2015",
-        "Data of Chapter 1 50% of A_B & #1",
+        "Data of chapter 1 50% of A_B & #1",
         "profile smoke",
         "How to read this report Cells & 5% of notes.",
     ):
