@@ -153,7 +153,7 @@ class Chapter:
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
         align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
         content = {"columns": list(columns), "rows": cells, "align": align}
-        table = markdown_table(columns, cells, align)
+        table = self._prose.resolve(markdown_table(columns, cells, align))
         self._show_float("table", name, caption, content, {"text/markdown": table})
 
     def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
@@ -162,7 +162,7 @@ class Chapter:
         _show(kind, {"name": name, "caption": caption, **content}, text, shown, metadata)
         label = f"{'tab' if kind == 'table' else 'fig'}-{self.number}-{name}"
         number = self._prose.outline.labels.get(label, {}).get("text", WORDS[label[:3]])
-        _show("caption", {"name": name}, caption, {"text/markdown": f"**{number}:** {caption}"})
+        _show("caption", {"name": name}, caption, {"text/markdown": f"**{number}:** {self._prose.resolve(caption)}"})
 
     def check(self, condition: bool, claim: str) -> None:
         """Note whether a claim holds; a build stops at one that does not. Goes as `record` does."""

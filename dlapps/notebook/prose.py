@@ -11,7 +11,7 @@ from typing import Any
 
 from dlapps import DlappsError
 from dlapps.core import paths
-from dlapps.notebook.outline import KEY, Outline, read_outline
+from dlapps.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
 from dlapps.notebook.syntax import run_pandoc
 
 Part = dict[str, Any]  # of an answer: "text", and where it has them "title", "kind", "href"
@@ -83,6 +83,12 @@ class Prose:
         except (ValueError, DlappsError) as error:
             where = f"{self.path.name}, cell {self.outline.tokens.get(token)}"
             return [{"text": f"{where}: {error}", "kind": "error"}]
+
+    def resolve(self, markdown: str) -> str:
+        """The text with its references and citations in words."""
+        return REFERENCE_OR_CITATION.sub(
+            lambda found: "".join(part["text"] for part in self.answer(found[0])), markdown
+        )
 
     def _reference(self, kind: str, number: str, name: str) -> Part:
         label = f"{kind}-{number}-{name}"
