@@ -109,16 +109,17 @@ def test_equations_keep_their_tex_and_get_a_number(between):
         filtered("\\begin{align}a &= b \\\\ c &= d\\end{align}")
 
 
-def test_parts_are_counted_in_reading_order():
+@pytest.mark.parametrize(("number", "title"), [("3", "Chapter 3"), ("B", "Appendix B")])
+def test_parts_are_counted_in_reading_order(number, title):
     first, second = (f"\\begin{{equation}}\n{x}\n\\label{{eq-{x}}}\n\\end{{equation}}" for x in "ab")
     (tree,) = parse([f"# Title\n\n{first}\n\nSo\n{second}\n\n## Section {{#sec-s}}"])
-    outline = Outline("3")
+    outline = Outline(number)
     outline.number_prose(tree, "cell")
     assert {label: named["text"] for label, named in outline.labels.items()} == {
-        "sec-3": "Chapter 3",
-        "eq-3-a": "Equation (3.1)",
-        "eq-3-b": "Equation (3.2)",
-        "sec-3-s": "Section 3.1",
+        f"sec-{number}": title,
+        f"eq-{number}-a": f"Equation ({number}.1)",
+        f"eq-{number}-b": f"Equation ({number}.2)",
+        f"sec-{number}-s": f"Section {number}.1",
     }
 
 

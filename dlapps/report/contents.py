@@ -10,7 +10,6 @@ from typing import Any
 from nbformat import NotebookNode
 
 from dlapps import DlappsError
-from dlapps.core.paths import chapter_words
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders
 from dlapps.notebook.outline import HIDING, Outline
@@ -112,9 +111,8 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
-    facts: dict[str, Any] = {"machine": machine, "name": chapter.name, "number": chapter.number}
-    facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
-    facts |= {"words": chapter_words(chapter.number)}
+    facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
+    facts |= {"duration": _duration(chapter.seconds), "claims": f"{len(chapter.claims)}"}
     return {**chapter.run, **facts, "failed": failed}
 
 
