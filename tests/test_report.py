@@ -144,22 +144,21 @@ def chapter_cells():
     """A chapter with one of everything, and with characters that TeX or Markdown would misread."""
     return (
         text("## Results {#sec-results}"),
-        text("{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results."),
-        code(
-            'chapter.record(data="50% of A_B & #1", seed=0, share=0.25, total=4000, label="a_b & 50%")', "remove-cell"
+        code('share, total, label = {"VGG16": 0.25}, 4000, "a_b & 50%"', "remove-cell"),
+        text(
+            '{{share["VGG16"]:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results. '
+            "<!-- holds: total > 10 -->"
         ),
         code("chapter.check(True, 'a claim with 100% & _signs_')", "remove-cell"),
         code(
             "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
-            'chapter.show_figure(figure, "line", "A line: 50% of A & B_c, {{total}} points, ε → 0 @simonyan2015very.")',
+            'chapter.show_figure(figure, "line", "A line: 50% of A & B_c, 4,000 points, ε → 0 @simonyan2015very.")',
             "remove-input",
         ),
-        code(
-            'chapter.show_table([["- a_b & c", 12]], ["What #1", "%"], "scores", "All of {{total}}.")', "remove-input"
-        ),
+        code('chapter.show_table([["- a_b & c", 12]], ["What #1", "%"], "scores", "All of 4,000.")', "remove-input"),
         code(
             "import numpy as np\nframes = np.zeros((2, 8, 8, 3), np.uint8)\n"
-            'chapter.show_animation(frames, Figure(figsize=(4, 1)), "moving", "It moves over {{total}} steps.")',
+            'chapter.show_animation(frames, Figure(figsize=(4, 1)), "moving", "It moves over 4,000 steps.")',
             "remove-input",
         ),
         text("See @fig-moving."),
@@ -261,38 +260,51 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch):
 
 
 @pytest.mark.report
-def test_a_name_recorded_twice_in_a_chapter_is_refused(project):
-    project.write("1_transfer", *(code(f'chapter.record(data="none", score={value})') for value in (1, 2)))
-    with pytest.raises(ReportError, match=r"name chapter1_score, got cell 4 of 1_transfer .* and cell 5 of 1_transfer"):
-        build()
+@pytest.mark.parametrize(
+    ("prose", "complaint"),
+    [
+        ("{{gone:.1%}}", r"expected a value of \{\{gone:.1%\}\} in cell 5, got NameError: name 'gone' is not defined"),
+        ("True? <!-- holds: x > 1 -->", r"expected 'x > 1' to hold after cell 4 of 1_transfer \(x = 1\), got that it"),
+        ("True? <!-- holds: y > 1 -->", r"got NameError: name 'y' is not defined; correct the sentence or the cell"),
+    ],
+)
+def test_a_placeholder_that_fails_and_a_false_claim_stop_a_build(project, prose, complaint):
+    project.write("1_transfer", code("x = 1"), text(prose))
+    with pytest.raises(ReportError, match=complaint):
+        build_editions(["html"], "quick", say=lambda line: None)
+    assert not (project.build / "html").exists()
+    if "holds: x" in prose:  # the data of smoke are tiny
+        build_editions(["html"], "smoke", say=lambda line: None)
+        assert "Claims that did not hold in chapter 1" in (project.build / "html" / "index.html").read_text()
 
 
 @pytest.mark.report
 @pytest.mark.programs("latexmk")
-def test_a_name_of_two_chapters_has_the_chapter_in_front_and_is_plain_at_home(project):
-    record = 'chapter.record(data="none", score={}, {}={{"share": 0.5}})'
-    project.write("1_transfer", code(record.format(11, "first")), text("Here {{score}}."))
-    project.write(
-        "2_saliency", code(record.format(22, "second")), text("{{score}}, {{chapter1_score}}, {{first_share}}.")
-    )
+def test_results_are_by_chapter_and_expression(project):
+    for name, score in (("1_transfer", 11), ("2_saliency", 22)):
+        project.write(name, code(f"score = {{'share': {score}}}"), text('Here {{score["share"]}}.'))
     build()
-    recorded = json.loads((project.build / "results.json").read_text())
-    assert {name: number["value"] for name, number in recorded.items()} == {
-        "chapter1_score": 11,
-        "chapter2_score": 22,
-        "first_share": 0.5,
-        "second_share": 0.5,
+    results = json.loads((project.build / "results.json").read_text())
+    assert {name: entry["numbers"] for name, entry in results["chapters"].items()} == {
+        name: [{"expression": 'score["share"]', "text": f"{score}", "value": score, "cell": "cell-3"}]
+        for name, score in (("1_transfer", 11), ("2_saliency", 22))
     }
     shown = "".join(page.extract_text() for page in PdfReader(project.build / "dlapps-report.pdf").pages)
     assert "Here 11." in shown
-    assert "22, 11, 0.5." in shown
+    assert "Here 22." in shown
 
 
 def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, tmp_path):
     notebook = new_notebook(cells=[text("prose"), code("x = 1")])
     before = staleness.fingerprint(notebook, "quick")
     notebook.cells[0].source = "other prose"
+    notebook.cells.append(text("and more"))
     assert staleness.fingerprint(notebook, "quick") == before
+    notebook.cells[2].source = "and {{x}}"
+    assert staleness.fingerprint(notebook, "quick") != before
+    notebook.cells[2].source = "<!-- holds: x > 0 -->"
+    assert staleness.fingerprint(notebook, "quick") != before
+    notebook.cells.pop()
     assert staleness.fingerprint(notebook, "full") != before
     monkeypatch.setenv("DLAPPS_DATA", str(tmp_path))
     assert staleness.fingerprint(notebook, "quick") != before
