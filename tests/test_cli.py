@@ -121,7 +121,7 @@ def test_check_lists_what_to_mend(project, capsys):
     complaints = capsys.readouterr().out
     for words in (
         "1_transfer: outputs that git would commit",
-        "cell 6 (TODO: {{2 * x}}, `{{not * evaluated}}` a…): the word TODO",
+        "cell 6 (TODO: {{2 * x}}, `{{not * evaluated}}`…): the word TODO",
         "expected names, attributes and literal keys",
         "cell 9 (Why not?): a question without an answer",
         "more than one part is labelled @fig-1-lonely",

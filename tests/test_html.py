@@ -200,7 +200,6 @@ def test_pages_say_what_the_notebooks_told(contents):
     assert key_frames["alt"] == "It moves."
     assert "1.1.2 Deeper again" in words["index.html"]
     assert "How to read this report Cells & 5% of notes." in words["index.html"]
-    assert "Data of chapter 1 50% of A_B & <1 " in words["index.html"]
     alt = pages["1-transfer.html"].all("img")[0]["alt"]
     assert alt == "50% of A & B_c, “4,000” points, x < 1; as Figure 2.1."
     assert html.make_pages(contents, "smoke") == made
