@@ -254,7 +254,7 @@ def test_a_placeholder_that_fails_and_a_false_claim_stop_a_build(project, prose,
     assert not (project.build / "html").exists()
     if "holds: x" in prose:  # the data of smoke are tiny
         build_editions(["html"], "smoke", say=lambda line: None)
-        assert "Claims that did not hold in chapter 1" in (project.build / "html" / "index.html").read_text()
+        assert "Claims that did not hold in 1_transfer" in (project.build / "html" / "index.html").read_text()
 
 
 @pytest.mark.report
