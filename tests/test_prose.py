@@ -77,7 +77,7 @@ def test_a_mistake_is_one_sentence_with_the_notebook(prose, token, sentence):
 
 
 def test_code_and_comments_are_not_prose(prose):
-    assert prose.outline.tokens.keys() == {"[@simonyan2015very]"}
+    assert prose.outline.tokens.keys() == {"[@simonyan2015very]", "@simonyan2015very"}
 
 
 def test_figures_have_numbers_while_a_block_is_left_open(project):

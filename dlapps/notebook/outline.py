@@ -65,7 +65,8 @@ class Outline:
         """Number a cell's prose and note what it refers to; question: the metadata of a question."""
         prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in _NOT_PROSE])
         spoken = words(prose)
-        for token in REFERENCE_OR_CITATION.findall(spoken):
+        # A formula in brackets tears a citation apart on a page: its works stand alone there.
+        for token in [*REFERENCE_OR_CITATION.findall(spoken), *re.findall(rf"(?<![\w\\])@{KEY}", spoken)]:
             self.tokens.setdefault(token, place)
         headings, equations = self.number_prose(tree, cell)
         known = {"sign": _sign(spoken), "headings": headings, "equations": equations}
