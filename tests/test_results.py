@@ -9,7 +9,7 @@ import pytest
 
 from dlapps import DlappsError
 from dlapps.core import metrics, paths, results
-from dlapps.core.paired import compare_means, compare_seeds
+from dlapps.core.intervals import compare
 
 FOLLOWED = {"accuracy": 0.5, "history": {"accuracy": [0.25, 0.5]}}
 RUNS = {
@@ -191,18 +191,18 @@ def test_gains_are_over_the_seeds_that_both_finished(folder):
 
     study = results.load("moons").derive("error", error)
     gains = study.gains({"paper": "plain"}, "accuracy")
-    assert gains == {"paper": compare_seeds([0.6, 0.8], [0.5, 0.6])}
+    assert gains == {"paper": compare([0.6, 0.8], [0.5, 0.6], paired=True)}
     points = study.gains({"paper": "plain"}, "accuracy", unit=0.01)["paper"]
     assert astuple(points) == pytest.approx([100 * value for value in astuple(gains["paper"])])
     corrected = study.gains({"paper": "plain", "plain": "paper"}, "accuracy")
-    assert corrected["paper"] == compare_seeds([0.6, 0.8], [0.5, 0.6], 2)
+    assert corrected["paper"] == compare([0.6, 0.8], [0.5, 0.6], 2, paired=True)
     rows, heads = study.compare({"a": "plain", "b": "paper"}, ["accuracy"], gains)
     assert heads == ["", "seeds", "accuracy", "gain"]
     assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.1f}"]
     with pytest.raises(ValueError, match="expected a score among accuracy, error, got 'loss'"):
         study.gains({"paper": "plain"}, "loss")
     means = study.differences("paper", "plain", ["accuracy", "error"])
-    assert means["accuracy"] == compare_means([0.8, 0.6], [0.5, 0.6, 0.9], 2)
+    assert means["accuracy"] == compare([0.8, 0.6], [0.5, 0.6, 0.9], 2)
 
 
 def test_a_list_of_numbers_is_a_line_of_the_file(folder):

@@ -27,7 +27,7 @@ from PIL import Image
 
 from dlapps import check_name
 from dlapps.core import environment, metrics, paths
-from dlapps.core.paired import Interval, compare_means, compare_seeds
+from dlapps.core.intervals import Interval, compare
 
 Entry = dict[str, Any]  # what one seed of a run gave
 # Heads of tables that a score's name cannot spell.
@@ -78,7 +78,7 @@ class Study:
     def gains(self, baselines: Mapping[str, str], score: str, unit: float = 1.0) -> dict[str, Interval]:
         """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished.
 
-        As `paired.compare_seeds` has it: the mean difference in multiples of a unit, with a 95 % interval that is
+        As `intervals.compare` has pairs: the mean difference in multiples of a unit, with a 95 % interval that is
         corrected for the number of runs, so that all of them hold together.
         """
         found = {}
@@ -86,13 +86,13 @@ class Study:
             both = [self._finished(name) for name in (run, baseline)]
             seeds = [seed for seed in both[0] if seed in both[1]]
             first, second = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
-            found[run] = compare_seeds(first, second, len(baselines))
+            found[run] = compare(first, second, len(baselines), paired=True)
         return found
 
     def differences(self, first: str, second: str, scores: Collection[str]) -> dict[str, Interval]:
-        """By how much one run's means exceed another's: `paired.compare_means`, corrected for the number of scores."""
+        """By how much one run's means exceed another's: `intervals.compare`, corrected for the number of scores."""
         pairs = {score: (self.values(first, score), self.values(second, score)) for score in scores}
-        return {score: compare_means(*pair, len(scores)) for score, pair in pairs.items()}
+        return {score: compare(*pair, len(scores)) for score, pair in pairs.items()}
 
     def compare(
         self,
