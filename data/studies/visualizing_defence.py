@@ -79,10 +79,11 @@ def measure(name: str, seed: int) -> dict[str, Any]:
         apgd = [round(left("apgd", epsilon, NUM_APGD), 4) for epsilon in EPSILONS]
         square = [round(left("square", epsilon, NUM_SQUARE), 4) for epsilon in EPSILONS]
     return {
-        "clean_accuracy": float((network(images).argmax(1) == labels).float().mean()),
-        "robust_accuracy": withstand(network, "apgd", 0.3, len(images), seed),
-        "apgd": apgd,
-        "square": square,
+        "clean": float((network(images).argmax(1) == labels).float().mean()),
+        "accuracy": withstand(network, "apgd", 0.3, len(images), seed),
+        "square": square[EPSILONS.index(0.3)],
+        "apgd_left": apgd,
+        "square_left": square,
     }
 
 
@@ -91,7 +92,7 @@ def make_visualizing_defence() -> Path:
     calls = {(name, seed): cached(measure, name, seed) for seed in SEEDS for name in TRAININGS}
     found = dict(sweep(calls, "defence"))
     runs = nest({run: {"scores": found[run]} for run in calls})
-    shares = ["clean_accuracy", "robust_accuracy", "apgd", "square"]
+    shares = ["clean", "accuracy", "square", "apgd_left", "square_left"]
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
     write_checked(paths.results() / "visualizing-defence.pt", weights)
     settings = {"epsilons": EPSILONS, "num_apgd": NUM_APGD, "num_square": NUM_SQUARE}

@@ -28,7 +28,10 @@ class Interval:
 
 
 def mean(values: ArrayLike, number: int = 1) -> Interval:
-    """The mean of values (N, ...) and Student's interval, ± t sd / sqrt(N); ValueError for fewer than two rows."""
+    """The mean of values (N, ...) and Student's interval, ± t sd / sqrt(N); of shares it may pass 0 or 1.
+
+    Raises ValueError for fewer than two rows.
+    """
     check_counts(number=number)
     rows = _average_rows(values)
     margin = t.ppf(1 - 0.025 / number, len(rows) - 1) * sem(rows)
