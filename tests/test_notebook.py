@@ -16,7 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from dlapps.core import paths
-from dlapps.core.paired import Interval
+from dlapps.core.intervals import Interval
+from dlapps.core.results import Table
 from dlapps.notebook import chapter as notebook
 from dlapps.notebook.chapter import MIME, Chapter
 
@@ -218,6 +219,17 @@ def test_a_table_writes_numbers_as_prose_does_and_aligns_them(chapter, shown):
     assert message["rows"][0] == ["VGG16", "138,357,544", "0.618", "91.0 %"]
     assert message["align"] == ["l", "r", "r", "r"]
     assert "| :--- | ---: | ---: | ---: |" in shown[0][0]["text/markdown"]
+
+
+def test_a_table_of_a_study_and_rows_by_hand_show_what_rows_and_columns_do(chapter, shown):
+    one = Table(["", "a", "b"], [["x", "0.50 ± 0.10", "1"], ["y", "0.25", "–"]], "", {})
+    by_hand = [{"": "x", "a": "0.50 ± 0.10", "b": 1}, {"": "y", "a": 0.25}]
+    for name, table in (("study", one), ("hand", by_hand)):
+        chapter.show_table(table, name, "Two.")
+    chapter.show_table(one.rows, one.columns, "old", "Two.")
+    found = [bundle[MIME] for bundle, _ in shown if bundle[MIME]["kind"] == "table"]
+    assert [each.pop("name") for each in found] == ["study", "hand", "old"]
+    assert found == [found[0]] * 3
 
 
 def test_a_table_with_a_short_row_is_refused(chapter):

@@ -112,8 +112,9 @@ def test_a_file_is_read_anew(project):
 def test_figures_and_tables_are_found_in_the_order_of_the_code():
     source = 'f(show_table(r, c, "b", "x"))\nc.show_table(r, c, "b", "x"); c.show_figure(f, name="a", caption=f"{y}")'
     assert list(shown_floats(source)) == [("tab", "b", "x"), ("fig", "a", "")]
-    starred = 'chapter.show_table(*study.compare(a, b), "scores", "A caption.")'
-    assert list(shown_floats(starred)) == [("tab", "scores", "A caption.")]
+    for table in ("*study.compare(a, b)", "table", "[{}]"):
+        shown = shown_floats(f'chapter.show_table({table}, "scores", caption="A caption.")')
+        assert list(shown) == [("tab", "scores", "A caption.")]
     assert not list(shown_floats("%matplotlib inline"))
 
 

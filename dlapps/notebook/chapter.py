@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
 from dlapps.core.paths import require
+from dlapps.core.results import Table
 from dlapps.notebook import players
 from dlapps.notebook.expressions import Scalar, default_format
 from dlapps.notebook.live import LiveProse, make_script
@@ -99,6 +100,7 @@ class Chapter:
         key_frames: Figure | Sequence[int],
         name: str,
         caption: str,
+        *,
         frames_per_second: int = 8,
     ) -> None:
         """Save as `figures/<number>-<name>.gif` and play it; a click pauses. Paper has the last and the key frames.
@@ -144,8 +146,18 @@ class Chapter:
             pyplot.close(figure)
         return _base64(pdf), _base64(png)
 
-    def show_table(self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str) -> None:
-        """Show as a Markdown table; cells are numbers or Markdown; prose refers to it as `@tab-<name>`."""
+    def show_table(self, table: Any, name: Any, caption: str, *old: str) -> None:
+        """Show a `results.Table`, or a list of rows {column: cell}; prose refers to it as `@tab-<name>`.
+
+        Cells are numbers or Markdown; one that a row lacks is a dash.
+        """
+        if old:  # rows, columns, name, caption, which goes with the rewritten chapters
+            rows, columns, name, caption = table, name, caption, *old
+        elif isinstance(table, Table):
+            rows, columns = table.rows, table.columns
+        else:
+            columns = list(dict.fromkeys(column for row in table for column in row))
+            rows = [[row.get(column, "–") for column in columns] for row in table]
         _require_name_and_caption(name, caption)
         cells = [[_cell(cell, name) for cell in row] for row in rows]
         for row in cells:

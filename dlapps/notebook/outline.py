@@ -16,9 +16,8 @@ from dlapps.core.paths import chapter_words
 from dlapps.notebook.expressions import find_claims, find_placeholders, names_in, replace_placeholders
 from dlapps.notebook.syntax import Node, Tree, nodes, parse, walk, words
 
-# What a call shows, and the place of its argument `name`, which `caption` follows.
-SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2)}
-SHOWN |= {"show_explorer": ("fig", 3), "show_table": ("tab", 2)}
+# What a call shows; its last two arguments are name and caption.
+SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_explorer": "fig", "show_table": "tab"}
 # Tags that keep what a cell shows out of the report.
 HIDING = frozenset({"remove-cell", "remove-output"})
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
@@ -244,12 +243,10 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
     """
     calls = [node for node in walk_code(source) if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-        kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
-        # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
-        position -= any(isinstance(argument, ast.Starred) for argument in call.args)
-        passed = dict(zip(("name", "caption"), call.args[position:], strict=False))
-        passed |= {word.arg: word.value for word in call.keywords if word.arg}
-        if kind:
+        named = {word.arg: word.value for word in call.keywords if word.arg in ("name", "caption")}
+        last = call.args[len(call.args) + len(named) - 2 :]
+        passed = dict(zip(("name", "caption"), last, strict=False)) | named
+        if kind := SHOWN.get(getattr(call.func, "attr", "")):
             yield kind, _literal(passed.get("name")), _literal(passed.get("caption"))
 
 
