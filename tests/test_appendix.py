@@ -20,7 +20,7 @@ EVIDENCE = (
     text(f"\\begin{{equation}}\nx\n\\label{{eq-x}}\n\\end{{equation}}\n\n{OWN[0]}"),
     code(
         "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\n"
-        'chapter.show_figure(figure, "line", "A line.")\nchapter.show_table([[1]], ["x"], "scores", "Scores.")'
+        'chapter.show_figure(figure, "line", "A line.")\nchapter.show_table([{"x": 1}], "scores", "Scores.")'
     ),
 )
 
