@@ -31,7 +31,7 @@ from dlapps.core import environment, paths
 from dlapps.core.paths import require
 from dlapps.core.results import Table
 from dlapps.notebook import players
-from dlapps.notebook.expressions import Scalar, default_format
+from dlapps.notebook.expressions import Scalar, as_scalar, write_value
 from dlapps.notebook.live import LiveProse, make_script
 from dlapps.notebook.outline import WORDS
 from dlapps.notebook.profiles import get_profile
@@ -159,7 +159,7 @@ class Chapter:
             columns = list(dict.fromkeys(column for row in table for column in row))
             rows = [[row.get(column, "–") for column in columns] for row in table]
         _require_name_and_caption(name, caption)
-        cells = [[_cell(cell, name) for cell in row] for row in rows]
+        cells = [[write_value(cell, "", f"a cell of {name}") for cell in row] for row in rows]
         for row in cells:
             if len(row) != len(columns):
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
@@ -196,17 +196,11 @@ def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _plain(value: Any, name: str) -> Scalar:
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()
+    value = as_scalar(value)
     if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     shown = f"{value!r}"[:60]
     raise ValueError(f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value.")
-
-
-def _cell(value: Any, table: str) -> str:
-    value = _plain(value, f"a cell of table {table!r}")
-    return value if isinstance(value, str) else format(value, default_format(value))
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:
