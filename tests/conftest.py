@@ -21,6 +21,7 @@ MACHINE = os.environ.setdefault("DLAPPS_TEST_PATH", os.environ["PATH"])
 os.environ["PATH"] = sysconfig.get_path("scripts")
 # As make test has it; else joblib would count the cores with a program of the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["TQDM_DISABLE"] = "1"
 REMEDIES = {"latexmk": "report/install-packages tex", "chromium": "apt install chromium"}
 BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
 title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
