@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+# Read by tqdm as it is imported.
+os.environ["TQDM_DISABLE"] = "1"
 from dlapps.core import assets
 
 # No test depends on what happens to be installed: it sees the programs of its environment alone, and those of the
@@ -21,7 +23,6 @@ MACHINE = os.environ.setdefault("DLAPPS_TEST_PATH", os.environ["PATH"])
 os.environ["PATH"] = sysconfig.get_path("scripts")
 # As make test has it; else joblib would count the cores with a program of the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["TQDM_DISABLE"] = "1"
 REMEDIES = {"latexmk": "report/install-packages tex", "chromium": "apt install chromium"}
 BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
 title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},

@@ -184,8 +184,7 @@ def predict(
     """
     device, outputs = device_of(network), []
     with autocast(device, precision), evaluating(network):
-        parts = [part.split(batch_size) for part in inputs]
-        for batches in Bar(zip(*parts, strict=True), "batches", total=len(parts[0])):
+        for batches in Bar([*zip(*(part.split(batch_size) for part in inputs), strict=True)]):
             arguments = [batch.to(device) for batch in batches]
             outputs.append(network(*(map(prepare, arguments) if prepare else arguments)).float().cpu())
     return torch.cat(outputs)

@@ -135,7 +135,7 @@ def fit_source_only(
         network.train()
         total = 0.0
         order = torch.randperm(len(images), generator=generator)
-        for step, rows in enumerate(Bar(order.split(settings.batch_size), "batches")):
+        for step, rows in enumerate(Bar(order.split(settings.batch_size))):
             done = (epoch + step / num_steps) / settings.num_epochs
             optimiser.param_groups[0]["lr"] = settings.rate(done)
             pixels = batch_to_pixels(images[rows], device, channels)
@@ -222,7 +222,7 @@ def train_on_domains(
     num_steps = -(-len(source) // settings.batch_size)
     measured, sums = {}, torch.zeros(())
     batches = draw_batches(source, target, settings.batch_size, generator)
-    for step, (here, there) in enumerate(Bar(batches, "batches", total=num_steps)):
+    for step, (here, there) in enumerate(Bar(batches, total=num_steps)):
         pixels = batch_to_pixels(source[here], device, channels)
         pixels = augment(pixels, generator) if augment else pixels
         others = batch_to_pixels(target[here if settings.paired else there], device, channels)
@@ -309,7 +309,7 @@ def fit_improved(
         student.train()
         sums = torch.zeros(3)
         batches = draw_batches(source, target, settings.batch_size, generator)
-        for step, (here, there) in enumerate(Bar(batches, "batches", total=num_steps)):
+        for step, (here, there) in enumerate(Bar(batches, total=num_steps)):
             digits = augment_source(batch_to_pixels(source[here], device), settings, generator)
             classes, pseudo = labels[here].to(device), None
             with autocast(device):

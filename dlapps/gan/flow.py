@@ -189,8 +189,7 @@ def sample(
     settings, device, images, labels = network.settings, device_of(network), [], as_tensor(labels)
     labels = as_labels(labels, labels.numel(), settings.num_classes)
     noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))
-    pairs = [*zip(noise.split(BATCH), labels.to(device).split(BATCH), strict=True)]
-    for x, asked in Bar(pairs, "batches"):
+    for x, asked in Bar([*zip(noise.split(BATCH), labels.to(device).split(BATCH), strict=True)]):
         velocity = functools.partial(guided_velocity, network, labels=asked, guidance=guidance)
         with autocast(device):
             images.append(integrate(velocity, x.to(device), num_steps, solver).clamp(-1, 1).cpu())
@@ -225,8 +224,7 @@ def fit_flow(
 
     def train_epoch(epoch: int) -> dict[str, float]:
         total = 0.0
-        order = torch.randperm(len(images), generator=draws)
-        for rows in Bar(order.split(settings.batch_size), "batches"):
+        for rows in Bar(torch.randperm(len(images), generator=draws).split(settings.batch_size)):
             real = images[rows, None].float().div(127.5).sub(1)
             noise, times = (torch.randn(shape, generator=draws) for shape in (real.shape, (len(rows),)))
             withheld = torch.rand(len(rows), generator=draws) < settings.unlabelled

@@ -243,7 +243,7 @@ def fit_gan(
     def train_epoch(epoch: int, _: torch.Generator) -> History:
         measured = History(frames=[], frame_batches=[], measures=[])
         order = torch.randperm(len(data), generator=make_generator(1000 * seed + epoch))
-        batches = Bar(order.split(preset.batch_size), "batches")
+        batches = Bar(order.split(preset.batch_size))
         for batch, rows in enumerate(batches, epoch * num_batches):
             if batch % frame_every == 0:
                 measured.add({"frames": run.draw_frame(), "frame_batches": batch})

@@ -112,8 +112,7 @@ def fit_classifier(
         for part in learning_rates:
             part.train()
         total, correct = 0.0, 0
-        order = torch.randperm(len(labels), generator=generator)
-        for rows in Bar(order.split(batch_size), "batches"):
+        for rows in Bar(torch.randperm(len(labels), generator=generator).split(batch_size)):
             batch = read(rows, generator)
             targets = labels[rows].to(device)
             with autocast(device):
