@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
 from dlapps.core.paths import require
-from dlapps.notebook import players
+from dlapps.notebook import errors, players
 from dlapps.notebook.outline import WORDS
 from dlapps.notebook.profiles import get_profile
 from dlapps.notebook.prose import Prose, Scalar, default_format
@@ -61,6 +61,8 @@ class Chapter:
         self.seeds = self.profile.seeds
         self.student_seed = zlib.crc32(student.encode()) % 1_000_000
         environment.limit_threads()
+        if os.environ.get("JPY_SESSION_NAME"):  # a person works in it
+            errors.fold_tracebacks()
         session = Path(os.environ.get("JPY_SESSION_NAME", ""))
         path = paths.notebooks() / f"{name}.ipynb"
         if session.suffix == ".ipynb" and session.is_file():
