@@ -15,7 +15,7 @@ from dlapps.core.sweeps import sweep, workers
 from dlapps.report.execute import OwnKernelManager
 
 LOOPS = """
-import time
+from dlapps.core import assets
 from dlapps.core.runtime import Bar
 
 def at_once(*arguments):

@@ -10,15 +10,20 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import pooch
 from filelock import FileLock
 
 from dlapps import DlappsError
 from dlapps.core import paths
+
+with warnings.catch_warnings():
+    # In a notebook it warns, in red, where ipywidgets is not installed.
+    warnings.simplefilter("ignore")
+    import pooch
 
 LABELS = {"mirror": "mirror, ", "url": "", "wheel": "package index, ", "package": "Debian's package "}
 
