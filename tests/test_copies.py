@@ -64,11 +64,11 @@ def test_copies_say_what_the_report_says(made):
     assert "[Figure 1.1](1_transfer.ipynb)" in second.replace("\u00a0", " ")
 
 
-def test_what_was_hidden_is_folded_and_what_was_recorded_is_told(made):
+def test_what_was_hidden_is_folded_and_values_stand_in_the_prose_alone(made):
     cells = [cell for cell in made["1_transfer.ipynb"].cells if cell.cell_type == "code"]
-    record = next(cell for cell in cells if "chapter.record" in cell.source)
-    assert record.metadata.jupyter.source_hidden
-    assert "share = 0.25" in "".join(output.text for output in record.outputs)
+    hidden = next(cell for cell in cells if "share, total" in cell.source)
+    assert hidden.metadata.jupyter.source_hidden
+    assert hidden.outputs == []
     assert any("printed → kept" in output.get("text", "") for cell in cells for output in cell.outputs)
 
 

@@ -42,10 +42,9 @@ def test_in_a_build_and_of_other_errors_the_traceback_is_pythons(project, sessio
     assert len(error.traceback) > 1
 
 
-def test_in_a_terminal_both_are_printed(monkeypatch, capsys):
+def test_in_a_terminal_both_are_printed(capsys):
     shell = InteractiveShell()
-    monkeypatch.setattr(errors, "get_ipython", lambda: shell)
-    errors.fold_tracebacks()
+    shell.set_custom_exc((Exception,), errors.show)
     result = shell.run_cell(LOAD)
     assert str(result.error_in_exec).startswith(SENTENCE)
     printed = capsys.readouterr().out

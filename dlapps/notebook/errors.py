@@ -4,19 +4,16 @@ import traceback
 from html import escape
 from typing import Any
 
-from IPython import get_ipython
 from IPython.display import display
 
 from dlapps import DlappsError
 
 
-def fold_tracebacks() -> None:
-    """From now on show an error that says in a sentence what was expected as that sentence, any other as before."""
-    if shell := get_ipython():
-        shell.set_custom_exc((Exception,), _show)
+def show(shell: Any, kind: type, error: Any, place: Any, tb_offset: int | None = None) -> None:
+    """Show an error that says in a sentence what was expected as that sentence, any other as IPython does.
 
-
-def _show(shell: Any, kind: type, error: Any, place: Any, tb_offset: int | None = None) -> None:
+    It is a handler for the `set_custom_exc` of an IPython shell.
+    """
     if not isinstance(error, DlappsError) and not str(error).startswith("expected "):
         shell.showtraceback((kind, error, place), tb_offset=tb_offset)
         return

@@ -97,7 +97,7 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
         alt = message.get("alt", message["caption"])
         data = {"image/png": output.data["image/png"], "text/plain": alt}
         yield new_output("display_data", data=data, metadata={"image/png": {"alt": alt}})
-    elif message["kind"] != "table":
+    elif message["kind"] not in ("table", "values"):
         yield new_output("stream", text=output.data["text/plain"] + "\n")
 
 

@@ -4,7 +4,6 @@ import base64
 import io
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
@@ -65,9 +64,8 @@ def edition(chapter: str) -> prose.Edition:
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
         return prose.span([formula, *[_number(number)] * bool(number)], "equation", label)
 
-    def value(words: Tree, known: dict[str, Any]) -> Tree:
-        target = "" if known["chapter"] == chapter else page_file(known["chapter"])
-        return [{"t": "Link", "c": [["", ["value"], []], words, [f"{target}#cell-{known['cell']}", ""]]}]
+    def value(words: Tree, cell: str) -> Tree:
+        return [{"t": "Link", "c": [["", ["value"], []], words, [f"#cell-{cell}", ""]]}]
 
     return prose.Edition(refer, equation, lambda number: [_number(number), {"t": "Space"}] * bool(number), value)
 
@@ -77,8 +75,9 @@ def _number(number: str) -> Node:
 
 
 def _fold_code(cell: NotebookNode) -> None:
-    """A hidden cell that recorded numbers stays, its code folded: that is where their links lead."""
-    if any(outputs(cell, "record")) and "remove-cell" in tags(cell):
+    """A hidden cell stays, its code folded, where the prose below has numbers of it: that is where their links lead."""
+    has_numbers = any(message["values"] for _, message in outputs(cell, "values"))
+    if has_numbers and "remove-cell" in tags(cell):
         cell.metadata.tags = ["remove-input", "remove-output"]
 
 
