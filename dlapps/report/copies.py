@@ -95,9 +95,8 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
         # What libraries say on stderr is of the machine, not of the chapter.
         yield from [output] * (output.get("name") != "stderr")
     elif message["kind"] in ("figure", "animation"):
-        png = message["png"] if message["kind"] == "animation" else output.data["image/png"]
         alt = message.get("alt", message["caption"])
-        data = {"image/png": png, "text/plain": alt}
+        data = {"image/png": output.data["image/png"], "text/plain": alt}
         yield new_output("display_data", data=data, metadata={"image/png": {"alt": alt}})
     elif message["kind"] not in ("table", "values"):
         yield new_output("stream", text=output.data["text/plain"] + "\n")
