@@ -251,6 +251,31 @@ def test_a_false_claim_is_only_noted_under_smoke(shown):
     assert shown[-1][0][MIME]["holds"] is False
 
 
+@pytest.mark.parametrize(
+    ("value", "plain", "form", "text"),
+    [
+        (0.9123, 0.9123, ".1%", "91.2%"),
+        (np.float64(0.5), 0.5, ".0%", "50%"),
+        (torch.tensor(9), 9, ".0f", "9"),
+        (Interval(0.5, 0.4, 0.6), 0.5, ".2f", "0.50 (0.40 to 0.60)"),
+    ],
+)
+def test_a_headline_says_a_number_as_its_format_has_it(chapter, shown, value, plain, form, text):
+    chapter.headline("best", value, "MNIST-M: best", form, published=0.7, work="ganin2016domain")
+    ((bundle, _),) = shown
+    assert bundle["text/plain"] == f"★ MNIST-M: best: {text}"
+    told = {"kind": "headline", "name": "best", "what": "MNIST-M: best", "form": form, "text": text}
+    told |= {"value": plain, "practical": None, "published": 0.7, "work": "ganin2016domain"}
+    assert bundle[MIME] == told
+
+
+@pytest.mark.parametrize("wrong", [{"published": 0.7}, {"value": float("nan")}, {"value": np.ones(2)}])
+def test_a_headline_needs_a_number_and_what_is_published_a_work(chapter, shown, wrong):
+    with pytest.raises(ValueError, match=r"^expected .*, got .*; .*\.$"):
+        chapter.headline(**{"name": "best", "value": 0.5, "what": "best"} | wrong)
+    assert shown == []
+
+
 def test_a_student_has_a_seed_of_ones_own(project):
     seeds = [Chapter("1_a", "smoke", student).student_seed for student in ("", "ada", "ada", "bob")]
     assert seeds[0] == 0

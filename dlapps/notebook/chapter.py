@@ -189,6 +189,30 @@ class Chapter:
         if not holds and self.profile.name != "smoke":
             raise ClaimError(claim)
 
+    def headline(
+        self,
+        name: str,
+        value: Any,
+        what: str,
+        form: str = ".1%",
+        practical: float | None = None,
+        published: float | None = None,
+        work: str | None = None,
+    ) -> None:
+        """A number that a reader wants first: "Results at a glance" shows it, `results.json` has it by name.
+
+        value: a number, or one that has a mean and formats itself, such as an interval. what: in plain words, what was
+        measured. form: Python's format of this number and of those beside it, a share in per cent by default.
+        practical: the lab sheet's number, or what its settings give here. published: that of `work`, a key of
+        report/references.bib. Raises ValueError for published without work, and for what is no finite number.
+        """
+        if published is not None and not work:
+            raise ValueError(f"expected the work that published {published} ({name}), got none; pass its key as work.")
+        numbers = {"value": value, "practical": practical, "published": published}
+        facts = {key: number if number is None else _number(number, name) for key, number in numbers.items()}
+        facts |= {"name": name, "what": what, "form": form, "work": work, "text": format(value, form)}
+        _show("headline", facts, f"★ {what}: {facts['text']}")
+
 
 def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
     bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}
@@ -210,6 +234,11 @@ def _plain(value: Any, name: str) -> Scalar:
         return value
     shown = f"{value!r}"[:60]
     raise ValueError(f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value.")
+
+
+def _number(value: Any, name: str) -> Scalar:
+    """The value as a plain number, or its mean where it is a value of several numbers."""
+    return _plain(value if hasattr(value, "item") else getattr(value, "mean", value), name)
 
 
 def _cell(value: Any, table: str) -> str:

@@ -12,9 +12,9 @@ from nbformat import NotebookNode
 from dlapps import DlappsError
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.outline import HIDING, Outline
-from dlapps.notebook.syntax import INLINE, Tree, first_line, parse
+from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse
 from dlapps.report import ReportError
-from dlapps.report.sources import Source, tags
+from dlapps.report.sources import Source, read_citation_keys, tags
 
 # Kinds of messages, and what their labels begin with.
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
@@ -43,15 +43,17 @@ class Label:
 
 @dataclass
 class Contents:
-    """What prose may use, numbers by name and labels.
+    """What prose may use, numbers by name and labels; and the report's headlines, in the order of chapters.
 
     Of a number: value, chapter, cell, profile, commit, seed, data. A name that several chapters record has its chapter
-    in front, as in chapter2_accuracy: see `numbers_in`.
+    in front, as in chapter2_accuracy: see `numbers_in`. Of a headline: what `Chapter.headline` says of it, and chapter,
+    cell, section (the label of the heading above it, None without one), profile and commit.
     """
 
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
+    headlines: list[dict[str, Any]] = field(default_factory=list)
 
     def numbers_in(self, chapter: int) -> dict[str, dict[str, Any]]:
         """The numbers by the names that a chapter's prose may use: its own are plain there."""
@@ -95,15 +97,26 @@ def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """All that the chapters hold; a ReportError if two cells of a chapter use one name, or any two cells one label."""
+    """All that the chapters hold.
+
+    A ReportError if two cells of a chapter use one name, or any two one label or one headline, or if a headline's work
+    is not in the bibliography.
+    """
     contents = Contents()
     recorded: list[tuple[ExecutedChapter, str, dict[str, Any]]] = []
+    owners: dict[str, str] = {}
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
         recorded += ((chapter, name, number) for name, number in _read_numbers(chapter).items())
         outline = _number_parts(chapter)
         contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
+        contents.headlines += _read_headlines(chapter, owners)
+    works = {headline["work"] for headline in contents.headlines if headline["work"]}
+    if works and (unknown := works - read_citation_keys()):
+        raise ReportError(
+            f"expected a headline's work in report/references.bib, got {min(unknown)}; add it or correct the key."
+        )
     uses = Counter(name for _, name, _ in recorded)
     for chapter, name, number in recorded:
         contents.numbers[name if uses[name] == 1 else qualified(name, chapter.number)] = number
@@ -167,6 +180,22 @@ def _read_numbers(chapter: ExecutedChapter) -> dict[str, dict[str, Any]]:
                     raise _used_twice(qualified(name, chapter.number), owners[name], _owner(chapter, place))
                 numbers[name], owners[name] = {**origin, "value": value}, _owner(chapter, place)
     return numbers
+
+
+def _read_headlines(chapter: ExecutedChapter, owners: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """A chapter's headlines, once its headings have labels; owners: the cells of all headlines so far, by name."""
+    places = zip(fragments(chapter.notebook), chapter.prose, strict=True)
+    headers = [(place, node) for (place, *_), tree in places for node in nodes(tree) if node["t"] == "Header"]
+    run = {key: chapter.run[key] for key in ("profile", "commit")}
+    for place, cell in enumerate(chapter.notebook.cells, start=1):
+        labels = [node["c"][1][0] for above, node in headers if above < place and node["c"][1][0]]
+        origin = {"chapter": chapter.name, "cell": cell.id, "section": labels[-1] if labels else None}
+        for _, headline in outputs(cell, "headline"):
+            name, owner = headline["name"], _owner(chapter, place)
+            if name in owners:
+                raise _used_twice(name, owners[name], owner)
+            owners[name] = owner
+            yield {**headline, **origin, **run}
 
 
 def _number_parts(chapter: ExecutedChapter) -> Outline:

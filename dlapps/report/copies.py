@@ -1,24 +1,23 @@
 """Reading copies: executed notebooks in plain Markdown, numbers filled in, as a repository's page shows them."""
 
 import base64
-import io
+import re
 from collections.abc import Iterator
-from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
-from PIL import Image
 
 from dlapps.notebook.chapter import MIME, markdown_table
+from dlapps.notebook.outline import HIDING
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
+from dlapps.report.html import PHOTOGRAPHIC, compress
 from dlapps.report.prose import Edition, citeproc, link, question_facts, raw, write_prose
 from dlapps.report.sources import tags
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
-BYTES = 1_900_000  # that the pictures of a copy may take
-PHOTOGRAPHIC = 150_000  # of a PNG: above, a figure holds photos, and may become smaller where all take too much
-SCALES = (1, 0.8, 0.67, 0.5, 0.4)
+BYTES = 1_400_000  # that the photographs of a copy may take, as JPEGs
+QUALITIES = (90, 80, 70, 60, 50)
 
 
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
@@ -47,9 +46,8 @@ def edition(chapter: str) -> Edition:
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     options = ["--wrap=preserve", *citeproc()]
     notebook, _, works = write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
-    notebook.cells = [part for cell in notebook.cells for part in _parts(cell)]
-    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    _fit([output.data for output in shown if "data" in output])
+    notebook.cells = [part for cell in notebook.cells for part in _parts(cell, chapter)]
+    _fit([output for cell in notebook.cells for output in cell.get("outputs", [])])
     if works:
         notebook.cells.append(new_markdown_cell(f"## Bibliography\n\n{works}", id="bibliography"))
     remark = (
@@ -63,8 +61,11 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     return notebook
 
 
-def _parts(cell: NotebookNode) -> Iterator[NotebookNode]:
-    """A cell as the copy has it, and behind it the captions and tables that it made."""
+def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNode]:
+    """A cell as the copy has it, and behind it the captions and tables that it made.
+
+    A repository's page unfolds hidden code, so of a hidden cell only what it shows is there.
+    """
     if cell.cell_type == "markdown":
         if "question" in tags(cell):
             question = question_facts(cell)
@@ -74,18 +75,21 @@ def _parts(cell: NotebookNode) -> Iterator[NotebookNode]:
         if cell.source.strip():
             yield cell
         return
-    floats = [message for kind in FLOATS for _, message in outputs(cell, kind)]
-    cell.outputs = [plain for output in cell.outputs for plain in _output(output)]
-    if {"remove-cell", "remove-input"} & set(tags(cell)):
-        cell.metadata["jupyter"] = {"source_hidden": True}
-    yield cell
+    floats = [message for kind in FLOATS for _, message in outputs(cell, kind) if "label" in message]
+    shown = [] if HIDING.intersection(tags(cell)) else cell.outputs
+    cell.outputs = [plain for output in shown for plain in _output(output)]
+    hidden, code = {"remove-cell", "remove-input"}.intersection(tags(cell)), ""
+    if hidden:
+        cell.source = "\n".join(f"# {message['number']}" for message in floats)
+        code = f" [code](../../notebooks/{chapter.name}.ipynb#cell-id={cell.id})"
+    elif "parameters" in tags(cell):
+        cell.source = re.sub(r"(?m)^profile = .*", f'profile = "{chapter.run["profile"]}"', cell.source)
+    if cell.outputs or not hidden:
+        yield cell
     for place, message in enumerate(floats):
-        if "label" in message:
-            table = ""
-            if "rows" in message:
-                table = markdown_table(message["columns"], message["rows"], message["align"])
-            text = f'<a id="{message["label"]}"></a>**{message["number"]}.** {message["caption"]}\n\n{table}'
-            yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
+        table = markdown_table(message["columns"], message["rows"], message["align"]) if "rows" in message else ""
+        text = f'<a id="{message["label"]}"></a>**{message["number"]}.** {message["caption"]}{code}\n\n{table}'
+        yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
 
 
 def _output(output: NotebookNode) -> Iterator[NotebookNode]:
@@ -95,29 +99,20 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
         yield from [output] * (output.get("name") != "stderr")
     elif message["kind"] in ("figure", "animation"):
         png = message["png"] if message["kind"] == "animation" else output.data["image/png"]
-        alt = message.get("alt", message["caption"])
-        data = {"image/png": png, "text/plain": alt}
-        yield new_output("display_data", data=data, metadata={"image/png": {"alt": alt}})
-    elif message["kind"] != "table":
-        yield new_output("stream", text=output.data["text/plain"] + "\n")
+        # The caption stands below; who cannot see the picture hears its number first.
+        data = {"image/png": png, "text/plain": message["number"]}
+        yield new_output("display_data", data=data, metadata={"image/png": {"alt": message["number"]}})
 
 
-def _fit(bundles: list[dict[str, Any]]) -> None:
-    """Reduce pictures to a palette, which looks the same, and where all take too much, photos in size; in place."""
-    shown = [bundle for bundle in bundles if "image/png" in bundle]
-    pictures = [(bundle, base64.b64decode(bundle["image/png"])) for bundle in shown]
-    for scale in SCALES:
-        for bundle, png in pictures:
-            if scale == 1 or len(bundle["image/png"]) > PHOTOGRAPHIC * scale**2:
-                bundle["image/png"] = base64.b64encode(_with_palette(png, scale)).decode()
-        if sum(len(bundle["image/png"]) for bundle, _ in pictures) <= BYTES:
-            return
-
-
-def _with_palette(png: bytes, scale: float) -> bytes:
-    with Image.open(io.BytesIO(png)) as picture:
-        size = (round(picture.width * scale), round(picture.height * scale))
-        full = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    full.quantize(256, Image.Quantize.MEDIANCUT).save(file, "PNG", optimize=True)
-    return file.getvalue()
+def _fit(shown: list[NotebookNode]) -> None:
+    """Make photographs JPEGs, in the best of the qualities with which they fit; in place."""
+    pictures = [(output, base64.b64decode(output.get("data", {}).get("image/png", ""))) for output in shown]
+    photos = [(output, png) for output, png in pictures if len(png) > PHOTOGRAPHIC]
+    for quality in QUALITIES:
+        jpegs = [compress(png, "JPEG", quality) for _, png in photos]
+        if sum(map(len, jpegs)) <= BYTES:
+            break
+    for (output, _), jpeg in zip(photos, jpegs, strict=True):
+        del output.data["image/png"]
+        output.data["image/jpeg"] = base64.b64encode(jpeg).decode()
+        output.metadata = {"image/jpeg": output.metadata.get("image/png", {})}
