@@ -216,8 +216,8 @@ def test_the_report_opens_with_its_headlines(contents):
     words = "What Here Lab sheet Published 1 A chapter Share & <more> 25.0% 20.0% 50.0% Simonyan and Zisserman 2015"
     assert "".join(table.words.split()) == f"{words} Total 4,000".replace(" ", "")
     assert [attrs["href"] for attrs in table.all("a")] == ["1-transfer.html#sec-1-results"] * 2
-    row = r"Share \& \textless{}more\textgreater{} & 25.0\% & 20.0\% & 50.0\% \citep{simonyan2015very} & "
-    assert row + r"\Cref{sec-1-results}" in " ".join(latex.split())
+    row = r"\ref{sec-1-results} & Share \& <more> & 25.0\% & 20.0\% & 50.0\% \citep{simonyan2015very} \\"
+    assert row in " ".join(latex.split())
     assert latex.index("How to read") < latex.index("Results at a glance") < latex.index(r"\chapter{A chapter}")
     contents.headlines.clear()
     assert "at a glance" not in html.make_pages(contents, "smoke")["index.html"] + make_document(contents, "smoke")[0]
@@ -235,9 +235,9 @@ def test_headlines_have_names_of_their_own_and_works_that_exist(project, monkeyp
 @pytest.mark.report
 def test_a_picture_stands_for_each_chapter(contents):
     pages = [html.read_page(chapter, contents) for chapter in contents.chapters]
-    assert [page.picture[0]["label"] for page in pages] == ["fig-1-line", "fig-2-moving"]
+    assert [page.picture[1]["label"] for page in pages] == ["fig-1-line", "fig-2-moving"]
     contents.chapters[1].notebook.cells[-1].metadata.tags = ["cover"]
-    assert html.read_page(contents.chapters[1], contents).picture[0]["label"] == "fig-2-greys"
+    assert html.read_page(contents.chapters[1], contents).picture[1]["label"] == "fig-2-greys"
 
 
 @pytest.mark.report

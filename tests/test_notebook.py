@@ -251,22 +251,17 @@ def test_a_false_claim_is_only_noted_under_smoke(shown):
     assert shown[-1][0][MIME]["holds"] is False
 
 
-@pytest.mark.parametrize(
-    ("value", "plain", "form", "text"),
-    [
-        (0.9123, 0.9123, ".1%", "91.2%"),
-        (np.float64(0.5), 0.5, ".0%", "50%"),
-        (torch.tensor(9), 9, ".0f", "9"),
-        (Interval(0.5, 0.4, 0.6), 0.5, ".2f", "0.50 (0.40 to 0.60)"),
-    ],
-)
-def test_a_headline_says_a_number_as_its_format_has_it(chapter, shown, value, plain, form, text):
-    chapter.headline("best", value, "MNIST-M: best", form, published=0.7, work="ganin2016domain")
-    ((bundle, _),) = shown
-    assert bundle["text/plain"] == f"★ MNIST-M: best: {text}"
-    told = {"kind": "headline", "name": "best", "what": "MNIST-M: best", "form": form, "text": text}
-    told |= {"value": plain, "practical": None, "published": 0.7, "work": "ganin2016domain"}
-    assert bundle[MIME] == told
+def test_a_headline_says_a_number_as_its_format_has_it(chapter, shown):
+    values = {"91.2%": (0.9123, ".1%"), "9": (torch.tensor(9), ".0f")}
+    values["0.50 (0.40 to 0.60)"] = Interval(0.5, 0.4, 0.6), ".2f"
+    for value, form in values.values():
+        chapter.headline("best", value, "MNIST-M: best", form, published=0.7, work="ganin2016domain")
+    assert [bundle["text/plain"] for bundle, _ in shown] == [f"★ MNIST-M: best: {text}" for text in values]
+    assert [bundle[MIME]["value"] for bundle, _ in shown] == [0.9123, 9, 0.5]
+    told = {"kind": "headline", "name": "best", "what": "MNIST-M: best", "form": ".2f", "text": [*values][-1]}
+    assert (
+        shown[-1][0][MIME].items() >= {**told, "practical": None, "published": 0.7, "work": "ganin2016domain"}.items()
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"published": 0.7}, {"value": float("nan")}, {"value": np.ones(2)}])

@@ -207,11 +207,13 @@ class Chapter:
         report/references.bib. Raises ValueError for published without work, and for what is no finite number.
         """
         if published is not None and not work:
-            raise ValueError(f"expected the work that published {published} ({name}), got none; pass its key as work.")
-        numbers = {"value": value, "practical": practical, "published": published}
-        facts = {key: number if number is None else _number(number, name) for key, number in numbers.items()}
-        facts |= {"name": name, "what": what, "form": form, "work": work, "text": format(value, form)}
-        _show("headline", facts, f"★ {what}: {facts['text']}")
+            raise ValueError(f"expected the work of what is published ({name}), got none; pass its key.")
+        facts: dict[str, Any] = {"name": name, "what": what, "form": form, "work": work}
+        for key, number in (("value", value), ("practical", practical), ("published", published)):
+            mean = number if hasattr(number, "item") else getattr(number, "mean", number)
+            facts[key] = _plain(mean, name) if number is not None or key == "value" else None
+        text = format(value, form)
+        _show("headline", {**facts, "text": text}, f"★ {what}: {text}")
 
 
 def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
@@ -234,11 +236,6 @@ def _plain(value: Any, name: str) -> Scalar:
         return value
     shown = f"{value!r}"[:60]
     raise ValueError(f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value.")
-
-
-def _number(value: Any, name: str) -> Scalar:
-    """The value as a plain number, or its mean where it is a value of several numbers."""
-    return _plain(value if hasattr(value, "item") else getattr(value, "mean", value), name)
 
 
 def _cell(value: Any, table: str) -> str:

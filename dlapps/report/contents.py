@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 from dlapps import DlappsError
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.outline import HIDING, Outline
-from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse
+from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, words
 from dlapps.report import ReportError
 from dlapps.report.sources import Source, read_citation_keys, tags
 
@@ -112,11 +112,9 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
         outline = _number_parts(chapter)
         contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
         contents.headlines += _read_headlines(chapter, owners)
-    works = {headline["work"] for headline in contents.headlines if headline["work"]}
+    works = {headline["work"] for headline in contents.headlines} - {None}
     if works and (unknown := works - read_citation_keys()):
-        raise ReportError(
-            f"expected a headline's work in report/references.bib, got {min(unknown)}; add it or correct the key."
-        )
+        raise ReportError(f"expected a work in report/references.bib, got {min(unknown)}; add it.")
     uses = Counter(name for _, name, _ in recorded)
     for chapter, name, number in recorded:
         contents.numbers[name if uses[name] == 1 else qualified(name, chapter.number)] = number
@@ -128,7 +126,9 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
-    facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
+    titles = (words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header")
+    facts: dict[str, Any] = {"machine": machine, "title": next(titles, chapter.name)}
+    facts |= {"name": chapter.name, "number": chapter.number}
     facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
     return {**chapter.run, **facts, "sources": sources, "failed": failed}
 
@@ -184,18 +184,20 @@ def _read_numbers(chapter: ExecutedChapter) -> dict[str, dict[str, Any]]:
 
 def _read_headlines(chapter: ExecutedChapter, owners: dict[str, str]) -> Iterator[dict[str, Any]]:
     """A chapter's headlines, once its headings have labels; owners: the cells of all headlines so far, by name."""
-    places = zip(fragments(chapter.notebook), chapter.prose, strict=True)
-    headers = [(place, node) for (place, *_), tree in places for node in nodes(tree) if node["t"] == "Header"]
-    run = {key: chapter.run[key] for key in ("profile", "commit")}
+    origin = {"chapter": chapter.name, "section": None}
+    origin |= {key: chapter.run[key] for key in ("profile", "commit")}
+    places = (place for place, *_ in fragments(chapter.notebook))
+    trees = dict(zip(places, chapter.prose, strict=True))
     for place, cell in enumerate(chapter.notebook.cells, start=1):
-        labels = [node["c"][1][0] for above, node in headers if above < place and node["c"][1][0]]
-        origin = {"chapter": chapter.name, "cell": cell.id, "section": labels[-1] if labels else None}
+        for node in nodes(trees.get(place, [])):
+            if node["t"] == "Header":
+                origin["section"] = node["c"][1][0] or origin["section"]
         for _, headline in outputs(cell, "headline"):
-            name, owner = headline["name"], _owner(chapter, place)
-            if name in owners:
-                raise _used_twice(name, owners[name], owner)
-            owners[name] = owner
-            yield {**headline, **origin, **run}
+            owner, other = _owner(chapter, place), owners.get(headline["name"])
+            if other:
+                raise _used_twice(headline["name"], other, owner)
+            owners[headline["name"]] = owner
+            yield {**headline, **origin, "cell": cell.id}
 
 
 def _number_parts(chapter: ExecutedChapter) -> Outline:

@@ -18,6 +18,7 @@ from dlapps.report.sources import tags
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 BYTES = 1_400_000  # that the photographs of a copy may take, as JPEGs
 QUALITIES = (90, 80, 70, 60, 50)
+TABLE = ("columns", "rows", "align")
 
 
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
@@ -47,7 +48,8 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     options = ["--wrap=preserve", *citeproc()]
     notebook, _, works = write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
     notebook.cells = [part for cell in notebook.cells for part in _parts(cell, chapter)]
-    _fit([output for cell in notebook.cells for output in cell.get("outputs", [])])
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    _fit([output.data for output in shown if "data" in output])
     if works:
         notebook.cells.append(new_markdown_cell(f"## Bibliography\n\n{works}", id="bibliography"))
     remark = (
@@ -87,7 +89,7 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
     if cell.outputs or not hidden:
         yield cell
     for place, message in enumerate(floats):
-        table = markdown_table(message["columns"], message["rows"], message["align"]) if "rows" in message else ""
+        table = markdown_table(*map(message.get, TABLE)) if "rows" in message else ""
         text = f'<a id="{message["label"]}"></a>**{message["number"]}.** {message["caption"]}{code}\n\n{table}'
         yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
 
@@ -100,19 +102,18 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
     elif message["kind"] in ("figure", "animation"):
         png = message["png"] if message["kind"] == "animation" else output.data["image/png"]
         # The caption stands below; who cannot see the picture hears its number first.
-        data = {"image/png": png, "text/plain": message["number"]}
-        yield new_output("display_data", data=data, metadata={"image/png": {"alt": message["number"]}})
+        data, alt = {"image/png": png, "text/plain": message["number"]}, {"alt": message["number"]}
+        metadata = {"image/png": alt, "image/jpeg": alt}
+        yield new_output("display_data", data=data, metadata=metadata)
 
 
-def _fit(shown: list[NotebookNode]) -> None:
+def _fit(bundles: list[dict[str, str]]) -> None:
     """Make photographs JPEGs, in the best of the qualities with which they fit; in place."""
-    pictures = [(output, base64.b64decode(output.get("data", {}).get("image/png", ""))) for output in shown]
-    photos = [(output, png) for output, png in pictures if len(png) > PHOTOGRAPHIC]
+    photos = [bundle for bundle in bundles if len(bundle.get("image/png", "")) * 3 / 4 > PHOTOGRAPHIC]
     for quality in QUALITIES:
-        jpegs = [compress(png, "JPEG", quality) for _, png in photos]
+        jpegs = [compress(base64.b64decode(photo["image/png"]), "JPEG", quality) for photo in photos]
         if sum(map(len, jpegs)) <= BYTES:
             break
-    for (output, _), jpeg in zip(photos, jpegs, strict=True):
-        del output.data["image/png"]
-        output.data["image/jpeg"] = base64.b64encode(jpeg).decode()
-        output.metadata = {"image/jpeg": output.metadata.get("image/png", {})}
+    for photo, jpeg in zip(photos, jpegs, strict=True):
+        del photo["image/png"]
+        photo["image/jpeg"] = base64.b64encode(jpeg).decode()

@@ -4,7 +4,6 @@ import base64
 import io
 import re
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from nbconvert.exporters import TemplateExporter
@@ -51,12 +50,13 @@ class Page:
         return f"../../notebooks/{name}" if (paths.report() / "notebooks" / name).is_file() else ""
 
     @property
-    def picture(self) -> tuple[Any, str] | None:
-        """The figure that stands for the chapter, as message and PNG: of a cell tagged "cover", or the first."""
-        cells = sorted(self.notebook.cells, key=lambda cell: "cover" not in tags(cell))
-        found = chain.from_iterable(outputs(cell, kind) for cell in cells for kind in ("figure", "animation"))
-        shown = ((message, output.data) for output, message in found if "label" in message)
-        return next(((message, message.get("png") or data["image/png"]) for message, data in shown), None)
+    def picture(self) -> tuple[NotebookNode, Any] | None:
+        """The figure that stands for the chapter, output and message: of a cell tagged "cover", or the first."""
+        for cell in sorted(self.notebook.cells, key=lambda cell: "cover" not in tags(cell)):
+            for output, message in (*outputs(cell, "figure"), *outputs(cell, "animation")):
+                if "label" in message:
+                    return output, message
+        return None
 
     @property
     def title(self) -> str:
@@ -105,7 +105,8 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     shared = {"pages": pages, "report": read_title_page(), "mime": MIME}
     shared |= {"script": script, "allowed": [hash_script(each) for each in (SCRIPT, script)]}
     chapters = [colophon(page.chapter) for page in pages]
-    facts = {"chapters": chapters, "profile": profile, "day": day_of(contents), "headlines": contents.headlines}
+    facts = {"chapters": chapters, "profile": profile, "day": day_of(contents)}
+    facts["headlines"] = contents.headlines
     if any(headline["work"] for headline in contents.headlines):
         facts["works"] = read_works(paths.report() / "references.bib")
     index = exporter.environment.get_template("index.html.j2")
@@ -143,7 +144,7 @@ def fit_brackets(markup: str) -> str:
 def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
     """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), embedded in the page.
 
-    size: a PNG's new width and height; it is cut to their proportion.
+    size: the new width and height of a PNG, which is cropped to that shape.
     """
     content = base64.b64decode(encoded)
     with Image.open(io.BytesIO(content)) as picture:
@@ -154,7 +155,7 @@ def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
 
 
 def compress(content: bytes, kind: str, quality: int, size: tuple[int, int] | None = None) -> bytes:
-    """A picture as JPEG or WEBP of that quality, cut to the proportion of a size if one is asked for."""
+    """A picture as JPEG or WEBP of that quality, cropped and scaled to a size where one is given."""
     file = io.BytesIO()
     with Image.open(io.BytesIO(content)) as picture:
         ImageOps.fit(picture.convert("RGB"), size or picture.size).save(file, kind, quality=quality)

@@ -92,11 +92,8 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     )
     bodies: list[str] = []
     figures: dict[str, bytes] = {}
-    titles: list[str] = []
     for chapter in contents.chapters:
-        written, headings, _ = write_prose(chapter, contents, LATEX, "latex", OPTIONS)
-        notebook = select_shown(written)
-        titles.append(headings[0].title if headings else chapter.name)
+        notebook = select_shown(write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0])
         figures |= _read_figures(notebook, chapter.number)
         resources = {"mime": MIME, "number": chapter.number}
         bodies.append(exporter.from_notebook_node(notebook, resources)[0])
@@ -106,9 +103,8 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     latex = environment.get_template("report.tex.j2").render(
         report=read_title_page(),
         bodies=bodies,
-        titles=titles,
         headlines=contents.headlines,
-        cited=any(r"\cite" in body for body in bodies) or any(headline["work"] for headline in contents.headlines),
+        cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],
         claims=sum(len(chapter.claims) for chapter in contents.chapters),
         highlighting=LISTING.get_style_defs(),
