@@ -255,13 +255,11 @@ def test_a_headline_says_a_number_as_its_format_has_it(chapter, shown):
     values = {"91.2%": (0.9123, ".1%"), "9": (torch.tensor(9), ".0f")}
     values["0.50 (0.40 to 0.60)"] = Interval(0.5, 0.4, 0.6), ".2f"
     for value, form in values.values():
-        chapter.headline("best", value, "MNIST-M: best", form, published=0.7, work="ganin2016domain")
-    assert [bundle["text/plain"] for bundle, _ in shown] == [f"★ MNIST-M: best: {text}" for text in values]
-    assert [bundle[MIME]["value"] for bundle, _ in shown] == [0.9123, 9, 0.5]
-    told = {"kind": "headline", "name": "best", "what": "MNIST-M: best", "form": ".2f", "text": [*values][-1]}
-    assert (
-        shown[-1][0][MIME].items() >= {**told, "practical": None, "published": 0.7, "work": "ganin2016domain"}.items()
-    )
+        chapter.headline("best", value, "Best", form, published=0.7, work="ganin2016domain")
+    assert [bundle["text/plain"] for bundle, _ in shown] == [f"★ Best: {text}" for text in values]
+    told = [bundle[MIME] for bundle, _ in shown]
+    assert [one["value"] for one in told] == [0.9123, 9, 0.5]
+    assert (told[0]["practical"], told[0]["published"], told[0]["work"]) == (None, 0.7, "ganin2016domain")
 
 
 @pytest.mark.parametrize("wrong", [{"published": 0.7}, {"value": float("nan")}, {"value": np.ones(2)}])
