@@ -5,10 +5,9 @@ import re
 from collections.abc import Iterator
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from dlapps.notebook.chapter import MIME, markdown_table
-from dlapps.notebook.outline import HIDING
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
 from dlapps.report.html import PHOTOGRAPHIC, compress
@@ -77,18 +76,18 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
         if cell.source.strip():
             yield cell
         return
-    floats = [message for kind in FLOATS for _, message in outputs(cell, kind) if "label" in message]
-    shown = [] if HIDING.intersection(tags(cell)) else cell.outputs
-    cell.outputs = [plain for output in shown for plain in _output(output)]
-    hidden, code = {"remove-cell", "remove-input"}.intersection(tags(cell)), ""
-    if hidden:
-        cell.source = "\n".join(f"# {message['number']}" for message in floats)
-        code = f" [code](../../notebooks/{chapter.name}.ipynb#cell-id={cell.id})"
-    elif "parameters" in tags(cell):
+    floats = [pair for kind in FLOATS for pair in outputs(cell, kind) if "label" in pair[1]]
+    if "parameters" in tags(cell):
         cell.source = re.sub(r"(?m)^profile = .*", f'profile = "{chapter.run["profile"]}"', cell.source)
-    if cell.outputs or not hidden:
+    hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
+    if not hidden:
+        shown = [] if "remove-output" in tags(cell) else cell.outputs
+        cell.outputs = [plain for output in shown for plain in _output(output)]
         yield cell
-    for place, message in enumerate(floats):
+    code = f" [code](../../notebooks/{chapter.name}.ipynb#cell-id={cell.id})" * hidden
+    for place, (output, message) in enumerate(floats):
+        if hidden and (picture := [*_output(output)]):
+            yield new_code_cell(f"# {message['number']}", id=f"{cell.id}-{place}-drawn", outputs=picture)
         table = markdown_table(*map(message.get, TABLE)) if "rows" in message else ""
         text = f'<a id="{message["label"]}"></a>**{message["number"]}.** {message["caption"]}{code}\n\n{table}'
         yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
