@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlapps.core.paired import Interval
+from dlapps.core.intervals import Interval
 from dlapps.notebook.expressions import check_claim, evaluate, find_claims, find_placeholders, replace_placeholders
 
 SCOPE = {

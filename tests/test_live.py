@@ -32,7 +32,7 @@ def run(project):
         text("Again {{a:.1f}}."),
     )
     shell, shown = InteractiveShell(), []
-    prose = Prose(path, 2)
+    prose = Prose(path, "2")
 
     def run_cell(source, cell_id=None):
         shown.clear()

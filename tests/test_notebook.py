@@ -16,7 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from dlapps.core import paths
-from dlapps.core.paired import Interval
+from dlapps.core.intervals import Interval
+from dlapps.core.results import Table
 from dlapps.notebook import chapter as notebook
 from dlapps.notebook.chapter import MIME, Chapter
 
@@ -54,7 +55,7 @@ def make_figure():
 def test_a_chapter_knows_its_number_and_says_what_it_ran_on(shown, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     chapter = Chapter("3_domain_adaptation", profile="full")
-    assert (chapter.number, chapter.profile.name, chapter.seeds) == (3, "full", (0, 1, 2))
+    assert (chapter.number, chapter.profile.name, chapter.seeds) == ("3", "full", (0, 1, 2))
     facts = shown[0][0][MIME]
     assert facts["date"] == "1970-01-02"
     machine = {"python", "packages", "platform", "cpu", "cores", "threads"}
@@ -223,6 +224,17 @@ def test_a_table_writes_numbers_as_prose_does_and_aligns_them(chapter, shown):
     assert "| :--- | ---: | ---: | ---: |" in shown[0][0]["text/markdown"]
 
 
+def test_a_table_of_a_study_and_rows_by_hand_show_what_rows_and_columns_do(chapter, shown):
+    one = Table(["", "a", "b"], [["x", "0.50 ± 0.10", "1"], ["y", "0.25", "–"]], "", {})
+    by_hand = [{"": "x", "a": "0.50 ± 0.10", "b": 1}, {"": "y", "a": 0.25}]
+    for name, table in (("study", one), ("hand", by_hand)):
+        chapter.show_table(table, name, "Two.")
+    chapter.show_table(one.rows, one.columns, "old", "Two.")
+    found = [bundle[MIME] for bundle, _ in shown if bundle[MIME]["kind"] == "table"]
+    assert [each.pop("name") for each in found] == ["study", "hand", "old"]
+    assert found == [found[0]] * 3
+
+
 def test_a_table_with_a_short_row_is_refused(chapter):
     with pytest.raises(ValueError, match="expected 2 cells a row"):
         chapter.show_table([["one"]], ["a", "b"], "short", "A caption.")
@@ -233,9 +245,3 @@ def test_a_claim_is_noted_and_stops_nothing(chapter, shown):
     chapter.check(False, "fewer data help")
     assert [bundle["text/plain"] for bundle, _ in shown] == ["✓ more data help", "✗ fewer data help"]
     assert shown[1][0][MIME] == {"kind": "check", "claim": "fewer data help", "holds": False}
-
-
-def test_a_student_has_a_seed_of_ones_own(project):
-    seeds = [Chapter("1_a", "smoke", student).student_seed for student in ("", "ada", "ada", "bob")]
-    assert seeds[0] == 0
-    assert seeds[1] == seeds[2] != seeds[3]

@@ -33,7 +33,7 @@ EDITION = Edition(
 )
 
 
-def filtered(written, language="markdown-smart", chapter=1):
+def filtered(written, language="markdown-smart", chapter="1"):
     """A piece of Markdown of that chapter, after the filter."""
     numbers = [{**evaluate(inner, SCOPE), "cell": "cell"} for inner in find_placeholders(written)]
     places = {inner: place for place, inner in enumerate(find_placeholders(written))}
@@ -67,14 +67,14 @@ def test_numbers_take_their_format_and_leave_code_alone(written, read):
 
 def test_references_belong_to_their_chapter():
     (tree,) = parse(["@fig-cat, [@simonyan2015very; see @he2016deep, p. 3], @tab-2-scores, `@fig-code`, a@b.org"])
-    found = mentions([tree], 1)
+    found = mentions([tree], "1")
     assert found.labels == {"fig-1-cat", "tab-2-scores"}
     assert found.works == {"simonyan2015very", "he2016deep"}
     assert filtered("See @fig-line.", "plain") == "See <fig-1-line: Figure 1.1>."
-    assert filtered("See @fig-1-line, @tab-scores", "plain", chapter=2) == (
+    assert filtered("See @fig-1-line, @tab-scores", "plain", chapter="2") == (
         "See <fig-1-line: Figure 1.1>, <tab-2-scores: Table 2.1>"
     )
-    assert filtered("## Limits {#sec-limits}", chapter=3) == r"## \<2.1\>Limits {#sec-3-limits}"
+    assert filtered("## Limits {#sec-limits}", chapter="3") == r"## \<3.1\>Limits {#sec-3-limits}"
 
 
 @pytest.mark.parametrize("written", ["See @fig-gone.", "See @sec-2-results.", "As @nobody2020work says."])
@@ -87,22 +87,23 @@ def test_an_unknown_reference_or_citation_is_refused(written):
 def test_equations_keep_their_tex_and_get_a_number(between):
     equation = "\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}"
     shown = filtered(f"So{between}{equation}{between}and `\\begin{{equation}}`", "plain")
-    assert "<eq-1-x (0.1) \\begin{equation}\nx\n\\end{equation}>" in shown
+    assert "<eq-1-x (1.1) \\begin{equation}\nx\n\\end{equation}>" in shown
     assert "< \\begin{align*}" in filtered("\\begin{align*}a &= b \\\\ c &= d\\end{align*}", "plain")
     with pytest.raises(DlappsError, match="expected an equation with one number, got several lines of align"):
         filtered("\\begin{align}a &= b \\\\ c &= d\\end{align}")
 
 
-def test_parts_are_counted_in_reading_order():
+@pytest.mark.parametrize(("number", "title"), [("3", "Chapter 3"), ("B", "Appendix B")])
+def test_parts_are_counted_in_reading_order(number, title):
     first, second = (f"\\begin{{equation}}\n{x}\n\\label{{eq-{x}}}\n\\end{{equation}}" for x in "ab")
     (tree,) = parse([f"# Title\n\n{first}\n\nSo\n{second}\n\n## Section {{#sec-s}}"])
-    outline = Outline(3)
+    outline = Outline(number)
     outline.number_prose(tree, "cell")
     assert {label: named["text"] for label, named in outline.labels.items()} == {
-        "sec-3": "Chapter 3",
-        "eq-3-a": "Equation (3.1)",
-        "eq-3-b": "Equation (3.2)",
-        "sec-3-s": "Section 3.1",
+        f"sec-{number}": title,
+        f"eq-{number}-a": f"Equation ({number}.1)",
+        f"eq-{number}-b": f"Equation ({number}.2)",
+        f"sec-{number}-s": f"Section {number}.1",
     }
 
 
@@ -253,7 +254,7 @@ def test_a_placeholder_that_fails_and_a_false_claim_stop_a_build(project, prose,
     assert not (project.build / "html").exists()
     if "holds: x" in prose:  # the data of smoke are tiny
         build_editions(["html"], "smoke", say=lambda line: None)
-        assert "Claims that did not hold in chapter 1" in (project.build / "html" / "index.html").read_text()
+        assert "Claims that did not hold in 1_transfer" in (project.build / "html" / "index.html").read_text()
 
 
 @pytest.mark.report

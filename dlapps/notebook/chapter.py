@@ -5,7 +5,7 @@ What Markdown cells, captions and cells of tables may hold besides Markdown:
     {{gain.mean:.1%}}                   an expression in a format of Python, evaluated after the cell of code above; not
                                         in captions and tables, which are strings that the cell formats itself
     <!-- holds: gain.low > 0 -->        what the sentence before it rests on
-    @fig-name, @tab-name                a figure or table of this chapter; @fig-2-name: of chapter 2
+    @fig-name, @tab-name                a figure or table of this chapter; @fig-2-name, @fig-A-name: of another
     ## Heading {#sec-name}, @sec-name   a section and a reference to it
     \\label{eq-name}, @eq-name          an equation and a reference to it
     [@key], @key                        a work in report/references.bib
@@ -17,7 +17,6 @@ import math
 import os
 import re
 import sys
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import partial
@@ -30,8 +29,9 @@ from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
 from dlapps.core.paths import require
+from dlapps.core.results import Table
 from dlapps.notebook import errors, players
-from dlapps.notebook.expressions import Scalar, default_format
+from dlapps.notebook.expressions import Scalar, as_scalar, write_value
 from dlapps.notebook.live import LiveProse, make_script
 from dlapps.notebook.outline import WORDS
 from dlapps.notebook.profiles import get_profile
@@ -49,17 +49,14 @@ MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the
 class Chapter:
     """What a notebook shows and records for the report; `name` is its file stem, as in `1_transfer_learning`.
 
-    student: whose edition it is; `student_seed` follows from it, for draws that differ between students, and is 0 in
-    the report. The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the
-    machine's cores.
+    The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the machine's cores.
     """
 
-    def __init__(self, name: str, profile: str = "quick", student: str = "") -> None:
+    def __init__(self, name: str, profile: str = "quick") -> None:
         self.name = name
         self.number = paths.chapter_number(name)
         self.profile = get_profile(profile)
         self.seeds = self.profile.seeds
-        self.student_seed = zlib.crc32(student.encode()) % 1_000_000
         environment.limit_threads()
         session = Path(os.environ.get("JPY_SESSION_NAME", ""))
         path = paths.notebooks() / f"{name}.ipynb"
@@ -75,7 +72,7 @@ class Chapter:
                 shell.set_custom_exc((Exception,), errors.show)
 
     def _show_chapter(self, facts: dict[str, Any]) -> None:
-        words = f"Chapter {self.number}, profile {self.profile.name}"
+        words = f"{paths.chapter_words(self.number)}, profile {self.profile.name}"
         ready = f"{words}: the prose shows each number once its cell has run."
         html = f'<div><span class="dlapps-words">{words}</span>\n{make_script(self._prose, ready)}</div>'
         _show("chapter", facts, words, {"text/html": html})
@@ -105,6 +102,7 @@ class Chapter:
         key_frames: Figure | Sequence[int],
         name: str,
         caption: str,
+        *,
         frames_per_second: int = 8,
     ) -> None:
         """Save as `figures/<number>-<name>.gif` and play it above its key frames; a click pauses.
@@ -152,10 +150,20 @@ class Chapter:
             pyplot.close(figure)
         return _base64(pdf), _base64(png)
 
-    def show_table(self, rows: Sequence[Sequence[Any]], columns: Sequence[str], name: str, caption: str) -> None:
-        """Show as a Markdown table; cells are numbers or Markdown; prose refers to it as `@tab-<name>`."""
+    def show_table(self, table: Any, name: Any, caption: str, *old: str) -> None:
+        """Show a `results.Table`, or a list of rows {column: cell}; prose refers to it as `@tab-<name>`.
+
+        Cells are numbers or Markdown; one that a row lacks is a dash.
+        """
+        if old:  # rows, columns, name, caption, which goes with the rewritten chapters
+            rows, columns, name, caption = table, name, caption, *old
+        elif isinstance(table, Table):
+            rows, columns = table.rows, table.columns
+        else:
+            columns = list(dict.fromkeys(column for row in table for column in row))
+            rows = [[row.get(column, "–") for column in columns] for row in table]
         _require_name_and_caption(name, caption)
-        cells = [[_cell(cell, name) for cell in row] for row in rows]
+        cells = [[write_value(cell, "", f"a cell of {name}") for cell in row] for row in rows]
         for row in cells:
             if len(row) != len(columns):
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
@@ -192,17 +200,11 @@ def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _plain(value: Any, name: str) -> Scalar:
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()
+    value = as_scalar(value)
     if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     shown = f"{value!r}"[:60]
     raise ValueError(f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value.")
-
-
-def _cell(value: Any, table: str) -> str:
-    value = _plain(value, f"a cell of table {table!r}")
-    return value if isinstance(value, str) else format(value, default_format(value))
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
-from dlapps.notebook.expressions import find_claims, find_placeholders, names_in, replace_placeholders
+from dlapps.core.paths import chapter_words
+from dlapps.notebook.expressions import find_claims, find_placeholders, replace_placeholders, split_format
 from dlapps.notebook.syntax import Node, Tree, nodes, parse, walk, words
 
-# What a call shows, and the place of its argument `name`, which `caption` follows.
-SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2)}
-SHOWN |= {"show_explorer": ("fig", 3), "show_table": ("tab", 2)}
+# What a call shows; its last two arguments are name and caption.
+SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_explorer": "fig", "show_table": "tab"}
 # Tags that keep what a cell shows out of the report.
 HIDING = frozenset({"remove-cell", "remove-output"})
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
@@ -52,16 +52,13 @@ class Outline:
     of headings and equations, and the words above a question; its placeholders, and the block of each claim.
     """
 
-    number: int
+    number: str
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)  # of labels: another cell
     tokens: dict[str, int] = field(default_factory=dict)  # references and citations, and the first cell that holds each
     markdown: list[dict[str, Any]] = field(default_factory=list)
     code: list[Code] = field(default_factory=list)
     counts: Counter[int | str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.counts[1] = self.number - 1
 
     def add_markdown(self, cell: str, place: int, tree: Tree, source: str, question: Mapping[str, Any]) -> None:
         """Number a cell's prose and note what it refers to; question: the metadata of a question."""
@@ -120,7 +117,8 @@ class Outline:
             if code.cell not in ran:
                 continue
             loaded, stored = used_names(code.source)
-            loaded |= set(names_in([*code.find("placeholders"), *code.find("claims")])) - stored
+            for expression in (*code.find("claims"), *(split_format(found)[0] for found in code.find("placeholders"))):
+                loaded |= used_names(expression)[0] - stored
             latest = max((written[name] for name in loaded if name in written), default=0)
             if latest > ran[code.cell]:
                 found.add(code.cell)
@@ -133,12 +131,12 @@ class Outline:
         self.counts[level] += 1
         for lower in (*range(level + 1, 4), *(("Figure", "Table", "Equation") if level == 1 else ())):
             self.counts[lower] = 0
-        number = ".".join(str(self.counts[above]) for above in range(1, level + 1))
+        number = ".".join([self.number, *(str(self.counts[above]) for above in range(2, level + 1))])
         # Names of labels begin with a letter: a label made of a number is nobody else's.
         own = f"sec-{number.replace('.', '-')}"
         if label.startswith("sec-"):
             own = f"sec-{self.number}-{label[4:]}"
-        self._label(own, f"{'Chapter' if level == 1 else 'Section'} {number}", cell)
+        self._label(own, chapter_words(number) if level == 1 else f"Section {number}", cell)
         node["c"] = [level, [own, classes, [["number", number]]], title]
         return number
 
@@ -170,10 +168,10 @@ class Outline:
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
-        return f"{self.counts[1]}.{self.counts[kind]}"
+        return f"{self.number}.{self.counts[kind]}"
 
 
-def read_outline(path: Path, number: int) -> Outline:
+def read_outline(path: Path, number: str) -> Outline:
     """The outline of the notebook in that file, the chapter of that number.
 
     Where there is no pandoc, or a block is left open, only figures and tables have numbers.
@@ -184,7 +182,7 @@ def read_outline(path: Path, number: int) -> Outline:
     try:
         trees = iter(parse([replace_placeholders(text, lambda _: "") for text in texts]))
     except DlappsError:
-        trees, outline.counts[1] = iter([[]] * len(texts)), number
+        trees = iter([[]] * len(texts))
     for place, cell in enumerate(cells, start=1):
         identity, source = cell.get("id", str(place)), "".join(cell["source"])
         if cell["cell_type"] == "markdown":
@@ -246,12 +244,10 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
     """
     calls = [node for node in walk_code(source) if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-        kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
-        # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
-        position -= any(isinstance(argument, ast.Starred) for argument in call.args)
-        passed = dict(zip(("name", "caption"), call.args[position:], strict=False))
-        passed |= {word.arg: word.value for word in call.keywords if word.arg}
-        if kind:
+        named = {word.arg: word.value for word in call.keywords if word.arg in ("name", "caption")}
+        last = call.args[len(call.args) + len(named) - 2 :]
+        passed = dict(zip(("name", "caption"), last, strict=False)) | named
+        if kind := SHOWN.get(getattr(call.func, "attr", "")):
             yield kind, _literal(passed.get("name")), _literal(passed.get("caption"))
 
 

@@ -30,7 +30,7 @@ class ExecutedChapter:
     """
 
     name: str
-    number: int
+    number: str
     notebook: NotebookNode
     prose: list[Tree]
     numbers: list[dict[str, Any]]
@@ -112,7 +112,7 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
     facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
-    facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
+    facts |= {"duration": _duration(chapter.seconds), "claims": f"{len(chapter.claims)}"}
     return {**chapter.run, **facts, "failed": failed}
 
 

@@ -10,9 +10,10 @@ from nbformat.v4 import new_markdown_cell, new_output
 from PIL import Image
 
 from dlapps.notebook.chapter import MIME, markdown_table
+from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
-from dlapps.report.prose import Edition, citeproc, link, question_facts, raw, write_prose
+from dlapps.report.prose import Edition, link, question_facts, raw, write_prose
 from dlapps.report.sources import tags
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
@@ -45,7 +46,7 @@ def edition(chapter: str) -> Edition:
 
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
-    options = ["--wrap=preserve", *citeproc()]
+    options = ["--wrap=preserve", "--metadata=link-citations:true", *citeproc()]
     notebook, _, works = write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
     notebook.cells = [part for cell in notebook.cells for part in _parts(cell)]
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
-from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.prose import REFERENCE
 from dlapps.notebook.syntax import Node, Tree, first_line, nodes, walk, words, write
@@ -51,14 +50,7 @@ def link(text: str, target: str) -> Node:
     return {"t": "Link", "c": [["", [], []], [{"t": "Str", "c": text.replace(" ", "\u00a0")}], [target, ""]]}
 
 
-def citeproc() -> list[str]:
-    """pandoc's options that write citations as author and year, and the works cited; none without a bibliography."""
-    bibliography = paths.report() / "references.bib"
-    options = ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations:true"]
-    return options * bibliography.exists()
-
-
-def reference_label(key: str, chapter: int) -> str | None:
+def reference_label(key: str, chapter: str) -> str | None:
     """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
     found = REFERENCE.fullmatch(f"@{key}")
     return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
