@@ -64,19 +64,6 @@ def test_a_network_of_ones_own_is_searched_and_saved():
     assert pickle.loads(saved).predict(photos.images).tolist() == photos.labels.tolist()
 
 
-def test_a_grey_network_takes_grey_arrays():
-    random = np.random.default_rng(0)
-    digits, labels = random.integers(0, 100, (20, 28, 28), dtype=np.uint8), [0, 1] * 10
-    digits[1::2] += 100
-
-    module = timm.create_model("resnet10t", in_chans=1)
-    network = pretrained.wrap(module, mean=(0.13,), std=(0.31,), input_size=28)
-    classifier = make_pipeline(DeepFeatures(network, "layer2"), LogisticRegression()).fit(digits, labels)
-
-    assert classifier.score(digits, labels) == 1
-    assert classifier.predict(digits[:, None]).tolist() == labels
-
-
 def draw_bars(number, seed):
     """Vertical bars at one of four places on 16 x 20 grey pictures, uint8, and the places."""
     random = np.random.default_rng(seed)
@@ -121,15 +108,6 @@ def test_a_target_that_was_not_reached_says_so():
     assert verdict.startswith("the domains are told apart: ")
 
 
-def test_what_no_history_shows_is_said_in_its_words():
-    """The target's classes are the source's, mixed up: nothing but labels could tell."""
-    target, places = draw_bars(160, 1)
-    network, verdict = adapt(*draw_bars(160, 0), target)
-    assert dann.accuracy(network, target, (places + 1) % 4) < 0.1
-    assert verdict.startswith("aligned")
-    assert "classes may still be mixed up" in verdict
-
-
 def draw_flags(number=64):
     """Red above, blue below, with a bright band at one of many heights: uint8 (N, 16, 16, 3)."""
     random = np.random.default_rng(0)
@@ -155,36 +133,6 @@ def test_colour_arrays_to_a_mosaic():
     assert samples[:, 8:, :, 2].float().mean() > samples[:, 8:, :, 0].float().mean() + 10
     kept = gan.to_uint8(gan.sample(gan.load_generator("generator.pt"), z)).int()
     assert (kept - samples.int()).abs().float().mean() < 3
-
-
-def test_networks_of_one_s_own():
-    flags = draw_flags()[..., 0]
-    generator = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 256))
-    generator.extend([nn.Unflatten(1, (1, 16, 16)), nn.Tanh()])
-    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(256, 64), nn.LeakyReLU(), nn.Linear(64, 1))
-    preset = replace(gan.PRACTICAL, latent_dim=8, size=16, batch_size=16, num_epochs=30)
-    preset = replace(preset, generator_rate=2e-3)
-    training = gan.fit_gan(flags, preset, networks=(generator, discriminator))
-    samples = gan.sample(generator, gan.draw_latents(64, 8, seed=1))
-
-    assert training.generator is generator
-    assert samples.dtype == torch.float32
-    assert np.abs(gan.to_uint8(samples).numpy().mean((0, 2)) - flags.mean((0, 2))).mean() < 40
-
-
-def test_health_of_images_that_are_bad():
-    flags = np.concatenate([draw_flags(256)] * 2)[..., 0]
-    flags = flags - np.random.default_rng(1).integers(0, 20, flags.shape, np.uint8)
-
-    preset = replace(gan.PRACTICAL, size=16, batch_size=64, num_epochs=4, generator_channels=8)
-    training = gan.fit_gan(flags, preset)
-    z = gan.draw_latents(200, preset.latent_dim, seed=1)
-    fakes = gan.to_uint8(gan.sample(training.generator, z))
-    alone, seen = training.history.health(), training.history.health(real=flags, fake=fakes)
-
-    assert "judged by losses and spread alone" in alone
-    assert seen.startswith(("poor", "collapsed"))
-    assert "precision 0." in seen
 
 
 def small_network(channels=3):
