@@ -173,11 +173,6 @@ def test_what_rounding_alone_carries_out_of_the_ball_is_no_success():
     assert examples.predicted == 1
 
 
-def test_success_never_falls_as_epsilon_grows(dark):
-    made = [adversarial.fgsm(Mean().eval(), dark, epsilon) for epsilon in (0.02, 0.06, 0.12, 0.25)]
-    assert [int(examples.success.sum()) for examples in made] == [0, 1, 2, 3]
-
-
 def test_fgsm_by_hand(dark):
     examples = adversarial.fgsm(Mean().eval(), dark, 0.06)
     torch.testing.assert_close(examples.images, dark + 0.06)

@@ -175,8 +175,6 @@ def test_an_objective_is_what_rises(network):
     for objective in (1e4 * dark, unit, cv.class_score + unit):
         seen = cv.visualize(network, [0, 3], replace(plain, objective=objective), size=32)
         assert (seen.scores[-1] > seen.scores[0]).all()
-    black = cv.visualize(network, 0, replace(plain, objective=1e4 * dark), size=32).images
-    assert black.mean() < cv.visualize(network, 0, plain, size=32).images.mean() - 0.02
     assert not any(module._forward_hooks for module in network.modules())
 
 
@@ -223,20 +221,6 @@ def test_regularisers_by_hand():
 
 # Nothing but the step, and what a test adds to it.
 PLAIN = replace(SHORT["practical"], regularisers=(), transforms=(), blur_every=0)
-
-
-def test_a_regulariser_does_what_it_is_for(network):
-    rough, calm = (
-        cv.visualize(network, 0, replace(PLAIN, step_size=1.0, regularisers=terms), size=32)
-        for terms in ((), (cv.TotalVariation(1.0),))
-    )
-    assert cv.total_variation(calm.images) < cv.total_variation(rough.images)
-
-
-def test_blur_comes_when_it_is_due(network):
-    presets = (replace(PLAIN, num_steps=1, blur_every=number) for number in (10, 0))
-    blurred, sharp = (cv.visualize(network, 0, preset, size=32).images for preset in presets)
-    assert cv.total_variation(blurred) < 0.9 * cv.total_variation(sharp)
 
 
 def test_the_blur_is_a_gaussian_of_half_a_pixel(pictures):

@@ -273,17 +273,6 @@ print(joblib.hash(make_features()))
 
 
 @in_memory
-def test_a_network_of_other_attributes_is_not_taken_for_the_one_in_memory(tmp_path):
-    pictures, found = make_pictures(), []
-    for factor in (1, 2):
-        classifier = make_classifier(memory=str(tmp_path), network=times(factor))
-        found.append(classifier.fit(pictures, LABELS)[0].transform(pictures))
-        fitted = LogisticRegression().fit(found[-1], LABELS)
-        np.testing.assert_allclose(classifier[-1].coef_, fitted.coef_, rtol=1e-4, atol=1e-5)
-    assert not np.allclose(*found)
-
-
-@in_memory
 def test_a_search_runs_pictures_once_before_it_or_test_folds_again(passed, tmp_path):
     pictures, costs = [*make_pictures(), *make_pictures()[:6]], [1, 10]
     labels = np.arange(30) % 2
