@@ -10,7 +10,6 @@ from torch import nn
 from dlapps import datasets, pretrained
 from dlapps.core import assets, images, paths
 from dlapps.core.assets import AssetError
-from dlapps.core.images import PictureError
 from dlapps.pretrained import PixelNetwork, find_layer
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -49,19 +48,6 @@ def test_hook_sees_what_the_layer_gave():
     network.layer("0").register_forward_hook(lambda module, inputs, output: seen.append(output))
     network(torch.rand(1, 3, 8, 8))
     assert seen[0].min() < 0
-
-
-@pytest.mark.parametrize(
-    ("pixels", "message"),
-    [
-        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "expected floats in"),
-        (torch.full((1, 3, 8, 8), 255.0), "divide 0-255 values by 255"),
-        (torch.zeros(3, 8, 8), "expected shape"),
-    ],
-)
-def test_what_are_no_pixels_is_refused(pixels, message):
-    with pytest.raises(PictureError, match=message):
-        tiny_network()(pixels)
 
 
 def test_unknown_names_list_the_valid_ones():
