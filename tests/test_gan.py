@@ -172,14 +172,16 @@ def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
     assert torch.equal(training.frames[-1], drawn)
 
 
-def test_colour_images_are_learnt_and_drawn_in_colour(images, labels):
-    preset = replace(QUICK, channels=3, num_classes=3, num_epochs=20)
-    training = gan.fit_gan(in_colour(images), preset, labels=labels)
-    assert training.frames.shape[1:] == (30, 16, 16, 3)
+@pytest.mark.parametrize("classes", [0, 3])
+def test_colour_images_are_learnt_and_drawn_in_colour(images, labels, classes):
+    preset = replace(QUICK, channels=3, num_classes=classes, num_epochs=20)
+    training = gan.fit_gan(in_colour(images), preset, labels=labels if classes else None)
+    assert training.frames.shape[1:] == (30 if classes else 64, 16, 16, 3)
     red, green, blue = training.frames[-1].float().mean((0, 1, 2))
     assert red > 20 + max(green, blue)
-    grid = gan.to_uint8(gan.sample_grid(training.generator, z_of(4)))
-    assert grid.shape == (3, 4, 16, 16, 3)
+    if classes:
+        grid = gan.to_uint8(gan.sample_grid(training.generator, z_of(4)))
+        assert grid.shape == (3, 4, 16, 16, 3)
 
 
 def test_channels_first_arrays_and_lists_are_one(images, labels):
@@ -228,9 +230,9 @@ def test_a_training_is_that_of_a_textbook_loop(images, loss):
     rates = {generator: preset.generator_rate, discriminator: preset.discriminator_rate}
     adam = [torch.optim.Adam(each.parameters(), rates[each], (0.5, 0.999)) for each in rates]
 
-    def step(optimiser, loss):
+    def step(optimiser, value):
         optimiser.zero_grad()
-        loss.backward()
+        value.backward()
         optimiser.step()
 
     for _ in range(2):
@@ -255,15 +257,6 @@ def test_two_threads_give_the_same_gradients_twice():
         torch.set_num_threads(threads)
     for again in gradients[1:]:
         assert all(torch.equal(one, other) for one, other in zip(gradients[0], again, strict=True))
-
-
-def test_a_generator_learns_the_mean_picture(images):
-    def distance(training):
-        fakes = gan.sample(training.generator, z_of(64)).squeeze(1)
-        return (fakes.mean(0) - (images.float() / 127.5 - 1).mean(0)).abs().mean()
-
-    short, long = (gan.fit_gan(images, replace(QUICK, num_epochs=epochs)) for epochs in (1, 12))
-    assert distance(long) < 0.9 * distance(short)
 
 
 def test_measures_are_taken_in_eval_mode_and_kept(images):
