@@ -242,6 +242,7 @@ def test_a_training_is_that_of_a_textbook_loop(images, loss):
         step(adam[0], gan.LOSSES[loss].generator(discriminator(fake)))
     for mine, theirs in zip(weights_of(generator, discriminator), weights_of(*given), strict=True):
         torch.testing.assert_close(mine, theirs, atol=2e-6, rtol=1e-4)
+    assert all(weight.grad is None for network in given for weight in network.parameters())
 
 
 def test_two_threads_give_the_same_gradients_twice():
