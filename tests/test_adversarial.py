@@ -93,11 +93,12 @@ def test_what_every_attack_must_hold(attack, network, images):
 
 @each_attack
 def test_the_same_seed_gives_the_same_result(attack, network, images):
-    assert torch.equal(attack(network, images, seed=7).images, attack(network, images, seed=7).images)
+    first, again = (attack(network, images, seed=7).images for _ in range(2))
+    assert torch.equal(first, again)
 
 
 @each_attack
-def test_a_network_in_training_mode_or_with_a_random_layer_that_is_on_is_refused(attack, network, images):
+def test_a_network_in_training_mode_or_a_layer_of_it_is_refused(attack, network, images):
     with pytest.raises(ValueError, match="in training mode"):
         attack(nn.Sequential(nn.Flatten(), nn.Linear(432, 6)), images)
     dropout = nn.Dropout()
@@ -113,7 +114,7 @@ def test_logits_beyond_float32_are_refused(attack, images):
         def forward(self, x):
             return 1e38 * (1 + x.flatten(1)[:, :6]) * 10
 
-    with pytest.raises(ValueError, match=r"expected finite logits, got infinity for \d of \d pictures; check the weig"):
+    with pytest.raises(ValueError, match=r"got infinity for \d of \d pictures; check the weights"):
         attack(Loud().eval(), images)
 
 
@@ -202,7 +203,8 @@ def plain_pgd_in_l2(network, images, labels, epsilon, num_steps):
 def digits():
     """A small network that reads scikit-learn's digits, 8 x 8 and grey; 200 of them that it was not trained on."""
     bunch = load_digits()
-    images, labels = torch.from_numpy(bunch.images).float()[:, None] / 16, torch.from_numpy(bunch.target)
+    images = torch.from_numpy(bunch.images).float()[:, None] / 16
+    labels = torch.from_numpy(bunch.target)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10))
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
@@ -297,7 +299,8 @@ def test_fool_stops_each_picture_once_its_rounding_is_fooled(dark):
     examples = adversarial.fool(Mean().eval(), dark, 1, step_size=0.01 * 192**0.5)
     assert examples.success.all()
     # At .5 exactly class 0 still wins; .505 rounds up.
-    assert ((examples.steps >= torch.tensor([5, 10, 20])) & (examples.steps <= torch.tensor([6, 11, 21]))).all()
+    late = examples.steps - torch.tensor([5, 10, 20])
+    assert ((late >= 0) & (late <= 1)).all()
 
 
 def test_fool_gives_up_after_num_steps(dark):

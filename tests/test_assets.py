@@ -26,8 +26,8 @@ WHEEL = Source("wheel", "package==1", unpack="zip", member="package/thing.bin", 
 
 
 def make_asset(*sources, **changes):
-    fields = {"name": "thing", "description": "a thing", "filename": "thing.bin", "sha256": SHA256, "size": 7000}
-    return Asset(**{**fields, "licence": "MIT", "sources": sources, **changes})
+    fields = {"filename": "thing.bin", "sha256": SHA256, "size": 7000, "licence": "MIT", **changes}
+    return Asset(name="thing", description="a thing", sources=sources, **fields)
 
 
 def register(*sources, **changes):
@@ -240,7 +240,8 @@ def test_what_a_killed_fetch_left_is_swept_away(packed):
 def register_archive(unpack):
     """A folder of one picture: data/train/a.jpg of the mirror's archive."""
     sha256 = hashlib.sha256(f"a.jpg {SHA256}\n".encode()).hexdigest()
-    register(Source("mirror", "archive", unpack, "data/train"), filename="folder", sha256=sha256, suffix=".jpg")
+    fields = {"filename": "folder", "sha256": sha256, "suffix": ".jpg"}
+    register(Source("mirror", "archive", unpack, "data/train"), **fields)
 
 
 @pytest.mark.parametrize(("unpack", "make"), [("zip", make_zip), ("tar", make_tar)])
@@ -287,7 +288,8 @@ def _fetch(home, mirror, queue):
 def test_two_processes_at_once_both_get_it(packed, tmp_path):
     spawn = multiprocessing.get_context("spawn")
     queue = spawn.Queue()
-    processes = [spawn.Process(target=_fetch, args=(tmp_path / "home", packed.parent, queue)) for _ in range(2)]
+    given = tmp_path / "home", packed.parent, queue
+    processes = [spawn.Process(target=_fetch, args=given) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:

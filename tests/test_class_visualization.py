@@ -99,7 +99,8 @@ def test_the_same_seed_gives_the_same_picture_alone_or_in_a_batch(preset, networ
 def test_a_climb_may_start_from_a_picture(preset, network, pictures):
     start = cv.visualize(network, [0, 1], replace(preset, num_steps=0), initial=pictures)
     torch.testing.assert_close(start.images, pictures, atol=1e-3, rtol=0)
-    assert (cv.visualize(network, [0, 1], preset, initial=pictures).scores[-1] > start.scores[-1]).all()
+    seen = cv.visualize(network, [0, 1], preset, initial=pictures)
+    assert (seen.scores[-1] > start.scores[-1]).all()
     one = cv.visualize(network, [0, 1], replace(preset, num_steps=0), initial=pictures[:1])
     torch.testing.assert_close(one.images[1], pictures[0], atol=1e-3, rtol=0)
 
@@ -189,9 +190,9 @@ def test_the_layer_is_what_it_gave_even_before_one_that_works_in_place(pictures)
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        (cv.Objective(lambda seen: seen.pictures.mean()), r"one number for each of 1 pictures, got shape \(\)"),
-        (cv.Objective(lambda seen: seen.logits), r"one number for each of 1 pictures, got shape \(1, 5\)"),
-        (cv.Objective(lambda seen: seen.layers["x"], ["x"]), "expected a layer among 0, 1, 2, 3, 4, got 'x'"),
+        (cv.Objective(lambda seen: seen.pictures.mean()), r"one number .* 1 pictures, got shape \(\)"),
+        (cv.Objective(lambda seen: seen.logits), r"one number for each of 1 pictures, .* \(1, 5\)"),
+        (cv.Objective(lambda seen: seen.layers["x"], ["x"]), "a layer among 0, 1, 2, 3, 4, got 'x'"),
     ],
 )
 def test_what_is_no_objective_gets_one_sentence(network, pictures, objective, message):
@@ -221,6 +222,15 @@ def test_regularisers_by_hand():
 
 # Nothing but the step, and what a test adds to it.
 PLAIN = replace(SHORT["practical"], regularisers=(), transforms=(), blur_every=0)
+
+
+def test_a_regulariser_does_what_it_is_for(network):
+    preset = replace(PLAIN, step_size=1.0)
+    rough, calm = (
+        cv.visualize(network, 0, replace(preset, regularisers=terms), size=32).images
+        for terms in ((), (cv.TotalVariation(1.0),))
+    )
+    assert cv.total_variation(calm) < cv.total_variation(rough)
 
 
 def test_the_blur_is_a_gaussian_of_half_a_pixel(pictures):
@@ -267,7 +277,7 @@ def test_a_window_lies_within_the_picture_and_noise_has_its_deviation(pictures):
     assert float(noise.std()) == pytest.approx(0.3, rel=0.05)
 
 
-FORMS = {"pixels": Pixels(), "fourier": cv.Fourier(), "colours as they are": cv.Fourier(decorrelated=False)}
+FORMS = {"pixels": Pixels(), "fourier": cv.Fourier(), "plain": cv.Fourier(decorrelated=False)}
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -312,11 +322,11 @@ def test_bad_arguments_get_one_sentence(network, arguments, message):
         (lambda: replace(cv.PRACTICAL, num_steps=-3), "num_steps >= 0, got -3"),
         (lambda: replace(cv.PRACTICAL, blur_every=-1), "blur_every >= 0, got -1"),
         (lambda: replace(cv.PRACTICAL, step_size=math.nan), "a finite step_size >= 0, got nan"),
-        (lambda: replace(cv.PRACTICAL, optimiser=torch.optim.LBFGS), "one gradient a step, got LBFGS"),
+        (lambda: replace(cv.PRACTICAL, optimiser=torch.optim.LBFGS), "gradient a step, got LBFGS"),
         # Read at NaN, PyTorch's grid_sample ends the process.
-        (lambda: cv.Warp((math.nan, 1.0)), r"scales > 0 and degrees, all finite, got \(nan, 1\.0\)"),
-        (lambda: cv.Warp((1.0, math.nan)), r"scales > 0 and degrees, all finite, got \(1\.0, nan\)"),
-        (lambda: cv.Warp((0.0, 1.0)), r"scales > 0 and degrees, all finite, got \(0\.0, 1\.0\)"),
+        (lambda: cv.Warp((math.nan, 1.0)), r"scales > 0 .* finite, got \(nan, 1\.0\)"),
+        (lambda: cv.Warp((1.0, math.nan)), r"scales > 0 .* finite, got \(1\.0, nan\)"),
+        (lambda: cv.Warp((0.0, 1.0)), r"scales > 0 .* finite, got \(0\.0, 1\.0\)"),
         (lambda: cv.Warp(degrees=math.inf), "scales > 0 and degrees, all finite, got .* and inf"),
         (lambda: cv.Jitter(-1), "reach >= 0, got -1"),
         (lambda: cv.Crop((0.3, 2.0)), "largest from 0 to 1, got 2.0"),
@@ -352,7 +362,7 @@ def test_a_judge_reads_what_a_file_keeps(network):
 def test_a_judge_of_other_classes_gets_one_sentence(network):
     drawn = cv.visualize(named(network, "abcde"), 0, SHORT["practical"], size=32)
     for names in ("abcdf", "edcba"):
-        with pytest.raises(ValueError, match="expected a judge of the drawer's 5 classes, got one of 5 whose"):
+        with pytest.raises(ValueError, match="of the drawer's 5 classes, got one of 5 whose"):
             cv.judge(named(network, names), drawn)
     with pytest.raises(ValueError, match="in training mode"):
         cv.judge(named(network, "abcde").train(), drawn)

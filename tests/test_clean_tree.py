@@ -19,6 +19,7 @@ from dlapps.report.execute import OwnKernelManager
 
 # What JupyterLab, Notebook and VS Code add to a cell that somebody looked at.
 LOOKED_AT = {"editable": True, "slideshow": {"slide_type": ""}, "jp-MarkdownHeadingCollapsed": True, "scrolled": True}
+SPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 STATE = {"application/vnd.jupyter.widget-state+json": {"version_major": 2, "version_minor": 0, "state": {}}}
 
 
@@ -35,8 +36,7 @@ def ran(project):
     shutil.copy(CHECKOUT / ".gitattributes", project.home)
     (project.home / "report" / "notebooks").mkdir()
     notebook = nbformat.read(path, as_version=4)
-    spec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    notebook.metadata.update(kernelspec=spec, language_info={"name": "python"})
+    notebook.metadata.update(kernelspec=SPEC, language_info={"name": "python"})
     nbformat.write(notebook, path)
     git(project.home, "init", "--quiet")
     git(project.home, "add", ".")
@@ -97,5 +97,5 @@ def test_where_there_is_no_git_nothing_is_committed(project):
 @pytest.mark.parametrize("path", sorted((CHECKOUT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_committed_metadata_is_what_is_left_of_jupyters(path):
     metadata = nbformat.read(path, as_version=4).metadata
-    assert metadata.kernelspec == {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    assert metadata.kernelspec == SPEC
     assert metadata.language_info.name == "python"

@@ -195,7 +195,7 @@ def test_a_grey_network_of_another_size_sees_grey_pictures(domains):
     grey, labels = domains[0][:, 4:24, 2:], domains[1]
     # The practical's, one's own, a flat one.
     for extractor in (None, own_extractor(1), nn.Sequential(nn.Flatten(), nn.Linear(520, 5))):
-        network = dann.DomainAdversarialNetwork(0, feature_extractor=extractor, input_shape=(1, 20, 26))
+        network = build(extractor, GREY)
         dann.fit_dann(network, grey, labels, 255 - grey, replace(SHORT, num_epochs=1))
         expected = network.feature_extractor(torch.tensor(grey)[:, None] / 255)
         found = dann.predict(network.feature_extractor, grey, "float32")
@@ -332,14 +332,14 @@ UNFIT = [
     (lambda s, y, t: build(nn.Conv2d(3, 4, 3)), r"that gives features \(2, D\), got \(2, 4, 26"),
     (lambda s, y, t: build(nn.Linear(5, 5)), r"extractor for inputs \(2, 3, 28, 28\), got one"),
     (lambda s, y, t: build(WIDE, (3, 28, 28)), r"pixels \(N, 3, 32, 48\), got \(2, 3, 28, 28\)"),
-    (lambda s, y, t: dann.predict(build(None), t[:, :20]), r"\(N, 3, 28, 28\), got \(64, 3, 20, 28\)"),
-    (lambda s, y, t: dann.predict(build(None, GREY), t), r"grey pictures \(N, H, W\) .*, got \(64, 28"),
-    (lambda s, y, t: train_improved((t, y, t)), r"source pictures \(N, H, W\), got \(64, 28, 28, 3\)"),
+    (lambda s, y, t: dann.predict(build(None), t[:, :20]), r"28, 28\), got \(64, 3, 20, 28\)"),
+    (lambda s, y, t: dann.predict(build(None, GREY), t), r"grey pictures .*, got \(64, 28"),
+    (lambda s, y, t: train_improved((t, y, t)), r"source pictures .*, got \(64, 28, 28, 3\)"),
     (lambda s, y, t: dann.accuracy(build(None), s, y[:5]), "as many labels as inputs, got 5 and 64"),
     (lambda s, y, t: dann.health({"loss": [1]}), "a history of fit_dann, got one of loss; pass"),
     (lambda s, y, t: dann.pseudo_label([[0.0, 5.0]], 2), r"threshold in \[0, 1\], got 2"),
     (lambda s, y, t: dann.choose_epoch({"loss": [1.0]}, "best"), "got 'best'"),
-    (lambda s, y, t: dann.choose_epoch({"loss": [1.0]}, "entropy"), "with entropy, got loss; have"),
+    (lambda s, y, t: dann.choose_epoch({"loss": [1.0]}, "entropy"), "entropy, got loss; have"),
     (lambda s, y, t: dann.choose_epoch({"entropy": [math.nan] * 3}, "entropy"), "got NaN in all 3"),
 ]
 

@@ -73,8 +73,9 @@ def measure_areas(network, images, maps):
 def network():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        layers = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 5)).eval()
+        layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU()
+        layers += nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+        return nn.Sequential(*layers).eval()
 
 
 @pytest.fixture
@@ -87,7 +88,8 @@ def find_tensors(result):
     if is_dataclass(result):
         return [t for field in fields(result) for t in find_tensors(getattr(result, field.name))]
     if isinstance(result, (list, tuple, dict)):
-        return [t for part in (result.values() if isinstance(result, dict) else result) for t in find_tensors(part)]
+        parts = result.values() if isinstance(result, dict) else result
+        return [t for part in parts for t in find_tensors(part)]
     return [result] if isinstance(result, torch.Tensor) else []
 
 

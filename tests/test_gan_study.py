@@ -122,8 +122,10 @@ def test_committed_samples_teach_less_than_real_digits():
 def test_spreads_differ_by_the_statistics_of_batch_norm_alone():
     """A generator whose running statistics are those of a batch varies as much in both; others' samples may not."""
     draws = torch.Generator().manual_seed(0)
-    images, labels = torch.randint(256, (60, 32, 32), dtype=torch.uint8, generator=draws), torch.arange(60) % 10
-    generator = gan.make_networks(replace(gan.CONDITIONAL_PRACTICAL, generator_channels=32), seed=0)[0]
+    images = torch.randint(256, (60, 32, 32), dtype=torch.uint8, generator=draws)
+    labels = torch.arange(60) % 10
+    preset = replace(gan.CONDITIONAL_PRACTICAL, generator_channels=32)
+    generator = gan.make_networks(preset, seed=0)[0]
     asked = torch.arange(1000) % 10
     z = gan.draw_latents(1000, generator.latent_dim, 0)
     before = {name: values.clone() for name, values in generator.state_dict().items()}

@@ -41,7 +41,7 @@ def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
     expected = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
     assert np.array_equal(images.read_picture(tmp_path / "deep.png"), expected)
     assert np.array_equal(images.to_picture(Image.open(tmp_path / "deep.png")), expected)
-    with pytest.raises(PictureError, match="expected 8 or 16 bits a channel, got a picture of mode 'F'; divide"):
+    with pytest.raises(PictureError, match=r"8 or 16 bits a channel, got .* mode 'F'; divide"):
         images.to_picture(Image.fromarray(levels.astype(np.float32)))
 
 
@@ -64,7 +64,7 @@ def test_squash_keeps_everything_and_crop_keeps_the_aspect():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4, 2), np.uint8), r"expected an array \(H, W\) or \(H, W, 3 or 4\), got \(4, 4, 2\)"),
+        (np.zeros((4, 4, 2), np.uint8), r"an array \(H, W\) or \(H, W, 3 or 4\), got \(4, 4, 2\)"),
         (np.full((4, 4), 200.0), "expected uint8, or floats in"),
         (np.zeros((4, 4), np.int64), "got int64"),
         (np.full((4, 4), np.nan), "expected uint8, or floats in"),
@@ -115,7 +115,8 @@ def test_pictures_of_data_sets_become_tensors_that_networks_take():
     for pictures in (grey, torch.from_numpy(grey), grey[:, None], torch.from_numpy(grey)[:, None]):
         torch.testing.assert_close(images.as_pictures(pictures, 1), expected)
     expected = torch.from_numpy(colours / np.float32(255)).permute(0, 3, 1, 2)
-    for pictures in (colours, torch.from_numpy(colours), colours / np.float32(255), colours.transpose(0, 3, 1, 2)):
+    forms = colours, torch.from_numpy(colours), colours / np.float32(255)
+    for pictures in (*forms, colours.transpose(0, 3, 1, 2)):
         torch.testing.assert_close(images.as_pictures(pictures), expected)
     assert torch.equal(images.as_pictures(colours[:, ::-1]), images.as_pictures(colours).flip(2))
 
@@ -143,7 +144,7 @@ def test_pixels_become_what_a_file_stores_grey_ones_without_channels():
 def test_one_picture_is_no_list_of_pictures():
     array = np.zeros((20, 24, 3), np.uint8)
     for one in ("a.png", Path("a.png"), Image.fromarray(array), array, torch.from_numpy(array)):
-        with pytest.raises(PictureError, match=r"expected several pictures, got .*; put it in a list"):
+        with pytest.raises(PictureError, match=r"several pictures, got .*; put it in a list"):
             images.stack_pixels(one)
 
 
@@ -171,7 +172,7 @@ def test_levels_come_in_one_form():
 
 @pytest.mark.parametrize("given", [LEVELS / 255, LEVELS[0, ..., 0], LEVELS[..., :2], LEVELS[:0], LEVELS.astype(int)])
 def test_levels_of_another_form_get_one_sentence(given):
-    with pytest.raises(images.PictureError, match=r"expected (images uint8 \(N, H, W\)|at least one image), "):
+    with pytest.raises(PictureError, match=r"(images uint8 \(N, H, W\)|at least one image), "):
         images.as_uint8(given)
 
 
@@ -180,7 +181,6 @@ def test_levels_that_never_exceed_16_are_warned_of_and_black_is_not():
     images.check_levels(torch.full((2, 8, 8), 17, dtype=torch.uint8))
     for highest, factor in ((1, 255), (16, 15)):
         levels = torch.full((2, 8, 8), highest, dtype=torch.uint8)
-        with pytest.warns(
-            UserWarning, match=rf"expected levels from 0 to 255, got {highest} at most; multiply by {factor},"
-        ):
+        said = f"expected levels from 0 to 255, got {highest} at most; multiply by {factor},"
+        with pytest.warns(UserWarning, match=said):
             images.as_pictures(levels)

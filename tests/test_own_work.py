@@ -78,11 +78,12 @@ def test_parts_and_a_schedule_of_one_s_own_on_grey_arrays():
     target, answers = draw_bars(160, 1)
     target = (0.6 * target + 60).astype(np.uint8)
 
-    layers = nn.InstanceNorm2d(1), nn.Conv2d(1, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d((1, 8))
-    network = dann.DomainAdversarialNetwork(
-        num_classes=4, feature_extractor=nn.Sequential(*layers, nn.Flatten()), input_shape=(1, 16, 20)
-    )
-    settings = dann.Settings(num_epochs=6, batch_size=16, learning_rate=0.05, schedule=lambda p: 0.3 * p**2)
+    layers = nn.InstanceNorm2d(1), nn.Conv2d(1, 8, 5, stride=2), nn.ReLU()
+    own = nn.Sequential(*layers, nn.AdaptiveAvgPool2d((1, 8)), nn.Flatten())
+    options = {"num_classes": 4, "feature_extractor": own, "input_shape": (1, 16, 20)}
+    network = dann.DomainAdversarialNetwork(**options)
+    settings = dann.Settings(num_epochs=6, batch_size=16, learning_rate=0.05)
+    settings = replace(settings, schedule=lambda progress: 0.3 * progress**2)
     history = dann.fit_dann(network, source, list(labels), target, settings)
     features = dann.predict(network.feature_extractor, target)
 
@@ -142,7 +143,7 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: dann.predict(small_network(), LEVELS), ONE_PICTURE),
         (lambda: adversarial.pgd(diverged_network(), PIXELS, 0.1, labels=1), DIVERGED),
         (lambda: saliency.input_gradient(diverged_network(), PIXELS, 0), DIVERGED),
-        (lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]), "labels from 0 to 2, got 0 to"),
+        (lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]), "labels from 0 to 2, got 0"),
         (lambda: gan.load_generator("none.pt"), "a generator in none.pt, got no such file"),
         (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS), "maps of numbers"),
         (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 of one size, got torch.fl"),
@@ -177,10 +178,10 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: class_diversity([[-np.inf] * 2]), NO_HIGHEST),
         (lambda: dann.pseudo_label([0.5]), "logits (N, K), got (1,)"),
         (lambda: fit_small([0, 1], rate=-0.01), "learning_rate > 0, got -0.01"),
-        (lambda: adversarial.fool(small_network(), PIXELS, None), "targets, the classes that are to"),
+        (lambda: adversarial.fool(small_network(), PIXELS, None), "targets, the classes that"),
         (lambda: metrics.entropy([5, 5]), "shares that add up to 1, got a sum of 10 with"),
-        (lambda: metrics.entropy([1.5, -0.5]), "shares that add up to 1, got a sum of 1 with a least of -0.5"),
-        (lambda: from_pixels(torch.zeros(3, 4, 4, dtype=torch.uint8)), "pixels in [0, 1], got torch"),
+        (lambda: metrics.entropy([1.5, -0.5]), "shares that add up to 1, got a sum of 1 with"),
+        (lambda: from_pixels(torch.zeros(3, 4, 4, dtype=torch.uint8)), "pixels in [0, 1], got"),
         (lambda: gan.to_uint8(LEVELS[None, ..., 0]), "images in [-1, 1], got torch.uint8"),
     ],
 )
@@ -190,7 +191,7 @@ def test_what_would_give_a_silent_wrong_result_is_one_sentence(call, message):
 
 
 def test_a_name_that_is_nearly_a_class_is_answered_with_it():
-    with pytest.raises(ValueError, match=r"got 'costa', which 0 are; take \['coast'\], or pass the number"):
+    with pytest.raises(ValueError, match=r"which 0 are; take \['coast'\], or pass the number"):
         saliency.input_gradient(SCENES, PIXELS, "costa")
 
 

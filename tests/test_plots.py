@@ -114,7 +114,8 @@ def test_a_mosaic_holds_every_image_once():
         assert (drawn == value).sum() == 16
     assert (drawn == 255).sum() == 12 * 18 - 6 * 16
     # In colour, and a tensor, each channel is such a mosaic.
-    colour = gan.plot_mosaic(torch.tensor(np.stack([images, images, images // 2], 4))).axes[0].images[0].get_array()
+    coloured = torch.tensor(np.stack([images, images, images // 2], 4))
+    colour = gan.plot_mosaic(coloured).axes[0].images[0].get_array()
     assert np.array_equal(colour[..., 0], drawn)
     assert (colour[..., 2] == 3).sum() == 16
     for wrong in (images[0], images[:, :, None]):

