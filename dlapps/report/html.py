@@ -15,6 +15,7 @@ from pygments.lexers import PythonLexer
 from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.players import SCRIPT_HASH
+from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node, Tree
 from dlapps.report import TEMPLATES, prose
 from dlapps.report.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
@@ -109,7 +110,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     """A chapter as a page."""
     options = ["--mathml", "--wrap=none", "--syntax-highlighting=none"]
-    options += ["--metadata=lang:en-GB", *prose.citeproc()]
+    options += ["--metadata=lang:en-GB", "--metadata=link-citations:true", *citeproc()]
     notebook, headings, works = prose.write_prose(
         chapter, contents, edition(chapter.name), "html", options, fit_brackets
     )
