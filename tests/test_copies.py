@@ -64,12 +64,18 @@ def test_copies_say_what_the_report_says(made):
     assert "[Figure 1.1](1_transfer.ipynb)" in second.replace("\u00a0", " ")
 
 
-def test_what_was_hidden_is_folded_and_values_stand_in_the_prose_alone(made):
+def test_of_what_is_hidden_a_copy_has_what_it_shows(made):
     cells = [cell for cell in made["1_transfer.ipynb"].cells if cell.cell_type == "code"]
-    hidden = next(cell for cell in cells if "share, total" in cell.source)
-    assert hidden.metadata.jupyter.source_hidden
-    assert hidden.outputs == []
-    assert any("printed → kept" in output.get("text", "") for cell in cells for output in cell.outputs)
+    first, drawn, *others = [cell.source for cell in cells]
+    assert (first, drawn) == ('profile = "smoke"', "# Figure 1.1")
+    assert len(others) == 2
+    assert not re.search("chapter|recorded|✓|★", "".join(others))
+    printed = [output.text for cell in cells for output in cell.outputs if "text" in output]
+    assert "".join(printed).startswith("printed → kept")
+    whole = nbformat.writes(made["1_transfer.ipynb"])
+    assert whole.count("50% of A & B_c") == 1
+    assert "[code](../../notebooks/1_transfer.ipynb#cell-id=cell-6)" in whole
+    assert "(report/notebooks" not in whole
 
 
 def test_pictures_are_png_with_words_in_their_place(made):
@@ -83,22 +89,21 @@ def test_pictures_are_png_with_words_in_their_place(made):
         assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).format == "PNG"
 
 
-def test_photos_become_smaller_until_a_copy_is_small_enough(monkeypatch):
+def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypatch):
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(copies, "BYTES", 100_000)
-    monkeypatch.setattr(copies, "PHOTOGRAPHIC", 10_000)
-    noise = [Image.fromarray(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)) for _ in range(6)]
-    plot = Image.new("RGB", (900, 300), "white")
-    bundles = []
-    for picture in [*noise, plot]:
+    noise = [Image.fromarray(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)) for _ in range(6)]
+    shown = []
+    for picture in [*noise, Image.new("RGB", (900, 300), "white")]:
         file = io.BytesIO()
         picture.save(file, "PNG")
-        bundles.append({"image/png": base64.b64encode(file.getvalue()).decode()})
-    copies._fit(bundles)
-    sizes = [Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).size for bundle in bundles]
-    assert sum(len(bundle["image/png"]) for bundle in bundles) <= copies.BYTES
-    assert sizes[-1] == plot.size
-    assert sizes[0][0] < 160
+        shown.append({"image/png": base64.b64encode(file.getvalue()).decode()})
+    monkeypatch.setattr(copies, "BYTES", 300_000)
+    copies._fit(shown)
+    assert set(shown.pop()) == {"image/png"}
+    assert all(set(bundle) == {"image/jpeg"} for bundle in shown)
+    jpegs = [base64.b64decode(bundle["image/jpeg"]) for bundle in shown]
+    assert sum(map(len, jpegs)) <= copies.BYTES
+    assert all(Image.open(io.BytesIO(jpeg)).size == (320, 240) for jpeg in jpegs)
 
 
 def test_equations_of_several_lines_stay_equations(project, monkeypatch):

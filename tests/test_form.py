@@ -19,6 +19,7 @@ REWRITTEN = {
 }
 EXPLORER = 60  # lines of a figure to explore, which come on top
 HIDING = {"parameters", "remove-cell", "remove-input"}
+HEADLINE = re.compile(r"^chapter\.headline\((?:.+\)$|\n(?: .+\n)+\)$)", re.MULTILINE)  # as ruff writes it
 NEXT_SENTENCE = re.compile(r"[\w)}\]*$%][.!?] [A-Z*$@]")
 
 
@@ -49,7 +50,11 @@ def chapter(request):
 
 @pytest.fixture
 def cells(chapter):
-    return read_cells(chapter)
+    """The chapter's cells, less what only the report's front page needs."""
+    cells = read_cells(chapter)
+    for cell in code_of(cells):
+        cell.source = HEADLINE.sub("", cell.source)
+    return cells
 
 
 def test_most_code_is_shown_and_there_is_little_of_it(chapter, cells):

@@ -20,7 +20,7 @@ from PIL import Image
 
 from dlapps.cli import main
 from dlapps.notebook import chapter as notebook_module
-from dlapps.report import html
+from dlapps.report import ReportError, html
 from dlapps.report.contents import collect
 from dlapps.report.latex import make_document
 from dlapps.report.sources import find_sources
@@ -88,6 +88,11 @@ FIRST = (
     text("## Results {#sec-results}"),
     text("{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results and @eq-last."),
     code(
+        'chapter.headline("share", 0.25, "Share & <more>", practical=0.2, published=0.5, work="simonyan2015very")\n'
+        'chapter.headline("total", 4000, "Total", ",")',
+        "remove-cell",
+    ),
+    code(
         "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
         'chapter.show_figure(figure, "line", "50% of A & B_c, \\"4,000\\" points, $x < 1$; as @fig-2-moving.")',
         "remove-input",
@@ -151,7 +156,8 @@ def test_pages_are_whole_and_need_nothing_else(contents, project):
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert all(later <= level + 1 for level, later in pairwise(levels))
-        assert not page.all("script", "iframe", "object")
+        assert not page.all("iframe", "object")
+        assert page.all("script") == [{}] * (name != "index.html")
         (policy,) = [attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs]
         forbidden = {f"{kind} 'none'" for kind in ("default-src", "base-uri", "form-action")}
         assert forbidden <= set(policy.split("; "))
@@ -203,6 +209,37 @@ def test_pages_say_what_the_notebooks_told(contents):
     alt = pages["1-transfer.html"].all("img")[0]["alt"]
     assert alt == "50% of A & B_c, “4,000” points, x < 1; as Figure 2.1."
     assert html.make_pages(contents, "smoke") == made
+
+
+@pytest.mark.report
+def test_the_report_opens_with_its_headlines(contents):
+    page, latex = html.make_pages(contents, "smoke")["index.html"], make_document(contents, "smoke")[0]
+    table = Structure(page[page.index('<table class="glance">') : page.index("</table>") + len("</table>")])
+    words = "What Here Lab sheet Published 1 A chapter Share & <more> 25.0% 20.0% 50.0% Simonyan and Zisserman 2015"
+    assert "".join(table.words.split()) == f"{words} Total 4,000".replace(" ", "")
+    assert [attrs["href"] for attrs in table.all("a")] == ["1-transfer.html#sec-1-results"] * 2
+    row = r"\ref{sec-1-results} & Share \& <more> & 25.0\% & 20.0\% & 50.0\% \citep{simonyan2015very} \\"
+    assert row in " ".join(latex.split())
+    assert latex.index("How to read") < latex.index("Results at a glance") < latex.index(r"\chapter{A chapter}")
+    contents.headlines.clear()
+    assert "at a glance" not in html.make_pages(contents, "smoke")["index.html"] + make_document(contents, "smoke")[0]
+
+
+@pytest.mark.report
+@pytest.mark.parametrize("headline", ['"total", 1, "Again"', '"new", 1, "New", published=2, work="nobody2020work"'])
+def test_headlines_have_names_of_their_own_and_works_that_exist(project, monkeypatch, headline):
+    project.write("1_transfer", *FIRST)
+    project.write("2_saliency", *SECOND, code(f"chapter.headline({headline})"))
+    with pytest.raises(ReportError, match=r"^expected .*, got .*; .*\.$"):
+        collect((source, execute_here(source.read(), monkeypatch)) for source in find_sources())
+
+
+@pytest.mark.report
+def test_a_picture_stands_for_each_chapter(contents):
+    pages = [html.read_page(chapter, contents) for chapter in contents.chapters]
+    assert [page.picture[1]["label"] for page in pages] == ["fig-1-line", "fig-2-moving"]
+    contents.chapters[1].notebook.cells[-1].metadata.tags = ["cover"]
+    assert html.read_page(contents.chapters[1], contents).picture[1]["label"] == "fig-2-greys"
 
 
 @pytest.mark.report
@@ -325,6 +362,30 @@ def test_a_number_leads_to_the_cell_that_made_it(folder, browser):
         page.locator("a.value", has_text=link).first.click()
         assert words in code.inner_text()
         assert code.is_visible()
+
+
+@pytest.mark.report
+def test_the_section_that_is_read_is_marked(folder, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 200})
+    page.goto((folder / "2-saliency.html").as_uri())
+    for label in ("sec-2-1", "sec-2-second"):
+        page.evaluate("label => document.getElementById(label).scrollIntoView()", label)
+        page.locator(f"nav.contents [aria-current=location][href='#{label}']").wait_for()
+        assert page.locator("nav.contents [aria-current]").count() == 1
+
+
+@pytest.mark.report
+@pytest.mark.parametrize("scripts", [True, False])
+def test_navigation_is_folded_on_a_phone_alone(folder, browser, scripts):
+    for width, folded in ((380, True), (1280, False)):
+        page = browser.new_page(viewport={"width": width, "height": 800}, java_script_enabled=scripts)
+        page.goto((folder / "1-transfer.html").as_uri())
+        section = page.locator("nav.contents a", has_text="Results")
+        summary = page.get_by_text("In this chapter")
+        assert (section.is_visible(), summary.is_visible()) == (not folded, folded)
+        if folded:
+            summary.click()
+            assert section.is_visible()
 
 
 # What of an animation is seen: its word, and which frame of the six.

@@ -245,3 +245,21 @@ def test_a_claim_is_noted_and_stops_nothing(chapter, shown):
     chapter.check(False, "fewer data help")
     assert [bundle["text/plain"] for bundle, _ in shown] == ["✓ more data help", "✗ fewer data help"]
     assert shown[1][0][MIME] == {"kind": "check", "claim": "fewer data help", "holds": False}
+
+
+def test_a_headline_says_a_number_as_its_format_has_it(chapter, shown):
+    values = {"91.2%": (0.9123, ".1%"), "9": (torch.tensor(9), ".0f")}
+    values["0.50 (0.40 to 0.60)"] = Interval(0.5, 0.4, 0.6), ".2f"
+    for value, form in values.values():
+        chapter.headline("best", value, "Best", form, published=0.7, work="ganin2016domain")
+    assert [bundle["text/plain"] for bundle, _ in shown] == [f"★ Best: {text}" for text in values]
+    told = [bundle[MIME] for bundle, _ in shown]
+    assert [one["value"] for one in told] == [0.9123, 9, 0.5]
+    assert (told[0]["practical"], told[0]["published"], told[0]["work"]) == (None, 0.7, "ganin2016domain")
+
+
+@pytest.mark.parametrize("wrong", [{"published": 0.7}, {"value": float("nan")}, {"value": np.ones(2)}])
+def test_a_headline_needs_a_number_and_what_is_published_a_work(chapter, shown, wrong):
+    with pytest.raises(ValueError, match=r"^expected .*, got .*; .*\.$"):
+        chapter.headline(**{"name": "best", "value": 0.5, "what": "best"} | wrong)
+    assert shown == []

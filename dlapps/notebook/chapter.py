@@ -185,6 +185,32 @@ class Chapter:
         holds = bool(condition)
         _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
 
+    def headline(
+        self,
+        name: str,
+        value: Any,
+        what: str,
+        form: str = ".1%",
+        practical: float | None = None,
+        published: float | None = None,
+        work: str | None = None,
+    ) -> None:
+        """A number that a reader wants first: "Results at a glance" shows it, `results.json` has it by name.
+
+        value: a number, or one that has a mean and formats itself, such as an interval. what: in plain words, what was
+        measured. form: Python's format of this number and of those beside it, a share in per cent by default.
+        practical: the lab sheet's number, or what its settings give here. published: that of `work`, a key of
+        report/references.bib. Raises ValueError for published without work, and for what is no finite number.
+        """
+        if published is not None and not work:
+            raise ValueError(f"expected the work of what is published ({name}), got none; pass its key.")
+        facts: dict[str, Any] = {"name": name, "what": what, "form": form, "work": work}
+        for key, number in (("value", value), ("practical", practical), ("published", published)):
+            mean = number if hasattr(number, "item") else getattr(number, "mean", number)
+            facts[key] = _plain(mean, name) if number is not None or key == "value" else None
+        text = format(value, form)
+        _show("headline", {**facts, "text": text}, f"★ {what}: {text}")
+
 
 def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
     bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}

@@ -35,6 +35,13 @@ def read_keys(path: Path) -> set[str]:
     return {entry["id"] for entry in json.loads(entries)}
 
 
+def cite(citations: Iterable[str]) -> dict[str, str]:
+    """Each citation, @key or [@key, p. 3], in words; its works are known."""
+    unique = list(dict.fromkeys(citations))
+    options = [*citeproc(), "--metadata=suppress-bibliography:true", "--wrap=none"]
+    return dict(zip(unique, write(parse(unique), "plain", options), strict=False)) if unique else {}
+
+
 class Prose:
     """The answers to a notebook's references and citations: path is its file, number its chapter's.
 
@@ -64,9 +71,7 @@ class Prose:
             except DlappsError as error:
                 where = f"{self.path.name}, cell {self.outline.tokens.get(token)}"
                 answers[token] = {"text": f"{where}: {error}", "kind": "error"}
-        options = [*citeproc(), "--metadata=suppress-bibliography:true", "--wrap=none"]
-        written = write(parse(cited), "plain", options) if cited else []
-        return answers | {token: {"text": text} for token, text in zip(cited, written, strict=False)}
+        return answers | {token: {"text": text} for token, text in cite(cited).items()}
 
     def resolve(self, markdown: str) -> str:
         """The text with its references and citations in words."""

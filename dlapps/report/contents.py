@@ -13,9 +13,9 @@ from dlapps import DlappsError
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders
 from dlapps.notebook.outline import HIDING, Outline
-from dlapps.notebook.syntax import INLINE, Tree, first_line, parse
+from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, words
 from dlapps.report import ReportError
-from dlapps.report.sources import Source, tags
+from dlapps.report.sources import Source, read_citation_keys, tags
 
 # Kinds of messages, and what their labels begin with.
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
@@ -49,19 +49,25 @@ class Label:
 
 @dataclass
 class Contents:
-    """What prose may refer to, by label, and the chapters."""
+    """What prose may refer to, by label; the chapters; and the report's headlines, in the order of chapters.
+
+    Of a headline: what `Chapter.headline` says of it, and chapter, cell, section (the label of the heading above it,
+    None without one), profile and commit.
+    """
 
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
+    headlines: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def results(self) -> dict[str, Any]:
-        """What results.json has: by chapter each placeholder with its text and value, and what it was made with."""
+        """What results.json has: the headlines by name, and by chapter each placeholder with its text and value."""
         chapters = {
             chapter.name: {key: chapter.run[key] for key in ("profile", "commit")} | {"numbers": chapter.numbers}
             for chapter in self.chapters
         }
-        return {"chapters": chapters}
+        headlines = {headline["name"]: headline for headline in self.headlines}
+        return {"chapters": chapters, "headlines": headlines}
 
 
 def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
@@ -94,16 +100,22 @@ def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """All that the chapters hold; a ReportError for a placeholder without value, a claim that is false, a label twice.
+    """All that the chapters hold.
 
-    Under the profile smoke, whose data are tiny, a false claim is only noted.
+    A ReportError for a placeholder without value, for a claim that is false (only noted under the profile smoke, whose
+    data are tiny), for a label or a headline that is used twice, and for a headline's work that is not known.
     """
     contents = Contents()
+    owners: dict[str, str] = {}
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
         outline = _number_parts(chapter)
         contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
+        contents.headlines += _read_headlines(chapter, owners)
+    works = {headline["work"] for headline in contents.headlines} - {None}
+    if works and (unknown := works - read_citation_keys()):
+        raise ReportError(f"expected a work in report/references.bib, got {min(unknown)}; add it.")
     return contents
 
 
@@ -111,7 +123,8 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
-    facts = {"machine": machine, "name": chapter.name, "number": chapter.number}
+    titles = (words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header")
+    facts = {"machine": machine, "title": next(titles, chapter.name), "name": chapter.name, "number": chapter.number}
     facts |= {"duration": _duration(chapter.seconds), "claims": f"{len(chapter.claims)}"}
     return {**chapter.run, **facts, "failed": failed}
 
@@ -194,6 +207,24 @@ def _read_claims(chapter: str, notebook: NotebookNode, profile: str) -> list[dic
                     f"({first_line(cell.source, 40)}), got {got}; correct the sentence or the cell."
                 )
     return found
+
+
+def _read_headlines(chapter: ExecutedChapter, owners: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """A chapter's headlines, once its headings have labels; owners: the cells of all headlines so far, by name."""
+    origin = {"chapter": chapter.name, "section": None}
+    origin |= {key: chapter.run[key] for key in ("profile", "commit")}
+    places = (place for place, *_ in fragments(chapter.notebook))
+    trees = dict(zip(places, chapter.prose, strict=True))
+    for place, cell in enumerate(chapter.notebook.cells, start=1):
+        for node in nodes(trees.get(place, [])):
+            if node["t"] == "Header":
+                origin["section"] = node["c"][1][0] or origin["section"]
+        for _, headline in outputs(cell, "headline"):
+            owner, other = _owner(chapter, place), owners.get(headline["name"])
+            if other:
+                raise _used_twice(headline["name"], other, owner)
+            owners[headline["name"]] = owner
+            yield {**headline, **origin, "cell": cell.id}
 
 
 def _number_parts(chapter: ExecutedChapter) -> Outline:

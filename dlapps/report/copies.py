@@ -1,25 +1,24 @@
 """Reading copies: executed notebooks in plain Markdown, numbers filled in, as a repository's page shows them."""
 
 import base64
-import io
+import re
 from collections.abc import Iterator
-from typing import Any
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_output
-from PIL import Image
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from dlapps.notebook.chapter import MIME, markdown_table
 from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
+from dlapps.report.html import PHOTOGRAPHIC, compress
 from dlapps.report.prose import Edition, link, question_facts, raw, write_prose
 from dlapps.report.sources import tags
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
-BYTES = 1_900_000  # that the pictures of a copy may take
-PHOTOGRAPHIC = 150_000  # of a PNG: above, a figure holds photos, and may become smaller where all take too much
-SCALES = (1, 0.8, 0.67, 0.5, 0.4)
+BYTES = 1_400_000  # that the photographs of a copy may take, as JPEGs
+QUALITIES = (90, 80, 70, 60, 50)
+TABLE = ("columns", "rows", "align")
 
 
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
@@ -48,7 +47,7 @@ def edition(chapter: str) -> Edition:
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     options = ["--wrap=preserve", "--metadata=link-citations:true", *citeproc()]
     notebook, _, works = write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
-    notebook.cells = [part for cell in notebook.cells for part in _parts(cell)]
+    notebook.cells = [part for cell in notebook.cells for part in _parts(cell, chapter)]
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     _fit([output.data for output in shown if "data" in output])
     if works:
@@ -64,8 +63,11 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     return notebook
 
 
-def _parts(cell: NotebookNode) -> Iterator[NotebookNode]:
-    """A cell as the copy has it, and behind it the captions and tables that it made."""
+def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNode]:
+    """A cell as the copy has it, and behind it the captions and tables that it made.
+
+    A repository's page unfolds hidden code, so of a hidden cell only what it shows is there.
+    """
     if cell.cell_type == "markdown":
         if "question" in tags(cell):
             question = question_facts(cell)
@@ -75,18 +77,21 @@ def _parts(cell: NotebookNode) -> Iterator[NotebookNode]:
         if cell.source.strip():
             yield cell
         return
-    floats = [message for kind in FLOATS for _, message in outputs(cell, kind)]
-    cell.outputs = [plain for output in cell.outputs for plain in _output(output)]
-    if {"remove-cell", "remove-input"} & set(tags(cell)):
-        cell.metadata["jupyter"] = {"source_hidden": True}
-    yield cell
-    for place, message in enumerate(floats):
-        if "label" in message:
-            table = ""
-            if "rows" in message:
-                table = markdown_table(message["columns"], message["rows"], message["align"])
-            text = f'<a id="{message["label"]}"></a>**{message["number"]}.** {message["caption"]}\n\n{table}'
-            yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
+    floats = [pair for kind in FLOATS for pair in outputs(cell, kind) if "label" in pair[1]]
+    if "parameters" in tags(cell):
+        cell.source = re.sub(r"(?m)^profile = .*", f'profile = "{chapter.run["profile"]}"', cell.source)
+    hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
+    if not hidden:
+        shown = [] if "remove-output" in tags(cell) else cell.outputs
+        cell.outputs = [plain for output in shown for plain in _output(output)]
+        yield cell
+    code = f" [code](../../notebooks/{chapter.name}.ipynb#cell-id={cell.id})" * hidden
+    for place, (output, message) in enumerate(floats):
+        if hidden and (picture := [*_output(output)]):
+            yield new_code_cell(f"# {message['number']}", id=f"{cell.id}-{place}-drawn", outputs=picture)
+        table = markdown_table(*map(message.get, TABLE)) if "rows" in message else ""
+        text = f'<a id="{message["label"]}"></a>**{message["number"]}.** {message["caption"]}{code}\n\n{table}'
+        yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
 
 
 def _output(output: NotebookNode) -> Iterator[NotebookNode]:
@@ -95,29 +100,19 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
         # What libraries say on stderr is of the machine, not of the chapter.
         yield from [output] * (output.get("name") != "stderr")
     elif message["kind"] in ("figure", "animation"):
-        alt = message.get("alt", message["caption"])
-        data = {"image/png": output.data["image/png"], "text/plain": alt}
-        yield new_output("display_data", data=data, metadata={"image/png": {"alt": alt}})
-    elif message["kind"] not in ("table", "values"):
-        yield new_output("stream", text=output.data["text/plain"] + "\n")
+        # The caption stands below; who cannot see the picture hears its number first.
+        data, alt = {"image/png": output.data["image/png"], "text/plain": message["number"]}, {"alt": message["number"]}
+        metadata = {"image/png": alt, "image/jpeg": alt}
+        yield new_output("display_data", data=data, metadata=metadata)
 
 
-def _fit(bundles: list[dict[str, Any]]) -> None:
-    """Reduce pictures to a palette, which looks the same, and where all take too much, photos in size; in place."""
-    shown = [bundle for bundle in bundles if "image/png" in bundle]
-    pictures = [(bundle, base64.b64decode(bundle["image/png"])) for bundle in shown]
-    for scale in SCALES:
-        for bundle, png in pictures:
-            if scale == 1 or len(bundle["image/png"]) > PHOTOGRAPHIC * scale**2:
-                bundle["image/png"] = base64.b64encode(_with_palette(png, scale)).decode()
-        if sum(len(bundle["image/png"]) for bundle, _ in pictures) <= BYTES:
-            return
-
-
-def _with_palette(png: bytes, scale: float) -> bytes:
-    with Image.open(io.BytesIO(png)) as picture:
-        size = (round(picture.width * scale), round(picture.height * scale))
-        full = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    full.quantize(256, Image.Quantize.MEDIANCUT).save(file, "PNG", optimize=True)
-    return file.getvalue()
+def _fit(bundles: list[dict[str, str]]) -> None:
+    """Make photographs JPEGs, in the best of the qualities with which they fit; in place."""
+    photos = [bundle for bundle in bundles if len(bundle.get("image/png", "")) * 3 / 4 > PHOTOGRAPHIC]
+    for quality in QUALITIES:
+        jpegs = [compress(base64.b64decode(photo["image/png"]), "JPEG", quality) for photo in photos]
+        if sum(map(len, jpegs)) <= BYTES:
+            break
+    for photo, jpeg in zip(photos, jpegs, strict=True):
+        del photo["image/png"]
+        photo["image/jpeg"] = base64.b64encode(jpeg).decode()

@@ -4,18 +4,19 @@ import base64
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
-from PIL import Image
+from PIL import Image, ImageOps
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
-from dlapps.notebook.players import SCRIPT_HASH
-from dlapps.notebook.prose import citeproc
+from dlapps.notebook.players import SCRIPT, hash_script
+from dlapps.notebook.prose import cite, citeproc
 from dlapps.notebook.syntax import Node, Tree
 from dlapps.report import TEMPLATES, prose
 from dlapps.report.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
@@ -47,6 +48,15 @@ class Page:
         """Where the page finds the chapter's committed reading copy; "" without one."""
         name = f"{self.chapter.name}.ipynb"
         return f"../../notebooks/{name}" if (paths.report() / "notebooks" / name).is_file() else ""
+
+    @property
+    def picture(self) -> tuple[NotebookNode, Any] | None:
+        """The figure that stands for the chapter, output and message: of a cell tagged "cover", or the first."""
+        for cell in sorted(self.notebook.cells, key=lambda cell: "cover" not in tags(cell)):
+            for output, message in (*outputs(cell, "figure"), *outputs(cell, "animation")):
+                if "label" in message:
+                    return output, message
+        return None
 
     @property
     def title(self) -> str:
@@ -96,9 +106,13 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         default_preprocessors=[],
         filters={each.__name__: each for each in (image_attributes, listing, prose.question_facts)},
     )
-    shared = {"pages": pages, "report": read_title_page(), "mime": MIME, "script": SCRIPT_HASH}
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    shared = {"pages": pages, "report": read_title_page(), "mime": MIME}
+    shared |= {"script": script, "allowed": [hash_script(each) for each in (SCRIPT, script)]}
     chapters = [colophon(page.chapter) for page in pages]
     facts = {"chapters": chapters, "profile": profile, "day": day_of(contents)}
+    facts["headlines"] = contents.headlines
+    facts["works"] = cite(f"@{headline['work']}" for headline in contents.headlines if headline["work"])
     index = exporter.environment.get_template("index.html.j2")
     written = {"index.html": index.render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
@@ -131,19 +145,24 @@ def fit_brackets(markup: str) -> str:
     return _LONG.sub('<math tabindex="0"', markup)
 
 
-def image_attributes(encoded: str) -> str:
-    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), embedded in the page."""
+def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
+    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), embedded in the page.
+
+    size: the new width and height of a PNG, which is cropped to that shape.
+    """
     content = base64.b64decode(encoded)
     with Image.open(io.BytesIO(content)) as picture:
-        kind, (width, height) = (picture.format or "png").lower(), picture.size
-        if kind == "png" and len(content) > PHOTOGRAPHIC:
-            kind, content = "webp", _compress(picture)
+        kind, (width, height) = (picture.format or "png").lower(), size or picture.size
+    if kind == "png" and (size or len(content) > PHOTOGRAPHIC):
+        kind, content = "webp", compress(content, "WEBP", 90, size)
     return f'src="data:image/{kind};base64,{base64.b64encode(content).decode()}" width="{width}" height="{height}"'
 
 
-def _compress(picture: Image.Image) -> bytes:
+def compress(content: bytes, kind: str, quality: int, size: tuple[int, int] | None = None) -> bytes:
+    """A picture as JPEG or WEBP of that quality, cropped and scaled to a size where one is given."""
     file = io.BytesIO()
-    picture.convert("RGB").save(file, "WEBP", quality=90)
+    with Image.open(io.BytesIO(content)) as picture:
+        ImageOps.fit(picture.convert("RGB"), size or picture.size).save(file, kind, quality=quality)
     return file.getvalue()
 
 

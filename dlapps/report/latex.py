@@ -103,6 +103,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     latex = environment.get_template("report.tex.j2").render(
         report=read_title_page(),
         bodies=bodies,
+        headlines=contents.headlines,
         cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],
         claims=sum(len(chapter.claims) for chapter in contents.chapters),
