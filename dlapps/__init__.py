@@ -41,6 +41,6 @@ def check_shares(**shares: float) -> None:
 
 def __getattr__(name: str) -> ModuleType:
     """`from dlapps import images, results`: what notebooks need of core, imported when it is asked for."""
-    if name in ("assets", "images", "metrics", "paired", "results", "runtime"):
+    if name in ("assets", "images", "intervals", "metrics", "results", "runtime"):
         return importlib.import_module(f"dlapps.core.{name}")
     raise AttributeError(f"module 'dlapps' has no attribute {name!r}")

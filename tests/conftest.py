@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,10 +71,10 @@ class Project:
         (home / "report" / "report.toml").write_text(front)
         (home / "notebooks").mkdir()
 
-    def write(self, name: str, *cells: nbformat.NotebookNode) -> Path:
-        """A notebook of that name with these cells after the usual first ones."""
+    def write(self, name: str, *cells: nbformat.NotebookNode, tags: Sequence[str] = ()) -> Path:
+        """A notebook of that name with these cells after the usual first ones; tags: of the title."""
         setup = f'from dlapps.notebook import Chapter\nchapter = Chapter("{name}", profile=profile)'
-        first = [text("# A chapter"), code('profile = "quick"', "parameters"), code(setup, "remove-cell")]
+        first = [text("# A chapter", *tags), code('profile = "quick"', "parameters"), code(setup, "remove-cell")]
         notebook = new_notebook(cells=[*first, *cells])
         for number, cell in enumerate(notebook.cells):
             cell.id = f"cell-{number}"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlapps.core.paired import bootstrap_mean
+from dlapps.core import intervals
 from studies import visualizing_attacks as study
 
 
@@ -30,7 +30,7 @@ def test_transfer_is_a_mean_over_networks_with_an_interval_over_pictures():
     found = study.compare_transfer(made)
     assert (found["pgd"], found["best"]) == (0, 0.5)
     gains = np.array([1, 0.5, 0.5, 0])
-    interval = bootstrap_mean(gains)
+    interval = intervals.mean(gains)
     assert (found["low"], found["high"]) == (interval.low, interval.high)
     assert found["low"] < gains.mean() < found["high"]
     table = study.tabulate_transfer({"squeezenet1_1": made})

@@ -90,6 +90,11 @@ def test_a_source_lets_its_paragraph_pass_and_no_other():
     assert find_typed_numbers("Others get 91.3 %. <!-- by hand: -->", set()) == ["91.3 %"]
 
 
+def test_a_citation_lets_its_sentence_pass_and_no_other():
+    prose = "They get 91.3 % [@ganin2016domain]. And 92.1 %.\nBy @madry2018towards it is 89.3 %."
+    assert find_typed_numbers(prose, set()) == ["92.1 %"]
+
+
 def test_check_names_cell_and_number_but_not_in_questions(project, capsys):
     project.write(
         "1_transfer",
@@ -101,8 +106,8 @@ def test_check_names_cell_and_number_but_not_in_questions(project, capsys):
     assert main(["check"]) == 1
     complaints = capsys.readouterr().out.splitlines()
     assert complaints == [
-        "1_transfer, cell 5 (After 35 epochs it reads 91.3 %.): 91.3 % written by hand; record it, or add "
-        "<!-- by hand: source --> to its paragraph",
-        "1_transfer, cell 7 (Because of 417 others.): 417 written by hand; record it, or add <!-- by hand: source --> "
-        "to its paragraph",
+        "1_transfer, cell 5 (After 35 epochs it reads 91.3 %.): 91.3 % typed by hand; write an expression, or cite its "
+        "source in the sentence",
+        "1_transfer, cell 7 (Because of 417 others.): 417 typed by hand; write an expression, or cite its source "
+        "in the sentence",
     ]

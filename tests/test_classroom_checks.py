@@ -104,6 +104,8 @@ def test_a_table_has_every_recipe():
     whole, part = [["a", "0.800"], ["b", "0.900"]], [["b", "0.900"]]
     trap = {"table": (part, ["", "test"])}
     finds(transfer.accuracies_of_every_recipe, trap, table=(whole, ["", "test"]), chosen_svms=svms)
+    shown = [{"features": name, "test": cell} for name, cell in whole]
+    finds(transfer.accuracies_of_every_recipe, {"table": shown[1:]}, table=shown, chosen_svms=svms)
 
 
 @pytest.fixture(scope="module")

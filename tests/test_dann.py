@@ -326,6 +326,7 @@ def test_each_method_of_the_study_trains_and_is_measured(name, bars, monkeypatch
     committed = results.load("mnistm").runs
     if name in committed and "history" in committed[name][0]:
         assert entry.keys() == committed[name][0].keys()
+        assert entry["scores"].keys() == committed[name][0]["scores"].keys()
     assert {len(values) for values in entry["history"].values()} == {1}
 
 
@@ -567,7 +568,7 @@ def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_stopped(bars,
     entries = runs.load_parts("mnistm")["runs"]["dann"]
     assert list(entries) == ["0", "1"]
     assert entries["0"] == first
-    history, last = entries["1"]["history"], entries["1"]["target_accuracy"]
+    history, last = entries["1"]["history"], entries["1"]["scores"]["target_accuracy"]
     assert all(len(values) == 3 for values in history.values())
     assert history["target_accuracy"][-1] == pytest.approx(last, abs=1e-5)
 

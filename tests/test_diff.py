@@ -1,4 +1,4 @@
-"""What moved between two builds, and whether it is more than seeds explain."""
+"""What moved between two builds."""
 
 import json
 
@@ -8,37 +8,44 @@ from dlapps import DlappsError, cli
 from dlapps.report.diff import find_changes, read_results
 
 
-def test_changes_are_judged_by_their_spread():
-    old = {"a": 0.5, "a_sd": 0.03, "b": 0.5, "b_sd": 0.03, "c": 1.0}
-    old |= {"d": "cat", "fit_seconds": 3.0, "e": 1, "same": 2.0}
-    new = old | {"a": 0.57, "b": 0.6, "c": 1.5, "d": "dog", "fit_seconds": 4.0, "f": 2}
-    del new["e"]
-    # 2 sqrt(.03^2 + .03^2) = .085
-    assert find_changes(old, new) == {
-        "a": "0.5 -> 0.57 (+0.07, within its spread over seeds)",
-        "b": "0.5 -> 0.6 (+0.1, beyond its spread over seeds)",
-        "c": "1 -> 1.5 (+0.5, no spread recorded)",
-        "d": "cat -> dog (words)",
-        "e": "1 -> none (gone)",
-        "f": "none -> 2 (new)",
-        "fit_seconds": "3 -> 4 (a time)",
+def write_results(path, numbers, headline=0.5):
+    entries = [{"cell": "a", "expression": name, "text": text, "value": value} for name, (text, value) in numbers]
+    headlines = {"dann": {"text": f"{headline:.0%}", "value": headline}}
+    path.write_text(json.dumps({"chapters": {"1_a": {"numbers": entries}}, "headlines": headlines}))
+    return path
+
+
+def test_a_number_moved_if_it_is_printed_otherwise(tmp_path):
+    interval = {"mean": 2.0, "low": 1.0, "high": 3.0}
+    old = [("x", ("0.5", 0.5)), ("same", ("1", 1.01)), ("gain", ("2 (1 to 3)", interval)), ("word", ("cat", "cat"))]
+    old.append(("gone", ("1", 1)))
+    new = [("x", ("0.6", 0.6)), ("same", ("1", 1.02)), ("gain", ("4 (1 to 3)", interval | {"mean": 4.0}))]
+    new += [("word", ("dog", "dog")), ("new", ("2", 2))]
+    old = read_results(write_results(tmp_path / "old.json", old))
+    assert find_changes(old, read_results(write_results(tmp_path / "new.json", new, 0.75))) == {
+        "headline dann": "50% -> 75% (+0.25)",
+        "1_a, a, x": "0.5 -> 0.6 (+0.1)",
+        "1_a, a, gain": "2 (1 to 3) -> 4 (1 to 3) (+2, outside the old interval)",
+        "1_a, a, word": "cat -> dog",
+        "1_a, a, new": "new: 2",
+        "1_a, a, gone": "gone: 1",
     }
     assert not find_changes(old, old)
 
 
 def test_the_verb_fails_where_more_than_times_moved(tmp_path, capsys):
-    files = []
-    for number, (value, seconds) in enumerate(((0.5, 1.0), (0.5, 2.0), (0.6, 1.0))):
-        files.append(tmp_path / f"{number}.json")
-        entries = {"accuracy": {"value": value}, "fit_seconds": {"value": seconds}}
-        files[-1].write_text(json.dumps(entries))
-    assert cli.main(["diff", str(files[0]), str(files[1])]) == 0
-    assert capsys.readouterr().out == "fit_seconds: 1 -> 2 (a time)\n"
-    assert cli.main(["diff", str(files[0]), str(files[2])]) == 1
-    assert capsys.readouterr().out == "accuracy: 0.5 -> 0.6 (+0.1, no spread recorded)\n"
+    runs = ((0.5, 1), (0.5, 2), (0.6, 1))
+    files = [
+        str(write_results(tmp_path / f"{n}.json", [("x", (f"{x}", x)), ("fit.seconds:.0f", (f"{s}", s))]))
+        for n, (x, s) in enumerate(runs)
+    ]
+    assert cli.main(["diff", files[0], files[1]]) == 0
+    assert capsys.readouterr().out == "1_a, a, fit.seconds:.0f: 1 -> 2 (+1)\n"
+    assert cli.main(["diff", files[0], files[2]]) == 1
+    assert capsys.readouterr().out == "1_a, a, x: 0.5 -> 0.6 (+0.1)\n"
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": {"cell": 3}}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"headlines": {}, "chapters": {"a": {}}}'])
 def test_a_file_that_is_no_results_gets_one_sentence(content, tmp_path):
     path = tmp_path / "other.json"
     path.write_text(content)

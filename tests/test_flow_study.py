@@ -63,7 +63,7 @@ def test_the_choice_is_made_without_the_test_split_and_each_reading_once(small, 
     assert 0 <= runs["neighbour_error"] <= 1
     assert runs.values("4 evaluations", "precision").shape == (2,)
     assert [len(runs["trainings"][seed]["history"]["loss"]) for seed in ("0", "1")] == [1, 1]
-    sampling = runs["runs"]["2 evaluations"]["1"]["sampling"]
+    sampling = runs["runs"]["2 evaluations"]["1"]["settings"]
     assert sampling in [entry["sampling"] for entry in chosen["2"]]
     for number in (4, 2):
         assert 0 <= runs.mean(f"{number} evaluations", "gan_train_accuracy") <= 1

@@ -1,4 +1,4 @@
-"""The form of chapters: what a student should learn from is shown, numbers come before the prose about them."""
+"""The form of chapters: what a student should learn from is shown, and there is little of it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import re
 
 import nbformat
 import pytest
-from conftest import code, text
 
 from dlapps.core import paths
-from dlapps.notebook.outline import NUMBER
 
 # The others take the form with their science. Lines of code: 260 are what a chapter should need.
 REWRITTEN = {
@@ -45,27 +43,6 @@ def nodes(cell, kind):
     return [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, kind)]
 
 
-def recorded(cell):
-    """The keywords of the calls of record in a cell: each a number, or a dictionary of numbers."""
-    calls = [call for call in nodes(cell, ast.Call) if getattr(call.func, "attr", "") == "record"]
-    return {word.arg for call in calls for word in call.keywords} - {"data", "seed"}
-
-
-def used_before_recorded(cells):
-    """The chapter's own numbers that prose uses above the cell that records them, but for the opening summary."""
-    everywhere = set().union(*(recorded(cell) for cell in code_of(cells)))
-    known, early = set(), set()
-    for cell in cells:
-        if cell.cell_type == "code":
-            known |= recorded(cell)
-        elif "title" not in cell.metadata.get("tags", []):
-            for number, _ in NUMBER.findall(cell.source):
-                names = {name for name in everywhere if f"{number}_".startswith(f"{name}_")}
-                if names and not names & known:
-                    early.add(number)
-    return early
-
-
 @pytest.fixture(params=REWRITTEN)
 def chapter(request):
     return request.param
@@ -95,17 +72,6 @@ def test_hidden_cells_define_no_functions(cells):
     for cell in code_of(cells):
         if is_hidden(cell):
             assert not nodes(cell, ast.FunctionDef), cell.source
-
-
-def test_numbers_are_recorded_above_the_prose_about_them(cells):
-    assert used_before_recorded(cells) == set()
-
-
-def test_a_number_used_too_early_is_found():
-    record = code('chapter.record(data="none", run={"score": 1}, total=2)')
-    title, early, late = text("{{total}}", "title"), text("{{run_score}} of {{total}}, {{others}}"), text("{{total}}")
-    assert used_before_recorded([title, early, record, late]) == {"run_score", "total"}
-    assert used_before_recorded([title, record, early, late]) == set()
 
 
 def test_verdicts_are_prose_and_not_strings_of_code(cells):

@@ -58,15 +58,18 @@ def small(tmp_path, monkeypatch):
 def test_every_preset_gets_its_entry_once(small, monkeypatch):
     monkeypatch.setattr(gan_judge.Judge.score_neighbours, "__defaults__", (60,))
     results = json.loads(study.make_gan().read_text())
-    for kind, plans in study.PLANS.items():
-        assert {name: [*seeds] for name, seeds in results[kind].items()} == {name: ["0", "1"] for name in plans}
-    entry = results["cdcgan"]["best"]["1"]
-    assert entry["batches"] == 3
+    runs = results["runs"]
+    names = [f"{kind} {name}" for kind, plans in study.PLANS.items() for name in plans]
+    assert {run: [*seeds] for run, seeds in runs.items()} == {run: ["0", "1"] for run in names} | {
+        "cdcgan pooled": ["0"]
+    }
+    entry = runs["cdcgan best"]["1"]
+    assert entry["settings"]["batches"] == 3
     assert 0 <= entry["scores"]["gan_train_accuracy"] <= 1
     assert len(entry["history"]["generator_loss"]) == 3
-    assert "gan_train_accuracy" not in results["dcgan"]["best"]["0"]["scores"]
+    assert "gan_train_accuracy" not in runs["dcgan best"]["0"]["scores"]
     # Other images have another floor.
-    fashion = results["dcgan"]["Fashion-MNIST"]["0"]
+    fashion = runs["dcgan Fashion-MNIST"]["0"]
     assert fashion["real"]["frechet"] != results["real"]["frechet"]
     for scores, floor in ((entry["scores"], results["real"]), (fashion["scores"], fashion["real"])):
         error = 0.0001 * (1 + scores["frechet_ratio"])  # both distances are rounded
@@ -78,7 +81,7 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     assert gan.load_generator(small / "gan-cdcgan.pt").num_classes == 10
     assert gan.load_generator(small / "gan-dcgan.pt").latent_dim == 100
     assert set(results["neighbours"]) == {"real", "samples"}
-    assert 0 <= results["cdcgan pooled 0"]["gan_train_accuracy"] <= 1
+    assert 0 <= runs["cdcgan pooled"]["0"]["scores"]["gan_train_accuracy"] <= 1
     for shares in results["copies"].values():
         assert all(each["low"] <= each["value"] <= each["high"] for each in shares.values())
         assert shares["p1"]["value"] <= shares["p5"]["value"]
@@ -95,7 +98,7 @@ def test_pooled_generators_draw_in_turns(small, monkeypatch):
 
     monkeypatch.setattr(study, "draw", draw)
     monkeypatch.setattr(gan_judge.Judge, "score_conditional", lambda _, draw_digits, seed: draw_digits(LABELS, seed))
-    images = study.score_pooled(gan_judge.Judge())
+    images = study.score_pooled(gan_judge.Judge())["scores"]
     assert images[:, 0, 0].tolist() == [1, 2] * 20
     (first, of_first), (second, of_second) = drawn
     assert (of_first, of_second) == (LABELS[::2].tolist(), LABELS[1::2].tolist())

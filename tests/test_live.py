@@ -1,86 +1,128 @@
-"""The widget that fills in a notebook's prose, without a browser: what it sends after a cell has run."""
+"""What a cell's output says of the prose below it, with a real shell of IPython and no browser."""
 
 from __future__ import annotations
 
-import gc
+import json
+import re
+from html import unescape
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 from conftest import code, text
-from IPython.core.events import EventManager
+from IPython.core.interactiveshell import InteractiveShell
 
-from dlapps.cli import main
 from dlapps.core import paths
-from dlapps.notebook import chapter as notebook
-from dlapps.notebook import live
-from dlapps.notebook.live import VIEW, LiveProse
+from dlapps.notebook.live import LiveProse, make_script
 from dlapps.notebook.prose import Prose
 
 
 @pytest.fixture
-def shell():
-    shell = SimpleNamespace(user_ns={"In": [""]})
-    shell.events = EventManager(shell, ["post_run_cell"])
-    return shell
+def run(project):
+    """Runs cells of a notebook by their source, as a build does, or with their id, as JupyterLab does."""
+    path = project.write(
+        "2_shown",
+        text("Above {{a}}."),
+        code("a = 1"),
+        text("## First {#sec-first}\n\n{{a}} and {{wrong}}"),
+        text("Fine.\n\n<!-- a remark -->\n\n- less than two <!-- holds: a < 2 -->"),
+        code("b = 2 * a"),
+        text("{{b}}"),
+        code("a = 1"),
+        text("Again {{a:.1f}}."),
+    )
+    shell, shown = InteractiveShell(), []
+    prose = Prose(path, "2")
+
+    def run_cell(source, cell_id=None):
+        shown.clear()
+        shell.run_cell(source, store_history=True, cell_id=cell_id)
+        return shown[-1] if shown else None
+
+    LiveProse(
+        prose,
+        shell,
+        {},
+        lambda content, lines, html: shown.append(SimpleNamespace(**content, lines=lines, **{"page": facts_of(html)})),
+    )
+    return SimpleNamespace(cell=run_cell, shell=shell, prose=prose, path=path)
 
 
-@pytest.fixture
-def prose(project):
-    path = project.write("2_shown", text("## A {#sec-a}\n\n{{x:.0%}}\n\n$y = {{x}}$"), code("chapter.record(x=0.5)"))
-    return Prose(path, 2)
+def facts_of(shown):
+    return json.loads(unescape(re.search('data-facts="([^"]+)"', shown["text/html"])[1]))
 
 
-def texts(widget):
-    return {token: "".join(part["text"] for part in parts) for token, parts in widget.answers.items()}
+def test_a_cell_evaluates_the_prose_below_it_and_no_other(run):
+    message = run.cell("a = 1")
+    assert message.values == {
+        "a": {"text": "1", "value": 1},
+        "wrong": {"error": "NameError: name 'wrong' is not defined"},
+    }
+    assert message.claims == [{"claim": "a < 2", "holds": True}]
+    assert message.lines.splitlines() == ["a = 1", "wrong = NameError: name 'wrong' is not defined", "a < 2 holds"]
 
 
-def test_a_number_is_sent_once_its_cell_has_run(prose, shell):
-    widget = LiveProse(prose, shell, "words", "elsewhere")
-    assert texts(widget) == {"{#sec-a}": "", "{{x:.0%}}": "–"}
-    assert widget.cells["cell-3"] == {"headings": ["2.1"], "formulas": [r"$y = \text{–}$"], "question": ""}
-    prose.record({"x": 0.5})
-    shell.events.trigger("post_run_cell", None)
-    assert texts(widget)["{{x:.0%}}"] == "50%"
-    assert widget.cells["cell-3"]["formulas"] == [r"$y = \text{0.5}$"]
+def test_the_page_is_told_in_which_block_a_claim_stands(run):
+    (claim,) = run.cell("a = 1").page["claims"]
+    assert (claim["sign"], claim["block"]) == ("finelessthantwo", 1)
 
 
-def test_what_the_page_asks_for_is_answered(prose, shell):
-    widget = LiveProse(prose, shell, "words", "elsewhere")
-    widget._handle_custom_msg({"ask": ["{{x:.3f}}", "@sec-a"]}, [])
-    prose.record({"x": 0.5})
-    shell.events.trigger("post_run_cell", None)
-    assert texts(widget)["{{x:.3f}}"] == "0.500"
-    assert texts(widget)["@sec-a"] == "Section 2.1"
+def test_of_two_cells_with_one_source_the_next_one_ran_or_that_of_the_id(run):
+    assert "a" in run.cell("a = 1").values
+    run.cell("b = 2 * a")
+    assert "a:.1f" in run.cell("a = 1").values
+    assert "a" in run.cell("a = 1", "cell-4").values
+    assert "b" in run.cell("b = 20 * a  # edited, not saved", "cell-7").values
 
 
-def test_a_widget_ends_with_its_chapter(project, shell):
-    prose = Prose(project.write("2_shown"), 2)
-    LiveProse(prose, shell, "words", "elsewhere")
-    assert len(shell.events.callbacks["post_run_cell"]) == 1
-    del prose
-    gc.collect()
-    shell.events.trigger("post_run_cell", None)
-    assert shell.events.callbacks["post_run_cell"] == []
+def test_what_the_file_does_not_hold_is_not_evaluated(run):
+    assert run.cell("c = 3") is None
+    assert run.cell("a = 5", "unknown") is None
 
 
-@pytest.mark.parametrize("in_jupyter", [True, False])
-def test_only_jupyter_gets_a_widget_and_all_others_a_line(project, shell, monkeypatch, in_jupyter):
-    bundles = []
-    monkeypatch.setattr(notebook, "display", lambda bundle, raw, metadata: bundles.append(bundle))
-    monkeypatch.setattr(live, "get_ipython", lambda: shell)
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    path = project.write("2_shown", code("chapter.show_figure(one, 'one', 'A caption.')"))
-    copy = project.home / "report" / "notebooks" / "2_shown.ipynb"
-    copy.parent.mkdir()
-    copy.write_text("{}")
-    if in_jupyter:
-        monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    notebook.Chapter("2_shown", "smoke")
-    (bundle,) = bundles
-    assert (VIEW in bundle) == in_jupyter
-    assert "(../report/notebooks/2_shown.ipynb)" in bundle["text/markdown"]
-    assert len(shell.events.callbacks["post_run_cell"]) == in_jupyter
+def test_a_cell_says_which_numbers_build_on_something_older(run):
+    runs = [run.cell("a = 1", "cell-4").page, run.cell("b = 2 * a").page]
+    assert runs[1]["outdated"] == []
+    again = run.cell("a = 7", "cell-4").page
+    assert again["outdated"] == [runs[1]["run"][1]]
+    assert again["run"][1] > runs[1]["run"][1]
+    assert run.cell("b = 2 * a").page["outdated"] == []
+
+
+def test_a_cell_that_failed_keeps_its_numbers_as_such(run, capsys):
+    run.cell("b = 2")
+    run.cell("b = 2 * a", "cell-7")
+    assert "NameError" in capsys.readouterr().out
+    run.cell("a = 1", "cell-4")
+    run.cell("b = 2 * a", "cell-7")
+    failed = run.cell("b = 2 * nobody", "cell-7")
+    assert failed.values == {}
+    assert failed.page["failed"]
+    assert failed.page["values"]["b"]["text"] == "2"
+
+
+def test_a_chapter_made_anew_takes_the_place_of_the_old_one(run):
+    LiveProse(run.prose, run.shell, {"a": 5}, lambda content, *_: taken.append(content))
+    taken = []
+    assert run.cell("a = 1") is None
+    assert [content["values"]["a"]["value"] for content in taken] == [5]  # a recorded name comes first
+
+
+def test_an_edited_file_is_read_again(run, project):
+    run.cell("a = 1")
+    notebook = nbformat.read(run.path, as_version=4)
+    notebook.cells[5].source = "Now {{a:.2f}}"
+    nbformat.write(notebook, run.path)
+    assert run.cell("a = 1", "cell-4").values == {"a:.2f": {"text": "1.00", "value": 1}}
+
+
+def test_the_script_holds_what_the_page_needs(run):
+    script = make_script(run.prose, "</script> is ended once")
+    assert script.count("</script>") == 1
+    facts = json.loads(script[script.index("})({") + 3 : script.rindex(");\n")].replace("<\\/", "</"))
+    assert facts["words"].startswith("</script>")
+    headings = {known["sign"]: known["headings"] for known in facts["cells"] if known["headings"]}
+    assert headings == {"achapter": ["2"], "firstand": ["2.1"]}
 
 
 @pytest.mark.parametrize("path", sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
@@ -89,10 +131,3 @@ def test_what_the_report_hides_is_folded_in_jupyter(path):
         hidden = bool({"remove-cell", "remove-input"}.intersection(cell.metadata.get("tags", [])))
         folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
         assert folded == (hidden and cell.cell_type == "code"), f"{path.stem}, cell {number}: jupyter.source_hidden"
-
-
-@pytest.mark.report
-def test_a_run_that_a_notebook_starts_keeps_no_widget(project, monkeypatch):
-    monkeypatch.setenv("JPY_SESSION_NAME", str(project.write("2_shown")))
-    assert main(["run", "--profile", "smoke"]) == 0
-    assert "widget" not in (project.build / "smoke" / "2_shown.ipynb").read_text()

@@ -106,20 +106,23 @@ def test_outside_a_report_the_current_folder_is_all_there_is(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     assert paths.project() == tmp_path
     assert not paths.has_report()
-    assert paths.chapter_number("3_alone") == 3
-    assert paths.chapter_number("alone") == 1
+    assert paths.chapter_number("3_alone") == "3"
+    assert paths.chapter_number("alone") == "1"
 
 
 @pytest.mark.parametrize(
     ("names", "numbered"),
     [
-        (["10_ten", "2_two", "01"], [("01", 1), ("2_two", 2), ("10_ten", 10)]),
-        (["Untitled", "a plan", "1_first"], [("1_first", 1), ("Untitled", 2), ("a plan", 3)]),
+        (["10_ten", "2_two", "01"], [("01", "1"), ("2_two", "2"), ("10_ten", "10")]),
+        (["Untitled", "a plan", "1_first"], [("1_first", "1"), ("Untitled", "2"), ("a plan", "3")]),
+        (["1_one", "1_evidence", "2_two"], [("1_one", "1"), ("2_two", "2"), ("1_evidence", "A")]),
+        (["9_evidence", "more evidence"], [("9_evidence", "A"), ("more evidence", "B")]),
+        (["a plan", "0_evidence"], [("a plan", "1"), ("0_evidence", "A")]),
     ],
 )
 def test_any_name_is_a_chapter(project, names, numbered):
     for name in names:
-        project.write(name)
+        project.write(name, tags=["title", "appendix"] if "evidence" in name else ())
     (project.home / "notebooks" / ".~lock.ipynb").write_text("{")
     assert [(source.name, source.number) for source in find_sources()] == numbered
     for name, number in numbered:

@@ -17,7 +17,6 @@ from torch import nn
 from dlapps import DlappsError, adversarial, dann, datasets, gan, pretrained, saliency
 from dlapps.core import metrics
 from dlapps.core.images import from_pixels
-from dlapps.core.paired import compare_means, compare_seeds
 from dlapps.dann.selection import class_diversity
 from dlapps.gan import flow
 from dlapps.plots.gan import plot_mosaic
@@ -233,8 +232,6 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS), "maps of numbers"),
         (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 of one size, got torch.fl"),
         (lambda: dann.choose_epoch({}, "last"), "a history of one epoch or more, got an empty one"),
-        (lambda: compare_seeds([0.5, np.nan], [0.4, 0.4]), "two finite scores of the same seeds"),
-        (lambda: compare_means([0.5, np.nan], [0.4, 0.4]), "two finite scores (S,) and (T,)"),
         (lambda: replace(gan.PRACTICAL, num_epochs=0), "num_epochs >= 1, got 0"),
         (lambda: gan.fit_gan(LEVELS[..., 0][None], frame_every=0), "frame_every >= 1, got 0"),
         (lambda: dann.Settings(batch_size=0), "batch_size >= 1, got 0"),

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from dlapps.core.images import from_pixels
-from dlapps.core.paired import Interval
+from dlapps.core.intervals import Interval
 from dlapps.plots import dann, gan, general, transfer, visualizing
 from dlapps.plots.general import WIDTH
 

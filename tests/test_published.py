@@ -10,14 +10,13 @@ REPORT = CHECKOUT / "report"
 
 
 def test_every_published_number_says_where_it_comes_from():
-    numbers = json.loads((REPORT / "results.json").read_text())
-    recording = {source.name for source in find_sources() if "chapter.record(" in source.path.read_text()}
-    assert {entry["chapter"] for entry in numbers.values()} == recording
-    for name, entry in numbers.items():
-        assert entry["profile"] == "full", name
-        assert entry["data"], name
-        assert "seed" in entry, name
-        assert re.fullmatch("[0-9a-f]{7,40}", entry["commit"]), name
+    results = json.loads((REPORT / "results.json").read_text())
+    assert list(results["chapters"]) == [source.name for source in find_sources()]
+    for entry in [*results["chapters"].values(), *results["headlines"].values()]:
+        assert entry["profile"] == "full"
+        assert re.fullmatch("[0-9a-f]{7,40}", entry["commit"])
+    for chapter in results["chapters"].values():
+        assert all(number.keys() == {"expression", "text", "value", "cell"} for number in chapter["numbers"])
 
 
 def test_the_published_report_is_whole_and_small():

@@ -1,5 +1,6 @@
 """Committed results: every file can be read, runs and scores are found by name, and what is written comes back."""
 
+import copy
 import json
 import statistics
 from dataclasses import astuple
@@ -8,13 +9,13 @@ import numpy as np
 import pytest
 
 from dlapps import DlappsError
-from dlapps.core import metrics, paths, results
-from dlapps.core.paired import compare_means, compare_seeds
+from dlapps.core import paths, results
+from dlapps.core.intervals import compare
 
-FOLLOWED = {"accuracy": 0.5, "history": {"accuracy": [0.25, 0.5]}}
+FOLLOWED = {"scores": {"accuracy": 0.5}, "history": {"accuracy": [0.25, 0.5]}}
 RUNS = {
-    "paper": {"1": {"accuracy": 0.75}, "0": FOLLOWED},
-    "wide": {"0": {"diverged": "expected a finite loss, got nan."}, "1": {"accuracy": 0.125}},
+    "paper": {"1": {"scores": {"accuracy": 0.75}}, "0": FOLLOWED},
+    "wide": {"0": {"diverged": "expected a finite loss, got nan."}, "1": {"scores": {"accuracy": 0.125}}},
 }
 
 
@@ -27,34 +28,25 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def moons(folder):
     """The study of RUNS, as it is read again."""
-    results.save("moons", {"runs": RUNS}, [0, 1])
+    results.save("moons", {"shares": ["accuracy"], "runs": RUNS}, [0, 1])
     return results.load("moons")
 
 
 @pytest.mark.parametrize("path", sorted(paths.results().glob("*.json")), ids=lambda path: path.stem)
-def test_every_committed_file_is_read(path):
+def test_every_committed_run_says_what_is_a_score_a_history_a_setting_and_a_share(path):
     study = results.load(path.stem)
     assert study.parts
+    assert ("runs" in study.parts) == ("shares" in study.parts)
     assert all(study.runs.values())
-
-
-@pytest.mark.parametrize(
-    ("name", "run", "place"),
-    [
-        ("mnistm", "slope 2, float32", ("runs", "slope 2, float32", "{}")),
-        ("gan", "cdcgan best", ("cdcgan", "best", "{}")),
-        ("gan", "dcgan latent 10", ("dcgan", "latent 10", "{}")),
-        ("visualizing-classes", "squeezenet1_1 modern", ("squeezenet1_1 modern {}",)),
-    ],
-)
-def test_runs_are_found_in_each_form_of_file(name, run, place):
-    study = results.load(name)
-    assert list(study.runs[run]) == sorted(study.runs[run])
-    for seed, entry in study.runs[run].items():
-        found = study.parts
-        for key in place:
-            found = found[key.format(seed)]
-        assert entry is found
+    for entry in (entry for entries in study.runs.values() for entry in entries.values()):
+        assert ("scores" in entry) != ("diverged" in entry)
+        assert {*entry} <= {"scores", "history", "settings", "diverged", "health", "measures", "real"}
+        scores, history = entry.get("scores", {}), entry.get("history", {})
+        assert not {str, dict, bool} & {type(value) for value in scores.values()}
+        assert all(isinstance(values, list) for values in history.values())
+        for share in study.shares:
+            values = np.append(scores.get(share, []), history.get(share, []))
+            assert ((values >= 0) & (values < 1.0001)).all(), share  # means of batches are rounded
 
 
 def test_what_has_no_seeds_is_no_run():
@@ -63,7 +55,7 @@ def test_what_has_no_seeds_is_no_run():
 
 def test_scores_over_seeds_are_those_of_the_entries():
     study = results.load("gan")
-    values = [study["cdcgan"]["best"][seed]["scores"]["frechet"] for seed in ("0", "1", "2")]
+    values = [study["runs"]["cdcgan best"][seed]["scores"]["frechet"] for seed in ("0", "1", "2")]
     assert study.values("cdcgan best", "frechet").tolist() == values
     assert study.mean("cdcgan best", "frechet") == np.mean(values)
     assert study.deviation("cdcgan best", "frechet") == statistics.stdev(values)
@@ -77,7 +69,7 @@ def test_seeds_come_in_order_and_a_diverged_one_counts_in_no_score(moons):
 
 
 def test_a_score_of_the_course_counts_as_it_was_at_the_end(folder):
-    entry = {"history": {"loss": [2.0, 1.0]}, "accuracy": 0.5}
+    entry = {"history": {"loss": [2.0, 1.0]}, "scores": {"accuracy": 0.5}}
     results.save("moons", {"runs": {"paper": {"0": entry}}}, [0])
     study = results.load("moons")
     assert study.summary("paper", "loss", "accuracy") == {"loss": 1.0, "accuracy": 0.5}
@@ -96,22 +88,72 @@ def test_a_summary_is_the_mean_of_each_score_and_its_deviation_where_there_are_s
 
 def test_a_table_compares_runs_and_what_has_no_seeds(moons):
     heads = ["", "seeds", "accuracy"]
-    assert moons.compare(["wide"], ["accuracy"]) == ([["wide", 1, "0.125"]], heads)
+    assert moons.compare(["wide"], ["accuracy"]) == ([["wide", "1", "0.125"]], heads)
     compared = moons.compare({"Paper": "paper", "real": {"accuracy": 1}}, {"accuracy": ".2f"})
-    both = metrics.mean_and_deviation([0.5, 0.75], ".2f")
-    assert compared == ([["Paper", 2, both], ["real", "–", "1.00"]], heads)
+    assert compared == ([["Paper", "2", "0.62 ± 0.18"], ["real", "–", "1.00"]], heads)
+
+
+@pytest.fixture
+def presets(folder):
+    """Four runs over three seeds, with a share and a number."""
+    draws = np.random.default_rng(0).normal(0.6, 0.02, (4, 3)).round(4).tolist()
+    runs = {
+        run: {f"{seed}": {"scores": {"accuracy": share, "minutes": 10 * share}} for seed, share in enumerate(shares)}
+        for run, shares in zip(("plain", "paper", "wide", "recipe"), draws, strict=True)
+    }
+    results.save("presets", {"shares": ["accuracy"], "runs": runs}, [0, 1, 2])
+    return results.load("presets")
+
+
+def test_a_table_has_the_scores_of_its_runs_and_what_they_gain(presets):
+    runs = {"source only": "plain", "DANN": "paper", "wide": "wide"}
+    table = presets.table(runs, {"minutes": ".1f", "accuracy": ".3f"}, gain_over="source only")
+    first, second = presets.values("paper", "accuracy"), presets.values("plain", "accuracy")
+    gain = compare(100 * first, 100 * second, number=2)
+    assert (table["DANN"].gain, table["source only"].gain) == (gain, None)
+    assert table["DANN"].accuracy.mean == pytest.approx(first.mean())
+    assert table["DANN"].accuracy.deviation == pytest.approx(first.std(ddof=1))
+    assert table["DANN"].minutes.num_seeds == 3
+    assert table.columns == ["", "seeds", "minutes", "accuracy", "gain", "low", "high"]
+    assert table.rows[0] == ["source only", "3", *table.rows[0][2:4], "–", "–", "–"]
+    shown = f"{first.mean():.3f} ± {first.std(ddof=1):.3f}"
+    assert table.rows[1][3:] == [shown, *(f"{end:+.1f}" for end in astuple(gain))]
+    assert table.family == "corrected for two comparisons"
+
+
+def test_a_gain_of_a_plain_number_is_in_its_unit_and_format(presets):
+    table = presets.table(["plain", "paper"], {"minutes": ".2f"}, gain_over="plain")
+    gain = compare(presets.values("paper", "minutes"), presets.values("plain", "minutes"))
+    assert table["paper"].gain == gain
+    assert table.rows[1][3] == f"{gain.mean:+.2f}"
+    assert table.family == "a single comparison"
+    assert presets.table(["plain"], ["minutes"]).family == ""
+
+
+def test_a_row_is_copied_and_says_which_scores_it_has(presets):
+    row = presets.table(["plain"], ["accuracy"])["plain"]
+    assert copy.deepcopy(row) == row
+    with pytest.raises(AttributeError, match="expected a score among accuracy, got 'loss'"):
+        _ = row.loss
+
+
+def test_a_score_of_several_values_a_seed_counts_their_mean(folder):
+    runs = {"deep": {"0": {"scores": {"ranks": [1, 2]}}, "1": {"scores": {"ranks": [3, 6]}}}}
+    results.save("drawn", {"runs": runs}, [0, 1])
+    score = results.load("drawn").table(["deep"], ["ranks"])["deep"].ranks
+    assert (score.mean, score.deviation) == (3, pytest.approx(statistics.stdev([1.5, 4.5])))
 
 
 def test_heads_of_a_table_are_spelt_as_the_field_does(folder):
     scores = {"frechet_ratio": 8.0, "gan_train_accuracy": 0.965, "class_entropy": 2.3}
-    results.save("ours", {"runs": {"best": {"0": scores}}}, [0])
+    results.save("ours", {"runs": {"best": {"0": {"scores": scores}}}}, [0])
     _, heads = results.load("ours").compare(["best"], scores)
     assert heads == ["", "seeds", "Fréchet ratio", "GAN-train", "class entropy"]
 
 
 def test_joined_studies_are_compared_in_one_table_and_stay_as_they_were(folder):
     results.save("ours", {"runs": RUNS}, [0, 1])
-    results.save("theirs", {"runs": {"paper": {"0": {"accuracy": 0.875}}}}, [0])
+    results.save("theirs", {"runs": {"paper": {"0": {"scores": {"accuracy": 0.875}}}}}, [0])
     ours, theirs = results.load("ours"), results.load("theirs")
     joined = ours.join(theirs)
     assert joined.mean("paper", "accuracy") == ours.mean("paper", "accuracy") == 0.625
@@ -120,7 +162,7 @@ def test_joined_studies_are_compared_in_one_table_and_stay_as_they_were(folder):
 
 
 def test_a_derived_score_is_one_like_the_others_and_leaves_the_study_as_it_was(moons):
-    derived = moons.derive("error", lambda entry: 1 - entry["accuracy"])
+    derived = moons.derive("error", lambda entry: 1 - entry["scores"]["accuracy"])
     assert derived.values("paper", "error").tolist() == [0.5, 0.25]
     assert derived.values("paper", "accuracy").tolist() == [0.5, 0.75]
     assert derived.runs["wide"][0] == RUNS["wide"]["0"]
@@ -131,12 +173,14 @@ def test_a_derived_score_is_one_like_the_others_and_leaves_the_study_as_it_was(m
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
-        (lambda study: study["maid"], "part among made, runs, got 'maid'"),
+        (lambda study: study["maid"], "part among made, shares, runs, got 'maid'"),
         (lambda study: study.mean("papr", "accuracy"), "run among paper, wide, got 'papr'"),
-        (lambda study: study.summary("paper", "loss"), "score among accuracy, history, got 'loss'"),
-        (lambda study: study.mean("paper", "loss"), "score among accuracy, history, got 'loss'"),
+        (lambda study: study.summary("paper", "loss"), "score among accuracy, got 'loss'"),
+        (lambda study: study.mean("paper", "loss"), "score among accuracy, got 'loss'"),
         (lambda study: study.compare({"a": {"b": 1}}, ["loss"]), "score among b, got 'loss'"),
-        (lambda study: study.history("paper", "loss"), "entry among accuracy, got 'history'"),
+        (lambda study: study.table(["paper"], ["accuracy"])["wide"], "row among paper, got 'wide'"),
+        (lambda study: study.table(["paper"], ["accuracy"], "wide"), "baseline among paper, got 'wide'"),
+        (lambda study: study.history("paper", "loss"), "entry among scores, got 'history'"),
     ],
 )
 def test_a_name_that_is_not_there_is_one_sentence_with_those_that_are(ask, sentence, moons):
@@ -181,28 +225,24 @@ def test_a_table_of_one_format_has_the_columns_of_its_first_row():
 
 
 def test_gains_are_over_the_seeds_that_both_finished(folder):
-    first, second, third = ({"accuracy": share} for share in (0.5, 0.6, 0.9))
+    first, second, third = ({"scores": {"accuracy": share}} for share in (0.5, 0.6, 0.9))
     plain = {"0": first, "1": second, "2": third}
     paper = {"2": {"diverged": "nan"}, "1": {"scores": {"accuracy": 0.8}}, "0": second}
     results.save("moons", {"runs": {"plain": plain, "paper": paper}}, [0, 1, 2])
-
-    def error(entry):
-        return 1 - entry.get("scores", entry)["accuracy"]
-
-    study = results.load("moons").derive("error", error)
+    study = results.load("moons").derive("error", lambda entry: 1 - entry["scores"]["accuracy"])
     gains = study.gains({"paper": "plain"}, "accuracy")
-    assert gains == {"paper": compare_seeds([0.6, 0.8], [0.5, 0.6])}
+    assert gains == {"paper": compare([0.6, 0.8], [0.5, 0.6], paired=True)}
     points = study.gains({"paper": "plain"}, "accuracy", unit=0.01)["paper"]
     assert astuple(points) == pytest.approx([100 * value for value in astuple(gains["paper"])])
     corrected = study.gains({"paper": "plain", "plain": "paper"}, "accuracy")
-    assert corrected["paper"] == compare_seeds([0.6, 0.8], [0.5, 0.6], 2)
+    assert corrected["paper"] == compare([0.6, 0.8], [0.5, 0.6], 2, paired=True)
     rows, heads = study.compare({"a": "plain", "b": "paper"}, ["accuracy"], gains)
     assert heads == ["", "seeds", "accuracy", "gain"]
     assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.1f}"]
     with pytest.raises(ValueError, match="expected a score among accuracy, error, got 'loss'"):
         study.gains({"paper": "plain"}, "loss")
     means = study.differences("paper", "plain", ["accuracy", "error"])
-    assert means["accuracy"] == compare_means([0.8, 0.6], [0.5, 0.6, 0.9], 2)
+    assert means["accuracy"] == compare([0.8, 0.6], [0.5, 0.6, 0.9], 2)
 
 
 def test_a_list_of_numbers_is_a_line_of_the_file(folder):

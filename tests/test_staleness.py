@@ -153,10 +153,10 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
     meet = (
         "import pathlib, time\npathlib.Path(f'{mine}.begun').touch()\nuntil = time.time() + 60\n"
         "while not pathlib.Path(f'{other}.begun').exists() and time.time() < until: time.sleep(0.05)\n"
-        "chapter.record(data='none', **{f'met_{mine}': time.time() < until})"
+        "print(f'met_{mine} = {time.time() < until}')"
     )
-    threads = "import os, torch\nchapter.record(data='none', **{f'threads_{mine}': torch.get_num_threads()})"
-    threads += "\nchapter.record(data='none', **{f'folder_{mine}': os.getcwd()})"
+    threads = "import os, torch\nprint(f'threads_{mine} = {torch.get_num_threads()}')"
+    threads += "\nprint(f'folder_{mine} = {os.getcwd()}')"
     for mine, other in ((1, 2), (2, 1)):
         setting = code(f"mine, other = {mine}, {other}")
         project.write(f"{mine}_first", setting, code(meet), code(threads))

@@ -22,6 +22,8 @@ from studies.dann_runs import PRESETS, RUNS, Domains, Network, load_domains, loa
 from studies.runs import Calls, add_entries, sweep_missing
 
 SEEDS = (0, 1, 2)
+SHARES = ["source_accuracy", "target_accuracy", "shifted_accuracy", "stand_in_accuracy"]
+SHARES += ["domain_accuracy", "label_accuracy", "labelled_share"]
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
 NUM_UNLABELLED = 2000
 # Principal components on which the proxy A-distances of networks of different widths are compared.
@@ -68,19 +70,19 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
     try:
         network, history = RUNS[name](domains, seed, **options)
     except DivergenceError as error:
-        return {"diverged": f"{error}", "data": domains.name}
+        return {"diverged": f"{error}", "settings": {"data": domains.name}}
     write_checked(weights_path(name, seed), network.state_dict())
-    parts, last = embed(network, domains), {}
+    scores = {score: history[score][-1] for score in ("source_accuracy", "target_accuracy")}
     if isinstance(network, dann.ImprovedNetwork):
         shifted, target = dann_methods.Shifted(network), domains.target
-        last["shifted_accuracy"] = dann.accuracy(shifted, target.test_images, target.test_labels)
+        scores["shifted_accuracy"] = dann.accuracy(shifted, target.test_images, target.test_labels)
+    parts = embed(network, domains)
+    scores["proxy_a_distance"] = dann_methods.proxy_a_distance(*parts)
+    scores["equal_distance"] = dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)
+    precision = runtime.number_format("cpu", "float32" if name.endswith("float32") else "fast")
     return {
-        **{score: history[score][-1] for score in ("source_accuracy", "target_accuracy")},
-        **last,
-        "proxy_a_distance": dann_methods.proxy_a_distance(*parts),
-        "equal_distance": dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS),
-        "data": domains.name,
-        "number_format": runtime.number_format("cpu", "float32" if name.endswith("float32") else "fast"),
+        "scores": scores,
+        "settings": {"data": domains.name, "number_format": precision},
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
     }
 
@@ -92,7 +94,7 @@ def checkpoint_path(name: str, seed: int) -> Path:
 
 def add_entry(name: str, seed: int, entry: dict) -> None:
     """Write a run's entry to the results, and drop its checkpoint."""
-    add_entries("mnistm", {("runs", name, seed): entry}, SEEDS)
+    add_entries("mnistm", {("shares",): SHARES, ("runs", name, seed): entry}, SEEDS)
     # Only now: a training that is done and not yet written goes on from its last epoch.
     checkpoint_path(name, seed).unlink(missing_ok=True)
 

@@ -139,10 +139,9 @@ def read(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object], dict[str, 
     for evaluations in EVALUATIONS:
         sampling = choose_sampling(evaluations)
         spent = count_seconds(partial(sampling.draw, network, judge_of_test.labels[:1000], seed))
-        entry = {"sampling": asdict(sampling), "cpu_seconds_of_1000": spent}
-        entries[f"{evaluations} evaluations"] = entry | {
-            "scores": judge_of_test.score_conditional(partial(sampling.draw, network), seed)
-        }
+        scores = judge_of_test.score_conditional(partial(sampling.draw, network), seed)
+        scores["cpu_seconds_of_1000"] = spent
+        entries[f"{evaluations} evaluations"] = {"scores": scores, "settings": asdict(sampling)}
     return network, training, entries
 
 
@@ -173,7 +172,7 @@ def score_neighbours(number: int = 50_000) -> float:
 def make_flow() -> Path:
     """All seeds, each saved as soon as it is read; what data/results/flow.json holds already is not read again."""
     for place, entry in sweep_missing("flow", {("gan",): time_gan}):
-        add_entries("flow", {("readings",): 0, place: entry}, SEEDS)
+        add_entries("flow", {("shares",): gan_judge.SHARES, ("readings",): 0, place: entry}, SEEDS)
     calls: Calls = {("trainings", seed): partial(read, seed) for seed in SEEDS}
     for place, (network, training, entries) in sweep_missing("flow", calls):
         seed, readings = place[1], load_parts("flow")["readings"] + len(entries)

@@ -21,7 +21,7 @@ from dlapps.core.runtime import number_format
 from dlapps.gan.judge import SIZE
 from dlapps.gan.networks import AnyGenerator
 from studies import gan_presets as presets
-from studies.gan_judge import Judge, draw, load_held_out, load_images
+from studies.gan_judge import SHARES, Judge, draw, load_held_out, load_images
 from studies.gan_presets import Trial, fit_trial
 from studies.runs import Calls, add_entries, make_missing, rounded, sweep_missing
 
@@ -126,12 +126,11 @@ def train(kind: str, name: str, seed: int) -> tuple[gan.Training, dict[str, obje
     scores = judge.score_generator(training.generator, preset, seed) | average_ends(history)
     if preset.num_classes:
         scores |= compare_spreads(training.generator, *judge.real)
+    precision = number_format("cpu", plan.precision)
     return training, {
-        "number_format": number_format("cpu", plan.precision),
         "scores": scores,
+        "settings": {"number_format": precision, "batches": num_batches, "history_every": every},
         "health": training.history.health(),
-        "batches": num_batches,
-        "history_every": every,
         "history": history,
         "measures": training.history.measures,
         **({"real": judge.score_real()} if plan.data != "MNIST" else {}),
@@ -149,7 +148,7 @@ def score_pooled(judge: Judge) -> dict[str, object]:
             images[rows] = draw(generator, len(labels[rows]), seed, labels[rows])
         return images
 
-    return judge.score_conditional(draw_digits, 0)
+    return {"scores": judge.score_conditional(draw_digits, 0)}
 
 
 def compare_spreads(generator: AnyGenerator, real: Tensor, labels: Tensor) -> dict[str, float]:
@@ -190,19 +189,20 @@ def measure(score: Callable[[Judge], object], held_out: bool = False) -> object:
 
 def make_gan() -> Path:
     """All presets, each saved as soon as it is done; what data/results/gan.json holds already is not run again."""
+    add_entries("gan", {("shares",): SHARES}, SEEDS)
     make_missing("gan", {("real",): partial(measure, Judge.score_real)}, SEEDS)
     # Everything once, then with the next seed.
-    runs = [(kind, name, seed) for seed in SEEDS for kind, plans in PLANS.items() for name in plans]
-    calls: Calls = {run: partial(train, *run) for run in runs}
+    runs = [(kind, name) for kind, plans in PLANS.items() for name in plans]
+    calls: Calls = {("runs", " ".join(run), seed): partial(train, *run, seed) for seed in SEEDS for run in runs}
     for place, (training, entry) in sweep_missing("gan", calls):
-        kind, name, seed = place
+        (kind, name), seed = place[1].split(" ", 1), place[2]
         if seed == 0:
             save_samples(kind, name, training)
         if seed == 0 and name == "best":
             gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator, training.preset)
         add_entries("gan", {place: entry}, SEEDS)
     # These need the trainings.
-    last: Calls = {("cdcgan pooled 0",): partial(measure, score_pooled)}
+    last: Calls = {("runs", "cdcgan pooled", 0): partial(measure, score_pooled)}
     last["neighbours",] = partial(measure, Judge.score_neighbours)
     last["copies",] = partial(measure, Judge.score_copies)
     make_missing("gan", last, SEEDS)
@@ -242,5 +242,6 @@ def make_gan_selection() -> Path:
     """Every candidate, each saved as soon as it is done; about four hours on one core."""
     calls: Calls = {("real",): partial(measure, Judge.score_real, held_out=True)}
     calls |= {("runs", candidate, 0): partial(try_candidate, candidate) for candidate in CANDIDATES}
+    add_entries("gan-selection", {("shares",): SHARES}, [0])
     make_missing("gan-selection", calls, [0])
     return paths.results() / "gan-selection.json"

@@ -26,6 +26,9 @@ NUM_SAMPLES = 10_000
 # coverage are taken with 5, as Naeem et al. (2020) have it.
 NEIGHBOURS, MORE_NEIGHBOURS = 3, 5
 NUM_HELD_OUT = 10_000
+# Of the scores, those whose differences are told in percentage points.
+SHARES = ["precision", "recall", "precision_recall_of_5", "black_precision", "black_recall"]
+SHARES += ["coverage", "class_shares", "conditional_accuracy", "gan_train_accuracy"]
 
 
 @functools.cache

@@ -38,8 +38,10 @@ def make_gan_ring() -> Path:
         modes, close = zip(*map(toy.count_modes, training.samples), strict=True)
         shares = [round(share, 4) for share in close]
         history = {"step": list(training.steps), "modes": list(modes), "near": shares}
-        entries[name, seed] = {"modes": modes[-1], "near": shares[-1], "history": history}
+        scores = {"modes": modes[-1], "near": shares[-1]}
+        entries[name, seed] = {"scores": scores, "history": history}
         if seed == 0:
             clouds[name] = training.samples[:, :NUM_SHOWN].numpy().astype(np.float16)
     results.save_arrays("gan-ring", clouds)
-    return results.save("gan-ring", {"runs": nest({run: entries[run] for run in calls})}, SEEDS)
+    runs = nest({run: entries[run] for run in calls})
+    return results.save("gan-ring", {"shares": ["near"], "runs": runs}, SEEDS)

@@ -134,11 +134,11 @@ def make_scenes15_experiments() -> Path:
         ("last_block",): cached(transfer_training.compare_last_layers, SEEDS),
     }
     found = dict(sweep(calls | parts, "experiments"))
-    entries = {place: {"accuracy": found[place]} for place in calls}
+    entries = {place: {"scores": {"accuracy": found[place]}} for place in calls}
     for seed, accuracy in zip(SEEDS, found["last_block",].pop("accuracies"), strict=True):
-        entries["block 5", seed] = {"accuracy": accuracy}
+        entries["block 5", seed] = {"scores": {"accuracy": accuracy}}
     content = {"runs": nest(entries)} | nest({place: found[place] for place in parts})
-    return results.save("scenes15-experiments", content, SEEDS)
+    return results.save("scenes15-experiments", {"shares": ["accuracy"], **content}, SEEDS)
 
 
 @torch.inference_mode()

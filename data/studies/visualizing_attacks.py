@@ -20,7 +20,7 @@ from dlapps.adversarial import AdversarialExamples, score_examples
 from dlapps.core import results, runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import from_pixels, stack_pixels
-from dlapps.core.paired import bootstrap_mean, compare_paired
+from dlapps.core.intervals import compare, mcnemar
 from dlapps.core.sweeps import sweep
 from dlapps.pretrained import PixelNetwork
 from studies import attack_methods as methods
@@ -244,7 +244,7 @@ def show(parts: dict[str, Any]) -> dict[str, Any]:
 
 def exceed(first: Row, second: Row, damage: str = "saved") -> dict[str, float]:
     """By how much the first share of pictures is above the second, paired, with its 95 % interval."""
-    found = compare_paired(*(as_flags(row["bits"][damage]) for row in (first, second)))
+    found = mcnemar(as_flags(first["bits"][damage]), as_flags(second["bits"][damage]))
     return {"difference": found.difference, "low": found.low, "high": found.high}
 
 
@@ -275,7 +275,7 @@ def draw_curves(table: Mapping[str, Mapping[str, Row]], smallest: Mapping[str, R
 def compare_transfer(made: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
     """Share of pictures that each attack on one network has others misread; the paired interval of best less PGD."""
     shares = {method: np.mean([as_flags(bits) for bits in others.values()], axis=0) for method, others in made.items()}
-    gain = bootstrap_mean(shares["best"] - shares["pgd"])
+    gain = compare(shares["best"], shares["pgd"], paired=True)
     means = {method: float(share.mean()) for method, share in shares.items()}
     return means | {"low": gain.low, "high": gain.high}
 

@@ -20,7 +20,7 @@ from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.sweeps import sweep
 from dlapps.pretrained import PixelNetwork
-from studies.runs import Calls, cached
+from studies.runs import Calls, cached, nest
 from studies.transfer import stage_averages
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
@@ -234,14 +234,14 @@ def list_runs() -> dict[str, tuple[str, str, int]]:
 
 def summarise(made: dict[str, Any]) -> dict[str, Any]:
     """What is written of a run: means, the shares that each judge recognises, and its ranks, under its short name."""
-    summary = {"classes": made["classes"]}
+    scores: dict[str, Any] = {}
     if "score" in made:
-        summary["logit"] = float(np.mean(made["score"]))
-        summary["variation"] = float(np.mean(made["total_variation"])) / 1000
+        scores["logit"] = float(np.mean(made["score"]))
+        scores["variation"] = float(np.mean(made["total_variation"])) / 1000
     for name, short in JUDGES.items():
-        summary[short] = made[name]
-        summary |= {f"{short} top-{most}": float(np.mean(np.array(made[name]) <= most)) for most in (5, 1)}
-    return summary
+        scores[short] = made[name]
+        scores |= {f"{short} top-{most}": float(np.mean(np.array(made[name]) <= most)) for most in (5, 1)}
+    return {"scores": scores, "settings": {"classes": made["classes"]}}
 
 
 def make_visualizing_classes() -> Path:
@@ -258,7 +258,10 @@ def make_visualizing_classes() -> Path:
             for target, jpeg in zip(shown, found[run]["jpeg"], strict=False):
                 pictures[f"{run[:-2]} {target}"] = np.frombuffer(jpeg, np.uint8)
     results.save_arrays("visualizing-classes", pictures)
-    return results.save("visualizing-classes", {run: summarise(found[run]) for run in calls}, SEEDS)
+    shares = [f"{short} top-{most}" for short in JUDGES.values() for most in (5, 1)]
+    parts = {"shares": shares, "real": summarise(found["real"])}
+    parts |= nest({("runs", *run.rsplit(" ", 1)): summarise(found[run]) for run in runs})
+    return results.save("visualizing-classes", parts, SEEDS)
 
 
 def make_visualizing_scenes() -> Path:
@@ -266,8 +269,9 @@ def make_visualizing_scenes() -> Path:
     pictures, entries = {}, {}
     calls = {preset: cached(draw_scenes, preset) for preset in ("practical", "modern")}
     for preset, made in sweep(calls, "pictures of scenes"):
-        for target, jpeg in zip(made["classes"], made.pop("jpeg"), strict=True):
+        settings = {"classes": made.pop("classes")}
+        for target, jpeg in zip(settings["classes"], made.pop("jpeg"), strict=True):
             pictures[f"vgg16 scenes {preset} {target}"] = np.frombuffer(jpeg, np.uint8)
-        entries[f"vgg16 scenes {preset} 0"] = made
+        entries[f"vgg16 scenes {preset}"] = {"0": {"scores": made, "settings": settings}}
     results.save_arrays("visualizing-scenes", pictures)
-    return results.save("visualizing-scenes", entries, [0])
+    return results.save("visualizing-scenes", {"shares": [], "runs": entries}, [0])

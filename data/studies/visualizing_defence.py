@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from dlapps import datasets
 from dlapps.adversarial import AdversarialExamples, Goal, pgd, score_examples
 from dlapps.adversarial.digits import make_digit_network
 from dlapps.adversarial.examples import Ball, by_rows, cross_entropy, make_goal, random_direction
-from dlapps.core import metrics, paths, results, runtime
+from dlapps.core import paths, results, runtime
 from dlapps.core.class_scores import Classes, forward, pick, pixel_gradient
 from dlapps.core.images import as_pictures
 from dlapps.core.sweeps import sweep
@@ -80,32 +79,24 @@ def measure(name: str, seed: int) -> dict[str, Any]:
         apgd = [round(left("apgd", epsilon, NUM_APGD), 4) for epsilon in EPSILONS]
         square = [round(left("square", epsilon, NUM_SQUARE), 4) for epsilon in EPSILONS]
     return {
-        "clean_accuracy": float((network(images).argmax(1) == labels).float().mean()),
-        "robust_accuracy": withstand(network, "apgd", 0.3, len(images), seed),
-        "apgd": apgd,
-        "square": square,
+        "clean": float((network(images).argmax(1) == labels).float().mean()),
+        "accuracy": withstand(network, "apgd", 0.3, len(images), seed),
+        "square": square[EPSILONS.index(0.3)],
+        "apgd_left": apgd,
+        "square_left": square,
     }
-
-
-def summarise(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, the accuracies at .3, and the deviation of what APGD leaves."""
-    square = [entry["square"][EPSILONS.index(0.3)] for entry in entries]
-    robust = [entry["robust_accuracy"] for entry in entries]
-    clean = [entry["clean_accuracy"] for entry in entries]
-    means = {"accuracy": np.mean(robust), "clean": np.mean(clean), "square": np.mean(square)}
-    return {name: float(mean) for name, mean in means.items()} | {"accuracy_sd": metrics.deviation(robust)}
 
 
 def make_visualizing_defence() -> Path:
     """Both networks over seeds, and the weights of the first; about 20 minutes on one core."""
     calls = {(name, seed): cached(measure, name, seed) for seed in SEEDS for name in TRAININGS}
     found = dict(sweep(calls, "defence"))
-    runs = nest({(name, seed): found[name, seed] for name in TRAININGS for seed in SEEDS})
-    parts = {name: summarise([*entries.values()]) for name, entries in runs.items()}
+    runs = nest({run: {"scores": found[run]} for run in calls})
+    shares = ["clean", "accuracy", "square", "apgd_left", "square_left"]
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
     write_checked(paths.results() / "visualizing-defence.pt", weights)
     settings = {"epsilons": EPSILONS, "num_apgd": NUM_APGD, "num_square": NUM_SQUARE}
-    return results.save("visualizing-defence", settings | parts | {"runs": runs}, SEEDS)
+    return results.save("visualizing-defence", settings | {"shares": shares, "runs": runs}, SEEDS)
 
 
 def fit_digits(

@@ -78,12 +78,6 @@ def deviation(values: Sequence[float]) -> float:
     return statistics.stdev(map(float, values)) if len(values) > 1 else 0.0
 
 
-def mean_and_deviation(values: Sequence[float], form: str = ".3f") -> str:
-    """For a table's cell: 0.912 ± 0.003 over several seeds, or the one value."""
-    mean = f"{statistics.fmean(map(float, values)):{form}}"
-    return f"{mean} ± {deviation(values):{form}}" if len(values) > 1 else mean
-
-
 def as_tensor(values: ArrayLike) -> Tensor:
     """A tensor as it is; of an array or a list a copy, since PyTorch takes neither negative strides nor, without a
     warning, memory that is read-only. Raises ValueError for what is no numbers."""

@@ -1,5 +1,7 @@
 """The only place that knows folders; and what is not installed."""
 
+import functools
+import json
 import os
 import re
 import threading
@@ -60,22 +62,39 @@ def notebooks() -> Path:
     return project() / "notebooks"
 
 
-def chapters() -> dict[str, int]:
-    """The notebooks' stems with the chapters' numbers, in the order of both.
+def chapters() -> dict[str, str]:
+    """The notebooks' stems with their numbers, in the order of both: chapters, "1", "2", then appendices, "A", "B".
 
-    A number is what a name begins with, where all names begin with one; else the place in the order of names.
+    A chapter's number is what its name begins with, where all chapters' names begin with one; else the place in the
+    order of names. A notebook is an appendix if its first cell has the tag "appendix".
     """
-    names = sorted(path.stem for path in notebooks().glob("[!.]*.ipynb"))
+    files = sorted(notebooks().glob("[!.]*.ipynb"))
+    appendices = [path.stem for path in files if _is_appendix(path, path.stat().st_mtime_ns)]
+    names = [path.stem for path in files if path.stem not in appendices]
     leading = {name: int(found[0]) for name in names if (found := re.match("[0-9]+", name))}
-    if len(leading) == len(names):
-        return dict(sorted(leading.items(), key=lambda item: item[1]))
-    return {name: place for place, name in enumerate(names, start=1)}
+    if len(leading) < len(names):
+        leading = {name: place for place, name in enumerate(names, start=1)}
+    numbers = {name: str(leading[name]) for name in sorted(leading, key=leading.__getitem__)}
+    return numbers | {name: chr(ord("A") + place) for place, name in enumerate(appendices)}
 
 
-def chapter_number(name: str) -> int:
+@functools.lru_cache
+def _is_appendix(path: Path, _changed: int) -> bool:
+    try:
+        return "appendix" in json.loads(path.read_text(encoding="utf-8"))["cells"][0]["metadata"]["tags"]
+    except (ValueError, LookupError, TypeError):  # no such tag, or no notebook: a build says it
+        return False
+
+
+def chapter_number(name: str) -> str:
     """The number of the notebook with that stem; where it is not the report's, what it begins with, or 1."""
     leading = re.match("[0-9]+", name)
-    return chapters().get(name, int(leading[0]) if leading else 1)
+    return chapters().get(name, str(int(leading[0])) if leading else "1")
+
+
+def chapter_words(number: str) -> str:
+    """What the notebook of that number is called: "Chapter 2" or "Appendix A"."""
+    return f"{'Appendix' if number.isalpha() else 'Chapter'} {number}"
 
 
 def figures() -> Path:

@@ -1,14 +1,17 @@
 """Committed results of long computations: what `dlapps data make NAME` wrote, and how studies write it.
 
     study = results.load("mnistm")
-    study.mean("paper", "target_accuracy")              # over seeds
-    study.history("paper", "target_accuracy")           # one row a seed, one column an epoch
-    study.summary("paper", "target_accuracy")           # for `chapter.record(paper=...)`
-    study.gains({"paper": "practical"}, "target_accuracy")  # {"paper": its mean difference, with an interval}
-    study.differences("paper", "practical", ["target_accuracy"])  # {"target_accuracy": Welch's interval}
-    study.compare(["paper", "practical"], ["target_accuracy"])  # for `chapter.show_table(*...)`
+    runs = {"source only": "source only, paper's settings", "DANN": "practical"}
+    table = study.table(runs, ["source_accuracy", "target_accuracy"], gain_over="source only")
+    table["DANN"].target_accuracy.mean                  # over seeds; its deviation, num_seeds
+    table["DANN"].gain.low                              # of the last score, in percentage points
+    study.history("practical", "target_accuracy")       # one row a seed, one column an epoch
 
-Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results.
+Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results. A file's part "runs" is {run: {seed:
+entry}}, and an entry has "scores" {name: number or numbers}, which were measured at the end, and where there are such
+"history" {name: numbers}, which were measured in the course, and "settings" {name: value}, with which it was made. A
+training that diverged has no scores and says why, as "diverged". The part "shares" names the scores that are accuracies
+or other shares of a whole: their differences are told in percentage points. All others are plain numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import statistics
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,16 +27,67 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from dlapps import check_name
-from dlapps.core import environment, metrics, paths
-from dlapps.core.paired import Interval, compare_means, compare_seeds
+from dlapps.core import environment, intervals, metrics, paths
+from dlapps.core.intervals import Interval
 
 Entry = dict[str, Any]  # what one seed of a run gave
 # Heads of tables that a score's name cannot spell.
 HEADS = {"frechet_ratio": "Fréchet ratio", "gan_train_accuracy": "GAN-train"}
 HEADS |= {"last_real_probability": "last D(x)", "last_generator_loss": "last loss of G"}
+COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score over seeds: mean and sample standard deviation; in a format "0.713 ± 0.012", of one seed "0.713"."""
+
+    mean: float
+    deviation: float
+    num_seeds: int
+
+    @classmethod
+    def over(cls, values: ArrayLike) -> Score:
+        """Of one value a seed, or of several, which count as their mean."""
+        rows = np.asarray(values, float)
+        means = rows.reshape(len(rows), -1).mean(1).tolist()
+        return cls(statistics.fmean(means), metrics.deviation(means), len(means))
+
+    def __format__(self, form: str) -> str:
+        return f"{self.mean:{form}}" + (f" ± {self.deviation:{form}}" if self.num_seeds > 1 else "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in a table: row.target_accuracy is a `Score`, and row.gain what the last score gains, if asked for."""
+
+    scores: dict[str, Score]
+    gain: Interval | None = None
+
+    def __getattr__(self, name: str) -> Score:
+        scores = vars(self).get("scores", {})  # a copy in the making has none
+        if name in scores:
+            return scores[name]
+        raise AttributeError(f"expected a score among {', '.join(scores)}, got {name!r}; choose one of them.")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Runs compared, as `Study.table` makes it: table[label] is a `Row`; columns and rows are what a table shows.
+
+    family: for its caption, how many gains hold together, as "corrected for three comparisons"; empty without gains.
+    """
+
+    columns: list[str]
+    rows: list[list[str]]
+    family: str
+    runs: dict[str, Row]
+
+    def __getitem__(self, label: str) -> Row:
+        return _find(label, self.runs, "a row")
 
 
 @dataclass(frozen=True)
@@ -45,6 +100,7 @@ class Study:
     name: str
     parts: dict[str, Any]
     runs: dict[str, dict[int, Entry]]
+    shares: frozenset[str] = frozenset()
 
     def __getitem__(self, part: str) -> Any:
         """A part of the file as it stands there: "made" says with what the study was made."""
@@ -71,62 +127,73 @@ class Study:
         scores: by name, or all that are one number a seed.
         """
         entries = list(self._finished(run).values())
-        names = scores or [name for name, value in _scores(entries[0]).items() if isinstance(value, (int, float))]
+        names = scores or [name for name, value in entries[0]["scores"].items() if isinstance(value, (int, float))]
         found = {name: self.mean(run, name) for name in names}
         return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
 
-    def gains(self, baselines: Mapping[str, str], score: str, unit: float = 1.0) -> dict[str, Interval]:
-        """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished.
+    def table(
+        self,
+        runs: Iterable[str] | Mapping[str, Any],
+        scores: Iterable[str] | Mapping[str, str],
+        gain_over: str | None = None,
+    ) -> Table:
+        """Runs in rows, their scores in columns, as in `chapter.show_table(study.table(...), name, caption)`.
 
-        As `paired.compare_seeds` has it: the mean difference in multiples of a unit, with a 95 % interval that is
-        corrected for the number of runs, so that all of them hold together.
+        runs: their names, or {label: run}; scores in a dictionary stand for a run that has no seeds. scores: their
+        names, or {score: format}. gain_over: the label of a baseline. All other runs then have a gain over it in the
+        last score, percentage points for shares: Welch's interval, corrected for the number of these runs. Raises
+        ValueError for a name that is not there, and where gains need more seeds.
         """
+        labelled = runs if isinstance(runs, Mapping) else {run: run for run in runs}
+        formats = scores if isinstance(scores, Mapping) else dict.fromkeys(scores, ".3f")
+        last = [*formats][-1]
+        gains = {} if gain_over is None else self._gain_over(gain_over, labelled, last)
+        form = "+.1f" if last in self.shares else f"+{formats[last]}"
+        rows, found = [], {}
+        for label, run in labelled.items():
+            row = found[label] = Row({score: self._sum_up(run, score) for score in formats}, gains.get(label))
+            rows.append([label, f"{row.scores[last].num_seeds or '–'}"])
+            rows[-1] += [f"{row.scores[score]:{formats[score]}}" for score in formats]
+            if gains:
+                rows[-1] += [f"{value:{form}}" for value in vars(row.gain).values()] if row.gain else ["–"] * 3
+        heads = ["", "seeds", *_heads(formats), *["gain", "low", "high"] * bool(gains)]
+        return Table(heads, rows, _name_family(len(gains)), found)
+
+    # The next three go with the rewritten chapters.
+    def gains(self, baselines: Mapping[str, str], score: str, unit: float = 1.0) -> dict[str, Interval]:
+        """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished, as pairs."""
         found = {}
         for run, baseline in baselines.items():
             both = [self._finished(name) for name in (run, baseline)]
             seeds = [seed for seed in both[0] if seed in both[1]]
             first, second = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
-            found[run] = compare_seeds(first, second, len(baselines))
+            found[run] = intervals.compare(first, second, len(baselines), paired=True)
         return found
 
     def differences(self, first: str, second: str, scores: Collection[str]) -> dict[str, Interval]:
-        """By how much one run's means exceed another's: `paired.compare_means`, corrected for the number of scores."""
+        """By how much one run's means exceed another's: Welch's intervals, corrected for the number of scores."""
         pairs = {score: (self.values(first, score), self.values(second, score)) for score in scores}
-        return {score: compare_means(*pair, len(scores)) for score, pair in pairs.items()}
+        return {score: intervals.compare(*pair, len(scores)) for score, pair in pairs.items()}
 
     def compare(
         self,
         rows: Iterable[str] | Mapping[str, Any],
         columns: Iterable[str] | Mapping[str, str],
         gains: Mapping[str, Interval] | None = None,
-    ) -> tuple[list[list[Any]], list[str]]:
-        """Rows and heads of a table of runs, as in `chapter.show_table(*study.compare(rows, columns), name, caption)`.
-
-        rows: names of runs, or {label: run}; scores in a dictionary stand for a run that has no seeds. columns: names
-        of scores, or {score: format}. gains: of some of the runs, as `gains` gives them, for one more column.
-        """
-        labelled = rows if isinstance(rows, Mapping) else {run: run for run in rows}
-        formats = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, ".3f")
-        table = []
-        for label, run in labelled.items():
-            if isinstance(run, str):
-                cells: list[Any] = [len(self._finished(run))]
-                cells += [
-                    metrics.mean_and_deviation(self.values(run, score).tolist(), form)
-                    for score, form in formats.items()
-                ]
-            else:
-                cells = ["–", *(f"{_find(score, run, 'a score'):{form}}" for score, form in formats.items())]
-            more = [f"{gains[run]:+.1f}" if run in gains else "–"] if gains else []
-            table.append([label, *cells, *more])
-        heads = [HEADS.get(score, score.replace("_", " ")) for score in formats]
-        return table, ["", "seeds", *heads, *(["gain"] if gains else [])]
+    ) -> tuple[list[list[str]], list[str]]:
+        """Rows and heads of `table`; gains: of some of the runs, as `gains` gives them, for one more column."""
+        table = self.table(rows, columns)
+        if not gains:
+            return table.rows, table.columns
+        runs = rows.values() if isinstance(rows, Mapping) else rows
+        more = [f"{gains[run]:+.1f}" if run in gains else "–" for run in runs]
+        return [[*row, cell] for row, cell in zip(table.rows, more, strict=True)], [*table.columns, "gain"]
 
     def derive(self, score: str, rule: Callable[[Entry], float]) -> Study:
         """The study with one more score of each seed, which the rule makes of its entry."""
 
         def extend(entry: Entry) -> Entry:
-            return entry if "diverged" in entry else entry | {"scores": _scores(entry) | {score: rule(entry)}}
+            return entry if "diverged" in entry else entry | {"scores": entry["scores"] | {score: rule(entry)}}
 
         runs = {run: {seed: extend(entry) for seed, entry in entries.items()} for run, entries in self.runs.items()}
         return replace(self, runs=runs)
@@ -134,7 +201,7 @@ class Study:
     def join(self, other: Study) -> Study:
         """The study with the runs of another besides: "20 evaluations" of "flow" is then "flow 20 evaluations"."""
         named = {f"{other.name} {run}": entries for run, entries in other.runs.items()}
-        return replace(self, runs=self.runs | named)
+        return replace(self, runs=self.runs | named, shares=self.shares | other.shares)
 
     def history(self, run: str, score: str) -> np.ndarray:
         """The score in the course of the training, (S, T): one row a seed, one column an epoch, or a recorded point."""
@@ -147,6 +214,17 @@ class Study:
         found = {run: [e["history"] for e in self._finished(run).values() if "history" in e] for run in self.runs}
         return {run: part for run, part in found.items() if part and run not in without}
 
+    def _gain_over(self, baseline: str, runs: Mapping[str, Any], score: str) -> dict[str, Interval]:
+        base = self.values(_find(baseline, runs, "a baseline"), score)
+        unit = 100 if score in self.shares else 1
+        others = {k: self.values(run, score) for k, run in runs.items() if k != baseline and isinstance(run, str)}
+        return {k: intervals.compare(unit * values, unit * base, len(others)) for k, values in others.items()}
+
+    def _sum_up(self, run: str | Mapping[str, float], score: str) -> Score:
+        if not isinstance(run, str):
+            return Score(float(_find(score, run, "a score")), 0.0, 0)
+        return Score.over(self.values(run, score))
+
     def _finished(self, run: str) -> dict[int, Entry]:
         entries = _find(run, self.runs, "a run").items()
         return {seed: entry for seed, entry in entries if "diverged" not in entry}
@@ -155,29 +233,31 @@ class Study:
 def tabulate(
     rows: Mapping[str, Mapping[str, Any]], formats: Mapping[str, str] | str, first: str = ""
 ) -> tuple[list[list[str]], list[str]]:
-    """Rows and heads of a table, as in `chapter.show_table(*tabulate(rows, formats), name, caption)`.
+    """Rows and heads for `chapter.show_table`, of {label: {column: value, or one a seed}}; first: the labels' head.
 
-    rows: {label: {column: value}}; of a list of several values, one a seed, the mean ± deviation; a value that is not
-    there is left out. formats: {column: format}, or one for all columns of the first row. first: the head of the
-    labels.
+    formats: {column: format}, or one for all columns of the first row. Goes with the rewritten chapters.
     """
     if isinstance(formats, str):
         formats = dict.fromkeys(next(iter(rows.values())), formats)
 
     def cell(value: Any, form: str) -> str:
-        return metrics.mean_and_deviation(value, form) if isinstance(value, list) else f"{value:{form}}"
+        return f"{Score.over(value) if isinstance(value, list) else value:{form}}"
 
     table = [
         [label, *(cell(values[column], form) if column in values else "–" for column, form in formats.items())]
         for label, values in rows.items()
     ]
-    return table, [first, *(HEADS.get(column, column.replace("_", " ")) for column in formats)]
+    return table, [first, *_heads(formats)]
 
 
 def load(name: str) -> Study:
     """The numbers of a study; DlappsError where they are not there."""
     parts = json.loads(paths.require_result(f"{name}.json", "results", f"run dlapps data make {name}").read_text())
-    return Study(name, parts, _collect_runs(parts))
+    runs = {
+        run: {seed: entries[f"{seed}"] for seed in sorted(map(int, entries))}
+        for run, entries in parts.get("runs", {}).items()
+    }
+    return Study(name, parts, runs, frozenset(parts.get("shares", ())))
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
@@ -213,33 +293,20 @@ def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
     return paths.write_atomically(paths.results() / f"{name}.npz", file.getvalue())
 
 
-def _scores(entry: Entry) -> Entry:
-    return entry.get("scores", entry)
-
-
 def _score(name: str, entry: Entry) -> Any:
     ends = {key: values[-1] for key, values in entry.get("history", {}).items()}
-    return _find(name, ends | _scores(entry), "a score")
+    return _find(name, ends | _find("scores", entry, "a part of the entry"), "a score")
+
+
+def _heads(scores: Iterable[str]) -> list[str]:
+    return [HEADS.get(score, score.replace("_", " ")) for score in scores]
+
+
+def _name_family(number: int) -> str:
+    words = COUNTS[number] if number < len(COUNTS) else f"{number}"
+    return f"corrected for {words} comparisons" if number > 1 else "a single comparison" * number
 
 
 def _find(name: str, found: Mapping[str, Any], what: str) -> Any:
     check_name(what, name, found)
     return found[name]
-
-
-def _collect_runs(parts: Mapping[str, Any]) -> dict[str, dict[int, dict[str, Any]]]:
-    """What lies under a seed, named as the arrays are: parts["dcgan"]["best"]["0"] is seed 0 of "dcgan best".
-
-    parts["runs"]["paper"]["0"] is of "paper", parts["squeezenet1_1 modern 0"] of "squeezenet1_1 modern".
-    """
-    runs: dict[str, dict[int, dict[str, Any]]] = {}
-    for part, content in parts.items():
-        name, _, seed = part.rpartition(" ")
-        if seed.isdecimal():
-            runs.setdefault(name, {})[int(seed)] = content
-            continue
-        for run, entries in content.items() if isinstance(content, dict) else ():
-            if isinstance(entries, dict) and all(seed.isdecimal() for seed in entries):
-                by_seed = sorted((int(seed), entry) for seed, entry in entries.items())
-                runs[run if part == "runs" else f"{part} {run}"] = dict(by_seed)
-    return runs

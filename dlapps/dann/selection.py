@@ -9,8 +9,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from dlapps.core.intervals import Interval, rank_correlation
 from dlapps.core.metrics import as_tensor, entropy
-from dlapps.core.paired import Interval, rank_correlation
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def rank_validators(trainings: Mapping[str, Sequence[Mapping[str, Sequence[float
     """How well validators, after the last epoch, rank trainings by their accuracy on the target.
 
     trainings: setting -> the histories of its seeds. Spearman's correlation of each of VALIDATORS that all histories
-    have, with the interval of `paired.rank_correlation`, which draws settings.
+    have, with the interval of `intervals.rank_correlation`, which draws settings.
     """
     ended = [(setting, history) for setting, seeds in trainings.items() for history in seeds]
     groups = [setting for setting, _ in ended]

@@ -1,100 +1,45 @@
-// Fills in the placeholders of the notebook around this widget; live.py says what the kernel sends.
+(chapter) => {
+  // Fills in the page of the notebook around this script; live.py says what the kernel sends with each cell's output.
+  const script = document.currentScript;
+  const PROSE = ".jp-RenderedMarkdown";
+  const OTHERS = "code, pre, script, style, mjx-container, .MathJax, .dlapps-fill, .dlapps-number";
+  const LABEL = /\s*\{#sec-[^}]*\}/;
+  // outline.py has the second and third part, expressions.py the first.
+  const TOKEN =
+    /\{\{[^{}]+\}\}|\[[^[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^[\]]*\]|(?<![\w@\\])@[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?/g;
+  const FORMULA = /\$\$[\s\S]+?\$\$|\$[^$]+\$|\\begin\{(\w+\*?)\}[\s\S]+?\\end\{\1\}/g;
 
-// outline.py has the same expression, but for labels of headings.
-const TOKEN =
-  /\{\{[^{}]+\}\}|\{#sec-[^}]*\}|\[[^[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^[\]]*\]|(?<![\w@\\])@[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?/g;
-// Not yet typeset: a placeholder in a formula is the kernel's to fill.
-const FORMULA = /(\$\$[\s\S]+?\$\$|\$[^$]+\$|\\begin\{(\w+\*?)\}[\s\S]+?\\end\{\2\})/g;
-const LABEL = /\s*\{#sec-[^}]*\}/;
-const PROSE = ".jp-RenderedMarkdown";
-const OTHERS = "code, pre, script, style, mjx-container, .MathJax, .dlapps-live, .dlapps-formula";
-
-function words(part) {
-  const node = document.createElement(part.href || part.cell ? "a" : "span");
-  node.textContent = part.text;
-  if (part.title) node.title = part.title;
-  if (part.kind) node.className = `dlapps-${part.kind}`;
-  if (part.href) Object.assign(node, { href: part.href, target: "_blank", rel: "noopener" });
-  return node;
-}
-
-function textNodes(root) {
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  const nodes = [];
-  while (walker.nextNode()) nodes.push(walker.currentNode);
-  return nodes;
-}
-
-function clearLabels(root) {
-  for (const node of textNodes(root)) {
-    if (LABEL.test(node.data)) node.data = node.data.replace(LABEL, "");
-  }
-  for (const entry of root.querySelectorAll("[title*='{#sec-']")) entry.title = entry.title.replace(LABEL, "");
-}
-
-// The place of a rendered cell among all cells: those out of sight may not be on the page.
-function place(cell) {
-  const { windowedListIndex } = cell.dataset;
-  if (windowedListIndex !== undefined) return Number(windowedListIndex);
-  return [...cell.parentElement.children].filter((node) => node.matches(".jp-Cell")).indexOf(cell);
-}
-
-class Prose {
-  constructor(model, host) {
-    this.model = model;
-    this.host = host;
-    this.asked = new Set();
-    // Without them (another front end) headings and equations stay without numbers.
-    this.context = model.widget_manager?.context;
-    this.typesetter = model.widget_manager?.rendermime?.latexTypesetter;
-    this.observer = new MutationObserver((changes) => {
-      if (changes.some(({ target, addedNodes }) => addedNodes.length && this.concerns(target, addedNodes))) this.fill();
-    });
-    this.observer.observe(host, { childList: true, subtree: true });
-    // The side bar's table of contents has headings as they are written.
-    const contents = document.getElementById("table-of-contents");
-    this.contentsObserver = new MutationObserver(() => clearLabels(contents));
-    if (contents) this.contentsObserver.observe(contents, { childList: true, subtree: true, characterData: true });
-    if (contents) clearLabels(contents);
-    this.fill();
+  function textNodes(root) {
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    const nodes = [];
+    while (walker.nextNode()) nodes.push(walker.currentNode);
+    return nodes;
   }
 
-  stop() {
-    this.observer.disconnect();
-    this.contentsObserver.disconnect();
+  function clearLabels(root) {
+    for (const node of textNodes(root)) if (LABEL.test(node.data)) node.data = node.data.replace(LABEL, "");
+    for (const entry of root.querySelectorAll("[title*='{#sec-']")) entry.title = entry.title.replace(LABEL, "");
   }
 
-  concerns(target, added) {
-    if (target.closest(".dlapps-live, .dlapps-formula")) return false;
-    return target.closest(PROSE) || [...added].some((node) => node.matches?.(PROSE) || node.querySelector?.(PROSE));
-  }
-
-  fill() {
-    for (const root of this.host.querySelectorAll(PROSE)) {
-      this.find(root);
-      const cell = root.closest(".jp-MarkdownCell");
-      const found = cell && this.model.get("cells")[this.identity(cell)];
-      if (found) this.number(root, found);
-    }
-    this.show();
-  }
-
-  identity(cell) {
-    const cells = this.context?.model?.cells;
-    return cells && place(cell) < cells.length ? cells.get(place(cell)).id : undefined;
+  // The first letters of a cell's prose: what the kernel knows it by.
+  function sign(root) {
+    const prose = root.cloneNode(true);
+    prose.querySelectorAll(OTHERS).forEach((node) => node.remove());
+    const text = prose.textContent.replace(FORMULA, "").replace(TOKEN, "").replace(/\{#sec-[^}]*\}/g, "");
+    return text.toLowerCase().replace(/[^a-z]/g, "").slice(0, 60);
   }
 
   // Each placeholder gets a span of its own that keeps it: a new value replaces the old one.
-  find(root) {
+  function mark(root) {
     for (const node of textNodes(root)) {
-      if (!/\{\{|\{#|@/.test(node.data) || node.parentElement.closest(OTHERS)) continue;
+      if (!/\{\{|@/.test(node.data) || node.parentElement.closest(OTHERS)) continue;
+      const formulas = [...node.data.matchAll(FORMULA)].map((it) => [it.index, it.index + it[0].length]);
       const parts = [];
       let position = 0;
-      const formulas = [...node.data.matchAll(FORMULA)].map((it) => [it.index, it.index + it[0].length]);
       for (const found of node.data.matchAll(TOKEN)) {
         if (formulas.some(([start, end]) => start <= found.index && found.index < end)) continue;
         const span = document.createElement("span");
-        span.className = "dlapps-live";
+        span.className = "dlapps-fill";
         span.dataset.token = found[0].replace(/\s+/g, " ");
         parts.push(node.data.slice(position, found.index), span);
         position = found.index + found[0].length;
@@ -103,99 +48,127 @@ class Prose {
     }
   }
 
-  show() {
-    const answers = this.model.get("answers");
-    const unknown = new Set();
-    for (const span of this.host.querySelectorAll(".dlapps-live")) {
-      const { token } = span.dataset;
-      if (!(token in answers)) unknown.add(token);
-      const parts = answers[token] ?? [{ text: "–", kind: "pending" }];
-      const state = JSON.stringify(parts);
-      if (span.dataset.state === state) continue;
-      span.dataset.state = state;
-      span.replaceChildren(...parts.map((part) => this.link(words(part), part)));
-    }
-    const ask = [...unknown].filter((token) => !this.asked.has(token));
-    ask.forEach((token) => this.asked.add(token));
-    if (ask.length) this.model.send({ ask });
+  // What stands in a placeholder's place; facts: of the cell of code above.
+  function answer(token, facts) {
+    if (!token.startsWith("{{")) return chapter.answers[token] ?? [{ text: token, kind: "pending", title: AGAIN }];
+    const inner = token.slice(2, -2).trim();
+    const found = facts?.values[inner];
+    if (!found) return [{ text: "–", kind: "pending", title: `${inner}: ${facts ? AGAIN : "not yet run"}` }];
+    if (found.error) return [{ text: found.error, kind: "error", title: inner }];
+    const reason = facts.grey ? ` (${facts.grey})` : "";
+    return [{ text: found.text, title: inner + reason, kind: facts.grey ? "grey" : "value" }];
   }
+  const AGAIN = "save the notebook and run the cell above again";
 
-  link(node, { cell, notebook }) {
-    if (!cell) return node;
-    node.href = "#";
-    if (notebook) {
-      const folder = this.context?.path.replace(/[^/]*$/, "") ?? "";
-      node.dataset.commandlinkerCommand = "docmanager:open";
-      node.dataset.commandlinkerArgs = JSON.stringify({ path: folder + notebook });
+  function element(part, host) {
+    const node = document.createElement(part.href || part.kind === "reference" ? "a" : "span");
+    node.textContent = part.text;
+    if (part.title) node.title = part.title;
+    if (part.kind) node.className = `dlapps-${part.kind}`;
+    if (part.href) Object.assign(node, { href: part.href, target: "_blank", rel: "noopener" });
+    if (part.kind === "reference") {
+      node.href = "#";
+      node.addEventListener("click", (event) => {
+        event.preventDefault();
+        const named = [...host.querySelectorAll(".dlapps-number, .jp-OutputArea strong")];
+        const plain = (text) => text.replace(/^(Section|Chapter|Equation) |[:()]/g, "");
+        named.find((other) => plain(other.textContent) === plain(part.text))?.scrollIntoView({ block: "center" });
+      });
     }
-    node.addEventListener("click", (event) => {
-      event.preventDefault();
-      if (!notebook) this.scroll(cell);
-    });
     return node;
   }
 
-  // Cells out of sight may be off the page: go towards the one that is meant until it is there.
-  scroll(identity, steps = 300) {
-    const attached = [...this.host.querySelectorAll(".jp-Cell")].filter((cell) => cell.offsetHeight);
-    const meant = attached.find((cell) => this.identity(cell) === identity);
-    if (meant) return meant.scrollIntoView({ block: "nearest" });
-    const ids = Array.from(this.context?.model?.cells ?? [], (cell) => cell.id);
-    const panel = this.host.querySelector(".jp-WindowedPanel-outer");
-    if (!panel || !steps || !ids.includes(identity)) return undefined;
-    const { top, bottom } = panel.getBoundingClientRect();
-    const seen = attached.find((cell) => {
-      const box = cell.getBoundingClientRect();
-      return box.bottom > top && box.top < bottom;
-    });
-    if (seen) panel.scrollTop += Math.sign(ids.indexOf(identity) - place(seen)) * panel.clientHeight;
-    return setTimeout(() => this.scroll(identity, steps - 1), 30);
+  function number(root, known) {
+    root.classList.toggle("dlapps-question", Boolean(known.question));
+    root.dataset.question = known.question;
+    root.querySelectorAll("h1, h2, h3").forEach((heading, index) => put(heading, known.headings[index], "prepend", ""));
+    const formulas = [...root.querySelectorAll("mjx-container")];
+    if (formulas.length !== known.equations.length) return;
+    formulas.forEach((node, index) => put(node, known.equations[index], "before", " dlapps-equation"));
   }
 
-  number(root, { headings, formulas, question }) {
-    root.classList.toggle("dlapps-question", Boolean(question));
-    root.dataset.question = question;
-    root.querySelectorAll("h1, h2, h3").forEach((heading, index) => {
-      if (headings[index] === undefined) return;
-      const number = heading.querySelector(".dlapps-number") ?? document.createElement("span");
-      number.className = "dlapps-number";
-      if (number.textContent !== headings[index]) number.textContent = headings[index];
-      if (!number.parentElement) heading.prepend(number);
-    });
-    const typeset = [...root.querySelectorAll("mjx-container")];
-    if (!this.typesetter || typeset.length !== formulas.length) return;
-    typeset.forEach((node, index) => {
-      const wrapper = node.closest(".dlapps-formula");
-      const formula = formulas[index];
-      if (formula === null || wrapper?.dataset.formula === formula) return;
-      const fresh = wrapper ?? document.createElement("span");
-      fresh.className = "dlapps-formula";
-      fresh.dataset.formula = formula;
-      if (!wrapper) node.replaceWith(fresh);
-      fresh.textContent = formula;
-      this.typesetter.typeset(fresh);
-    });
+  function put(node, text, how, more) {
+    const there = how === "before" ? node.previousElementSibling : node.firstElementChild;
+    if (!text || there?.classList.contains("dlapps-number")) return;
+    const span = document.createElement("span");
+    span.className = `dlapps-number${more}`;
+    span.textContent = text;
+    node[how](span);
   }
-}
 
-function render({ model, el }) {
-  el.textContent = model.get("elsewhere");
-  let prose, frame;
-  const refresh = () => prose?.fill();
-  const start = () => {
-    const host = el.closest(".jp-Notebook");
-    if (host) {
-      el.textContent = model.get("words");
-      prose = new Prose(model, host);
-    } else if (document.querySelector(".jp-Notebook")) frame = requestAnimationFrame(start);
-  };
-  start();
-  model.on("change:answers change:cells", refresh);
-  return () => {
-    cancelAnimationFrame(frame);
-    prose?.stop();
-    model.off("change:answers change:cells", refresh);
-  };
-}
+  function read(cell, latest) {
+    const output = cell.querySelector(".dlapps-values");
+    if (!output) return null;
+    const facts = JSON.parse(output.dataset.facts);
+    const [session, run] = facts.run;
+    if (facts.failed) facts.grey = "its cell failed";
+    if (session === latest.run[0] && latest.outdated.includes(run)) facts.grey = "a cell that it builds on ran later";
+    if (cell.classList.contains("jp-mod-dirty")) facts.grey = "its cell was edited";
+    return facts;
+  }
 
-export default { render };
+  function fill(host) {
+    const cells = [...host.querySelectorAll(".jp-Cell")];
+    const all = [...host.querySelectorAll(".dlapps-values")].map((output) => JSON.parse(output.dataset.facts));
+    all.sort((one, other) => other.run[0] - one.run[0] || other.run[1] - one.run[1]);
+    const latest = all[0] ?? { run: [0, 0], outdated: [] };
+    const seen = {};
+    let facts = null;
+    for (const cell of cells) {
+      if (cell.classList.contains("jp-CodeCell")) facts = read(cell, latest);
+      if (!cell.classList.contains("jp-MarkdownCell")) continue;
+      for (const root of cell.querySelectorAll(PROSE)) {
+        const own = sign(root);
+        // Of cells that begin alike the next one: a question may be asked twice.
+        const alike = chapter.cells.filter((other) => other.sign === own);
+        const known = alike[Math.min((seen[own] = (seen[own] ?? -1) + 1), alike.length - 1)];
+        mark(root);
+        clearLabels(root);
+        if (known) number(root, known);
+        for (const span of root.querySelectorAll(".dlapps-fill")) {
+          const parts = answer(span.dataset.token, facts);
+          const state = JSON.stringify(parts);
+          if (span.dataset.state === state) continue;
+          span.dataset.state = state;
+          span.replaceChildren(...parts.map((part) => element(part, host)));
+        }
+        const blocks = [...root.children].filter((node) => !node.matches("style, script"));
+        blocks.forEach((block, place) => {
+          const claims = (facts?.claims ?? []).filter((it) => it.sign === own && it.block === place);
+          const broken = claims.find((it) => !it.holds);
+          if (block.classList.contains("dlapps-false") !== Boolean(broken)) block.classList.toggle("dlapps-false");
+          if (broken) block.title = broken.error ?? broken.claim;
+        });
+      }
+    }
+  }
+
+  function start(tries) {
+    const host = script.closest(".jp-Notebook");
+    if (!host) return tries && setTimeout(start, 200, tries - 1);
+    host.dlapps?.disconnect();
+    host.classList.add("dlapps-live");
+    const words = script.parentElement.querySelector(".dlapps-words");
+    if (words) words.textContent = chapter.words;
+    let waiting = 0;
+    const soon = () => (waiting ||= requestAnimationFrame(() => ((waiting = 0), fill(host), watch())));
+    // What filling in changes is not news.
+    const watch = () => observer.takeRecords();
+    const observer = new MutationObserver((changes) => {
+      const news = ({ target, type }) => type === "childList" || target.classList.contains("jp-CodeCell");
+      if (changes.some((change) => news(change) && !change.target.closest(".dlapps-fill"))) soon();
+    });
+    observer.observe(host, { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] });
+    host.dlapps = observer;
+    // The side bar's table of contents has headings as they are written.
+    const contents = document.getElementById("table-of-contents");
+    if (contents) {
+      clearLabels(contents);
+      new MutationObserver(() => clearLabels(contents)).observe(contents, { childList: true, subtree: true, characterData: true });
+    }
+    fill(host);
+    watch();
+    return undefined;
+  }
+  start(50);
+}

@@ -1,67 +1,101 @@
-"""The prose of a notebook filled in while it is worked in, in JupyterLab and Notebook: a widget that draws nothing."""
+"""Numbers in prose: after each cell that runs, what the placeholders and claims below it stand for is an output of it.
 
-import weakref
+A build reads that output. In a page (JupyterLab, Notebook, one written by nbconvert) the script beside this file, which
+goes with the output of the first cell, puts the texts in their places; wherever it does not run, they can be read.
+"""
+
+import json
+from collections import ChainMap
+from collections.abc import Mapping
+from html import escape
 from pathlib import Path
+from time import time
 from typing import Any
 
-import anywidget
-import traitlets
-from IPython import get_ipython
-
+from dlapps.notebook.expressions import Found, check_claim, evaluate
+from dlapps.notebook.outline import Code, Outline
 from dlapps.notebook.prose import Prose
 
-VIEW = "application/vnd.jupyter.widget-view+json"
+_BESIDE = Path(__file__).parent
 
 
-class LiveProse(anywidget.AnyWidget):
-    """Answers, after each cell that runs, what the placeholders in the notebook's Markdown stand for.
+class LiveProse:
+    """Evaluates the prose of a notebook, in the kernel of `shell`, after each cell.
 
-    The script beside this file looks for them in the rendered page. It asks for those that the saved file does not
-    have yet; `answers` has the parts of each one (see `Prose.answer`), `cells` the numbers of headings and the LaTeX
-    of formulas by the cell's id.
+    recorded: names that expressions may use besides the notebook's own. show: displays a message of kind "values", its
+    text and its HTML.
     """
 
-    _esm = Path(__file__).with_name("live.js")
-    _css = Path(__file__).with_name("live.css")
-    answers = traitlets.Dict().tag(sync=True)
-    cells = traitlets.Dict().tag(sync=True)
-    words = traitlets.Unicode().tag(sync=True)
-    elsewhere = traitlets.Unicode().tag(sync=True)  # the words where the page around it is out of reach
-
-    def __init__(self, prose: Prose, shell: Any, words: str, elsewhere: str) -> None:
-        super().__init__(words=words, elsewhere=elsewhere)
-        # A chapter that is made anew takes its prose along: this widget then has nothing to say.
-        self._prose = weakref.ref(prose)
-        self._asked: set[str] = set()
-        self._shell = shell
-        self.on_msg(lambda _, message, __: self._ask(message["ask"]))
+    def __init__(self, prose: Prose, shell: Any, recorded: Mapping[str, Any], show: Any) -> None:
+        self._prose, self._shell, self._recorded, self._show = prose, shell, recorded, show
+        self._session, self._count, self._place = int(time()), 0, -1
+        self._ran: dict[str, int] = {}  # the number of the last run, by the cell's id
+        self._values: dict[str, dict[str, Found]] = {}
+        self._outdated: set[str] = set()
+        for callback in [*shell.events.callbacks["post_run_cell"]]:
+            former = getattr(callback, "__self__", None)
+            if isinstance(former, LiveProse):  # of a first cell that ran before
+                shell.events.unregister("post_run_cell", callback)
+                self._ran, self._count = former._ran, former._count
         shell.events.register("post_run_cell", self.refresh)
-        self.refresh()
 
-    def refresh(self, *_: object) -> None:
-        """Answer anew; what did not change is not sent."""
-        prose = self._prose()
-        if prose is None:
-            self._shell.events.unregister("post_run_cell", self.refresh)
-            self.close()
+    def refresh(self, result: Any) -> None:
+        """Evaluate what stands below the cell that just ran."""
+        outline = self._prose.outline
+        code = self._find(result.info, outline)
+        if code is None or not result.info.store_history:
             return
-        prose.note_runs(self._shell.user_ns.get("In", ()))
-        outline = prose.outline
-        self.answers = {token: prose.answer(token) for token in self._asked.union(outline.tokens)}
-        self.cells = {
-            cell: {**found, "formulas": [prose.formula(formula) for formula in found["formulas"]]}
-            for cell, found in outline.cells.items()
-        }
+        self._count += 1
+        self._ran[code.cell] = self._count
+        scope = ChainMap(dict(self._recorded), self._shell.user_ns)
+        claims: list[Found] = []
+        if result.success:
+            self._values[code.cell] = {token: evaluate(token, scope) for token in code.find("placeholders")}
+            claims = [check_claim(claim, scope) for claim in code.find("claims")]
+        outdated = outline.find_outdated(self._ran)
+        values = self._values.get(code.cell, {})
+        if values or claims or outdated != self._outdated:
+            self._outdated = outdated
+            page = {"run": [self._session, self._count], "failed": not result.success, "values": values}
+            page["outdated"] = [self._ran[cell] for cell in outdated]
+            page["claims"] = [_locate(claim, code) for claim in claims]
+            lines = _write_lines(values, claims)
+            html = f'<div class="dlapps-values" data-facts="{escape(_json(page))}"><pre>{escape(lines)}</pre></div>'
+            self._show({"values": values if result.success else {}, "claims": claims}, lines, {"text/html": html})
 
-    def _ask(self, tokens: list[str]) -> None:
-        self._asked.update(tokens)
-        self.refresh()
+    def _find(self, info: Any, outline: Outline) -> Code | None:
+        """The cell that ran: by the id that JupyterLab sends, elsewhere the next one with its source."""
+        by_id = (place for place, code in enumerate(outline.code) if code.cell == info.cell_id)
+        same = [place for place, code in enumerate(outline.code) if code.source == info.raw_cell.strip()]
+        later = (place for place in same if place > self._place)
+        place = next(by_id, next(later, same[0] if same else None))
+        if place is None:
+            return None
+        self._place = place
+        return outline.code[place]
 
 
-def show_live(prose: Prose, words: str, elsewhere: str) -> dict[str, Any]:
-    """The part of an output that shows the widget; empty outside IPython. words, elsewhere: see `LiveProse`."""
-    shell = get_ipython()
-    if shell is None:
-        return {}
-    widget = LiveProse(prose, shell, words, elsewhere)
-    return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+def make_script(prose: Prose, words: str) -> str:
+    """HTML that fills in the page around it: numbers, references, citations, numbers of sections and equations."""
+    outline = prose.outline
+    answers = {token: prose.answer(token) for token in outline.tokens}
+    facts = {"words": words, "answers": answers, "cells": outline.markdown}
+    style, script = ((_BESIDE / f"live.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    return f"<style>\n{style}</style>\n<script>\n({script.strip()})({_json(facts)});\n</script>"
+
+
+def _locate(claim: Found, code: Code) -> Found:
+    known = next(known for known in code.prose if claim["claim"] in known["claims"])
+    return {**claim, "sign": known["sign"], "block": known["claims"][claim["claim"]]}
+
+
+def _write_lines(values: Mapping[str, Found], claims: list[Found]) -> str:
+    lines = [f"{token} = {found.get('text', found.get('error'))}" for token, found in values.items()]
+    for claim in claims:
+        error = f": {claim['error']}" if "error" in claim else ""
+        lines.append(f"{claim['claim']} {'holds' if claim['holds'] else 'does not hold'}{error}")
+    return "\n".join(lines)
+
+
+def _json(facts: Any) -> str:
+    return json.dumps(facts, ensure_ascii=False).replace("</", "<\\/")

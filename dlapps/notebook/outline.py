@@ -1,63 +1,82 @@
-"""The outline of a chapter: labels with their numbers, counted as LaTeX counts, and placeholders of its notebook."""
+"""The outline of a chapter: labels with their numbers, counted as LaTeX counts, and what each cell's prose uses."""
 
 import ast
 import json
 import re
 import symtable
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
+from dlapps.core.paths import chapter_words
+from dlapps.notebook.expressions import find_claims, find_placeholders, names_in, replace_placeholders
 from dlapps.notebook.syntax import Node, Tree, nodes, parse, walk, words
 
-# What a call shows, and the place of its argument `name`, which `caption` follows.
-SHOWN = {"show_figure": ("fig", 1), "show_animation": ("fig", 2)}
-SHOWN |= {"show_explorer": ("fig", 3), "show_table": ("tab", 2)}
+# What a call shows; its last two arguments are name and caption.
+SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_explorer": "fig", "show_table": "tab"}
 # Tags that keep what a cell shows out of the report.
 HIDING = frozenset({"remove-cell", "remove-output"})
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
-NUMBER = re.compile(r"\{\{([A-Za-z_]\w*)(?::([^{}]+))?\}\}")
-# live.js has the same expression, and labels of headings.
-TOKEN = re.compile(rf"\{{\{{[^{{}}]+\}}\}}|\[[^\[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}")
+# live.js has the same expression.
+REFERENCE_OR_CITATION = re.compile(rf"\[[^\[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}")
 _ENVIRONMENT = re.compile(r"\s*\\begin\{(\w+)(\*?)\}.*\\end\{\1\2\}\s*", re.DOTALL)
+_NOT_PROSE = ("Code", "CodeBlock", "Math", "RawInline", "RawBlock")
 _LABEL = re.compile(r"\s*\\label\{eq-([^}]*)\}")
+
+
+@dataclass(frozen=True)
+class Code:
+    """A cell of code, and what is known of each cell of Markdown up to the next one."""
+
+    cell: str
+    place: int
+    source: str
+    prose: list[dict[str, Any]] = field(default_factory=list)
+
+    def find(self, kind: str) -> list[str]:
+        """The "placeholders" or "claims" of the prose below it."""
+        return [found for known in self.prose for found in known[kind]]
 
 
 @dataclass
 class Outline:
-    """A chapter's labels (words and cell of each), and of its notebook what stands in each cell of Markdown."""
+    """A chapter's labels (words and cell of each), and of its notebook what stands in each cell.
 
-    number: int
+    markdown: of each cell of Markdown the letters by which it is known on a page ("sign"); what it gets there, numbers
+    of headings and equations, and the words above a question; its placeholders, and the block of each claim.
+    """
+
+    number: str
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)  # of labels: another cell
-    tokens: dict[str, int] = field(default_factory=dict)  # and the first cell that holds it
-    cells: dict[str, dict[str, Any]] = field(default_factory=dict)
-    code: list[tuple[int, str]] = field(default_factory=list)  # place and source
+    tokens: dict[str, int] = field(default_factory=dict)  # references and citations, and the first cell that holds each
+    markdown: list[dict[str, Any]] = field(default_factory=list)
+    code: list[Code] = field(default_factory=list)
     counts: Counter[int | str] = field(default_factory=Counter)
 
-    def __post_init__(self) -> None:
-        self.counts[1] = self.number - 1
-
-    def add_markdown(self, cell: str, place: int, tree: Tree, question: Mapping[str, Any]) -> None:
-        """Number a cell's prose and note its placeholders; question: the metadata of a question."""
-        prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in ("Code", "Math")])
-        labels = [node["c"][1][0] for node in nodes(tree) if node["t"] == "Header"]
-        own = (f"{{#{label}}}" for label in labels if label.startswith("sec-"))
-        for token in [*TOKEN.findall(words(prose)), *own]:
+    def add_markdown(self, cell: str, place: int, tree: Tree, source: str, question: Mapping[str, Any]) -> None:
+        """Number a cell's prose and note what it refers to; question: the metadata of a question."""
+        prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in _NOT_PROSE])
+        spoken = words(prose)
+        # A formula in brackets tears a citation apart on a page: its works stand alone there.
+        for token in [*REFERENCE_OR_CITATION.findall(spoken), *re.findall(rf"(?<![\w\\])@{KEY}", spoken)]:
             self.tokens.setdefault(token, place)
-        headings, formulas = self.number_prose(tree, cell)
-        parts = {"headings": headings, "formulas": formulas}
-        self.cells[cell] = parts | {"question": _question_words(question)}
+        headings, equations = self.number_prose(tree, cell)
+        known = {"sign": _sign(spoken), "headings": headings, "equations": equations}
+        known |= {"question": _question_words(question), "placeholders": find_placeholders(source)}
+        self.markdown.append(known | {"claims": _places_of_claims(tree)})
+        if self.code:
+            self.code[-1].prose.append(self.markdown[-1])
 
     def add_code(self, cell: str, place: int, source: str, tags: Collection[str]) -> None:
         """Count the figures and tables that a cell of code shows in the report."""
-        self.code.append((place, source.strip()))
+        self.code.append(Code(cell, place, source.strip()))
         if HIDING.isdisjoint(tags):
             for kind, name, _ in shown_floats(source):
                 if name:
@@ -67,43 +86,42 @@ class Outline:
         """The label and the number of the next figure ("fig") or table ("tab"), as ("fig-2-cat", "Figure 2.1")."""
         return self._label(f"{kind}-{self.number}-{name}", f"{WORDS[kind]} {self._count(WORDS[kind])}", cell)
 
-    def number_prose(self, tree: Tree, cell: str) -> tuple[list[str], list[str | None]]:
-        """Number headings and equations, in place; returns the numbers, and each formula as a notebook has it typeset.
+    def number_prose(self, tree: Tree, cell: str) -> tuple[list[str], list[str]]:
+        """Number headings and equations, in place; returns the numbers of headings, and of each formula or "".
 
         A heading gets its number and a label as attributes; an equation becomes a span of the class "equation" with
-        both. A formula that a notebook typesets as it stands is None. DlappsError for an equation of several numbers.
+        both. DlappsError for an equation of several numbers, and for a placeholder in a formula.
         """
         headings: list[str] = []
-        formulas: list[str | None] = []
+        equations: list[str] = []
         for node in list(nodes(tree)):
             if node["t"] == "Header" and node["c"][0] <= 3:
                 headings.append(self._number_heading(node, cell))
             elif node["t"] == "Math":
-                sign = "$$" if node["c"][0]["t"] == "DisplayMath" else "$"
-                formulas.append(_with_values(sign + node["c"][1] + sign))
+                _require_no_placeholder(node["c"][1])
+                equations.append("")
             elif node["t"] in ("RawInline", "RawBlock") and (found := _ENVIRONMENT.fullmatch(node["c"][1])):
-                formulas.append(self._number_equation(node, found[1], bool(found[2]), cell))
-        return headings, formulas
+                _require_no_placeholder(node["c"][1])
+                equations.append(self._number_equation(node, found[1], bool(found[2]), cell))
+        return headings, equations
 
-    def find_disorder(self, ran: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Cells whose outputs are out of date: {source: (its place, that of a cell it builds on, which ran later)}.
+    def find_outdated(self, ran: Mapping[str, int]) -> set[str]:
+        """The ids of cells of code whose outputs, or the numbers below them, build on a cell that ran later.
 
-        ran: the sources in the order in which they ran. A cell builds on those above that assign the names that it
-        reads, and on what these build on.
+        ran: the number of the last run, by the cell's id. A cell builds on those above that assign the names that it
+        or the prose below it reads, and on what these build on.
         """
-        last = {source.strip(): number for number, source in enumerate(ran)}
-        written: dict[str, tuple[int, int]] = {}  # by name: place of the cell that assigned it, number of its run
-        found: dict[str, tuple[int, int]] = {}
-        for place, source in self.code:
-            if source not in last:
+        written: dict[str, int] = {}  # by name: the last run of all that it was made from
+        found: set[str] = set()
+        for code in self.code:
+            if code.cell not in ran:
                 continue
-            loaded, stored = used_names(source)
-            number = last[source]
-            latest = max((written[name][::-1] for name in loaded if name in written), default=(-1, 0))
-            if latest[0] > number:
-                found[source] = (place, latest[1])
-            # What a cell made of something that changed since is as new as that.
-            written |= dict.fromkeys(stored, (latest[1], latest[0]) if latest[0] > number else (place, number))
+            loaded, stored = used_names(code.source)
+            loaded |= set(names_in([*code.find("placeholders"), *code.find("claims")])) - stored
+            latest = max((written[name] for name in loaded if name in written), default=0)
+            if latest > ran[code.cell]:
+                found.add(code.cell)
+            written |= dict.fromkeys(stored, max(latest, ran[code.cell]))
         return found
 
     def _number_heading(self, node: Node, cell: str) -> str:
@@ -112,20 +130,20 @@ class Outline:
         self.counts[level] += 1
         for lower in (*range(level + 1, 4), *(("Figure", "Table", "Equation") if level == 1 else ())):
             self.counts[lower] = 0
-        number = ".".join(str(self.counts[above]) for above in range(1, level + 1))
+        number = ".".join([self.number, *(str(self.counts[above]) for above in range(2, level + 1))])
         # Names of labels begin with a letter: a label made of a number is nobody else's.
         own = f"sec-{number.replace('.', '-')}"
         if label.startswith("sec-"):
             own = f"sec-{self.number}-{label[4:]}"
-        self._label(own, f"{'Chapter' if level == 1 else 'Section'} {number}", cell)
+        self._label(own, chapter_words(number) if level == 1 else f"Section {number}", cell)
         node["c"] = [level, [own, classes, [["number", number]]], title]
         return number
 
-    def _number_equation(self, node: Node, environment: str, starred: bool, cell: str) -> str | None:
+    def _number_equation(self, node: Node, environment: str, starred: bool, cell: str) -> str:
         """LaTeX numbers the environments without a star."""
         tex = node["c"][1]
         if environment not in ("equation", "align", "gather", "multline"):
-            return _with_values(tex)
+            return ""
         if environment in ("align", "gather") and r"\\" in tex and not starred:
             raise DlappsError(
                 f"expected an equation with one number, got several lines of {environment}; use equation with aligned."
@@ -139,10 +157,7 @@ class Outline:
         attributes = [label, ["equation"], [["number", f"({number})"]] * bool(number)]
         span = {"t": "Span", "c": [attributes, [formula]]}
         node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
-        end = rf"\end{{{environment}}}"
-        if not number:
-            return _with_values(tex)
-        return tex.removesuffix(end).rstrip() + rf" \tag{{{number}}} {end}"
+        return f"({number})" if number else ""
 
     def _label(self, label: str, text: str, cell: str) -> tuple[str, str]:
         if label in self.labels:
@@ -152,10 +167,10 @@ class Outline:
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
-        return f"{self.counts[1]}.{self.counts[kind]}"
+        return f"{self.number}.{self.counts[kind]}"
 
 
-def read_outline(path: Path, number: int) -> Outline:
+def read_outline(path: Path, number: str) -> Outline:
     """The outline of the notebook in that file, the chapter of that number.
 
     Where there is no pandoc, or a block is left open, only figures and tables have numbers.
@@ -164,21 +179,39 @@ def read_outline(path: Path, number: int) -> Outline:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     try:
-        trees = iter(parse(texts))
+        trees = iter(parse([replace_placeholders(text, lambda _: "") for text in texts]))
     except DlappsError:
-        trees, outline.counts[1] = iter([[]] * len(texts)), number
+        trees = iter([[]] * len(texts))
     for place, cell in enumerate(cells, start=1):
-        identity = cell.get("id", str(place))
+        identity, source = cell.get("id", str(place)), "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             with suppress(DlappsError):  # a build says it
-                outline.add_markdown(identity, place, next(trees), cell["metadata"].get("question", {}))
+                outline.add_markdown(identity, place, next(trees), source, cell["metadata"].get("question", {}))
         elif cell["cell_type"] == "code":
-            outline.add_code(identity, place, "".join(cell["source"]), cell["metadata"].get("tags", ()))
+            outline.add_code(identity, place, source, cell["metadata"].get("tags", ()))
     return outline
 
 
-def _with_values(formula: str) -> str | None:
-    return formula if NUMBER.search(formula) else None
+def _sign(prose: str) -> str:
+    """The first letters, a to z, of a cell's prose without references, by which live.js finds it on a page."""
+    return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
+
+
+def _places_of_claims(tree: Tree) -> dict[str, int]:
+    """The place of the block in which each claim stands, among those that a page shows."""
+    places: dict[str, int] = {}
+    shown = -1
+    for block in tree:
+        shown += not (block["t"] == "RawBlock" and block["c"][1].startswith("<!--"))
+        for node in nodes(block):
+            if node["t"] in ("RawInline", "RawBlock"):
+                places |= dict.fromkeys(find_claims(node["c"][1]), max(shown, 0))
+    return places
+
+
+def _require_no_placeholder(formula: str) -> None:
+    if find_placeholders(formula):
+        raise DlappsError(f"expected a formula without placeholders, got {formula}; write the number beside it.")
 
 
 def _question_words(question: Mapping[str, Any]) -> str:
@@ -210,12 +243,10 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
     """
     calls = [node for node in walk_code(source) if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-        kind, position = SHOWN.get(getattr(call.func, "attr", ""), ("", 0))
-        # One starred argument stands for two: show_table(*study.compare(rows, columns), name, caption).
-        position -= any(isinstance(argument, ast.Starred) for argument in call.args)
-        passed = dict(zip(("name", "caption"), call.args[position:], strict=False))
-        passed |= {word.arg: word.value for word in call.keywords if word.arg}
-        if kind:
+        named = {word.arg: word.value for word in call.keywords if word.arg in ("name", "caption")}
+        last = call.args[len(call.args) + len(named) - 2 :]
+        passed = dict(zip(("name", "caption"), last, strict=False)) | named
+        if kind := SHOWN.get(getattr(call.func, "attr", "")):
             yield kind, _literal(passed.get("name")), _literal(passed.get("caption"))
 
 

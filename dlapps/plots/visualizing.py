@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlapps.core.paired import Interval
+from dlapps.core.intervals import Interval
 from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, show_picture, styled
 
 

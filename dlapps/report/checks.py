@@ -9,12 +9,13 @@ from itertools import chain
 from nbformat import NotebookNode
 
 from dlapps.core import paths
-from dlapps.notebook.outline import HIDING, NUMBER, Outline, shown_floats, walk_code
+from dlapps.notebook.expressions import find_placeholders, replace_placeholders, split_format
+from dlapps.notebook.outline import HIDING, Outline, shown_floats, walk_code
 from dlapps.notebook.profiles import PROFILES
 from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, walk, words
 from dlapps.report import sources
 from dlapps.report.committed import has_outputs, read_as_committed
-from dlapps.report.contents import FLOATS, fragments, messages, qualified
+from dlapps.report.contents import FLOATS, fragments
 from dlapps.report.prose import reference_label
 from dlapps.report.sources import Source, tags
 from dlapps.report.staleness import executed_path, is_stale
@@ -22,7 +23,9 @@ from dlapps.report.staleness import executed_path, is_stale
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.
 _NUMBER = re.compile(rf"(?<![\w.,])(?<![A-Za-z_][-–/])({_DIGITS})(?!\w|[.,]\d|[-–/][A-Za-z_])(\s?%)?")
-_SILENT = {"Cite": {"t": "Space"}} | {kind: {"t": "Str", "c": " ¤ "} for kind in ("Code", "CodeBlock", "Math")}
+_CITED = "⁂"
+_SILENT = {kind: {"t": "Str", "c": " ¤ "} for kind in ("Code", "CodeBlock", "Math")}
+_SILENT["Cite"] = {"t": "Str", "c": _CITED}
 _SOURCE = re.compile(r"<!--\s*by hand:\s*[^\s-].*?-->", re.DOTALL)
 _NOT_STATED = re.compile(
     r"https?://\S+|\{\{[^{}]*\}\}"  # addresses, recorded numbers
@@ -34,55 +37,57 @@ _NOT_STATED = re.compile(
 
 @dataclass
 class Mentions:
-    """What prose uses: names of numbers, labels and works."""
+    """What prose uses: labels and works."""
 
-    numbers: set[str] = field(default_factory=set)
     labels: set[str] = field(default_factory=set)
     works: set[str] = field(default_factory=set)
 
 
 @dataclass
 class Facts:
-    """What a chapter shows, records and uses, as far as is known without running it."""
+    """What a chapter shows and uses, as far as is known without running it."""
 
     outline: Outline
     cells: list[Tree] = field(default_factory=list)  # the prose of Markdown cells
     used: Mentions = field(default_factory=Mentions)
-    recorded: set[str] = field(default_factory=set)  # names in the calls, each of one number or of a dictionary
-    numbers: set[str] | None = None  # once it ran
-    computed_names: bool = False  # which only a run can tell
-
-    def knows(self, number: str) -> bool:
-        """Whether it records a number of that name, which other chapters may write with its chapter in front."""
-        number = number.removeprefix(qualified("", self.outline.number))
-        if self.numbers is not None:
-            return number in self.numbers
-        return any(_is_of(number, name) for name in self.recorded)
 
 
 def find_complaints() -> list[str]:
-    """One line for each thing to mend in the notebooks: cell by cell, then numbers, then references."""
+    """One line for each thing to mend in the notebooks: cell by cell, then references."""
     notebooks = {source: source.read() for source in sources.find_sources()}
     facts = {source: _facts(source, notebook) for source, notebook in notebooks.items()}
     cells = (_check_cells(source, notebook, facts[source].cells) for source, notebook in notebooks.items())
-    return [*chain.from_iterable(cells), *_check_numbers(facts), *_check_references(facts)]
+    return [*chain.from_iterable(cells), *_check_references(facts)]
 
 
 def _check_cells(source: Source, notebook: NotebookNode, prose: list[Tree]) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
-    trees = iter(prose)
+    trees, above = iter(prose), True
     for number, cell in enumerate(notebook.cells, start=1):
+        above = above and cell.cell_type != "code"
         where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
         typed = find_typed_numbers(next(trees), settings) if cell.cell_type == "markdown" else []
         if "TODO" in cell.source:
             yield f"{where}: the word TODO"
         if "question" not in tags(cell) and typed:
-            hint = "written by hand; record it, or add <!-- by hand: source --> to its paragraph"
-            yield f"{where}: {', '.join(typed)} {hint}"
+            yield f"{where}: {', '.join(typed)} typed by hand; write an expression, or cite its source in the sentence"
+        if cell.cell_type == "markdown":
+            yield from (f"{where}: {complaint}" for complaint in _check_placeholders(cell.source, above))
         if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
             yield f"{where}: a question without an answer"
+
+
+def _check_placeholders(markdown: str, above: bool) -> Iterator[str]:
+    """above: whether the text stands above all code."""
+    for placeholder in find_placeholders(markdown):
+        if above:
+            yield f"{{{{{placeholder}}}}} above the first cell of code, where nothing has a value yet"
+        try:
+            split_format(placeholder)
+        except ValueError as error:
+            yield str(error)
 
 
 def _is_answered(following: list[NotebookNode]) -> bool:
@@ -94,26 +99,6 @@ def _is_answered(following: list[NotebookNode]) -> bool:
         if "question" in tags(cell) or is_heading:
             return False
     return False
-
-
-def _check_numbers(facts: dict[Source, Facts]) -> Iterator[str]:
-    used = set().union(*(chapter.used.numbers for chapter in facts.values()))
-    computed_names = any(chapter.computed_names for chapter in facts.values())
-    for source, chapter in facts.items():
-        qualifier = qualified("", source.number)
-        plain = chapter.used.numbers | {name.removeprefix(qualifier) for name in used}
-        computed = {name for name in chapter.numbers or () if not any(_is_of(name, call) for call in chapter.recorded)}
-        for name in sorted(chapter.recorded | computed):
-            if not any(_is_of(number, name) for number in plain):
-                yield f"{source.name}: the number {name} is recorded but never used"
-        for name in () if computed_names else sorted(chapter.used.numbers):
-            if not any(other.knows(name) for other in facts.values()):
-                yield f"{source.name}: the number {name} is used but never recorded"
-
-
-def _is_of(number: str, name: str) -> bool:
-    """Whether a number was recorded under that name, itself or in a dictionary, as fgsm_success in fgsm."""
-    return number == name or number.startswith(f"{name}_")
 
 
 def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
@@ -136,13 +121,9 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
     """From the outputs of the last execution if they are those of this code, else from the code itself."""
     facts = Facts(Outline(source.number))
     code = sources.code_cells(notebook)
-    for cell in code:
-        _add_records(facts, cell.source)
     executed = next((profile for profile in PROFILES if not is_stale(source, profile)), None)
     if executed:
         ran = sources.read_notebook(executed_path(source, executed))
-        facts.numbers = {name for record in messages(ran, "record") for name in record["values"]}
-        facts.computed_names = False
         pieces = [(box, key) for _, box, key in fragments(ran) if key != "source"]
         captions = [box[key] for box, key in pieces]
         floats = [(FLOATS[box["kind"]], box["name"]) for box, key in pieces if key == "caption"]
@@ -152,7 +133,8 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
         captions = [caption for _, _, caption in shown]
         floats = [(kind, name) for kind, name, _ in shown if name]
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    prose = parse([*cells, *(INLINE + caption for caption in captions)])
+    plain = [replace_placeholders(cell, lambda _: "") for cell in cells]
+    prose = parse([*plain, *(INLINE + caption for caption in captions)])
     facts.cells, facts.used = prose[: len(cells)], mentions(prose, source.number)
     for tree in facts.cells:
         facts.outline.number_prose(tree, "")
@@ -161,25 +143,11 @@ def _facts(source: Source, notebook: NotebookNode) -> Facts:
     return facts
 
 
-def _add_records(facts: Facts, source: str) -> None:
-    """The names in the calls of `record` in a cell; those of a cell that is not plain Python only a run can tell."""
-    code = walk_code(source)
-    facts.computed_names |= not code
-    for call in code:
-        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "record":
-            names = {word.arg for word in call.keywords} - {"data", "seed"}
-            facts.computed_names |= None in names
-            facts.recorded |= {name for name in names if name}
-
-
-def mentions(trees: list[Tree], chapter: int) -> Mentions:
+def mentions(trees: list[Tree], chapter: str) -> Mentions:
     """What the prose of a chapter uses."""
     found = Mentions()
     for node in nodes(trees):
-        content = node.get("c", "")
-        text = content if node["t"] == "Str" else content[1] if node["t"] in ("Math", "RawInline", "RawBlock") else ""
-        found.numbers |= {name for name, _ in NUMBER.findall(text)}
-        for citation in content[0] if node["t"] == "Cite" else []:
+        for citation in node["c"][0] if node["t"] == "Cite" else []:
             label = reference_label(citation["citationId"], chapter)
             (found.labels if label else found.works).add(label or citation["citationId"])
     return found
@@ -190,18 +158,20 @@ def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
 
     One is meant that has two significant digits, a decimal point or a percent sign, and is none of: a setting (a number
     of `settings`; a percentage whose share is one), a size or a product (5 × 5), a year, a number of a figure, list or
-    page, a part of a name, formula, code, citation or link. `<!-- by hand: source -->` lets its paragraph pass.
+    page, a part of a name, formula, code or link. A citation lets its sentence pass, and until the chapters are
+    rewritten `<!-- by hand: source -->` its paragraph.
     """
     found = (match for text in _paragraphs(tree) for match in _NUMBER.finditer(_NOT_STATED.sub(" ", text)))
     return [match[0] for match in found if _is_result(match[1], bool(match[2]), settings)]
 
 
 def _paragraphs(tree: Tree) -> Iterator[str]:
-    """The words of each block but those with a source, citations left out, a sign in place of formulas and code."""
+    """The words of each block without the sentences that cite a work, a sign in place of formulas and code."""
     for block in tree:
         remarks = (node["c"][1] for node in nodes(block) if node["t"] in ("RawInline", "RawBlock"))
         if not any(map(_SOURCE.search, remarks)):
-            yield words(walk([block], lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]))
+            text = words(walk([block], lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]))
+            yield " ".join(sentence for sentence in re.split(r"(?<=[.!?]) ", text) if _CITED not in sentence)
 
 
 def find_settings(code: Iterable[str]) -> set[float]:

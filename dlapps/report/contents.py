@@ -1,16 +1,17 @@
-"""What executed notebooks hold: numbers, claims, labels, prose and the facts of each run."""
+"""What executed notebooks hold: prose, its numbers and claims, labels, and the facts of each run."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 from nbformat import NotebookNode
 
 from dlapps import DlappsError
 from dlapps.notebook.chapter import MIME
+from dlapps.notebook.expressions import find_placeholders, replace_placeholders
 from dlapps.notebook.outline import HIDING, Outline
 from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, words
 from dlapps.report import ReportError
@@ -22,12 +23,17 @@ FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
 
 @dataclass(frozen=True)
 class ExecutedChapter:
-    """An executed notebook, the facts of its run, and its prose: a tree for each of its `fragments`."""
+    """An executed notebook, the facts of its run, and its prose: a tree for each of its `fragments`.
+
+    numbers: of each placeholder its expression, text, value and the cell of code above it; a placeholder {{3}} in the
+    prose stands for numbers[3].
+    """
 
     name: str
-    number: int
+    number: str
     notebook: NotebookNode
     prose: list[Tree]
+    numbers: list[dict[str, Any]]
     run: dict[str, Any]
     claims: list[dict[str, Any]]
     seconds: float
@@ -43,28 +49,26 @@ class Label:
 
 @dataclass
 class Contents:
-    """What prose may use, numbers by name and labels; and the report's headlines, in the order of chapters.
+    """What prose may refer to, by label, the chapters, and the report's headlines in their order.
 
-    Of a number: value, chapter, cell, profile, commit, seed, data. A name that several chapters record has its chapter
-    in front, as in chapter2_accuracy: see `numbers_in`. Of a headline: what `Chapter.headline` says of it, and chapter,
-    cell, section (the label of the heading above it, None without one), profile and commit.
+    Of a headline: what `Chapter.headline` says of it, and chapter, cell, section (the label of the heading above it,
+    None without one), profile and commit.
     """
 
-    numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
     headlines: list[dict[str, Any]] = field(default_factory=list)
 
-    def numbers_in(self, chapter: int) -> dict[str, dict[str, Any]]:
-        """The numbers by the names that a chapter's prose may use: its own are plain there."""
-        own = qualified("", chapter)
-        plain = {name[len(own) :]: known for name, known in self.numbers.items() if name.startswith(own)}
-        return self.numbers | plain
-
-
-def qualified(name: str, chapter: int) -> str:
-    """What a number of a chapter is called where another chapter has one of the same name."""
-    return f"chapter{chapter}_{name}"
+    @property
+    def results(self) -> dict[str, Any]:
+        """What results.json has: each placeholder by chapter, each headline by name, and what they were made with."""
+        chapters = {
+            chapter.name: {key: chapter.run[key] for key in ("profile", "commit")} | {"numbers": chapter.numbers}
+            for chapter in self.chapters
+        }
+        keys = ("value", "text", "what", "practical", "published", "work", "chapter", "profile", "commit")
+        headlines = {headline["name"]: {key: headline[key] for key in keys} for headline in self.headlines}
+        return {"chapters": chapters, "headlines": headlines}
 
 
 def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
@@ -97,40 +101,34 @@ def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """All that the chapters hold.
+    """All that the chapters hold; a ReportError for a placeholder without value, a claim that is false, a label twice.
 
-    A ReportError if two cells of a chapter use one name, or any two one label or one headline, or if a headline's work
-    is not in the bibliography.
+    So it is for two headlines of one name, and one whose work is not in the bibliography. Under the profile smoke,
+    whose data are tiny, a false claim is only noted.
     """
     contents = Contents()
-    recorded: list[tuple[ExecutedChapter, str, dict[str, Any]]] = []
     owners: dict[str, str] = {}
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
-        recorded += ((chapter, name, number) for name, number in _read_numbers(chapter).items())
         outline = _number_parts(chapter)
         contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
         contents.headlines += _read_headlines(chapter, owners)
     works = {headline["work"] for headline in contents.headlines} - {None}
     if works and (unknown := works - read_citation_keys()):
         raise ReportError(f"expected a work in report/references.bib, got {min(unknown)}; add it.")
-    uses = Counter(name for _, name, _ in recorded)
-    for chapter, name, number in recorded:
-        contents.numbers[name if uses[name] == 1 else qualified(name, chapter.number)] = number
     return contents
 
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
-    sources = sorted({record["data"] for record in messages(chapter.notebook, "record")})
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
     titles = (words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header")
-    facts: dict[str, Any] = {"machine": machine, "title": next(titles, chapter.name)}
+    facts = {"machine": machine, "title": next(titles, chapter.name)}
     facts |= {"name": chapter.name, "number": chapter.number}
-    facts |= {"duration": _duration(chapter.seconds), "claims": len(chapter.claims)}
-    return {**chapter.run, **facts, "sources": sources, "failed": failed}
+    facts |= {"duration": _duration(chapter.seconds), "claims": f"{len(chapter.claims)}"}
+    return {**chapter.run, **facts, "failed": failed}
 
 
 def _duration(seconds: float) -> str:
@@ -160,26 +158,57 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         raise ReportError(
             f"expected Chapter({source.name!r}, profile) once in {source.path.name}, got {got}; name it after the file."
         )
-    prose = parse([box[key] if key == "source" else INLINE + box[key] for _, box, key in fragments(notebook)])
-    claims = list(messages(notebook, "check"))
+    prose, numbers = _read_prose(source.name, notebook)
+    claims = _read_claims(source.name, notebook, runs[0]["profile"])
     seconds = notebook.metadata.papermill["duration"]
-    return ExecutedChapter(source.name, source.number, notebook, prose, runs[0], claims, seconds)
+    return ExecutedChapter(source.name, source.number, notebook, prose, numbers, runs[0], claims, seconds)
 
 
-def _read_numbers(chapter: ExecutedChapter) -> dict[str, dict[str, Any]]:
-    """What a chapter recorded, by name, each value with where it comes from."""
-    numbers: dict[str, dict[str, Any]] = {}
-    owners: dict[str, str] = {}
-    run = {key: chapter.run[key] for key in ("profile", "commit")}
-    for place, cell in enumerate(chapter.notebook.cells, start=1):
-        for _, record in outputs(cell, "record"):
-            origin = {"chapter": chapter.name, "cell": cell.id, **run}
-            origin |= {"seed": record["seed"], "data": record["data"]}
-            for name, value in record["values"].items():
-                if name in numbers:
-                    raise _used_twice(qualified(name, chapter.number), owners[name], _owner(chapter, place))
-                numbers[name], owners[name] = {**origin, "value": value}, _owner(chapter, place)
-    return numbers
+def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[dict[str, Any]]]:
+    """A tree for each of the notebook's `fragments`, and what its placeholders stand for."""
+    numbers: list[dict[str, Any]] = []
+    above: dict[int, tuple[str, dict[str, Any]]] = {}  # by place: id and values of the last cell of code
+    latest: tuple[str, dict[str, Any]] = ("", {})
+    for place, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code":
+            latest = (cell.id, next((message["values"] for _, message in outputs(cell, "values")), {}))
+        above[place] = latest
+
+    # Markdown would change what stands between the braces, so that it is read with the number's place instead.
+    def number(inner: str, place: int) -> str:
+        cell, values = above[place]
+        found = values.get(inner, {"error": "it stands above all code" if not cell else "no value"})
+        if "error" in found:
+            raise ReportError(f"expected a value of {{{{{inner}}}}} in cell {place}, got {found['error']}")
+        numbers.append({"expression": inner, **found, "cell": cell})
+        return f"{{{{{len(numbers) - 1}}}}}"
+
+    texts = []
+    for place, box, key in fragments(notebook):
+        with name_place(chapter, box[key]):
+            if key == "source":
+                texts.append(replace_placeholders(box.source, partial(number, place=place)))
+            elif find_placeholders(box[key]):
+                raise ReportError("expected a caption or a cell of a table without placeholders; use an f-string")
+            else:
+                texts.append(INLINE + box[key])
+    return parse(texts), numbers
+
+
+def _read_claims(chapter: str, notebook: NotebookNode, profile: str) -> list[dict[str, Any]]:
+    """Each claim and whether it holds."""
+    found = []
+    for place, cell in enumerate(notebook.cells, start=1):
+        claims = [claim for _, message in outputs(cell, "values") for claim in message["claims"]]
+        for claim in [*claims, *(message for _, message in outputs(cell, "check"))]:
+            found.append(claim)
+            if not claim["holds"] and profile != "smoke":
+                got = claim.get("error", "that it does not")
+                raise ReportError(
+                    f"expected {claim['claim']!r} to hold after cell {place} of {chapter} "
+                    f"({first_line(cell.source, 40)}), got {got}; correct the sentence or the cell."
+                )
+    return found
 
 
 def _read_headlines(chapter: ExecutedChapter, owners: dict[str, str]) -> Iterator[dict[str, Any]]:

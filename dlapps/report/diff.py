@@ -1,19 +1,23 @@
-"""What moved between two results.json: each number's old and new value, and whether seeds alone could explain it."""
+"""What moved between two results.json: each printed number that another text stands for now."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
 
-Results = dict[str, Any]  # a number's name: its value
+Results = dict[str, dict[str, Any]]  # by chapter, cell and expression, or by headline: "text" and "value"
 
 
 def read_results(path: Path) -> Results:
-    """The values in a results.json by name; DlappsError if the file is not a valid one."""
+    """The numbers in a results.json by where they stand; DlappsError if the file is not a valid one."""
     try:
-        return {name: entry["value"] for name, entry in json.loads(path.read_text(encoding="utf-8")).items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        results = {f"headline {name}": {**entry} for name, entry in content["headlines"].items()}
+        for chapter, entry in content["chapters"].items():
+            for number in entry["numbers"]:
+                results[f"{chapter}, {number['cell']}, {number['expression']}"] = {**number}
+        return results
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise DlappsError(
             f"expected the results.json of a build in {path}, got {type(error).__name__}; name another file."
@@ -21,38 +25,29 @@ def read_results(path: Path) -> Results:
 
 
 def find_changes(old: Results, new: Results) -> dict[str, str]:
-    """Every number that is not the same in both, by name, as in "0.5 -> 0.6 (+0.1, beyond its spread over seeds)".
+    """Every number that is not printed the same, by where it stands, as in "50% -> 60% (+0.1)".
 
-    A number x whose deviation over seeds is recorded as x_sd has moved beyond its spread if old and new differ by more
-    than 2 sqrt(sd_old^2 + sd_new^2).
+    An interval, or a mean with its deviation, says whether the other mean lies outside of it.
     """
-    moved = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    return {name: f"{_show(old.get(name))} -> {_show(new.get(name))} ({_judge(name, old, new)})" for name in moved}
+    changes = {}
+    for name in [*new, *(name for name in old if name not in new)]:
+        before, after = old.get(name), new.get(name)
+        if before and after and before["text"] != after["text"]:
+            changes[name] = f"{before['text']} -> {after['text']}{_judge(before['value'], after['value'])}"
+        elif not (before and after):
+            changes[name] = f"{'new' if after else 'gone'}: {(after or before or {})['text']}"
+    return changes
 
 
 def is_time(name: str) -> bool:
-    """Whether a number was measured with a clock: its name ends in "seconds"."""
-    return name.endswith("seconds")
+    """Whether a number was measured with a clock: its expression ends in "seconds"."""
+    return name.partition(":")[0].endswith("seconds")
 
 
-def _judge(name: str, old: Results, new: Results) -> str:
-    if name not in old or name not in new:
-        return "new" if name in new else "gone"
-    if is_time(name):
-        return "a time"
-    if not all(_is_number(values[name]) for values in (old, new)):
-        return "words"
-    moved = f"{new[name] - old[name]:+.3g}"
-    spread = f"{name}_sd"
-    if spread not in old or spread not in new:
-        return f"{moved}, no spread recorded"
-    within = abs(new[name] - old[name]) <= 2 * math.hypot(old[spread], new[spread])
-    return f"{moved}, {'within' if within else 'beyond'} its spread over seeds"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _show(value: Any) -> str:
-    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else f"{value}"
+def _judge(before: Any, after: Any) -> str:
+    if all(isinstance(value, (int, float)) for value in (before, after)):
+        return f" ({after - before:+.3g})"
+    if all(isinstance(value, dict) and {"mean", "low", "high"} <= value.keys() for value in (before, after)):
+        inside = before["low"] <= after["mean"] <= before["high"]
+        return f" ({after['mean'] - before['mean']:+.3g}, {'within' if inside else 'outside'} the old interval)"
+    return ""

@@ -75,11 +75,15 @@ def edition(chapter: str) -> prose.Edition:
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
         return prose.span([formula, *[_number(number)] * bool(number)], "equation", label)
 
-    def value(words: Tree, known: dict[str, Any]) -> Tree:
-        target = "" if known["chapter"] == chapter else page_file(known["chapter"])
-        return [{"t": "Link", "c": [["", ["value"], []], words, [f"{target}#cell-{known['cell']}", ""]]}]
+    def value(words: Tree, cell: str) -> Tree:
+        return [{"t": "Link", "c": [["", ["value"], []], words, [f"#cell-{cell}", ""]]}]
 
-    return prose.Edition(refer, equation, lambda number: [_number(number), {"t": "Space"}] * bool(number), value)
+    return prose.Edition(refer, equation, _heading, value)
+
+
+def _heading(number: str) -> Tree:
+    words = number if "." in number else paths.chapter_words(number)
+    return [_number(words), {"t": "Space"}] * bool(number)
 
 
 def _number(number: str) -> Node:
@@ -87,8 +91,9 @@ def _number(number: str) -> Node:
 
 
 def _fold_code(cell: NotebookNode) -> None:
-    """A hidden cell that recorded numbers stays, its code folded: that is where their links lead."""
-    if any(outputs(cell, "record")) and "remove-cell" in tags(cell):
+    """A hidden cell stays, its code folded, where the prose below has numbers of it: that is where their links lead."""
+    has_numbers = any(message["values"] for _, message in outputs(cell, "values"))
+    if has_numbers and "remove-cell" in tags(cell):
         cell.metadata.tags = ["remove-input", "remove-output"]
 
 

@@ -114,7 +114,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     return latex, figures
 
 
-def _read_figures(notebook: NotebookNode, chapter: int) -> dict[str, bytes]:
+def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
     """The files that the figures and animations of a chapter include, by name."""
     files = {}
     for message in chain.from_iterable(messages(notebook, kind) for kind in FLOATS):

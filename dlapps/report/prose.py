@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from nbconvert.preprocessors import TagRemovePreprocessor
@@ -12,14 +11,14 @@ from nbformat import NotebookNode
 
 from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
-from dlapps.notebook.outline import NUMBER
-from dlapps.notebook.prose import REFERENCE, format_number, power_in_words
+from dlapps.notebook.prose import REFERENCE
 from dlapps.notebook.syntax import Node, Tree, first_line, nodes, walk, words, write
 from dlapps.report import ReportError
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
 from dlapps.report.sources import code_cells, read_citation_keys, tags
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
+_NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
 _SPACES = {"Space": " ", "SoftBreak": "\n"}
 
@@ -28,13 +27,13 @@ _SPACES = {"Space": " ", "SoftBreak": "\n"}
 class Edition:
     """How an edition writes what pandoc does not know: references, equations with or without a number, headings.
 
-    number: what a recorded number becomes, of its words and all that is known of it; the words alone, by default.
+    number: what a placeholder's number becomes, of its words and its cell of code; the words alone, by default.
     """
 
     refer: Callable[[str, Label], Node]
     equation: Callable[[str, str, str], Node]  # of TeX, label and number
     heading: Callable[[str], Tree]  # what stands before a title, of its number
-    number: Callable[[Tree, dict[str, Any]], Tree] = lambda words, _: words
+    number: Callable[[Tree, str], Tree] = lambda words, _: words
 
 
 def raw(language: str, text: str) -> Node:
@@ -59,7 +58,7 @@ def citeproc() -> list[str]:
     return options * bibliography.exists()
 
 
-def reference_label(key: str, chapter: int) -> str | None:
+def reference_label(key: str, chapter: str) -> str | None:
     """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
     found = REFERENCE.fullmatch(f"@{key}")
     return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
@@ -74,11 +73,6 @@ class ProseFilter:
     chapter: ExecutedChapter
     citation_keys: set[str]
 
-    @cached_property
-    def numbers(self) -> dict[str, dict[str, Any]]:
-        """The numbers that the chapter's prose may use."""
-        return self.contents.numbers_in(self.chapter.number)
-
     def __call__(self, tree: Tree) -> Tree:
         """The nodes as this edition has them."""
         changed = [other for node in tree for other in self._change(node)]
@@ -87,7 +81,7 @@ class ProseFilter:
     def _change(self, node: Node) -> Tree:
         kind, content = node["t"], node.get("c", [])
         if kind == "Math":
-            return [{"t": "Math", "c": [content[0], self._fill_math(content[1])]}]
+            return [{"t": "Math", "c": [content[0], _write_math(content[1])]}]
         if kind == "Span" and "equation" in content[0][1]:
             (label, _, attributes), (formula,) = content
             return [self.edition.equation(formula["c"][1], label, dict(attributes).get("number", ""))]
@@ -126,26 +120,19 @@ class ProseFilter:
                 yield node
 
     def _fill_words(self, text: str) -> Iterator[Node]:
-        parts = iter(NUMBER.split(text))  # text, name, format, text, name, format, text
-        pieces: list[tuple[str, str | None]] = [(write_alike(next(parts)), None)]
-        for name, spec, behind in zip(parts, parts, parts, strict=True):
-            pieces += [(self._number(name, spec, power_in_words), name), (write_alike(behind), None)]
+        parts = iter(_NUMBER.split(text))  # text, place, text, place, text
+        pieces: list[tuple[str, str]] = [(write_alike(next(parts)), "")]
+        for place, behind in zip(parts, parts, strict=True):
+            number = self.chapter.numbers[int(place)]
+            pieces += [(number["text"], number["cell"]), (write_alike(behind), "")]
         together = keep_together("".join(piece for piece, _ in pieces))
-        for piece, name in pieces:
+        for piece, cell in pieces:
             words, together = _words(together[: len(piece)]), together[len(piece) :]
-            yield from self.edition.number(words, self.numbers[name]) if name else words
+            yield from self.edition.number(words, cell) if cell else words
 
-    def _fill_math(self, formula: str) -> str:
-        filled = NUMBER.sub(lambda found: self._number(found[1], found[2], r"\1\\times 10^{\2\3}"), formula)
-        return re.sub(r"(?<=\d),(?=\d{3})", "{,}", _BARE_POINT.sub("0.", filled))
 
-    def _number(self, name: str, spec: str | None, power: Any) -> str:
-        if name not in self.numbers:
-            raise ReportError(f"expected a recorded number, got {{{{{name}}}}}; record it or correct the name.")
-        try:
-            return format_number(self.numbers[name]["value"], spec or "", name, power)
-        except ValueError as error:
-            raise ReportError(str(error)) from error
+def _write_math(formula: str) -> str:
+    return re.sub(r"(?<=\d),(?=\d{3})", "{,}", _BARE_POINT.sub("0.", formula))
 
 
 def write_alike(text: str) -> str:

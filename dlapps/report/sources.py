@@ -23,10 +23,10 @@ else:
 
 @dataclass(frozen=True)
 class Source:
-    """A committed notebook, one chapter."""
+    """A committed notebook, one chapter or appendix; `number` is "2" or "A"."""
 
     path: Path
-    number: int
+    number: str
 
     @property
     def name(self) -> str:
@@ -72,7 +72,7 @@ def find_sources() -> list[Source]:
             f"expected notebooks such as 1_transfer_learning.ipynb, got none in {folder}; "
             "run the command in a report's folder or name one in DLAPPS_HOME."
         )
-    owners: dict[int | str, str] = {"index.html": "the page of contents"}
+    owners: dict[str, str] = {"index.html": "the page of contents"}
     for source in sources:
         for key in (source.number, page_file(source.name)):
             if (owner := owners.setdefault(key, source.name)) != source.name:
@@ -90,7 +90,7 @@ def page_file(name: str) -> str:
 def select_sources(chapters: Iterable[str]) -> list[Source]:
     """The chapters of these numbers or names, by default all; a ReportError lists the valid ones."""
     sources = find_sources()
-    known = {key: source for source in sources for key in (str(source.number), source.name, source.path.name)}
+    known = {key: source for source in sources for key in (source.number, source.name, source.path.name)}
     for chapter in chapters:
         if chapter not in known:
             valid = ", ".join(f"{source.number} ({source.name})" for source in sources)

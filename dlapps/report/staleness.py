@@ -11,6 +11,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from dlapps.core import paths
+from dlapps.notebook.expressions import find_claims, find_placeholders
 from dlapps.report.sources import Source, code_cells, read_notebook
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -31,20 +32,30 @@ def is_stale(source: Source, profile: str) -> bool:
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> str:
-    """What outputs depend on, prose left out, as a SHA-256.
+    """What outputs depend on, the words of the prose left out, as a SHA-256.
 
-    The code cells, the profile, the code of the modules that they import, directly or through others, the mirror, and
-    the results of the studies that the code mentions ("scenes15" for scenes15-features.npz).
+    The code cells, the expressions in the prose, the profile, the code of the modules that the cells import, directly
+    or through others, the mirror, and the results of the studies that the code mentions ("scenes15" for
+    scenes15-features.npz).
     """
     digest = hashlib.sha256()
     code = [cell.source for cell in code_cells(notebook)]
-    digest.update(json.dumps([code, profile, str(paths.mirror() or "")]).encode())
+    # A cell of Markdown without expressions adds nothing: it may come and go.
+    evaluated = [part for part in map(_evaluated, notebook.cells) if part]
+    digest.update(json.dumps([evaluated, profile, str(paths.mirror() or "")]).encode())
     for path in sorted(imported_modules(code)):
         digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + code_of(path.read_bytes()))
     for name, path in sorted(paths.find_results().items()):
         if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
             digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def _evaluated(cell: NotebookNode) -> list[str]:
+    """What the kernel gets of a cell: code, or the expressions in its prose."""
+    if cell.cell_type == "code":
+        return ["code", cell.source]
+    return [*find_placeholders(cell.source), *find_claims(cell.source)]
 
 
 def imported_modules(cells: Iterable[str]) -> set[Path]:

@@ -1,0 +1,132 @@
+"""Placeholders of prose, {{expression:format}}, and claims, <!-- holds: expression -->: found, evaluated, written."""
+
+import ast
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+Scalar = int | float | str | bool
+Found = dict[str, Any]  # of a placeholder: "text" and "value", or "error"; of a claim: "claim", "holds", maybe "error"
+
+# Code, which may show a placeholder, or a placeholder. live.js has the second half.
+_PLACEHOLDER = re.compile(r"(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)|\{\{(?P<inner>[^{}]+)\}\}", re.DOTALL)
+_CLAIM = re.compile(r"<!--\s*holds:(.+?)-->", re.DOTALL)
+_ALLOWED = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant | ast.UnaryOp | ast.USub | ast.Load
+
+
+def replace_placeholders(markdown: str, write: Callable[[str], str]) -> str:
+    """The text with `write` of what stands between the braces of each placeholder, those in code left as they are."""
+    return _PLACEHOLDER.sub(lambda found: write(_inner(found)) if found["inner"] else found[0], markdown)
+
+
+def find_placeholders(markdown: str) -> list[str]:
+    """What stands between the braces, "baseline.target:.1%", each once and with single spaces."""
+    return list(dict.fromkeys(_inner(found) for found in _PLACEHOLDER.finditer(markdown) if found["inner"]))
+
+
+def find_claims(markdown: str) -> list[str]:
+    """The expressions of the comments <!-- holds: expression -->."""
+    return [" ".join(claim.split()) for claim in _CLAIM.findall(markdown)]
+
+
+def split_format(placeholder: str) -> tuple[str, str]:
+    """("gain.mean", ".1f") of "gain.mean:.1f".
+
+    A ValueError unless the expression is made of names, attributes and literal keys: what has to be computed is
+    computed in a cell.
+    """
+    for end in (*(found.start() for found in re.finditer(":", placeholder)), len(placeholder)):
+        try:
+            tree = ast.parse(placeholder[:end].strip(), mode="eval")
+        except SyntaxError:
+            continue
+        if all(isinstance(node, _ALLOWED) for node in ast.walk(tree)):
+            return placeholder[:end].strip(), placeholder[end + 1 :].strip()
+        break
+    raise ValueError(
+        'expected names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%, got '
+        f"{placeholder}; compute it in the cell above."
+    )
+
+
+def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Found:
+    """The text and the value of a placeholder, or its error in one sentence."""
+    try:
+        expression, spec = split_format(placeholder)
+        value = eval(expression, {}, scope)  # of the notebook's own author, in the notebook's own kernel
+        return {"text": write_value(value, spec, expression), "value": as_plain(value)}
+    except Exception as error:
+        return {"error": str(error) if _is_ours(error) else f"{type(error).__name__}: {error}"}
+
+
+def check_claim(claim: str, scope: Mapping[str, Any]) -> Found:
+    """Whether a claim holds; one that cannot be evaluated does not, and has an error."""
+    try:
+        return {"claim": claim, "holds": bool(eval(claim, dict(scope)))}  # a comprehension sees globals alone
+    except Exception as error:
+        return {"claim": claim, "holds": False, "error": f"{type(error).__name__}: {error}"}
+
+
+def names_in(expressions: list[str]) -> Iterator[str]:
+    """The names that these expressions read."""
+    for expression in expressions:
+        try:
+            tree = ast.parse(split_format(expression)[0], mode="eval")
+        except ValueError:
+            try:
+                tree = ast.parse(expression, mode="eval")
+            except SyntaxError:
+                continue
+        yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
+def as_plain(value: Any) -> Any:
+    """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, a dataclass as a dictionary, others as text."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: as_plain(part) for name, part in asdict(value).items()}
+    return value if isinstance(value, Scalar) else str(value)
+
+
+def write_value(value: Any, spec: str, name: str) -> str:
+    """A value in a format of Python, or in its usual one for none; a ValueError where it does not fit.
+
+    What rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵.
+    """
+    value = value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"expected a finite number for {name}, got {value}; correct the cell.")
+    try:
+        shown = format(value, spec or default_format(value))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"expected a format that fits {name}, got {spec!r} for {value!r:.60}; correct it.") from error
+    if isinstance(value, str):
+        return shown
+    shown = re.sub(r"^[-+](?=0[.0]*%?$)", "", shown)
+    shown = re.sub(r"(\d)e(-?)\+?0*(\d+)", _write_power, shown)
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", shown)
+
+
+def default_format(value: Any) -> str:
+    """The format of a number without one of its own: 1,500 or 0.913."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ","
+    if isinstance(value, float):
+        return ",.0f" if abs(value) >= 1000 else ".3g"
+    return ""
+
+
+def _write_power(found: re.Match[str]) -> str:
+    superscripts = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return f"{found[1]} × 10{(found[2] + found[3]).translate(superscripts)}"
+
+
+def _inner(found: re.Match[str]) -> str:
+    return " ".join(found["inner"].split())
+
+
+def _is_ours(error: Exception) -> bool:
+    return isinstance(error, ValueError) and str(error).startswith("expected ")

@@ -1,0 +1,91 @@
+"""Appendices: notebooks whose title is tagged so, lettered behind all chapters in every edition."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import code, text
+from pypdf import PdfReader
+
+from dlapps.cli import main
+from dlapps.core.paths import chapters
+from dlapps.notebook.prose import Prose
+
+REFERENCES = "@fig-A-line, @tab-A-scores, @sec-A-how, @sec-A-deeper, @eq-A-x, @sec-A-top, @fig-B-line"
+WORDS = "Figure A.1, Table A.1, Section A.1, Section A.1.1, Equation (A.1), Appendix A, Figure B.1"
+OWN = ("Own: @fig-line, @tab-scores, @sec-how.", "Own: Figure {0}.1, Table {0}.1, Section {0}.1.")
+EVIDENCE = (
+    text("## Method {#sec-how}\n\n### Deeper {#sec-deeper}"),
+    text(f"\\begin{{equation}}\nx\n\\label{{eq-x}}\n\\end{{equation}}\n\n{OWN[0]}"),
+    code(
+        "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\n"
+        'chapter.show_figure(figure, "line", "A line.")\nchapter.show_table([{"x": 1}], "scores", "Scores.")'
+    ),
+)
+
+
+def write_appendix(project, name):
+    path = project.write(name, *EVIDENCE, tags=["title", "appendix"])
+    path.write_text(path.read_text().replace("# A chapter", "# Evidence {#sec-top}"))
+    return path
+
+
+def words_of(path):
+    """What a build wrote, as text."""
+    if path.suffix == ".pdf":
+        lines = "\n".join(page.extract_text() for page in PdfReader(path).pages)
+        written = re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", lines)
+    else:
+        written = re.sub(r"<style>.*?</style>|<[^>]+>|\[|\]\([^)]*\)", "", path.read_text(), flags=re.DOTALL)
+    return " ".join(written.replace("&nbsp;", " ").split())
+
+
+@pytest.mark.report
+@pytest.mark.programs("latexmk")
+def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, capsys):
+    project.write("2_story", text(f"## Results\n\nSee {REFERENCES}."))
+    write_appendix(project, "2_evidence")
+    write_appendix(project, "3_more")
+    project.write("10_last", text("Last."))
+    assert main(["report", "--profile", "smoke"]) == 0
+    assert {path.name for path in (project.home / "figures").glob("*.pdf")} == {"A-line.pdf", "B-line.pdf"}
+    pdf, pages, copies = (project.build / name for name in ("dlapps-report.pdf", "html", "notebooks"))
+    for path, expected in {
+        pdf: (f"See {WORDS}.", OWN[1].format("A"), OWN[1].format("B"), "A Evidence 3 A.1 Method"),
+        pages / "2-story.html": (f"See {WORDS}.", "Chapter 2 A chapter"),
+        pages / "2-evidence.html": ("Appendix A Evidence", OWN[1].format("A"), "← A chapter", "Evidence →"),
+        pages / "index.html": ("10 A chapter A Evidence A.1 Method A.1.1 Deeper B Evidence B.1 Method",),
+        copies / "2_story.ipynb": (f"See {WORDS}.",),
+        copies / "3_more.ipynb": ("# B Evidence", OWN[1].format("B")),
+    }.items():
+        assert [words for words in expected if words not in words_of(path)] == [], path
+    titles = [words_of(pdf).replace(" ", "").index(title) for title in ("CHAPTER10", "APPENDIXA", "APPENDIXB")]
+    assert titles == sorted(titles)
+
+    capsys.readouterr()
+    assert main(["check"]) == 0
+    assert main(["run", "A", "--profile", "smoke"]) == 0
+    assert "\n2_evidence: ran" in capsys.readouterr().out
+    assert main(["run", "C"]) == 2
+    assert "among 2 (2_story), 10 (10_last), A (2_evidence), B (3_more), got 'C'" in capsys.readouterr().err
+
+
+@pytest.mark.report
+def test_a_report_may_have_appendices_alone(project):
+    write_appendix(project, "5_evidence")
+    assert main(["html", "--profile", "smoke"]) == 0
+    write_appendix(project, "evidence")
+    assert main(["html", "--profile", "smoke"]) == 0
+    assert "A Evidence A.1 Method A.1.1 Deeper B Evidence" in words_of(project.build / "html" / "index.html")
+
+
+def test_prose_in_a_notebook_knows_the_letters(project):
+    write_appendix(project, "5_evidence")
+    path = project.write("6_more")
+    assert chapters() == {"6_more": "6", "5_evidence": "A"}
+    write_appendix(project, "6_more")
+    answers = [Prose(project.write("5_story"), "5").answer(token)[0] for token in REFERENCES.split(", ")]
+    assert ", ".join(part["text"] for part in answers) == WORDS
+    assert [part["href"] for part in answers] == ["5_evidence.ipynb"] * 6 + ["6_more.ipynb"]
+    assert Prose(path, "B").answer("@tab-scores")[0]["text"] == "Table B.1"

@@ -1,0 +1,70 @@
+"""Placeholders and claims: found in Markdown, evaluated, written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dlapps.core.intervals import Interval
+from dlapps.notebook.expressions import check_claim, evaluate, find_claims, find_placeholders, replace_placeholders
+
+SCOPE = {
+    "a": 0.958, "b": 1500, "word": "VGG16", "tiny": -5e-7, "gain": Interval(-3.9, -33.2, 25.5),
+    "scores": {"VGG16: top": {"mean": 0.25}}, "rows": [1, 2, 3], "array": np.float64(0.5), "tensor": torch.tensor(2),
+    "nothing": float("nan"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "text", "value"),
+    [
+        ("a:.1%", "95.8%", 0.958),
+        ("b", "1,500", 1500),
+        ("word", "VGG16", "VGG16"),
+        ("tiny:.0e", "−5 × 10⁻⁷", -5e-7),
+        ("tiny:.1%", "0.0%", -5e-7),
+        ("tiny:+.2f", "0.00", -5e-7),
+        ("a:+.0f", "+1", 0.958),
+        ("array", "0.5", 0.5),
+        ("tensor", "2", 2),
+        ("rows[-1]", "3", 3),
+        ('scores["VGG16: top"]["mean"]:.0%', "25%", 0.25),
+        ("gain.mean:.0f", "−4", -3.9),
+        ("gain:+.1f", "−3.9 (−33.2 to +25.5)", {"mean": -3.9, "low": -33.2, "high": 25.5}),
+    ],
+)
+def test_a_placeholder_becomes_text_and_keeps_its_value(placeholder, text, value):
+    assert evaluate(placeholder, SCOPE) == {"text": text, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "error"),
+    [
+        ("misspelt:.1%", "NameError: name 'misspelt' is not defined"),
+        ("scores['none']", "KeyError: 'none'"),
+        ("word:.1%", "expected a format that fits word, got '.1%' for 'VGG16'; correct it."),
+        ("nothing:.1f", "expected a finite number for nothing, got nan; correct the cell."),
+        ("a b", "expected names, attributes and literal keys"),
+        ("2 * a", "expected names, attributes and literal keys"),
+        ("max(rows)", "compute it in the cell above."),
+        ("rows[0:2]", "compute it in the cell above."),
+    ],
+)
+def test_a_mistake_is_one_sentence(placeholder, error):
+    assert error in evaluate(placeholder, SCOPE)["error"]
+
+
+def test_placeholders_stand_in_prose_and_not_in_code():
+    markdown = '`{{code}}`, ``a ` {{b}}``\n\n```\n{{fenced}}\n```\n\n{{ x["a"].y:.1f }} and {{x["a"].y:.1f}}, {{z}}'
+    assert find_placeholders(markdown) == ['x["a"].y:.1f', "z"]
+    assert replace_placeholders("`{{a}}` {{b}}", str.upper) == "`{{a}}` B"
+
+
+def test_a_claim_is_any_expression():
+    markdown = "More. <!-- holds: a > .9 and\n all(n < b for n in rows) --> And <!-- by hand --> <!-- holds: c -->"
+    first, second = find_claims(markdown)
+    assert check_claim(first, SCOPE) == {"claim": "a > .9 and all(n < b for n in rows)", "holds": True}
+    assert check_claim(second, SCOPE) == {
+        "claim": "c", "holds": False, "error": "NameError: name 'c' is not defined"
+    }  # fmt: skip
