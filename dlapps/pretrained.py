@@ -175,9 +175,14 @@ def load(name: str) -> PixelNetwork:
 
 
 def load_first(*names: str) -> PixelNetwork:
-    """The first of the networks whose weights are at hand; where none is, the last, which is fetched."""
-    at_hand = (name for name in names if assets.is_present(name))
-    return load(next(at_hand, names[-1]))
+    """The first of the networks whose weights are at hand; where none is, the last, which is fetched.
+
+    A line says where it is not the first.
+    """
+    chosen = next((name for name in names if assets.is_present(name)), names[-1])
+    if chosen != names[0]:
+        assets.say_once(f"{names[0]} is not at hand: {chosen} instead")
+    return load(chosen)
 
 
 def wrap(
@@ -266,6 +271,7 @@ def _load_squeezenet() -> PixelNetwork:
             state = _read_state("squeezenet1_1_torchvision")
         except AssetError:
             raise error from None
+        assets.say_once("SqueezeNet's weights by its authors could not be reached: torchvision's instead")
         pixels, backbone = IMAGENET, _load_state(models.squeezenet1_1(), state, "squeezenet1_1")
     else:
         pixels, backbone = CAFFE, _squeezenet_from_keras(path)

@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+# Read by tqdm as it is imported.
+os.environ["TQDM_DISABLE"] = "1"
 from dlapps.core import assets
 
 # No test depends on what happens to be installed: it sees the programs of its environment alone, and those of the

@@ -73,7 +73,14 @@ def make_digits(path):
         np.savetxt(file, table, fmt="%d", delimiter=",")
 
 
-def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch):
+@pytest.fixture
+def said(capsys):
+    """What is printed in place of a data set."""
+    assets.say_once.cache_clear()
+    return lambda: capsys.readouterr().out
+
+
+def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch, said):
     make_digits(tmp_path / "digits.csv.gz")
 
     def fetch(name):
@@ -91,6 +98,7 @@ def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch):
     assert train.provenance.name.startswith("5,000 digits")
     seen = {image.tobytes() for image in train.images}
     assert not any(image.tobytes() in seen for image in test.images)
+    assert said() == "MNIST could not be reached: 5,000 of its digits instead\n"
 
 
 def test_photos_of_installed_packages():
@@ -119,12 +127,17 @@ def test_mnist_of_the_mirror(split, part, count):
     assert set(digits.labels.tolist()) == set(range(10))
 
 
-def test_without_the_practicals_pictures_the_photos_stand_in(monkeypatch):
+@pytest.mark.parametrize(
+    ("load", "missing"),
+    [(datasets.load_pictures, "The practical's ImageNet pictures"), (datasets.load_backgrounds, "BSDS500")],
+)
+def test_photos_stand_in_for_what_cannot_be_reached(load, missing, monkeypatch, said):
     def fetch(name):
         raise AssetError(f"no {name}")
 
     monkeypatch.setattr("dlapps.core.assets.fetch", fetch)
-    assert datasets.load_pictures().names == datasets.load_photos().names
+    assert load().names == load().names == datasets.load_photos().names
+    assert said() == f"{missing} could not be reached: {len(load())} packaged photographs instead\n"
 
 
 @pytest.mark.parametrize("load", [datasets.load_mnist, datasets.load_fashion_mnist])

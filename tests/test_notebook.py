@@ -163,7 +163,10 @@ def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown):
     chapter.show_animation(frames, make_figure(), "wombat", "It appears.", frames_per_second=4)
     with Image.open(paths.figures() / "3-wombat.gif") as saved:
         assert saved.n_frames == 3
-    message = shown[0][0][MIME]
+    bundle = shown[0][0]
+    message = bundle[MIME]
+    # JupyterLab shows the HTML: the moving frames, and the stills below them.
+    assert bundle["text/html"].index("dlapps-motion") < bundle["text/html"].index(bundle["image/png"])
     played = [read_picture(frame) for frame in message["frames"]]
     assert np.abs(np.stack(played).astype(int) - frames).max() <= 2
     assert base64.b64decode(message["pdf"]) == (paths.figures() / "3-wombat.pdf").read_bytes()

@@ -66,7 +66,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
         ended = time.process_time()
         return measured
 
-    options: dict[str, Any] = {"monitor": monitor, "checkpoint": checkpoint_path(name, seed), "progress": True}
+    options: dict[str, Any] = {"monitor": monitor, "checkpoint": checkpoint_path(name, seed)}
     try:
         network, history = RUNS[name](domains, seed, **options)
     except DivergenceError as error:

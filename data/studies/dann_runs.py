@@ -134,7 +134,7 @@ def load_run(name: str, seed: int, domains: Domains, network: Network | None = N
     """
     network = network or (dann.ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed))
     if not weights_path(name, seed).is_file():
-        return RUNS[name](domains, seed, progress=True)[0]
+        return RUNS[name](domains, seed)[0]
     network.load_state_dict(torch.load(weights_path(name, seed), weights_only=True))
     return network.eval()
 

@@ -77,9 +77,7 @@ def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
 
     checkpoint = paths.cache() / "flow" / f"{seed}.pt"
     training_set = gan_judge.load_held_out()[0]
-    network, history = flow.fit_flow(
-        *training_set, flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint, progress=True
-    )
+    network, history = flow.fit_flow(*training_set, flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint)
     course = {"loss": [round(loss, 5) for loss in history.loss]}
     course["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
     return network, {"history": course, "cpu_seconds": round(sum(course["cpu_seconds"]))}

@@ -110,7 +110,6 @@ def fit(kind: str, name: str, seed: int, judge: Judge) -> gan.Training:
     return fit_trial(
         images, preset, seed, labels=labels if preset.num_classes else None, checkpoint=checkpoint, frame_every=200,
         measure=lambda generator: judge.measure_often(generator, preset), measure_every=200, precision=plan.precision,
-        progress=True,
     )  # fmt: skip
 
 
@@ -227,7 +226,7 @@ def try_candidate(name: str) -> dict[str, object]:
     checkpoint = paths.cache() / "gan" / f"selection {name}.pt"
     training = fit_trial(
         gan.prepare_images(images, preset.size), preset, labels=labels if preset.num_classes else None,
-        checkpoint=checkpoint, measure=lambda generator: judge.measure_often(generator, preset), progress=True,
+        checkpoint=checkpoint, measure=lambda generator: judge.measure_often(generator, preset),
     )  # fmt: skip
     history = training.history
     thinned = thin(history, -(-len(history["spread"]) // 100))

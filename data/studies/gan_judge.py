@@ -43,7 +43,7 @@ def make_digit_classifier() -> Path:
     """The classifier that judges samples, and its accuracy on the test split; about 10 minutes on one core."""
     provenance = datasets.load_mnist("train").provenance
     images, labels = load_images("MNIST", "train")
-    classifier = judge.fit_digit_classifier(images, labels, num_epochs=8, seed=0, progress=True)
+    classifier = judge.fit_digit_classifier(images, labels, num_epochs=8, seed=0)
     # As it will be loaded: rounded to float16.
     classifier = classifier.half().float()
     test = load_images("MNIST", "test")
@@ -61,7 +61,7 @@ def load_classifier(data: str) -> judge.DigitClassifier:
         return judge.load_digit_classifier()
     path = paths.cache() / "gan" / f"classifier of {data}.pt"
     if not path.exists():
-        save_weights(judge.fit_digit_classifier(*load_images(data, "train"), progress=True), path)
+        save_weights(judge.fit_digit_classifier(*load_images(data, "train")), path)
     return load_weights(channels_last(judge.DigitClassifier()), path)
 
 
@@ -82,7 +82,7 @@ class Judge:
         if held_out:
             self.train, self.real = load_held_out()
             # It saw the images held out as little as a generator did.
-            options: dict[str, Any] = {"checkpoint": paths.cache() / "gan" / "judge of held out.pt", "progress": True}
+            options: dict[str, Any] = {"checkpoint": paths.cache() / "gan" / "judge of held out.pt"}
             self.classifier = judge.fit_digit_classifier(*self.train, num_epochs=4, seed=1, **options)
         else:
             self.train, self.real = load_images(data, "train"), load_images(data, "test")

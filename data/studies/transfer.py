@@ -61,9 +61,7 @@ def extract_scenes(
 ) -> dict[str, np.ndarray]:
     """Features float32 (4485, D) of all 15-Scene pictures, train first, named "network layer pooling size [aspect]"."""
     pictures = [*datasets.load_scenes15("train").images, *datasets.load_scenes15("test").images]
-    features = transfer.extract_features(
-        pretrained.load(network), pictures, layers, pooling, size, keep_aspect, progress=True
-    )
+    features = transfer.extract_features(pretrained.load(network), pictures, layers, pooling, size, keep_aspect)
     rest, times = PARTS.get(pooling, ("", 0))
     how, blocks = f"{size}{' aspect' if keep_aspect else ''}", {}
     for layer, block in features.items():

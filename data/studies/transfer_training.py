@@ -93,8 +93,8 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
         network = finetune.SmallVGG(NUM_CLASSES)
     epochs = round(num_steps * 50 / len(rows))
     finetune.fit_classifier(
-        network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed, 
-        augment=partial(flip_and_shift, size // 10), progress=True,
+        network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed,
+        augment=partial(flip_and_shift, size // 10),
     )  # fmt: skip
     return finetune.accuracy(network, *load_grey("test", size))
 
@@ -153,7 +153,7 @@ def random_weights_accuracy(seed: int) -> float:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(module.get_parameter("bias"))
-    features = transfer.extract_features(network, scenes.images, ["pool5"], progress=True)["pool5"]
+    features = transfer.extract_features(network, scenes.images, ["pool5"])["pool5"]
     return cross_validate(features, scenes.labels)
 
 
@@ -176,7 +176,7 @@ def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, seed: int
     network = runtime.channels_last(nn.Sequential(block, head))
     finetune.fit_classifier(
         network, maps, labels, NUM_EPOCHS, {block: learning_rate, head: 1e-2}, label_smoothing=0.1, batch_size=30,
-        seed=seed, augment=flip, progress=True,
+        seed=seed, augment=flip,
     )  # fmt: skip
     return network
 

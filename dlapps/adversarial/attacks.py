@@ -29,6 +29,7 @@ from dlapps.core.class_scores import (
     pick,
     pixel_gradient,
 )
+from dlapps.core.runtime import Bar
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
 PRACTICAL_STEP = 0.226
@@ -53,7 +54,7 @@ def fool(
     goal = make_goal(network, images, None, targets)
     x, active = images.clone(), torch.arange(len(images), device=images.device)
     steps = torch.full_like(active, num_steps)
-    for step in range(num_steps):
+    for step in Bar(range(num_steps), "steps"):
         todo = goal[active]
         gradient, logits = pixel_gradient(network, x[active], by_rows(_target_score, todo))
         done = _is_done(network, x[active], logits, todo)
@@ -116,7 +117,7 @@ def pgd(
     ball, steps = Ball(images, norm, radii), steps.to(images)
     goal = make_goal(network, images, labels, targets)
     x = ball.draw(seed) if random_start else images
-    for _ in range(num_steps):
+    for _ in Bar(range(num_steps), "steps"):
         gradient, _ = pixel_gradient(network, x, by_rows(loss, goal))
         x = ball.nearest(normalise(gradient, norm).mul_(steps).add_(x))
     return score_examples(network, images, ball.settle(x), goal, num_steps)
@@ -139,7 +140,7 @@ def deep_fool(network: nn.Module, images: Images, labels: Classes | None = None)
     rivals = others.topk(min(NUM_RIVALS, logits.shape[1] - 1)).indices
     total, active = torch.zeros_like(images), torch.arange(len(images), device=images.device)
     steps = torch.full_like(active, DEEP_FOOL_STEPS)
-    for step in range(DEEP_FOOL_STEPS):
+    for step in Bar(range(DEEP_FOOL_STEPS), "steps"):
         moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
         logits = float32_logits(network, moved[active])
         done = goal[active].is_reached(logits)

@@ -35,7 +35,7 @@ from dlapps.core.class_scores import (
     ranks,
 )
 from dlapps.core.images import as_pictures
-from dlapps.core.runtime import device_of, make_generator
+from dlapps.core.runtime import Bar, device_of, make_generator
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def visualize(
         parameter = start.expand(number, *start.shape[1:]).clone().to(device).requires_grad_()
     optimiser = preset.optimiser([parameter], lr=preset.step_size)
     scores, frames = [], {}
-    for step in range(preset.num_steps):
+    for step in Bar(range(preset.num_steps), "steps"):
         if keep_every and step % keep_every == 0:
             frames[step] = _decode(preset, parameter)
         scores.append(_climb(network, targets, preset, parameter, optimiser, generator))

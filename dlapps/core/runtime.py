@@ -1,13 +1,16 @@
-"""The machine: precision, random generators."""
+"""The machine: precision, random generators, a bar for what takes long."""
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import current_process
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from dlapps import check_name
 
@@ -149,3 +152,34 @@ def check_last_batch(
             for buffer, before in buffers:
                 buffer.copy_(before)
             network.eval()
+
+
+class Bar(tqdm):
+    """tqdm's bar, seen after `delay` seconds and gone at the end: `for batch in Bar(batches)`.
+
+    In a notebook the bars that run at once are the lines of one output, plain text, which is empty at the end: no
+    widget, which a saved notebook could not show, and nothing on stderr. In the processes of a sweep there is none.
+    """
+
+    shown: ClassVar[tuple[int, Any, dict[int, str]]] = (0, None, {})  # a cell, its output, its bars
+
+    def __init__(self, iterable: Any = None, desc: str = "batches", delay: float = 5, **options: Any) -> None:
+        if current_process().name != "MainProcess":
+            options["disable"] = True
+        super().__init__(iterable, desc, delay=delay, leave=False, **options)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Show the bar as it stands, or what tqdm says in its place: at the end, nothing."""
+        shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if not hasattr(shell, "kernel"):
+            return super().display(msg, pos)
+        from IPython.display import DisplayHandle
+
+        if msg != "" and Bar.shown[0] != shell.execution_count:
+            Bar.shown = shell.execution_count, DisplayHandle(), {}
+            Bar.shown[1].display({}, raw=True)
+        _, output, lines = Bar.shown
+        lines[abs(self.pos if pos is None else pos)] = str(self) if msg is None else msg
+        text = "\n".join(lines[place] for place in sorted(lines) if lines[place])
+        output.update({"text/plain": text} if text else {}, raw=True)
+        return False  # nothing for tqdm to erase

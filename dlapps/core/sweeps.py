@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import joblib
-from tqdm.auto import tqdm
 
 from dlapps import DlappsError
 from dlapps.core import paths
 from dlapps.core.environment import num_threads
 from dlapps.core.paths import require
+from dlapps.core.runtime import Bar
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -59,7 +59,7 @@ def sweep(calls: Mapping[Key, Callable[[], Result]], name: str) -> Iterator[tupl
     """
     tasks = (joblib.delayed(_answer)(key, call) for key, call in calls.items())
     answers = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
-    return iter(tqdm(answers, name, total=len(calls)))
+    return iter(Bar(answers, name, total=len(calls)))
 
 
 def keep(function: Callable[..., Result]) -> Callable[..., Result]:

@@ -18,20 +18,19 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
-from tqdm.auto import tqdm
 
 from dlapps import DlappsError, check_positive
 from dlapps.core.images import check_levels
 from dlapps.core.metrics import as_tensor
 from dlapps.core.paths import write_atomically
-from dlapps.core.runtime import autocast, device_of, drawn_from, evaluating, make_generator
+from dlapps.core.runtime import Bar, autocast, device_of, drawn_from, evaluating, make_generator
 
 Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 Named = Mapping[str, Any]
 # What `fit_*` functions pass on to `run_epochs`.
-OPTIONS = ("monitor", "checkpoint", "progress", "extend")
+OPTIONS = ("monitor", "checkpoint", "extend")
 
 
 class TrainingError(DlappsError, ValueError):
@@ -71,7 +70,6 @@ def run_epochs(
     num_epochs: int,
     monitor: Monitor | None = None,
     checkpoint: str | Path | None = None,
-    progress: bool = False,
     extend: bool = False,
 ) -> History:
     """Train for a number of epochs; returns the history: what each epoch measured, by name.
@@ -107,7 +105,7 @@ def run_epochs(
         check_writable(path, "checkpoint")
     epochs = range(first, num_epochs)
     network.eval()
-    for epoch in tqdm(epochs, "epochs", total=num_epochs, initial=first, disable=not progress):
+    for epoch in Bar(epochs, "epochs", total=num_epochs, initial=first):
         try:
             measured = dict(train_epoch(epoch))
         finally:
@@ -186,7 +184,7 @@ def predict(
     """
     device, outputs = device_of(network), []
     with autocast(device, precision), evaluating(network):
-        for batches in zip(*(part.split(batch_size) for part in inputs), strict=True):
+        for batches in Bar([*zip(*(part.split(batch_size) for part in inputs), strict=True)]):
             arguments = [batch.to(device) for batch in batches]
             outputs.append(network(*(map(prepare, arguments) if prepare else arguments)).float().cpu())
     return torch.cat(outputs)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dlapps import check_counts, check_positive, check_shares
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
-from dlapps.core.runtime import autocast, check_last_batch, device_of
+from dlapps.core.runtime import Bar, autocast, check_last_batch, device_of
 from dlapps.core.training import (
     Augment,
     History,
@@ -118,8 +118,8 @@ def fit_source_only(
 ) -> History:
     """Train a classifier of pixels on one domain; returns its history, with class_loss.
 
-    augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor, checkpoint, extend and
-    progress, as `run_epochs` takes them.
+    augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor, checkpoint and
+    extend, as `run_epochs` takes them.
     """
     check_options("fit_source_only", options)
     images = as_uint8(images)
@@ -135,7 +135,7 @@ def fit_source_only(
         network.train()
         total = 0.0
         order = torch.randperm(len(images), generator=generator)
-        for step, rows in enumerate(order.split(settings.batch_size)):
+        for step, rows in enumerate(Bar(order.split(settings.batch_size))):
             done = (epoch + step / num_steps) / settings.num_epochs
             optimiser.param_groups[0]["lr"] = settings.rate(done)
             pixels = batch_to_pixels(images[rows], device, channels)
@@ -222,7 +222,7 @@ def train_on_domains(
     num_steps = -(-len(source) // settings.batch_size)
     measured, sums = {}, torch.zeros(())
     batches = draw_batches(source, target, settings.batch_size, generator)
-    for step, (here, there) in enumerate(batches):
+    for step, (here, there) in enumerate(Bar(batches, total=num_steps)):
         pixels = batch_to_pixels(source[here], device, channels)
         pixels = augment(pixels, generator) if augment else pixels
         others = batch_to_pixels(target[here if settings.paired else there], device, channels)
@@ -309,7 +309,7 @@ def fit_improved(
         student.train()
         sums = torch.zeros(3)
         batches = draw_batches(source, target, settings.batch_size, generator)
-        for step, (here, there) in enumerate(batches):
+        for step, (here, there) in enumerate(Bar(batches, total=num_steps)):
             digits = augment_source(batch_to_pixels(source[here], device), settings, generator)
             classes, pseudo = labels[here].to(device), None
             with autocast(device):

@@ -20,11 +20,12 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
 
     Where neither the mirror nor the network gives it, the 5,000 digits of the package index: of each digit's 500 the
     first 400 are train, the others test, shuffled once so that the first of them are of all classes, as MNIST's are.
-    `provenance` says which.
+    A line says so, and so does `provenance`.
     """
     try:
         return _load_idx("mnist", split, _digits())
     except AssetError:
+        assets.say_once("MNIST could not be reached: 5,000 of its digits instead")
         return _load_mnist_5k(split)
 
 

@@ -82,7 +82,7 @@ def load_backgrounds() -> Dataset[list[np.ndarray]]:
     try:
         files = find_pictures(assets.fetch("bsds500"))
     except AssetError:
-        return load_photos()
+        return load_photos(instead_of="BSDS500")
     photos = [np.asarray(read_picture(file)) for file in files]
     names = tuple(file.stem for file in files)
     return Dataset(photos, None, (), assets.provenance("bsds500"), names)

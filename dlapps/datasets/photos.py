@@ -57,13 +57,18 @@ def _plain_name(name: str) -> str:
     return name.lower().translate(str.maketrans(" -", "__", "'"))
 
 
-def load_photos() -> Dataset[list[np.ndarray]]:
-    """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no labels."""
+def load_photos(instead_of: str = "") -> Dataset[list[np.ndarray]]:
+    """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no labels.
+
+    instead_of: what could not be had; a line says so.
+    """
     specs = {package: find_spec(package) for package, _, _ in PHOTOS.values()}
     folders = {package: Path(spec.origin).parent for package, spec in specs.items() if spec and spec.origin}
     found = {name: entry for name, entry in PHOTOS.items() if entry[0] in folders}
     files = [folders[package] / member for package, member, _ in found.values()]
     photos = [np.asarray(read_picture(file)) for file in files]
+    if instead_of:
+        assets.say_once(f"{instead_of} could not be reached: {len(photos)} packaged photographs instead")
     licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
     source = f"installed packages {', '.join(folders)}"
     provenance = Provenance(f"{len(photos)} photos", source, "", licence)
@@ -75,4 +80,4 @@ def load_pictures() -> Dataset[np.ndarray | list[np.ndarray]]:
     try:
         return load_imagenet_val25()
     except AssetError:
-        return load_photos()
+        return load_photos(instead_of="The practical's ImageNet pictures")

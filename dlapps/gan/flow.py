@@ -22,7 +22,7 @@ from dlapps import check_counts, check_shares
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, channels_last, device_of, drawn_from, make_generator
+from dlapps.core.runtime import Bar, autocast, channels_last, device_of, drawn_from, make_generator
 from dlapps.core.training import (
     History,
     as_labels,
@@ -189,7 +189,7 @@ def sample(
     settings, device, images, labels = network.settings, device_of(network), [], as_tensor(labels)
     labels = as_labels(labels, labels.numel(), settings.num_classes)
     noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))
-    for x, asked in zip(noise.split(BATCH), labels.to(device).split(BATCH), strict=True):
+    for x, asked in Bar([*zip(noise.split(BATCH), labels.to(device).split(BATCH), strict=True)]):
         velocity = functools.partial(guided_velocity, network, labels=asked, guidance=guidance)
         with autocast(device):
             images.append(integrate(velocity, x.to(device), num_steps, solver).clamp(-1, 1).cpu())
@@ -208,7 +208,7 @@ def fit_flow(
     """Train on images uint8 (N, S, S) and labels int64 (N,); returns the averaged network and its history: the loss.
 
     Times are drawn from a logistic normal: most of them in the middle, the hardest part (Esser et al. 2024). options:
-    monitor, checkpoint and progress, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same
+    monitor, checkpoint and extend, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same
     network on one machine. Raises DivergenceError for a loss that is not finite.
     """
     check_options("fit_flow", options)
@@ -224,7 +224,7 @@ def fit_flow(
 
     def train_epoch(epoch: int) -> dict[str, float]:
         total = 0.0
-        for rows in torch.randperm(len(images), generator=draws).split(settings.batch_size):
+        for rows in Bar(torch.randperm(len(images), generator=draws).split(settings.batch_size)):
             real = images[rows, None].float().div(127.5).sub(1)
             noise, times = (torch.randn(shape, generator=draws) for shape in (real.shape, (len(rows),)))
             withheld = torch.rand(len(rows), generator=draws) < settings.unlabelled

@@ -69,7 +69,7 @@ def fit_digit_classifier(
     """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
 
     augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor, checkpoint
-    and progress, as `dlapps.core.training.run_epochs` takes them.
+    and extend, as `dlapps.core.training.run_epochs` takes them.
     """
     check_options("fit_digit_classifier", options)
     images = as_digits(images)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import check_name
-from dlapps.core.runtime import drawn_from, make_generator
+from dlapps.core.runtime import Bar, drawn_from, make_generator
 from dlapps.gan.steps import LOSSES, discriminator_step, generator_step
 
 NUM_MODES, DEVIATION = 8, 0.05
@@ -71,7 +71,7 @@ def fit_ring(
     ]
     source, shown = make_generator(seed), torch.randn(512, 2, generator=make_generator(seed + 1))
     samples, moments = [], sorted({round(num_steps * frame / num_frames) for frame in range(num_frames + 1)})
-    for step in range(num_steps):
+    for step in Bar(range(num_steps), "steps"):
         if step in moments:
             samples.append(generator(shown).detach())
         real, fake = draw_ring(256, source), generator(torch.randn(256, 2, generator=source))

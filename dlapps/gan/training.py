@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from dlapps import check_counts
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor, precision_recall
-from dlapps.core.runtime import device_of, make_generator
+from dlapps.core.runtime import Bar, device_of, make_generator
 from dlapps.core.training import (
     DivergenceError,
     History,
@@ -219,7 +218,6 @@ def fit_gan(
     measure_every: int = 200,
     device: torch.device | str = "cpu",
     precision: str = "fast",
-    progress: bool = False,
     **options: Any,
 ) -> Training:
     """Train a DCGAN on images uint8, resized once to the preset's size, as the preset says.
@@ -229,7 +227,7 @@ def fit_gan(
     trained in place of the preset's; where it has classes, labels (N,) are their second argument. regularise:
     called before each update, gives what D sees of real and fake images, and what is added to D's loss and to G's.
     frame_every: batches between two frames. measure: called with the generator in eval mode every `measure_every`
-    batches and at the end; its values go to the history. progress: bars of epochs and of batches. options: monitor,
+    batches and at the end; its values go to the history. options: monitor,
     checkpoint and extend, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same training on one
     machine. Raises ValueError for bad input, DivergenceError for a loss or a gradient that is not finite.
     """
@@ -245,7 +243,7 @@ def fit_gan(
     def train_epoch(epoch: int, _: torch.Generator) -> History:
         measured = History(frames=[], frame_batches=[], measures=[])
         order = torch.randperm(len(data), generator=make_generator(1000 * seed + epoch))
-        batches = tqdm(order.split(preset.batch_size), "batches", leave=False, disable=not progress)
+        batches = Bar(order.split(preset.batch_size))
         for batch, rows in enumerate(batches, epoch * num_batches):
             if batch % frame_every == 0:
                 measured.add({"frames": run.draw_frame(), "frame_batches": batch})
@@ -256,7 +254,7 @@ def fit_gan(
         return measured
 
     train = seeded(train_epoch, seed)
-    made = run_epochs(train, run.sampler, run.parts, identity, preset.num_epochs, progress=progress, **options)
+    made = run_epochs(train, run.sampler, run.parts, identity, preset.num_epochs, **options)
     frames = torch.stack([*made.pop("frames"), run.draw_frame()])
     frame_batches = [*made.pop("frame_batches"), len(made.spread)]
     return Training(preset, run.sampler, run.discriminator.eval(), GanHistory(made), frames, frame_batches)

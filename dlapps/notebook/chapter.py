@@ -30,8 +30,8 @@ from matplotlib.figure import Figure
 from dlapps.core import environment, paths
 from dlapps.core.paths import require
 from dlapps.core.results import Table
-from dlapps.notebook import players
-from dlapps.notebook.expressions import Scalar, default_format
+from dlapps.notebook import errors, players
+from dlapps.notebook.expressions import Scalar, as_scalar, write_value
 from dlapps.notebook.live import LiveProse, make_script
 from dlapps.notebook.outline import WORDS
 from dlapps.notebook.profiles import get_profile
@@ -68,6 +68,8 @@ class Chapter:
         self._show_chapter({"name": name, **facts})
         if shell := get_ipython():
             LiveProse(self._prose, shell, self._recorded, partial(_show, "values"))
+            if session.name:  # a person works in it
+                shell.set_custom_exc((Exception,), errors.show)
 
     def _show_chapter(self, facts: dict[str, Any]) -> None:
         words = f"{paths.chapter_words(self.number)}, profile {self.profile.name}"
@@ -103,10 +105,10 @@ class Chapter:
         *,
         frames_per_second: int = 8,
     ) -> None:
-        """Save as `figures/<number>-<name>.gif` and play it; a click pauses. Paper has the last and the key frames.
+        """Save as `figures/<number>-<name>.gif` and play it above its key frames; a click pauses.
 
-        frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does, or each frame's step, for
-        `plot_moments`; prose refers to both as `@fig-<name>`.
+        Paper has the last and the key frames. frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as
+        show_figure does, or each frame's step, for `plot_moments`; prose refers to both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
@@ -114,8 +116,10 @@ class Chapter:
         pdf, png = self._draw(stills, name)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
         encoded, player = [_base64(jpeg) for jpeg in jpegs], players.make_player(frames, frames_per_second)
-        content = {"pdf": pdf, "png": png, "frames": encoded, "rate": frames_per_second}
-        self._show_float("animation", name, caption, content, {"text/html": player})
+        content = {"pdf": pdf, "frames": encoded, "rate": frames_per_second}
+        # The report's page takes what stands before the stills, and shows the PNG as it shows others.
+        page = f'{player}<img class="dlapps-stills" src="data:image/png;base64,{png}" alt="key frames">'
+        self._show_float("animation", name, caption, content, {"image/png": png, "text/html": page})
 
     def show_explorer(
         self, render: players.Render, axes: players.Axes, start: Sequence[int], name: str, caption: str
@@ -159,7 +163,7 @@ class Chapter:
             columns = list(dict.fromkeys(column for row in table for column in row))
             rows = [[row.get(column, "–") for column in columns] for row in table]
         _require_name_and_caption(name, caption)
-        cells = [[_cell(cell, name) for cell in row] for row in rows]
+        cells = [[write_value(cell, "", f"a cell of {name}") for cell in row] for row in rows]
         for row in cells:
             if len(row) != len(columns):
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
@@ -222,17 +226,11 @@ def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _plain(value: Any, name: str) -> Scalar:
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()
+    value = as_scalar(value)
     if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     shown = f"{value!r}"[:60]
     raise ValueError(f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value.")
-
-
-def _cell(value: Any, table: str) -> str:
-    value = _plain(value, f"a cell of table {table!r}")
-    return value if isinstance(value, str) else format(value, default_format(value))
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:

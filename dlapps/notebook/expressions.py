@@ -3,7 +3,8 @@
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -32,29 +33,29 @@ def find_claims(markdown: str) -> list[str]:
 
 
 def split_format(placeholder: str) -> tuple[str, str]:
-    """("gain.mean", ".1f") of "gain.mean:.1f".
-
-    A ValueError unless the expression is made of names, attributes and literal keys: what has to be computed is
-    computed in a cell.
-    """
+    """("gain.mean", ".1f") of "gain.mean:.1f"; ("", "") of what is no expression of Python."""
     for end in (*(found.start() for found in re.finditer(":", placeholder)), len(placeholder)):
-        try:
-            tree = ast.parse(placeholder[:end].strip(), mode="eval")
-        except SyntaxError:
-            continue
-        if all(isinstance(node, _ALLOWED) for node in ast.walk(tree)):
+        with suppress(SyntaxError):
+            ast.parse(placeholder[:end].strip(), mode="eval")
             return placeholder[:end].strip(), placeholder[end + 1 :].strip()
-        break
-    raise ValueError(
-        'expected names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%, got '
-        f"{placeholder}; compute it in the cell above."
-    )
+    return "", ""
+
+
+def require_simple(placeholder: str) -> tuple[str, str]:
+    """Expression and format; a ValueError unless the expression is made of names, attributes and literal keys."""
+    expression, spec = split_format(placeholder)
+    if not expression or not all(isinstance(node, _ALLOWED) for node in ast.walk(ast.parse(expression, mode="eval"))):
+        raise ValueError(
+            'expected names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%, got '
+            f"{placeholder}; compute it in the cell above."
+        )
+    return expression, spec
 
 
 def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Found:
     """The text and the value of a placeholder, or its error in one sentence."""
     try:
-        expression, spec = split_format(placeholder)
+        expression, spec = require_simple(placeholder)
         value = eval(expression, {}, scope)  # of the notebook's own author, in the notebook's own kernel
         return {"text": write_value(value, spec, expression), "value": as_plain(value)}
     except Exception as error:
@@ -69,23 +70,14 @@ def check_claim(claim: str, scope: Mapping[str, Any]) -> Found:
         return {"claim": claim, "holds": False, "error": f"{type(error).__name__}: {error}"}
 
 
-def names_in(expressions: list[str]) -> Iterator[str]:
-    """The names that these expressions read."""
-    for expression in expressions:
-        try:
-            tree = ast.parse(split_format(expression)[0], mode="eval")
-        except ValueError:
-            try:
-                tree = ast.parse(expression, mode="eval")
-            except SyntaxError:
-                continue
-        yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+def as_scalar(value: Any) -> Any:
+    """A scalar of NumPy or PyTorch as a number; others as they are."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 def as_plain(value: Any) -> Any:
     """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, a dataclass as a dictionary, others as text."""
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()
+    value = as_scalar(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {name: as_plain(part) for name, part in asdict(value).items()}
     return value if isinstance(value, Scalar) else str(value)
@@ -96,7 +88,7 @@ def write_value(value: Any, spec: str, name: str) -> str:
 
     What rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵.
     """
-    value = value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+    value = as_scalar(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"expected a finite number for {name}, got {value}; correct the cell.")
     try:

@@ -50,13 +50,13 @@
 
   // What stands in a placeholder's place; facts: of the cell of code above.
   function answer(token, facts) {
-    if (!token.startsWith("{{")) return chapter.answers[token] ?? [{ text: token, kind: "pending", title: AGAIN }];
+    if (!token.startsWith("{{")) return chapter.answers[token] ?? { text: token, kind: "pending", title: AGAIN };
     const inner = token.slice(2, -2).trim();
     const found = facts?.values[inner];
-    if (!found) return [{ text: "–", kind: "pending", title: `${inner}: ${facts ? AGAIN : "not yet run"}` }];
-    if (found.error) return [{ text: found.error, kind: "error", title: inner }];
+    if (!found) return { text: "–", kind: "pending", title: `${inner}: ${facts ? AGAIN : "not yet run"}` };
+    if (found.error) return { text: found.error, kind: "error", title: inner };
     const reason = facts.grey ? ` (${facts.grey})` : "";
-    return [{ text: found.text, title: inner + reason, kind: facts.grey ? "grey" : "value" }];
+    return { text: found.text, title: inner + reason, kind: facts.grey ? "grey" : "value" };
   }
   const AGAIN = "save the notebook and run the cell above again";
 
@@ -126,11 +126,11 @@
         clearLabels(root);
         if (known) number(root, known);
         for (const span of root.querySelectorAll(".dlapps-fill")) {
-          const parts = answer(span.dataset.token, facts);
-          const state = JSON.stringify(parts);
+          const part = answer(span.dataset.token, facts);
+          const state = JSON.stringify(part);
           if (span.dataset.state === state) continue;
           span.dataset.state = state;
-          span.replaceChildren(...parts.map((part) => element(part, host)));
+          span.replaceChildren(element(part, host));
         }
         const blocks = [...root.children].filter((node) => !node.matches("style, script"));
         blocks.forEach((block, place) => {

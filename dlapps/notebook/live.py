@@ -78,8 +78,7 @@ class LiveProse:
 def make_script(prose: Prose, words: str) -> str:
     """HTML that fills in the page around it: numbers, references, citations, numbers of sections and equations."""
     outline = prose.outline
-    answers = {token: prose.answer(token) for token in outline.tokens}
-    facts = {"words": words, "answers": answers, "cells": outline.markdown}
+    facts = {"words": words, "answers": prose.answer(outline.tokens), "cells": outline.markdown}
     style, script = ((_BESIDE / f"live.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return f"<style>\n{style}</style>\n<script>\n({script.strip()})({_json(facts)});\n</script>"
 

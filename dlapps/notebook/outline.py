@@ -13,7 +13,7 @@ from typing import Any
 
 from dlapps import DlappsError
 from dlapps.core.paths import chapter_words
-from dlapps.notebook.expressions import find_claims, find_placeholders, names_in, replace_placeholders
+from dlapps.notebook.expressions import find_claims, find_placeholders, replace_placeholders, split_format
 from dlapps.notebook.syntax import Node, Tree, nodes, parse, walk, words
 
 # What a call shows; its last two arguments are name and caption.
@@ -117,7 +117,8 @@ class Outline:
             if code.cell not in ran:
                 continue
             loaded, stored = used_names(code.source)
-            loaded |= set(names_in([*code.find("placeholders"), *code.find("claims")])) - stored
+            for expression in (*code.find("claims"), *(split_format(found)[0] for found in code.find("placeholders"))):
+                loaded |= used_names(expression)[0] - stored
             latest = max((written[name] for name in loaded if name in written), default=0)
             if latest > ran[code.cell]:
                 found.add(code.cell)

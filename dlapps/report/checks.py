@@ -9,7 +9,7 @@ from itertools import chain
 from nbformat import NotebookNode
 
 from dlapps.core import paths
-from dlapps.notebook.expressions import find_placeholders, replace_placeholders, split_format
+from dlapps.notebook.expressions import find_placeholders, replace_placeholders, require_simple
 from dlapps.notebook.outline import HIDING, Outline, shown_floats, walk_code
 from dlapps.notebook.profiles import PROFILES
 from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, walk, words
@@ -85,7 +85,7 @@ def _check_placeholders(markdown: str, above: bool) -> Iterator[str]:
         if above:
             yield f"{{{{{placeholder}}}}} above the first cell of code, where nothing has a value yet"
         try:
-            split_format(placeholder)
+            require_simple(placeholder)
         except ValueError as error:
             yield str(error)
 

@@ -8,10 +8,11 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from dlapps.notebook.chapter import MIME, markdown_table
+from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
 from dlapps.report.html import PHOTOGRAPHIC, compress
-from dlapps.report.prose import Edition, citeproc, link, question_facts, raw, write_prose
+from dlapps.report.prose import Edition, link, question_facts, raw, write_prose
 from dlapps.report.sources import tags
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
@@ -44,7 +45,7 @@ def edition(chapter: str) -> Edition:
 
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
-    options = ["--wrap=preserve", *citeproc()]
+    options = ["--wrap=preserve", "--metadata=link-citations:true", *citeproc()]
     notebook, _, works = write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
     notebook.cells = [part for cell in notebook.cells for part in _parts(cell, chapter)]
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -99,11 +100,10 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
         # What libraries say on stderr is of the machine, not of the chapter.
         yield from [output] * (output.get("name") != "stderr")
     elif message["kind"] in ("figure", "animation"):
-        png = message["png"] if message["kind"] == "animation" else output.data["image/png"]
         # The caption stands below; who cannot see the picture hears its number first.
-        data, alt = {"image/png": png, "text/plain": message["number"]}, {"alt": message["number"]}
-        metadata = {"image/png": alt, "image/jpeg": alt}
-        yield new_output("display_data", data=data, metadata=metadata)
+        alt = {"alt": message["number"]}
+        data = {"image/png": output.data["image/png"], "text/plain": message["number"]}
+        yield new_output("display_data", data=data, metadata={"image/png": alt, "image/jpeg": alt})
 
 
 def _fit(bundles: list[dict[str, str]]) -> None:

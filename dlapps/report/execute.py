@@ -32,8 +32,9 @@ class OwnKernelManager(AsyncKernelManager):
         """How to start `sys.executable` as a kernel."""
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         command += ["--log-level=CRITICAL"]
-        # Called from a notebook, a run has that notebook's session about it, whose file is not the one that runs.
-        env = {"JPY_SESSION_NAME": ""}
+        # Called from a notebook, a run has that notebook's session about it, whose file is not the one that runs;
+        # and nobody watches a bar.
+        env = {"JPY_SESSION_NAME": "", "TQDM_DISABLE": "1"}
         return KernelSpec(argv=command, display_name="Python 3", language="python", env=env)
 
 

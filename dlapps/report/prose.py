@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
-from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.prose import REFERENCE
 from dlapps.notebook.syntax import Node, Tree, first_line, nodes, walk, words, write
@@ -49,13 +48,6 @@ def span(content: Tree, kind: str, label: str = "") -> Node:
 def link(text: str, target: str) -> Node:
     """A link whose words stay on one line."""
     return {"t": "Link", "c": [["", [], []], [{"t": "Str", "c": text.replace(" ", "\u00a0")}], [target, ""]]}
-
-
-def citeproc() -> list[str]:
-    """pandoc's options that write citations as author and year, and the works cited; none without a bibliography."""
-    bibliography = paths.report() / "references.bib"
-    options = ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations:true"]
-    return options * bibliography.exists()
 
 
 def reference_label(key: str, chapter: str) -> str | None:

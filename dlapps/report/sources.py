@@ -11,7 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from dlapps.core import paths
-from dlapps.notebook.prose import read_works
+from dlapps.notebook.prose import read_keys
 from dlapps.notebook.syntax import first_line
 from dlapps.report import TEMPLATES, ReportError
 
@@ -114,7 +114,7 @@ def read_notebook(path: Path) -> NotebookNode:
 def read_citation_keys() -> set[str]:
     """The keys in report/references.bib, an empty set without the file."""
     bibliography = paths.report() / "references.bib"
-    return set(read_works(bibliography)) if bibliography.exists() else set()
+    return read_keys(bibliography) if bibliography.exists() else set()
 
 
 def tags(cell: NotebookNode) -> list[str]:

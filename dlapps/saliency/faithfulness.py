@@ -16,7 +16,7 @@ from torchvision.transforms.functional import gaussian_blur
 from dlapps import check_counts
 from dlapps.core.class_scores import Classes, Images, check_input, choose_classes, float32, forward, pick
 from dlapps.core.images import as_pictures
-from dlapps.core.runtime import make_generator
+from dlapps.core.runtime import Bar, make_generator
 
 # What deleted pixels become, and the deviation of the blur that insertion starts from, in pixels.
 GREY, BLUR = 0.5, 5
@@ -77,7 +77,7 @@ def deletion_insertion(
     shares = torch.linspace(0, 1, num_steps + 1, device="cpu")
 
     def curve(chosen_become: Tensor | float, others_are: Tensor) -> Tensor:
-        masks = (ranks < round(float(share) * ranks[0].numel()) for share in shares)
+        masks = (ranks < round(float(share) * ranks[0].numel()) for share in Bar(shares, "steps"))
         seen = (torch.where(mask, chosen_become, others_are) for mask in masks)
         probabilities = [forward(network, pictures).softmax(1) for pictures in seen]
         return torch.stack([pick(step, classes) for step in probabilities], 1)

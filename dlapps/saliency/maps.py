@@ -23,7 +23,7 @@ from dlapps.core.class_scores import (
     pixel_gradient,
     read_logits,
 )
-from dlapps.core.runtime import make_generator
+from dlapps.core.runtime import Bar, make_generator
 from dlapps.pretrained import find_layer
 
 
@@ -76,7 +76,8 @@ def smooth_grad(
     for draw in noise:
         draw.copy_(torch.randn(draw.shape, generator=generator, device="cpu"))
     maps = []
-    for image, target in zip(images, choose_classes(network, images, targets), strict=True):
+    classes = choose_classes(network, images, targets)
+    for image, target in Bar(zip(images, classes, strict=True), "pictures", total=len(images)):
         mean = torch.zeros_like(image)
         for draws in noise.split(chunk_size(images)):
             gradients = _gradient(network, image + noise_std * draws, target.expand(len(draws)))
@@ -100,7 +101,8 @@ def integrated_gradients(
     places = torch.tensor((nodes + 1) / 2, dtype=images.dtype, device=images.device).view(-1, 1, 1, 1)
     maps = []
     with float32(images):
-        for image, target in zip(images, choose_classes(network, images, targets), strict=True):
+        classes = choose_classes(network, images, targets)
+        for image, target in Bar(zip(images, classes, strict=True), "pictures", total=len(images)):
             total = torch.zeros_like(image)
             for start in range(0, num_steps, chunk_size(images)):
                 rows = slice(start, start + chunk_size(images))

@@ -13,11 +13,10 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
-from tqdm.auto import tqdm
 
 from dlapps import check_counts, check_name, pretrained
 from dlapps.core.images import as_pictures, check_several, scaled_shape, stack_pixels
-from dlapps.core.runtime import autocast, device_of, first_in_float32, number_format
+from dlapps.core.runtime import Bar, autocast, device_of, first_in_float32, number_format
 from dlapps.pretrained import PixelNetwork, from_arrays, to_arrays
 
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -55,7 +54,6 @@ def extract_features(
     keep_aspect: bool = False,
     flip: bool = False,
     precision: str = "fast",
-    progress: bool = False,
 ) -> dict[str, np.ndarray]:
     """Features of several layers in one pass: for each layer float32 (N, D).
 
@@ -77,8 +75,7 @@ def extract_features(
         pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
         return {layer: torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy() for layer in layers}
 
-    words = {"desc": f"features of {network.name}", "unit": "picture"}
-    with tqdm(total=len(pictures), disable=not progress, **words) as bar:
+    with Bar(None, f"features of {network.name}", total=len(pictures), unit="picture") as bar:
         for rows, pixels in _batches(network, pictures, size, keep_aspect):
             for layer, block in compute(pixels).items():
                 features.setdefault(layer, np.empty((len(pictures), block.shape[1]), np.float32))[rows] = block

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dlapps import check_counts
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import autocast, check_last_batch, device_of, make_generator
+from dlapps.core.runtime import Bar, autocast, check_last_batch, device_of, make_generator
 from dlapps.core.training import (
     Augment,
     History,
@@ -89,7 +89,7 @@ def fit_classifier(
     numbers (N,) in [0, K). Both are tensors, arrays or lists. learning_rates: the parts to train, each with its highest
     rate. They train in training mode, or in that which their own `train()` sets; the others are in eval mode, their
     statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
-    parameter's requires_grad as it was. options: monitor, checkpoint and progress, as `run_epochs`
+    parameter's requires_grad as it was. options: monitor, checkpoint and extend, as `run_epochs`
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     a label is not in [0, K), parts share weights or are none of the network's, or a loss is not finite.
     """
@@ -112,7 +112,7 @@ def fit_classifier(
         for part in learning_rates:
             part.train()
         total, correct = 0.0, 0
-        for rows in torch.randperm(len(labels), generator=generator).split(batch_size):
+        for rows in Bar(torch.randperm(len(labels), generator=generator).split(batch_size)):
             batch = read(rows, generator)
             targets = labels[rows].to(device)
             with autocast(device):

@@ -1,0 +1,24 @@
+"""A mistake in a cell where a person works: its sentence, and below it the traceback, folded."""
+
+import traceback
+from html import escape
+from typing import Any
+
+from IPython.display import display
+
+from dlapps import DlappsError
+
+
+def show(shell: Any, kind: type, error: Any, place: Any, tb_offset: int | None = None) -> None:
+    """Show an error that says in a sentence what was expected as that sentence, any other as IPython does.
+
+    It is a handler for the `set_custom_exc` of an IPython shell.
+    """
+    if not isinstance(error, DlappsError) and not str(error).startswith("expected "):
+        shell.showtraceback((kind, error, place), tb_offset=tb_offset)
+        return
+    error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]  # what IPython asks an error for
+    shell.showtraceback((kind, error, place))
+    text = "".join(traceback.format_exception(kind, error, place.tb_next))  # without IPython's own call
+    folded = f"<details><summary>Traceback</summary><pre>{escape(text)}</pre></details>"
+    display({"text/plain": text, "text/html": folded}, raw=True)

@@ -1,0 +1,71 @@
+"""Bars: seen after five seconds and gone at the end, in a terminal and in a notebook; none in a sweep's processes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from conftest import code
+from joblib.externals.loky import get_reusable_executor
+from nbclient import NotebookClient
+from nbformat.v4 import new_notebook
+
+from dlapps.core.runtime import Bar
+from dlapps.core.sweeps import sweep, workers
+from dlapps.report.execute import OwnKernelManager
+
+LOOPS = """
+from dlapps.core import assets
+from dlapps.core.runtime import Bar
+
+def at_once(*arguments):
+    bar = Bar(*arguments, {options})
+    bar.delay = bar.mininterval = 0
+    return bar
+
+print("before")
+for epoch in at_once(range(2), "epochs"):
+    for batch in at_once(range(3), "batches"):
+        if (epoch, batch) == (1, 2):
+            seen = [Bar.shown[2].get(place, "") for place in (0, 1)]
+print("after")
+print(*[line.split("|")[0] for line in seen], sep=";")
+"""
+
+
+def count_disabled():
+    return Bar(range(2), disable=False).disable
+
+
+def run(options=""):
+    notebook = new_notebook(cells=[code(LOOPS.format(options=options))])
+    NotebookClient(notebook, kernel_manager_class=OwnKernelManager).execute()
+    return notebook.cells[0].outputs
+
+
+def test_a_notebook_has_one_output_for_all_bars_which_is_empty_at_the_end():
+    before, bars, after = run("disable=False")
+    assert (before.text, bars.data) == ("before\n", {})
+    assert after.text == "after\nepochs:  50%;batches:  67%\n"
+
+
+def test_a_build_has_none():
+    (said,) = run()
+    assert said.text == "before\nafter\n;\n"
+
+
+@pytest.mark.parametrize(("delay", "seen"), [(5, False), (0, True)])
+def test_a_terminal_shows_what_takes_long_and_erases_it(delay, seen):
+    written = io.StringIO()
+    bar = Bar(range(3), "epochs", file=written, disable=False, mininterval=0)
+    bar.delay = delay
+    assert list(bar) == [0, 1, 2]
+    assert ("epochs:  67%" in written.getvalue()) == seen
+    assert written.getvalue().rpartition("\r")[0].rpartition("\r")[2].strip() == ""
+
+
+def test_the_processes_of_a_sweep_have_none():
+    with workers(2):
+        assert dict(sweep(dict.fromkeys(range(2), count_disabled), "runs")) == {0: True, 1: True}
+    get_reusable_executor().shutdown()
+    assert not count_disabled()

@@ -1,0 +1,52 @@
+"""A mistake in a cell: its sentence and a folded traceback where a person works, Python's own in a build."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import code
+from IPython.core.interactiveshell import InteractiveShell
+from nbclient import NotebookClient
+from nbformat.v4 import new_notebook
+
+from dlapps.notebook import errors
+from dlapps.report.execute import OwnKernelManager
+
+START = "import os\nos.environ['JPY_SESSION_NAME'] = {session!r}\nfrom dlapps.notebook import Chapter\nChapter('1_own')"
+LOAD = "from dlapps import pretrained\npretrained.load('vgg61')"
+SENTENCE = "expected a network among vgg16, "
+
+
+def run(project, session, source):
+    """The outputs of a cell that fails, and those of a cell below it, which does not run."""
+    notebook = new_notebook(cells=[code(START.format(session=session)), code(source), code("print('below')")])
+    client = NotebookClient(notebook, kernel_manager_class=OwnKernelManager)
+    with pytest.raises(Exception, match="vgg61"):
+        client.execute()
+    return notebook.cells[1].outputs, notebook.cells[2].outputs
+
+
+def test_where_a_person_works_the_traceback_is_folded_below_the_sentence(project):
+    (error, folded), below = run(project, "1_own.ipynb", LOAD)
+    assert (error.ename, below) == ("ValueError", [])
+    (said,) = error.traceback
+    assert said.startswith(f"ValueError: {SENTENCE}")
+    assert folded.data["text/html"].startswith("<details><summary>Traceback</summary><pre>Traceback")
+    assert "pretrained.load(&#x27;vgg61&#x27;)" in folded.data["text/html"]
+    assert "interactiveshell.py" not in folded.data["text/plain"]
+
+
+@pytest.mark.parametrize(("session", "source"), [("", LOAD), ("1_own.ipynb", "raise ValueError('vgg61')")])
+def test_in_a_build_and_of_other_errors_the_traceback_is_pythons(project, session, source):
+    (error,), below = run(project, session, source)
+    assert (error.ename, below) == ("ValueError", [])
+    assert len(error.traceback) > 1
+
+
+def test_in_a_terminal_both_are_printed(capsys):
+    shell = InteractiveShell()
+    shell.set_custom_exc((Exception,), errors.show)
+    result = shell.run_cell(LOAD)
+    assert str(result.error_in_exec).startswith(SENTENCE)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"ValueError: {SENTENCE}")
+    assert "Traceback (most recent call last)" in printed
