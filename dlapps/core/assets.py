@@ -196,8 +196,7 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     }
     pooch.get_logger().setLevel("WARNING")
     # No hash of what is packed: the content's is compared, whatever packs it.
-    delay, size = 0 if source.is_download else 5, {"total": asset.size, "unit": "B", "unit_scale": True}
-    with Bar(None, f"fetching {asset.name}", delay, **size) as bar:
+    with Bar(None, f"fetching {asset.name}", delay=0, total=asset.size, unit="B", unit_scale=1) as bar:
         download = functools.partial(_download, source, bar)
         got = pooch.retrieve(source.place, None, "download", folder, processors.get(source.unpack), download)
     if source.unpack not in ("zip", "tar"):

@@ -155,7 +155,7 @@ def check_last_batch(
 
 
 class Bar(tqdm):
-    """tqdm's bar, seen after `delay` seconds and gone at the end: `for batch in Bar(batches)`.
+    """tqdm's bar, seen after five seconds (delay=5) and gone at the end: `for batch in Bar(batches)`.
 
     In a notebook the bars that run at once are the lines of one output, plain text, which is empty at the end: no
     widget, which a saved notebook could not show, and nothing on stderr. In the processes of a sweep there is none.
@@ -163,10 +163,10 @@ class Bar(tqdm):
 
     shown: ClassVar[tuple[int, Any, dict[int, str]]] = (0, None, {})  # a cell, its output, its bars
 
-    def __init__(self, iterable: Any = None, desc: str = "batches", delay: float = 5, **options: Any) -> None:
+    def __init__(self, iterable: Any, desc: str = "batches", **options: Any) -> None:
         if current_process().name != "MainProcess":
             options["disable"] = True
-        super().__init__(iterable, desc, delay=delay, leave=False, **options)
+        super().__init__(iterable, desc, leave=False, **{"delay": 5} | options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         """Show the bar as it stands, or what tqdm says in its place: at the end, nothing."""

@@ -105,16 +105,15 @@ class Chapter:
         *,
         frames_per_second: int = 8,
     ) -> None:
-        """Save as `figures/<number>-<name>.gif` and play it above its key frames; a click pauses.
+        """Play frames above their key frames; a click pauses.
 
         Paper has the last and the key frames. frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as
         show_figure does, or each frame's step, for `plot_moments`; prose refers to both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
-        gif, jpegs = players.encode_frames(frames, frames_per_second)
+        jpegs = players.encode_frames(frames)
         pdf, png = self._draw(stills, name)
-        paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
         encoded, player = [_base64(jpeg) for jpeg in jpegs], players.make_player(frames, frames_per_second)
         content = {"pdf": pdf, "frames": encoded, "rate": frames_per_second}
         # The report's page takes what stands before the stills, and shows the PNG as it shows others.

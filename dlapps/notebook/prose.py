@@ -17,7 +17,7 @@ from dlapps.notebook.syntax import parse, run_pandoc, write
 Answer = dict[str, str]  # "text"; the "href" of another notebook, or the "kind", "reference" or "error"
 
 REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
-_KEY = re.compile(rf"(?<!\w)@({KEY})")
+KEYS = re.compile(rf"(?<!\w)@({KEY})")
 
 
 def citeproc() -> list[str]:
@@ -33,6 +33,13 @@ def read_keys(path: Path) -> set[str]:
     except DlappsError as error:
         raise DlappsError(f"{path.name}: {error}") from error
     return {entry["id"] for entry in json.loads(entries)}
+
+
+def cite(citations: Iterable[str]) -> dict[str, str]:
+    """Each citation, @key or [@key, p. 3], in words; its works are known."""
+    unique = list(dict.fromkeys(citations))
+    options = [*citeproc(), "--metadata=suppress-bibliography:true", "--wrap=none"]
+    return dict(zip(unique, write(parse(unique), "plain", options), strict=False)) if unique else {}
 
 
 class Prose:
@@ -64,9 +71,7 @@ class Prose:
             except DlappsError as error:
                 where = f"{self.path.name}, cell {self.outline.tokens.get(token)}"
                 answers[token] = {"text": f"{where}: {error}", "kind": "error"}
-        options = [*citeproc(), "--metadata=suppress-bibliography:true", "--wrap=none"]
-        written = write(parse(cited), "plain", options) if cited else []
-        return answers | {token: {"text": text} for token, text in zip(cited, written, strict=False)}
+        return answers | {token: {"text": text} for token, text in cite(cited).items()}
 
     def resolve(self, markdown: str) -> str:
         """The text with its references and citations in words."""
@@ -87,7 +92,7 @@ class Prose:
 
     def _require_keys(self, citation: str) -> None:
         keys = self._cached(paths.report() / "references.bib", read_keys, set())
-        for key in _KEY.findall(citation):
+        for key in KEYS.findall(citation):
             if key not in keys:
                 raise DlappsError(f"expected a work in report/references.bib, got {key}; add it or correct the key.")
 

@@ -49,7 +49,7 @@ class Label:
 
 @dataclass
 class Contents:
-    """What prose may refer to, by label, the chapters, and the report's headlines in their order.
+    """What prose may refer to, by label; the chapters; and the report's headlines, in the order of chapters.
 
     Of a headline: what `Chapter.headline` says of it, and chapter, cell, section (the label of the heading above it,
     None without one), profile and commit.
@@ -61,13 +61,12 @@ class Contents:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What results.json has: each placeholder by chapter, each headline by name, and what they were made with."""
+        """What results.json has: the headlines by name, and by chapter each placeholder with its text and value."""
         chapters = {
             chapter.name: {key: chapter.run[key] for key in ("profile", "commit")} | {"numbers": chapter.numbers}
             for chapter in self.chapters
         }
-        keys = ("value", "text", "what", "practical", "published", "work", "chapter", "profile", "commit")
-        headlines = {headline["name"]: {key: headline[key] for key in keys} for headline in self.headlines}
+        headlines = {headline["name"]: headline for headline in self.headlines}
         return {"chapters": chapters, "headlines": headlines}
 
 
@@ -101,10 +100,10 @@ def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """All that the chapters hold; a ReportError for a placeholder without value, a claim that is false, a label twice.
+    """All that the chapters hold.
 
-    So it is for two headlines of one name, and one whose work is not in the bibliography. Under the profile smoke,
-    whose data are tiny, a false claim is only noted.
+    A ReportError for a placeholder without value, for a claim that is false (only noted under the profile smoke, whose
+    data are tiny), for a label or a headline that is used twice, and for a headline's work that is not known.
     """
     contents = Contents()
     owners: dict[str, str] = {}
@@ -125,8 +124,7 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
     titles = (words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header")
-    facts = {"machine": machine, "title": next(titles, chapter.name)}
-    facts |= {"name": chapter.name, "number": chapter.number}
+    facts = {"machine": machine, "title": next(titles, chapter.name), "name": chapter.name, "number": chapter.number}
     facts |= {"duration": _duration(chapter.seconds), "claims": f"{len(chapter.claims)}"}
     return {**chapter.run, **facts, "failed": failed}
 

@@ -101,9 +101,9 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
         yield from [output] * (output.get("name") != "stderr")
     elif message["kind"] in ("figure", "animation"):
         # The caption stands below; who cannot see the picture hears its number first.
-        alt = {"alt": message["number"]}
-        data = {"image/png": output.data["image/png"], "text/plain": message["number"]}
-        yield new_output("display_data", data=data, metadata={"image/png": alt, "image/jpeg": alt})
+        data, alt = {"image/png": output.data["image/png"], "text/plain": message["number"]}, {"alt": message["number"]}
+        metadata = {"image/png": alt, "image/jpeg": alt}
+        yield new_output("display_data", data=data, metadata=metadata)
 
 
 def _fit(bundles: list[dict[str, str]]) -> None:
