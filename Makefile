@@ -103,4 +103,4 @@ lock: ## renew constraints.txt, the versions that make installs
 	@mv constraints.txt.new constraints.txt
 
 clean: ## remove what was built or cached; fetched assets stay
-	rm -rf report/build data/cache .pytest_cache .ruff_cache .mypy_cache figures/*.pdf figures/*.gif
+	rm -rf report/build data/cache .pytest_cache .ruff_cache .mypy_cache figures/*.pdf

@@ -55,7 +55,7 @@ def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, c
         pdf: (f"See {WORDS}.", OWN[1].format("A"), OWN[1].format("B"), "A Evidence 3 A.1 Method"),
         pages / "2-story.html": (f"See {WORDS}.", "Chapter 2 A chapter"),
         pages / "2-evidence.html": ("Appendix A Evidence", OWN[1].format("A"), "← A chapter", "Evidence →"),
-        pages / "index.html": ("10 A chapter A Evidence A.1 Method A.1.1 Deeper B Evidence B.1 Method",),
+        pages / "index.html": ("10 A chapter Sections A Evidence Sections A.1 Method A.1.1 Deeper B Evidence",),
         copies / "2_story.ipynb": (f"See {WORDS}.",),
         copies / "3_more.ipynb": ("# B Evidence", OWN[1].format("B")),
     }.items():
@@ -77,7 +77,7 @@ def test_a_report_may_have_appendices_alone(project):
     assert main(["html", "--profile", "smoke"]) == 0
     write_appendix(project, "evidence")
     assert main(["html", "--profile", "smoke"]) == 0
-    assert "A Evidence A.1 Method A.1.1 Deeper B Evidence" in words_of(project.build / "html" / "index.html")
+    assert "A Evidence Sections A.1 Method A.1.1 Deeper B Evidence" in words_of(project.build / "html" / "index.html")
 
 
 def test_prose_in_a_notebook_knows_the_letters(project):
@@ -85,7 +85,7 @@ def test_prose_in_a_notebook_knows_the_letters(project):
     path = project.write("6_more")
     assert chapters() == {"6_more": "6", "5_evidence": "A"}
     write_appendix(project, "6_more")
-    answers = [Prose(project.write("5_story"), "5").answer(token)[0] for token in REFERENCES.split(", ")]
+    answers = Prose(project.write("5_story"), "5").answer(REFERENCES.split(", ")).values()
     assert ", ".join(part["text"] for part in answers) == WORDS
     assert [part["href"] for part in answers] == ["5_evidence.ipynb"] * 6 + ["6_more.ipynb"]
-    assert Prose(path, "B").answer("@tab-scores")[0]["text"] == "Table B.1"
+    assert Prose(path, "B").resolve("@tab-scores") == "Table B.1"

@@ -74,7 +74,7 @@ def test_of_what_is_hidden_a_copy_has_what_it_shows(made):
     assert "".join(printed).startswith("printed → kept")
     whole = nbformat.writes(made["1_transfer.ipynb"])
     assert whole.count("50% of A & B_c") == 1
-    assert "[code](../../notebooks/1_transfer.ipynb#cell-id=cell-6)" in whole
+    assert "[code](../../notebooks/1_transfer.ipynb#cell-id=cell-7)" in whole
     assert "(report/notebooks" not in whole
 
 

@@ -88,3 +88,13 @@ def test_markdown_has_a_sentence_a_line(cells):
         if cell.cell_type == "markdown" and "question" not in cell.metadata.get("tags", []):
             for line in cell.source.splitlines():
                 assert not NEXT_SENTENCE.search(line), line
+
+
+def test_a_section_of_the_appendix_is_a_table_and_few_words():
+    cells = [(cell.source, cell.cell_type == "markdown") for cell in read_cells("5_evidence")]
+    written = "\n".join(source if is_text else " ¤ " * source.count("show_table(") for source, is_text in cells)
+    for section in written.split("\n## ")[1:]:
+        body = re.sub(r"\$[^$]*\$|\{\{.*?\}\}", "N", section.partition("\n")[2])
+        words = re.sub(r"<!--.*?-->|\[@[^]]*\]", "", body).replace(" .", ".").split()
+        assert words.count("¤") == 1
+        assert len(words) - 1 <= 120, section

@@ -215,9 +215,10 @@ def test_pages_say_what_the_notebooks_told(contents):
 def test_the_report_opens_with_its_headlines(contents):
     page, latex = html.make_pages(contents, "smoke")["index.html"], make_document(contents, "smoke")[0]
     table = Structure(page[page.index('<table class="glance">') : page.index("</table>") + len("</table>")])
-    words = "What Here Lab sheet Published 1 A chapter Share & <more> 25.0% 20.0% 50.0% Simonyan and Zisserman 2015"
+    words = "What Here Lab sheet Published 1 A chapter Share & <more> 25.0% 20.0% 50.0% (Simonyan and Zisserman 2015)"
     assert "".join(table.words.split()) == f"{words} Total 4,000".replace(" ", "")
-    assert [attrs["href"] for attrs in table.all("a")] == ["1-transfer.html#sec-1-results"] * 2
+    section = "1-transfer.html#sec-1-results"
+    assert [attrs["href"] for attrs in table.all("a")] == [section, "#ref-simonyan2015very", section]
     row = r"\ref{sec-1-results} & Share \& <more> & 25.0\% & 20.0\% & 50.0\% \citep{simonyan2015very} \\"
     assert row in " ".join(latex.split())
     assert latex.index("How to read") < latex.index("Results at a glance") < latex.index(r"\chapter{A chapter}")

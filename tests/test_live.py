@@ -86,6 +86,7 @@ def test_a_cell_says_which_numbers_build_on_something_older(run):
     again = run.cell("a = 7", "cell-4").page
     assert again["outdated"] == [runs[1]["run"][1]]
     assert again["run"][1] > runs[1]["run"][1]
+    assert run.cell("profile = 'quick'", "cell-1").page["outdated"] == again["outdated"]
     assert run.cell("b = 2 * a").page["outdated"] == []
 
 

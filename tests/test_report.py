@@ -19,7 +19,6 @@ from dlapps.notebook.outline import Outline
 from dlapps.notebook.syntax import INLINE, parse, walk, write
 from dlapps.report import ReportError, execute, latex, staleness
 from dlapps.report.build import build as build_editions
-from dlapps.report.checks import mentions
 from dlapps.report.contents import Contents, Label
 from dlapps.report.prose import Edition, ProseFilter
 from dlapps.report.sources import find_sources, read_notebook
@@ -66,10 +65,6 @@ def test_numbers_take_their_format_and_leave_code_alone(written, read):
 
 
 def test_references_belong_to_their_chapter():
-    (tree,) = parse(["@fig-cat, [@simonyan2015very; see @he2016deep, p. 3], @tab-2-scores, `@fig-code`, a@b.org"])
-    found = mentions([tree], "1")
-    assert found.labels == {"fig-1-cat", "tab-2-scores"}
-    assert found.works == {"simonyan2015very", "he2016deep"}
     assert filtered("See @fig-line.", "plain") == "See <fig-1-line: Figure 1.1>."
     assert filtered("See @fig-1-line, @tab-scores", "plain", chapter="2") == (
         "See <fig-1-line: Figure 1.1>, <tab-2-scores: Table 2.1>"

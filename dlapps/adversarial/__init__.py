@@ -15,15 +15,3 @@ logits (N, K), an epsilon that is not finite, an unknown norm: ValueError of one
 from dlapps.adversarial.attacks import deep_fool, fgsm, fool, pgd
 from dlapps.adversarial.digits import load_digit_networks
 from dlapps.adversarial.examples import AdversarialExamples, Goal, round_to_8_bits, score_examples
-
-__all__ = [
-    "AdversarialExamples",
-    "Goal",
-    "deep_fool",
-    "fgsm",
-    "fool",
-    "load_digit_networks",
-    "pgd",
-    "round_to_8_bits",
-    "score_examples",
-]

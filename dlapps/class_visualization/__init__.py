@@ -17,23 +17,3 @@ from dlapps.class_visualization.ingredients import (
     class_score,
     total_variation,
 )
-
-__all__ = [
-    "L2",
-    "MODERN",
-    "PRACTICAL",
-    "ROBUST",
-    "Ascent",
-    "Crop",
-    "Fourier",
-    "Jitter",
-    "Noise",
-    "Objective",
-    "TotalVariation",
-    "Visualization",
-    "Warp",
-    "class_score",
-    "judge",
-    "total_variation",
-    "visualize",
-]

@@ -19,26 +19,3 @@ from dlapps.datasets.scenes15 import (
     load_scenes15,
     load_scenes15_features,
 )
-
-__all__ = [
-    "PHOTOS",
-    "SCENES15_COUNTS",
-    "Dataset",
-    "SceneFeatures",
-    "from_bytes",
-    "load_backgrounds",
-    "load_fashion_mnist",
-    "load_folder",
-    "load_imagenet20",
-    "load_imagenet_samples",
-    "load_imagenet_val25",
-    "load_mnist",
-    "load_mnist_m",
-    "load_photos",
-    "load_pictures",
-    "load_scenes15",
-    "load_scenes15_features",
-    "make_mnist_m",
-    "split_photos",
-    "vary_backgrounds",
-]

@@ -13,7 +13,6 @@ What Markdown cells, captions and cells of tables may hold besides Markdown:
 
 import base64
 import io
-import math
 import os
 import re
 import sys
@@ -31,7 +30,7 @@ from dlapps.core import environment, paths
 from dlapps.core.paths import require
 from dlapps.core.results import Table
 from dlapps.notebook import errors, players
-from dlapps.notebook.expressions import Scalar, as_scalar, write_value
+from dlapps.notebook.expressions import as_scalar, write_value
 from dlapps.notebook.live import LiveProse, make_script
 from dlapps.notebook.outline import WORDS
 from dlapps.notebook.profiles import get_profile
@@ -63,7 +62,7 @@ class Chapter:
         if session.suffix == ".ipynb" and session.is_file():
             path = session
         self._prose = Prose(path, self.number)
-        self._recorded: dict[str, Scalar] = {}
+        self._recorded: dict[str, Any] = {}
         facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
         self._show_chapter({"name": name, **facts})
         if shell := get_ipython():
@@ -77,17 +76,12 @@ class Chapter:
         html = f'<div><span class="dlapps-words">{words}</span>\n{make_script(self._prose, ready)}</div>'
         _show("chapter", facts, words, {"text/html": html})
 
-    def record(self, *, data: str = "", seed: int | Sequence[int] | None = None, **values: Any) -> None:
+    def record(self, *, data: str = "", seed: object = None, **values: Any) -> None:
         """Give values names that expressions below may use: `fgsm={"success": 0.9}` is `{{fgsm_success}}`.
 
-        Goes with the last chapter that is written without it.
+        What data and seed say is for who reads the cell. Goes with the last chapter that is written without it.
         """
-        plain: dict[str, Scalar] = {}
-        for name, value in _leaves(values):
-            if name in plain:
-                raise ValueError(f"expected one value named {name}, got two; rename one of them.")
-            plain[name] = _plain(value, name)
-        self._recorded |= plain
+        self._recorded |= _leaves(values)
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
@@ -105,16 +99,15 @@ class Chapter:
         *,
         frames_per_second: int = 8,
     ) -> None:
-        """Save as `figures/<number>-<name>.gif` and play it above its key frames; a click pauses.
+        """Play frames above their key frames; a click pauses.
 
         Paper has the last and the key frames. frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as
         show_figure does, or each frame's step, for `plot_moments`; prose refers to both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
-        gif, jpegs = players.encode_frames(frames, frames_per_second)
+        jpegs = players.encode_frames(frames)
         pdf, png = self._draw(stills, name)
-        paths.write_atomically(paths.figures() / f"{self.number}-{name}.gif", gif)
         encoded, player = [_base64(jpeg) for jpeg in jpegs], players.make_player(frames, frames_per_second)
         content = {"pdf": pdf, "frames": encoded, "rate": frames_per_second}
         # The report's page takes what stands before the stills, and shows the PNG as it shows others.
@@ -204,11 +197,10 @@ class Chapter:
         """
         if published is not None and not work:
             raise ValueError(f"expected the work of what is published ({name}), got none; pass its key.")
-        facts: dict[str, Any] = {"name": name, "what": what, "form": form, "work": work}
-        for key, number in (("value", value), ("practical", practical), ("published", published)):
-            mean = number if hasattr(number, "item") else getattr(number, "mean", number)
-            facts[key] = _plain(mean, name) if number is not None or key == "value" else None
-        text = format(value, form)
+        text = write_value(value, form, name)
+        mean = value if hasattr(value, "item") else getattr(value, "mean", value)
+        facts = {"name": name, "value": as_scalar(mean), "what": what, "form": form}
+        facts |= {"practical": as_scalar(practical), "published": as_scalar(published), "work": work}
         _show("headline", {**facts, "text": text}, f"★ {what}: {text}")
 
 
@@ -223,14 +215,6 @@ def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
         value = vars(value) if is_dataclass(value) else value
         name = prefix + re.sub(r"\W+", "_", str(key)).strip("_")
         yield from _leaves(value, f"{name}_") if isinstance(value, Mapping) else ((name, value),)
-
-
-def _plain(value: Any, name: str) -> Scalar:
-    value = as_scalar(value)
-    if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    shown = f"{value!r}"[:60]
-    raise ValueError(f"expected a finite number, a word or a bool for {name}, got {shown}; pass one plain value.")
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:

@@ -71,7 +71,7 @@
       node.addEventListener("click", (event) => {
         event.preventDefault();
         const named = [...host.querySelectorAll(".dlapps-number, .jp-OutputArea strong")];
-        const plain = (text) => text.replace(/^(Section|Chapter|Equation) |[:()]/g, "");
+        const plain = (text) => text.replace(/^(Section|Chapter|Appendix|Equation) |:/g, "");
         named.find((other) => plain(other.textContent) === plain(part.text))?.scrollIntoView({ block: "center" });
       });
     }

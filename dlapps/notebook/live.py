@@ -54,7 +54,8 @@ class LiveProse:
             claims = [check_claim(claim, scope) for claim in code.find("claims")]
         outdated = outline.find_outdated(self._ran)
         values = self._values.get(code.cell, {})
-        if values or claims or outdated != self._outdated:
+        # An output that said what is outdated may be gone: it was this cell's own.
+        if values or claims or outdated or self._outdated:
             self._outdated = outdated
             page = {"run": [self._session, self._count], "failed": not result.success, "values": values}
             page["outdated"] = [self._ran[cell] for cell in outdated]

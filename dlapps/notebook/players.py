@@ -1,4 +1,4 @@
-"""Frames as an endless GIF, as HTML that plays them and can be paused, and as HTML whose sliders choose one."""
+"""Frames as JPEGs, as HTML that plays them and can be paused, and as HTML whose sliders choose one."""
 
 import base64
 import hashlib
@@ -72,17 +72,14 @@ def hash_script(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def encode_frames(frames: np.ndarray, frames_per_second: int) -> tuple[bytes, list[bytes]]:
-    """uint8 (F, H, W, 3) as an endless GIF whose last frame stays for two seconds, and as one JPEG a frame."""
+def encode_frames(frames: np.ndarray) -> list[bytes]:
+    """uint8 (F, H, W, 3) as one JPEG a frame; ValueError for other arrays, and for a single frame."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
         raise ValueError(
             f"expected frames uint8 (F, H, W, 3) with F >= 2, got {frames.dtype} {frames.shape}; images.from_pixels "
             "makes them of pixels in [0, 1]."
         )
-    durations = [1000 // frames_per_second] * (len(frames) - 1) + [1000 * HOLD]
-    gif, (first, *others) = io.BytesIO(), [Image.fromarray(frame) for frame in frames]
-    first.save(gif, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
-    return gif.getvalue(), [_jpeg(frame) for frame in frames]
+    return [_jpeg(frame) for frame in frames]
 
 
 def make_player(frames: np.ndarray, frames_per_second: int) -> str:

@@ -17,7 +17,7 @@ from dlapps.notebook.syntax import parse, run_pandoc, write
 Answer = dict[str, str]  # "text"; the "href" of another notebook, or the "kind", "reference" or "error"
 
 REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
-_KEY = re.compile(rf"(?<!\w)@({KEY})")
+KEYS = re.compile(rf"(?<!\w)@({KEY})")
 
 
 def citeproc() -> list[str]:
@@ -92,7 +92,7 @@ class Prose:
 
     def _require_keys(self, citation: str) -> None:
         keys = self._cached(paths.report() / "references.bib", read_keys, set())
-        for key in _KEY.findall(citation):
+        for key in KEYS.findall(citation):
             if key not in keys:
                 raise DlappsError(f"expected a work in report/references.bib, got {key}; add it or correct the key.")
 

@@ -3,22 +3,19 @@
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 
 from nbformat import NotebookNode
 
 from dlapps.core import paths
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders, require_simple
-from dlapps.notebook.outline import HIDING, Outline, shown_floats, walk_code
-from dlapps.notebook.profiles import PROFILES
-from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, walk, words
+from dlapps.notebook.outline import REFERENCE_OR_CITATION, Outline, read_outline, shown_floats, walk_code
+from dlapps.notebook.prose import KEYS
+from dlapps.notebook.syntax import Tree, first_line, nodes, parse, walk, words
 from dlapps.report import sources
 from dlapps.report.committed import has_outputs, read_as_committed
-from dlapps.report.contents import FLOATS, fragments
 from dlapps.report.prose import reference_label
 from dlapps.report.sources import Source, tags
-from dlapps.report.staleness import executed_path, is_stale
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.
@@ -35,36 +32,18 @@ _NOT_STATED = re.compile(
 )
 
 
-@dataclass
-class Mentions:
-    """What prose uses: labels and works."""
-
-    labels: set[str] = field(default_factory=set)
-    works: set[str] = field(default_factory=set)
-
-
-@dataclass
-class Facts:
-    """What a chapter shows and uses, as far as is known without running it."""
-
-    outline: Outline
-    cells: list[Tree] = field(default_factory=list)  # the prose of Markdown cells
-    used: Mentions = field(default_factory=Mentions)
-
-
 def find_complaints() -> list[str]:
     """One line for each thing to mend in the notebooks: cell by cell, then references."""
     notebooks = {source: source.read() for source in sources.find_sources()}
-    facts = {source: _facts(source, notebook) for source, notebook in notebooks.items()}
-    cells = (_check_cells(source, notebook, facts[source].cells) for source, notebook in notebooks.items())
-    return [*chain.from_iterable(cells), *_check_references(facts)]
+    return [*chain.from_iterable(map(_check_cells, notebooks, notebooks.values())), *_check_references(notebooks)]
 
 
-def _check_cells(source: Source, notebook: NotebookNode, prose: list[Tree]) -> Iterator[str]:
+def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
-    trees, above = iter(prose), True
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    trees, above = iter(parse([replace_placeholders(text, lambda _: "") for text in prose])), True
     for number, cell in enumerate(notebook.cells, start=1):
         above = above and cell.cell_type != "code"
         where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
@@ -101,56 +80,31 @@ def _is_answered(following: list[NotebookNode]) -> bool:
     return False
 
 
-def _check_references(facts: dict[Source, Facts]) -> Iterator[str]:
-    keys = sources.read_citation_keys()
-    labels = set().union(*(chapter.outline.labels for chapter in facts.values()))
-    referred = set().union(*(chapter.used.labels for chapter in facts.values()))
-    for source, chapter in facts.items():
-        for label in chapter.outline.duplicates:
+def _check_references(notebooks: dict[Source, NotebookNode]) -> Iterator[str]:
+    outlines = {source: read_outline(source.path, source.number) for source in notebooks}
+    used = {source: _used_keys(outlines[source], notebook) for source, notebook in notebooks.items()}
+    works = sources.read_citation_keys()
+    labels = set().union(*(outline.labels for outline in outlines.values()))
+    referred = {reference_label(key, source.number) for source, keys in used.items() for key in keys}
+    for source, outline in outlines.items():
+        for label in outline.duplicates:
             yield f"{source.name}: more than one part is labelled @{label}"
-        for label in chapter.outline.labels:
+        for label in outline.labels:
             if label.startswith("fig-") and label not in referred:
                 yield f"{source.name}: no text refers to the figure @{label}"
-        for label in sorted(chapter.used.labels - labels):
-            yield f"{source.name}: nothing is labelled @{label}"
-        for key in sorted(chapter.used.works - keys):
-            yield f"{source.name}: @{key} is not in {paths.report() / 'references.bib'}"
+        for key in sorted(used[source]):
+            named = reference_label(key, source.number)
+            if named and named not in labels:
+                yield f"{source.name}: nothing is labelled @{named}"
+            elif not named and key not in works:
+                yield f"{source.name}: @{key} is not in {paths.report() / 'references.bib'}"
 
 
-def _facts(source: Source, notebook: NotebookNode) -> Facts:
-    """From the outputs of the last execution if they are those of this code, else from the code itself."""
-    facts = Facts(Outline(source.number))
-    code = sources.code_cells(notebook)
-    executed = next((profile for profile in PROFILES if not is_stale(source, profile)), None)
-    if executed:
-        ran = sources.read_notebook(executed_path(source, executed))
-        pieces = [(box, key) for _, box, key in fragments(ran) if key != "source"]
-        captions = [box[key] for box, key in pieces]
-        floats = [(FLOATS[box["kind"]], box["name"]) for box, key in pieces if key == "caption"]
-    else:
-        visible = [cell for cell in code if HIDING.isdisjoint(tags(cell))]
-        shown = [found for cell in visible for found in shown_floats(cell.source)]
-        captions = [caption for _, _, caption in shown]
-        floats = [(kind, name) for kind, name, _ in shown if name]
-    cells = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    plain = [replace_placeholders(cell, lambda _: "") for cell in cells]
-    prose = parse([*plain, *(INLINE + caption for caption in captions)])
-    facts.cells, facts.used = prose[: len(cells)], mentions(prose, source.number)
-    for tree in facts.cells:
-        facts.outline.number_prose(tree, "")
-    for kind, name in floats:
-        facts.outline.number_float(kind, name, "")
-    return facts
-
-
-def mentions(trees: list[Tree], chapter: str) -> Mentions:
-    """What the prose of a chapter uses."""
-    found = Mentions()
-    for node in nodes(trees):
-        for citation in node["c"][0] if node["t"] == "Cite" else []:
-            label = reference_label(citation["citationId"], chapter)
-            (found.labels if label else found.works).add(label or citation["citationId"])
-    return found
+def _used_keys(outline: Outline, notebook: NotebookNode) -> set[str]:
+    """What stands behind each @ in the prose, and in captions that a cell of code says literally."""
+    shown = (found for cell in sources.code_cells(notebook) for found in shown_floats(cell.source))
+    captions = (token for _, _, caption in shown for token in REFERENCE_OR_CITATION.findall(caption))
+    return {key for token in (*outline.tokens, *captions) for key in KEYS.findall(token)}
 
 
 def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:

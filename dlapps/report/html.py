@@ -16,8 +16,8 @@ from pygments.lexers import PythonLexer
 from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.players import SCRIPT, hash_script
-from dlapps.notebook.prose import cite, citeproc
-from dlapps.notebook.syntax import Node, Tree
+from dlapps.notebook.prose import citeproc
+from dlapps.notebook.syntax import Node, Tree, parse, write
 from dlapps.report import TEMPLATES, prose
 from dlapps.report.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
 from dlapps.report.sources import page_file, read_title_page, tags
@@ -111,8 +111,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     shared |= {"script": script, "allowed": [hash_script(each) for each in (SCRIPT, script)]}
     chapters = [colophon(page.chapter) for page in pages]
     facts = {"chapters": chapters, "profile": profile, "day": day_of(contents)}
-    facts["headlines"] = contents.headlines
-    facts["works"] = cite(f"@{headline['work']}" for headline in contents.headlines if headline["work"])
+    facts |= {"headlines": contents.headlines, **_cite(contents)}
     index = exporter.environment.get_template("index.html.j2")
     written = {"index.html": index.render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
@@ -121,10 +120,20 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     return written
 
 
+def _options() -> list[str]:
+    return ["--wrap=none", "--metadata=lang:en-GB", "--metadata=link-citations:true", *citeproc()]
+
+
+def _cite(contents: Contents) -> dict[str, Any]:
+    """The citation of each work that a headline names, and the bibliography that they lead to."""
+    works = sorted({headline["work"] for headline in contents.headlines} - {None})
+    *cited, bibliography = write(parse([f"[@{work}]" for work in works]), "html", _options())
+    return {"cited": dict(zip(works, cited, strict=True)), "bibliography": bibliography}
+
+
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
     """A chapter as a page."""
-    options = ["--mathml", "--wrap=none", "--syntax-highlighting=none"]
-    options += ["--metadata=lang:en-GB", "--metadata=link-citations:true", *citeproc()]
+    options = ["--mathml", "--syntax-highlighting=none", *_options()]
     notebook, headings, works = prose.write_prose(
         chapter, contents, edition(chapter.name), "html", options, fit_brackets
     )

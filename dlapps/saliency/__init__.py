@@ -19,17 +19,3 @@ from dlapps.saliency.maps import (
     integrated_gradients,
     smooth_grad,
 )
-
-__all__ = [
-    "centre_prior",
-    "deletion_insertion",
-    "grad_cam",
-    "guided_backprop",
-    "input_gradient",
-    "input_x_gradient",
-    "integrated_gradients",
-    "make_grids",
-    "random_map",
-    "rank_correlations",
-    "smooth_grad",
-]

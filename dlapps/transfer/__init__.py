@@ -6,11 +6,3 @@ cross-validation, and fuses their scores; `finetune` trains a new last layer, wi
 
 from dlapps.transfer.features import DeepFeatures, extract_features, pool
 from dlapps.transfer.networks import attach_classifier, describe_layers
-
-__all__ = [
-    "DeepFeatures",
-    "attach_classifier",
-    "describe_layers",
-    "extract_features",
-    "pool",
-]

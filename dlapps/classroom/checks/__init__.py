@@ -7,8 +7,7 @@ wrong, "expected …, got …", or None. Every public function that a chapter's 
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -17,40 +16,7 @@ from torch import nn
 from dlapps.classroom.checks import dann, gan, transfer, visualizing
 from dlapps.classroom.checks.expect import expect
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one check found: `fault` is "expected …, got …", or None where it passed; `why` says why it matters."""
-
-    name: str
-    fault: str | None
-    why: str
-
-    @property
-    def line(self) -> str:
-        """The verdict as one line of text."""
-        if self.fault:
-            return f"failed  {self.name}: {self.fault}. {self.why}"
-        return f"passed  {self.name}"
-
-
-@dataclass(frozen=True)
-class Check:
-    """A function that looks at the variables that its parameters name; `of` is the variable that `role` stands for."""
-
-    function: Callable[..., str | None]
-    role: str = ""
-    of: str = ""
-
-    @property
-    def title(self) -> str:
-        """What it is called in a verdict."""
-        return self.function.__name__.replace("_", " ") + (f" ({self.of})" if self.of else "")
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The variables that it looks at, by parameter."""
-        return {name: self.of if name == self.role else name for name in inspect.signature(self.function).parameters}
+Check = Callable[..., str | None]
 
 
 def networks_in_eval_mode(variables: Mapping[str, Any]) -> str | None:
@@ -68,47 +34,41 @@ def any_device(In: Sequence[str]) -> str | None:
     return expect(not found, "code for any device", found and f"{found[0]}…")
 
 
-def _defined_in(module: ModuleType, role: str = "", variables: Sequence[str] = ("",)) -> Iterator[Check]:
-    """The public functions of a module, in the order of its lines, without those that it imports.
-
-    One with a parameter named `role` is a check of each of the variables.
-    """
-    for name, function in vars(module).items():
-        is_own = inspect.isfunction(function) and function.__module__ == module.__name__
-        if is_own and not name.startswith("_"):
-            has_role = role in inspect.signature(function).parameters
-            yield from (Check(function, role, of) for of in variables) if has_role else [Check(function)]
+def _defined_in(module: ModuleType) -> list[Check]:
+    """The public functions of a module, in the order of its lines, without those that it imports."""
+    functions = (function for function in vars(module).values() if inspect.isfunction(function))
+    return [each for each in functions if each.__module__ == module.__name__ and not each.__name__.startswith("_")]
 
 
-EVERYWHERE = (Check(any_device),)
 # By the name of the notebook: another report's chapters have none.
 CHAPTERS: dict[str, Sequence[Check]] = {
-    "1_transfer_learning": (Check(networks_in_eval_mode), *_defined_in(transfer)),
-    "2_visualizing_networks": (Check(networks_in_eval_mode), *_defined_in(visualizing)),
+    "1_transfer_learning": (networks_in_eval_mode, *_defined_in(transfer)),
+    "2_visualizing_networks": (networks_in_eval_mode, *_defined_in(visualizing)),
     # In the other two networks are trained step by step, and the library evaluates them in eval mode itself; whether
     # samples are drawn in it is asked of the samples.
-    "3_domain_adaptation": (*_defined_in(dann),),
-    "4_generative_adversarial_networks": (*_defined_in(gan, "training", ("small", "told")),),
+    "3_domain_adaptation": _defined_in(dann),
+    "4_generative_adversarial_networks": _defined_in(gan),
 }
+TRAININGS = ("small", "told")  # each is the "training" of a check that has such a parameter
 
 
-def run(chapter: str, variables: Mapping[str, Any]) -> list[Verdict]:
-    """The verdicts of a chapter's checks on the variables of a notebook; a check that fails to run has failed."""
-    return [_judge(check, variables) for check in (*EVERYWHERE, *CHAPTERS.get(chapter, ()))]
+def run(chapter: str, variables: Mapping[str, Any]) -> dict[str, str | None]:
+    """What is wrong with the variables of a notebook, or None, by check; one that fails to run has found a fault."""
+    found = {}
+    for check in (any_device, *CHAPTERS.get(chapter, ())):
+        names = list(inspect.signature(check).parameters)
+        for training in TRAININGS if "training" in names else ("",):
+            wanted = [training if name == "training" else name for name in names]
+            found[" ".join([check.__name__, training]).strip()] = _run(check, wanted, variables)
+    return found
 
 
-def _judge(check: Check, variables: Mapping[str, Any]) -> Verdict:
-    available, wanted = {**variables, "variables": variables}, check.names
-    fault: str | None
-    if missing := [name for name in wanted.values() if name not in available]:
-        some = f"variable{'s'[: len(missing) > 1]} {', '.join(missing)}"
-        fault = f"expected a {some}, got none" if len(missing) == 1 else f"expected {some}, got none of them"
-    else:
-        try:
-            fault = check.function(**{parameter: available[name] for parameter, name in wanted.items()})
-        # Whatever a student put into a variable, the other checks go on.
-        except Exception as error:
-            got = f"{type(error).__name__}: {error}"
-            fault = f"expected {', '.join(wanted.values())} as the chapter has them, got {got}"
-    why = " ".join((check.function.__doc__ or "").split())
-    return Verdict(check.title, fault and " ".join(fault.split()), why)
+def _run(check: Check, wanted: Sequence[str], variables: Mapping[str, Any]) -> str | None:
+    available = {**variables, "variables": variables}
+    if missing := [name for name in wanted if name not in available]:
+        return f"expected {', '.join(missing)}, got no variable of that name"
+    try:
+        return check(*(available[name] for name in wanted))
+    # Whatever a student put into a variable, the other checks go on.
+    except Exception as error:
+        return f"expected {', '.join(wanted)} as the chapter has them, got {type(error).__name__}: {error}"
