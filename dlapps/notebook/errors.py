@@ -4,8 +4,6 @@ import traceback
 from html import escape
 from typing import Any
 
-from IPython.display import display
-
 from dlapps import DlappsError
 
 
@@ -14,6 +12,8 @@ def show(shell: Any, kind: type, error: Any, place: Any, tb_offset: int | None =
 
     It is a handler for the `set_custom_exc` of an IPython shell.
     """
+    from IPython.display import display  # not before chapter.py has said what to install
+
     if not isinstance(error, DlappsError) and not str(error).startswith("expected "):
         shell.showtraceback((kind, error, place), tb_offset=tb_offset)
         return
