@@ -45,6 +45,8 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     begun, those that run are finished, and the first error is raised.
     """
     environment.limit_threads()
+    for source in sources:
+        _require_parameters(source)
     cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}
     waiting = sorted(sources, key=cost.__getitem__, reverse=True)
     with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
@@ -74,7 +76,6 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     final.parent.mkdir(parents=True, exist_ok=True)
     notebook = source.read()
     identity = fingerprint(notebook, profile)
-    _require_parameters(notebook, source)
     try:
         executed = papermill.execute_notebook(
             notebook,
@@ -90,7 +91,8 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     except (PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
         raise ReportError(_failure(source, notebook, error, failed)) from error
-    executed.metadata["dlapps"] = {"fingerprint": identity}
+    # What the run itself made counts from now on, what it found as it was found.
+    executed.metadata["dlapps"] = {**identity, "files": fingerprint(notebook, profile)["files"] | identity["files"]}
     nbformat.write(executed, running)
     running.replace(final)
     failed.unlink(missing_ok=True)
@@ -114,8 +116,8 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     return notebook
 
 
-def _require_parameters(notebook: NotebookNode, source: Source) -> None:
-    if not any("parameters" in tags(cell) for cell in notebook.cells):
+def _require_parameters(source: Source) -> None:
+    if not any("parameters" in tags(cell) for cell in source.read().cells):
         raise ReportError(
             f"expected a cell tagged 'parameters' with profile = \"quick\" in {source.path.name}, got none; add one."
         )
