@@ -22,12 +22,13 @@ SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_explorer": "fig", 
 HIDING = frozenset({"remove-cell", "remove-output"})
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 
+NAME = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"  # of a label
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
 # live.js has the same expression.
 REFERENCE_OR_CITATION = re.compile(rf"\[[^\[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}")
 _ENVIRONMENT = re.compile(r"\s*\\begin\{(\w+)(\*?)\}.*\\end\{\1\2\}\s*", re.DOTALL)
 _NOT_PROSE = ("Code", "CodeBlock", "Math", "RawInline", "RawBlock")
-_LABEL = re.compile(r"\s*\\label\{eq-([^}]*)\}")
+_LABEL = re.compile(r"\s*\\label\{(eq-[^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Outline:
     code: list[Code] = field(default_factory=list)
     counts: Counter[int | str] = field(default_factory=Counter)
 
-    def add_markdown(self, cell: str, place: int, tree: Tree, source: str, question: Mapping[str, Any]) -> None:
+    def add_markdown(self, cell: str, place: int, tree: Tree, source: str, question: Any) -> None:
         """Number a cell's prose and note what it refers to; question: the metadata of a question."""
         prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in _NOT_PROSE])
         spoken = words(prose)
@@ -90,7 +91,7 @@ class Outline:
         """Number headings and equations, in place; returns the numbers of headings, and of each formula or "".
 
         A heading gets its number and a label as attributes; an equation becomes a span of the class "equation" with
-        both. DlappsError for an equation of several numbers, and for a placeholder in a formula.
+        both. DlappsError for an equation of several numbers, a placeholder in a formula, and a label that is none.
         """
         headings: list[str] = []
         equations: list[str] = []
@@ -134,8 +135,8 @@ class Outline:
         number = ".".join([self.number, *(str(self.counts[above]) for above in range(2, level + 1))])
         # Names of labels begin with a letter: a label made of a number is nobody else's.
         own = f"sec-{number.replace('.', '-')}"
-        if label.startswith("sec-"):
-            own = f"sec-{self.number}-{label[4:]}"
+        if label:
+            own = f"sec-{self.number}-{_name_of(label, 'sec')}"
         self._label(own, chapter_words(number) if level == 1 else f"Section {number}", cell)
         node["c"] = [level, [own, classes, [["number", number]]], title]
         return number
@@ -151,7 +152,7 @@ class Outline:
             )
         number = "" if starred else self._count("Equation")
         named, tex = _LABEL.search(tex), _LABEL.sub("", tex).strip()
-        label = f"eq-{self.number}-{named[1]}" if named else ""
+        label = f"eq-{self.number}-{_name_of(named[1], 'eq')}" if named else ""
         if label:
             self._label(label, f"Equation ({number})", cell)
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
@@ -210,15 +211,25 @@ def _places_of_claims(tree: Tree) -> dict[str, int]:
     return places
 
 
+def _name_of(label: str, kind: str) -> str:
+    if not (found := re.fullmatch(f"{kind}-({NAME})", label)):
+        raise DlappsError(
+            f"expected a label such as {kind}-first-part, got {label}; use small letters, digits and hyphens."
+        )
+    return found[1]
+
+
 def _require_no_placeholder(formula: str) -> None:
     if find_placeholders(formula):
         raise DlappsError(f"expected a formula without placeholders, got {formula}; write the number beside it.")
 
 
-def _question_words(question: Mapping[str, Any]) -> str:
+def _question_words(question: Any) -> str:
     """How a question is headed, as "Question 5 ★"; empty for another cell."""
+    if not isinstance(question, Mapping) or "number" not in question:
+        return ""
     signs = (" ★" if question.get("starred") else "") + (" Bonus" if question.get("bonus") else "")
-    return f"Question {question['number']}{signs}" if "number" in question else ""
+    return f"Question {question['number']}{signs}"
 
 
 def used_names(source: str) -> tuple[set[str], set[str]]:
