@@ -43,19 +43,20 @@ def test_report_is_built_from_the_notebooks(built):
     pdf = built / "dlapps-report.pdf"
     assert pdf.read_bytes().startswith(b"%PDF")
     results = json.loads((built / "results.json").read_text())
-    assert results["vgg16_num_parameters"]["value"] == 138_357_544
-    assert results["scenes_vgg16_pool5_accuracy"]["value"] >= 0.9
-    assert results["scenes_best_accuracy"]["profile"] == "smoke"
-    assert results["fool_success"]["value"] == results["fool_survives_8bit"]["value"] == 1
-    assert results["fgsm_success_2_255"]["value"] >= 0.97
-    assert results["pgd_success_1_255"]["value"] >= 0.97
-    assert results["transfer_best"]["value"] >= 2 * results["transfer_pgd"]["value"]
-    assert results["robust_accuracy"]["value"] >= 0.9
-    assert results["pointing_game_best_low"]["value"] > results["pointing_game_random"]["value"]
-    assert results["classvis_recognised_best"]["value"] >= 0.8
-    assert results["classvis_recognised_top5"]["value"] >= 0.6
-    assert results["classvis_lite0_squeezenet_top5"]["value"] >= 0.65
-    assert all({"value", "chapter", "profile", "seed", "data", "commit"} <= set(entry) for entry in results.values())
+    chapters = results["chapters"].values()
+    numbers = {n["expression"].partition(":")[0]: n["value"] for chapter in chapters for n in chapter["numbers"]}
+    headlines = {name: headline["value"] for name, headline in results["headlines"].items()}
+    assert numbers["vgg16_num_parameters"] == 138_357_544
+    assert headlines["scenes_vgg16_pool5"] >= 0.9
+    assert numbers["fool_success"] == numbers["fool_survives_8bit"] == 1
+    assert headlines["fgsm_success"] >= 0.97
+    assert headlines["pgd_success"] >= 0.97
+    assert numbers["transfer_best"] >= 2 * numbers["transfer_pgd"]
+    assert headlines["robust_accuracy"] >= 0.9
+    assert numbers["pointing_game_best_low"] > numbers["pointing_game_random"]
+    assert headlines["classes_recognised"] >= 0.6
+    assert numbers["classvis_lite0_squeezenet_top5"] >= 0.65
+    assert {entry["profile"] for entry in (*chapters, *results["headlines"].values())} == {"smoke"}
 
 
 @pytest.mark.report
