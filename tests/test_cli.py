@@ -153,7 +153,7 @@ def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(proj
     ("cell", "place", "sentence"),
     [
         (text("Words.\n\n# Again"), 4, "expected one top heading (#) and sections (##) below it, got # Again;"),
-        (None, 1, "expected a top heading (# Title), got no heading;"),
+        (None, 1, "expected a top heading (# Title), got none;"),
         (text("## A {#sec-my_part}"), 4, "expected a label such as sec-first-part, got sec-my_part; use small"),
         (text("## A {#part}"), 4, "expected a label such as sec-first-part, got part; use small"),
         (text(r"\begin{equation}x\label{eq-X}\end{equation}"), 4, "expected a label such as eq-first-part, got eq-X"),

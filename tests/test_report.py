@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -37,7 +38,7 @@ def filtered(written, language="markdown-smart", chapter="1"):
     numbers = [{**evaluate(inner, SCOPE), "cell": "cell"} for inner in find_placeholders(written)]
     places = {inner: place for place, inner in enumerate(find_placeholders(written))}
     (tree,) = parse([replace_placeholders(written, lambda inner: f"{{{{{places[inner]}}}}}")])
-    Outline(chapter).number_prose(tree, "cell")
+    Outline(chapter, counts=Counter({1: 1})).number_prose(tree, "cell")  # a title stands above
     executed = SimpleNamespace(number=chapter, numbers=numbers)
     prose = ProseFilter(EDITION, CONTENTS, executed, {"simonyan2015very"})
     return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]

@@ -3,12 +3,10 @@
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 
 from nbformat import NotebookNode
 
-from dlapps import DlappsError
 from dlapps.core import paths
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders, require_simple
 from dlapps.notebook.outline import REFERENCE_OR_CITATION, Outline, read_outline, shown_floats, walk_code
@@ -16,7 +14,6 @@ from dlapps.notebook.prose import KEYS
 from dlapps.notebook.syntax import Tree, first_line, nodes, parse, walk, words
 from dlapps.report import ReportError, sources
 from dlapps.report.committed import has_outputs, read_as_committed
-from dlapps.report.contents import name_place
 from dlapps.report.prose import reference_label
 from dlapps.report.sources import Source, tags
 
@@ -39,62 +36,30 @@ def find_complaints() -> list[str]:
     """One line for each thing to mend in the notebooks: cell by cell, then references."""
     sources.read_title_page()
     notebooks = {source: source.read() for source in sources.find_sources()}
-    return [*chain.from_iterable(map(_check_cells, notebooks, notebooks.values())), *_check_references(notebooks)]
+    outlines = {source: read_outline(source.path, source.number) for source in notebooks}
+    cells = map(_check_cells, notebooks, notebooks.values(), outlines.values())
+    return [*chain.from_iterable(cells), *_check_references(notebooks, outlines)]
 
 
 def require_structure(source: Source) -> None:
-    """Raise ReportError for a mistake of a notebook's structure, before anything runs: `dlapps check` lists all."""
-    notebook = source.read()
-    for mistake in _find_mistakes(source, notebook, _read_trees(source, notebook)):
-        raise ReportError(mistake)
+    """Raise ReportError for the first mistake of a notebook with which no edition can be made, before it is run."""
+    for mistake in read_outline(source.path, source.number).mistakes:
+        raise ReportError(f"{source.name}, {mistake}")
 
 
-def _read_trees(source: Source, notebook: NotebookNode) -> dict[int, Tree]:
-    """The tree of each Markdown cell, by its place."""
-    cells = [(place, cell) for place, cell in enumerate(notebook.cells, start=1) if cell.cell_type == "markdown"]
-    texts = [replace_placeholders(cell.source, lambda _: "{{0}}") for _, cell in cells]
-    with suppress(DlappsError):
-        return {place: tree for (place, _), tree in zip(cells, parse(texts), strict=True)}
-    # Each by itself takes longer, and says which one it is.
-    trees = {}
-    for (place, cell), text in zip(cells, texts, strict=True):
-        with name_place(source.name, place, cell.source):
-            (trees[place],) = parse([text])
-    return trees
-
-
-def _find_mistakes(source: Source, notebook: NotebookNode, trees: dict[int, Tree]) -> Iterator[str]:
-    """What no edition can print: of headings, labels, equations and questions; the trees are numbered in place."""
-    outline, titles = Outline(source.number), 0
-    for place, cell in enumerate(notebook.cells, start=1):
-        where = f"{source.name}, cell {place} ({first_line(cell.source, 40)})"
-        for level, _, title in (node["c"] for node in nodes(trees.get(place, [])) if node["t"] == "Header"):
-            if (level == 1) == bool(titles):
-                got = f"{'#' * level} {words(title)}"
-                yield f"{where}: expected one top heading (#) and sections (##) below it, got {got}; correct it."
-            titles += 1
-        try:
-            outline.number_prose(trees.get(place, []), where)
-        except DlappsError as error:
-            yield f"{where}: {error}"
-        question = cell.metadata.get("question")
-        number = question.get("number") if isinstance(question, dict) else question
-        if "question" in tags(cell) and not re.fullmatch(r"\d+[a-z]?", str(number)):
-            wanted = 'the metadata "question": {"number": "3"}, or "3a"'
-            yield f"{where}: expected {wanted}, got {number!r}; correct it."
-    if not titles:
-        yield f"{source.name}, cell 1: expected a top heading (# Title), got no heading; begin with one."
-
-
-def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
+def _check_cells(source: Source, notebook: NotebookNode, outline: Outline) -> Iterator[str]:
+    if outline.mistakes:
+        yield from (f"{source.name}, {mistake}" for mistake in outline.mistakes)
+        return
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
-    trees, above = _read_trees(source, notebook), True
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    trees, above = iter(parse([replace_placeholders(text, lambda _: "") for text in prose])), True
     for number, cell in enumerate(notebook.cells, start=1):
         above = above and cell.cell_type != "code"
         where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
-        typed = find_typed_numbers(trees.get(number, []), settings)
+        typed = find_typed_numbers(next(trees), settings) if cell.cell_type == "markdown" else []
         if "TODO" in cell.source:
             yield f"{where}: the word TODO"
         if "question" not in tags(cell) and typed:
@@ -103,7 +68,6 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
             yield from (f"{where}: {complaint}" for complaint in _check_placeholders(cell.source, above))
         if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
             yield f"{where}: a question without an answer"
-    yield from _find_mistakes(source, notebook, trees)
 
 
 def _check_placeholders(markdown: str, above: bool) -> Iterator[str]:
@@ -128,8 +92,7 @@ def _is_answered(following: list[NotebookNode]) -> bool:
     return False
 
 
-def _check_references(notebooks: dict[Source, NotebookNode]) -> Iterator[str]:
-    outlines = {source: read_outline(source.path, source.number) for source in notebooks}
+def _check_references(notebooks: dict[Source, NotebookNode], outlines: dict[Source, Outline]) -> Iterator[str]:
     used = {source: _used_keys(outlines[source], notebook) for source, notebook in notebooks.items()}
     works = sources.read_citation_keys()
     labels = set().union(*(outline.labels for outline in outlines.values()))

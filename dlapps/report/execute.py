@@ -45,8 +45,6 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     begun, those that run are finished, and the first error is raised.
     """
     environment.limit_threads()
-    for source in sources:
-        _require_parameters(source)
     cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}
     waiting = sorted(sources, key=cost.__getitem__, reverse=True)
     with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
@@ -116,13 +114,6 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     return notebook
 
 
-def _require_parameters(source: Source) -> None:
-    if not any("parameters" in tags(cell) for cell in source.read().cells):
-        raise ReportError(
-            f"expected a cell tagged 'parameters' with profile = \"quick\" in {source.path.name}, got none; add one."
-        )
-
-
 def _failure(
     source: Source, notebook: NotebookNode, error: PapermillExecutionError | DeadKernelError, failed: Path
 ) -> str:
@@ -130,8 +121,8 @@ def _failure(
     where = f"expected {source.path.name} to run"
     if isinstance(error, DeadKernelError):
         return f"{where}, got a kernel that died (out of memory?); see {failed} for the cells that ran."
-    # papermill puts one cell of its own behind the one tagged "parameters".
-    own = next(i for i, cell in enumerate(notebook.cells) if "parameters" in tags(cell)) + 1
+    # papermill puts one cell of its own behind the one tagged "parameters", or first.
+    own = next((i for i, cell in enumerate(notebook.cells, start=1) if "parameters" in tags(cell)), 0)
     number = error.cell_index + (0 if error.cell_index >= own else 1)
     return (
         f"{where}, got {error.ename}: {first_line(error.evalue, 200)} in cell {number} "
