@@ -75,8 +75,10 @@ def test_a_new_report_builds_in_its_own_folder(mine):
     assert "try: 50 % & #1 Ada, Émile" in first
     assert "of 600 test images" in words
     assert "(Fisher, 1936)" in words
+    assert "Results at a glance" in words
     page = (mine / "report/build/html/1-first-chapter.html").read_text()
-    assert "Figure 1.1" in page
+    assert "Question 1" in page
+    assert "<!--" not in page
     assert "A &#34;first&#34; try: 50 % &amp; #1" in page
     assert "**Figure 1.1.**" in (mine / "report/build/notebooks/1_first_chapter.ipynb").read_text()
     assert (mine / "figures" / "1-accuracy.pdf").exists()
