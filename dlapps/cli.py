@@ -91,9 +91,8 @@ def _run(args: argparse.Namespace) -> int:
     from dlapps.report.execute import run_notebooks
     from dlapps.report.sources import select_sources
 
-    sources, profile = select_sources(args.chapters), _profile_name(args.profile)
     with _alone():
-        run_notebooks(sources, profile, _say)
+        run_notebooks(select_sources(args.chapters), _profile_name(args.profile), _say)
     return 0
 
 

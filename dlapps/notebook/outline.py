@@ -59,7 +59,7 @@ class Outline:
     markdown: list[dict[str, Any]] = field(default_factory=list)
     code: list[Code] = field(default_factory=list)
     counts: Counter[int | str] = field(default_factory=Counter)
-    mistakes: list[str] = field(default_factory=list)  # with which there is no report, each with its cell
+    mistakes: list[str] = field(default_factory=list)  # at which a build stops, with chapter and cell
 
     def add_markdown(self, cell: str, place: int, tree: Tree, source: str, metadata: Mapping[str, Any]) -> None:
         """Number a cell's prose and note what it refers to; DlappsError as `number_prose`, and for a wrong question."""
@@ -188,7 +188,7 @@ def read_outline(path: Path, number: str) -> Outline:
     except DlappsError as error:
         trees = iter([[]] * len(prose))
         quoted = (place for place, text in prose.items() if repr(first_line(text, 90)) in str(error))
-        outline.mistakes.append(f"cell {next(quoted, 1)}: {error}")
+        outline.mistakes.append(f"{path.stem}, cell {next(quoted, 1)}: {error}")
     for place, cell in enumerate(cells, start=1):
         identity, source = cell.get("id", str(place)), "".join(cell["source"])
         if cell["cell_type"] == "code":
@@ -197,12 +197,12 @@ def read_outline(path: Path, number: str) -> Outline:
             try:
                 outline.add_markdown(identity, place, next(trees), source, cell["metadata"])
             except DlappsError as error:
-                outline.mistakes.append(f"cell {place} ({first_line(source, 40)}): {error}")
+                outline.mistakes.append(f"{path.stem}, cell {place} ({first_line(source, 40)}): {error}")
     if not outline.counts[1] and not outline.mistakes:
-        outline.mistakes.append("cell 1: expected a top heading (# Title), got none; begin with one.")
+        outline.mistakes.append(f"{path.stem}, cell 1: expected a top heading (# Title), got none; begin with one.")
     if not any("parameters" in cell["metadata"].get("tags", ()) for cell in cells):
         wanted = "a cell tagged 'parameters' with profile = \"quick\""
-        outline.mistakes.append(f"cell 2: expected {wanted}, got none; add one.")
+        outline.mistakes.append(f"{path.stem}, cell 2: expected {wanted}, got none; add one.")
     return outline
 
 
@@ -240,8 +240,8 @@ def _question_words(metadata: Mapping[str, Any]) -> str:
     """How a question is headed, as "Question 5 ★"; empty for another cell."""
     if "question" not in metadata.get("tags", ()):
         return ""
-    question = metadata.get("question")
-    number = question.get("number") if isinstance(question, Mapping) else question
+    question = metadata.get("question", {})
+    number = question.get("number") if isinstance(question, dict) else None
     if not re.fullmatch(r"\d+[a-z]?", str(number)):
         wanted = 'the metadata "question": {"number": "3"}, or "3a"'
         raise DlappsError(f"expected {wanted}, got {number!r}; correct it.")

@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 
 from dlapps.core import assets, environment, paths
+from dlapps.notebook.outline import read_outline
 from dlapps.notebook.profiles import get_profile
-from dlapps.report.checks import require_structure
+from dlapps.report import ReportError
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
 from dlapps.report.current import digest_inputs, save_digest
@@ -79,7 +80,8 @@ def _collect_executed(profile: str, say: Say) -> Contents:
     read_title_page()
     sources = find_sources()
     for source in sources:
-        require_structure(source)
+        for mistake in read_outline(source.path, source.number).mistakes:
+            raise ReportError(mistake)
     stale = [source for source in sources if is_stale(source, profile)]
     for source in sources:
         if source not in stale:

@@ -12,7 +12,7 @@ from dlapps.notebook.expressions import find_placeholders, replace_placeholders,
 from dlapps.notebook.outline import REFERENCE_OR_CITATION, Outline, read_outline, shown_floats, walk_code
 from dlapps.notebook.prose import KEYS
 from dlapps.notebook.syntax import Tree, first_line, nodes, parse, walk, words
-from dlapps.report import ReportError, sources
+from dlapps.report import sources
 from dlapps.report.committed import has_outputs, read_as_committed
 from dlapps.report.prose import reference_label
 from dlapps.report.sources import Source, tags
@@ -33,24 +33,17 @@ _NOT_STATED = re.compile(
 
 
 def find_complaints() -> list[str]:
-    """One line for each thing to mend in the notebooks: cell by cell, then references."""
+    """One line for each thing to mend in the notebooks: what a build stops at; else cell by cell, then references."""
     sources.read_title_page()
     notebooks = {source: source.read() for source in sources.find_sources()}
     outlines = {source: read_outline(source.path, source.number) for source in notebooks}
-    cells = map(_check_cells, notebooks, notebooks.values(), outlines.values())
+    if mistakes := [mistake for outline in outlines.values() for mistake in outline.mistakes]:
+        return mistakes
+    cells = map(_check_cells, notebooks, notebooks.values())
     return [*chain.from_iterable(cells), *_check_references(notebooks, outlines)]
 
 
-def require_structure(source: Source) -> None:
-    """Raise ReportError for the first mistake of a notebook with which no edition can be made, before it is run."""
-    for mistake in read_outline(source.path, source.number).mistakes:
-        raise ReportError(f"{source.name}, {mistake}")
-
-
-def _check_cells(source: Source, notebook: NotebookNode, outline: Outline) -> Iterator[str]:
-    if outline.mistakes:
-        yield from (f"{source.name}, {mistake}" for mistake in outline.mistakes)
-        return
+def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))

@@ -107,13 +107,17 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """
     contents = Contents()
     owners: dict[str, str] = {}
-    works = {None, *read_citation_keys()}
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
         outline = _number_parts(chapter)
         contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
-        contents.headlines += _read_headlines(chapter, owners, works)
+        contents.headlines += _read_headlines(chapter, owners)
+    works = {None, *read_citation_keys()}
+    for headline in contents.headlines:
+        if headline["work"] not in works:
+            got = f"{headline['work']} in {owners[headline['name']]}"
+            raise ReportError(f"expected a work in report/references.bib, got {got}; add it or correct the key.")
     return contents
 
 
@@ -207,9 +211,7 @@ def _read_claims(chapter: str, notebook: NotebookNode, profile: str) -> list[dic
     return found
 
 
-def _read_headlines(
-    chapter: ExecutedChapter, owners: dict[str, str], works: set[str | None]
-) -> Iterator[dict[str, Any]]:
+def _read_headlines(chapter: ExecutedChapter, owners: dict[str, str]) -> Iterator[dict[str, Any]]:
     """A chapter's headlines, once its headings have labels; owners: the cells of all headlines so far, by name."""
     origin = {"chapter": chapter.name, "section": None}
     origin |= {key: chapter.run[key] for key in ("profile", "commit")}
@@ -224,9 +226,6 @@ def _read_headlines(
             if other:
                 raise _used_twice(headline["name"], other, owner)
             owners[headline["name"]] = owner
-            if headline["work"] not in works:
-                got = f"{headline['work']} from {owner}"
-                raise ReportError(f"expected a work in report/references.bib, got {got}; add it or correct the key.")
             yield {**headline, **origin, "cell": cell.id}
 
 

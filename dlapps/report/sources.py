@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,10 @@ def read_title_page() -> TitlePage:
 
 
 def _fits(key: str, value: Any) -> bool:
-    """Whether report.toml may say so."""
-    if key == "authors":
-        return isinstance(value, list) and value != [] and all(_fits("title", author) for author in value)
-    known = key in {each.name for each in fields(TitlePage)}
-    return known and isinstance(value, str) and (key != "title" or bool(value.strip()))
+    """Whether report.toml may say so; what has a default may be empty."""
+    texts = value if key == "authors" and isinstance(value, list) else [value] * (key != "authors")
+    known = key in TitlePage.__dataclass_fields__ and texts != []
+    return known and all(isinstance(text, str) and (text.strip() or hasattr(TitlePage, key)) for text in texts)
 
 
 def find_sources() -> list[Source]:
