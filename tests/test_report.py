@@ -214,20 +214,25 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
 
 
 @pytest.mark.report
-def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch):
+@pytest.mark.parametrize(
+    ("step", "got"),
+    [
+        ("step = 1\nstep / 0", "ZeroDivisionError: division by zero in cell 6 (step = 1)"),
+        ("import os\nos._exit(1)", "a kernel that died (out of memory?) in cell 6 (import os)"),
+    ],
+)
+def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, got):
     monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 2)
     project.write("1_transfer", code("print('fine')"))
     execute.execute(find_sources()[0], "smoke")
     (project.build / "dlapps-report.pdf").write_bytes(b"the last good one")
     kept = (project.build / "smoke" / "1_transfer.ipynb").read_bytes()
 
-    project.write("1_transfer", text("A step:"), code("print('fine')"), code("step = 1\nstep / 0"))
+    project.write("1_transfer", text("A step:"), code("print('fine')"), code(step))
     project.write("2_beside", code("x = 1"))
     with pytest.raises(ReportError) as caught:
         build()
-    assert "expected 1_transfer.ipynb to run, got ZeroDivisionError: division by zero in cell 6 (step = 1)" in str(
-        caught.value
-    )
+    assert f"expected 1_transfer.ipynb to run, got {got}; correct it" in str(caught.value)
     assert (project.build / "smoke" / "1_transfer.ipynb").read_bytes() == kept
     assert (project.build / "dlapps-report.pdf").read_bytes() == b"the last good one"
     assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells

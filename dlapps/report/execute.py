@@ -118,13 +118,15 @@ def _failure(
     source: Source, notebook: NotebookNode, error: PapermillExecutionError | DeadKernelError, failed: Path
 ) -> str:
     """One sentence: notebook, cell, its first line, the error."""
-    where = f"expected {source.path.name} to run"
-    if isinstance(error, DeadKernelError):
-        return f"{where}, got a kernel that died (out of memory?); see {failed} for the cells that ran."
     # papermill puts one cell of its own behind the one tagged "parameters", or first.
     own = next((i for i, cell in enumerate(notebook.cells, start=1) if "parameters" in tags(cell)), 0)
-    number = error.cell_index + (0 if error.cell_index >= own else 1)
+    if isinstance(error, DeadKernelError):
+        cells, got = read_notebook(failed).cells, "a kernel that died (out of memory?)"
+        index = next(i for i, cell in enumerate(cells) if cell.get("execution_count", 0) is None)
+        code = cells[index].source
+    else:
+        index, code, got = error.cell_index, error.source, f"{error.ename}: {first_line(error.evalue, 200)}"
     return (
-        f"{where}, got {error.ename}: {first_line(error.evalue, 200)} in cell {number} "
-        f"({first_line(error.source)}); correct it, its traceback is in {failed}."
+        f"expected {source.path.name} to run, got {got} in cell {index + (index < own)} ({first_line(code)}); "
+        f"correct it, what ran is in {failed}."
     )
