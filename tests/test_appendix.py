@@ -55,7 +55,7 @@ def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, c
         pdf: (f"See {WORDS}.", OWN[1].format("A"), OWN[1].format("B"), "A Evidence 3 A.1 Method"),
         pages / "2-story.html": (f"See {WORDS}.", "Chapter 2 A chapter"),
         pages / "2-evidence.html": ("Appendix A Evidence", OWN[1].format("A"), "← A chapter", "Evidence →"),
-        pages / "index.html": ("10 A chapter Sections A Evidence Sections A.1 Method A.1.1 Deeper B Evidence",),
+        pages / "index.html": ("10 A chapter A Evidence Sections A.1 Method A.1.1 Deeper B Evidence",),
         copies / "2_story.ipynb": (f"See {WORDS}.",),
         copies / "3_more.ipynb": ("# B Evidence", OWN[1].format("B")),
     }.items():
