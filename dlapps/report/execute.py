@@ -122,7 +122,7 @@ def _failure(
     own = next((i for i, cell in enumerate(notebook.cells, start=1) if "parameters" in tags(cell)), 0)
     if isinstance(error, DeadKernelError):
         cells, got = read_notebook(failed).cells, "a kernel that died (out of memory?)"
-        index = next(i for i, cell in enumerate(cells) if cell.get("execution_count", 0) is None)
+        index = max(i for i, cell in enumerate(cells) if cell.metadata.papermill["start_time"])
         code = cells[index].source
     else:
         index, code, got = error.cell_index, error.source, f"{error.ename}: {first_line(error.evalue, 200)}"
