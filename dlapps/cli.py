@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dlapps import DlappsError, __version__
@@ -90,7 +91,8 @@ def _run(args: argparse.Namespace) -> int:
     from dlapps.report.execute import run_notebooks
     from dlapps.report.sources import select_sources
 
-    run_notebooks(select_sources(args.chapters), _profile_name(args.profile), _say)
+    with _alone():
+        run_notebooks(select_sources(args.chapters), _profile_name(args.profile), _say)
     return 0
 
 
@@ -98,11 +100,25 @@ def _build(args: argparse.Namespace) -> int:
     from dlapps.report.current import EDITIONS, find_outdated
 
     profile = _profile_name(args.profile)
-    if outdated := find_outdated(EDITIONS if args.name == "report" else [args.name], profile, _say):
-        from dlapps.report.build import build  # its imports take longer than all of the above
+    with _alone():
+        if outdated := find_outdated(EDITIONS if args.name == "report" else [args.name], profile, _say):
+            from dlapps.report.build import build  # its imports take longer than all of the above
 
-        build(outdated, profile, _say)
+            build(outdated, profile, _say)
     return 0
+
+
+def _alone() -> AbstractContextManager:
+    """What lets one run or build at a time write in a report's folder: the others wait."""
+    from filelock import FileLock, Timeout
+
+    paths.build().mkdir(parents=True, exist_ok=True)
+    lock = FileLock(paths.build() / ".lock")
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        _say("Waiting for another dlapps that writes in this folder")
+        return lock.acquire()
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -149,6 +149,35 @@ def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(proj
     ]
 
 
+@pytest.mark.parametrize(
+    ("cell", "place", "sentence"),
+    [
+        (text("Words.\n\n# Again"), 4, "expected one top heading (#) and sections (##) below it, got # Again;"),
+        (None, 1, "expected a top heading (# Title), got none;"),
+        (text("## A {#sec-my_part}"), 4, "expected a label such as sec-first-part, got sec-my_part; use small"),
+        (text("## A {#part}"), 4, "expected a label such as sec-first-part, got part; use small"),
+        (text(r"\begin{equation}x\label{eq-X}\end{equation}"), 4, "expected a label such as eq-first-part, got eq-X"),
+        (text("$x = {{x}}$"), 4, "expected a formula without placeholders, got x = {{0}};"),
+        (text("```python\nx"), 4, "expected Markdown that pandoc can read, got '```python';"),
+        (text("Why?", "question"), 4, 'expected the metadata "question": {"number": "3"}, or "3a", got None;'),
+        (text("Why?", "question", number="3.5"), 4, "or \"3a\", got '3.5';"),
+        (text("Why?", "question", number=[3]), 4, 'or "3a", got [3];'),
+    ],
+)
+def test_a_mistake_of_structure_is_said_before_anything_runs(project, capsys, monkeypatch, cell, place, sentence):
+    monkeypatch.setattr("dlapps.report.build.run_notebooks", None)
+    path = project.write("1_transfer", *[cell] * bool(cell))
+    if not cell:
+        path.write_text(path.read_text().replace("# A chapter", "A chapter"))
+    assert main(["html"]) == 2
+    error = capsys.readouterr().err.removeprefix("dlapps: ")
+    assert error.startswith(f"1_transfer, cell {place}")
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert main(["check"]) != 0
+    assert error in "".join(capsys.readouterr()).replace("dlapps: ", "")
+
+
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
     asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", is_embedded=False, is_public=True)
 

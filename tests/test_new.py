@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import code, text
 from pypdf import PdfReader
@@ -73,8 +75,10 @@ def test_a_new_report_builds_in_its_own_folder(mine):
     assert "try: 50 % & #1 Ada, Émile" in first
     assert "of 600 test images" in words
     assert "(Fisher, 1936)" in words
+    assert "Results at a glance" in words
     page = (mine / "report/build/html/1-first-chapter.html").read_text()
-    assert "Figure 1.1" in page
+    assert "Question 1" in page
+    assert "<!--" not in page
     assert "A &#34;first&#34; try: 50 % &amp; #1" in page
     assert "**Figure 1.1.**" in (mine / "report/build/notebooks/1_first_chapter.ipynb").read_text()
     assert (mine / "figures" / "1-accuracy.pdf").exists()
@@ -146,15 +150,28 @@ def test_a_file_that_is_no_notebook_is_a_sentence(project, capsys, content):
     assert capsys.readouterr().err.startswith(f"dlapps: expected a notebook in {path}")
 
 
-YEAR = 'title = "A"\nauthors = ["B"]\nyear = 3'
-
-
-@pytest.mark.parametrize("written", [None, "title = ", 'title = "No author"', YEAR])
-def test_a_report_without_title_and_author_is_a_sentence(project, written):
+@pytest.mark.parametrize(
+    ("written", "got"),
+    [
+        (None, "[Errno 2] No such file"),
+        ("title = ", "Invalid value"),
+        ('title = "No author"', "authors = None;"),
+        ('title = "A"\nauthors = ["B"]\nyear = 3', "year = 3;"),
+        ('title = "A"\nauthors = "Me"', "authors = 'Me';"),
+        ('title = "A"\nauthors = []', "authors = [];"),
+        ('title = " "\nauthors = ["B"]', "title = ' ';"),
+        ('title = "A"\nauthors = ["B", 3]\nrights = 1', "authors = ['B', 3], rights = 1;"),
+    ],
+)
+def test_a_report_without_title_and_author_is_a_sentence_before_anything_runs(project, capsys, written, got):
+    project.write("1_first")
     path = project.home / "report" / "report.toml"
     path.unlink() if written is None else path.write_text(written)
-    with pytest.raises(ReportError, match=rf'^expected title = "\.\.\." and .* in {path}, got .+; correct'):
-        read_title_page()
+    for verb in ("html", "check"):
+        assert main([verb]) == 2
+        said = capsys.readouterr()
+        assert re.match(rf'dlapps: expected title = "\.\.\." and .* in {path}, got {re.escape(got)}.*\n$', said.err)
+        assert said.out == ""
 
 
 @pytest.mark.report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -37,7 +38,7 @@ def filtered(written, language="markdown-smart", chapter="1"):
     numbers = [{**evaluate(inner, SCOPE), "cell": "cell"} for inner in find_placeholders(written)]
     places = {inner: place for place, inner in enumerate(find_placeholders(written))}
     (tree,) = parse([replace_placeholders(written, lambda inner: f"{{{{{places[inner]}}}}}")])
-    Outline(chapter).number_prose(tree, "cell")
+    Outline(chapter, counts=Counter({1: 1})).number_prose(tree, "cell")  # a title stands above
     executed = SimpleNamespace(number=chapter, numbers=numbers)
     prose = ProseFilter(EDITION, CONTENTS, executed, {"simonyan2015very"})
     return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]
@@ -213,20 +214,25 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
 
 
 @pytest.mark.report
-def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch):
+@pytest.mark.parametrize(
+    ("step", "got"),
+    [
+        ("step = 1\nstep / 0", "ZeroDivisionError: division by zero in cell 6 (step = 1)"),
+        ("import os\nos._exit(1)", "a kernel that died (out of memory?) in cell 6 (import os)"),
+    ],
+)
+def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, got):
     monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 2)
     project.write("1_transfer", code("print('fine')"))
     execute.execute(find_sources()[0], "smoke")
     (project.build / "dlapps-report.pdf").write_bytes(b"the last good one")
     kept = (project.build / "smoke" / "1_transfer.ipynb").read_bytes()
 
-    project.write("1_transfer", text("A step:"), code("print('fine')"), code("step = 1\nstep / 0"))
+    project.write("1_transfer", text("A step:"), code("print('fine')"), code(step))
     project.write("2_beside", code("x = 1"))
     with pytest.raises(ReportError) as caught:
         build()
-    assert "expected 1_transfer.ipynb to run, got ZeroDivisionError: division by zero in cell 6 (step = 1)" in str(
-        caught.value
-    )
+    assert f"expected 1_transfer.ipynb to run, got {got}; correct it" in str(caught.value)
     assert (project.build / "smoke" / "1_transfer.ipynb").read_bytes() == kept
     assert (project.build / "dlapps-report.pdf").read_bytes() == b"the last good one"
     assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells

@@ -1,6 +1,10 @@
 """A chapter is run again when its code, its profile or a module that it imports changed, and for nothing else."""
 
 import shutil
+import subprocess
+import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,7 @@ from dlapps.cli import main
 from dlapps.core import environment, paths
 from dlapps.report import current, execute, staleness
 from dlapps.report.execute import run_notebooks
-from dlapps.report.sources import find_sources
+from dlapps.report.sources import find_sources, read_notebook
 from dlapps.report.staleness import code_of, imported_modules
 
 
@@ -91,6 +95,9 @@ EDITIONS = list(current.EDITIONS)
         ("notebooks/1_first.ipynb", EDITIONS),
         ("notebooks/2_new.ipynb", EDITIONS),
         ("report/references.bib", EDITIONS),
+        ("notebooks/helper.py", EDITIONS),
+        ("notebooks/pictures/one.png", EDITIONS),
+        ("notebooks/two.png", []),
         ("report/report.toml", EDITIONS),
         ("report/notebooks/1_first.ipynb", EDITIONS),  # the pages link to it
         ("report/build/smoke/1_first.ipynb", EDITIONS),
@@ -113,7 +120,7 @@ def test_an_edition_is_written_anew_for_what_changed(project, monkeypatch, chang
     def find(profile="smoke"):
         return current.find_outdated(EDITIONS, profile, lambda line: None)
 
-    project.write("1_first", text("A word."))
+    project.write("1_first", code("load_folder('pictures')"))
     inputs = current.digest_inputs("smoke")
     assert find() == EDITIONS
     chapters = "smoke/1_first.ipynb", "html/index.html", "notebooks/1_first.ipynb"
@@ -129,6 +136,48 @@ def test_an_edition_is_written_anew_for_what_changed(project, monkeypatch, chang
     assert find() == outdated
     path.unlink()
     assert find() == (outdated if content else [])
+
+
+@pytest.mark.parametrize(
+    ("source", "changed"),
+    [
+        ("import helper", "helper.py"),
+        ("from helper import f", "deeper.py"),
+        ("from helper import f", "table.csv"),
+        ("import part.one", "part/other.py"),
+        ('images.stack_pixels(["my.jpg"])', "my.jpg"),
+        ("datasets.load_folder('pictures/')", "pictures/cats/1.jpg"),
+        ('np.load("../data/own.npy")', "../data/own.npy"),
+        ("import numpy; ' '.join('.')", ""),
+        ("open(''), open('..')", ""),
+    ],
+)
+def test_a_chapter_is_stale_with_the_modules_beside_it_and_the_files_that_it_names(project, source, changed):
+    notebook = read_notebook(project.write("1_first", code(source)))
+    for name in ("helper.py", "deeper.py", "other.py", "part/__init__.py", "part/other.py", "part/one.py"):
+        paths.write_atomically(paths.notebooks() / name, b"import deeper\nname = 'table.csv'" * (name == "helper.py"))
+    before = staleness.fingerprint(notebook, "smoke")
+    for name in ("other.py", "other.csv", "numpy.csv", changed):
+        assert staleness.fingerprint(notebook, "smoke") == before
+        paths.write_atomically(paths.notebooks() / (name or "last.py"), b"changed = True")
+    assert (staleness.fingerprint(notebook, "smoke") != before) == bool(changed)
+
+
+@pytest.mark.report
+def test_a_second_build_of_one_folder_waits_for_the_first(project):
+    begun, go = paths.notebooks() / "begun", paths.notebooks() / "go"
+    waits = f"while not pathlib.Path('{go}').exists(): time.sleep(0.05)"
+    project.write("1_first", code(f"import pathlib, time\npathlib.Path('{begun}').touch()\n{waits}"))
+    command = [sys.executable, "-m", "dlapps.cli", "notebooks", "--profile", "smoke"]
+    run = partial(subprocess.Popen, command, stdout=subprocess.PIPE, text=True)
+    with run() as first:
+        while not begun.exists() and first.poll() is None:
+            time.sleep(0.05)
+        with run() as second:
+            assert second.stdout.readline() == "Waiting for another dlapps that writes in this folder\n"
+            go.touch()
+            assert "up to date\n" in second.communicate()[0]
+    assert (first.returncode, second.returncode) == (0, 0)
 
 
 @pytest.mark.report

@@ -32,7 +32,7 @@ from dlapps.core.results import Table
 from dlapps.notebook import errors, players
 from dlapps.notebook.expressions import as_scalar, write_value
 from dlapps.notebook.live import LiveProse, make_script
-from dlapps.notebook.outline import WORDS
+from dlapps.notebook.outline import NAME, WORDS
 from dlapps.notebook.profiles import get_profile
 from dlapps.notebook.prose import Prose
 from dlapps.plots.general import plot_grid, plot_moments
@@ -218,7 +218,7 @@ def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+    if not re.fullmatch(NAME, name):
         raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use small letters and hyphens.")
     if not caption.strip():
         raise ValueError(f"expected a caption for {name!r}, got none; say what the reader sees.")

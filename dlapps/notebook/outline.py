@@ -6,7 +6,6 @@ import re
 import symtable
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from dlapps import DlappsError
 from dlapps.core.paths import chapter_words
 from dlapps.notebook.expressions import find_claims, find_placeholders, replace_placeholders, split_format
-from dlapps.notebook.syntax import Node, Tree, nodes, parse, walk, words
+from dlapps.notebook.syntax import Node, Tree, first_line, nodes, parse, walk, words
 
 # What a call shows; its last two arguments are name and caption.
 SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_explorer": "fig", "show_table": "tab"}
@@ -22,12 +21,13 @@ SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_explorer": "fig", 
 HIDING = frozenset({"remove-cell", "remove-output"})
 WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 
+NAME = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"  # of a label
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
 # live.js has the same expression.
 REFERENCE_OR_CITATION = re.compile(rf"\[[^\[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}")
 _ENVIRONMENT = re.compile(r"\s*\\begin\{(\w+)(\*?)\}.*\\end\{\1\2\}\s*", re.DOTALL)
 _NOT_PROSE = ("Code", "CodeBlock", "Math", "RawInline", "RawBlock")
-_LABEL = re.compile(r"\s*\\label\{eq-([^}]*)\}")
+_LABEL = re.compile(r"\s*\\label\{(eq-[^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,10 @@ class Outline:
     markdown: list[dict[str, Any]] = field(default_factory=list)
     code: list[Code] = field(default_factory=list)
     counts: Counter[int | str] = field(default_factory=Counter)
+    mistakes: list[str] = field(default_factory=list)  # at which a build stops, with chapter and cell
 
-    def add_markdown(self, cell: str, place: int, tree: Tree, source: str, question: Mapping[str, Any]) -> None:
-        """Number a cell's prose and note what it refers to; question: the metadata of a question."""
+    def add_markdown(self, cell: str, place: int, tree: Tree, source: str, metadata: Mapping[str, Any]) -> None:
+        """Number a cell's prose and note what it refers to; DlappsError as `number_prose`, and for a wrong question."""
         prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in _NOT_PROSE])
         spoken = words(prose)
         # A formula in brackets tears a citation apart on a page: its works stand alone there.
@@ -69,7 +70,7 @@ class Outline:
             self.tokens.setdefault(token, place)
         headings, equations = self.number_prose(tree, cell)
         known = {"sign": _sign(spoken), "headings": headings, "equations": equations}
-        known |= {"question": _question_words(question), "placeholders": find_placeholders(source)}
+        known |= {"question": _question_words(metadata), "placeholders": find_placeholders(source)}
         self.markdown.append(known | {"claims": _places_of_claims(tree)})
         if self.code:
             self.code[-1].prose.append(self.markdown[-1])
@@ -90,7 +91,7 @@ class Outline:
         """Number headings and equations, in place; returns the numbers of headings, and of each formula or "".
 
         A heading gets its number and a label as attributes; an equation becomes a span of the class "equation" with
-        both. DlappsError for an equation of several numbers, and for a placeholder in a formula.
+        both. DlappsError for an equation of several numbers, a placeholder in a formula, and a label that is none.
         """
         headings: list[str] = []
         equations: list[str] = []
@@ -128,14 +129,17 @@ class Outline:
     def _number_heading(self, node: Node, cell: str) -> str:
         """As in LaTeX, a chapter restarts the numbers of sections and floats, and a section those of subsections."""
         level, (label, classes, _), title = node["c"]
+        if (level == 1) == bool(self.counts[1]):
+            got = f"{'#' * level} {words(title)}"
+            raise DlappsError(f"expected one top heading (#) and sections (##) below it, got {got}; correct it.")
         self.counts[level] += 1
         for lower in (*range(level + 1, 4), *(("Figure", "Table", "Equation") if level == 1 else ())):
             self.counts[lower] = 0
         number = ".".join([self.number, *(str(self.counts[above]) for above in range(2, level + 1))])
         # Names of labels begin with a letter: a label made of a number is nobody else's.
         own = f"sec-{number.replace('.', '-')}"
-        if label.startswith("sec-"):
-            own = f"sec-{self.number}-{label[4:]}"
+        if label:
+            own = f"sec-{self.number}-{_name_of(label, 'sec')}"
         self._label(own, chapter_words(number) if level == 1 else f"Section {number}", cell)
         node["c"] = [level, [own, classes, [["number", number]]], title]
         return number
@@ -151,7 +155,7 @@ class Outline:
             )
         number = "" if starred else self._count("Equation")
         named, tex = _LABEL.search(tex), _LABEL.sub("", tex).strip()
-        label = f"eq-{self.number}-{named[1]}" if named else ""
+        label = f"eq-{self.number}-{_name_of(named[1], 'eq')}" if named else ""
         if label:
             self._label(label, f"Equation ({number})", cell)
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
@@ -178,18 +182,27 @@ def read_outline(path: Path, number: str) -> Outline:
     """
     outline = Outline(number)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    prose = {place: "".join(cell["source"]) for place, cell in enumerate(cells, 1) if cell["cell_type"] == "markdown"}
     try:
-        trees = iter(parse([replace_placeholders(text, lambda _: "") for text in texts]))
-    except DlappsError:
-        trees = iter([[]] * len(texts))
+        trees = iter(parse([replace_placeholders(text, lambda _: "{{0}}") for text in prose.values()]))
+    except DlappsError as error:
+        trees = iter([[]] * len(prose))
+        quoted = (place for place, text in prose.items() if repr(first_line(text, 90)) in str(error))
+        outline.mistakes.append(f"{path.stem}, cell {next(quoted, 1)}: {error}")
     for place, cell in enumerate(cells, start=1):
         identity, source = cell.get("id", str(place)), "".join(cell["source"])
-        if cell["cell_type"] == "markdown":
-            with suppress(DlappsError):  # a build says it
-                outline.add_markdown(identity, place, next(trees), source, cell["metadata"].get("question", {}))
-        elif cell["cell_type"] == "code":
+        if cell["cell_type"] == "code":
             outline.add_code(identity, place, source, cell["metadata"].get("tags", ()))
+        elif cell["cell_type"] == "markdown":
+            try:
+                outline.add_markdown(identity, place, next(trees), source, cell["metadata"])
+            except DlappsError as error:
+                outline.mistakes.append(f"{path.stem}, cell {place} ({first_line(source, 40)}): {error}")
+    if not outline.counts[1] and not outline.mistakes:
+        outline.mistakes.append(f"{path.stem}, cell 1: expected a top heading (# Title), got none; begin with one.")
+    if not any("parameters" in cell["metadata"].get("tags", ()) for cell in cells):
+        wanted = "a cell tagged 'parameters' with profile = \"quick\""
+        outline.mistakes.append(f"{path.stem}, cell 2: expected {wanted}, got none; add one.")
     return outline
 
 
@@ -210,15 +223,29 @@ def _places_of_claims(tree: Tree) -> dict[str, int]:
     return places
 
 
+def _name_of(label: str, kind: str) -> str:
+    if not (found := re.fullmatch(f"{kind}-({NAME})", label)):
+        raise DlappsError(
+            f"expected a label such as {kind}-first-part, got {label}; use small letters, digits and hyphens."
+        )
+    return found[1]
+
+
 def _require_no_placeholder(formula: str) -> None:
     if find_placeholders(formula):
         raise DlappsError(f"expected a formula without placeholders, got {formula}; write the number beside it.")
 
 
-def _question_words(question: Mapping[str, Any]) -> str:
+def _question_words(metadata: Mapping[str, Any]) -> str:
     """How a question is headed, as "Question 5 ★"; empty for another cell."""
-    signs = (" ★" if question.get("starred") else "") + (" Bonus" if question.get("bonus") else "")
-    return f"Question {question['number']}{signs}" if "number" in question else ""
+    if "question" not in metadata.get("tags", ()):
+        return ""
+    question = metadata.get("question", {})
+    number = question.get("number") if isinstance(question, dict) else None
+    if not re.fullmatch(r"\d+[a-z]?", str(number)):
+        wanted = 'the metadata "question": {"number": "3"}, or "3a"'
+        raise DlappsError(f"expected {wanted}, got {number!r}; correct it.")
+    return f"Question {number}{' ★' * bool(question.get('starred'))}{' Bonus' * bool(question.get('bonus'))}"
 
 
 def used_names(source: str) -> tuple[set[str], set[str]]:

@@ -16,7 +16,7 @@ from dlapps.notebook.syntax import parse, run_pandoc, write
 
 Answer = dict[str, str]  # "text"; the "href" of another notebook, or the "kind", "reference" or "error"
 
-REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)")
+REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a whole key
 KEYS = re.compile(rf"(?<!\w)@({KEY})")
 
 

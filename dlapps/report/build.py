@@ -7,14 +7,16 @@ from pathlib import Path
 import nbformat
 
 from dlapps.core import assets, environment, paths
+from dlapps.notebook.outline import read_outline
 from dlapps.notebook.profiles import get_profile
+from dlapps.report import ReportError
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
 from dlapps.report.current import digest_inputs, save_digest
 from dlapps.report.execute import Say, last_duration, read_executed, run_notebooks
 from dlapps.report.html import make_pages
 from dlapps.report.latex import find_overflows, make_document, typeset
-from dlapps.report.sources import Source, find_sources
+from dlapps.report.sources import Source, find_sources, read_title_page
 from dlapps.report.staleness import is_stale
 
 
@@ -75,7 +77,11 @@ def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
 
 def _collect_executed(profile: str, say: Say) -> Contents:
     """The contents of all chapters, after those that are stale have been run."""
+    read_title_page()
     sources = find_sources()
+    for source in sources:
+        for mistake in read_outline(source.path, source.number).mistakes:
+            raise ReportError(mistake)
     stale = [source for source in sources if is_stale(source, profile)]
     for source in sources:
         if source not in stale:

@@ -33,9 +33,14 @@ _NOT_STATED = re.compile(
 
 
 def find_complaints() -> list[str]:
-    """One line for each thing to mend in the notebooks: cell by cell, then references."""
+    """One line for each thing to mend in the notebooks: what a build stops at; else cell by cell, then references."""
+    sources.read_title_page()
     notebooks = {source: source.read() for source in sources.find_sources()}
-    return [*chain.from_iterable(map(_check_cells, notebooks, notebooks.values())), *_check_references(notebooks)]
+    outlines = {source: read_outline(source.path, source.number) for source in notebooks}
+    if mistakes := [mistake for outline in outlines.values() for mistake in outline.mistakes]:
+        return mistakes
+    cells = map(_check_cells, notebooks, notebooks.values())
+    return [*chain.from_iterable(cells), *_check_references(notebooks, outlines)]
 
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
@@ -80,8 +85,7 @@ def _is_answered(following: list[NotebookNode]) -> bool:
     return False
 
 
-def _check_references(notebooks: dict[Source, NotebookNode]) -> Iterator[str]:
-    outlines = {source: read_outline(source.path, source.number) for source in notebooks}
+def _check_references(notebooks: dict[Source, NotebookNode], outlines: dict[Source, Outline]) -> Iterator[str]:
     used = {source: _used_keys(outlines[source], notebook) for source, notebook in notebooks.items()}
     works = sources.read_citation_keys()
     labels = set().union(*(outline.labels for outline in outlines.values()))

@@ -113,9 +113,11 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
         outline = _number_parts(chapter)
         contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
         contents.headlines += _read_headlines(chapter, owners)
-    works = {headline["work"] for headline in contents.headlines} - {None}
-    if works and (unknown := works - read_citation_keys()):
-        raise ReportError(f"expected a work in report/references.bib, got {min(unknown)}; add it.")
+    works = {None, *read_citation_keys()}
+    for headline in contents.headlines:
+        if headline["work"] not in works:
+            got = f"{headline['work']} in {owners[headline['name']]}"
+            raise ReportError(f"expected a work in report/references.bib, got {got}; add it or correct the key.")
     return contents
 
 
@@ -141,12 +143,12 @@ def day_of(contents: Contents) -> date:
 
 
 @contextmanager
-def name_place(chapter: str, text: str) -> Iterator[None]:
-    """Turn a DlappsError of the block into a ReportError that names the chapter and the text."""
+def name_place(chapter: str, place: int, text: str) -> Iterator[None]:
+    """Turn a DlappsError of the block into a ReportError that names the chapter, the cell's place and the text."""
     try:
         yield
     except DlappsError as error:
-        raise ReportError(f"{error} [{chapter}, near {first_line(text)!r}]") from error
+        raise ReportError(f"{chapter}, cell {place} ({first_line(text, 40)}): {error}") from error
 
 
 def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
@@ -183,7 +185,7 @@ def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[
 
     texts = []
     for place, box, key in fragments(notebook):
-        with name_place(chapter, box[key]):
+        with name_place(chapter, place, box[key]):
             if key == "source":
                 texts.append(replace_placeholders(box.source, partial(number, place=place)))
             elif find_placeholders(box[key]):
@@ -231,7 +233,7 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
     """The labels of a chapter; its prose, figures and tables get their numbers in place."""
     outline = Outline(chapter.number)
     for (place, box, key), tree in zip(fragments(chapter.notebook), chapter.prose, strict=True):
-        with name_place(chapter.name, box[key]):
+        with name_place(chapter.name, place, box[key]):
             outline.number_prose(tree, _owner(chapter, place))
         if key == "caption":
             box["label"], box["number"] = outline.number_float(FLOATS[box["kind"]], box["name"], _owner(chapter, place))

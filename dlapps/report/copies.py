@@ -12,7 +12,7 @@ from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
 from dlapps.report.html import PHOTOGRAPHIC, compress
-from dlapps.report.prose import Edition, link, question_facts, raw, write_prose
+from dlapps.report.prose import Edition, link, raw, write_prose
 from dlapps.report.sources import tags
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
@@ -70,7 +70,7 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
     """
     if cell.cell_type == "markdown":
         if "question" in tags(cell):
-            question = question_facts(cell)
+            question = cell.metadata.question
             star = " ★" * bool(question.get("starred")) + " (bonus)" * bool(question.get("bonus"))
             quoted = "\n".join(f"> {line}".rstrip() for line in cell.source.splitlines())
             cell.source = f"> **Question {question['number']}{star}**\n>\n{quoted}"

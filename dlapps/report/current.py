@@ -5,6 +5,8 @@ A second build of what did not change imports this module alone, so it imports l
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -44,14 +46,27 @@ def save_digest(edition: str, profile: str, inputs: str) -> None:
 def digest_inputs(profile: str) -> str:
     """What all editions are made from, the outputs of the notebooks' runs left out, as a SHA-256.
 
-    That is the notebooks, report.toml, the bibliography, the results, the mirror, the library and all that is
-    installed; of the committed reading copies, to which pages link, the names.
+    That is the notebooks with their modules and the files that these name, report.toml, the bibliography, the results,
+    the mirror, the library and all that is installed; of the committed reading copies, to which pages link, the names.
     """
     library = (path for path in paths.PACKAGE.rglob("*") if "__pycache__" not in path.parts)
-    own = (paths.project() / paths.MARK, paths.report() / "references.bib", *paths.notebooks().glob("*.ipynb"))
+    notebooks, modules = paths.notebooks().glob("*.ipynb"), paths.notebooks().rglob("*.py")
+    own = {paths.project() / paths.MARK, paths.report() / "references.bib", *notebooks, *modules}
+    own |= {named for path in own if path.is_file() for named in find_named(path.read_text("utf-8", "replace"))}
     copies = sorted(path.name for path in (paths.report() / "notebooks").glob("*.ipynb"))
     facts = [profile, str(paths.mirror()), copies, environment.installed_versions()]
     return _digest([*library, *own, *paths.find_results().values()], json.dumps(facts))
+
+
+def find_named(text: str) -> set[Path]:
+    """The files of the report that a text names between quotes, as the notebooks' folder has them, or their folder."""
+    folder, found = paths.notebooks(), set()
+    # os.path takes what is too long, or no name at all, for a file that does not exist.
+    named = filter(os.path.exists, {os.path.join(folder, piece) for piece in re.split(r"[\"'\\]+", text)})
+    for path in map(Path, map(os.path.normpath, named)):
+        if path.is_relative_to(paths.project()) and not folder.is_relative_to(path):
+            found |= {path, *path.rglob("*")}
+    return {path for path in found if path.is_file() and "__pycache__" not in path.parts}
 
 
 def _digest_edition(edition: str, profile: str, inputs: str) -> str:
@@ -59,11 +74,16 @@ def _digest_edition(edition: str, profile: str, inputs: str) -> str:
     return _digest([*(paths.build() / profile).glob("*.ipynb"), *written], inputs)
 
 
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _digest(files: Iterable[Path], begin: str) -> str:
     digest = hashlib.sha256(begin.encode())
     for path in sorted(set(files)):
         if path.is_file():
-            digest.update(str(path).encode() + hashlib.sha256(path.read_bytes()).digest())
+            digest.update(f"{path}{hash_file(path)}".encode())
     return digest.hexdigest()
 
 

@@ -74,7 +74,6 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     final.parent.mkdir(parents=True, exist_ok=True)
     notebook = source.read()
     identity = fingerprint(notebook, profile)
-    _require_parameters(notebook, source)
     try:
         executed = papermill.execute_notebook(
             notebook,
@@ -90,7 +89,8 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     except (PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
         raise ReportError(_failure(source, notebook, error, failed)) from error
-    executed.metadata["dlapps"] = {"fingerprint": identity}
+    # What the run itself made counts from now on, what it found as it was found.
+    executed.metadata["dlapps"] = {**identity, "files": fingerprint(notebook, profile)["files"] | identity["files"]}
     nbformat.write(executed, running)
     running.replace(final)
     failed.unlink(missing_ok=True)
@@ -114,24 +114,19 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     return notebook
 
 
-def _require_parameters(notebook: NotebookNode, source: Source) -> None:
-    if not any("parameters" in tags(cell) for cell in notebook.cells):
-        raise ReportError(
-            f"expected a cell tagged 'parameters' with profile = \"quick\" in {source.path.name}, got none; add one."
-        )
-
-
 def _failure(
     source: Source, notebook: NotebookNode, error: PapermillExecutionError | DeadKernelError, failed: Path
 ) -> str:
     """One sentence: notebook, cell, its first line, the error."""
-    where = f"expected {source.path.name} to run"
+    # papermill puts one cell of its own behind the one tagged "parameters", or first.
+    own = next((i for i, cell in enumerate(notebook.cells, start=1) if "parameters" in tags(cell)), 0)
     if isinstance(error, DeadKernelError):
-        return f"{where}, got a kernel that died (out of memory?); see {failed} for the cells that ran."
-    # papermill puts one cell of its own behind the one tagged "parameters".
-    own = next(i for i, cell in enumerate(notebook.cells) if "parameters" in tags(cell)) + 1
-    number = error.cell_index + (0 if error.cell_index >= own else 1)
+        cells, got = read_notebook(failed).cells, "a kernel that died (out of memory?)"
+        index = max(i for i, cell in enumerate(cells) if cell.metadata.papermill["start_time"])
+        code = cells[index].source
+    else:
+        index, code, got = error.cell_index, error.source, f"{error.ename}: {first_line(error.evalue, 200)}"
     return (
-        f"{where}, got {error.ename}: {first_line(error.evalue, 200)} in cell {number} "
-        f"({first_line(error.source)}); correct it, its traceback is in {failed}."
+        f"expected {source.path.name} to run, got {got} in cell {index + (index < own)} ({first_line(code)}); "
+        f"correct it, what ran is in {failed}."
     )

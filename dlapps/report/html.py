@@ -104,7 +104,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         template_name="base",
         template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
-        filters={each.__name__: each for each in (image_attributes, listing, prose.question_facts)},
+        filters={each.__name__: each for each in (image_attributes, listing)},
     )
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     shared = {"pages": pages, "report": read_title_page(), "mime": MIME}

@@ -26,7 +26,7 @@ from dlapps.notebook.chapter import MIME
 from dlapps.notebook.syntax import Node, first_line
 from dlapps.report import TEMPLATES, ReportError
 from dlapps.report.contents import FLOATS, Contents, colophon, day_of, messages
-from dlapps.report.prose import Edition, question_facts, raw, select_shown, write_prose
+from dlapps.report.prose import Edition, raw, select_shown, write_prose
 from dlapps.report.sources import read_title_page
 
 
@@ -75,7 +75,6 @@ FILTERS = {
     "column_types": _column_types,
     "listing": partial(_listing, lexer=PythonLexer()),
     "plain_listing": partial(_listing, lexer=TextLexer()),
-    "question_facts": question_facts,
     "tex": lambda value: escape_latex(str(value)),
 }
 

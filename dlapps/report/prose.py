@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.prose import REFERENCE
-from dlapps.notebook.syntax import Node, Tree, first_line, nodes, walk, words, write
+from dlapps.notebook.syntax import Node, Tree, nodes, walk, words, write
 from dlapps.report import ReportError
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
 from dlapps.report.sources import code_cells, read_citation_keys, tags
@@ -172,8 +172,8 @@ def write_prose(
     notebook = deepcopy(chapter.notebook)
     filtered = ProseFilter(edition, contents, chapter, read_citation_keys())
     places, trees = list(fragments(notebook)), []
-    for (_, box, key), tree in zip(places, chapter.prose, strict=True):
-        with name_place(chapter.name, box[key]):
+    for (place, box, key), tree in zip(places, chapter.prose, strict=True):
+        with name_place(chapter.name, place, box[key]):
             trees.append(walk(tree, filtered))
         if key != "source":
             trees[-1] = [{"t": "Plain", "c": block["c"]} for block in trees[-1]]
@@ -189,17 +189,6 @@ def write_prose(
         for _, number in attributes
     ]
     return notebook, headings, works
-
-
-def question_facts(cell: NotebookNode) -> dict[str, Any]:
-    """A question's number, and whether it is starred or a bonus; a ReportError without a number."""
-    question = cell.metadata.get("question", {})
-    if "number" not in question:
-        raise ReportError(
-            f"expected a number in the metadata of question {first_line(cell.source)!r}, got none; "
-            'add {"question": {"number": "3"}}.'
-        )
-    return question
 
 
 def select_shown(notebook: NotebookNode) -> NotebookNode:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -53,14 +54,25 @@ class TitlePage:
 
 
 def read_title_page() -> TitlePage:
-    """The report's title and authors; a ReportError if the file is missing or not valid."""
+    """What report/report.toml says; a ReportError if it is missing, lacks title or authors, or says something else."""
     path = paths.project() / paths.MARK
     try:
-        return TitlePage(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
+        told = {"title": None, "authors": None} | tomllib.loads(path.read_text(encoding="utf-8"))
+        if wrong := [f"{key} = {value!r}" for key, value in told.items() if not _fits(key, value)]:
+            raise ValueError(", ".join(wrong))
+        return TitlePage(**told)
+    except (OSError, ValueError) as error:
         raise ReportError(
-            f'expected title = "..." and authors = ["..."] in {path}, got {first_line(str(error))}; correct it.'
+            'expected title = "..." and authors = ["..."], and maybe subtitle, rights and how_to_read, in '
+            f"{path}, got {first_line(str(error), 120)}; correct it."
         ) from error
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether report.toml may say so; what has a default may be empty."""
+    texts = value if key == "authors" and isinstance(value, list) else [value] * (key != "authors")
+    known = key in TitlePage.__dataclass_fields__ and texts != []
+    return known and all(isinstance(text, str) and (text.strip() or hasattr(TitlePage, key)) for text in texts)
 
 
 def find_sources() -> list[Source]:

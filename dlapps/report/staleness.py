@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 
 from dlapps.core import paths
 from dlapps.notebook.expressions import find_claims, find_placeholders
+from dlapps.report.current import find_named, hash_file
 from dlapps.report.sources import Source, code_cells, read_notebook
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -27,28 +29,33 @@ def is_stale(source: Source, profile: str) -> bool:
     path = executed_path(source, profile)
     if not path.exists():
         return True
-    metadata = read_notebook(path).metadata.get("dlapps", {})
-    return metadata.get("fingerprint") != fingerprint(source.read(), profile)
+    return read_notebook(path).metadata.get("dlapps") != fingerprint(source.read(), profile)
 
 
-def fingerprint(notebook: NotebookNode, profile: str) -> str:
-    """What outputs depend on, the words of the prose left out, as a SHA-256.
+def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
+    """What outputs depend on, the words of the prose left out: "code", a SHA-256, and one by name of each of "files".
 
-    The code cells, the expressions in the prose, the profile, the code of the modules that the cells import, directly
-    or through others, the mirror, and the results of the studies that the code mentions ("scenes15" for
-    scenes15-features.npz).
+    Of "code" are the code cells, the expressions in the prose, the profile, the code of the modules that the cells
+    import, directly or through others, the mirror, and the results of the studies that the code mentions ("scenes15"
+    for scenes15-features.npz). Files are the report's that the cells, or modules beside them, name (`find_named`).
     """
     digest = hashlib.sha256()
     code = [cell.source for cell in code_cells(notebook)]
     # A cell of Markdown without expressions adds nothing: it may come and go.
     evaluated = [part for part in map(_evaluated, notebook.cells) if part]
     digest.update(json.dumps([evaluated, profile, str(paths.mirror() or "")]).encode())
+    named = find_named("'".join(code))
     for path in sorted(imported_modules(code)):
-        digest.update(path.relative_to(paths.PACKAGE).as_posix().encode() + code_of(path.read_bytes()))
+        is_own = path.is_relative_to(paths.notebooks())
+        above = paths.notebooks() if is_own else paths.PACKAGE
+        digest.update(path.relative_to(above).as_posix().encode() + code_of(path.read_bytes()))
+        if is_own:
+            named |= find_named(path.read_text("utf-8", "replace"))
     for name, path in sorted(paths.find_results().items()):
         if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
             digest.update(name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    files = {path.relative_to(paths.project()).as_posix(): hash_file(path) for path in named}
+    return {"code": digest.hexdigest(), "files": files}
 
 
 def _evaluated(cell: NotebookNode) -> list[str]:
@@ -59,21 +66,23 @@ def _evaluated(cell: NotebookNode) -> list[str]:
 
 
 def imported_modules(cells: Iterable[str]) -> set[Path]:
-    """The files of the library that run when these cells do; all of them where a cell is not plain Python.
+    """The files of the library, and beside the notebooks, that run when these cells do; all of them where a cell is not
+    plain Python.
 
     Among them are the tables that a module names and that lie beside it, such as the registry of assets.
     """
+    known = {"dlapps", *(path.stem for path in paths.notebooks().glob("*"))}
     names = [_imports(cell) for cell in cells]
     found: set[Path] = set()
-    waiting = [file for imported in names for name in imported or () for file in _files(name)]
+    waiting = [file for imported in names for name in imported or () for file in _files(name, known)]
     if None in names:
-        waiting = [*paths.PACKAGE.rglob("*.py")]
+        waiting = [*paths.PACKAGE.rglob("*.py"), *paths.notebooks().rglob("*.py")]
     while waiting:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            content = file.read_text(encoding="utf-8")
-            waiting += [other for name in _imports(content) or () for other in _files(name)]
+            content = file.read_text("utf-8", "replace")
+            waiting += [other for name in _imports(content) or () for other in _files(name, known)]
             waiting += [table for table in file.parent.glob("*.json") if table.name in content]
     return found
 
@@ -93,13 +102,12 @@ def code_of(content: bytes) -> bytes:
 
 @functools.cache
 def _imports(source: str) -> frozenset[str] | None:
-    """The dotted names below dlapps that a source imports, wherever it does; None where it does not parse."""
+    """The dotted names that a source imports, wherever it does; None where it does not parse."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
         return None
-    names = (name for node in ast.walk(tree) for name in _names(node))
-    return frozenset(name for name in names if name.partition(".")[0] == "dlapps")
+    return frozenset(name for node in ast.walk(tree) for name in _names(node))
 
 
 def _names(node: ast.AST) -> Iterator[str]:
@@ -113,9 +121,18 @@ def _names(node: ast.AST) -> Iterator[str]:
             yield from (f"{package}.{alias.name}" for alias in node.names)
 
 
-def _files(name: str) -> Iterator[Path]:
-    """The files that run when a dotted name is imported: the packages above it, and its own."""
+def _files(name: str, known: set[str]) -> Iterator[Path]:
+    """The files that run when a dotted name is imported that begins with a known one: the packages above it, its own.
+
+    Of a package beside the notebooks, all: its modules may import each other by relative names.
+    """
+    first, *rest = name.split(".")
+    if first not in known:
+        return
     folder = paths.PACKAGE.parent
-    for part in name.split("."):
+    if first != "dlapps":
+        folder = paths.notebooks()
+        yield from (folder / first).rglob("*.py")
+    for part in (first, *rest):
         folder /= part
         yield from (file for file in (folder / "__init__.py", folder.with_suffix(".py")) if file.is_file())
