@@ -14,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from dlapps import DlappsError, dann, gan, pretrained
 from dlapps.core import runtime
-from dlapps.core.training import DivergenceError, Stop, TrainingError, minimise, run_epochs
+from dlapps.core.training import DivergenceError, TrainingError, minimise, run_epochs
 from dlapps.dann import pictures
 from dlapps.gan import flow
 from dlapps.transfer import finetune
@@ -358,51 +358,6 @@ def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first
     for fit in (train_first, dann.fit_dann):
         with pytest.raises(ValueError, match=r"for inputs \(2, 3, 28, 28\), got one that fails"):
             fit(network, *data, SETTINGS)
-
-
-def stop_after_two(network, epoch):
-    if epoch == 1:
-        raise Stop(seen=epoch)
-    return {"seen": epoch}
-
-
-@each_kind
-def test_a_monitor_ends_the_training_for_good(train, data, plain, tmp_path):
-    path = tmp_path / "run.pt"
-    networks, history = train(data, monitor=stop_after_two, checkpoint=path)
-    assert history["seen"] == [0, 1]
-    assert same((networks, history), train(data, checkpoint=path))
-    (_, history), steps = count_steps(partial(train, data, checkpoint=path, extend=True))
-    assert steps == plain(train)[1] // 3
-    assert history["seen"] == [0, 1]
-
-
-LONGER = {
-    "source only": (train_source_only, "settings", SETTINGS),
-    "improved": (train_improved, "settings", IMPROVED),
-    "gan": (train_gan, "preset", replace(GAN, anneal=True)),
-}
-
-
-@pytest.mark.parametrize(("train", "name", "settings"), LONGER.values(), ids=LONGER)
-def test_more_epochs_after_the_last(train, name, settings, data, tmp_path):
-    def last(number):
-        return {name: replace(settings, num_epochs=number)}
-
-    path = tmp_path / "run.pt"
-    _, before = train(data, checkpoint=path, **last(2))
-    with pytest.raises(TrainingError, match=r"differs in num_epochs; delete it, .*, or extend it"):
-        train(data, checkpoint=path, **last(4))
-    longer, steps = count_steps(partial(train, data, checkpoint=path, extend=True, **last(4)))
-    assert steps == count_steps(partial(train, data, **last(2)))[1]
-    loss = "class_loss" if "class_loss" in before else "generator_loss"
-    assert longer[1][loss][: len(before[loss])] == before[loss]
-    assert len(longer[1][loss]) == 2 * len(before[loss])
-    assert same(train(data, checkpoint=path, **last(4)), longer)
-    with pytest.raises(TrainingError, match="differs in seed"):
-        train(data, seed=1, checkpoint=path, extend=True, **last(4))
-    with pytest.raises(TrainingError, match="checkpoint of a training to extend, got None; train"):
-        train(data, extend=True)
 
 
 def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):

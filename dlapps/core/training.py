@@ -30,7 +30,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 Named = Mapping[str, Any]
 # What `fit_*` functions pass on to `run_epochs`.
-OPTIONS = ("monitor", "checkpoint", "extend")
+OPTIONS = ("monitor", "checkpoint")
 
 
 class TrainingError(DlappsError, ValueError):
@@ -39,13 +39,6 @@ class TrainingError(DlappsError, ValueError):
 
 class DivergenceError(TrainingError):
     """A loss or a gradient that is not finite."""
-
-
-class Stop(Exception):  # noqa: N818 - no error, as StopIteration is none.
-    """Raised by a monitor to end the training after this epoch; what is passed, Stop(name=value), is written down."""
-
-    def __init__(self, **measured: float) -> None:
-        super().__init__(measured)
 
 
 class History(dict[str, list[Any]]):
@@ -70,28 +63,23 @@ def run_epochs(
     num_epochs: int,
     monitor: Monitor | None = None,
     checkpoint: str | Path | None = None,
-    extend: bool = False,
 ) -> History:
     """Train for a number of epochs; returns the history: what each epoch measured, by name.
 
     train_epoch(epoch) makes the updates and returns what it measured, a value or a list by name; monitor(network,
-    epoch) may return more to write down, and may raise `Stop`, after which this returns. The network is in eval mode
-    when either is called, and afterwards, whatever fails. checkpoint: a file written after each epoch; where it is
-    there already, training goes on from it, and ends as if it had not been stopped. extend: go on to num_epochs from
-    the checkpoint of a training of fewer epochs, or of one that `Stop` ended; what depends on the progress is then as
-    in a training of num_epochs. parts: what changes besides the network: other networks, optimisers, schedules (by
-    their state_dict), generators.
+    epoch) may return more to write down. The network is in eval mode when either is called, and afterwards, whatever
+    fails. checkpoint: a file written after each epoch; where it is there already, training goes on from it, and ends as
+    if it had not been stopped. parts: what changes besides the network: other networks, optimisers, schedules (by their
+    state_dict), generators.
 
     identity: the settings, seed and data that a checkpoint must share, beside the networks: their layers as they print,
-    the names and shapes of their state, and, except for extend, its values. Of a function only the name is compared,
-    with what `functools.partial` binds: where the code of a function or module changes, or an attribute that a module
-    does not print, name another file. Raises TrainingError for a checkpoint of another run, and where there is nothing
-    to extend; DlappsError for a file that is not a checkpoint or cannot be written. Each is left as it is.
+    the names, shapes and values of their state. Of a function only the name is compared, with what `functools.partial`
+    binds: where the code of a function or module changes, or an attribute that a module does not print, name another
+    file. Raises TrainingError for a checkpoint of another run; DlappsError for a file that is not a checkpoint or
+    cannot be written. Each is left as it is.
     """
     parts, history, first = {"network": network, **parts}, History(), 0
     path = Path(checkpoint) if checkpoint else None
-    if extend and not (path and path.is_file()):
-        raise TrainingError(f"expected the checkpoint of a training to extend, got {path}; train first, or name it.")
     images = [data for data in identity.values() if isinstance(data, Tensor) and data.dtype == torch.uint8]
     if images:
         check_levels(min(images, key=torch.max))
@@ -99,8 +87,7 @@ def run_epochs(
         identity = {name: _describe(value) for name, value in identity.items()}
         identity |= describe_networks(part for part in parts.values() if isinstance(part, nn.Module))
     if path and path.is_file():
-        first, stopped, history = _load(path, identity, parts, extend)
-        first = num_epochs if stopped and not extend else first
+        first, history = _load(path, identity, parts)
     if path and first < num_epochs:
         check_writable(path, "checkpoint")
     epochs = range(first, num_epochs)
@@ -110,23 +97,13 @@ def run_epochs(
             measured = dict(train_epoch(epoch))
         finally:
             network.eval()
-        more, stopped = _watch(monitor, network, epoch) if monitor else ({}, False)
-        history.add({**measured, **more})
+        with torch.random.fork_rng():
+            more = monitor and monitor(network, epoch)
+        history.add({**measured, **(more or {})})
         if path:
-            made = {"made": epoch + 1, "stopped": stopped, "history": dict(history)}
+            made = {"made": epoch + 1, "history": dict(history)}
             write_checked(path, {"identity": identity, **made, "states": _states(parts)})
-        if stopped:
-            break
     return history
-
-
-def _watch(monitor: Monitor, network: nn.Module, epoch: int) -> tuple[Mapping[str, float], bool]:
-    """What a monitor measured, and whether it raised `Stop`."""
-    with torch.random.fork_rng():
-        try:
-            return monitor(network, epoch) or {}, False
-        except Stop as stop:
-            return stop.args[0], True
 
 
 def seeded(train_epoch: Callable[[int, torch.Generator], dict[str, Any]], seed: int) -> Callable[[int], dict[str, Any]]:
@@ -241,27 +218,25 @@ def _states(parts: Named) -> dict[str, Any]:
     }
 
 
-def _load(path: Path, identity: Named, parts: Named, extend: bool) -> tuple[int, bool, History]:
-    """How many epochs are made, whether they were stopped, and their history; the parts get their states."""
-    content = read_checked(path, "checkpoint", ("identity", "made", "stopped", "history", "states"))
-    written, free = content["identity"], {"num_epochs", "weights"} if extend else set()
-    compared = (name for name in written | identity if name not in free)
-    differing = [name for name in compared if written.get(name) != identity.get(name)]
+def _load(path: Path, identity: Named, parts: Named) -> tuple[int, History]:
+    """How many epochs are made, and their history; the parts get their states."""
+    content = read_checked(path, "checkpoint", ("identity", "made", "history", "states"))
+    written = content["identity"]
+    differing = [name for name in written | identity if written.get(name) != identity.get(name)]
     if differing:
         raise TrainingError(
             f"expected a checkpoint of this run in {path}, got one that differs in {', '.join(differing)}; delete it, "
-            "or name another file" + (", or extend it." if differing == ["num_epochs"] else ".")
+            "or name another file."
         )
     for name, part in parts.items():
         state = content["states"][name]
         if isinstance(part, torch.Generator):
             part.set_state(state)
         elif isinstance(part, LRScheduler):
-            # The rest follows from its settings; a training that is extended has a longer cycle than the state's.
-            part.load_state_dict({"last_epoch": state["last_epoch"]})
+            part.load_state_dict({"last_epoch": state["last_epoch"]})  # the rest follows from its settings
         else:
             part.load_state_dict(state)
-    return content["made"], content["stopped"], History(content["history"])
+    return content["made"], History(content["history"])
 
 
 def save_weights(network: nn.Module, path: str | Path) -> Path:

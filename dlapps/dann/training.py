@@ -118,8 +118,8 @@ def fit_source_only(
 ) -> History:
     """Train a classifier of pixels on one domain; returns its history, with class_loss.
 
-    augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor, checkpoint and
-    extend, as `run_epochs` takes them.
+    augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor and
+    checkpoint, as `run_epochs` takes them.
     """
     check_options("fit_source_only", options)
     images = as_uint8(images)

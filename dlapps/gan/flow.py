@@ -208,7 +208,7 @@ def fit_flow(
     """Train on images uint8 (N, S, S) and labels int64 (N,); returns the averaged network and its history: the loss.
 
     Times are drawn from a logistic normal: most of them in the middle, the hardest part (Esser et al. 2024). options:
-    monitor, checkpoint and extend, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same
+    monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same
     network on one machine. Raises DivergenceError for a loss that is not finite.
     """
     check_options("fit_flow", options)

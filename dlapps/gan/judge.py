@@ -68,8 +68,8 @@ def fit_digit_classifier(
 ) -> DigitClassifier:
     """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
 
-    augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor, checkpoint
-    and extend, as `dlapps.core.training.run_epochs` takes them.
+    augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor
+    and checkpoint, as `dlapps.core.training.run_epochs` takes them.
     """
     check_options("fit_digit_classifier", options)
     images = as_digits(images)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from dlapps import check_counts
 from dlapps.core.images import as_uint8
-from dlapps.core.metrics import as_tensor, precision_recall
 from dlapps.core.runtime import Bar, device_of, make_generator
 from dlapps.core.training import (
     DivergenceError,
@@ -57,56 +56,26 @@ class GanHistory(History):
     pixels, of fake images in units of the real ones'; near 0 when all, or all of a class, are alike.
     """
 
-    def health(self, real: ArrayLike | None = None, fake: ArrayLike | None = None, last: int = 200) -> str:
-        """balanced, poor, collapsed, the discriminator wins or the generator wins: a sentence on the last batches.
+    def health(self, last: int = 200) -> str:
+        """balanced, collapsed, the discriminator wins or the generator wins: a sentence on the last batches.
 
-        real, fake: images uint8, (N, S, S) or (N, S, S, 3), of `prepare_images` and `to_uint8`, or better features
-        (N, D) of both from a network that knows such images (`extract_features` for digits); 500 of each say enough.
-        Precision and recall (`metrics.precision_recall`) are held against those of one half of the real ones beside
-        the other, and below half of that, fakes are poor. Without them only the losses' probabilities and the spread
-        within a batch are judged, which may be balanced while every image is bad.
+        Only the losses' probabilities and the spread within a batch are judged, which may be balanced while every image
+        is bad: `metrics.precision_recall` of features sees that.
         """
         if not self.get("spread"):
             return "not trained yet"
-        real_probability, fake_probability, spread = (
-            float(np.mean(values[-last:])) for values in (self.real_probability, self.fake_probability, self.spread)
-        )
-        gap = real_probability - fake_probability
-        numbers = (
-            f"D(x) = {real_probability:.2f}, D(G(z)) = {fake_probability:.2f}, fakes vary {spread:.0%} as much as real "
-            "images"
-        )
-        poor, seen = False, "judged by losses and spread alone: pass real and fake images"
-        if real is not None and fake is not None:
-            poor, seen = _judge(real, fake)
+        measured = (self.real_probability, self.fake_probability, self.spread)
+        real, fake, spread = (float(np.mean(values[-last:])) for values in measured)
+        numbers = f"D(x) = {real:.2f}, D(G(z)) = {fake:.2f}, fakes vary {spread:.0%} as much as real images"
+        seen = "judged by losses and spread alone: measure precision and recall too"
+        state, remedy = "balanced", ""
         if spread < 0.5:
             state, remedy = "collapsed", "take another seed, or a lower learning rate for the generator"
-        elif poor:
-            state, remedy = "poor", "train longer, or change the networks"
-        elif gap > 0.8:
+        elif real - fake > 0.8:
             state, remedy = "the discriminator wins", "lower its learning rate, or its number of channels"
-        elif gap < 0.05:
-            state, remedy = (
-                "the generator wins", "raise the discriminator's learning rate, or its number of channels"
-            )  # fmt: skip
-        else:
-            state, remedy = "balanced", ""
+        elif real - fake < 0.05:
+            state, remedy = "the generator wins", "raise the discriminator's learning rate, or its channels"
         return "; ".join(filter(None, (f"{state}: {numbers}", seen, remedy)))
-
-
-def _judge(real: ArrayLike, fake: ArrayLike) -> tuple[bool, str]:
-    """Whether precision or recall of fakes is below half of what real images have, and both in words."""
-    rows = [as_tensor(part if np.ndim(part) == 2 else as_uint8(part)).flatten(1) for part in (real, fake)]
-    half = len(rows[0]) // 2
-    first, second = rows[0][:half], rows[0][half:]
-    reached = precision_recall(first, rows[1][: len(second)])
-    possible = precision_recall(first, second)
-    words = [
-        f"{name} {share:.2f} (real images: {limit:.2f})"
-        for name, share, limit in zip(("precision", "recall"), reached, possible, strict=True)
-    ]
-    poor = any(share < limit / 2 for share, limit in zip(reached, possible, strict=True))
-    return poor, ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -227,8 +196,8 @@ def fit_gan(
     trained in place of the preset's; where it has classes, labels (N,) are their second argument. regularise:
     called before each update, gives what D sees of real and fake images, and what is added to D's loss and to G's.
     frame_every: batches between two frames. measure: called with the generator in eval mode every `measure_every`
-    batches and at the end; its values go to the history. options: monitor,
-    checkpoint and extend, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same training on one
+    batches and at the end; its values go to the history. options: monitor and checkpoint, as
+    `dlapps.core.training.run_epochs` takes them. The same seed gives the same training on one
     machine. Raises ValueError for bad input, DivergenceError for a loss or a gradient that is not finite.
     """
     check_options("fit_gan", options)

@@ -89,7 +89,7 @@ def fit_classifier(
     numbers (N,) in [0, K). Both are tensors, arrays or lists. learning_rates: the parts to train, each with its highest
     rate. They train in training mode, or in that which their own `train()` sets; the others are in eval mode, their
     statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
-    parameter's requires_grad as it was. options: monitor, checkpoint and extend, as `run_epochs`
+    parameter's requires_grad as it was. options: monitor and checkpoint, as `run_epochs`
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     a label is not in [0, K), parts share weights or are none of the network's, or a loss is not finite.
     """
