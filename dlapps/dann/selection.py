@@ -53,34 +53,6 @@ def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
     return entropy(predictions.mean(0)) / math.log(max(2, num_classes or predictions.shape[1]))
 
 
-def health(history: Mapping[str, Sequence[float]]) -> str:
-    """What the last epoch of `fit_dann` shows without a target label, in one sentence that begins with a verdict.
-
-    The source is not learnt (class loss above .5 nats); the domains are told apart (domain accuracy above .95: the
-    features have kept apart what they should share); predictions on the target collapse (`class_diversity` below .8,
-    where both domains have their classes about equally often); else partly aligned, or aligned from a domain accuracy
-    of .75 down. Of the runs from MNIST to MNIST-M whose source is learnt, those above .95 classify at most 55 % of the
-    target, those below .75 from 53 to 97 %. It cannot see whether classes were mixed up on the way: a target whose
-    zeros are aligned with the source's ones looks as good as any.
-    """
-    names = ("class_loss", "domain_accuracy", "target_diversity")
-    if not all(history.get(name) for name in names):
-        raise ValueError(f"expected a history of fit_dann, got one of {', '.join(history) or 'nothing'}; pass that.")
-    loss, accuracy, diversity = (history[name][-1] for name in names)
-    numbers = (
-        f"class loss {loss:.2f} on the source, domain accuracy {accuracy:.2f} (chance is 0.50), predictions on the "
-        f"target {diversity:.0%} as diverse as equal classes"
-    )
-    if not loss < 0.5:
-        return f"the source is not learnt: {numbers}; train longer, or at a lower reversal weight"
-    if accuracy > 0.95:
-        return f"the domains are told apart: {numbers}; raise the reversal weight, or make the domains more alike"
-    if diversity < 0.8:
-        return f"predictions on the target collapse: {numbers}; lower the reversal weight, or take another seed"
-    state = "partly aligned" if accuracy > 0.75 else "aligned"
-    return f"{state}: {numbers}; no target label was seen, so classes may still be mixed up"
-
-
 # Scores of a history that need no target label; whether a high one (1) or a low one (-1) is taken for the better.
 VALIDATORS = {"entropy": -1, "density": 1, "source_accuracy": 1, "stand_in_accuracy": 1}
 

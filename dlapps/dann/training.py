@@ -170,8 +170,8 @@ def fit_dann(
     An epoch is a pass through the source; target pictures are drawn independently. augment changes the source's pixels
     alone. alignment takes the place of `reverse_gradient`, at the schedule's weight. Returns the history: class_loss,
     what the alignment measured (domain_loss, domain_accuracy), target_diversity (`class_diversity` of predictions on
-    the first NUM_WATCHED target pictures), reversal_weight, and what the monitor adds; `health` reads it. options: as
-    for `fit_source_only`.
+    the first NUM_WATCHED target pictures), reversal_weight, and what the monitor adds. options: as for
+    `fit_source_only`.
     """
     check_options("fit_dann", options)
     domains = as_domains(network, source, labels, target, settings.paired)
