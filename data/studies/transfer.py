@@ -26,11 +26,12 @@ from dlapps.transfer import finetune, pool
 from dlapps.transfer.linear import make_folds, random_splits
 from studies import transfer_training
 from studies.runs import Calls, cached, nest
-from studies.transfer_training import NUM_CLASSES, STAGES
+from studies.transfer_training import NUM_CLASSES
 
 SEEDS = (0, 1, 2)
 # Of the networks that are fine-tuned.
 SIZE, NUM_SPLITS = 352, 10
+STAGES = ("blocks.4", "blocks.5", "blocks.6", "bn2")
 RATES, EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2), (2, 4, 8)
 
 # (network, layers, pooling, size, keep_aspect): one pass over the pictures each.
@@ -127,7 +128,6 @@ def make_scenes15_experiments() -> Path:
     calls: Calls = {(run, seed): cached(train, *scratch[run], seed) for run, seed in runs}
     parts: Calls = {
         ("grey",): cached(transfer_training.compare_grey_inputs),
-        ("inputs",): cached(transfer_training.compare_inputs),
         ("random_weights",): cached(transfer_training.random_weights_accuracy, SEEDS[0]),
         ("last_block",): cached(transfer_training.compare_last_layers, SEEDS),
     }

@@ -27,7 +27,6 @@ from dlapps.transfer.linear import choose_per_class, make_folds
 NUM_CLASSES = 15
 # Of VGG16's block 5: the rates that are tried, and the epochs.
 RATES, NUM_EPOCHS = (3e-5, 1e-4, 3e-4), 4
-STAGES = ("blocks.4", "blocks.5", "blocks.6", "bn2")
 
 
 def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
@@ -103,25 +102,6 @@ def cross_validate(features: np.ndarray, labels: np.ndarray) -> float:
     """Mean accuracy over the folds of a linear SVM (C = 1) on L2-normalised rows."""
     svm, rows = LinearSVC(random_state=0), normalize(features)
     return float(cross_val_score(svm, rows, labels, cv=make_folds()).mean())
-
-
-def compare_inputs() -> dict[str, float]:
-    """Cross-validated accuracy with four stages of EfficientNet-Lite2, for several ways to give it a picture."""
-    scenes, network = datasets.load_scenes15("train"), pretrained.load("efficientnet_lite2")
-
-    def extract(size: int, pooling: str = "average", flip: bool = False) -> np.ndarray:
-        features = transfer.extract_features(network, scenes.images, STAGES, pooling, size, flip=flip)
-        return np.concatenate([normalize(block) for block in features.values()], axis=1)
-
-    small, large, mirrored = extract(256), extract(352), extract(352, flip=True)
-    inputs = {
-        "256": small,
-        "352": large,
-        "352 mirrored": mirrored,
-        "352 mirrored, quarters": extract(352, "pyramid", flip=True),
-        "256 and 352 mirrored": np.concatenate([extract(256, flip=True), mirrored], axis=1),
-    }
-    return {name: cross_validate(features, scenes.labels) for name, features in inputs.items()}
 
 
 def compare_grey_inputs() -> dict[str, float]:
