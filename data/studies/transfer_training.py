@@ -8,6 +8,7 @@ never sees the test split.
 import copy
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from dlapps import datasets, pretrained, transfer
 from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
+from dlapps.core.results import Entry
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class, make_folds
@@ -83,8 +85,8 @@ def load_grey(split: str, size: int) -> tuple[Tensor, Tensor]:
     return pixels, torch.from_numpy(scenes.labels)
 
 
-def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -> float:
-    """Test accuracy of a small VGG trained on `number` pictures a class, from random weights."""
+def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -> Entry:
+    """The test accuracy of a small VGG trained on `number` pictures a class, from random weights."""
     pixels, labels = load_grey("train", size)
     rows = torch.from_numpy(choose_per_class(labels.numpy(), number, seed))
     # SmallVGG draws its weights from PyTorch's default generator, as every nn.Module does.
@@ -95,7 +97,7 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
         network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed,
         augment=partial(flip_and_shift, size // 10),
     )  # fmt: skip
-    return finetune.accuracy(network, *load_grey("test", size))
+    return {"scores": {"accuracy": finetune.accuracy(network, *load_grey("test", size))}}
 
 
 def cross_validate(features: np.ndarray, labels: np.ndarray) -> float:
@@ -123,6 +125,12 @@ def compare_grey_inputs() -> dict[str, float]:
 def _pool5(network: nn.Module, grey: Tensor, channels: int) -> Tensor:
     with runtime.autocast("cpu"):
         return network(grey.expand(-1, channels, -1, -1)).float().mean((2, 3))
+
+
+def load_scenes() -> tuple[list[Path], np.ndarray]:
+    """All pictures of 15-Scene, the 1,500 to train on first, and their labels (4485,)."""
+    train, test = (datasets.load_scenes15(split) for split in ("train", "test"))
+    return [*train.images, *test.images], np.concatenate([train.labels, test.labels])
 
 
 def random_weights_accuracy(seed: int) -> float:
@@ -161,8 +169,8 @@ def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, seed: int
     return network
 
 
-def compare_last_layers(seeds: Sequence[int]) -> dict[str, object]:
-    """Test accuracies, one a seed: block 5 fine-tuned, its learning rate chosen on fold 0 of the training pictures."""
+def finetune_last_block(seeds: Sequence[int]) -> dict[int, Entry]:
+    """Block 5 fine-tuned, an entry a seed; its learning rate is chosen on fold 0 of the training pictures."""
     maps, labels = pool4_maps("train")
     fit_rows, held_out = (torch.from_numpy(rows) for rows in next(make_folds().split(np.zeros(len(labels)), labels)))
     validation = {}
@@ -170,8 +178,6 @@ def compare_last_layers(seeds: Sequence[int]) -> dict[str, object]:
         network = fit_last_block(maps[fit_rows], labels[fit_rows], rate, seed=0)
         validation[rate] = finetune.accuracy(network, maps[held_out], labels[held_out])
     best = max(validation, key=validation.__getitem__)
-    test_maps, test_labels = pool4_maps("test")
-    networks = (fit_last_block(maps, labels, best, seed) for seed in seeds)
-    accuracies = [finetune.accuracy(network, test_maps, test_labels) for network in networks]
-    tried = {"learning_rates": list(validation), "validation": list(validation.values())}
-    return {"accuracies": accuracies, "learning_rate": best} | tried
+    settings, test = {"learning_rate": best, "validation": validation}, pool4_maps("test")
+    accuracies = {seed: finetune.accuracy(fit_last_block(maps, labels, best, seed), *test) for seed in seeds}
+    return {seed: {"scores": {"accuracy": found}, "settings": settings} for seed, found in accuracies.items()}
