@@ -1,8 +1,8 @@
 """Chapter 1's experiments that need the pictures of 15-Scene; `dlapps data make scenes15-experiments` runs them all.
 
 No choice is made on test pictures: learning rates of fine-tuning are chosen on a fifth of the training pictures (fold 0
-of `make_folds`), that of training from random weights was fixed beforehand, and what is compared by cross-validation
-never sees the test split.
+of `make_folds`), C by cross-validation on all of them, and the rate of training from random weights was fixed
+beforehand. What makes an entry returns it: {"scores": ..., "settings": ...}.
 """
 
 import copy
@@ -22,13 +22,16 @@ from dlapps import datasets, pretrained, transfer
 from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
 from dlapps.core.results import Entry
+from dlapps.core.sweeps import keep
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import finetune
-from dlapps.transfer.linear import choose_per_class, make_folds
+from dlapps.transfer.linear import choose_per_class, choose_svm, make_folds
 
-NUM_CLASSES = 15
+NUM_CLASSES, NUM_TRAIN = 15, 1500
 # Of VGG16's block 5: the rates that are tried, and the epochs.
 RATES, NUM_EPOCHS = (3e-5, 1e-4, 3e-4), 4
+# Of linear SVMs: rows that differ little, as those of random weights, need a large C.
+COSTS = (0.1, 1, 10, 100, 1000)
 
 
 def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
@@ -100,31 +103,18 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
     return {"scores": {"accuracy": finetune.accuracy(network, *load_grey("test", size))}}
 
 
-def cross_validate(features: np.ndarray, labels: np.ndarray) -> float:
-    """Mean accuracy over the folds of a linear SVM (C = 1) on L2-normalised rows."""
-    svm, rows = LinearSVC(random_state=0), normalize(features)
-    return float(cross_val_score(svm, rows, labels, cv=make_folds()).mean())
-
-
 def compare_grey_inputs() -> dict[str, float]:
-    """VGG16's pool5 average of the training pictures, grey as input in three ways; cosines to the copied channels."""
-    scenes = datasets.load_scenes15("train")
-    network, (grey, _) = pretrained.load("vgg16_features"), load_grey("train", 224)
+    """VGG16's pool5 average of the training pictures, grey as input in three ways: CV with C = 1, cosines to a copy."""
+    scenes, network = datasets.load_scenes15("train"), pretrained.load("vgg16_features")
     variants = {"copy": network} | {reduce: to_grey(network, reduce) for reduce in ("sum", "mean")}
     results, reference = {}, None
     for name, variant in variants.items():
-        parts = [_pool5(variant, batch, 3 if name == "copy" else 1) for batch in grey.split(32)]
-        features = normalize(torch.cat(parts).numpy())
+        features = normalize(transfer.extract_features(variant, scenes.images, ["pool5"])["pool5"])
         reference = features if reference is None else reference
-        results[f"{name}_accuracy"] = cross_validate(features, scenes.labels)
+        accuracies = cross_val_score(LinearSVC(random_state=0), features, scenes.labels, cv=make_folds())
+        results[f"{name}_accuracy"] = float(accuracies.mean())
         results[f"{name}_cosine"] = float((features * reference).sum(1).mean())
     return results
-
-
-@torch.inference_mode()
-def _pool5(network: nn.Module, grey: Tensor, channels: int) -> Tensor:
-    with runtime.autocast("cpu"):
-        return network(grey.expand(-1, channels, -1, -1)).float().mean((2, 3))
 
 
 def load_scenes() -> tuple[list[Path], np.ndarray]:
@@ -133,16 +123,31 @@ def load_scenes() -> tuple[list[Path], np.ndarray]:
     return [*train.images, *test.images], np.concatenate([train.labels, test.labels])
 
 
-def random_weights_accuracy(seed: int) -> float:
-    """Cross-validated accuracy with pool5 of a VGG16 whose weights are random (He et al. 2015)."""
-    scenes, network = datasets.load_scenes15("train"), pretrained.load("vgg16_features")
-    generator = runtime.make_generator(seed)
+def random_features(seed: int) -> np.ndarray:
+    """pool5's averages of all pictures by a VGG16 whose weights are random (He et al. 2015), (4485, 512) float32."""
+    network, generator = pretrained.load("vgg16_features"), runtime.make_generator(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(module.get_parameter("bias"))
-    features = transfer.extract_features(network, scenes.images, ["pool5"])["pool5"]
-    return cross_validate(features, scenes.labels)
+    return transfer.extract_features(network, load_scenes()[0], ["pool5"])["pool5"]
+
+
+def random_weights(seed: int) -> Entry:
+    """The practical's classifier on features that nothing was learnt for."""
+    return score_svm(keep(random_features)(seed))
+
+
+def plain_pixels(size: int) -> Entry:
+    """The same without a network: on size x size grey pixels."""
+    return score_svm(torch.cat([load_grey(split, size)[0] for split in ("train", "test")]).flatten(1).numpy())
+
+
+def score_svm(features: np.ndarray) -> Entry:
+    """Accuracies of a linear SVM on all pictures' features (4485, D), rows L2-normalised, C chosen in five folds."""
+    rows, labels = normalize(features), load_scenes()[1]
+    svm = choose_svm((rows[:NUM_TRAIN], labels[:NUM_TRAIN], rows[NUM_TRAIN:], labels[NUM_TRAIN:]), COSTS)
+    return {"scores": {"accuracy": svm.test_accuracy, "cv": svm.cv_accuracy}, "settings": {"C": svm.cost}}
 
 
 def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
