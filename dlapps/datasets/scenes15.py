@@ -1,5 +1,6 @@
 """15-Scene: its pictures where they can be had, and the committed numbers that were made of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sklearn.preprocessing import normalize
 from dlapps import check_name
 from dlapps.core import assets, results
 from dlapps.core.assets import AssetError, Provenance
+from dlapps.core.images import read_picture
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
 
@@ -49,6 +51,14 @@ class SceneFeatures:
         check_name("a block", block, self.blocks)
         features, train = normalize(self.blocks[block]), SCENES15_COUNTS["train"]
         return features[:train], self.labels[:train], features[train:], self.labels[train:]
+
+    def pictures(self, rows: Iterable[int]) -> list[np.ndarray]:
+        """The pictures of these rows, uint8 (H, W, 3); grey areas of their sizes where the pictures cannot be had."""
+        if not assets.is_present("scenes15"):
+            return [np.full((*self.sizes[row], 3), 225, np.uint8) for row in rows]
+        folder, train = assets.fetch("scenes15"), SCENES15_COUNTS["train"]
+        files = (folder / ("train" if row < train else "test") / self.names[row] for row in rows)
+        return [np.asarray(read_picture(file)) for file in files]
 
 
 def from_bytes(values: np.ndarray) -> np.ndarray:

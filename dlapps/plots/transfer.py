@@ -1,22 +1,29 @@
-"""What Chapter 1 draws: what classifiers make of single pictures."""
+"""What Chapter 1 draws: VGG16 as a pipeline, what networks answer to single pictures, and what each change gains."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from dlapps.core.intervals import Interval
+from dlapps.plots.diagrams import Block, plot_diagram
 from dlapps.plots.general import COLOURS, make_figure, show_picture, styled
 
 
 @styled
 def plot_answers(
-    pictures: Sequence[np.ndarray], truths: Sequence[str], answers: Mapping[str, Sequence[Sequence[tuple[str, float]]]]
-) -> Figure:
+    pictures: Sequence[np.ndarray], truths: Sequence[str],
+    answers: Mapping[str, Sequence[Sequence[tuple[str, float]]]], chosen: Sequence[str],
+) -> Figure:  # fmt: skip
     """One row a picture, titled by its true class, and a column a network: its likeliest classes, the true one filled.
 
     pictures: uint8 (H, W, 3) of any size; answers: for each network and picture (class name, probability) from high to
-    low, as `PixelNetwork.predict` gives them.
+    low, as `PixelNetwork.predict` gives them. chosen: the true classes of the pictures to be drawn.
     """
+    rows = [truths.index(name) for name in chosen]
+    pictures, truths = [pictures[row] for row in rows], chosen
+    answers = {name: [ranked[row] for row in rows] for name, ranked in answers.items()}
     grid = {"width_ratios": [1.1] + [2.0] * len(answers)}
     figure, axes = make_figure(1.15 * len(pictures), len(pictures), 1 + len(answers), gridspec_kw=grid)
     for ax, name in zip(axes[0, 1:], answers, strict=True):
@@ -36,33 +43,46 @@ def plot_answers(
     return figure
 
 
+def plot_pipeline() -> Figure:
+    """VGG16's five blocks of convolutions and the two ways on from them: its dense layers, or a classifier of scenes."""
+    names = ("2 × conv\n64", "2 × conv\n128", "3 × conv\n256", "3 × conv\n512", "3 × conv\n512")
+    blocks = {"picture": Block(0.3, 0, 0.5, 0.5, "pixels", "224 × 224")}
+    for number, (text, height) in enumerate(zip(names, (1.5, 1.25, 1.0, 0.8, 0.6), strict=True), 1):
+        below = f"pool{number}\n{224 // 2**number} × {224 // 2**number}"
+        blocks[f"block {number}"] = Block(0.35 + 0.67 * number, 0, 0.54, height, text, below, "#D6E6F2")
+    blocks["dense"] = Block(4.62, 0.45, 0.78, 0.36, "fc6, fc7, fc8", "", "#E4E4E4")
+    blocks["classes"] = Block(5.5, 0.45, 0.56, 0.36, "1,000\nclasses", "", "#E4E4E4")
+    blocks["features"] = Block(4.62, -0.45, 0.78, 0.36, "average:\n512 features", "", "#F6D9C6")
+    blocks["scenes"] = Block(5.5, -0.45, 0.56, 0.36, "SVM: 15\nscenes", "", "#F6D9C6")
+    chain = ["picture", *(f"block {number}" for number in range(1, 6))]
+    arrows = [*pairwise(chain), ("block 5", "dense"), ("dense", "classes")]
+    return plot_diagram(blocks, [*arrows, ("block 5", "features", COLOURS[1]), ("features", "scenes", COLOURS[1])])
+
+
 @styled
-def plot_misread(
-    names: Sequence[str], scores: Sequence[Sequence[tuple[str, float]]], truths: Sequence[str],
-    pictures: Sequence[np.ndarray] | None = None,
-) -> Figure:  # fmt: skip
-    """Misread examples, two in a row: the three highest class scores, the true class hatched, and any pictures."""
-    rows = -(-len(names) // 2)
-    width = 1 if pictures is None else 2
-    grid = {"width_ratios": [1.0] * 2 if pictures is None else [1.2, 1.1] * 2}
-    figure, axes = make_figure(1.05 * rows, rows, 2 * width, gridspec_kw=grid)
-    places = axes.reshape(-1, width)
-    for index, (name, ranked, truth) in enumerate(zip(names, scores, truths, strict=True)):
-        if pictures is not None:
-            show_picture(places[index, 0], pictures[index])
-        ax = places[index, -1]
-        labels, values = zip(*ranked, strict=True)
-        heights = np.arange(len(labels))[::-1]
-        ax.barh(heights, values, color=COLOURS[5], height=0.7)
-        ax.set_yticks(heights, labels)
-        ax.tick_params(axis="y", length=0)
+def plot_steps(steps: Mapping[str, tuple[float, float, Interval]], published: Mapping[str, float]) -> Figure:
+    """One row a change: left the accuracy before (hollow) and after it, right what it gains, with its interval.
+
+    steps: for each change the accuracies in per cent before and after, and the gain in points; grey where its interval
+    contains 0. published: accuracies of others, in rows of their own, hollow diamonds.
+    """
+    figure, axes = make_figure(0.6 + 0.24 * (len(steps) + len(published)), 1, 2, sharey=True)
+    levels, gains = axes[0]
+    labels = [*published, *steps]
+    for place, accuracy in enumerate(published.values()):
+        levels.plot(accuracy, place, "D", markerfacecolor="white", color=COLOURS[6])
+    for place, (before, after, gain) in enumerate(steps.values(), len(published)):
+        colour = COLOURS[0] if gain.low > 0 or gain.high < 0 else "#888888"
+        levels.annotate("", (after, place), (before, place), arrowprops={"arrowstyle": "->", "color": colour})
+        levels.plot(before, place, "o", markerfacecolor="white", color=colour)
+        levels.plot(after, place, "o", color=colour)
+        reach = [[gain.mean - gain.low], [gain.high - gain.mean]]
+        gains.errorbar(gain.mean, place, xerr=reach, fmt="o", capsize=2, color=colour)
+    gains.axvline(0, color=COLOURS[6], linestyle="--", linewidth=0.8)
+    levels.set(xlabel="test accuracy (%)", ylim=(len(labels) - 0.5, -0.5))
+    levels.set_yticks(range(len(labels)), labels)
+    gains.set(xlabel="gain (points)")
+    for ax in axes[0]:
         ax.grid(axis="y", visible=False)
-        for bar, label in zip(ax.patches, labels, strict=True):
-            if label == truth:
-                bar.set(facecolor="white", edgecolor=COLOURS[1], hatch="//////")
-        ax.axvline(0, color="black", linewidth=0.6)
-        ax.set_title(name, fontsize=7)
-        ax.tick_params(labelsize=7)
-    for ax in places[len(names) :].flat:
-        ax.set_axis_off()
+        ax.tick_params(axis="y", length=0)
     return figure
