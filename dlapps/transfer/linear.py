@@ -1,7 +1,6 @@
 """Linear classifiers on features: C and fusion weights chosen by cross-validation, never on test pictures."""
 
 import functools
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,9 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from dlapps.core.training import as_labels
@@ -39,6 +36,10 @@ class Scores:
 
     out_of_fold: np.ndarray
     test: np.ndarray
+
+    def right(self, labels: ArrayLike) -> np.ndarray:
+        """Whether the highest score of each test example is its label's, booleans (M,)."""
+        return self.test.argmax(1) == as_labels(labels, *self.test.shape).numpy()
 
 
 @dataclass(frozen=True)
@@ -136,22 +137,6 @@ def choose_fusion(scores: Mapping[str, Scores], labels: ArrayLike) -> Fusion:
 
 def _weighted_sum(weights: Mapping[str, float], scores: Mapping[str, np.ndarray]) -> np.ndarray:
     return functools.reduce(np.add, (weight * scores[name] for name, weight in weights.items()))
-
-
-def reduce_and_fit(split: Split, num_dimensions: int | None) -> tuple[np.ndarray, float]:
-    """PCA and a linear SVM (C = 1): the classes (N,) of the test part, and the seconds to fit both and to predict.
-
-    num_dimensions: None for no PCA. seconds: the least of three timings, to which other processes only add.
-    """
-    X, y, X_test, _ = _checked(split)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        reduction = PCA(num_dimensions, random_state=0) if num_dimensions else "passthrough"
-        pipeline = make_pipeline(reduction, LinearSVC(random_state=0)).fit(X, y)
-        predicted = pipeline.predict(X_test)
-        seconds.append(time.perf_counter() - start)
-    return predicted, min(seconds)
 
 
 def confused_pairs(matrix: ArrayLike, number: int) -> list[tuple[int, int, int]]:
