@@ -18,10 +18,10 @@ Answer = dict[str, str]  # "text"; the "href" of another notebook, or the "kind"
 
 REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a whole key
 KEYS = re.compile(rf"(?<!\w)@({KEY})")
-# What is Markdown in a caption or in a cell of a table: references, citations, formulas and code; or another character.
+# In a caption or a cell of a table what is Markdown (references, citations, formulas and code), or a sign that is not.
 _TEXT = re.compile(
     rf"(?P<kept>{REFERENCE_OR_CITATION.pattern}|\$(?=\S)[^$]*(?<=\S)\$(?!\d)"
-    r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|."
+    r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|[!#$&(-+.:<>@\[-`{-~-]"
 )
 _SPACE, _OPENING, _CLOSING = {"t": "Space"}, {"t": "Str", "c": "("}, {"t": "Str", "c": ")"}
 
@@ -44,11 +44,7 @@ def read_keys(path: Path) -> set[str]:
 
 def write_text(text: str) -> str:
     """Markdown of a caption or a table's cell, on one line: text, but for references, citations, $x$ and `code`."""
-
-    def write_part(found: re.Match[str]) -> str:
-        return found[0] if found["kept"] else re.sub(r"([!#$&(-+.:<>@\[-`{-~-])", r"\\\1", found[0])
-
-    return _TEXT.sub(write_part, " ".join(text.split()))
+    return _TEXT.sub(lambda found: found["kept"] or f"\\{found[0]}", " ".join(text.split()))
 
 
 def write_references(node: Node, refer: Callable[[str], Node | None]) -> Tree:

@@ -61,7 +61,7 @@ def _equation(tex: str, label: str, number: str) -> Node:
 
 
 # pandoc's LaTeX has no data: URL.
-_EMBEDDED = re.compile(r"(?:data:image/)?(png|jpeg);base64,([\w+/=]+)")
+_EMBEDDED = re.compile(r"\{(?:data:image/)?(png|jpeg);base64,([\w+/=]+)\}")
 LATEX = Edition(
     refer=lambda label, _: raw("latex", rf"\Cref{{{label}}}"),
     equation=_equation,
@@ -124,7 +124,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     def save(found: re.Match[str]) -> str:
         name = f"picture-{len(figures)}.{found[1]}"
         figures[name] = base64.b64decode(found[2])
-        return f"frames/{name}"
+        return f"{{frames/{name}}}"
 
     return _EMBEDDED.sub(save, latex), figures
 
