@@ -8,6 +8,7 @@ import torch
 
 from dlapps import datasets
 from studies import transfer as study
+from studies import transfer_training as training
 
 
 @pytest.fixture
@@ -49,6 +50,14 @@ def test_statistics_stay_while_the_layers_train():
     before = layers[0].running_mean.clone()
     layers[0](torch.randn(4, 3, 2, 2))
     assert torch.equal(layers[0].running_mean, before)
+
+
+@pytest.mark.parametrize(("signal", "cost"), [(1, 0.1), (0.01, 100)])
+def test_rows_that_differ_little_are_given_a_large_cost(monkeypatch, signal, cost):
+    labels, random = np.arange(1600) % 3, np.random.default_rng(0)
+    monkeypatch.setattr(training, "load_scenes", lambda: (None, labels))
+    rows = np.concatenate([random.normal(size=(1600, 4)), signal * np.eye(3)[labels], np.ones((1600, 1))], axis=1)
+    assert training.score_svm(rows) == {"scores": {"accuracy": 1, "cv": 1}, "settings": {"C": cost}}
 
 
 @pytest.mark.parametrize(("sign", "error"), [(0, 1 / 16), (1, 1 / 8)])

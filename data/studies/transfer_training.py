@@ -1,13 +1,14 @@
 """Chapter 1's experiments that need the pictures of 15-Scene; `dlapps data make scenes15-experiments` runs them all.
 
 No choice is made on test pictures: learning rates of fine-tuning are chosen on a fifth of the training pictures (fold 0
-of `make_folds`), that of training from random weights was fixed beforehand, and what is compared by cross-validation
-never sees the test split.
+of `make_folds`), C by cross-validation on all of them, and the rate of training from random weights was fixed
+beforehand. What makes an entry returns it: {"scores": ..., "settings": ...}.
 """
 
 import copy
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,14 +21,17 @@ from torch.nn import functional as F
 from dlapps import datasets, pretrained, transfer
 from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
+from dlapps.core.results import Entry
+from dlapps.core.sweeps import keep
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import finetune
-from dlapps.transfer.linear import choose_per_class, make_folds
+from dlapps.transfer.linear import choose_per_class, choose_svm, make_folds
 
-NUM_CLASSES = 15
+NUM_CLASSES, NUM_TRAIN = 15, 1500
 # Of VGG16's block 5: the rates that are tried, and the epochs.
 RATES, NUM_EPOCHS = (3e-5, 1e-4, 3e-4), 4
-STAGES = ("blocks.4", "blocks.5", "blocks.6", "bn2")
+# Of linear SVMs: rows that differ little, as those of random weights, need a large C.
+COSTS = (0.1, 1, 10, 100, 1000)
 
 
 def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
@@ -84,8 +88,8 @@ def load_grey(split: str, size: int) -> tuple[Tensor, Tensor]:
     return pixels, torch.from_numpy(scenes.labels)
 
 
-def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -> float:
-    """Test accuracy of a small VGG trained on `number` pictures a class, from random weights."""
+def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -> Entry:
+    """The test accuracy of a small VGG trained on `number` pictures a class, from random weights."""
     pixels, labels = load_grey("train", size)
     rows = torch.from_numpy(choose_per_class(labels.numpy(), number, seed))
     # SmallVGG draws its weights from PyTorch's default generator, as every nn.Module does.
@@ -96,65 +100,54 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
         network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed,
         augment=partial(flip_and_shift, size // 10),
     )  # fmt: skip
-    return finetune.accuracy(network, *load_grey("test", size))
-
-
-def cross_validate(features: np.ndarray, labels: np.ndarray) -> float:
-    """Mean accuracy over the folds of a linear SVM (C = 1) on L2-normalised rows."""
-    svm, rows = LinearSVC(random_state=0), normalize(features)
-    return float(cross_val_score(svm, rows, labels, cv=make_folds()).mean())
-
-
-def compare_inputs() -> dict[str, float]:
-    """Cross-validated accuracy with four stages of EfficientNet-Lite2, for several ways to give it a picture."""
-    scenes, network = datasets.load_scenes15("train"), pretrained.load("efficientnet_lite2")
-
-    def extract(size: int, pooling: str = "average", flip: bool = False) -> np.ndarray:
-        features = transfer.extract_features(network, scenes.images, STAGES, pooling, size, flip=flip)
-        return np.concatenate([normalize(block) for block in features.values()], axis=1)
-
-    small, large, mirrored = extract(256), extract(352), extract(352, flip=True)
-    inputs = {
-        "256": small,
-        "352": large,
-        "352 mirrored": mirrored,
-        "352 mirrored, quarters": extract(352, "pyramid", flip=True),
-        "256 and 352 mirrored": np.concatenate([extract(256, flip=True), mirrored], axis=1),
-    }
-    return {name: cross_validate(features, scenes.labels) for name, features in inputs.items()}
+    return {"scores": {"accuracy": finetune.accuracy(network, *load_grey("test", size))}}
 
 
 def compare_grey_inputs() -> dict[str, float]:
-    """VGG16's pool5 average of the training pictures, grey as input in three ways; cosines to the copied channels."""
-    scenes = datasets.load_scenes15("train")
-    network, (grey, _) = pretrained.load("vgg16_features"), load_grey("train", 224)
+    """VGG16's pool5 average of the training pictures, grey as input in three ways: CV with C = 1, cosines to a copy."""
+    scenes, network = datasets.load_scenes15("train"), pretrained.load("vgg16_features")
     variants = {"copy": network} | {reduce: to_grey(network, reduce) for reduce in ("sum", "mean")}
     results, reference = {}, None
     for name, variant in variants.items():
-        parts = [_pool5(variant, batch, 3 if name == "copy" else 1) for batch in grey.split(32)]
-        features = normalize(torch.cat(parts).numpy())
+        features = normalize(transfer.extract_features(variant, scenes.images, ["pool5"])["pool5"])
         reference = features if reference is None else reference
-        results[f"{name}_accuracy"] = cross_validate(features, scenes.labels)
+        accuracies = cross_val_score(LinearSVC(random_state=0), features, scenes.labels, cv=make_folds())
+        results[f"{name}_accuracy"] = float(accuracies.mean())
         results[f"{name}_cosine"] = float((features * reference).sum(1).mean())
     return results
 
 
-@torch.inference_mode()
-def _pool5(network: nn.Module, grey: Tensor, channels: int) -> Tensor:
-    with runtime.autocast("cpu"):
-        return network(grey.expand(-1, channels, -1, -1)).float().mean((2, 3))
+def load_scenes() -> tuple[list[Path], np.ndarray]:
+    """All pictures of 15-Scene, the 1,500 to train on first, and their labels (4485,)."""
+    train, test = (datasets.load_scenes15(split) for split in ("train", "test"))
+    return [*train.images, *test.images], np.concatenate([train.labels, test.labels])
 
 
-def random_weights_accuracy(seed: int) -> float:
-    """Cross-validated accuracy with pool5 of a VGG16 whose weights are random (He et al. 2015)."""
-    scenes, network = datasets.load_scenes15("train"), pretrained.load("vgg16_features")
-    generator = runtime.make_generator(seed)
+def random_features(seed: int) -> np.ndarray:
+    """pool5's averages of all pictures by a VGG16 whose weights are random (He et al. 2015), (4485, 512) float32."""
+    network, generator = pretrained.load("vgg16_features"), runtime.make_generator(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(module.get_parameter("bias"))
-    features = transfer.extract_features(network, scenes.images, ["pool5"])["pool5"]
-    return cross_validate(features, scenes.labels)
+    return transfer.extract_features(network, load_scenes()[0], ["pool5"])["pool5"]
+
+
+def random_weights(seed: int) -> Entry:
+    """The practical's classifier on features that nothing was learnt for."""
+    return score_svm(keep(random_features)(seed))
+
+
+def plain_pixels(size: int) -> Entry:
+    """The same without a network: on size x size grey pixels."""
+    return score_svm(torch.cat([load_grey(split, size)[0] for split in ("train", "test")]).flatten(1).numpy())
+
+
+def score_svm(features: np.ndarray) -> Entry:
+    """Accuracies of a linear SVM on all pictures' features (4485, D), rows L2-normalised, C chosen in five folds."""
+    rows, labels = normalize(features), load_scenes()[1]
+    svm = choose_svm((rows[:NUM_TRAIN], labels[:NUM_TRAIN], rows[NUM_TRAIN:], labels[NUM_TRAIN:]), COSTS)
+    return {"scores": {"accuracy": svm.test_accuracy, "cv": svm.cv_accuracy}, "settings": {"C": svm.cost}}
 
 
 def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
@@ -181,8 +174,8 @@ def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, seed: int
     return network
 
 
-def compare_last_layers(seeds: Sequence[int]) -> dict[str, object]:
-    """Test accuracies, one a seed: block 5 fine-tuned, its learning rate chosen on fold 0 of the training pictures."""
+def finetune_last_block(seeds: Sequence[int]) -> dict[int, Entry]:
+    """Block 5 fine-tuned, an entry a seed; its learning rate is chosen on fold 0 of the training pictures."""
     maps, labels = pool4_maps("train")
     fit_rows, held_out = (torch.from_numpy(rows) for rows in next(make_folds().split(np.zeros(len(labels)), labels)))
     validation = {}
@@ -190,8 +183,6 @@ def compare_last_layers(seeds: Sequence[int]) -> dict[str, object]:
         network = fit_last_block(maps[fit_rows], labels[fit_rows], rate, seed=0)
         validation[rate] = finetune.accuracy(network, maps[held_out], labels[held_out])
     best = max(validation, key=validation.__getitem__)
-    test_maps, test_labels = pool4_maps("test")
-    networks = (fit_last_block(maps, labels, best, seed) for seed in seeds)
-    accuracies = [finetune.accuracy(network, test_maps, test_labels) for network in networks]
-    tried = {"learning_rates": list(validation), "validation": list(validation.values())}
-    return {"accuracies": accuracies, "learning_rate": best} | tried
+    settings, test = {"learning_rate": best, "validation": validation}, pool4_maps("test")
+    accuracies = {seed: finetune.accuracy(fit_last_block(maps, labels, best, seed), *test) for seed in seeds}
+    return {seed: {"scores": {"accuracy": found}, "settings": settings} for seed, found in accuracies.items()}
