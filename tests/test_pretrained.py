@@ -142,7 +142,7 @@ def test_first_network_at_hand_is_taken_else_the_last(monkeypatch, capsys):
     assert pretrained.load_first("a", "b", "c") == "b"
     monkeypatch.setattr("dlapps.pretrained.assets.is_present", lambda name: False)
     assert pretrained.load_first("a", "b", "c") == pretrained.load_first("c") == "c"
-    assert capsys.readouterr().out == "a is not at hand: b instead\na is not at hand: c instead\n"
+    assert capsys.readouterr().err == "a is not at hand: b instead\na is not at hand: c instead\n"
 
 
 def test_vgg16_has_the_papers_layers():
