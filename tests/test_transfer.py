@@ -428,18 +428,6 @@ def test_grey_by_sum_equals_the_copied_channels_inside_the_border():
     torch.testing.assert_close(transfer_training.to_grey(padded)(grey)[..., :-1, :-1], copied[..., :-1, :-1])
 
 
-def test_layers_are_described():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 2))
-    convolution, flat, dense = transfer.describe_layers(network, (3, 8, 8))
-    assert convolution.output_shape == (4, 6, 6)
-    assert convolution.num_parameters == 3 * 4 * 9 + 4
-    assert convolution.num_multiplications == 3 * 4 * 9 * 36
-    assert flat.num_parameters == flat.num_multiplications == 0
-    assert dense.num_multiplications == 144 * 2
-    (block,) = transfer.describe_layers(nn.Sequential(network), (3, 8, 8))
-    assert block.num_multiplications == convolution.num_multiplications + dense.num_multiplications
-
-
 def test_attached_classifier_scores_as_the_svm_does_on_features(network):
     names = ("a", "b", "c")
     pictures = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -1,14 +1,12 @@
-"""Networks changed for another task: grey input, a linear classifier as the last layer; and their layers as a table."""
+"""Networks changed for another task: a linear classifier as the last layer."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
-from torch.utils.flop_counter import FlopCounterMode
 
 from dlapps.pretrained import PixelNetwork
 
@@ -46,29 +44,3 @@ def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequen
     return PixelNetwork(
         f"{network.name}, linear SVM", backbone, mean, std, class_names, network.input_size, network.crop
     )
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of `describe_layers`: shapes without the batch axis."""
-
-    name: str
-    output_shape: tuple[int, ...]
-    num_parameters: int
-    num_multiplications: int
-
-
-def describe_layers(network: nn.Sequential, input_shape: tuple[int, ...]) -> list[Layer]:
-    """Output shape, parameters and multiplications of each layer of a sequence, for one picture (C, H, W).
-
-    A convolution or dense layer multiplies each of its weights once at each position of its output;
-    those inside a block count together, and batch norm's few do not.
-    """
-    layers, values = [], torch.empty(1, *input_shape, device=next(network.parameters()).device)
-    for name, module in network.named_children():
-        with FlopCounterMode(display=False) as counter:
-            values = module(values)
-        multiplications = counter.get_total_flops() // 2  # it counts the sums too
-        num_parameters = sum(parameter.numel() for parameter in module.parameters())
-        layers.append(Layer(name, tuple(values.shape[1:]), num_parameters, multiplications))
-    return layers
