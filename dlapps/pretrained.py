@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision import models
@@ -135,26 +133,6 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
         return find_layer(modules["backbone"], name)
     valid = ", ".join(key for key in modules if key and key.count(".") < 2)
     raise ValueError(f"expected a layer among {valid}, got {name!r}; choose one of them or of their parts.")
-
-
-def to_arrays(network: PixelNetwork) -> tuple[PixelNetwork, str]:
-    """A copy with arrays in place of its weights and buffers, and their device: joblib hashes arrays by their values,
-    where tensors hash anew in each process."""
-    tensors = [*network.parameters(), *network.buffers()]
-    # In C's order, whatever the order in memory: it is part of the hash.
-    arrays = {id(tensor): np.array(tensor.numpy(force=True), order="C") for tensor in tensors}
-    return copy.deepcopy(network, arrays), str(tensors[0].device)
-
-
-def from_arrays(network: PixelNetwork, device: str) -> PixelNetwork:
-    """The network of which `to_arrays` made both."""
-    tensors: dict[int, Tensor] = {}  # By array: what layers share stays shared.
-    for module in network.modules():
-        buffers = (array for array in module._buffers.values() if array is not None)
-        tensors |= {id(array): torch.tensor(array) for array in buffers}
-        weights = (array for array in module._parameters.values() if array is not None)
-        tensors |= {id(array): nn.Parameter(torch.tensor(array), requires_grad=False) for array in weights}
-    return channels_last(copy.deepcopy(network, tensors)).to(device)
 
 
 def load(name: str) -> PixelNetwork:

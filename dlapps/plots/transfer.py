@@ -44,7 +44,7 @@ def plot_answers(
 
 
 def plot_pipeline() -> Figure:
-    """VGG16's five blocks of convolutions and the two ways on from them: its dense layers, or a classifier of scenes."""
+    """VGG16's five blocks of convolutions and the two ways on from them: dense layers, or a classifier of scenes."""
     names = ("2 × conv\n64", "2 × conv\n128", "3 × conv\n256", "3 × conv\n512", "3 × conv\n512")
     blocks = {"picture": Block(0.3, 0, 0.5, 0.5, "pixels", "224 × 224")}
     for number, (text, height) in enumerate(zip(names, (1.5, 1.25, 1.0, 0.8, 0.6), strict=True), 1):

@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from dlapps import check_counts, check_name, pretrained
 from dlapps.core.images import as_pictures, check_several, scaled_shape, stack_pixels
 from dlapps.core.runtime import Bar, autocast, device_of, first_in_float32
-from dlapps.pretrained import PixelNetwork, from_arrays, to_arrays
+from dlapps.pretrained import PixelNetwork
 
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),
@@ -59,8 +59,8 @@ def extract_features(
     pictures: paths, arrays or PIL pictures, or pixels (N, C, H, W) as `images.as_pictures` takes them, whose size stays
     as it is. Pictures are resized to size x size (default: the network's), or with keep_aspect so that the short side
     is `size`; for a network of grey pixels their channels are averaged. They are read batch by batch: memory holds two
-    batches and the features. precision: see `runtime.autocast`; features are float32 always. Raises ValueError for an unknown setting or layer, and for no picture or a single one
-    outside a list.
+    batches and the features. precision: see `runtime.autocast`; features are float32 always. Raises ValueError for an
+    unknown setting or layer, and for no picture or a single one outside a list.
     """
     check_several(pictures)
     check_name("a pooling", pooling, POOLINGS)
@@ -149,11 +149,10 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
     >>> features = DeepFeatures("vgg16_features", "pool5").transform(pictures)
     >>> search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}).fit(features, labels)
 
-    In a pipeline, `make_pipeline(DeepFeatures(...), classifier, memory="folder")` keeps the features that it is fitted
-    on, in any process; pictures of test folds go through the network again. What it finds again has the same
-    parameters, labels and pictures: arrays by their values, files by their paths alone; and the same network: by its
-    name, or by its weights and attributes, which each entry holds a copy of. It sees neither the code of a network's
-    layers, nor files or a library that changed: empty the folder then.
+    In a pipeline, `make_pipeline(DeepFeatures("vgg16", ...), classifier, memory="folder")` keeps the features that it
+    is fitted on, in any process; pictures of test folds go through the network again. What it finds again has the same
+    parameters, labels and pictures (arrays by their values, files by their paths alone), and a network by its name: of
+    a `PixelNetwork` nothing is found again. Where files or a library changed, empty the folder.
     """
 
     def __init__(
@@ -187,14 +186,6 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
                 "of a module of your own."
             )
         return network
-
-    def __getstate__(self) -> dict:
-        packed = to_arrays(self.network) if isinstance(self.network, PixelNetwork) else self.network
-        return super().__getstate__() | {"network": packed}
-
-    def __setstate__(self, state: dict) -> None:
-        packed = state["network"]
-        super().__setstate__(state | {"network": from_arrays(*packed) if isinstance(packed, tuple) else packed})
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
