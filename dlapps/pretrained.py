@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from dlapps import check_name
 from dlapps.core import assets
 from dlapps.core.assets import AssetError
 from dlapps.core.images import PictureError, check_shape
@@ -139,17 +140,11 @@ def load(name: str) -> PixelNetwork:
     """A network by name, ready to use on pixels.
 
     name: vgg16, vgg16_features (the 13 convolutions; feature maps (N, 512, H/32, W/32) out), squeezenet1_1,
-    efficientnet_lite0, _lite1 or _lite2, or any "torchvision:NAME" or "timm:NAME". Raises AssetError where its weights
-    cannot be had, ValueError for a name that nobody knows.
+    efficientnet_lite0, _lite1 or _lite2; `wrap` takes others, as those of torchvision and timm are. Raises AssetError
+    where its weights cannot be had, ValueError for a name that nobody knows.
     """
-    if name in LOADERS:
-        return LOADERS[name]()
-    library, _, model = name.partition(":")
-    if model and library in LIBRARIES:
-        return LIBRARIES[library](model)
-    raise ValueError(
-        f"expected a network among {', '.join(LOADERS)}, torchvision:NAME, timm:NAME, got {name!r}; choose one of them."
-    )
+    check_name("a network", name, LOADERS)
+    return LOADERS[name]()
 
 
 def load_first(*names: str) -> PixelNetwork:
@@ -173,6 +168,8 @@ def wrap(
     input_size: int = 224,
 ) -> PixelNetwork:
     """A network of one's own, ready to use on pixels: its normalisation goes in front of it.
+
+    >>> network = wrap(torchvision.models.resnet18(weights="DEFAULT"))  # trained on pixels less ImageNet's mean
 
     module: normalised pictures (N, C, H, W) to logits (N, K); it is not copied but itself frozen (no weight requires a
     gradient any more) and put in eval mode. mean, std: of the pixels in [0, 1] that it was trained on, one a channel;
@@ -293,46 +290,6 @@ def _load_efficientnet_lite(name: str) -> PixelNetwork:
     )  # fmt: skip
 
 
-def _load_torchvision(model: str) -> PixelNetwork:
-    if model not in models.list_models(module=models):
-        raise ValueError(
-            f"expected a classification network of torchvision, got {model!r}; see torchvision.models.list_models()."
-        )
-    weights = models.get_model_weights(model).DEFAULT
-    backbone = _download(f"torchvision:{model}", lambda: models.get_model(model, weights=weights))
-    preset = weights.transforms()
-    return PixelNetwork(
-        f"torchvision:{model}", backbone, preset.mean, preset.std, weights.meta["categories"],
-        input_size=preset.crop_size[0], crop=preset.crop_size[0] / preset.resize_size[0],
-    )  # fmt: skip
-
-
-def _load_timm(model: str) -> PixelNetwork:
-    import timm
-
-    if not timm.is_model(model):
-        raise ValueError(f"expected a network of timm, got {model!r}; see timm.list_models().")
-    backbone = _download(f"timm:{model}", lambda: timm.create_model(model, pretrained=True))
-    config = backbone.pretrained_cfg
-    names = imagenet_class_names() if config["num_classes"] == 1000 else ()
-    return PixelNetwork(
-        f"timm:{model}", backbone, config["mean"], config["std"], names,
-        input_size=config["input_size"][-1], crop=config["crop_pct"],
-    )  # fmt: skip
-
-
-def _download(name: str, create: Callable[[], Any]) -> Any:
-    try:
-        return create()
-    # Hub clients raise their own kinds for one thing: no network, or no such file.
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise AssetError(
-            f"expected the weights of {name} from its library's hub, got none ({reason}); connect to a network, or "
-            f"take one of {', '.join(LOADERS)}."
-        ) from error
-
-
 LOADERS: dict[str, Callable[[], PixelNetwork]] = {
     "vgg16": _load_vgg16,
     "vgg16_features": _load_vgg16_features,
@@ -342,4 +299,3 @@ LOADERS: dict[str, Callable[[], PixelNetwork]] = {
         for number in (0, 1, 2)
     },
 }
-LIBRARIES = {"torchvision": _load_torchvision, "timm": _load_timm}
