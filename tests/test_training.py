@@ -294,9 +294,8 @@ TRAINED = [train_source_only, train_dann, train_improved, train_gan, train_flow]
 
 
 @pytest.mark.parametrize("train", [*TRAINED, train_classifier])
-def test_a_mistyped_option_names_the_function_that_was_called(train, data):
-    name = train.__name__.replace("train", "fit")
-    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword .* 'epochs'; its"):
+def test_a_mistyped_option_is_refused(train, data):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epochs'"):
         train(data, epochs=3)
 
 

@@ -24,7 +24,6 @@ from dlapps.core.training import (
     Augment,
     History,
     as_labels,
-    check_options,
     load_weights,
     make_one_cycle,
     minimise,
@@ -120,7 +119,6 @@ def fit_source_only(
     augment(pixels, generator) changes each batch, as `random_affine` does. options: monitor and
     checkpoint, as `run_epochs` takes them.
     """
-    check_options("fit_source_only", options)
     images = as_uint8(images)
     labels = as_labels(labels, len(images), network.num_classes)
     check_size(network, images)
@@ -170,7 +168,6 @@ def fit_dann(
     the first NUM_WATCHED target pictures), reversal_weight, and what the monitor adds. options: as for
     `fit_source_only`.
     """
-    check_options("fit_dann", options)
     domains = as_domains(network, source, labels, target, settings.paired)
     device = device_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
@@ -285,7 +282,6 @@ def fit_improved(
     history: loss, class_loss (its part for the source), labelled_share (of the target pictures), and what the monitor
     adds. options: as for `fit_source_only`.
     """
-    check_options("fit_improved", options)
     source, labels, target = as_domains(network, source, labels, target)
     if source.ndim != 3:
         raise ValueError(f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black.")

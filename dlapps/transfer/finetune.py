@@ -16,7 +16,6 @@ from dlapps.core.training import (
     Augment,
     History,
     as_labels,
-    check_options,
     make_one_cycle,
     minimise,
     predict,
@@ -93,7 +92,6 @@ def fit_classifier(
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     a label is not in [0, K), parts share weights or are none of the network's, or a loss is not finite.
     """
-    check_options("fit_classifier", options)
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
     labels = as_labels(labels, len(inputs))
