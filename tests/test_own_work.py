@@ -172,7 +172,6 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: linear.choose_svm(BOOLEANS, (1,)), NO_LABELS),
         (lambda: linear.svm_scores(BOOLEANS, 1), NO_LABELS),
         (lambda: linear.random_split_scores(BOOLEANS, 1, 1), NO_LABELS),
-        (lambda: linear.reduce_and_fit(BOOLEANS, None), NO_LABELS),
         (lambda: class_diversity([[0, np.nan]]), NO_HIGHEST),
         (lambda: class_diversity([[0, 0], [np.inf, 0]]), NO_HIGHEST),
         (lambda: class_diversity([[-np.inf] * 2]), NO_HIGHEST),
