@@ -25,7 +25,7 @@ def plot_answers(
     pictures, truths = [pictures[row] for row in rows], chosen
     answers = {name: [ranked[row] for row in rows] for name, ranked in answers.items()}
     grid = {"width_ratios": [1.1] + [2.0] * len(answers)}
-    figure, axes = make_figure(1.15 * len(pictures), len(pictures), 1 + len(answers), gridspec_kw=grid)
+    figure, axes = make_figure(1.0 * len(pictures), len(pictures), 1 + len(answers), gridspec_kw=grid)
     for ax, name in zip(axes[0, 1:], answers, strict=True):
         ax.set_title(name, fontsize=7)
     for row, picture, truth, *by_network in zip(axes, pictures, truths, *answers.values(), strict=True):
@@ -44,13 +44,13 @@ def plot_answers(
 
 
 def plot_pipeline() -> Figure:
-    """VGG16's five blocks of convolutions and the two ways on from them: dense layers, or a classifier of scenes."""
+    """VGG16's five blocks of convolutions and two ways on from them: its dense layers, or a classifier of scenes."""
     names = ("2 × conv\n64", "2 × conv\n128", "3 × conv\n256", "3 × conv\n512", "3 × conv\n512")
     blocks = {"picture": Block(0.3, 0, 0.5, 0.5, "pixels", "224 × 224")}
     for number, (text, height) in enumerate(zip(names, (1.5, 1.25, 1.0, 0.8, 0.6), strict=True), 1):
         below = f"pool{number}\n{224 // 2**number} × {224 // 2**number}"
         blocks[f"block {number}"] = Block(0.35 + 0.67 * number, 0, 0.54, height, text, below, "#D6E6F2")
-    blocks["dense"] = Block(4.62, 0.45, 0.78, 0.36, "fc6, fc7, fc8", "", "#E4E4E4")
+    blocks["dense"] = Block(4.62, 0.45, 0.78, 0.36, "fc6, fc7\n(relu7), fc8", "", "#E4E4E4")
     blocks["classes"] = Block(5.5, 0.45, 0.56, 0.36, "1,000\nclasses", "", "#E4E4E4")
     blocks["features"] = Block(4.62, -0.45, 0.78, 0.36, "average:\n512 features", "", "#F6D9C6")
     blocks["scenes"] = Block(5.5, -0.45, 0.56, 0.36, "SVM: 15\nscenes", "", "#F6D9C6")

@@ -21,13 +21,17 @@ PER_CLASS = 100
 
 @dataclass(frozen=True)
 class ChosenSVM:
-    """A linear SVM whose C was chosen by cross-validation: accuracies for each C, and of the chosen one."""
+    """A linear SVM whose C was chosen by cross-validation: accuracies for each C, and of the chosen one.
+
+    right: whether it names the class of each test example, booleans (M,).
+    """
 
     costs: tuple[float, ...]
     cv_accuracies: tuple[float, ...]
     cost: float
     cv_accuracy: float
     test_accuracy: float
+    right: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -76,17 +80,18 @@ def random_splits(labels: ArrayLike, number: int) -> Iterator[tuple[np.ndarray, 
 def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> ChosenSVM:
     """Fit one-against-all linear SVMs (squared hinge, Fan et al. 2008) for each C; the best one reads the test part."""
     X, y, X_test, y_test = _checked(split)
-    search = GridSearchCV(LinearSVC(random_state=0), {"C": list(costs)}, cv=make_folds(num_folds), n_jobs=-1).fit(X, y)
+    search = GridSearchCV(LinearSVC(random_state=0), {"C": list(costs)}, cv=make_folds(num_folds)).fit(X, y)
     accuracies = tuple(float(score) for score in search.cv_results_["mean_test_score"])
-    test_accuracy = float(search.score(X_test, y_test))
-    return ChosenSVM(tuple(costs), accuracies, search.best_params_["C"], float(search.best_score_), test_accuracy)
+    right = search.predict(X_test) == y_test
+    cost, best = search.best_params_["C"], float(search.best_score_)
+    return ChosenSVM(tuple(costs), accuracies, cost, best, float(right.mean()), right)
 
 
 def svm_scores(split: Split, cost: float, num_folds: int = 5) -> Scores:
     """Decision values of linear SVMs: of each training example by one that has not seen it, and of the test part."""
     X, y, X_test, _ = _checked(split)
     svm, folds = LinearSVC(C=cost, random_state=0), make_folds(num_folds)
-    out_of_fold = cross_val_predict(svm, X, y, cv=folds, method="decision_function", n_jobs=-1)
+    out_of_fold = cross_val_predict(svm, X, y, cv=folds, method="decision_function")
     return Scores(_per_class(out_of_fold), _per_class(svm.fit(X, y).decision_function(X_test)))
 
 
