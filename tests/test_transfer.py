@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn
-import timm
 import torch
 from PIL import Image
 from sklearn.base import clone
@@ -24,7 +23,6 @@ from dlapps.core import images, runtime
 from dlapps.core.images import PictureError
 from dlapps.pretrained import PixelNetwork
 from dlapps.transfer import DeepFeatures, extract_features
-from studies import transfer_training
 
 SHAPES = [(24, 36, 3), (40, 20, 3), (24, 36, 3), (12, 12, 3)]
 LABELS = np.arange(24) % 2
@@ -342,20 +340,6 @@ def test_checks_of_scikit_learn(monkeypatch):
     assert {each["check_name"] for each in results if each["status"] == "failed"} == set()
     others = [each["status"] for each in results if each["check_name"] in NOT_FOR_PICTURES]
     assert {*others} == {"xfail"}
-
-
-def test_grey_by_sum_equals_the_copied_channels_inside_the_border():
-    torch.manual_seed(0)
-    backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
-    network = PixelNetwork("tiny", backbone, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
-    grey = torch.rand(3, 1, 16, 16)
-    copied = network(grey.expand(-1, 3, -1, -1))[..., 1:-1, 1:-1]
-    torch.testing.assert_close(transfer_training.to_grey(network, "sum")(grey)[..., 1:-1, 1:-1], copied)
-    assert not torch.allclose(transfer_training.to_grey(network, "mean")(grey)[..., 1:-1, 1:-1], copied)
-    padded = timm.layers.create_conv2d(3, 4, 3, stride=2, padding="same", bias=True)
-    padded = PixelNetwork("padded", nn.Sequential(padded), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-    copied = padded(grey.expand(-1, 3, -1, -1))
-    torch.testing.assert_close(transfer_training.to_grey(padded)(grey)[..., :-1, :-1], copied[..., :-1, :-1])
 
 
 def test_attached_classifier_scores_as_the_svm_does_on_features(network):

@@ -1,4 +1,4 @@
-"""Training a classifier: a new last layer, with or without gradients to the rest, or a small network from nothing."""
+"""Training a classifier: a new last layer, with or without gradients to the rest."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -45,29 +45,6 @@ class NewHead(nn.Module):
         """Logits (N, K) of feature maps (N, C, H, W) or vectors (N, C)."""
         vectors = maps.float().mean((2, 3)) if maps.ndim == 4 else maps
         return self.linear(F.normalize(vectors, dim=1) * SCALE)
-
-
-class SmallVGG(nn.Module):
-    """VGG's design at a size that 1,500 pictures may train: six 3 × 3 convolutions, batch norm, four poolings.
-
-    Grey pixels (N, 1, H, W) in [0, 1] in, logits (N, K) out; 0.3 M parameters.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        channels, layers = 1, list[nn.Module]()
-        for index, width in enumerate((32, 32, 64, 64, 128, 128)):
-            layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
-            layers += [nn.BatchNorm2d(width), nn.ReLU()]
-            if index in (1, 3, 4, 5):
-                layers.append(nn.MaxPool2d(2))
-            channels = width
-        self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(channels, num_classes))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (N, K) of pixels (N, 1, H, W) in [0, 1]."""
-        return self.head(self.features((pixels - 0.5) / 0.25).mean((2, 3)))
 
 
 def fit_classifier(
