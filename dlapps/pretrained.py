@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -239,21 +238,6 @@ def _load_vgg16_features() -> PixelNetwork:
 
 
 def _load_squeezenet() -> PixelNetwork:
-    try:
-        path = assets.fetch("squeezenet1_1")
-    except AssetError as error:
-        try:
-            state = _read_state("squeezenet1_1_torchvision")
-        except AssetError:
-            raise error from None
-        assets.say_once("SqueezeNet's weights by its authors could not be reached: torchvision's instead")
-        pixels, backbone = IMAGENET, _load_state(models.squeezenet1_1(), state, "squeezenet1_1")
-    else:
-        pixels, backbone = CAFFE, _squeezenet_from_keras(path)
-    return PixelNetwork("squeezenet1_1", backbone, *pixels, imagenet_class_names(), last_layer="classifier.1")
-
-
-def _squeezenet_from_keras(path: Path) -> nn.Module:
     import h5py
 
     backbone = models.squeezenet1_1()
@@ -262,12 +246,12 @@ def _squeezenet_from_keras(path: Path) -> nn.Module:
     for number, fire in enumerate(fires, start=2):
         for part in ("squeeze", "expand1x1", "expand3x3"):
             targets[f"fire{number}/{part}{'1x1' * (part == 'squeeze')}"] = getattr(fire, part)
-    with h5py.File(path) as file:
+    with h5py.File(assets.fetch("squeezenet1_1")) as file:
         for name, target in targets.items():
             kernel, bias = (torch.from_numpy(file[f"{name}/{name}_{kind}:0"][()]) for kind in "Wb")
             target.weight.data, target.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), bias
     _swap_colours(backbone.features[0])
-    return backbone
+    return PixelNetwork("squeezenet1_1", backbone, *CAFFE, imagenet_class_names(), last_layer="classifier.1")
 
 
 def _swap_colours(convolution: nn.Conv2d) -> None:
