@@ -5,26 +5,10 @@ from collections.abc import Sequence
 
 import torch
 from sklearn.svm import LinearSVC
-from torch import Tensor, nn
-from torch.nn.functional import linear, normalize
+from torch import nn
 
 from dlapps.pretrained import PixelNetwork
-
-
-class LinearHead(nn.Module):
-    """W a + b with a the average over positions of feature maps (N, D, H, W), divided by its L2 norm: logits (N, K)."""
-
-    weights: Tensor
-    biases: Tensor
-
-    def __init__(self, weights: Tensor, biases: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weights", weights)
-        self.register_buffer("biases", biases)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Logits (N, K) of feature maps (N, D, H, W)."""
-        return linear(normalize(maps.mean((2, 3))), self.weights, self.biases)
+from dlapps.transfer.finetune import SCALE, NewHead
 
 
 def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequence[str]) -> PixelNetwork:
@@ -39,7 +23,9 @@ def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequen
         weights, biases = torch.cat([-weights, weights]), torch.cat([-biases, biases])
     if len(weights) != len(class_names):
         raise ValueError(f"expected a name for each of {len(weights)} classes, got {len(class_names)}; pass them all.")
-    backbone = nn.Sequential(OrderedDict(features=network.backbone, head=LinearHead(weights, biases)))
+    head = NewHead(weights.shape[1], len(weights), seed=0)
+    head.linear.weight.data, head.linear.bias.data = weights / SCALE, biases
+    backbone = nn.Sequential(OrderedDict(features=network.backbone, head=head))
     mean, std = (part.flatten().tolist() for part in (network.normalisation.mean, network.normalisation.std))
     return PixelNetwork(
         f"{network.name}, linear SVM", backbone, mean, std, class_names, network.input_size, network.crop
