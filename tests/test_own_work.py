@@ -146,7 +146,7 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]), "labels from 0 to 2, got 0"),
         (lambda: gan.load_generator("none.pt"), "a generator in none.pt, got no such file"),
         (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS), "maps of numbers"),
-        (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 of one size, got torch.fl"),
+        (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 (N, H, W), (N, H, W, 3) or"),
         (lambda: dann.choose_epoch({}, "last"), "a history of one epoch or more, got an empty one"),
         (lambda: replace(gan.PRACTICAL, num_epochs=0), "num_epochs >= 1, got 0"),
         (lambda: gan.fit_gan(LEVELS[..., 0][None], frame_every=0), "frame_every >= 1, got 0"),
