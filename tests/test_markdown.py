@@ -147,7 +147,6 @@ def shown(caption):
         (text("See [@nobody; @fig-gone]."), "references.bib, got @nobody"),
         (shown("By @nobody."), "references.bib, got @nobody"),
         (shown("It is {{x}}."), "a cell of a table without placeholders"),
-        (text("It is {{nothing}}."), "a value of {{nothing}} in cell 4, got NameError"),
         (text("It is {{1 + 1}}."), "expected names, attributes and literal keys"),
         (text("![a](gone.png)"), "attached to the cell, got gone.png;"),
         (text("![a](https://example.org/a.png)"), "got https://example.org/a.png;"),
@@ -163,12 +162,6 @@ def test_a_mistake_is_one_sentence_with_chapter_and_cell(project, monkeypatch, c
     assert said.startswith("1_transfer, cell 4")
     assert sentence in said
     assert "\n" not in said
-
-
-@pytest.mark.parametrize("caption", ["One.\n\n- a list", "", "One.\n\n<div>x</div>"])
-def test_a_caption_is_one_paragraph(project, monkeypatch, caption):
-    with pytest.raises(ValueError, match="expected a caption of one paragraph for 'one', got"):
-        contents_of(project, monkeypatch, shown(caption))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ import pytest
 from conftest import code, text
 
 from dlapps import DlappsError
-from dlapps.notebook.outline import Outline, shown_floats, used_names
+from dlapps.notebook.outline import shown_floats, used_names
 from dlapps.notebook.prose import Prose, read_keys
-from dlapps.notebook.syntax import parse
 
 
 @pytest.fixture
@@ -83,13 +82,6 @@ def test_figures_have_numbers_while_a_block_is_left_open(project):
 def test_of_formulas_equations_have_numbers(project):
     path = project.write("2_shown", text("$p$ $q$\n\n\\begin{align*}q\\end{align*}\n\n\\begin{align}q\\end{align}"))
     assert Prose(path, "2").outline.markdown[1]["equations"] == ["", "", "", "(2.1)"]
-
-
-def test_a_formula_has_no_placeholder(project):
-    with pytest.raises(
-        DlappsError, match=r"expected a formula without placeholders, got p = \{\{p\}\}; write the number"
-    ):
-        Outline("2").number_prose(parse(["$p = {{p}}$"])[0], "a cell")
 
 
 def test_a_question_has_its_heading(project):
