@@ -46,7 +46,7 @@ def plot_answers(
 def plot_pipeline() -> Figure:
     """VGG16's five blocks of convolutions and two ways on from them: its dense layers, or a classifier of scenes."""
     names = ("2 × conv\n64", "2 × conv\n128", "3 × conv\n256", "3 × conv\n512", "3 × conv\n512")
-    blocks = {"picture": Block(0.3, 0, 0.5, 0.5, "pixels", "224 × 224")}
+    blocks = {"picture": Block(0.3, 0, 0.45, 1.5, "pixels", "224 × 224")}
     for number, (text, height) in enumerate(zip(names, (1.5, 1.25, 1.0, 0.8, 0.6), strict=True), 1):
         below = f"pool{number}\n{224 // 2**number} × {224 // 2**number}"
         blocks[f"block {number}"] = Block(0.35 + 0.67 * number, 0, 0.54, height, text, below, "#D6E6F2")

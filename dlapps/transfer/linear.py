@@ -23,7 +23,7 @@ PER_CLASS = 100
 class ChosenSVM:
     """A linear SVM whose C was chosen by cross-validation: accuracies for each C, and of the chosen one.
 
-    right: whether it names the class of each test example, booleans (M,).
+    test_right: whether it names the class of each test example, booleans (M,).
     """
 
     costs: tuple[float, ...]
@@ -31,7 +31,7 @@ class ChosenSVM:
     cost: float
     cv_accuracy: float
     test_accuracy: float
-    right: np.ndarray
+    test_right: np.ndarray
 
 
 @dataclass(frozen=True)
