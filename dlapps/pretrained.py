@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from dlapps import check_name
 from dlapps.core import assets
 from dlapps.core.assets import AssetError
 from dlapps.core.images import PictureError, check_shape
@@ -137,41 +135,15 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     raise ValueError(f"expected a layer among {valid}, got {name!r}; choose one of them or of their parts.")
 
 
-def to_arrays(network: PixelNetwork) -> tuple[PixelNetwork, str]:
-    """A copy with arrays in place of its weights and buffers, and their device: joblib hashes arrays by their values,
-    where tensors hash anew in each process."""
-    tensors = [*network.parameters(), *network.buffers()]
-    # In C's order, whatever the order in memory: it is part of the hash.
-    arrays = {id(tensor): np.array(tensor.numpy(force=True), order="C") for tensor in tensors}
-    return copy.deepcopy(network, arrays), str(tensors[0].device)
-
-
-def from_arrays(network: PixelNetwork, device: str) -> PixelNetwork:
-    """The network of which `to_arrays` made both."""
-    tensors: dict[int, Tensor] = {}  # By array: what layers share stays shared.
-    for module in network.modules():
-        buffers = (array for array in module._buffers.values() if array is not None)
-        tensors |= {id(array): torch.tensor(array) for array in buffers}
-        weights = (array for array in module._parameters.values() if array is not None)
-        tensors |= {id(array): nn.Parameter(torch.tensor(array), requires_grad=False) for array in weights}
-    return channels_last(copy.deepcopy(network, tensors)).to(device)
-
-
 def load(name: str) -> PixelNetwork:
     """A network by name, ready to use on pixels.
 
     name: vgg16, vgg16_features (the 13 convolutions; feature maps (N, 512, H/32, W/32) out), squeezenet1_1,
-    efficientnet_lite0, _lite1 or _lite2, or any "torchvision:NAME" or "timm:NAME". Raises AssetError where its weights
-    cannot be had, ValueError for a name that nobody knows.
+    efficientnet_lite0, _lite1 or _lite2; `wrap` takes others, as those of torchvision and timm are. Raises AssetError
+    where its weights cannot be had, ValueError for a name that nobody knows.
     """
-    if name in LOADERS:
-        return LOADERS[name]()
-    library, _, model = name.partition(":")
-    if model and library in LIBRARIES:
-        return LIBRARIES[library](model)
-    raise ValueError(
-        f"expected a network among {', '.join(LOADERS)}, torchvision:NAME, timm:NAME, got {name!r}; choose one of them."
-    )
+    check_name("a network", name, LOADERS)
+    return LOADERS[name]()
 
 
 def load_first(*names: str) -> PixelNetwork:
@@ -195,6 +167,8 @@ def wrap(
     input_size: int = 224,
 ) -> PixelNetwork:
     """A network of one's own, ready to use on pixels: its normalisation goes in front of it.
+
+    >>> network = wrap(torchvision.models.resnet18(weights="DEFAULT"))  # trained on pixels less ImageNet's mean
 
     module: normalised pictures (N, C, H, W) to logits (N, K); it is not copied but itself frozen (no weight requires a
     gradient any more) and put in eval mode. mean, std: of the pixels in [0, 1] that it was trained on, one a channel;
@@ -264,21 +238,6 @@ def _load_vgg16_features() -> PixelNetwork:
 
 
 def _load_squeezenet() -> PixelNetwork:
-    try:
-        path = assets.fetch("squeezenet1_1")
-    except AssetError as error:
-        try:
-            state = _read_state("squeezenet1_1_torchvision")
-        except AssetError:
-            raise error from None
-        assets.say_once("SqueezeNet's weights by its authors could not be reached: torchvision's instead")
-        pixels, backbone = IMAGENET, _load_state(models.squeezenet1_1(), state, "squeezenet1_1")
-    else:
-        pixels, backbone = CAFFE, _squeezenet_from_keras(path)
-    return PixelNetwork("squeezenet1_1", backbone, *pixels, imagenet_class_names(), last_layer="classifier.1")
-
-
-def _squeezenet_from_keras(path: Path) -> nn.Module:
     import h5py
 
     backbone = models.squeezenet1_1()
@@ -287,12 +246,12 @@ def _squeezenet_from_keras(path: Path) -> nn.Module:
     for number, fire in enumerate(fires, start=2):
         for part in ("squeeze", "expand1x1", "expand3x3"):
             targets[f"fire{number}/{part}{'1x1' * (part == 'squeeze')}"] = getattr(fire, part)
-    with h5py.File(path) as file:
+    with h5py.File(assets.fetch("squeezenet1_1")) as file:
         for name, target in targets.items():
             kernel, bias = (torch.from_numpy(file[f"{name}/{name}_{kind}:0"][()]) for kind in "Wb")
             target.weight.data, target.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), bias
     _swap_colours(backbone.features[0])
-    return backbone
+    return PixelNetwork("squeezenet1_1", backbone, *CAFFE, imagenet_class_names(), last_layer="classifier.1")
 
 
 def _swap_colours(convolution: nn.Conv2d) -> None:
@@ -315,46 +274,6 @@ def _load_efficientnet_lite(name: str) -> PixelNetwork:
     )  # fmt: skip
 
 
-def _load_torchvision(model: str) -> PixelNetwork:
-    if model not in models.list_models(module=models):
-        raise ValueError(
-            f"expected a classification network of torchvision, got {model!r}; see torchvision.models.list_models()."
-        )
-    weights = models.get_model_weights(model).DEFAULT
-    backbone = _download(f"torchvision:{model}", lambda: models.get_model(model, weights=weights))
-    preset = weights.transforms()
-    return PixelNetwork(
-        f"torchvision:{model}", backbone, preset.mean, preset.std, weights.meta["categories"],
-        input_size=preset.crop_size[0], crop=preset.crop_size[0] / preset.resize_size[0],
-    )  # fmt: skip
-
-
-def _load_timm(model: str) -> PixelNetwork:
-    import timm
-
-    if not timm.is_model(model):
-        raise ValueError(f"expected a network of timm, got {model!r}; see timm.list_models().")
-    backbone = _download(f"timm:{model}", lambda: timm.create_model(model, pretrained=True))
-    config = backbone.pretrained_cfg
-    names = imagenet_class_names() if config["num_classes"] == 1000 else ()
-    return PixelNetwork(
-        f"timm:{model}", backbone, config["mean"], config["std"], names,
-        input_size=config["input_size"][-1], crop=config["crop_pct"],
-    )  # fmt: skip
-
-
-def _download(name: str, create: Callable[[], Any]) -> Any:
-    try:
-        return create()
-    # Hub clients raise their own kinds for one thing: no network, or no such file.
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise AssetError(
-            f"expected the weights of {name} from its library's hub, got none ({reason}); connect to a network, or "
-            f"take one of {', '.join(LOADERS)}."
-        ) from error
-
-
 LOADERS: dict[str, Callable[[], PixelNetwork]] = {
     "vgg16": _load_vgg16,
     "vgg16_features": _load_vgg16_features,
@@ -364,4 +283,3 @@ LOADERS: dict[str, Callable[[], PixelNetwork]] = {
         for number in (0, 1, 2)
     },
 }
-LIBRARIES = {"torchvision": _load_torchvision, "timm": _load_timm}

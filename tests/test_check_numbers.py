@@ -59,19 +59,6 @@ def test_what_the_cells_set_may_be_said():
     assert find_typed_numbers("above .88 of 46 pictures", settings) == [".88", "46"]
 
 
-@pytest.mark.parametrize(
-    ("prose", "typed"),
-    [
-        ("It reads 96 % of them, and 90 % later.", ["96 %", "90 %"]),
-        ("An area of .875, then 0.9.", [".875", "0.9"]),
-        ("It reads 42 of 64.", ["42", "64"]),
-        ("about .226 in pixels, 16 pixels further", [".226", "16"]),
-    ],
-)
-def test_numbers_of_the_library_are_no_settings_of_a_notebook(prose, typed):
-    assert find_typed_numbers(prose, find_settings(["from dlapps import gan, saliency"])) == typed
-
-
 def test_a_percentage_is_a_setting_only_where_its_share_is_one():
     settings = find_settings(["rows = pick(96)\nquality, whole, one, on = 90, 1, 1.0, True"])
     assert find_typed_numbers("It reads 96 % and 90 %, or 100 %.", settings) == ["96 %", "90 %", "100 %"]

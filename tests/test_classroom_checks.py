@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from dlapps import adversarial, class_visualization, dann, datasets, gan, saliency
+from dlapps import adversarial, class_visualization, dann, datasets, gan, pretrained, saliency
 from dlapps.classroom import checks
 from dlapps.classroom.checks import dann as domains
 from dlapps.classroom.checks import gan as generation
@@ -70,15 +70,18 @@ def test_transfer_finds_what_spoils_an_accuracy():
     pixels = torch.rand(2, 3, 8, 8)
     wrong = (255 * pixels, pixels - 0.5, pixels[0], (255 * pixels).byte())
     traps = ({"all_pixels": each} for each in wrong)
-    finds(transfer.pixels_are_not_normalised, *traps, pixels=pixels, all_pixels=pixels)
+    finds(transfer.pixels_are_not_normalised, *traps, all_pixels=pixels)
 
 
-def test_transfer_finds_dropout_left_on():
-    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), nn.Dropout(0.5)).eval()
-    pixels = torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
-    trap = {"lite0": copy.deepcopy(network)}
-    trap["lite0"][2].train()
-    finds(transfer.a_picture_alone_or_among_others, trap, lite0=network, all_pixels=pixels)
+def test_transfer_finds_a_normalisation_that_was_left_in_and_a_mode_that_was_never_changed():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 2, bias=False))
+    nn.init.constant_(module[1].weight[0], 1.0), nn.init.zeros_(module[1].weight[1])
+    network, pixels = pretrained.wrap(module, (0.9,) * 3, (0.1,) * 3), torch.full((4, 3, 2, 2), 0.5)
+    right = {"networks": {"a": network}, "pixels": {"a": pixels}, "truths": torch.tensor([0, 0, 0, 1])}
+    right |= {"unscaled": {"a": 3}, "scaled": {"a": 3}}
+    finds(transfer.right_without_the_normalisation, {"unscaled": {"a": 1}}, {"scaled": {"a": 4}}, **right)
+    traps = ({"moved": {"eval": 0.0, "train": 0.0}}, {"moved": {"eval": 0.2, "train": 0.2}})
+    finds(transfer.a_picture_alone_or_among_others, *traps, moved={"eval": 1e-6, "train": 0.2})
 
 
 def test_transfer_finds_choices_and_accuracies_of_the_wrong_pictures():
@@ -91,20 +94,9 @@ def test_transfer_finds_choices_and_accuracies_of_the_wrong_pictures():
     right["baseline_accuracy"] = svm.score(X[30:], y[30:])
     trap = {"baseline_accuracy": svm.score(X[:30], y[:30])}
     finds(transfer.accuracy_on_the_test_pictures, trap, **right)
-    a, b = (ChosenSVM((0.3, 1), *rest) for rest in (((0.8, 0.9), 1, 0.9, 0.7), ((0.7, 0.6), 0.3, 0.7, 0.8)))
-    peeked = replace(a, cost=0.3)
-    traps = {"best_vgg": b}, {"chosen_svms": {"a": peeked, "b": b}, "best_vgg": peeked}
-    right = {"chosen_svms": {"a": a, "b": b}, "best_vgg": a}
-    finds(transfer.cost_chosen_by_cross_validation, *traps, **right)
-
-
-def test_a_table_has_every_recipe():
-    svms = {name: SimpleNamespace(test_accuracy=share) for name, share in (("a", 0.8), ("b", 0.9))}
-    whole, part = [["a", "0.800"], ["b", "0.900"]], [["b", "0.900"]]
-    trap = {"table": (part, ["", "test"])}
-    finds(transfer.accuracies_of_every_recipe, trap, table=(whole, ["", "test"]), chosen_svms=svms)
-    shown = [{"features": name, "test": cell} for name, cell in whole]
-    finds(transfer.accuracies_of_every_recipe, {"table": shown[1:]}, table=shown, chosen_svms=svms)
+    chosen = ChosenSVM((0.3, 1), (0.8, 0.9), 1, 0.9, 0.7, np.ones(1, bool))
+    trap = {"svms": {"a": replace(chosen, cost=0.3)}}
+    finds(transfer.cost_chosen_by_cross_validation, trap, svms={"a": chosen})
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(proj
         (text("## A {#part}"), 4, "expected a label such as sec-first-part, got part; use small"),
         (text(r"\begin{equation}x\label{eq-X}\end{equation}"), 4, "expected a label such as eq-first-part, got eq-X"),
         (text("$x = {{x}}$"), 4, "expected a formula without placeholders, got x = {{0}};"),
-        (text("```python\nx"), 4, "expected Markdown that pandoc can read, got '```python';"),
+        (text("```python\nx"), 4, "pandoc can read, got '```python' (a block left open);"),
         (text("Why?", "question"), 4, 'expected the metadata "question": {"number": "3"}, or "3a", got None;'),
         (text("Why?", "question", number="3.5"), 4, "or \"3a\", got '3.5';"),
         (text("Why?", "question", number=[3]), 4, 'or "3a", got [3];'),

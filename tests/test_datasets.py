@@ -77,7 +77,7 @@ def make_digits(path):
 def said(capsys):
     """What is printed in place of a data set."""
     assets.say_once.cache_clear()
-    return lambda: capsys.readouterr().out
+    return lambda: capsys.readouterr().err
 
 
 def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch, said):

@@ -15,8 +15,6 @@ from dlapps.core.class_scores import expand_classes, ranks
 
 torch.set_num_threads(1)
 
-UNIT = cv.Objective(lambda seen: seen.layers["2"].mean((1, 2, 3)), ["2"])
-
 
 def on(method, *args, **options):
     """The method on a network and images."""
@@ -56,7 +54,7 @@ METHODS = {
     "modern": draw(cv.MODERN, 3),
     "robust": draw(cv.ROBUST, 2),
     "judge": lambda network, images: cv.judge(network, draw(cv.MODERN, 1)(network, images)),
-    "objective": draw(cv.PRACTICAL, 2, objective=cv.class_score + UNIT),
+    "objective": draw(cv.PRACTICAL, 2, objective=lambda seen: seen.logits[:, 0]),
     "from a picture": lambda network, images: cv.visualize(
         network, 1, replace(cv.MODERN, num_steps=2), initial=images[:1].clamp(0.1, 0.9)
     ),

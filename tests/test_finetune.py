@@ -96,12 +96,6 @@ def test_parts_have_to_be_the_networks_and_apart(problem):
             fit(problem, network, dict.fromkeys(parts, 0.01))
 
 
-def test_split_parts_make_the_whole(problem):
-    network = make_classifier()
-    front, tail = transfer_training.split_at(network, "1")
-    torch.testing.assert_close(tail(front(problem[0])), network(problem[0]))
-
-
 def test_new_head_does_not_see_the_scale_of_features():
     head, maps = finetune.NewHead(6, 3, seed=0), torch.rand(4, 6, 5, 5)
     torch.testing.assert_close(head(maps), head(maps * 100))
@@ -121,7 +115,7 @@ def test_small_vgg_learns_bright_from_dark():
     torch.manual_seed(0)
     labels = torch.arange(40) % 2
     pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
-    network = finetune.SmallVGG(2)
+    network = transfer_training.make_small_vgg(2)
     fit((pixels, labels), network, 0.01, num_epochs=8, batch_size=10)
     assert (finetune.batched_logits(network, pixels).argmax(1) == labels).float().mean() > 0.95
 
@@ -144,7 +138,7 @@ def test_uint8_is_taken_as_pixels():
     pictures = torch.randint(256, (8, 1, 16, 16), dtype=torch.uint8, generator=generator)
     for inputs in (pictures, pictures / 255, pictures.numpy() / 255):
         torch.manual_seed(0)
-        network, augment = finetune.SmallVGG(2), lambda pixels, generator: pixels.flip(3)
+        network, augment = transfer_training.make_small_vgg(2), lambda pixels, generator: pixels.flip(3)
         losses.append(fit((inputs, labels), network, num_epochs=2, augment=augment).loss)
     assert losses[0] == losses[1] == losses[2]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlapps import datasets
+from dlapps import datasets, pretrained
 from studies import transfer as study
 from studies import transfer_training as training
 
@@ -69,3 +69,9 @@ def test_numbers_of_one_byte_keep_sign_and_size(sign, error):
     found = datasets.from_bytes(kept)
     assert np.abs(found / values - 1).max() <= error + 1e-3  # float16 rounds first
     assert study.to_bytes(found).tobytes() == kept.tobytes()
+
+
+def test_filters_averaged_over_colours_give_a_third_of_what_a_grey_picture_gave():
+    network = pretrained.wrap(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False)), (0.5,) * 3, (0.2,) * 3)
+    grey = torch.rand(2, 1, 8, 8)
+    torch.testing.assert_close(3 * training.to_grey(network)(grey), network(grey.expand(-1, 3, -1, -1)))

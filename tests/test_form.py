@@ -12,7 +12,7 @@ from dlapps.core import paths
 
 # The others take the form with their science. Lines of code: 260 are what a chapter should need.
 REWRITTEN = {
-    "1_transfer_learning": 319,
+    "1_transfer_learning": 170,
     "2_visualizing_networks": 410,
     "3_domain_adaptation": 283,
     "4_generative_adversarial_networks": 260,
@@ -87,7 +87,7 @@ def test_markdown_has_a_sentence_a_line(cells):
     for cell in cells:
         if cell.cell_type == "markdown" and "question" not in cell.metadata.get("tags", []):
             for line in cell.source.splitlines():
-                assert not NEXT_SENTENCE.search(line), line
+                assert re.match(r"\d+\. ", line) or not NEXT_SENTENCE.search(line), line  # a list's item is one line
 
 
 def test_a_section_of_the_appendix_is_a_table_and_few_words():

@@ -26,7 +26,7 @@ from dlapps.report.latex import make_document
 from dlapps.report.sources import find_sources
 
 LONG_SUM = " + ".join(f"x_{{{i}}}" for i in range(40))
-VOID = {"br", "hr", "img", "input", "link", "meta"}
+VOID = {"col", "br", "hr", "img", "input", "link", "meta"}
 
 
 class Structure(HTMLParser):
@@ -44,6 +44,8 @@ class Structure(HTMLParser):
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
+
+    handle_startendtag = handle_starttag
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -109,8 +111,8 @@ FIRST = (
         'chapter.show_table([list(range(10**6, 10**6 + 12))], ["column"] * 12, "wide", "Twelve columns.")',
         "remove-input",
     ),
-    code('very_long = {"' + "x" * 90 + '": 1}\nprint("printed → kept <b>", "x" * 200)  # a comment', "keep-output"),
-    code('print("never shown")'),
+    code('very_long = {"' + "x" * 90 + '": 1}\nprint("printed → kept <b>", "x" * 200)  # a comment'),
+    code('print("never shown")', "remove-output"),
     text("Why 100%?", "question", number="1", starred=True, bonus=True),
     text("Because of [@simonyan2015very].", "answer"),
 )

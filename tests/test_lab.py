@@ -220,7 +220,7 @@ def test_mistakes_are_red_and_values_reach_tables(open_notebook):
     _run_all(page)
     page.wait_for_selector(".dlapps-error")
     assert page.locator(".dlapps-error").all_text_contents() == [
-        "9_small.ipynb, cell 12: expected a work in report/references.bib, got nobody1999; add it or correct the key.",
+        "9_small.ipynb, cell 12: expected a work in report/references.bib, got @nobody1999; add it or correct the key.",
         "NameError: name 'misspelt' is not defined",
         "expected a format that fits runs, got '.x' for 1; correct it.",
         'expected names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%, got max(1, 2); '

@@ -113,16 +113,6 @@ def test_new_scores_are_summed_with_the_chosen_weights(classifiers):
     np.testing.assert_allclose(fusion.sum({name: part.test for name, part in scores.items()}), expected)
 
 
-def test_pca_to_all_dimensions_loses_nothing(split):
-    predicted, seconds = linear.reduce_and_fit(split, 3)
-    accuracy = np.mean(predicted == split[3])
-    without = linear.choose_svm(split, (1,)).test_accuracy
-    assert accuracy == pytest.approx(without, abs=0.04)
-    assert seconds > 0
-    predicted, _ = linear.reduce_and_fit(split, None)
-    assert np.mean(predicted == split[3]) == without
-
-
 def test_confused_pairs_count_both_ways():
     matrix = np.array([[9, 2, 0], [3, 8, 1], [0, 0, 7]])
     assert linear.confused_pairs(matrix, 2) == [(0, 1, 5), (1, 2, 1)]

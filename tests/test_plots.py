@@ -13,15 +13,13 @@ from dlapps.plots.general import WIDTH
 
 GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
 POINTS = np.random.default_rng(0).normal(size=(20, 2))
-MISREAD = (["a", "b"], [[("x", 1.0), ("y", 0.5), ("z", -0.1)]] * 2, ["y", "x"])
 FIGURES = {
     "answers": lambda: transfer.plot_answers(
-        [COLOUR] * 2, ["cat", "dog"], {"a": [[("cat", 0.9)]] * 2, "b": [[("dog", 0.7)]] * 2}
+        [COLOUR] * 2, ["cat", "dog"], {"a": [[("cat", 0.9)]] * 2, "b": [[("dog", 0.7)]] * 2}, ["dog"]
     ),
     "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
     "moments": lambda: general.plot_moments(np.stack([COLOUR] * 9), range(0, 90, 10)),
     "curves": lambda: general.plot_curves({"a": ([1, 10], [[0.1, 0.2], [0.3, 0.3]])}, "x", "y", log=True),
-    "confusion": lambda: general.plot_confusion(np.array([[5, 1], [0, 6]]), ["a", "b"]),
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
     "score card": lambda: visualizing.plot_score_card(
         {"net": {"map": Interval(0.5, 0.4, 0.7), "random": Interval(0.3, 0.2, 0.4)}}, "hits", 0.25
@@ -36,8 +34,8 @@ FIGURES = {
         {"1": POINTS, "2": POINTS}, np.arange(20) % 10, np.arange(20) // 10
     ),
     "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}, "reversal weight"),
-    "misread": lambda: transfer.plot_misread(*MISREAD),
-    "misread with pictures": lambda: transfer.plot_misread(*MISREAD, pictures=[GREY, COLOUR]),
+    "pipeline": transfer.plot_pipeline,
+    "steps": lambda: transfer.plot_steps({"a → b": (70, 75, Interval(5, 3, 7))}, {"published": 84.2}),
 }
 
 
@@ -70,11 +68,6 @@ def test_a_curve_of_several_seeds_is_their_mean_with_its_deviation():
     assert np.diff(ends)[:, 0] / 2 == pytest.approx(np.std([[0.1, 0.2], [0.3, 0.3]], axis=0, ddof=1))
 
 
-def test_confusion_counts_are_written_out():
-    texts = [text.get_text() for text in FIGURES["confusion"]().axes[0].texts]
-    assert sorted(texts) == ["1", "5", "6"]
-
-
 def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
     ramp = np.linspace(-2, 1, 16).reshape(1, 4, 4)
     figure = visualizing.plot_saliency([GREY], {"signed": torch.from_numpy(ramp), "not": np.abs(ramp)}, ["cat"])
@@ -84,17 +77,6 @@ def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
     assert signed.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.04)
     assert plain.get_clim() == pytest.approx((0, most))
     assert plain.get_cmap().name == "inferno"
-
-
-@pytest.mark.parametrize("matrix", [np.eye(3), np.ones((2, 1)), np.ones(2)])
-def test_confusion_needs_a_name_for_each_class(matrix):
-    with pytest.raises(ValueError, match=r"expected a matrix \(K, K\) and K class names, got"):
-        general.plot_confusion(matrix, ["a", "b"])
-
-
-def test_true_class_is_told_apart_without_colour():
-    bars = FIGURES["misread"]().axes[0].patches
-    assert [bool(bar.get_hatch()) for bar in bars] == [False, True, False]
 
 
 def test_points_are_drawn_around_the_eight_centres():

@@ -13,11 +13,10 @@ from conftest import code, text
 from nbformat.v4 import new_notebook
 from pypdf import PdfReader
 
-from dlapps import DlappsError
 from dlapps.core import environment, paths
 from dlapps.notebook.expressions import evaluate, find_placeholders, replace_placeholders
 from dlapps.notebook.outline import Outline
-from dlapps.notebook.syntax import INLINE, parse, walk, write
+from dlapps.notebook.syntax import parse, walk, write
 from dlapps.report import ReportError, execute, latex, staleness
 from dlapps.report.build import build as build_editions
 from dlapps.report.contents import Contents, Label
@@ -73,20 +72,12 @@ def test_references_belong_to_their_chapter():
     assert filtered("## Limits {#sec-limits}", chapter="3") == r"## \<3.1\>Limits {#sec-3-limits}"
 
 
-@pytest.mark.parametrize("written", ["See @fig-gone.", "See @sec-2-results.", "As @nobody2020work says."])
-def test_an_unknown_reference_or_citation_is_refused(written):
-    with pytest.raises(ReportError, match=r"^expected .*, got @.*; .*\.$"):
-        filtered(written)
-
-
 @pytest.mark.parametrize("between", ["\n\n", "\n"])
 def test_equations_keep_their_tex_and_get_a_number(between):
     equation = "\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}"
     shown = filtered(f"So{between}{equation}{between}and `\\begin{{equation}}`", "plain")
     assert "<eq-1-x (1.1) \\begin{equation}\nx\n\\end{equation}>" in shown
     assert "< \\begin{align*}" in filtered("\\begin{align*}a &= b \\\\ c &= d\\end{align*}", "plain")
-    with pytest.raises(DlappsError, match="expected an equation with one number, got several lines of align"):
-        filtered("\\begin{align}a &= b \\\\ c &= d\\end{align}")
 
 
 @pytest.mark.parametrize(("number", "title"), [("3", "Chapter 3"), ("B", "Appendix B")])
@@ -104,20 +95,13 @@ def test_parts_are_counted_in_reading_order(number, title):
 
 
 def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
-    fragments = ["## A & B", "50% of a_b, #1, {x}", "- one\n- two", "It cites [@he2016deep].", INLINE + "- 1. one"]
+    fragments = ["## A & B", "50% of a_b, #1, {x}", "- one\n- two", "It cites [@he2016deep]."]
     *latex, rest = write(parse(fragments), "latex", ["--natbib"])
     assert rest == ""
     assert latex[0] == r"\subsection{A \& B}"
     assert latex[1] == r"50\% of a\_b, \#1, \{x\}"
     assert latex[2].startswith(r"\begin{itemize}")
     assert latex[3] == r"It cites \citep{he2016deep}."
-    assert latex[4] == "- 1. one"
-
-
-@pytest.mark.parametrize("written", ["```python\nx = 1", "::: note\n~~~\nx"])
-def test_a_block_that_is_never_closed_is_quoted(written):
-    with pytest.raises(DlappsError, match=f"got {written.splitlines()[0]!r}"):
-        parse(["fine", written, "fine"])
 
 
 def chapter_cells():
@@ -142,8 +126,8 @@ def chapter_cells():
             "remove-input",
         ),
         text("See @fig-moving."),
-        code('print("printed → kept", "x" * 200)', "keep-output"),
-        code('print("never shown")'),
+        code('print("printed → kept", "x" * 200)'),
+        code('print("never shown")', "remove-output"),
         text("Why 100%?", "question", number="1", starred=True),
         text("Because of [@simonyan2015very].", "answer"),
     )
@@ -263,15 +247,12 @@ def test_a_placeholder_that_fails_and_a_false_claim_stop_a_build(project, prose,
 def test_results_are_by_chapter_and_expression(project):
     for name, score in (("1_transfer", 11), ("2_saliency", 22)):
         project.write(name, code(f"score = {{'share': {score}}}"), text('Here {{score["share"]}}.'))
-    build()
+    assert re.findall(r"Here (\d+)\.", words_of(build())) == ["11", "22"]
     results = json.loads((project.build / "results.json").read_text())
     assert {name: entry["numbers"] for name, entry in results["chapters"].items()} == {
         name: [{"expression": 'score["share"]', "text": f"{score}", "value": score, "cell": "cell-3"}]
         for name, score in (("1_transfer", 11), ("2_saliency", 22))
     }
-    shown = "".join(page.extract_text() for page in PdfReader(project.build / "dlapps-report.pdf").pages)
-    assert "Here 11." in shown
-    assert "Here 22." in shown
 
 
 def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, tmp_path):

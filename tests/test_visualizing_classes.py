@@ -75,5 +75,5 @@ def test_the_margin_of_a_class_is_the_logarithm_of_its_odds():
     logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([0, 1, 2, 3])
     odds = logits.softmax(1).gather(1, targets[:, None])[:, 0].logit()
-    seen = Seen(torch.zeros(4, 3, 8, 8), logits, targets, {})
+    seen = Seen(torch.zeros(4, 3, 8, 8), logits, targets)
     torch.testing.assert_close(study.class_margin(seen), odds)

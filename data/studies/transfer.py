@@ -121,16 +121,14 @@ def make_scenes15_features() -> Path:
 
 def make_scenes15_experiments() -> Path:
     """What Chapter 1 says of trainings on the pictures; about an hour and a half on one core."""
-    # (pictures of each class, updates): those of 100 pictures for 20 epochs, and for 60 and 180 with one seed.
+    # (pictures of each class, updates): those of 100 pictures for 20 epochs, and for 180 with one seed.
     scratch = {"10": (10, 150), "25": (25, 250), "50": (50, 400), "100": (100, 600)}
-    longer = {"100 for 60 epochs": (100, 1800), "100 for 180 epochs": (100, 5400)}
     train = transfer_training.train_from_nothing
-    calls: Calls = {("runs", run, 0): partial(train, *longer[run], 0) for run in longer}
+    calls: Calls = {("runs", "100 for 180 epochs", 0): partial(train, 100, 5400, 0)}
+    calls["runs", "pixels 32", 0] = partial(transfer_training.plain_pixels, 32)
     for seed in SEEDS:
         calls |= {("runs", run, seed): partial(train, *scratch[run], seed) for run in scratch}
         calls["runs", "random weights", seed] = partial(transfer_training.random_weights, seed)
-    for size in (16, 32):
-        calls["runs", f"pixels {size}", 0] = partial(transfer_training.plain_pixels, size)
     calls["runs", "block 5"] = partial(transfer_training.finetune_last_block, SEEDS)
     calls["grey",] = transfer_training.compare_grey_inputs
     add_entries("scenes15-experiments", {("shares",): ["accuracy", "cv"]}, SEEDS)

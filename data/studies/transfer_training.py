@@ -6,6 +6,7 @@ beforehand. What makes an entry returns it: {"scores": ..., "settings": ...}.
 """
 
 import copy
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
 from dlapps.core.results import Entry
 from dlapps.core.sweeps import keep
-from dlapps.pretrained import PixelNetwork
+from dlapps.pretrained import Normalisation, PixelNetwork
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class, choose_svm, make_folds
 
@@ -34,37 +35,29 @@ RATES, NUM_EPOCHS = (3e-5, 1e-4, 3e-4), 4
 COSTS = (0.1, 1, 10, 100, 1000)
 
 
-def to_grey(network: PixelNetwork, reduce: str = "sum") -> PixelNetwork:
-    """A copy that takes grey pixels (N, 1, H, W): its first convolution has one input channel.
+def to_grey(network: PixelNetwork) -> PixelNetwork:
+    """A copy that takes grey pixels (N, 1, H, W): the filters of its first convolution averaged over the channels.
 
-    reduce "sum": W = sum_c W_c s / s_c, and sum_c W_c (m - m_c) / s_c added to the bias, with m_c, s_c the means and
-    deviations of the channels and m, s theirs: what the three-channel copy gives, but for the padded border.
-    reduce "mean": the filters averaged over the channels, a third of what the biases were learnt for.
+    They respond with a third of what the biases were learnt for.
     """
     backbone = copy.deepcopy(network.backbone)
-    name, first = next((name, part) for name, part in backbone.named_modules() if isinstance(part, nn.Conv2d))
-    means, deviations = network.normalisation.mean, network.normalisation.std
-    mean, deviation = means.mean(), deviations.mean()
-    # A copy: some convolutions pad their input themselves.
-    grey = copy.deepcopy(first)
-    grey.in_channels = 1
-    bias = torch.zeros(first.out_channels) if first.bias is None else first.bias.data
-    if reduce == "sum":
-        weight = (first.weight.data * deviation / deviations).sum(1, keepdim=True)
-        bias = bias + (first.weight.data * (mean - means) / deviations).sum((1, 2, 3))
-    else:
-        weight = first.weight.data.mean(1, keepdim=True)
-    grey.weight, grey.bias = nn.Parameter(weight), nn.Parameter(bias)
-    parent, _, attribute = name.rpartition(".")
-    setattr(backbone.get_submodule(parent), attribute, grey)
-    return PixelNetwork(f"{network.name}, grey by {reduce}", backbone, (float(mean),), (float(deviation),))
+    first = next(part for part in backbone.modules() if isinstance(part, nn.Conv2d))
+    first.in_channels, first.weight = 1, nn.Parameter(first.weight.data.mean(1, keepdim=True))
+    mean, deviation = (float(part.mean()) for part in (network.normalisation.mean, network.normalisation.std))
+    return PixelNetwork(f"{network.name}, grey", backbone, (mean,), (deviation,))
 
 
-def split_at(network: nn.Sequential, layer: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """The part before the layer of that name, to be run once, and the rest; both share the network's layers."""
-    place = [name for name, _ in network.named_children()].index(layer)
-    # A slice of a Sequential is one; torch's types say Module.
-    return network[:place], network[place:]  # type: ignore[return-value]
+def make_small_vgg(num_classes: int) -> nn.Sequential:
+    """VGG's design at a size that 1,500 pictures may train: six 3 x 3 convolutions, batch norm, four poolings.
+
+    Grey pixels (N, 1, H, W) in [0, 1] to logits (N, K); 0.3 M parameters.
+    """
+    layers: list[nn.Module] = [Normalisation((0.5,), (0.25,))]
+    for index, (before, after) in enumerate(itertools.pairwise((1, 32, 32, 64, 64, 128, 128))):
+        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        if index in (1, 3, 4, 5):
+            layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(128, num_classes))
 
 
 def flip_and_shift(shift: int, pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -92,9 +85,9 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
     """The test accuracy of a small VGG trained on `number` pictures a class, from random weights."""
     pixels, labels = load_grey("train", size)
     rows = torch.from_numpy(choose_per_class(labels.numpy(), number, seed))
-    # SmallVGG draws its weights from PyTorch's default generator, as every nn.Module does.
+    # Weights are drawn from PyTorch's default generator, as by every nn.Module.
     with runtime.drawn_from(seed):
-        network = finetune.SmallVGG(NUM_CLASSES)
+        network = make_small_vgg(NUM_CLASSES)
     epochs = round(num_steps * 50 / len(rows))
     finetune.fit_classifier(
         network, pixels[rows], labels[rows], epochs, {network: 3e-3}, seed=seed,
@@ -104,11 +97,10 @@ def train_from_nothing(number: int, num_steps: int, seed: int, size: int = 64) -
 
 
 def compare_grey_inputs() -> dict[str, float]:
-    """VGG16's pool5 average of the training pictures, grey as input in three ways: CV with C = 1, cosines to a copy."""
+    """VGG16's pool5 average of the training pictures, grey as input in two ways: CV with C = 1, cosines to a copy."""
     scenes, network = datasets.load_scenes15("train"), pretrained.load("vgg16_features")
-    variants = {"copy": network} | {reduce: to_grey(network, reduce) for reduce in ("sum", "mean")}
     results, reference = {}, None
-    for name, variant in variants.items():
+    for name, variant in {"copy": network, "mean": to_grey(network)}.items():
         features = normalize(transfer.extract_features(variant, scenes.images, ["pool5"])["pool5"])
         reference = features if reference is None else reference
         accuracies = cross_val_score(LinearSVC(random_state=0), features, scenes.labels, cv=make_folds())
@@ -153,7 +145,7 @@ def score_svm(features: np.ndarray) -> Entry:
 def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
     """What block 5 of VGG16 gets, (N, 512, 14, 14) bfloat16, and the labels: the frozen front runs once."""
     scenes, network = datasets.load_scenes15(split), pretrained.load("vgg16_features")
-    front = nn.Sequential(network.normalisation, split_at(network.backbone, "conv5_1")[0])
+    front = nn.Sequential(network.normalisation, network.backbone[:-7])  # to pool4
     maps = []
     for start in range(0, len(scenes), 32):
         batch = stack_pixels(scenes.images[start : start + 32]).to(memory_format=torch.channels_last)
@@ -164,8 +156,7 @@ def pool4_maps(split: str) -> tuple[Tensor, Tensor]:
 
 def fit_last_block(maps: Tensor, labels: Tensor, learning_rate: float, seed: int) -> nn.Module:
     """Block 5 of VGG16 and a new last layer, trained together on pool4's maps; the last layer at a rate of .01."""
-    _, tail = split_at(pretrained.load("vgg16_features").backbone, "conv5_1")
-    block, head = copy.deepcopy(tail), finetune.NewHead(512, NUM_CLASSES, seed)
+    block, head = pretrained.load("vgg16_features").backbone[-7:], finetune.NewHead(512, NUM_CLASSES, seed)
     network = runtime.channels_last(nn.Sequential(block, head))
     finetune.fit_classifier(
         network, maps, labels, NUM_EPOCHS, {block: learning_rate, head: 1e-2}, label_smoothing=0.1, batch_size=30,

@@ -11,7 +11,7 @@ from dlapps.class_visualization.ingredients import (
     Fourier,
     Jitter,
     Noise,
-    Objective,
+    Seen,
     TotalVariation,
     Warp,
     class_score,

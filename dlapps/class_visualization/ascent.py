@@ -40,8 +40,9 @@ from dlapps.core.runtime import Bar, device_of, make_generator
 
 @dataclass(frozen=True)
 class Ascent:
-    """How to climb the objective, the logit of the target by default, less the regularisers.
+    """How to climb the objective, a function of what is `Seen`, less the regularisers.
 
+    It is the logit of the target by default; of a channel, give a network that ends in its layer and its average.
     normalised: each picture's gradient is divided by its L2 norm, so that with SGD step_size is the length of a step,
     in the units of the parametrisation. blur_every: steps between blurs of .5 pixels, 0 for never. Change one thing
     with `dataclasses.replace(PRACTICAL, num_steps=1000)`.

@@ -151,8 +151,8 @@ def is_present(name: str) -> bool:
 
 @functools.cache
 def say_once(line: str) -> None:
-    """Print a line once a process: what could not be had, and what stands in for it."""
-    print(line)
+    """Say once a process, on stderr, what could not be had and what stands in for it: a fact of the machine."""
+    print(line, file=sys.stderr)
 
 
 def provenance(name: str) -> Provenance:

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from dlapps.core.images import as_uint8
+
 CHUNK = 1024
 
 
@@ -66,11 +68,7 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
 
     Raises ValueError for images that are not uint8, or of two sizes.
     """
-    both = as_tensor(queries), as_tensor(references)
-    if not both[0].dtype == both[1].dtype == torch.uint8 or both[0].shape[1:] != both[1].shape[1:]:
-        got = " and ".join(f"{images.dtype} {tuple(images.shape)}" for images in both)
-        raise ValueError(f"expected images uint8 of one size, got {got}; bring them to 0-255, and resize them.")
-    return nearest_neighbours(*(part.flatten(1).float() / 255 for part in both))
+    return nearest_neighbours(*(as_uint8(images).flatten(1).float() / 255 for images in (queries, references)))
 
 
 def deviation(values: Sequence[float]) -> float:

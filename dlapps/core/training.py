@@ -29,8 +29,6 @@ Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 Named = Mapping[str, Any]
-# What `fit_*` functions pass on to `run_epochs`.
-OPTIONS = ("monitor", "checkpoint")
 
 
 class TrainingError(DlappsError, ValueError):
@@ -95,6 +93,11 @@ def run_epochs(
     for epoch in Bar(epochs, "epochs", total=num_epochs, initial=first):
         try:
             measured = dict(train_epoch(epoch))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            wanted = "expected at least 2 examples in each batch, for batch norm, got one"
+            raise ValueError(f"{wanted}; take another batch_size.") from error
         finally:
             network.eval()
         with torch.random.fork_rng():
@@ -115,15 +118,6 @@ def seeded(train_epoch: Callable[[int, torch.Generator], dict[str, Any]], seed: 
             return train_epoch(epoch, make_generator(seed * 1_000_003 + epoch))
 
     return train_seeded
-
-
-def check_options(function: str, options: Collection[str]) -> None:
-    """Raise TypeError, in the name of the function that was called, for an option that is not one of OPTIONS."""
-    for name in options:
-        if name not in OPTIONS:
-            raise TypeError(
-                f"{function}() got an unexpected keyword argument {name!r}; its options are {', '.join(OPTIONS)}."
-            )
 
 
 def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) -> Tensor:

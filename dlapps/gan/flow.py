@@ -26,7 +26,6 @@ from dlapps.core.runtime import Bar, autocast, channels_last, device_of, drawn_f
 from dlapps.core.training import (
     History,
     as_labels,
-    check_options,
     make_one_cycle,
     minimise,
     read_checked,
@@ -211,7 +210,6 @@ def fit_flow(
     monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same
     network on one machine. Raises DivergenceError for a loss that is not finite.
     """
-    check_options("fit_flow", options)
     images, size = as_uint8(images), settings.size
     if images.shape[1:] != (size, size):
         raise ValueError(f"expected grey images (N, {size}, {size}), got {tuple(images.shape)}; resize or convert.")

@@ -18,7 +18,7 @@ from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import channels_last, drawn_from
-from dlapps.core.training import accuracy, check_options, load_weights, predict
+from dlapps.core.training import accuracy, load_weights, predict
 from dlapps.transfer import finetune
 
 SIZE = 32
@@ -71,7 +71,6 @@ def fit_digit_classifier(
     augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor
     and checkpoint, as `dlapps.core.training.run_epochs` takes them.
     """
-    check_options("fit_digit_classifier", options)
     images = as_digits(images)
     # Weights are drawn from PyTorch's default generator, as by every nn.Module.
     with drawn_from(seed):

@@ -20,7 +20,6 @@ from dlapps.core.training import (
     History,
     Named,
     as_labels,
-    check_options,
     run_epochs,
     seeded,
     update_average,
@@ -200,7 +199,6 @@ def fit_gan(
     `dlapps.core.training.run_epochs` takes them. The same seed gives the same training on one
     machine. Raises ValueError for bad input, DivergenceError for a loss or a gradient that is not finite.
     """
-    check_options("fit_gan", options)
     check_counts(frame_every=frame_every, measure_every=measure_every)
     data, classes = _prepare(images, labels, preset)
     identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision}

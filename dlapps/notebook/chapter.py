@@ -1,6 +1,7 @@
 """How a notebook speaks to the report: numbers, figures, tables and claims.
 
-What Markdown cells, captions and cells of tables may hold besides Markdown:
+Markdown is pandoc's, each cell's footnotes and links its own; TeX stands in formulas alone. Captions and cells of
+tables are text, whatever its characters, but for references, citations, $formulas$ and `code`. Besides there are:
 
     {{gain.mean:.1%}}                   an expression in a format of Python, evaluated after the cell of code above; not
                                         in captions and tables, which are strings that the cell formats itself
@@ -8,7 +9,7 @@ What Markdown cells, captions and cells of tables may hold besides Markdown:
     @fig-name, @tab-name                a figure or table of this chapter; @fig-2-name, @fig-A-name: of another
     ## Heading {#sec-name}, @sec-name   a section and a reference to it
     \\label{eq-name}, @eq-name          an equation and a reference to it
-    [@key], @key                        a work in report/references.bib
+    [@key], @key                        a work in report/references.bib; [see @fig-name; @key, p. 3] has both
 """
 
 import base64
@@ -34,7 +35,7 @@ from dlapps.notebook.expressions import as_scalar, write_value
 from dlapps.notebook.live import LiveProse, make_script
 from dlapps.notebook.outline import NAME, WORDS
 from dlapps.notebook.profiles import get_profile
-from dlapps.notebook.prose import Prose
+from dlapps.notebook.prose import Prose, write_text
 from dlapps.plots.general import plot_grid, plot_moments
 
 require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
@@ -146,7 +147,7 @@ class Chapter:
     def show_table(self, table: Any, name: Any, caption: str, *old: str) -> None:
         """Show a `results.Table`, or a list of rows {column: cell}; prose refers to it as `@tab-<name>`.
 
-        Cells are numbers or Markdown; one that a row lacks is a dash.
+        Cells are numbers or text; one that a row lacks is a dash.
         """
         if old:  # rows, columns, name, caption, which goes with the rewritten chapters
             rows, columns, name, caption = table, name, caption, *old
@@ -162,7 +163,8 @@ class Chapter:
                 raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
         align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
         content = {"columns": list(columns), "rows": cells, "align": align}
-        table = self._prose.resolve(markdown_table(columns, cells, align))
+        heads, *written = ([*map(write_text, row)] for row in [columns, *cells])
+        table = self._prose.resolve(markdown_table(heads, written, align))
         self._show_float("table", name, caption, content, {"text/markdown": table})
 
     def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
@@ -171,7 +173,8 @@ class Chapter:
         _show(kind, {"name": name, "caption": caption, **content}, text, shown, metadata)
         label = f"{'tab' if kind == 'table' else 'fig'}-{self.number}-{name}"
         number = self._prose.outline.labels.get(label, {}).get("text", WORDS[label[:3]])
-        _show("caption", {"name": name}, caption, {"text/markdown": f"**{number}:** {self._prose.resolve(caption)}"})
+        shown = {"text/markdown": f"**{number}:** {self._prose.resolve(write_text(caption))}"}
+        _show("caption", {"name": name}, caption, shown)
 
     def check(self, condition: bool, claim: str) -> None:
         """Note whether a claim holds; a build stops at one that does not. Goes as `record` does."""
@@ -220,8 +223,9 @@ def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _require_name_and_caption(name: str, caption: str) -> None:
     if not re.fullmatch(NAME, name):
         raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use small letters and hyphens.")
-    if not caption.strip():
-        raise ValueError(f"expected a caption for {name!r}, got none; say what the reader sees.")
+    if not caption.strip() or "\n\n" in caption:
+        got = "several" if caption.strip() else "none"
+        raise ValueError(f"expected a caption of one paragraph for {name!r}, got {got}; say what the reader sees.")
 
 
 def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
@@ -239,11 +243,12 @@ def _base64(content: bytes) -> str:
 def _is_numeric(cell: str) -> bool:
     """1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05, or an empty cell."""
     number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
-    pattern = rf"|[-–—]|\**{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?\**"
+    pattern = rf"|[-–—]|{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?"
     return re.fullmatch(pattern, cell) is not None
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
     """A table of Markdown; align: "l" or "r" a column."""
     rule = ["---:" if side == "r" else ":---" for side in align]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
+    barred = ([re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row] for row in [columns, rule, *rows])
+    return "\n".join("| " + " | ".join(row) + " |" for row in barred)

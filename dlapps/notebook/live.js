@@ -6,7 +6,7 @@
   const LABEL = /\s*\{#sec-[^}]*\}/;
   // outline.py has the second and third part, expressions.py the first.
   const TOKEN =
-    /\{\{[^{}]+\}\}|\[[^[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^[\]]*\]|(?<![\w@\\])@[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?/g;
+    /\{\{[^{}]+\}\}|\[[^[\]]*?@[A-Za-z][^[\]]*\]|(?<![\w@\\])@[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?/g;
   const FORMULA = /\$\$[\s\S]+?\$\$|\$[^$]+\$|\\begin\{(\w+\*?)\}[\s\S]+?\\end\{\1\}/g;
 
   function textNodes(root) {

@@ -24,7 +24,7 @@ WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 NAME = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"  # of a label
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
 # live.js has the same expression.
-REFERENCE_OR_CITATION = re.compile(rf"\[[^\[\]]*?@(?!(?:fig|tab|sec|eq)-)[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}")
+REFERENCE_OR_CITATION = re.compile(rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}")
 _ENVIRONMENT = re.compile(r"\s*\\begin\{(\w+)(\*?)\}.*\\end\{\1\2\}\s*", re.DOTALL)
 _NOT_PROSE = ("Code", "CodeBlock", "Math", "RawInline", "RawBlock")
 _LABEL = re.compile(r"\s*\\label\{(eq-[^}]*)\}")
@@ -91,7 +91,8 @@ class Outline:
         """Number headings and equations, in place; returns the numbers of headings, and of each formula or "".
 
         A heading gets its number and a label as attributes; an equation becomes a span of the class "equation" with
-        both. DlappsError for an equation of several numbers, a placeholder in a formula, and a label that is none.
+        both. DlappsError for an equation of several numbers, for another environment, for a placeholder in a formula,
+        and for a label that is none.
         """
         headings: list[str] = []
         equations: list[str] = []
@@ -148,7 +149,8 @@ class Outline:
         """LaTeX numbers the environments without a star."""
         tex = node["c"][1]
         if environment not in ("equation", "align", "gather", "multline"):
-            return ""
+            got = f"{environment}; write it in Markdown, or a formula between $$"
+            raise DlappsError(f"expected equation, align, gather or multline, got {got}.")
         if environment in ("align", "gather") and r"\\" in tex and not starred:
             raise DlappsError(
                 f"expected an equation with one number, got several lines of {environment}; use equation with aligned."
@@ -184,11 +186,11 @@ def read_outline(path: Path, number: str) -> Outline:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     prose = {place: "".join(cell["source"]) for place, cell in enumerate(cells, 1) if cell["cell_type"] == "markdown"}
     try:
-        trees = iter(parse([replace_placeholders(text, lambda _: "{{0}}") for text in prose.values()]))
+        texts = [replace_placeholders(text, lambda _: "{{0}}") for text in prose.values()]
+        trees = iter(parse(texts, [f"{path.stem}, cell {place}" for place in prose]))
     except DlappsError as error:
         trees = iter([[]] * len(prose))
-        quoted = (place for place, text in prose.items() if repr(first_line(text, 90)) in str(error))
-        outline.mistakes.append(f"{path.stem}, cell {next(quoted, 1)}: {error}")
+        outline.mistakes.append(str(error))
     for place, cell in enumerate(cells, start=1):
         identity, source = cell.get("id", str(place)), "".join(cell["source"])
         if cell["cell_type"] == "code":
@@ -264,18 +266,23 @@ def used_names(source: str) -> tuple[set[str], set[str]]:
     return loaded - own, {symbol.get_name() for symbol in top if symbol.is_assigned() and not symbol.is_imported()}
 
 
-def shown_floats(source: str) -> Iterator[tuple[str, str, str]]:
-    """("fig" or "tab", name, caption) of each figure and table that a cell's code shows, in its order.
+def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
+    """("fig" or "tab", name, [caption, *rows]) of each figure and table that a cell's code shows, in its order.
 
-    What it does not say literally is empty.
+    What it does not say literally is empty, as is what an f-string inserts; a caption may be a variable of the cell.
     """
-    calls = [node for node in walk_code(source) if isinstance(node, ast.Call)]
+    code = walk_code(source)
+    given = {ast.unparse(node.targets[0]): node.value for node in code if isinstance(node, ast.Assign)}
+    calls = [node for node in code if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         named = {word.arg: word.value for word in call.keywords if word.arg in ("name", "caption")}
         last = call.args[len(call.args) + len(named) - 2 :]
         passed = dict(zip(("name", "caption"), last, strict=False)) | named
         if kind := SHOWN.get(getattr(call.func, "attr", "")):
-            yield kind, _literal(passed.get("name")), _literal(passed.get("caption"))
+            name, caption = passed.get("name"), passed.get("caption")
+            rows = getattr(call.args[0], "elts", []) if kind == "tab" and call.args else []
+            said = [_literal(given.get(getattr(caption, "id", ""), caption)), *map(_literal, rows)]
+            yield kind, _literal(name) if isinstance(name, ast.Constant) else "", said
 
 
 def walk_code(source: str) -> list[ast.AST]:
@@ -286,5 +293,9 @@ def walk_code(source: str) -> list[ast.AST]:
         return []
 
 
-def _literal(node: ast.expr | None) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+def _literal(node: Any) -> str:
+    """What an expression says literally: a constant, and what an f-string, a list or a dictionary has of them."""
+    parts = getattr(node, "values", getattr(node, "elts", None))
+    if parts is None:
+        return str(node.value) if isinstance(node, ast.Constant) else ""
+    return ("" if isinstance(node, ast.JoinedStr) else ", ").join(map(_literal, parts))

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,57 +15,16 @@ from PIL import Image
 HOLD = 2  # seconds that the last frame stays
 LONGEST = 65_500  # rows that a JPEG may have
 
-# No script: all frames are one tall picture behind a window, and a checkbox says whether it moves. Who asks for reduced
-# motion begins with the last frame, at rest.
-PLAYER = """<style>
-@keyframes {name} {{
-  from {{ object-position: 0 0; animation-timing-function: steps({steps}); }}
-  {share:.2%}, to {{ object-position: 0 100%; }}
-}}
-.dlapps-motion {{ display: block; cursor: pointer; font-size: .75rem; }}
-.dlapps-motion img {{ display: block; max-width: 100%; height: auto; object-fit: cover; }}
-.{name} {{ width: {width}px; aspect-ratio: {width} / {height}; animation: {name} {total:.3f}s infinite; }}
-@media (prefers-reduced-motion: no-preference) {{
-  .dlapps-motion :checked ~ img {{ animation-play-state: paused; }}
-  .dlapps-motion input:not(:checked) ~ .still, .dlapps-motion :checked ~ .moving {{ display: none; }}
-}}
-@media (prefers-reduced-motion: reduce) {{
-  .{name} {{ animation-delay: -{rest:.3f}s; }}
-  .dlapps-motion input:not(:checked) ~ img {{ animation-play-state: paused; }}
-  .dlapps-motion input:not(:checked) ~ .moving, .dlapps-motion :checked ~ .still {{ display: none; }}
-}}
-</style>
-<label class="dlapps-motion"><input type="checkbox">
-<span class="moving">Pause</span><span class="still">Play</span>
-<img class="{name}" src="data:image/jpeg;base64,{strip}" alt="the animation"></label>"""
-
-# No kernel and no server: all pictures are one tall strip behind a window, and the words are at hand. By the attribute
-# that begins with data-lm JupyterLab, which has commands for the arrow keys, leaves them to the sliders.
-EXPLORER = """<style>
-.dlapps-explore {{ display: grid; gap: .4rem; max-width: 40rem; }}
-.dlapps-explore img {{ max-width: 100%; height: auto; object-fit: cover; }}
-.dlapps-explore label {{ display: grid; grid-template-columns: 20% 1fr 25%; gap: .6rem; align-items: center; }}
-.dlapps-explore input {{ min-width: 0; }}
-.dlapps-explore p {{ margin: 0; min-height: 1.5em; }}
-</style>
-<div class="dlapps-explore" data-facts="{facts}" oninput="{script}">
-<img src="data:image/jpeg;base64,{strip}" alt="{reading}"
-style="width: {width}px; aspect-ratio: {width} / {height}; {place}">
-{sliders}
-<p role="status">{reading}</p>
-</div>"""
+# player.html needs no script: all frames are one tall picture behind a window, and a checkbox says if it moves. Who
+# asks for reduced motion begins with the last frame, at rest. explorer.html needs no kernel and no server: all pictures
+# are one tall strip behind a window, and the words are at hand. By the attribute that begins with data-lm JupyterLab,
+# which has commands for the arrow keys, leaves them to the sliders.
+PLAYER, EXPLORER, SCRIPT = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8").strip()
+    for name in ("player.html", "explorer.html", "explorer.js")
+)
 SLIDER = """<label>{name} <input type="range" data-lm-suppress-shortcuts="true" max="{last}" value="{start}"
 aria-valuetext="{value}"> <output>{value}</output></label>"""
-SCRIPT = """const facts = JSON.parse(this.dataset.facts);
-const row = [...this.querySelectorAll('input')].reduce((before, slider, axis) => {
-  const value = facts.values[axis][slider.value];
-  slider.nextElementSibling.value = value;
-  slider.setAttribute('aria-valuetext', value);
-  return before * facts.values[axis].length + Number(slider.value);
-}, 0);
-const picture = this.querySelector('img');
-picture.style.objectPosition = `0 ${100 * row / (facts.readings.length - 1)}%`;
-picture.alt = this.querySelector('p').textContent = facts.readings[row];"""
 
 
 def hash_script(script: str) -> str:

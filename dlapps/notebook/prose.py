@@ -5,25 +5,32 @@ A build has its own road, by pandoc.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from dlapps import DlappsError
 from dlapps.core import paths
 from dlapps.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
-from dlapps.notebook.syntax import parse, run_pandoc, write
+from dlapps.notebook.syntax import Node, Tree, parse, run_pandoc, walk, write
 
 Answer = dict[str, str]  # "text"; the "href" of another notebook, or the "kind", "reference" or "error"
 
 REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a whole key
 KEYS = re.compile(rf"(?<!\w)@({KEY})")
+# In a caption or a cell of a table what is Markdown (references, citations, formulas and code), or a sign that is not.
+_TEXT = re.compile(
+    rf"(?P<kept>{REFERENCE_OR_CITATION.pattern}|\$(?=\S)[^$]*(?<=\S)\$(?!\d)"
+    r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|[!#$&(-+.:<>@\[-`{-~-]"
+)
+_SPACE, _OPENING, _CLOSING = {"t": "Space"}, {"t": "Str", "c": "("}, {"t": "Str", "c": ")"}
 
 
 def citeproc() -> list[str]:
     """pandoc's options that write citations as author and year, and the works cited; none without a bibliography."""
     bibliography = paths.report() / "references.bib"
-    return ["--citeproc", f"--bibliography={bibliography}"] * bibliography.exists()
+    options = ["--citeproc", f"--bibliography={bibliography}", "--metadata=link-citations:true"]
+    return options * bibliography.exists()
 
 
 def read_keys(path: Path) -> set[str]:
@@ -35,11 +42,44 @@ def read_keys(path: Path) -> set[str]:
     return {entry["id"] for entry in json.loads(entries)}
 
 
-def cite(citations: Iterable[str]) -> dict[str, str]:
-    """Each citation, @key or [@key, p. 3], in words; its works are known."""
-    unique = list(dict.fromkeys(citations))
-    options = [*citeproc(), "--metadata=suppress-bibliography:true", "--wrap=none"]
-    return dict(zip(unique, write(parse(unique), "plain", options), strict=False)) if unique else {}
+def write_text(text: str) -> str:
+    """Markdown of a caption or a table's cell, on one line: text, but for references, citations, $x$ and `code`."""
+    return _TEXT.sub(lambda found: found["kept"] or f"\\{found[0]}", " ".join(text.split()))
+
+
+def write_references(node: Node, refer: Callable[[str], Node | None]) -> Tree:
+    """A citation's references as `refer` writes a key (None: a work's), with all beside them; other nodes as they are.
+
+    [see @fig-one, p. 3; @work] becomes (see Figure 1.1, p. 3) (Work 2015), and @fig-one [left] Figure 1.1 (left).
+    """
+    if node["t"] != "Cite":
+        return [node]
+    citations, typed = node["c"]
+    works, parts = [], []
+    for citation in citations:
+        before, behind = citation["citationPrefix"], citation["citationSuffix"]
+        if not (named := refer(citation["citationId"])):
+            works.append(citation)
+        elif citation["citationMode"]["t"] == "AuthorInText":
+            parts += [[named], [_OPENING, *behind, _CLOSING] if behind else []]
+        else:
+            parts.append([_OPENING, *before, *[_SPACE] * bool(before), named, *behind, _CLOSING])
+    parts.insert(len(parts) * (citations[0] not in works), [{"t": "Cite", "c": [works, typed]}] * bool(works))
+    return [node for part in parts if part for node in (_SPACE, *part)][1:]
+
+
+def reference_label(key: str, chapter: str) -> str | None:
+    """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
+    found = REFERENCE.fullmatch(f"@{key}")
+    return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
+
+
+def require_known(key: str, label: str | None, labels: Collection[str], works: Collection[str]) -> None:
+    """A DlappsError unless the label that a key refers to is there, or else the work."""
+    if label and label not in labels:
+        raise DlappsError(f"expected a reference to something shown, got @{label}; correct it.")
+    if not label and key not in works:
+        raise DlappsError(f"expected a work in report/references.bib, got @{key}; add it or correct the key.")
 
 
 class Prose:
@@ -58,43 +98,53 @@ class Prose:
         return self._chapter(self.path, self.number)
 
     def answer(self, tokens: Iterable[str]) -> dict[str, Answer]:
-        """What stands in the place of each @fig-name, @key or [@key, p. 3; @key]."""
+        """What stands in the place of each @fig-name, @key or [see @fig-name; @key, p. 3]."""
         answers: dict[str, Answer] = {}
         cited = []
         for token in tokens:
             try:
-                if found := REFERENCE.fullmatch(token):
-                    answers[token] = self._refer(found[1], found[2] or self.number, found[3])
+                named = [self._refer(key) for key in KEYS.findall(token)]
+                if token.startswith("@") and named[0]:
+                    answers[token] = named[0]
                 else:
-                    self._require_keys(token)
                     cited.append(token)
             except DlappsError as error:
                 where = f"{self.path.name}, cell {self.outline.tokens.get(token)}"
                 answers[token] = {"text": f"{where}: {error}", "kind": "error"}
-        return answers | {token: {"text": text} for token, text in cite(cited).items()}
+        return answers | self._cite(list(dict.fromkeys(cited)))
 
     def resolve(self, markdown: str) -> str:
         """The text with its references and citations in words."""
         answers = self.answer(REFERENCE_OR_CITATION.findall(markdown))
         return REFERENCE_OR_CITATION.sub(lambda found: answers[found[0]]["text"], markdown)
 
-    def _refer(self, kind: str, number: str, name: str) -> Answer:
-        label = f"{kind}-{number}-{name}"
+    def _cite(self, citations: list[str]) -> dict[str, Answer]:
+        def change(tree: Tree) -> Tree:
+            return [part for node in tree for part in write_references(node, self._name)]
+
+        options = [*citeproc(), "--metadata=suppress-bibliography:true", "--wrap=none"]
+        texts = write(walk(parse(citations), change), "plain", options) if citations else []
+        return {token: {"text": text} for token, text in zip(citations, texts, strict=False)}
+
+    def _name(self, key: str) -> Node | None:
+        answer = self._refer(key)
+        return {"t": "Str", "c": answer["text"]} if answer else None
+
+    def _refer(self, key: str) -> Answer:
+        """What a reference stands for, or nothing for a work that is known."""
+        label = reference_label(key, self.number)
+        if not label:
+            require_known(key, label, (), self._cached(paths.report() / "references.bib", read_keys, set()))
+            return {}
+        number = label.split("-")[1]
         names = {of: name for name, of in paths.chapters().items()} | {self.number: self.path.stem}
         path = self.path.with_name(f"{names[number]}.ipynb") if number in names else None
         outline = self._chapter(path, number) if path else Outline(number)
-        if label not in outline.labels:
-            raise DlappsError(f"expected a reference to something shown, got {label}; correct it.")
+        require_known(key, label, outline.labels, ())
         if label in outline.duplicates:
             raise DlappsError(f"expected one use of the label {label}, got several; rename one.")
         text = outline.labels[label]["text"]
         return {"text": text, "href": path.name} if path and path != self.path else {"text": text, "kind": "reference"}
-
-    def _require_keys(self, citation: str) -> None:
-        keys = self._cached(paths.report() / "references.bib", read_keys, set())
-        for key in KEYS.findall(citation):
-            if key not in keys:
-                raise DlappsError(f"expected a work in report/references.bib, got {key}; add it or correct the key.")
 
     def _chapter(self, path: Path, number: str) -> Outline:
         return self._cached(path, lambda path: read_outline(path, number), Outline(number))

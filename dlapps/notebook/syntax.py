@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,27 +14,34 @@ from dlapps.core.paths import require
 Node = dict[str, Any]
 Tree = list[Node]
 
-READER = "markdown-auto_identifiers+lists_without_preceding_blankline"
-INLINE = "`.`{=dlapps}"  # begins a caption or a cell of a table, whose first word must not be read as a list
+# A picture is a part of its line, and no piece has metadata.
+READER = (
+    "markdown+lists_without_preceding_blankline-auto_identifiers-implicit_figures-raw_attribute"
+    "-yaml_metadata_block-pandoc_title_block"
+)
 SEPARATOR = "%%dlapps-fragment%%"
+_END = "```dlapps-end\n```"
 
 
-def parse(fragments: Sequence[str]) -> list[Tree]:
-    """The blocks of each piece of Markdown, all read in one run of pandoc; a DlappsError quotes one left open."""
-    text = "".join(f"{fragment}\n\n```{{=dlapps}}\n{number}\n```\n\n" for number, fragment in enumerate(fragments))
-    document = json.loads(run_pandoc(text, ["--from", READER, "--to", "json"]))
-    trees: list[Tree] = [[]]
-    for block in document["blocks"]:
-        if block["t"] != "RawBlock" or block["c"][0] != "dlapps":
-            trees[-1].append(block)
-        elif block["c"][1] == str(len(trees) - 1):
-            trees.append([])
-        else:
-            break
-    if len(trees) <= len(fragments):
-        culprit = first_line(fragments[len(trees) - 1], 90)
-        raise DlappsError(f"expected Markdown that pandoc can read, got {culprit!r}; correct it (a block left open?).")
-    return trees[:-1]
+def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
+    """The blocks of each piece of Markdown, all read in one run of pandoc, each with its own footnotes and links.
+
+    A DlappsError quotes one that cannot be read, after its place where there are places: a block is left open, or a
+    footnote or a link is defined twice or for nothing.
+    """
+    text = json.dumps({"format": READER, "pieces": [f"{fragment}\n\n{_END}" for fragment in fragments]})
+    document = json.loads(run_pandoc(text, ["--from", str(Path(__file__).with_name("pieces.lua")), "--to", "json"]))
+    trees: list[Tree] = []
+    for fragment, block in zip(fragments, document["blocks"], strict=True):
+        (_, _, ((_, warning),)), tree = block["c"]
+        # An open block takes what ends the piece into itself.
+        if warning or not tree or tree[-1]["t"] != "CodeBlock" or tree[-1]["c"][0][1] != ["dlapps-end"]:
+            reason = re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower() or "a block left open"
+            where = f"{places[len(trees)]}: " if places else ""
+            got = f"{first_line(fragment, 90)!r} ({reason})"
+            raise DlappsError(f"{where}expected Markdown that pandoc can read, got {got}; correct it.")
+        trees.append(tree[:-1])
+    return trees
 
 
 def write(trees: Sequence[Tree], language: str, options: Sequence[str] = ()) -> list[str]:
@@ -42,8 +50,8 @@ def write(trees: Sequence[Tree], language: str, options: Sequence[str] = ()) -> 
     separator = {"t": "RawBlock", "c": [raw, SEPARATOR]}
     blocks = [block for tree in trees for block in (*tree, separator)]
     document = {"pandoc-api-version": _api_version(), "meta": {}, "blocks": blocks}
-    options = ["--from", "json", "--to", language, "--fail-if-warnings", *options]
-    written = run_pandoc(json.dumps(document), options)
+    own = ["--from", "json", "--to", language, "--fail-if-warnings", "--reference-location=block"]
+    written = run_pandoc(json.dumps(document), [*own, *options])
     *parts, rest = (part.strip() for part in written.split(SEPARATOR))
     # What pandoc appends, the works cited, follows the last separator.
     return [*parts, rest]

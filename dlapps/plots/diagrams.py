@@ -42,8 +42,8 @@ def plot_diagram(blocks: Mapping[str, Block], arrows: Sequence[tuple[str, str] |
 
 def _draw_block(ax: Axes, block: Block) -> None:
     corner = block.x - block.width / 2, block.y - block.height / 2
-    style = {"boxstyle": "round,pad=0,rounding_size=0.03", "linewidth": 0.7}
-    ax.add_patch(FancyBboxPatch(corner, block.width, block.height, fc=block.colour, ec="#444444", **style))
+    style = "round,pad=0,rounding_size=0.03"
+    ax.add_patch(FancyBboxPatch(corner, block.width, block.height, style, fc=block.colour, ec="#444444", lw=0.7))
     ax.text(block.x, block.y, block.text, ha="center", va="center", fontsize=7)
     ax.text(block.x, corner[1] - 0.04, block.below, ha="center", va="top", fontsize=7, color="#444444")
 

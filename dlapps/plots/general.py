@@ -1,4 +1,4 @@
-"""How every figure looks, and what several chapters draw: grids, curves, confusion matrices, frames of animations."""
+"""How every figure looks, and what several chapters draw: grids, curves, frames of animations."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -123,33 +123,6 @@ def plot_curves(
         ax.set_xticks(first, [f"{value:g}" for value in first])
         ax.minorticks_off()
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, never on one
-    return figure
-
-
-@styled
-def plot_confusion(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
-    """A confusion matrix (K, K) of counts: rows are the true classes, shares of the row as shade, counts as text.
-
-    Raises ValueError unless there are K names.
-    """
-    matrix = np.asarray(matrix)
-    if matrix.shape != (len(class_names),) * 2:
-        raise ValueError(
-            f"expected a matrix (K, K) and K class names, got {matrix.shape} and {len(class_names)}; pass a name for "
-            "each class."
-        )
-    figure, axes = make_figure(4.1)
-    ax = axes[0, 0]
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in zip(*np.nonzero(matrix), strict=True):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        ax.text(column, row, matrix[row, column], ha="center", va="center", fontsize=6, color=colour)
-    places = np.arange(len(class_names))
-    ax.set_xticks(places, class_names, rotation=55, ha="right", rotation_mode="anchor")
-    ax.set_yticks(places, class_names)
-    ax.set(xlabel="predicted", ylabel="true")
-    ax.grid(visible=False)
     return figure
 
 

@@ -1,6 +1,7 @@
 """Run what is stale, convert (and typeset), and only then replace the last good report or pages."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from dlapps.report.copies import make_copies
 from dlapps.report.current import digest_inputs, save_digest
 from dlapps.report.execute import Say, last_duration, read_executed, run_notebooks
 from dlapps.report.html import make_pages
-from dlapps.report.latex import find_overflows, make_document, typeset
+from dlapps.report.latex import choose_fonts, find_overflows, make_document, typeset
 from dlapps.report.sources import Source, find_sources, read_title_page
 from dlapps.report.staleness import is_stale
 
@@ -54,7 +55,14 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     """
     latex, figures = make_document(contents, profile)
     say("Typesetting")
-    pdf = typeset(latex, figures, paths.build() / profile / "tex")
+    folder = paths.build() / profile / "tex"
+    try:
+        pdf = typeset(latex, figures, folder)
+    except ReportError as error:
+        if not (found := re.search(r"Unicode character.*\(U\+(\w+)\)", str(error))):
+            raise
+        fonts = choose_fonts(latex, chr(int(found[1], 16)), contents).encode()
+        pdf = typeset(latex, figures | {"fonts.tex": fonts}, folder)
     report, content = paths.build() / "dlapps-report.pdf", pdf.read_bytes()
     paths.write_atomically(report, content)
     results = json.dumps(contents.results, indent=1, ensure_ascii=False)

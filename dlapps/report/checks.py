@@ -10,11 +10,10 @@ from nbformat import NotebookNode
 from dlapps.core import paths
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders, require_simple
 from dlapps.notebook.outline import REFERENCE_OR_CITATION, Outline, read_outline, shown_floats, walk_code
-from dlapps.notebook.prose import KEYS
+from dlapps.notebook.prose import KEYS, reference_label, write_text
 from dlapps.notebook.syntax import Tree, first_line, nodes, parse, walk, words
 from dlapps.report import sources
 from dlapps.report.committed import has_outputs, read_as_committed
-from dlapps.report.prose import reference_label
 from dlapps.report.sources import Source, tags
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
@@ -47,12 +46,11 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
-    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    trees, above = iter(parse([replace_placeholders(text, lambda _: "") for text in prose])), True
-    for number, cell in enumerate(notebook.cells, start=1):
+    trees, above = parse([*map(_say, notebook.cells)]), True
+    for number, (cell, tree) in enumerate(zip(notebook.cells, trees, strict=True), start=1):
         above = above and cell.cell_type != "code"
         where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
-        typed = find_typed_numbers(next(trees), settings) if cell.cell_type == "markdown" else []
+        typed = find_typed_numbers(tree, settings)
         if "TODO" in cell.source:
             yield f"{where}: the word TODO"
         if "question" not in tags(cell) and typed:
@@ -61,6 +59,13 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
             yield from (f"{where}: {complaint}" for complaint in _check_placeholders(cell.source, above))
         if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
             yield f"{where}: a question without an answer"
+
+
+def _say(cell: NotebookNode) -> str:
+    """The Markdown of a cell; of code, the captions and the rows of tables that it says literally."""
+    if cell.cell_type == "markdown":
+        return replace_placeholders(cell.source, lambda _: "")
+    return "\n\n".join(write_text(said) for _, _, texts in shown_floats(cell.source) for said in texts)
 
 
 def _check_placeholders(markdown: str, above: bool) -> Iterator[str]:
@@ -107,7 +112,7 @@ def _check_references(notebooks: dict[Source, NotebookNode], outlines: dict[Sour
 def _used_keys(outline: Outline, notebook: NotebookNode) -> set[str]:
     """What stands behind each @ in the prose, and in captions that a cell of code says literally."""
     shown = (found for cell in sources.code_cells(notebook) for found in shown_floats(cell.source))
-    captions = (token for _, _, caption in shown for token in REFERENCE_OR_CITATION.findall(caption))
+    captions = (token for *_, said in shown for text in said for token in REFERENCE_OR_CITATION.findall(text))
     return {key for token in (*outline.tokens, *captions) for key in KEYS.findall(token)}
 
 
@@ -133,9 +138,11 @@ def _paragraphs(tree: Tree) -> Iterator[str]:
 
 
 def find_settings(code: Iterable[str]) -> set[float]:
-    """The numbers in a notebook's code cells; what their strings say is prose, and the library's are others'."""
-    found = (node for source in code for node in walk_code(source))
-    values = [node.value for node in found if isinstance(node, ast.Constant)]
+    """The numbers in a notebook's code cells; what strings and tables say is prose, and the library's are others'."""
+    found = [node for source in code for node in walk_code(source)]
+    tables = (node for node in found if getattr(getattr(node, "func", None), "attr", "") == "show_table")
+    shown = {part for table in tables for part in ast.walk(table)}
+    values = [node.value for node in found if isinstance(node, ast.Constant) and node not in shown]
     numbers = (value for value in values if isinstance(value, (int, float)))
     return {float(value) for value in numbers if not isinstance(value, bool)}
 

@@ -1,19 +1,25 @@
 """What executed notebooks hold: prose, its numbers and claims, labels, and the facts of each run."""
 
+import base64
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from nbformat import NotebookNode
+from PIL import Image
 
 from dlapps import DlappsError
+from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders
 from dlapps.notebook.outline import HIDING, Outline
-from dlapps.notebook.syntax import INLINE, Tree, first_line, nodes, parse, words
+from dlapps.notebook.prose import write_text
+from dlapps.notebook.syntax import Tree, first_line, nodes, parse, words
 from dlapps.report import ReportError
 from dlapps.report.sources import Source, read_citation_keys, tags
 
@@ -183,16 +189,17 @@ def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[
         numbers.append({"expression": inner, **found, "cell": cell})
         return f"{{{{{len(numbers) - 1}}}}}"
 
-    texts = []
+    texts, places = [], []
     for place, box, key in fragments(notebook):
+        places.append(f"{chapter}, cell {place}")
         with name_place(chapter, place, box[key]):
             if key == "source":
                 texts.append(replace_placeholders(box.source, partial(number, place=place)))
             elif find_placeholders(box[key]):
                 raise ReportError("expected a caption or a cell of a table without placeholders; use an f-string")
             else:
-                texts.append(INLINE + box[key])
-    return parse(texts), numbers
+                texts.append(write_text(box[key]))
+    return parse(texts, places), numbers
 
 
 def _read_claims(chapter: str, notebook: NotebookNode, profile: str) -> list[dict[str, Any]]:
@@ -235,11 +242,32 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
     for (place, box, key), tree in zip(fragments(chapter.notebook), chapter.prose, strict=True):
         with name_place(chapter.name, place, box[key]):
             outline.number_prose(tree, _owner(chapter, place))
+            _embed_pictures(tree, chapter.notebook.cells[place - 1].get("attachments", {}))
         if key == "caption":
             box["label"], box["number"] = outline.number_float(FLOATS[box["kind"]], box["name"], _owner(chapter, place))
     for label, other in outline.duplicates.items():
         raise _used_twice(label, outline.labels[label]["cell"], other)
     return outline
+
+
+def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
+    """Replace the target of each picture by a data: URL, in place.
+
+    attachments: of the cell. Raises ReportError for what is neither attached to it nor a PNG or JPEG of the report.
+    """
+    for target in (node["c"][2] for node in nodes(tree) if node["t"] == "Image"):
+        attached = attachments.get(unquote(target[0]).removeprefix("attachment:"), {})
+        path = (paths.notebooks() / unquote(target[0])).resolve()
+        try:
+            if not attached and not path.is_relative_to(paths.project().resolve()):
+                raise FileNotFoundError(path)
+            encoded = "".join(attached.values()) or base64.b64encode(path.read_bytes()).decode()
+            with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG", "JPEG")) as picture:
+                kind = "png" if picture.format == "PNG" else "jpeg"
+        except (OSError, ValueError) as error:
+            wanted = "a PNG or JPEG file of the report, named from the notebook's folder, or one attached to the cell"
+            raise ReportError(f"expected {wanted}, got {target[0][:60]}; save it there.") from error
+        target[0] = f"data:image/{kind};base64,{encoded}"
 
 
 def _owner(chapter: ExecutedChapter, place: int) -> str:

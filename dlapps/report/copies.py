@@ -8,11 +8,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from dlapps.notebook.chapter import MIME, markdown_table
+from dlapps.notebook.outline import HIDING
 from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
 from dlapps.report.html import PHOTOGRAPHIC, compress
-from dlapps.report.prose import Edition, link, raw, write_prose
+from dlapps.report.prose import Edition, is_shown, link, raw, write_prose
 from dlapps.report.sources import tags
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
@@ -45,7 +46,7 @@ def edition(chapter: str) -> Edition:
 
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
-    options = ["--wrap=preserve", "--metadata=link-citations:true", *citeproc()]
+    options = ["--wrap=preserve", *citeproc()]
     notebook, _, works = write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
     notebook.cells = [part for cell in notebook.cells for part in _parts(cell, chapter)]
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -69,6 +70,7 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
     A repository's page unfolds hidden code, so of a hidden cell only what it shows is there.
     """
     if cell.cell_type == "markdown":
+        cell.pop("attachments", None)  # embedded
         if "question" in tags(cell):
             question = cell.metadata.question
             star = " ★" * bool(question.get("starred")) + " (bonus)" * bool(question.get("bonus"))
@@ -78,12 +80,14 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
             yield cell
         return
     floats = [pair for kind in FLOATS for pair in outputs(cell, kind) if "label" in pair[1]]
+    shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
+    hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
     if "parameters" in tags(cell):
         cell.source = re.sub(r"(?m)^profile = .*", f'profile = "{chapter.run["profile"]}"', cell.source)
-    hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
-    if not hidden:
-        shown = [] if "remove-output" in tags(cell) else cell.outputs
-        cell.outputs = [plain for output in shown for plain in _output(output)]
+    if hidden:
+        cell.source, shown = "# …", [output for output in shown if MIME not in output.get("data", {})]
+    cell.outputs = [plain for output in shown for plain in _output(output)]
+    if cell.outputs or not hidden:
         yield cell
     code = f" [code](../../notebooks/{chapter.name}.ipynb#cell-id={cell.id})" * hidden
     for place, (output, message) in enumerate(floats):
@@ -97,8 +101,7 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
 def _output(output: NotebookNode) -> Iterator[NotebookNode]:
     message = output.get("data", {}).get(MIME)
     if message is None:
-        # What libraries say on stderr is of the machine, not of the chapter.
-        yield from [output] * (output.get("name") != "stderr")
+        yield from [output] * is_shown(output)
     elif message["kind"] in ("figure", "animation"):
         # The caption stands below; who cannot see the picture hears its number first.
         data, alt = {"image/png": output.data["image/png"], "text/plain": message["number"]}, {"alt": message["number"]}

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 from dlapps.core import environment, paths
 
@@ -59,10 +60,10 @@ def digest_inputs(profile: str) -> str:
 
 
 def find_named(text: str) -> set[Path]:
-    """The files of the report that a text names between quotes, as the notebooks' folder has them, or their folder."""
+    """The files of the report that a text names between quotes or brackets, from the notebooks' folder, or a folder."""
     folder, found = paths.notebooks(), set()
     # os.path takes what is too long, or no name at all, for a file that does not exist.
-    named = filter(os.path.exists, {os.path.join(folder, piece) for piece in re.split(r"[\"'\\]+", text)})
+    named = filter(os.path.exists, {os.path.join(folder, piece) for piece in re.split(r"[\"'\\()<>]+", unquote(text))})
     for path in map(Path, map(os.path.normpath, named)):
         if path.is_relative_to(paths.project()) and not folder.is_relative_to(path):
             found |= {path, *path.rglob("*")}

@@ -121,7 +121,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
 
 
 def _options() -> list[str]:
-    return ["--wrap=none", "--metadata=lang:en-GB", "--metadata=link-citations:true", *citeproc()]
+    return ["--wrap=none", "--metadata=lang:en-GB", *citeproc()]
 
 
 def _cite(contents: Contents) -> dict[str, Any]:

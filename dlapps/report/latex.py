@@ -4,13 +4,18 @@ import base64
 import re
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from jinja2 import FileSystemLoader, StrictUndefined
+from matplotlib.font_manager import findSystemFonts
+from matplotlib.ft2font import FT2Font
 from nbconvert import LatexExporter
 from nbconvert.filters.latex import escape_latex
 from nbformat import NotebookNode
@@ -55,8 +60,13 @@ def _equation(tex: str, label: str, number: str) -> Node:
     return raw("latex", labelled)
 
 
+# pandoc's LaTeX has no data: URL.
+_EMBEDDED = re.compile(r"\{(?:data:image/)?(png|jpeg);base64,([\w+/=]+)\}")
 LATEX = Edition(
-    refer=lambda label, _: raw("latex", rf"\Cref{{{label}}}"), equation=_equation, heading=lambda number: []
+    refer=lambda label, _: raw("latex", rf"\Cref{{{label}}}"),
+    equation=_equation,
+    heading=lambda number: [],
+    picture=lambda url: url.removeprefix("data:image/"),
 )
 
 
@@ -110,7 +120,13 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
         profile=profile,
         day="{0.day} {0:%B %Y}".format(day_of(contents)),
     )
-    return latex, figures
+
+    def save(found: re.Match[str]) -> str:
+        name = f"picture-{len(figures)}.{found[1]}"
+        figures[name] = base64.b64decode(found[2])
+        return f"{{frames/{name}}}"
+
+    return _EMBEDDED.sub(save, latex), figures
 
 
 def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
@@ -127,10 +143,11 @@ def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     """The PDF that latexmk makes in `folder`, which keeps what the next build can use again.
 
-    A ReportError quotes TeX's first error; the log stays in the folder.
+    It is LuaLaTeX's where `figures` has fonts.tex. A ReportError quotes TeX's first error; the log stays in the folder.
     """
     _lay_out(latex, figures, folder)
-    command = ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error"]
+    engine = "-lualatex" if "fonts.tex" in figures else "-pdf"
+    command = ["latexmk", "-norc", engine, "-interaction=nonstopmode", "-halt-on-error"]
     command += ["-file-line-error", "report.tex"]
     try:
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
@@ -145,6 +162,49 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
                 leftover.unlink()
         raise ReportError(f"expected TeX to typeset the report, got {_first_error(folder)}")
     return folder / "report.pdf"
+
+
+def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
+    """TeX that gives LuaLaTeX DejaVu, which comes with Matplotlib, and behind it what else the document needs.
+
+    unknown: a character that pdfTeX has not. A ReportError names the cell of one that no font here can print.
+    """
+    folder, fonts = Path(mpl.get_data_path(), "fonts", "ttf").as_posix(), []
+    missing, got, packages = {unknown}, "no LuaLaTeX", "texlive-luatex"
+    if subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True).stdout:
+        got = "no font that has it, from left to right"
+        packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
+        bibliography = paths.report() / "references.bib"
+        text = latex + (bibliography.read_text(encoding="utf-8") if bibliography.exists() else "")
+        missing = set(re.findall(r"[^\x00-\x7f]", text)) - set(re.findall(r"\\newunicodechar\{(.)", text))
+        for path in [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf", *sorted(findSystemFonts())]:
+            if missing and (found := missing & _characters(path)):
+                fonts.append(f'"[{path}]:mode=harf;"')
+                missing -= found
+    if missing:
+        sign = min(missing)
+        raise ReportError(
+            f"{_find(sign, contents)}: expected what prints {sign} (U+{ord(sign):04X}) in a PDF, got {got}; install it "
+            f"(Debian: apt-get install {packages}), or write another sign."
+        )
+    template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
+    return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
+
+
+def _characters(path: str) -> set[str]:
+    """What a font has of scripts that are written from left to right."""
+    with suppress(RuntimeError, OSError):  # no font that Matplotlib can read
+        signs = map(chr, FT2Font(path).get_charmap())
+        return {sign for sign in signs if unicodedata.bidirectional(sign) not in ("R", "AL")}
+    return set()
+
+
+def _find(sign: str, contents: Contents) -> str:
+    for chapter in contents.chapters:
+        for place, cell in enumerate(chapter.notebook.cells, start=1):
+            if sign in str(cell):
+                return f"{chapter.name}, cell {place}"
+    return "report.toml or references.bib"
 
 
 def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
@@ -163,12 +223,15 @@ def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
 
 
 def find_overflows(folder: Path) -> list[str]:
-    """What TeX's log says of lines over 5 pt wider than the text, and of figures and tables taller than a page."""
+    """What TeX's log says of lines over 5 pt wider than the text, of what is taller than a page, and of lost signs."""
     log = folder / "report.log"
-    found = re.findall(r"Overfull \\hbox \(([\d.]+)pt (too wide)|Float (too large) for page by ([\d.]+)pt", _read(log))
+    text = _read(log)
+    found = re.findall(r"Overfull \\hbox \(([\d.]+)pt (too wide)|Float (too large) for page by ([\d.]+)pt", text)
     wide = [f"a line {points} pt too wide" for points, is_wide, *_ in found if is_wide and float(points) > 5]
     tall = [f"a figure or table {points} pt taller than the page" for *_, is_tall, points in found if is_tall]
-    return [f"expected what fits the page, got {what}; make it smaller, see {log}." for what in (*wide, *tall)]
+    lost = [f"no {sign} in the fonts of formulas" for sign in re.findall(r"Missing character: There is no (.)", text)]
+    got = dict.fromkeys([*wide, *tall, *lost])
+    return [f"expected what fits the page, got {what}; change it, see {log}." for what in got]
 
 
 def _first_error(folder: Path) -> str:

@@ -9,16 +9,21 @@ from typing import NamedTuple
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
+from dlapps import DlappsError
 from dlapps.notebook.chapter import MIME
-from dlapps.notebook.prose import REFERENCE
+from dlapps.notebook.prose import reference_label, require_known, write_references
 from dlapps.notebook.syntax import Node, Tree, nodes, walk, words, write
-from dlapps.report import ReportError
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
-from dlapps.report.sources import code_cells, read_citation_keys, tags
+from dlapps.report.sources import code_cells, read_citation_keys
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
+# Of HTML, what a paragraph or a block may have beside text; anything else is text that has angle brackets.
+_ELEMENT = re.compile(
+    r"</?(a|abbr|b|blockquote|br|center|code|d[dlt]|del|details|div|em|h[1-6r]|i|ins|kbd|li|mark"
+    r"|[ou]l|p|pre|q|s|samp|small|span|strong|su[bp]|summary|table|tbody|t[dhr]|thead|u|var)\b[^<>]*>"
+)
 _SPACES = {"Space": " ", "SoftBreak": "\n"}
 
 
@@ -27,12 +32,14 @@ class Edition:
     """How an edition writes what pandoc does not know: references, equations with or without a number, headings.
 
     number: what a placeholder's number becomes, of its words and its cell of code; the words alone, by default.
+    picture: what pandoc reads as the target of an embedded picture.
     """
 
     refer: Callable[[str, Label], Node]
     equation: Callable[[str, str, str], Node]  # of TeX, label and number
     heading: Callable[[str], Tree]  # what stands before a title, of its number
     number: Callable[[Tree, str], Tree] = lambda words, _: words
+    picture: Callable[[str], str] = str
 
 
 def raw(language: str, text: str) -> Node:
@@ -48,12 +55,6 @@ def span(content: Tree, kind: str, label: str = "") -> Node:
 def link(text: str, target: str) -> Node:
     """A link whose words stay on one line."""
     return {"t": "Link", "c": [["", [], []], [{"t": "Str", "c": text.replace(" ", "\u00a0")}], [target, ""]]}
-
-
-def reference_label(key: str, chapter: str) -> str | None:
-    """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
-    found = REFERENCE.fullmatch(f"@{key}")
-    return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
 
 
 @dataclass(frozen=True)
@@ -81,23 +82,17 @@ class ProseFilter:
             level, (label, _, attributes), title = content
             number = self.edition.heading(dict(attributes).get("number", ""))
             return [{"t": "Header", "c": [level, [label, [], []], [*number, *title]]}]
-        if kind == "Cite":
-            return self._cite(node)
-        # Comments are for those who write; what only marks a caption has done its work.
-        is_remark = kind in ("RawInline", "RawBlock") and (content[0] == "dlapps" or content[1].startswith("<!--"))
-        return [] if is_remark else [node]
+        if kind == "Image":
+            attributes, alt, (url, title) = content
+            return [{"t": "Image", "c": [attributes, alt, [self.edition.picture(url), title]]}]
+        if kind in ("RawInline", "RawBlock"):
+            return _show_raw(node)
+        return write_references(node, self._refer)
 
-    def _cite(self, node: Node) -> Tree:
-        keys = [citation["citationId"] for citation in node["c"][0]]
-        labels = [label for key in keys if (label := reference_label(key, self.chapter.number))]
-        if unknown := [label for label in labels if label not in self.contents.labels]:
-            raise ReportError(f"expected a reference to something shown, got @{unknown[0]}; correct it.")
-        if labels:
-            links = [self.edition.refer(label, self.contents.labels[label]) for label in labels]
-            return [part for link in links for part in ({"t": "Str", "c": ","}, {"t": "Space"}, link)][2:]
-        if works := [key for key in keys if key not in self.citation_keys]:
-            raise ReportError(f"expected a work in report/references.bib, got @{works[0]}; add it or correct the key.")
-        return [node]
+    def _refer(self, key: str) -> Node | None:
+        label = reference_label(key, self.chapter.number)
+        require_known(key, label, self.contents.labels, self.citation_keys)
+        return self.edition.refer(label, self.contents.labels[label]) if label else None
 
     def _fill_runs(self, tree: Tree) -> Iterator[Node]:
         """Join each run of words and spaces to one text, fill it in, and take it apart again."""
@@ -121,6 +116,17 @@ class ProseFilter:
         for piece, cell in pieces:
             words, together = _words(together[: len(piece)]), together[len(piece) :]
             yield from self.edition.number(words, cell) if cell else words
+
+
+def _show_raw(node: Node) -> Tree:
+    """HTML's elements as they are; TeX, and what is no element, as text: List<int>."""
+    language, text = node["c"]
+    if text.startswith("<!--"):  # for those who write
+        return []
+    if language == "html" and (found := _ELEMENT.fullmatch(text.strip())):
+        return [{"t": "LineBreak"}] if found[1] == "br" else [node]
+    shown = {"t": "Str", "c": text}
+    return [shown if node["t"] == "RawInline" else {"t": "Para", "c": [shown]}]
 
 
 def _write_math(formula: str) -> str:
@@ -179,7 +185,13 @@ def write_prose(
             trees[-1] = [{"t": "Plain", "c": block["c"]} for block in trees[-1]]
         if key == "caption":
             box["alt"] = words(trees[-1])
-    *parts, works = map(polish, write(trees, language, options))
+    try:
+        *parts, works = map(polish, write(trees, language, options))
+    except DlappsError:
+        for (place, box, key), tree in zip(places, trees, strict=True):
+            with name_place(chapter.name, place, box[key]):
+                write([tree], language, options)
+        raise
     for (_, box, key), part in zip(places, parts, strict=True):
         box[key] = part
     headers = (node["c"] for node in nodes(chapter.prose) if node["t"] == "Header")
@@ -192,7 +204,7 @@ def write_prose(
 
 
 def select_shown(notebook: NotebookNode) -> NotebookNode:
-    """The cells, inputs and outputs that no tag keeps out of the report; text stays in a cell tagged "keep-output"."""
+    """The cells, inputs and outputs that no tag keeps out of the report."""
     removal = TagRemovePreprocessor(
         remove_cell_tags={"remove-cell", "parameters"},
         remove_input_tags={"remove-input"},
@@ -200,13 +212,11 @@ def select_shown(notebook: NotebookNode) -> NotebookNode:
     )
     notebook, _ = removal.preprocess(notebook, {})
     for cell in code_cells(notebook):
-        keep = "keep-output" in tags(cell)
-        cell.outputs = [output for output in cell.outputs if _stays(output, keep)]
+        cell.outputs = [output for output in cell.outputs if is_shown(output)]
     return notebook
 
 
-def _stays(output: NotebookNode, keep_text: bool) -> bool:
-    data = output.get("data", {})
-    if MIME in data:
-        return data[MIME]["kind"] in FLOATS
-    return keep_text and (output.get("name") == "stdout" or "text/plain" in data)
+def is_shown(output: NotebookNode) -> bool:
+    """Whether it is a figure, a table, or what the chapter's code prints or displays; stderr is the libraries'."""
+    message = output.get("data", {}).get(MIME)
+    return message["kind"] in FLOATS if message else output.get("name") != "stderr"

@@ -69,7 +69,7 @@ def imported_modules(cells: Iterable[str]) -> set[Path]:
     """The files of the library, and beside the notebooks, that run when these cells do; all of them where a cell is not
     plain Python.
 
-    Among them are the tables that a module names and that lie beside it, such as the registry of assets.
+    Among them are JSON, HTML and scripts that a module names and that lie beside it, such as the registry of assets.
     """
     known = {"dlapps", *(path.stem for path in paths.notebooks().glob("*"))}
     names = [_imports(cell) for cell in cells]
@@ -83,7 +83,7 @@ def imported_modules(cells: Iterable[str]) -> set[Path]:
             found.add(file)
             content = file.read_text("utf-8", "replace")
             waiting += [other for name in _imports(content) or () for other in _files(name, known)]
-            waiting += [table for table in file.parent.glob("*.json") if table.name in content]
+            waiting += [beside for beside in file.parent.glob("*.[hj]*") if beside.name in content]
     return found
 
 

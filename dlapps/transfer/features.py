@@ -16,8 +16,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from dlapps import check_counts, check_name, pretrained
 from dlapps.core.images import as_pictures, check_several, scaled_shape, stack_pixels
-from dlapps.core.runtime import Bar, autocast, device_of, first_in_float32, number_format
-from dlapps.pretrained import PixelNetwork, from_arrays, to_arrays
+from dlapps.core.runtime import Bar, autocast, device_of, first_in_float32
+from dlapps.pretrained import PixelNetwork
 
 POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "average": lambda maps: maps.mean((2, 3)),
@@ -52,7 +52,6 @@ def extract_features(
     pooling: str = "average",
     size: int | None = None,
     keep_aspect: bool = False,
-    flip: bool = False,
     precision: str = "fast",
 ) -> dict[str, np.ndarray]:
     """Features of several layers in one pass: for each layer float32 (N, D).
@@ -60,25 +59,18 @@ def extract_features(
     pictures: paths, arrays or PIL pictures, or pixels (N, C, H, W) as `images.as_pictures` takes them, whose size stays
     as it is. Pictures are resized to size x size (default: the network's), or with keep_aspect so that the short side
     is `size`; for a network of grey pixels their channels are averaged. They are read batch by batch: memory holds two
-    batches and the features. flip: mean over the picture and its mirror image. precision: see `runtime.autocast`;
-    features are float32 always. Raises ValueError for an unknown setting or layer, and for no picture or a single one
-    outside a list.
+    batches and the features. precision: see `runtime.autocast`; features are float32 always. Raises ValueError for an
+    unknown setting or layer, and for no picture or a single one outside a list.
     """
     check_several(pictures)
     check_name("a pooling", pooling, POOLINGS)
     if not layers:
         raise ValueError("expected at least one layer, got none; name some.")
     features: dict[str, np.ndarray] = {}
-
-    def compute(pixels: Tensor) -> dict[str, np.ndarray]:
-        views = (pixels, pixels.flip(3)) if flip else (pixels,)
-        pooled = [_layer_outputs(network, view, layers, pooling, precision) for view in views]
-        return {layer: torch.stack([view[layer] for view in pooled]).mean(0).cpu().numpy() for layer in layers}
-
     with Bar(None, f"features of {network.name}", total=len(pictures), unit="picture") as bar:
         for rows, pixels in _batches(network, pictures, size, keep_aspect):
-            for layer, block in compute(pixels).items():
-                features.setdefault(layer, np.empty((len(pictures), block.shape[1]), np.float32))[rows] = block
+            for layer, block in _layer_outputs(network, pixels, layers, pooling, precision).items():
+                features.setdefault(layer, np.empty((len(pictures), block.shape[1]), np.float32))[rows] = block.cpu()
             bar.update(len(rows))
     return features
 
@@ -100,7 +92,7 @@ def _layer_outputs(
         network(pixels.to(device, memory_format=torch.channels_last))
     if unused := [layer for layer in layers if layer not in outputs]:
         raise ValueError(f"expected layers that the network runs, got {', '.join(unused)}, unused; choose others.")
-    return outputs
+    return {layer: outputs[layer] for layer in layers}
 
 
 def _batches(
@@ -157,11 +149,10 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
     >>> features = DeepFeatures("vgg16_features", "pool5").transform(pictures)
     >>> search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}).fit(features, labels)
 
-    In a pipeline, `make_pipeline(DeepFeatures(...), classifier, memory="folder")` keeps the features that it is fitted
-    on, in any process; pictures of test folds go through the network again. What it finds again has the same
-    parameters, labels and pictures: arrays by their values, files by their paths alone; and the same network: by its
-    name, or by its weights and attributes, which each entry holds a copy of. It sees neither the code of a network's
-    layers, nor files or a library that changed: empty the folder then.
+    In a pipeline, `make_pipeline(DeepFeatures("vgg16", ...), classifier, memory="folder")` keeps the features that it
+    is fitted on, in any process; pictures of test folds go through the network again. What it finds again has the same
+    parameters, labels and pictures (arrays by their values, files by their paths alone), and a network by its name: of
+    a `PixelNetwork` nothing is found again. Where files or a library changed, empty the folder.
     """
 
     def __init__(
@@ -171,43 +162,21 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         pooling: str = "average",
         size: int | None = None,
         keep_aspect: bool = False,
-        flip: bool = False,
         precision: str = "fast",
     ) -> None:
         self.network, self.layer, self.pooling = network, layer, pooling
-        self.size, self.keep_aspect, self.flip, self.precision = size, keep_aspect, flip, precision
+        self.size, self.keep_aspect, self.precision = size, keep_aspect, precision
 
     def fit(self, X: Sequence | Tensor, y: object = None) -> DeepFeatures:
-        """Nothing is learnt; settings or pictures that are not valid are refused now, not after an hour."""
-        network = self._loaded()
-        for layer in self._layers():
-            network.layer(layer)
-        check_name("a pooling", self.pooling, POOLINGS)
-        number_format("cpu", self.precision)
-        check_several(X)
-        next(_batches(network, X[:1], self.size, self.keep_aspect))
+        """Nothing is learnt; `transform` says what is not valid, before the first picture is seen."""
         return self
 
     def transform(self, X: Sequence | Tensor) -> np.ndarray:
         """Features (N, D) float32 of pictures, those of several layers side by side."""
-        return np.concatenate([*self._extract(X).values()], axis=1)
-
-    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """The layer's name and a number for each of the D features: pool5_0, pool5_1, …"""
-        network = self._loaded()
-        size = self.size or network.input_size
-        blocks = self._extract(torch.zeros(1, network.channels, size, size))
-        widths = {layer: block.shape[1] for layer, block in blocks.items()}
-        names = [f"{layer}_{column}" for layer, width in widths.items() for column in range(width)]
-        return np.array(names, dtype=object)
-
-    def _extract(self, pictures: Sequence | Tensor) -> dict[str, np.ndarray]:
         options = self.get_params(deep=False) | {"network": self._loaded()}
-        del options["layer"]
-        return extract_features(pictures=pictures, layers=self._layers(), **options)
-
-    def _layers(self) -> list[str]:
-        return [self.layer] if isinstance(self.layer, str) else list(self.layer)
+        layer = options.pop("layer")
+        layers = [layer] if isinstance(layer, str) else list(layer)
+        return np.concatenate([*extract_features(pictures=X, layers=layers, **options).values()], axis=1)
 
     def _loaded(self) -> PixelNetwork:
         network = _load_once(self.network) if isinstance(self.network, str) else self.network
@@ -217,14 +186,6 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
                 "of a module of your own."
             )
         return network
-
-    def __getstate__(self) -> dict:
-        packed = to_arrays(self.network) if isinstance(self.network, PixelNetwork) else self.network
-        return super().__getstate__() | {"network": packed}
-
-    def __setstate__(self, state: dict) -> None:
-        packed = state["network"]
-        super().__setstate__(state | {"network": from_arrays(*packed) if isinstance(packed, tuple) else packed})
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""Training a classifier: a new last layer, with or without gradients to the rest, or a small network from nothing."""
+"""Training a classifier: a new last layer, with or without gradients to the rest."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,11 @@ from torch.nn import functional as F
 
 from dlapps import check_counts
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import Bar, autocast, check_last_batch, device_of, make_generator
+from dlapps.core.runtime import Bar, autocast, device_of, make_generator
 from dlapps.core.training import (
     Augment,
     History,
     as_labels,
-    check_options,
     make_one_cycle,
     minimise,
     predict,
@@ -48,29 +47,6 @@ class NewHead(nn.Module):
         return self.linear(F.normalize(vectors, dim=1) * SCALE)
 
 
-class SmallVGG(nn.Module):
-    """VGG's design at a size that 1,500 pictures may train: six 3 × 3 convolutions, batch norm, four poolings.
-
-    Grey pixels (N, 1, H, W) in [0, 1] in, logits (N, K) out; 0.3 M parameters.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        channels, layers = 1, list[nn.Module]()
-        for index, width in enumerate((32, 32, 64, 64, 128, 128)):
-            layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
-            layers += [nn.BatchNorm2d(width), nn.ReLU()]
-            if index in (1, 3, 4, 5):
-                layers.append(nn.MaxPool2d(2))
-            channels = width
-        self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(channels, num_classes))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (N, K) of pixels (N, 1, H, W) in [0, 1]."""
-        return self.head(self.features((pixels - 0.5) / 0.25).mean((2, 3)))
-
-
 def fit_classifier(
     network: nn.Module,
     inputs: ArrayLike,
@@ -93,7 +69,6 @@ def fit_classifier(
     takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
     a label is not in [0, K), parts share weights or are none of the network's, or a loss is not finite.
     """
-    check_options("fit_classifier", options)
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
     labels = as_labels(labels, len(inputs))
@@ -104,16 +79,14 @@ def fit_classifier(
     num_steps = num_epochs * -(-len(labels) // batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
 
-    def read(rows: Tensor, draws: torch.Generator) -> Tensor:
-        batch = _as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
-        return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
-
     def train_epoch(epoch: int, _draws: torch.Generator) -> dict[str, float]:
         for part in learning_rates:
             part.train()
         total, correct = 0.0, 0
         for rows in Bar(torch.randperm(len(labels), generator=generator).split(batch_size)):
-            batch = read(rows, generator)
+            batch = _as_floats(augment(inputs[rows], generator) if augment else inputs[rows]).to(device)
+            if batch.ndim == 4:
+                batch = batch.contiguous(memory_format=torch.channels_last)
             targets = labels[rows].to(device)
             with autocast(device):
                 logits = network(batch)
@@ -126,8 +99,6 @@ def fit_classifier(
             correct += int((logits.argmax(1) == targets).sum())
         return {"loss": total / len(labels), "accuracy": correct / len(labels)}
 
-    one = torch.arange(1), make_generator(seed)
-    check_last_batch(network, lambda: network(read(*one)), len(labels), batch_size, learning_rates)
     # One generator for orders and augmentation, from epoch to epoch; `seeded` is for dropout.
     parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
     with _gradients_for(network, learning_rates):

@@ -1,32 +1,14 @@
-"""Networks changed for another task: grey input, a linear classifier as the last layer; and their layers as a table."""
+"""Networks changed for another task: a linear classifier as the last layer."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from sklearn.svm import LinearSVC
-from torch import Tensor, nn
-from torch.nn.functional import linear, normalize
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from dlapps.pretrained import PixelNetwork
-
-
-class LinearHead(nn.Module):
-    """W a + b with a the average over positions of feature maps (N, D, H, W), divided by its L2 norm: logits (N, K)."""
-
-    weights: Tensor
-    biases: Tensor
-
-    def __init__(self, weights: Tensor, biases: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weights", weights)
-        self.register_buffer("biases", biases)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Logits (N, K) of feature maps (N, D, H, W)."""
-        return linear(normalize(maps.mean((2, 3))), self.weights, self.biases)
+from dlapps.transfer.finetune import SCALE, NewHead
 
 
 def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequence[str]) -> PixelNetwork:
@@ -41,34 +23,10 @@ def attach_classifier(network: PixelNetwork, svm: LinearSVC, class_names: Sequen
         weights, biases = torch.cat([-weights, weights]), torch.cat([-biases, biases])
     if len(weights) != len(class_names):
         raise ValueError(f"expected a name for each of {len(weights)} classes, got {len(class_names)}; pass them all.")
-    backbone = nn.Sequential(OrderedDict(features=network.backbone, head=LinearHead(weights, biases)))
+    head = NewHead(weights.shape[1], len(weights), seed=0)
+    head.linear.weight.data, head.linear.bias.data = weights / SCALE, biases
+    backbone = nn.Sequential(OrderedDict(features=network.backbone, head=head))
     mean, std = (part.flatten().tolist() for part in (network.normalisation.mean, network.normalisation.std))
     return PixelNetwork(
         f"{network.name}, linear SVM", backbone, mean, std, class_names, network.input_size, network.crop
     )
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of `describe_layers`: shapes without the batch axis."""
-
-    name: str
-    output_shape: tuple[int, ...]
-    num_parameters: int
-    num_multiplications: int
-
-
-def describe_layers(network: nn.Sequential, input_shape: tuple[int, ...]) -> list[Layer]:
-    """Output shape, parameters and multiplications of each layer of a sequence, for one picture (C, H, W).
-
-    A convolution or dense layer multiplies each of its weights once at each position of its output;
-    those inside a block count together, and batch norm's few do not.
-    """
-    layers, values = [], torch.empty(1, *input_shape, device=next(network.parameters()).device)
-    for name, module in network.named_children():
-        with FlopCounterMode(display=False) as counter:
-            values = module(values)
-        multiplications = counter.get_total_flops() // 2  # it counts the sums too
-        num_parameters = sum(parameter.numel() for parameter in module.parameters())
-        layers.append(Layer(name, tuple(values.shape[1:]), num_parameters, multiplications))
-    return layers

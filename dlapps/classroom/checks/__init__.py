@@ -42,7 +42,8 @@ def _defined_in(module: ModuleType) -> list[Check]:
 
 # By the name of the notebook: another report's chapters have none.
 CHAPTERS: dict[str, Sequence[Check]] = {
-    "1_transfer_learning": (networks_in_eval_mode, *_defined_in(transfer)),
+    # It ends with a network in training mode, to see what that does.
+    "1_transfer_learning": _defined_in(transfer),
     "2_visualizing_networks": (networks_in_eval_mode, *_defined_in(visualizing)),
     # In the other two networks are trained step by step, and the library evaluates them in eval mode itself; whether
     # samples are drawn in it is asked of the samples.
