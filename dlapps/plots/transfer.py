@@ -46,8 +46,8 @@ def plot_answers(
 def plot_pipeline() -> Figure:
     """VGG16's five blocks of convolutions and two ways on from them: its dense layers, or a classifier of scenes."""
     names = ("2 × conv\n64", "2 × conv\n128", "3 × conv\n256", "3 × conv\n512", "3 × conv\n512")
-    blocks = {"picture": Block(0.3, 0, 0.45, 1.5, "pixels", "224 × 224")}
-    for number, (text, height) in enumerate(zip(names, (1.5, 1.25, 1.0, 0.8, 0.6), strict=True), 1):
+    blocks = {"picture": Block(0.3, 0, 0.45, 1.2, "pixels", "224 × 224")}
+    for number, (text, height) in enumerate(zip(names, (1.2, 1.05, 0.9, 0.75, 0.6), strict=True), 1):
         below = f"pool{number}\n{224 // 2**number} × {224 // 2**number}"
         blocks[f"block {number}"] = Block(0.35 + 0.67 * number, 0, 0.54, height, text, below, "#D6E6F2")
     blocks["dense"] = Block(4.62, 0.45, 0.78, 0.36, "fc6, fc7\n(relu7), fc8", "", "#E4E4E4")
@@ -66,7 +66,7 @@ def plot_steps(steps: Mapping[str, tuple[float, float, Interval]], published: Ma
     steps: for each change the accuracies in per cent before and after, and the gain in points; grey where its interval
     contains 0. published: accuracies of others, in rows of their own, hollow diamonds.
     """
-    figure, axes = make_figure(0.6 + 0.24 * (len(steps) + len(published)), 1, 2, sharey=True)
+    figure, axes = make_figure(0.6 + 0.21 * (len(steps) + len(published)), 1, 2, sharey=True)
     levels, gains = axes[0]
     labels = [*published, *steps]
     for place, accuracy in enumerate(published.values()):
