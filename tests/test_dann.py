@@ -387,7 +387,7 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatc
 
 AUGMENTATIONS = {
     "affine": pictures.random_affine,
-    "textures": lambda pixels, generator: pictures.lay_on_textures(pixels[:, :1], generator),
+    "textures": lambda pixels, generator: pictures.lay_on_textures(pixels[:, :1], 0.5, generator),
     "strokes": pictures.random_strokes,
 }
 
@@ -403,10 +403,9 @@ def test_augmented_pixels_stay_pixels_and_are_drawn_from_the_generator(change, d
     assert not torch.equal(first, other)
 
 
-def test_a_digit_can_be_the_negative_of_what_it_lies_on(monkeypatch):
-    monkeypatch.setattr(pictures, "NEGATIVE", 1)
+def test_a_digit_can_be_the_negative_of_what_it_lies_on():
     digits = torch.zeros(16, 1, 8, 8), torch.ones(16, 1, 8, 8)
-    below, above = (pictures.lay_on_textures(each, make_generator(0)) for each in digits)
+    below, above = (pictures.lay_on_textures(each, 1, make_generator(0)) for each in digits)
     torch.testing.assert_close(above, 1 - below)
 
 
@@ -437,12 +436,11 @@ def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domain
     assert history["target_diversity"][-1] > selection.class_diversity(logits)
 
 
-def test_a_digit_alone_may_lie_on_another_texture(monkeypatch):
-    monkeypatch.setattr(pictures, "NEGATIVE", 0)
+def test_a_digit_alone_may_lie_on_another_texture():
     digit = torch.zeros(1, 1, 20, 28)
     digit[..., 4:16, 8:20] = 1
-    laid = pictures.lay_on_textures(digit, torch.Generator().manual_seed(0))
-    bare = pictures.lay_on_textures(0 * digit, torch.Generator().manual_seed(0))
+    laid = pictures.lay_on_textures(digit, 0, torch.Generator().manual_seed(0))
+    bare = pictures.lay_on_textures(0 * digit, 0, torch.Generator().manual_seed(0))
     assert torch.equal(laid[digit.expand_as(laid) == 0], bare[digit.expand_as(laid) == 0])
     assert (laid - bare)[digit.expand_as(laid) == 1].abs().mean() > 0.01
 
