@@ -13,7 +13,14 @@ from torch import nn
 from dlapps import DlappsError, dann
 from dlapps.core import paths, results, runtime
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
+from dlapps.core.training import (
+    DivergenceError,
+    load_weights,
+    minimise,
+    save_weights,
+    seeded,
+    update_average,
+)
 from dlapps.dann import layers, pictures, selection, training
 from studies import dann as study
 from studies import dann_runs, runs
@@ -278,6 +285,22 @@ def test_each_method_of_the_study_trains_and_is_measured(name, bars, monkeypatch
         assert entry.keys() == committed[name][0].keys()
         assert entry["scores"].keys() == committed[name][0]["scores"].keys()
     assert {len(values) for values in entry["history"].values()} == {1}
+
+
+def test_what_is_held_out_is_tested_and_not_trained_on(bars, monkeypatch):
+    monkeypatch.setattr(dann_runs, "NUM_HELD_OUT", 16)
+    for part, whole in ((bars.held_out.source, bars.source), (bars.held_out.target, bars.target)):
+        assert torch.equal(torch.cat([part.images, part.test_images]), whole.images)
+        assert torch.equal(torch.cat([part.labels, part.test_labels]), whole.labels)
+        assert len(part.test_images) == 16
+
+    def diverge(domains, *_, **__):
+        raise DivergenceError(f"{len(domains.source.images)}")
+
+    run = "10 epochs: all negative, source only"
+    for name, number in ((run, "64"), (f"held out: {run}", "48")):
+        monkeypatch.setitem(dann_runs.STROKES, name, diverge)
+        assert study.train(name, 0, bars)["diverged"] == number
 
 
 def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):
