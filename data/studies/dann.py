@@ -24,7 +24,7 @@ from studies.runs import add_entries, sweep_missing
 
 SEEDS = (0, 1, 2)
 SHARES = ["source_accuracy", "target_accuracy", "shifted_accuracy", "stand_in_accuracy"]
-SHARES += ["domain_accuracy", "label_accuracy", "labelled_share"]
+SHARES += ["domain_accuracy", "label_accuracy", "labelled_share", "other_strokes_accuracy"]
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
 NUM_UNLABELLED = 2000
 # Principal components on which the proxy A-distances of networks of different widths are compared.
@@ -78,6 +78,8 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
     if isinstance(network, dann.ImprovedNetwork):
         shifted, target = dann_methods.Shifted(network), domains.target
         scores["shifted_accuracy"] = dann.accuracy(shifted, target.test_images, target.test_labels)
+    if name.startswith("held out"):
+        scores["other_strokes_accuracy"] = dann.accuracy(network, *domains.other_strokes)
     parts = embed(network, domains)
     scores["proxy_a_distance"] = dann_methods.proxy_a_distance(*parts)
     scores["equal_distance"] = dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)
@@ -138,9 +140,8 @@ def make_mnistm_figures() -> Path:
         parts = embed(load_run(name, 0, domains), domains)
         points = TSNE(random_state=0).fit_transform(torch.cat(parts).numpy())
         arrays[f"tsne {name}"] = points.astype(np.float16)
-        arrays[f"distance {name}"] = np.array(
-            [dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)], np.float32
-        )
+        distance = dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)
+        arrays[f"distance {name}"] = np.array([distance], np.float32)
     arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
     return results.save_arrays("mnistm-figures", arrays)
 
@@ -148,10 +149,8 @@ def make_mnistm_figures() -> Path:
 def describe_points(domains: Domains, number: int, prefix: str = "") -> dict[str, np.ndarray]:
     """Labels and domains of the first `number` test pictures of each domain."""
     labels = torch.cat([part.test_labels[:number] for part in (domains.source, domains.target)])
-    return {
-        f"{prefix}labels": labels.numpy().astype(np.uint8),
-        f"{prefix}domains": np.repeat([0, 1], number).astype(np.uint8),
-    }
+    sides = np.repeat([0, 1], number).astype(np.uint8)
+    return {f"{prefix}labels": labels.numpy().astype(np.uint8), f"{prefix}domains": sides}
 
 
 def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.ndarray]:

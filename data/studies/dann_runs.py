@@ -54,6 +54,13 @@ class Domains:
         name = f"{self.name}; the last {NUM_HELD_OUT:,} training images as the test"
         return Domains(source, target, name)
 
+    @property
+    def other_strokes(self) -> tuple[Tensor, Tensor]:
+        """The target's test with strokes that are cut from another patch, not the negative of their own; and labels."""
+        strokes, pictures = self.source.test_images[..., None] > 0, self.target.test_images
+        patches = torch.where(strokes, 255 - pictures, pictures)
+        return torch.where(strokes, patches.roll(1, 0), patches), self.target.test_labels
+
     @functools.cached_property
     def stand_in(self) -> tuple[Tensor, Tensor]:
         """Source digits laid on photos of installed packages as the target's are, and their labels."""
@@ -211,26 +218,26 @@ FACTORIAL: dict[str, Fit] = {
     for kind in ("plain", "textures")
     for way, fit in (("source only", train_source_only), ("DANN", train_dann))
 }
-FACTORIAL["10 epochs: black, source only"] = partial(train_source_only, settings=TEN, augment=DIGITS["black"])
+train_ten = partial(train_source_only, settings=TEN)
+FACTORIAL["10 epochs: black, source only"] = partial(train_ten, augment=DIGITS["black"])
 # The target's images, its formula, or backgrounds: a share of negatives is chosen on what is held out, and the test is
 # read after that.
 STROKES: dict[str, Fit] = {
-    run: partial(train_source_only, settings=TEN, make=make, augment=augment)
+    run: partial(train_ten, make=make, augment=augment)
     for part in ("held out: ", "")
     for name, make in NETWORKS.items()
     for kind, augment in DIGITS.items()
     if augment and (run := f"{part}10 epochs: {name}{kind}, source only") not in FACTORIAL
 }
 # What public versions of the network differ in, in as many epochs.
-LAYERS: dict[str, dict[str, Any]] = {
-    "batch norm": {"batch_norm": True},
-    "dropout": {"dropout": 0.5},
-    "pixels as they are": {"normalisation": nn.Identity()},
-    "instance norm": {"normalisation": nn.InstanceNorm2d(3)},
+LAYERS: dict[str, Callable] = {
+    "batch norm": with_batch_norm,
+    "dropout": partial(DomainAdversarialNetwork, dropout=0.5),
+    "pixels as they are": partial(DomainAdversarialNetwork, normalisation=nn.Identity()),
+    "instance norm": partial(DomainAdversarialNetwork, normalisation=nn.InstanceNorm2d(3)),
 }
 VARIANTS: dict[str, Fit] = {
-    f"variant: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
-    for name, layers in LAYERS.items()
+    f"variant: {name}": partial(train_dann, settings=TEN, make=make) for name, make in LAYERS.items()
 }
 VARIANTS["variant: no clipping"] = partial(train_dann, settings=replace(TEN, max_norm=math.inf))
 VARIANTS["variant: paired batches"] = partial(train_dann, settings=replace(TEN, paired=True))
