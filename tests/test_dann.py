@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dlapps import DlappsError, dann
+from dlapps import DlappsError, dann, datasets
 from dlapps.core import paths, results, runtime
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
@@ -280,6 +280,38 @@ def test_each_method_of_the_study_trains_and_is_measured(name, bars, monkeypatch
     assert {len(values) for values in entry["history"].values()} == {1}
 
 
+def test_what_is_held_out_is_tested_and_not_trained_on(bars, monkeypatch):
+    monkeypatch.setattr(dann_runs, "NUM_HELD_OUT", 16)
+    for part, whole in ((bars.held_out.source, bars.source), (bars.held_out.target, bars.target)):
+        assert torch.equal(torch.cat([part.images, part.test_images]), whole.images)
+        assert torch.equal(torch.cat([part.labels, part.test_labels]), whole.labels)
+        assert len(part.test_images) == 16
+
+    def diverge(domains, *_, **__):
+        raise study.DivergenceError(f"{len(domains.source.images)}")
+
+    run = "10 epochs: all negative, source only"
+    for name, number in ((run, "64"), (f"held out: {run}", "48")):
+        monkeypatch.setitem(dann_runs.STROKES, name, diverge)
+        assert study.train(name, 0, bars)["diverged"] == number
+
+
+def test_other_strokes_are_those_of_no_negative():
+    digits, photos = (
+        np.zeros((6, 4, 4), np.uint8),
+        [np.arange(5).repeat(75).reshape(5, 5, 15)[..., :3].astype(np.uint8)],
+    )
+    patches = torch.from_numpy(datasets.make_mnist_m(digits, photos, seed=0))
+    digits[:, 1:3, 1:3] = 9
+    pictures, labels = torch.from_numpy(datasets.make_mnist_m(digits, photos, seed=0)), torch.arange(6)
+    parts = [dann_runs.Domain(each, labels, each, labels) for each in (torch.from_numpy(digits), pictures)]
+    other, answers = dann_runs.Domains(*parts, name="squares").other_strokes
+    inside = torch.from_numpy(digits)[..., None].expand(-1, -1, -1, 3) > 0
+    assert torch.equal(other[~inside], patches[~inside])
+    assert torch.equal(other[inside], patches.roll(1, 0)[inside])
+    assert torch.equal(answers, labels)
+
+
 def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):
     seen = []
     plain = training.dann_losses
@@ -387,7 +419,7 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatc
 
 AUGMENTATIONS = {
     "affine": pictures.random_affine,
-    "textures": lambda pixels, generator: pictures.lay_on_textures(pixels[:, :1], generator),
+    "textures": lambda pixels, generator: pictures.lay_on_textures(pixels[:, :1], 0.5, generator),
     "strokes": pictures.random_strokes,
 }
 
@@ -403,10 +435,9 @@ def test_augmented_pixels_stay_pixels_and_are_drawn_from_the_generator(change, d
     assert not torch.equal(first, other)
 
 
-def test_a_digit_can_be_the_negative_of_what_it_lies_on(monkeypatch):
-    monkeypatch.setattr(pictures, "NEGATIVE", 1)
+def test_a_digit_can_be_the_negative_of_what_it_lies_on():
     digits = torch.zeros(16, 1, 8, 8), torch.ones(16, 1, 8, 8)
-    below, above = (pictures.lay_on_textures(each, make_generator(0)) for each in digits)
+    below, above = (pictures.lay_on_textures(each, 1, make_generator(0)) for each in digits)
     torch.testing.assert_close(above, 1 - below)
 
 
@@ -437,12 +468,11 @@ def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domain
     assert history["target_diversity"][-1] > selection.class_diversity(logits)
 
 
-def test_a_digit_alone_may_lie_on_another_texture(monkeypatch):
-    monkeypatch.setattr(pictures, "NEGATIVE", 0)
+def test_a_digit_alone_may_lie_on_another_texture():
     digit = torch.zeros(1, 1, 20, 28)
     digit[..., 4:16, 8:20] = 1
-    laid = pictures.lay_on_textures(digit, torch.Generator().manual_seed(0))
-    bare = pictures.lay_on_textures(0 * digit, torch.Generator().manual_seed(0))
+    laid = pictures.lay_on_textures(digit, 0, torch.Generator().manual_seed(0))
+    bare = pictures.lay_on_textures(0 * digit, 0, torch.Generator().manual_seed(0))
     assert torch.equal(laid[digit.expand_as(laid) == 0], bare[digit.expand_as(laid) == 0])
     assert (laid - bare)[digit.expand_as(laid) == 1].abs().mean() > 0.01
 

@@ -157,6 +157,7 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: dann.Settings(learning_rate=-0.01), "learning_rate > 0, got -0.01"),
         (lambda: dann.Settings(max_norm=np.nan), "max_norm > 0, got nan"),
         (lambda: dann.ImprovedSettings(textures=-1), "textures from 0 to 1, got -1"),
+        (lambda: dann.ImprovedSettings(negative=2), "negative from 0 to 1, got 2"),
         (lambda: replace(gan.PRACTICAL, average=2), "average from 0 to 1, got 2"),
         (lambda: replace(gan.PRACTICAL, latent_dim=0), "latent_dim >= 1, got 0"),
         (lambda: flow.Settings(num_classes=0), "num_classes >= 1, got 0"),

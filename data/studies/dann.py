@@ -5,6 +5,7 @@ training never sees. A run that is in the results already is not made again; one
 """
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from torch import Tensor, nn
 from dlapps import dann
 from dlapps.core import paths, results, runtime
 from dlapps.core.training import DivergenceError, save_weights, write_checked
-from studies import dann_methods
+from studies import dann_methods, dann_runs
 from studies.dann_runs import PRESETS, RUNS, Domains, Network, load_domains, load_run, weights_path
-from studies.runs import Calls, add_entries, sweep_missing
+from studies.runs import add_entries, sweep_missing
 
 SEEDS = (0, 1, 2)
 SHARES = ["source_accuracy", "target_accuracy", "shifted_accuracy", "stand_in_accuracy"]
-SHARES += ["domain_accuracy", "label_accuracy", "labelled_share"]
+SHARES += ["domain_accuracy", "label_accuracy", "labelled_share", "other_strokes_accuracy"]
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
 NUM_UNLABELLED = 2000
 # Principal components on which the proxy A-distances of networks of different widths are compared.
@@ -45,9 +46,9 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
 
 def embed(network: Network, domains: Domains, number: int = 1000) -> tuple[Tensor, Tensor]:
     """Features (number, D) of test pictures of the source and of the target."""
-    extract = partial(dann.predict, network.feature_extractor)
-    source, target = domains.source.test_images[:number], domains.target.test_images[:number]
-    return extract(source), extract(target)
+    source, target = (part.test_images[:number] for part in (domains.source, domains.target))
+    extract = network.feature_extractor
+    return dann.predict(extract, source), dann.predict(extract, target)
 
 
 def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, object]:
@@ -56,6 +57,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
     domains: those that are loaded where the training runs, if none are passed.
     """
     domains, ended = domains or load_domains(), time.process_time()
+    domains = domains.held_out if name.startswith("held out") else domains
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         nonlocal ended
@@ -68,7 +70,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
 
     options: dict[str, Any] = {"monitor": monitor, "checkpoint": checkpoint_path(name, seed)}
     try:
-        network, history = RUNS[name](domains, seed, **options)
+        network, history = (RUNS | dann_runs.STROKES)[name](domains, seed, **options)
     except DivergenceError as error:
         return {"diverged": f"{error}", "settings": {"data": domains.name}}
     write_checked(weights_path(name, seed), network.state_dict())
@@ -76,6 +78,8 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
     if isinstance(network, dann.ImprovedNetwork):
         shifted, target = dann_methods.Shifted(network), domains.target
         scores["shifted_accuracy"] = dann.accuracy(shifted, target.test_images, target.test_labels)
+    if name.startswith("held out"):
+        scores["other_strokes_accuracy"] = dann.accuracy(network, *domains.other_strokes)
     parts = embed(network, domains)
     scores["proxy_a_distance"] = dann_methods.proxy_a_distance(*parts)
     scores["equal_distance"] = dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)
@@ -92,20 +96,30 @@ def checkpoint_path(name: str, seed: int) -> Path:
     return weights_path(name, seed).with_suffix(".checkpoint")
 
 
-def add_entry(name: str, seed: int, entry: dict) -> None:
+def add_entry(name: str, seed: int, entry: dict, study: str = "mnistm") -> None:
     """Write a run's entry to the results, and drop its checkpoint."""
-    add_entries("mnistm", {("shares",): SHARES, ("runs", name, seed): entry}, SEEDS)
+    add_entries(study, {("shares",): SHARES, ("runs", name, seed): entry}, SEEDS)
     # Only now: a training that is done and not yet written goes on from its last epoch.
     checkpoint_path(name, seed).unlink(missing_ok=True)
 
 
+def make_runs(study: str, names: Iterable[str]) -> Path:
+    """Every run that the results lack, seed by seed; returns the results' file."""
+    calls = {("runs", name, seed): partial(train, name, seed) for seed in SEEDS for name in names}
+    for (_, name, seed), entry in sweep_missing(study, calls):
+        add_entry(name, seed, entry, study)
+    return paths.results() / f"{study}.json"
+
+
 def make_mnistm() -> Path:
-    """Every run that is missing, the presets first; with none of them there, about a day on one core."""
-    for group in (PRESETS, RUNS):
-        calls: Calls = {("runs", name, seed): partial(train, name, seed) for seed in SEEDS for name in group}
-        for (_, name, seed), entry in sweep_missing("mnistm", calls):
-            add_entry(name, seed, entry)
-    return paths.results() / "mnistm.json"
+    """Every run but the next study's, the presets first; with none of them there, about a day on one core."""
+    make_runs("mnistm", PRESETS)
+    return make_runs("mnistm", RUNS)
+
+
+def make_mnistm_strokes() -> Path:
+    """The runs that tell what textures bring from what the negative on them brings; eight hours on one core."""
+    return make_runs("mnistm-strokes", dann_runs.STROKES)
 
 
 def make_mnistm_improved() -> Path:
@@ -126,9 +140,8 @@ def make_mnistm_figures() -> Path:
         parts = embed(load_run(name, 0, domains), domains)
         points = TSNE(random_state=0).fit_transform(torch.cat(parts).numpy())
         arrays[f"tsne {name}"] = points.astype(np.float16)
-        arrays[f"distance {name}"] = np.array(
-            [dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)], np.float32
-        )
+        distance = dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)
+        arrays[f"distance {name}"] = np.array([distance], np.float32)
     arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
     return results.save_arrays("mnistm-figures", arrays)
 
@@ -136,10 +149,8 @@ def make_mnistm_figures() -> Path:
 def describe_points(domains: Domains, number: int, prefix: str = "") -> dict[str, np.ndarray]:
     """Labels and domains of the first `number` test pictures of each domain."""
     labels = torch.cat([part.test_labels[:number] for part in (domains.source, domains.target)])
-    return {
-        f"{prefix}labels": labels.numpy().astype(np.uint8),
-        f"{prefix}domains": np.repeat([0, 1], number).astype(np.uint8),
-    }
+    sides = np.repeat([0, 1], number).astype(np.uint8)
+    return {f"{prefix}labels": labels.numpy().astype(np.uint8), f"{prefix}domains": sides}
 
 
 def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.ndarray]:

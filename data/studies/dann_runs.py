@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from dlapps import dann, datasets
 from dlapps.core import paths
-from dlapps.dann import IMPROVED, PAPER, PRACTICAL, SOURCE_ONLY, DomainAdversarialNetwork
+from dlapps.dann import IMPROVED, PAPER, PRACTICAL, DomainAdversarialNetwork, ImprovedNetwork
 from studies import dann_methods
 
-# Source digits of the stand-in domain.
-NUM_STAND_IN = 5000
+# Source digits of the stand-in domain, and those that are held out where the test is not to be read yet.
+NUM_STAND_IN, NUM_HELD_OUT = 5000, 10_000
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,30 @@ class Domains:
         """What an adaptation may see: the source's pictures and labels, and the target's pictures."""
         return self.source.images, self.source.labels, self.target.images
 
+    @property
+    def held_out(self) -> "Domains":
+        """Training digits alone, the last of them as the test: as they are, and in the target's training pictures."""
+        kept, held = slice(-NUM_HELD_OUT), slice(-NUM_HELD_OUT, None)
+        source, target = (
+            Domain(part.images[kept], part.labels[kept], part.images[held], part.labels[held])
+            for part in (self.source, self.target)
+        )
+        name = f"{self.name}; the last {NUM_HELD_OUT:,} training images as the test"
+        return Domains(source, target, name)
+
+    @property
+    def other_strokes(self) -> tuple[Tensor, Tensor]:
+        """The target's test with strokes that are cut from another patch, not the negative of their own; and labels."""
+        strokes, pictures = self.source.test_images[..., None] > 0, self.target.test_images
+        patches = torch.where(strokes, 255 - pictures, pictures)
+        return torch.where(strokes, patches.roll(1, 0), patches), self.target.test_labels
+
     @functools.cached_property
     def stand_in(self) -> tuple[Tensor, Tensor]:
         """Source digits laid on photos of installed packages as the target's are, and their labels."""
-        digits, photos = self.source.images[:NUM_STAND_IN], datasets.load_photos().images
-        return torch.from_numpy(datasets.make_mnist_m(digits, photos, seed=0)), self.source.labels[:NUM_STAND_IN]
+        digits, labels = self.source.images[:NUM_STAND_IN], self.source.labels[:NUM_STAND_IN]
+        pictures = datasets.make_mnist_m(digits, datasets.load_photos().images, seed=0)
+        return torch.from_numpy(pictures), labels
 
 
 @functools.cache
@@ -61,7 +80,7 @@ def load_domains() -> Domains:
     return Domains(**parts, name=train.provenance.name)
 
 
-Network = DomainAdversarialNetwork | dann.ImprovedNetwork
+Network = DomainAdversarialNetwork | ImprovedNetwork
 Fit = Callable[..., tuple[Network, dann.History]]
 
 
@@ -69,7 +88,7 @@ def train_source_only(
     domains: Domains,
     seed: int,
     domain: str = "source",
-    settings: dann.Settings = SOURCE_ONLY,
+    settings: dann.Settings = dann.SOURCE_ONLY,
     make: Callable[..., Any] = DomainAdversarialNetwork,
     **options: Any,
 ) -> tuple:
@@ -82,37 +101,35 @@ def train_source_only(
 def train_dann(
     domains: Domains,
     seed: int,
-    settings: dann.Settings,
+    settings: dann.Settings | dann.ImprovedSettings,
     make: Callable[..., Any] = DomainAdversarialNetwork,
+    fit: Callable[..., dann.History] = dann.fit_dann,
     **options: Any,
 ) -> tuple:
-    """A network, the practical's or that which make(seed) gives, on both domains."""
+    """A network, the practical's or that which make(seed) gives, on both domains by a training of `fit_dann`'s kind."""
     network = make(seed)
-    return network, dann.fit_dann(network, *domains.training, settings, seed, **options)
+    return network, fit(network, *domains.training, settings, seed, **options)
 
 
-def train_mcd(domains: Domains, seed: int, **options: Any) -> tuple:
-    """The practical's network with two label predictors."""
-    network = DomainAdversarialNetwork(seed)
-    return network, dann_methods.fit_mcd(network, *domains.training, PAPER, seed, **options)
+with_batch_norm = partial(DomainAdversarialNetwork, batch_norm=True)
 
 
 def adapt_source_only(domains: Domains, seed: int, adapt: Callable, monitor: Callable, **_: Any) -> tuple:
     """The source-only network with batch norm of this seed, adapted to the target's training pictures at once."""
-    network = DomainAdversarialNetwork(seed, batch_norm=True)
+    network = with_batch_norm(seed)
     trained = load_run("source only, batch norm", seed, domains, network)
     network, history = adapt(trained, domains.target.images), dann.History()
     history.add(monitor(network, 0))
     return network, history
 
 
-def train_improved(
-    domains: Domains, seed: int, settings: dann.ImprovedSettings = IMPROVED, oracle: bool = False, **options: Any
-) -> tuple:
-    """The improved network on both domains; oracle: with the target's labels."""
-    network = dann.ImprovedNetwork(seed)
-    options["target_labels"] = domains.target.labels if oracle else None
-    return network, dann.fit_improved(network, *domains.training, settings, seed, **options)
+train_paper = partial(train_dann, settings=PAPER)
+train_recipe = partial(train_dann, settings=IMPROVED, make=ImprovedNetwork, fit=dann.fit_improved)
+
+
+def train_on_target_labels(domains: Domains, seed: int, **options: Any) -> tuple:
+    """The recipe with the target's labels in the place of pseudo-labels."""
+    return train_recipe(domains, seed, target_labels=domains.target.labels, **options)
 
 
 def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **options: Any) -> tuple:
@@ -121,7 +138,7 @@ def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **opti
     logits = dann.predict(load_run("practical", seed, domains), target.images)
     chosen = dann.pseudo_label(logits, threshold)
     images, labels = target.images[chosen.rows], chosen.labels
-    history = dann.fit_source_only(network, images, labels, SOURCE_ONLY, seed, **options)
+    history = dann.fit_source_only(network, images, labels, dann.SOURCE_ONLY, seed, **options)
     history["label_accuracy"] = [float((target.labels[chosen.rows] == labels).double().mean())]
     history["labelled_share"] = [len(images) / len(target.images)]
     return network, history
@@ -132,7 +149,8 @@ def load_run(name: str, seed: int, domains: Domains, network: Network | None = N
 
     network: one of its layers, where they are neither the practical's nor the improved one's.
     """
-    network = network or (dann.ImprovedNetwork(seed) if name.startswith("improved") else DomainAdversarialNetwork(seed))
+    make = ImprovedNetwork if name.startswith("improved") else DomainAdversarialNetwork
+    network = network or make(seed)
     if not weights_path(name, seed).is_file():
         return RUNS[name](domains, seed)[0]
     network.load_state_dict(torch.load(weights_path(name, seed), weights_only=True))
@@ -145,9 +163,9 @@ def weights_path(name: str, seed: int, epoch: int | None = None) -> Path:
     return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
 
 
-def lay(pixels: Tensor, generator: torch.Generator, textures: float = IMPROVED.textures) -> Tensor:
-    """What the recipe does to source digits (N, 3, H, W); textures: the share of them that is laid on one."""
-    return dann.augment_source(pixels, replace(IMPROVED, textures=textures), generator)
+def lay(pixels: Tensor, generator: torch.Generator, **shares: Any) -> Tensor:
+    """What the recipe does to source digits (N, 3, H, W); shares: of those on textures, of negatives among these."""
+    return dann.augment_source(pixels, replace(IMPROVED, **shares), generator)
 
 
 PRESETS: dict[str, Fit] = {
@@ -155,54 +173,71 @@ PRESETS: dict[str, Fit] = {
     "target trained": partial(train_source_only, domain="target"),
     # As long as the paper's training, with its batches and its clipping.
     "source only, paper's settings": partial(train_source_only, settings=PAPER),
-    "paper": partial(train_dann, settings=PAPER),
+    "paper": train_paper,
     "paper, no clipping": partial(train_dann, settings=replace(PAPER, max_norm=math.inf)),
     "practical": partial(train_dann, settings=PRACTICAL),
-    "improved": train_improved,
-    "improved, source alone": partial(train_improved, settings=replace(IMPROVED, threshold=2.0)),
-    "improved, target labels": partial(train_improved, oracle=True),
+    "improved": train_recipe,
+    "improved, source alone": partial(train_recipe, settings=replace(IMPROVED, threshold=2.0)),
+    "improved, target labels": train_on_target_labels,
 }
 # What is compared with one another only is made in fewer epochs.
 SHORT = replace(PRACTICAL, num_epochs=3, max_norm=PAPER.max_norm)
 # Question 3, and question 1: with weight 0 the features do not hear of the domain classifier.
-SWEPT: dict[str, dict[str, Any]] = {f"weight {weight:g}": {"schedule": weight} for weight in (0, 0.1, 0.3, 1)}
-SWEPT |= {"no reversal": {"schedule": -1}}
-SWEPT |= {f"slope {slope}": {"schedule": dann.reversal_schedule(slope)} for slope in (2, 5, 10)}
-SWEEP: dict[str, Fit] = {name: partial(train_dann, settings=replace(SHORT, **change)) for name, change in SWEPT.items()}
+SCHEDULES: dict[str, Any] = {f"weight {weight:g}": weight for weight in (0, 0.1, 0.3, 1)}
+SCHEDULES |= {f"slope {slope}": dann.reversal_schedule(slope) for slope in (2, 5, 10)}
+SWEEP: dict[str, Fit] = {
+    name: partial(train_dann, settings=replace(SHORT, schedule=schedule))
+    for name, schedule in ({"no reversal": -1} | SCHEDULES).items()
+}
 # The paper's training but for what makes the domains alike.
 METHODS: dict[str, Fit] = {
     # Its paper wants both losses to end alike: with a scale of .1, 1 and 10 CORAL's is .3, .5 and .5 of the class loss
     # after three epochs of 20,000 digits.
-    "CORAL": partial(train_dann, settings=PAPER, alignment=dann_methods.align_by_coral),
-    "DAN": partial(train_dann, settings=PAPER, alignment=dann_methods.align_by_mmd),
-    "CDAN": partial(train_dann, settings=PAPER, make=dann_methods.make_cdan, alignment=dann_methods.align_by_cdan),
-    "MCD": train_mcd,
-    "source only, batch norm": partial(
-        train_source_only, settings=PAPER, make=partial(DomainAdversarialNetwork, batch_norm=True)
-    ),
+    "CORAL": partial(train_paper, alignment=dann_methods.align_by_coral),
+    "DAN": partial(train_paper, alignment=dann_methods.align_by_mmd),
+    "CDAN": partial(train_paper, make=dann_methods.make_cdan, alignment=dann_methods.align_by_cdan),
+    "MCD": partial(train_paper, fit=dann_methods.fit_mcd),
+    "source only, batch norm": partial(train_source_only, settings=PAPER, make=with_batch_norm),
     "AdaBN": partial(adapt_source_only, adapt=dann_methods.adapt_batch_norm),
     "TENT": partial(adapt_source_only, adapt=dann_methods.tent),
 }
 # Two networks, two augmentations, with and without the reversal.
 TEN = replace(PAPER, num_epochs=10)
-FACTORIAL: dict[str, Fit] = {
-    f"10 epochs: {name}{augmentation}, {adaptation}": partial(fit, settings=TEN, make=make, augment=augment)
-    for name, make in (("", DomainAdversarialNetwork), ("residual, ", dann.ImprovedNetwork))
-    for augmentation, augment in (("plain", None), ("textures", lay))
-    for adaptation, fit in (("source only", train_source_only), ("DANN", train_dann))
+NETWORKS = {"": DomainAdversarialNetwork, "residual, ": ImprovedNetwork}
+DIGITS: dict[str, Any] = {
+    "plain": None,
+    # Moved, with brighter strokes: what this brings without the textures.
+    "black": partial(lay, textures=0.0),
+    "no negative": partial(lay, negative=0.0),
+    "textures": partial(lay, negative=0.5),
+    "all negative": partial(lay, negative=1.0),
 }
-# Digits on textures are moved, with brighter strokes: what this brings without the textures.
-FACTORIAL["10 epochs: black, source only"] = partial(train_source_only, settings=TEN, augment=partial(lay, textures=0))
+FACTORIAL: dict[str, Fit] = {
+    f"10 epochs: {name}{kind}, {way}": partial(fit, settings=TEN, make=make, augment=DIGITS[kind])
+    for name, make in NETWORKS.items()
+    for kind in ("plain", "textures")
+    for way, fit in (("source only", train_source_only), ("DANN", train_dann))
+}
+train_ten = partial(train_source_only, settings=TEN)
+FACTORIAL["10 epochs: black, source only"] = partial(train_ten, augment=DIGITS["black"])
+# The target's images, its formula, or backgrounds: a share of negatives is chosen on what is held out, and the test is
+# read after that.
+STROKES: dict[str, Fit] = {
+    run: partial(train_ten, make=make, augment=augment)
+    for part in ("held out: ", "")
+    for name, make in NETWORKS.items()
+    for kind, augment in DIGITS.items()
+    if augment and (run := f"{part}10 epochs: {name}{kind}, source only") not in FACTORIAL
+}
 # What public versions of the network differ in, in as many epochs.
-LAYERS: dict[str, dict[str, Any]] = {
-    "batch norm": {"batch_norm": True},
-    "dropout": {"dropout": 0.5},
-    "pixels as they are": {"normalisation": nn.Identity()},
-    "instance norm": {"normalisation": nn.InstanceNorm2d(3)},
+LAYERS: dict[str, Callable] = {
+    "batch norm": with_batch_norm,
+    "dropout": partial(DomainAdversarialNetwork, dropout=0.5),
+    "pixels as they are": partial(DomainAdversarialNetwork, normalisation=nn.Identity()),
+    "instance norm": partial(DomainAdversarialNetwork, normalisation=nn.InstanceNorm2d(3)),
 }
 VARIANTS: dict[str, Fit] = {
-    f"variant: {name}": partial(train_dann, settings=TEN, make=partial(DomainAdversarialNetwork, **layers))
-    for name, layers in LAYERS.items()
+    f"variant: {name}": partial(train_dann, settings=TEN, make=make) for name, make in LAYERS.items()
 }
 VARIANTS["variant: no clipping"] = partial(train_dann, settings=replace(TEN, max_norm=math.inf))
 VARIANTS["variant: paired batches"] = partial(train_dann, settings=replace(TEN, paired=True))

@@ -1,7 +1,7 @@
 """What the studies share: runs that are missing are made, and each is saved before the next one is taken."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 from filelock import FileLock
@@ -26,7 +26,7 @@ def load_parts(name: str) -> dict[str, Any]:
     return {part: content for part, content in parts.items() if part != "made"}
 
 
-def sweep_missing(name: str, calls: Calls) -> Iterator[tuple[Any, Any]]:
+def sweep_missing(name: str, calls: Mapping[Any, Callable]) -> Iterator[tuple[Any, Any]]:
     """(place, result) of each call that has no entry in the results file yet, as `sweep` hands them over."""
     parts = load_parts(name)
     return sweep({place: call for place, call in calls.items() if not _has(parts, place)}, name)
@@ -56,12 +56,8 @@ def nest(entries: Mapping[Place, Any], parts: dict[str, Any] | None = None) -> d
     return parts
 
 
-def _has(parts: Any, place: Place) -> bool:
-    for key in map(str, place):
-        if key not in parts:
-            return False
-        parts = parts[key]
-    return True
+def _has(parts: dict[str, Any], place: Place) -> bool:
+    return reduce(lambda part, key: part.get(str(key), {}), place, parts) != {}
 
 
 def rounded(scores: Mapping[str, Any], digits: int = 4) -> dict[str, float]:

@@ -20,8 +20,6 @@ from dlapps.core.runtime import device_of, run_once
 from dlapps.core.training import as_labels
 
 PREDICTED_AT_ONCE = 500
-# Share of the digits on textures that are the negative of theirs.
-NEGATIVE = 0.5
 
 
 def as_domains(
@@ -145,15 +143,15 @@ def random_textures(number: int, size: tuple[int, int], generator: torch.Generat
     return torch.where(border, textures.roll(1, 0), textures).clamp(0, 1)
 
 
-def lay_on_textures(digits: Tensor, generator: torch.Generator) -> Tensor:
+def lay_on_textures(digits: Tensor, negative: float, generator: torch.Generator) -> Tensor:
     """Digits (N, 1, H, W) laid on random textures: (N, 3, H, W).
 
-    A digit is the negative of what it lies on with probability NEGATIVE, or else another texture.
+    A digit is the negative of what it lies on with that probability, or else another texture.
     """
     # Two at least: a single digit has another texture too.
     textures = random_textures(max(2, len(digits)), (digits.shape[2], digits.shape[3]), generator).to(digits.device)
     below, others = textures[: len(digits)], textures.roll(len(textures) // 2, 0)[: len(digits)]
-    flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < NEGATIVE).to(digits.device)
+    flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < negative).to(digits.device)
     above = torch.where(flipped, 1 - below, others)
     return below.lerp(above, digits)
 

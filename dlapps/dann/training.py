@@ -245,20 +245,22 @@ def dann_losses(
 class ImprovedSettings:
     """How the improved network is trained: AdamW, one cycle of the learning rate, batch_size of each domain.
 
-    textures: share of source digits that are laid on random textures. Once WARM_UP of the training is over,
-    pseudo-labels join whose probability reaches the threshold (above 1: none, and no target image is used); the teacher
-    is the average of the weights with AVERAGE_DECAY a step.
+    textures: share of source digits that are laid on random textures. negative: share of these whose strokes are the
+    negative of what they lie on, not another texture. Once WARM_UP of the training is over, pseudo-labels join whose
+    probability reaches the threshold (above 1: none, and no target image is used); the teacher is the average of the
+    weights with AVERAGE_DECAY a step.
     """
 
     num_epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 4e-3
     textures: float = 0.75
+    negative: float = 0.5
     threshold: float = 0.9
 
     def __post_init__(self) -> None:
         check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
-        check_shares(textures=self.textures)
+        check_shares(textures=self.textures, negative=self.negative)
 
 
 IMPROVED = ImprovedSettings()
@@ -330,7 +332,7 @@ def augment_source(pixels: Tensor, settings: ImprovedSettings, generator: torch.
     """Grey digits (N, 3, H, W) moved, a share of them laid on textures."""
     digits = random_affine(pixels[:, :1].contiguous(), generator, padding="zeros")
     digits = random_strokes(digits, generator)
-    laid = lay_on_textures(digits, generator)
+    laid = lay_on_textures(digits, settings.negative, generator)
     chosen = torch.rand(len(digits), 1, 1, 1, generator=generator) < settings.textures
     return torch.where(chosen.to(laid.device), laid, digits)
 
