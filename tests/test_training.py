@@ -331,16 +331,24 @@ FITS = {"source only": train_first, "dann": dann.fit_dann, "classifier": classif
 
 
 @pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
-@pytest.mark.parametrize(("number", "batch_size"), [(33, 16), (4, 1)])
+@pytest.mark.parametrize(("number", "batch_size"), [(33, 16), (1, 16), (4, 1)])
 def test_a_last_batch_of_one_is_refused_where_batch_norm_needs_two(fit, number, batch_size, data):
     source, labels, target = data
-    given = source[:number], labels[:number], target, replace(SETTINGS, num_epochs=1, batch_size=batch_size)
+    settings = replace(SETTINGS, num_epochs=1, batch_size=batch_size)
+    given = source[:number], labels[:number], target
     network, state = make_normed(), torch.get_rng_state()
-    with pytest.raises(ValueError, match=r"at least 2 examples in each .*, got one; take another batch_size"):
-        fit(network, *given)
+    before = copy.deepcopy(network.state_dict())
+    message = f"at least 2 examples in each .*, got {number} in .* batch_size = {batch_size};"
+    with pytest.raises(ValueError, match=message):
+        fit(network, *given, settings)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(module.training for module in network.modules())
-    fit(make_normed(norm=False), *given)
+    # Batch norm of maps takes one picture, and has seen no batch before the first.
+    plain = make_normed(norm=False)
+    fit(plain, *given, settings)
+    seen = plain.state_dict()["feature_extractor.3.num_batches_tracked"]
+    assert seen == -(-number // batch_size)
 
 
 def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(data):

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import current_process
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -118,6 +118,40 @@ def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tens
         raise ValueError(
             f"expected {name} for inputs {sizes}, got one that fails on them ({error}); change it."
         ) from error
+
+
+def check_last_batch(
+    network: nn.Module,
+    step: Callable[[], object],
+    number: int,
+    batch_size: int,
+    parts: Iterable[nn.Module] | None = None,
+) -> None:
+    """Raise ValueError where the last batch would have one example, and batch norm needs two: PyTorch's own error
+    would come at the end of an epoch.
+
+    step: passes one example through the network, of which these parts, or all, are in training mode; afterwards it is
+    in eval mode, its statistics as they were.
+    """
+    if 1 not in (batch_size, number % batch_size):
+        return
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    with torch.no_grad(), drawn_from(0):
+        try:
+            for part in [network] if parts is None else parts:
+                part.train()
+            step()
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                f"expected at least 2 examples in each batch, for batch norm, got {number} in batches of batch_size = "
+                f"{batch_size}; take another batch_size."
+            ) from error
+        finally:
+            for buffer, before in buffers:
+                buffer.copy_(before)
+            network.eval()
 
 
 class Bar(tqdm):

@@ -93,11 +93,6 @@ def run_epochs(
     for epoch in Bar(epochs, "epochs", total=num_epochs, initial=first):
         try:
             measured = dict(train_epoch(epoch))
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            wanted = "expected at least 2 examples in each batch, for batch norm, got one"
-            raise ValueError(f"{wanted}; take another batch_size.") from error
         finally:
             network.eval()
         with torch.random.fork_rng():

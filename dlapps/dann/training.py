@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from dlapps import check_counts, check_positive, check_shares
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
-from dlapps.core.runtime import Bar, autocast, device_of
+from dlapps.core.runtime import Bar, autocast, check_last_batch, device_of
 from dlapps.core.training import (
     Augment,
     History,
@@ -125,6 +126,8 @@ def fit_source_only(
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
     device, channels = device_of(network), channels_of(network)
     num_steps = -(-len(images) // settings.batch_size)
+    one = batch_to_pixels(images[:1], device, channels)
+    check_last_batch(network, lambda: network(one), len(images), settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         network.train()
@@ -179,6 +182,10 @@ def fit_dann(
             class_loss, loss, measured = dann_losses(network, *batch, alignment)
         minimise(class_loss + loss, optimiser, settings.max_norm)
         return {"class_loss": class_loss, **measured}
+
+    one = batch_to_pixels(domains[0][:1], device, channels_of(network)), domains[1][:1].to(device)
+    losses = partial(dann_losses, network, one[0], one[0], one[1], 1.0, alignment)
+    check_last_batch(network, losses, len(domains[0]), settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         measured = train_on_domains(update, network, domains, settings, precision, augment, epoch, generator)
@@ -290,6 +297,8 @@ def fit_improved(
     answers = None if target_labels is None else as_labels(target_labels, len(target), network.num_classes)
     device, student = device_of(network), copy.deepcopy(network)
     num_steps = -(-len(source) // settings.batch_size)
+    one = batch_to_pixels(source[:1], device)
+    check_last_batch(student, lambda: student(one), len(source), settings.batch_size)
     in_all = settings.num_epochs * num_steps
     optimiser, schedule = make_one_cycle({student: settings.learning_rate}, WEIGHT_DECAY, in_all)
     first = WARM_UP * settings.num_epochs if settings.threshold <= 1 else math.inf

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dlapps import check_counts
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import Bar, autocast, device_of, make_generator
+from dlapps.core.runtime import Bar, autocast, check_last_batch, device_of, make_generator
 from dlapps.core.training import (
     Augment,
     History,
@@ -79,14 +79,16 @@ def fit_classifier(
     num_steps = num_epochs * -(-len(labels) // batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
 
+    def read(rows: Tensor, draws: torch.Generator) -> Tensor:
+        batch = _as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
+        return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+
     def train_epoch(epoch: int, _draws: torch.Generator) -> dict[str, float]:
         for part in learning_rates:
             part.train()
         total, correct = 0.0, 0
         for rows in Bar(torch.randperm(len(labels), generator=generator).split(batch_size)):
-            batch = _as_floats(augment(inputs[rows], generator) if augment else inputs[rows]).to(device)
-            if batch.ndim == 4:
-                batch = batch.contiguous(memory_format=torch.channels_last)
+            batch = read(rows, generator)
             targets = labels[rows].to(device)
             with autocast(device):
                 logits = network(batch)
@@ -99,6 +101,8 @@ def fit_classifier(
             correct += int((logits.argmax(1) == targets).sum())
         return {"loss": total / len(labels), "accuracy": correct / len(labels)}
 
+    one = torch.arange(1), make_generator(seed)
+    check_last_batch(network, lambda: network(read(*one)), len(labels), batch_size, learning_rates)
     # One generator for orders and augmentation, from epoch to epoch; `seeded` is for dropout.
     parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
     with _gradients_for(network, learning_rates):
