@@ -206,12 +206,11 @@ PLAIN = replace(SHORT["practical"], regularisers=(), transforms=(), blur_every=0
 
 
 def test_a_regulariser_does_what_it_is_for(network):
-    preset = replace(PLAIN, step_size=1.0)
+    preset, variation = replace(PLAIN, step_size=1.0), cv.TotalVariation(1.0)
     rough, calm = (
-        cv.visualize(network, 0, replace(preset, regularisers=terms), size=32).images
-        for terms in ((), (cv.TotalVariation(1.0),))
+        cv.visualize(network, 0, replace(preset, regularisers=terms), size=32).images for terms in ((), (variation,))
     )
-    assert cv.total_variation(calm) < cv.total_variation(rough)
+    assert variation(calm) < variation(rough)
 
 
 def test_the_blur_is_a_gaussian_of_half_a_pixel(pictures):

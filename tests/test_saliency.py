@@ -12,7 +12,6 @@ from torch import nn
 from dlapps import pretrained, saliency
 from dlapps.core import class_scores
 from dlapps.pretrained import PixelNetwork
-from dlapps.saliency.faithfulness import DeletionInsertion
 
 torch.set_num_threads(1)
 
@@ -40,7 +39,6 @@ METHODS = {
     "integrated_gradients": lambda *args: saliency.integrated_gradients(*args, num_steps=4),
     "grad_cam": lambda network, x, targets=None: saliency.grad_cam(network, x, "3", targets),
     "guided_backprop": saliency.guided_backprop,
-    "input_x_gradient": saliency.input_x_gradient,
 }
 
 
@@ -55,8 +53,6 @@ def test_gradients_agree_with_captum(network, images, targets):
     leaf = images.clone().requires_grad_()
     theirs = captum.attr.Saliency(network).attribute(leaf, target=targets)
     close(saliency.input_gradient(network, images, targets), theirs.amax(1))
-    theirs = captum.attr.InputXGradient(network).attribute(leaf, target=targets)
-    close(saliency.input_x_gradient(network, images, targets), theirs.detach().sum(1))
 
 
 def test_smooth_grad_agrees_with_captum_without_noise(network, images, targets):
@@ -308,6 +304,7 @@ def test_the_true_map_beats_the_baselines():
     for other in baselines:
         assert (true.deletion_area < other.deletion_area).all()
         assert (true.insertion_area > other.insertion_area).all()
+        assert (true.gap > other.gap).all()
 
 
 def test_curves_start_and_end_where_they_must(network, images):
@@ -343,12 +340,6 @@ def test_scores_that_nobody_asked_for_change_no_map(network, images, targets, pr
     for explain in METHODS.values():
         with pytest.raises(ValueError, match="expected classes from 0 to 4, got 5"):
             explain(named, images, 5)
-
-
-def test_rank_correlations_see_order_alone():
-    maps = torch.arange(12.0).view(1, 3, 4).expand(3, -1, -1)
-    others = torch.stack([maps[0].exp(), -maps[0], torch.ones(3, 4)])
-    assert saliency.rank_correlations(maps, others).tolist() == pytest.approx([1, -1, 0])
 
 
 def test_ranks_count_from_the_highest_score():
@@ -414,15 +405,6 @@ def test_no_picture_is_used_twice_while_there_are_others(pictures):
 def test_grids_that_cannot_be_made_are_refused(pictures, labels, message):
     with pytest.raises(ValueError, match=message):
         saliency.make_grids(pictures, labels, 1)
-
-
-def test_agreement_does_not_depend_on_how_sure_the_network_is():
-    def curves(probability):
-        ratio = torch.linspace(0, 1, 5) * probability
-        return DeletionInsertion(torch.linspace(0, 1, 5), ratio.flip(0)[None], ratio.sqrt()[None] * probability**0.5)
-
-    torch.testing.assert_close(curves(0.9).agreement, curves(0.2).agreement)
-    assert curves(0.9).insertion_area > 4 * curves(0.2).insertion_area
 
 
 class Sum(torch.nn.Module):

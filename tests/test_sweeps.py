@@ -231,23 +231,16 @@ def test_studies_write_what_is_committed(home, monkeypatch):
             self.cache = lambda function: function
 
     monkeypatch.setattr(joblib, "Memory", Uncached)
-    for function, key in (("play_grids", "hits"), ("check_method", "cascade"), ("reads_correctly", None)):
-        monkeypatch.setattr(visualizing_saliency, function, stand_in(key))
-    monkeypatch.setattr(visualizing_saliency, "explain_pictures", lambda *run: np.ones((1, 2, 2)))
-    monkeypatch.setattr(
-        visualizing_saliency,
-        "score_pictures",
-        lambda name, maps: {"road": name, "insertion": [1], "deletion": [0], "whole": [1]},
-    )
+    for function in ("play_grids", "remove_pixels", "reads_correctly"):
+        monkeypatch.setattr(visualizing_saliency, function, stand_in(function))
     made = json.loads(visualizing_saliency.make_visualizing_saliency().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-saliency.json").read_text())
     for name in visualizing_saliency.LAST_MAPS:
-        methods = made[name]["methods"]
-        assert [*made[name], *methods] == [*committed[name], *committed[name]["methods"]]
-        for method, entry in methods.items():
-            assert {*entry} <= {*committed[name]["methods"][method]}
-            assert (entry["hits"], entry["road"]) == ([name, method], name)
-            assert ("cascade" in entry) == (method not in ("occlusion", "RISE", "centre prior", "random"))
+        assert made[name]["correct"] == {"reads_correctly": [name]}
+        assert [*made[name]["methods"]] == [*committed[name]["methods"]]
+        for method, entry in made[name]["methods"].items():
+            assert entry == {"hits": {"play_grids": [name, method]}, "gap": {"remove_pixels": [name, method]}}
+            assert {*entry} == {*committed[name]["methods"][method]}
     names = "fool_the_25", "leave_the_25", "find_smallest", "transfer", "attack", "perturb_all", "change_one_pixel"
     for function in names:
         monkeypatch.setattr(visualizing_attacks, function, stand_in())

@@ -13,10 +13,8 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import LinearSVC
 from sklearn.utils import estimator_checks
 from torch import nn
-from torch.nn.functional import normalize
 
 from dlapps import pretrained, transfer
 from dlapps.core import images, runtime
@@ -336,19 +334,3 @@ def test_checks_of_scikit_learn(monkeypatch):
     assert {each["check_name"] for each in results if each["status"] == "failed"} == set()
     others = [each["status"] for each in results if each["check_name"] in NOT_FOR_PICTURES]
     assert {*others} == {"xfail"}
-
-
-def test_attached_classifier_scores_as_the_svm_does_on_features(network):
-    names = ("a", "b", "c")
-    pictures = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    features = normalize(network(pictures).mean((2, 3))).numpy()
-    svm = LinearSVC().fit(features, [0, 1, 2] * 4)
-    whole = transfer.attach_classifier(network, svm, names)
-    assert whole.class_names == names
-    np.testing.assert_allclose(whole(pictures), svm.decision_function(features), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="expected a name for each of 3 classes, got 2"):
-        transfer.attach_classifier(network, svm, names[:2])
-    two = LinearSVC().fit(features, [0, 1] * 6)
-    logits = transfer.attach_classifier(network, two, names[:2])(pictures)
-    np.testing.assert_allclose(logits[:, 1], two.decision_function(features), rtol=1e-4, atol=1e-5)
-    assert np.array_equal(logits.argmax(1).numpy(), two.predict(features))

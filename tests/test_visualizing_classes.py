@@ -2,12 +2,9 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
 import torch
-from torch import nn
 
-from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST, Crop, Noise, visualize
+from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST
 from dlapps.class_visualization.ingredients import Seen
 from studies import visualizing_classes as study
 
@@ -35,40 +32,15 @@ def test_the_preset_was_chosen_on_classes_that_are_not_reported():
 def test_every_run_has_a_preset_and_a_network():
     for network, preset, _ in study.list_runs().values():
         assert network in study.NETWORKS
-        assert study.load_preset(preset.replace("maco", "modern"), network).num_steps > 0
+        assert study.load_preset(preset, network).num_steps > 0
 
 
 def test_a_summary_keeps_ranks_and_the_shares_that_they_give():
-    made = {"classes": [1, 2], "score": [3.0, 5.0], "total_variation": [1000, 3000]}
-    made["jpeg"] = [b"", b""]
+    made = {"classes": [1, 2], "score": [3.0, 5.0], "jpeg": [b"", b""]}
     kept = study.summarise(made | {name: [1, 6] for name in study.NETWORKS})["scores"]
-    assert (kept["logit"], kept["variation"]) == (4.0, 2.0)
+    assert kept["logit"] == 4.0
     assert (kept["Lite0"], kept["Lite0 top-5"], kept["Lite0 top-1"]) == ([1, 6], 0.5, 0.5)
     assert "jpeg" not in kept
-
-
-@pytest.mark.network
-def test_a_judge_of_scenes_is_fitted_on_averages_of_the_pictures(monkeypatch):
-    averages = np.random.default_rng(0).random((4485, 1280), np.float32)
-    monkeypatch.setattr(study, "stage_averages", lambda name: [averages])
-    network = study.load_scene_classifier("efficientnet_lite0")
-    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, len(network.class_names)) == (1, 15)
-
-
-def test_the_magnitude_of_maco_never_changes():
-    natural = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(4)) * 0.5 + 0.25
-    transforms = (Crop((0.6, 1.0), 32), Noise(0.02))
-    maco = replace(study.make_maco(natural), num_steps=12, transforms=transforms)
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    network = nn.Sequential(*layers, nn.Linear(8, 5)).eval()
-    drawn = visualize(network, [0, 3], maco, size=32, keep_every=4)
-    for images in drawn.frames:
-        magnitude = study.measure_magnitude(images)
-        expected = maco.parametrisation.magnitude.expand_as(magnitude)
-        torch.testing.assert_close(magnitude, expected, rtol=0.01, atol=0.01)
-    assert (drawn.frames[0] - drawn.images).abs().max() > 0.05
-    assert (drawn.scores[-1] > drawn.scores[0]).all()
 
 
 def test_the_margin_of_a_class_is_the_logarithm_of_its_odds():

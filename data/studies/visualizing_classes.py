@@ -2,26 +2,22 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.preprocessing import normalize
-from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dlapps import datasets, pretrained, transfer
+from dlapps import datasets, pretrained
 from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST, Ascent, ingredients, judge, visualize
 from dlapps.core import results, runtime
 from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.sweeps import sweep
-from dlapps.pretrained import PixelNetwork
 from studies.runs import Calls, cached, nest
-from studies.transfer import stage_averages
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
 NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
@@ -81,58 +77,7 @@ def load_preset(name: str, network: str) -> Ascent:
         return add_ingredients()[change]
     if kind == "setting":
         return replace(PRACTICAL, **SETTINGS[change])
-    if change == "maco":
-        return make_maco(stack_pixels(datasets.load_imagenet20().images))
-    if change == "best":
-        return BEST[network]
-    return {"practical": PRACTICAL, "modern": MODERN}[change]
-
-
-def make_maco(natural: Tensor) -> Ascent:
-    """MACO (Fel et al. 2023): only the phase moves, the magnitude is the mean of these natural pictures (N, 3, H, W).
-
-    Windows as in ROBUST, one a step, and noise; the paper takes 32 of about a quarter of the side, and noise of .08.
-    """
-    form = Phase(measure_magnitude(natural).mean(0))
-    transforms: tuple[ingredients.Transform, ...] = (*ROBUST.transforms, ingredients.Noise(0.08))
-    adam = replace(ROBUST, optimiser=torch.optim.Adam, normalised=False, step_size=0.1)
-    return replace(adam, parametrisation=form, transforms=transforms)
-
-
-@dataclass(frozen=True, eq=False)
-class Phase:
-    """Phase of the spectrum alone, its magnitude fixed to the mean of natural pictures': MACO (Fel et al. 2023, eq. 5).
-
-    x = sigmoid(COLOURS irfft2(magnitude e^(i p))). magnitude: (3, H, W / 2 + 1), as `measure_magnitude` gives it, of
-    pictures as large as those to be drawn.
-    """
-
-    magnitude: Tensor
-
-    def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """p (1, 3, size, size / 2 + 1) of white noise."""
-        return ingredients.to_spectrum(torch.randn(1, 3, size, size, generator=generator, device="cpu")).angle()
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The phases of pictures (N, 3, H, W), whose own magnitude is lost."""
-        return ingredients.to_spectrum(torch.logit(pictures, eps=0.01)).angle()
-
-    def decode(self, parameter: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1)."""
-        return torch.sigmoid(self._colours(parameter))
-
-    def constrain(self, parameter: Tensor) -> Tensor:
-        """The phases of a real picture: with others, the inverse transform would change the magnitude."""
-        return ingredients.to_spectrum(self._colours(parameter)).angle()
-
-    def _colours(self, parameter: Tensor) -> Tensor:
-        magnitude = self.magnitude.to(parameter.device).expand_as(parameter)
-        return ingredients.from_spectrum(torch.polar(magnitude, parameter))
-
-
-def measure_magnitude(pictures: Tensor) -> Tensor:
-    """Of each picture (N, 3, H, W) in [0, 1], (N, 3, H, W / 2 + 1); the mean over natural ones is for `Phase`."""
-    return ingredients.to_spectrum(torch.logit(pictures, eps=0.01)).abs()
+    return BEST[network] if change == "best" else PRACTICAL
 
 
 def add_ingredients() -> dict[str, Ascent]:
@@ -144,7 +89,7 @@ def add_ingredients() -> dict[str, Ascent]:
 
 
 def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
-    """One picture a class: score, total variation, the rank of the class for each of NETWORKS, and JPEGs."""
+    """One picture a class: score, the rank of the class for each of NETWORKS, and JPEGs."""
     network, classes = pretrained.load(name), CLASSES[preset.rpartition(": ")[0]]
     with runtime.autocast("cpu"):
         drawn = visualize(network, classes, load_preset(preset, name), seed=seed)
@@ -152,46 +97,9 @@ def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
         "classes": list(classes),
         # The logit, whatever was raised.
         "score": pick(float32_logits(network, drawn.images), drawn.targets).tolist(),
-        "total_variation": ingredients.total_variation(drawn.images).round().tolist(),
         **{judge_name: judge(pretrained.load(judge_name), drawn).tolist() for judge_name in NETWORKS},
         "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
     }
-
-
-def load_scene_classifier(name: str) -> PixelNetwork:
-    """The last feature maps of VGG16's convolutions, or of an EfficientNet-Lite, with a linear SVM for 15 scenes.
-
-    What is committed of an EfficientNet-Lite is a projection of four stages: its last averages come from the pictures.
-    """
-    network, scenes = pretrained.load(name), datasets.load_scenes15_features()
-    rows, labels, _, _ = scenes.split("vgg16_features pool5 average 224")
-    if name != "vgg16_features":
-        network.backbone.reset_classifier(0, "")
-        rows = normalize(stage_averages(name)[-1][: len(labels)])
-    svm = LinearSVC(random_state=0).fit(rows, labels)
-    return transfer.attach_classifier(network, svm, scenes.class_names)
-
-
-def draw_scenes(preset: str) -> dict[str, Any]:
-    """Fifteen scenes by VGG16's trunk, in grey as its classifier learnt them, and smaller, since VGG16 is slow."""
-    network, settings = load_scene_classifier("vgg16_features"), load_preset(preset, "vgg16 scenes")
-    settings = replace(settings, transforms=(*settings.transforms, to_grey))
-    with runtime.autocast("cpu"):
-        drawn = visualize(network, range(len(network.class_names)), settings, size=160)
-    drawn = replace(drawn, images=to_grey(drawn.images))
-    return {
-        "classes": drawn.targets.tolist(),
-        "score": drawn.scores[-1].tolist(),
-        "total_variation": ingredients.total_variation(drawn.images).tolist(),
-        "rank": judge(network, drawn).tolist(),
-        "other_rank": judge(load_scene_classifier("efficientnet_lite0"), drawn).tolist(),
-        "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
-    }
-
-
-def to_grey(pictures: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """The mean of the colours, three times: what a classifier of grey pictures has seen."""
-    return pictures.mean(1, keepdim=True).expand_as(pictures)
 
 
 def read_real_pictures() -> dict[str, list[int]]:
@@ -217,7 +125,6 @@ def list_runs() -> dict[str, tuple[str, str, int]]:
     settings = [f"setting: {change}" for change in SETTINGS]
     plan: list[tuple[Sequence[str], Sequence[str], Sequence[int]]] = [
         (pair, ["best", "practical"], SEEDS),
-        (pair, ["modern", "maco"], (0,)),
         (NETWORKS, ["hundred: best"], (0,)),
         ([squeezenet], ["hundred: practical"], (0,)),
         ([squeezenet], [*chain, *settings], FEW_SEEDS),
@@ -236,7 +143,6 @@ def summarise(made: dict[str, Any]) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     if "score" in made:
         scores["logit"] = float(np.mean(made["score"]))
-        scores["variation"] = float(np.mean(made["total_variation"])) / 1000
     for name, short in JUDGES.items():
         scores[short] = made[name]
         scores |= {f"{short} top-{most}": float(np.mean(np.array(made[name]) <= most)) for most in (5, 1)}
@@ -251,26 +157,12 @@ def make_visualizing_classes() -> Path:
     found = dict(sweep(calls, "pictures of classes"))
     pictures = {}
     for run, (_, preset, seed) in runs.items():
-        if seed == 0:
-            # Where changes are compared, of one class.
-            shown = found[run]["classes"][:1] if ":" in preset else found[run]["classes"]
-            for target, jpeg in zip(shown, found[run]["jpeg"], strict=False):
-                pictures[f"{run[:-2]} {target}"] = np.frombuffer(jpeg, np.uint8)
+        # Of the first seed: all of TEN, one class where settings are compared, and none of the others.
+        shown = {"": len(TEN), "setting": 1}.get(preset.rpartition(": ")[0], 0) * (seed == 0)
+        for target, jpeg in zip(found[run]["classes"][:shown], found[run]["jpeg"], strict=False):
+            pictures[f"{run[:-2]} {target}"] = np.frombuffer(jpeg, np.uint8)
     results.save_arrays("visualizing-classes", pictures)
     shares = [f"{short} top-{most}" for short in JUDGES.values() for most in (5, 1)]
     parts = {"shares": shares, "real": summarise(found["real"])}
     parts |= nest({("runs", *run.rsplit(" ", 1)): summarise(found[run]) for run in runs})
     return results.save("visualizing-classes", parts, SEEDS)
-
-
-def make_visualizing_scenes() -> Path:
-    """Pictures of scenes, drawn by VGG16; about 20 minutes on two cores."""
-    pictures, entries = {}, {}
-    calls = {preset: cached(draw_scenes, preset) for preset in ("practical", "modern")}
-    for preset, made in sweep(calls, "pictures of scenes"):
-        settings = {"classes": made.pop("classes")}
-        for target, jpeg in zip(settings["classes"], made.pop("jpeg"), strict=True):
-            pictures[f"vgg16 scenes {preset} {target}"] = np.frombuffer(jpeg, np.uint8)
-        entries[f"vgg16 scenes {preset}"] = {"0": {"scores": made, "settings": settings}}
-    results.save_arrays("visualizing-scenes", pictures)
-    return results.save("visualizing-scenes", {"shares": [], "runs": entries}, [0])

@@ -1,5 +1,7 @@
-"""Saliency methods against the truth of grids, the removal of pixels, small noise and randomised weights, on pictures
-that cannot be committed. The same grids and pictures for every method and network; nothing is chosen on a result."""
+"""Saliency methods against the truth of grids and the removal of pixels, on pictures that cannot be committed.
+
+The same grids and pictures for every method and network; nothing is chosen on a result.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -15,20 +17,19 @@ from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
 from dlapps.core.sweeps import sweep
 from studies import saliency_methods as methods
-from studies.runs import Calls, cached
+from studies.runs import Calls, cached, nest
 
 # The last feature maps of each network.
 LAST_MAPS = {"squeezenet1_1": "backbone.features.12", "efficientnet_lite0": "backbone.bn2"}
-REFEREES = ("occlusion", "RISE")
 # Sides of the cells of a grid, and of a picture alone, in pixels.
 CELL, SIDE = 128, 224
-NUM_GRIDS, NUM_STEPS, NUM_FEW, NUM_STAGES = 40, 10, 10, 6
+NUM_GRIDS, NUM_STEPS = 40, 10
 
 
 def saliency_methods(name: str, grids: bool = False) -> dict[str, methods.Explain]:
     """(network, images, targets) -> maps (N, H, W), by name; on grids with half the samples and a fifth of the masks.
 
-    The referees take K classes for each picture too (see `saliency_methods`).
+    Occlusion and RISE take K classes for each picture too (see `saliency_methods`).
     """
     samples, layer = 10 if grids else 20, LAST_MAPS[name]
     return {
@@ -65,48 +66,26 @@ def load_grids() -> tuple[Tensor, Tensor]:
     return saliency.make_grids(pixels, labels, NUM_GRIDS)
 
 
-def play_grids(name: str, method: str) -> dict[str, list]:
-    """Of each class of each grid: whether the highest value lies in its cell, and the share of the map inside it."""
+def play_grids(name: str, method: str) -> list[list[float]]:
+    """Of each class of each grid, whether the highest value of its map lies in its cell."""
     network, (grids, classes) = pretrained.load(name), load_grids()
     explain = saliency_methods(name, grids=True)[method]
     with runtime.autocast("cpu"):
-        if method in REFEREES:
+        if method in ("occlusion", "RISE"):
             maps = explain(network, grids, classes)
         else:
             each = grids.repeat_interleave(classes.shape[1], 0)
             maps = explain(network, each, classes.flatten()).unflatten(0, classes.shape)
-    return {score: _rounded(values) for score, values in methods.point_at_cells(maps).items()}
+    return _rounded(methods.find_hits(maps))
 
 
-def explain_pictures(name: str, method: str) -> np.ndarray:
-    """Maps of the predicted classes of the 45 pictures, float16 (45, H, W), each scaled to a maximum of 1."""
+def remove_pixels(name: str, method: str) -> list[float]:
+    """The gap between insertion and deletion of the predicted class of each of the 45 pictures."""
     network, (images, _) = pretrained.load(name), load_labelled(SIDE)
     targets = float32_logits(network, images).argmax(1)
     with runtime.autocast("cpu"):
         maps = saliency_methods(name)[method](network, images, targets)
-    return (maps / maps.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)).half().numpy()
-
-
-def score_pictures(name: str, maps: np.ndarray) -> dict[str, list]:
-    """Deletion and insertion areas and ROAD's gap of maps of the 45 pictures, one a picture."""
-    network, (images, _), maps = pretrained.load(name), load_labelled(SIDE), maps.astype(np.float32)
-    with runtime.autocast("cpu"):
-        curves = saliency.deletion_insertion(network, images, maps, num_steps=NUM_STEPS)
-        gap = methods.road(network, images, maps)
-    found = {"deletion": curves.deletion_area, "insertion": curves.insertion_area, "road": gap}
-    found["whole"] = curves.deletion[:, 0]
-    return {key: _rounded(values) for key, values in found.items()}
-
-
-def check_method(name: str, method: str) -> dict[str, list]:
-    """On ten pictures: similarity to maps of networks randomised from the top, in stages, and max-sensitivity."""
-    network, (images, _) = pretrained.load(name), load_labelled(SIDE)
-    images, explain = images[-NUM_FEW:], saliency_methods(name)[method]
-    with runtime.autocast("cpu"):
-        stages = methods.sanity_check(network, images, explain, num_stages=NUM_STAGES)
-        moved = methods.max_sensitivity(network, images, explain, num_samples=4)
-    cascade = [_rounded(values) for values in stages.values()]
-    return {"cascade": cascade, "sensitivity": _rounded(moved)}
+        return _rounded(saliency.deletion_insertion(network, images, maps, num_steps=NUM_STEPS).gap)
 
 
 def reads_correctly(name: str) -> list[bool]:
@@ -116,36 +95,15 @@ def reads_correctly(name: str) -> list[bool]:
 
 
 def make_visualizing_saliency() -> Path:
-    """The score cards of two networks; about 50 minutes on a core, a third of them for RISE."""
-    runs = [(name, method) for name in LAST_MAPS for method in saliency_methods(name)]
-    learned = [run for run in runs if run[1] not in (*REFEREES, "centre prior", "random")]
-    calls: Calls = {("maps", *run): cached(explain_pictures, *run) for run in runs}
-    calls |= {("grids", *run): cached(play_grids, *run) for run in runs}
-    calls |= {("checks", *run): cached(check_method, *run) for run in learned}
-    calls |= {("correct", name): cached(reads_correctly, name) for name in LAST_MAPS}
+    """Hits and gaps of the methods on two networks; less than 50 minutes on a core."""
+    calls: Calls = {}
+    for name in LAST_MAPS:
+        calls[name, "correct"] = cached(reads_correctly, name)
+        for method in saliency_methods(name):
+            calls[name, "methods", method, "hits"] = cached(play_grids, name, method)
+            calls[name, "methods", method, "gap"] = cached(remove_pixels, name, method)
     found = dict(sweep(calls, "saliency"))
-    maps = {run: found[("maps", *run)] for run in runs}
-    scores = {run: cached(score_pictures, run[0], maps[run]) for run in runs}
-    cards: dict[str, dict[str, Any]] = {name: {"correct": found["correct", name], "methods": {}} for name in LAST_MAPS}
-    made = dict(sweep(scores, "removal of pixels"))
-    for name, method in runs:
-        checks = found.get(("checks", name, method), {})
-        entry = found["grids", name, method] | made[name, method] | checks
-        beyond_random = _agreement(entry) - _agreement(made[name, "random"])
-        entry["agreement"] = np.round(beyond_random, 4).tolist()
-        for other in REFEREES:
-            entry[f"like {other}"] = _alike(maps[name, method], maps[name, other])
-        cards[name]["methods"][method] = entry
-    return results.save("visualizing-saliency", cards, [0])
-
-
-def _agreement(entry: dict[str, list]) -> np.ndarray:
-    return np.subtract(entry["insertion"], entry["deletion"]) / entry["whole"]
-
-
-def _alike(first: np.ndarray, second: np.ndarray) -> list[float]:
-    pair = (torch.from_numpy(maps.astype(np.float32)) for maps in (first, second))
-    return _rounded(saliency.rank_correlations(*pair))
+    return results.save("visualizing-saliency", nest({place: found[place] for place in calls}), [0])
 
 
 def _rounded(values: Tensor) -> list:

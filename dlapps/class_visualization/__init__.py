@@ -15,5 +15,4 @@ from dlapps.class_visualization.ingredients import (
     TotalVariation,
     Warp,
     class_score,
-    total_variation,
 )

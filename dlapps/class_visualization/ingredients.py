@@ -86,15 +86,20 @@ class Fourier:
             raise ValueError(
                 "expected pictures with a contrast, got one of a single grey; start from another, or noise."
             )
-        spectrum = to_spectrum(torch.logit(pictures, eps=0.01) / self.contrast, self.decorrelated)
+        colours = torch.logit(pictures, eps=0.01) / self.contrast
+        if self.decorrelated:
+            colours = _mix(torch.linalg.inv(COLOURS), colours)
         height, width = pictures.shape[2:]
-        return torch.view_as_real(spectrum / _scale(height, width, pictures.device))
+        spectrum = torch.fft.rfft2(colours, norm="ortho") / _scale(height, width, pictures.device)
+        return torch.view_as_real(spectrum)
 
     def decode(self, parameter: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1, 2)."""
         height, width = parameter.shape[2], 2 * (parameter.shape[3] - 1)
         spectrum = torch.view_as_complex(parameter) * _scale(height, width, parameter.device)
-        colours = from_spectrum(spectrum, self.decorrelated)
+        colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
+        if self.decorrelated:
+            colours = _mix(COLOURS, colours)
         if self.standardised:
             colours = colours / colours.std((1, 2, 3), keepdim=True)
         return torch.sigmoid(self.contrast * colours)
@@ -102,18 +107,6 @@ class Fourier:
     def constrain(self, parameter: Tensor) -> Tensor:
         """p as it is: the sigmoid keeps every picture in (0, 1)."""
         return parameter
-
-
-def to_spectrum(colours: Tensor, decorrelated: bool = True) -> Tensor:
-    """Complex (N, 3, H, W / 2 + 1) of real colours (N, 3, H, W), decorrelated first where asked."""
-    return torch.fft.rfft2(_mix(torch.linalg.inv(COLOURS), colours) if decorrelated else colours, norm="ortho")
-
-
-def from_spectrum(spectrum: Tensor, decorrelated: bool = True) -> Tensor:
-    """Real colours (N, 3, H, W) of a spectrum (N, 3, H, W / 2 + 1); the inverse of `to_spectrum`."""
-    size = spectrum.shape[2], 2 * (spectrum.shape[3] - 1)
-    colours = torch.fft.irfft2(spectrum, s=size, norm="ortho")
-    return _mix(COLOURS, colours) if decorrelated else colours
 
 
 def standardise(pictures: Tensor) -> Tensor:
@@ -155,7 +148,8 @@ class TotalVariation:
     weight: float = 1e-3
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        return self.weight * total_variation(pictures)
+        down, right = pictures.diff(dim=2).abs(), pictures.diff(dim=3).abs()
+        return self.weight * (down.sum((1, 2, 3)) + right.sum((1, 2, 3)))
 
 
 @dataclass(frozen=True)
@@ -231,12 +225,6 @@ class Noise:
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(pictures.shape[1:], generator=generator, device="cpu")
         return pictures + self.deviation * noise.to(pictures.device)
-
-
-def total_variation(pictures: Tensor) -> Tensor:
-    """Absolute differences between neighbours, summed over each picture: (N, 3, H, W) -> (N,)."""
-    down, right = pictures.diff(dim=2).abs(), pictures.diff(dim=3).abs()
-    return down.sum((1, 2, 3)) + right.sum((1, 2, 3))
 
 
 @dataclass(frozen=True)

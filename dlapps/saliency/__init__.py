@@ -10,12 +10,11 @@ training mode, or that gives no logits (N, K), an unknown layer or one that no s
 bfloat16 visibly changes them.
 """
 
-from dlapps.saliency.faithfulness import centre_prior, deletion_insertion, make_grids, random_map, rank_correlations
+from dlapps.saliency.faithfulness import centre_prior, deletion_insertion, make_grids, random_map
 from dlapps.saliency.maps import (
     grad_cam,
     guided_backprop,
     input_gradient,
-    input_x_gradient,
     integrated_gradients,
     smooth_grad,
 )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
@@ -31,12 +30,13 @@ class DeletionInsertion:
     insertion: Tensor
 
     @property
-    def agreement(self) -> Tensor:
-        """Insertion less deletion area, divided by the probability of the whole picture (N,): higher is better.
+    def gap(self) -> Tensor:
+        """Insertion area less deletion area (N,), in [-1, 1]: higher is better.
 
-        Without the division it measures how sure a network is. A random map has a score too: subtract it.
+        It grows with how sure the network is: compare it between maps of the same picture only, and put that of
+        `centre_prior` beside it.
         """
-        return (self.insertion_area - self.deletion_area) / self.deletion[:, 0]
+        return self.insertion_area - self.deletion_area
 
     @property
     def deletion_area(self) -> Tensor:
@@ -70,7 +70,7 @@ def deletion_insertion(
             f"expected pictures with sides of more than {BLUR} pixels, the width of the blur, got "
             f"{tuple(images.shape[2:])}; take larger ones."
         )
-    ranks = rank_pixels(images, maps)[:, None]
+    ranks = _rank_pixels(images, maps)[:, None]
     classes = choose_classes(network, images, targets)
     with float32(images):
         blurred = gaussian_blur(images, 2 * BLUR + 1, BLUR)
@@ -85,7 +85,7 @@ def deletion_insertion(
     return DeletionInsertion(shares.to(images.device), curve(GREY, images), curve(images, blurred))
 
 
-def rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
+def _rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
     """Places (N, H, W) of pixels in the order of a map, 0 for the highest; ValueError for other shapes or NaN."""
     maps = torch.as_tensor(maps, device=images.device)
     expected = (len(images), *images.shape[2:])
@@ -112,20 +112,6 @@ def centre_prior(images: Tensor) -> Tensor:
     places = (torch.linspace(-0.5, 0.5, side, device=images.device) for side in images.shape[2:])
     rows, columns = (torch.exp(-place.div(0.25).square() / 2) for place in places)
     return torch.outer(rows, columns).expand(len(images), -1, -1)
-
-
-def rank_correlations(first: Tensor, second: Tensor) -> Tensor:
-    """Spearman's rank correlation (N,) in [-1, 1] of each map (N, H, W) with its counterpart; 0 for a constant map."""
-    pairs = zip(first.cpu(), second.cpu(), strict=True)
-    correlations = [_rank_correlation(*pair) for pair in pairs]
-    return torch.tensor(correlations, device=first.device)
-
-
-def _rank_correlation(first: Tensor, second: Tensor) -> float:
-    first, second = first.flatten(), second.flatten()
-    if first.min() == first.max() or second.min() == second.max():
-        return 0.0
-    return float(spearmanr(first.numpy(), second.numpy()).statistic)
 
 
 def make_grids(pictures: Images, labels: Sequence[int] | Tensor, number: int) -> tuple[Tensor, Tensor]:

@@ -44,15 +44,6 @@ def input_gradient(
     return gradients.abs().amax(1) if reduce == "max" else gradients.sum(1)
 
 
-def input_x_gradient(network: nn.Module, images: Images, targets: Classes | None = None) -> Tensor:
-    """sum over channels of x d S_c / d x (Shrikumar et al. 2016): what each pixel adds to a score that is linear in x.
-
-    Returns (N, H, W), signed, in logits.
-    """
-    images = check_input(network, images)
-    return (images * input_gradient(network, images, targets, None)).sum(1)
-
-
 def smooth_grad(
     network: nn.Module,
     images: Images,

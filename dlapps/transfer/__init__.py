@@ -5,4 +5,3 @@ cross-validation, and fuses their scores; `finetune` trains a new last layer, wi
 """
 
 from dlapps.transfer.features import DeepFeatures, extract_features, pool
-from dlapps.transfer.networks import attach_classifier
