@@ -1,7 +1,7 @@
 """Whether a saliency map tells the truth: deletion and insertion of pixels, and grids of pictures of known classes.
 
-A map that looks convincing may only show edges. `random_map` and `centre_prior` know nothing about the network: print
-their areas beside those of every method.
+A map that looks convincing may only show edges. `random_map` and `centre_prior` know nothing about the network: put
+their scores beside those of every method.
 """
 
 from collections.abc import Sequence
