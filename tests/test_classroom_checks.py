@@ -127,9 +127,9 @@ def test_visualizing_knows_the_gradient_of_the_score(network, pixels):
 
 
 def test_visualizing_knows_maps_that_cannot_be_made_again(network, pixels):
-    order, chapter = torch.tensor([2, 0, 1]), SimpleNamespace(profile=SimpleNamespace(num_samples=2))
-    right = {"network": network, "pixels": pixels, "order": order, "chapter": chapter}
-    right["smooth"] = saliency.smooth_grad(network, pixels[order], num_samples=2)
+    classes, chapter = torch.tensor([2, 0, 1]), SimpleNamespace(profile=SimpleNamespace(num_samples=2))
+    right = {"network": network, "four": pixels, "classes": classes, "chapter": chapter}
+    right["smooth"] = saliency.smooth_grad(network, pixels, classes, num_samples=2)
     finds(visualizing.same_seed_same_map, {"smooth": torch.rand(right["smooth"].shape)}, **right)
 
 

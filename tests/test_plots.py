@@ -22,8 +22,9 @@ FIGURES = {
     "curves": lambda: general.plot_curves({"a": ([1, 10], [[0.1, 0.2], [0.3, 0.3]])}, "x", "y", log=True),
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
     "score card": lambda: visualizing.plot_score_card(
-        {"net": {"map": Interval(0.5, 0.4, 0.7), "random": Interval(0.3, 0.2, 0.4)}}, "hits", 0.25
+        {"net": {"map": [[1, 0], [1, 1]], "random": [[0, 1], [0, 0]]}}, "hits", 0.25
     ),
+    "changes": lambda: visualizing.plot_changes(torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4), ["cat", "dog"]),
     "points": lambda: gan.plot_points({"a": POINTS, "b": POINTS}),
     "mosaic": lambda: gan.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
     "training": lambda: gan.plot_training([0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}),

@@ -235,12 +235,11 @@ def test_studies_write_what_is_committed(home, monkeypatch):
         monkeypatch.setattr(visualizing_saliency, function, stand_in(function))
     made = json.loads(visualizing_saliency.make_visualizing_saliency().read_text())
     committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-saliency.json").read_text())
-    for name in visualizing_saliency.LAST_MAPS:
-        assert made[name]["correct"] == {"reads_correctly": [name]}
-        assert [*made[name]["methods"]] == [*committed[name]["methods"]]
-        for method, entry in made[name]["methods"].items():
-            assert entry == {"hits": {"play_grids": [name, method]}, "gap": {"remove_pixels": [name, method]}}
-            assert {*entry} == {*committed[name]["methods"][method]}
+    for name, label in visualizing_saliency.NAMES.items():
+        assert made["correct"][label] == {"reads_correctly": [name]}
+        for part, function in {"hits": "play_grids", "gaps": "remove_pixels"}.items():
+            assert [*made[part][label]] == [*committed[part][label]]
+            assert made[part][label]["RISE"] == {function: [name, "RISE"]}
     names = "fool_the_25", "leave_the_25", "find_smallest", "transfer", "attack", "perturb_all", "change_one_pixel"
     for function in names:
         monkeypatch.setattr(visualizing_attacks, function, stand_in())

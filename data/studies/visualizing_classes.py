@@ -77,7 +77,9 @@ def load_preset(name: str, network: str) -> Ascent:
         return add_ingredients()[change]
     if kind == "setting":
         return replace(PRACTICAL, **SETTINGS[change])
-    return BEST[network] if change == "best" else PRACTICAL
+    bare = replace(PRACTICAL, transforms=(), blur_every=0)  # the loop that the chapter shows
+    known = {"best": BEST[network], "bare": bare, "no jitter": replace(PRACTICAL, transforms=())}
+    return known.get(change, PRACTICAL)
 
 
 def add_ingredients() -> dict[str, Ascent]:
@@ -126,7 +128,7 @@ def list_runs() -> dict[str, tuple[str, str, int]]:
     plan: list[tuple[Sequence[str], Sequence[str], Sequence[int]]] = [
         (pair, ["best", "practical"], SEEDS),
         (NETWORKS, ["hundred: best"], (0,)),
-        ([squeezenet], ["hundred: practical"], (0,)),
+        ([squeezenet], ["bare", "hundred: bare", "hundred: no jitter", "hundred: practical"], (0,)),
         ([squeezenet], [*chain, *settings], FEW_SEEDS),
     ]
     return {

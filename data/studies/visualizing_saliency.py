@@ -21,6 +21,7 @@ from studies.runs import Calls, cached, nest
 
 # The last feature maps of each network.
 LAST_MAPS = {"squeezenet1_1": "backbone.features.12", "efficientnet_lite0": "backbone.bn2"}
+NAMES = {"squeezenet1_1": "SqueezeNet", "efficientnet_lite0": "EfficientNet-Lite0"}
 # Sides of the cells of a grid, and of a picture alone, in pixels.
 CELL, SIDE = 128, 224
 NUM_GRIDS, NUM_STEPS = 40, 10
@@ -97,11 +98,11 @@ def reads_correctly(name: str) -> list[bool]:
 def make_visualizing_saliency() -> Path:
     """Hits and gaps of the methods on two networks; less than 50 minutes on a core."""
     calls: Calls = {}
-    for name in LAST_MAPS:
-        calls[name, "correct"] = cached(reads_correctly, name)
+    for name, label in NAMES.items():
+        calls["correct", label] = cached(reads_correctly, name)
         for method in saliency_methods(name):
-            calls[name, "methods", method, "hits"] = cached(play_grids, name, method)
-            calls[name, "methods", method, "gap"] = cached(remove_pixels, name, method)
+            calls["hits", label, method] = cached(play_grids, name, method)
+            calls["gaps", label, method] = cached(remove_pixels, name, method)
     found = dict(sweep(calls, "saliency"))
     return results.save("visualizing-saliency", nest({place: found[place] for place in calls}), [0])
 

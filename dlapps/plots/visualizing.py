@@ -1,13 +1,15 @@
-"""What Chapter 2 draws: pictures above their saliency maps, and a score card."""
+"""What Chapter 2 draws: pictures above their saliency maps, attacked pictures, and a score card."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dlapps.core.intervals import Interval
-from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, show_picture, styled
+from dlapps.core import intervals
+from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, plot_grid, show_picture, styled
 
 
 @styled
@@ -22,7 +24,7 @@ def plot_saliency(
     the absolute values.
     """
     columns = len(pictures)
-    cell = WIDTH / (columns + 0.12)
+    cell = WIDTH / (max(columns, 6) + 0.12)
     figure, axes = make_figure(cell * (1.02 * len(maps) + 1.22), 1 + len(maps), columns)
     for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
         show_picture(ax, picture)
@@ -39,13 +41,21 @@ def plot_saliency(
 
 
 @styled
-def plot_score_card(scores: Mapping[str, Mapping[str, Interval]], xlabel: str, chance: float) -> Figure:
-    """One panel a network, one row a method with its interval, and as a dashed line what chance reaches."""
+def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figure:
+    """One row an image: clean, changed, and 40 times the change on grey; both (N, 3, H, W) in [0, 1], a title a row."""
+    tiles = torch.stack([clean, changed, (0.5 + 40 * (changed - clean)).clamp(0, 1)], 1)
+    return plot_grid(tiles.flatten(0, 1), [words for title in titles for words in (title, "", "")], columns=3)
+
+
+@styled
+def plot_score_card(scores: Mapping[str, Mapping[str, ArrayLike]], xlabel: str, chance: float) -> Figure:
+    """One panel a network, one row a method: the mean of its scores (N, ...) with its interval; dashed: chance."""
     rows = max(map(len, scores.values()))
     figure, axes = make_figure(0.5 + 0.19 * rows, 1, len(scores), sharey=True, sharex=True)
     for ax, (network, methods) in zip(axes[0], scores.items(), strict=True):
         places = np.arange(len(methods))[::-1]
-        for index, (place, found) in enumerate(zip(places, methods.values(), strict=True)):
+        for index, (place, values) in enumerate(zip(places, methods.values(), strict=True)):
+            found = intervals.mean(values)
             reach = [[found.mean - found.low], [found.high - found.mean]]
             ax.errorbar(found.mean, place, xerr=reach, capsize=2, **line_style(index))
         ax.axvline(chance, color=COLOURS[6], linestyle="--", linewidth=0.8)

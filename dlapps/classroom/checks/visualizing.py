@@ -47,11 +47,11 @@ def _parallel(first: Tensor, second: Tensor) -> bool:
 
 
 def same_seed_same_map(
-    network: nn.Module, pixels: Tensor, order: Tensor, smooth: Tensor, chapter: Chapter
+    network: nn.Module, four: Tensor, classes: Tensor, smooth: Tensor, chapter: Chapter
 ) -> str | None:
     """SmoothGrad adds noise, drawn from a generator with a seed. Without one, two maps of a picture differ by the noise
     alone, and nobody can tell a finding from a draw."""
-    again = saliency.smooth_grad(network, pixels[order[:1]], num_samples=chapter.profile.num_samples)
+    again = saliency.smooth_grad(network, four[:1], classes[:1], num_samples=chapter.profile.num_samples)
     wanted = "the same map of a picture when it is made again with seed 0"
     return expect(_parallel(again, smooth[:1]), wanted, "another one")
 
