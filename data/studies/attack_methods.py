@@ -87,7 +87,7 @@ def universal_perturbation(
         moved = (transform(images[rows], generator) + perturbation).clamp(0, 1)
         gradient, _ = pixel_gradient(network, moved, basics.by_rows(basics.cross_entropy, goal[rows]))
         size = 0.2 * epsilon * (1 - step / len(batches))
-        perturbation = basics.project(perturbation + size * basics.normalise(gradient.sum(0), "linf"), "linf", epsilon)
+        perturbation = basics.project(perturbation + size * basics.normalise(gradient.sum(0), "linf"), "linf", torch.tensor(epsilon))
     # What x + perturbation, rounded, may be further away.
     limit = max(epsilon - 2**-24, 0)
     return perturbation.clamp(-limit, limit)
