@@ -6,14 +6,14 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from test_adversarial import EPSILON, Mean, check_attack, check_bound, dark, digits, images, network
+from test_adversarial import EPSILON, Mean, check_attack, check_bound, dark, digits, images, network, reached
 from torch import nn
 
 from dlapps import adversarial
 from dlapps.adversarial.examples import make_goal
 from dlapps.core.class_scores import float32_logits
 from studies import attack_methods as study
-from studies.attack_methods import ddn, one_pixel, smallest_epsilon, survives, transferable_pgd
+from studies.attack_methods import ddn, deep_fool, one_pixel, smallest_epsilon, survives, transferable_pgd
 from studies.visualizing_defence import StepSizes, apgd, fit_digits, margin, square
 
 torch.set_num_threads(1)
@@ -26,6 +26,7 @@ BOUNDED = {
     "noise": study.sign_noise,
 }
 ATTACKS = {
+    "deep_fool": deep_fool,
     "apgd": lambda network, x: apgd(network, x, EPSILON, num_steps=10),
     "square": lambda network, x: square(network, x, 0.2, num_queries=50),
     "momentum": lambda network, x: transferable_pgd(network, x, EPSILON, momentum=1.0),
@@ -91,9 +92,17 @@ def test_ddn_finds_the_shortest_way_to_a_plane(inner):
     torch.testing.assert_close(examples.l2, network.distance(inner, "l2"), rtol=0.02, atol=0)
 
 
+def test_deep_fool_finds_the_smallest_change(dark):
+    examples = deep_fool(Mean().eval(), dark)
+    smallest = torch.tensor([0.05, 0.1, 0.2]) * 192**0.5
+    torch.testing.assert_close(examples.l2, 1.02 * smallest, atol=2e-3, rtol=2e-3)
+    assert reached(Mean().eval(), examples)[0].all()
+    assert (examples.steps == 1).all()
+
+
 def test_ddn_is_no_longer_than_deep_fool_on_digits_and_gives_back_what_it_cannot_fool(digits):
     network, x, y = digits[0], *(part[:60] for part in digits[1:])
-    found, rival = ddn(network, x, y), adversarial.deep_fool(network, x, y)
+    found, rival = ddn(network, x, y), deep_fool(network, x, y)
     assert survives(network, found, "none").all()
     assert found.l2.median() <= rival.l2.median()
     assert torch.equal(ddn(network, x, y, num_steps=1).images, x)

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from dlapps.adversarial import AdversarialExamples, Goal, pgd, round_to_8_bits, score_examples
 from dlapps.adversarial import examples as basics
-from dlapps.core.class_scores import Classes, float32, float32_logits, forward, pixel_gradient
+from dlapps.core.class_scores import Classes, RowValues, float32, float32_logits, forward, pick, pixel_gradient
 from dlapps.core.images import from_pixels, stack_pixels
-from dlapps.core.runtime import make_generator
+from dlapps.core.runtime import Bar, make_generator
 
 # (pictures (N, C, H, W), generator) -> pictures, moved in one of many ways.
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 Attack = Callable[..., AdversarialExamples]
+# DeepFool's: what the paper adds to a step, the most steps, and how many of the class's rivals it compares.
+OVERSHOOT, DEEP_FOOL_STEPS, NUM_RIVALS = 0.02, 50, 9
 # Pictures of a step of the universal perturbation.
 BATCH_SIZE = 16
 
@@ -87,7 +89,9 @@ def universal_perturbation(
         moved = (transform(images[rows], generator) + perturbation).clamp(0, 1)
         gradient, _ = pixel_gradient(network, moved, basics.by_rows(basics.cross_entropy, goal[rows]))
         size = 0.2 * epsilon * (1 - step / len(batches))
-        perturbation = basics.project(perturbation + size * basics.normalise(gradient.sum(0), "linf"), "linf", torch.tensor(epsilon))
+        perturbation = basics.project(
+            perturbation + size * basics.normalise(gradient.sum(0), "linf"), "linf", torch.tensor(epsilon)
+        )
     # What x + perturbation, rounded, may be further away.
     limit = max(epsilon - 2**-24, 0)
     return perturbation.clamp(-limit, limit)
@@ -238,3 +242,52 @@ def _paint(image: Tensor, solutions: np.ndarray) -> Tensor:
     copies = image.repeat(len(solutions), 1, 1, 1)
     copies[torch.arange(len(copies), device=image.device), :, rows, columns] = round_to_8_bits(pixels[:, 2:])
     return copies
+
+
+def deep_fool(network: nn.Module, images: Tensor, labels: Classes | None = None) -> AdversarialExamples:
+    """Step onto the nearest of the boundaries with the strongest rivals, as if they were planes, until one is crossed.
+
+    r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d x, for the rival with the least
+    |f| / ||w||_2; the picture is x + 1.02 times the sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are
+    added 1e-4, so that a step taken on a boundary leaves it; the authors' code adds them to |f| / ||w||_2. Stops, as in
+    the paper, at the first success in floats, which rounding to 8 bits mostly undoes: `success` is rare. Always in
+    float32: bfloat16 is coarser than the distance to a boundary.
+    """
+    goal = basics.make_goal(network, images, labels, None)
+    logits = float32_logits(network, images)
+    others = logits.scatter(1, goal.classes[:, None], -torch.inf)
+    rivals = others.topk(min(NUM_RIVALS, logits.shape[1] - 1)).indices
+    total, active = torch.zeros_like(images), torch.arange(len(images), device=images.device)
+    steps = torch.full_like(active, DEEP_FOOL_STEPS)
+    for step in Bar(range(DEEP_FOOL_STEPS), "steps"):
+        moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
+        logits = float32_logits(network, moved[active])
+        done = goal[active].is_reached(logits)
+        steps[active[done]] = step
+        active = active[~done]
+        if len(active) == 0:
+            break
+        total[active] += _to_nearest_boundary(network, moved[active], goal[active], rivals[active])
+    moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
+    return score_examples(network, images, moved, goal, steps)
+
+
+def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor) -> Tensor:
+    """The shortest step (N, C, H, W) to a boundary with one of the rivals (N, R), were they planes."""
+    nearest = torch.full((len(images),), torch.inf, device=images.device)
+    best = torch.zeros_like(images)
+    for rival in rivals.T:
+        with float32(images):
+            gradient, logits = pixel_gradient(network, images, _lead(rival, goal.classes))
+        gap = (pick(logits, goal.classes) - pick(logits, rival)).abs() + 1e-4
+        length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
+        closer = gap / length < nearest
+        nearest = torch.where(closer, gap / length, nearest)
+        step = (gap / length.square()).view(-1, 1, 1, 1) * gradient
+        best = torch.where(closer.view(-1, 1, 1, 1), step, best)
+    return best
+
+
+def _lead(rivals: Tensor, classes: Tensor) -> RowValues:
+    """How far the logit of a rival is above that of the class, both (N,)."""
+    return lambda logits, rows: pick(logits, rivals[rows]) - pick(logits, classes[rows])

@@ -60,7 +60,7 @@ TABLE: dict[str, Attack] = {
     "to stingray, PGD 2": lambda network, images, labels: adversarial.pgd(
         network, images, 2 / 255, targets=STINGRAY, num_steps=20
     ),
-    "DeepFool": adversarial.deep_fool,
+    "DeepFool": methods.deep_fool,
 }
 BOTH = ("none", *(f"noise {levels}" for levels in LEVELS), "FGSM 1", "FGSM 2", "FGSM 4", "PGD 1")
 TRANSFER: dict[str, Attack] = {
