@@ -37,7 +37,6 @@ ATTACKS = {
     "pgd_linf": partial(adversarial.pgd, epsilon=EPSILON),
     "pgd_l2": partial(adversarial.pgd, epsilon=0.5, norm="l2"),
     "pgd_targeted": partial(adversarial.pgd, epsilon=EPSILON, targets=2),
-    "deep_fool": lambda network, x, seed=0: adversarial.deep_fool(network, x),
 }
 each_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 
@@ -287,14 +286,6 @@ def test_the_committed_robust_network_withstands_what_turns_the_plain_one():
     assert moved["robust"] < moved["plain"] - 0.2
 
 
-def test_deep_fool_finds_the_smallest_change(dark):
-    examples = adversarial.deep_fool(Mean().eval(), dark)
-    smallest = torch.tensor([0.05, 0.1, 0.2]) * 192**0.5
-    torch.testing.assert_close(examples.l2, 1.02 * smallest, atol=2e-3, rtol=2e-3)
-    assert reached(Mean().eval(), examples)[0].all()
-    assert (examples.steps == 1).all()
-
-
 def test_fool_stops_each_picture_once_its_rounding_is_fooled(dark):
     examples = adversarial.fool(Mean().eval(), dark, 1, step_size=0.01 * 192**0.5)
     assert examples.success.all()
@@ -370,7 +361,6 @@ def without_batch(network, x):
         (without_batch, r"logits of shape \(5, K\)"),
         (lambda n, x: adversarial.fool(n, x, 6), "classes from 0 to 5"),
         (lambda n, x: adversarial.fool(n, x, [1, 2]), "one for each of 5"),
-        (lambda n, x: adversarial.deep_fool(n, x, 6), "classes from 0 to 5"),
     ],
 )
 def test_bad_arguments_get_one_sentence(network, images, call, message):

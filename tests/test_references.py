@@ -1,4 +1,4 @@
-"""Attacks beside those of torchattacks and foolbox, in the benchmarks' environment (make test-all)."""
+"""Attacks beside those of torchattacks, in the benchmarks' environment (make test-all)."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from test_adversarial import digits  # noqa: F401 - a fixture
 
 from dlapps import adversarial
 from dlapps.adversarial.examples import Ball
-from studies.attack_methods import ddn, transferable_pgd
+from studies.attack_methods import transferable_pgd
 from studies.visualizing_defence import apgd, square
 
 pytestmark = pytest.mark.references
@@ -46,12 +46,3 @@ def test_fgsm_and_momentum_give_the_pictures_of_torchattacks(digits, monkeypatch
     for ours, peer in (fast, (momentum, torchattacks.MIFGSM(network, eps=0.1, alpha=0.025, steps=10, decay=1.0))):
         # A gradient that is nearly 0 may have another sign.
         assert torch.isclose(ours.images, peer(x, y), atol=1e-5).float().mean() > 0.999
-
-
-def test_ddn_finds_changes_as_short_as_foolbox(digits):  # noqa: F811
-    foolbox = pytest.importorskip("foolbox")
-    network, x, y = digits
-    model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
-    _, (peer,), _ = foolbox.attacks.DDNAttack(steps=100)(model, x, y, epsilons=[None])
-    lengths = (peer - x).flatten(1).norm(dim=1)
-    torch.testing.assert_close(ddn(network, x, y).l2.median(), lengths.median(), rtol=0.03, atol=0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import check_name
@@ -19,7 +20,6 @@ from dlapps.core.class_scores import (
     check_range,
     choose_classes,
     float32_logits,
-    pick,
 )
 from dlapps.core.runtime import make_generator
 
@@ -46,7 +46,8 @@ Loss = Callable[[Tensor, Goal], Tensor]
 
 def cross_entropy(logits: Tensor, goal: Goal) -> Tensor:
     """-log of the probability (N,) of the goal's classes, negative where they are targets."""
-    entropy = logits.logsumexp(1) - pick(logits, goal.classes)
+    check_range(goal.classes, logits)
+    entropy = F.cross_entropy(logits, goal.classes, reduction="none")
     return -entropy if goal.targeted else entropy
 
 
@@ -135,6 +136,7 @@ class Ball:
     """
 
     def __init__(self, clean: Tensor, norm: str, epsilon: Tensor) -> None:
+        check_name("norm", norm, ("linf", "l2"))
         self.clean, self.norm, self.epsilon, self.radii = clean, norm, epsilon, epsilon.to(clean)
 
     def nearest(self, pictures: Tensor) -> Tensor:
@@ -167,22 +169,19 @@ def _round_down(values: Tensor) -> Tensor:
 
 def normalise(gradients: Tensor, norm: str) -> Tensor:
     """The steepest direction of length 1 in a norm, for each picture; 0 where the gradient is."""
+    return gradients.sign() if norm == "linf" else gradients / _lengths(gradients)
+
+
+def project(perturbations: Tensor, norm: str, epsilon: Tensor) -> Tensor:
+    """The nearest perturbations of length epsilon (N, 1, 1, 1) at most in a norm."""
     if norm == "linf":
-        return gradients.sign()
-    return gradients / _lengths(gradients, norm).clamp(min=1e-12)
+        return perturbations.clamp(-epsilon, epsilon)
+    return perturbations * (epsilon / _lengths(perturbations)).clamp_(max=1)
 
 
-def project(perturbations: Tensor, norm: str, epsilon: float | Tensor) -> Tensor:
-    """The nearest perturbations of length epsilon (a number or (N, 1, 1, 1)) at most in a norm."""
-    limit = torch.as_tensor(epsilon, dtype=perturbations.dtype, device=perturbations.device)
-    if norm == "linf":
-        return perturbations.clamp(-limit, limit)
-    return perturbations * (limit / _lengths(perturbations, norm).clamp(min=1e-12)).clamp(max=1)
-
-
-def _lengths(perturbations: Tensor, norm: str) -> Tensor:
-    check_name("norm", norm, ("linf", "l2"))
-    return perturbations.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+def _lengths(perturbations: Tensor) -> Tensor:
+    """Of each picture, (N, 1, 1, 1), root of the sum of squares; above 0, to divide by."""
+    return torch.linalg.vector_norm(perturbations.flatten(1), dim=1).clamp_(min=1e-12).view(-1, 1, 1, 1)
 
 
 def random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
