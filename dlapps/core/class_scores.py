@@ -25,9 +25,9 @@ Network = Callable[[Tensor], object]
 # (logits (n, K), the rows of the batch they belong to) -> (n,) values, whose sum is differentiated.
 RowValues = Callable[[Tensor, slice], Tensor]
 
-# Pictures in one pass, and pixels of more that are small: 64 digits of 28 x 28. A larger batch is slower on a CPU: its
+# Pictures in one pass, and pixels of more that are small: 128 digits of 28 x 28. A larger batch is slower on a CPU: its
 # activations outgrow the caches, and are memory that the system hands out anew in each pass.
-CHUNK, CHUNK_PIXELS = 8, 64 * 28 * 28
+CHUNK, CHUNK_PIXELS = 8, 128 * 28 * 28
 
 
 def chunk_size(images: Tensor) -> int:

@@ -100,20 +100,18 @@ class Chapter:
         *,
         frames_per_second: int = 8,
     ) -> None:
-        """Play frames above their key frames; a click pauses.
+        """Play frames above their key frames, which paper has alone; a click pauses.
 
-        Paper has the last and the key frames. frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as
+        frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as
         show_figure does, or each frame's step, for `plot_moments`; prose refers to both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
+        player = players.make_player(frames, frames_per_second)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
-        jpegs = players.encode_frames(frames)
         pdf, png = self._draw(stills, name)
-        encoded, player = [_base64(jpeg) for jpeg in jpegs], players.make_player(frames, frames_per_second)
-        content = {"pdf": pdf, "frames": encoded, "rate": frames_per_second}
         # The report's page takes what stands before the stills, and shows the PNG as it shows others.
         page = f'{player}<img class="dlapps-stills" src="data:image/png;base64,{png}" alt="key frames">'
-        self._show_float("animation", name, caption, content, {"image/png": png, "text/html": page})
+        self._show_float("animation", name, caption, {"pdf": pdf}, {"image/png": png, "text/html": page})
 
     def show_explorer(
         self, render: players.Render, axes: players.Axes, start: Sequence[int], name: str, caption: str

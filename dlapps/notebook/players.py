@@ -1,4 +1,4 @@
-"""Frames as JPEGs, as HTML that plays them and can be paused, and as HTML whose sliders choose one."""
+"""Frames as HTML that plays them and can be paused, and as HTML whose sliders choose one."""
 
 import base64
 import hashlib
@@ -32,18 +32,13 @@ def hash_script(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def encode_frames(frames: np.ndarray) -> list[bytes]:
-    """uint8 (F, H, W, 3) as one JPEG a frame; ValueError for other arrays, and for a single frame."""
+def make_player(frames: np.ndarray, frames_per_second: int) -> str:
+    """HTML that plays uint8 frames (F, H, W, 3), F >= 2; a click or the space bar pauses it. ValueError for others."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
         raise ValueError(
             f"expected frames uint8 (F, H, W, 3) with F >= 2, got {frames.dtype} {frames.shape}; images.from_pixels "
             "makes them of pixels in [0, 1]."
         )
-    return [_jpeg(frame) for frame in frames]
-
-
-def make_player(frames: np.ndarray, frames_per_second: int) -> str:
-    """HTML that plays uint8 frames (F, H, W, 3); a click or the space bar pauses it."""
     number, height, width, _ = frames.shape
     moving = (number - 1) / frames_per_second
     return PLAYER.format(
@@ -63,13 +58,9 @@ def make_strip(frames: np.ndarray) -> str:
     number, height, width, _ = frames.shape
     if number * height > LONGEST:
         raise ValueError(f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out some frames.")
-    return base64.b64encode(_jpeg(frames.reshape(-1, width, 3))).decode()
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=80)
-    return file.getvalue()
+    Image.fromarray(frames.reshape(-1, width, 3)).save(file, "JPEG", quality=80)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 # A value of each axis -> picture uint8 (H, W) or (H, W, 3), and its reading in words.

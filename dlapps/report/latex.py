@@ -130,14 +130,10 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
 
 
 def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
-    """The files that the figures and animations of a chapter include, by name."""
-    files = {}
-    for message in chain.from_iterable(messages(notebook, kind) for kind in FLOATS):
-        name = f"{chapter}-{message['name']}"
-        if "pdf" in message:
-            files[f"{name}.pdf"] = message["pdf"]
-        files |= {f"{name}-{number}.jpg": frame for number, frame in enumerate(message.get("frames", []))}
-    return {file: base64.b64decode(content) for file, content in files.items()}
+    """The PDFs of a chapter's figures, by the names that its TeX has."""
+    shown = chain.from_iterable(messages(notebook, kind) for kind in FLOATS)
+    found = {f"{chapter}-{message['name']}.pdf": message["pdf"] for message in shown if "pdf" in message}
+    return {file: base64.b64decode(content) for file, content in found.items()}
 
 
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
