@@ -75,11 +75,8 @@ def load_preset(name: str, network: str) -> Ascent:
     kind, _, change = name.rpartition(": ")
     if kind == "chain":
         return add_ingredients()[change]
-    if kind == "setting":
-        return replace(PRACTICAL, **SETTINGS[change])
-    bare = replace(PRACTICAL, transforms=(), blur_every=0)  # the loop that the chapter shows
-    known = {"best": BEST[network], "bare": bare, "no jitter": replace(PRACTICAL, transforms=())}
-    return known.get(change, PRACTICAL)
+    bare = SETTINGS["no blur"] | SETTINGS["no jitter"]  # the loop that the chapter shows
+    return BEST[network] if change == "best" else replace(PRACTICAL, **(SETTINGS | {"bare": bare}).get(change, {}))
 
 
 def add_ingredients() -> dict[str, Ascent]:
@@ -125,10 +122,11 @@ def list_runs() -> dict[str, tuple[str, str, int]]:
     pair, squeezenet = NETWORKS[:2], NETWORKS[0]
     chain = [f"chain: {change}" for change in CHANGES]
     settings = [f"setting: {change}" for change in SETTINGS]
+    hundred = [f"hundred: {change}" for change in ("bare", "no jitter", "no blur", "practical")]
     plan: list[tuple[Sequence[str], Sequence[str], Sequence[int]]] = [
         (pair, ["best", "practical"], SEEDS),
         (NETWORKS, ["hundred: best"], (0,)),
-        ([squeezenet], ["bare", "hundred: bare", "hundred: no jitter", "hundred: practical"], (0,)),
+        ([squeezenet], ["bare", *hundred], (0,)),
         ([squeezenet], [*chain, *settings], FEW_SEEDS),
     ]
     return {
