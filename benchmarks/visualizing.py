@@ -4,7 +4,7 @@ Peers get the same SqueezeNet 1.1 as torchvision hands it out, NCHW and float32,
 grad-cam needs it unfrozen). The agreement is the least cosine between maps (those of SmoothGrad differ in their noise),
 the success of attacks or the mean score of the visualised classes, the peer's first. An attack ends, for both, with a
 look in float32 whether the saved picture fools the network. Pictures are the practical's where they are at hand, else
-foolbox's 20 of ImageNet; PGD in L2 is made on grey digits too.
+foolbox's 20 of ImageNet; PGD in L2 is made on grey digits.
 `python benchmarks/visualizing.py [--rounds 5] [--threads 1] [NAME ...]`
 """
 
@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from sklearn.datasets import load_digits
 from timing import compare, least_cosine, main, name_peer
-from torch import nn
 
 from dlapps import adversarial, class_visualization, datasets, pretrained, saliency
 from dlapps.core import runtime
 from dlapps.core.assets import AssetError
 from dlapps.core.class_scores import float32_logits
-from dlapps.core.images import stack_pixels
+from dlapps.core.images import as_pictures, stack_pixels
 
 PICTURES, NUM_STEPS = 16, 24
 LAYER = "backbone.features.12"
@@ -45,20 +43,13 @@ class Bench:
 
 
 class Digits(Bench):
-    """A small network that reads 8 x 8 digits in grey, and 200 of them that it was not trained on."""
+    """The committed network of digits that was trained as usual, and 200 grey test digits of 28 x 28 pixels."""
 
     def __init__(self):
-        bunch = load_digits()
-        x, y = torch.from_numpy(bunch.images).float()[:, None] / 16, torch.from_numpy(bunch.target)
-        torch.manual_seed(0)
-        self.network = self.plain = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(576, 10))
-        optimiser = torch.optim.Adam(self.network.parameters(), 3e-3)
-        for _ in range(120):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(self.network(x[200:]), y[200:]).backward()
-            optimiser.step()
-        self.network.eval().requires_grad_(False)
-        self.x, self.y = x[:200], y[:200]
+        test = datasets.load_mnist("test")
+        self.network = adversarial.load_digit_networks()["plain"]
+        self.plain = copy.deepcopy(self.network).to(memory_format=torch.contiguous_format)
+        self.x, self.y = as_pictures(test.images[:200]), torch.from_numpy(test.labels[:200])
 
 
 def load_pictures():
@@ -154,11 +145,11 @@ def torchattacks_pgd_in_grey(bench):
     from torchattacks import PGDL2
 
     digits = Digits()
-    peer = PGDL2(digits.plain, eps=0.6, alpha=0.075, steps=20, random_start=False)
-    options = {"norm": "l2", "num_steps": 20, "random_start": False}
+    peer = PGDL2(digits.plain, eps=1.5, alpha=0.2, steps=20, random_start=False)
+    options = {"norm": "l2", "num_steps": 20, "step_size": 0.2, "random_start": False}
     return (
         lambda: digits.success(peer(digits.x, digits.y)),
-        lambda: adversarial.pgd(digits.network, digits.x, 0.6, digits.y, **options),
+        lambda: adversarial.pgd(digits.network, digits.x, 1.5, digits.y, **options),
     )
 
 
@@ -260,7 +251,7 @@ COMPARISONS = (
     Comparison("grad-cam", f"Grad-CAM, {PICTURES} pictures", grad_cam_grad_cam),
     Comparison("torchattacks", f"FGSM, {PICTURES} pictures", torchattacks_fgsm, **ATTACK),
     Comparison("torchattacks", f"PGD of 10 steps, {PICTURES} pictures", torchattacks_pgd, **ATTACK),
-    Comparison("torchattacks", "PGD in L2 of 20 steps, 200 grey digits", torchattacks_pgd_in_grey, **ATTACK),
+    Comparison("torchattacks", "PGD in L2 of 20 steps, 200 digits of 28 x 28", torchattacks_pgd_in_grey, **ATTACK),
     Comparison("foolbox", f"FGSM, {PICTURES} pictures", foolbox_fgsm, **ATTACK),
     Comparison("foolbox", f"PGD of 10 steps, {PICTURES} pictures", foolbox_pgd, **ATTACK),
     Comparison("torch-lucent", f"{len(CLASSES)} classes, {NUM_STEPS} steps", lucent_class_visualisation, **CLASS),

@@ -43,8 +43,8 @@ def plot_saliency(
 @styled
 def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figure:
     """One row an image: clean, changed, and 40 times the change on grey; both (N, 3, H, W) in [0, 1], a title a row."""
-    tiles = torch.stack([clean, changed, (0.5 + 40 * (changed - clean)).clamp(0, 1)], 1)
-    return plot_grid(tiles.flatten(0, 1), [words for title in titles for words in (title, "", "")], columns=3)
+    tiles = torch.stack([clean, changed, (0.5 + 40 * (changed - clean)).clamp(0, 1)], 1).flatten(0, 1)
+    return plot_grid(tiles, [words for title in titles for words in (title, "changed", "change × 40")], columns=3)
 
 
 @styled
