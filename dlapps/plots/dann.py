@@ -52,7 +52,7 @@ def plot_embeddings(embeddings: Mapping[str, ArrayLike], labels: ArrayLike, doma
 
     labels, domains: int (N,), domain 0 the source.
     """
-    figure, axes = make_figure(2 * WIDTH / len(embeddings), 2, len(embeddings))
+    figure, axes = make_figure(1.5 * WIDTH / len(embeddings), 2, len(embeddings))
     for column, (name, points) in enumerate(embeddings.items()):
         _scatter_classes(axes[0, column], points, labels, domains)
         _scatter_domains(axes[1, column], points, domains)
@@ -129,7 +129,7 @@ def plot_trainings(runs: Mapping[str, Mapping[str, ArrayLike]], limit: float, zo
 @styled
 def plot_confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
     """Confusion matrices (K, K) side by side: rows are true classes, each divided by its number of images."""
-    figure, axes = make_figure(WIDTH / len(matrices) * 0.95, 1, len(matrices))
+    figure, axes = make_figure(2.5, 1, len(matrices))
     for ax, (name, matrix) in zip(axes[0], matrices.items(), strict=True):
         counts = np.asarray(matrix, float)
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
