@@ -61,6 +61,7 @@ class Domains:
         patches = torch.where(strokes, 255 - pictures, pictures)
         return torch.where(strokes, patches.roll(1, 0), patches), self.target.test_labels
 
+
 @functools.cache
 def load_domains() -> Domains:
     """MNIST and MNIST-M (its seed 0), whichever form of them can be had."""

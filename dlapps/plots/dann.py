@@ -35,11 +35,11 @@ def plot_parts() -> Figure:
         "pixels": Block(0.3, 0, 0.5, 0.5, "pixels", "source\nand target"),
         "extractor": Block(1.5, 0, 1.4, 0.62, "feature extractor $G_f$\n2 × (conv 5 × 5, pool,\nReLU)", "", GREEN),
         "features": Block(2.75, 0, 0.6, 0.5, "2,352\nfeatures"),
-        "labels": Block(4.55, 0.52, 1.3, 0.5, "label predictor $G_y$\n100–100–10", "of the source alone", BLUE),
-        "reversal": Block(3.55, -0.52, 0.6, 0.5, "reversal", "gradient × $-\\lambda$"),
-        "domains": Block(4.55, -0.52, 1.0, 0.5, "domain\nclassifier $G_d$", "100–1", PINK),
-        "class": Block(5.55, 0.52, 0.4, 0.4, "$L_y$"),
-        "domain": Block(5.55, -0.52, 0.4, 0.4, "$L_d$"),
+        "labels": Block(4.55, 0.45, 1.3, 0.5, "label predictor $G_y$\n100–100–10", "of the source alone", BLUE),
+        "reversal": Block(3.55, -0.45, 0.6, 0.5, "reversal", "gradient × $-\\lambda$"),
+        "domains": Block(4.55, -0.45, 1.0, 0.5, "domain\nclassifier $G_d$", "100–1", PINK),
+        "class": Block(5.55, 0.45, 0.4, 0.4, "$L_y$"),
+        "domain": Block(5.55, -0.45, 0.4, 0.4, "$L_d$"),
     }
     chain = [("pixels", "extractor"), ("extractor", "features"), ("features", "labels"), ("features", "reversal")]
     ends = [("reversal", "domains"), ("labels", "class"), ("domains", "domain")]
@@ -57,7 +57,8 @@ def plot_embeddings(embeddings: Mapping[str, ArrayLike], labels: ArrayLike, doma
         _scatter_classes(axes[0, column], points, labels, domains)
         _scatter_domains(axes[1, column], points, domains)
         axes[0, column].set_title(name)
-    axes[1, 0].legend(loc="lower right", ncols=2, markerscale=2, handletextpad=0, columnspacing=0.5)
+    handles, names = axes[1, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, markerscale=2)
     return figure
 
 
