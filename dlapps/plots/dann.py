@@ -103,7 +103,9 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 
 @styled
-def plot_trainings(runs: Mapping[str, Mapping[str, ArrayLike]], limit: float, zoom: tuple[float, float]) -> Figure:
+def plot_trainings(
+    runs: Mapping[str, Mapping[str, Sequence[float]]], limit: float, zoom: tuple[float, float]
+) -> Figure:
     """Accuracies in per cent, a row a run and a colour a network, every training a dot: all, and the upper end beside.
 
     runs: network -> row -> one value a seed. limit: the accuracy of a dashed line. zoom: the ends of the right panel.
