@@ -14,7 +14,7 @@ from dlapps import DlappsError, dann
 from dlapps.core import paths, results, runtime
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
-from dlapps.dann import layers, pictures, selection, training
+from dlapps.dann import layers, pictures, training
 from studies import dann as study
 from studies import dann_runs, runs
 
@@ -214,9 +214,9 @@ def test_parts_of_their_own_leave_the_default_generator_alone():
 
 
 def test_diversity_of_known_predictions():
-    assert selection.class_diversity(100 * torch.eye(4)) == pytest.approx(1)
-    assert selection.class_diversity([[100.0, 0, 0, 0]] * 3) == pytest.approx(0, abs=1e-6)
-    assert selection.class_diversity(100 * np.eye(4)[[0, 0, 1, 1]]) == pytest.approx(0.5)
+    assert pictures.class_diversity(100 * torch.eye(4)) == pytest.approx(1)
+    assert pictures.class_diversity([[100.0, 0, 0, 0]] * 3) == pytest.approx(0, abs=1e-6)
+    assert pictures.class_diversity(100 * np.eye(4)[[0, 0, 1, 1]]) == pytest.approx(0.5)
 
 
 def test_lists_arrays_and_tensors_are_one(domains):
@@ -333,9 +333,6 @@ UNFIT = [
     (lambda s, y, t: train_improved((t, y, t)), r"source pictures .*, got \(64, 28, 28, 3\)"),
     (lambda s, y, t: dann.accuracy(build(None), s, y[:5]), "as many labels as inputs, got 5 and 64"),
     (lambda s, y, t: dann.pseudo_label([[0.0, 5.0]], 2), r"threshold in \[0, 1\], got 2"),
-    (lambda s, y, t: dann.choose_epoch({"loss": [1.0]}, "best"), "got 'best'"),
-    (lambda s, y, t: dann.choose_epoch({"loss": [1.0]}, "entropy"), "entropy, got loss; have"),
-    (lambda s, y, t: dann.choose_epoch({"entropy": [math.nan] * 3}, "entropy"), "got NaN in all 3"),
 ]
 
 
@@ -439,9 +436,9 @@ def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domain
     three, network = [part[domains[1] < 3] for part in domains], dann.DomainAdversarialNetwork(0)
     settings = replace(dann.PAPER, num_epochs=1, batch_size=16)
     history = dann.fit_dann(network, *three, settings)
-    assert selection.class_diversity(100 * torch.eye(10)[[0, 1, 2]], 3) == pytest.approx(1)
+    assert pictures.class_diversity(100 * torch.eye(10)[[0, 1, 2]], 3) == pytest.approx(1)
     logits = dann.predict(network, three[2])
-    assert history["target_diversity"][-1] > selection.class_diversity(logits)
+    assert history["target_diversity"][-1] > pictures.class_diversity(logits)
 
 
 def test_a_digit_alone_may_lie_on_another_texture():
@@ -460,30 +457,6 @@ def test_a_turn_keeps_angles_and_lengths_where_pictures_are_not_square(monkeypat
     square[..., 10:30, 30:50] = 1
     turned = pictures.random_affine(square, torch.Generator(), padding="zeros")
     torch.testing.assert_close(turned, square, atol=0.01, rtol=0)
-
-
-def test_which_epoch_each_criterion_prefers():
-    history = {"entropy": [0.5, 0.2, 0.3], "density": [1.0, 2.0, 3.0]}
-    history |= {"target_accuracy": [0.9, 0.5, 0.7], "stand_in_accuracy": [0.6, 0.8, 0.7]}
-    criteria = ("last", "entropy", "density", "stand_in_accuracy", "oracle")
-    assert [dann.choose_epoch(history, name) for name in criteria] == [2, 1, 2, 1, 0]
-    # An epoch without a score is not preferred.
-    history = {"entropy": [math.nan, 0.2, 0.3], "density": [1.0, math.nan, 3.0]}
-    assert [dann.choose_epoch(history, name) for name in history] == [1, 2]
-
-
-def test_validators_rank_trainings_by_their_last_epoch():
-    def train(*ends):
-        names = ("target_accuracy", "entropy", "source_accuracy")
-        return {name: [0.3, end] for name, end in zip(names, ends, strict=True)}
-
-    trainings = {
-        "a": [train(0.5, 0.3, 0.9), train(0.6, 0.2, 0.8)],
-        "b": [train(0.7, 0.1, 0.7)],
-        "c": [train(0.8, 0.0, 0.6)],
-    }
-    ranks = {name: found.mean for name, found in dann.rank_validators(trainings).items()}
-    assert ranks == pytest.approx({"entropy": 1, "source_accuracy": -1})
 
 
 @pytest.mark.parametrize("content", ["damaged", "another network", "other widths"])

@@ -14,7 +14,7 @@ from dlapps.core import paths
 REWRITTEN = {
     "1_transfer_learning": 170,
     "2_visualizing_networks": 200,
-    "3_domain_adaptation": 283,
+    "3_domain_adaptation": 170,
     "4_generative_adversarial_networks": 260,
 }
 EXPLORER = 60  # lines of a figure to explore, which come on top

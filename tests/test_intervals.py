@@ -5,9 +5,9 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import binom, spearmanr, t, ttest_ind, ttest_rel
+from scipy.stats import binom, t, ttest_ind, ttest_rel
 
-from dlapps.core.intervals import Interval, compare, compare_splits, mcnemar, mean, proportion, rank_correlation, ratio
+from dlapps.core.intervals import Interval, compare, compare_splits, mcnemar, mean, proportion, ratio
 
 # Of the second, an unpaired comparison takes three.
 SCORES = np.random.default_rng(3).normal(0.8, 0.01, (2, 5))
@@ -81,34 +81,6 @@ def test_a_proportion_is_bounded_where_scipy_s_binomial_tails_are(count, number,
     assert binom.sf(count - 1, 80, found.low) == pytest.approx(tail if count else 1)
 
 
-def test_rank_correlation_knows_order_alone():
-    scores, groups = np.arange(12.0), np.arange(12) // 3
-    assert astuple(rank_correlation(scores, scores**3, groups)) == pytest.approx((1, 1, 1))
-    assert astuple(rank_correlation(scores, -scores, groups)) == pytest.approx((-1, -1, -1))
-    noise = np.random.default_rng(4).normal(size=(2, 200))
-    found = rank_correlation(*noise, np.arange(200))
-    assert found.mean == pytest.approx(spearmanr(*noise).statistic)
-    assert found.low < 0 < found.high
-    assert rank_correlation(*noise, np.arange(200)) == found
-
-
-def test_copies_of_a_training_make_no_correlation_surer():
-    scores = np.random.default_rng(5).normal(size=(2, 40))
-    once = rank_correlation(*scores, np.arange(40))
-    copied = rank_correlation(*scores.repeat(5, axis=1), np.arange(40).repeat(5))
-    assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.1)
-
-
-def test_draws_of_whole_groups_cover_a_rank_correlation():
-    random, held = np.random.default_rng(0), []
-    truth = 6 / np.pi * np.arcsin(0.5 / 2)  # of normal scores with a correlation of .5
-    for _ in range(25):
-        settings = random.normal(size=(2, 25)) + random.normal(size=25)
-        found = rank_correlation(*settings.repeat(2, axis=1), np.arange(50) // 2)
-        held.append(found.low <= truth <= found.high)
-    assert 0.8 <= np.mean(held) <= 1
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -128,10 +100,6 @@ def test_draws_of_whole_groups_cover_a_rank_correlation():
         (lambda: compare_splits([0.1, 0.2], [0.1, 0.3], 0, 10), "num_train >= 1, got 0"),
         (lambda: proportion(3, 2), "missing >= 0, got -1"),
         (lambda: proportion(0.5, 2), "count >= 0, got 0.5"),
-        (lambda: rank_correlation([0, 1], [1, 0], [0, 1, 2]), r"groups .*\(2,\) and \(3,\)"),
-        (lambda: rank_correlation([0, np.nan], [1, 0], [0, 1]), "finite scores"),
-        (lambda: rank_correlation([1, 1], [1, 0], [0, 1]), "scores that differ"),
-        (lambda: rank_correlation([1, 2], [1, 0], [0, 0]), "two groups or more"),
     ],
 )
 def test_what_cannot_be_compared_gets_one_sentence(call, message):

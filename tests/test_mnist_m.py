@@ -55,28 +55,6 @@ def test_tensors_and_lists_are_taken_as_arrays_are(digits, photos):
     assert np.array_equal(made, expected)
 
 
-def test_varied_backgrounds_keep_the_strokes(digits):
-    varied, strokes = datasets.vary_backgrounds(digits, seed=0), digits > 0
-    assert {name: made.dtype for name, made in varied.items()} == dict.fromkeys(varied, np.uint8)
-    assert np.array_equal(varied["black"], 255 - varied["white"])
-    assert set(np.unique(varied["binarised"])) == {0, 255}
-    for row, ink in enumerate(strokes):
-        # One colour on each side of the stroke.
-        assert all(len(np.unique(varied["flat"][row][part], axis=0)) == 1 for part in (ink, ~ink))
-    # A digit can be seen in noise only where its strokes are of another kind.
-    assert varied["noise"][strokes].min() > varied["noise"][~strokes].max()
-    again, other = (datasets.vary_backgrounds(digits, seed)["noise"] for seed in (0, 1))
-    assert np.array_equal(varied["noise"], again)
-    assert not np.array_equal(varied["noise"], other)
-
-
-def test_small_digits_are_of_16_pixels():
-    large = np.arange(64, dtype=np.uint8)[None, :, None].repeat(64, 2)
-    small = datasets.vary_backgrounds(large)["small"]
-    assert small.shape == large.shape
-    assert np.unique(small).tolist() == list(range(0, 64, 4))
-
-
 def test_same_seed_same_pictures(digits, photos):
     first, again, other = (datasets.make_mnist_m(digits, photos, seed) for seed in (0, 0, 1))
     assert first.tobytes() == again.tobytes()

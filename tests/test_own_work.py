@@ -17,7 +17,7 @@ from torch import nn
 from dlapps import DlappsError, adversarial, dann, datasets, gan, pretrained, saliency
 from dlapps.core import metrics
 from dlapps.core.images import from_pixels
-from dlapps.dann.selection import class_diversity
+from dlapps.dann.pictures import class_diversity
 from dlapps.gan import flow
 from dlapps.transfer import DeepFeatures, finetune, linear
 
@@ -147,7 +147,6 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: gan.load_generator("none.pt"), "a generator in none.pt, got no such file"),
         (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS), "maps of numbers"),
         (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 (N, H, W), (N, H, W, 3) or"),
-        (lambda: dann.choose_epoch({}, "last"), "a history of one epoch or more, got an empty one"),
         (lambda: replace(gan.PRACTICAL, num_epochs=0), "num_epochs >= 1, got 0"),
         (lambda: gan.fit_gan(LEVELS[..., 0][None], frame_every=0), "frame_every >= 1, got 0"),
         (lambda: dann.Settings(batch_size=0), "batch_size >= 1, got 0"),

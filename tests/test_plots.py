@@ -28,13 +28,14 @@ FIGURES = {
     "points": lambda: gan.plot_points({"a": POINTS, "b": POINTS}),
     "mosaic": lambda: gan.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
     "training": lambda: gan.plot_training([0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}),
-    "recipe": lambda: dann.plot_recipe(np.zeros((2, 8, 8)), *np.zeros((2, 2, 8, 8, 3))),
-    "histories": lambda: dann.plot_histories({"loss": {"a": [[1, 0.5]] * 2}, "accuracy": {"b": [[0.1, 0.9]]}}),
-    "embeddings": lambda: dann.plot_embeddings({"before": POINTS}, np.arange(20) % 10, np.arange(20) // 10, {}),
-    "embedding steps": lambda: dann.plot_embedding_steps(
-        {"1": POINTS, "2": POINTS}, np.arange(20) % 10, np.arange(20) // 10
+    "rows": lambda: dann.plot_rows({"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}),
+    "parts": dann.plot_parts,
+    "embeddings": lambda: dann.plot_embeddings({"before": POINTS}, np.arange(20) % 10, np.arange(20) // 10),
+    "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}),
+    "trainings": lambda: dann.plot_trainings(
+        {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70]}}, 80, (60, 90)
     ),
-    "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}, "reversal weight"),
+    "confusions": lambda: dann.plot_confusions({"all": np.eye(3), "few": np.zeros((3, 3))}),
     "pipeline": transfer.plot_pipeline,
     "steps": lambda: transfer.plot_steps({"a → b": (70, 75, Interval(5, 3, 7))}, {"published": 84.2}),
 }
@@ -104,14 +105,6 @@ def test_a_mosaic_holds_every_image_once():
     for wrong in (images[0], images[:, :, None]):
         with pytest.raises(ValueError, match=r"expected images \(R, C, S, S\) or \(R, C, S, S, 3\), got"):
             gan.plot_mosaic(wrong)
-
-
-def test_an_animation_has_a_frame_an_epoch_and_its_still_the_first_and_the_last():
-    classes, domains = np.arange(20) % 10, np.arange(20) // 10
-    frames, still = dann.animate_embeddings([POINTS + step for step in range(5)], classes, domains)
-    assert frames.shape[0] == 5
-    assert not np.array_equal(frames[0], frames[4])
-    assert [ax.get_title() for ax in still.axes[:4]] == ["epoch 1", "epoch 2", "epoch 4", "epoch 5"]
 
 
 def test_a_frame_is_the_figure_in_pixels():

@@ -68,11 +68,6 @@ def test_a_score_of_the_course_counts_as_it_was_at_the_end(folder):
     assert study.history("paper", "loss").tolist() == [[2, 1]]
 
 
-def test_histories_are_those_of_the_runs_that_were_followed(moons):
-    assert moons.histories() == {"paper": [{"accuracy": [0.25, 0.5]}]}
-    assert moons.histories(without=["paper"]) == {}
-
-
 def test_a_summary_is_the_mean_of_each_score_and_its_deviation_where_there_are_seeds(moons):
     deviation = statistics.stdev([0.5, 0.75])
     assert moons.deviation("paper", "accuracy") == deviation

@@ -23,8 +23,8 @@ from studies.dann_runs import PRESETS, RUNS, Domains, Network, load_domains, loa
 from studies.runs import add_entries, sweep_missing
 
 SEEDS = (0, 1, 2)
-SHARES = ["source_accuracy", "target_accuracy", "shifted_accuracy", "stand_in_accuracy"]
-SHARES += ["domain_accuracy", "label_accuracy", "labelled_share", "other_strokes_accuracy"]
+SHARES = ["source_accuracy", "target_accuracy", "shifted_accuracy", "domain_accuracy"]
+SHARES += ["label_accuracy", "labelled_share", "other_strokes_accuracy"]
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
 NUM_UNLABELLED = 2000
 # Principal components on which the proxy A-distances of networks of different widths are compared.
@@ -32,7 +32,7 @@ DIMENSIONS = 100
 
 
 def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
-    """Test accuracies of both domains and what needs no target label: two scores of target pictures, a stand-in's."""
+    """Test accuracies of both domains, and two scores of target pictures that need no label."""
     source, target = domains.source, domains.target
     logits = dann.predict(network, target.images[:NUM_UNLABELLED])
     return {
@@ -40,7 +40,6 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
         "target_accuracy": dann.accuracy(network, target.test_images, target.test_labels),
         "entropy": dann_methods.mean_entropy(logits),
         "density": dann_methods.soft_neighbourhood_density(logits),
-        "stand_in_accuracy": dann.accuracy(network, *domains.stand_in),
     }
 
 
@@ -62,8 +61,6 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         nonlocal ended
         seconds = time.process_time() - ended
-        if seed == 0:
-            write_checked(weights_path(name, seed, epoch), network.state_dict())
         measured = measure(network, domains) | {"seconds": seconds}
         ended = time.process_time()
         return measured
@@ -83,10 +80,9 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
     parts = embed(network, domains)
     scores["proxy_a_distance"] = dann_methods.proxy_a_distance(*parts)
     scores["equal_distance"] = dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)
-    precision = runtime.number_format("cpu", "float32" if name.endswith("float32") else "fast")
     return {
         "scores": scores,
-        "settings": {"data": domains.name, "number_format": precision},
+        "settings": {"data": domains.name, "number_format": runtime.number_format("cpu", "fast")},
         "history": {key: [round(value, 5) for value in values] for key, values in history.items()},
     }
 
@@ -129,38 +125,14 @@ def make_mnistm_improved() -> Path:
 
 
 def make_mnistm_figures() -> Path:
-    """What figures need of networks that are not committed (seed 0): embeddings, distances, a training epoch by epoch.
+    """t-SNE of test pictures' features by networks that are not committed (seed 0).
 
-    "tsne NAME" float16 (2000, 2), source first, of the test pictures that "labels" and "domains" describe; "distance
-    NAME" the proxy A-distance on DIMENSIONS of each; "steps" (epochs, 600, 2): t-SNE during the paper's training, with
-    "step_labels" and "step_domains".
+    "tsne NAME" float16 (2000, 2), source first, of the pictures that "labels" and "domains" describe.
     """
-    domains, arrays = load_domains(), {}
-    for name in ("source only, paper's settings", "paper", "improved"):
-        parts = embed(load_run(name, 0, domains), domains)
-        points = TSNE(random_state=0).fit_transform(torch.cat(parts).numpy())
-        arrays[f"tsne {name}"] = points.astype(np.float16)
-        distance = dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)
-        arrays[f"distance {name}"] = np.array([distance], np.float32)
-    arrays |= describe_points(domains, 1000) | embed_steps("paper", domains)
-    return results.save_arrays("mnistm-figures", arrays)
-
-
-def describe_points(domains: Domains, number: int, prefix: str = "") -> dict[str, np.ndarray]:
-    """Labels and domains of the first `number` test pictures of each domain."""
+    domains, number = load_domains(), 1000
     labels = torch.cat([part.test_labels[:number] for part in (domains.source, domains.target)])
-    sides = np.repeat([0, 1], number).astype(np.uint8)
-    return {f"{prefix}labels": labels.numpy().astype(np.uint8), f"{prefix}domains": sides}
-
-
-def embed_steps(name: str, domains: Domains, number: int = 300) -> dict[str, np.ndarray]:
-    """t-SNE of the features after each epoch of a run, each begun from the last, so that points can be followed."""
-    network = dann.DomainAdversarialNetwork()
-    steps: list[np.ndarray] = []
-    while (path := weights_path(name, 0, len(steps))).is_file():
-        network.load_state_dict(torch.load(path, weights_only=True))
-        features = torch.cat(embed(network.eval(), domains, number)).numpy()
-        start = 1e-4 * steps[-1] if steps else "pca"
-        points = TSNE(init=start, random_state=0).fit_transform(features)
-        steps.append(points / points.std())
-    return {"steps": np.stack(steps).astype(np.float16)} | describe_points(domains, number, "step_")
+    arrays = {"labels": labels.numpy().astype(np.uint8), "domains": np.repeat([0, 1], number).astype(np.uint8)}
+    for name in ("source only, paper's settings", "paper", "improved"):
+        features = torch.cat(embed(load_run(name, 0, domains), domains, number)).numpy()
+        arrays[f"tsne {name}"] = TSNE(random_state=0).fit_transform(features).astype(np.float16)
+    return results.save_arrays("mnistm-figures", arrays)

@@ -16,8 +16,8 @@ from dlapps.core import paths
 from dlapps.dann import IMPROVED, PAPER, PRACTICAL, DomainAdversarialNetwork, ImprovedNetwork
 from studies import dann_methods
 
-# Source digits of the stand-in domain, and those that are held out where the test is not to be read yet.
-NUM_STAND_IN, NUM_HELD_OUT = 5000, 10_000
+# Source digits that are held out where the test is not to be read yet.
+NUM_HELD_OUT = 10_000
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,6 @@ class Domains:
         strokes, pictures = self.source.test_images[..., None] > 0, self.target.test_images
         patches = torch.where(strokes, 255 - pictures, pictures)
         return torch.where(strokes, patches.roll(1, 0), patches), self.target.test_labels
-
-    @functools.cached_property
-    def stand_in(self) -> tuple[Tensor, Tensor]:
-        """Source digits laid on photos of installed packages as the target's are, and their labels."""
-        digits, labels = self.source.images[:NUM_STAND_IN], self.source.labels[:NUM_STAND_IN]
-        pictures = datasets.make_mnist_m(digits, datasets.load_photos().images, seed=0)
-        return torch.from_numpy(pictures), labels
 
 
 @functools.cache
@@ -157,10 +150,9 @@ def load_run(name: str, seed: int, domains: Domains, network: Network | None = N
     return network.eval()
 
 
-def weights_path(name: str, seed: int, epoch: int | None = None) -> Path:
-    """Where the weights of a run are: after its last epoch, or after an earlier one (of the first seed)."""
-    suffix = "" if epoch is None else f"-{epoch:02}"
-    return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}{suffix}.pt"
+def weights_path(name: str, seed: int) -> Path:
+    """Where the weights of a run are."""
+    return paths.cache() / "mnistm" / f"{name.replace(' ', '-')}-{seed}.pt"
 
 
 def lay(pixels: Tensor, generator: torch.Generator, **shares: Any) -> Tensor:
@@ -247,4 +239,3 @@ PSEUDO_LABELS: dict[str, Fit] = {
     "pseudo-labels above .9": partial(train_on_pseudo_labels, threshold=0.9),
 }
 RUNS = PRESETS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS
-RUNS["slope 2, float32"] = partial(train_dann, settings=SHORT, precision="float32")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest, rankdata, sem, t, ttest_ind
+from scipy.stats import binomtest, sem, t, ttest_ind
 
 from dlapps import check_counts
 
@@ -122,34 +122,6 @@ def proportion(count: int, total: int, number: int = 1) -> Interval:
     check_counts(0, count=count, missing=total - count)
     low, high = binomtest(count, total).proportion_ci(1 - 0.05 / number)
     return Interval(count / total, float(low), float(high))
-
-
-def rank_correlation(first: ArrayLike, second: ArrayLike, groups: ArrayLike) -> Interval:
-    """Spearman's rank correlation of two scores (N,), and the 95 % of bootstrap draws of whole groups in its middle.
-
-    groups (N,) names what belongs together, as the seeds of one setting do. Below 20 groups the interval describes and
-    proves nothing. Raises ValueError unless the three have one length, for a score of one value, which has no
-    ranks, and for fewer than two groups.
-    """
-    scores, groups = np.array([first, second], dtype=float), np.asarray(groups)
-    if groups.ndim != 1 or scores.shape != (2, len(groups)) or not np.isfinite(scores).all():
-        raise ValueError(
-            f"expected finite scores (N,) and groups (N,), got {scores.shape[1:]} and {groups.shape}; leave out what "
-            "was not measured."
-        )
-    rows = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    if len(rows) < 2 or np.isnan(whole := _correlate_ranks(scores)):
-        raise ValueError("expected two groups or more and scores that differ, got one or one value; compare others.")
-
-    draws = np.random.default_rng(0).integers(0, len(rows), (2000, len(rows)))
-    drawn = [_correlate_ranks(scores[:, np.concatenate([rows[place] for place in draw])]) for draw in draws]
-    low, high = np.nanquantile(drawn, (0.025, 0.975))
-    return Interval(whole, float(low), float(high))
-
-
-def _correlate_ranks(scores: np.ndarray) -> float:
-    """NaN for a score of one value, as a draw of one group may have it."""
-    return float(np.corrcoef(rankdata(scores, axis=1))[0, 1]) if np.ptp(scores, axis=1).all() else np.nan
 
 
 def _average_rows(scores: ArrayLike) -> np.ndarray:

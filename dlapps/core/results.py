@@ -209,11 +209,6 @@ class Study:
         histories = [_find("history", entry, "a part of the entry") for entry in finished]
         return np.array([_find(score, history, "a score") for history in histories])
 
-    def histories(self, without: Sequence[str] = ()) -> dict[str, list[dict[str, list[float]]]]:
-        """{run: the history of each seed that finished} of all runs but those, each of a training that was followed."""
-        found = {run: [e["history"] for e in self._finished(run).values() if "history" in e] for run in self.runs}
-        return {run: part for run, part in found.items() if part and run not in without}
-
     def _gain_over(self, baseline: str, runs: Mapping[str, Any], score: str) -> dict[str, Interval]:
         base = self.values(_find(baseline, runs, "a baseline"), score)
         unit = 100 if score in self.shares else 1

@@ -1,4 +1,4 @@
-"""Images of two domains: batches of pixels, what a network gives for them, and what augments digits.
+"""Images of two domains: batches of pixels, what a network gives for them, pseudo-labels, and what augments digits.
 
 A domain is one uint8 tensor; pixels are made a batch at a time, in microseconds. An augmentation takes and gives pixels
 (N, C, H, W) float32 in [0, 1], leaves a digit the digit that it is, and draws from the generator alone.
@@ -7,6 +7,7 @@ A domain is one uint8 tensor; pixels are made a batch at a time, in microseconds
 import functools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from dlapps.core import training
 from dlapps.core.images import as_uint8
-from dlapps.core.metrics import as_tensor
+from dlapps.core.metrics import as_tensor, entropy
 from dlapps.core.runtime import device_of, run_once
 from dlapps.core.training import as_labels
 
@@ -97,6 +98,46 @@ def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> T
 def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike) -> float:
     """Share of the images whose highest logit is their label's."""
     return training.accuracy(predict(network, images), labels)
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """The pictures that a network is confident about: rows (M,) int64, their labels (M,), its confidence (M,)."""
+
+    rows: Tensor
+    labels: Tensor
+    confidence: Tensor
+
+
+def pseudo_label(logits: ArrayLike, threshold: float = 0.9) -> PseudoLabels:
+    """The predicted classes of logits (N, K) whose probability is at least the threshold in [0, 1]; 0 takes all."""
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"expected a threshold in [0, 1], got {threshold}; it is a probability.")
+    confidence, labels = _as_logits(logits).softmax(1).max(1)
+    (rows,) = torch.where(confidence >= threshold)
+    return PseudoLabels(rows, labels[rows], confidence[rows])
+
+
+def _as_logits(logits: ArrayLike) -> Tensor:
+    """Logits (N, K) float32, some of which may be minus infinity; ValueError for others that are not finite."""
+    found = as_tensor(logits).float()
+    if found.ndim != 2 or not found.numel():
+        raise ValueError(f"expected logits (N, K), got {tuple(found.shape)}; pass one row a picture.")
+    # NaN is the highest of its row.
+    if wrong := int((~found.amax(1).isfinite()).sum()):
+        raise ValueError(
+            f"expected logits whose highest is finite, got NaN or infinity in {wrong} of {len(found)} rows; check the "
+            "network and its input."
+        )
+    return found
+
+
+def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
+    """Entropy of the mean of predictions (N, K), in units of log K: 1 where all classes are equally frequent, near 0
+    where nearly all pictures fall into one. num_classes: in place of K, where there are no more classes;
+    above 1 where others than these are predicted too."""
+    predictions = _as_logits(logits).softmax(1)
+    return entropy(predictions.mean(0)) / math.log(max(2, num_classes or predictions.shape[1]))
 
 
 def random_affine(pixels: Tensor, generator: torch.Generator, padding: str = "reflection") -> Tensor:

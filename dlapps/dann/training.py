@@ -38,13 +38,13 @@ from dlapps.dann.pictures import (
     batch_to_pixels,
     channels_of,
     check_size,
+    class_diversity,
     draw_batches,
     lay_on_textures,
     predict,
     random_affine,
     random_strokes,
 )
-from dlapps.dann.selection import class_diversity
 
 NUM_WATCHED = 1000
 MOMENTUM = 0.9

@@ -38,30 +38,6 @@ def make_mnist_m(digits: ArrayLike, photos: Sequence[ArrayLike], seed: int) -> n
     return pictures
 
 
-def vary_backgrounds(digits: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """Digits uint8 (N, H, W) as six tests of what a digit classifier depends on, each uint8 (N, H, W) or (N, H, W, 3).
-
-    "black": as they are; "binarised": every stroke white; "white": the negative; "flat": in one random colour on
-    another; "noise": the negative of dark random pixels, below 128; "small": shrunk to 16 x 16 and enlarged, nearest
-    pixel. Raises PictureError for other digits.
-    """
-    _check_digits(digits)
-    random, strokes = np.random.default_rng(seed), digits[..., None] > 0
-    # Of noise from 0 to 255 the negative is noise of the same kind, and no digit is left.
-    noise = random.integers(0, 128, (*digits.shape, 3), np.uint8)
-    flat = random.integers(0, 256, (len(digits), 1, 1, 3), np.uint8)
-    # The pixel that each is taken from, down to 16 and up again.
-    rows, columns = (np.arange(side) * 16 // side * side // 16 for side in digits.shape[1:])
-    return {
-        "black": digits,
-        "binarised": np.uint8(255) * (digits > 0),
-        "white": 255 - digits,
-        "flat": np.where(strokes, flat[::-1], flat),
-        "noise": np.where(strokes, 255 - noise, noise),
-        "small": digits[:, rows][:, :, columns],
-    }
-
-
 def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
     """MNIST-M as published: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3), in the order of `load_mnist`.
 

@@ -29,7 +29,6 @@ class Profile:
     # Chapter 1 takes a share.
     num_digits: int
     adaptation_epochs: int
-    improved_epochs: int
     gan_epochs: int
     cdcgan_epochs: int
 
@@ -42,19 +41,19 @@ PROFILES = {
             "smoke", minutes=3, seeds=(0,),
             num_folds=2, num_splits=2, svm_costs=(1,), head_epochs=2,
             num_pictures=3, num_samples=2, curve_steps=4, picture_size=64, ascent_steps=4, long_ascent_steps=8,
-            num_digits=300, adaptation_epochs=1, improved_epochs=2, gan_epochs=1, cdcgan_epochs=1,
+            num_digits=300, adaptation_epochs=1, gan_epochs=1, cdcgan_epochs=1,
         ),
         Profile(
             "quick", minutes=9, seeds=(0,),
             num_folds=3, num_splits=2, svm_costs=(1, 10), head_epochs=30,
             num_pictures=25, num_samples=20, curve_steps=10, **_CLASSES,
-            num_digits=4_000, adaptation_epochs=14, improved_epochs=3, gan_epochs=4, cdcgan_epochs=8,
+            num_digits=4_000, adaptation_epochs=7, gan_epochs=4, cdcgan_epochs=8,
         ),
         Profile(
             "full", minutes=18, seeds=(0, 1, 2),
             num_folds=5, num_splits=10, svm_costs=(0.1, 0.3, 1, 3, 10, 30, 100), head_epochs=30,
             num_pictures=25, num_samples=50, curve_steps=28, **_CLASSES,
-            num_digits=10_000, adaptation_epochs=14, improved_epochs=5, gan_epochs=2, cdcgan_epochs=8,
+            num_digits=10_000, adaptation_epochs=14, gan_epochs=2, cdcgan_epochs=8,
         ),
     )
 }  # fmt: skip

@@ -1,101 +1,65 @@
-"""What Chapter 3 draws: how MNIST-M is made, training over epochs, embeddings of two domains, a sweep of weights."""
+"""What Chapter 3 draws: how images are made, DANN's parts, two domains, weights, accuracies, confusions."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
+from torch import Tensor
 
-from dlapps.plots.general import COLOURS, WIDTH, draw_frame, line_style, make_figure, styled
+from dlapps.plots.diagrams import Block, plot_diagram
+from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, show_picture, styled
 
-# Two names side by side, their markers large enough to tell apart.
-DOMAIN_LEGEND = {"ncols": 2, "markerscale": 2, "handletextpad": 0}
+# The lab sheet's: feature extractor, label predictor, domain classifier.
+GREEN, BLUE, PINK = "#CFE8CF", "#CFE0F5", "#F6D3E4"
 
 
 @styled
-def plot_recipe(digits: np.ndarray, patches: np.ndarray, pictures: np.ndarray) -> Figure:
-    """Rows of digits (N, H, W), of patches and of their differences, both (N, H, W, 3): a column is |patch - digit|."""
-    cell = WIDTH / (len(digits) + 0.8)
-    figure, axes = make_figure(3.1 * cell, 3, len(digits))
-    rows = {"digit": digits, "patch": patches, "difference": pictures}
-    for row, (name, images) in zip(axes, rows.items(), strict=True):
-        for ax, image in zip(row, images, strict=True):
-            ax.imshow(image, cmap="gray")
-            ax.set(xticks=(), yticks=())
-            ax.spines[:].set_visible(False)
-        row[0].set_ylabel(name, fontsize=6.5)
+def plot_rows(rows: Mapping[str, Sequence[np.ndarray] | Tensor]) -> Figure:
+    """Rows of pictures by name, as many in each: arrays (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1]."""
+    columns = max(map(len, rows.values()))
+    figure, axes = make_figure(len(rows) * WIDTH / (columns + 1.2), len(rows), columns)
+    for row, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for ax, picture in zip(row, pictures, strict=True):
+            show_picture(ax, picture)
+        row[0].text(-0.15, 0.5, name, ha="right", va="center", transform=row[0].transAxes)
     return figure
 
 
-@styled
-def plot_histories(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> Figure:
-    """One panel a measure, over epochs; one line a name: the mean over seeds in a band from the least to the most.
+def plot_parts() -> Figure:
+    """The three parts of a domain-adversarial network, and where the gradient of the domain loss is reversed."""
+    blocks = {
+        "pixels": Block(0.3, 0, 0.5, 0.5, "pixels", "source\nand target"),
+        "extractor": Block(1.5, 0, 1.4, 0.62, "feature extractor $G_f$\n2 × (conv 5 × 5, pool,\nReLU)", "", GREEN),
+        "features": Block(2.75, 0, 0.6, 0.5, "2,352\nfeatures"),
+        "labels": Block(4.55, 0.45, 1.3, 0.5, "label predictor $G_y$\n100–100–10", "of the source alone", BLUE),
+        "reversal": Block(3.55, -0.45, 0.6, 0.5, "reversal", "gradient × $-\\lambda$"),
+        "domains": Block(4.55, -0.45, 1.0, 0.5, "domain\nclassifier $G_d$", "100–1", PINK),
+        "class": Block(5.55, 0.45, 0.4, 0.4, "$L_y$"),
+        "domain": Block(5.55, -0.45, 0.4, 0.4, "$L_d$"),
+    }
+    chain = [("pixels", "extractor"), ("extractor", "features"), ("features", "labels"), ("features", "reversal")]
+    ends = [("reversal", "domains"), ("labels", "class"), ("domains", "domain")]
+    return plot_diagram(blocks, chain + ends)
 
-    panels: measure -> name -> seeds -> one value an epoch.
+
+@styled
+def plot_embeddings(embeddings: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike) -> Figure:
+    """Embeddings (N, 2), a column a network: by class above, by domain below.
+
+    labels, domains: int (N,), domain 0 the source.
     """
-    figure, axes = make_figure(2.3, 1, len(panels))
-    names = dict.fromkeys(name for lines in panels.values() for name in lines)
-    styles = {name: line_style(index) for index, name in enumerate(names)}
-    handles: dict[str, Artist] = {}
-    for ax, (measure, lines) in zip(axes[0], panels.items(), strict=True):
-        for name, seeds in lines.items():
-            values = np.array(seeds, float)
-            low, high, epochs = values.min(0), values.max(0), np.arange(1, values.shape[1] + 1)
-            every, colour = max(1, len(epochs) // 6), styles[name]["color"]
-            (handles[name],) = ax.plot(epochs, values.mean(0), markevery=every, **styles[name])
-            ax.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-        ax.set(xlabel="epoch", ylabel=measure)
-    columns = min(len(names), 4)
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=columns)
-    return figure
-
-
-@styled
-def plot_embeddings(
-    embeddings: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike, titles: Mapping[str, str]
-) -> Figure:
-    """One row per network: its embedding (N, 2) coloured by class, and by domain, beside it.
-
-    labels, domains: int (N,), domain 0 the source. titles: what to write above a row, the proxy A-distance, say.
-    """
-    figure, axes = make_figure(2 * len(embeddings), len(embeddings), 2)
-    for row, (name, points) in zip(axes, embeddings.items(), strict=True):
-        _scatter_classes(row[0], points, labels, domains)
-        _scatter_domains(row[1], points, domains)
-        row[0].set_ylabel(name)
-        row[0].set_title(titles.get(name, ""), loc="left")
-    axes[0, 1].legend(loc="lower right", bbox_to_anchor=(1, 1), **DOMAIN_LEGEND)
-    return figure
-
-
-@styled
-def plot_embedding_steps(steps: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike) -> Figure:
-    """Embeddings (N, 2) in one and the same plane, a column a step: by class above, by domain below."""
-    height = 2 * WIDTH / len(steps) + 0.2
-    figure, axes = make_figure(height, 2, len(steps), sharex=True, sharey=True)
-    for column, (name, points) in enumerate(steps.items()):
+    figure, axes = make_figure(1.5 * WIDTH / len(embeddings), 2, len(embeddings))
+    for column, (name, points) in enumerate(embeddings.items()):
         _scatter_classes(axes[0, column], points, labels, domains)
         _scatter_domains(axes[1, column], points, domains)
         axes[0, column].set_title(name)
-    axes[1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, 0), columnspacing=1, **DOMAIN_LEGEND)
+    handles, names = axes[1, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, markerscale=2)
     return figure
-
-
-def animate_embeddings(steps: Sequence[ArrayLike], labels: ArrayLike, domains: ArrayLike) -> tuple[np.ndarray, Figure]:
-    """Embeddings after each epoch, as `plot_embedding_steps` draws one: frames uint8 (T, H, W, 3), and a still of four.
-
-    The first and the last epoch are in the still.
-    """
-    named = {f"epoch {epoch}": points for epoch, points in enumerate(steps, 1)}
-    draw = partial(plot_embedding_steps, labels=labels, domains=domains)
-    frames = [draw_frame(draw({name: points}), (1.45, 2.9)) for name, points in named.items()]
-    shown = sorted({round(place) for place in np.linspace(1, len(steps), 4)})
-    return np.stack(frames), draw({f"epoch {epoch}": named[f"epoch {epoch}"] for epoch in shown})
 
 
 def _scatter_classes(ax: Axes, points: ArrayLike, labels: ArrayLike, domains: ArrayLike) -> None:
@@ -123,7 +87,7 @@ def _scatter_domains(ax: Axes, points: ArrayLike, domains: ArrayLike) -> None:
 
 
 @styled
-def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str) -> Figure:
+def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """One panel a measure over settings that have names: every seed a point, their mean a bar of its own.
 
     panels: measure -> setting -> one value a seed.
@@ -134,5 +98,49 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str)
             ax.plot([place] * len(values), values, linestyle="", alpha=0.6, **line_style(index))
             ax.hlines(np.mean(values), place - 0.3, place + 0.3, color=COLOURS[6], linewidth=1.2)
         ax.set_xticks(range(len(settings)), list(settings), rotation=45, ha="right", rotation_mode="anchor")
-        ax.set(xlabel=xlabel, ylabel=measure)
+        ax.set(ylabel=measure)
+    return figure
+
+
+@styled
+def plot_trainings(
+    runs: Mapping[str, Mapping[str, Sequence[float]]], limit: float, zoom: tuple[float, float]
+) -> Figure:
+    """Accuracies in per cent, a row a run and a colour a network, every training a dot: all, and the upper end beside.
+
+    runs: network -> row -> one value a seed. limit: the accuracy of a dashed line. zoom: the ends of the right panel.
+    """
+    rows = list(dict.fromkeys(row for found in runs.values() for row in found))
+    figure, axes = make_figure(0.75 + 0.24 * len(rows), 1, 2, sharey=True)
+    for index, (network, found) in enumerate(runs.items()):
+        for row, values in found.items():
+            place = rows.index(row) + 0.3 * (index - (len(runs) - 1) / 2)
+            for ax in axes[0]:
+                ax.plot(values, [place] * len(values), linestyle="", alpha=0.7, label=network, **line_style(index))
+    for ax in axes[0]:
+        ax.axvline(limit, color=COLOURS[6], linestyle="--", linewidth=0.8)
+        ax.set(xlabel="target accuracy (%)", ylim=(len(rows) - 0.5, -0.5))
+        ax.tick_params(axis="y", length=0)
+    axes[0, 0].set_yticks(range(len(rows)), rows)
+    axes[0, 1].set(xlim=zoom)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    shown = dict(zip(names, handles, strict=True))
+    figure.legend(shown.values(), shown, loc="outside upper center", ncols=len(shown))
+    return figure
+
+
+@styled
+def plot_confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
+    """Confusion matrices (K, K) side by side: rows are true classes, each divided by its number of images."""
+    figure, axes = make_figure(2.5, 1, len(matrices))
+    for ax, (name, matrix) in zip(axes[0], matrices.items(), strict=True):
+        counts = np.asarray(matrix, float)
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            if share >= 0.05:
+                colour = "white" if share > 0.6 else "black"
+                ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        ax.set(title=name, xlabel="predicted", ylabel="label", xticks=range(len(shares)), yticks=range(len(shares)))
+        ax.grid(visible=False)
     return figure
