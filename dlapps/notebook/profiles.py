@@ -46,7 +46,7 @@ PROFILES = {
         Profile(
             "quick", minutes=9, seeds=(0,),
             num_folds=3, num_splits=2, svm_costs=(1, 10), head_epochs=30,
-            num_pictures=25, num_samples=20, curve_steps=10, **_CLASSES,
+            num_pictures=25, num_samples=20, curve_steps=7, **_CLASSES,
             num_digits=4_000, adaptation_epochs=7, gan_epochs=4, cdcgan_epochs=8,
         ),
         Profile(

@@ -113,8 +113,10 @@ def plot_curves(
     for index, (name, (x, y)) in enumerate(curves.items()):
         seeds = np.atleast_2d(y)
         spread = seeds.std(0, ddof=1) if len(seeds) > 1 else None
-        linestyle = ("-", "--", ":", "-.")[index % 4]
-        ax.errorbar(x, seeds.mean(0), spread, label=name, capsize=2, linestyle=linestyle, **line_style(index))
+        style = line_style(index) | {"linestyle": ("-", "--", ":", "-.")[index % 4]}
+        if len(x) > 30:  # a line by itself
+            style["marker"] = ""
+        ax.errorbar(x, seeds.mean(0), spread, label=name, capsize=2, **style)
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
     if all(float(value).is_integer() for x, _ in curves.values() for value in x):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
