@@ -270,7 +270,7 @@ def test_smooth_grad_in_chunks_equals_one_batch(network, images, monkeypatch):
 
 def test_more_small_pictures_than_large_ones_go_through_at_once():
     sizes = [class_scores.chunk_size(torch.empty(1, 3, side, side)) for side in (8, 28, 64, 224)]
-    assert sizes == [784, 64, 12, 8]
+    assert sizes == [1568, 128, 24, 8]
 
 
 def test_convolutions_on_one_channel_follow_the_weights_not_a_memory_format_of_the_pixels():
