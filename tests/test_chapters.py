@@ -48,14 +48,9 @@ def test_report_is_built_from_the_notebooks(built):
     headlines = {name: headline["value"] for name, headline in results["headlines"].items()}
     assert numbers["total"] == 138_357_544
     assert headlines["scenes_pool5"] >= 0.9
-    assert numbers["fool_success"] == numbers["fool_survives_8bit"] == 1
-    assert headlines["fgsm_success"] >= 0.97
-    assert headlines["pgd_success"] >= 0.97
-    assert numbers["transfer_best"] >= 2 * numbers["transfer_pgd"]
+    assert headlines["fooled_after_saving"] == 1
     assert headlines["robust_accuracy"] >= 0.9
-    assert numbers["pointing_game_best_low"] > numbers["pointing_game_random"]
     assert headlines["classes_recognised"] >= 0.6
-    assert numbers["classvis_lite0_squeezenet_top5"] >= 0.65
     assert {entry["profile"] for entry in (*chapters, *results["headlines"].values())} == {"smoke"}
 
 
