@@ -24,7 +24,6 @@ class Profile:
     curve_steps: int
     picture_size: int
     ascent_steps: int
-    long_ascent_steps: int
     # Chapters 3 and 4: training digits of the runs that the notebooks make themselves, and their epochs. Of so many
     # Chapter 1 takes a share.
     num_digits: int
@@ -33,20 +32,20 @@ class Profile:
     cdcgan_epochs: int
 
 
-_CLASSES = {"picture_size": 224, "ascent_steps": 200, "long_ascent_steps": 1000}
+_CLASSES = {"picture_size": 224, "ascent_steps": 200}
 PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
             "smoke", minutes=3, seeds=(0,),
             num_folds=2, num_splits=2, svm_costs=(1,), head_epochs=2,
-            num_pictures=3, num_samples=2, curve_steps=4, picture_size=64, ascent_steps=4, long_ascent_steps=8,
+            num_pictures=3, num_samples=2, curve_steps=4, picture_size=64, ascent_steps=4,
             num_digits=300, adaptation_epochs=1, gan_epochs=1, cdcgan_epochs=1,
         ),
         Profile(
             "quick", minutes=9, seeds=(0,),
             num_folds=3, num_splits=2, svm_costs=(1, 10), head_epochs=30,
-            num_pictures=25, num_samples=20, curve_steps=7, **_CLASSES,
+            num_pictures=25, num_samples=10, curve_steps=5, **(_CLASSES | {"ascent_steps": 100}),
             num_digits=4_000, adaptation_epochs=7, gan_epochs=4, cdcgan_epochs=8,
         ),
         Profile(
