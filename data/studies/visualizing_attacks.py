@@ -5,7 +5,6 @@ to 224 x 224. Gradients are taken in bfloat16 where the processor has it, every 
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -80,22 +79,17 @@ def load_subjects() -> tuple[Tensor, Tensor]:
     return images[:NUM], labels[:NUM]
 
 
-def as_bits(flags: Tensor) -> str:
-    """A 0 or 1 for each picture: "0110", which takes one line of a file."""
-    return "".join(str(int(flag)) for flag in flags)
-
-
 def summarise(network: PixelNetwork, examples: AdversarialExamples) -> dict[str, Any]:
-    """Shares of pictures that reach their goal, as made and after damage, and which do; medians of those when saved."""
+    """Shares of pictures that reach their goal, as made and after damage; which do when saved, and their medians."""
     damages = {"floats": "none", "saved": "8 bits", "jpeg": "jpeg"}
-    bits = {key: as_bits(survives(network, examples, damage)) for key, damage in damages.items()}
+    reached = {key: survives(network, examples, damage) for key, damage in damages.items()}
     fooled = examples.success if examples.success.any() else torch.ones_like(examples.success)
     return {
-        **{key: each.count("1") / len(each) for key, each in bits.items()},
-        "steps": float(examples.steps[fooled].float().median()),
+        **{key: float(flags.double().mean()) for key, flags in reached.items()},
         "l2": float(examples.l2[fooled].median()),
         "linf": float(examples.linf[fooled].median()) * 255,
-        "bits": bits,
+        # A 0 or 1 for each picture, "0110", which takes one line of a file.
+        "bits": "".join(str(int(flag)) for flag in reached["saved"]),
     }
 
 
@@ -117,31 +111,8 @@ def fool_the_25() -> dict[str, Any]:
         step = adversarial.fool(network, step.images, STINGRAY, num_steps=1)
         fresh = survives(network, step, "none") & ~early
         lost[fresh], early = ~step.success[fresh], early | fresh
-    row, steps = summarise(network, examples), examples.steps
-    return {
-        "success": row["floats"],
-        "survives_8bit": row["saved"],
-        "jpeg": row["jpeg"],
-        "lost": int(lost.sum()),
-        "median": row["steps"],
-        "least": int(steps.min()),
-        "most": int(steps.max()),
-        "l2": row["l2"],
-        "linf": row["linf"],
-        # The largest change that each colour of each pixel would have, were the length spread evenly.
-        "even": 255 * row["l2"] / math.sqrt(images[0].numel()),
-    }
-
-
-def leave_the_25(name: str) -> dict[str, float]:
-    """The share of the practical's 25 pictures driven away from the classes that a network reads in them."""
-    network, (images, _) = pretrained.load(name), load_practical()
-    read, shares = float32_logits(network, images).argmax(1), {}
-    for method in ("FGSM 2", "PGD 1", "noise 2"):
-        with runtime.autocast("cpu"):
-            examples = TABLE[method](network, images, read)
-        shares[method.lower()] = float(examples.success.float().mean())
-    return shares
+    row = summarise(network, examples)
+    return {"survives_8bit": row["saved"], "jpeg": row["jpeg"], "lost": int(lost.sum())}
 
 
 def transfer(name: str, method: str) -> dict[str, float]:
@@ -159,11 +130,10 @@ def make_visualizing_attacks() -> Path:
     for name in (SQUEEZENET, LITE0):
         calls |= {("transfer", name, method): cached(transfer, name, method) for method in TRANSFER}
     calls["stingray",] = cached(fool_the_25)
-    calls |= {("away", short): cached(leave_the_25, name) for name, short in NAMES.items()}
     found = dict(sweep(calls, "attacks"))
     parts = nest({place: found[place] for place in calls})
     parts["transfer"] = by_direction(parts["transfer"])
-    return results.save("visualizing-attacks", parts | {"sizes": {"num": NUM}}, [0])
+    return results.save("visualizing-attacks", parts, [0])
 
 
 def by_direction(made: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:

@@ -261,9 +261,9 @@ def load_arrays(name: str) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def load_class_pictures(name: str = "visualizing-classes") -> dict[str, np.ndarray]:
-    """Pictures that `dlapps data make NAME` drew: uint8 (H, W, 3) by "network preset class"."""
-    encoded = load_arrays(name)
+def load_class_pictures() -> dict[str, np.ndarray]:
+    """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset class"."""
+    encoded = load_arrays("visualizing-classes")
     return {name: np.asarray(Image.open(io.BytesIO(array.data))) for name, array in encoded.items()}
 
 
