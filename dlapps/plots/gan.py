@@ -1,68 +1,140 @@
-"""What Chapter 4 draws: mosaics, how a training went, how samples compare with real images."""
+"""What Chapter 4 draws: two networks, mosaics, how a training went, what a ground does to a measure, changes."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from dlapps.gan.toy import CENTRES
-from dlapps.plots.general import COLOURS, WIDTH, make_figure, styled
+from dlapps.core.intervals import Interval
+from dlapps.plots.diagrams import Block, plot_diagram
+from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, styled
+
+Rows = Mapping[str, ArrayLike]
+
+
+def plot_networks() -> Figure:
+    """The assignment's generator, above, and discriminator: their maps as (channels, side), and what is between."""
+    up, down = "#CFE0F5", "#F6D3E4"
+    heights = {"4": 0.34, "8": 0.46, "16": 0.58, "32": 0.7}
+    maps = {"G": ["128 × 4 × 4", "64 × 8 × 8", "32 × 16 × 16", "1 × 32 × 32"]}
+    maps["D"] = maps["G"][::-1]
+    blocks, arrows = {}, []
+    for name, y, colour in (("G", 0.55, up), ("D", -0.75, down)):
+        ends = ("z\n100", "image") if name == "G" else ("image", "logit\n1")
+        chain = [f"{name} in", *(f"{name} {place}" for place in range(4)), f"{name} out"]
+        texts = [ends[0], *maps[name], ends[1]]
+        for place, (key, text) in enumerate(zip(chain, texts, strict=True)):
+            height = heights[text.split(" ")[-1]] if "×" in text else 0.4
+            width = 0.5 if place in (0, 5) else 0.82
+            below = _LAYERS[name][place - 1] if 0 < place < 5 else ""
+            fill = colour if 0 < place < 5 else "#F3F6F8"
+            blocks[key] = Block(0.3 + 1.02 * place, y, width, height, text.replace(" × ", "×"), below, fill)
+        arrows += list(itertools.pairwise(chain))
+    return plot_diagram(blocks, arrows)
 
 
 @styled
-def plot_mosaic(
-    images: ArrayLike, row_titles: Sequence[str] = (), column_titles: Sequence[str] = (), share: float = 1.0
-) -> Figure:
+def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> Figure:
     """Images edge to edge, a hair apart, with titles beside rows and above columns where given.
 
-    images: (R, C, S, S), or (R, C, S, S, 3) in colour, uint8 or in [0, 1]. share: how much of the text's width the
-    mosaic takes. Raises ValueError for another shape.
+    rows: {title: images (C, S, S), or of several rows (R, C, S, S)}, uint8, as many in each. share: how much of the
+    text's width the mosaic takes. Raises ValueError for another shape.
     """
-    levels = np.asarray(images)
-    if levels.shape[4:] not in ((), (3,)) or levels.ndim < 4:
+    stacked = _stack(rows)
+    height, width = len(stacked), stacked.shape[1]
+    figure, axes = make_figure(share * WIDTH * height / width + 0.2 * bool(columns))
+    _draw_mosaic(axes[0, 0], rows, columns)
+    return figure
+
+
+@styled
+def plot_panels(x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str) -> Figure:
+    """Panels side by side over the same x, {y label: {name: series}}."""
+    figure, axes = make_figure(2.0, 1, len(panels))
+    for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
+        for index, (name, values) in enumerate(series.items()):
+            ax.plot(x, values, label=name, color=COLOURS[index], linestyle=("-", "--", ":")[index], linewidth=1)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.legend()
+    return figure
+
+
+def plot_losses() -> Figure:
+    """The generator's two losses and their slopes, over the logit that the discriminator gives to a fake."""
+    s = np.linspace(-6, 4, 200)
+    losses = {"used: −log D": np.logaddexp(0, -s), "true: log(1 − D)": -np.logaddexp(0, s)}
+    slopes = {"used": -1 / (1 + np.exp(s)), "true": -1 / (1 + np.exp(-s))}
+    return plot_panels(s, {"loss of G": losses, "its slope": slopes}, "logit of D(G(z))")
+
+
+@styled
+def plot_grey(rows: Rows, readings: Sequence[str], ratios: Mapping[str, Mapping[int, float]]) -> Figure:
+    """Left digits on several grounds, below them what was read in the last; right {judge: {ground: ratio}}."""
+    figure, axes = make_figure(1.7, 1, 2, width_ratios=(1.5, 1))
+    mosaic, ax = axes[0]
+    _draw_mosaic(mosaic, rows)
+    side = np.shape(next(iter(rows.values())))[-1] + 2
+    mosaic.xaxis.tick_bottom()
+    mosaic.set_xticks((np.arange(len(readings)) + 0.5) * side - 0.5, readings)
+    mosaic.set_xlabel("read by the judge that never saw grey")
+    for index, (name, values) in enumerate(ratios.items()):
+        ax.plot([*values], [*values.values()], label=name, **line_style(index))
+    ax.set(yscale="log", xlabel="grey of the ground (of 255)", ylabel="Fréchet ratio")
+    ax.legend(title="trained on")
+    return figure
+
+
+@styled
+def plot_factors(rows: Rows, factors: Mapping[str, Interval]) -> Figure:
+    """A row a training: samples, and the factor of those that have one, with its interval, on a scale of logarithms."""
+    stacked = _stack(rows)
+    figure, axes = make_figure(0.6 * WIDTH * len(stacked) / stacked.shape[1], 1, 2, width_ratios=(2, 1))
+    mosaic, ax = axes[0]
+    _draw_mosaic(mosaic, rows)
+    side = stacked.shape[-1] + 2
+    for place, name in enumerate(rows):
+        if name in factors:
+            found, y = factors[name], (place + 0.5) * side - 0.5
+            ends = [[found.mean - found.low], [found.high - found.mean]]
+            ax.errorbar(found.mean, y, xerr=ends, capsize=2, **line_style(0))
+    ax.axvline(1, color=COLOURS[6], linestyle="--", linewidth=0.8)
+    ax.set(xscale="log", xlabel="Fréchet ratio: factor", ylim=mosaic.get_ylim(), yticks=[])
+    ax.set_xticks([0.5, 1, 2, 5, 10, 20], ["½", "1", "2", "5", "10", "20"])
+    ax.minorticks_off()
+    return figure
+
+
+# What leads to each of the maps: the first of G and the last of D are a product.
+_LAYERS = {
+    "G": ["conv$^T$, batch norm,\nReLU"] * 3 + ["conv$^T$, tanh"],
+    "D": ["", *["conv, batch norm,\nleaky ReLU"] * 3],
+}
+
+
+def _stack(rows: Rows) -> np.ndarray:
+    """Rows of images (R, C, S, S), of mosaics' rows."""
+    parts = [np.asarray(images) for images in rows.values()]
+    if any(part.ndim not in (3, 4) or part.dtype != np.uint8 for part in parts):
+        found = [f"{part.dtype} {part.shape}" for part in parts]
         raise ValueError(
-            f"expected images (R, C, S, S) or (R, C, S, S, 3), got {levels.shape}; gan.to_uint8 makes them of samples."
+            f"expected grey images uint8 (C, S, S) or (R, C, S, S) in each row, got {', '.join(found)}; gan.to_uint8 "
+            "makes them of samples."
         )
-    rows, columns, height, width = levels.shape[:4]
-    white = np.iinfo(np.uint8).max if levels.dtype == np.uint8 else 1
-    border = [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)][: levels.ndim]
-    padded = np.pad(levels, border, constant_values=white)
-    height, width = height + 2, width + 2
-    mosaic = padded.swapaxes(1, 2).reshape(rows * height, columns * width, *levels.shape[4:])
-    mosaic_height = share * WIDTH * mosaic.shape[0] / mosaic.shape[1]
-    figure, axes = make_figure(mosaic_height + 0.2 * bool(column_titles))
-    ax = axes[0, 0]
-    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+    return np.concatenate([part if part.ndim == 4 else part[None] for part in parts])
+
+
+def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> None:
+    padded = np.pad(_stack(rows), [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=255)
+    number, across, side, _ = padded.shape
+    ax.imshow(padded.swapaxes(1, 2).reshape(number * side, across * side), cmap="gray", vmin=0, vmax=255)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
-    ax.set_xticks((np.arange(len(column_titles)) + 0.5) * width - 0.5, column_titles)
-    ax.set_yticks((np.arange(len(row_titles)) + 0.5) * height - 0.5, row_titles)
-    return figure
-
-
-@styled
-def plot_points(clouds: Mapping[str, ArrayLike]) -> Figure:
-    """Panels side by side of generated points (N, 2) around the centres of the eight Gaussians, titled by name."""
-    figure, axes = make_figure(1.2, 1, len(clouds))
-    for ax, (name, points) in zip(axes[0], clouds.items(), strict=True):
-        ax.scatter(*CENTRES.T, s=60, color="0.85")
-        ax.scatter(*np.asarray(points, float).T, s=0.5, color=COLOURS[0])
-        ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
-        ax.set_title(name.replace(", ", ",\n"))
-    return figure
-
-
-@styled
-def plot_training(batches: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Panels side by side over the same batches, {y label: {name: series}}."""
-    figure, axes = make_figure(2.1, 1, len(panels))
-    for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
-        for index, (name, values) in enumerate(series.items()):
-            colour, style = COLOURS[index], ("-", "--", ":")[index]
-            ax.plot(batches, values, label=name, color=colour, linestyle=style, linewidth=1)
-        ax.set(xlabel="batches", ylabel=ylabel)
-        ax.legend()
-    return figure
+    ax.set_xticks((np.arange(len(columns)) + 0.5) * side - 0.5, columns)
+    sizes = [len(np.asarray(images)) if np.ndim(images) == 4 else 1 for images in rows.values()]
+    middles = np.cumsum(sizes) - np.array(sizes) / 2
+    ax.set_yticks(middles * side - 0.5, [*rows])
