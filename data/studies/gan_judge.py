@@ -26,7 +26,7 @@ NUM_HELD_OUT = 10_000
 NUM_EPOCHS = 6  # of a judge
 GROUNDS = (0, 3, 6, 12, 18)
 # Of the scores, those whose differences are told in percentage points.
-SHARES = ["precision", "recall", "class_shares", "conditional_accuracy", "gan_train_accuracy", "grey_accuracy"]
+SHARES = ["precision", "recall", "class_shares", "conditional_accuracy", "gan_train_accuracy"]
 
 
 @functools.cache
@@ -133,21 +133,21 @@ class Judge:
             "gan_train_accuracy": judge.gan_train_accuracy(images[many], labels[many], *self.real),
         }
 
-    def score_grey(self) -> dict[str, dict[str, Scores]]:
+    def score_grey(self) -> dict[str, object]:
         """Train images on a ground of so many of 255 levels, as samples are scored: by this classifier, and by one that
-        saw digits as they are alone; and how often these read them right."""
+        saw digits as they are alone; {score: {what was seen: one value a ground}}."""
         images, labels = (part[self.rows[:NUM_SAMPLES]] for part in self.train)
-        unused = judge.fit_digit_classifier(*self.train, num_epochs=NUM_EPOCHS, augmented=False)
-        found: dict[str, dict[str, Scores]] = {}
-        for name, classifier in (("grounds seen", self.classifier), ("black alone", unused)):
-            other = copy.copy(self)
-            other.__dict__.pop("floor", None)
-            other.classifier, (other.features, _) = classifier, judge.extract_features(classifier, self.real[0])
-            found[name] = {}
-            for level in GROUNDS:
-                grey = (level + images.float() * ((255 - level) / 255)).round().byte()
-                right = judge.conditional_accuracy(classifier, grey, labels)
-                found[name][f"{level}"] = other.score(grey) | {"grey_accuracy": round(right, 4)}
+        grounds = [(level + images.float() * ((255 - level) / 255)).round().byte() for level in GROUNDS]
+        other = copy.copy(self)
+        other.classifier = judge.fit_digit_classifier(*self.train, num_epochs=NUM_EPOCHS, augmented=False)
+        other.features = judge.extract_features(other.classifier, self.real[0])[0]
+        found: dict[str, Any] = {"ground": list(GROUNDS)}
+        for name, one in (("black and grey", self), ("black alone", other)):
+            scores = [one.score(grey) for grey in grounds]
+            for score in ("frechet_ratio", "recall"):
+                found.setdefault(score, {})[name] = [each[score] for each in scores]
+            right = [judge.conditional_accuracy(one.classifier, grey, labels) for grey in grounds]
+            found.setdefault("accuracy", {})[name] = [round(share, 4) for share in right]
         return found
 
 

@@ -71,19 +71,20 @@ def plot_losses() -> Figure:
 
 
 @styled
-def plot_grey(rows: Rows, readings: Sequence[str], ratios: Mapping[str, Mapping[int, float]]) -> Figure:
-    """Left digits on several grounds, below them what was read in the last; right {judge: {ground: ratio}}."""
+def plot_grey(
+    rows: Rows, readings: Sequence[int], grounds: Sequence[int], ratios: Mapping[str, Sequence[float]]
+) -> Figure:
+    """Left digits on two grounds, below them what was read in the last; right {what a judge saw: ratio by ground}."""
     figure, axes = make_figure(1.7, 1, 2, width_ratios=(1.5, 1))
     mosaic, ax = axes[0]
-    _draw_mosaic(mosaic, rows)
-    side = np.shape(next(iter(rows.values())))[-1] + 2
+    side = _draw_mosaic(mosaic, rows)
     mosaic.xaxis.tick_bottom()
     mosaic.set_xticks((np.arange(len(readings)) + 0.5) * side - 0.5, readings)
-    mosaic.set_xlabel("read by the judge that never saw grey")
+    mosaic.set_xlabel("read by a judge that never saw grey")
     for index, (name, values) in enumerate(ratios.items()):
-        ax.plot([*values], [*values.values()], label=name, **line_style(index))
-    ax.set(yscale="log", xlabel="grey of the ground (of 255)", ylabel="Fréchet ratio")
-    ax.legend(title="trained on")
+        ax.plot(grounds, values, label=name, **line_style(index))
+    ax.set(yscale="log", xlabel="ground (of 255)", ylabel="Fréchet ratio")
+    ax.legend(title="judge trained on")
     return figure
 
 
@@ -93,8 +94,7 @@ def plot_factors(rows: Rows, factors: Mapping[str, Interval]) -> Figure:
     stacked = _stack(rows)
     figure, axes = make_figure(0.6 * WIDTH * len(stacked) / stacked.shape[1], 1, 2, width_ratios=(2, 1))
     mosaic, ax = axes[0]
-    _draw_mosaic(mosaic, rows)
-    side = stacked.shape[-1] + 2
+    side = _draw_mosaic(mosaic, rows)
     for place, name in enumerate(rows):
         if name in factors:
             found, y = factors[name], (place + 0.5) * side - 0.5
@@ -126,7 +126,8 @@ def _stack(rows: Rows) -> np.ndarray:
     return np.concatenate([part if part.ndim == 4 else part[None] for part in parts])
 
 
-def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> None:
+def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> int:
+    """Draw it, and return the side of an image with its border, in pixels."""
     padded = np.pad(_stack(rows), [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=255)
     number, across, side, _ = padded.shape
     ax.imshow(padded.swapaxes(1, 2).reshape(number * side, across * side), cmap="gray", vmin=0, vmax=255)
@@ -138,3 +139,4 @@ def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> None:
     sizes = [len(np.asarray(images)) if np.ndim(images) == 4 else 1 for images in rows.values()]
     middles = np.cumsum(sizes) - np.array(sizes) / 2
     ax.set_yticks(middles * side - 0.5, [*rows])
+    return side
