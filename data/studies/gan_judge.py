@@ -139,6 +139,7 @@ class Judge:
         images, labels = (part[self.rows[:NUM_SAMPLES]] for part in self.train)
         grounds = [(level + images.float() * ((255 - level) / 255)).round().byte() for level in GROUNDS]
         other = copy.copy(self)
+        other.__dict__.pop("floor", None)
         other.classifier = judge.fit_digit_classifier(*self.train, num_epochs=NUM_EPOCHS, augmented=False)
         other.features = judge.extract_features(other.classifier, self.real[0])[0]
         found: dict[str, Any] = {"ground": list(GROUNDS)}
