@@ -60,8 +60,9 @@ def small(tmp_path, monkeypatch):
 def test_every_preset_gets_its_entry_once(small, monkeypatch):
     made = json.loads(study.make_gan().read_text())
     runs, real = made["runs"], made["real"]
-    seeds = {run: [*map(str, range(number))] for run, (_, number) in RUNS.items()}
-    assert {run: [*entries] for run, entries in runs.items()} == seeds | {"cdcgan tuned, 60,000": ["0"]}
+    seeds = {run: ["0", "1"][:number] for run, (_, number) in RUNS.items()}
+    seeds |= {"cdcgan tuned, 60,000": ["0"]}
+    assert {run: [*entries] for run, entries in runs.items()} == seeds
     scores = runs["cdcgan tuned"]["1"]["scores"]
     assert 0 <= scores["gan_train_accuracy"] <= 1
     assert "gan_train_accuracy" not in runs["dcgan tuned"]["0"]["scores"]
@@ -83,14 +84,15 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
 
 
 def test_every_flow_is_trained_and_scored_once(small, monkeypatch):
-    tried = {"sampling": {"num_steps": 2, "solver": "euler", "guidance": 1}, "gan_train_accuracy": 0.9}
-    results.save("flow-selection", {f"{number}": [tried] for number in flow_study.EVALUATIONS}, (0,))
+    tried = [entry_of(2, 1, 0.9)]
+    results.save("flow-selection", dict.fromkeys(("20", "4", "2"), tried), (0,))
     monkeypatch.setattr(flow_study, "time_gan", lambda: {"cpu_seconds": 1.0})
     made = json.loads(flow_study.make_flow().read_text())
-    names = {f"{number} evaluations": ["0", "1"] for number in (20, 4, 2)} | {"20 evaluations, 60,000": ["0"]}
+    names = {f"{number} evaluations": ["0", "1"] for number in (20, 4, 2)}
+    names |= {"20 evaluations, 60,000": ["0"]}
     assert {run: [*entries] for run, entries in made["runs"].items()} == names
     assert [len(made["trainings"][seed]["history"]["loss"]) for seed in ("0", "1")] == [1, 1]
-    assert made["runs"]["4 evaluations"]["1"]["settings"]["solver"] == "euler"
+    assert made["runs"]["4 evaluations"]["1"]["settings"]["num_steps"] == 2
     assert 0 <= made["runs"]["20 evaluations, 60,000"]["0"]["scores"]["gan_train_accuracy"] <= 1
     assert flow.load_best().settings.channels == (8, 8, 8)
     # On a machine without checkpoints the committed network is that of seed 0.
@@ -101,19 +103,16 @@ def test_every_flow_is_trained_and_scored_once(small, monkeypatch):
     assert json.loads(flow_study.make_flow().read_text())["runs"].keys() == names.keys()
 
 
+def entry_of(num_steps, guidance, accuracy):
+    sampling = {"num_steps": num_steps, "solver": "midpoint", "guidance": guidance}
+    return {"sampling": sampling, "gan_train_accuracy": accuracy}
+
+
 def test_the_choice_is_what_teaches_most(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
-    rows = [(10, 1, 0.4, 0.97), (5, 1.5, 0.3, 0.985), (5, 2, 0.2, 0.98)]
-    tried = [
-        {
-            "sampling": {"num_steps": num_steps, "solver": "midpoint", "guidance": guidance},
-            "frechet": distance,
-            "gan_train_accuracy": accuracy,
-        }
-        for num_steps, guidance, distance, accuracy in rows
-    ]
     untaught = {"sampling": {"num_steps": 20, "solver": "euler", "guidance": 1}, "frechet": 0.9}
-    results.save("flow-selection", {"20": [*tried, untaught], "4": tried[:1]}, (0,))
+    tried = [entry_of(10, 1, 0.97), entry_of(5, 1.5, 0.985), entry_of(5, 2, 0.98), untaught]
+    results.save("flow-selection", {"20": tried, "4": tried[:1]}, (0,))
     assert flow_study.choose_sampling(20) == flow_study.Sampling(5, "midpoint", 1.5)
     assert flow_study.choose_sampling(4) == flow_study.Sampling(10, "midpoint", 1)
 
