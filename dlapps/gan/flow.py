@@ -113,9 +113,9 @@ class VelocityNetwork(nn.Module):
         middle = self.down[1](F.avg_pool2d(large, 2), embedding)
         small = self.down[2](F.avg_pool2d(middle, 2), embedding)
         small = self.bottom[1](self.bottom[0](small, embedding), embedding)
-        below = F.interpolate(self.narrow[0](small), scale_factor=2)
-        below = F.interpolate(self.narrow[1](self.up[0](middle + below, embedding)), scale_factor=2)
-        large = self.up[1](large + below, embedding)
+        double = functools.partial(F.interpolate, scale_factor=2)
+        middle = self.up[0](middle + double(self.narrow[0](small)), embedding)
+        large = self.up[1](large + double(self.narrow[1](middle)), embedding)
         return F.pixel_shuffle(self.last(F.silu(normalise(large))), 2).float()
 
 

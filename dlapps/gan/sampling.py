@@ -82,7 +82,7 @@ def save_generator(path: str | Path, generator: AnyGenerator) -> Path:
 def load_generator(path: str | Path) -> AnyGenerator:
     """A generator of `save_generator`, in eval mode, without gradients."""
     saved = read_checked(path, "generator", ("preset", "generator"))
-    # A study's preset has fields of its own, of which its generator does not depend.
+    # A study's preset has fields of its own, on which its generator does not depend.
     known = {field.name for field in fields(Preset)}
     preset = Preset(**{name: value for name, value in saved["preset"].items() if name in known})
     generator = channels_last(generator_of(preset))
