@@ -113,7 +113,7 @@ class Ours:
 
     def __init__(self, conditional, precision):
         self.preset = replace(gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL, num_epochs=1)
-        self.precision, self.run = precision, gan.Run(self.preset, 0, "cpu", precision)
+        self.precision, self.run = precision, gan.Run(self.preset, 0, precision=precision)
         self.weights = [*self.run.generator.parameters(), *self.run.discriminator.parameters()]
 
     def step(self, pixels, labels):

@@ -21,6 +21,7 @@ from dlapps.classroom.checks import gan as generation
 from dlapps.classroom.checks import transfer, visualizing
 from dlapps.core import metrics, paths
 from dlapps.core.assets import Provenance
+from dlapps.core.training import History
 from dlapps.dann import GradientReversal
 from dlapps.datasets.dataset import Dataset
 from dlapps.gan import flow
@@ -240,7 +241,7 @@ def test_domains_find_paired_batches_chosen_epochs_and_other_seeds(two_domains):
 
 def training_of(preset, **changes):
     generator, discriminator = gan.make_networks(preset, seed=0)
-    history = gan.GanHistory(discriminator_loss=[1.0], generator_loss=[1.0])
+    history = History(discriminator_loss=[1.0], generator_loss=[1.0])
     networks = generator.eval(), discriminator.eval()
     made = gan.Training(preset, *networks, history, torch.zeros(1), [0])
     return replace(made, **changes)
@@ -253,7 +254,7 @@ def test_generation_looks_at_each_training_of_an_exercise():
     plain = training_of(replace(gan.PRACTICAL, **small))
     deaf = training_of(replace(gan.CONDITIONAL_PRACTICAL, **small))
     wide = training_of(replace(plain.preset, size=32), generator=plain.generator)
-    lost = replace(plain, history=gan.GanHistory(discriminator_loss=[np.nan], generator_loss=[1.0]))
+    lost = replace(plain, history=History(discriminator_loss=[np.nan], generator_loss=[1.0]))
     alone = training_of(replace(plain.preset, discriminator_rate=0.0))
     for training in (plain, deaf):
         finds(generation.samples_like_the_images, {"training": wide}, training=training)

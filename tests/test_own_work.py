@@ -139,7 +139,7 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
     ("call", "message"),
     [
         (lambda: saliency.input_gradient(small_network(1), LEVELS), ONE_PICTURE),
-        (lambda: gan.find_clusters(LEVELS, 2), ONE_PICTURE),
+        (lambda: gan.prepare_images(LEVELS, 32), ONE_PICTURE),
         (lambda: dann.predict(small_network(), LEVELS), ONE_PICTURE),
         (lambda: adversarial.pgd(diverged_network(), PIXELS, 0.1, labels=1), DIVERGED),
         (lambda: saliency.input_gradient(diverged_network(), PIXELS, 0), DIVERGED),

@@ -73,11 +73,8 @@ def train_classifier(data, seed=0, **options):
 
 
 def train_gan(data, seed=0, preset=GAN, **options):
-    def measure(generator):
-        return {"weight": next(generator.parameters()).sum().item()}
-
-    options |= {"labels": data[1] if preset.num_classes else None, "measure": measure}
-    training = gan.fit_gan(data[0], preset, seed, frame_every=4, measure_every=4, **options)
+    options |= {"labels": data[1] if preset.num_classes else None}
+    training = gan.fit_gan(data[0], preset, seed, frame_every=4, **options)
     frames = {"frames": training.frames.tolist(), "frame_batches": training.frame_batches}
     return [training.generator, training.discriminator], {**training.history, **frames}
 

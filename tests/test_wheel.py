@@ -41,7 +41,7 @@ my_images = torch.from_numpy(random.integers(0, 256, (256, 32, 32), dtype=np.uin
 AFTER = [
     "assert saliency_map.shape == (224, 224) and saliency_map.max() > 0",
     "assert features.shape == (len(photos), 320) and search.best_params_['C'] in (0.1, 1, 10)",
-    "assert len(digits) == 64 and drawn.shape == (10, 8, 32, 32) and 'D(x)' in training.history.health()",
+    "assert len(digits) == 64 and drawn.shape == (10, 8, 32, 32) and len(training.history.spread) == 10",
 ]
 
 # What starts another Python may be a script of the machine.

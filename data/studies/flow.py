@@ -1,12 +1,11 @@
-"""Chapter 4's flows: one training over seeds, read once on the test split at 20, 4 and 2 evaluations of the network.
+"""Chapter 4's flows: one training over seeds, scored on the test split at 20, 4 and 2 evaluations of the network.
 
-The last 10,000 train images are held out of the training. How samples are drawn is chosen there, by what a classifier
-learns from them; the choice is a committed file before the first reading.
+The last 10,000 train images are held out of the training. How samples are drawn was chosen on them, by what a
+classifier learns from the samples; data/README.md says where the code of the choice is.
 """
 
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,19 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import gan
-from dlapps.core import metrics, paths, results
+from dlapps.core import paths, results
 from dlapps.gan import flow, judge, to_uint8
-from studies import gan_judge
+from studies.gan import NUM_MANY, SEEDS_OF_MANY
+from studies.gan_judge import SHARES, Judge, draw, load_images
 from studies.gan_presets import CONDITIONAL_PRESETS
-from studies.runs import Calls, add_entries, load_parts, rounded, sweep_missing
+from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
-SEEDS = (0, 1, 2)
-# Samples of each candidate in the choice, and of those few that a classifier learns from, a training of which takes two
-# minutes; readings draw as many as those of the GANs.
-NUM_CHOOSING, NUM_LEARNT_FROM, NUM_FEW = 2_500, 10_000, 8
+SEEDS = range(5)
 EVALUATIONS = (20, 4, 2)
-GUIDANCES = (1, 1.25, 1.5, 2)
-INTERVALS = ((0, 1), (0, 0.42), (0.1, 0.55), (0.25, 0.7))
+NUM_HELD_OUT = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,80 +44,6 @@ class Sampling:
         """Digits uint8 (N, 32, 32) of the labels (N,)."""
         return to_uint8(flow.sample(network, labels, 10_000 + seed, self.num_steps, self.solver, self.weigh))
 
-    @property
-    def evaluations(self) -> int:
-        """Of the network, for a sample: two at a time where there is guidance."""
-        in_step = (0, 0.5) if self.solver == "midpoint" else (0,)
-        times = [(step + part) / self.num_steps for step in range(self.num_steps) for part in in_step]
-        return sum(1 if self.weigh(time) == 1 else 2 for time in times)
-
-
-def list_samplings(evaluations: int) -> Iterator[Sampling]:
-    """All that evaluate the network so often a sample."""
-    guided = itertools.product(GUIDANCES[1:], INTERVALS)
-    for solver, (guidance, interval) in itertools.product(("euler", "midpoint"), [(1, (0, 1)), *guided]):
-        for num_steps in range(1, evaluations + 1):
-            sampling = Sampling(num_steps, solver, guidance, *interval)
-            if sampling.evaluations == evaluations:
-                yield sampling
-
-
-def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
-    """One training, taken up where it was stopped; 50 minutes on one core. With its entry: the history."""
-    before = time.process_time()
-
-    def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
-        nonlocal before
-        spent, before = time.process_time() - before, time.process_time()
-        return {"cpu_seconds": spent}
-
-    checkpoint = paths.cache() / "flow" / f"{seed}.pt"
-    training_set = gan_judge.load_held_out()[0]
-    network, history = flow.fit_flow(*training_set, flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint)
-    course = {"loss": [round(loss, 5) for loss in history.loss]}
-    course["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
-    return network, {"history": course, "cpu_seconds": round(sum(course["cpu_seconds"]))}
-
-
-def make_flow_selection() -> Path:
-    """Every sampling on held-out images, of seed 0; about an hour on one core after its training.
-
-    Of each number of evaluations, what is taught to a classifier is measured for those of the least Fréchet distance.
-    What data/results/flow-selection.json holds already is not measured again.
-    """
-    parts, network = load_parts("flow-selection"), train(0)[0]
-    tried: dict[str, list] = {f"{number}": parts.get(f"{number}", []) for number in EVALUATIONS}
-    held_out = gan_judge.Judge(held_out=True)
-    accuracy = judge.conditional_accuracy(held_out.classifier, *held_out.real)
-
-    def save() -> None:
-        results.save("flow-selection", {"real_accuracy": accuracy, **tried}, SEEDS[:1])
-
-    for number in EVALUATIONS:
-        entries = tried[f"{number}"]
-        done = [Sampling(**entry["sampling"]) for entry in entries]
-        for sampling in [each for each in list_samplings(number) if each not in done]:
-            entries.append({"sampling": asdict(sampling), **measure(sampling, network, held_out)})
-            save()
-        for entry in sorted(entries, key=lambda entry: entry["frechet"])[:NUM_FEW]:
-            if "gan_train_accuracy" not in entry:
-                asked = torch.arange(NUM_LEARNT_FROM) % 10
-                samples = Sampling(**entry["sampling"]).draw(network, asked, 101)
-                entry["gan_train_accuracy"] = judge.gan_train_accuracy(samples, asked, *held_out.real)
-                save()
-    return paths.results() / "flow-selection.json"
-
-
-def measure(sampling: Sampling, network: flow.VelocityNetwork, held_out: gan_judge.Judge) -> dict[str, float]:
-    """How close NUM_CHOOSING samples are to the images held out, and whether they are of the digits asked for."""
-    asked = held_out.labels[:NUM_CHOOSING]
-    features, logits = judge.extract_features(held_out.classifier, sampling.draw(network, asked, 100))
-    compared = held_out.features[:NUM_CHOOSING], features, gan_judge.NEIGHBOURS
-    scores = {"frechet": metrics.frechet_distance(held_out.features, features)}
-    scores |= zip(("precision", "recall"), metrics.precision_recall(*compared), strict=True)
-    scores["conditional_accuracy"] = float((logits.argmax(1) == asked).double().mean())
-    return rounded(scores)
-
 
 def choose_sampling(evaluations: int) -> Sampling:
     """The one whose samples teach most: the highest GAN-train accuracy on held-out images of those it was taken of."""
@@ -129,18 +51,46 @@ def choose_sampling(evaluations: int) -> Sampling:
     return Sampling(**max(tried, key=lambda entry: entry["gan_train_accuracy"])["sampling"])
 
 
-def read(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object], dict[str, dict[str, object]]]:
-    """A training with its entry, and an entry of each number of evaluations, read on the test split."""
-    network, training = train(seed)
-    entries: dict[str, dict[str, object]] = {}
-    judge_of_test = gan_judge.Judge()
-    for evaluations in EVALUATIONS:
-        sampling = choose_sampling(evaluations)
-        spent = count_seconds(partial(sampling.draw, network, judge_of_test.labels[:1000], seed))
-        scores = judge_of_test.score_conditional(partial(sampling.draw, network), seed)
-        scores["cpu_seconds_of_1000"] = spent
-        entries[f"{evaluations} evaluations"] = {"scores": scores, "settings": asdict(sampling)}
-    return network, training, entries
+def checkpoint_of(seed: int) -> Path:
+    """Where a training is taken up."""
+    return paths.cache() / "flow" / f"{seed}.pt"
+
+
+def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
+    """One training, taken up where it was stopped; 30 minutes on one core. With its entry: the history."""
+    before = time.process_time()
+
+    def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
+        nonlocal before
+        spent, before = time.process_time() - before, time.process_time()
+        return {"cpu_seconds": spent}
+
+    images, labels = (part[:-NUM_HELD_OUT] for part in load_images("train"))
+    checkpoint = checkpoint_of(seed)
+    network, history = flow.fit_flow(images, labels, flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint)
+    course = {"loss": [round(loss, 5) for loss in history.loss]}
+    course["cpu_seconds"] = [round(seconds, 1) for seconds in history.cpu_seconds]
+    return network, {"history": course, "cpu_seconds": round(sum(course["cpu_seconds"]))}
+
+
+def load_network(seed: int) -> flow.VelocityNetwork:
+    """The network of a training; of seed 0 the committed one, in float16, on a machine without its checkpoint."""
+    return train(seed)[0] if seed or checkpoint_of(seed).is_file() else flow.load_best()
+
+
+def score(evaluations: int, seed: int) -> dict[str, object]:
+    """The entry of a seed and a number of evaluations, read on the test split."""
+    network, sampling, judge_of_test = load_network(seed), choose_sampling(evaluations), Judge()
+    spent = count_seconds(partial(sampling.draw, network, judge_of_test.real[1][:1000], seed))
+    scores = judge_of_test.score_conditional(partial(sampling.draw, network), seed)
+    return {"scores": scores | {"cpu_seconds_of_1000": spent}, "settings": asdict(sampling)}
+
+
+def teach_many(seed: int) -> dict[str, object]:
+    """GAN-train with NUM_MANY samples, as of the tuned conditional generator."""
+    asked = torch.arange(NUM_MANY) % 10
+    samples = choose_sampling(EVALUATIONS[0]).draw(load_network(seed), asked, seed + 2)
+    return {"scores": {"gan_train_accuracy": judge.gan_train_accuracy(samples, asked, *load_images("test"), seed=seed)}}
 
 
 def count_seconds(call: Callable[[], object]) -> float:
@@ -151,35 +101,24 @@ def count_seconds(call: Callable[[], object]) -> float:
 
 
 def time_gan() -> dict[str, float]:
-    """What the best cDCGAN takes on the same machine: its training, by one epoch of it, and 1,000 samples."""
-    images, preset = gan_judge.load_images("MNIST", "train"), CONDITIONAL_PRESETS["best"]
-    train_once = partial(gan.fit_conditional_gan, *images, replace(preset, num_epochs=1))
-    draw = partial(gan_judge.draw, gan.load_best("cdcgan"), 1000, 0, torch.arange(1000) % 10)
-    an_epoch = count_seconds(train_once)
-    training = round(preset.num_epochs * an_epoch)
-    return {"cpu_seconds": training, "cpu_seconds_of_1000": count_seconds(draw)}
-
-
-def score_neighbours(number: int = 50_000) -> float:
-    """Error on the test split of the nearest neighbour in pixels, among so many samples of the committed network."""
-    asked = torch.arange(number) % 10
-    samples = choose_sampling(EVALUATIONS[0]).draw(flow.load_best(), asked, 0)
-    return gan_judge.Judge().neighbour_error(samples, asked)
+    """What the tuned cDCGAN takes on the same machine: its training, by one epoch of it, and 1,000 samples."""
+    images, preset = load_images("train"), CONDITIONAL_PRESETS["tuned"][0]
+    an_epoch = count_seconds(partial(gan.fit_conditional_gan, *images, replace(preset, num_epochs=1)))
+    samples = count_seconds(partial(draw, gan.load_best("cdcgan"), 1000, 0, torch.arange(1000) % 10))
+    return {"cpu_seconds": round(preset.num_epochs * an_epoch), "cpu_seconds_of_1000": samples}
 
 
 def make_flow() -> Path:
-    """All seeds, each saved as soon as it is read; what data/results/flow.json holds already is not read again."""
-    for place, entry in sweep_missing("flow", {("gan",): time_gan}):
-        add_entries("flow", {("shares",): gan_judge.SHARES, ("readings",): 0, place: entry}, SEEDS)
-    calls: Calls = {("trainings", seed): partial(read, seed) for seed in SEEDS}
-    for place, (network, training, entries) in sweep_missing("flow", calls):
-        seed, readings = place[1], load_parts("flow")["readings"] + len(entries)
-        made = {("readings",): readings, place: training}
-        if seed == 0:
+    """All trainings, then their scores, each saved as soon as it is there; what data/results/flow.json holds already is
+    not made again."""
+    add_entries("flow", {("shares",): SHARES}, SEEDS)
+    make_missing("flow", {("gan",): time_gan}, SEEDS)
+    trainings: Calls = {("trainings", seed): partial(train, seed) for seed in SEEDS}
+    for place, (network, entry) in sweep_missing("flow", trainings):
+        if place[1] == 0:
             flow.save_flow(paths.results() / "flow.pt", network)
-        made |= {("runs", run, seed): entry for run, entry in entries.items()}
-        add_entries("flow", made, SEEDS)
-    for place, entry in sweep_missing("flow", {("neighbour_error",): score_neighbours}):
-        readings = load_parts("flow")["readings"] + 1
-        add_entries("flow", {("readings",): readings, place: entry}, SEEDS)
+        add_entries("flow", {place: entry}, SEEDS)
+    runs = {(f"{number} evaluations", seed): partial(score, number, seed) for seed in SEEDS for number in EVALUATIONS}
+    runs |= {("20 evaluations, 60,000", seed): partial(teach_many, seed) for seed in SEEDS[:SEEDS_OF_MANY]}
+    make_missing("flow", {("runs", *run): call for run, call in runs.items()}, SEEDS)
     return paths.results() / "flow.json"

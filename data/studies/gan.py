@@ -57,7 +57,6 @@ def thin(history: Mapping[str, Sequence[float]], every: int) -> dict[str, list[f
     return {
         name: [float(f"{np.mean(values[edge : edge + every]):.4g}") for edge in range(0, len(values), every)]
         for name, values in history.items()
-        if name != "measures"
     }
 
 
@@ -105,4 +104,4 @@ def save_samples(run: str, training: gan.Training) -> None:
     results.save_arrays("gan", samples)
     kind, name = run.split(" ", 1)
     if name == "tuned":
-        gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator, training.preset)
+        gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator)

@@ -1,6 +1,5 @@
 """Who judges what Chapter 4's generators draw, and against which images: a classifier, and what it sees in them."""
 
-import copy
 import functools
 import json
 from collections.abc import Callable
@@ -22,7 +21,6 @@ Scores = dict[str, object]
 NUM_SAMPLES = 10_000
 # Of precision and recall, as Kynkäänniemi et al. (2019) have it.
 NEIGHBOURS = 3
-NUM_HELD_OUT = 10_000
 NUM_EPOCHS = 6  # of a judge
 GROUNDS = (0, 3, 6, 12, 18)
 # Of the scores, those whose differences are told in percentage points.
@@ -52,30 +50,13 @@ def make_digit_classifier() -> Path:
     return path
 
 
-Split = tuple[Tensor, Tensor]
-
-
-def load_held_out() -> tuple[Split, Split]:
-    """Images and labels of MNIST's train split to train on, and the last 10,000, held out for choices."""
-    images, labels = load_images("train")
-    first = len(labels) - NUM_HELD_OUT
-    return (images[:first], labels[:first]), (images[first:], labels[first:])
-
-
 class Judge:
-    """A classifier with what it sees in the test split, or with held_out in those held out of training."""
+    """A classifier, the committed one by default, with what it sees in the test split."""
 
-    def __init__(self, held_out: bool = False) -> None:
-        if held_out:
-            self.train, self.real = load_held_out()
-            # It saw the images held out as little as a generator did.
-            options: dict[str, Any] = {"checkpoint": paths.cache() / "gan" / "judge of held out.pt"}
-            self.classifier = judge.fit_digit_classifier(*self.train, num_epochs=NUM_EPOCHS, seed=1, **options)
-        else:
-            self.train, self.real = load_images("train"), load_images("test")
-            self.classifier = judge.load_digit_classifier()
-        self.labels = self.real[1][:NUM_SAMPLES]
-        self.features = judge.extract_features(self.classifier, self.real[0][:NUM_SAMPLES])[0]
+    def __init__(self, classifier: judge.DigitClassifier | None = None) -> None:
+        self.train, self.real = load_images("train"), load_images("test")
+        self.classifier = classifier or judge.load_digit_classifier()
+        self.features = judge.extract_features(self.classifier, self.real[0])[0]
 
     @functools.cached_property
     def rows(self) -> Tensor:
@@ -138,10 +119,7 @@ class Judge:
         saw digits as they are alone; {score: {what was seen: one value a ground}}."""
         images, labels = (part[self.rows[:NUM_SAMPLES]] for part in self.train)
         grounds = [(level + images.float() * ((255 - level) / 255)).round().byte() for level in GROUNDS]
-        other = copy.copy(self)
-        other.__dict__.pop("floor", None)
-        other.classifier = judge.fit_digit_classifier(*self.train, num_epochs=NUM_EPOCHS, augmented=False)
-        other.features = judge.extract_features(other.classifier, self.real[0])[0]
+        other = Judge(judge.fit_digit_classifier(*self.train, num_epochs=NUM_EPOCHS, augmented=False))
         found: dict[str, Any] = {"ground": list(GROUNDS)}
         for name, one in (("black and grey", self), ("black alone", other)):
             scores = [one.score(grey) for grey in grounds]

@@ -9,7 +9,6 @@ from dlapps.gan.judge import (
     classify,
     conditional_accuracy,
     extract_features,
-    find_clusters,
     fit_digit_classifier,
     gan_train_accuracy,
     load_digit_classifier,
@@ -37,4 +36,4 @@ from dlapps.gan.sampling import (
 )
 from dlapps.gan.steps import LOSSES, generate, spread
 from dlapps.gan.toy import PointTraining, count_modes, fit_ring
-from dlapps.gan.training import GanHistory, Run, Training, fit_conditional_gan, fit_gan, prepare_images
+from dlapps.gan.training import Run, Training, fit_conditional_gan, fit_gan, prepare_images

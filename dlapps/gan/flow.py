@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_shares
+from dlapps import check_counts, check_name, check_shares
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
@@ -34,6 +34,8 @@ from dlapps.core.training import (
     update_average,
     write_checked,
 )
+from dlapps.gan.networks import check_sizes
+from dlapps.gan.sampling import from_uint8
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Block(nn.Module):
 
     def __init__(self, before: int, after: int, embedding: int) -> None:
         super().__init__()
-        self.first, self.second = (nn.Conv2d(width, after, 3, padding=1) for width in (before, after))
+        self.first = nn.Conv2d(before, after, 3, padding=1)
+        self.second = nn.Conv2d(after, after, 3, padding=1)
         self.scale_shift = nn.Linear(embedding, 2 * after)
         self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
@@ -91,7 +94,7 @@ class VelocityNetwork(nn.Module):
     def __init__(self, settings: Settings = STANDARD) -> None:
         super().__init__()
         if settings.size % 8:
-            raise ValueError(f"expected a size that is a multiple of 8, got {settings.size}; resize the images.")
+            raise ValueError(f"expected a size that is a multiple of 8, got {settings.size}; resize.")
         self.settings, width = settings, settings.embedding
         large, middle, small = settings.channels
         # 2 x 2 pixels as four channels: a convolution in strides of 2.
@@ -110,8 +113,9 @@ class VelocityNetwork(nn.Module):
         middle = self.down[1](F.avg_pool2d(large, 2), embedding)
         small = self.down[2](F.avg_pool2d(middle, 2), embedding)
         small = self.bottom[1](self.bottom[0](small, embedding), embedding)
-        middle = self.up[0](middle + F.interpolate(self.narrow[0](small), scale_factor=2), embedding)
-        large = self.up[1](large + F.interpolate(self.narrow[1](middle), scale_factor=2), embedding)
+        double = functools.partial(F.interpolate, scale_factor=2)
+        middle = self.up[0](middle + double(self.narrow[0](small)), embedding)
+        large = self.up[1](large + double(self.narrow[1](middle)), embedding)
         return F.pixel_shuffle(self.last(F.silu(normalise(large))), 2).float()
 
 
@@ -147,11 +151,12 @@ def guided_velocity(network: VelocityNetwork, x: Tensor, time: float, labels: Te
     """
     guidance = guidance(time) if callable(guidance) else guidance
     if not math.isfinite(guidance):
-        raise ValueError(f"expected a finite guidance, got {guidance}; take a number, 1 to follow the labels.")
+        raise ValueError(f"expected a finite guidance, got {guidance}; take a number.")
     times, none = x.new_full((len(x),), time), torch.full_like(labels, network.settings.num_classes)
     if guidance in (0, 1):
         return network(x, times, labels if guidance else none)
-    without, labelled = network(x.repeat(2, 1, 1, 1), times.repeat(2), torch.cat([none, labels])).chunk(2)
+    both = torch.cat([none, labels])
+    without, labelled = network(x.repeat(2, 1, 1, 1), times.repeat(2), both).chunk(2)
     return torch.lerp(without, labelled, guidance)
 
 
@@ -160,8 +165,8 @@ def integrate(velocity: Callable[[Tensor, float], Tensor], x: Tensor, num_steps:
 
     solver: "euler" (error in proportion to the step's length) or "midpoint" (to its square; two evaluations a step).
     """
-    if num_steps < 1 or solver not in ("euler", "midpoint"):
-        raise ValueError(f"expected one step or more of euler or midpoint, got {num_steps} of {solver!r}; choose one.")
+    check_counts(num_steps=num_steps)
+    check_name("solver", solver, ("euler", "midpoint"))
     length = 1 / num_steps
     for step in range(num_steps):
         time = step * length
@@ -187,7 +192,8 @@ def sample(
     """
     settings, device, images, labels = network.settings, device_of(network), [], as_tensor(labels)
     labels = as_labels(labels, labels.numel(), settings.num_classes)
-    noise = torch.randn(len(labels), 1, settings.size, settings.size, generator=make_generator(seed))
+    shape = len(labels), 1, settings.size, settings.size
+    noise = torch.randn(shape, generator=make_generator(seed))
     for x, asked in Bar([*zip(noise.split(BATCH), labels.to(device).split(BATCH), strict=True)]):
         velocity = functools.partial(guided_velocity, network, labels=asked, guidance=guidance)
         with autocast(device):
@@ -210,39 +216,44 @@ def fit_flow(
     monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them. The same seed gives the same
     network on one machine. Raises DivergenceError for a loss that is not finite.
     """
-    images, size = as_uint8(images), settings.size
-    if images.shape[1:] != (size, size):
-        raise ValueError(f"expected grey images (N, {size}, {size}), got {tuple(images.shape)}; resize or convert.")
+    images = as_uint8(images)
+    check_sizes("grey images", images, settings.size, settings.size)
     labels = as_labels(labels, len(images), settings.num_classes)
     with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings)).to(device)
     average, draws = copy.deepcopy(network).requires_grad_(False), make_generator(seed)
-    num_batches = -(-len(images) // settings.batch_size)
-    optimiser, schedule = make_one_cycle({network: settings.learning_rate}, 1e-2, settings.num_epochs * num_batches)
+    num_steps = settings.num_epochs * -(-len(images) // settings.batch_size)
+    optimiser, schedule = make_one_cycle({network: settings.learning_rate}, 1e-2, num_steps)
 
     def train_epoch(epoch: int) -> dict[str, float]:
         total = 0.0
         for rows in Bar(torch.randperm(len(images), generator=draws).split(settings.batch_size)):
-            real = images[rows, None].float().div(127.5).sub(1)
-            noise, times = (torch.randn(shape, generator=draws) for shape in (real.shape, (len(rows),)))
+            real = from_uint8(images[rows])
+            noise = torch.randn(real.shape, generator=draws)
+            times = torch.randn(len(rows), generator=draws).sigmoid()
             withheld = torch.rand(len(rows), generator=draws) < settings.unlabelled
             seen = labels[rows].masked_fill(withheld, settings.num_classes)
+            batch = (part.to(device) for part in (real, seen, noise, times))
             with autocast(device, precision):
-                loss = flow_loss(network, *(part.to(device) for part in (real, seen, noise, times.sigmoid())))
+                loss = flow_loss(network, *batch)
             minimise(loss, optimiser)
             schedule.step()
-            update_average(average, network, min(settings.average, schedule.last_epoch / (schedule.last_epoch + 10)))
+            made = schedule.last_epoch
+            update_average(average, network, min(settings.average, made / (made + 10)))
             total += loss.item() * len(rows)
         return {"loss": total / len(images)}
 
-    identity = {**asdict(settings), "seed": seed, "precision": precision, "images": images, "labels": labels}
+    identity = {**asdict(settings), "seed": seed, "precision": precision}
+    identity |= {"images": images, "labels": labels}
     parts = {"trained": network, "optimiser": optimiser, "schedule": schedule, "draws": draws}
-    return average, run_epochs(train_epoch, average, parts, identity, settings.num_epochs, **options)
+    history = run_epochs(train_epoch, average, parts, identity, settings.num_epochs, **options)
+    return average, history
 
 
 def save_flow(path: Path, network: VelocityNetwork) -> Path:
     """The weights in float16 beside the settings that they belong to."""
-    return write_checked(path, {"settings": asdict(network.settings), "network": to_float16(network)})
+    content = {"settings": asdict(network.settings), "network": to_float16(network)}
+    return write_checked(path, content)
 
 
 def load_flow(path: Path) -> VelocityNetwork:

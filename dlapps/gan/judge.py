@@ -10,8 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from dlapps.core import paths
@@ -19,6 +17,8 @@ from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import channels_last, drawn_from
 from dlapps.core.training import accuracy, load_weights, predict
+from dlapps.gan.networks import check_sizes
+from dlapps.gan.sampling import from_uint8
 from dlapps.transfer import finetune
 
 SIZE = 32
@@ -42,40 +42,35 @@ class DigitClassifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        # The names are those of the committed weights.
         self.maps = nn.Sequential(
             *_block(1, 32, kernel=4, stride=2), *_block(32, 48), nn.MaxPool2d(2), *_block(48, 96), *_block(96, 96),
-            nn.MaxPool2d(2), *_block(96, 128),
+            nn.MaxPool2d(2), *_block(96, 128), AverageOverPositions(),
         )  # fmt: skip
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(128, 10))
 
-    @property
-    def features(self) -> nn.Sequential:
-        """What gives features (N, 128) float32 of images (N, 1, 32, 32) in [-1, 1]: the last maps' averages."""
-        return nn.Sequential(self.maps, AverageOverPositions())
-
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 10) of images (N, 1, 32, 32) in [-1, 1]."""
-        return self.head(self.features(images))
+        return self.head(self.maps(images))
 
 
 def fit_digit_classifier(
     images: ArrayLike,
     labels: ArrayLike,
-    num_epochs: int = 8,
+    num_epochs: int = 6,
     seed: int = 0,
     augmented: bool = True,
     **options: Any,
 ) -> DigitClassifier:
     """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
 
-    augmented: turn by up to 12 degrees, scale by up to a tenth, move by up to two pixels. options: monitor
-    and checkpoint, as `dlapps.core.training.run_epochs` takes them.
+    augmented: `distort` the images. options: monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
     """
     images = as_digits(images)
     # Weights are drawn from PyTorch's default generator, as by every nn.Module.
     with drawn_from(seed):
         network = channels_last(DigitClassifier())
-    augment = distort if augmented else lambda pixels, generator: to_network(pixels)
+    augment = distort if augmented else lambda digits, generator: from_uint8(digits)
     finetune.fit_classifier(
         network, images, labels, num_epochs, {network: 5e-3}, batch_size=128, seed=seed, augment=augment,
         **options,
@@ -83,13 +78,9 @@ def fit_digit_classifier(
     return network.requires_grad_(False)
 
 
-def to_network(images: Tensor) -> Tensor:
-    """uint8 (N, 32, 32) to float32 (N, 1, 32, 32) in [-1, 1]."""
-    return images[:, None].float().div(127.5).sub(1)
-
-
 def distort(images: Tensor, generator: torch.Generator) -> Tensor:
-    """uint8 (N, 32, 32) turned, scaled and moved at random, each image on its own; as `to_network` gives them.
+    """uint8 (N, 32, 32) turned by up to 12 degrees, scaled by up to a tenth, moved by up to two pixels, each image on
+    its own; as `from_uint8` gives them.
 
     Half of them on a grey ground of up to a quarter of white, all with strokes down to .7 of it and some noise: a
     judge that has seen black grounds alone takes digits on a faint grey for eights.
@@ -97,7 +88,8 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     turn, scale, right, down = 2 * torch.rand(4, len(images), generator=generator) - 1
     turn, scale, move = turn * math.radians(12), 1 + scale / 10, 2 * 2 / SIZE
     cosine, sine = turn.cos() * scale, turn.sin() * scale
-    matrices = torch.stack([cosine, -sine, right * move, sine, cosine, down * move], 1).view(-1, 2, 3)
+    rows = cosine, -sine, right * move, sine, cosine, down * move
+    matrices = torch.stack(rows, 1).view(-1, 2, 3)
     grid = F.affine_grid(matrices, [len(images), 1, SIZE, SIZE], align_corners=False)
     # What comes in from outside is 0: black has to be 0 as well until then.
     ink = F.grid_sample(images[:, None].float() / 255, grid, align_corners=False)
@@ -109,7 +101,7 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def extract_features(classifier: DigitClassifier, images: ArrayLike) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
-    features = predict(classifier.features, as_digits(images), batch_size=BATCH, prepare=to_network)
+    features = predict(classifier.maps, as_digits(images), batch_size=BATCH, prepare=from_uint8)
     return features, predict(classifier.head, features, batch_size=BATCH, precision="float32")
 
 
@@ -125,14 +117,14 @@ def conditional_accuracy(classifier: DigitClassifier, fakes: ArrayLike, labels: 
 
 
 def gan_train_accuracy(
-    fakes: ArrayLike, labels: ArrayLike, real: ArrayLike, real_labels: ArrayLike, num_epochs: int = 4, seed: int = 0
+    fakes: ArrayLike, labels: ArrayLike, real: ArrayLike, real_labels: ArrayLike, seed: int = 0
 ) -> float:
     """Accuracy on real images of a classifier that saw only fakes (Shmelkov, Schmid and Alahari 2018).
 
     It falls when fakes are wrong and when they lack diversity. Trained without augmentation, which would add the
     diversity that is asked about.
     """
-    classifier = fit_digit_classifier(fakes, labels, num_epochs, seed=seed, augmented=False)
+    classifier = fit_digit_classifier(fakes, labels, num_epochs=4, seed=seed, augmented=False)
     return conditional_accuracy(classifier, real, real_labels)
 
 
@@ -151,22 +143,6 @@ def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
     return {"slant": slant, "ink": weights.mean((1, 2))}
 
 
-def find_clusters(images: ArrayLike, number: int, seed: int = 0) -> Tensor:
-    """The cluster, from 0 to number - 1, of each image uint8 (N, H, W) or (N, H, W, 3): int64 (N,).
-
-    k-means on the pixels' first 50 principal components. Raises ValueError for fewer images than clusters.
-    """
-    images = as_uint8(images)
-    if len(images) < number:
-        raise ValueError(
-            f"expected at least {number} images, one a cluster, got {len(images)}; ask for fewer clusters, or give "
-            "more images."
-        )
-    pixels = images.flatten(1).numpy() / 255.0
-    components = PCA(min(50, *pixels.shape), svd_solver="covariance_eigh").fit_transform(pixels)
-    return torch.from_numpy(KMeans(number, n_init=1, random_state=seed).fit_predict(components)).long()
-
-
 def load_digit_classifier() -> DigitClassifier:
     """The committed classifier, in eval mode, without gradients; digit-classifier.json says how it was made."""
     remedy = "run dlapps data make digit-classifier"
@@ -177,13 +153,10 @@ def load_digit_classifier() -> DigitClassifier:
 def as_digits(images: ArrayLike) -> Tensor:
     """uint8 (N, 32, 32) of a list, an array or a tensor; ValueError otherwise."""
     digits = as_uint8(images)
-    if digits.shape[1:] != (SIZE, SIZE):
-        raise ValueError(
-            f"expected images uint8 (N, {SIZE}, {SIZE}), got {tuple(digits.shape)}; gan.prepare_images resizes them, "
-            "gan.to_uint8 converts samples."
-        )
+    check_sizes("images uint8", digits, SIZE, SIZE)
     return digits
 
 
 def _block(before: int, after: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(before, after, kernel, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    convolution = nn.Conv2d(before, after, kernel, stride, 1, bias=False)
+    return [convolution, nn.BatchNorm2d(after), nn.ReLU()]

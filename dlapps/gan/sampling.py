@@ -12,7 +12,7 @@ from dlapps.core import paths
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import as_labels, predict, read_checked, to_float16, write_checked
-from dlapps.gan.networks import AnyGenerator, ConditionalGenerator, Generator, Preset, generator_of
+from dlapps.gan.networks import AnyGenerator, ConditionalGenerator, Preset, generator_of
 
 BATCH = 256  # images drawn at a time
 
@@ -25,29 +25,13 @@ def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
 def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None) -> Tensor:
     """Images (N, C, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
 
-    z: latent vectors (N, latent_dim). labels: for a conditional generator, whole numbers (N,) or mixtures, float
-    (N, K). Raises ValueError for others.
+    z: latent vectors (N, latent_dim). labels: (N,), for a conditional generator alone. Raises ValueError for others.
     """
-    z = as_tensor(z).float()
-    if labels is None and isinstance(generator, ConditionalGenerator):
-        raise ValueError("expected labels for a conditional generator, got none; pass one for each latent vector.")
-    if labels is not None and isinstance(generator, Generator):
-        raise ValueError("expected no labels for an unconditional generator, got some; leave them out.")
-    classes = () if labels is None else (_as_classes(generator, labels, len(z)),)
+    z, num_classes = as_tensor(z).float(), getattr(generator, "num_classes", None)
+    if isinstance(generator, AnyGenerator) and (labels is None) != (num_classes is None):
+        raise ValueError("expected a conditional generator and labels, got only one; pass both or neither.")
+    classes = () if labels is None else (as_labels(labels, len(z), num_classes),)
     return predict(generator, z, *classes, batch_size=BATCH)
-
-
-def _as_classes(generator: nn.Module, labels: ArrayLike, number: int) -> Tensor:
-    """Labels of as many images, or mixtures float32 (N, K); ValueError for others."""
-    classes = as_tensor(labels)
-    if not classes.is_floating_point():
-        return as_labels(classes, number, getattr(generator, "num_classes", None))
-    expected = (number, getattr(generator, "num_classes", classes.shape[-1]))
-    if classes.shape != expected:
-        raise ValueError(
-            f"expected mixtures {expected}, a row a latent vector, got {tuple(classes.shape)}; change them."
-        )
-    return classes.float()
 
 
 def sample_grid(generator: ConditionalGenerator, z: Tensor) -> Tensor:
@@ -72,30 +56,36 @@ def to_uint8(images: ArrayLike) -> Tensor:
     """Levels (…, S, S) uint8 of grey images (…, 1, S, S) in [-1, 1], or (…, S, S, 3) of colour images (…, 3, S, S)."""
     pixels = as_tensor(images)
     if not pixels.is_floating_point():
-        raise ValueError(f"expected images in [-1, 1], got {pixels.dtype}; these are levels already.")
+        raise ValueError(f"expected images in [-1, 1], got {pixels.dtype}; these are levels.")
     if pixels.ndim < 3 or pixels.shape[-3] not in (1, 3):
         raise ValueError(f"expected images (…, 1, S, S) or (…, 3, S, S), got {tuple(pixels.shape)}; move the channels.")
     levels = pixels.add(1).mul(127.5).round().clamp(0, 255).byte()
     return levels.movedim(-3, -1) if pixels.shape[-3] == 3 else levels.squeeze(-3)
 
 
-def save_generator(path: str | Path, generator: AnyGenerator, preset: Preset) -> Path:
-    """The weights in float16 beside the preset whose networks they are.
+def from_uint8(levels: Tensor) -> Tensor:
+    """The inverse: float32 (N, C, S, S) in [-1, 1] of uint8 (N, S, S) or (N, S, S, 3)."""
+    return channels_first(levels).float().div(127.5).sub(1)
 
-    Raises ValueError for others, of which `training.save_weights` writes the weights.
-    """
-    of_preset = generator_of(preset).state_dict()
-    if {n: v.shape for n, v in of_preset.items()} != {n: v.shape for n, v in generator.state_dict().items()}:
-        raise ValueError("expected the generator of this preset, got one of other layers; take training.save_weights.")
-    return write_checked(path, {"preset": asdict(preset), "generator": to_float16(generator)})
+
+def channels_first(images: Tensor) -> Tensor:
+    """(N, S, S) or (N, S, S, 3) to (N, 1, S, S) or (N, 3, S, S)."""
+    return images[:, None] if images.ndim == 3 else images.movedim(3, 1)
+
+
+def save_generator(path: str | Path, generator: AnyGenerator) -> Path:
+    """The weights in float16 beside the preset that they belong to."""
+    content = {"preset": asdict(generator.preset), "generator": to_float16(generator)}
+    return write_checked(path, content)
 
 
 def load_generator(path: str | Path) -> AnyGenerator:
     """A generator of `save_generator`, in eval mode, without gradients."""
     saved = read_checked(path, "generator", ("preset", "generator"))
-    # A study's preset has fields of its own, of which its generator does not depend.
-    known = {field.name for field in fields(Preset)} & saved["preset"].keys()
-    generator = channels_last(generator_of(Preset(**{name: saved["preset"][name] for name in known})))
+    # A study's preset has fields of its own, on which its generator does not depend.
+    known = {field.name for field in fields(Preset)}
+    preset = Preset(**{name: value for name, value in saved["preset"].items() if name in known})
+    generator = channels_last(generator_of(preset))
     generator.load_state_dict(saved["generator"])
     return generator.eval().requires_grad_(False)
 

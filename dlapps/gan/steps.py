@@ -1,7 +1,6 @@
 """One update of each network, and the losses that they minimise. Logits s = logit D, so that D = sigmoid(s)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -9,34 +8,19 @@ from torch import Tensor, nn
 
 from dlapps.core.runtime import autocast
 
-Losses = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """discriminator(real logits (N,), fake logits (N,)) and generator(fake logits): scalars, both to be minimised."""
-
-    discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+Loss = Callable[[Tensor], Tensor]
+# The generator's loss, a scalar to be minimised, of the logits (N,) of its images.
+LOSSES: dict[str, Loss] = {
+    # -log D(G(z)): a gradient that stays while the discriminator wins (Goodfellow et al. 2014, section 3).
+    "non-saturating": lambda fake: F.softplus(-fake).mean(),
+    # log(1 - D(G(z))): the generator's part of the game's one value, its gradient D itself.
+    "saturating": lambda fake: -F.softplus(fake).mean(),
+}
 
 
 def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014, equation 1)."""
+    """The discriminator's loss of logits: -log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014, equation 1)."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-
-def wasserstein(real: Tensor, fake: Tensor) -> Tensor:
-    """s(G(z)) - s(x) (Arjovsky, Chintala and Bottou 2017, eq. 2), for a discriminator whose slope a penalty bounds."""
-    return fake.mean() - real.mean()
-
-
-LOSSES = {
-    # -log D(G(z)): a gradient that stays while the discriminator wins (Goodfellow et al. 2014, section 3).
-    "non-saturating": Loss(cross_entropy, lambda fake: F.softplus(-fake).mean()),
-    # log(1 - D(G(z))): the generator's part of the game's one value, its gradient D itself.
-    "saturating": Loss(cross_entropy, lambda fake: -F.softplus(fake).mean()),
-    "wasserstein": Loss(wasserstein, lambda fake: -fake.mean()),
-}
 
 
 def generate(generator: nn.Module, z: Tensor, labels: Tensor | None = None, precision: str = "fast") -> Tensor:
@@ -50,27 +34,24 @@ def discriminator_step(
     real: Tensor,
     fake: Tensor,
     optimiser: torch.optim.Optimizer,
-    loss: Loss = LOSSES["non-saturating"],
     labels: Tensor | None = None,
     precision: str = "fast",
-    penalty: Tensor | float = 0.0,
-) -> Losses:
+) -> dict[str, Tensor]:
     """One update of D on real and fake images (N, C, S, S) of the same labels; no gradient reaches the generator.
 
-    Two passes, since batch norm has to see real and fake images apart. penalty: what is added to the loss. Returns
-    scalars: discriminator_loss (without penalty), real_probability (mean D(x)), fake_probability (mean D(G(z))),
-    discriminator_gradient (its L2 norm), all as they were before the update.
+    Two passes, since batch norm has to see real and fake images apart. Returns scalars: discriminator_loss,
+    real_probability (mean D(x)), fake_probability (mean D(G(z))), discriminator_gradient (its L2 norm), all as they
+    were before the update.
     """
     with autocast(real.device, precision):
-        real_logits, fake_logits = (
-            discriminator(images, *as_arguments(labels)).float() for images in (real, fake.detach())
-        )
-    value = loss.discriminator(real_logits, fake_logits)
+        real_logits = discriminator(real, *as_arguments(labels)).float()
+        fake_logits = discriminator(fake.detach(), *as_arguments(labels)).float()
+    value = cross_entropy(real_logits, fake_logits)
     return {
         "discriminator_loss": value.detach(),
         "real_probability": real_logits.detach().sigmoid().mean(),
         "fake_probability": fake_logits.detach().sigmoid().mean(),
-        "discriminator_gradient": descend(value + penalty, discriminator, optimiser),
+        "discriminator_gradient": descend(value, discriminator, optimiser),
     }
 
 
@@ -82,20 +63,18 @@ def generator_step(
     loss: Loss = LOSSES["non-saturating"],
     labels: Tensor | None = None,
     precision: str = "fast",
-    penalty: Tensor | float = 0.0,
-) -> Losses:
+) -> dict[str, Tensor]:
     """One update of G through D on images that `generate` made with their graph; D's stay as they are.
 
-    penalty: what is added to the loss. Returns scalars: generator_loss (without penalty), fooling_probability (mean
-    D(G(z)), after D's update), generator_gradient.
+    Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's update), generator_gradient.
     """
     with autocast(fake.device, precision):
         logits = discriminator(fake, *as_arguments(labels)).float()
-    value = loss.generator(logits)
+    value = loss(logits)
     return {
         "generator_loss": value.detach(),
         "fooling_probability": logits.detach().sigmoid().mean(),
-        "generator_gradient": descend(value + penalty, generator, optimiser),
+        "generator_gradient": descend(value, generator, optimiser),
     }
 
 

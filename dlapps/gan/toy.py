@@ -1,7 +1,6 @@
 """A GAN of points in the plane, trained in seconds: eight Gaussians on a circle show whether a generator finds all."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +18,8 @@ CENTRES = torch.stack([_ANGLES.cos(), _ANGLES.sin()], 1)
 
 @dataclass(frozen=True)
 class PointTraining:
-    """Samples (F, N, 2) of the same latent vectors after `steps` (F,) updates; the generator as it is in the end."""
+    """Samples (F, N, 2) of the same latent vectors after `steps` (F,) updates."""
 
-    generator: nn.Module
     samples: Tensor
     steps: tuple[int, ...]
 
@@ -39,20 +37,14 @@ def count_modes(points: Tensor) -> tuple[int, float]:
     return int((close.double().mean(0) > 0.05 / NUM_MODES).sum()), float(close.any(1).double().mean())
 
 
-def make_points_networks(seed: int) -> tuple[nn.Module, nn.Module]:
-    """A generator of z (N, 2) to points (N, 2) and a discriminator of these to logits (N,), of two hidden layers."""
-
-    def make(outputs: int) -> nn.Sequential:
-        hidden = nn.Linear(2, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
-        return nn.Sequential(*hidden, nn.Linear(WIDTH, outputs))
-
-    with drawn_from(seed):
-        return make(2), nn.Sequential(make(1), nn.Flatten(0))
+def make_layers(outputs: int) -> nn.Sequential:
+    """Points (N, 2) to numbers (N, outputs), by two hidden layers."""
+    hidden = nn.Linear(2, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
+    return nn.Sequential(*hidden, nn.Linear(WIDTH, outputs))
 
 
 def fit_ring(
     loss: str = "non-saturating",
-    penalty: Callable[..., Tensor] | None = None,
     rates: tuple[float, float] = (1e-3, 1e-3),
     num_steps: int = 3000,
     num_frames: int = 30,
@@ -60,24 +52,22 @@ def fit_ring(
 ) -> PointTraining:
     """Train on fresh points of the ring, 256 a step, by the steps of the chapter; rates: of generator, discriminator.
 
-    loss: a name in LOSSES; ValueError for others. penalty(discriminator, real, fake, labels, generator): a scalar added
-    to the discriminator's loss, labels None.
+    loss: a name in LOSSES; ValueError for others.
     """
     check_name("loss", loss, LOSSES)
-    generator, discriminator = make_points_networks(seed)
-    optimisers = [
+    with drawn_from(seed):
+        networks = generator, discriminator = make_layers(2), nn.Sequential(make_layers(1), nn.Flatten(0))
+    adam_g, adam_d = (
         torch.optim.Adam(network.parameters(), rate, (0.5, 0.999))
-        for network, rate in zip((generator, discriminator), rates, strict=True)
-    ]
+        for network, rate in zip(networks, rates, strict=True)
+    )
     source, shown = make_generator(seed), torch.randn(512, 2, generator=make_generator(seed + 1))
     samples, moments = [], sorted({round(num_steps * frame / num_frames) for frame in range(num_frames + 1)})
     for step in Bar(range(num_steps), "steps"):
         if step in moments:
             samples.append(generator(shown).detach())
         real, fake = draw_ring(256, source), generator(torch.randn(256, 2, generator=source))
-        added = penalty(discriminator, real, fake, None, source) if penalty else 0.0
-        options = (LOSSES[loss], None, "float32")
-        discriminator_step(discriminator, real, fake, optimisers[1], *options, added)
-        generator_step(generator, discriminator, fake, optimisers[0], *options)
+        discriminator_step(discriminator, real, fake, adam_d, precision="float32")
+        generator_step(generator, discriminator, fake, adam_g, LOSSES[loss], precision="float32")
     samples.append(generator(shown).detach())
-    return PointTraining(generator.eval(), torch.stack(samples), tuple(moments))
+    return PointTraining(torch.stack(samples), tuple(moments))
