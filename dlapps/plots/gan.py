@@ -75,16 +75,18 @@ def plot_grey(
     rows: Rows, readings: Sequence[int], grounds: Sequence[int], ratios: Mapping[str, Sequence[float]]
 ) -> Figure:
     """Left digits on two grounds, below them what was read in the last; right {what a judge saw: ratio by ground}."""
-    figure, axes = make_figure(1.7, 1, 2, width_ratios=(1.5, 1))
+    figure, axes = make_figure(1.6, 1, 2, width_ratios=(2.2, 1))
     mosaic, ax = axes[0]
     side = _draw_mosaic(mosaic, rows)
     mosaic.xaxis.tick_bottom()
     mosaic.set_xticks((np.arange(len(readings)) + 0.5) * side - 0.5, readings)
     mosaic.set_xlabel("read by a judge that never saw grey")
     for index, (name, values) in enumerate(ratios.items()):
-        ax.plot(grounds, values, label=name, **line_style(index))
-    ax.set(yscale="log", xlabel="ground (of 255)", ylabel="Fréchet ratio")
-    ax.legend(title="judge trained on")
+        ax.plot(grounds, values, **line_style(index))
+        place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "right"}
+        ax.annotate(name, (grounds[-1], values[-1]), color=line_style(index)["color"], **place)
+    ax.set(yscale="log", xlabel="ground (of 255)", ylabel="Fréchet ratio", title="by a judge trained on")
+    ax.margins(y=0.2)
     return figure
 
 
@@ -102,7 +104,7 @@ def plot_factors(rows: Rows, factors: Mapping[str, Interval]) -> Figure:
             ax.errorbar(found.mean, y, xerr=ends, capsize=2, **line_style(0))
     ax.axvline(1, color=COLOURS[6], linestyle="--", linewidth=0.8)
     ax.set(xscale="log", xlabel="Fréchet ratio: factor", ylim=mosaic.get_ylim(), yticks=[])
-    ax.set_xticks([0.5, 1, 2, 5, 10, 20], ["½", "1", "2", "5", "10", "20"])
+    ax.set_xticks([0.5, 1, 2, 5, 20], ["½", "1", "2", "5", "20"])
     ax.minorticks_off()
     return figure
 
