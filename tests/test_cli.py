@@ -137,7 +137,7 @@ def test_check_lists_what_to_mend(project, capsys):
 def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(project, capsys):
     path = project.write(
         "1_transfer",
-        code('chapter.show_table(*study.compare(["a"], ["score"]), "scores", "As @fig-gone.")'),
+        code('chapter.show_table(study.table(["a"], ["score"]), "scores", "As @fig-gone.")'),
         text("{{run.score:.2f}}, @tab-scores"),
     )
     path.write_text(path.read_text().replace("# A chapter", "# A chapter of {{number}}"))

@@ -106,9 +106,9 @@ FIRST = (
     text(f"### Deeper\n\n#### No number\n\nSo ${LONG_SUM}$."),
     text("### Deeper again {#sec-again}"),
     code(
-        'chapter.show_table([["- a_b & c", 12], ["long words that take more than a line " * 3, 7]], ["What <1", "%"], '
-        '"scores", "All of 4,000.")\n'
-        'chapter.show_table([list(range(10**6, 10**6 + 12))], ["column"] * 12, "wide", "Twelve columns.")',
+        'rows = [("- a_b & c", 12), ("long words that take more than a line " * 3, 7)]\n'
+        'chapter.show_table([{"What <1": a, "%": b} for a, b in rows], "scores", "All of 4,000.")\n'
+        'chapter.show_table([{f"column {n}": 10**6 + n for n in range(12)}], "wide", "Twelve columns.")',
         "remove-input",
     ),
     code('very_long = {"' + "x" * 90 + '": 1}\nprint("printed → kept <b>", "x" * 200)  # a comment'),

@@ -42,7 +42,6 @@ def run(project):
     LiveProse(
         prose,
         shell,
-        {},
         lambda content, lines, html: shown.append(SimpleNamespace(**content, lines=lines, **{"page": facts_of(html)})),
     )
     return SimpleNamespace(cell=run_cell, shell=shell, prose=prose, path=path)
@@ -103,10 +102,10 @@ def test_a_cell_that_failed_keeps_its_numbers_as_such(run, capsys):
 
 
 def test_a_chapter_made_anew_takes_the_place_of_the_old_one(run):
-    LiveProse(run.prose, run.shell, {"a": 5}, lambda content, *_: taken.append(content))
     taken = []
+    LiveProse(run.prose, run.shell, lambda content, *_: taken.append(content))
     assert run.cell("a = 1") is None
-    assert [content["values"]["a"]["value"] for content in taken] == [5]  # a recorded name comes first
+    assert [content["values"]["a"]["value"] for content in taken] == [1]
 
 
 def test_an_edited_file_is_read_again(run, project):

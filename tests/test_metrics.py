@@ -154,11 +154,6 @@ def test_arrays_and_lists_are_measured_as_tensors_are():
     assert metrics.entropy([0.5, 0.5]) == pytest.approx(math.log(2))
 
 
-def test_seeds_are_given_with_their_sample_deviation():
-    assert metrics.deviation([0.9, 0.92, 0.94]) == pytest.approx(np.std([0.9, 0.92, 0.94], ddof=1))
-    assert metrics.deviation([0.9]) == 0
-
-
 def test_density_and_coverage_by_hand():
     # Balls reach to the nearest other real: 0-1 (radius 1), 1-0 (1), 5-1 (4). Two fakes at .5, one at 5.5, one far.
     real, fake = torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([[0.5], [0.5], [5.5], [99.0]])

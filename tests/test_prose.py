@@ -18,7 +18,7 @@ def prose(project):
         "2_shown",
         text('## First {#sec-first}\n\n`@code` and <!-- @nobody --> {{a["@b"]:.1%}}, [@simonyan2015very]'),
         text("### Deeper {#sec-deeper}\n\n$x$ and\n\n\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}\n\n## Next"),
-        code('chapter.show_figure(one, "one", "1"); chapter.show_table([], [], name="t", caption="2")'),
+        code('chapter.show_figure(one, "one", "1"); chapter.show_table([], name="t", caption="2")'),
         code('chapter.show_figure(two, "two", "3")', "remove-input"),
         text("## Twice {#sec-twice}"),
         text("## Twice {#sec-twice}"),
@@ -97,9 +97,9 @@ def test_a_file_is_read_anew(project):
 
 
 def test_figures_and_tables_are_found_in_the_order_of_the_code():
-    source = 'f(show_table(r, c, "b", "x"))\nc.show_table(r, c, "b", "x"); c.show_figure(f, name="a", caption=f"{y}")'
+    source = 'f(show_table(r, "b", "x"))\nc.show_table(r, "b", "x"); c.show_figure(f, name="a", caption=f"{y}")'
     assert list(shown_floats(source)) == [("tab", "b", ["x"]), ("fig", "a", [""])]
-    for table in ("*study.compare(a, b)", "table", "[{}]"):
+    for table in ("study.table(a, b)", "table", "[{}]"):
         call = f'chapter.show_table({table}, "scores", caption="A caption.")'
         assert [said[0] for _, _, said in shown_floats(call)] == ["A caption."]
     assert not list(shown_floats("%matplotlib inline"))

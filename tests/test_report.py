@@ -1,4 +1,4 @@
-"""From Markdown and recorded numbers to a PDF; what needs a kernel or TeX is marked `report`."""
+"""From Markdown and numbers to a PDF; what needs a kernel or TeX is marked `report`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def filtered(written, language="markdown-smart", chapter="1"):
         ("{{name}}", "a_b & 50% \\*#1\\*"),
         ("All of\n{{parameters}}. But", "All of\n138,357,544. But"),
         ("`{{accuracy}}`\n\n```\n{{accuracy}}\n```", "`{{accuracy}}`\n\n    {{accuracy}}"),
-        ("Said. <!-- by hand: their paper -->", "Said."),
+        ("Said. <!-- a remark -->", "Said."),
         ("in 40 s, 3 × 4, -0.5 and x-1", "in 40 s, 3 × 4, −0.5 and x-1"),
         ("$f(1, 2) = 25,088$", "$f(1, 2) = 25{,}088$"),
         ("95 % (.5 to -.7), {{accuracy:.0f}} %, *3* %", "95% (0.5 to −0.7), 1%, *3*%"),
@@ -113,13 +113,12 @@ def chapter_cells():
             '{{share["VGG16"]:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results. '
             "<!-- holds: total > 10 -->"
         ),
-        code("chapter.check(True, 'a claim with 100% & _signs_')", "remove-cell"),
         code(
             "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
             'chapter.show_figure(figure, "line", "A line: 50% of A & B_c, 4,000 points, ε → 0 @simonyan2015very.")',
             "remove-input",
         ),
-        code('chapter.show_table([["- a_b & c", 12]], ["What #1", "%"], "scores", "All of 4,000.")', "remove-input"),
+        code('chapter.show_table([{"What #1": "- a_b & c", "%": 12}], "scores", "All of 4,000.")', "remove-input"),
         code(
             "import numpy as np\nframes = np.zeros((2, 8, 8, 3), np.uint8)\n"
             'chapter.show_animation(frames, Figure(figsize=(4, 1)), "moving", "It moves over 4,000 steps.")',

@@ -1,12 +1,11 @@
 """How close samples are to real images, measured on features (N, D) or labels (N,): tensors, arrays or lists in,
-numbers out; and what several seeds say of one score.
+numbers out.
 
 Features are whatever a network gives; two sets have to come from one network. Bad shapes, and features not finite, are
 ValueErrors.
 """
 
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -69,11 +68,6 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
     Raises ValueError for images that are not uint8, or of two sizes.
     """
     return nearest_neighbours(*(as_uint8(images).flatten(1).float() / 255 for images in (queries, references)))
-
-
-def deviation(values: Sequence[float]) -> float:
-    """Sample standard deviation, divided by N - 1, of one score over seeds; 0.0 for a single one."""
-    return statistics.stdev(map(float, values)) if len(values) > 1 else 0.0
 
 
 def as_tensor(values: ArrayLike) -> Tensor:

@@ -21,7 +21,7 @@ import json
 import re
 import statistics
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from dlapps import check_name
-from dlapps.core import environment, intervals, metrics, paths
+from dlapps.core import environment, intervals, paths
 from dlapps.core.intervals import Interval
 
 Entry = dict[str, Any]  # what one seed of a run gave
@@ -54,7 +54,8 @@ class Score:
         """Of one value a seed, or of several, which count as their mean."""
         rows = np.asarray(values, float)
         means = rows.reshape(len(rows), -1).mean(1).tolist()
-        return cls(statistics.fmean(means), metrics.deviation(means), len(means))
+        deviation = statistics.stdev(means) if len(means) > 1 else 0.0
+        return cls(statistics.fmean(means), deviation, len(means))
 
     def __format__(self, form: str) -> str:
         return f"{self.mean:{form}}" + (f" ± {self.deviation:{form}}" if self.num_seeds > 1 else "")
@@ -117,20 +118,6 @@ class Study:
         """The mean of all values over seeds."""
         return float(self.values(run, score).mean())
 
-    def deviation(self, run: str, score: str) -> float:
-        """The sample standard deviation over seeds, 0.0 for a single one."""
-        return metrics.deviation(self.values(run, score).tolist())
-
-    def summary(self, run: str, *scores: str) -> dict[str, float]:
-        """Mean and, over several seeds, deviation: {"precision": 0.716, "precision_sd": 0.016}, to be recorded as such.
-
-        scores: by name, or all that are one number a seed.
-        """
-        entries = list(self._finished(run).values())
-        names = scores or [name for name, value in entries[0]["scores"].items() if isinstance(value, (int, float))]
-        found = {name: self.mean(run, name) for name in names}
-        return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
-
     def table(
         self,
         runs: Iterable[str] | Mapping[str, Any],
@@ -159,45 +146,6 @@ class Study:
         heads = ["", "seeds", *_heads(formats), *["gain", "low", "high"] * bool(gains)]
         return Table(heads, rows, _name_family(len(gains)), found)
 
-    # The next three go with the rewritten chapters.
-    def gains(self, baselines: Mapping[str, str], score: str, unit: float = 1.0) -> dict[str, Interval]:
-        """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished, as pairs."""
-        found = {}
-        for run, baseline in baselines.items():
-            both = [self._finished(name) for name in (run, baseline)]
-            seeds = [seed for seed in both[0] if seed in both[1]]
-            first, second = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
-            found[run] = intervals.compare(first, second, len(baselines), paired=True)
-        return found
-
-    def differences(self, first: str, second: str, scores: Collection[str]) -> dict[str, Interval]:
-        """By how much one run's means exceed another's: Welch's intervals, corrected for the number of scores."""
-        pairs = {score: (self.values(first, score), self.values(second, score)) for score in scores}
-        return {score: intervals.compare(*pair, len(scores)) for score, pair in pairs.items()}
-
-    def compare(
-        self,
-        rows: Iterable[str] | Mapping[str, Any],
-        columns: Iterable[str] | Mapping[str, str],
-        gains: Mapping[str, Interval] | None = None,
-    ) -> tuple[list[list[str]], list[str]]:
-        """Rows and heads of `table`; gains: of some of the runs, as `gains` gives them, for one more column."""
-        table = self.table(rows, columns)
-        if not gains:
-            return table.rows, table.columns
-        runs = rows.values() if isinstance(rows, Mapping) else rows
-        more = [f"{gains[run]:+.1f}" if run in gains else "–" for run in runs]
-        return [[*row, cell] for row, cell in zip(table.rows, more, strict=True)], [*table.columns, "gain"]
-
-    def derive(self, score: str, rule: Callable[[Entry], float]) -> Study:
-        """The study with one more score of each seed, which the rule makes of its entry."""
-
-        def extend(entry: Entry) -> Entry:
-            return entry if "diverged" in entry else entry | {"scores": entry["scores"] | {score: rule(entry)}}
-
-        runs = {run: {seed: extend(entry) for seed, entry in entries.items()} for run, entries in self.runs.items()}
-        return replace(self, runs=runs)
-
     def join(self, other: Study) -> Study:
         """The study with the runs of another besides: "20 evaluations" of "flow" is then "flow 20 evaluations"."""
         named = {f"{other.name} {run}": entries for run, entries in other.runs.items()}
@@ -223,26 +171,6 @@ class Study:
     def _finished(self, run: str) -> dict[int, Entry]:
         entries = _find(run, self.runs, "a run").items()
         return {seed: entry for seed, entry in entries if "diverged" not in entry}
-
-
-def tabulate(
-    rows: Mapping[str, Mapping[str, Any]], formats: Mapping[str, str] | str, first: str = ""
-) -> tuple[list[list[str]], list[str]]:
-    """Rows and heads for `chapter.show_table`, of {label: {column: value, or one a seed}}; first: the labels' head.
-
-    formats: {column: format}, or one for all columns of the first row. Goes with the rewritten chapters.
-    """
-    if isinstance(formats, str):
-        formats = dict.fromkeys(next(iter(rows.values())), formats)
-
-    def cell(value: Any, form: str) -> str:
-        return f"{Score.over(value) if isinstance(value, list) else value:{form}}"
-
-    table = [
-        [label, *(cell(values[column], form) if column in values else "–" for column, form in formats.items())]
-        for label, values in rows.items()
-    ]
-    return table, [first, *_heads(formats)]
 
 
 def load(name: str) -> Study:

@@ -17,8 +17,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the
 
 
 class Chapter:
-    """What a notebook shows and records for the report; `name` is its file stem, as in `1_transfer_learning`.
+    """What a notebook shows and tells the report; `name` is its file stem, as in `1_transfer_learning`.
 
     The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the machine's cores.
     """
@@ -63,26 +62,15 @@ class Chapter:
         if session.suffix == ".ipynb" and session.is_file():
             path = session
         self._prose = Prose(path, self.number)
-        self._recorded: dict[str, Any] = {}
         facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
-        self._show_chapter({"name": name, **facts})
-        if shell := get_ipython():
-            LiveProse(self._prose, shell, self._recorded, partial(_show, "values"))
-            if session.name:  # a person works in it
-                shell.set_custom_exc((Exception,), errors.show)
-
-    def _show_chapter(self, facts: dict[str, Any]) -> None:
-        words = f"{paths.chapter_words(self.number)}, profile {self.profile.name}"
+        words = f"{paths.chapter_words(self.number)}, profile {profile}"
         ready = f"{words}: the prose shows each number once its cell has run."
         html = f'<div><span class="dlapps-words">{words}</span>\n{make_script(self._prose, ready)}</div>'
-        _show("chapter", facts, words, {"text/html": html})
-
-    def record(self, *, data: str = "", seed: object = None, **values: Any) -> None:
-        """Give values names that expressions below may use: `fgsm={"success": 0.9}` is `{{fgsm_success}}`.
-
-        What data and seed say is for who reads the cell. Goes with the last chapter that is written without it.
-        """
-        self._recorded |= _leaves(values)
+        _show("chapter", {"name": name, **facts}, words, {"text/html": html})
+        if shell := get_ipython():
+            LiveProse(self._prose, shell, partial(_show, "values"))
+            if session.name:  # a person works in it
+                shell.set_custom_exc((Exception,), errors.show)
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
@@ -142,28 +130,23 @@ class Chapter:
             pyplot.close(figure)
         return _base64(pdf), _base64(png)
 
-    def show_table(self, table: Any, name: Any, caption: str, *old: str) -> None:
+    def show_table(self, table: Table | Sequence[Mapping[str, Any]], name: str, caption: str) -> None:
         """Show a `results.Table`, or a list of rows {column: cell}; prose refers to it as `@tab-<name>`.
 
         Cells are numbers or text; one that a row lacks is a dash.
         """
-        if old:  # rows, columns, name, caption, which goes with the rewritten chapters
-            rows, columns, name, caption = table, name, caption, *old
-        elif isinstance(table, Table):
-            rows, columns = table.rows, table.columns
+        if isinstance(table, Table):
+            columns, rows = table.columns, table.rows
         else:
             columns = list(dict.fromkeys(column for row in table for column in row))
             rows = [[row.get(column, "–") for column in columns] for row in table]
         _require_name_and_caption(name, caption)
         cells = [[write_value(cell, "", f"a cell of {name}") for cell in row] for row in rows]
-        for row in cells:
-            if len(row) != len(columns):
-                raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
         align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
-        content = {"columns": list(columns), "rows": cells, "align": align}
+        content = {"columns": columns, "rows": cells, "align": align}
         heads, *written = ([*map(write_text, row)] for row in [columns, *cells])
-        table = self._prose.resolve(markdown_table(heads, written, align))
-        self._show_float("table", name, caption, content, {"text/markdown": table})
+        shown = self._prose.resolve(markdown_table(heads, written, align))
+        self._show_float("table", name, caption, content, {"text/markdown": shown})
 
     def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
         text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
@@ -173,11 +156,6 @@ class Chapter:
         number = self._prose.outline.labels.get(label, {}).get("text", WORDS[label[:3]])
         shown = {"text/markdown": f"**{number}:** {self._prose.resolve(write_text(caption))}"}
         _show("caption", {"name": name}, caption, shown)
-
-    def check(self, condition: bool, claim: str) -> None:
-        """Note whether a claim holds; a build stops at one that does not. Goes as `record` does."""
-        holds = bool(condition)
-        _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
 
     def headline(
         self,
@@ -208,14 +186,6 @@ class Chapter:
 def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
     bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}
     display(bundle, raw=True, metadata=metadata)
-
-
-def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested dictionaries, each with its keys joined: {"a": {"64 x 64": 1}} gives ("a_64_x_64", 1)."""
-    for key, value in values.items():
-        value = vars(value) if is_dataclass(value) else value
-        name = prefix + re.sub(r"\W+", "_", str(key)).strip("_")
-        yield from _leaves(value, f"{name}_") if isinstance(value, Mapping) else ((name, value),)
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:

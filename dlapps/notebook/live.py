@@ -5,7 +5,6 @@ goes with the output of the first cell, puts the texts in their places; wherever
 """
 
 import json
-from collections import ChainMap
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -22,12 +21,11 @@ _BESIDE = Path(__file__).parent
 class LiveProse:
     """Evaluates the prose of a notebook, in the kernel of `shell`, after each cell.
 
-    recorded: names that expressions may use besides the notebook's own. show: displays a message of kind "values", its
-    text and its HTML.
+    show: displays a message of kind "values", its text and its HTML.
     """
 
-    def __init__(self, prose: Prose, shell: Any, recorded: Mapping[str, Any], show: Any) -> None:
-        self._prose, self._shell, self._recorded, self._show = prose, shell, recorded, show
+    def __init__(self, prose: Prose, shell: Any, show: Any) -> None:
+        self._prose, self._shell, self._show = prose, shell, show
         self._session, self._count, self._place = int(time()), 0, -1
         self._ran: dict[str, int] = {}  # the number of the last run, by the cell's id
         self._values: dict[str, dict[str, Found]] = {}
@@ -47,9 +45,9 @@ class LiveProse:
             return
         self._count += 1
         self._ran[code.cell] = self._count
-        scope = ChainMap(dict(self._recorded), self._shell.user_ns)
         claims: list[Found] = []
         if result.success:
+            scope = self._shell.user_ns
             self._values[code.cell] = {token: evaluate(token, scope) for token in code.find("placeholders")}
             claims = [check_claim(claim, scope) for claim in code.find("claims")]
         outdated = outline.find_outdated(self._ran)

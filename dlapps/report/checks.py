@@ -11,7 +11,7 @@ from dlapps.core import paths
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders, require_simple
 from dlapps.notebook.outline import REFERENCE_OR_CITATION, Outline, read_outline, shown_floats, walk_code
 from dlapps.notebook.prose import KEYS, reference_label, write_text
-from dlapps.notebook.syntax import Tree, first_line, nodes, parse, walk, words
+from dlapps.notebook.syntax import Tree, first_line, parse, walk, words
 from dlapps.report import sources
 from dlapps.report.committed import has_outputs, read_as_committed
 from dlapps.report.sources import Source, tags
@@ -22,9 +22,8 @@ _NUMBER = re.compile(rf"(?<![\w.,])(?<![A-Za-z_][-–/])({_DIGITS})(?!\w|[.,]\d|
 _CITED = "⁂"
 _SILENT = {kind: {"t": "Str", "c": " ¤ "} for kind in ("Code", "CodeBlock", "Math")}
 _SILENT["Cite"] = {"t": "Str", "c": _CITED}
-_SOURCE = re.compile(r"<!--\s*by hand:\s*[^\s-].*?-->", re.DOTALL)
 _NOT_STATED = re.compile(
-    r"https?://\S+|\{\{[^{}]*\}\}"  # addresses, recorded numbers
+    r"https?://\S+|\{\{[^{}]*\}\}"  # addresses, expressions
     r"|\b(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)s?\s\d+"
     rf"|\(?{_DIGITS}(?:\s?[×+–]\s?\(?{_DIGITS}\)?)*\)?\s?[×+]\s?\(?{_DIGITS}\)?"  # sizes, sums and products
     rf"|{_DIGITS}(?:[–-]{_DIGITS}){{2,}}",  # layers in a row: 2,352–100–10
@@ -121,20 +120,14 @@ def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
 
     One is meant that has two significant digits, a decimal point or a percent sign, and is none of: a setting (a number
     of `settings`; a percentage whose share is one), a size or a product (5 × 5), a year, a number of a figure, list or
-    page, a part of a name, formula, code or link. A citation lets its sentence pass, and until the chapters are
-    rewritten `<!-- by hand: source -->` its paragraph.
+    page, a part of a name, formula, code or link. A citation lets its sentence pass.
     """
-    found = (match for text in _paragraphs(tree) for match in _NUMBER.finditer(_NOT_STATED.sub(" ", text)))
+    found = []
+    for block in walk(tree, lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]):
+        sentences = re.split(r"(?<=[.!?]) ", words(block))
+        text = " ".join(sentence for sentence in sentences if _CITED not in sentence)
+        found += _NUMBER.finditer(_NOT_STATED.sub(" ", text))
     return [match[0] for match in found if _is_result(match[1], bool(match[2]), settings)]
-
-
-def _paragraphs(tree: Tree) -> Iterator[str]:
-    """The words of each block without the sentences that cite a work, a sign in place of formulas and code."""
-    for block in tree:
-        remarks = (node["c"][1] for node in nodes(block) if node["t"] in ("RawInline", "RawBlock"))
-        if not any(map(_SOURCE.search, remarks)):
-            text = words(walk([block], lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]))
-            yield " ".join(sentence for sentence in re.split(r"(?<=[.!?]) ", text) if _CITED not in sentence)
 
 
 def find_settings(code: Iterable[str]) -> set[float]:
