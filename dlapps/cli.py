@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dlapps import DlappsError, __version__
+from dlapps import DlappsError, __version__, check_name
 from dlapps.core import paths
 
 
@@ -211,12 +211,10 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _profile_name(name: str) -> str:
-    from dlapps.notebook.profiles import get_profile
+    from dlapps.notebook.profiles import PROFILES
 
-    try:
-        return get_profile(name).name
-    except ValueError as error:
-        raise DlappsError(str(error)) from error
+    check_name("a profile", name, PROFILES, DlappsError)
+    return name
 
 
 def _say(line: str) -> None:

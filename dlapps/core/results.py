@@ -70,9 +70,8 @@ class Row:
 
     def __getattr__(self, name: str) -> Score:
         scores = vars(self).get("scores", {})  # a copy in the making has none
-        if name in scores:
-            return scores[name]
-        raise AttributeError(f"expected a score among {', '.join(scores)}, got {name!r}; choose one of them.")
+        check_name("a score", name, scores, AttributeError)
+        return scores[name]
 
 
 @dataclass(frozen=True)
@@ -138,12 +137,13 @@ class Study:
         form = "+.1f" if last in self.shares else f"+{formats[last]}"
         rows, found = [], {}
         for label, run in labelled.items():
-            row = found[label] = Row({score: self._sum_up(run, score) for score in formats}, gains.get(label))
-            rows.append([label, f"{row.scores[last].num_seeds or '–'}"])
-            rows[-1] += [f"{row.scores[score]:{formats[score]}}" for score in formats]
-            if gains:
-                rows[-1] += [f"{value:{form}}" for value in vars(row.gain).values()] if row.gain else ["–"] * 3
-        heads = ["", "seeds", *_heads(formats), *["gain", "low", "high"] * bool(gains)]
+            summed, gain = {score: self._sum_up(run, score) for score in formats}, gains.get(label)
+            found[label] = Row(summed, gain)
+            cells = [f"{summed[score]:{formats[score]}}" for score in formats]
+            ends = [f"{value:{form}}" for value in vars(gain).values()] if gain else ["–"] * 3
+            rows.append([label, f"{summed[last].num_seeds or '–'}", *cells, *ends * bool(gains)])
+        heads = [HEADS.get(score, score.replace("_", " ")) for score in formats]
+        heads = ["", "seeds", *heads, *["gain", "low", "high"] * bool(gains)]
         return Table(heads, rows, _name_family(len(gains)), found)
 
     def join(self, other: Study) -> Study:
@@ -158,10 +158,13 @@ class Study:
         return np.array([_find(score, history, "a score") for history in histories])
 
     def _gain_over(self, baseline: str, runs: Mapping[str, Any], score: str) -> dict[str, Interval]:
-        base = self.values(_find(baseline, runs, "a baseline"), score)
-        unit = 100 if score in self.shares else 1
-        others = {k: self.values(run, score) for k, run in runs.items() if k != baseline and isinstance(run, str)}
-        return {k: intervals.compare(unit * values, unit * base, len(others)) for k, values in others.items()}
+        unit, seeded = 100 if score in self.shares else 1, {}
+        for label, run in runs.items():
+            if isinstance(run, str):
+                seeded[label] = unit * self.values(run, score)
+        check_name("a baseline", baseline, seeded)
+        base = seeded.pop(baseline)
+        return {k: intervals.compare(found, base, len(seeded)) for k, found in seeded.items()}
 
     def _sum_up(self, run: str | Mapping[str, float], score: str) -> Score:
         if not isinstance(run, str):
@@ -175,17 +178,15 @@ class Study:
 
 def load(name: str) -> Study:
     """The numbers of a study; DlappsError where they are not there."""
-    parts = json.loads(paths.require_result(f"{name}.json", "results", f"run dlapps data make {name}").read_text())
-    runs = {
-        run: {seed: entries[f"{seed}"] for seed in sorted(map(int, entries))}
-        for run, entries in parts.get("runs", {}).items()
-    }
+    parts, runs = json.loads(_path(f"{name}.json").read_text()), {}
+    for run, entries in parts.get("runs", {}).items():
+        runs[run] = {seed: entries[f"{seed}"] for seed in sorted(map(int, entries))}
     return Study(name, parts, runs, frozenset(parts.get("shares", ())))
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
     """The arrays of a study, by name; DlappsError where they are not there."""
-    with np.load(paths.require_result(f"{name}.npz", "results", f"run dlapps data make {name}")) as file:
+    with np.load(_path(f"{name}.npz")) as file:
         return dict(file)
 
 
@@ -200,7 +201,7 @@ def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
     made = environment.describe() | {"seeds": list(seeds)}
     content = json.dumps({"made": made, **parts}, indent=1) + "\n"
     # A list of numbers on one line: half the size, and a difference of versions that can be read.
-    content = re.sub(r"\[\n([^\[\]{}\"]+)\]", lambda found: f"[{' '.join(found[1].split())}]", content)
+    content = re.sub(r"\[\n([^\[\]{}\"]+)\]", lambda it: f"[{' '.join(it[1].split())}]", content)
     return paths.write_atomically(paths.results() / f"{name}.json", content.encode())
 
 
@@ -216,17 +217,17 @@ def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
     return paths.write_atomically(paths.results() / f"{name}.npz", file.getvalue())
 
 
+def _path(filename: str) -> Path:
+    return paths.require_result(filename, "results", f"run dlapps data make {Path(filename).stem}")
+
+
 def _score(name: str, entry: Entry) -> Any:
     ends = {key: values[-1] for key, values in entry.get("history", {}).items()}
     return _find(name, ends | _find("scores", entry, "a part of the entry"), "a score")
 
 
-def _heads(scores: Iterable[str]) -> list[str]:
-    return [HEADS.get(score, score.replace("_", " ")) for score in scores]
-
-
 def _name_family(number: int) -> str:
-    words = COUNTS[number] if number < len(COUNTS) else f"{number}"
+    words = dict(enumerate(COUNTS)).get(number, number)
     return f"corrected for {words} comparisons" if number > 1 else "a single comparison" * number
 
 
