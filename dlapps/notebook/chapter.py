@@ -42,7 +42,8 @@ require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
 from IPython import get_ipython  # noqa: E402
 from IPython.display import display  # noqa: E402
 
-MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it
+# What the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it.
+MIME = "application/vnd.dlapps+json"
 
 
 class Chapter:
@@ -65,7 +66,8 @@ class Chapter:
         facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
         words = f"{paths.chapter_words(self.number)}, profile {profile}"
         ready = f"{words}: the prose shows each number once its cell has run."
-        html = f'<div><span class="dlapps-words">{words}</span>\n{make_script(self._prose, ready)}</div>'
+        script = make_script(self._prose, ready)
+        html = f'<div><span class="dlapps-words">{words}</span>\n{script}</div>'
         _show("chapter", {"name": name, **facts}, words, {"text/html": html})
         if shell := get_ipython():
             LiveProse(self._prose, shell, partial(_show, "values"))
@@ -98,8 +100,10 @@ class Chapter:
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
         pdf, png = self._draw(stills, name)
         # The report's page takes what stands before the stills, and shows the PNG as it shows others.
-        page = f'{player}<img class="dlapps-stills" src="data:image/png;base64,{png}" alt="key frames">'
-        self._show_float("animation", name, caption, {"pdf": pdf}, {"image/png": png, "text/html": page})
+        source = f"data:image/png;base64,{png}"
+        page = f'{player}<img class="dlapps-stills" src="{source}" alt="key frames">'
+        shown = {"image/png": png, "text/html": page}
+        self._show_float("animation", name, caption, {"pdf": pdf}, shown)
 
     def show_explorer(
         self, render: players.Render, axes: players.Axes, start: Sequence[int], name: str, caption: str
@@ -142,13 +146,13 @@ class Chapter:
             rows = [[row.get(column, "–") for column in columns] for row in table]
         _require_name_and_caption(name, caption)
         cells = [[write_value(cell, "", f"a cell of {name}") for cell in row] for row in rows]
-        align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
+        align = ["r" if all(map(_is_numeric, column)) else "l" for column in zip(*cells, strict=True)]
         content = {"columns": columns, "rows": cells, "align": align}
         heads, *written = ([*map(write_text, row)] for row in [columns, *cells])
         shown = self._prose.resolve(markdown_table(heads, written, align))
         self._show_float("table", name, caption, content, {"text/markdown": shown})
 
-    def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
+    def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict) -> None:
         text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
         metadata = {mime: {"alt": caption} for mime in shown if mime.startswith("image/")}
         _show(kind, {"name": name, "caption": caption, **content}, text, shown, metadata)
@@ -175,25 +179,26 @@ class Chapter:
         report/references.bib. Raises ValueError for published without work, and for what is no finite number.
         """
         if published is not None and not work:
-            raise ValueError(f"expected the work of what is published ({name}), got none; pass its key.")
+            raise ValueError(f"expected the work where {name} is published, got none; pass its key.")
         text = write_value(value, form, name)
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
-        facts = {"name": name, "value": as_scalar(mean), "what": what, "form": form}
-        facts |= {"practical": as_scalar(practical), "published": as_scalar(published), "work": work}
-        _show("headline", {**facts, "text": text}, f"★ {what}: {text}")
+        numbers = {"value": mean, "practical": practical, "published": published}
+        facts = {"name": name, "what": what, "form": form, "work": work, "text": text}
+        facts |= {key: as_scalar(number) for key, number in numbers.items()}
+        _show("headline", facts, f"★ {what}: {text}")
 
 
-def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
-    bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}
+def _show(kind: str, content: dict, text: str, shown: Any = (), metadata: Any = None) -> None:
+    bundle = {"text/plain": text, **dict(shown), MIME: {"kind": kind, **content}}
     display(bundle, raw=True, metadata=metadata)
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:
     if not re.fullmatch(NAME, name):
-        raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use small letters and hyphens.")
+        raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use letters and hyphens.")
     if not caption.strip() or "\n\n" in caption:
         got = "several" if caption.strip() else "none"
-        raise ValueError(f"expected a caption of one paragraph for {name!r}, got {got}; say what the reader sees.")
+        raise ValueError(f"expected a caption of one paragraph, got {got} ({name}); say what one sees.")
 
 
 def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
@@ -215,8 +220,8 @@ def _is_numeric(cell: str) -> bool:
     return re.fullmatch(pattern, cell) is not None
 
 
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
-    """A table of Markdown; align: "l" or "r" a column."""
+def markdown_table(columns: Sequence[str], rows: Sequence[Any], align: Sequence[str]) -> str:
+    """A table of Markdown; rows: of cells, which are text; align: "l" or "r" a column."""
     rule = ["---:" if side == "r" else ":---" for side in align]
     barred = ([re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row] for row in [columns, rule, *rows])
     return "\n".join("| " + " | ".join(row) + " |" for row in barred)

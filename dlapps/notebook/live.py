@@ -15,8 +15,6 @@ from dlapps.notebook.expressions import Found, check_claim, evaluate
 from dlapps.notebook.outline import Code, Outline
 from dlapps.notebook.prose import Prose
 
-_BESIDE = Path(__file__).parent
-
 
 class LiveProse:
     """Evaluates the prose of a notebook, in the kernel of `shell`, after each cell.
@@ -48,37 +46,40 @@ class LiveProse:
         claims: list[Found] = []
         if result.success:
             scope = self._shell.user_ns
-            self._values[code.cell] = {token: evaluate(token, scope) for token in code.find("placeholders")}
+            placeholders = code.find("placeholders")
+            self._values[code.cell] = {inner: evaluate(inner, scope) for inner in placeholders}
             claims = [check_claim(claim, scope) for claim in code.find("claims")]
         outdated = outline.find_outdated(self._ran)
         values = self._values.get(code.cell, {})
         # An output that said what is outdated may be gone: it was this cell's own.
         if values or claims or outdated or self._outdated:
             self._outdated = outdated
-            page = {"run": [self._session, self._count], "failed": not result.success, "values": values}
-            page["outdated"] = [self._ran[cell] for cell in outdated]
+            page = {"run": [self._session, self._count], "failed": not result.success}
+            page |= {"values": values, "outdated": [self._ran[cell] for cell in outdated]}
             page["claims"] = [_locate(claim, code) for claim in claims]
-            lines = _write_lines(values, claims)
-            html = f'<div class="dlapps-values" data-facts="{escape(_json(page))}"><pre>{escape(lines)}</pre></div>'
-            self._show({"values": values if result.success else {}, "claims": claims}, lines, {"text/html": html})
+            lines, facts = _write_lines(values, claims), escape(_json(page))
+            html = f'<div class="dlapps-values" data-facts="{facts}"><pre>{escape(lines)}</pre></div>'
+            told = {"values": values if result.success else {}, "claims": claims}
+            self._show(told, lines, {"text/html": html})
 
     def _find(self, info: Any, outline: Outline) -> Code | None:
         """The cell that ran: by the id that JupyterLab sends, elsewhere the next one with its source."""
-        by_id = (place for place, code in enumerate(outline.code) if code.cell == info.cell_id)
-        same = [place for place, code in enumerate(outline.code) if code.source == info.raw_cell.strip()]
-        later = (place for place in same if place > self._place)
-        place = next(by_id, next(later, same[0] if same else None))
-        if place is None:
-            return None
-        self._place = place
-        return outline.code[place]
+        code, source = [*enumerate(outline.code)], info.raw_cell.strip()
+        by_id = [place for place, cell in code if cell.cell == info.cell_id]
+        same = [place for place, cell in code if cell.source == source]
+        later = [place for place in same if place > self._place]
+        if found := by_id or later or same:
+            self._place = found[0]
+            return outline.code[self._place]
+        return None
 
 
 def make_script(prose: Prose, words: str) -> str:
     """HTML that fills in the page around it: numbers, references, citations, numbers of sections and equations."""
     outline = prose.outline
     facts = {"words": words, "answers": prose.answer(outline.tokens), "cells": outline.markdown}
-    style, script = ((_BESIDE / f"live.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    files = (Path(__file__).with_suffix(suffix) for suffix in (".css", ".js"))
+    style, script = (file.read_text(encoding="utf-8") for file in files)
     return f"<style>\n{style}</style>\n<script>\n({script.strip()})({_json(facts)});\n</script>"
 
 
@@ -88,7 +89,7 @@ def _locate(claim: Found, code: Code) -> Found:
 
 
 def _write_lines(values: Mapping[str, Found], claims: list[Found]) -> str:
-    lines = [f"{token} = {found.get('text', found.get('error'))}" for token, found in values.items()]
+    lines = [f"{inner} = {it.get('text', it.get('error'))}" for inner, it in values.items()]
     for claim in claims:
         error = f": {claim['error']}" if "error" in claim else ""
         lines.append(f"{claim['claim']} {'holds' if claim['holds'] else 'does not hold'}{error}")
