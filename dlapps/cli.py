@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
         verb.set_defaults(verb=function)
 
-    check = verbs.add_parser("check", help="list unanswered questions, unused numbers, figures never referred to")
+    check = verbs.add_parser("check", help="list unanswered questions, typed numbers, figures never referred to")
     check.set_defaults(verb=_check)
 
     diff = verbs.add_parser("diff", help="list the numbers that moved between two builds, with their spread")

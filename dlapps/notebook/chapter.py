@@ -132,7 +132,7 @@ class Chapter:
         # Only one made through pyplot has to be forgotten by it.
         if pyplot := sys.modules.get("matplotlib.pyplot"):
             pyplot.close(figure)
-        return _base64(pdf), _base64(png)
+        return base64.b64encode(pdf).decode(), base64.b64encode(png).decode()
 
     def show_table(self, table: Table | Sequence[Mapping[str, Any]], name: str, caption: str) -> None:
         """Show a `results.Table`, or a list of rows {column: cell}; prose refers to it as `@tab-<name>`.
@@ -207,10 +207,6 @@ def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
     with mpl.rc_context({"pdf.fonttype": 42}):
         figure.savefig(buffer, format=file_format, bbox_inches="tight", pad_inches=0.03, **options)
     return buffer.getvalue()
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
 
 
 def _is_numeric(cell: str) -> bool:

@@ -66,7 +66,8 @@ def walk(tree: Any, change: Callable[[Tree], Tree]) -> Any:
     if not isinstance(tree, list):
         return tree
     walked = [walk(value, change) for value in tree]
-    return change(walked) if _are_nodes(walked) else walked
+    are_nodes = walked and all(isinstance(value, dict) and "t" in value for value in walked)
+    return change(walked) if are_nodes else walked
 
 
 def nodes(tree: Any) -> Iterator[Node]:
@@ -104,10 +105,6 @@ def _typed(node: Node) -> str:
     if node["t"] == "Str":
         return node["c"]
     return node["c"][1] if node["t"] in ("Code", "Math") else ""
-
-
-def _are_nodes(values: list) -> bool:
-    return bool(values) and all(isinstance(value, dict) and "t" in value for value in values)
 
 
 @functools.cache

@@ -19,7 +19,6 @@ from dlapps.report.sources import tags
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 BYTES = 1_400_000  # that the photographs of a copy may take, as JPEGs
 QUALITIES = (90, 80, 70, 60, 50)
-TABLE = ("columns", "rows", "align")
 
 
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
@@ -96,7 +95,9 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
         if hidden and (picture := [*_output(output)]):
             drawn = f"{cell.id}-{place}-drawn"
             yield new_code_cell(f"# {message['number']}", id=drawn, outputs=picture)
-        table = markdown_table(*map(message.get, TABLE)) if "rows" in message else ""
+        table = ""
+        if "rows" in message:
+            table = markdown_table(message["columns"], message["rows"], message["align"])
         head = f'<a id="{message["label"]}"></a>**{message["number"]}.**'
         text = f"{head} {message['caption']}{code}\n\n{table}"
         yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
