@@ -69,7 +69,7 @@ class Outline:
             self.tokens.setdefault(token, place)
         headings, equations = self.number_prose(tree, cell)
         known = {"sign": _sign(spoken), "headings": headings, "equations": equations}
-        known |= {"question": _question_words(metadata), "placeholders": find_placeholders(source)}
+        known |= {"question": question_words(metadata), "placeholders": find_placeholders(source)}
         self.markdown.append(known | {"claims": _places_of_claims(tree)})
         if self.code:
             self.code[-1].prose.append(self.markdown[-1])
@@ -236,7 +236,7 @@ def _name_of(label: str, kind: str) -> str:
     return found[1]
 
 
-def _question_words(metadata: Mapping[str, Any]) -> str:
+def question_words(metadata: Mapping[str, Any]) -> str:
     """How a question is headed, as "Question 5 ★"; empty for another cell."""
     if "question" not in metadata.get("tags", ()):
         return ""

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from dlapps.notebook.chapter import MIME, markdown_table
-from dlapps.notebook.outline import HIDING
+from dlapps.notebook.outline import HIDING, question_words
 from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
@@ -71,10 +71,8 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
     if cell.cell_type == "markdown":
         cell.pop("attachments", None)  # embedded
         if "question" in tags(cell):
-            question = cell.metadata.question
-            star = " ★" * bool(question.get("starred")) + " (bonus)" * bool(question.get("bonus"))
             quoted = "\n".join(f"> {line}".rstrip() for line in cell.source.splitlines())
-            cell.source = f"> **Question {question['number']}{star}**\n>\n{quoted}"
+            cell.source = f"> **{question_words(cell.metadata)}**\n>\n{quoted}"
         if cell.source.strip():
             yield cell
         return
