@@ -117,6 +117,13 @@ class Study:
         """The mean of all values over seeds."""
         return float(self.values(run, score).mean())
 
+    def summary(self, run: str) -> dict[str, float]:
+        """The mean over seeds of each score that is one number a seed, and as "accuracy_sd" the deviation."""
+        scores = next(iter(self._finished(run).values()))["scores"].items()
+        names = [name for name, value in scores if isinstance(value, (int, float))]
+        spread = {f"{name}_sd": Score.over(self.values(run, name)).deviation for name in names}
+        return {name: self.mean(run, name) for name in names} | spread
+
     def table(
         self,
         runs: Iterable[str] | Mapping[str, Any],
