@@ -12,17 +12,17 @@ class DlappsError(Exception):
     """What went wrong in one sentence: what was expected, what came instead, what to do."""
 
 
-def check_name(what: str, name: str, known: Collection[str]) -> None:
-    """Raise ValueError, which lists the known names, for a name that is not among them."""
+def check_name(what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError) -> None:
+    """Raise an error of that kind, which lists the known names, for a name that is not among them."""
     if name not in known:
-        raise ValueError(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
+        raise kind(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
 
 
 def check_counts(least: int = 1, /, **counts: int) -> None:
     """Raise ValueError for a number of epochs, steps, draws or pixels that is not a whole number from the least."""
     for name, count in counts.items():
         if not isinstance(count, Integral) or count < least:
-            raise ValueError(f"expected {name} >= {least}, got {count!r}; take a whole number from {least}.")
+            raise ValueError(f"expected {name} >= {least}, got {count!r}; take a whole number.")
 
 
 def check_positive(**values: float) -> None:
@@ -36,7 +36,7 @@ def check_shares(**shares: float) -> None:
     """Raise ValueError for a share, a decay or a probability that is not in [0, 1]."""
     for name, share in shares.items():
         if not 0 <= share <= 1:
-            raise ValueError(f"expected {name} from 0 to 1, got {share!r}; take a share of the whole.")
+            raise ValueError(f"expected {name} from 0 to 1, got {share!r}; take a share.")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dlapps import DlappsError, __version__
+from dlapps import DlappsError, __version__, check_name
 from dlapps.core import paths
 
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
         verb.set_defaults(verb=function)
 
-    check = verbs.add_parser("check", help="list unanswered questions, unused numbers, figures never referred to")
+    check = verbs.add_parser("check", help="list unanswered questions, typed numbers, figures never referred to")
     check.set_defaults(verb=_check)
 
     diff = verbs.add_parser("diff", help="list the numbers that moved between two builds, with their spread")
@@ -211,12 +211,10 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _profile_name(name: str) -> str:
-    from dlapps.notebook.profiles import get_profile
+    from dlapps.notebook.profiles import PROFILES
 
-    try:
-        return get_profile(name).name
-    except ValueError as error:
-        raise DlappsError(str(error)) from error
+    check_name("a profile", name, PROFILES, DlappsError)
+    return name
 
 
 def _say(line: str) -> None:

@@ -258,7 +258,7 @@ def test_archive_gives_the_folder_asked_for_and_nothing_beside_it(mirror, unpack
 def test_archive_with_a_link_is_refused(mirror):
     make_tar(mirror / "archive", ["data/train/a.jpg", "data/train/out/evil.jpg"], link=mirror)
     register_archive("tar")
-    expect_error("expected files and folders, got the link data/train/out; do not use this archive")
+    expect_error("expected files, got the link data/train/out; do not use this archive")
     assert os.listdir(mirror) == ["archive"]
 
 

@@ -56,7 +56,7 @@ def test_copies_say_what_the_report_says(made):
         "**Figure 1.1.** 50% of A & B_c, “4,000” points, $x < 1$; as [Figure 2.1](2_saliency.ipynb).",
         "| \\- a_b & c | 12 |",
         "$$f(x) = \\frac{1}{2}\\tag{1.1}$$",
-        "> **Question 1 ★ (bonus)**\n>\n> Why 100%?",
+        "> **Question 1 ★ Bonus**\n>\n> Why 100%?",
         "Because of ([Simonyan and Zisserman 2015](#ref-simonyan2015very)).",
         "## Bibliography",
     ):

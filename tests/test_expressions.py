@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dlapps.core.intervals import Interval
-from dlapps.notebook.expressions import check_claim, evaluate, find_claims, find_placeholders, replace_placeholders
+from dlapps.notebook import expressions
+from dlapps.notebook.expressions import check_claim, evaluate
 
 SCOPE = {
     "a": 0.958, "b": 1500, "word": "VGG16", "tiny": -5e-7, "gain": Interval(-3.9, -33.2, 25.5),
@@ -56,15 +57,16 @@ def test_a_mistake_is_one_sentence(placeholder, error):
 
 
 def test_placeholders_stand_in_prose_and_not_in_code():
-    markdown = '`{{code}}`, ``a ` {{b}}``\n\n```\n{{fenced}}\n```\n\n{{ x["a"].y:.1f }} and {{x["a"].y:.1f}}, {{z}}'
-    assert find_placeholders(markdown) == ['x["a"].y:.1f', "z"]
-    assert replace_placeholders("`{{a}}` {{b}}", str.upper) == "`{{a}}` B"
+    code = "`{{code}}`, ``a ` {{b}}``\n\n```\n{{fenced}}\n```\n\n"
+    markdown = code + '{{ x["a"].y:.1f }} and {{x["a"].y:.1f}}, {{z}}'
+    assert expressions.find_placeholders(markdown) == ['x["a"].y:.1f', "z"]
+    assert expressions.replace_placeholders("`{{a}}` {{b}}", str.upper) == "`{{a}}` B"
 
 
 def test_a_claim_is_any_expression():
-    markdown = "More. <!-- holds: a > .9 and\n all(n < b for n in rows) --> And <!-- by hand --> <!-- holds: c -->"
-    first, second = find_claims(markdown)
-    assert check_claim(first, SCOPE) == {"claim": "a > .9 and all(n < b for n in rows)", "holds": True}
-    assert check_claim(second, SCOPE) == {
-        "claim": "c", "holds": False, "error": "NameError: name 'c' is not defined"
-    }  # fmt: skip
+    claim = "a > .9 and all(n < b for n in rows)"
+    typed = claim.replace("and", "and\n")
+    markdown = f"More. <!-- holds: {typed} --> <!-- other --> <!-- holds: c -->"
+    first, second = (check_claim(found, SCOPE) for found in expressions.find_claims(markdown))
+    assert first == {"claim": claim, "holds": True}
+    assert second == {"claim": "c", "holds": False, "error": "NameError: name 'c' is not defined"}

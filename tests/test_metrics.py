@@ -10,6 +10,7 @@ import torch
 
 from dlapps.core import metrics
 from dlapps.core.runtime import make_generator
+from studies import gan_judge
 
 torch.set_num_threads(1)
 
@@ -153,22 +154,19 @@ def test_arrays_and_lists_are_measured_as_tensors_are():
     assert metrics.entropy([0.5, 0.5]) == pytest.approx(math.log(2))
 
 
-def test_seeds_are_given_with_their_sample_deviation():
-    assert metrics.deviation([0.9, 0.92, 0.94]) == pytest.approx(np.std([0.9, 0.92, 0.94], ddof=1))
-    assert metrics.deviation([0.9]) == 0
-
-
 def test_neighbourhoods_are_those_of_the_authors_code():
     prdc = pytest.importorskip("prdc")
     real, fake = draw(120, 0), draw(90, 1, scale=0.7, shift=0.3)
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = prdc.compute_prdc(real.numpy(), fake.numpy(), nearest_k=5)
-    assert metrics.precision_recall(real, fake, 5) == pytest.approx((theirs["precision"], theirs["recall"]))
+    found = metrics.precision_recall(real, fake, 5)
+    assert found == pytest.approx((theirs["precision"], theirs["recall"]))
+    assert gan_judge.coverage(real, fake) == pytest.approx(theirs["coverage"])
 
 
 def test_distances_are_those_of_torch_fidelity():
-    fid = pytest.importorskip("torch_fidelity.metric_fid")
-    first, second = (draw(200, 0).double().numpy(), draw(200, 1, scale=0.7, shift=0.3).double().numpy())
+    fidelity = pytest.importorskip("torch_fidelity.metric_fid")
+    first, second = (part.double().numpy() for part in (draw(200, 0), draw(200, 1, scale=0.7, shift=0.3)))
     moments = [{"mu": part.mean(0), "sigma": np.cov(part.T)} for part in (first, second)]
-    frechet = fid.fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
+    frechet = fidelity.fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
     assert metrics.frechet_distance(first, second) == pytest.approx(frechet, rel=1e-4)

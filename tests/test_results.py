@@ -57,6 +57,7 @@ def test_what_has_no_seeds_is_no_run():
 def test_seeds_come_in_order_and_a_diverged_one_counts_in_no_score(moons):
     assert moons.values("paper", "accuracy").tolist() == [0.5, 0.75]
     assert moons.mean("wide", "accuracy") == 0.125
+    assert moons.summary("paper") == {"accuracy": 0.625, "accuracy_sd": statistics.stdev([0.5, 0.75])}
     assert list(moons.runs["wide"]) == [0, 1]
 
 
@@ -64,22 +65,14 @@ def test_a_score_of_the_course_counts_as_it_was_at_the_end(folder):
     entry = {"history": {"loss": [2.0, 1.0]}, "scores": {"accuracy": 0.5}}
     results.save("moons", {"runs": {"paper": {"0": entry}}}, [0])
     study = results.load("moons")
-    assert study.summary("paper", "loss", "accuracy") == {"loss": 1.0, "accuracy": 0.5}
+    assert study.values("paper", "loss") == 1
     assert study.history("paper", "loss").tolist() == [[2, 1]]
 
 
-def test_a_summary_is_the_mean_of_each_score_and_its_deviation_where_there_are_seeds(moons):
-    deviation = statistics.stdev([0.5, 0.75])
-    assert moons.deviation("paper", "accuracy") == deviation
-    assert moons.summary("paper") == {"accuracy": 0.625, "accuracy_sd": deviation}
-    assert moons.summary("wide", "accuracy") == {"accuracy": 0.125}
-
-
 def test_a_table_compares_runs_and_what_has_no_seeds(moons):
-    heads = ["", "seeds", "accuracy"]
-    assert moons.compare(["wide"], ["accuracy"]) == ([["wide", "1", "0.125"]], heads)
-    compared = moons.compare({"Paper": "paper", "real": {"accuracy": 1}}, {"accuracy": ".2f"})
-    assert compared == ([["Paper", "2", "0.62 ± 0.18"], ["real", "–", "1.00"]], heads)
+    assert moons.table(["wide"], ["accuracy"]).rows == [["wide", "1", "0.125"]]
+    table = moons.table({"Paper": "paper", "real": {"accuracy": 1}}, {"accuracy": ".2f"})
+    assert table.rows == [["Paper", "2", "0.62 ± 0.18"], ["real", "–", "1.00"]]
 
 
 @pytest.fixture
@@ -136,8 +129,13 @@ def test_a_score_of_several_values_a_seed_counts_their_mean(folder):
 def test_heads_of_a_table_are_spelt_as_the_field_does(folder):
     scores = {"frechet_ratio": 8.0, "gan_train_accuracy": 0.965, "class_entropy": 2.3}
     results.save("ours", {"runs": {"best": {"0": {"scores": scores}}}}, [0])
-    _, heads = results.load("ours").compare(["best"], scores)
-    assert heads == ["", "seeds", "Fréchet ratio", "GAN-train", "class entropy"]
+    assert results.load("ours").table(["best"], scores).columns == [
+        "",
+        "seeds",
+        "Fréchet ratio",
+        "GAN-train",
+        "class entropy",
+    ]
 
 
 def test_joined_studies_are_compared_in_one_table_and_stay_as_they_were(folder):
@@ -150,23 +148,13 @@ def test_joined_studies_are_compared_in_one_table_and_stay_as_they_were(folder):
     assert set(ours.runs) == {"paper", "wide"}
 
 
-def test_a_derived_score_is_one_like_the_others_and_leaves_the_study_as_it_was(moons):
-    derived = moons.derive("error", lambda entry: 1 - entry["scores"]["accuracy"])
-    assert derived.values("paper", "error").tolist() == [0.5, 0.25]
-    assert derived.values("paper", "accuracy").tolist() == [0.5, 0.75]
-    assert derived.runs["wide"][0] == RUNS["wide"]["0"]
-    with pytest.raises(ValueError, match="expected a score among accuracy"):
-        moons.values("paper", "error")
-
-
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
         (lambda study: study["maid"], "part among made, shares, runs, got 'maid'"),
         (lambda study: study.mean("papr", "accuracy"), "run among paper, wide, got 'papr'"),
-        (lambda study: study.summary("paper", "loss"), "score among accuracy, got 'loss'"),
         (lambda study: study.mean("paper", "loss"), "score among accuracy, got 'loss'"),
-        (lambda study: study.compare({"a": {"b": 1}}, ["loss"]), "score among b, got 'loss'"),
+        (lambda study: study.table({"a": {"b": 1}}, ["loss"]), "score among b, got 'loss'"),
         (lambda study: study.table(["paper"], ["accuracy"])["wide"], "row among paper, got 'wide'"),
         (lambda study: study.table(["paper"], ["accuracy"], "wide"), "baseline .*got 'wide'"),
         (lambda study: study.history("paper", "loss"), "entry among scores, got 'history'"),
@@ -197,41 +185,6 @@ def test_arrays_come_back_and_the_same_arrays_are_the_same_file(folder):
     assert list(loaded) == list(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(loaded[name], array, strict=True)
-
-
-def test_a_table_of_dictionaries():
-    rows = {"a": {"test": 0.25, "seeds": [1.0, 2.0]}, "b": {"test": 0.5}}
-    table, heads = results.tabulate(rows, {"test": ".1%", "seeds": ".1f"}, "recipe")
-    assert table == [["a", "25.0%", "1.5 ± 0.7"], ["b", "50.0%", "–"]]
-    assert heads == ["recipe", "test", "seeds"]
-
-
-def test_a_table_of_one_format_has_the_columns_of_its_first_row():
-    rows = {"a": {"test": 0.25, "cv": 0.5}, "b": {"cv": 0.75, "test": 1.0}}
-    table, heads = results.tabulate(rows, ".0%")
-    assert table == [["a", "25%", "50%"], ["b", "100%", "75%"]]
-    assert heads == ["", "test", "cv"]
-
-
-def test_gains_are_over_the_seeds_that_both_finished(folder):
-    first, second, third = ({"scores": {"accuracy": share}} for share in (0.5, 0.6, 0.9))
-    plain = {"0": first, "1": second, "2": third}
-    paper = {"2": {"diverged": "nan"}, "1": {"scores": {"accuracy": 0.8}}, "0": second}
-    results.save("moons", {"runs": {"plain": plain, "paper": paper}}, [0, 1, 2])
-    study = results.load("moons").derive("error", lambda entry: 1 - entry["scores"]["accuracy"])
-    gains = study.gains({"paper": "plain"}, "accuracy")
-    assert gains == {"paper": compare([0.6, 0.8], [0.5, 0.6], paired=True)}
-    points = study.gains({"paper": "plain"}, "accuracy", unit=0.01)["paper"]
-    assert astuple(points) == pytest.approx([100 * value for value in astuple(gains["paper"])])
-    corrected = study.gains({"paper": "plain", "plain": "paper"}, "accuracy")
-    assert corrected["paper"] == compare([0.6, 0.8], [0.5, 0.6], 2, paired=True)
-    rows, heads = study.compare({"a": "plain", "b": "paper"}, ["accuracy"], gains)
-    assert heads == ["", "seeds", "accuracy", "gain"]
-    assert [row[-1] for row in rows] == ["–", f"{gains['paper']:+.1f}"]
-    with pytest.raises(ValueError, match="expected a score among accuracy, error, got 'loss'"):
-        study.gains({"paper": "plain"}, "loss")
-    means = study.differences("paper", "plain", ["accuracy", "error"])
-    assert means["accuracy"] == compare([0.8, 0.6], [0.5, 0.6, 0.9], 2)
 
 
 def test_a_list_of_numbers_is_a_line_of_the_file(folder):

@@ -232,7 +232,7 @@ def test_a_network_in_float64_gets_one_sentence(network, images):
 def test_a_network_of_one_score_has_no_classes(images):
     one = nn.Sequential(nn.Flatten(), nn.Linear(432, 1)).eval()
     assert saliency.input_gradient(one, images, 0).any()
-    with pytest.raises(ValueError, match="two classes or more, got one; of a score s, have"):
+    with pytest.raises(ValueError, match="two classes or more, got one; of a score s, have it give"):
         class_scores.float32_logits(one, images)
 
 

@@ -71,7 +71,8 @@ def elsewhere(request):
 
 def make_domains() -> Domains:
     """Sixty noisy digits per domain, grey ones and ones in colour."""
-    images = torch.randint(256, (2, 60, 28, 28, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (2, 60, 28, 28, 3), dtype=torch.uint8, generator=generator)
     labels = torch.arange(60) % 10
     source, target = (Domain(part, labels, part, labels) for part in (images[0, ..., 0], images[1]))
     return Domains(source, target, "noise")
@@ -179,7 +180,7 @@ def test_the_command_line_chooses_the_number_of_processes(pids, processes, capsy
         assert main(["data", "make", "pids", *options]) == 0
         assert (str(os.getpid()) in capsys.readouterr().out.split()) == here
     assert main(["data", "make", "pids", "--jobs", "0"]) == 2
-    assert capsys.readouterr().err == "dlapps: expected at least one job, got 0; 1 makes the runs one by one.\n"
+    assert "expected at least one job, got 0; 1 makes" in capsys.readouterr().err
 
 
 def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
@@ -190,7 +191,7 @@ def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
 def test_a_cluster_that_cannot_be_had_is_one_sentence(pids, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["data", "make", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert capsys.readouterr().err.startswith("dlapps: expected the package distributed, got none; run pip install")
+    assert "expected the package distributed, got none; run pip install" in capsys.readouterr().err
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
@@ -233,8 +234,9 @@ def test_studies_write_what_is_committed(home, monkeypatch):
     monkeypatch.setattr(joblib, "Memory", Uncached)
     for function in ("play_grids", "remove_pixels", "reads_correctly"):
         monkeypatch.setattr(visualizing_saliency, function, stand_in(function))
+    results = CHECKOUT / "data" / "results"
     made = json.loads(visualizing_saliency.make_visualizing_saliency().read_text())
-    committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-saliency.json").read_text())
+    committed = json.loads((results / "visualizing-saliency.json").read_text())
     for name, label in visualizing_saliency.NAMES.items():
         assert made["correct"][label] == {"reads_correctly": [name]}
         for part, function in {"hits": "play_grids", "gaps": "remove_pixels"}.items():
@@ -244,7 +246,7 @@ def test_studies_write_what_is_committed(home, monkeypatch):
         monkeypatch.setattr(visualizing_attacks, function, stand_in())
     monkeypatch.setattr(visualizing_attacks, "by_direction", lambda made: made)
     made = json.loads(visualizing_attacks.make_visualizing_attacks().read_text())
-    committed = json.loads((CHECKOUT / "data" / "results" / "visualizing-attacks.json").read_text())
+    committed = json.loads((results / "visualizing-attacks.json").read_text())
     assert [*made["table"]] == [*committed["table"]]
     assert [*made] == [*committed]
     assert made["transfer"]["squeezenet1_1"]["momentum"] == ["squeezenet1_1", "momentum"]

@@ -402,7 +402,7 @@ def test_an_epoch_writes_down_a_value_or_several():
     assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
     assert run_epochs(train_epoch, network, {}, {}, 1, lambda *_: None) == {"a": [0], "b": [0, 0]}
     assert history.b is history["b"]
-    with pytest.raises(AttributeError, match="expected one of a, b, c, got 'loss'"):
+    with pytest.raises(AttributeError, match="expected a measurement among a, b, c, got 'loss'"):
         history.loss  # noqa: B018
 
 

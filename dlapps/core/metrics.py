@@ -1,12 +1,11 @@
 """How close samples are to real images, measured on features (N, D) or labels (N,): tensors, arrays or lists in,
-numbers out; and what several seeds say of one score.
+numbers out.
 
 Features are whatever a network gives; two sets have to come from one network. Bad shapes, and features not finite, are
 ValueErrors.
 """
 
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -49,18 +48,17 @@ def entropy(shares: ArrayLike) -> float:
     """
     shares = as_tensor(shares)
     if not (shares.min() >= 0 and abs(shares.sum() - 1) < 1e-3):
-        raise ValueError(
-            f"expected shares that add up to 1, got a sum of {float(shares.sum()):.4g} with a least of "
-            f"{float(shares.min()):.4g}; divide counts by their sum."
-        )
+        got = f"a sum of {float(shares.sum()):.4g} with a least of {float(shares.min()):.4g}"
+        raise ValueError(f"expected shares that add up to 1, got {got}; divide counts by their sum.")
     return float(torch.special.entr(shares).sum())
 
 
 def nearest_neighbours(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
     """Euclidean distances and indices (N,) of the nearest of references (M, D) to each of queries (N, D)."""
     queries, references = as_features(queries, references, least=1)
-    found = [part.topk(1, largest=False) for part in distances(queries, references)]
-    return torch.cat([part.values for part in found]).float()[:, 0], torch.cat([part.indices for part in found])[:, 0]
+    found = zip(*(part.min(1) for part in distances(queries, references)), strict=True)
+    lengths, indices = map(torch.cat, found)
+    return lengths.float(), indices
 
 
 def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
@@ -68,12 +66,8 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
 
     Raises ValueError for images that are not uint8, or of two sizes.
     """
-    return nearest_neighbours(*(as_uint8(images).flatten(1).float() / 255 for images in (queries, references)))
-
-
-def deviation(values: Sequence[float]) -> float:
-    """Sample standard deviation, divided by N - 1, of one score over seeds; 0.0 for a single one."""
-    return statistics.stdev(map(float, values)) if len(values) > 1 else 0.0
+    pixels = (as_uint8(images).flatten(1).float() / 255 for images in (queries, references))
+    return nearest_neighbours(*pixels)
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
@@ -83,7 +77,7 @@ def as_tensor(values: ArrayLike) -> Tensor:
         return values
     array = np.array(values)
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"expected numbers, got an array of {array.dtype}; convert it, names of classes to numbers.")
+        raise ValueError(f"expected numbers, got an array of {array.dtype}; convert it, names to numbers.")
     return torch.from_numpy(array)
 
 
@@ -91,16 +85,13 @@ def as_features(first: ArrayLike, second: ArrayLike, least: int = 2) -> tuple[Te
     """Both as float64 (N, D) and (M, D); ValueError for two D, fewer rows than `least`, and what is not finite."""
     both = as_tensor(first).double(), as_tensor(second).double()
     if both[0].ndim != 2 or both[0].shape[1:] != both[1].shape[1:] or min(map(len, both)) < least:
-        raise ValueError(
-            f"expected features (N, D) and (M, D), N and M at least {least}, got {tuple(both[0].shape)} and "
-            f"{tuple(both[1].shape)}; take both from one network, one row an image."
-        )
+        wanted = f"features (N, D) and (M, D), N and M at least {least}"
+        got = f"{tuple(both[0].shape)} and {tuple(both[1].shape)}"
+        raise ValueError(f"expected {wanted}, got {got}; take both from one network, one row an image.")
     for features in both:
-        if not features.isfinite().all():
-            raise ValueError(
-                f"expected finite features, got NaN or infinity in {int((~features.isfinite()).any(1).sum())} of "
-                f"{len(features)} rows; check the network and its input."
-            )
+        if broken := int((~features.isfinite()).any(1).sum()):
+            got = f"NaN or infinity in {broken} of {len(features)} rows"
+            raise ValueError(f"expected finite features, got {got}; check the network and its input.")
     return both
 
 
@@ -145,4 +136,5 @@ def radii_of(manifold: Tensor, k: int) -> Tensor:
 
 def _share_inside(points: Tensor, manifold: Tensor, k: int) -> float:
     radii = radii_of(manifold, k)
-    return float(torch.cat([(part <= radii).any(1) for part in distances(points, manifold)]).double().mean())
+    inside = torch.cat([(part <= radii).any(1) for part in distances(points, manifold)])
+    return float(inside.double().mean())

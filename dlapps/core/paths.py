@@ -53,7 +53,7 @@ def mirror() -> Path | None:
         return None
     folder = project() / Path(named).expanduser()
     if not folder.is_dir():
-        raise DlappsError(f"expected a folder of data sets in DLAPPS_DATA, got {folder}; correct it or unset it.")
+        raise DlappsError(f"expected a folder in DLAPPS_DATA, got {folder}; correct it or unset it.")
     return folder
 
 
@@ -81,7 +81,8 @@ def chapters() -> dict[str, str]:
 @functools.lru_cache
 def _is_appendix(path: Path, _changed: int) -> bool:
     try:
-        return "appendix" in json.loads(path.read_text(encoding="utf-8"))["cells"][0]["metadata"]["tags"]
+        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
+        return "appendix" in first["metadata"]["tags"]
     except (ValueError, LookupError, TypeError):  # no such tag, or no notebook: a build says it
         return False
 
@@ -172,5 +173,5 @@ def require(extra: str, *packages: str) -> None:
     """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        names = f"package{'s'[: len(missing) > 1]} {', '.join(missing)}"
-        raise MissingPackageError(f'expected the {names}, got none; run pip install "dlapps[{extra}]".')
+        names = f"the package{'s'[: len(missing) > 1]} {', '.join(missing)}"
+        raise MissingPackageError(f'expected {names}, got none; run pip install "dlapps[{extra}]".')

@@ -21,7 +21,7 @@ import json
 import re
 import statistics
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from dlapps import check_name
-from dlapps.core import environment, intervals, metrics, paths
+from dlapps.core import environment, intervals, paths
 from dlapps.core.intervals import Interval
 
 Entry = dict[str, Any]  # what one seed of a run gave
@@ -54,7 +54,8 @@ class Score:
         """Of one value a seed, or of several, which count as their mean."""
         rows = np.asarray(values, float)
         means = rows.reshape(len(rows), -1).mean(1).tolist()
-        return cls(statistics.fmean(means), metrics.deviation(means), len(means))
+        deviation = statistics.stdev(means) if len(means) > 1 else 0.0
+        return cls(statistics.fmean(means), deviation, len(means))
 
     def __format__(self, form: str) -> str:
         return f"{self.mean:{form}}" + (f" ± {self.deviation:{form}}" if self.num_seeds > 1 else "")
@@ -69,9 +70,8 @@ class Row:
 
     def __getattr__(self, name: str) -> Score:
         scores = vars(self).get("scores", {})  # a copy in the making has none
-        if name in scores:
-            return scores[name]
-        raise AttributeError(f"expected a score among {', '.join(scores)}, got {name!r}; choose one of them.")
+        check_name("a score", name, scores, AttributeError)
+        return scores[name]
 
 
 @dataclass(frozen=True)
@@ -117,19 +117,12 @@ class Study:
         """The mean of all values over seeds."""
         return float(self.values(run, score).mean())
 
-    def deviation(self, run: str, score: str) -> float:
-        """The sample standard deviation over seeds, 0.0 for a single one."""
-        return metrics.deviation(self.values(run, score).tolist())
-
-    def summary(self, run: str, *scores: str) -> dict[str, float]:
-        """Mean and, over several seeds, deviation: {"precision": 0.716, "precision_sd": 0.016}, to be recorded as such.
-
-        scores: by name, or all that are one number a seed.
-        """
-        entries = list(self._finished(run).values())
-        names = scores or [name for name, value in entries[0]["scores"].items() if isinstance(value, (int, float))]
-        found = {name: self.mean(run, name) for name in names}
-        return found | {f"{name}_sd": self.deviation(run, name) for name in names if len(entries) > 1}
+    def summary(self, run: str) -> dict[str, float]:
+        """The mean over seeds of each score that is one number a seed, and as "accuracy_sd" the deviation."""
+        scores = next(iter(self._finished(run).values()))["scores"].items()
+        names = [name for name, value in scores if isinstance(value, (int, float))]
+        spread = {f"{name}_sd": Score.over(self.values(run, name)).deviation for name in names}
+        return {name: self.mean(run, name) for name in names} | spread
 
     def table(
         self,
@@ -151,52 +144,14 @@ class Study:
         form = "+.1f" if last in self.shares else f"+{formats[last]}"
         rows, found = [], {}
         for label, run in labelled.items():
-            row = found[label] = Row({score: self._sum_up(run, score) for score in formats}, gains.get(label))
-            rows.append([label, f"{row.scores[last].num_seeds or '–'}"])
-            rows[-1] += [f"{row.scores[score]:{formats[score]}}" for score in formats]
-            if gains:
-                rows[-1] += [f"{value:{form}}" for value in vars(row.gain).values()] if row.gain else ["–"] * 3
-        heads = ["", "seeds", *_heads(formats), *["gain", "low", "high"] * bool(gains)]
+            summed, gain = {score: self._sum_up(run, score) for score in formats}, gains.get(label)
+            found[label] = Row(summed, gain)
+            cells = [f"{summed[score]:{formats[score]}}" for score in formats]
+            ends = [f"{value:{form}}" for value in vars(gain).values()] if gain else ["–"] * 3
+            rows.append([label, f"{summed[last].num_seeds or '–'}", *cells, *ends * bool(gains)])
+        heads = [HEADS.get(score, score.replace("_", " ")) for score in formats]
+        heads = ["", "seeds", *heads, *["gain", "low", "high"] * bool(gains)]
         return Table(heads, rows, _name_family(len(gains)), found)
-
-    # The next three go with the rewritten chapters.
-    def gains(self, baselines: Mapping[str, str], score: str, unit: float = 1.0) -> dict[str, Interval]:
-        """By how much each run exceeds its baseline, {run: baseline}, over the seeds that both finished, as pairs."""
-        found = {}
-        for run, baseline in baselines.items():
-            both = [self._finished(name) for name in (run, baseline)]
-            seeds = [seed for seed in both[0] if seed in both[1]]
-            first, second = ([_score(score, entries[seed]) / unit for seed in seeds] for entries in both)
-            found[run] = intervals.compare(first, second, len(baselines), paired=True)
-        return found
-
-    def differences(self, first: str, second: str, scores: Collection[str]) -> dict[str, Interval]:
-        """By how much one run's means exceed another's: Welch's intervals, corrected for the number of scores."""
-        pairs = {score: (self.values(first, score), self.values(second, score)) for score in scores}
-        return {score: intervals.compare(*pair, len(scores)) for score, pair in pairs.items()}
-
-    def compare(
-        self,
-        rows: Iterable[str] | Mapping[str, Any],
-        columns: Iterable[str] | Mapping[str, str],
-        gains: Mapping[str, Interval] | None = None,
-    ) -> tuple[list[list[str]], list[str]]:
-        """Rows and heads of `table`; gains: of some of the runs, as `gains` gives them, for one more column."""
-        table = self.table(rows, columns)
-        if not gains:
-            return table.rows, table.columns
-        runs = rows.values() if isinstance(rows, Mapping) else rows
-        more = [f"{gains[run]:+.1f}" if run in gains else "–" for run in runs]
-        return [[*row, cell] for row, cell in zip(table.rows, more, strict=True)], [*table.columns, "gain"]
-
-    def derive(self, score: str, rule: Callable[[Entry], float]) -> Study:
-        """The study with one more score of each seed, which the rule makes of its entry."""
-
-        def extend(entry: Entry) -> Entry:
-            return entry if "diverged" in entry else entry | {"scores": entry["scores"] | {score: rule(entry)}}
-
-        runs = {run: {seed: extend(entry) for seed, entry in entries.items()} for run, entries in self.runs.items()}
-        return replace(self, runs=runs)
 
     def join(self, other: Study) -> Study:
         """The study with the runs of another besides: "20 evaluations" of "flow" is then "flow 20 evaluations"."""
@@ -210,10 +165,13 @@ class Study:
         return np.array([_find(score, history, "a score") for history in histories])
 
     def _gain_over(self, baseline: str, runs: Mapping[str, Any], score: str) -> dict[str, Interval]:
-        base = self.values(_find(baseline, runs, "a baseline"), score)
-        unit = 100 if score in self.shares else 1
-        others = {k: self.values(run, score) for k, run in runs.items() if k != baseline and isinstance(run, str)}
-        return {k: intervals.compare(unit * values, unit * base, len(others)) for k, values in others.items()}
+        unit, seeded = 100 if score in self.shares else 1, {}
+        for label, run in runs.items():
+            if isinstance(run, str):
+                seeded[label] = unit * self.values(run, score)
+        check_name("a baseline", baseline, seeded)
+        base = seeded.pop(baseline)
+        return {k: intervals.compare(found, base, len(seeded)) for k, found in seeded.items()}
 
     def _sum_up(self, run: str | Mapping[str, float], score: str) -> Score:
         if not isinstance(run, str):
@@ -225,39 +183,17 @@ class Study:
         return {seed: entry for seed, entry in entries if "diverged" not in entry}
 
 
-def tabulate(
-    rows: Mapping[str, Mapping[str, Any]], formats: Mapping[str, str] | str, first: str = ""
-) -> tuple[list[list[str]], list[str]]:
-    """Rows and heads for `chapter.show_table`, of {label: {column: value, or one a seed}}; first: the labels' head.
-
-    formats: {column: format}, or one for all columns of the first row. Goes with the rewritten chapters.
-    """
-    if isinstance(formats, str):
-        formats = dict.fromkeys(next(iter(rows.values())), formats)
-
-    def cell(value: Any, form: str) -> str:
-        return f"{Score.over(value) if isinstance(value, list) else value:{form}}"
-
-    table = [
-        [label, *(cell(values[column], form) if column in values else "–" for column, form in formats.items())]
-        for label, values in rows.items()
-    ]
-    return table, [first, *_heads(formats)]
-
-
 def load(name: str) -> Study:
     """The numbers of a study; DlappsError where they are not there."""
-    parts = json.loads(paths.require_result(f"{name}.json", "results", f"run dlapps data make {name}").read_text())
-    runs = {
-        run: {seed: entries[f"{seed}"] for seed in sorted(map(int, entries))}
-        for run, entries in parts.get("runs", {}).items()
-    }
+    parts, runs = json.loads(_path(f"{name}.json").read_text()), {}
+    for run, entries in parts.get("runs", {}).items():
+        runs[run] = {seed: entries[f"{seed}"] for seed in sorted(map(int, entries))}
     return Study(name, parts, runs, frozenset(parts.get("shares", ())))
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
     """The arrays of a study, by name; DlappsError where they are not there."""
-    with np.load(paths.require_result(f"{name}.npz", "results", f"run dlapps data make {name}")) as file:
+    with np.load(_path(f"{name}.npz")) as file:
         return dict(file)
 
 
@@ -272,7 +208,7 @@ def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
     made = environment.describe() | {"seeds": list(seeds)}
     content = json.dumps({"made": made, **parts}, indent=1) + "\n"
     # A list of numbers on one line: half the size, and a difference of versions that can be read.
-    content = re.sub(r"\[\n([^\[\]{}\"]+)\]", lambda found: f"[{' '.join(found[1].split())}]", content)
+    content = re.sub(r"\[\n([^\[\]{}\"]+)\]", lambda it: f"[{' '.join(it[1].split())}]", content)
     return paths.write_atomically(paths.results() / f"{name}.json", content.encode())
 
 
@@ -288,17 +224,17 @@ def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
     return paths.write_atomically(paths.results() / f"{name}.npz", file.getvalue())
 
 
+def _path(filename: str) -> Path:
+    return paths.require_result(filename, "results", f"run dlapps data make {Path(filename).stem}")
+
+
 def _score(name: str, entry: Entry) -> Any:
     ends = {key: values[-1] for key, values in entry.get("history", {}).items()}
     return _find(name, ends | _find("scores", entry, "a part of the entry"), "a score")
 
 
-def _heads(scores: Iterable[str]) -> list[str]:
-    return [HEADS.get(score, score.replace("_", " ")) for score in scores]
-
-
 def _name_family(number: int) -> str:
-    words = COUNTS[number] if number < len(COUNTS) else f"{number}"
+    words = dict(enumerate(COUNTS)).get(number, number)
     return f"corrected for {words} comparisons" if number > 1 else "a single comparison" * number
 
 

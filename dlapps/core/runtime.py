@@ -144,10 +144,9 @@ def check_last_batch(
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            raise ValueError(
-                f"expected at least 2 examples in each batch, for batch norm, got {number} in batches of batch_size = "
-                f"{batch_size}; take another batch_size."
-            ) from error
+            wanted = "at least 2 examples in each batch, for batch norm"
+            got = f"{number} in batches of batch_size = {batch_size}"
+            raise ValueError(f"expected {wanted}, got {got}; take another batch_size.") from error
         finally:
             for buffer, before in buffers:
                 buffer.copy_(before)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import joblib
 
-from dlapps import DlappsError
+from dlapps import DlappsError, check_name
 from dlapps.core import paths
 from dlapps.core.environment import num_threads
 from dlapps.core.paths import require
@@ -41,10 +41,9 @@ def find_study(name: str) -> Callable[[], Path]:
     """
     data, found = paths.project() / "data", {}
     for file in sorted(data.glob("studies/*.py")):
-        for function in re.findall(r"^def make_(\w+)\(\)", file.read_text(encoding="utf-8"), re.MULTILINE):
+        for function in re.findall(r"(?m)^def make_(\w+)\(\)", file.read_text(encoding="utf-8")):
             found[function.replace("_", "-")] = file.stem, f"make_{function}"
-    if name not in found:
-        raise SweepError(f"expected results among {', '.join(found) or 'none'}, got {name}; choose one of them.")
+    check_name("results", name, found or ["none of data/studies"], SweepError)
     if str(data) not in sys.path:
         sys.path.insert(0, str(data))
     module, function = found[name]
@@ -94,9 +93,9 @@ def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
 
 def _upload_studies(client: Any) -> None:
     """Let every worker import the report's studies, whatever its machine has."""
-    if (paths.project() / "data" / "studies").is_dir():
+    data = paths.project() / "data"
+    if (data / "studies").is_dir():
         with tempfile.TemporaryDirectory() as folder:
-            data = paths.project() / "data"
             client.upload_file(shutil.make_archive(f"{folder}/studies", "zip", data, "studies"))
 
 

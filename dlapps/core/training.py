@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from dlapps import DlappsError, check_positive
+from dlapps import DlappsError, check_name, check_positive
 from dlapps.core.images import check_levels
 from dlapps.core.metrics import as_tensor
 from dlapps.core.paths import write_atomically
@@ -29,6 +29,7 @@ Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
 Named = Mapping[str, Any]
+Measured = dict[str, Any]
 
 
 class TrainingError(DlappsError, ValueError):
@@ -43,8 +44,7 @@ class History(dict[str, list[Any]]):
     """What a training measured, in order, by name: history["loss"], or history.loss."""
 
     def __getattr__(self, name: str) -> list[Any]:
-        if name not in self:
-            raise AttributeError(f"expected one of {', '.join(self)}, got {name!r}; choose one of them.")
+        check_name("a measurement", name, self, AttributeError)
         return self[name]
 
     def add(self, measured: Mapping[str, Any]) -> None:
@@ -78,12 +78,13 @@ def run_epochs(
     """
     parts, history, first = {"network": network, **parts}, History(), 0
     path = Path(checkpoint) if checkpoint else None
-    images = [data for data in identity.values() if isinstance(data, Tensor) and data.dtype == torch.uint8]
+    images = [data for data in identity.values() if getattr(data, "dtype", None) == torch.uint8]
     if images:
         check_levels(min(images, key=torch.max))
     if path:
+        networks = [part for part in parts.values() if isinstance(part, nn.Module)]
         identity = {name: _describe(value) for name, value in identity.items()}
-        identity |= describe_networks(part for part in parts.values() if isinstance(part, nn.Module))
+        identity |= describe_networks(networks)
     if path and path.is_file():
         first, history = _load(path, identity, parts)
     if path and first < num_epochs:
@@ -104,10 +105,10 @@ def run_epochs(
     return history
 
 
-def seeded(train_epoch: Callable[[int, torch.Generator], dict[str, Any]], seed: int) -> Callable[[int], dict[str, Any]]:
+def seeded(train_epoch: Callable[[int, torch.Generator], Measured], seed: int) -> Callable[[int], Measured]:
     """train_epoch(epoch, generator) whose draws, those of dropout too, depend on the seed and the epoch alone."""
 
-    def train_seeded(epoch: int) -> dict[str, Any]:
+    def train_seeded(epoch: int) -> Measured:
         # Dropout draws from the default generator.
         with drawn_from(seed * 1_000_003 + epoch):
             return train_epoch(epoch, make_generator(seed * 1_000_003 + epoch))
@@ -122,17 +123,14 @@ def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) ->
     """
     found = as_tensor(labels).cpu()
     if found.shape != (number,) or not number:
-        raise ValueError(
-            f"expected as many labels as inputs, got {len(found) if found.ndim == 1 else tuple(found.shape)} and "
-            f"{number}; check the selection."
-        )
+        got = f"{len(found) if found.ndim == 1 else tuple(found.shape)} and {number}"
+        raise ValueError(f"expected as many labels as inputs, got {got}; check the selection.")
     if found.is_floating_point() or found.dtype == torch.bool:
-        raise ValueError(f"expected whole numbers as labels, got {found.dtype}; pass the numbers of the classes.")
+        raise ValueError(f"expected whole numbers as labels, got {found.dtype}; pass numbers of classes.")
     if num_classes and not (found.amin() >= 0 and found.amax() < num_classes):
-        raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, got {int(found.amin())} to {int(found.amax())}; number the "
-            "classes from 0, or make the networks of more classes."
-        )
+        got = f"{int(found.amin())} to {int(found.amax())}"
+        remedy = "number the classes from 0, or make the networks of more classes"
+        raise ValueError(f"expected labels from 0 to {num_classes - 1}, got {got}; {remedy}.")
     return found.long()
 
 
@@ -167,7 +165,7 @@ def minimise(loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = m
     Raises DivergenceError for a loss that is NaN or infinite.
     """
     if not loss.isfinite():
-        raise DivergenceError(f"expected a finite loss, got {loss.item()}; lower the learning rate or check the input.")
+        raise DivergenceError(f"expected a finite loss, got {loss.item()}; lower the learning rate.")
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     if math.isfinite(max_norm):
@@ -183,7 +181,8 @@ def make_one_cycle(
     steps and fall in the others (Smith and Topin 2019)."""
     parts, rates = list(learning_rates), list(learning_rates.values())
     check_positive(learning_rate=min(rates, default=1))
-    optimiser = torch.optim.AdamW([{"params": [*part.parameters()]} for part in parts], weight_decay=weight_decay)
+    groups = [{"params": [*part.parameters()]} for part in parts]
+    optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
     # Of five steps a fifth is one, and the schedule would divide by the number of steps less one.
     return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=0.2 if num_steps != 5 else 0.4)
 
@@ -193,7 +192,8 @@ def _describe(value: Any) -> str:
     if isinstance(value, Tensor):
         return fingerprint(value)
     if isinstance(value, functools.partial):
-        return " ".join(map(_describe, (value.func, *value.args, *value.keywords, *value.keywords.values())))
+        bound = *value.args, *value.keywords, *value.keywords.values()
+        return " ".join(map(_describe, (value.func, *bound)))
     if callable(value) and not is_dataclass(value):
         named = value if hasattr(value, "__qualname__") else type(value)
         return f"{named.__module__}.{named.__qualname__}"
@@ -213,10 +213,8 @@ def _load(path: Path, identity: Named, parts: Named) -> tuple[int, History]:
     written = content["identity"]
     differing = [name for name in written | identity if written.get(name) != identity.get(name)]
     if differing:
-        raise TrainingError(
-            f"expected a checkpoint of this run in {path}, got one that differs in {', '.join(differing)}; delete it, "
-            "or name another file."
-        )
+        got = f"one that differs in {', '.join(differing)}; delete it, or name another file"
+        raise TrainingError(f"expected a checkpoint of this run in {path}, got {got}.")
     for name, part in parts.items():
         state = content["states"][name]
         if isinstance(part, torch.Generator):
@@ -242,16 +240,14 @@ def load_weights(network: Network, path: str | Path) -> Network:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise DlappsError(
-            f"expected weights of these layers in {path}, got other shapes; name another file."
-        ) from error
+        raise DlappsError(f"expected these layers' weights in {path}, got others; name another file.") from error
     return network.eval()
 
 
 def to_float16(network: nn.Module) -> dict[str, Tensor]:
     """The state of a network, its floats rounded to float16: about two bytes a weight."""
-    state = network.state_dict()
-    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    state = network.state_dict().items()
+    return {name: part.half() if part.is_floating_point() else part for name, part in state}
 
 
 def write_checked(path: str | Path, content: Mapping[str, object]) -> Path:
@@ -273,9 +269,8 @@ def check_writable(path: str | Path, kind: str) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise DlappsError(
-            f"expected a {kind} that can be written, got {path} ({error.strerror}); name another file."
-        ) from error
+        wanted, got = f"a {kind} that can be written", f"{path} ({error.strerror})"
+        raise DlappsError(f"expected {wanted}, got {got}; name another file.") from error
 
 
 def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[str, Any]:
@@ -283,17 +278,16 @@ def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[st
 
     kind: what the file should be, for the error.
     """
+    wanted, remedy = f"a {kind} in {path}", "delete it, or name another one"
     if not Path(path).is_file():
-        raise DlappsError(f"expected a {kind} in {path}, got no such file; check the path.")
+        raise DlappsError(f"expected {wanted}, got no such file; check the path.")
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
     # A truncated archive, a pickle with code in it, a text file: torch raises a different kind for each.
     except Exception as error:
-        raise DlappsError(
-            f"expected a {kind} in {path}, got a file that does not load; delete it, or name another one."
-        ) from error
+        raise DlappsError(f"expected {wanted}, got a file that does not load; {remedy}.") from error
     if not isinstance(content, dict) or content.keys() != set(names):
-        raise DlappsError(f"expected a {kind} in {path}, got a file of another form; delete it, or name another one.")
+        raise DlappsError(f"expected {wanted}, got a file of another form; {remedy}.")
     return content
 
 
@@ -315,7 +309,8 @@ def describe_networks(networks: Iterable[nn.Module]) -> dict[str, str]:
     not print."""
     layers, state = list[tuple](), list[tuple[str, Tensor]]()
     for network in networks:
-        layers += [(name, type(part).__qualname__, part.extra_repr()) for name, part in network.named_modules()]
+        for name, part in network.named_modules():
+            layers.append((name, type(part).__qualname__, part.extra_repr()))
         state += network.state_dict().items()
     layout = [(name, tuple(value.shape)) for name, value in state]
     return {"network": f"{layers} {layout}", "weights": fingerprint(*(value for _, value in state))}

@@ -9,7 +9,7 @@ from sklearn.preprocessing import normalize
 
 from dlapps import check_name
 from dlapps.core import assets, results
-from dlapps.core.assets import AssetError, Provenance
+from dlapps.core.assets import AssetError
 from dlapps.core.images import read_picture
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
@@ -44,7 +44,6 @@ class SceneFeatures:
     sizes: np.ndarray
     names: tuple[str, ...]
     class_names: tuple[str, ...]
-    provenance: Provenance
 
     def split(self, block: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """X_train (1500, D), y_train, X_test (2985, D), y_test: a block, each row L2-normalised."""
@@ -76,6 +75,4 @@ def load_scenes15_features() -> SceneFeatures:
     labels, sizes = arrays.pop("labels").astype(np.int64), arrays.pop("sizes")
     names, class_names = tuple(arrays.pop("names")), tuple(arrays.pop("class_names"))
     blocks = {name: from_bytes(values) for name, values in arrays.items()}
-    source, licence = "committed, scenes15-features.npz", "derived numbers; see the pictures'"
-    provenance = Provenance("features of 15-Scene", source, "", licence)
-    return SceneFeatures(blocks, labels, sizes, names, class_names, provenance)
+    return SceneFeatures(blocks, labels, sizes, names, class_names)

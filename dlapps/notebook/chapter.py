@@ -17,8 +17,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,11 +42,12 @@ require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
 from IPython import get_ipython  # noqa: E402
 from IPython.display import display  # noqa: E402
 
-MIME = "application/vnd.dlapps+json"  # what the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it
+# What the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it.
+MIME = "application/vnd.dlapps+json"
 
 
 class Chapter:
-    """What a notebook shows and records for the report; `name` is its file stem, as in `1_transfer_learning`.
+    """What a notebook shows and tells the report; `name` is its file stem, as in `1_transfer_learning`.
 
     The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the machine's cores.
     """
@@ -63,26 +63,16 @@ class Chapter:
         if session.suffix == ".ipynb" and session.is_file():
             path = session
         self._prose = Prose(path, self.number)
-        self._recorded: dict[str, Any] = {}
         facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
-        self._show_chapter({"name": name, **facts})
+        words = f"{paths.chapter_words(self.number)}, profile {profile}"
+        ready = f"{words}: the prose shows each number once its cell has run."
+        script = make_script(self._prose, ready)
+        html = f'<div><span class="dlapps-words">{words}</span>\n{script}</div>'
+        _show("chapter", {"name": name, **facts}, words, {"text/html": html})
         if shell := get_ipython():
-            LiveProse(self._prose, shell, self._recorded, partial(_show, "values"))
+            LiveProse(self._prose, shell, partial(_show, "values"))
             if session.name:  # a person works in it
                 shell.set_custom_exc((Exception,), errors.show)
-
-    def _show_chapter(self, facts: dict[str, Any]) -> None:
-        words = f"{paths.chapter_words(self.number)}, profile {self.profile.name}"
-        ready = f"{words}: the prose shows each number once its cell has run."
-        html = f'<div><span class="dlapps-words">{words}</span>\n{make_script(self._prose, ready)}</div>'
-        _show("chapter", facts, words, {"text/html": html})
-
-    def record(self, *, data: str = "", seed: object = None, **values: Any) -> None:
-        """Give values names that expressions below may use: `fgsm={"success": 0.9}` is `{{fgsm_success}}`.
-
-        What data and seed say is for who reads the cell. Goes with the last chapter that is written without it.
-        """
-        self._recorded |= _leaves(values)
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it as `@fig-<name>`."""
@@ -110,8 +100,10 @@ class Chapter:
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
         pdf, png = self._draw(stills, name)
         # The report's page takes what stands before the stills, and shows the PNG as it shows others.
-        page = f'{player}<img class="dlapps-stills" src="data:image/png;base64,{png}" alt="key frames">'
-        self._show_float("animation", name, caption, {"pdf": pdf}, {"image/png": png, "text/html": page})
+        source = f"data:image/png;base64,{png}"
+        page = f'{player}<img class="dlapps-stills" src="{source}" alt="key frames">'
+        shown = {"image/png": png, "text/html": page}
+        self._show_float("animation", name, caption, {"pdf": pdf}, shown)
 
     def show_explorer(
         self, render: players.Render, axes: players.Axes, start: Sequence[int], name: str, caption: str
@@ -140,32 +132,27 @@ class Chapter:
         # Only one made through pyplot has to be forgotten by it.
         if pyplot := sys.modules.get("matplotlib.pyplot"):
             pyplot.close(figure)
-        return _base64(pdf), _base64(png)
+        return base64.b64encode(pdf).decode(), base64.b64encode(png).decode()
 
-    def show_table(self, table: Any, name: Any, caption: str, *old: str) -> None:
+    def show_table(self, table: Table | Sequence[Mapping[str, Any]], name: str, caption: str) -> None:
         """Show a `results.Table`, or a list of rows {column: cell}; prose refers to it as `@tab-<name>`.
 
         Cells are numbers or text; one that a row lacks is a dash.
         """
-        if old:  # rows, columns, name, caption, which goes with the rewritten chapters
-            rows, columns, name, caption = table, name, caption, *old
-        elif isinstance(table, Table):
-            rows, columns = table.rows, table.columns
+        if isinstance(table, Table):
+            columns, rows = table.columns, table.rows
         else:
             columns = list(dict.fromkeys(column for row in table for column in row))
             rows = [[row.get(column, "–") for column in columns] for row in table]
         _require_name_and_caption(name, caption)
         cells = [[write_value(cell, "", f"a cell of {name}") for cell in row] for row in rows]
-        for row in cells:
-            if len(row) != len(columns):
-                raise ValueError(f"expected {len(columns)} cells a row in {name!r}, got {row}; complete the row.")
-        align = ["r" if all(_is_numeric(row[i]) for row in cells) else "l" for i in range(len(columns))]
-        content = {"columns": list(columns), "rows": cells, "align": align}
+        align = ["r" if all(map(_is_numeric, column)) else "l" for column in zip(*cells, strict=True)]
+        content = {"columns": columns, "rows": cells, "align": align}
         heads, *written = ([*map(write_text, row)] for row in [columns, *cells])
-        table = self._prose.resolve(markdown_table(heads, written, align))
-        self._show_float("table", name, caption, content, {"text/markdown": table})
+        shown = self._prose.resolve(markdown_table(heads, written, align))
+        self._show_float("table", name, caption, content, {"text/markdown": shown})
 
-    def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict[str, str]) -> None:
+    def _show_float(self, kind: str, name: str, caption: str, content: dict, shown: dict) -> None:
         text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
         metadata = {mime: {"alt": caption} for mime in shown if mime.startswith("image/")}
         _show(kind, {"name": name, "caption": caption, **content}, text, shown, metadata)
@@ -173,11 +160,6 @@ class Chapter:
         number = self._prose.outline.labels.get(label, {}).get("text", WORDS[label[:3]])
         shown = {"text/markdown": f"**{number}:** {self._prose.resolve(write_text(caption))}"}
         _show("caption", {"name": name}, caption, shown)
-
-    def check(self, condition: bool, claim: str) -> None:
-        """Note whether a claim holds; a build stops at one that does not. Goes as `record` does."""
-        holds = bool(condition)
-        _show("check", {"claim": claim, "holds": holds}, f"{'✓' if holds else '✗'} {claim}")
 
     def headline(
         self,
@@ -197,33 +179,26 @@ class Chapter:
         report/references.bib. Raises ValueError for published without work, and for what is no finite number.
         """
         if published is not None and not work:
-            raise ValueError(f"expected the work of what is published ({name}), got none; pass its key.")
+            raise ValueError(f"expected the work where {name} is published, got none; pass its key.")
         text = write_value(value, form, name)
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
-        facts = {"name": name, "value": as_scalar(mean), "what": what, "form": form}
-        facts |= {"practical": as_scalar(practical), "published": as_scalar(published), "work": work}
-        _show("headline", {**facts, "text": text}, f"★ {what}: {text}")
+        numbers = {"value": mean, "practical": practical, "published": published}
+        facts = {"name": name, "what": what, "form": form, "work": work, "text": text}
+        facts |= {key: as_scalar(number) for key, number in numbers.items()}
+        _show("headline", facts, f"★ {what}: {text}")
 
 
-def _show(kind: str, content: dict, text: str, shown: dict | None = None, metadata: dict | None = None) -> None:
-    bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **content}}
+def _show(kind: str, content: dict, text: str, shown: Any = (), metadata: Any = None) -> None:
+    bundle = {"text/plain": text, **dict(shown), MIME: {"kind": kind, **content}}
     display(bundle, raw=True, metadata=metadata)
-
-
-def _leaves(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested dictionaries, each with its keys joined: {"a": {"64 x 64": 1}} gives ("a_64_x_64", 1)."""
-    for key, value in values.items():
-        value = vars(value) if is_dataclass(value) else value
-        name = prefix + re.sub(r"\W+", "_", str(key)).strip("_")
-        yield from _leaves(value, f"{name}_") if isinstance(value, Mapping) else ((name, value),)
 
 
 def _require_name_and_caption(name: str, caption: str) -> None:
     if not re.fullmatch(NAME, name):
-        raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use small letters and hyphens.")
+        raise ValueError(f"expected a name like 'saliency-cat', got {name!r}; use letters and hyphens.")
     if not caption.strip() or "\n\n" in caption:
         got = "several" if caption.strip() else "none"
-        raise ValueError(f"expected a caption of one paragraph for {name!r}, got {got}; say what the reader sees.")
+        raise ValueError(f"expected a caption of one paragraph, got {got} ({name}); say what one sees.")
 
 
 def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
@@ -234,10 +209,6 @@ def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
 def _is_numeric(cell: str) -> bool:
     """1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05, or an empty cell."""
     number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
@@ -245,8 +216,8 @@ def _is_numeric(cell: str) -> bool:
     return re.fullmatch(pattern, cell) is not None
 
 
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
-    """A table of Markdown; align: "l" or "r" a column."""
+def markdown_table(columns: Sequence[str], rows: Sequence[Any], align: Sequence[str]) -> str:
+    """A table of Markdown; rows: of cells, which are text; align: "l" or "r" a column."""
     rule = ["---:" if side == "r" else ":---" for side in align]
     barred = ([re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row] for row in [columns, rule, *rows])
     return "\n".join("| " + " | ".join(row) + " |" for row in barred)

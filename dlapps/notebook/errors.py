@@ -17,8 +17,10 @@ def show(shell: Any, kind: type, error: Any, place: Any, tb_offset: int | None =
     if not isinstance(error, DlappsError) and not str(error).startswith("expected "):
         shell.showtraceback((kind, error, place), tb_offset=tb_offset)
         return
-    error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]  # what IPython asks an error for
+    # IPython asks an error for it.
+    error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]
     shell.showtraceback((kind, error, place))
-    text = "".join(traceback.format_exception(kind, error, place.tb_next))  # without IPython's own call
+    # The first step is IPython's own.
+    text = "".join(traceback.format_exception(kind, error, place.tb_next))
     folded = f"<details><summary>Traceback</summary><pre>{escape(text)}</pre></details>"
     display({"text/plain": text, "text/html": folded}, raw=True)

@@ -9,22 +9,25 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 Scalar = int | float | str | bool
-Found = dict[str, Any]  # of a placeholder: "text" and "value", or "error"; of a claim: "claim", "holds", maybe "error"
+# Of a placeholder "text" and "value", or "error"; of a claim "claim", "holds", maybe "error".
+Found = dict[str, Any]
 
 # Code, which may show a placeholder, or a placeholder. live.js has the second half.
-_PLACEHOLDER = re.compile(r"(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)|\{\{(?P<inner>[^{}]+)\}\}", re.DOTALL)
+_PLACEHOLDER = re.compile(r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)|\{\{(?P<inner>[^{}]+)\}\}")
 _CLAIM = re.compile(r"<!--\s*holds:(.+?)-->", re.DOTALL)
-_ALLOWED = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant | ast.UnaryOp | ast.USub | ast.Load
+_ALLOWED = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant
+_ALLOWED |= ast.UnaryOp | ast.USub | ast.Load
 
 
 def replace_placeholders(markdown: str, write: Callable[[str], str]) -> str:
     """The text with `write` of what stands between the braces of each placeholder, those in code left as they are."""
-    return _PLACEHOLDER.sub(lambda found: write(_inner(found)) if found["inner"] else found[0], markdown)
+    return _PLACEHOLDER.sub(lambda it: write(_inner(it)) if it["inner"] else it[0], markdown)
 
 
 def find_placeholders(markdown: str) -> list[str]:
     """What stands between the braces, "baseline.target:.1%", each once and with single spaces."""
-    return list(dict.fromkeys(_inner(found) for found in _PLACEHOLDER.finditer(markdown) if found["inner"]))
+    found = (_inner(it) for it in _PLACEHOLDER.finditer(markdown) if it["inner"])
+    return list(dict.fromkeys(found))
 
 
 def find_claims(markdown: str) -> list[str]:
@@ -44,11 +47,10 @@ def split_format(placeholder: str) -> tuple[str, str]:
 def require_simple(placeholder: str) -> tuple[str, str]:
     """Expression and format; a ValueError unless the expression is made of names, attributes and literal keys."""
     expression, spec = split_format(placeholder)
-    if not expression or not all(isinstance(node, _ALLOWED) for node in ast.walk(ast.parse(expression, mode="eval"))):
-        raise ValueError(
-            'expected names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%, got '
-            f"{placeholder}; compute it in the cell above."
-        )
+    parts = ast.walk(ast.parse(expression or "()", mode="eval"))
+    if not all(isinstance(node, _ALLOWED) for node in parts):
+        wanted = 'names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%'
+        raise ValueError(f"expected {wanted}, got {placeholder}; compute it in the cell above.")
     return expression, spec
 
 
@@ -56,16 +58,18 @@ def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Found:
     """The text and the value of a placeholder, or its error in one sentence."""
     try:
         expression, spec = require_simple(placeholder)
-        value = eval(expression, {}, scope)  # of the notebook's own author, in the notebook's own kernel
+        value = eval(expression, {}, scope)  # of the notebook's author, in its kernel
         return {"text": write_value(value, spec, expression), "value": as_plain(value)}
     except Exception as error:
-        return {"error": str(error) if _is_ours(error) else f"{type(error).__name__}: {error}"}
+        ours = isinstance(error, ValueError) and str(error).startswith("expected ")
+        return {"error": str(error) if ours else f"{type(error).__name__}: {error}"}
 
 
 def check_claim(claim: str, scope: Mapping[str, Any]) -> Found:
     """Whether a claim holds; one that cannot be evaluated does not, and has an error."""
     try:
-        return {"claim": claim, "holds": bool(eval(claim, dict(scope)))}  # a comprehension sees globals alone
+        # A comprehension sees globals alone.
+        return {"claim": claim, "holds": bool(eval(claim, dict(scope)))}
     except Exception as error:
         return {"claim": claim, "holds": False, "error": f"{type(error).__name__}: {error}"}
 
@@ -94,11 +98,12 @@ def write_value(value: Any, spec: str, name: str) -> str:
     try:
         shown = format(value, spec or default_format(value))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"expected a format that fits {name}, got {spec!r} for {value!r:.60}; correct it.") from error
+        got = f"{spec!r} for {value!r:.60}"
+        raise ValueError(f"expected a format that fits {name}, got {got}; correct it.") from error
     if isinstance(value, str):
         return shown
     shown = re.sub(r"^[-+](?=0[.0]*%?$)", "", shown)
-    shown = re.sub(r"(\d)e(-?)\+?0*(\d+)", _write_power, shown)
+    shown = re.sub(r"(?<=\d)e(-?)\+?0*(\d+)", _write_power, shown)
     return re.sub(r"(?<![\w.])-(?=\d)", "−", shown)
 
 
@@ -113,12 +118,8 @@ def default_format(value: Any) -> str:
 
 def _write_power(found: re.Match[str]) -> str:
     superscripts = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    return f"{found[1]} × 10{(found[2] + found[3]).translate(superscripts)}"
+    return f" × 10{(found[1] + found[2]).translate(superscripts)}"
 
 
 def _inner(found: re.Match[str]) -> str:
     return " ".join(found["inner"].split())
-
-
-def _is_ours(error: Exception) -> bool:
-    return isinstance(error, ValueError) and str(error).startswith("expected ")

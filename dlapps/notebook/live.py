@@ -5,7 +5,6 @@ goes with the output of the first cell, puts the texts in their places; wherever
 """
 
 import json
-from collections import ChainMap
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -16,18 +15,15 @@ from dlapps.notebook.expressions import Found, check_claim, evaluate
 from dlapps.notebook.outline import Code, Outline
 from dlapps.notebook.prose import Prose
 
-_BESIDE = Path(__file__).parent
-
 
 class LiveProse:
     """Evaluates the prose of a notebook, in the kernel of `shell`, after each cell.
 
-    recorded: names that expressions may use besides the notebook's own. show: displays a message of kind "values", its
-    text and its HTML.
+    show: displays a message of kind "values", its text and its HTML.
     """
 
-    def __init__(self, prose: Prose, shell: Any, recorded: Mapping[str, Any], show: Any) -> None:
-        self._prose, self._shell, self._recorded, self._show = prose, shell, recorded, show
+    def __init__(self, prose: Prose, shell: Any, show: Any) -> None:
+        self._prose, self._shell, self._show = prose, shell, show
         self._session, self._count, self._place = int(time()), 0, -1
         self._ran: dict[str, int] = {}  # the number of the last run, by the cell's id
         self._values: dict[str, dict[str, Found]] = {}
@@ -47,40 +43,43 @@ class LiveProse:
             return
         self._count += 1
         self._ran[code.cell] = self._count
-        scope = ChainMap(dict(self._recorded), self._shell.user_ns)
         claims: list[Found] = []
         if result.success:
-            self._values[code.cell] = {token: evaluate(token, scope) for token in code.find("placeholders")}
+            scope = self._shell.user_ns
+            placeholders = code.find("placeholders")
+            self._values[code.cell] = {inner: evaluate(inner, scope) for inner in placeholders}
             claims = [check_claim(claim, scope) for claim in code.find("claims")]
         outdated = outline.find_outdated(self._ran)
         values = self._values.get(code.cell, {})
         # An output that said what is outdated may be gone: it was this cell's own.
         if values or claims or outdated or self._outdated:
             self._outdated = outdated
-            page = {"run": [self._session, self._count], "failed": not result.success, "values": values}
-            page["outdated"] = [self._ran[cell] for cell in outdated]
+            page = {"run": [self._session, self._count], "failed": not result.success}
+            page |= {"values": values, "outdated": [self._ran[cell] for cell in outdated]}
             page["claims"] = [_locate(claim, code) for claim in claims]
-            lines = _write_lines(values, claims)
-            html = f'<div class="dlapps-values" data-facts="{escape(_json(page))}"><pre>{escape(lines)}</pre></div>'
-            self._show({"values": values if result.success else {}, "claims": claims}, lines, {"text/html": html})
+            lines, facts = _write_lines(values, claims), escape(_json(page))
+            html = f'<div class="dlapps-values" data-facts="{facts}"><pre>{escape(lines)}</pre></div>'
+            told = {"values": values if result.success else {}, "claims": claims}
+            self._show(told, lines, {"text/html": html})
 
     def _find(self, info: Any, outline: Outline) -> Code | None:
         """The cell that ran: by the id that JupyterLab sends, elsewhere the next one with its source."""
-        by_id = (place for place, code in enumerate(outline.code) if code.cell == info.cell_id)
-        same = [place for place, code in enumerate(outline.code) if code.source == info.raw_cell.strip()]
-        later = (place for place in same if place > self._place)
-        place = next(by_id, next(later, same[0] if same else None))
-        if place is None:
-            return None
-        self._place = place
-        return outline.code[place]
+        code, source = [*enumerate(outline.code)], info.raw_cell.strip()
+        by_id = [place for place, cell in code if cell.cell == info.cell_id]
+        same = [place for place, cell in code if cell.source == source]
+        later = [place for place in same if place > self._place]
+        if found := by_id or later or same:
+            self._place = found[0]
+            return outline.code[self._place]
+        return None
 
 
 def make_script(prose: Prose, words: str) -> str:
     """HTML that fills in the page around it: numbers, references, citations, numbers of sections and equations."""
     outline = prose.outline
     facts = {"words": words, "answers": prose.answer(outline.tokens), "cells": outline.markdown}
-    style, script = ((_BESIDE / f"live.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    files = (Path(__file__).with_suffix(suffix) for suffix in (".css", ".js"))
+    style, script = (file.read_text(encoding="utf-8") for file in files)
     return f"<style>\n{style}</style>\n<script>\n({script.strip()})({_json(facts)});\n</script>"
 
 
@@ -90,7 +89,7 @@ def _locate(claim: Found, code: Code) -> Found:
 
 
 def _write_lines(values: Mapping[str, Found], claims: list[Found]) -> str:
-    lines = [f"{token} = {found.get('text', found.get('error'))}" for token, found in values.items()]
+    lines = [f"{inner} = {it.get('text', it.get('error'))}" for inner, it in values.items()]
     for claim in claims:
         error = f": {claim['error']}" if "error" in claim else ""
         lines.append(f"{claim['claim']} {'holds' if claim['holds'] else 'does not hold'}{error}")

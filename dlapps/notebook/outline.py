@@ -35,7 +35,6 @@ class Code:
     """A cell of code, and what is known of each cell of Markdown up to the next one."""
 
     cell: str
-    place: int
     source: str
     prose: list[dict[str, Any]] = field(default_factory=list)
 
@@ -55,29 +54,29 @@ class Outline:
     number: str
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)  # of labels: another cell
-    tokens: dict[str, int] = field(default_factory=dict)  # references and citations, and the first cell that holds each
+    tokens: dict[str, int] = field(default_factory=dict)  # references and citations: the first cell
     markdown: list[dict[str, Any]] = field(default_factory=list)
     code: list[Code] = field(default_factory=list)
     counts: Counter[int | str] = field(default_factory=Counter)
-    mistakes: list[str] = field(default_factory=list)  # at which a build stops, with chapter and cell
+    mistakes: list[str] = field(default_factory=list)  # a build stops at them; chapter and cell
 
-    def add_markdown(self, cell: str, place: int, tree: Tree, source: str, metadata: Mapping[str, Any]) -> None:
+    def add_markdown(self, cell: str, place: int, tree: Tree, source: str, metadata: Any) -> None:
         """Number a cell's prose and note what it refers to; DlappsError as `number_prose`, and for a wrong question."""
-        prose = walk(tree, lambda siblings: [node for node in siblings if node["t"] not in _NOT_PROSE])
-        spoken = words(prose)
+        spoken = words(walk(tree, lambda siblings: [node for node in siblings if node["t"] not in _NOT_PROSE]))
         # A formula in brackets tears a citation apart on a page: its works stand alone there.
-        for token in [*REFERENCE_OR_CITATION.findall(spoken), *re.findall(rf"(?<![\w\\])@{KEY}", spoken)]:
+        alone = re.findall(rf"(?<![\w\\])@{KEY}", spoken)
+        for token in [*REFERENCE_OR_CITATION.findall(spoken), *alone]:
             self.tokens.setdefault(token, place)
         headings, equations = self.number_prose(tree, cell)
         known = {"sign": _sign(spoken), "headings": headings, "equations": equations}
-        known |= {"question": _question_words(metadata), "placeholders": find_placeholders(source)}
+        known |= {"question": question_words(metadata), "placeholders": find_placeholders(source)}
         self.markdown.append(known | {"claims": _places_of_claims(tree)})
         if self.code:
             self.code[-1].prose.append(self.markdown[-1])
 
-    def add_code(self, cell: str, place: int, source: str, tags: Collection[str]) -> None:
+    def add_code(self, cell: str, source: str, tags: Collection[str]) -> None:
         """Count the figures and tables that a cell of code shows in the report."""
-        self.code.append(Code(cell, place, source.strip()))
+        self.code.append(Code(cell, source.strip()))
         if HIDING.isdisjoint(tags):
             for kind, name, _ in shown_floats(source):
                 if name:
@@ -85,7 +84,8 @@ class Outline:
 
     def number_float(self, kind: str, name: str, cell: str) -> tuple[str, str]:
         """The label and the number of the next figure ("fig") or table ("tab"), as ("fig-2-cat", "Figure 2.1")."""
-        return self._label(f"{kind}-{self.number}-{name}", f"{WORDS[kind]} {self._count(WORDS[kind])}", cell)
+        words = f"{WORDS[kind]} {self._count(WORDS[kind])}"
+        return self._label(f"{kind}-{self.number}-{name}", words, cell)
 
     def number_prose(self, tree: Tree, cell: str) -> tuple[list[str], list[str]]:
         """Number headings and equations, in place; returns the numbers of headings, and of each formula or "".
@@ -97,14 +97,15 @@ class Outline:
         headings: list[str] = []
         equations: list[str] = []
         for node in list(nodes(tree)):
+            tex = node["c"][1] if node["t"] in ("Math", "RawInline", "RawBlock") else ""
+            found = _ENVIRONMENT.fullmatch(tex) if node["t"] != "Math" else None
             if node["t"] == "Header" and node["c"][0] <= 3:
                 headings.append(self._number_heading(node, cell))
-            elif node["t"] == "Math":
-                _require_no_placeholder(node["c"][1])
-                equations.append("")
-            elif node["t"] in ("RawInline", "RawBlock") and (found := _ENVIRONMENT.fullmatch(node["c"][1])):
-                _require_no_placeholder(node["c"][1])
-                equations.append(self._number_equation(node, found[1], bool(found[2]), cell))
+            elif node["t"] == "Math" or found:
+                if find_placeholders(tex):
+                    remedy = "write the number beside it"
+                    raise DlappsError(f"expected a formula without placeholders, got {tex}; {remedy}.")
+                equations.append(self._number_equation(node, found, cell) if found else "")
         return headings, equations
 
     def find_outdated(self, ran: Mapping[str, int]) -> set[str]:
@@ -119,7 +120,8 @@ class Outline:
             if code.cell not in ran:
                 continue
             loaded, stored = used_names(code.source)
-            for expression in (*code.find("claims"), *(split_format(found)[0] for found in code.find("placeholders"))):
+            expressions = (split_format(found)[0] for found in code.find("placeholders"))
+            for expression in (*code.find("claims"), *expressions):
                 loaded |= used_names(expression)[0] - stored
             latest = max((written[name] for name in loaded if name in written), default=0)
             if latest > ran[code.cell]:
@@ -128,15 +130,16 @@ class Outline:
         return found
 
     def _number_heading(self, node: Node, cell: str) -> str:
-        """As in LaTeX, a chapter restarts the numbers of sections and floats, and a section those of subsections."""
+        """As in LaTeX, a section restarts the numbers of subsections."""
         level, (label, classes, _), title = node["c"]
         if (level == 1) == bool(self.counts[1]):
             got = f"{'#' * level} {words(title)}"
-            raise DlappsError(f"expected one top heading (#) and sections (##) below it, got {got}; correct it.")
+            raise DlappsError(f"expected one top heading (#) and sections (##) below, got {got}; correct it.")
         self.counts[level] += 1
-        for lower in (*range(level + 1, 4), *(("Figure", "Table", "Equation") if level == 1 else ())):
+        for lower in range(level + 1, 4):
             self.counts[lower] = 0
-        number = ".".join([self.number, *(str(self.counts[above]) for above in range(2, level + 1))])
+        above = (str(self.counts[higher]) for higher in range(2, level + 1))
+        number = ".".join([self.number, *above])
         # Names of labels begin with a letter: a label made of a number is nobody else's.
         own = f"sec-{number.replace('.', '-')}"
         if label:
@@ -145,16 +148,15 @@ class Outline:
         node["c"] = [level, [own, classes, [["number", number]]], title]
         return number
 
-    def _number_equation(self, node: Node, environment: str, starred: bool, cell: str) -> str:
+    def _number_equation(self, node: Node, found: re.Match[str], cell: str) -> str:
         """LaTeX numbers the environments without a star."""
-        tex = node["c"][1]
+        tex, environment, starred = found[0], found[1], found[2]
         if environment not in ("equation", "align", "gather", "multline"):
             got = f"{environment}; write it in Markdown, or a formula between $$"
             raise DlappsError(f"expected equation, align, gather or multline, got {got}.")
         if environment in ("align", "gather") and r"\\" in tex and not starred:
-            raise DlappsError(
-                f"expected an equation with one number, got several lines of {environment}; use equation with aligned."
-            )
+            got = f"several lines of {environment}; use equation with aligned"
+            raise DlappsError(f"expected an equation with one number, got {got}.")
         number = "" if starred else self._count("Equation")
         named, tex = _LABEL.search(tex), _LABEL.sub("", tex).strip()
         label = f"eq-{self.number}-{_name_of(named[1], 'eq')}" if named else ""
@@ -184,27 +186,29 @@ def read_outline(path: Path, number: str) -> Outline:
     """
     outline = Outline(number)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    prose = {place: "".join(cell["source"]) for place, cell in enumerate(cells, 1) if cell["cell_type"] == "markdown"}
+    tags, where = [cell["metadata"].get("tags", ()) for cell in cells], f"{path.stem}, cell"
+    sources = ["".join(cell["source"]) for cell in cells]
+    prose = [place for place, cell in enumerate(cells) if cell["cell_type"] == "markdown"]
     try:
-        texts = [replace_placeholders(text, lambda _: "{{0}}") for text in prose.values()]
-        trees = iter(parse(texts, [f"{path.stem}, cell {place}" for place in prose]))
+        texts = [replace_placeholders(sources[place], lambda _: "{{0}}") for place in prose]
+        trees = iter(parse(texts, [f"{where} {place + 1}" for place in prose]))
     except DlappsError as error:
         trees = iter([[]] * len(prose))
         outline.mistakes.append(str(error))
-    for place, cell in enumerate(cells, start=1):
-        identity, source = cell.get("id", str(place)), "".join(cell["source"])
+    for place, (cell, source) in enumerate(zip(cells, sources, strict=True)):
+        identity = cell.get("id", str(place + 1))
         if cell["cell_type"] == "code":
-            outline.add_code(identity, place, source, cell["metadata"].get("tags", ()))
+            outline.add_code(identity, source, tags[place])
         elif cell["cell_type"] == "markdown":
             try:
-                outline.add_markdown(identity, place, next(trees), source, cell["metadata"])
+                outline.add_markdown(identity, place + 1, next(trees), source, cell["metadata"])
             except DlappsError as error:
-                outline.mistakes.append(f"{path.stem}, cell {place} ({first_line(source, 40)}): {error}")
+                outline.mistakes.append(f"{where} {place + 1} ({first_line(source, 40)}): {error}")
     if not outline.counts[1] and not outline.mistakes:
-        outline.mistakes.append(f"{path.stem}, cell 1: expected a top heading (# Title), got none; begin with one.")
-    if not any("parameters" in cell["metadata"].get("tags", ()) for cell in cells):
+        outline.mistakes.append(f"{where} 1: expected a top heading (# Title), got none; begin with one.")
+    if not any("parameters" in each for each in tags):
         wanted = "a cell tagged 'parameters' with profile = \"quick\""
-        outline.mistakes.append(f"{path.stem}, cell 2: expected {wanted}, got none; add one.")
+        outline.mistakes.append(f"{where} 2: expected {wanted}, got none; add one.")
     return outline
 
 
@@ -227,18 +231,12 @@ def _places_of_claims(tree: Tree) -> dict[str, int]:
 
 def _name_of(label: str, kind: str) -> str:
     if not (found := re.fullmatch(f"{kind}-({NAME})", label)):
-        raise DlappsError(
-            f"expected a label such as {kind}-first-part, got {label}; use small letters, digits and hyphens."
-        )
+        remedy = "use small letters, digits and hyphens"
+        raise DlappsError(f"expected a label such as {kind}-first-part, got {label}; {remedy}.")
     return found[1]
 
 
-def _require_no_placeholder(formula: str) -> None:
-    if find_placeholders(formula):
-        raise DlappsError(f"expected a formula without placeholders, got {formula}; write the number beside it.")
-
-
-def _question_words(metadata: Mapping[str, Any]) -> str:
+def question_words(metadata: Mapping[str, Any]) -> str:
     """How a question is headed, as "Question 5 ★"; empty for another cell."""
     if "question" not in metadata.get("tags", ()):
         return ""
@@ -247,7 +245,8 @@ def _question_words(metadata: Mapping[str, Any]) -> str:
     if not re.fullmatch(r"\d+[a-z]?", str(number)):
         wanted = 'the metadata "question": {"number": "3"}, or "3a"'
         raise DlappsError(f"expected {wanted}, got {number!r}; correct it.")
-    return f"Question {number}{' ★' * bool(question.get('starred'))}{' Bonus' * bool(question.get('bonus'))}"
+    star, bonus = " ★" * bool(question.get("starred")), " Bonus" * bool(question.get("bonus"))
+    return f"Question {number}{star}{bonus}"
 
 
 def used_names(source: str) -> tuple[set[str], set[str]]:
@@ -262,8 +261,9 @@ def used_names(source: str) -> tuple[set[str], set[str]]:
     loaded = {symbol.get_name() for symbol in top if symbol.is_referenced()}
     inner = (symbol for table in tables[1:] for symbol in table.get_symbols())
     loaded |= {symbol.get_name() for symbol in inner if symbol.is_global()}
-    own = {symbol.get_name() for symbol in top if symbol.is_assigned() or symbol.is_imported()}
-    return loaded - own, {symbol.get_name() for symbol in top if symbol.is_assigned() and not symbol.is_imported()}
+    imported = {symbol.get_name() for symbol in top if symbol.is_imported()}
+    stored = {symbol.get_name() for symbol in top if symbol.is_assigned()} - imported
+    return loaded - stored - imported, stored
 
 
 def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -272,7 +272,8 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
     What it does not say literally is empty, as is what an f-string inserts; a caption may be a variable of the cell.
     """
     code = walk_code(source)
-    given = {ast.unparse(node.targets[0]): node.value for node in code if isinstance(node, ast.Assign)}
+    assigned = (node for node in code if isinstance(node, ast.Assign))
+    given = {ast.unparse(node.targets[0]): node.value for node in assigned}
     calls = [node for node in code if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         named = {word.arg: word.value for word in call.keywords if word.arg in ("name", "caption")}

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -35,10 +36,8 @@ def hash_script(script: str) -> str:
 def make_player(frames: np.ndarray, frames_per_second: int) -> str:
     """HTML that plays uint8 frames (F, H, W, 3), F >= 2; a click or the space bar pauses it. ValueError for others."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
-        raise ValueError(
-            f"expected frames uint8 (F, H, W, 3) with F >= 2, got {frames.dtype} {frames.shape}; images.from_pixels "
-            "makes them of pixels in [0, 1]."
-        )
+        wanted, remedy = "frames uint8 (F, H, W, 3) with F >= 2", "images.from_pixels makes them of pixels"
+        raise ValueError(f"expected {wanted}, got {frames.dtype} {frames.shape}; {remedy}.")
     number, height, width, _ = frames.shape
     moving = (number - 1) / frames_per_second
     return PLAYER.format(
@@ -57,7 +56,7 @@ def make_strip(frames: np.ndarray) -> str:
     """uint8 frames (F, H, W, 3), one below the other, as one JPEG in base64; ValueError where it would be too tall."""
     number, height, width, _ = frames.shape
     if number * height > LONGEST:
-        raise ValueError(f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out some frames.")
+        raise ValueError(f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out frames.")
     file = io.BytesIO()
     Image.fromarray(frames.reshape(-1, width, 3)).save(file, "JPEG", quality=80)
     return base64.b64encode(file.getvalue()).decode()
@@ -76,25 +75,27 @@ def make_frames(render: Render, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     seen = [render(*values) for values in itertools.product(*axes.values())]
     sizes = {picture.shape[:2] for picture, _ in seen}
     if len(sizes) != 1:
-        raise ValueError(f"expected pictures of one size for all axes, got {sorted(sizes)}; bring them to one size.")
+        raise ValueError(f"expected pictures of one size, got {sorted(sizes)}; bring them to one size.")
     pictures = [np.broadcast_to(np.atleast_3d(image), (*image.shape[:2], 3)) for image, _ in seen]
     frames, lengths = np.stack(pictures), tuple(map(len, axes.values()))
     readings = np.array([reading for _, reading in seen], dtype=object)
     return frames.reshape(*lengths, *frames.shape[1:]), readings.reshape(lengths)
 
 
-def make_explorer(frames: np.ndarray, axes: Axes, readings: np.ndarray, start: Sequence[int]) -> str:
+def make_explorer(frames: np.ndarray, axes: Axes, readings: Any, start: Sequence[int]) -> str:
     """HTML that shows one of many pictures, with its reading below: one slider an axis, by mouse or keyboard.
 
     frames and readings: as `make_frames` gives them of the axes {name: values}. start: the place on each axis at first.
     Raises ValueError where it lies outside.
     """
     lengths = tuple(map(len, axes.values()))
-    if len(start) != len(lengths) or not all(0 <= place < length for place, length in zip(start, lengths, strict=True)):
-        raise ValueError(f"expected a start on axes of lengths {lengths}, got {tuple(start)}; count from 0.")
+    try:
+        row = int(np.ravel_multi_index(tuple(start), lengths))
+    except ValueError as error:
+        wanted = f"a start on axes of lengths {lengths}"
+        raise ValueError(f"expected {wanted}, got {tuple(start)}; count from 0.") from error
     height, width = frames.shape[-3:-1]
     values = [[str(value) for value in axis] for axis in axes.values()]
-    row = int(np.ravel_multi_index(tuple(start), lengths))
     facts = {"values": values, "readings": readings.ravel().tolist()}
     named = zip(axes, values, start, strict=True)
     return EXPLORER.format(

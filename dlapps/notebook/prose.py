@@ -14,7 +14,8 @@ from dlapps.core import paths
 from dlapps.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
 from dlapps.notebook.syntax import Node, Tree, parse, run_pandoc, walk, write
 
-Answer = dict[str, str]  # "text"; the "href" of another notebook, or the "kind", "reference" or "error"
+# "text"; the "href" of another notebook, or the "kind", "reference" or "error".
+Answer = dict[str, str]
 
 REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a whole key
 KEYS = re.compile(rf"(?<!\w)@({KEY})")
@@ -35,8 +36,9 @@ def citeproc() -> list[str]:
 
 def read_keys(path: Path) -> set[str]:
     """The keys of the works in that file; DlappsError where pandoc cannot read it."""
+    options = ["--from", "biblatex", "--to", "csljson"]
     try:
-        entries = run_pandoc(path.read_text(encoding="utf-8"), ["--from", "biblatex", "--to", "csljson"])
+        entries = run_pandoc(path.read_text(encoding="utf-8"), options)
     except DlappsError as error:
         raise DlappsError(f"{path.name}: {error}") from error
     return {entry["id"] for entry in json.loads(entries)}
@@ -64,7 +66,8 @@ def write_references(node: Node, refer: Callable[[str], Node | None]) -> Tree:
             parts += [[named], [_OPENING, *behind, _CLOSING] if behind else []]
         else:
             parts.append([_OPENING, *before, *[_SPACE] * bool(before), named, *behind, _CLOSING])
-    parts.insert(len(parts) * (citations[0] not in works), [{"t": "Cite", "c": [works, typed]}] * bool(works))
+    cited = [{"t": "Cite", "c": [works, typed]}] * bool(works)
+    parts.insert(len(parts) * (citations[0] not in works), cited)
     return [node for part in parts if part for node in (_SPACE, *part)][1:]
 
 
@@ -74,12 +77,13 @@ def reference_label(key: str, chapter: str) -> str | None:
     return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
 
 
-def require_known(key: str, label: str | None, labels: Collection[str], works: Collection[str]) -> None:
-    """A DlappsError unless the label that a key refers to is there, or else the work."""
+def require_known(key: str, label: Any, labels: Collection[str], works: Collection[str]) -> None:
+    """A DlappsError unless the label that a key refers to is there, or else, without a label, the work."""
     if label and label not in labels:
         raise DlappsError(f"expected a reference to something shown, got @{label}; correct it.")
     if not label and key not in works:
-        raise DlappsError(f"expected a work in report/references.bib, got @{key}; add it or correct the key.")
+        remedy = "add it or correct the key"
+        raise DlappsError(f"expected a work in report/references.bib, got @{key}; {remedy}.")
 
 
 class Prose:
@@ -134,7 +138,8 @@ class Prose:
         """What a reference stands for, or nothing for a work that is known."""
         label = reference_label(key, self.number)
         if not label:
-            require_known(key, label, (), self._cached(paths.report() / "references.bib", read_keys, set()))
+            works = self._cached(paths.report() / "references.bib", read_keys, set())
+            require_known(key, label, (), works)
             return {}
         number = label.split("-")[1]
         names = {of: name for name, of in paths.chapters().items()} | {self.number: self.path.stem}
@@ -143,8 +148,8 @@ class Prose:
         require_known(key, label, outline.labels, ())
         if label in outline.duplicates:
             raise DlappsError(f"expected one use of the label {label}, got several; rename one.")
-        text = outline.labels[label]["text"]
-        return {"text": text, "href": path.name} if path and path != self.path else {"text": text, "kind": "reference"}
+        where = {"href": path.name} if path and path != self.path else {"kind": "reference"}
+        return {"text": outline.labels[label]["text"]} | where
 
     def _chapter(self, path: Path, number: str) -> Outline:
         return self._cached(path, lambda path: read_outline(path, number), Outline(number))

@@ -21,6 +21,7 @@ READER = (
 )
 SEPARATOR = "%%dlapps-fragment%%"
 _END = "```dlapps-end\n```"
+_LAST = {"t": "CodeBlock", "c": [["", ["dlapps-end"], []], ""]}
 
 
 def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
@@ -29,17 +30,18 @@ def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
     A DlappsError quotes one that cannot be read, after its place where there are places: a block is left open, or a
     footnote or a link is defined twice or for nothing.
     """
-    text = json.dumps({"format": READER, "pieces": [f"{fragment}\n\n{_END}" for fragment in fragments]})
-    document = json.loads(run_pandoc(text, ["--from", str(Path(__file__).with_name("pieces.lua")), "--to", "json"]))
+    pieces = [f"{fragment}\n\n{_END}" for fragment in fragments]
+    text, reader = json.dumps({"format": READER, "pieces": pieces}), Path(__file__).with_name("pieces.lua")
+    document = json.loads(run_pandoc(text, ["--from", str(reader), "--to", "json"]))
     trees: list[Tree] = []
     for fragment, block in zip(fragments, document["blocks"], strict=True):
         (_, _, ((_, warning),)), tree = block["c"]
         # An open block takes what ends the piece into itself.
-        if warning or not tree or tree[-1]["t"] != "CodeBlock" or tree[-1]["c"][0][1] != ["dlapps-end"]:
+        if warning or tree[-1:] != [_LAST]:
             reason = re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower() or "a block left open"
             where = f"{places[len(trees)]}: " if places else ""
-            got = f"{first_line(fragment, 90)!r} ({reason})"
-            raise DlappsError(f"{where}expected Markdown that pandoc can read, got {got}; correct it.")
+            got = f"{first_line(fragment, 90)!r} ({reason}); correct it"
+            raise DlappsError(f"{where}expected Markdown that pandoc can read, got {got}.")
         trees.append(tree[:-1])
     return trees
 
@@ -64,7 +66,8 @@ def walk(tree: Any, change: Callable[[Tree], Tree]) -> Any:
     if not isinstance(tree, list):
         return tree
     walked = [walk(value, change) for value in tree]
-    return change(walked) if _are_nodes(walked) else walked
+    are_nodes = walked and all(isinstance(value, dict) and "t" in value for value in walked)
+    return change(walked) if are_nodes else walked
 
 
 def nodes(tree: Any) -> Iterator[Node]:
@@ -99,11 +102,9 @@ def _spell_quotes(node: Node) -> Tree:
 
 
 def _typed(node: Node) -> str:
-    return node["c"] if node["t"] == "Str" else node["c"][1] if node["t"] in ("Code", "Math") else ""
-
-
-def _are_nodes(values: list) -> bool:
-    return bool(values) and all(isinstance(value, dict) and "t" in value for value in values)
+    if node["t"] == "Str":
+        return node["c"]
+    return node["c"][1] if node["t"] in ("Code", "Math") else ""
 
 
 @functools.cache
@@ -118,7 +119,9 @@ def run_pandoc(text: str, options: Sequence[str]) -> str:
 
     # The one that the wheel carries, not a newer one of the system: every machine writes the same.
     program = Path(pypandoc.__file__).with_name("files") / "pandoc"
-    run = subprocess.run([str(program), *options], input=text, capture_output=True, encoding="utf-8")
+    command = [str(program), *options]
+    run = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
     if run.returncode:
-        raise DlappsError(f"expected a text that pandoc can read, got {first_line(run.stderr, 200)!r}; correct it.")
+        got = first_line(run.stderr, 200)
+        raise DlappsError(f"expected a text that pandoc can read, got {got!r}; correct it.")
     return run.stdout

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import nbformat
 
@@ -22,30 +21,19 @@ from dlapps.report.staleness import is_stale
 
 
 def build(editions: Sequence[str], profile: str, say: Say) -> None:
-    """Write these editions (html, notebooks, pdf) of all chapters."""
-    write = {"html": write_pages, "notebooks": write_copies, "pdf": write_pdf}
+    """Write these editions (html, notebooks, pdf) of all chapters; a ReportError leaves the last good one."""
     # Before anything is read: what changes meanwhile makes the next build write again.
     inputs = digest_inputs(profile)
     contents = _collect_executed(profile, say)
     for edition in editions:
-        write[edition](contents, profile, say)
+        if edition == "pdf":
+            write_pdf(contents, profile, say)
+        elif edition == "html":
+            _replace(edition, make_pages(contents, profile), say)
+        else:
+            copies = make_copies(contents).items()
+            _replace(edition, {name: nbformat.writes(copy) for name, copy in copies}, say)
         save_digest(edition, profile, inputs)
-
-
-def write_pages(contents: Contents, profile: str, say: Say) -> None:
-    """report/build/html/index.html and a page a chapter; a ReportError leaves all of them as they were."""
-    pages = make_pages(contents, profile)
-    folder = paths.build() / "html"
-    _replace(folder, "*.html", pages)
-    say(f"Wrote {folder / 'index.html'} ({len(pages)} pages, {sum(map(len, pages.values())) / 1e6:.1f} MB)")
-
-
-def write_copies(contents: Contents, profile: str, say: Say) -> None:
-    """report/build/notebooks/, a reading copy a chapter; a ReportError leaves all of them as they were."""
-    copies = {name: nbformat.writes(copy) for name, copy in make_copies(contents).items()}
-    folder = paths.build() / "notebooks"
-    _replace(folder, "*.ipynb", copies)
-    say(f"Wrote {folder} ({len(copies)} notebooks, {sum(map(len, copies.values())) / 1e6:.1f} MB)")
 
 
 def write_pdf(contents: Contents, profile: str, say: Say) -> None:
@@ -74,13 +62,15 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
         say(complaint)
 
 
-def _replace(folder: Path, pattern: str, files: dict[str, str]) -> None:
-    """Write these files, and delete others of the pattern: those of chapters that no longer exist."""
+def _replace(edition: str, files: dict[str, str], say: Say) -> None:
+    """Write an edition's files, and delete those of chapters that no longer exist."""
+    folder, size = paths.build() / edition, sum(map(len, files.values())) / 1e6
     for name, content in files.items():
-        paths.write_atomically(folder / name, content.encode())
-    for path in folder.glob(pattern):
+        written = paths.write_atomically(folder / name, content.encode())
+    for path in folder.glob(f"*{written.suffix}"):
         if path.name not in files:
             path.unlink()
+    say(f"Wrote {folder / next(iter(files))} ({len(files)} files, {size:.1f} MB)")
 
 
 def _collect_executed(profile: str, say: Say) -> Contents:

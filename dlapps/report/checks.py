@@ -3,7 +3,7 @@
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -11,7 +11,7 @@ from dlapps.core import paths
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders, require_simple
 from dlapps.notebook.outline import REFERENCE_OR_CITATION, Outline, read_outline, shown_floats, walk_code
 from dlapps.notebook.prose import KEYS, reference_label, write_text
-from dlapps.notebook.syntax import Tree, first_line, nodes, parse, walk, words
+from dlapps.notebook.syntax import Tree, first_line, parse, walk, words
 from dlapps.report import sources
 from dlapps.report.committed import has_outputs, read_as_committed
 from dlapps.report.sources import Source, tags
@@ -22,9 +22,8 @@ _NUMBER = re.compile(rf"(?<![\w.,])(?<![A-Za-z_][-–/])({_DIGITS})(?!\w|[.,]\d|
 _CITED = "⁂"
 _SILENT = {kind: {"t": "Str", "c": " ¤ "} for kind in ("Code", "CodeBlock", "Math")}
 _SILENT["Cite"] = {"t": "Str", "c": _CITED}
-_SOURCE = re.compile(r"<!--\s*by hand:\s*[^\s-].*?-->", re.DOTALL)
 _NOT_STATED = re.compile(
-    r"https?://\S+|\{\{[^{}]*\}\}"  # addresses, recorded numbers
+    r"https?://\S+|\{\{[^{}]*\}\}"  # addresses, expressions
     r"|\b(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)s?\s\d+"
     rf"|\(?{_DIGITS}(?:\s?[×+–]\s?\(?{_DIGITS}\)?)*\)?\s?[×+]\s?\(?{_DIGITS}\)?"  # sizes, sums and products
     rf"|{_DIGITS}(?:[–-]{_DIGITS}){{2,}}",  # layers in a row: 2,352–100–10
@@ -38,13 +37,14 @@ def find_complaints() -> list[str]:
     outlines = {source: read_outline(source.path, source.number) for source in notebooks}
     if mistakes := [mistake for outline in outlines.values() for mistake in outline.mistakes]:
         return mistakes
-    cells = map(_check_cells, notebooks, notebooks.values())
-    return [*chain.from_iterable(cells), *_check_references(notebooks, outlines)]
+    complaints = [found for each in notebooks.items() for found in _check_cells(*each)]
+    return [*complaints, *_check_references(notebooks, outlines)]
 
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
-        yield f"{source.name}: outputs that git would commit; clear them, or have git leave them out, as make lab does"
+        remedy = "clear them, or have git leave them out, as make lab does"
+        yield f"{source.name}: outputs that git would commit; {remedy}"
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees, above = parse([*map(_say, notebook.cells)]), True
     for number, (cell, tree) in enumerate(zip(notebook.cells, trees, strict=True), start=1):
@@ -54,9 +54,11 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
         if "TODO" in cell.source:
             yield f"{where}: the word TODO"
         if "question" not in tags(cell) and typed:
-            yield f"{where}: {', '.join(typed)} typed by hand; write an expression, or cite its source in the sentence"
+            remedy = "write an expression, or cite its source in the sentence"
+            yield f"{where}: {', '.join(typed)} typed by hand; {remedy}"
         if cell.cell_type == "markdown":
-            yield from (f"{where}: {complaint}" for complaint in _check_placeholders(cell.source, above))
+            for complaint in _check_placeholders(cell.source, above):
+                yield f"{where}: {complaint}"
         if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
             yield f"{where}: a question without an answer"
 
@@ -65,14 +67,15 @@ def _say(cell: NotebookNode) -> str:
     """The Markdown of a cell; of code, the captions and the rows of tables that it says literally."""
     if cell.cell_type == "markdown":
         return replace_placeholders(cell.source, lambda _: "")
-    return "\n\n".join(write_text(said) for _, _, texts in shown_floats(cell.source) for said in texts)
+    said = [text for *_, texts in shown_floats(cell.source) for text in texts]
+    return "\n\n".join(map(write_text, said))
 
 
 def _check_placeholders(markdown: str, above: bool) -> Iterator[str]:
     """above: whether the text stands above all code."""
     for placeholder in find_placeholders(markdown):
         if above:
-            yield f"{{{{{placeholder}}}}} above the first cell of code, where nothing has a value yet"
+            yield f"{{{{{placeholder}}}}} above all code, where nothing has a value yet"
         try:
             require_simple(placeholder)
         except ValueError as error:
@@ -90,11 +93,11 @@ def _is_answered(following: list[NotebookNode]) -> bool:
     return False
 
 
-def _check_references(notebooks: dict[Source, NotebookNode], outlines: dict[Source, Outline]) -> Iterator[str]:
-    used = {source: _used_keys(outlines[source], notebook) for source, notebook in notebooks.items()}
+def _check_references(notebooks: dict[Source, Any], outlines: dict[Source, Outline]) -> Iterator[str]:
+    used = {source: _used_keys(outlines[source], notebooks[source]) for source in notebooks}
     works = sources.read_citation_keys()
     labels = set().union(*(outline.labels for outline in outlines.values()))
-    referred = {reference_label(key, source.number) for source, keys in used.items() for key in keys}
+    referred = {reference_label(key, each.number) for each in used for key in used[each]}
     for source, outline in outlines.items():
         for label in outline.duplicates:
             yield f"{source.name}: more than one part is labelled @{label}"
@@ -111,8 +114,8 @@ def _check_references(notebooks: dict[Source, NotebookNode], outlines: dict[Sour
 
 def _used_keys(outline: Outline, notebook: NotebookNode) -> set[str]:
     """What stands behind each @ in the prose, and in captions that a cell of code says literally."""
-    shown = (found for cell in sources.code_cells(notebook) for found in shown_floats(cell.source))
-    captions = (token for *_, said in shown for text in said for token in REFERENCE_OR_CITATION.findall(text))
+    code = map(_say, sources.code_cells(notebook))
+    captions = (token for said in code for token in REFERENCE_OR_CITATION.findall(said))
     return {key for token in (*outline.tokens, *captions) for key in KEYS.findall(token)}
 
 
@@ -121,26 +124,21 @@ def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
 
     One is meant that has two significant digits, a decimal point or a percent sign, and is none of: a setting (a number
     of `settings`; a percentage whose share is one), a size or a product (5 × 5), a year, a number of a figure, list or
-    page, a part of a name, formula, code or link. A citation lets its sentence pass, and until the chapters are
-    rewritten `<!-- by hand: source -->` its paragraph.
+    page, a part of a name, formula, code or link. A citation lets its sentence pass.
     """
-    found = (match for text in _paragraphs(tree) for match in _NUMBER.finditer(_NOT_STATED.sub(" ", text)))
+    found: list[re.Match[str]] = []
+    for block in walk(tree, lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]):
+        sentences = re.split(r"(?<=[.!?]) ", words(block))
+        text = " ".join(sentence for sentence in sentences if _CITED not in sentence)
+        found += _NUMBER.finditer(_NOT_STATED.sub(" ", text))
     return [match[0] for match in found if _is_result(match[1], bool(match[2]), settings)]
-
-
-def _paragraphs(tree: Tree) -> Iterator[str]:
-    """The words of each block without the sentences that cite a work, a sign in place of formulas and code."""
-    for block in tree:
-        remarks = (node["c"][1] for node in nodes(block) if node["t"] in ("RawInline", "RawBlock"))
-        if not any(map(_SOURCE.search, remarks)):
-            text = words(walk([block], lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]))
-            yield " ".join(sentence for sentence in re.split(r"(?<=[.!?]) ", text) if _CITED not in sentence)
 
 
 def find_settings(code: Iterable[str]) -> set[float]:
     """The numbers in a notebook's code cells; what strings and tables say is prose, and the library's are others'."""
     found = [node for source in code for node in walk_code(source)]
-    tables = (node for node in found if getattr(getattr(node, "func", None), "attr", "") == "show_table")
+    calls = (node for node in found if isinstance(node, ast.Call))
+    tables = (call for call in calls if getattr(call.func, "attr", "") == "show_table")
     shown = {part for table in tables for part in ast.walk(table)}
     values = [node.value for node in found if isinstance(node, ast.Constant) and node not in shown]
     numbers = (value for value in values if isinstance(value, (int, float)))

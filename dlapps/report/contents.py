@@ -18,7 +18,7 @@ from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders
 from dlapps.notebook.outline import HIDING, Outline
-from dlapps.notebook.prose import write_text
+from dlapps.notebook.prose import require_known, write_text
 from dlapps.notebook.syntax import Tree, first_line, nodes, parse, words
 from dlapps.report import ReportError
 from dlapps.report.sources import Source, read_citation_keys, tags
@@ -68,10 +68,10 @@ class Contents:
     @property
     def results(self) -> dict[str, Any]:
         """What results.json has: the headlines by name, and by chapter each placeholder with its text and value."""
-        chapters = {
-            chapter.name: {key: chapter.run[key] for key in ("profile", "commit")} | {"numbers": chapter.numbers}
-            for chapter in self.chapters
-        }
+        chapters = {}
+        for chapter in self.chapters:
+            facts = {key: chapter.run[key] for key in ("profile", "commit")}
+            chapters[chapter.name] = facts | {"numbers": chapter.numbers}
         headlines = {headline["name"]: headline for headline in self.headlines}
         return {"chapters": chapters, "headlines": headlines}
 
@@ -113,34 +113,26 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """
     contents = Contents()
     owners: dict[str, str] = {}
+    works = {None, *read_citation_keys()}
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
-        outline = _number_parts(chapter)
-        contents.labels |= {label: Label(named["text"], chapter.name) for label, named in outline.labels.items()}
-        contents.headlines += _read_headlines(chapter, owners)
-    works = {None, *read_citation_keys()}
-    for headline in contents.headlines:
-        if headline["work"] not in works:
-            got = f"{headline['work']} in {owners[headline['name']]}"
-            raise ReportError(f"expected a work in report/references.bib, got {got}; add it or correct the key.")
+        for label, named in _number_parts(chapter).labels.items():
+            contents.labels[label] = Label(named["text"], chapter.name)
+        contents.headlines += _read_headlines(chapter, owners, works)
     return contents
 
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
     failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
-    machine = "; ".join(str(chapter.run[key]) for key in ("cpu", "cores", "threads", "platform", "python", "packages"))
+    parts = ("cpu", "cores", "threads", "platform", "python", "packages")
+    machine = "; ".join(str(chapter.run[key]) for key in parts)
     titles = (words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header")
-    facts = {"machine": machine, "title": next(titles, chapter.name), "name": chapter.name, "number": chapter.number}
-    facts |= {"duration": _duration(chapter.seconds), "claims": f"{len(chapter.claims)}"}
-    return {**chapter.run, **facts, "failed": failed}
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    seconds, title = chapter.seconds, next(titles, chapter.name)
+    duration = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    facts = {"machine": machine, "title": title, "number": chapter.number, "duration": duration}
+    return {**chapter.run, **facts, "claims": len(chapter.claims), "failed": failed}
 
 
 def day_of(contents: Contents) -> date:
@@ -161,32 +153,29 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
     runs = list(messages(notebook, "chapter"))
     if [run["name"] for run in runs] != [source.name]:
         got = ", ".join(f"Chapter({run['name']!r})" for run in runs) or "none"
-        raise ReportError(
-            f"expected Chapter({source.name!r}, profile) once in {source.path.name}, got {got}; name it after the file."
-        )
+        wanted = f"Chapter({source.name!r}, profile) once in {source.path.name}"
+        raise ReportError(f"expected {wanted}, got {got}; name it after the file.")
     prose, numbers = _read_prose(source.name, notebook)
     claims = _read_claims(source.name, notebook, runs[0]["profile"])
-    seconds = notebook.metadata.papermill["duration"]
-    return ExecutedChapter(source.name, source.number, notebook, prose, numbers, runs[0], claims, seconds)
+    told = prose, numbers, runs[0], claims, notebook.metadata.papermill["duration"]
+    return ExecutedChapter(source.name, source.number, notebook, *told)
 
 
 def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[dict[str, Any]]]:
     """A tree for each of the notebook's `fragments`, and what its placeholders stand for."""
     numbers: list[dict[str, Any]] = []
-    above: dict[int, tuple[str, dict[str, Any]]] = {}  # by place: id and values of the last cell of code
-    latest: tuple[str, dict[str, Any]] = ("", {})
+    above: dict[int, NotebookNode] = {}  # by place: the last cell of code
     for place, cell in enumerate(notebook.cells, start=1):
-        if cell.cell_type == "code":
-            latest = (cell.id, next((message["values"] for _, message in outputs(cell, "values")), {}))
-        above[place] = latest
+        above[place] = cell if cell.cell_type == "code" else above.get(place - 1, NotebookNode(id=""))
 
     # Markdown would change what stands between the braces, so that it is read with the number's place instead.
     def number(inner: str, place: int) -> str:
-        cell, values = above[place]
-        found = values.get(inner, {"error": "it stands above all code" if not cell else "no value"})
+        told = (message["values"] for _, message in outputs(above[place], "values"))
+        values: dict[str, Any] = next(told, {})
+        found = values.get(inner, {"error": "no value of the cell of code above"})
         if "error" in found:
-            raise ReportError(f"expected a value of {{{{{inner}}}}} in cell {place}, got {found['error']}")
-        numbers.append({"expression": inner, **found, "cell": cell})
+            raise ReportError(f"expected a value of {{{{{inner}}}}}, got {found['error']}")
+        numbers.append({"expression": inner, **found, "cell": above[place].id})
         return f"{{{{{len(numbers) - 1}}}}}"
 
     texts, places = [], []
@@ -196,7 +185,8 @@ def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[
             if key == "source":
                 texts.append(replace_placeholders(box.source, partial(number, place=place)))
             elif find_placeholders(box[key]):
-                raise ReportError("expected a caption or a cell of a table without placeholders; use an f-string")
+                wanted = "a caption or a cell of a table without placeholders"
+                raise ReportError(f"expected {wanted}, got {box[key]}; use an f-string.")
             else:
                 texts.append(write_text(box[key]))
     return parse(texts, places), numbers
@@ -207,19 +197,20 @@ def _read_claims(chapter: str, notebook: NotebookNode, profile: str) -> list[dic
     found = []
     for place, cell in enumerate(notebook.cells, start=1):
         claims = [claim for _, message in outputs(cell, "values") for claim in message["claims"]]
-        for claim in [*claims, *(message for _, message in outputs(cell, "check"))]:
-            found.append(claim)
+        for claim in claims:
             if not claim["holds"] and profile != "smoke":
+                wanted = f"{claim['claim']!r} to hold after {_name_cell(chapter, place, cell)}"
                 got = claim.get("error", "that it does not")
-                raise ReportError(
-                    f"expected {claim['claim']!r} to hold after cell {place} of {chapter} "
-                    f"({first_line(cell.source, 40)}), got {got}; correct the sentence or the cell."
-                )
+                raise ReportError(f"expected {wanted}, got {got}; correct the sentence or the cell.")
+        found += claims
     return found
 
 
-def _read_headlines(chapter: ExecutedChapter, owners: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """A chapter's headlines, once its headings have labels; owners: the cells of all headlines so far, by name."""
+def _read_headlines(chapter: ExecutedChapter, owners: Any, works: Any) -> Iterator[dict[str, Any]]:
+    """A chapter's headlines, once its headings have labels.
+
+    owners: the cells of all headlines so far, by name. works: the keys that a headline may name, and None.
+    """
     origin = {"chapter": chapter.name, "section": None}
     origin |= {key: chapter.run[key] for key in ("profile", "commit")}
     places = (place for place, *_ in fragments(chapter.notebook))
@@ -232,6 +223,8 @@ def _read_headlines(chapter: ExecutedChapter, owners: dict[str, str]) -> Iterato
             owner, other = _owner(chapter, place), owners.get(headline["name"])
             if other:
                 raise _used_twice(headline["name"], other, owner)
+            with name_place(chapter.name, place, cell.source):
+                require_known(headline["work"], None, (), works)
             owners[headline["name"]] = owner
             yield {**headline, **origin, "cell": cell.id}
 
@@ -244,7 +237,8 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
             outline.number_prose(tree, _owner(chapter, place))
             _embed_pictures(tree, chapter.notebook.cells[place - 1].get("attachments", {}))
         if key == "caption":
-            box["label"], box["number"] = outline.number_float(FLOATS[box["kind"]], box["name"], _owner(chapter, place))
+            named = FLOATS[box["kind"]], box["name"], _owner(chapter, place)
+            box["label"], box["number"] = outline.number_float(*named)
     for label, other in outline.duplicates.items():
         raise _used_twice(label, outline.labels[label]["cell"], other)
     return outline
@@ -262,17 +256,22 @@ def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
             if not attached and not path.is_relative_to(paths.project().resolve()):
                 raise FileNotFoundError(path)
             encoded = "".join(attached.values()) or base64.b64encode(path.read_bytes()).decode()
-            with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG", "JPEG")) as picture:
-                kind = "png" if picture.format == "PNG" else "jpeg"
+            content = io.BytesIO(base64.b64decode(encoded))
+            with Image.open(content, formats=("PNG", "JPEG")) as picture:
+                kind = f"{picture.format}".lower()
         except (OSError, ValueError) as error:
-            wanted = "a PNG or JPEG file of the report, named from the notebook's folder, or one attached to the cell"
+            wanted = "a PNG or JPEG of the report, named from the notebook's folder, or one attached to the cell"
             raise ReportError(f"expected {wanted}, got {target[0][:60]}; save it there.") from error
         target[0] = f"data:image/{kind};base64,{encoded}"
 
 
 def _owner(chapter: ExecutedChapter, place: int) -> str:
-    return f"cell {place} of {chapter.name} ({first_line(chapter.notebook.cells[place - 1].source, 40)})"
+    return _name_cell(chapter.name, place, chapter.notebook.cells[place - 1])
+
+
+def _name_cell(chapter: str, place: int, cell: NotebookNode) -> str:
+    return f"cell {place} of {chapter} ({first_line(cell.source, 40)})"
 
 
 def _used_twice(name: str, owner: str, other: str) -> ReportError:
-    return ReportError(f"expected one use of the name {name}, got {owner} and {other}; rename one of them.")
+    return ReportError(f"expected one use of the name {name}, got {owner} and {other}; rename one.")

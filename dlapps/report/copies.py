@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from dlapps.notebook.chapter import MIME, markdown_table
-from dlapps.notebook.outline import HIDING
+from dlapps.notebook.outline import HIDING, question_words
 from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
@@ -19,7 +19,6 @@ from dlapps.report.sources import tags
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 BYTES = 1_400_000  # that the photographs of a copy may take, as JPEGs
 QUALITIES = (90, 80, 70, 60, 50)
-TABLE = ("columns", "rows", "align")
 
 
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
@@ -31,13 +30,14 @@ def edition(chapter: str) -> Edition:
     """How the copy of that chapter writes references, equations and headings."""
 
     def refer(label: str, named: Label) -> Node:
-        return link(named.words, f"#{label}" if named.chapter == chapter else f"{named.chapter}.ipynb")
+        target = f"#{label}" if named.chapter == chapter else f"{named.chapter}.ipynb"
+        return link(named.words, target)
 
     def equation(tex: str, label: str, number: str) -> Node:
         environment, body = tex.removeprefix("\\begin{").split("}", 1)
         body = body.removesuffix(f"\\end{{{environment}}}")
-        if environment.rstrip("*") != "equation":
-            inner = {"align": "aligned", "gather": "gathered", "multline": "gathered"}[environment.rstrip("*")]
+        if not environment.startswith("equation"):
+            inner = "aligned" if environment.startswith("align") else "gathered"
             body = f"\\begin{{{inner}}}{body}\\end{{{inner}}}"
         tag = f"\\tag{{{number.strip('()')}}}" if number else ""
         return {"t": "Math", "c": [{"t": "DisplayMath"}, body.strip() + tag]}
@@ -53,10 +53,9 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     _fit([output.data for output in shown if "data" in output])
     if works:
         notebook.cells.append(new_markdown_cell(f"## Bibliography\n\n{works}", id="bibliography"))
-    remark = (
-        f"*A reading copy of [{chapter.name}.ipynb](../../notebooks/{chapter.name}.ipynb), executed under the profile "
-        f"{chapter.run['profile']} on {chapter.run['date']}: its numbers and references are filled in.*"
-    )
+    own = f"[{chapter.name}.ipynb](../../notebooks/{chapter.name}.ipynb)"
+    ran = f"executed under the profile {chapter.run['profile']} on {chapter.run['date']}"
+    remark = f"*A reading copy of {own}, {ran}: its numbers and references are filled in.*"
     notebook.cells.insert(1, new_markdown_cell(remark, id="reading-copy"))
     language = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -72,10 +71,8 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
     if cell.cell_type == "markdown":
         cell.pop("attachments", None)  # embedded
         if "question" in tags(cell):
-            question = cell.metadata.question
-            star = " ★" * bool(question.get("starred")) + " (bonus)" * bool(question.get("bonus"))
             quoted = "\n".join(f"> {line}".rstrip() for line in cell.source.splitlines())
-            cell.source = f"> **Question {question['number']}{star}**\n>\n{quoted}"
+            cell.source = f"> **{question_words(cell.metadata)}**\n>\n{quoted}"
         if cell.source.strip():
             yield cell
         return
@@ -83,18 +80,24 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
     shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
     hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
     if "parameters" in tags(cell):
-        cell.source = re.sub(r"(?m)^profile = .*", f'profile = "{chapter.run["profile"]}"', cell.source)
+        line = f'profile = "{chapter.run["profile"]}"'
+        cell.source = re.sub(r"(?m)^profile = .*", line, cell.source)
     if hidden:
-        cell.source, shown = "# …", [output for output in shown if MIME not in output.get("data", {})]
+        cell.source = "# …"
+        shown = [output for output in shown if MIME not in output.get("data", {})]
     cell.outputs = [plain for output in shown for plain in _output(output)]
     if cell.outputs or not hidden:
         yield cell
     code = f" [code](../../notebooks/{chapter.name}.ipynb#cell-id={cell.id})" * hidden
     for place, (output, message) in enumerate(floats):
         if hidden and (picture := [*_output(output)]):
-            yield new_code_cell(f"# {message['number']}", id=f"{cell.id}-{place}-drawn", outputs=picture)
-        table = markdown_table(*map(message.get, TABLE)) if "rows" in message else ""
-        text = f'<a id="{message["label"]}"></a>**{message["number"]}.** {message["caption"]}{code}\n\n{table}'
+            drawn = f"{cell.id}-{place}-drawn"
+            yield new_code_cell(f"# {message['number']}", id=drawn, outputs=picture)
+        table = ""
+        if "rows" in message:
+            table = markdown_table(message["columns"], message["rows"], message["align"])
+        head = f'<a id="{message["label"]}"></a>**{message["number"]}.**'
+        text = f"{head} {message['caption']}{code}\n\n{table}"
         yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
 
 
@@ -104,18 +107,18 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
         yield from [output] * is_shown(output)
     elif message["kind"] in ("figure", "animation"):
         # The caption stands below; who cannot see the picture hears its number first.
-        data, alt = {"image/png": output.data["image/png"], "text/plain": message["number"]}, {"alt": message["number"]}
-        metadata = {"image/png": alt, "image/jpeg": alt}
+        data = {"image/png": output.data["image/png"], "text/plain": message["number"]}
+        metadata = {kind: {"alt": message["number"]} for kind in ("image/png", "image/jpeg")}
         yield new_output("display_data", data=data, metadata=metadata)
 
 
 def _fit(bundles: list[dict[str, str]]) -> None:
     """Make photographs JPEGs, in the best of the qualities with which they fit; in place."""
-    photos = [bundle for bundle in bundles if len(bundle.get("image/png", "")) * 3 / 4 > PHOTOGRAPHIC]
+    large = [bundle for bundle in bundles if len(bundle.get("image/png", "")) * 3 / 4 > PHOTOGRAPHIC]
+    photos = [base64.b64decode(bundle.pop("image/png")) for bundle in large]
     for quality in QUALITIES:
-        jpegs = [compress(base64.b64decode(photo["image/png"]), "JPEG", quality) for photo in photos]
+        jpegs = [compress(photo, "JPEG", quality) for photo in photos]
         if sum(map(len, jpegs)) <= BYTES:
             break
-    for photo, jpeg in zip(photos, jpegs, strict=True):
-        del photo["image/png"]
-        photo["image/jpeg"] = base64.b64encode(jpeg).decode()
+    for bundle, jpeg in zip(large, jpegs, strict=True):
+        bundle["image/jpeg"] = base64.b64encode(jpeg).decode()

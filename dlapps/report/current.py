@@ -31,8 +31,8 @@ def find_outdated(editions: Iterable[str], profile: str, say: Callable[[str], No
     inputs = digest_inputs(profile)
     outdated = []
     for edition in editions:
-        saved = _digest_file(edition)
-        if saved.is_file() and saved.read_text(encoding="utf-8") == _digest_edition(edition, profile, inputs):
+        saved, digest = _digest_file(edition), _digest_edition(edition, profile, inputs)
+        if saved.is_file() and saved.read_text(encoding="utf-8") == digest:
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)
@@ -41,7 +41,8 @@ def find_outdated(editions: Iterable[str], profile: str, say: Callable[[str], No
 
 def save_digest(edition: str, profile: str, inputs: str) -> None:
     """Save that an edition was just written from these inputs (see `digest_inputs`)."""
-    paths.write_atomically(_digest_file(edition), _digest_edition(edition, profile, inputs).encode())
+    digest = _digest_edition(edition, profile, inputs)
+    paths.write_atomically(_digest_file(edition), digest.encode())
 
 
 def digest_inputs(profile: str) -> str:
@@ -53,7 +54,8 @@ def digest_inputs(profile: str) -> str:
     library = (path for path in paths.PACKAGE.rglob("*") if "__pycache__" not in path.parts)
     notebooks, modules = paths.notebooks().glob("*.ipynb"), paths.notebooks().rglob("*.py")
     own = {paths.project() / paths.MARK, paths.report() / "references.bib", *notebooks, *modules}
-    own |= {named for path in own if path.is_file() for named in find_named(path.read_text("utf-8", "replace"))}
+    texts = [path.read_text("utf-8", "replace") for path in own if path.is_file()]
+    own |= find_named("'".join(texts))
     copies = sorted(path.name for path in (paths.report() / "notebooks").glob("*.ipynb"))
     facts = [profile, str(paths.mirror()), copies, environment.installed_versions()]
     return _digest([*library, *own, *paths.find_results().values()], json.dumps(facts))
@@ -63,8 +65,8 @@ def find_named(text: str) -> set[Path]:
     """The files of the report that a text names between quotes or brackets, from the notebooks' folder, or a folder."""
     folder, found = paths.notebooks(), set()
     # os.path takes what is too long, or no name at all, for a file that does not exist.
-    named = filter(os.path.exists, {os.path.join(folder, piece) for piece in re.split(r"[\"'\\()<>]+", unquote(text))})
-    for path in map(Path, map(os.path.normpath, named)):
+    pieces = {os.path.join(folder, piece) for piece in re.split(r"[\"'\\()<>]+", unquote(text))}
+    for path in map(Path, map(os.path.normpath, filter(os.path.exists, pieces))):
         if path.is_relative_to(paths.project()) and not folder.is_relative_to(path):
             found |= {path, *path.rglob("*")}
     return {path for path in found if path.is_file() and "__pycache__" not in path.parts}

@@ -6,7 +6,8 @@ from typing import Any
 
 from dlapps import DlappsError
 
-Results = dict[str, dict[str, Any]]  # by chapter, cell and expression, or by headline: "text" and "value"
+# By chapter, cell and expression, or by headline: "text" and "value".
+Results = dict[str, dict[str, Any]]
 
 
 def read_results(path: Path) -> Results:
@@ -19,9 +20,8 @@ def read_results(path: Path) -> Results:
                 results[f"{chapter}, {number['cell']}, {number['expression']}"] = {**number}
         return results
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DlappsError(
-            f"expected the results.json of a build in {path}, got {type(error).__name__}; name another file."
-        ) from error
+        wanted, got = f"the results.json of a build in {path}", type(error).__name__
+        raise DlappsError(f"expected {wanted}, got {got}; name another file.") from error
 
 
 def find_changes(old: Results, new: Results) -> dict[str, str]:
@@ -31,11 +31,11 @@ def find_changes(old: Results, new: Results) -> dict[str, str]:
     """
     changes = {}
     for name in [*new, *(name for name in old if name not in new)]:
-        before, after = old.get(name), new.get(name)
-        if before and after and before["text"] != after["text"]:
-            changes[name] = f"{before['text']} -> {after['text']}{_judge(before['value'], after['value'])}"
-        elif not (before and after):
-            changes[name] = f"{'new' if after else 'gone'}: {(after or before or {})['text']}"
+        if name not in old or name not in new:
+            changes[name] = f"new: {new[name]['text']}" if name in new else f"gone: {old[name]['text']}"
+        elif (before := old[name])["text"] != (after := new[name])["text"]:
+            judged = _judge(before["value"], after["value"])
+            changes[name] = f"{before['text']} -> {after['text']}{judged}"
     return changes
 
 
@@ -47,7 +47,7 @@ def is_time(name: str) -> bool:
 def _judge(before: Any, after: Any) -> str:
     if all(isinstance(value, (int, float)) for value in (before, after)):
         return f" ({after - before:+.3g})"
-    if all(isinstance(value, dict) and {"mean", "low", "high"} <= value.keys() for value in (before, after)):
-        inside = before["low"] <= after["mean"] <= before["high"]
-        return f" ({after['mean'] - before['mean']:+.3g}, {'within' if inside else 'outside'} the old interval)"
+    if isinstance(before, dict) and isinstance(after, dict) and {"mean", "low", "high"} <= before.keys():
+        where = "within" if before["low"] <= after["mean"] <= before["high"] else "outside"
+        return f" ({after['mean'] - before['mean']:+.3g}, {where} the old interval)"
     return ""

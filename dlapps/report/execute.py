@@ -14,6 +14,7 @@ from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
+from papermill.execute import ERROR_MARKER_TAG
 
 from dlapps.core import environment, paths
 from dlapps.notebook.syntax import first_line
@@ -45,10 +46,13 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     begun, those that run are finished, and the first error is raised.
     """
     environment.limit_threads()
-    cost = {source: (last_duration(source, profile) or 0, source.path.stat().st_size) for source in sources}
-    waiting = sorted(sources, key=cost.__getitem__, reverse=True)
-    with ThreadPoolExecutor(min(environment.num_processes(), len(waiting) or 1)) as pool:
-        runs = {pool.submit(_execute, source, profile, place): source for place, source in enumerate(waiting)}
+
+    def cost(source: Source) -> tuple[float, int]:
+        return last_duration(source, profile) or 0, source.path.stat().st_size
+
+    waiting = enumerate(sorted(sources, key=cost, reverse=True))
+    with ThreadPoolExecutor(min(environment.num_processes(), len(sources) or 1)) as pool:
+        runs = {pool.submit(_execute, source, profile, place): source for place, source in waiting}
         try:
             for run in as_completed(runs):
                 say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
@@ -88,9 +92,10 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
         )
     except (PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
-        raise ReportError(_failure(source, notebook, error, failed)) from error
+        raise ReportError(_failure(source, error, failed)) from error
     # What the run itself made counts from now on, what it found as it was found.
-    executed.metadata["dlapps"] = {**identity, "files": fingerprint(notebook, profile)["files"] | identity["files"]}
+    files = fingerprint(notebook, profile)["files"] | identity["files"]
+    executed.metadata["dlapps"] = identity | {"files": files}
     nbformat.write(executed, running)
     running.replace(final)
     failed.unlink(missing_ok=True)
@@ -114,19 +119,15 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     return notebook
 
 
-def _failure(
-    source: Source, notebook: NotebookNode, error: PapermillExecutionError | DeadKernelError, failed: Path
-) -> str:
+def _failure(source: Source, error: PapermillExecutionError | DeadKernelError, failed: Path) -> str:
     """One sentence: notebook, cell, its first line, the error."""
-    # papermill puts one cell of its own behind the one tagged "parameters", or first.
-    own = next((i for i, cell in enumerate(notebook.cells, start=1) if "parameters" in tags(cell)), 0)
+    cells = [cell for cell in read_notebook(failed).cells if ERROR_MARKER_TAG not in tags(cell)]
     if isinstance(error, DeadKernelError):
-        cells, got = read_notebook(failed).cells, "a kernel that died (out of memory?)"
+        got = "a kernel that died (out of memory?)"
         index = max(i for i, cell in enumerate(cells) if cell.metadata.papermill["start_time"])
-        code = cells[index].source
     else:
-        index, code, got = error.cell_index, error.source, f"{error.ename}: {first_line(error.evalue, 200)}"
-    return (
-        f"expected {source.path.name} to run, got {got} in cell {index + (index < own)} ({first_line(code)}); "
-        f"correct it, what ran is in {failed}."
-    )
+        index, got = error.cell_index, f"{error.ename}: {first_line(error.evalue, 200)}"
+    # papermill puts one cell of its own behind the one tagged "parameters", or first.
+    place = sum("injected-parameters" not in tags(cell) for cell in cells[: index + 1])
+    where = f"in cell {place} ({first_line(cells[index].source)})"
+    return f"expected {source.path.name} to run, got {got} {where}; correct it, what ran is in {failed}."

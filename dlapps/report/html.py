@@ -22,11 +22,11 @@ from dlapps.report import TEMPLATES, prose
 from dlapps.report.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
 from dlapps.report.sources import page_file, read_title_page, tags
 
-PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos, and lossy WebP takes a fifth
+PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos: lossy WebP takes a fifth
 _TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'
 _OPENING, _CLOSING = (f'<mo stretchy="{{}}" form="{form}">' for form in ("prefix", "postfix"))
-_BRACKETS = re.compile(f"{_OPENING.format('true')}((?:(?!{_TALL}).)*){_CLOSING.format('true')}", re.DOTALL)
-_LONG = re.compile(r"<math(?=(?:(?!</math>).)*<annotation[^>]*>[^<]{30})", re.DOTALL)  # may not fit on a phone
+_BRACKETS = re.compile(f"(?s){_OPENING.format('true')}((?:(?!{_TALL}).)*){_CLOSING.format('true')}")
+_LONG = re.compile(r"(?s)<math(?=(?:(?!</math>).)*<annotation[^>]*>[^<]{30})")  # too long for a phone
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     written = {"index.html": index.render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
         resources = {**shared, "page": page, "before": before, "after": after}
-        written[page.file], _ = exporter.from_notebook_node(prose.select_shown(page.notebook), resources)
+        shown = prose.select_shown(page.notebook)
+        written[page.file], _ = exporter.from_notebook_node(shown, resources)
     return written
 
 
@@ -147,9 +148,9 @@ def fit_brackets(markup: str) -> str:
 
     pandoc lets all of them stretch, and browsers set what may stretch apart from what it encloses.
     """
-    count = 1
+    count, rigid = 1, rf"{_OPENING.format('false')}\1{_CLOSING.format('false')}"
     while count:
-        markup, count = _BRACKETS.subn(rf"{_OPENING.format('false')}\1{_CLOSING.format('false')}", markup)
+        markup, count = _BRACKETS.subn(rigid, markup)
     markup = re.sub('(form="(?:prefix|postfix)">)∥', r"\1‖", markup)
     return _LONG.sub('<math tabindex="0"', markup)
 
@@ -164,7 +165,8 @@ def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
         kind, (width, height) = (picture.format or "png").lower(), size or picture.size
     if kind == "png" and (size or len(content) > PHOTOGRAPHIC):
         kind, content = "webp", compress(content, "WEBP", 90, size)
-    return f'src="data:image/{kind};base64,{base64.b64encode(content).decode()}" width="{width}" height="{height}"'
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return f'src="{source}" width="{width}" height="{height}"'
 
 
 def compress(content: bytes, kind: str, quality: int, size: tuple[int, int] | None = None) -> bytes:

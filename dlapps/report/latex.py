@@ -78,7 +78,8 @@ def _listing(code: str, lexer: Lexer) -> str:
 def _column_types(table: dict[str, Any]) -> str:
     """A letter a column for tabularx; long words get lines of their own."""
     columns = zip(table["align"], *table["rows"], strict=True)
-    return "".join("X" if side == "l" and max(map(len, cells), default=0) > 32 else side for side, *cells in columns)
+    widest = [(side, max(map(len, cells), default=0)) for side, *cells in columns]
+    return "".join("X" if side == "l" and width > 32 else side for side, width in widest)
 
 
 FILTERS = {
@@ -132,8 +133,8 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
 def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
     """The PDFs of a chapter's figures, by the names that its TeX has."""
     shown = chain.from_iterable(messages(notebook, kind) for kind in FLOATS)
-    found = {f"{chapter}-{message['name']}.pdf": message["pdf"] for message in shown if "pdf" in message}
-    return {file: base64.b64decode(content) for file, content in found.items()}
+    found = {message["name"]: message["pdf"] for message in shown if "pdf" in message}
+    return {f"{chapter}-{name}.pdf": base64.b64decode(pdf) for name, pdf in found.items()}
 
 
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
@@ -148,10 +149,9 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     try:
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
     except FileNotFoundError as error:
-        raise ReportError(
-            "expected latexmk, got no such program; install TeX Live (Debian: apt-get install latexmk "
-            "texlive-latex-extra texlive-fonts-recommended)."
-        ) from error
+        remedy = "apt-get install latexmk texlive-latex-extra texlive-fonts-recommended"
+        got = f"no such program; install TeX Live (Debian: {remedy})"
+        raise ReportError(f"expected latexmk, got {got}.") from error
     if run.returncode:
         for leftover in folder.glob("report.*"):
             if leftover.suffix not in (".tex", ".log", ".blg"):
@@ -172,17 +172,18 @@ def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
         packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
         bibliography = paths.report() / "references.bib"
         text = latex + (bibliography.read_text(encoding="utf-8") if bibliography.exists() else "")
-        missing = set(re.findall(r"[^\x00-\x7f]", text)) - set(re.findall(r"\\newunicodechar\{(.)", text))
-        for path in [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf", *sorted(findSystemFonts())]:
+        known = re.findall(r"\\newunicodechar\{(.)", text)
+        missing = set(re.findall(r"[^\x00-\x7f]", text)) - set(known)
+        own = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
+        for path in [*own, *sorted(findSystemFonts())]:
             if missing and (found := missing & _characters(path)):
                 fonts.append(f'"[{path}]:mode=harf;"')
                 missing -= found
     if missing:
         sign = min(missing)
-        raise ReportError(
-            f"{_find(sign, contents)}: expected what prints {sign} (U+{ord(sign):04X}) in a PDF, got {got}; install it "
-            f"(Debian: apt-get install {packages}), or write another sign."
-        )
+        wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
+        remedy = f"install it (Debian: apt-get install {packages}), or write another sign"
+        raise ReportError(f"{_find(sign, contents)}: expected {wanted}, got {got}; {remedy}.")
     template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
     return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
 
@@ -212,7 +213,8 @@ def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
     shutil.rmtree(frames, ignore_errors=True)
     frames.mkdir(parents=True)
     for name, content in figures.items():
-        paths.write_atomically((paths.figures() if name.endswith(".pdf") else frames) / name, content)
+        place = paths.figures() if name.endswith(".pdf") else frames
+        paths.write_atomically(place / name, content)
     (folder / "report.tex").write_text(latex, encoding="utf-8")
     if (paths.report() / "references.bib").exists():
         shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")
@@ -222,12 +224,14 @@ def find_overflows(folder: Path) -> list[str]:
     """What TeX's log says of lines over 5 pt wider than the text, of what is taller than a page, and of lost signs."""
     log = folder / "report.log"
     text = _read(log)
-    found = re.findall(r"Overfull \\hbox \(([\d.]+)pt (too wide)|Float (too large) for page by ([\d.]+)pt", text)
-    wide = [f"a line {points} pt too wide" for points, is_wide, *_ in found if is_wide and float(points) > 5]
-    tall = [f"a figure or table {points} pt taller than the page" for *_, is_tall, points in found if is_tall]
-    lost = [f"no {sign} in the fonts of formulas" for sign in re.findall(r"Missing character: There is no (.)", text)]
-    got = dict.fromkeys([*wide, *tall, *lost])
-    return [f"expected what fits the page, got {what}; change it, see {log}." for what in got]
+    wide = re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", text)
+    tall = re.findall(r"Float too large for page by ([\d.]+)pt", text)
+    lost = re.findall(r"Missing character: There is no (.)", text)
+    got = [f"a line {points} pt too wide" for points in wide if float(points) > 5]
+    got += [f"a figure or table {points} pt taller than the page" for points in tall]
+    got += [f"no {sign} in the fonts of formulas" for sign in lost]
+    unique = dict.fromkeys(got)
+    return [f"expected what fits the page, got {what}; change it, see {log}." for what in unique]
 
 
 def _first_error(folder: Path) -> str:

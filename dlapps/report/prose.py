@@ -134,9 +134,9 @@ def _write_math(formula: str) -> str:
 
 
 def write_alike(text: str) -> str:
-    """Typed numbers as recorded ones are written: 95% and 0.5, whether typed so or as "95 %" and ".5".
+    """Typed numbers as evaluated ones are written: 95% and 0.5, whether typed so or as "95 %" and ".5".
 
-    text: what stands between two recorded numbers, of which the first may be followed by its sign.
+    text: what stands between two evaluated numbers, of which the first may be followed by its sign.
     """
     return _BARE_POINT.sub("0.", re.sub(r"(?:(?<=\d)|^)[ \n\u00a0]%", "%", text))
 

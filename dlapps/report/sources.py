@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from dlapps import check_name
 from dlapps.core import paths
 from dlapps.notebook.prose import read_keys
 from dlapps.notebook.syntax import first_line
@@ -72,7 +73,8 @@ def _fits(key: str, value: Any) -> bool:
     """Whether report.toml may say so; what has a default may be empty."""
     texts = value if key == "authors" and isinstance(value, list) else [value] * (key != "authors")
     known = key in TitlePage.__dataclass_fields__ and texts != []
-    return known and all(isinstance(text, str) and (text.strip() or hasattr(TitlePage, key)) for text in texts)
+    may_be_empty = hasattr(TitlePage, key)
+    return known and all(isinstance(text, str) and (text.strip() or may_be_empty) for text in texts)
 
 
 def find_sources() -> list[Source]:
@@ -80,17 +82,14 @@ def find_sources() -> list[Source]:
     folder, chapters = paths.notebooks(), paths.chapters()
     sources = [Source(folder / f"{name}.ipynb", number) for name, number in chapters.items()]
     if not sources:
-        raise ReportError(
-            f"expected notebooks such as 1_transfer_learning.ipynb, got none in {folder}; "
-            "run the command in a report's folder or name one in DLAPPS_HOME."
-        )
+        remedy = "write one there, or name another report in DLAPPS_HOME"
+        raise ReportError(f"expected notebooks such as 1_first_chapter.ipynb, got none in {folder}; {remedy}.")
     owners: dict[str, str] = {"index.html": "the page of contents"}
     for source in sources:
         for key in (source.number, page_file(source.name)):
             if (owner := owners.setdefault(key, source.name)) != source.name:
-                raise ReportError(
-                    f"expected one notebook a chapter, got {owner} and {source.name}; rename one of them."
-                )
+                got = f"{owner} and {source.name}"
+                raise ReportError(f"expected one notebook a chapter, got {got}; rename one of them.")
     return sources
 
 
@@ -102,11 +101,13 @@ def page_file(name: str) -> str:
 def select_sources(chapters: Iterable[str]) -> list[Source]:
     """The chapters of these numbers or names, by default all; a ReportError lists the valid ones."""
     sources = find_sources()
-    known = {key: source for source in sources for key in (source.number, source.name, source.path.name)}
+    known: dict[str, Source] = {}
+    for source in sources:
+        known |= dict.fromkeys((source.number, source.name, source.path.name), source)
     for chapter in chapters:
         if chapter not in known:
-            valid = ", ".join(f"{source.number} ({source.name})" for source in sources)
-            raise ReportError(f"expected a chapter among {valid}, got {chapter!r}; choose one of them.")
+            valid = [f"{source.number} ({source.name})" for source in sources]
+            check_name("a chapter", chapter, valid, ReportError)
     return [known[chapter] for chapter in chapters] or sources
 
 
@@ -117,9 +118,8 @@ def read_notebook(path: Path) -> NotebookNode:
         notebook = nbformat.convert(nbformat.reader.reads(path.read_text(encoding="utf-8")), 4)
         nbformat.validate(notebook)
     except (ValueError, TypeError, AttributeError, KeyError, nbformat.ValidationError) as error:
-        raise ReportError(
-            f"expected a notebook in {path}, got {first_line(str(error))}; restore the file, or move it away."
-        ) from error
+        got = first_line(str(error))
+        raise ReportError(f"expected a notebook in {path}, got {got}; restore it, or move it away.") from error
     return notebook
 
 
@@ -145,17 +145,16 @@ def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
     The folder may have others. A ReportError where one of these is there already: nothing is replaced.
     """
     template = TEMPLATES / "new"
-    found = (path for path in template.rglob("*") if path.is_file())
+    found = filter(Path.is_file, template.rglob("*"))
     files = {path.relative_to(template): path.read_bytes() for path in found}
     # A string of JSON is one of TOML.
     facts = {"title": title, "authors": authors}
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in facts.items()]
     files[paths.MARK] = "".join(lines).encode()
     if there := sorted(folder / name for name in files if (folder / name).exists()):
-        raise ReportError(f"expected a folder for a new report, got one with {there[0]}; name another one.")
+        raise ReportError(f"expected a folder for a new report, got one with {there[0]}; name another.")
     try:
-        return [paths.write_atomically(folder / name, content) for name, content in sorted(files.items())]
+        return [paths.write_atomically(folder / name, files[name]) for name in sorted(files)]
     except OSError as error:
-        raise ReportError(
-            f"expected a folder to write into, got {folder} ({error.strerror}); name another one."
-        ) from error
+        got = f"{folder} ({error.strerror})"
+        raise ReportError(f"expected a folder to write into, got {got}; name another.") from error

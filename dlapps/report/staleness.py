@@ -52,7 +52,8 @@ def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
         if is_own:
             named |= find_named(path.read_text("utf-8", "replace"))
     for name, path in sorted(paths.find_results().items()):
-        if re.search(rf"(?<![a-z]){re.escape(path.stem.partition('-')[0])}(?![a-z])", "".join(code)):
+        study = re.escape(path.stem.partition("-")[0])
+        if re.search(rf"(?<![a-z]){study}(?![a-z])", "".join(code)):
             digest.update(name.encode() + path.read_bytes())
     files = {path.relative_to(paths.project()).as_posix(): hash_file(path) for path in named}
     return {"code": digest.hexdigest(), "files": files}
@@ -74,7 +75,7 @@ def imported_modules(cells: Iterable[str]) -> set[Path]:
     known = {"dlapps", *(path.stem for path in paths.notebooks().glob("*"))}
     names = [_imports(cell) for cell in cells]
     found: set[Path] = set()
-    waiting = [file for imported in names for name in imported or () for file in _files(name, known)]
+    waiting = [file for part in names for name in part or () for file in _files(name, known)]
     if None in names:
         waiting = [*paths.PACKAGE.rglob("*.py"), *paths.notebooks().rglob("*.py")]
     while waiting:
@@ -135,4 +136,4 @@ def _files(name: str, known: set[str]) -> Iterator[Path]:
         yield from (folder / first).rglob("*.py")
     for part in (first, *rest):
         folder /= part
-        yield from (file for file in (folder / "__init__.py", folder.with_suffix(".py")) if file.is_file())
+        yield from filter(Path.is_file, (folder / "__init__.py", folder.with_suffix(".py")))
