@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dlapps import datasets, gan
@@ -131,18 +132,23 @@ class Judge:
         }
 
     def score_grey(self) -> dict[str, object]:
-        """Train images on a ground of so many of 255 levels, as samples are scored: by this classifier, and by one that
-        saw digits as they are alone; {score: {what was seen: one value a ground}}."""
+        """Train images on a ground of so many of 255 levels, scored as samples are: by this classifier, and by one that
+        saw digits as they are alone. {score: {what was seen: one value a ground}}; and the ratio of faults that either
+        should see, {fault: {what was seen: ratio}}."""
         images, labels = (part[self.rows[:NUM_SAMPLES]] for part in self.train)
         grounds = [(level + images.float() * ((255 - level) / 255)).round().byte() for level in GROUNDS]
+        faults = {"blurred": F.avg_pool2d(images[:, None].float(), 3, 1, 1)[:, 0].round().byte()}
+        faults |= {f"no {digit}": images[labels != digit] for digit in (1, 8)}
         other = Judge(judge.fit_digit_classifier(*self.train, num_epochs=NUM_EPOCHS, augmented=False))
-        found: dict[str, Any] = {"ground": list(GROUNDS)}
+        found: dict[str, Any] = {"ground": list(GROUNDS), "fault": {fault: {} for fault in faults}}
         for name, one in (("black and grey", self), ("black alone", other)):
             scores = [one.score(grey) for grey in grounds]
             for score in ("frechet_ratio", "recall"):
                 found.setdefault(score, {})[name] = [each[score] for each in scores]
             right = [judge.conditional_accuracy(one.classifier, grey, labels) for grey in grounds]
             found.setdefault("accuracy", {})[name] = [round(share, 4) for share in right]
+            for fault, faulty in faults.items():
+                found["fault"][fault][name] = one.score(faulty)["frechet_ratio"]
         return found
 
 
