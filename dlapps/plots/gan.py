@@ -103,7 +103,7 @@ def plot_factors(rows: Rows, factors: Mapping[str, Interval]) -> Figure:
             ends = [[found.mean - found.low], [found.high - found.mean]]
             ax.errorbar(found.mean, y, xerr=ends, capsize=2, **line_style(0))
     ax.axvline(1, color=COLOURS[6], linestyle="--", linewidth=0.8)
-    ax.set(xscale="log", xlabel="Fréchet ratio: factor", ylim=mosaic.get_ylim(), yticks=[])
+    ax.set(xscale="log", xlim=(0.3, 40), xlabel="Fréchet ratio: factor", ylim=mosaic.get_ylim(), yticks=[])
     ax.set_xticks([0.5, 1, 2, 5, 20], ["½", "1", "2", "5", "20"])
     ax.minorticks_off()
     return figure
