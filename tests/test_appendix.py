@@ -12,7 +12,8 @@ from dlapps.cli import main
 from dlapps.core.paths import chapters
 from dlapps.notebook.prose import Prose
 
-REFERENCES = "@fig-A-line, @tab-A-scores, @sec-A-how, @sec-A-deeper, @eq-A-x, @sec-A-top, @fig-B-line"
+REFERENCES = "@fig-A-line, @tab-A-scores, @sec-A-how, @sec-A-deeper, @eq-A-x, @sec-A-top"
+REFERENCES += ", @fig-B-line"
 WORDS = "Figure A.1, Table A.1, Section A.1, Section A.1.1, Equation (A.1), Appendix A, Figure B.1"
 OWN = ("Own: @fig-line, @tab-scores, @sec-how.", "Own: Figure {0}.1, Table {0}.1, Section {0}.1.")
 EVIDENCE = (
@@ -37,7 +38,7 @@ def words_of(path):
         lines = "\n".join(page.extract_text() for page in PdfReader(path).pages)
         written = re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", lines)
     else:
-        written = re.sub(r"<style>.*?</style>|<[^>]+>|\[|\]\([^)]*\)", "", path.read_text(), flags=re.DOTALL)
+        written = re.sub(r"(?s)<style>.*?</style>|<[^>]+>|\[|\]\([^)]*\)", "", path.read_text())
     return " ".join(written.replace("&nbsp;", " ").split())
 
 
@@ -49,35 +50,38 @@ def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, c
     write_appendix(project, "3_more")
     project.write("10_last", text("Last."))
     assert main(["report", "--profile", "smoke"]) == 0
-    assert {path.name for path in (project.home / "figures").glob("*.pdf")} == {"A-line.pdf", "B-line.pdf"}
-    pdf, pages, copies = (project.build / name for name in ("dlapps-report.pdf", "html", "notebooks"))
+    drawn = {path.name for path in (project.home / "figures").glob("*.pdf")}
+    assert drawn == {"A-line.pdf", "B-line.pdf"}
+    pdf, pages, copies = map(project.build.joinpath, ("dlapps-report.pdf", "html", "notebooks"))
+    whole = "10 A chapter A Evidence Sections A.1 Method A.1.1 Deeper B Evidence"
     for path, expected in {
         pdf: (f"See {WORDS}.", OWN[1].format("A"), OWN[1].format("B"), "A Evidence 3 A.1 Method"),
         pages / "2-story.html": (f"See {WORDS}.", "Chapter 2 A chapter"),
-        pages / "2-evidence.html": ("Appendix A Evidence", OWN[1].format("A"), "← A chapter", "Evidence →"),
-        pages / "index.html": ("10 A chapter A Evidence Sections A.1 Method A.1.1 Deeper B Evidence",),
+        pages / "2-evidence.html": ("Appendix A Evidence", OWN[1].format("A"), "← A chapter"),
+        pages / "index.html": (whole,),
         copies / "2_story.ipynb": (f"See {WORDS}.",),
         copies / "3_more.ipynb": ("# B Evidence", OWN[1].format("B")),
     }.items():
         assert [words for words in expected if words not in words_of(path)] == [], path
-    titles = [words_of(pdf).replace(" ", "").index(title) for title in ("CHAPTER10", "APPENDIXA", "APPENDIXB")]
-    assert titles == sorted(titles)
+    titles = re.findall("CHAPTER2|CHAPTER10|APPENDIX[AB]", words_of(pdf).replace(" ", ""))
+    assert [*dict.fromkeys(titles)] == ["CHAPTER2", "CHAPTER10", "APPENDIXA", "APPENDIXB"]
 
     capsys.readouterr()
     assert main(["check"]) == 0
     assert main(["run", "A", "--profile", "smoke"]) == 0
     assert "\n2_evidence: ran" in capsys.readouterr().out
     assert main(["run", "C"]) == 2
-    assert "among 2 (2_story), 10 (10_last), A (2_evidence), B (3_more), got 'C'" in capsys.readouterr().err
+    known = "2 (2_story), 10 (10_last), A (2_evidence), B (3_more)"
+    assert f"among {known}, got 'C'" in capsys.readouterr().err
 
 
 @pytest.mark.report
 def test_a_report_may_have_appendices_alone(project):
-    write_appendix(project, "5_evidence")
+    for name in ("5_evidence", "evidence"):
+        write_appendix(project, name)
     assert main(["html", "--profile", "smoke"]) == 0
-    write_appendix(project, "evidence")
-    assert main(["html", "--profile", "smoke"]) == 0
-    assert "A Evidence Sections A.1 Method A.1.1 Deeper B Evidence" in words_of(project.build / "html" / "index.html")
+    whole = "A Evidence Sections A.1 Method A.1.1 Deeper B Evidence"
+    assert whole in words_of(project.build / "html" / "index.html")
 
 
 def test_prose_in_a_notebook_knows_the_letters(project):

