@@ -39,8 +39,7 @@ class Reverse(torch.autograd.Function):
 torch.manual_seed(seed)"""
 NAME, TEST = "3_domain_adaptation", "reversal-test"
 MISSING = "expected `Reverse`, got no such variable: the exercise asks for it."
-reason = "no nbgrader: pip install dlapps[class]"
-needs_nbgrader = pytest.mark.skipif(find_spec("nbgrader") is None, reason=reason)
+needs_nbgrader = pytest.mark.skipif(find_spec("nbgrader") is None, reason="no nbgrader")
 
 
 @pytest.fixture
@@ -74,10 +73,7 @@ def test_a_test_stands_behind_its_exercise_and_an_answer_behind_its_measurement(
     ("lines", "solution"),
     [
         (["a = 1", "b = a", "c = b"], ["b = a"]),
-        (
-            ["a, b = {}, []", "for x in c:", "    b[x] = 1", "print(b)"],
-            ["a, b = {}, []", "for x in c:", "    b[x] = 1"],
-        ),
+        (["b = {}", "for x in c:", "    b[x] = 1", "b"], ["b = {}", "for x in c:", "    b[x] = 1"]),
         (["with c:", "    a, b = c"], ["with c:", "    a, b = c"]),
     ],
 )
@@ -111,8 +107,7 @@ def test_each_exercise_has_its_check_which_asks_for_all_that_is_needed(chapter):
 def test_a_course_needs_nbgrader_checks_and_a_new_folder(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "find_spec", lambda package: None)
     assert cli.main(["class", str(tmp_path / "course")]) == 2
-    said = 'dlapps: expected the package nbgrader, got none; run pip install "dlapps[class]".\n'
-    assert capsys.readouterr().err == said
+    assert 'expected the package nbgrader, got none; run pip install "dlapps[class]".' in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.setattr(paths, "require", lambda *names: None)
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
@@ -128,9 +123,8 @@ def test_a_course_needs_nbgrader_checks_and_a_new_folder(tiny, tmp_path, monkeyp
 
 def run(notebook, folder):
     """The errors of its cells, by id, each as a kernel of this environment says it."""
-    resources = {"metadata": {"path": str(folder)}}
-    options = {"kernel_manager_class": OwnKernelManager, "allow_errors": True}
-    NotebookClient(notebook, resources=resources, **options).execute()
+    options = {"resources": {"metadata": {"path": str(folder)}}, "allow_errors": True}
+    NotebookClient(notebook, kernel_manager_class=OwnKernelManager, **options).execute()
     found = [(cell.id, output) for cell in code_cells(notebook) for output in cell.outputs]
     return {name: output.evalue for name, output in found if output.output_type == "error"}
 
