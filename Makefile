@@ -18,7 +18,7 @@ STRIP := "$(abspath $(BIN))/python" -m nbstripout --keep-id --extra-keys "$(LANG
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-# report.installed: what a report needs; dev.installed: what tests and development need besides.
+# report.installed: what a report needs; dev.installed: what tests and development need besides; several by commas.
 $(VENV)/%.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' \
 	    || { echo 'dlapps: expected Python 3.10 to 3.14 as "$(PYTHON)"; name one with make PYTHON=python3.12 ...'; exit 1; }
@@ -57,7 +57,7 @@ test: $(DEV) ## lint, types, spelling and tests, a smoke-profile build of the re
 	@$(BIN)/dlapps data fetch --embedded
 	$(if $(filter none,$(PROGRAMS)),DLAPPS_TEST_PATH=$(BIN)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test-all: ## the same with each Python that is found here, then the wheel, solutions, JupyterLab, other libraries
+test-all: ## the same with each Python that is found here, then the wheel, solutions, JupyterLab, nbgrader, other libraries
 	@for version in $(VERSIONS); do \
 	    if python$$version -c '' 2>/dev/null; then \
 	        $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
@@ -67,6 +67,8 @@ test-all: ## the same with each Python that is found here, then the wheel, solut
 	done
 	@$(MAKE) $(DEV)
 	$(BIN)/python -m pytest -q -m "wheel or lab or solutions"
+	@$(MAKE) VENV=.venv-class .venv-class/class,test.installed
+	.venv-class/bin/python -m pytest -q -m nbgrader tests/test_course.py
 	@$(MAKE) $(BENCH)/installed
 	$(BENCH)/bin/python -m pytest -q -m references tests/test_references.py
 
@@ -97,7 +99,7 @@ format: $(DEV) ## format and fix the code
 lock: ## renew constraints.txt, the versions that make installs
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet --disable-pip-version-check uv
 	@{ echo '# What make installs, for every system and Python 3.10 to 3.14. Renewed by make lock, not by hand.'; \
-	    .venv-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade --quiet \
+	    .venv-lock/bin/uv pip compile pyproject.toml --extra dev --extra class --universal --python-version 3.10 --upgrade --quiet \
 	        --no-header --no-annotate --no-emit-index-url \
 	    | grep -vE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+|pip|setuptools)==' ; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt

@@ -1,4 +1,4 @@
-"""The verbs: dlapps new, run, report, html, notebooks, check, diff, data, info."""
+"""The verbs: dlapps new, run, report, html, notebooks, check, class, diff, data, info."""
 
 import argparse
 import shlex
@@ -51,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
 
     check = verbs.add_parser("check", help="list unanswered questions, typed numbers, figures never referred to")
     check.set_defaults(verb=_check)
+
+    course = verbs.add_parser("class", help="write the folder of a course for nbgrader, made from the chapters")
+    course.add_argument("folder", type=Path, metavar="FOLDER")
+    course.set_defaults(verb=_class)
 
     diff = verbs.add_parser("diff", help="list the numbers that moved between two builds, with their spread")
     for name in ("old", "new"):
@@ -128,6 +132,14 @@ def _check(args: argparse.Namespace) -> int:
     complaints = find_complaints()
     print("\n".join(complaints) or "Nothing to complain about.")
     return int(bool(complaints))
+
+
+def _class(args: argparse.Namespace) -> int:
+    from dlapps.classroom.course import write_course
+
+    for path in write_course(args.folder):
+        _say(f"Wrote {path}")
+    return 0
 
 
 def _diff(args: argparse.Namespace) -> int:

@@ -1,1 +1,1 @@
-"""What students and their teachers need: automatic checks of the exercises in the chapters."""
+"""What students and their teachers need: a course made from the chapters, and automatic checks of its exercises."""

@@ -1,129 +1,83 @@
-"""Chapter 3, domain adaptation: the recipe of the target, the sign of the gradient, and what target labels may do."""
+"""Chapter 3, domain adaptation: the sign of the gradient, whose labels train, and what is compared."""
 
-import re
-from collections.abc import Mapping, Sequence
-
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dlapps import dann, datasets
-from dlapps.classroom.checks.expect import expect, same
-from dlapps.datasets.dataset import Dataset
+from dlapps import dann
+from dlapps.classroom.checks.expect import Variables, expect, expect_same
 
 
-def the_gradient_is_reversed(Reverse: type[torch.autograd.Function]) -> str | None:
-    """Backward, the layer multiplies by -lambda: from ones and a weight of .5 comes a gradient of -.5. With the wrong
-    sign the features learn to tell the domains apart, the loss falls all the faster, and only the target shows it."""
-    if isinstance(Reverse, type) and issubclass(Reverse, nn.Module):
-        return "expected a torch.autograd.Function, which later cells apply, got a torch.nn.Module"
+def baseline(its: Variables) -> None:
+    """Let `baseline` be a network of `make_network`, trained by `dann.fit_source_only` on `digits` and `labels` with
+    these `settings`, and `before` its accuracy on each of `first_tests`, under the same names."""
+    _expect_another(its.make_network(), its.baseline, "a network that was trained")
+    for name, test in its.first_tests.items():
+        accuracy = dann.accuracy(its.baseline, *test)
+        why = "the gap that the chapter closes lies between the test images of two domains"
+        expect_same(accuracy, its.before[name], f"as the accuracy on the {name}", why)
+
+
+def _expect_another(first: nn.Module, second: nn.Module, what: str) -> None:
+    """Networks of the same layers with other weights."""
+    weights = [[*network.parameters()] for network in (first, second)]
+    shapes = [[tuple(weight.shape) for weight in each] for each in weights]
+    why = "networks that are compared differ in one thing, their training"
+    expect(shapes[0] == shapes[1], f"{what} with the layers of make_network", "other layers", why)
+    equal = all(map(torch.equal, *weights))
+    expect(not equal, what, "the same weights as before", why)
+
+
+def reversal(its: Variables) -> None:
+    """Write `Reverse`, a `torch.autograd.Function` that gives its features back as they are and multiplies their
+    gradient by the negative of `weight`. Let `ones` be three ones that ask for a gradient."""
+    is_module = isinstance(its.Reverse, type) and issubclass(its.Reverse, nn.Module)
+    why = "later cells call its apply"
+    expect(not is_module, "a torch.autograd.Function", "a torch.nn.Module", why)
     ones = torch.ones(3, requires_grad=True)
-    total = Reverse.apply(ones, 0.5).sum()
+    total = its.Reverse.apply(ones, 0.5).sum()
     if total.requires_grad:
         total.backward()
-    got = None if ones.grad is None else ones.grad.flatten()[0].item()
-    return expect(got is not None and same(ones.grad, -0.5 * torch.ones_like(ones)), "a gradient of -0.5", got)
+    why = "with another sign the features learn to tell the domains apart, and only the target shows it"
+    got = [] if ones.grad is None else ones.grad.tolist()
+    expect_same([-0.5] * 3, got, "as the gradient of three ones, by a weight of 0.5", why)
 
 
-def losses_of_a_batch(
-    network: dann.DomainAdversarialNetwork,
-    halves: Sequence[Tensor],
-    labels: Tensor,
-    class_loss: Tensor,
-    domain_loss: Tensor,
-) -> str | None:
-    """The class loss is of the source's half alone, whose labels are known; the domain loss is the mean over both, the
-    source being 0. With the labels of the other half a target label would train the network."""
-    with torch.no_grad():
-        source, target = halves
-        wanted = dann.dann_losses(network, source, target, labels[: len(source)], 0.5)[:2]
-    got = class_loss.item(), domain_loss.item()
-    told = [" and ".join(f"{float(loss):.4f}" for loss in losses) for losses in (wanted, got)]
-    return expect(same(wanted, got), f"losses of {told[0]}", told[1])
+def losses(its: Variables) -> None:
+    """Let `class_loss` be the cross-entropy of the label predictor on the source's half of `features`, and
+    `domain_loss` the binary cross-entropy of the domain classifier on both halves, behind `Reverse` with a weight of
+    0.5; the target is 1."""
+    source, target = its.halves
+    wanted = dann.dann_losses(its.network, source, target, its.labels[: len(source)], 0.5)[:2]
+    why = "labels are the source's alone, and the domain loss is the mean over both halves"
+    expect_same(wanted, [its.class_loss, its.domain_loss], "as losses of class and domain", why)
 
 
-def share_of_labels_that_are_right(
-    logits: Tensor, truth: Tensor, limits: Sequence[float], share: Sequence[float], right: Sequence[float]
-) -> str | None:
-    """Of the images above a threshold, how many labels are right; the share of images that get one is of all images.
-    Divided by all images, the first would fall with the threshold, and a good one would look bad."""
-    kept = dann.pseudo_label(logits, limits[-2])
-    wanted = len(kept.rows) / len(truth), (truth[kept.rows] == kept.labels).sum().item() / max(len(kept.rows), 1)
-    told = [f"{pair[0]:.3f} with a label, {pair[1]:.3f} of them right" for pair in (wanted, (share[-2], right[-2]))]
-    return expect(same(wanted, (share[-2], right[-2])), told[0], told[1])
+def adaptation(its: Variables) -> None:
+    """Let `adapted` be another network of `make_network`, and `history` what `dann.fit_dann` returns when it trains it
+    on `digits`, their `labels` and the target's `pictures`, with the same `settings`."""
+    _expect_another(its.make_network(), its.adapted, "a network that was trained")
+    _expect_another(its.baseline, its.adapted, "another network than the baseline")
+    why = "an epoch chosen by the target's test images needs the labels that the task does not have"
+    expect_same(its.settings.num_epochs, len(its.history["class_loss"]), "epochs", why)
 
 
-def only_sure_images_teach(confidence: Tensor, trusted: Tensor, losses: Tensor, pseudo_loss: Tensor) -> str | None:
-    """An image teaches where the teacher's probability reaches .9, and the mean is over the whole batch, so that a
-    teacher that is rarely sure teaches little. All images alike would pass on the teacher's guesses."""
-    wanted = ((confidence >= 0.9).float() * losses).mean()
-    holds = same(trusted, (confidence >= 0.9).float()) and same(pseudo_loss, wanted)
-    return expect(holds, f"a loss of {wanted.item():.4f}", f"{float(pseudo_loss):.4f}")
+def pseudo_labels(its: Variables) -> None:
+    """For each of `limits`, let `kept` have the labels of `dann.pseudo_label`, `share` how many of the images get one,
+    and `right` how many of these labels are true; both are shares from 0 to 1, in lists."""
+    kept = dann.pseudo_label(its.logits, its.limits[-2])
+    number = len(kept.rows)
+    right = (its.truth[kept.rows] == kept.labels).sum()
+    wanted, got = [number / len(its.truth), right / max(number, 1)], [its.share[-2], its.right[-2]]
+    why = "divided by all images the second would fall with the threshold, and a good one look bad"
+    expect_same(wanted, got, f"as the shares above {its.limits[-2]}", why)
 
 
-def shapes_of_the_domains(source: Dataset, target: Dataset) -> str | None:
-    """Digits are uint8 (N, 28, 28), their pictures on photographs uint8 (N, 28, 28, 3), one for each digit. Floats, or
-    colours in the second place, would be scaled or read wrongly without an error."""
-    wanted = (len(source.images), 28, 28), (len(source.images), 28, 28, 3)
-    got = source.images.shape, target.images.shape
-    kinds = source.images.dtype, target.images.dtype
-    holds = (got, kinds) == (wanted, (np.uint8, np.uint8))
-    return expect(holds, f"uint8 {wanted}", f"{kinds[0]}, {kinds[1]} {got}")
-
-
-def strokes_are_negatives(source: Dataset, target: Dataset, patches: np.ndarray) -> str | None:
-    """MNIST-M is |patch - digit|, the digit being 0 or 255: on a stroke the negative of the patch, elsewhere the patch.
-    A digit that is pasted in white, or grey at its border, makes another and easier task."""
-    strokes = (source.images > 0)[..., None]
-    wrong = int((target.images != np.where(strokes, 255 - patches, patches)).any((1, 2, 3)).sum())
-    return expect(not wrong, "pictures made by the recipe", f"{wrong:,} others")
-
-
-def same_seed_same_patches(source: Dataset, photos: Sequence[np.ndarray], patches: np.ndarray, seed: int) -> str | None:
-    """Which photograph a digit lies on, and where, is drawn from a generator with a seed. Drawn without one, the target
-    is another data set in each run, and two methods are compared on two tasks."""
-    again = datasets.make_mnist_m(np.zeros_like(source.images), photos, seed)
-    equal = np.array_equal(again, patches)
-    return expect(equal, f"the same patches when drawn again with seed {seed}", "others")
-
-
-def photographs_of_the_test_are_unseen(photos: Sequence[np.ndarray]) -> str | None:
-    """Test pictures are made of photographs that training never saw. A network that has seen the grounds has an easier
-    test than the one that the chapter is about."""
-    held_out = datasets.split_photos(datasets.load_backgrounds(), "test").images
-    shared = sum(any(np.array_equal(photo, other) for other in held_out) for photo in photos)
-    return expect(not shared, "photos of the training split alone", f"{shared} that serve the test")
-
-
-def domains_are_drawn_apart(In: Sequence[str]) -> str | None:
-    """Source and target batches are drawn independently. In one and the same order, each batch holds the same digits in
-    both domains: a label of the target in disguise, which nobody has outside of this data set."""
-    found = re.search(r"paired\s*=\s*True", "\n".join(In))
-    return expect(not found, "batches drawn independently", "paired=True")
-
-
-def the_last_epoch(history: dann.History, settings: dann.Settings) -> str | None:
-    """A training ends when its settings say, and not when the accuracy on the target's test pictures is highest. That
-    accuracy needs labels which the task does not have, and the best of many noisy epochs is better than the network."""
-    trained = len(history["class_loss"])
-    return expect(trained == settings.num_epochs, f"{settings.num_epochs} epochs", f"{trained}")
-
-
-def same_seed_same_network(
-    baseline: nn.Module, digits: np.ndarray, labels: Tensor, settings: dann.Settings, tests: Mapping[str, Dataset]
-) -> str | None:
-    """The same seed gives the same weights, the same batches and so the same network. In this task two seeds of one
-    method can differ by more than two methods, so that a number without its seed says little."""
-    again = dann.DomainAdversarialNetwork(seed=0, normalisation=nn.InstanceNorm2d(3))
-    dann.fit_source_only(again, digits, labels, settings)
-    pictures = tests["source"].images[:100]
-    equal = same(dann.predict(again, pictures), dann.predict(baseline, pictures))
-    return expect(equal, "the same source-only network when it is trained again with seed 0", "another one")
-
-
-def adaptation_begins_like_the_baseline(baseline: nn.Module, adapted: nn.Module) -> str | None:
-    """What is compared differs in one thing: here the training, and not the network. With other layers or sizes a gain
-    may come from those."""
-    states = (network.state_dict().values() for network in (baseline, adapted))
-    shapes = [[tuple(weight.shape) for weight in state] for state in states]
-    return expect(shapes[0] == shapes[1], "two networks of the same layers", "different ones")
+def pseudo_loss(its: Variables) -> None:
+    """Let `confidence` be the highest probability that `adapted` gives to a class, for each image of the target's half,
+    `halves[1]`, without a gradient; `trusted` 1 where it is at least .9 and 0 elsewhere; `losses` the cross-entropy of
+    each image, moved by `dann.random_affine`, with its predicted class as the label; `pseudo_loss` the mean over the
+    batch of the losses that are trusted."""
+    trusted = (its.confidence >= 0.9).float()
+    why = "only sure images teach, and a teacher that is rarely sure teaches little"
+    expect_same(trusted.sum(), its.trusted.sum(), "images that are trusted", why)
+    expect_same((trusted * its.losses).mean(), its.pseudo_loss, "as the mean of the batch", why)

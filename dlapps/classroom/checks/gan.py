@@ -1,150 +1,114 @@
 """Chapter 4, generative adversarial networks: the first steps by hand, and each training that an exercise makes."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dlapps import gan
-from dlapps.classroom.checks.expect import expect, same
+from dlapps.classroom.checks.expect import Variables, expect, expect_same, same
 from dlapps.core import metrics
-from dlapps.gan import PointTraining, Training, draw_latents, flow, generate
+from dlapps.gan import Training, draw_latents, flow, generate
 
 
-def a_logit_for_each_image(
-    real: Tensor, real_logits: Tensor, fake_logits: Tensor, fooling_logits: Tensor
-) -> str | None:
-    """The discriminator answers for each image by itself, with one number. Fewer numbers are answers to other images,
-    or means in which what is right and what is wrong cancel."""
-    got = [len(torch.as_tensor(part).flatten()) for part in (real_logits, fake_logits, fooling_logits)]
-    differ = len(set(got)) == 1 and not same(real_logits.flatten(), fake_logits.flatten())
-    return expect(
-        differ and got[0] == len(real), f"three times {len(real)} logits, of real images and of others", f"{got}"
-    )
+def discriminator_step(its: Variables) -> None:
+    """Let `real_logits` and `fake_logits` be what the discriminator says of `real` and of `fake`, through which no
+    gradient shall reach the generator, and `d_loss` the sum of the two means of its loss."""
+    real, fake = its.real_logits.flatten(), its.fake_logits.flatten()
+    why = "the discriminator answers for each image by itself"
+    expect_same([len(its.real)] * 2, [len(real), len(fake)], "logits of images and fakes", why)
+    expect(not same(real, fake), "other logits of fakes", "those of real images", why)
+    why = "a loss of one of the two is lowest when every image gets the same answer"
+    wanted = -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
+    expect_same(wanted, its.d_loss, "as the loss of these logits", why)
 
 
-def the_loss_of_the_discriminator(real_logits: Tensor, fake_logits: Tensor, d_loss: Tensor) -> str | None:
-    """The discriminator pays for each real image that it calls fake and each fake that it calls real. A loss of one of
-    the two is lowest when every image gets the same answer."""
-    wanted = -F.logsigmoid(real_logits).mean() - F.logsigmoid(-fake_logits).mean()
-    return expect(same(d_loss, wanted), f"{wanted.item():.4f} from the logits", f"{d_loss.item():.4f}")
+def generator_step(its: Variables) -> None:
+    """Let `fooling_logits` be what the discriminator now says of `fake`, and `g_loss` the mean of -log D(G(z))."""
+    logits = its.fooling_logits.flatten()
+    expect_same(len(its.real), len(logits), "logits", "each image is called real by itself")
+    why = "with the sign turned it learns to be found out, and log(1 - D(G(z))) saturates"
+    expect_same(-F.logsigmoid(logits).mean(), its.g_loss, "as the loss of these logits", why)
 
 
-def the_loss_of_the_generator(fooling_logits: Tensor, g_loss: Tensor) -> str | None:
-    """The generator wants its images called real, -log D(G(z)). With the sign turned it learns to be found out, and
-    log(1 - D(G(z))) has no gradient while the discriminator is sure."""
-    wanted = -F.logsigmoid(fooling_logits).mean()
-    return expect(same(g_loss, wanted), f"{wanted.item():.4f} from the logits", f"{g_loss.item():.4f}")
+def small_run(its: Variables) -> None:
+    """Let `settings` be `gan.PRACTICAL` with batches of 16 and the profile's `gan_epochs`, and `small` what
+    `gan.fit_gan` trains on `images` with them and seed 0."""
+    _expect_trained(its.small)
 
 
-def entropy_of_the_shares(shares: Tensor, entropy: Tensor) -> str | None:
-    """Shares of ten digits sum to 1, and their entropy is at most log 10, when all are drawn equally often. Counts in
-    place of shares, or another base of the logarithm, cannot be compared with the chapter's table."""
-    shares = torch.as_tensor(shares)
-    wanted = torch.special.entr(shares).sum()
-    if len(shares) != 10 or not same(shares.sum(), 1):
-        return f"expected ten shares that sum to 1, got {len(shares)} that sum to {float(shares.sum()):.4g}"
-    return expect(same(entropy, wanted), f"an entropy of {float(wanted):.4f}", f"{float(entropy):.4f}")
+def conditional(its: Variables) -> None:
+    """Let `narrow` be the `settings` for ten classes, with batches of 32, the profile's `cdcgan_epochs`, a learning
+    rate of 2e-4 for the generator and an average of 0.99; `told` what `gan.fit_conditional_gan` trains on `images` and
+    `labels` with them and seed 0."""
+    _expect_trained(its.told)
+    why = "a generator can draw well and ignore its labels"
+    deaf = same(_sample(its.told, 2, label=0), _sample(its.told, 2, label=1))
+    expect(not deaf, "other images of another label", "the same", why)
 
 
-def distances_of_features(
-    real_features: Tensor,
-    train_features: Tensor,
-    fake_features: Tensor,
-    floor: float,
-    distance: float,
-    precision: float,
-    recall: float,
-) -> str | None:
-    """The Fréchet distance of samples is given in units of the floor, that of as many real images; precision looks for
-    samples among real images, recall for real images among samples. Turned round, a generator that repeats one good
-    digit has the best recall."""
-    lowest = metrics.frechet_distance(real_features, train_features)
-    wanted = [lowest, metrics.frechet_distance(real_features, fake_features) / lowest]
-    wanted += metrics.precision_recall(real_features, fake_features, k=3)
-    got = [float(each) for each in (floor, distance, precision, recall)]
-    told = [", ".join(f"{each:.4g}" for each in values) for values in (wanted, got)]
-    return expect(same(wanted, got), f"floor, distance, precision and recall of {told[0]}", told[1])
-
-
-def modes_of_the_ring(ring: PointTraining, found: int, near: float) -> str | None:
-    """A mode is found where enough of the last samples lie near it. Counted on other samples, or by eye, a collapse
-    that comes late is missed."""
-    wanted = gan.count_modes(ring.samples[-1])
-    got = f"{found} and {float(near):.3f}"
-    return expect(same(wanted, (found, near)), f"{wanted[0]} modes and a share of {wanted[1]:.3f}", got)
-
-
-def the_loss_of_the_flow(
-    network: flow.VelocityNetwork,
-    real: Tensor,
-    digits: Tensor,
-    noise: Tensor,
-    times: Tensor,
-    x: Tensor,
-    squares: Tensor,
-) -> str | None:
-    """Between noise and image the point is (1 - t) noise + t image, and its velocity image - noise. With time the other
-    way round the network is asked of points that it never saw."""
-    wanted = flow.flow_loss(network, real, digits, noise, times.flatten())
-    t = times.view(-1, 1, 1, 1)
-    right = same(x, (1 - t) * noise + t * real) and same(squares, wanted)
-    return expect(right, f"points between noise and image, with a loss of {wanted.item():.4f}", f"{float(squares):.4f}")
-
-
-def the_gradients_of_two_losses(norms: Mapping[str, Tensor], logits: Tensor) -> str | None:
-    """A sure discriminator leaves the true loss without a gradient, and the loss that is used with one. That is why the
-    generator is not trained on the loss of the game."""
-    true, used = float(norms["true"]), float(norms["used"])
-    unsure = torch.as_tensor(logits).flatten()
-    if len(unsure) < 2 or float(unsure.mean()) >= 0:
-        return f"expected logits of a sure discriminator, below 0, got {len(unsure)} of mean {float(unsure.mean()):.3g}"
-    return expect(0 < true < used, "a smaller gradient of the true loss", f"{true:.3g} against {used:.3g}")
-
-
-def samples_like_the_images(training: Training) -> str | None:
-    """Generated images are (N, 1, S, S) in [-1, 1], the range of the generator's tanh, and real ones have to be too.
-    Real images in [0, 1] are told from fakes by their ground alone, and the generator learns nothing else."""
+def _expect_trained(training: Training) -> None:
+    losses = training.history.discriminator_loss + training.history.generator_loss
+    why = "one that is not finite spoils every weight at the next step"
+    expect(np.isfinite(losses).all(), "finite losses", "others", why)
+    rates = training.preset.generator_rate, training.preset.discriminator_rate
+    expect(min(rates) > 0, "learning rates above 0", rates, "each network learns from the other")
     images, wanted = _sample(training, 4), (4, 1, training.preset.size, training.preset.size)
     fits = tuple(images.shape) == wanted and images.abs().max() <= 1
     got = f"{tuple(images.shape)} up to {float(images.abs().max()):.3g}"
-    return expect(fits, f"samples {wanted} in [-1, 1]", got)
-
-
-def a_sample_is_its_own(training: Training) -> str | None:
-    """Samples are drawn in eval mode, so that an image depends on its z and nothing else. In training mode batch norm
-    mixes the batch into it: the same z gives other images beside others, and a grid of one z a column shows nothing."""
-    alone = not training.generator.training and same(_sample(training, 6)[:2], _sample(training, 2))
-    return expect(alone, "the same image of a z alone and in a batch", "others")
-
-
-def labels_are_obeyed(told: Training) -> str | None:
-    """One z with two labels gives two images. A generator that ignores its labels, or gets them in another order than
-    the discriminator, draws digits that look right and are not those that were asked for."""
-    deaf = same(_sample(told, 2, label=0), _sample(told, 2, label=1))
-    return expect(told.preset.num_classes and not deaf, "other images of another label", "the same")
-
-
-def losses_stay_finite(training: Training) -> str | None:
-    """A loss that is not a number spoils every weight at the next update, and training goes on as if nothing were.
-    log(1 - D) of a sure discriminator is where it comes from: compute losses from logits."""
-    losses = training.history.discriminator_loss + training.history.generator_loss
-    return expect(np.isfinite(losses).all(), "finite losses", "others")
-
-
-def both_networks_are_trained(training: Training) -> str | None:
-    """The discriminator learns to tell, the generator to fool it, one step each in turn. With a fake that is not
-    detached, or an optimiser that holds the other's weights, one of them stands still or works against itself."""
-    rates = training.preset.generator_rate, training.preset.discriminator_rate
-    return expect(min(rates) > 0, "a training of both networks", f"learning rates {rates[0]} and {rates[1]}")
+    why = "in another range real images are told from fakes by their ground"
+    expect(fits, f"samples {wanted} in [-1, 1]", got, why)
+    alone = not training.generator.training and same(_sample(training, 6)[:2], images[:2])
+    why = "in training mode batch norm mixes the batch into each image"
+    expect(alone, "the same image of a z in any batch", "others", why)
 
 
 @torch.no_grad()
 def _sample(training: Training, number: int, label: int = 0) -> Tensor:
     """Images of the generator as it is; the first z are the same for any number."""
-    device = next(training.generator.parameters()).device
-    z = draw_latents(8, training.generator.latent_dim, seed=0)[:number].to(device)
-    labels = torch.full((number,), label, device=device) if training.preset.num_classes else None
-    return generate(training.generator, z, labels, "float32").cpu()
+    z = draw_latents(8, training.generator.latent_dim, seed=0)[:number]
+    labels = torch.full((number,), label) if training.preset.num_classes else None
+    return generate(training.generator, z, labels, "float32")
+
+
+def measures(its: Variables) -> None:
+    """Let `floor` be the Fréchet distance of the real and the training features, `distance` that of the real and the
+    fake ones in units of it; `precision` and `recall` those of the fakes, with k = 3."""
+    real, fake = its.real_features, its.fake_features
+    lowest = metrics.frechet_distance(real, its.train_features)
+    wanted = [lowest, metrics.frechet_distance(real, fake) / lowest]
+    wanted += metrics.precision_recall(real, fake, k=3)
+    got = [its.floor, its.distance, its.precision, its.recall]
+    why = "turned round, a generator of one good digit would have the best recall"
+    expect_same(wanted, got, "as floor, distance, precision and recall", why)
+
+
+def saturation(its: Variables) -> None:
+    """Let `logits` be what the trained discriminator of `small` says of 128 images of a fresh generator, and `norms`
+    the norm of the gradient of all its weights, `"true"` of the loss of the game, log(1 - D(G(z))), and `"used"` of
+    -log D(G(z))."""
+    unsure = its.logits.mean()
+    why = "a sure discriminator leaves the true loss without a gradient, so the other is used"
+    expect(unsure < 0, "logits of a sure discriminator, below 0", f"{unsure:.3g}", why)
+    true, used = float(its.norms["true"]), float(its.norms["used"])
+    got = f"{true:.3g} against {used:.3g}"
+    expect(0 < true < used, "a smaller gradient of the true loss", got, why)
+
+
+def ring_run(its: Variables) -> None:
+    """Let `ring` be what `gan.fit_ring` trains with rates of 4e-3 and 1e-3 in 600 steps, and `found` and `near` how
+    many modes its last samples reach, and how many of these lie near one, by `gan.count_modes`."""
+    why = "counted on other samples, or by eye, a collapse that comes late is missed"
+    wanted = gan.count_modes(its.ring.samples[-1])
+    expect_same(wanted, [its.found, its.near], "as modes and share of the last samples", why)
+
+
+def flow_loss(its: Variables) -> None:
+    """Let `network` be the committed flow, `batch` a hundred of `pixels` and `batch_labels` their labels; `noise` as
+    many normal images, `times` from 0 to 1 as (N, 1, 1, 1), `x` the points between, noise at 0 and image at 1, and
+    `squares` the mean squared error of the network's velocity there."""
+    why = "with time the other way round the network is asked of points that it never saw"
+    between = (1 - its.times) * its.noise + its.times * its.batch
+    expect(same(its.x, between), "points from noise at 0 to images at 1", "others", why)
+    wanted = flow.flow_loss(its.network, its.batch, its.batch_labels, its.noise, its.times.flatten())
+    expect_same(wanted, its.squares, "as the loss at these points", why)

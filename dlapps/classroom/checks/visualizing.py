@@ -1,98 +1,108 @@
 """Chapter 2, looking into networks: of what the gradient is taken, in which units, and what is kept in bounds."""
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlapps import saliency
-from dlapps.adversarial import AdversarialExamples, round_to_8_bits
-from dlapps.class_visualization import Ascent, Visualization
-from dlapps.classroom.checks.expect import expect, expect_pixels
-from dlapps.notebook import Chapter
+from dlapps.adversarial import round_to_8_bits
+from dlapps.classroom.checks.expect import Variables, expect, expect_pixels, expect_same, same
 
 
-def the_network_is_frozen(network: nn.Module) -> str | None:
-    """Gradients are taken with respect to the pixels, and the weights stay as they are. With gradients of the weights
-    too, each backward pass costs twice as much and fills .grad of every layer."""
-    moving = sum(parameter.requires_grad for parameter in network.parameters())
-    return expect(not moving, "weights without gradients", f"{moving} parameters that ask for one")
+def gradient(its: Variables) -> None:
+    """Write `gradient(score, x)`: the derivative of `score(x)`, which has a number for each image, with respect to the
+    images `x` (N, 3, H, W), of the same shape."""
+    weights = [weight.requires_grad for weight in its.network.parameters()]
+    why = "in training mode dropout draws at random, and weights fill their own gradients"
+    frozen = not any([its.network.training, *weights])
+    expect(frozen, "a frozen network in eval mode", "another", why)
+    found = its.gradient(lambda x: x.square().sum((1, 2, 3)), its.pixels)
+    got, why = f"{found.mean():.3g} on average", "all of the chapter follows this gradient"
+    expect(same(found, 2 * its.pixels), "2 x of the sum of squares of x", got, why)
 
 
-def one_map_for_each_picture(pixels: Tensor, maps: Tensor) -> str | None:
-    """A saliency map has one value a pixel, (N, H, W): the absolute gradient, the maximum over the three colours. It
-    says how much the score depends on a pixel, and a sign or a mean over colours lets contributions cancel."""
-    wanted = (len(pixels), *pixels.shape[2:])
-    fault = expect_pixels(pixels, "pixels") or expect(tuple(maps.shape) == wanted, f"maps {wanted}", tuple(maps.shape))
-    return fault or expect(maps.min() >= 0, "maps from 0 on", f"values from {float(maps.min()):.3g}")
-
-
-def the_gradient_of_the_score(network: nn.Module, pixels: Tensor, maps: Tensor) -> str | None:
-    """The map is the gradient of the class score, the logit. That of the cross-entropy or of the probability mixes the
-    class with its rivals, and vanishes where the network is sure."""
-    images = pixels[:2].clone().requires_grad_()
-    logits = network(images)
-    classes = logits.argmax(1)
-    wanted, loss = (
-        torch.autograd.grad(value, images, retain_graph=True)[0].abs().amax(1)
-        for value in (logits.gather(1, classes[:, None]).sum(), F.cross_entropy(logits, classes, reduction="sum"))
-    )
-    got = "that of the cross-entropy" if _parallel(maps[:2], loss) else "another one"
-    return expect(_parallel(maps[:2], wanted), "the gradient of the predicted class's score", got)
+def maps(its: Variables) -> None:
+    """Let `maps` (N, H, W) be the saliency maps of `pixels`: the gradient of the predicted class's score, the logit,
+    its absolute value, and of the three colours the maximum."""
+    wanted, got = (len(its.pixels), *its.pixels.shape[2:]), tuple(its.maps.shape)
+    why = "a pixel has one value, the largest absolute one of its three colours"
+    expect(got == wanted, f"maps {wanted}", got, why)
+    expect(its.maps.min() >= 0, "maps from 0 on", f"{its.maps.min():.3g}", why)
+    images = its.pixels[:2].clone().requires_grad_()
+    logits = its.network(images)
+    values = logits.amax(1).sum(), F.cross_entropy(logits, logits.argmax(1), reduction="sum")
+    gradients = (torch.autograd.grad(value, images, retain_graph=True)[0] for value in values)
+    score, loss = (_parallel(its.maps[:2], each.abs().amax(1)) for each in gradients)
+    why = "the loss mixes the class with its rivals, and hardly moves where the network is sure"
+    other = "that of the cross-entropy" if loss else "another one"
+    expect(score, "the gradient of the predicted class's score", other, why)
 
 
 def _parallel(first: Tensor, second: Tensor) -> bool:
     return bool((torch.cosine_similarity(first.flatten(1), second.flatten(1)) > 0.999).all())
 
 
-def same_seed_same_map(
-    network: nn.Module, four: Tensor, classes: Tensor, smooth: Tensor, chapter: Chapter
-) -> str | None:
-    """SmoothGrad adds noise, drawn from a generator with a seed. Without one, two maps of a picture differ by the noise
-    alone, and nobody can tell a finding from a draw."""
-    again = saliency.smooth_grad(network, four[:1], classes[:1], num_samples=chapter.profile.num_samples)
-    wanted = "the same map of a picture when it is made again with seed 0"
-    return expect(_parallel(again, smooth[:1]), wanted, "another one")
+def grid(its: Variables) -> None:
+    """Make four kinds of maps of `four`, each copy for its own one of `classes`, with the functions of `saliency`:
+    `plain`, the input gradient; `smooth`, SmoothGrad of so many `samples`; `guided`, guided backpropagation; `cam`,
+    Grad-CAM at the layer `"backbone.features.12"`."""
+    first = its.network, its.four[:1], its.classes[:1]
+    again = _parallel(saliency.smooth_grad(*first, num_samples=its.samples), its.smooth[:1])
+    why = "maps that differ by their noise alone cannot be told from a finding"
+    expect(again, "the map that SmoothGrad makes with seed 0", "another", why)
+    why = "the grid is asked for each of its classes in turn"
+    numbers = [len(maps) for maps in (its.plain, its.smooth, its.guided, its.cam)]
+    expect_same([len(its.four)] * 4, numbers, "maps of each kind", why)
+    one = _parallel(its.cam[:1], its.cam[1:])
+    expect(not one, "Grad-CAM for four classes", "the same map for all", why)
 
 
-def fooled_pictures_are_pictures(fooled: AdversarialExamples) -> str | None:
-    """After each step the picture is clamped to [0, 1], what a screen can show. A picture outside of it fools the
-    network as an array only, and is another one as soon as it is saved."""
-    return expect_pixels(fooled.images, "fooled.images")
-
-
-def fooled_after_saving(network: nn.Module, fooled: AdversarialExamples, target: int) -> str | None:
-    """Whether an attack worked is asked of the picture as a file keeps it, in 256 levels. Many a picture that stops at
-    the border of the target class falls back when it is rounded."""
-    read = network(round_to_8_bits(fooled.images)).argmax(1)
-    lost = int((fooled.success & (read != target)).sum())
-    return expect(not lost, "successes that keep the target after rounding to 8 bits", f"{lost} that do not")
+def fool(its: Variables) -> None:
+    """Let `x` be the first of `pixels`, changed by steps of length `STEP` along the gradient of the target's score and
+    clamped to [0, 1] after each, until the network takes what a file of 8 bits keeps of it for the target, and `steps`
+    their number. Let `fooled` be what `adversarial.fool` makes of all `pixels`."""
+    for name, images in (("x", its.x), ("fooled.images", its.fooled.images[its.fooled.success])):
+        expect_pixels(images, name)
+        lost = int((its.network(round_to_8_bits(images)).argmax(1) != its.target).sum())
+        why = "an image at the border of the target class falls back when it is saved"
+        expect(not lost, f"`{name}` to stay the target in 8 bits", f"{lost} that do not", why)
 
 
 # As the exercise names its attacks.
-BUDGETS = {"FGSM 2/255": ("linf", 2 / 255), "PGD-10 1/255": ("linf", 1 / 255), "PGD-10 L2 0.5": ("l2", 0.5)}
+BUDGETS = {"FGSM 2/255": ("linf", 2 / 255), "PGD-10 1/255": ("linf", 1 / 255)}
+BUDGETS |= {"PGD-10 L2 0.5": ("l2", 0.5)}
 
 
-def epsilon_in_pixels(examples: Mapping[str, AdversarialExamples]) -> str | None:
-    """An epsilon of 2/255 moves no colour by more than two of 255 levels. On normalised tensors the same number is
-    about four times smaller, attacks cannot be compared, and clamping to [0, 1] destroys the picture."""
+def budgets(its: Variables) -> None:
+    """Attack `goose` with the functions of `adversarial`. Let `examples` hold under `"FGSM 2/255"` one step of FGSM
+    with this epsilon, under `"PGD-10 1/255"` PGD with that one, under `"PGD-10 L2 0.5"` PGD in the L2 norm."""
+    why = "an epsilon counts pixels in [0, 1], and in normalised ones attacks cannot be compared"
     for name, (norm, bound) in BUDGETS.items():
-        size = float(getattr(examples[name], norm).max())
-        if size > bound * 1.001:
-            return f"expected {name} within {bound:.4f} in pixels, got {size:.4f}"
-    return next(filter(None, (expect_pixels(made.images, name) for name, made in examples.items())), None)
+        size = float(getattr(its.examples[name], norm).max())
+        expect(0 < size < bound * 1.001, f"{name} from 0 to {bound:.4f}", f"{size:.4f}", why)
+        expect_pixels(its.examples[name].images, name)
 
 
-def step_of_the_practical(preset: Ascent) -> str | None:
-    """The practical's 5 is the length of a step, 5 g / ||g||, in units of (pixel - mean) / deviation. Without the norm,
-    or with an optimiser that scales the gradient itself, the same number means another step in each picture."""
-    found = preset.step_size, preset.normalised, preset.optimiser.__name__
-    got = "{} with normalised={} and {}".format(*found)
-    return expect(found == (5.0, True, "SGD"), "steps of 5 along the normalised gradient, by SGD", got)
+def wombat(its: Variables) -> None:
+    """Let `drawn` be what `visualize` draws of a wombat for `network`, by `preset` and of this `size`, with every tenth
+    image kept."""
+    found = its.preset.step_size, its.preset.normalised, its.preset.optimiser.__name__
+    why = "without the norm, or with another optimiser, a 5 is another step in each image"
+    expect(found == (5.0, True, "SGD"), "steps of 5, normalised, by SGD", found, why)
+    expect_pixels(its.drawn.frames[:, 0], "drawn.frames")
+    _expect_rise(its.network(its.drawn.frames[[0, -1], 0])[:, its.WOMBAT].diff())
 
 
-def drawn_pictures_are_pictures(drawn: Visualization, grown: Visualization) -> str | None:
-    """A picture of a class is clamped to the valid range after each step. Where it is not, the ascent raises the score
-    by contrast alone, with colours that do not exist."""
-    return expect_pixels(drawn.frames[:, 0], "drawn.frames") or expect_pixels(grown.images, "grown.images")
+def grown(its: Variables) -> None:
+    """Let `grown` be what `visualize` makes for `lite0`, with the classes `aims` and by `recipe`, of `begin` as the
+    initial images, with every tenth image kept."""
+    expect_pixels(its.grown.images, "grown.images")
+    why = "noise is the control: what appears there as well is not of the photograph"
+    expect_same(len(its.begin), len(its.grown.images), "images", why)
+    rise = (its.lite0(its.grown.images) - its.lite0(its.begin))[1:]  # a photograph's may fall
+    _expect_rise(rise[:, its.lite0.class_names.index("spoonbill")])
+
+
+def _expect_rise(rise: Tensor) -> None:
+    why = "an ascent climbs the score of its class"
+    expect(rise.min() > 0, "a class score that rises", f"{rise.min():+.3g}", why)

@@ -1,0 +1,227 @@
+"""The course for nbgrader: what students are given, how it is graded, and what a submission cannot do."""
+
+import csv
+import inspect
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import nbformat
+import pytest
+from conftest import code, text
+from nbclient import NotebookClient
+
+from dlapps import cli
+from dlapps.classroom import course
+from dlapps.classroom.checks import CHAPTERS
+from dlapps.core import paths
+from dlapps.notebook.outline import used_names
+from dlapps.report import ReportError
+from dlapps.report.execute import OwnKernelManager
+from dlapps.report.sources import code_cells, find_sources, select_sources, tags
+
+SOLUTION = """seed = 0
+
+
+class Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(context, features, weight):
+        context.weight = weight
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(context, gradient):
+        return -context.weight * gradient, None
+
+
+torch.manual_seed(seed)"""
+NAME, TEST = "3_domain_adaptation", "reversal-test"
+MISSING = "expected `Reverse`, got no such variable: the exercise asks for it."
+needs_nbgrader = pytest.mark.skipif(find_spec("nbgrader") is None, reason="no nbgrader")
+
+
+@pytest.fixture
+def tiny(project):
+    """A chapter with an exercise of two points, and a question with two answers and what is measured between them."""
+    exercise = code(SOLUTION, "exercise")
+    exercise.metadata["exercise"] = {"defines": ["Reverse"], "points": 2}
+    asked = text("Why?", "question", number="1a", points=3, rubric="3: because.")
+    first, last = text("It is so.", "answer"), text("As {{shown}} shows.", "answer")
+    cells = code("import torch"), exercise, asked, first, code("shown = 1"), last, text("See.")
+    path = project.write(NAME, *cells, tags=["title"])
+    path.write_text(path.read_text().replace('"cell-4"', '"reversal"'))
+    return find_sources()[0]
+
+
+def test_a_test_stands_behind_its_exercise_and_an_answer_behind_its_measurement(tiny):
+    notebook = course.make_notebook(tiny)
+    marks = {cell.id: cell.metadata.get("nbgrader") for cell in notebook.cells}
+    points = {name: each.get("points") for name, each in marks.items() if each}
+    assert points == {"reversal": None, TEST: 2, "cell-5": None, "answer-1a": 3}
+    assert [name for name in points if marks[name]["locked"]] == [TEST, "cell-5"]
+    order = f"cell-3 reversal-task reversal {TEST} cell-5 cell-7 answer-1a cell-9"
+    assert [*marks][4:] == order.split()
+    given, rest = notebook.cells[6].source.split("### BEGIN SOLUTION\n")
+    assert given.strip() == "seed = 0"
+    assert rest.split("### END SOLUTION")[1].strip() == "torch.manual_seed(seed)"
+    assert "rubric" not in str([cell.metadata for cell in notebook.cells])
+
+
+@pytest.mark.parametrize(
+    ("lines", "solution"),
+    [
+        (["a = 1", "b = a", "c = b"], ["b = a"]),
+        (["b = {}", "for x in c:", "    b[x] = 1", "b"], ["b = {}", "for x in c:", "    b[x] = 1"]),
+        (["with c:", "    a, b = c"], ["with c:", "    a, b = c"]),
+    ],
+)
+def test_students_write_the_statements_that_define_what_is_asked(lines, solution):
+    marked = course.mark_solution("\n".join(lines), {"b"}).split("\n")
+    assert marked[marked.index(course._BEGIN) + 1 : marked.index(course._END)] == solution
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_each_exercise_has_its_check_which_asks_for_all_that_is_needed(chapter):
+    module, written, exercises = CHAPTERS[chapter], set(), []
+    cells = code_cells(nbformat.read(paths.CHECKOUT / "notebooks" / f"{chapter}.ipynb", 4))
+    for cell in cells:
+        shown = cell.source
+        if "exercise" in tags(cell):
+            names = {*cell.metadata.exercise["defines"]}
+            before, rest = course.mark_solution(cell.source, names).split(course._BEGIN)
+            solution, behind = rest.split(course._END)
+            exercises.append(cell.id.replace("-", "_"))
+            told = re.findall(r"`(\w+)", inspect.getdoc(getattr(module, exercises[-1])))
+            assert names <= {*told}
+            written |= used_names(solution)[1] - names
+            shown = before + behind
+        taken, made = used_names(shown)
+        assert not taken & written, f"{cell.id} needs what no exercise asks for"
+        written -= made
+    own = [name for name, each in vars(module).items() if inspect.getmodule(each) == module]
+    assert sorted(exercises) == sorted(name for name in own if not name.startswith("_"))
+
+
+def test_a_course_needs_nbgrader_checks_and_a_new_folder(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "find_spec", lambda package: None)
+    assert cli.main(["class", str(tmp_path / "course")]) == 2
+    assert 'expected the package nbgrader, got none; run pip install "dlapps[class]".' in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(paths, "require", lambda *names: None)
+    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    assert cli.main(["class", str(tmp_path / "course")]) == 0
+    assert (tmp_path / "course" / "source" / NAME / f"{NAME}.ipynb").is_file()
+    assert cli.main(["class", str(tmp_path / "course")]) == 2
+    assert "expected a new folder, got one with README.md" in capsys.readouterr().err
+    for wrong in ('"Reverse"', '"reversal"'):
+        tiny.path.write_text(tiny.path.read_text().replace(wrong, '"other"'))
+        with pytest.raises(ReportError, match="expected a check of the exercise"):
+            course.make_notebook(tiny)
+
+
+def run(notebook, folder):
+    """The errors of its cells, by id, each as a kernel of this environment says it."""
+    options = {"resources": {"metadata": {"path": str(folder)}}, "allow_errors": True}
+    NotebookClient(notebook, kernel_manager_class=OwnKernelManager, **options).execute()
+    found = [(cell.id, output) for cell in code_cells(notebook) for output in cell.outputs]
+    return {name: output.evalue for name, output in found if output.output_type == "error"}
+
+
+@pytest.mark.solutions
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_solution_passes_all_tests_of_its_chapter(chapter, home, tmp_path):
+    assert run(course.make_notebook(select_sources([chapter])[0]), tmp_path) == {}
+
+
+@pytest.mark.solutions
+def test_without_nbgrader_a_student_reads_the_same_sentence(tiny, tmp_path):
+    notebook = course.make_notebook(tiny)
+    notebook.cells[6].source = "pass"
+    [(name, said)] = run(notebook, tmp_path).items()
+    assert (name, said.replace("\n", " ")) == (TEST, MISSING)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder for figures where what was fetched is at hand; the smallest profile."""
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    (tmp_path / "home" / "data" / "assets").symlink_to(paths.assets(), target_is_directory=True)
+    monkeypatch.setenv("DLAPPS_PROFILE", "smoke")
+    return tmp_path / "home"
+
+
+class Course:
+    """A course of one assignment, with nbgrader as a teacher calls it."""
+
+    def __init__(self, folder, home, name):
+        course.write_course(folder)
+        self.folder, self.home, self.name = folder, home, name
+        self.call("generate_assignment", name)
+        self.solution, self.release = (self.read(part) for part in ("source", "release"))
+
+    def call(self, *arguments):
+        command = [sys.executable, "-m", "nbgrader", *arguments]
+        options = {"cwd": self.folder, "env": os.environ | {"DLAPPS_HOME": str(self.home)}}
+        done = subprocess.run(command, **options, capture_output=True, text=True, check=True)
+        return " ".join(done.stdout.split())
+
+    def read(self, part):
+        return nbformat.read(self.folder / part / self.name / f"{self.name}.ipynb", 4)
+
+    def submit(self, student, notebook):
+        path = self.folder / "submitted" / student / self.name / f"{self.name}.ipynb"
+        path.parent.mkdir(parents=True)
+        nbformat.write(notebook, path)
+        return path
+
+    def grade(self, *options):
+        """The score of each student."""
+        self.call("autograde", self.name, *options)
+        self.call("export")
+        with (self.folder / "grades.csv").open() as file:
+            return {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+
+
+@needs_nbgrader
+@pytest.mark.nbgrader
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_solution_has_all_points_and_a_blank_none(chapter, home, tmp_path, monkeypatch):
+    sources = select_sources([chapter])
+    monkeypatch.setattr(course, "find_sources", lambda: sources)
+    made = Course(tmp_path / "course", home, chapter)
+    made.submit("all", made.solution)
+    made.submit("none", made.release)
+    tests = [cell for cell in made.solution.cells if cell.id.endswith("-test")]
+    assert made.grade() == {"all": sum(cell.metadata.nbgrader.points for cell in tests), "none": 0}
+
+
+@needs_nbgrader
+@pytest.mark.nbgrader
+def test_grading_outlives_what_is_handed_in(tiny, tmp_path):
+    made = Course(tmp_path / "course", tmp_path, NAME)
+    handed_out = str(made.release)
+    assert not any(secret in handed_out for secret in ("context.weight", "because", "It is so"))
+    flood = f"{SOLUTION}\nprint('x' * 100_000_000)"
+    sources = {"deleted": "pass", "overwritten": "pass", "loop": "while True: pass", "flood": flood}
+    for student, source in sources.items():
+        notebook = made.read("release")
+        answer, test = (cell for cell in notebook.cells if cell.id in ("reversal", TEST))
+        answer.source, test.source = source, "assert True"
+        if student == "deleted":
+            notebook.cells.remove(test)
+        made.submit(student, notebook)
+    right, blank = made.submit("right", made.solution), made.submit("blank", made.release)
+    assert "Success!" in made.call("validate", str(right))
+    assert MISSING in made.call("validate", str(blank))
+    scores = made.grade("--Execute.timeout=30")
+    assert scores == dict.fromkeys([*sources, "blank"], 0) | {"flood": 2, "right": 2}
+    flooded, looped = (made.read(f"autograded/{student}") for student in ("flood", "loop"))
+    assert len(str(flooded)) < 1e6
+    assert "CellTimeoutError" in str(looped)
+    made.call("generate_feedback", NAME)
+    for student in ("deleted", "overwritten", "blank"):
+        page = (made.folder / "feedback" / student / NAME / f"{NAME}.html").read_text()
+        assert MISSING in " ".join(page.split())
+        assert "3: because." in page
