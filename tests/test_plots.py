@@ -12,6 +12,7 @@ from dlapps.plots import dann, gan, general, transfer, visualizing
 from dlapps.plots.general import WIDTH
 
 GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
+IMAGES = np.zeros((3, 8, 8), np.uint8)
 POINTS = np.random.default_rng(0).normal(size=(20, 2))
 CLASSES, SEEDS = ["cat", "dog"], [[0.1, 0.2], [0.3, 0.3]]
 ANSWERS = {"a": [[("cat", 0.9)]] * 2, "b": [[("dog", 0.7)]] * 2}
@@ -25,9 +26,12 @@ FIGURES = {
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"map": np.zeros((2, 4, 4))}, CLASSES),
     "score card": lambda: visualizing.plot_score_card(HITS, "hits", 0.25),
     "changes": lambda: visualizing.plot_changes(*torch.arange(2.0).expand(2, 3, 4, 4, 2).unbind(4), CLASSES),
-    "points": lambda: gan.plot_points({"a": POINTS, "b": POINTS}),
-    "mosaic": lambda: gan.plot_mosaic(np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "xyz"),
-    "training": lambda: gan.plot_training([0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}),
+    "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
+    "panels": lambda: gan.plot_panels([0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, "x"),
+    "losses": gan.plot_losses,
+    "networks": gan.plot_networks,
+    "grey": lambda: gan.plot_grey({"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}),
+    "factors": lambda: gan.plot_factors({"a": IMAGES, "b": IMAGES}, {"b": Interval(2.0, 1.0, 4.0)}),
     "rows": lambda: dann.plot_rows({"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}),
     "parts": dann.plot_parts,
     "embeddings": lambda: dann.plot_embeddings({"x": POINTS}, np.arange(20) % 10, np.arange(20) // 10),
@@ -81,34 +85,25 @@ def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
     assert plain.get_cmap().name == "inferno"
 
 
-def test_points_are_drawn_around_the_eight_centres():
-    figure = gan.plot_points({"a": np.zeros((5, 2)), "b, c": np.ones((7, 2))})
-    for ax, number in zip(figure.axes, (5, 7), strict=True):
-        centres, points = ax.collections
-        np.testing.assert_allclose(np.linalg.norm(centres.get_offsets(), axis=1), 1)
-        assert len(centres.get_offsets()) == 8
-        assert len(points.get_offsets()) == number
-
-
 def test_a_mosaic_holds_every_image_once():
     images = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1, 1) * np.ones((4, 4), np.uint8)
-    drawn = gan.plot_mosaic(images).axes[0].images[0].get_array()
+    drawn = gan.plot_mosaic({"a": images[0], "b": torch.tensor(images[1])}).axes[0].images[0].get_array()
     assert drawn.shape == (12, 18)
     for value in range(1, 7):
         assert (drawn == value).sum() == 16
     assert (drawn == 255).sum() == 12 * 18 - 6 * 16
-    # In colour, and a tensor, each channel is such a mosaic.
-    coloured = torch.tensor(np.stack([images, images, images // 2], 4))
-    colour = gan.plot_mosaic(coloured).axes[0].images[0].get_array()
-    assert np.array_equal(colour[..., 0], drawn)
-    assert (colour[..., 2] == 3).sum() == 16
-    for wrong in (images[0], images[:, :, None]):
-        with pytest.raises(ValueError, match=r"expected images \(R, C, S, S\) or \(R, C, S, S, 3\), got"):
-            gan.plot_mosaic(wrong)
+    # Several rows under one title are the same picture.
+    together = gan.plot_mosaic({"both": images}).axes[0]
+    assert np.array_equal(together.images[0].get_array(), drawn)
+    assert together.get_yticks().tolist() == [5.5]
+    for wrong in (images[0, 0], images.astype(float)):
+        with pytest.raises(
+            ValueError, match=r"expected grey images uint8 \(C, S, S\) or \(R, C, S, S\) in each row, got"
+        ):
+            gan.plot_mosaic({"a": wrong})
 
 
-def test_a_frame_is_the_figure_in_pixels():
-    frame = general.draw_frame(FIGURES["sweep"](), (3, 2))
-    assert frame.dtype == np.uint8
-    assert frame.shape == (300, 450, 3)
-    assert frame.min() < frame.max()
+def test_a_factor_stands_beside_the_samples_of_its_row():
+    figure = gan.plot_factors({"plain": IMAGES, "worse": IMAGES}, {"worse": Interval(2.0, 1.5, 3.0)})
+    [[x], [y]] = figure.axes[1].lines[0].get_data()
+    assert (x, y) == (2, 14.5)

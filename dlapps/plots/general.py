@@ -1,4 +1,4 @@
-"""How every figure looks, and what several chapters draw: grids, curves, frames of animations."""
+"""How every figure looks, and what several chapters draw: grids and curves."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,6 @@ from typing import Any, ParamSpec
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
@@ -126,12 +125,3 @@ def plot_curves(
         ax.minorticks_off()
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, never on one
     return figure
-
-
-def draw_frame(figure: Figure, size: tuple[float, float]) -> np.ndarray:
-    """A figure drawn this wide and high (inches) at 150 dots per inch, as uint8 (H, W, 3): a frame of an animation."""
-    figure.set_size_inches(*size)
-    figure.set_dpi(150)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
