@@ -218,7 +218,7 @@ def test_the_report_opens_with_its_headlines(contents):
     page = html.make_pages(contents, "smoke")["index.html"]
     latex = make_document(contents, "smoke")[0]
     table = Structure(re.search('(?s)<table class="glance">.*?</table>', page)[0])
-    words = "What Here Lab sheet Published 1 A chapter Share & <more> 25.0% 20.0% 50.0% (Simonyan and Zisserman 2015)"
+    words = "What Here Assignment Published 1 A chapter Share & <more> 25.0% 20.0% 50.0% (Simonyan and Zisserman 2015)"
     assert "".join(table.words.split()) == f"{words} Total 4,000".replace(" ", "")
     section = "1-transfer.html#sec-1-results"
     links = [attrs["href"] for attrs in table.all("a")]

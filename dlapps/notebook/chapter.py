@@ -175,7 +175,7 @@ class Chapter:
 
         value: a number, or one that has a mean and formats itself, such as an interval. what: in plain words, what was
         measured. form: Python's format of this number and of those beside it, a share in per cent by default.
-        practical: the lab sheet's number, or what its settings give here. published: that of `work`, a key of
+        practical: what the assignment's settings give. published: that of `work`, a key of
         report/references.bib. Raises ValueError for published without work, and for what is no finite number.
         """
         if published is not None and not work:

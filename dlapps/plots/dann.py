@@ -13,7 +13,7 @@ from torch import Tensor
 from dlapps.plots.diagrams import Block, plot_diagram
 from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, show_picture, styled
 
-# The lab sheet's: feature extractor, label predictor, domain classifier.
+# The assignment's: feature extractor, label predictor, domain classifier.
 GREEN, BLUE, PINK = "#CFE8CF", "#CFE0F5", "#F6D3E4"
 
 
