@@ -45,13 +45,13 @@ PROFILES = {
             "quick", minutes=9, seeds=(0,),
             num_folds=3, num_splits=2, svm_costs=(1, 10), head_epochs=30,
             num_pictures=20, num_samples=10, curve_steps=5, picture_size=224, ascent_steps=100,
-            num_digits=4_000, adaptation_epochs=7, gan_epochs=4, cdcgan_epochs=4,
+            num_digits=4_000, adaptation_epochs=4, gan_epochs=4, cdcgan_epochs=4,
         ),
         Profile(
             "full", minutes=18, seeds=(0, 1, 2),
             num_folds=5, num_splits=10, svm_costs=(0.1, 0.3, 1, 3, 10, 30, 100), head_epochs=30,
             num_pictures=20, num_samples=50, curve_steps=28, picture_size=224, ascent_steps=200,
-            num_digits=10_000, adaptation_epochs=14, gan_epochs=2, cdcgan_epochs=8,
+            num_digits=10_000, adaptation_epochs=7, gan_epochs=2, cdcgan_epochs=8,
         ),
     )
 }  # fmt: skip
