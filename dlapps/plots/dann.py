@@ -52,7 +52,7 @@ def plot_embeddings(embeddings: Mapping[str, ArrayLike], labels: ArrayLike, doma
 
     labels, domains: int (N,), domain 0 the source.
     """
-    figure, axes = make_figure(1.5 * WIDTH / len(embeddings), 2, len(embeddings))
+    figure, axes = make_figure(1.2 * WIDTH / len(embeddings), 2, len(embeddings))
     for column, (name, points) in enumerate(embeddings.items()):
         _scatter_classes(axes[0, column], points, labels, domains)
         _scatter_domains(axes[1, column], points, domains)
@@ -88,17 +88,18 @@ def _scatter_domains(ax: Axes, points: ArrayLike, domains: ArrayLike) -> None:
 
 @styled
 def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """One panel a measure over settings that have names: every seed a point, their mean a bar of its own.
+    """One panel a measure, one row a setting: every seed a point, their mean a bar; in per cent.
 
     panels: measure -> setting -> one value a seed.
     """
-    figure, axes = make_figure(2.2, 1, len(panels))
+    figure, axes = make_figure(0.5 + 0.19 * max(map(len, panels.values())), 1, len(panels), sharey=True)
     for index, (ax, (measure, settings)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         for place, values in enumerate(settings.values()):
-            ax.plot([place] * len(values), values, linestyle="", alpha=0.6, **line_style(index))
-            ax.hlines(np.mean(values), place - 0.3, place + 0.3, color=COLOURS[6], linewidth=1.2)
-        ax.set_xticks(range(len(settings)), list(settings), rotation=45, ha="right", rotation_mode="anchor")
-        ax.set(ylabel=measure)
+            ax.plot(values, [place] * len(values), linestyle="", alpha=0.6, **line_style(index))
+            ax.vlines(np.mean(values), place - 0.35, place + 0.35, color=COLOURS[6], linewidth=1.2)
+        ax.set_yticks(range(len(settings)), list(settings))
+        ax.set(xlabel=f"{measure} (%)")
+    axes[0, 0].invert_yaxis()
     return figure
 
 

@@ -36,7 +36,7 @@ def plot_answers(
             shares = [share for _, share in ranked]
             ax.barh(places, shares, color=fills, edgecolor=COLOURS[0], height=0.35)
             for place, (label, share) in zip(places, ranked, strict=True):
-                ax.text(0, place + 0.24, f"{label} {share:.0%}", va="bottom", fontsize=6.5)
+                ax.text(0, place + 0.24, f"{label} {share:.0%}", va="bottom", fontsize=7)
             ax.set(xlim=(0, 1), ylim=(-0.4, len(ranked) - 0.1), xticks=(), yticks=())
             ax.grid(visible=False)
             ax.spines[["bottom", "left"]].set_visible(False)

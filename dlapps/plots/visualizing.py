@@ -28,7 +28,7 @@ def plot_saliency(
     figure, axes = make_figure(cell * (1.02 * len(maps) + 1.22), 1 + len(maps), columns)
     for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
         show_picture(ax, picture)
-        ax.set_title(title, fontsize=6.5)
+        ax.set_title(title, fontsize=7)
     for row, (method, values) in zip(axes[1:], maps.items(), strict=True):
         for ax, image in zip(row, map(np.asarray, values), strict=True):
             most, signed = max(np.percentile(np.abs(image), 99), 1e-12), image.min() < 0
@@ -36,7 +36,7 @@ def plot_saliency(
             ax.imshow(image, cmap=colours, vmin=least, vmax=most)
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
-        row[0].set_ylabel(method, fontsize=6.5)
+        row[0].set_ylabel(method, fontsize=7)
     return figure
 
 
