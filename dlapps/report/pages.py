@@ -90,7 +90,7 @@ def _check(page: Page, may_be_empty: bool) -> Iterator[str]:
     empty = (first.y - BOTTOM) / (TOP - BOTTOM)
     if empty > 1 / 3 and not may_be_empty:
         yield f"{empty:.0%} of it is empty"
-    if "San" in first.font and "Bold" in first.font and first.size > 9.5:  # a caption has 9 pt
+    if "San" in first.font and "Bold" in first.font and first.size > 10:  # a subsection has 10.8 pt
         yield f"nothing stands below the heading {_say(last)}"
     if re.search(r"(?<!http)(?<!https):\s*$", end.words):
         yield f"what the colon announces stands on the next page: {_say(last)}"
