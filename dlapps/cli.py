@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
         verb.set_defaults(verb=function)
 
-    check = verbs.add_parser("check", help="list unanswered questions, typed numbers, figures never referred to")
+    check = verbs.add_parser("check", help="list unanswered questions, typed numbers, unused figures, bad pages")
     check.set_defaults(verb=_check)
 
     course = verbs.add_parser("class", help="write the folder of a course for nbgrader, made from the chapters")
@@ -127,9 +127,13 @@ def _alone() -> AbstractContextManager:
 
 def _check(args: argparse.Namespace) -> int:
     """0 when there is nothing to complain about, else 1."""
-    from dlapps.report.checks import find_complaints
+    from dlapps.report import checks, pages
 
-    complaints = find_complaints()
+    complaints = checks.find_complaints()
+    try:
+        complaints += pages.find_complaints()
+    except paths.MissingPackageError as error:
+        _say(f"The pages of the PDF were not looked at: {error}")
     print("\n".join(complaints) or "Nothing to complain about.")
     return int(bool(complaints))
 
