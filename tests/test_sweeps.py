@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from dlapps.cli import main
 from dlapps.core.paths import CHECKOUT
-from dlapps.core.sweeps import sweep, workers
+from dlapps.core.sweeps import keep, sweep, workers
 from studies import dann, runs, transfer, visualizing_attacks, visualizing_saliency
 from studies.dann_runs import Domain, Domains
 
@@ -213,12 +214,29 @@ def test_any_configuration_of_joblib_will_do(cluster):
 
 def test_what_joblib_keeps_is_found_again_by_the_caller(cluster, home):
     values = np.linspace(0, 1, 7)
-    kept = joblib.Memory(home / "data" / "cache", verbose=0).cache(transfer.to_bytes)
+    kept = keep(transfer.to_bytes)
     assert not kept.check_call_in_cache(values)
     with workers(scheduler=cluster):
         ((_, rounded),) = sweep({"rounded": partial(kept, values)}, "runs")
     assert rounded.tobytes() == transfer.to_bytes(values).tobytes()
     assert kept.check_call_in_cache(values)
+
+
+def test_what_is_kept_is_made_anew_once_a_helper_of_a_helper_has_changed(home, tmp_path, monkeypatch):
+    package = tmp_path / "laboratory"
+    package.mkdir()
+    (package / "study.py").write_text("from laboratory import helper\n\n\ndef read():\n    return helper.read()\n")
+    (package / "helper.py").write_text("from laboratory.constants import NUMBER\n\n\ndef read():\n    return NUMBER\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    known = []
+    for number in (1, 22, 1):  # of other lengths, which tells Python that its bytecode is old
+        (package / "constants.py").write_text(f"NUMBER = {number}\n")
+        for name in [name for name in sys.modules if name.startswith("laboratory")]:
+            monkeypatch.delitem(sys.modules, name)
+        read = keep(importlib.import_module("laboratory.study").read)
+        known.append(read.check_call_in_cache())
+        assert read() == number
+    assert known == [False, False, True]
 
 
 def test_studies_write_what_is_committed(home, monkeypatch):
