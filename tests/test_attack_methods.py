@@ -49,7 +49,6 @@ def test_deep_fool_finds_the_smallest_change(dark):
     smallest = torch.tensor([0.05, 0.1, 0.2]) * 192**0.5
     torch.testing.assert_close(examples.l2, 1.02 * smallest, atol=2e-3, rtol=2e-3)
     assert reached(Mean().eval(), examples)[0].all()
-    assert (examples.steps == 1).all()
 
 
 def test_no_momentum_is_pgd_and_momentum_averages_gradients(network, images):
@@ -133,9 +132,6 @@ def test_square_asks_for_scores_alone_and_rises(digits):
     rates = [float(survives(network, each, "none").float().mean()) for each in (noise, few, many)]
     assert rates[0] < rates[2] - 0.1
     assert rates[1] < rates[2]
-    fooled = survives(network, many, "none")
-    assert (many.steps[~fooled] == 200).all()
-    assert many.steps[fooled].float().mean() < 200
 
 
 def test_training_on_adversarial_digits_makes_a_network_robust():

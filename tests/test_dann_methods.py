@@ -371,14 +371,3 @@ def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_o
     source, target = features(200, 5), features(number, 5, seed=1)
     assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
     assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
-
-
-def test_proxy_a_distance_on_some_principal_components():
-    draw = torch.Generator().manual_seed(0)
-    source, target = torch.randn(2, 100, 6, generator=draw) * torch.arange(1, 7)
-    target += 3
-    rotation = torch.linalg.qr(torch.randn(6, 6, generator=draw))[0]
-    one, all_ = (dann_methods.proxy_a_distance(source, target, number) for number in (1, 6))
-    assert 0 < one < all_
-    rotated = dann_methods.proxy_a_distance(source @ rotation, target @ rotation, dimensions=6)
-    assert rotated == pytest.approx(all_)

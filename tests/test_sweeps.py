@@ -142,17 +142,15 @@ def test_a_run_that_fails_ends_the_sweep_and_no_worker(elsewhere):
 
 def test_a_study_gives_the_same_on_a_cluster(cluster, home):
     domains = make_domains()
-    calls = {(name, 1): partial(dann.train, name, 1, domains) for name in ("practical", "source only")}
+    calls = {(name, 1): partial(dann.train, name, 1, domains) for name in ("slope 10", "weight 1")}
     serial = dict(sweep(calls, "here"))
     networks = {name: dann.weights_path(name, seed).read_bytes() for name, seed in calls}
     for path in (home / "data" / "cache" / "mnistm").iterdir():
         path.unlink()
     with workers(scheduler=cluster):
         parallel = dict(sweep(calls, "elsewhere"))
-    for entry in (*serial.values(), *parallel.values()):
-        assert min(entry["history"].pop("seconds")) >= 0
     assert parallel == serial
-    assert len(serial["practical", 1]["history"]["domain_accuracy"]) == 20
+    assert len(serial["slope 10", 1]["history"]["domain_accuracy"]) == 3
     assert {name: dann.weights_path(name, seed).read_bytes() for name, seed in calls} == networks
 
 
@@ -250,21 +248,20 @@ def test_studies_write_what_is_committed(home, monkeypatch):
             self.cache = lambda function: function
 
     monkeypatch.setattr(joblib, "Memory", Uncached)
-    for function in ("play_grids", "remove_pixels", "reads_correctly"):
+    for function in ("play_grids", "remove_pixels"):
         monkeypatch.setattr(visualizing_saliency, function, stand_in(function))
     results = CHECKOUT / "data" / "results"
     made = json.loads(visualizing_saliency.make_visualizing_saliency().read_text())
     committed = json.loads((results / "visualizing-saliency.json").read_text())
     for name, label in visualizing_saliency.NAMES.items():
-        assert made["correct"][label] == {"reads_correctly": [name]}
         for part, function in {"hits": "play_grids", "gaps": "remove_pixels"}.items():
             assert [*made[part][label]] == [*committed[part][label]]
             assert made[part][label]["RISE"] == {function: [name, "RISE"]}
-    for function in ("attack", "transfer", "fool_the_25"):
+    for function in ("attack", "fool_the_25"):
         monkeypatch.setattr(visualizing_attacks, function, stand_in())
-    monkeypatch.setattr(visualizing_attacks, "by_direction", lambda made: made)
+    monkeypatch.setattr(visualizing_attacks, "transfer", stand_in("efficientnet_lite2"))
     made = json.loads(visualizing_attacks.make_visualizing_attacks().read_text())
     committed = json.loads((results / "visualizing-attacks.json").read_text())
     assert [*made["table"]] == [*committed["table"]]
     assert [*made] == [*committed]
-    assert made["transfer"]["squeezenet1_1"]["momentum"] == ["squeezenet1_1", "momentum"]
+    assert made["transfer"]["SqueezeNet to Lite2"]["momentum"] == ["squeezenet1_1", "momentum"]

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.decomposition import PCA
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
@@ -304,15 +303,12 @@ def soft_neighbourhood_density(logits: Tensor) -> float:
     return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())
 
 
-def proxy_a_distance(source: Tensor, target: Tensor, dimensions: int | None = None) -> float:
+def proxy_a_distance(source: Tensor, target: Tensor) -> float:
     """2 (1 - 2 error) of a linear SVM that classifies features (N, D) by domain, by 5-fold cross-validation.
 
-    2: without error; 0: not at all (Ben-David et al. 2007). More features make it easier; for networks of several
-    widths, take as many dimensions of each: principal components of both domains' features together.
+    2: without error; 0: not at all (Ben-David et al. 2007). More features make it easier.
     """
     features = torch.cat(as_features(source, target, least=5)).float()
-    if dimensions is not None:
-        features = torch.from_numpy(PCA(dimensions, svd_solver="full").fit_transform(features.numpy()))
     features = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
     order = torch.randperm(len(features), generator=make_generator(0))
     domains = (order >= len(source)).long()

@@ -5,7 +5,7 @@ to 224 x 224. Gradients are taken in bfloat16 where the processor has it, every 
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +131,12 @@ def make_visualizing_attacks() -> Path:
         calls |= {("transfer", name, method): cached(transfer, name, method) for method in TRANSFER}
     calls["stingray",] = cached(fool_the_25)
     found = dict(sweep(calls, "attacks"))
-    parts = nest({place: found[place] for place in calls})
-    parts["transfer"] = by_direction(parts["transfer"])
-    return results.save("visualizing-attacks", parts, [0])
-
-
-def by_direction(made: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """Shares by "one to other" and method, of those by network, method and other network."""
-    shares: dict[Place, float] = {}
-    for source, attacks in made.items():
-        for method, others in attacks.items():
-            for other, share in others.items():
-                shares[f"{NAMES[source]} to {NAMES[other]}", method] = share
-    return nest(shares)
+    entries: dict[Place, Any] = {}
+    for place in calls:
+        if place[0] == "transfer":
+            _, name, method = place
+            for other, share in found[place].items():
+                entries["transfer", f"{NAMES[name]} to {NAMES[other]}", method] = share
+        else:
+            entries[place] = found[place]
+    return results.save("visualizing-attacks", nest(entries), [0])
