@@ -24,7 +24,7 @@ OVERSHOOT, DEEP_FOOL_STEPS, NUM_RIVALS = 0.02, 50, 9
 def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:
     """bool (N,): whether each picture still reaches its goal after some damage, in float32.
 
-    damage: "none" (the floats that the attack made), "8 bits", or "jpeg" (quality 90, of the rounded picture).
+    damage: "floats" (none), "saved" (in 8 bits), or "jpeg" (quality 90, of the rounded picture).
     """
     return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
 
@@ -38,8 +38,8 @@ def jpeg(images: Tensor) -> Tensor:
 
 
 DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda images: images,
-    "8 bits": round_to_8_bits,
+    "floats": lambda images: images,
+    "saved": round_to_8_bits,
     "jpeg": jpeg,
 }
 

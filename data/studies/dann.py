@@ -17,7 +17,7 @@ from dlapps import dann
 from dlapps.core import paths, results, runtime
 from dlapps.core.training import DivergenceError, save_weights, write_checked
 from studies import dann_methods, dann_runs
-from studies.dann_runs import PRESETS, RUNS, Domains, Network, load_domains, load_run, weights_path
+from studies.dann_runs import RUNS, Domains, Network, load_domains, load_run, weights_path
 from studies.runs import add_entries, sweep_missing
 
 SEEDS = (0, 1, 2)
@@ -50,15 +50,14 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
 
     domains: those that are loaded where the training runs, if none are passed.
     """
-    domains, checkpoint = domains or load_domains(), checkpoint_path(name, seed)
+    fit, domains = (RUNS | dann_runs.STROKES)[name], domains or load_domains()
     domains = domains.held_out if name.startswith("held out") else domains
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         return measure(network, domains)
 
     try:
-        fit = (RUNS | dann_runs.STROKES)[name]
-        network, history = fit(domains, seed, monitor=monitor, checkpoint=checkpoint)
+        network, history = fit(domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed))
     except DivergenceError as error:
         return {"diverged": f"{error}", "settings": {"data": domains.name}}
     write_checked(weights_path(name, seed), network.state_dict())
@@ -97,8 +96,7 @@ def make_runs(study: str, names: Iterable[str]) -> Path:
 
 
 def make_mnistm() -> Path:
-    """Every run but the next study's, the presets first; with none of them there, about a day on one core."""
-    make_runs("mnistm", PRESETS)
+    """Every run but the next study's; with none of them there, about a day on one core."""
     return make_runs("mnistm", RUNS)
 
 

@@ -159,14 +159,10 @@ def fit_mcd(
 def make_second(predictor: nn.Module, seed: int) -> nn.Module:
     """A label predictor of the same layers with other weights, drawn by the seed."""
     second = copy.deepcopy(predictor)
-    # The seed itself may have drawn the first, and from equal weights the two would never part.
-    for each in (seed, seed * 1_000_003 + 1):
-        with drawn_from(each):
-            for layer in second.modules():
-                if isinstance(layer, nn.Linear):
-                    layer.reset_parameters()
-        if not all(map(torch.equal, predictor.parameters(), second.parameters())):
-            break
+    with drawn_from(seed):
+        for layer in second.modules():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
     return second
 
 
@@ -209,7 +205,7 @@ def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:
     (Algorithm 1): one pass for each layer.
     """
     adapted = copy.deepcopy(network).eval()
-    for layer in _find_batch_norms(adapted, target[:1]):
+    for layer in _find_batch_norms(adapted):
         mean, variance = _measure_inputs(layer, adapted, target)
         layer.running_mean.copy_(mean)
         layer.running_var.copy_(variance)
@@ -226,7 +222,7 @@ def tent(network: nn.Module, target: Tensor) -> nn.Module:
     """
     adapted = copy.deepcopy(network).eval()
     device, channels = device_of(adapted), channels_of(adapted)
-    layers = nn.ModuleList(_find_batch_norms(adapted, target[:1]))
+    layers = nn.ModuleList(_find_batch_norms(adapted))
     optimiser = torch.optim.Adam(layers.train().requires_grad_().parameters(), TENT_RATE)
     for rows in torch.randperm(len(target), generator=make_generator(0)).split(TENT_BATCH_SIZE):
         with autocast(device):
@@ -237,15 +233,9 @@ def tent(network: nn.Module, target: Tensor) -> nn.Module:
     return adapt_batch_norm(adapted, target)
 
 
-def _find_batch_norms(network: nn.Module, images: Tensor) -> list[Any]:
-    """The batch norms, in the order in which they are called."""
-    called: list[nn.Module] = []
-    norms = (part for part in network.modules() if isinstance(part, _BatchNorm))
-    hooks = [norm.register_forward_pre_hook(lambda part, _: called.append(part)) for norm in norms]
-    predict(network, images)
-    for hook in hooks:
-        hook.remove()
-    return [*dict.fromkeys(called)]
+def _find_batch_norms(network: nn.Module) -> list[Any]:
+    """The batch norms by their places in the network, where each is called after those before it."""
+    return [part for part in network.modules() if isinstance(part, _BatchNorm)]
 
 
 def _measure_inputs(layer: nn.Module, network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

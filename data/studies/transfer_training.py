@@ -43,7 +43,8 @@ def to_grey(network: PixelNetwork) -> PixelNetwork:
     backbone = copy.deepcopy(network.backbone)
     first = next(part for part in backbone.modules() if isinstance(part, nn.Conv2d))
     first.in_channels, first.weight = 1, nn.Parameter(first.weight.data.mean(1, keepdim=True))
-    mean, deviation = (float(part.mean()) for part in (network.normalisation.mean, network.normalisation.std))
+    norm = network.normalisation
+    mean, deviation = float(norm.mean.mean()), float(norm.std.mean())
     return PixelNetwork(f"{network.name}, grey", backbone, (mean,), (deviation,))
 
 

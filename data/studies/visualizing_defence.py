@@ -67,11 +67,11 @@ def withstand(network: nn.Module, epsilon: float, number: int, seed: int) -> flo
     """
     images, labels = (part[:: len(part) // number] for part in load_digits())
     examples = apgd(network, images, epsilon, labels, num_steps=20, num_restarts=2, seed=seed)
-    left = ~survives(network, examples, "none")
+    left = ~survives(network, examples, "floats")
     if left.any():
         with runtime.autocast("cpu"):
             examples = square(network, images[left], epsilon, labels[left], num_queries=NUM_QUERIES, seed=seed)
-        left[left.clone()] = ~survives(network, examples, "none")
+        left[left.clone()] = ~survives(network, examples, "floats")
     return round(float(left.float().mean()), 4)
 
 
