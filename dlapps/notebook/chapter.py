@@ -81,22 +81,14 @@ class Chapter:
         # The PDF travels in the output: another profile's run overwrites the file, not an executed notebook.
         self._show_float("figure", name, caption, {"pdf": pdf}, {"image/png": png})
 
-    def show_animation(
-        self,
-        frames: np.ndarray,
-        key_frames: Figure | Sequence[int],
-        name: str,
-        caption: str,
-        *,
-        frames_per_second: int = 8,
-    ) -> None:
+    def show_animation(self, frames: np.ndarray, key_frames: Figure | Sequence[int], name: str, caption: str) -> None:
         """Play frames above their key frames, which paper has alone; a click pauses.
 
         frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as
         show_figure does, or each frame's step, for `plot_moments`; prose refers to both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
-        player = players.make_player(frames, frames_per_second)
+        player = players.make_player(frames)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
         pdf, png = self._draw(stills, name)
         # The report's page takes what stands before the stills, and shows the PNG as it shows others.
