@@ -19,6 +19,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from dlapps.cli import main
 from dlapps.core.paths import CHECKOUT
+from dlapps.core.runtime import Bar
 from dlapps.core.sweeps import keep, sweep, workers
 from studies import dann, runs, transfer, visualizing_attacks, visualizing_saliency
 from studies.dann_runs import Domain, Domains
@@ -138,6 +139,15 @@ def test_a_run_that_fails_ends_the_sweep_and_no_worker(elsewhere):
         with pytest.raises(ZeroDivisionError):
             list(sweep({"ill": partial(divmod, 1, 0), "well": int}, "runs"))
         assert list(sweep({"again": int}, "runs")) == [("again", 0)]
+
+
+def test_other_processes_show_no_bar(processes):
+    def has_none() -> bool:
+        return Bar(range(2), disable=False).disable
+
+    with processes():
+        assert dict(sweep({"run": has_none}, "runs")) == {"run": True}
+    assert not has_none()
 
 
 def test_a_study_gives_the_same_on_a_cluster(cluster, home):
