@@ -72,10 +72,10 @@ def line_style(index: int) -> dict[str, Any]:
 
 def show_picture(ax: Axes, picture: np.ndarray | Tensor, title: str = "") -> None:
     """One picture, an array (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1], without axes."""
-    if not isinstance(picture, np.ndarray):
+    if hasattr(picture, "detach"):  # a tensor
         from dlapps.core.images import from_pixels
 
-        picture = from_pixels(picture)
+        picture = from_pixels(picture)  # type: ignore[arg-type]
     ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)
     ax.set_axis_off()
     ax.set_title(title)
