@@ -29,7 +29,7 @@ title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
 booktitle={ICLR}, year={2015}}
 """
 # The files that take longest, first: a file runs whole in one process, and a long one that comes last runs alone.
-LONG = ["chapters", "training", "sweeps", "new", "report", "gan", "html"]
+LONG = ["chapters", "report", "html", "sweeps", "appendix", "training", "staleness", "new"]
 # What the chapters need under the smoke profile.
 NEEDED = ["vgg16_features", "squeezenet1_1", "imagenet20", "mnist_5k"]
 NEEDED += ["efficientnet_lite0", "efficientnet_lite2"]

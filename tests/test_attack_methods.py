@@ -49,7 +49,6 @@ def test_deep_fool_finds_the_smallest_change(dark):
     smallest = torch.tensor([0.05, 0.1, 0.2]) * 192**0.5
     torch.testing.assert_close(examples.l2, 1.02 * smallest, atol=2e-3, rtol=2e-3)
     assert reached(Mean().eval(), examples)[0].all()
-    assert (examples.steps == 1).all()
 
 
 def test_no_momentum_is_pgd_and_momentum_averages_gradients(network, images):
@@ -103,12 +102,12 @@ def test_apgd_fools_at_least_as_often_as_pgd_and_each_restart_helps(digits):
     network, x, y = digits
     pgd = adversarial.pgd(network, x, 0.08, y, num_steps=20)
     once, twice = (apgd(network, x, 0.08, y, num_steps=20, num_restarts=n) for n in (1, 2))
-    rates = [survives(network, each, "none").float().mean() for each in (pgd, once, twice)]
+    rates = [survives(network, each, "floats").float().mean() for each in (pgd, once, twice)]
     assert 0.1 < rates[0] < 0.95
     assert rates[0] - 0.01 <= rates[1] <= rates[2]
     logits = (float32_logits(network, each.images) for each in (once, twice))
     losses = [F.cross_entropy(each, y, reduction="none") for each in logits]
-    withstood = ~survives(network, twice, "none")
+    withstood = ~survives(network, twice, "floats")
     assert (losses[1] >= losses[0] - 1e-4)[withstood].all()
 
 
@@ -130,12 +129,9 @@ def test_square_asks_for_scores_alone_and_rises(digits):
 
     few, many = (square(Opaque().eval(), x, 0.15, y, num_queries=n) for n in (5, 200))
     noise = study.sign_noise(network, x, 0.15, y)
-    rates = [float(survives(network, each, "none").float().mean()) for each in (noise, few, many)]
+    rates = [float(survives(network, each, "floats").float().mean()) for each in (noise, few, many)]
     assert rates[0] < rates[2] - 0.1
     assert rates[1] < rates[2]
-    fooled = survives(network, many, "none")
-    assert (many.steps[~fooled] == 200).all()
-    assert many.steps[fooled].float().mean() < 200
 
 
 def test_training_on_adversarial_digits_makes_a_network_robust():
@@ -164,7 +160,7 @@ def test_training_on_adversarial_digits_makes_a_network_robust():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("damage", ["none", "8 bits", "jpeg"])
+@pytest.mark.parametrize("damage", ["floats", "saved", "jpeg"])
 def test_a_change_of_the_mean_survives_damage(dark, damage, channels):
     examples = adversarial.fgsm(Mean().eval(), dark[:, :channels], 0.25)
     assert survives(Mean().eval(), examples, damage).all()
@@ -179,12 +175,12 @@ class Stripes(nn.Module):
         return torch.stack([-score, score], 1)
 
 
-@pytest.mark.parametrize(("levels", "stays"), [(6.45, ["none"]), (7, ["none", "8 bits"])])
+@pytest.mark.parametrize(("levels", "stays"), [(6.45, ["floats"]), (7, ["floats", "saved"])])
 def test_fine_stripes_of_colour_do_not_survive(levels, stays):
     grey, network = torch.full((1, 3, 16, 16), 128 / 255), Stripes().eval()
     moved = grey.clone()
     moved[:, 0, :, ::2] += levels / 255
     moved[:, 2, :, ::2] -= levels / 255
     examples = adversarial.score_examples(network, grey, moved, make_goal(network, grey, None, 1))
-    damages = ("none", "8 bits", "jpeg")
+    damages = ("floats", "saved", "jpeg")
     assert [damage for damage in damages if survives(network, examples, damage)] == stays

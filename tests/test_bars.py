@@ -1,4 +1,4 @@
-"""Bars: seen after five seconds and gone at the end, in a terminal and in a notebook; none in a sweep's processes."""
+"""Bars: seen after five seconds and gone at the end, in a terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import io
 
 import pytest
 from conftest import code
-from joblib.externals.loky import get_reusable_executor
 from nbclient import NotebookClient
 from nbformat.v4 import new_notebook
 
 from dlapps.core.runtime import Bar
-from dlapps.core.sweeps import sweep, workers
 from dlapps.report.execute import OwnKernelManager
 
 LOOPS = """
@@ -31,10 +29,6 @@ for epoch in at_once(range(2), "epochs"):
 print("after")
 print(*[line.split("|")[0] for line in seen], sep=";")
 """
-
-
-def count_disabled():
-    return Bar(range(2), disable=False).disable
 
 
 def run(options=""):
@@ -62,10 +56,3 @@ def test_a_terminal_shows_what_takes_long_and_erases_it(delay, seen):
     assert list(bar) == [0, 1, 2]
     assert ("epochs:  67%" in written.getvalue()) == seen
     assert written.getvalue().rpartition("\r")[0].rpartition("\r")[2].strip() == ""
-
-
-def test_the_processes_of_a_sweep_have_none():
-    with workers(2):
-        assert dict(sweep(dict.fromkeys(range(2), count_disabled), "runs")) == {0: True, 1: True}
-    get_reusable_executor().shutdown()
-    assert not count_disabled()

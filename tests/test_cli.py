@@ -23,6 +23,7 @@ HEAVY = {"torch", "matplotlib", "nbconvert", "papermill"}
         ("dlapps.cli; dlapps.cli._parser()", HEAVY | {"numpy"}),
         ("dlapps.report.current", HEAVY),  # a second build of what did not change
         ("dlapps.report.committed", HEAVY),  # JupyterLab's server, for its hook
+        ("dlapps.notebook", {"torch", "scipy", "nbconvert", "papermill"}),  # each kernel
     ],
 )
 def test_what_is_called_often_loads_nothing_heavy(begin, heavy):

@@ -1,4 +1,5 @@
 """Reading copies: what a repository's page shows of a chapter, without any program of ours."""
+# ruff: noqa: F401, F811 - fixtures are imported
 
 import base64
 import io
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import code, text
 from PIL import Image
-from test_html import FIRST, SECOND, execute_here
+from test_html import collected, contents, execute_here
 
 from dlapps.report import copies
 from dlapps.report.contents import collect
@@ -18,16 +19,9 @@ from dlapps.report.sources import find_sources
 PLACEHOLDER = re.compile(r"\{\{|(?<![\w.])@(?:fig|tab|sec|eq)-|\[@|\{#")
 
 
-def make(project, monkeypatch, **chapters):
-    for name, cells in chapters.items():
-        project.write(name, *cells)
-    contents = collect((source, execute_here(source.read(), monkeypatch)) for source in find_sources())
-    return copies.make_copies(contents)
-
-
 @pytest.fixture
-def made(project, monkeypatch):
-    return make(project, monkeypatch, **{"1_transfer": FIRST, "2_saliency": SECOND})
+def made(contents):
+    return copies.make_copies(contents)
 
 
 def prose(notebook):
@@ -108,5 +102,7 @@ def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypat
 
 def test_equations_of_several_lines_stay_equations(project, monkeypatch):
     lines = "\\begin{align*}\na &= b \\\\\nc &= d\n\\end{align*}"
-    (copy,) = make(project, monkeypatch, **{"1_transfer": (text(lines), code("x = 1"))}).values()
+    project.write("1_transfer", text(lines), code("x = 1"))
+    told = collect((source, execute_here(source.read(), monkeypatch)) for source in find_sources())
+    (copy,) = copies.make_copies(told).values()
     assert "$$\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}$$" in prose(copy)

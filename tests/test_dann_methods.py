@@ -14,7 +14,7 @@ from torch import nn
 
 from dlapps import dann
 from dlapps.core import runtime
-from dlapps.core.runtime import autocast, drawn_from
+from dlapps.core.runtime import autocast
 from dlapps.core.training import TrainingError
 from dlapps.dann.pictures import batch_to_pixels
 from studies import dann_methods
@@ -176,12 +176,6 @@ def test_parts_are_drawn_by_their_seed_alone(draw):
     assert not any(map(torch.equal, first, other))
 
 
-def test_the_second_predictor_is_another_even_of_the_seed_that_drew_the_first():
-    with drawn_from(3):
-        predictor = nn.Linear(8, 4)
-    assert not torch.equal(dann_methods.make_second(predictor, 3).weight, predictor.weight)
-
-
 def make_aligned(kind):
     network = make_network()
     if kind == "cdan":
@@ -283,25 +277,6 @@ def test_statistics_are_numpy_s_over_the_target(trained):
     assert changed(adapted, state) == {name for name in state if "running" in name}
     assert not changed(network, state)
     assert not any(part.training for part in adapted.modules())
-    assert not any(part._forward_pre_hooks for part in (*network.modules(), *adapted.modules()))
-
-
-class Backwards(nn.Module):
-    """Two batch norms that are called in the other order than they are named in, and one that is not called."""
-
-    def __init__(self):
-        super().__init__()
-        self.last, self.first, self.unused = (nn.BatchNorm2d(3) for _ in range(3))
-
-    def forward(self, pixels):
-        return self.last(self.first(pixels).square()).flatten(1)
-
-
-def test_layers_are_adapted_in_the_order_in_which_they_are_called(domains):
-    adapted = dann_methods.adapt_batch_norm(Backwards(), domains[2])
-    # What the first gives has mean 0 and variance 1, so that its square has mean 1.
-    torch.testing.assert_close(adapted.last.running_mean, torch.ones(3), rtol=1e-3, atol=0)
-    assert torch.equal(adapted.unused.running_mean, torch.zeros(3))
 
 
 def test_tent_is_surer_and_moves_scales_shifts_and_statistics_alone(trained):
@@ -371,14 +346,3 @@ def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_o
     source, target = features(200, 5), features(number, 5, seed=1)
     assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
     assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5
-
-
-def test_proxy_a_distance_on_some_principal_components():
-    draw = torch.Generator().manual_seed(0)
-    source, target = torch.randn(2, 100, 6, generator=draw) * torch.arange(1, 7)
-    target += 3
-    rotation = torch.linalg.qr(torch.randn(6, 6, generator=draw))[0]
-    one, all_ = (dann_methods.proxy_a_distance(source, target, number) for number in (1, 6))
-    assert 0 < one < all_
-    rotated = dann_methods.proxy_a_distance(source @ rotation, target @ rotation, dimensions=6)
-    assert rotated == pytest.approx(all_)

@@ -12,8 +12,8 @@ from dlapps.notebook import errors
 from dlapps.report.execute import OwnKernelManager
 
 START = "import os\nos.environ['JPY_SESSION_NAME'] = {session!r}\nfrom dlapps.notebook import Chapter\nChapter('1_own')"
-LOAD = "from dlapps import pretrained\npretrained.load('vgg61')"
-SENTENCE = "expected a network among vgg16, "
+LOAD = "from dlapps.notebook import profiles\nprofiles.get_profile('vgg61')"
+SENTENCE = "expected a profile among smoke, "
 
 
 def run(project, session, source):
@@ -31,7 +31,7 @@ def test_where_a_person_works_the_traceback_is_folded_below_the_sentence(project
     (said,) = error.traceback
     assert said.startswith(f"ValueError: {SENTENCE}")
     assert folded.data["text/html"].startswith("<details><summary>Traceback</summary><pre>Traceback")
-    assert "pretrained.load(&#x27;vgg61&#x27;)" in folded.data["text/html"]
+    assert "profiles.get_profile(&#x27;vgg61&#x27;)" in folded.data["text/html"]
     assert "interactiveshell.py" not in folded.data["text/plain"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import io
 import re
 import subprocess
@@ -13,7 +14,7 @@ from itertools import pairwise
 import nbformat
 import numpy as np
 import pytest
-from conftest import code, text, violations
+from conftest import Project, code, text, violations
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_output
 from PIL import Image
@@ -134,12 +135,22 @@ SECOND = (
 )
 
 
-@pytest.fixture
-def contents(project, monkeypatch):
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory):
     """Two chapters with one of everything, and with characters that HTML or Markdown would misread."""
-    project.write("1_transfer", *FIRST)
-    project.write("2_saliency", *SECOND)
-    return collect((source, execute_here(source.read(), monkeypatch)) for source in find_sources())
+    with pytest.MonkeyPatch.context() as patch:
+        project = Project(tmp_path_factory.mktemp("project"))
+        patch.setenv("DLAPPS_HOME", str(project.home))
+        patch.delenv("DLAPPS_DATA", raising=False)
+        project.write("1_transfer", *FIRST)
+        project.write("2_saliency", *SECOND)
+        yield collect((source, execute_here(source.read(), patch)) for source in find_sources())
+
+
+@pytest.fixture
+def contents(collected):
+    """A copy that a test may change."""
+    return copy.deepcopy(collected)
 
 
 @pytest.mark.report
@@ -334,12 +345,11 @@ MEASURE = """() => ({
 GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 25, 29)"}
 
 
-@pytest.fixture
-def folder(contents, tmp_path):
+@pytest.fixture(scope="module")
+def folder(collected, tmp_path_factory):
     """The pages as files."""
-    folder = tmp_path / "html"
-    folder.mkdir()
-    for name, page in html.make_pages(contents, "smoke").items():
+    folder = tmp_path_factory.mktemp("html")
+    for name, page in html.make_pages(copy.deepcopy(collected), "smoke").items():
         (folder / name).write_text(page)
     return folder
 

@@ -112,7 +112,7 @@ def test_a_figure_without_name_or_caption_is_refused(chapter, name, caption):
 
 def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown, monkeypatch):
     frames = np.full((3, 8, 8, 3), np.array([0, 100, 200])[:, None, None, None], np.uint8)
-    chapter.show_animation(frames, make_figure(), "wombat", "It appears.", frames_per_second=4)
+    chapter.show_animation(frames, make_figure(), "wombat", "It appears.")
     bundle = shown[0][0]
     message = bundle[MIME]
     # JupyterLab shows the HTML: the moving frames, and the stills below them.

@@ -39,7 +39,7 @@ def test_a_summary_keeps_ranks_and_the_shares_that_they_give():
     made = {"classes": [1, 2], "score": [3.0, 5.0], "jpeg": [b"", b""]}
     kept = study.summarise(made | {name: [1, 6] for name in study.NETWORKS})["scores"]
     assert kept["logit"] == 4.0
-    assert (kept["Lite0"], kept["Lite0 top-5"], kept["Lite0 top-1"]) == ([1, 6], 0.5, 0.5)
+    assert (kept["Lite0"], kept["Lite0 top-5"]) == ([1, 6], 0.5)
     assert "jpeg" not in kept
 
 

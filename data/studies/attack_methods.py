@@ -24,7 +24,7 @@ OVERSHOOT, DEEP_FOOL_STEPS, NUM_RIVALS = 0.02, 50, 9
 def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:
     """bool (N,): whether each picture still reaches its goal after some damage, in float32.
 
-    damage: "none" (the floats that the attack made), "8 bits", or "jpeg" (quality 90, of the rounded picture).
+    damage: "floats" (none), "saved" (in 8 bits), or "jpeg" (quality 90, of the rounded picture).
     """
     return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
 
@@ -38,8 +38,8 @@ def jpeg(images: Tensor) -> Tensor:
 
 
 DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda images: images,
-    "8 bits": round_to_8_bits,
+    "floats": lambda images: images,
+    "saved": round_to_8_bits,
     "jpeg": jpeg,
 }
 
@@ -115,18 +115,15 @@ def deep_fool(network: nn.Module, images: Tensor, labels: Classes | None = None)
     others = logits.scatter(1, goal.classes[:, None], -torch.inf)
     rivals = others.topk(min(NUM_RIVALS, logits.shape[1] - 1)).indices
     total, active = torch.zeros_like(images), torch.arange(len(images), device=images.device)
-    steps = torch.full_like(active, DEEP_FOOL_STEPS)
-    for step in Bar(range(DEEP_FOOL_STEPS), "steps"):
+    for _ in Bar(range(DEEP_FOOL_STEPS), "steps"):
         moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
         logits = float32_logits(network, moved[active])
-        done = goal[active].is_reached(logits)
-        steps[active[done]] = step
-        active = active[~done]
+        active = active[~goal[active].is_reached(logits)]
         if len(active) == 0:
             break
         total[active] += _to_nearest_boundary(network, moved[active], goal[active], rivals[active])
     moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
-    return score_examples(network, images, moved, goal, steps)
+    return score_examples(network, images, moved, goal)
 
 
 def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor) -> Tensor:

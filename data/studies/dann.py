@@ -4,11 +4,9 @@ Target labels are used to measure, never to train or to choose. The target's tes
 training never sees. A run that is in the results already is not made again; one that was stopped goes on.
 """
 
-import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,16 +17,13 @@ from dlapps import dann
 from dlapps.core import paths, results, runtime
 from dlapps.core.training import DivergenceError, save_weights, write_checked
 from studies import dann_methods, dann_runs
-from studies.dann_runs import PRESETS, RUNS, Domains, Network, load_domains, load_run, weights_path
+from studies.dann_runs import RUNS, Domains, Network, load_domains, load_run, weights_path
 from studies.runs import add_entries, sweep_missing
 
 SEEDS = (0, 1, 2)
-SHARES = ["source_accuracy", "target_accuracy", "shifted_accuracy", "domain_accuracy"]
-SHARES += ["label_accuracy", "labelled_share", "other_strokes_accuracy"]
+SHARES = ["source_accuracy", "target_accuracy", "shifted_accuracy", "domain_accuracy", "other_strokes_accuracy"]
 # Unlabelled target pictures of the training split that the label-free scores are taken on.
 NUM_UNLABELLED = 2000
-# Principal components on which the proxy A-distances of networks of different widths are compared.
-DIMENSIONS = 100
 
 
 def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
@@ -55,19 +50,14 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
 
     domains: those that are loaded where the training runs, if none are passed.
     """
-    domains, ended = domains or load_domains(), time.process_time()
+    fit, domains = (RUNS | dann_runs.STROKES)[name], domains or load_domains()
     domains = domains.held_out if name.startswith("held out") else domains
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
-        nonlocal ended
-        seconds = time.process_time() - ended
-        measured = measure(network, domains) | {"seconds": seconds}
-        ended = time.process_time()
-        return measured
+        return measure(network, domains)
 
-    options: dict[str, Any] = {"monitor": monitor, "checkpoint": checkpoint_path(name, seed)}
     try:
-        network, history = (RUNS | dann_runs.STROKES)[name](domains, seed, **options)
+        network, history = fit(domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed))
     except DivergenceError as error:
         return {"diverged": f"{error}", "settings": {"data": domains.name}}
     write_checked(weights_path(name, seed), network.state_dict())
@@ -77,9 +67,7 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
         scores["shifted_accuracy"] = dann.accuracy(shifted, target.test_images, target.test_labels)
     if name.startswith("held out"):
         scores["other_strokes_accuracy"] = dann.accuracy(network, *domains.other_strokes)
-    parts = embed(network, domains)
-    scores["proxy_a_distance"] = dann_methods.proxy_a_distance(*parts)
-    scores["equal_distance"] = dann_methods.proxy_a_distance(*parts, dimensions=DIMENSIONS)
+    scores["proxy_a_distance"] = dann_methods.proxy_a_distance(*embed(network, domains))
     return {
         "scores": scores,
         "settings": {"data": domains.name, "number_format": runtime.number_format("cpu", "fast")},
@@ -108,8 +96,7 @@ def make_runs(study: str, names: Iterable[str]) -> Path:
 
 
 def make_mnistm() -> Path:
-    """Every run but the next study's, the presets first; with none of them there, about a day on one core."""
-    make_runs("mnistm", PRESETS)
+    """Every run but the next study's; with none of them there, about a day on one core."""
     return make_runs("mnistm", RUNS)
 
 

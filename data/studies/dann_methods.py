@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.decomposition import PCA
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
@@ -160,14 +159,10 @@ def fit_mcd(
 def make_second(predictor: nn.Module, seed: int) -> nn.Module:
     """A label predictor of the same layers with other weights, drawn by the seed."""
     second = copy.deepcopy(predictor)
-    # The seed itself may have drawn the first, and from equal weights the two would never part.
-    for each in (seed, seed * 1_000_003 + 1):
-        with drawn_from(each):
-            for layer in second.modules():
-                if isinstance(layer, nn.Linear):
-                    layer.reset_parameters()
-        if not all(map(torch.equal, predictor.parameters(), second.parameters())):
-            break
+    with drawn_from(seed):
+        for layer in second.modules():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
     return second
 
 
@@ -210,7 +205,7 @@ def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:
     (Algorithm 1): one pass for each layer.
     """
     adapted = copy.deepcopy(network).eval()
-    for layer in _find_batch_norms(adapted, target[:1]):
+    for layer in _find_batch_norms(adapted):
         mean, variance = _measure_inputs(layer, adapted, target)
         layer.running_mean.copy_(mean)
         layer.running_var.copy_(variance)
@@ -227,7 +222,7 @@ def tent(network: nn.Module, target: Tensor) -> nn.Module:
     """
     adapted = copy.deepcopy(network).eval()
     device, channels = device_of(adapted), channels_of(adapted)
-    layers = nn.ModuleList(_find_batch_norms(adapted, target[:1]))
+    layers = nn.ModuleList(_find_batch_norms(adapted))
     optimiser = torch.optim.Adam(layers.train().requires_grad_().parameters(), TENT_RATE)
     for rows in torch.randperm(len(target), generator=make_generator(0)).split(TENT_BATCH_SIZE):
         with autocast(device):
@@ -238,15 +233,9 @@ def tent(network: nn.Module, target: Tensor) -> nn.Module:
     return adapt_batch_norm(adapted, target)
 
 
-def _find_batch_norms(network: nn.Module, images: Tensor) -> list[Any]:
-    """The batch norms, in the order in which they are called."""
-    called: list[nn.Module] = []
-    norms = (part for part in network.modules() if isinstance(part, _BatchNorm))
-    hooks = [norm.register_forward_pre_hook(lambda part, _: called.append(part)) for norm in norms]
-    predict(network, images)
-    for hook in hooks:
-        hook.remove()
-    return [*dict.fromkeys(called)]
+def _find_batch_norms(network: nn.Module) -> list[Any]:
+    """The batch norms by their places in the network, where each is called after those before it."""
+    return [part for part in network.modules() if isinstance(part, _BatchNorm)]
 
 
 def _measure_inputs(layer: nn.Module, network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -304,15 +293,12 @@ def soft_neighbourhood_density(logits: Tensor) -> float:
     return float(-(log_shares.exp() * log_shares).fill_diagonal_(0).sum(1).mean())
 
 
-def proxy_a_distance(source: Tensor, target: Tensor, dimensions: int | None = None) -> float:
+def proxy_a_distance(source: Tensor, target: Tensor) -> float:
     """2 (1 - 2 error) of a linear SVM that classifies features (N, D) by domain, by 5-fold cross-validation.
 
-    2: without error; 0: not at all (Ben-David et al. 2007). More features make it easier; for networks of several
-    widths, take as many dimensions of each: principal components of both domains' features together.
+    2: without error; 0: not at all (Ben-David et al. 2007). More features make it easier.
     """
     features = torch.cat(as_features(source, target, least=5)).float()
-    if dimensions is not None:
-        features = torch.from_numpy(PCA(dimensions, svd_solver="full").fit_transform(features.numpy()))
     features = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
     order = torch.randperm(len(features), generator=make_generator(0))
     domains = (order >= len(source)).long()

@@ -4,9 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dlapps.core import results
+from dlapps.core.results import Entry
 from dlapps.core.sweeps import sweep
 from dlapps.gan import toy
 from studies.runs import nest
@@ -18,26 +17,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fast generator": {"rates": (4e-3, 1e-3)},
     "both fast": {"rates": (4e-3, 4e-3)},
 }
-NUM_FRAMES, NUM_SHOWN = 20, 256
+NUM_FRAMES = 20
 
 
-def train(name: str, seed: int) -> toy.PointTraining:
-    """One training of 3,000 steps."""
-    return toy.fit_ring(**SETTINGS[name], num_frames=NUM_FRAMES, seed=seed)
+def train(name: str, seed: int) -> Entry:
+    """One training of 3,000 steps, and its entry."""
+    training = toy.fit_ring(**SETTINGS[name], num_frames=NUM_FRAMES, seed=seed)
+    modes, close = zip(*map(toy.count_modes, training.samples), strict=True)
+    history = {"modes": list(modes), "near": [round(share, 4) for share in close]}
+    return {"scores": {name: values[-1] for name, values in history.items()}, "history": history}
 
 
 def make_gan_ring() -> Path:
-    """Every setting over seeds: modes found and share of samples close to one at each moment, and seed 0's samples."""
-    calls = {(name, seed): partial(train, name, seed) for name in SETTINGS for seed in SEEDS}
-    entries, clouds = {}, {}
-    for (name, seed), training in sweep(calls, "trainings"):
-        modes, close = zip(*map(toy.count_modes, training.samples), strict=True)
-        shares = [round(share, 4) for share in close]
-        history = {"step": list(training.steps), "modes": list(modes), "near": shares}
-        scores = {"modes": modes[-1], "near": shares[-1]}
-        entries[name, seed] = {"scores": scores, "history": history}
-        if seed == 0:
-            clouds[name] = training.samples[:, :NUM_SHOWN].numpy().astype(np.float16)
-    results.save_arrays("gan-ring", clouds)
-    runs = nest({run: entries[run] for run in calls})
-    return results.save("gan-ring", {"shares": ["near"], "runs": runs}, SEEDS)
+    """Every setting over seeds: modes found and share of samples close to one, at each moment."""
+    calls = {("runs", name, seed): partial(train, name, seed) for name in SETTINGS for seed in SEEDS}
+    found = dict(sweep(calls, "trainings"))
+    parts = nest({place: found[place] for place in calls})
+    return results.save("gan-ring", {"shares": ["near"], **parts}, SEEDS)

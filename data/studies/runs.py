@@ -16,7 +16,7 @@ Calls = dict[Any, Callable[[], Any]]
 
 
 def cached(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    """A call for a sweep, its result stored in data/cache by the function's code and the arguments."""
+    """A call for a sweep, its result stored in data/cache as `keep` does."""
     return partial(keep(function), *arguments)
 
 

@@ -53,7 +53,6 @@ SCENES_BLOCKS = (
     "squeezenet1_1 features.12 average 224",
 )
 SCENES_PYRAMID = tuple(f"vgg16_features relu5_{number} quarters 320 aspect" for number in (1, 2, 3))
-NUM_PROJECTED = 512
 # Both poolings begin with the average: (name of the rest, times as many columns as the average).
 PARTS = {"average+max": ("max", 1), "pyramid": ("quarters", 4)}
 
@@ -85,7 +84,7 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
     return rounded.astype(np.uint8).view(np.int8 if signed else np.uint8)
 
 
-def project(block: np.ndarray, num_train: int, num_dimensions: int) -> np.ndarray:
+def project(block: np.ndarray, num_train: int = 1500, num_dimensions: int = 512) -> np.ndarray:
     """The block (N, D) in the coordinates (N, num_dimensions) in which its training rows have the most energy.
 
     An uncentred PCA of rows that are L2-normalised first: products between rows, all that a linear SVM sees, are kept
@@ -105,10 +104,10 @@ def make_scenes15_features() -> Path:
         blocks |= of_one_pass
     pyramid = np.concatenate([normalize(blocks[name]) for name in SCENES_PYRAMID], axis=1)
     committed = {name: blocks[name] for name in SCENES_BLOCKS}
-    committed["vgg16_features relu5 quarters 320 aspect"] = project(pyramid, 1500, NUM_PROJECTED)
+    committed["vgg16_features relu5 quarters 320 aspect"] = project(pyramid)
     for name in ("efficientnet_lite0", "efficientnet_lite2"):
         side_by_side = np.concatenate([normalize(block) for block in stage_averages(name)], axis=1)
-        committed[f"{name} stages average {SIZE} mirrored"] = project(side_by_side, 1500, NUM_PROJECTED)
+        committed[f"{name} stages average {SIZE} mirrored"] = project(side_by_side)
     train, test = datasets.load_scenes15("train"), datasets.load_scenes15("test")
     arrays = {name: to_bytes(block) for name, block in committed.items()}
     arrays["labels"] = np.concatenate([train.labels, test.labels]).astype(np.uint8)
@@ -249,15 +248,15 @@ def finetune_last_stage(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any
     """
     losses, rate, num_epochs = choose_rate_and_epochs(name)
     labels = load_maps(name)[1].numpy()
-    fit_and_read = keep(scores)
+    read = partial(keep(scores), name)
     train, test = np.arange(1500), np.arange(1500, len(labels))
     out_of_fold = np.empty((len(train), NUM_CLASSES), np.float32)
     for fit_rows, held_out in make_folds().split(train, labels[train]):
-        out_of_fold[held_out] = fit_and_read(name, fit_rows, held_out, rate, num_epochs, 0)
+        out_of_fold[held_out] = read(fit_rows, held_out, rate, num_epochs, 0)
     arrays = {f"{name} train": out_of_fold}
-    arrays[f"{name} test"] = np.stack([fit_and_read(name, train, test, rate, num_epochs, seed) for seed in SEEDS])
+    arrays[f"{name} test"] = np.stack([read(train, test, rate, num_epochs, seed) for seed in SEEDS])
     splits = random_splits(labels, NUM_SPLITS)
-    arrays[f"{name} splits"] = np.stack([fit_and_read(name, *rows, rate, num_epochs, 0) for rows in splits])
+    arrays[f"{name} splits"] = np.stack([read(*rows, rate, num_epochs, 0) for rows in splits])
     return arrays, {"losses": losses, "rate": rate, "num_epochs": num_epochs}
 
 

@@ -5,7 +5,7 @@ to 224 x 224. Gradients are taken in bfloat16 where the processor has it, every 
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,7 @@ def load_subjects() -> tuple[Tensor, Tensor]:
 
 def summarise(network: PixelNetwork, examples: AdversarialExamples) -> dict[str, Any]:
     """Shares of pictures that reach their goal, as made and after damage; which do when saved, and their medians."""
-    damages = {"floats": "none", "saved": "8 bits", "jpeg": "jpeg"}
-    reached = {key: survives(network, examples, damage) for key, damage in damages.items()}
+    reached = {damage: survives(network, examples, damage) for damage in methods.DAMAGES}
     fooled = examples.success if examples.success.any() else torch.ones_like(examples.success)
     return {
         **{key: float(flags.double().mean()) for key, flags in reached.items()},
@@ -109,7 +108,7 @@ def fool_the_25() -> dict[str, Any]:
     step = score_examples(network, images, images, examples.goal)
     while not early.all():
         step = adversarial.fool(network, step.images, STINGRAY, num_steps=1)
-        fresh = survives(network, step, "none") & ~early
+        fresh = survives(network, step, "floats") & ~early
         lost[fresh], early = ~step.success[fresh], early | fresh
     row = summarise(network, examples)
     return {"survives_8bit": row["saved"], "jpeg": row["jpeg"], "lost": int(lost.sum())}
@@ -121,26 +120,19 @@ def transfer(name: str, method: str) -> dict[str, float]:
     with runtime.autocast("cpu"):
         examples = TRANSFER[method](pretrained.load(name), images, labels)
     others = [other for other in NAMES if other != name]
-    return {other: float(survives(pretrained.load(other), examples, "8 bits").double().mean()) for other in others}
+    return {other: float(survives(pretrained.load(other), examples, "saved").double().mean()) for other in others}
 
 
 def make_visualizing_attacks() -> Path:
     """Every attack on one scale; less than 20 minutes on one core."""
     calls: Calls = {("table", method): cached(attack, method) for method in TABLE}
-    for name in (SQUEEZENET, LITE0):
-        calls |= {("transfer", name, method): cached(transfer, name, method) for method in TRANSFER}
+    pairs = [(name, method) for name in (SQUEEZENET, LITE0) for method in TRANSFER]
+    calls |= {("transfer", *pair): cached(transfer, *pair) for pair in pairs}
     calls["stingray",] = cached(fool_the_25)
     found = dict(sweep(calls, "attacks"))
-    parts = nest({place: found[place] for place in calls})
-    parts["transfer"] = by_direction(parts["transfer"])
-    return results.save("visualizing-attacks", parts, [0])
-
-
-def by_direction(made: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """Shares by "one to other" and method, of those by network, method and other network."""
-    shares: dict[Place, float] = {}
-    for source, attacks in made.items():
-        for method, others in attacks.items():
-            for other, share in others.items():
-                shares[f"{NAMES[source]} to {NAMES[other]}", method] = share
-    return nest(shares)
+    entries: dict[Place, Any] = {("table", method): found["table", method] for method in TABLE}
+    for name, method in pairs:
+        for other, share in found["transfer", name, method].items():
+            entries["transfer", f"{NAMES[name]} to {NAMES[other]}", method] = share
+    entries["stingray",] = found["stingray",]
+    return results.save("visualizing-attacks", nest(entries), [0])

@@ -89,17 +89,10 @@ def remove_pixels(name: str, method: str) -> list[float]:
         return _rounded(saliency.deletion_insertion(network, images, maps, num_steps=NUM_STEPS).gap)
 
 
-def reads_correctly(name: str) -> list[bool]:
-    """Whether a network classifies each of the 45 pictures correctly."""
-    images, labels = load_labelled(SIDE)
-    return (float32_logits(pretrained.load(name), images).argmax(1) == labels).tolist()
-
-
 def make_visualizing_saliency() -> Path:
     """Hits and gaps of the methods on two networks; less than 50 minutes on a core."""
     calls: Calls = {}
     for name, label in NAMES.items():
-        calls["correct", label] = cached(reads_correctly, name)
         for method in saliency_methods(name):
             calls["hits", label, method] = cached(play_grids, name, method)
             calls["gaps", label, method] = cached(remove_pixels, name, method)

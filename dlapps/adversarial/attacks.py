@@ -8,7 +8,6 @@ from dlapps.adversarial.examples import (
     AdversarialExamples,
     Ball,
     Goal,
-    Loss,
     PerPicture,
     as_lengths,
     by_rows,
@@ -96,13 +95,11 @@ def pgd(
     step_size: PerPicture | None = None,
     random_start: bool = True,
     seed: int = 0,
-    loss: Loss = cross_entropy,
 ) -> AdversarialExamples:
     """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry et al. 2018).
 
     epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2". step_size: 2.5 epsilon / num_steps by
-    default, as in the paper. random_start: begin anywhere in the ball. loss: (logits (N, K), goal) -> (N,), what is
-    raised: the cross-entropy, or one's own, which reads `goal.classes` (N,) and `goal.targeted`.
+    default, as in the paper. random_start: begin anywhere in the ball.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
@@ -113,6 +110,6 @@ def pgd(
     goal = make_goal(network, images, labels, targets)
     x = ball.draw(seed) if random_start else images
     for _ in Bar(range(num_steps), "steps"):
-        gradient, _ = pixel_gradient(network, x, by_rows(loss, goal))
+        gradient, _ = pixel_gradient(network, x, by_rows(cross_entropy, goal))
         x = ball.nearest(normalise(gradient, norm).mul_(steps).add_(x))
     return score_examples(network, images, ball.settle(x), goal, num_steps)

@@ -40,10 +40,6 @@ class Goal:
         return (logits.argmax(1) == self.classes) == self.targeted
 
 
-# (logits (N, K), goal) -> (N,), what an attack raises.
-Loss = Callable[[Tensor, Goal], Tensor]
-
-
 def cross_entropy(logits: Tensor, goal: Goal) -> Tensor:
     """-log of the probability (N,) of the goal's classes, negative where they are targets."""
     check_range(goal.classes, logits)
@@ -51,8 +47,8 @@ def cross_entropy(logits: Tensor, goal: Goal) -> Tensor:
     return -entropy if goal.targeted else entropy
 
 
-def by_rows(loss: Loss, goal: Goal) -> RowValues:
-    """Of a loss for all pictures, one that takes the logits of some of them."""
+def by_rows(loss: Callable[[Tensor, Goal], Tensor], goal: Goal) -> RowValues:
+    """Of a loss (N,) of all pictures' logits (N, K), one that takes the logits of some of them."""
     return lambda logits, rows: loss(logits, goal[rows])
 
 

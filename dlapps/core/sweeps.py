@@ -5,6 +5,7 @@ same code. The results are the same to the last bit between processors of one ki
 """
 
 import importlib
+import inspect
 import re
 import shutil
 import sys
@@ -22,6 +23,7 @@ from dlapps.core import paths
 from dlapps.core.environment import num_threads
 from dlapps.core.paths import require
 from dlapps.core.runtime import Bar
+from dlapps.core.training import fingerprint
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -62,8 +64,14 @@ def sweep(calls: Mapping[Key, Callable[[], Result]], name: str) -> Iterator[tupl
 
 
 def keep(function: Callable[..., Result]) -> Callable[..., Result]:
-    """The function, its results stored in data/cache by its code and its arguments."""
-    return joblib.Memory(paths.cache(), verbose=0).cache(function)
+    """The function, its results stored in data/cache by its arguments and the source of its module and of those of the
+    same package that this imports, directly or through others: a helper that has changed gives new ones."""
+    package, names, sources = function.__module__.partition(".")[0], [function.__module__], list[str]()
+    for name in names:
+        sources.append(inspect.getsource(sys.modules[name]))
+        words = re.findall(r"\w+", " ".join(re.findall(rf"(?m)^from {package}\b.*", sources[-1])))
+        names += sorted({f"{package}.{word}" for word in words} & {*sys.modules} - {*names})
+    return joblib.Memory(paths.cache() / fingerprint(*sources), verbose=0).cache(function)
 
 
 def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:

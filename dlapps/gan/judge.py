@@ -5,7 +5,6 @@ int64 (N,). Nothing is downloaded: the weights are committed, and `dlapps data m
 """
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,16 +54,11 @@ class DigitClassifier(nn.Module):
 
 
 def fit_digit_classifier(
-    images: ArrayLike,
-    labels: ArrayLike,
-    num_epochs: int = 6,
-    seed: int = 0,
-    augmented: bool = True,
-    **options: Any,
+    images: ArrayLike, labels: ArrayLike, num_epochs: int = 6, seed: int = 0, augmented: bool = True
 ) -> DigitClassifier:
     """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
 
-    augmented: `distort` the images. options: monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
+    augmented: `distort` the images.
     """
     images = as_digits(images)
     # Weights are drawn from PyTorch's default generator, as by every nn.Module.
@@ -72,8 +66,7 @@ def fit_digit_classifier(
         network = channels_last(DigitClassifier())
     augment = distort if augmented else lambda digits, generator: from_uint8(digits)
     finetune.fit_classifier(
-        network, images, labels, num_epochs, {network: 5e-3}, batch_size=128, seed=seed, augment=augment,
-        **options,
+        network, images, labels, num_epochs, {network: 5e-3}, batch_size=128, seed=seed, augment=augment
     )  # fmt: skip
     return network.requires_grad_(False)
 

@@ -12,6 +12,8 @@ tables are text, whatever its characters, but for references, citations, $formul
     [@key], @key                        a work in report/references.bib; [see @fig-name; @key, p. 3] has both
 """
 
+from __future__ import annotations
+
 import base64
 import io
 import os
@@ -20,7 +22,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -28,7 +30,6 @@ from matplotlib.figure import Figure
 
 from dlapps.core import environment, paths
 from dlapps.core.paths import require
-from dlapps.core.results import Table
 from dlapps.notebook import errors, players
 from dlapps.notebook.expressions import as_scalar, write_value
 from dlapps.notebook.live import LiveProse, make_script
@@ -36,6 +37,9 @@ from dlapps.notebook.outline import NAME, WORDS
 from dlapps.notebook.profiles import get_profile
 from dlapps.notebook.prose import Prose, write_text
 from dlapps.plots.general import plot_grid, plot_moments
+
+if TYPE_CHECKING:
+    from dlapps.core.results import Table
 
 require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
 
@@ -81,22 +85,14 @@ class Chapter:
         # The PDF travels in the output: another profile's run overwrites the file, not an executed notebook.
         self._show_float("figure", name, caption, {"pdf": pdf}, {"image/png": png})
 
-    def show_animation(
-        self,
-        frames: np.ndarray,
-        key_frames: Figure | Sequence[int],
-        name: str,
-        caption: str,
-        *,
-        frames_per_second: int = 8,
-    ) -> None:
+    def show_animation(self, frames: np.ndarray, key_frames: Figure | Sequence[int], name: str, caption: str) -> None:
         """Play frames above their key frames, which paper has alone; a click pauses.
 
         frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as
         show_figure does, or each frame's step, for `plot_moments`; prose refers to both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
-        player = players.make_player(frames, frames_per_second)
+        player = players.make_player(frames)
         stills = key_frames if isinstance(key_frames, Figure) else plot_moments(frames, key_frames)
         pdf, png = self._draw(stills, name)
         # The report's page takes what stands before the stills, and shows the PNG as it shows others.
@@ -139,11 +135,11 @@ class Chapter:
 
         Cells are numbers or text; one that a row lacks is a dash.
         """
-        if isinstance(table, Table):
-            columns, rows = table.columns, table.rows
-        else:
+        if isinstance(table, Sequence):
             columns = list(dict.fromkeys(column for row in table for column in row))
             rows = [[row.get(column, "–") for column in columns] for row in table]
+        else:
+            columns, rows = table.columns, table.rows
         _require_name_and_caption(name, caption)
         cells = [[write_value(cell, "", f"a cell of {name}") for cell in row] for row in rows]
         align = ["r" if all(map(_is_numeric, column)) else "l" for column in zip(*cells, strict=True)]

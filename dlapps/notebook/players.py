@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+FRAMES_PER_SECOND = 8
 HOLD = 2  # seconds that the last frame stays
 LONGEST = 65_500  # rows that a JPEG may have
 
@@ -33,15 +34,15 @@ def hash_script(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def make_player(frames: np.ndarray, frames_per_second: int) -> str:
+def make_player(frames: np.ndarray) -> str:
     """HTML that plays uint8 frames (F, H, W, 3), F >= 2; a click or the space bar pauses it. ValueError for others."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
         wanted, remedy = "frames uint8 (F, H, W, 3) with F >= 2", "images.from_pixels makes them of pixels"
         raise ValueError(f"expected {wanted}, got {frames.dtype} {frames.shape}; {remedy}.")
     number, height, width, _ = frames.shape
-    moving = (number - 1) / frames_per_second
+    moving = (number - 1) / FRAMES_PER_SECOND
     return PLAYER.format(
-        name=f"dlapps-{width}-{height}-{number}-{frames_per_second}",
+        name=f"dlapps-{width}-{height}-{number}",
         steps=number - 1,
         share=moving / (moving + HOLD),
         width=width,

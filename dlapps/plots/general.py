@@ -1,8 +1,13 @@
-"""How every figure looks, and what several chapters draw: grids and curves."""
+"""How every figure looks, and what several chapters draw: grids and curves.
+
+Every notebook loads this; PyTorch, which takes seconds, where a figure needs it.
+"""
+
+from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -11,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
-from torch import Tensor
 
-from dlapps.core.images import from_pixels
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Arguments = ParamSpec("Arguments")
 
@@ -67,8 +72,10 @@ def line_style(index: int) -> dict[str, Any]:
 
 def show_picture(ax: Axes, picture: np.ndarray | Tensor, title: str = "") -> None:
     """One picture, an array (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1], without axes."""
-    if isinstance(picture, Tensor):
-        picture = from_pixels(picture)
+    if hasattr(picture, "detach"):  # a tensor
+        from dlapps.core.images import from_pixels
+
+        picture = from_pixels(picture)  # type: ignore[arg-type]
     ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)
     ax.set_axis_off()
     ax.set_title(title)
