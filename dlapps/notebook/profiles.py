@@ -42,13 +42,13 @@ PROFILES = {
             num_digits=300, adaptation_epochs=1, gan_epochs=1, cdcgan_epochs=1,
         ),
         Profile(
-            "quick", minutes=9, seeds=(0,),
+            "quick", minutes=6, seeds=(0,),
             num_folds=3, num_splits=2, svm_costs=(1, 10), head_epochs=30,
             num_pictures=20, num_samples=10, curve_steps=5, picture_size=224, ascent_steps=100,
-            num_digits=4_000, adaptation_epochs=4, gan_epochs=4, cdcgan_epochs=4,
+            num_digits=4_000, adaptation_epochs=4, gan_epochs=3, cdcgan_epochs=4,
         ),
         Profile(
-            "full", minutes=18, seeds=(0, 1, 2),
+            "full", minutes=12, seeds=(0, 1, 2),
             num_folds=5, num_splits=10, svm_costs=(0.1, 0.3, 1, 3, 10, 30, 100), head_epochs=30,
             num_pictures=20, num_samples=50, curve_steps=28, picture_size=224, ascent_steps=200,
             num_digits=10_000, adaptation_epochs=7, gan_epochs=2, cdcgan_epochs=8,
