@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dlapps.core import paths
 
 # The text's lower and upper edge on A4, in points from the paper's lower edge: the geometry of preamble.tex.j2.
-BOTTOM, TOP = 110.0, 768.5
+BOTTOM, TOP = 101.5, 774.0
 CHAPTER = 20.0  # points: larger type is a chapter's title
 
 
