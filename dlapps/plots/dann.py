@@ -97,8 +97,7 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         for place, values in enumerate(settings.values()):
             ax.plot(values, [place] * len(values), linestyle="", alpha=0.6, **line_style(index))
             ax.vlines(np.mean(values), place - 0.35, place + 0.35, color=COLOURS[6], linewidth=1.2)
-        ax.set_yticks(range(len(settings)), list(settings))
-        ax.set(xlabel=f"{measure} (%)")
+        ax.set(xlabel=f"{measure} (%)", yticks=range(len(settings)), yticklabels=list(settings))
     axes[0, 0].invert_yaxis()
     return figure
 

@@ -60,18 +60,18 @@ def plot_pipeline() -> Figure:
 
 
 @styled
-def plot_steps(steps: Mapping[str, tuple[float, float, Interval]], published: Mapping[str, float]) -> Figure:
+def plot_steps(steps: Mapping[str, tuple[float, float, Interval]], alone: Mapping[str, float]) -> Figure:
     """One row a change: left the accuracy before (hollow) and after it, right what it gains, with its interval.
 
     steps: for each change the accuracies in per cent before and after, and the gain in points; grey where its interval
-    contains 0. published: accuracies of others, in rows of their own, hollow diamonds.
+    contains 0. alone: accuracies that no step leads to, in rows of their own, hollow diamonds.
     """
-    figure, axes = make_figure(0.6 + 0.21 * (len(steps) + len(published)), 1, 2, sharey=True)
+    figure, axes = make_figure(0.6 + 0.21 * (len(steps) + len(alone)), 1, 2, sharey=True)
     levels, gains = axes[0]
-    labels = [*published, *steps]
-    for place, accuracy in enumerate(published.values()):
+    labels = [*alone, *steps]
+    for place, accuracy in enumerate(alone.values()):
         levels.plot(accuracy, place, "D", markerfacecolor="white", color=COLOURS[6])
-    for place, (before, after, gain) in enumerate(steps.values(), len(published)):
+    for place, (before, after, gain) in enumerate(steps.values(), len(alone)):
         colour = COLOURS[0] if gain.low > 0 or gain.high < 0 else "#888888"
         levels.annotate("", (after, place), (before, place), arrowprops={"arrowstyle": "->", "color": colour})
         levels.plot(before, place, "o", markerfacecolor="white", color=colour)
