@@ -13,17 +13,17 @@ import torch
 
 from dlapps import gan
 from dlapps.core import paths, results
-from dlapps.core.runtime import number_format
 from dlapps.gan import judge
-from studies.gan_judge import SHARES, Judge, draw, load_images
+from studies.gan_judge import Judge, draw, load_images
 from studies.gan_presets import CONDITIONAL_PRESETS, PRESETS, Trial, fit_trial
-from studies.runs import Calls, add_entries, make_missing, rounded, sweep_missing
+from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
 RUNS: dict[str, tuple[Trial, int]] = {f"dcgan {name}": preset for name, preset in PRESETS.items()}
 RUNS |= {f"cdcgan {name}": preset for name, preset in CONDITIONAL_PRESETS.items()}
 SEEDS = tuple(range(max(number for _, number in RUNS.values())))
 # As many samples as there are train images, for a classifier to learn from; and the seeds that draw them.
 NUM_MANY, SEEDS_OF_MANY = 60_000, 3
+WATCHED = ("dcgan practical", 0)
 
 
 def fit(run: str, seed: int) -> gan.Training:
@@ -36,13 +36,10 @@ def fit(run: str, seed: int) -> gan.Training:
 
 
 def train(run: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
-    """One training and its entry: scores, and of seed 0 a history of about 100 points."""
+    """One training and its entry: scores, and of the training that is watched its history."""
     training = fit(run, seed)
-    every = -(-training.frame_batches[-1] // 100)
-    history = thin(training.history, every)
-    scores = Judge().score_generator(training.generator, training.preset, seed) | average_ends(history)
-    settings = {"number_format": number_format("cpu", "fast"), "history_every": every}
-    return training, {"scores": scores, "settings": settings} | ({} if seed else {"history": history})
+    entry: dict[str, object] = {"scores": Judge().score_generator(training.generator, training.preset, seed)}
+    return training, entry | ({"history": thin(training.history)} if (run, seed) == WATCHED else {})
 
 
 def teach_many(seed: int) -> dict[str, object]:
@@ -52,18 +49,13 @@ def teach_many(seed: int) -> dict[str, object]:
     return {"scores": {"gan_train_accuracy": judge.gan_train_accuracy(samples, asked, *load_images("test"), seed=seed)}}
 
 
-def thin(history: Mapping[str, Sequence[float]], every: int) -> dict[str, list[float]]:
-    """Means over `every` batches, rounded, by name: what a plot needs of a long training."""
+def thin(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Means of about 100 parts of a history, rounded, by name: what a plot needs of a long training."""
+    every = -(-len(history["spread"]) // 100)
     return {
         name: [float(f"{np.mean(values[edge : edge + every]):.4g}") for edge in range(0, len(values), every)]
         for name, values in history.items()
     }
-
-
-def average_ends(history: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Means of the last eight of about a hundred points, of what says how a training ended."""
-    names = ("real_probability", "fake_probability", "generator_loss", "spread")
-    return rounded({f"last_{name}": np.mean(history[name][-8:]) for name in names}, 6)
 
 
 def measure(score: Callable[[Judge], object]) -> object:
@@ -73,7 +65,6 @@ def measure(score: Callable[[Judge], object]) -> object:
 
 def make_gan() -> Path:
     """All presets, each saved as soon as it is done; what data/results/gan.json holds already is not run again."""
-    add_entries("gan", {("shares",): SHARES}, SEEDS)
     make_missing("gan", {("real",): partial(measure, Judge.score_real)}, SEEDS)
     make_missing("gan", {("grey",): partial(measure, Judge.score_grey)}, SEEDS)
     # Everything once, then with the next seed.
@@ -100,7 +91,7 @@ def save_samples(run: str, training: gan.Training) -> None:
     samples = results.load_arrays("gan") if path.exists() else {}
     frames = training.frames.numpy()
     number = 100 if training.preset.num_classes else 16
-    samples[run] = frames if run == "dcgan practical" else frames[-1:, :number]
+    samples[run] = frames if run == WATCHED[0] else frames[-1:, :number]
     results.save_arrays("gan", samples)
     kind, name = run.split(" ", 1)
     if name == "tuned":
