@@ -17,7 +17,7 @@ from dlapps import gan
 from dlapps.core import paths, results
 from dlapps.gan import flow, judge, to_uint8
 from studies.gan import NUM_MANY, SEEDS_OF_MANY
-from studies.gan_judge import Judge, draw, load_images
+from studies.gan_judge import SHARES, Judge, draw, load_images
 from studies.gan_presets import CONDITIONAL_PRESETS
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
@@ -109,6 +109,7 @@ def time_gan() -> dict[str, float]:
 def make_flow() -> Path:
     """All trainings, then their scores, each saved as soon as it is there; what data/results/flow.json holds already is
     not made again."""
+    add_entries("flow", {("shares",): SHARES}, SEEDS)
     make_missing("flow", {("gan",): time_gan}, SEEDS)
     trainings: Calls = {("trainings", seed): partial(train, seed) for seed in SEEDS}
     for place, (network, entry) in sweep_missing("flow", trainings):

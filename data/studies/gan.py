@@ -14,7 +14,7 @@ import torch
 from dlapps import gan
 from dlapps.core import paths, results
 from dlapps.gan import judge
-from studies.gan_judge import Judge, draw, load_images
+from studies.gan_judge import SHARES, Judge, draw, load_images
 from studies.gan_presets import CONDITIONAL_PRESETS, PRESETS, Trial, fit_trial
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
@@ -65,6 +65,7 @@ def measure(score: Callable[[Judge], object]) -> object:
 
 def make_gan() -> Path:
     """All presets, each saved as soon as it is done; what data/results/gan.json holds already is not run again."""
+    add_entries("gan", {("shares",): SHARES}, SEEDS)
     make_missing("gan", {("real",): partial(measure, Judge.score_real)}, SEEDS)
     make_missing("gan", {("grey",): partial(measure, Judge.score_grey)}, SEEDS)
     # Everything once, then with the next seed.

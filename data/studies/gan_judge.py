@@ -24,6 +24,8 @@ NUM_SAMPLES = 10_000
 NEIGHBOURS = 3
 NUM_EPOCHS = 6  # of a judge
 GROUNDS = (0, 3, 6, 12, 18)
+# Of the scores, those whose differences are told in percentage points.
+SHARES = ["precision", "recall", "coverage", "class_shares", "conditional_accuracy", "gan_train_accuracy"]
 
 
 @functools.cache
