@@ -146,17 +146,6 @@ def load(name: str) -> PixelNetwork:
     return LOADERS[name]()
 
 
-def load_first(*names: str) -> PixelNetwork:
-    """The first of the networks whose weights are at hand; where none is, the last, which is fetched.
-
-    A line says where it is not the first.
-    """
-    chosen = next((name for name in names if assets.is_present(name)), names[-1])
-    if chosen != names[0]:
-        assets.say_once(f"{names[0]} is not at hand: {chosen} instead")
-    return load(chosen)
-
-
 def wrap(
     module: nn.Module,
     mean: Sequence[float] = IMAGENET_MEAN,

@@ -109,16 +109,6 @@ def test_what_cannot_be_wrapped():
         pretrained.wrap(nn.Flatten(), (0.5,), (0.0,))
 
 
-def test_first_network_at_hand_is_taken_else_the_last(monkeypatch, capsys):
-    assets.say_once.cache_clear()
-    monkeypatch.setattr("dlapps.pretrained.LOADERS", {"a": lambda: "a", "b": lambda: "b", "c": lambda: "c"})
-    monkeypatch.setattr("dlapps.pretrained.assets.is_present", lambda name: name == "b")
-    assert pretrained.load_first("a", "b", "c") == "b"
-    monkeypatch.setattr("dlapps.pretrained.assets.is_present", lambda name: False)
-    assert pretrained.load_first("a", "b", "c") == pretrained.load_first("c") == "c"
-    assert capsys.readouterr().err == "a is not at hand: b instead\na is not at hand: c instead\n"
-
-
 def test_vgg16_has_the_papers_layers():
     architecture = pretrained.vgg16_architecture()
     assert sum(parameter.numel() for parameter in architecture.parameters()) == 138_357_544

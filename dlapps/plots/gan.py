@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from dlapps.core.intervals import Interval
 from dlapps.plots.diagrams import Block, plot_diagram
-from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, styled
+from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, plot_panels, styled
 
 Rows = Mapping[str, ArrayLike]
 
@@ -47,18 +47,6 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
     height, width = len(stacked), stacked.shape[1]
     figure, axes = make_figure(share * WIDTH * height / width + 0.2 * bool(columns))
     _draw_mosaic(axes[0, 0], rows, columns)
-    return figure
-
-
-@styled
-def plot_panels(x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str) -> Figure:
-    """Panels side by side over the same x, {y label: {name: series}}."""
-    figure, axes = make_figure(2.0, 1, len(panels))
-    for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
-        for index, (name, values) in enumerate(series.items()):
-            ax.plot(x, values, label=name, color=COLOURS[index], linestyle=("-", "--", ":")[index], linewidth=1)
-        ax.set(xlabel=xlabel, ylabel=ylabel)
-        ax.legend()
     return figure
 
 

@@ -132,3 +132,16 @@ def plot_curves(
         ax.minorticks_off()
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, never on one
     return figure
+
+
+@styled
+def plot_panels(x: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str) -> Figure:
+    """Panels side by side, {y label: {name: series}}, each series over as much of x as it is long."""
+    figure, axes = make_figure(2.0, 1, len(panels))
+    for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
+        for index, (name, values) in enumerate(series.items()):
+            style = {"color": COLOURS[index], "linestyle": ("-", "--", ":")[index], "linewidth": 1}
+            ax.plot(x[: len(values)], values, label=name, **style)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.legend()
+    return figure

@@ -60,18 +60,15 @@ def plot_pipeline() -> Figure:
 
 
 @styled
-def plot_steps(steps: Mapping[str, tuple[float, float, Interval]], alone: Mapping[str, float]) -> Figure:
+def plot_steps(steps: Mapping[str, tuple[float, float, Interval]]) -> Figure:
     """One row a change: left the accuracy before (hollow) and after it, right what it gains, with its interval.
 
     steps: for each change the accuracies in per cent before and after, and the gain in points; grey where its interval
-    contains 0. alone: accuracies that no step leads to, in rows of their own, hollow diamonds.
+    contains 0.
     """
-    figure, axes = make_figure(0.6 + 0.21 * (len(steps) + len(alone)), 1, 2, sharey=True)
+    figure, axes = make_figure(0.6 + 0.21 * len(steps), 1, 2, sharey=True)
     levels, gains = axes[0]
-    labels = [*alone, *steps]
-    for place, accuracy in enumerate(alone.values()):
-        levels.plot(accuracy, place, "D", markerfacecolor="white", color=COLOURS[6])
-    for place, (before, after, gain) in enumerate(steps.values(), len(alone)):
+    for place, (before, after, gain) in enumerate(steps.values()):
         colour = COLOURS[0] if gain.low > 0 or gain.high < 0 else "#888888"
         levels.annotate("", (after, place), (before, place), arrowprops={"arrowstyle": "->", "color": colour})
         levels.plot(before, place, "o", markerfacecolor="white", color=colour)
@@ -79,8 +76,8 @@ def plot_steps(steps: Mapping[str, tuple[float, float, Interval]], alone: Mappin
         reach = [[gain.mean - gain.low], [gain.high - gain.mean]]
         gains.errorbar(gain.mean, place, xerr=reach, fmt="o", capsize=2, color=colour)
     gains.axvline(0, color=COLOURS[6], linestyle="--", linewidth=0.8)
-    levels.set(xlabel="test accuracy (%)", ylim=(len(labels) - 0.5, -0.5))
-    levels.set_yticks(range(len(labels)), labels)
+    levels.set(xlabel="test accuracy (%)", ylim=(len(steps) - 0.5, -0.5))
+    levels.set_yticks(range(len(steps)), steps)
     gains.set(xlabel="gain (points)")
     for ax in axes[0]:
         ax.grid(axis="y", visible=False)

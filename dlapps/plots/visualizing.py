@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlapps.core import intervals
-from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, plot_grid, show_picture, styled
+from dlapps.plots.general import COLOURS, WIDTH, make_figure, plot_grid, show_picture, styled
 
 
 @styled
@@ -54,10 +54,10 @@ def plot_score_card(scores: Mapping[str, Mapping[str, ArrayLike]], xlabel: str, 
     figure, axes = make_figure(0.5 + 0.19 * rows, 1, len(scores), sharey=True, sharex=True)
     for ax, (network, methods) in zip(axes[0], scores.items(), strict=True):
         places = np.arange(len(methods))[::-1]
-        for index, (place, values) in enumerate(zip(places, methods.values(), strict=True)):
+        for place, values in zip(places, methods.values(), strict=True):
             found = intervals.mean(values)
             reach = [[found.mean - found.low], [found.high - found.mean]]
-            ax.errorbar(found.mean, place, xerr=reach, capsize=2, **line_style(index))
+            ax.errorbar(found.mean, place, xerr=reach, fmt="o", capsize=2, color=COLOURS[0])
         ax.axvline(chance, color=COLOURS[6], linestyle="--", linewidth=0.8)
         ax.set_yticks(places, methods)
         ax.set(title=network, xlabel=xlabel, ylim=(-0.5, len(methods) - 0.5))
