@@ -39,7 +39,7 @@ def test_a_trial_that_adds_nothing_is_the_library_s_training(images):
     assert fit_trial(images, TINY).history == gan.fit_gan(images, TINY).history
 
 
-@pytest.mark.parametrize("norm", gan_presets.NORMS)
+@pytest.mark.parametrize("norm", ["batch", "batch but first", "spectral"])
 def test_norms_of_the_discriminator(norm):
     _, discriminator = gan_presets.make_networks(Trial(discriminator_channels=8, norm=norm), 0)
     normed = [isinstance(block[1], nn.BatchNorm2d) for block in discriminator.layers[:-1]]

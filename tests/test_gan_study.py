@@ -69,8 +69,6 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     watched, again = (runs["dcgan practical"][seed] for seed in "01")
     assert len(watched["history"]["generator_loss"]) == 3
     assert again.keys() == {"scores"}
-    error = 0.0001 * (1 + scores["frechet_ratio"])  # both distances are rounded
-    assert scores["frechet_ratio"] * real["frechet"] == pytest.approx(scores["frechet"], abs=error)
     # The floor is measured as samples are, and is one; so are real images on black.
     assert real.keys() == scores.keys()
     assert real["frechet_ratio"] == made["grey"]["frechet_ratio"]["black and grey"][0] == 1

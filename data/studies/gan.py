@@ -4,7 +4,7 @@ Training sees the train split alone; samples are compared with the test split, a
 no generator is expected to pass.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -58,16 +58,11 @@ def thin(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     }
 
 
-def measure(score: Callable[[Judge], object]) -> object:
-    """A score of no training."""
-    return score(Judge())
-
-
 def make_gan() -> Path:
     """All presets, each saved as soon as it is done; what data/results/gan.json holds already is not run again."""
     add_entries("gan", {("shares",): SHARES}, SEEDS)
-    make_missing("gan", {("real",): partial(measure, Judge.score_real)}, SEEDS)
-    make_missing("gan", {("grey",): partial(measure, Judge.score_grey)}, SEEDS)
+    make_missing("gan", {("real",): lambda: Judge().score_real()}, SEEDS)
+    make_missing("gan", {("grey",): lambda: Judge().score_grey()}, SEEDS)
     # Everything once, then with the next seed.
     calls: Calls = {
         ("runs", run, seed): partial(train, run, seed)
@@ -94,6 +89,5 @@ def save_samples(run: str, training: gan.Training) -> None:
     number = 100 if training.preset.num_classes else 16
     samples[run] = frames if run == WATCHED[0] else frames[-1:, :number]
     results.save_arrays("gan", samples)
-    kind, name = run.split(" ", 1)
-    if name == "tuned":
-        gan.save_generator(paths.results() / f"gan-{kind}.pt", training.generator)
+    if run.endswith(" tuned"):
+        gan.save_generator(paths.results() / f"gan-{run.split()[0]}.pt", training.generator)

@@ -20,8 +20,6 @@ from studies.runs import rounded
 
 Scores = dict[str, object]
 NUM_SAMPLES = 10_000
-# Of precision and recall, as Kynkäänniemi et al. (2019) have it.
-NEIGHBOURS = 3
 NUM_EPOCHS = 6  # of a judge
 GROUNDS = (0, 3, 6, 12, 18)
 # Of the scores, those whose differences are told in percentage points.
@@ -78,18 +76,15 @@ class Judge:
         in the train split. background: the images' 25 % quantile, a level of 255.
         """
         features, logits = judge.extract_features(self.classifier, images)
-        distance = metrics.frechet_distance(self.features, features)
-        precision, recall = metrics.precision_recall(self.features[::2], features[::2], NEIGHBOURS)
-        covered = coverage(self.features[::2], features[::2])
         read = logits.argmax(1)
+        ratio = metrics.frechet_distance(self.features, features) / self.floor
+        balanced = metrics.frechet_distance(self.features, features[self.balance(read)]) / self.floor
+        precision, recall = metrics.precision_recall(self.features[::2], features[::2], k=3)
+        covered = coverage(self.features[::2], features[::2])
         shares = torch.bincount(read, minlength=10).double() / len(read)
-        balanced = metrics.frechet_distance(self.features, features[self.balance(read)])
         return {
-            "frechet": round(distance, 4),
-            "frechet_ratio": round(distance / self.floor, 3),
-            "balanced_ratio": round(balanced / self.floor, 3),
+            **rounded({"frechet_ratio": ratio, "balanced_ratio": balanced}, 3),
             **rounded({"precision": precision, "recall": recall, "coverage": covered}),
-            "entropy": round(metrics.entropy(shares), 4),
             "class_shares": [round(share, 4) for share in shares.tolist()],
             "background": round(float(images.flatten(1).float().quantile(0.25, 1).mean()), 2),
         }

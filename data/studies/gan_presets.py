@@ -13,17 +13,15 @@ from dlapps import gan
 from dlapps.core.runtime import channels_last, drawn_from, make_generator
 from dlapps.gan.networks import discriminator_of, generator_of, initialise
 
-# What holds the activations of D's blocks in range; "batch but first" leaves the first block of an unconditional one
-# without, as Radford et al. (2016) do.
-NORMS = ("batch", "batch but first", "spectral")
-
 
 @dataclass(frozen=True)
 class Trial(gan.Preset):
     """A preset with what only a study compares.
 
-    norm: a name in NORMS. initialised: by N(0, .02), else as PyTorch does. clusters: how many clusters of images both
-    networks of an unconditional GAN are trained with in place of labels, 0 for none.
+    norm: what holds the activations of D's blocks in range, "batch", "batch but first", which leaves the first block of
+    an unconditional one without (as Radford et al. 2016), or "spectral". initialised: by N(0, .02), else as PyTorch
+    does. clusters: how many clusters of images both networks of an unconditional GAN are trained with in place of
+    labels, 0 for none.
     """
 
     norm: str = "batch"
@@ -71,7 +69,7 @@ def find_clusters(images: Tensor, number: int, seed: int) -> Tensor:
 
 
 def change_norm(discriminator: nn.Module, norm: str) -> None:
-    """Another of NORMS in place of a discriminator's batch norms."""
+    """Another norm, by its name in `Trial`, in place of a discriminator's batch norms."""
     parts = [part for part in discriminator.modules() if isinstance(part, nn.Sequential)]
     blocks = [part for part in parts if nn.BatchNorm2d in map(type, part)]
     if norm == "batch but first":

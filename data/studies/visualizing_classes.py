@@ -27,7 +27,6 @@ TEN = (106, 92, 113, 281, 187, 76, 78, 683, 366, 604)
 HUNDRED = tuple(range(0, 1000, 10))
 # BEST was chosen on these, and for Lite0 on ten neighbours of TEN: on none of TEN and HUNDRED.
 TWENTY = tuple(range(5, 1000, 50))
-SHOWN_SETTINGS = ("rate 0.5", "rate 20", "weight 0", "50 steps")  # by a picture of the first class
 CLASSES = {"": TEN, "hundred": HUNDRED, "chain": TWENTY, "setting": TEN}
 
 
@@ -156,7 +155,9 @@ def make_visualizing_classes() -> Path:
     calls["real"] = cached(read_real_pictures)
     found = dict(sweep(calls, "pictures of classes"))
     pictures = {}
-    shown = {"bare": 10, "practical": 10, "best": 10} | {f"setting: {change}": 1 for change in SHOWN_SETTINGS}
+    # How many of their pictures the chapter has.
+    shown = {"bare": 10, "practical": 10, "best": 10}
+    shown |= {f"setting: {change}": 1 for change in ("rate 0.5", "rate 20", "weight 0")}
     for preset, number in shown.items():
         made = found[f"{NETWORKS[0]} {preset} 0"]
         for target, jpeg in [*zip(made["classes"], made["jpeg"], strict=True)][:number]:

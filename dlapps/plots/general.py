@@ -135,13 +135,13 @@ def plot_curves(
 
 
 @styled
-def plot_panels(x: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str) -> Figure:
+def plot_panels(x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str) -> Figure:
     """Panels side by side, {y label: {name: series}}, each series over as much of x as it is long."""
     figure, axes = make_figure(2.0, 1, len(panels))
     for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, values) in enumerate(series.items()):
             style = {"color": COLOURS[index], "linestyle": ("-", "--", ":")[index], "linewidth": 1}
-            ax.plot(x[: len(values)], values, label=name, **style)
+            ax.plot(np.asarray(x)[: np.size(values)], values, label=name, **style)
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.legend()
     return figure
