@@ -33,7 +33,7 @@ FIGURES = {
     "losses": gan.plot_losses,
     "networks": gan.plot_networks,
     "grey": lambda: gan.plot_grey({"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}),
-    "factors": lambda: gan.plot_factors({"a": IMAGES, "b": IMAGES}, {"b": Interval(2.0, 1.0, 4.0)}),
+    "factors": lambda: gan.plot_factors({"a": IMAGES, "b": IMAGES}, {"b": Interval(2.0, 1.0, 4.0)}, [0.8, 0.7]),
     "rows": lambda: dann.plot_rows({"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}),
     "parts": dann.plot_parts,
     "embeddings": lambda: dann.plot_embeddings({"x": POINTS}, np.arange(20) % 10, np.arange(20) // 10),
@@ -106,6 +106,6 @@ def test_a_mosaic_holds_every_image_once():
 
 
 def test_a_factor_stands_beside_the_samples_of_its_row():
-    figure = gan.plot_factors({"plain": IMAGES, "worse": IMAGES}, {"worse": Interval(2.0, 1.5, 3.0)})
+    figure = gan.plot_factors({"plain": IMAGES, "worse": IMAGES}, {"worse": Interval(2.0, 1.5, 3.0)}, [0.8, 0.7])
     [[x], [y]] = figure.axes[1].lines[0].get_data()
     assert (x, y) == (2, 14.5)

@@ -75,6 +75,13 @@ def test_a_table_compares_runs_and_what_has_no_seeds(moons):
     assert table.rows == [["Paper", "2", "0.62 ± 0.18"], ["real", "–", "1.00"]]
 
 
+def test_a_run_lacks_what_only_other_runs_have(folder):
+    runs = {name: {"0": {"scores": {score: 0.5}}} for name, score in (("told", "obeyed"), ("free", "recall"))}
+    results.save("ours", {"runs": runs}, [0])
+    table = results.load("ours").table(["told", "free"], {"recall": ".1f", "obeyed": ".1f"})
+    assert table.rows == [["told", "1", "–", "0.5"], ["free", "1", "0.5", "–"]]
+
+
 @pytest.fixture
 def presets(folder):
     """Four runs over three seeds, with a share and a number."""

@@ -111,7 +111,7 @@ class Study:
 
         What is measured in the course of the training only counts as it was at the end.
         """
-        return np.array([_score(score, entry) for entry in self._finished(run).values()])
+        return np.array([_find(score, _scores(entry), "a score") for entry in self._finished(run).values()])
 
     def mean(self, run: str, score: str) -> float:
         """The mean of all values over seeds."""
@@ -133,9 +133,10 @@ class Study:
         """Runs in rows, their scores in columns, as in `chapter.show_table(study.table(...), name, caption)`.
 
         runs: their names, or {label: run}; scores in a dictionary stand for a run that has no seeds. scores: their
-        names, or {score: format}. gain_over: the label of a baseline. All other runs then have a gain over it in the
-        last score, percentage points for shares: Welch's interval, corrected for the number of these runs. Raises
-        ValueError for a name that is not there, and where gains need more seeds.
+        names, or {score: format}; a run lacks what only others have ("–"). gain_over: the label of a baseline. All
+        other runs then have a gain over it in the last score, percentage points for shares: Welch's interval,
+        corrected for the number of these runs. Raises ValueError for a name that is not there, and where gains need
+        more seeds.
         """
         labelled = runs if isinstance(runs, Mapping) else {run: run for run in runs}
         formats = scores if isinstance(scores, Mapping) else dict.fromkeys(scores, ".3f")
@@ -144,11 +145,12 @@ class Study:
         form = "+.1f" if last in self.shares else f"+{formats[last]}"
         rows, found = [], {}
         for label, run in labelled.items():
-            summed, gain = {score: self._sum_up(run, score) for score in formats}, gains.get(label)
+            summed, gain = {s: self._sum_up(run, s) for s in formats if self._is_due(run, s)}, gains.get(label)
             found[label] = Row(summed, gain)
-            cells = [f"{summed[score]:{formats[score]}}" for score in formats]
+            cells = [f"{summed[s]:{formats[s]}}" if s in summed else "–" for s in formats]
             ends = [f"{value:{form}}" for value in vars(gain).values()] if gain else ["–"] * 3
-            rows.append([label, f"{summed[last].num_seeds or '–'}", *cells, *ends * bool(gains)])
+            seeds = next(iter(summed.values())).num_seeds
+            rows.append([label, f"{seeds or '–'}", *cells, *ends * bool(gains)])
         heads = [HEADS.get(score, score.replace("_", " ")) for score in formats]
         heads = ["", "seeds", *heads, *["gain", "low", "high"] * bool(gains)]
         return Table(heads, rows, _name_family(len(gains)), found)
@@ -172,6 +174,11 @@ class Study:
         check_name("a baseline", baseline, seeded)
         base = seeded.pop(baseline)
         return {k: intervals.compare(found, base, len(seeded)) for k, found in seeded.items()}
+
+    def _is_due(self, run: str | Mapping[str, float], score: str) -> bool:
+        """Whether a run has the score; or none has it, so that its name must be wrong."""
+        having = [name for name, entries in self.runs.items() if any(score in _scores(e) for e in entries.values())]
+        return not isinstance(run, str) or run not in self.runs or run in having or not having
 
     def _sum_up(self, run: str | Mapping[str, float], score: str) -> Score:
         if not isinstance(run, str):
@@ -228,9 +235,8 @@ def _path(filename: str) -> Path:
     return paths.require_result(filename, "results", f"run dlapps data make {Path(filename).stem}")
 
 
-def _score(name: str, entry: Entry) -> Any:
-    ends = {key: values[-1] for key, values in entry.get("history", {}).items()}
-    return _find(name, ends | _find("scores", entry, "a part of the entry"), "a score")
+def _scores(entry: Entry) -> dict[str, Any]:
+    return {key: values[-1] for key, values in entry.get("history", {}).items()} | entry.get("scores", {})
 
 
 def _name_family(number: int) -> str:

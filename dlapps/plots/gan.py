@@ -53,8 +53,8 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
 def plot_losses() -> Figure:
     """The generator's two losses and their slopes, over the logit that the discriminator gives to a fake."""
     s = np.linspace(-6, 4, 200)
-    losses = {"used: −log D": np.logaddexp(0, -s), "true: log(1 − D)": -np.logaddexp(0, s)}
-    slopes = {"used": -1 / (1 + np.exp(s)), "true": -1 / (1 + np.exp(-s))}
+    losses = {"non-saturating: −log D": np.logaddexp(0, -s), "saturating: log(1 − D)": -np.logaddexp(0, s)}
+    slopes = {"non-saturating": -1 / (1 + np.exp(s)), "saturating": -1 / (1 + np.exp(-s))}
     return plot_panels(s, {"loss of G": losses, "its slope": slopes}, "logit of D(G(z))")
 
 
@@ -73,26 +73,30 @@ def plot_grey(
         ax.plot(grounds, values, **line_style(index))
         place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "right"}
         ax.annotate(name, (grounds[-1], values[-1]), color=line_style(index)["color"], **place)
-    ax.set(yscale="log", xlabel="ground (of 255)", ylabel="Fréchet ratio", title="by a judge trained on")
+    ax.set(yscale="log", xlabel="background (of 255)", ylabel="Fréchet ratio", title="by a judge trained on")
     ax.margins(y=0.2)
     return figure
 
 
 @styled
-def plot_factors(rows: Rows, factors: Mapping[str, Interval]) -> Figure:
-    """A row a training: samples, and the factor of those that have one, with its interval, on a scale of logarithms."""
+def plot_factors(rows: Rows, factors: Mapping[str, Interval], recalls: Sequence[float]) -> Figure:
+    """A row a setting: samples, the factor of those that have one, with its interval, on a scale of logarithms, and
+    the recall of each."""
     stacked = _stack(rows)
     figure, axes = make_figure(0.6 * WIDTH * len(stacked) / stacked.shape[1], 1, 2, width_ratios=(2, 1))
     mosaic, ax = axes[0]
     side = _draw_mosaic(mosaic, rows)
-    for place, name in enumerate(rows):
+    for place, (name, recall) in enumerate(zip(rows, recalls, strict=True)):
+        y = (place + 0.5) * side - 0.5
+        ax.annotate(f"{recall:.2f}", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=7)
         if name in factors:
-            found, y = factors[name], (place + 0.5) * side - 0.5
+            found = factors[name]
             ends = [[found.mean - found.low], [found.high - found.mean]]
             ax.errorbar(found.mean, y, xerr=ends, capsize=2, **line_style(0))
     ax.axvline(1, color=COLOURS[6], linestyle="--", linewidth=0.8)
     ax.set(xscale="log", xlim=(0.3, 40), xlabel="Fréchet ratio: factor", ylim=mosaic.get_ylim(), yticks=[])
     ax.set_xticks([0.5, 1, 2, 5, 20], ["½", "1", "2", "5", "20"])
+    ax.set_title("recall", loc="right", fontsize=7)
     ax.minorticks_off()
     return figure
 
