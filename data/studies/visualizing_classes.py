@@ -157,7 +157,8 @@ def make_visualizing_classes() -> Path:
     pictures = {}
     # How many of their pictures the chapter has.
     shown = {"bare": 10, "practical": 10, "best": 10}
-    shown |= {f"setting: {change}": 1 for change in ("rate 0.5", "rate 20", "weight 0")}
+    settings = ("50 steps", "rate 0.5", "rate 20", "weight 0")
+    shown |= {f"setting: {change}": 1 for change in settings}
     for preset, number in shown.items():
         made = found[f"{NETWORKS[0]} {preset} 0"]
         for target, jpeg in [*zip(made["classes"], made["jpeg"], strict=True)][:number]:
