@@ -140,11 +140,8 @@ def plot_panels(x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xla
     figure, axes = make_figure(2.0, 1, len(panels))
     for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, values) in enumerate(series.items()):
-            style, y = (
-                {"color": COLOURS[index], "linestyle": ("-", "--", ":")[index], "linewidth": 1},
-                np.asarray(values),
-            )
-            ax.plot(np.asarray(x)[: len(y)], y, label=name, **style)
+            line, y = ("-", "--", ":", "-.")[index], np.asarray(values)
+            ax.plot(np.asarray(x)[: len(y)], y, line, label=name, color=COLOURS[index], linewidth=1)
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.legend()
     return figure
