@@ -26,7 +26,15 @@ NUM_HELD_OUT = 10_000
 NUM_EPOCHS = 6  # of a judge
 GROUNDS = (0, 3, 6, 12, 18)
 # Of the scores, those whose differences are told in percentage points.
-SHARES = ["precision", "recall", "class_shares", "conditional_accuracy", "gan_train_accuracy", "grey_accuracy"]
+SHARES = [
+    "precision",
+    "recall",
+    "coverage",
+    "class_shares",
+    "conditional_accuracy",
+    "gan_train_accuracy",
+    "grey_accuracy",
+]
 
 
 @functools.cache
@@ -91,20 +99,36 @@ class Judge:
     def score(self, images: Tensor) -> Scores:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones, in the classifier's features.
 
-        The Fréchet distance is of all, precision and recall of every second: MNIST's second half was written by other
-        people than its first. background: the images' 25 % quantile, a level of 255.
+        The Fréchet distance is of all, what has neighbours of every second: MNIST's second half was written by other
+        people than its first. balanced_ratio: the ratio where each digit, as it is read, is drawn as often as it occurs
+        in the train split. background: the images' 25 % quantile, a level of 255.
         """
         features, logits = judge.extract_features(self.classifier, images)
         distance = metrics.frechet_distance(self.features, features)
         precision, recall = metrics.precision_recall(self.features[::2], features[::2], NEIGHBOURS)
-        shares = torch.bincount(logits.argmax(1), minlength=10).double() / len(logits)
+        covered = coverage(self.features[::2], features[::2])
+        read = logits.argmax(1)
+        shares = torch.bincount(read, minlength=10).double() / len(read)
+        balanced = metrics.frechet_distance(self.features, features[self.balance(read)])
         return {
             "frechet": round(distance, 4),
             "frechet_ratio": round(distance / self.floor, 3),
-            **rounded({"precision": precision, "recall": recall, "entropy": metrics.entropy(shares)}),
+            "balanced_ratio": round(balanced / self.floor, 3),
+            **rounded({"precision": precision, "recall": recall, "coverage": covered}),
+            "entropy": round(metrics.entropy(shares), 4),
             "class_shares": [round(share, 4) for share in shares.tolist()],
             "background": round(float(images.flatten(1).float().quantile(0.25, 1).mean()), 2),
         }
+
+    def balance(self, read: Tensor) -> Tensor:
+        """Rows, drawn with replacement, of images that are read as (N,), each digit with its share of the train split;
+        digits that are not there are left out."""
+        shares, draws = torch.bincount(self.train[1], minlength=10) / len(self.train[1]), make_generator(0)
+        rows = []
+        for digit, share in enumerate(shares.tolist()):
+            if len(found := (read == digit).nonzero()[:, 0]):
+                rows.append(found[torch.randint(len(found), (round(share * len(read)),), generator=draws)])
+        return torch.cat(rows)
 
     def score_generator(self, generator: Any, preset: Preset, seed: int) -> Scores:
         """The same for a generator's samples; with labels, conditional accuracy and GAN-train too."""
@@ -149,6 +173,18 @@ class Judge:
                 right = judge.conditional_accuracy(classifier, grey, labels)
                 found[name][f"{level}"] = other.score(grey) | {"grey_accuracy": round(right, 4)}
         return found
+
+
+def coverage(real: Tensor, fake: Tensor, k: int = 5) -> float:
+    """Share of reals (N, D) with a fake (M, D) as near as their k-th nearest other real (Naeem et al. 2020, eq. 5).
+
+    Unlike recall, it builds no balls around fakes, whose outliers blow them up.
+    """
+    real, fake = metrics.as_features(real, fake)
+    radii, covered = metrics.radii_of(real, k), torch.zeros(len(real), dtype=torch.bool)
+    for part in metrics.distances(fake, real):
+        covered |= (part <= radii).any(0)
+    return float(covered.double().mean())
 
 
 def draw(generator: Any, number: int, seed: int, labels: Tensor | None = None) -> Tensor:
