@@ -16,7 +16,7 @@ GOOD = r"""\section{A heading}\rule{1pt}{100mm}\par\begin{question}{1}{}Why?\end
 \[\sum_{i_1=1}^{n_2} \frac{x_{i_1}}{2}\] See \texttt{code:} and $2^{i_1}$."""
 PAGES = {
     r"{\Huge A title}": None,
-    r"\chapter{Half empty}\rule{1pt}{80mm}\par Words.": "39% of it is empty",
+    r"\chapter{Half empty}\rule{1pt}{80mm}\par Words.": "40% of it is empty",
     GOOD: None,
     FULL + r"\section{Left \emph{alone}}": "nothing stands below the heading 1.2 Left alone",
     FULL + r"\begin{question}{2a}{}Why, in \texttt{code}?\end{question}": "nothing stands below QUESTION 2a",
