@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from dlapps import adversarial, class_visualization, dann, gan, pretrained, saliency
+from dlapps import adversarial, dann, gan, pretrained, saliency
 from dlapps.classroom import checks
 from dlapps.classroom.checks import dann as domains
 from dlapps.classroom.checks import gan as generation
@@ -133,15 +133,12 @@ def test_visualizing_asks_for_the_attacks_that_the_chapter_names():
     assert [name for name in visualizing.BUDGETS if f'\\"{name}\\"' not in source] == []
 
 
-def test_visualizing_finds_steps_of_another_length_and_drawings_of_another_class(network, pixels):
-    preset = replace(class_visualization.PRACTICAL, num_steps=3)
+def test_visualizing_finds_drawings_that_do_not_climb(network, pixels):
     climbed = (pixels + 0.1 * gradient(lambda x: network(x)[:, 0], pixels).sign()).clamp(0, 1)
-    runs = ((end, torch.stack([pixels, end])) for end in (climbed, pixels, 2 * climbed))
-    drawn, still, loud = (SimpleNamespace(images=end, frames=frames) for end, frames in runs)
-    wrong = ({"normalised": False}, {"step_size": 2.0}, {"optimiser": torch.optim.Adam})
-    traps = ({"preset": replace(preset, **each)} for each in wrong)
-    right = {"network": network, "preset": preset, "WOMBAT": 0, "drawn": drawn}
-    finds(visualizing.wombat, *traps, {"drawn": still}, {"drawn": loud}, {"WOMBAT": 3}, **right)
+    scores = network(pixels)[None, :, 0]  # of the first images
+    drawn, still, loud = (SimpleNamespace(images=end, scores=scores) for end in (climbed, pixels, 2 * climbed))
+    right = {"network": network, "WOMBAT": 0, "drawn": drawn}
+    finds(visualizing.wombat, {"drawn": still}, {"drawn": loud}, **right)
     right = {"lite0": network, "begin": pixels, "grown": drawn}
     alone = SimpleNamespace(images=climbed[:1])
     traps = ({"grown": wrong} for wrong in (still, loud, alone))
@@ -223,8 +220,8 @@ def test_generation_computes_losses_and_scores_again():
     loss = -F.logsigmoid(fake).mean()
     right = {"real": torch.zeros(2, 1), "fooling_logits": fake, "g_loss": loss}
     finds(generation.generator_step, {"g_loss": -loss}, {"fooling_logits": fake.mean()}, **right)
-    right = {"norms": {"true": 0.1, "used": 2.0}, "logits": torch.tensor([-3.0, -2.0])}
-    traps = {"norms": {"true": 2.0, "used": 0.1}}, {"logits": -right["logits"]}
+    right = {"norms": [0.1, 2.0], "logits": torch.tensor([-3.0, -2.0])}
+    traps = {"norms": [2.0, 0.1]}, {"logits": -right["logits"]}
     finds(generation.saturation, *traps, **right)
     real, train, fake = torch.randn(3, 30, 2, generator=torch.Generator().manual_seed(0))
     floor = metrics.frechet_distance(real, train)

@@ -85,14 +85,14 @@ def measures(its: Variables) -> None:
 
 def saturation(its: Variables) -> None:
     """Let `logits` be what the trained discriminator of `small` says of 128 images of a fresh generator, and `norms`
-    the norm of the gradient of all its weights, `"true"` of the loss of the game, log(1 - D(G(z))), and `"used"` of
+    the two norms of the gradient of all its weights: of the saturating loss, log(1 - D(G(z))), and of the other one,
     -log D(G(z))."""
     unsure = its.logits.mean()
-    why = "a sure discriminator leaves the true loss without a gradient, so the other is used"
+    why = "a sure discriminator leaves the saturating loss without a gradient, so the other is used"
     expect(unsure < 0, "logits of a sure discriminator, below 0", f"{unsure:.3g}", why)
-    true, used = float(its.norms["true"]), float(its.norms["used"])
-    got = f"{true:.3g} against {used:.3g}"
-    expect(0 < true < used, "a smaller gradient of the true loss", got, why)
+    saturating, other = map(float, its.norms)
+    got = f"{saturating:.3g} against {other:.3g}"
+    expect(0 < saturating < other, "a smaller gradient of the saturating loss", got, why)
 
 
 def ring_run(its: Variables) -> None:
