@@ -136,12 +136,16 @@ def plot_curves(
 
 @styled
 def plot_panels(x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str) -> Figure:
-    """Panels side by side, {y label: {name: series}}, each series over as much of x as it is long."""
+    """Panels side by side, {y label: {name: series}}, each over as much of x as it is long; names that do not
+    change from panel to panel are told once."""
     figure, axes = make_figure(2.0, 1, len(panels))
+    told: list[str] = []
     for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, values) in enumerate(series.items()):
             line, y = ("-", "--", ":", "-.")[index], np.asarray(values)
             ax.plot(np.asarray(x)[: len(y)], y, line, label=name, color=COLOURS[index], linewidth=1)
         ax.set(xlabel=xlabel, ylabel=ylabel)
-        ax.legend()
+        if [*series] != told:
+            told = [*series]
+            ax.legend()
     return figure
