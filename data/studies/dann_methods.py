@@ -2,7 +2,7 @@
 
 An alignment is what `fit_dann` takes: called with the network, the features (N, D) of a batch, the source's first, how
 many these are, and the schedule's weight, it returns a loss and what it measured by name. Pixels are (N, C, H, W)
-float32 in [0, 1]; `fit_mcd`, `adapt_batch_norm` and `tent` take images uint8 (N, H, W) or (N, H, W, 3).
+float32 in [0, 1]; `fit_mcd` and `adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
 """
 
 import copy
@@ -22,7 +22,7 @@ from dlapps.core.metrics import as_features
 from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
 from dlapps.core.training import History, minimise, run_epochs, seeded
 from dlapps.dann.layers import DomainAdversarialNetwork, DomainClassifier, GradientReversal
-from dlapps.dann.pictures import as_domains, batch_to_pixels, channels_of, predict
+from dlapps.dann.pictures import as_domains, predict
 from dlapps.dann.training import DOMAINS, MOMENTUM, Aligned, Settings, domain_loss, train_on_domains
 
 # What is aligned: features, a label predictor and a domain classifier.
@@ -31,8 +31,6 @@ Network = DomainAdversarialNetwork
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 # Steps of the features for each of the label predictors, as in MCD's code for digits.
 NUM_GENERATOR_STEPS = 4
-# TENT's for all but ImageNet.
-TENT_BATCH_SIZE, TENT_RATE = 128, 1e-3
 
 
 def align_by_coral(network: Network, features: Tensor, num_source: int, weight: float) -> Aligned:
@@ -210,27 +208,6 @@ def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:
         layer.running_mean.copy_(mean)
         layer.running_var.copy_(variance)
     return adapted
-
-
-def tent(network: nn.Module, target: Tensor) -> nn.Module:
-    """A copy of the network whose batch norms scale and shift so that it is surer of the target (Wang et al. 2021).
-
-    Adam descends the mean entropy of predictions in these scales and shifts, in one pass through the images in random
-    order, each batch normalised by its own statistics. In the paper each batch is predicted with its own statistics
-    too. Here the copy ends, in eval mode, with those of all images, by `adapt_batch_norm`: a prediction does not depend
-    on its batch.
-    """
-    adapted = copy.deepcopy(network).eval()
-    device, channels = device_of(adapted), channels_of(adapted)
-    layers = nn.ModuleList(_find_batch_norms(adapted))
-    optimiser = torch.optim.Adam(layers.train().requires_grad_().parameters(), TENT_RATE)
-    for rows in torch.randperm(len(target), generator=make_generator(0)).split(TENT_BATCH_SIZE):
-        with autocast(device):
-            logits = adapted(batch_to_pixels(target[rows], device, channels))
-        log_probabilities = logits.float().log_softmax(1)
-        minimise(-(log_probabilities.exp() * log_probabilities).sum(1).mean(), optimiser)
-    adapted.zero_grad()
-    return adapt_batch_norm(adapted, target)
 
 
 def _find_batch_norms(network: nn.Module) -> list[Any]:

@@ -189,7 +189,6 @@ METHODS: dict[str, Fit] = {
     "MCD": partial(train_paper, fit=dann_methods.fit_mcd),
     "source only, batch norm": partial(train_source_only, settings=PAPER, make=with_batch_norm),
     "AdaBN": partial(adapt_source_only, adapt=dann_methods.adapt_batch_norm),
-    "TENT": partial(adapt_source_only, adapt=dann_methods.tent),
 }
 # Two networks, two augmentations, with and without the reversal.
 TEN = replace(PAPER, num_epochs=10)
