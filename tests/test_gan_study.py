@@ -72,6 +72,7 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     # The floor is measured as samples are, and is one; so are real images on black.
     assert real.keys() == scores.keys()
     assert real["frechet_ratio"] == made["grey"]["frechet_ratio"]["black and grey"][0] == 1
+    assert real["imagenet_ratio"] == 1
     assert made["grey"]["ground"] == [0, 3, 6, 12, 18]
     with np.load(small / "gan.npz") as samples:
         assert samples["dcgan practical"].shape == (2, 64, 32, 32)

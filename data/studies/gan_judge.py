@@ -6,16 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlapps import datasets, gan
+from dlapps import datasets, gan, pretrained
 from dlapps.core import metrics, paths
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import save_weights
 from dlapps.gan import judge
 from dlapps.gan.networks import Preset
+from dlapps.transfer import extract_features
 from studies.runs import rounded
 
 Scores = dict[str, object]
@@ -56,34 +58,37 @@ class Judge:
         self.train, self.real = load_images("train"), load_images("test")
         self.classifier = classifier or judge.load_digit_classifier()
         self.features = judge.extract_features(self.classifier, self.real[0])[0]
+        # The train images in random order, so that the first of them stand for all.
+        self.rows = torch.randperm(len(self.train[1]), generator=make_generator(0))
+
+    def distances(self, images: Tensor, features: Tensor) -> np.ndarray:
+        """Fréchet distances (2,) of images and their features from the test split: by the classifier; as photos."""
+        as_photos = (see_as_photos(part[::2]) for part in (self.real[0], images))
+        return np.array([metrics.frechet_distance(self.features, features), metrics.frechet_distance(*as_photos)])
 
     @functools.cached_property
-    def rows(self) -> Tensor:
-        """Numbers of the train images in random order, so that the first of them stand for all."""
-        return torch.randperm(len(self.train[1]), generator=make_generator(0))
-
-    @functools.cached_property
-    def floor(self) -> float:
-        """The Fréchet distance of as many train images as there are samples."""
-        features, _ = judge.extract_features(self.classifier, self.train[0][self.rows[:NUM_SAMPLES]])
-        return metrics.frechet_distance(self.features, features)
+    def floors(self) -> np.ndarray:
+        """The distances of as many train images as there are samples."""
+        images = self.train[0][self.rows[:NUM_SAMPLES]]
+        return self.distances(images, judge.extract_features(self.classifier, images)[0])
 
     def score(self, images: Tensor) -> Scores:
         """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones, in the classifier's features.
 
         The Fréchet distance is of all, what has neighbours of every second: MNIST's second half was written by other
-        people than its first. balanced_ratio: the ratio where each digit, as it is read, is drawn as often as it occurs
-        in the train split. background: the images' 25 % quantile, a level of 255.
+        people than its first. imagenet_ratio: the ratio in features of a network that learnt no digit, of every second
+        image. balanced_ratio: where each digit, as it is read, is drawn as often as it occurs in the train split.
+        background: the images' 25 % quantile, a level of 255.
         """
         features, logits = judge.extract_features(self.classifier, images)
         read = logits.argmax(1)
-        ratio = metrics.frechet_distance(self.features, features) / self.floor
-        balanced = metrics.frechet_distance(self.features, features[self.balance(read)]) / self.floor
+        ratio, elsewhere = self.distances(images, features) / self.floors
+        balanced = metrics.frechet_distance(self.features, features[self.balance(read)]) / self.floors[0]
         precision, recall = metrics.precision_recall(self.features[::2], features[::2], k=3)
         covered = coverage(self.features[::2], features[::2])
         shares = torch.bincount(read, minlength=10).double() / len(read)
         return {
-            **rounded({"frechet_ratio": ratio, "balanced_ratio": balanced}, 3),
+            **rounded({"frechet_ratio": ratio, "imagenet_ratio": elsewhere, "balanced_ratio": balanced}, 3),
             **rounded({"precision": precision, "recall": recall, "coverage": covered}),
             "class_shares": [round(share, 4) for share in shares.tolist()],
             "background": round(float(images.flatten(1).float().quantile(0.25, 1).mean()), 2),
@@ -145,6 +150,12 @@ class Judge:
             for fault, faulty in faults.items():
                 found["fault"][fault][name] = one.score(faulty)["frechet_ratio"]
         return found
+
+
+def see_as_photos(images: Tensor) -> Tensor:
+    """What SqueezeNet, which learnt photos of ImageNet and no digit, sees in uint8 (N, 32, 32): features (N, 512)."""
+    network, last = pretrained.load("squeezenet1_1"), "features.12"
+    return torch.from_numpy(extract_features(network, images.numpy(), [last], size=64)[last])
 
 
 def coverage(real: Tensor, fake: Tensor, k: int = 5) -> float:
