@@ -155,7 +155,7 @@ class Judge:
 def see_as_photos(images: Tensor) -> Tensor:
     """What SqueezeNet, which learnt photos of ImageNet and no digit, sees in uint8 (N, 32, 32): features (N, 512)."""
     network, last = pretrained.load("squeezenet1_1"), "features.12"
-    return torch.from_numpy(extract_features(network, images.numpy(), [last], size=64)[last])
+    return torch.from_numpy(extract_features(network, [*images.numpy()], [last], size=64)[last])
 
 
 def coverage(real: Tensor, fake: Tensor, k: int = 5) -> float:
