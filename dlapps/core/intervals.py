@@ -63,7 +63,7 @@ def ratio(first: ArrayLike, second: ArrayLike, number: int = 1) -> Interval:
 
     Raises ValueError for scores that are not positive, and as `compare` does.
     """
-    if not (np.min(first, initial=np.inf) > 0 and np.min(second, initial=np.inf) > 0):
+    if not all((np.asarray(scores, float) > 0).all() for scores in (first, second)):
         raise ValueError("expected positive scores, got others; compare their differences.")
     found = compare(np.log(first), np.log(second), number)
     return Interval(*np.exp([found.mean, found.low, found.high]).tolist())
