@@ -104,7 +104,9 @@ def _upload_studies(client: Any) -> None:
     data = paths.project() / "data"
     if (data / "studies").is_dir():
         with tempfile.TemporaryDirectory() as folder:
-            client.upload_file(shutil.make_archive(f"{folder}/studies", "zip", data, "studies"))
+            # Another name each time: Python 3.13 does not read an archive that replaces one that it has read.
+            archive = shutil.make_archive(f"{folder}/{Path(folder).name}", "zip", data, "studies")
+            client.upload_file(archive)
 
 
 def _connect(scheduler: str) -> Any:
