@@ -38,7 +38,6 @@ Entry = dict[str, Any]  # what one seed of a run gave
 # Heads of tables that a score's name cannot spell.
 HEADS = {"frechet_ratio": "Fréchet ratio", "imagenet_ratio": "ImageNet ratio"}
 HEADS |= {"gan_train_accuracy": "GAN-train", "last_real_probability": "last D(x)"}
-HEADS |= {"last_generator_loss": "last loss of G"}
 COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 

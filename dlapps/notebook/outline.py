@@ -1,13 +1,14 @@
 """The outline of a chapter: labels with their numbers, counted as LaTeX counts, and what each cell's prose uses."""
 
 import ast
+import dis
 import json
 import re
-import symtable
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from dlapps import DlappsError
@@ -252,18 +253,18 @@ def question_words(metadata: Mapping[str, Any]) -> str:
 def used_names(source: str) -> tuple[set[str], set[str]]:
     """The names that a cell takes from cells above, and those that it assigns or defines; imports are neither."""
     try:
-        tables = [symtable.symtable(source, "cell", "exec")]
+        tree, codes = ast.parse(source), [compile(source, "cell", "exec")]
     except SyntaxError:  # a magic of IPython
         return set(), set()
-    for table in tables:
-        tables += table.get_children()
-    top = tables[0].get_symbols()
-    loaded = {symbol.get_name() for symbol in top if symbol.is_referenced()}
-    inner = (symbol for table in tables[1:] for symbol in table.get_symbols())
-    loaded |= {symbol.get_name() for symbol in inner if symbol.is_global()}
-    imported = {symbol.get_name() for symbol in top if symbol.is_imported()}
-    stored = {symbol.get_name() for symbol in top if symbol.is_assigned()} - imported
-    return loaded - stored - imported, stored
+    for code in codes:
+        codes += [part for part in code.co_consts if isinstance(part, CodeType)]
+    done = [{(each.opname, each.argval) for each in dis.get_instructions(code)} for code in codes]
+    stored = [{n for op, n in each if op == "STORE_NAME"} for each in done]
+    loaded = [{n for op, n in each if op in ("LOAD_NAME", "LOAD_GLOBAL")} for each in done]
+    taken = set().union(*(names - own for names, own in zip(loaded, stored, strict=True)))
+    imports = (node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)))
+    imported = {(part.asname or part.name).split(".")[0] for node in imports for part in node.names}
+    return taken - stored[0] - imported, stored[0] - imported
 
 
 def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
