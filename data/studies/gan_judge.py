@@ -58,13 +58,14 @@ class Judge:
         self.train, self.real = load_images("train"), load_images("test")
         self.classifier = classifier or judge.load_digit_classifier()
         self.features = judge.extract_features(self.classifier, self.real[0])[0]
+        self.photos = see_as_photos(self.real[0][::2])
         # The train images in random order, so that the first of them stand for all.
         self.rows = torch.randperm(len(self.train[1]), generator=make_generator(0))
 
     def distances(self, images: Tensor, features: Tensor) -> np.ndarray:
         """Fréchet distances (2,) of images and their features from the test split: by the classifier; as photos."""
-        as_photos = (see_as_photos(part[::2]) for part in (self.real[0], images))
-        return np.array([metrics.frechet_distance(self.features, features), metrics.frechet_distance(*as_photos)])
+        pairs = (self.features, features), (self.photos, see_as_photos(images[::2]))
+        return np.array([metrics.frechet_distance(*pair) for pair in pairs])
 
     @functools.cached_property
     def floors(self) -> np.ndarray:
