@@ -10,7 +10,6 @@ from dlapps.datasets.photos import (
     load_imagenet_samples,
     load_imagenet_val25,
     load_photos,
-    load_pictures,
 )
 from dlapps.datasets.scenes15 import (
     SCENES15_COUNTS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dlapps.core import assets
-from dlapps.core.assets import AssetError, Provenance
+from dlapps.core.assets import Provenance
 from dlapps.core.images import find_pictures, read_picture
 from dlapps.datasets.dataset import Dataset
 from dlapps.pretrained import imagenet_class_names
@@ -73,11 +73,3 @@ def load_photos(instead_of: str = "") -> Dataset[list[np.ndarray]]:
     source = f"installed packages {', '.join(folders)}"
     provenance = Provenance(f"{len(photos)} photos", source, "", licence)
     return Dataset(photos, None, (), provenance, tuple(found))
-
-
-def load_pictures() -> Dataset[np.ndarray | list[np.ndarray]]:
-    """The practical's 25 pictures where they can be had, else the photos of installed packages (labels None)."""
-    try:
-        return load_imagenet_val25()
-    except AssetError:
-        return load_photos(instead_of="The practical's ImageNet pictures")
