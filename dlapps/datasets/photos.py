@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +28,7 @@ def load_imagenet_val25() -> Dataset[np.ndarray]:
     """The practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3), labels in ImageNet's order."""
     with np.load(assets.fetch("imagenet_val25")) as file:
         images, labels = file["X"].astype(np.uint8), file["y"].astype(np.int64)
-    class_names = imagenet_class_names()
-    names = tuple(class_names[label] for label in labels)
-    return Dataset(images, labels, class_names, assets.provenance("imagenet_val25"), names)
+    return _name_classes(images, labels, "imagenet_val25")
 
 
 def load_imagenet20() -> Dataset[list[np.ndarray]]:
@@ -37,20 +36,22 @@ def load_imagenet20() -> Dataset[list[np.ndarray]]:
     files = find_pictures(assets.fetch("imagenet20"))
     images = [np.asarray(read_picture(file)) for file in files]
     labels = np.array([int(file.stem.rpartition("_")[2]) for file in files], dtype=np.int64)
-    class_names = imagenet_class_names()
-    names = tuple(class_names[label] for label in labels)
-    return Dataset(images, labels, class_names, assets.provenance("imagenet20"), names)
+    return _name_classes(images, labels, "imagenet20")
 
 
 def load_imagenet_samples() -> Dataset[list[Path]]:
     """500 ImageNet pictures of 500 classes, paths of several sizes; labels in ImageNet's order, from the file names."""
     files = find_pictures(assets.fetch("imagenet_samples"))
-    class_names = imagenet_class_names()
-    index = {_plain_name(name): label for label, name in enumerate(class_names)}
+    index = {_plain_name(name): label for label, name in enumerate(imagenet_class_names())}
     written = [_plain_name(file.stem.partition("_")[2]) for file in files]
     labels = np.array([index[name] for name in written], dtype=np.int64)
+    return _name_classes(files, labels, "imagenet_samples")
+
+
+def _name_classes(images: Any, labels: np.ndarray, asset: str) -> Dataset[Any]:
+    class_names = imagenet_class_names()
     names = tuple(class_names[label] for label in labels)
-    return Dataset(files, labels, class_names, assets.provenance("imagenet_samples"), names)
+    return Dataset(images, labels, class_names, assets.provenance(asset), names)
 
 
 def _plain_name(name: str) -> str:
