@@ -1,10 +1,13 @@
 """Executed copies of the notebooks, in `report/build/<profile>/`."""
 
 import sys
+import tempfile
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -27,6 +30,13 @@ Say = Callable[[str], None]
 
 class OwnKernelManager(AsyncKernelManager):
     """Starts this interpreter's kernel, whatever another installation registered as "python3"."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Sockets with names, where there are such: a port that is free when Jupyter chooses it may be another's by the
+        # time that the kernel takes it.
+        if sys.platform != "win32":
+            self.transport, self.ip = "ipc", f"{tempfile.gettempdir()}/dlapps-{uuid.uuid4().hex}"
 
     @property
     def kernel_spec(self) -> KernelSpec:
