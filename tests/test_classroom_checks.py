@@ -18,7 +18,7 @@ from dlapps.classroom import checks
 from dlapps.classroom.checks import dann as domains
 from dlapps.classroom.checks import gan as generation
 from dlapps.classroom.checks import transfer, visualizing
-from dlapps.core import metrics, paths
+from dlapps.core import metrics
 from dlapps.core.training import History
 from dlapps.dann import GradientReversal
 from dlapps.gan import flow
@@ -118,19 +118,6 @@ def test_visualizing_finds_images_that_no_file_can_hold(network, pixels):
     right = {"network": network, "target": 3, "x": fooled.images[:1], "fooled": fooled}
     traps = [{"fooled": replace(fooled, images=wrong)} for wrong in (fooled.images + 0.5, pixels)]
     finds(visualizing.fool, {"x": fooled.images[:1] + 0.5}, {"x": pixels[:1]}, *traps, **right)
-    made = {
-        name: adversarial.pgd(network, pixels, size, norm=norm) for name, (norm, size) in visualizing.BUDGETS.items()
-    }
-    normalised = adversarial.fgsm(network, pixels, 2 / 255 / 0.226)
-    nothing = SimpleNamespace(images=pixels, linf=torch.zeros(3))
-    traps = ({"examples": {**made, "FGSM 2/255": wrong}} for wrong in (normalised, nothing))
-    finds(visualizing.budgets, *traps, examples=made)
-
-
-def test_visualizing_asks_for_the_attacks_that_the_chapter_names():
-    notebook = paths.CHECKOUT / "notebooks" / "2_visualizing_networks.ipynb"
-    source = notebook.read_text(encoding="utf-8")
-    assert [name for name in visualizing.BUDGETS if f'\\"{name}\\"' not in source] == []
 
 
 def test_visualizing_finds_drawings_that_do_not_climb(network, pixels):

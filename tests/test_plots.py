@@ -24,7 +24,7 @@ FIGURES = {
     "moments": lambda: general.plot_moments(np.stack([COLOUR] * 9), range(0, 90, 10)),
     "curves": lambda: general.plot_curves({"a": ([1, 10], SEEDS)}, "x", "y", log=True),
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"map": np.zeros((2, 4, 4))}, CLASSES),
-    "score card": lambda: visualizing.plot_score_card(HITS, "hits", 0.25),
+    "score card": lambda: visualizing.plot_score_card({"hits": HITS, "gap": HITS}, (0.25, 0.5)),
     "changes": lambda: visualizing.plot_changes(*torch.arange(2.0).expand(2, 3, 4, 4, 2).unbind(4), CLASSES),
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
     "panels": lambda: general.plot_panels(

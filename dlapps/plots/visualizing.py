@@ -48,19 +48,20 @@ def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figur
 
 
 @styled
-def plot_score_card(scores: Mapping[str, Mapping[str, ArrayLike]], xlabel: str, chance: float) -> Figure:
-    """One panel a network, one row a method: the mean of its scores (N, ...) with its interval; dashed: chance."""
-    rows = max(map(len, scores.values()))
-    figure, axes = make_figure(0.5 + 0.19 * rows, 1, len(scores), sharey=True, sharex=True)
-    for ax, (network, methods) in zip(axes[0], scores.items(), strict=True):
-        places = np.arange(len(methods))[::-1]
-        for place, values in zip(places, methods.values(), strict=True):
-            found = intervals.mean(values)
-            reach = [[found.mean - found.low], [found.high - found.mean]]
-            ax.errorbar(found.mean, place, xerr=reach, fmt="o", capsize=2, color=COLOURS[0])
+def plot_score_card(measures: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]], chances: Sequence[float]) -> Figure:
+    """One panel a measure, one row a method, one colour a network: the mean of {measure: {network: {method: scores
+    (N, ...)}}} with its interval; dashed: chance."""
+    methods = [*next(iter(next(iter(measures.values())).values()))]
+    figure, axes = make_figure(0.6 + 0.22 * len(methods), 1, len(measures), sharey=True)
+    for ax, (measure, networks), chance in zip(axes[0], measures.items(), chances, strict=True):
+        for place, (network, scores) in enumerate(networks.items()):
+            found = [intervals.mean(scores[method]) for method in methods]
+            means, reach = np.array([[each.mean, each.high - each.mean] for each in found]).T
+            rows = np.arange(len(methods))[::-1] + 0.15 - 0.3 * place
+            ax.errorbar(means, rows, xerr=reach, fmt="os"[place], capsize=2, color=COLOURS[place], label=network)
         ax.axvline(chance, color=COLOURS[6], linestyle="--", linewidth=0.8)
-        ax.set_yticks(places, methods)
-        ax.set(title=network, xlabel=xlabel, ylim=(-0.5, len(methods) - 0.5))
+        ax.set(xlabel=measure, ylim=(-0.5, len(methods) - 0.5))
+        ax.set_yticks(range(len(methods)), methods[::-1])
         ax.grid(axis="y", visible=False)
-        ax.tick_params(axis="y", length=0)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

@@ -68,21 +68,6 @@ def fool(its: Variables) -> None:
         expect(not lost, f"`{name}` to stay the target in 8 bits", f"{lost} that do not", why)
 
 
-# As the exercise names its attacks.
-BUDGETS = {"FGSM 2/255": ("linf", 2 / 255), "PGD-10 1/255": ("linf", 1 / 255)}
-BUDGETS |= {"PGD-10 L2 0.5": ("l2", 0.5)}
-
-
-def budgets(its: Variables) -> None:
-    """Attack `goose` with the functions of `adversarial`. Let `examples` hold under `"FGSM 2/255"` one step of FGSM
-    with this epsilon, under `"PGD-10 1/255"` PGD with that one, under `"PGD-10 L2 0.5"` PGD in the L2 norm."""
-    why = "an epsilon counts pixels in [0, 1], and in normalised ones attacks cannot be compared"
-    for name, (norm, bound) in BUDGETS.items():
-        size = float(getattr(its.examples[name], norm).max())
-        expect(0 < size < bound * 1.001, f"{name} from 0 to {bound:.4f}", f"{size:.4f}", why)
-        expect_pixels(its.examples[name].images, name)
-
-
 def wombat(its: Variables) -> None:
     """Let `drawn` be what `visualize` draws of a wombat for `network`, by `PRACTICAL` and of this `size`."""
     expect_pixels(its.drawn.images, "drawn.images")
