@@ -12,7 +12,7 @@ from dlapps.core import paths
 
 # Lines of code at most.
 REWRITTEN = {
-    "1_transfer_learning": 170,
+    "1_transfer_learning": 159,
     "2_visualizing_networks": 200,
     "3_domain_adaptation": 170,
     "4_generative_adversarial_networks": 200,

@@ -24,8 +24,7 @@ class Profile:
     curve_steps: int
     picture_size: int
     ascent_steps: int
-    # Chapters 3 and 4: training digits of the runs that the notebooks make themselves, and their epochs. Of so many
-    # Chapter 1 takes a share.
+    # Chapters 2 to 4: training digits of the runs that the notebooks make themselves; epochs in Chapters 3 and 4.
     num_digits: int
     adaptation_epochs: int
     gan_epochs: int
