@@ -49,8 +49,8 @@ def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figur
 
 @styled
 def plot_score_card(measures: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]], chances: Sequence[float]) -> Figure:
-    """One panel a measure, one row a method, one colour a network: the mean of {measure: {network: {method: scores
-    (N, ...)}}} with its interval; dashed: chance."""
+    """One panel a measure, one row a method, one colour each of two networks at most: the mean of {measure: {network:
+    {method: scores (N, ...)}}} with its interval; dashed: what a measure has by chance, or by another baseline."""
     methods = [*next(iter(next(iter(measures.values())).values()))]
     figure, axes = make_figure(0.6 + 0.22 * len(methods), 1, len(measures), sharey=True)
     for ax, (measure, networks), chance in zip(axes[0], measures.items(), chances, strict=True):

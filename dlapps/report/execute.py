@@ -34,9 +34,9 @@ class OwnKernelManager(AsyncKernelManager):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # Sockets with names, where there are such: a port that is free when Jupyter chooses it may be another's by the
-        # time that the kernel takes it.
+        # time that the kernel takes it. The names are short, since a system allows about a hundred characters.
         if sys.platform != "win32":
-            self.transport, self.ip = "ipc", f"{tempfile.gettempdir()}/dlapps-{uuid.uuid4().hex}"
+            self.transport, self.ip = "ipc", f"{tempfile.gettempdir()}/dlapps-{uuid.uuid4().hex[:12]}"
 
     @property
     def kernel_spec(self) -> KernelSpec:
