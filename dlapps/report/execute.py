@@ -1,12 +1,12 @@
 """Executed copies of the notebooks, in `report/build/<profile>/`."""
 
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import nbformat
@@ -36,7 +36,7 @@ class OwnKernelManager(AsyncKernelManager):
         # Sockets with names, where there are such: a port that is free when Jupyter chooses it may be another's by the
         # time that the kernel takes it. The names are short, since a system allows about a hundred characters.
         if sys.platform != "win32":
-            self.transport, self.ip = "ipc", f"{tempfile.gettempdir()}/dlapps-{uuid.uuid4().hex[:12]}"
+            self.transport, self.ip = "ipc", f"{gettempdir()}/dlapps-{uuid.uuid4().hex[:12]}"
 
     @property
     def kernel_spec(self) -> KernelSpec:
