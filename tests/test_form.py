@@ -12,7 +12,7 @@ from dlapps.core import paths
 
 # Lines of code at most.
 REWRITTEN = {
-    "1_transfer_learning": 148,
+    "1_transfer_learning": 149,
     "2_visualizing_networks": 197,
     "3_domain_adaptation": 163,
     "4_generative_adversarial_networks": 200,
