@@ -71,11 +71,10 @@ def make_gan() -> Path:
         for run, (_, number) in RUNS.items()
         if seed < number
     }
-    for place, (training, entry) in sweep_missing("gan", calls):
-        _, run, seed = place
+    for (_, run, seed), (training, entry) in sweep_missing("gan", calls):
         if seed == 0:
             save_samples(run, training)
-        add_entries("gan", {place: entry}, SEEDS)
+        add_entries("gan", {("runs", run, seed): entry}, SEEDS)
     many: Calls = {("runs", "cdcgan tuned, 60,000", seed): partial(teach_many, seed) for seed in range(SEEDS_OF_MANY)}
     make_missing("gan", many, SEEDS)
     return paths.results() / "gan.json"

@@ -95,12 +95,15 @@ def load_others() -> Tensor:
     return stack_pixels(datasets.load_imagenet_samples().images[::2], SIDE, crop=0.875)
 
 
-def remove_pixels(name: str, method: str, others: bool = False) -> list[float]:
-    """The gap between insertion and deletion of the predicted class of each of the 45 pictures, or of the others."""
+def remove_pixels(name: str, method: str, others: bool = False, shift: int = 0) -> list[float]:
+    """The gap between insertion and deletion of the predicted class of each of the 45 pictures, or of the others.
+
+    shift: each picture gets the map of the picture so many before it.
+    """
     network, images = pretrained.load(name), load_others() if others else load_labelled(SIDE)[0]
     targets = float32_logits(network, images).argmax(1)
     with runtime.autocast("cpu"):
-        maps = saliency_methods(name)[method](network, images, targets)
+        maps = saliency_methods(name)[method](network, images, targets).roll(shift, 0)
         return _rounded(saliency.deletion_insertion(network, images, maps, num_steps=NUM_STEPS).gap)
 
 
@@ -111,8 +114,9 @@ def make_visualizing_saliency() -> Path:
         for method in saliency_methods(name):
             calls["hits", label, method] = cached(play_grids, name, method)
             calls["gaps", label, method] = cached(remove_pixels, name, method)
-        for method in CONTROLS:
-            calls["other gaps", label, method] = cached(remove_pixels, name, method, True)
+        calls |= {("other gaps", label, m): cached(remove_pixels, name, m, True) for m in CONTROLS}
+        another = cached(remove_pixels, name, "blurred gradient", True, 1)
+        calls["other gaps", label, "another's, blurred"] = another
     found = dict(sweep(calls, "saliency"))
     return results.save("visualizing-saliency", nest({place: found[place] for place in calls}), [0])
 
