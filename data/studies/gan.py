@@ -23,8 +23,9 @@ RUNS |= {f"cdcgan {name}": preset for name, preset in CONDITIONAL_PRESETS.items(
 SEEDS = tuple(range(max(number for _, number in RUNS.values())))
 # As many samples as there are train images, for a classifier to learn from; and the seeds that draw them.
 NUM_MANY, SEEDS_OF_MANY = 60_000, 3
-# Whose course is kept: the one that the chapter shows, and one that collapses and recovers.
-WATCHED = (("dcgan practical", 0), ("dcgan 64 x 64", 1))
+# Whose course is kept: the one that the chapter shows, one of 64 x 64 that collapses and recovers, and of the
+# saturating loss a run that learns, one that does so late, and one that never does.
+WATCHED = (("dcgan practical", 0), ("dcgan 64 x 64", 1), *(("dcgan saturating loss", seed) for seed in (3, 4, 9)))
 
 
 def fit(run: str, seed: int) -> gan.Training:
@@ -72,8 +73,8 @@ def make_gan() -> Path:
         if seed < number
     }
     for (_, run, seed), (training, entry) in sweep_missing("gan", calls):
-        if seed == 0:
-            save_samples(run, training)
+        if seed == 0 or (run, seed) in WATCHED:
+            save_samples(run if seed == 0 else f"{run} {seed}", training)
         add_entries("gan", {("runs", run, seed): entry}, SEEDS)
     many: Calls = {("runs", "cdcgan tuned, 60,000", seed): partial(teach_many, seed) for seed in range(SEEDS_OF_MANY)}
     make_missing("gan", many, SEEDS)
