@@ -198,15 +198,17 @@ def test_generation_looks_at_each_training_of_an_exercise():
 
 
 def test_generation_computes_losses_and_scores_again():
-    real, fake = torch.tensor([2.0, 1.0]), torch.tensor([-1.0, 3.0])
-    of_real, of_fake = -F.logsigmoid(real).mean(), -F.logsigmoid(-fake).mean()
-    right = {"real": torch.zeros(2, 1), "real_logits": real, "fake_logits": fake}
-    right["d_loss"] = of_real + of_fake
-    traps = {"d_loss": of_real}, {"fake_logits": real}, {"fake_logits": fake.mean()}
-    finds(generation.discriminator_step, *traps, **right)
-    loss = -F.logsigmoid(fake).mean()
-    right = {"real": torch.zeros(2, 1), "fooling_logits": fake, "g_loss": loss}
-    finds(generation.generator_step, {"g_loss": -loss}, {"fooling_logits": fake.mean()}, **right)
+    right = {"pixels": torch.randn(32, 3), "discriminator": lambda x: x.sum(1)}
+
+    def loss(real, fake):
+        return -F.logsigmoid(real.sum(1)).mean() - F.logsigmoid(-fake.sum(1)).mean()
+
+    right["discriminator_loss"] = lambda real, fake: loss(real, fake.detach())
+    right["generator_loss"] = lambda fake: -F.logsigmoid(fake.sum(1)).mean()
+    traps = loss, lambda real, fake: loss(real, real)
+    finds(generation.discriminator_step, *({"discriminator_loss": trap} for trap in traps), **right)
+    trap = {"generator_loss": lambda fake: F.logsigmoid(-fake.sum(1)).mean()}
+    finds(generation.generator_step, trap, **right)
     right = {"norms": [0.1, 2.0], "logits": torch.tensor([-3.0, -2.0])}
     traps = {"norms": [2.0, 0.1]}, {"logits": -right["logits"]}
     finds(generation.saturation, *traps, **right)

@@ -25,7 +25,8 @@ SEEDS = tuple(range(max(number for _, number in RUNS.values())))
 NUM_MANY, SEEDS_OF_MANY = 60_000, 3
 # Whose course is kept: the one that the chapter shows, one of 64 x 64 that collapses and recovers, and of the
 # saturating loss a run that learns and the four that stand still, one of them for a time only.
-WATCHED = (("dcgan practical", 0), ("dcgan 64 x 64", 1), *(("dcgan saturating loss", seed) for seed in (3, 4, 6, 8, 9)))
+WATCHED = [("dcgan practical", 0), ("dcgan 64 x 64", 1)]
+WATCHED += [("dcgan saturating loss", seed) for seed in (3, 4, 6, 8, 9)]
 
 
 def fit(run: str, seed: int) -> gan.Training:
@@ -40,15 +41,17 @@ def fit(run: str, seed: int) -> gan.Training:
 def train(run: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
     """One training and its entry: scores, and of those that are watched their history."""
     training = fit(run, seed)
-    entry: dict[str, object] = {"scores": Judge().score_generator(training.generator, training.preset, seed)}
-    return training, entry | ({"history": thin(training.history)} if (run, seed) in WATCHED else {})
+    scores = Judge().score_generator(training.generator, training.preset, seed)
+    watched = {"history": thin(training.history)} if (run, seed) in WATCHED else {}
+    return training, {"scores": scores} | watched
 
 
 def teach_many(seed: int) -> dict[str, object]:
     """GAN-train of the tuned conditional generator with NUM_MANY samples."""
     asked = torch.arange(NUM_MANY) % 10
     samples = draw(fit("cdcgan tuned", seed).generator, NUM_MANY, seed + 2, asked)
-    return {"scores": {"gan_train_accuracy": judge.gan_train_accuracy(samples, asked, *load_images("test"), seed=seed)}}
+    accuracy = judge.gan_train_accuracy(samples, asked, *load_images("test"), seed=seed)
+    return {"scores": {"gan_train_accuracy": accuracy}}
 
 
 def thin(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

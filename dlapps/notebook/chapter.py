@@ -88,8 +88,8 @@ class Chapter:
     def show_animation(self, frames: np.ndarray, key_frames: Figure | Sequence[int], name: str, caption: str) -> None:
         """Play frames above their key frames, which paper has alone; a click pauses.
 
-        frames: uint8 (F, H, W, 3), F >= 2. key_frames: a figure, saved as
-        show_figure does, or each frame's step, for `plot_moments`; prose refers to both as `@fig-<name>`.
+        frames: uint8 (F, H, W) or (F, H, W, 3), F >= 2. key_frames: a figure, saved as show_figure does, or each
+        frame's step, for `plot_moments`; prose refers to both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
         player = players.make_player(frames)

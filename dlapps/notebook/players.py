@@ -35,11 +35,12 @@ def hash_script(script: str) -> str:
 
 
 def make_player(frames: np.ndarray) -> str:
-    """HTML that plays uint8 frames (F, H, W, 3), F >= 2; a click or the space bar pauses it. ValueError for others."""
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
-        wanted, remedy = "frames uint8 (F, H, W, 3) with F >= 2", "images.from_pixels makes them of pixels"
+    """HTML that plays uint8 frames (F, H, W) or (F, H, W, 3), F >= 2; a click pauses it. ValueError for others."""
+    fits = frames.ndim > 2 and frames.shape[3:] in ((), (3,)) and len(frames) > 1
+    if frames.dtype != np.uint8 or not fits:
+        wanted, remedy = "frames uint8 (F, H, W) or (F, H, W, 3) with F >= 2", "images.from_pixels makes them of pixels"
         raise ValueError(f"expected {wanted}, got {frames.dtype} {frames.shape}; {remedy}.")
-    number, height, width, _ = frames.shape
+    number, height, width = frames.shape[:3]
     moving = (number - 1) / FRAMES_PER_SECOND
     return PLAYER.format(
         name=f"dlapps-{width}-{height}-{number}",
@@ -54,12 +55,12 @@ def make_player(frames: np.ndarray) -> str:
 
 
 def make_strip(frames: np.ndarray) -> str:
-    """uint8 frames (F, H, W, 3), one below the other, as one JPEG in base64; ValueError where it would be too tall."""
-    number, height, width, _ = frames.shape
+    """uint8 frames, one below the other, as one JPEG in base64; ValueError where it would be too tall."""
+    number, height = frames.shape[:2]
     if number * height > LONGEST:
         raise ValueError(f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out frames.")
     file = io.BytesIO()
-    Image.fromarray(frames.reshape(-1, width, 3)).save(file, "JPEG", quality=80)
+    Image.fromarray(frames.reshape(-1, *frames.shape[2:])).save(file, "JPEG", quality=80)
     return base64.b64encode(file.getvalue()).decode()
 
 

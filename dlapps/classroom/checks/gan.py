@@ -12,23 +12,23 @@ from dlapps.gan import Training, draw_latents, flow, generate
 
 
 def discriminator_step(its: Variables) -> None:
-    """Let `real_logits` and `fake_logits` be what the discriminator says of `real` and of `fake`, through which no
-    gradient shall reach the generator, and `d_loss` the sum of the two means of its loss."""
-    real, fake = its.real_logits.flatten(), its.fake_logits.flatten()
-    why = "the discriminator answers for each image by itself"
-    expect_same([len(its.real)] * 2, [len(real), len(fake)], "logits of images and fakes", why)
-    expect(not same(real, fake), "other logits of fakes", "those of real images", why)
-    why = "a loss of one of the two is lowest when every image gets the same answer"
-    wanted = -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
-    expect_same(wanted, its.d_loss, "as the loss of these logits", why)
+    """Let `discriminator_loss(real, fake)` be the sum of the two means of the discriminator's loss, through which no
+    gradient shall reach the fake images."""
+    real, fake = its.pixels[:16], its.pixels[16:32].clone().requires_grad_()
+    loss, on_real = its.discriminator_loss(real, fake), its.discriminator(real)
+    wanted = -F.logsigmoid(on_real).mean() - F.logsigmoid(-its.discriminator(fake)).mean()
+    expect_same(wanted, loss, "as the loss of these images", "one of the two alone is no task")
+    # With no way to the fakes at all there is no gradient to ask for.
+    (reached,) = torch.autograd.grad(loss + 0 * wanted, fake)
+    expect(not reached.any(), "no gradient in the fakes", "one", "they have a loss of their own")
 
 
 def generator_step(its: Variables) -> None:
-    """Let `fooling_logits` be what the discriminator now says of `fake`, and `g_loss` the mean of -log D(G(z))."""
-    logits = its.fooling_logits.flatten()
-    expect_same(len(its.real), len(logits), "logits", "each image is called real by itself")
+    """Let `generator_loss(fake)` be the mean of -log D(G(z)) of fake images."""
+    fake = its.pixels[:16]
     why = "with the sign turned it learns to be found out, and log(1 - D(G(z))) saturates"
-    expect_same(-F.logsigmoid(logits).mean(), its.g_loss, "as the loss of these logits", why)
+    wanted = -F.logsigmoid(its.discriminator(fake)).mean()
+    expect_same(wanted, its.generator_loss(fake), "as the loss of these images", why)
 
 
 def small_run(its: Variables) -> None:
