@@ -43,7 +43,7 @@ def train(run: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
     training = fit(run, seed)
     scores = Judge().score_generator(training.generator, training.preset, seed)
     watched = {"history": thin(training.history)} if (run, seed) in WATCHED else {}
-    return training, {"scores": scores} | watched
+    return training, {"scores": scores, **watched}
 
 
 def teach_many(seed: int) -> dict[str, object]:
