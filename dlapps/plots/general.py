@@ -147,5 +147,5 @@ def plot_panels(x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xla
         ax.set(xlabel=xlabel, ylabel=ylabel)
         if [*series] != told:
             told = [*series]
-            ax.legend()
+            ax.legend(handlelength=1.7)
     return figure
