@@ -142,18 +142,20 @@ def test_domains_know_the_sign_of_the_reversed_gradient():
 
 
 def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
-    network, labels = dann.DomainAdversarialNetwork(0), torch.arange(8) % 10
-    halves = [torch.rand(8, 3, 28, 28) for _ in range(2)]
-    losses = dann.dann_losses(network, *halves, labels, 0.5)[:2]
-    right = {"network": network, "halves": halves, "labels": labels}
-    right |= {"class_loss": losses[0], "domain_loss": losses[1]}
-    finds(domains.losses, {"domain_loss": 2 * losses[1]}, {"class_loss": losses[0] / 2}, **right)
-    right = {"confidence": torch.tensor([0.95, 0.5]), "losses": torch.tensor([1.0, 3.0])}
-    right |= {"trusted": torch.tensor([1.0, 0.0]), "pseudo_loss": torch.tensor(0.5)}
-    finds(domains.pseudo_loss, {"pseudo_loss": 2.0}, {"trusted": torch.ones(2)}, **right)
-    right = {"logits": 9 * torch.eye(2), "truth": torch.tensor([0, 0]), "limits": (0.5, 0.9)}
-    right |= {"share": [1.0, 1.0], "right": [0.5, 0.5]}
-    finds(domains.pseudo_labels, {"right": right["share"]}, {"share": [0.5, 0.5]}, **right)
+    digits, labels = torch.randint(256, (2, 8, 28, 28), dtype=torch.uint8), torch.arange(8) % 10
+    right = {"digits": digits[0], "pictures": digits[1], "labels": labels}
+    right["make_network"] = lambda: dann.DomainAdversarialNetwork(0)
+
+    def losses(network, here, there, weight):
+        parts = [dann.batch_to_pixels(part) for part in (digits[0][here], digits[1][there])]
+        return dann.dann_losses(network, *parts, labels[here], weight)[:2]
+
+    finds(domains.losses, {"losses": lambda *given: losses(*given)[::-1]}, losses=losses, **right)
+    right = {"each_loss": torch.tensor([1.0, 3.0]), "pseudo_loss": torch.tensor(0.5)}
+    right["trusted"] = torch.tensor([True, False, True])
+    finds(domains.pseudo_loss, {"pseudo_loss": 2.0}, {"trusted": torch.ones(3)}, **right)
+    right = {"logits": torch.diag(torch.tensor([9.0, 9.0, 1.0])), "truth": torch.tensor([0, 0, 2])}
+    finds(domains.pseudo_labels, {"shares": [2 / 3, 1 / 3, 2 / 3]}, shares=[2 / 3, 1 / 2, 2 / 3], **right)
 
 
 def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers():
@@ -168,10 +170,8 @@ def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers
     other = dann.DomainAdversarialNetwork(seed=0, batch_norm=True)
     traps = {"before": {"source": 0.99}}, {"baseline": fresh}, {"baseline": other}
     finds(domains.baseline, *traps, **right)
-    right |= {"adapted": adapted, "history": {"class_loss": [2, 1]}}
-    right["settings"] = replace(dann.PAPER, num_epochs=2)
     traps = ({"adapted": wrong} for wrong in (fresh, baseline, other))
-    finds(domains.adaptation, *traps, {"history": {"class_loss": [2]}}, **right)
+    finds(domains.adaptation, *traps, adapted=adapted, **right)
 
 
 def training_of(preset, **changes):

@@ -38,7 +38,7 @@ FIGURES = {
     "parts": dann.plot_parts,
     "embeddings": lambda: dann.plot_embeddings({"x": POINTS}, np.arange(20) % 10, np.arange(20) // 10),
     "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}),
-    "trainings": lambda: dann.plot_trainings(TRAININGS, 80, (60, 90)),
+    "trainings": lambda: dann.plot_trainings(TRAININGS, (60, 90)),
     "confusions": lambda: dann.plot_confusions({"all": np.eye(3), "few": np.zeros((3, 3))}),
     "pipeline": transfer.plot_pipeline,
     "steps": lambda: transfer.plot_steps({"a → b": (70, 75, Interval(5, 3, 7))}),

@@ -97,18 +97,17 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         for place, values in enumerate(settings.values()):
             ax.plot(values, [place] * len(values), linestyle="", alpha=0.6, **line_style(index))
             ax.vlines(np.mean(values), place - 0.35, place + 0.35, color=COLOURS[6], linewidth=1.2)
-        ax.set(xlabel=f"{measure} (%)", yticks=range(len(settings)), yticklabels=list(settings))
+        ax.set_xlabel(f"{measure.replace('_', ' ')} (%)")
+        ax.set(yticks=range(len(settings)), yticklabels=list(settings))
     axes[0, 0].invert_yaxis()
     return figure
 
 
 @styled
-def plot_trainings(
-    runs: Mapping[str, Mapping[str, Sequence[float]]], limit: float, zoom: tuple[float, float]
-) -> Figure:
+def plot_trainings(runs: Mapping[str, Mapping[str, Sequence[float]]], zoom: tuple[float, float]) -> Figure:
     """Accuracies in per cent, a row a run and a colour a network, every training a dot: all, and the upper end beside.
 
-    runs: network -> row -> one value a seed. limit: the accuracy of a dashed line. zoom: the ends of the right panel.
+    runs: network -> row -> one value a seed. zoom: the ends of the right panel.
     """
     rows = list(dict.fromkeys(row for found in runs.values() for row in found))
     figure, axes = make_figure(0.75 + 0.24 * len(rows), 1, 2, sharey=True)
@@ -118,7 +117,6 @@ def plot_trainings(
             for ax in axes[0]:
                 ax.plot(values, [place] * len(values), linestyle="", alpha=0.7, label=network, **line_style(index))
     for ax in axes[0]:
-        ax.axvline(limit, color=COLOURS[6], linestyle="--", linewidth=0.8)
         ax.set(xlabel="target accuracy (%)", ylim=(len(rows) - 0.5, -0.5))
         ax.tick_params(axis="y", length=0)
     axes[0, 0].set_yticks(range(len(rows)), rows)
