@@ -44,7 +44,7 @@ PROFILES = {
             "quick", minutes=6, seeds=(0,),
             num_folds=3, num_splits=2, svm_costs=(1, 10), head_epochs=30,
             num_pictures=20, num_samples=10, curve_steps=5, picture_size=224, ascent_steps=100,
-            num_digits=4_000, adaptation_epochs=3, gan_epochs=3, cdcgan_epochs=3,
+            num_digits=4_000, adaptation_epochs=4, gan_epochs=3, cdcgan_epochs=3,
         ),
         Profile(
             "full", minutes=12, seeds=(0, 1, 2),
