@@ -122,10 +122,11 @@ def test_visualizing_finds_images_that_no_file_can_hold(network, pixels):
 
 def test_visualizing_finds_drawings_that_do_not_climb(network, pixels):
     climbed = (pixels + 0.1 * gradient(lambda x: network(x)[:, 0], pixels).sign()).clamp(0, 1)
-    scores = network(pixels)[None, :, 0]  # of the first images
-    drawn, still, loud = (SimpleNamespace(images=end, scores=scores) for end in (climbed, pixels, 2 * climbed))
-    right = {"network": network, "WOMBAT": 0, "drawn": drawn}
-    finds(visualizing.wombat, {"drawn": still}, {"drawn": loud}, **right)
+    ends = climbed, pixels, 2 * climbed
+    drawn, still, loud = (SimpleNamespace(images=end) for end in ends)
+    draw, *traps = (lambda steps, _=0, end=end: (end if steps else pixels)[:1] for end in ends)
+    right = {"network": network, "WOMBAT": 0, "draw": draw}
+    finds(visualizing.draw_loop, *({"draw": trap} for trap in traps), **right)
     right = {"lite0": network, "begin": pixels, "grown": drawn}
     alone = SimpleNamespace(images=climbed[:1])
     traps = ({"grown": wrong} for wrong in (still, loud, alone))

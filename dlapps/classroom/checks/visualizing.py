@@ -68,14 +68,16 @@ def fool(its: Variables) -> None:
         expect(not lost, f"`{name}` to stay the target in 8 bits", f"{lost} that do not", why)
 
 
-def wombat(its: Variables) -> None:
-    """Let `drawn` be what `visualize` draws of a wombat for `network`, by `PRACTICAL` and of this `size`."""
-    expect_pixels(its.drawn.images, "drawn.images")
-    _expect_rise(its.network(its.drawn.images)[:, its.WOMBAT] - its.drawn.scores[0])
+def draw_loop(its: Variables) -> None:
+    """Let `draw(num_steps, jitter=16)` return an image of WOMBAT of this `size`, climbed from noise by steps of length
+    5 in z; with a jitter it is rolled for each step, and blurred every ten steps."""
+    start, end = its.draw(0, 0).clamp(0, 1), its.draw(5)
+    expect_pixels(end, "draw(5)")
+    _expect_rise(its.network(end)[:, its.WOMBAT] - its.network(start)[:, its.WOMBAT])
 
 
 def grown(its: Variables) -> None:
-    """Let `grown` be what `visualize` makes for `lite0`, with the classes `aims` and by `recipe`, of `begin` as the
+    """Let `grown` be what `visualize` makes for `lite0`, twice a spoonbill by `recipe`, of `begin` as the
     initial images, with every tenth image kept."""
     expect_pixels(its.grown.images, "grown.images")
     why = "noise is the control: what appears there as well is not of the photograph"
