@@ -148,13 +148,11 @@ def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
     right["make_network"] = lambda: dann.DomainAdversarialNetwork(0)
 
     def losses(network, here, there, weight):
-        parts = [dann.batch_to_pixels(part) for part in (digits[0][here], digits[1][there])]
-        return dann.dann_losses(network, *parts, labels[here], weight)[:2]
+        return dann.dann_losses(network, *map(dann.batch_to_pixels, digits), labels, weight)[:2]
 
     finds(domains.losses, {"losses": lambda *given: losses(*given)[::-1]}, losses=losses, **right)
-    right = {"each_loss": torch.tensor([1.0, 3.0]), "pseudo_loss": torch.tensor(0.5)}
-    right["trusted"] = torch.tensor([True, False, True])
-    finds(domains.pseudo_loss, {"pseudo_loss": 2.0}, {"trusted": torch.ones(3)}, **right)
+    right = {"each_loss": torch.arange(3.0), "trusted": torch.arange(4) == 1}
+    finds(domains.pseudo_loss, {"trusted": torch.ones(3)}, pseudo_loss=1 / 3, **right)
     right = {"logits": torch.diag(torch.tensor([9.0, 9.0, 1.0])), "truth": torch.tensor([0, 0, 2])}
     finds(domains.pseudo_labels, {"shares": [2 / 3, 1 / 3, 2 / 3]}, shares=[2 / 3, 1 / 2, 2 / 3], **right)
 
