@@ -52,7 +52,7 @@ def plot_embeddings(embeddings: Mapping[str, ArrayLike], labels: ArrayLike, doma
 
     labels, domains: int (N,), domain 0 the source.
     """
-    figure, axes = make_figure(1.2 * WIDTH / len(embeddings), 2, len(embeddings))
+    figure, axes = make_figure(1.0 * WIDTH / len(embeddings), 2, len(embeddings))
     for column, (name, points) in enumerate(embeddings.items()):
         _scatter_classes(axes[0, column], points, labels, domains)
         _scatter_domains(axes[1, column], points, domains)
@@ -130,7 +130,7 @@ def plot_trainings(runs: Mapping[str, Mapping[str, Sequence[float]]], zoom: tupl
 @styled
 def plot_confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
     """Confusion matrices (K, K) side by side: rows are true classes, each divided by its number of images."""
-    figure, axes = make_figure(2.5, 1, len(matrices))
+    figure, axes = make_figure(2.3, 1, len(matrices))
     for ax, (name, matrix) in zip(axes[0], matrices.items(), strict=True):
         counts = np.asarray(matrix, float)
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
