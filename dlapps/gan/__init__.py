@@ -5,6 +5,7 @@ Images are uint8, grey (N, H, H) or colour (N, H, H, 3), tensors, arrays or list
 labels (N,) in [0, K). Wrong sizes and labels out of range are ValueErrors of one sentence.
 """
 
+from dlapps.gan import flow
 from dlapps.gan.judge import (
     classify,
     conditional_accuracy,

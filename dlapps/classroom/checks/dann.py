@@ -47,8 +47,8 @@ def losses(its: Variables) -> None:
     label predictor's cross-entropy on the source and the domain classifier's binary cross-entropy on both, behind
     `Reverse` with that weight; the target is 1."""
     network, here = its.make_network(), torch.arange(8)
-    parts = [dann.batch_to_pixels(part[:8]) for part in (its.digits, its.pictures)]
-    wanted = dann.dann_losses(network, *parts, its.labels[:8], 0.5)[:2]
+    source, target = (dann.batch_to_pixels(part[:8]) for part in (its.digits, its.pictures))
+    wanted = dann.dann_losses(network, source, target, its.labels[:8], 0.5)[:2]
     got = its.losses(network, here, here, 0.5)
     why = "labels are the source's alone, and the domain loss is the mean over both halves"
     expect_same([*wanted], [*got], "as losses of class and domain", why)
