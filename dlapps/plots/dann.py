@@ -110,7 +110,7 @@ def plot_trainings(runs: Mapping[str, Mapping[str, Sequence[float]]], zoom: tupl
     runs: network -> row -> one value a seed. zoom: the ends of the right panel.
     """
     rows = list(dict.fromkeys(row for found in runs.values() for row in found))
-    figure, axes = make_figure(0.75 + 0.24 * len(rows), 1, 2, sharey=True)
+    figure, axes = make_figure(0.75 + 0.2 * len(rows), 1, 2, sharey=True)
     for index, (network, found) in enumerate(runs.items()):
         for row, values in found.items():
             place = rows.index(row) + 0.3 * (index - (len(runs) - 1) / 2)
