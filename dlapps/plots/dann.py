@@ -92,7 +92,7 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
     panels: measure -> setting -> one value a seed.
     """
-    figure, axes = make_figure(0.5 + 0.19 * max(map(len, panels.values())), 1, len(panels), sharey=True)
+    figure, axes = make_figure(0.5 + 0.165 * max(map(len, panels.values())), 1, len(panels), sharey=True)
     for index, (ax, (measure, settings)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         for place, values in enumerate(settings.values()):
             ax.plot(values, [place] * len(values), linestyle="", alpha=0.6, **line_style(index))
