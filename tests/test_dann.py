@@ -332,7 +332,6 @@ UNFIT = [
     (lambda s, y, t: dann.predict(build(None, GREY), t), r"grey pictures .*, got \(64, 28"),
     (lambda s, y, t: train_improved((t, y, t)), r"source pictures .*, got \(64, 28, 28, 3\)"),
     (lambda s, y, t: dann.accuracy(build(None), s, y[:5]), "as many labels as inputs, got 5 and 64"),
-    (lambda s, y, t: dann.pseudo_label([[0.0, 5.0]], 2), r"threshold in \[0, 1\], got 2"),
 ]
 
 
@@ -421,15 +420,6 @@ def test_grey_digits_get_three_equal_channels(domains):
     assert torch.equal(pixels[:, 0], torch.tensor(domains[0]) / 255)
     assert torch.equal(pixels[:, 0], pixels[:, 2])
     assert pixels.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_pseudo_labels_are_those_above_the_threshold():
-    logits = torch.tensor([[0.0, 5.0], [0.1, 0.0], [9.0, 0.0]])
-    chosen = dann.pseudo_label(logits, 0.9)
-    assert chosen.rows.tolist() == [0, 2]
-    assert chosen.labels.tolist() == [1, 0]
-    assert chosen.confidence.min() >= 0.9
-    assert dann.pseudo_label(logits, 0).rows.tolist() == [0, 1, 2]
 
 
 def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domains):

@@ -175,7 +175,7 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: class_diversity([[0, np.nan]]), NO_HIGHEST),
         (lambda: class_diversity([[0, 0], [np.inf, 0]]), NO_HIGHEST),
         (lambda: class_diversity([[-np.inf] * 2]), NO_HIGHEST),
-        (lambda: dann.pseudo_label([0.5]), "logits (N, K), got (1,)"),
+        (lambda: class_diversity([0.5]), "logits (N, K), got (1,)"),
         (lambda: fit_small([0, 1], rate=-0.01), "learning_rate > 0, got -0.01"),
         (lambda: adversarial.fool(small_network(), PIXELS, None), "targets, the classes that"),
         (lambda: metrics.entropy([5, 5]), "shares that add up to 1, got a sum of 10 with"),

@@ -129,10 +129,10 @@ def train_on_pseudo_labels(domains: Domains, seed: int, threshold: float, **opti
     """A new network on what the practical's reads in the target's training pictures, where it is confident enough."""
     target, network = domains.target, DomainAdversarialNetwork(seed)
     logits = dann.predict(load_run("practical", seed, domains), target.images)
-    chosen = dann.pseudo_label(logits, threshold)
-    images, labels = target.images[chosen.rows], chosen.labels
-    history = dann.fit_source_only(network, images, labels, dann.SOURCE_ONLY, seed, **options)
-    return network, history
+    confidence, labels = logits.softmax(1).max(1)
+    sure = confidence >= threshold
+    part = target.images[sure], labels[sure]
+    return network, dann.fit_source_only(network, *part, dann.SOURCE_ONLY, seed, **options)
 
 
 def load_run(name: str, seed: int, domains: Domains, network: Network | None = None) -> Network:

@@ -10,7 +10,7 @@ pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves, or what
 
 from dlapps.core.training import History
 from dlapps.dann.layers import DomainAdversarialNetwork, GradientReversal, ImprovedNetwork, reversal_schedule
-from dlapps.dann.pictures import accuracy, batch_to_pixels, predict, pseudo_label, random_affine, random_textures
+from dlapps.dann.pictures import accuracy, batch_to_pixels, predict, random_affine, random_textures
 from dlapps.dann.training import (
     IMPROVED,
     PAPER,

@@ -7,7 +7,6 @@ A domain is one uint8 tensor; pixels are made a batch at a time, in microseconds
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -98,24 +97,6 @@ def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> T
 def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike) -> float:
     """Share of the images whose highest logit is their label's."""
     return training.accuracy(predict(network, images), labels)
-
-
-@dataclass(frozen=True)
-class PseudoLabels:
-    """The pictures that a network is confident about: rows (M,) int64, their labels (M,), its confidence (M,)."""
-
-    rows: Tensor
-    labels: Tensor
-    confidence: Tensor
-
-
-def pseudo_label(logits: ArrayLike, threshold: float = 0.9) -> PseudoLabels:
-    """The predicted classes of logits (N, K) whose probability is at least the threshold in [0, 1]; 0 takes all."""
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"expected a threshold in [0, 1], got {threshold}; it is a probability.")
-    confidence, labels = _as_logits(logits).softmax(1).max(1)
-    (rows,) = torch.where(confidence >= threshold)
-    return PseudoLabels(rows, labels[rows], confidence[rows])
 
 
 def _as_logits(logits: ArrayLike) -> Tensor:

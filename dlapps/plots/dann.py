@@ -52,7 +52,7 @@ def plot_embeddings(embeddings: Mapping[str, ArrayLike], labels: ArrayLike, doma
 
     labels, domains: int (N,), domain 0 the source.
     """
-    figure, axes = make_figure(1.0 * WIDTH / len(embeddings), 2, len(embeddings))
+    figure, axes = make_figure(WIDTH / len(embeddings), 2, len(embeddings))
     for column, (name, points) in enumerate(embeddings.items()):
         _scatter_classes(axes[0, column], points, labels, domains)
         _scatter_domains(axes[1, column], points, domains)
