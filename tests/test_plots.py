@@ -31,6 +31,7 @@ FIGURES = {
         [0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, "x"
     ),
     "losses": gan.plot_losses,
+    "points": lambda: gan.plot_points(np.zeros((9, 2)), {"one": np.ones((4, 2))}, {"one": (0.5, 1.0)}),
     "networks": gan.plot_networks,
     "grey": lambda: gan.plot_grey({"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}),
     "factors": lambda: gan.plot_factors({"a": IMAGES, "b": IMAGES}, {"b": Interval(2.0, 1.0, 4.0)}, [0.8, 0.7]),
