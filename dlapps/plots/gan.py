@@ -52,14 +52,14 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
 
 @styled
 def plot_points(real: ArrayLike, clouds: Mapping[str, ArrayLike], shares: Mapping[str, tuple]) -> Figure:
-    """A panel for each of clouds of points (N, 2) in [-2, 2], over the real points (M, 2); shares: of each, its
+    """A panel for each of clouds of points (N, 2) in [-1.7, 1.7], over the real points (M, 2); shares: of each, its
     precision and recall."""
-    figure, axes = make_figure(2.5, 1, len(clouds))
+    figure, axes = make_figure(2.05, 1, len(clouds))
     for ax, (name, points) in zip(axes[0], clouds.items(), strict=True):
         for each, colour in ((real, "0.7"), (points, COLOURS[1])):
             ax.scatter(*np.asarray(each).T, s=3, linewidths=0, color=colour)
         ax.set(title="{}\nprecision {:.2f}, recall {:.2f}".format(name, *shares[name]), aspect="equal")
-        ax.set(xlim=(-2, 2), ylim=(-2, 2), xticks=(), yticks=())
+        ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xticks=(), yticks=())
     return figure
 
 
