@@ -27,11 +27,9 @@ FIGURES = {
     "score card": lambda: visualizing.plot_score_card({"hits": HITS, "gap": HITS}, (0.25, 0.5)),
     "changes": lambda: visualizing.plot_changes(*torch.arange(2.0).expand(2, 3, 4, 4, 2).unbind(4), CLASSES),
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
-    "panels": lambda: general.plot_panels(
-        [0, 10], {"loss": {"D": [1, 2], "G": [2, 1]}, "gradient": {"G": [1, 9]}}, "x"
-    ),
+    "panels": lambda: general.plot_panels([0, 9], {"a": {"D": [1, 2]}, "b": {"G": [1]}}, "x"),
     "losses": gan.plot_losses,
-    "points": lambda: gan.plot_points(np.zeros((9, 2)), {"one": np.ones((4, 2))}, {"one": (0.5, 1.0)}),
+    "points": lambda: gan.plot_points(np.eye(2), {"a": np.eye(2)}, {"a": (0.5, 1.0)}),
     "networks": gan.plot_networks,
     "grey": lambda: gan.plot_grey({"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}),
     "factors": lambda: gan.plot_factors({"a": IMAGES, "b": IMAGES}, {"b": Interval(2.0, 1.0, 4.0)}, [0.8, 0.7]),
@@ -86,6 +84,12 @@ def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
     assert signed.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.04)
     assert plain.get_clim() == pytest.approx((0, most))
     assert plain.get_cmap().name == "inferno"
+
+
+def test_an_interval_of_shares_ends_at_1_and_is_exact_where_each_is_won_or_not():
+    figure = visualizing.plot_score_card({"won": {"net": {"map": np.ones(9, bool)}}}, (0.5,))
+    [segment] = figure.axes[0].containers[0].lines[2][0].get_segments()
+    assert segment[:, 0] == pytest.approx([0.025 ** (1 / 9), 1])  # Clopper-Pearson's low end
 
 
 def test_a_mosaic_holds_every_image_once():

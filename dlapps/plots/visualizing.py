@@ -50,13 +50,14 @@ def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figur
 @styled
 def plot_score_card(measures: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]], chances: Sequence[float]) -> Figure:
     """One panel a measure, one row a method, one colour each of two networks at most: the mean of {measure: {network:
-    {method: scores (N, ...)}}} with its interval; dashed: what a measure has by chance, or by another baseline."""
+    {method: scores (N, ...) in [0, 1]}}} with its interval, exact for bool; dashed: what a measure has by chance."""
     methods = [*next(iter(next(iter(measures.values())).values()))]
     figure, axes = make_figure(0.6 + 0.22 * len(methods), 1, len(measures), sharey=True)
     for ax, (measure, networks), chance in zip(axes[0], measures.items(), chances, strict=True):
         for place, (network, scores) in enumerate(networks.items()):
-            found = [intervals.mean(scores[method]) for method in methods]
-            means, reach = np.array([[each.mean, each.high - each.mean] for each in found]).T
+            found = [_interval(np.asarray(scores[method])) for method in methods]
+            means, *ends = np.array([[each.mean, each.low, each.high] for each in found]).T
+            reach = np.abs(np.clip(ends, 0, 1) - means)
             rows = np.arange(len(methods))[::-1] + 0.15 - 0.3 * place
             ax.errorbar(means, rows, xerr=reach, fmt="os"[place], capsize=2, color=COLOURS[place], label=network)
         ax.axvline(chance, color=COLOURS[6], linestyle="--", linewidth=0.8)
@@ -65,3 +66,9 @@ def plot_score_card(measures: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]
         ax.grid(axis="y", visible=False)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
+
+
+def _interval(scores: np.ndarray) -> intervals.Interval:
+    if scores.dtype == bool:
+        return intervals.proportion(int(scores.sum()), scores.size)
+    return intervals.mean(scores)
