@@ -85,13 +85,10 @@ def make_gan() -> Path:
 
 
 def save_samples(run: str, training: gan.Training) -> None:
-    """The fixed latent vectors' samples to gan.npz, and the tuned generators to files: all frames of the practical's
-    DCGAN, of others what the last shows: sixteen samples, or ten a label."""
+    """The last samples of the fixed latent vectors to gan.npz, sixteen or ten a label; tuned generators to files."""
     path = paths.results() / "gan.npz"
     samples = results.load_arrays("gan") if path.exists() else {}
-    frames = training.frames.numpy()
-    number = 100 if training.preset.num_classes else 16
-    samples[run] = frames if run == WATCHED[0][0] else frames[-1:, :number]
+    samples[run] = training.frames.numpy()[-1:, : 100 if training.preset.num_classes else 16]
     results.save_arrays("gan", samples)
     if run.endswith(" tuned"):
         gan.save_generator(paths.results() / f"gan-{run.split()[0]}.pt", training.generator)
