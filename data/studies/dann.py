@@ -119,7 +119,7 @@ def make_mnistm_figures() -> Path:
     domains, number = load_domains(), 1000
     labels = torch.cat([part.test_labels[:number] for part in (domains.source, domains.target)])
     arrays = {"labels": labels.numpy().astype(np.uint8), "domains": np.repeat([0, 1], number).astype(np.uint8)}
-    for name in ("source only, paper's settings", "paper", "improved"):
+    for name in ("source only, paper's settings", "paper"):
         features = torch.cat(embed(load_run(name, 0, domains), domains, number)).numpy()
         arrays[f"tsne {name}"] = TSNE(random_state=0).fit_transform(features).astype(np.float16)
     return results.save_arrays("mnistm-figures", arrays)
