@@ -221,11 +221,9 @@ def test_generation_computes_losses_and_scores_again():
     finds(generation.measures, *traps, **features, **right)
 
 
-def test_generation_knows_modes_and_flows_that_were_never_computed():
-    ring = gan.fit_ring(num_steps=2)
-    found, near = gan.count_modes(ring.samples[-1])
-    right = {"ring": ring, "found": found, "near": near}
-    finds(generation.ring_run, {"found": found + 1}, {"near": near + 0.1}, **right)
+def test_generation_knows_shares_and_flows_that_were_never_computed():
+    precision, recall = (lambda a, b, n=n: metrics.precision_recall(b, a)[n] for n in (0, 1))
+    finds(generation.inside, {"inside": recall}, inside=precision)
     network = flow.VelocityNetwork(replace(flow.STANDARD, size=8, channels=(8, 8, 8)))
     real, noise, times = torch.rand(4, 1, 8, 8), torch.randn(4, 1, 8, 8), torch.linspace(0, 1, 4)
     right = {"network": network, "batch": real, "noise": noise, "batch_labels": torch.arange(4)}

@@ -15,7 +15,7 @@ REWRITTEN = {
     "1_transfer_learning": 149,
     "2_visualizing_networks": 197,
     "3_domain_adaptation": 163,
-    "4_generative_adversarial_networks": 200,
+    "4_generative_adversarial_networks": 198,
 }
 EXPLORER = 60  # lines of a figure to explore, which come on top
 HIDING = {"parameters", "remove-cell", "remove-input"}

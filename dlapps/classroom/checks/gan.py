@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlapps import gan
 from dlapps.classroom.checks.expect import Variables, expect, expect_same, same
 from dlapps.core import metrics
 from dlapps.gan import Training, draw_latents, flow, generate
@@ -95,12 +94,13 @@ def saturation(its: Variables) -> None:
     expect(0 < saturating < other, "a smaller gradient of the saturating loss", got, why)
 
 
-def ring_run(its: Variables) -> None:
-    """Let `ring` be what `gan.fit_ring` trains with rates of 4e-3 and 1e-3 in 600 steps, and `found` and `near` how
-    many modes its last samples reach, and how many of these lie near one, by `gan.count_modes`."""
-    why = "counted on other samples, or by eye, a collapse that comes late is missed"
-    wanted = gan.count_modes(its.ring.samples[-1])
-    expect_same(wanted, [its.found, its.near], "as modes and share of the last samples", why)
+def inside(its: Variables) -> None:
+    """Let `inside(points, others, k=3)` be the share of points (N, D) that lie in a ball around one of others (M, D);
+    a ball reaches to the k-th nearest of the other others."""
+    points, others = torch.randn(2, 64, 2, generator=torch.Generator().manual_seed(0))
+    wanted, _ = metrics.precision_recall(others, points)
+    why = "a point is not its own neighbour"
+    expect_same(wanted, its.inside(points, others), "as the share inside", why)
 
 
 def flow_loss(its: Variables) -> None:
