@@ -28,12 +28,14 @@ class Interval:
 
 
 def mean(values: ArrayLike, number: int = 1) -> Interval:
-    """The mean of values (N, ...) and Student's interval, ± t sd / sqrt(N); of shares it may pass 0 or 1.
+    """The mean of values (N, ...) and Student's interval, ± t sd / sqrt(N); of booleans (N,) that of `proportion`.
 
     Raises ValueError for fewer than two rows.
     """
     check_counts(number=number)
     rows = _average_rows(values)
+    if np.ndim(values) == 1 and np.asarray(values).dtype == bool:
+        return proportion(int(rows.sum()), len(rows), number)
     margin = t.ppf(1 - 0.025 / number, len(rows) - 1) * sem(rows)
     return Interval(float(rows.mean()), float(rows.mean() - margin), float(rows.mean() + margin))
 

@@ -55,7 +55,7 @@ def plot_score_card(measures: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]
     figure, axes = make_figure(0.6 + 0.22 * len(methods), 1, len(measures), sharey=True)
     for ax, (measure, networks), chance in zip(axes[0], measures.items(), chances, strict=True):
         for place, (network, scores) in enumerate(networks.items()):
-            found = [_interval(np.asarray(scores[method])) for method in methods]
+            found = [intervals.mean(scores[method]) for method in methods]
             means, *ends = np.array([[each.mean, each.low, each.high] for each in found]).T
             reach = np.abs(np.clip(ends, 0, 1) - means)
             rows = np.arange(len(methods))[::-1] + 0.15 - 0.3 * place
@@ -66,9 +66,3 @@ def plot_score_card(measures: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]
         ax.grid(axis="y", visible=False)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
-
-
-def _interval(scores: np.ndarray) -> intervals.Interval:
-    if scores.dtype == bool:
-        return intervals.proportion(int(scores.sum()), scores.size)
-    return intervals.mean(scores)
