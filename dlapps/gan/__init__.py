@@ -36,5 +36,5 @@ from dlapps.gan.sampling import (
     to_uint8,
 )
 from dlapps.gan.steps import LOSSES, generate, spread
-from dlapps.gan.toy import PointTraining, count_modes, draw_ring, fit_ring
+from dlapps.gan.toy import draw_ring
 from dlapps.gan.training import Run, Training, fit_conditional_gan, fit_gan, prepare_images
