@@ -45,6 +45,7 @@ def test_a_mean_is_a_comparison_with_nothing_and_a_row_counts_once():
     assert mean(rows) == mean(rows.mean(1))
     assert compare(rows, rows[:2]) == compare(rows.mean(1), rows[:2].mean(1))
     assert astuple(mean([0.5, 0.5, 0.5])) == (0.5, 0.5, 0.5)
+    assert mean(np.arange(10) < 8, 2) == proportion(8, 10, 2)
 
 
 def test_a_ratio_is_a_difference_of_logarithms():
