@@ -19,9 +19,9 @@ def plot_saliency(
     """One column a picture, one row a method below it.
 
     pictures: uint8 (H, W, 3), or (H, W) of grey ones, or pixels (N, C, H, W) in [0, 1]; maps: (N, H, W) by method,
-    arrays or tensors; titles: one a picture. A map is bright where it is high, up to its 99th percentile; one with
-    values below 0 is red where it is positive, blue where it is negative and white at 0, up to the 99th percentile of
-    the absolute values.
+    arrays or tensors, or pixels, which are shown as they are; titles: one a picture. A map is bright where it is high,
+    up to its 99th percentile; one with values below 0 is red where it is positive, blue where it is negative and white
+    at 0, up to the 99th percentile of the absolute values.
     """
     columns = len(pictures)
     cell = WIDTH / (max(columns, 6) + 0.12)
@@ -31,9 +31,12 @@ def plot_saliency(
         ax.set_title(title, fontsize=7)
     for row, (method, values) in zip(axes[1:], maps.items(), strict=True):
         for ax, image in zip(row, map(np.asarray, values), strict=True):
-            most, signed = max(np.percentile(np.abs(image), 99), 1e-12), image.min() < 0
-            colours, least = ("RdBu_r", -most) if signed else ("inferno", 0)
-            ax.imshow(image, cmap=colours, vmin=least, vmax=most)
+            if image.ndim == 3:
+                ax.imshow(image.transpose(1, 2, 0))
+            else:
+                most, signed = max(np.percentile(np.abs(image), 99), 1e-12), image.min() < 0
+                colours, least = ("RdBu_r", -most) if signed else ("inferno", 0)
+                ax.imshow(image, cmap=colours, vmin=least, vmax=most)
             ax.set(xticks=(), yticks=())
             ax.spines[:].set_visible(False)
         row[0].set_ylabel(method, fontsize=7)
