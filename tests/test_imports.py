@@ -31,7 +31,7 @@ ROOMS = (
     "cli",
 )
 # Lines of code: without docstrings, comments and blank lines, formatted at 100 columns. They only go down.
-CEILINGS = {"dlapps": 8_142, "data/studies": 1_986, "tests": 8_840}
+CEILINGS = {"dlapps": 8_095, "data/studies": 1_958, "tests": 8_833}
 PACKAGE = CHECKOUT / "dlapps"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 STUDIES = sorted((CHECKOUT / "data" / "studies").glob("*.py"))
