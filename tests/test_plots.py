@@ -56,10 +56,11 @@ def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
 
 def test_pixels_are_drawn_as_the_pictures_that_they_are():
     pixels = torch.rand(2, 3, 6, 8)
-    shown = visualizing.plot_saliency(pixels, {}, CLASSES)
-    for figure in (general.plot_grid(pixels, columns=2), shown):
+    maps = visualizing.plot_saliency(pixels, {"no map, but pixels": pixels}, CLASSES)
+    for figure in (general.plot_grid(pixels, columns=2), maps):
         shown = [ax.images[0].get_array() for ax in figure.axes]
-        assert np.array_equal(shown, from_pixels(pixels))
+        assert np.array_equal(shown[:2], from_pixels(pixels))
+    assert np.array_equal(shown[2:], pixels.permute(0, 2, 3, 1))
 
 
 def test_moments_begin_with_the_first_frame_and_end_with_the_last():
