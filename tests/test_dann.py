@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dlapps import DlappsError, dann
-from dlapps.core import paths, results, runtime
+from dlapps.core import paths, results
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
 from dlapps.dann import layers, pictures, training
@@ -347,7 +347,7 @@ def test_a_network_takes_the_pictures_of_its_extractor():
 
 @pytest.mark.parametrize("way", [train_source_only, train_dann])
 def test_augmentation_changes_the_source_alone(way, domains, monkeypatch):
-    monkeypatch.setattr(runtime, "has_fast_bfloat16", lambda device_type: False)
+    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     source, labels, target = domains
     seen = []
 

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from dlapps import dann
-from dlapps.core import runtime
 from dlapps.core.runtime import autocast
 from dlapps.core.training import TrainingError
 from studies import dann_methods
@@ -23,7 +22,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def in_float32(monkeypatch):
-    monkeypatch.setattr(runtime, "has_fast_bfloat16", lambda device_type: False)
+    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
 
 
 SHORT = dann.Settings(num_epochs=2, batch_size=16, learning_rate=0.05)

@@ -419,6 +419,14 @@ def test_a_step_goes_down_and_no_farther_than_the_gradient_may_reach():
     assert not weights.any()
 
 
+@pytest.mark.parametrize("said", ["float32", "bfloat16"])
+def test_the_user_says_what_is_fast_and_the_caller_what_is_not(monkeypatch, said):
+    monkeypatch.setenv("DLAPPS_PRECISION", said)
+    assert runtime.number_format("cpu", "fast") == said
+    assert runtime.number_format("cpu", "float32") == "float32"
+    assert runtime.number_format("cpu", "bfloat16") == "bfloat16"
+
+
 @pytest.mark.parametrize("precision", ["fast", "float32", "bfloat16"])
 def test_the_number_format_is_that_of_a_product_under_autocast(precision):
     ones = torch.ones(2, 2)

@@ -1,5 +1,6 @@
 """What a run depends on, besides its code: threads, versions, machine, date. Imports nothing heavy."""
 
+import functools
 import os
 import platform
 import re
@@ -13,12 +14,13 @@ from typing import Any
 import joblib
 from threadpoolctl import threadpool_limits
 
-from dlapps import DlappsError
+from dlapps import DlappsError, check_name
 from dlapps.core import paths
 
 # Packages whose version may move a number of the report.
 COUNTED = ["torch", "torchvision", "timm", "numpy", "scipy"]
 COUNTED += ["scikit-learn", "scikit-image", "matplotlib", "pillow"]
+FORMATS = ("float32", "bfloat16")
 
 
 def num_threads() -> int:
@@ -36,6 +38,19 @@ def num_threads() -> int:
 def num_processes() -> int:
     """Processes of `num_threads` threads each that fill the cores."""
     return max(1, joblib.cpu_count() // num_threads())
+
+
+def number_format() -> str:
+    """In which number format this processor computes by default: "bfloat16" where it multiplies matrices of such
+    numbers in hardware, "float32" elsewhere, or what `DLAPPS_PRECISION` says.
+
+    Raises DlappsError for another format.
+    """
+    said = os.environ.get("DLAPPS_PRECISION")
+    if said:
+        check_name("DLAPPS_PRECISION", said, FORMATS, DlappsError)
+        return said
+    return "bfloat16" if _has_fast_bfloat16() else "float32"
 
 
 def limit_threads() -> None:
@@ -57,6 +72,7 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
         "threads": num_threads(),
+        "number_format": number_format(),
         "commit": _commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime(seconds)),
     }
@@ -80,6 +96,16 @@ def _cpu_model() -> str:
     facts = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*:\s*(.+)", facts.read_text()) if facts.exists() else []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+@functools.cache
+def _has_fast_bfloat16() -> bool:
+    """Whether the processor has instructions for products of bfloat16 matrices; only Linux says it in a file."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _commit() -> str:

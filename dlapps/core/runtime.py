@@ -2,10 +2,10 @@
 
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import current_process
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -13,31 +13,23 @@ from torch import nn
 from tqdm import tqdm
 
 from dlapps import check_name
+from dlapps.core import environment
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-@functools.cache
-def has_fast_bfloat16(device_type: str) -> bool:
-    """Whether the processor multiplies bfloat16 matrices in hardware; without it bfloat16 is slower than float32."""
-    if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def number_format(device: torch.device | str, precision: str = "fast") -> str:
     """In which convolutions and products run under `autocast`: "float32" or "bfloat16".
 
-    precision: "fast" is bfloat16 where the processor has it and float32 elsewhere; "float32" and "bfloat16" force one.
+    precision: "float32" and "bfloat16" force one; "fast" is what `DLAPPS_PRECISION` says, without it bfloat16 where the
+    device multiplies such matrices in hardware (elsewhere it is the slower one), else float32.
     """
-    check_name("precision", precision, ("fast", "float32", "bfloat16"))
+    check_name("precision", precision, ("fast", *environment.FORMATS))
     if precision != "fast":
         return precision
-    return "bfloat16" if has_fast_bfloat16(torch.device(device).type) else "float32"
+    if torch.device(device).type == "cuda" and "DLAPPS_PRECISION" not in os.environ:
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return environment.number_format()
 
 
 def autocast(device: torch.device | str, precision: str = "fast") -> contextlib.AbstractContextManager:
