@@ -32,8 +32,9 @@ report: $(REPORT) ## set up what is missing, run the notebooks, build PDF, HTML 
 	@report/install-packages tex || echo 'Without TeX there will be all but the PDF.'
 	@$(BIN)/dlapps report --profile $(PROFILE)
 
-publish: ## the report under the full profile, into report/ to be committed
-	@$(MAKE) report PROFILE=full
+publish: $(REPORT) ## the report under the full profile, into report/ to be committed; not where a sentence does not hold
+	@report/install-packages tex
+	@$(BIN)/dlapps report --profile full --strict
 	cp -r report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
 
 html: $(REPORT) ## the HTML pages alone, without TeX, report/build/html/index.html

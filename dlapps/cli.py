@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     for verb, function in ((run, _run), (report, _build), (html, _build), (copies, _build)):
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
         verb.set_defaults(verb=function)
+    for verb in (report, html, copies):
+        verb.add_argument("--strict", action="store_true", help="end with 2 where the run contradicts a sentence")
 
     check = verbs.add_parser("check", help="list unanswered questions, typed numbers, unused figures, bad pages")
     check.set_defaults(verb=_check)
@@ -101,14 +103,25 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from dlapps.report.current import EDITIONS, find_outdated
+    from dlapps.report.current import EDITIONS, find_outdated, read_refuted
 
     profile = _profile_name(args.profile)
+    editions = EDITIONS if args.name == "report" else [args.name]
     with _alone():
-        if outdated := find_outdated(EDITIONS if args.name == "report" else [args.name], profile, _say):
+        outdated = find_outdated(editions, profile, _say)
+        if outdated:
             from dlapps.report.build import build  # its imports take longer than all of the above
 
             build(outdated, profile, _say)
+        refuted = read_refuted(editions)
+    if not refuted:
+        return 0
+    _say("Sentences that do not hold in this run, and are marked in the text:")
+    for line in refuted:
+        _say(f"  {line}")
+    if args.strict:
+        remedy = "correct them or the code, or build without --strict"
+        raise DlappsError(f"expected sentences that hold in this run, got {len(refuted)} that do not; {remedy}.")
     return 0
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dlapps import DlappsError
 from dlapps.core.intervals import Interval
 from dlapps.notebook import expressions
 from dlapps.notebook.expressions import check_claim, evaluate
@@ -66,7 +67,54 @@ def test_placeholders_stand_in_prose_and_not_in_code():
 def test_a_claim_is_any_expression():
     claim = "a > .9 and all(n < b for n in rows)"
     typed = claim.replace("and", "and\n")
-    markdown = f"More. <!-- holds: {typed} --> <!-- other --> <!-- holds: c -->"
+    markdown = f"More. <!-- holds: {typed} --> <!-- other --> `<!-- holds: shown -->` <!-- holds: c -->"
+    expressions.require_claims(markdown)
     first, second = (check_claim(found, SCOPE) for found in expressions.find_claims(markdown))
     assert first == {"claim": claim, "holds": True}
-    assert second == {"claim": "c", "holds": False, "error": "NameError: name 'c' is not defined"}
+    assert second == {"claim": "c", "error": "NameError: name 'c' is not defined"}
+
+
+@pytest.mark.parametrize("claim", ["a > 2", "array > 1", "tensor > 2", "tensor.reshape(1) > 2", "array[None] > 1"])
+def test_true_and_false_are_python_s_numpy_s_and_pytorch_s(claim):
+    assert check_claim(claim, SCOPE) == {"claim": claim, "holds": False}
+    opposite = claim.replace(">", "<=")
+    assert check_claim(opposite, SCOPE) == {"claim": opposite, "holds": True}
+
+
+@pytest.mark.parametrize(
+    ("claim", "got"),
+    [
+        ("0.3", "0.3"),
+        ("'no'", "'no'"),
+        ("[0.1]", "[0.1]"),
+        ("array", "0.5"),
+        ("None", "None"),
+        ("tensor.reshape(1, 1).expand(2, 2) > 2", "tensor([[False, False]"),
+        ("b / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_is_neither_true_nor_false_is_no_claim(claim, got):
+    verdict = check_claim(claim, SCOPE)
+    assert "holds" not in verdict
+    assert got in verdict["error"]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "sentence"),
+    [
+        ("So. <!-- Holds: a > 1 -->", "expected a claim, got '<!-- Holds: a > 1'; write <!-- holds: gain.low > 0 -->"),
+        ("So. <!-- holds a > 1 -->", "expected a claim, got '<!-- holds a > 1'"),
+        ("So. <!-- holds: -->", "expected a claim, got '<!-- holds:'"),
+        ("So. <!-- holds: a > -->", "expected a claim that is an expression of Python, got '<!-- holds: a >'"),
+        ("So. <!-- holds: a > 1", "expected a comment that is closed, got '<!-- holds: a > 1' without -->; close it."),
+        ("So. <!-- a remark\n\nMore.", "expected a comment that is closed, got '<!-- a remark"),
+    ],
+)
+def test_a_comment_that_is_nearly_a_claim_is_a_mistake(markdown, sentence):
+    with pytest.raises(DlappsError) as caught:
+        expressions.require_claims(markdown)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_other_comments_are_remarks():
+    expressions.require_claims("<!-- This holds. --> <!--holds:a--> <!-- a > b --> `<!-- Holds: x` ```\n<!--\n```")

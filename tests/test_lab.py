@@ -201,7 +201,9 @@ def test_prose_follows_the_cells(open_notebook):
     _run(page, 2)
     _contains(page, "After 2 runs 25%")
     # The claim, of two runs, is false now, and cells below have not seen the second run.
-    assert page.locator(".dlapps-false").inner_text().startswith("After 2 runs")
+    false = page.locator(".dlapps-false")
+    assert false.inner_text().startswith("After 2 runs")
+    assert false.get_attribute("data-verdict") == "In this run this does not hold: “After … runs ….”"
     grey = page.locator(".dlapps-grey")
     assert grey.all_text_contents() == ["2", "25%"]
     assert grey.first.get_attribute("title") == "doubled (a cell that it builds on ran later)"

@@ -24,7 +24,7 @@ def run(project):
         text("Above {{a}}."),
         code("a = 1"),
         text("## First {#sec-first}\n\n{{a}} and {{wrong}}"),
-        text("Fine.\n\n<!-- a remark -->\n\n- less than two <!-- holds: a < 2 -->"),
+        text("Fine.\n\n<!-- a remark -->\n\n- Found. It is less than two. <!-- holds: a < 2 -->"),
         code("b = 2 * a"),
         text("{{b}}"),
         code("a = 1"),
@@ -56,7 +56,19 @@ def test_a_cell_evaluates_the_prose_below_it_and_no_other(run):
 
 def test_the_page_is_told_in_which_block_a_claim_stands(run):
     (claim,) = run.cell("a = 1").page["claims"]
-    assert (claim["sign"], claim["block"]) == ("finelessthantwo", 1)
+    assert (claim["sign"], claim["block"], claim["holds"]) == ("finefounditislessthantwo", 1, True)
+
+
+def test_the_page_is_told_which_sentence_does_not_hold_and_which_claim_is_a_mistake(run):
+    message = run.cell("a = 2", "cell-4")
+    (claim,) = message.page["claims"]
+    assert claim["verdict"] == "In this run this does not hold: “It is less than two.”"
+    assert "a < 2 does not hold" in message.lines
+    message = run.cell("a = 'two'", "cell-4")
+    (claim,) = message.page["claims"]
+    got = "TypeError: '<' not supported between instances of 'str' and 'int'"
+    assert claim["verdict"] == f"expected a claim that is true or false, got {got}"
+    assert f"a < 2 is neither true nor false: {got}" in message.lines
 
 
 def test_of_two_cells_with_one_source_the_next_one_ran_or_that_of_the_id(run):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from html import unescape
 from types import SimpleNamespace
 
 import nbformat
@@ -15,6 +16,7 @@ from nbformat.v4 import new_notebook
 from pypdf import PdfReader
 from test_html import FIRST, SECOND
 
+from dlapps.cli import main
 from dlapps.core import environment, paths
 from dlapps.notebook.expressions import evaluate, find_placeholders, replace_placeholders
 from dlapps.notebook.outline import Outline
@@ -33,6 +35,7 @@ EDITION = Edition(
     refer=lambda label, named: {"t": "Str", "c": f"<{label}: {named.words}>"},
     equation=lambda tex, label, number: {"t": "Str", "c": f"<{label} {number} {tex}>"},
     heading=lambda number: [{"t": "Str", "c": f"<{number}>"}],
+    refuted={"t": "Str", "c": "<refuted>"},
 )
 
 
@@ -203,19 +206,86 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
     ("prose", "complaint"),
     [
         ("{{gone:.1%}}", r"cell 5 .*: expected a value of \{\{gone:.1%\}\}, got NameError: name 'gone'"),
-        ("True? <!-- holds: x > 1 -->", r"'x > 1' to hold after cell 4 of 1_transfer \(x = 1\), got that it"),
-        ("True? <!-- holds: y > 1 -->", r"got NameError: name 'y' is not defined; correct the sentence"),
+        (
+            "True? <!-- holds: y > 1 -->",
+            r"1_transfer, cell 5 \(True\? .*\): expected the claim 'y > 1' to be true or false, "
+            "got NameError: name 'y' is not defined; correct it or the cell above.",
+        ),
+        ("Half? <!-- holds: x / 2 -->", "expected the claim 'x / 2' to be true or false, got 0.5; correct it"),
+        ("True? <!-- Holds: x > 0 -->", r"1_transfer, cell 5 \(True\? .*\): expected a claim, got '<!-- Holds: x > 0'"),
+        ("True? <!-- holds: x > 0", r"1_transfer, cell 5 \(True\? .*\): expected a comment that is closed"),
     ],
 )
-def test_a_placeholder_that_fails_and_a_false_claim_stop_a_build(project, prose, complaint):
+@pytest.mark.parametrize("profile", ["smoke", "quick"])
+def test_a_placeholder_or_a_claim_that_is_a_mistake_stops_a_build(project, profile, prose, complaint):
     project.write("1_transfer", code("x = 1"), text(prose))
     with pytest.raises(ReportError, match=complaint):
-        build_editions(["html"], "quick", say=lambda line: None)
+        build_editions(["html"], profile, say=lambda line: None)
     assert not (project.build / "html").exists()
-    if "holds: x" in prose:  # the data of smoke are tiny
-        build_editions(["html"], "smoke", say=lambda line: None)
-        page = (project.build / "html" / "index.html").read_text()
-        assert "Claims that did not hold in 1_transfer" in page
+
+
+@pytest.mark.report
+def test_a_claim_above_all_code_is_a_mistake(project):
+    path = project.write("1_transfer")
+    notebook = read_notebook(path)
+    notebook.cells[0].source = "# Title\n\nSure. <!-- holds: 1 < 2 -->"
+    nbformat.write(notebook, path)
+    with pytest.raises(ReportError, match=r"cell 1 .*: expected the claim '1 < 2' .*, got no cell of code above it"):
+        build_editions(["html"], "quick", say=lambda line: None)
+
+
+DOUBTFUL = (
+    code("x = 1"),
+    text(
+        "## Results\n\nBefore, which holds. <!-- holds: x == 1 --> Of {{x}} image all are right. <!-- holds: x > 1 --> "
+        "After.\n\n- An item.\n- Another *one*, for sure. <!-- holds: x == 2 -->"
+    ),
+    text("A paragraph is true.\n\n<!-- holds: x == 3 -->"),
+)
+REFUTED = [
+    "Chapter 1, Section 1.1 Results: “Of 1 image all are right.” (claim: x > 1)",
+    "Chapter 1, Section 1.1 Results: “Another one, for sure.” (claim: x == 2)",
+    "Chapter 1, Section 1.1 Results: “A paragraph is true.” (claim: x == 3)",
+]
+
+
+@pytest.mark.report
+@pytest.mark.programs("latexmk")
+def test_what_a_run_contradicts_is_marked_and_listed_and_stops_only_a_strict_build(project, capsys):
+    project.write("1_transfer", *DOUBTFUL)
+    for _ in range(2):  # the second one finds everything up to date
+        assert main(["report"]) == 0
+        said = capsys.readouterr()
+        assert said.out.splitlines()[-4:] == [
+            "Sentences that do not hold in this run, and are marked in the text:",
+            *(f"  {line}" for line in REFUTED),
+        ]
+        assert said.err == ""
+        assert main(["report", "--strict"]) == 2
+        said = capsys.readouterr()
+        assert all(f"  {line}\n" in said.out for line in REFUTED)
+        assert said.err.startswith("dlapps: expected sentences that hold in this run, got 3 that do not; correct them")
+    mark = "[In this run this does not hold.]"
+    page = (project.build / "html" / "1-transfer.html").read_text()
+    assert page.count(f'<span class="refuted">{mark}</span>') == 3
+    assert f'all are right. <span class="refuted">{mark}</span> After.' in page
+    index = (project.build / "html" / "index.html").read_text()
+    copy = (project.build / "notebooks" / "1_transfer.ipynb").read_text()
+    assert copy.replace("\\", "").count(f"**{mark}**") == 3
+    words = " ".join(words_of(project.build / "dlapps-report.pdf").split())
+    assert words.count(mark) == 3
+    assert "Before, which holds. Of 1 image all are right. [In" in words
+    for written in (words, unescape(index)):
+        assert "Sentences that do not hold in this run" in written
+        assert "Another one, for sure." in written
+
+
+@pytest.mark.report
+def test_smoke_looks_for_mistakes_only(project, capsys):
+    project.write("1_transfer", *DOUBTFUL)
+    assert main(["html", "--profile", "smoke", "--strict"]) == 0
+    assert "does not hold" not in capsys.readouterr().out
+    assert "refuted" not in (project.build / "html" / "1-transfer.html").read_text().partition("</style>")[2]
 
 
 def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, tmp_path):

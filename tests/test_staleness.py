@@ -127,7 +127,7 @@ def test_an_edition_is_written_anew_for_what_changed(project, monkeypatch, chang
     for name in (*chapters, "dlapps-report.pdf", "results.json"):
         paths.write_atomically(project.build / name, b"written")
     for edition in EDITIONS:
-        current.save_digest(edition, "smoke", inputs)
+        current.save_state(edition, "smoke", inputs, [])
     assert find() == []
     assert find("quick") == EDITIONS
     path = project.home / changed
@@ -219,6 +219,37 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
         assert f"met_{source.number} = True" in told
         assert f"threads_{source.number} = 1" in told
         assert f"folder_{source.number} = {paths.notebooks()}" in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("DLAPPS_THREADS", "2"), ("DLAPPS_PRECISION", "float32"), ("DLAPPS_DATA", ".")]
+)
+def test_threads_number_format_and_data_make_chapters_and_editions_stale(project, monkeypatch, variable, value):
+    monkeypatch.setenv("DLAPPS_PRECISION", "bfloat16")
+    notebook = read_notebook(project.write("1_first", code("x = 1")))
+    before = staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke")
+    assert (staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke")) == before
+    monkeypatch.setenv(variable, value)
+    after = staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke")
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+
+
+def test_a_data_set_that_came_since_makes_a_chapter_stale_and_a_wheel_s_does_not(project, monkeypatch):
+    notebook = read_notebook(project.write("1_first", code("x = 1")))
+    before = staleness.fingerprint(notebook, "smoke")
+    at_hand = {"mnist_5k"}
+    monkeypatch.setattr(current.assets, "is_present", lambda name: name in at_hand)
+    assert staleness.fingerprint(notebook, "smoke") == before
+    at_hand.add("mnist-train-images")
+    assert staleness.fingerprint(notebook, "smoke") != before
+
+
+@pytest.mark.parametrize("said", ["float16", "0"])
+def test_a_number_format_that_is_none_is_one_sentence(monkeypatch, said):
+    monkeypatch.setenv("DLAPPS_PRECISION", said)
+    with pytest.raises(dlapps.DlappsError, match=f"expected DLAPPS_PRECISION among float32, bfloat16, got '{said}'"):
+        environment.number_format()
 
 
 @pytest.mark.parametrize("said", ["0", "two", "-1"])

@@ -8,13 +8,19 @@ from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from dlapps import DlappsError
+
 Scalar = int | float | str | bool
-# Of a placeholder "text" and "value", or "error"; of a claim "claim", "holds", maybe "error".
+# Of a placeholder "text" and "value", or "error"; of a claim "claim" and "holds", or "claim" and "error".
 Found = dict[str, Any]
 
-# Code, which may show a placeholder, or a placeholder. live.js has the second half.
-_PLACEHOLDER = re.compile(r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)|\{\{(?P<inner>[^{}]+)\}\}")
-_CLAIM = re.compile(r"<!--\s*holds:(.+?)-->", re.DOTALL)
+# Code may show a placeholder or a comment, and then has none.
+_CODE = r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)"
+# live.js has the second half.
+_PLACEHOLDER = re.compile(_CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
+# A comment ends with the text where nothing closes it.
+_COMMENT = re.compile(_CODE + r"|<!--(?P<said>.*?)(?P<end>-->|\Z)")
+_CLAIM = re.compile(r"\s*holds:\s*(\S.*)", re.DOTALL)
 _ALLOWED = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant
 _ALLOWED |= ast.UnaryOp | ast.USub | ast.Load
 
@@ -31,8 +37,38 @@ def find_placeholders(markdown: str) -> list[str]:
 
 
 def find_claims(markdown: str) -> list[str]:
-    """The expressions of the comments <!-- holds: expression -->."""
-    return [" ".join(claim.split()) for claim in _CLAIM.findall(markdown)]
+    """The expressions of the comments <!-- holds: expression -->, each with single spaces."""
+    claims = []
+    for comment in _COMMENT.finditer(markdown):
+        claim = _CLAIM.fullmatch(comment["said"] or "")
+        if claim:
+            claims.append(" ".join(claim[1].split()))
+    return claims
+
+
+def require_claims(markdown: str) -> None:
+    """A DlappsError for a comment that is not closed, and for one that begins like a claim and is none."""
+    remedy = "write <!-- holds: gain.low > 0 -->, or begin the remark with another word"
+    for comment in _COMMENT.finditer(markdown):
+        said = comment["said"]
+        if said is None:
+            continue
+        start = f"<!--{said[:40]}".rstrip()
+        if not comment["end"]:
+            raise DlappsError(f"expected a comment that is closed, got {start!r} without -->; close it.")
+        claim = _CLAIM.fullmatch(said)
+        if not claim and re.match(r"\s*holds?\b", said, re.IGNORECASE):
+            raise DlappsError(f"expected a claim, got {start!r}; {remedy}.")
+        if claim and not _is_expression(claim[1]):
+            raise DlappsError(f"expected a claim that is an expression of Python, got {start!r}; {remedy}.")
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(" ".join(text.split()), mode="eval")
+    except SyntaxError:
+        return False
+    return True
 
 
 def split_format(placeholder: str) -> tuple[str, str]:
@@ -66,12 +102,24 @@ def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Found:
 
 
 def check_claim(claim: str, scope: Mapping[str, Any]) -> Found:
-    """Whether a claim holds; one that cannot be evaluated does not, and has an error."""
+    """Whether a claim holds, or what kept it from being true or false, in one sentence.
+
+    True and False are Python's, NumPy's, or those of an array or a tensor of one element.
+    """
     try:
         # A comprehension sees globals alone.
-        return {"claim": claim, "holds": bool(eval(claim, dict(scope)))}
+        verdict = _only_element(eval(claim, dict(scope)))  # of the notebook's author, in its kernel
     except Exception as error:
-        return {"claim": claim, "holds": False, "error": f"{type(error).__name__}: {error}"}
+        return {"claim": claim, "error": f"{type(error).__name__}: {error}"}
+    if not isinstance(verdict, bool):
+        return {"claim": claim, "error": f"{verdict!r:.60}"}
+    return {"claim": claim, "holds": verdict}
+
+
+def _only_element(value: Any) -> Any:
+    """The element of an array or a tensor that has one; others as they are."""
+    is_array = hasattr(value, "item") and hasattr(value, "shape")
+    return value.item() if is_array and math.prod(value.shape) == 1 else value
 
 
 def as_scalar(value: Any) -> Any:

@@ -135,9 +135,15 @@
         const blocks = [...root.children].filter((node) => !node.matches("style, script"));
         blocks.forEach((block, place) => {
           const claims = (facts?.claims ?? []).filter((it) => it.sign === own && it.block === place);
-          const broken = claims.find((it) => !it.holds);
-          if (block.classList.contains("dlapps-false") !== Boolean(broken)) block.classList.toggle("dlapps-false");
-          if (broken) block.title = broken.error ?? broken.claim;
+          const failing = claims.filter((it) => !it.holds);
+          block.classList.toggle("dlapps-false", failing.length > 0);
+          if (failing.length) {
+            block.title = failing.map((it) => it.claim).join("; ");
+            block.dataset.verdict = failing.map((it) => it.verdict).join(" ");
+          } else if (block.dataset.verdict) {
+            block.removeAttribute("title");
+            delete block.dataset.verdict;
+          }
         });
       }
     }

@@ -11,9 +11,10 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from dlapps.notebook.expressions import Found, check_claim, evaluate
+from dlapps.notebook.expressions import Found, check_claim, evaluate, replace_placeholders
 from dlapps.notebook.outline import Code, Outline
 from dlapps.notebook.prose import Prose
+from dlapps.notebook.syntax import first_line
 
 
 class LiveProse:
@@ -84,15 +85,23 @@ def make_script(prose: Prose, words: str) -> str:
 
 
 def _locate(claim: Found, code: Code) -> Found:
+    """The claim, with the cell's sign and the block in which it stands, and what a page says where it fails."""
     known = next(known for known in code.prose if claim["claim"] in known["claims"])
-    return {**claim, "sign": known["sign"], "block": known["claims"][claim["claim"]]}
+    place = known["claims"][claim["claim"]]
+    start = first_line(replace_placeholders(place["sentence"], lambda _: "…"))
+    verdict = f"In this run this does not hold: “{start}”"
+    if "error" in claim:
+        verdict = f"expected a claim that is true or false, got {claim['error']}"
+    return {**claim, "sign": known["sign"], "block": place["block"], "verdict": verdict}
 
 
 def _write_lines(values: Mapping[str, Found], claims: list[Found]) -> str:
     lines = [f"{inner} = {it.get('text', it.get('error'))}" for inner, it in values.items()]
     for claim in claims:
-        error = f": {claim['error']}" if "error" in claim else ""
-        lines.append(f"{claim['claim']} {'holds' if claim['holds'] else 'does not hold'}{error}")
+        verdict = "holds" if claim.get("holds") else "does not hold"
+        if "error" in claim:
+            verdict = f"is neither true nor false: {claim['error']}"
+        lines.append(f"{claim['claim']} {verdict}")
     return "\n".join(lines)
 
 

@@ -9,12 +9,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlapps import DlappsError
 from dlapps.core.paths import chapter_words
-from dlapps.notebook.expressions import find_claims, find_placeholders, replace_placeholders, split_format
-from dlapps.notebook.syntax import Node, Tree, first_line, nodes, parse, walk, words
+from dlapps.notebook.expressions import (
+    find_claims,
+    find_placeholders,
+    replace_placeholders,
+    require_claims,
+    split_format,
+)
+from dlapps.notebook.syntax import Node, Tree, first_line, nodes, parse, walk, word_of, words
 
 # What a call shows; its last two arguments are name and caption.
 SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_explorer": "fig", "show_table": "tab"}
@@ -49,7 +55,8 @@ class Outline:
     """A chapter's labels (words and cell of each), and of its notebook what stands in each cell.
 
     markdown: of each cell of Markdown the letters by which it is known on a page ("sign"); what it gets there, numbers
-    of headings and equations, and the words above a question; its placeholders, and the block of each claim.
+    of headings and equations, and the words above a question; its placeholders, and of each claim the sentence before
+    it and the block that has both.
     """
 
     number: str
@@ -62,7 +69,11 @@ class Outline:
     mistakes: list[str] = field(default_factory=list)  # a build stops at them; chapter and cell
 
     def add_markdown(self, cell: str, place: int, tree: Tree, source: str, metadata: Any) -> None:
-        """Number a cell's prose and note what it refers to; DlappsError as `number_prose`, and for a wrong question."""
+        """Number a cell's prose and note what it refers to.
+
+        DlappsError as `number_prose`, for a wrong question, and for a comment that is a claim but for its form.
+        """
+        require_claims(source)
         spoken = words(walk(tree, lambda siblings: [node for node in siblings if node["t"] not in _NOT_PROSE]))
         # A formula in brackets tears a citation apart on a page: its works stand alone there.
         alone = re.findall(rf"(?<![\w\\])@{KEY}", spoken)
@@ -71,7 +82,8 @@ class Outline:
         headings, equations = self.number_prose(tree, cell)
         known = {"sign": _sign(spoken), "headings": headings, "equations": equations}
         known |= {"question": question_words(metadata), "placeholders": find_placeholders(source)}
-        self.markdown.append(known | {"claims": _places_of_claims(tree)})
+        claims = {claim.expression: {"block": claim.block, "sentence": claim.sentence} for claim in claims_of(tree)}
+        self.markdown.append(known | {"claims": claims})
         if self.code:
             self.code[-1].prose.append(self.markdown[-1])
 
@@ -218,16 +230,41 @@ def _sign(prose: str) -> str:
     return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
 
 
-def _places_of_claims(tree: Tree) -> dict[str, int]:
-    """The place of the block in which each claim stands, among those that a page shows."""
-    places: dict[str, int] = {}
-    shown = -1
+class Claim(NamedTuple):
+    """What a sentence rests on: the expression, the comment that has it, the sentence before it.
+
+    block: the place of the block that has both, among those that a page shows.
+    """
+
+    expression: str
+    comment: Node
+    sentence: str
+    block: int
+
+
+def claims_of(tree: Tree) -> list[Claim]:
+    """The claims of a cell's prose, in its order."""
+    found: list[Claim] = []
+    said, shown = "", -1
     for block in tree:
-        shown += not (block["t"] == "RawBlock" and block["c"][1].startswith("<!--"))
+        if not (block["t"] == "RawBlock" and block["c"][1].startswith("<!--")):
+            shown += 1
         for node in nodes(block):
-            if node["t"] in ("RawInline", "RawBlock"):
-                places |= dict.fromkeys(find_claims(node["c"][1]), max(shown, 0))
-    return places
+            is_comment = node["t"] in ("RawInline", "RawBlock") and node["c"][1].startswith("<!--")
+            if not is_comment:
+                said += word_of(node)
+                continue
+            sentence = _last_sentence(said)
+            for expression in find_claims(node["c"][1]):
+                found.append(Claim(expression, node, sentence, max(shown, 0)))
+        said += "\n"
+    return found
+
+
+def _last_sentence(text: str) -> str:
+    """The last sentence of a text in which a paragraph is a line."""
+    line = text.rstrip().rpartition("\n")[2]
+    return re.split(r"(?<=[.!?])\s", " ".join(line.split()))[-1]
 
 
 def _name_of(label: str, kind: str) -> str:

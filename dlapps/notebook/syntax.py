@@ -83,9 +83,20 @@ def nodes(tree: Any) -> Iterator[Node]:
 
 def words(tree: Any) -> str:
     """What a tree says: its words, and of code and formulas what was typed."""
-    parts = {"Space": " ", "SoftBreak": " ", "LineBreak": " ", "Para": " ", "Plain": " "}
     spelt = walk(tree, lambda siblings: [part for node in siblings for part in _spell_quotes(node)])
-    return " ".join("".join(parts.get(node["t"]) or _typed(node) for node in nodes(spelt)).split())
+    return " ".join("".join(map(word_of, nodes(spelt))).split())
+
+
+def word_of(node: Node) -> str:
+    """What a node itself says, the nodes in it left out; a space between words, and a line break before a paragraph."""
+    kind = node["t"]
+    if kind in ("Space", "SoftBreak", "LineBreak"):
+        return " "
+    if kind in ("Para", "Plain"):
+        return "\n"
+    if kind == "Str":
+        return node["c"]
+    return node["c"][1] if kind in ("Code", "Math") else ""
 
 
 def first_line(text: str, width: int = 60) -> str:
@@ -99,12 +110,6 @@ def _spell_quotes(node: Node) -> Tree:
         return [node]
     opening, closing = "“”" if node["c"][0]["t"] == "DoubleQuote" else "‘’"
     return [{"t": "Str", "c": opening}, *node["c"][1], {"t": "Str", "c": closing}]
-
-
-def _typed(node: Node) -> str:
-    if node["t"] == "Str":
-        return node["c"]
-    return node["c"][1] if node["t"] in ("Code", "Math") else ""
 
 
 @functools.cache

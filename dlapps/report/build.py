@@ -12,7 +12,7 @@ from dlapps.notebook.profiles import get_profile
 from dlapps.report import ReportError
 from dlapps.report.contents import Contents, collect
 from dlapps.report.copies import make_copies
-from dlapps.report.current import digest_inputs, save_digest
+from dlapps.report.current import digest_inputs, save_state
 from dlapps.report.execute import Say, last_duration, read_executed, run_notebooks
 from dlapps.report.html import make_pages
 from dlapps.report.latex import choose_fonts, find_overflows, make_document, typeset
@@ -33,7 +33,7 @@ def build(editions: Sequence[str], profile: str, say: Say) -> None:
         else:
             copies = make_copies(contents).items()
             _replace(edition, {name: nbformat.writes(copy) for name, copy in copies}, say)
-        save_digest(edition, profile, inputs)
+        save_state(edition, profile, inputs, contents.refuted)
 
 
 def write_pdf(contents: Contents, profile: str, say: Say) -> None:

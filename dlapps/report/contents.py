@@ -17,7 +17,7 @@ from dlapps import DlappsError
 from dlapps.core import paths
 from dlapps.notebook.chapter import MIME
 from dlapps.notebook.expressions import find_placeholders, replace_placeholders
-from dlapps.notebook.outline import HIDING, Outline
+from dlapps.notebook.outline import HIDING, Claim, Outline, claims_of
 from dlapps.notebook.prose import require_known, write_text
 from dlapps.notebook.syntax import Tree, first_line, nodes, parse, words
 from dlapps.report import ReportError
@@ -28,11 +28,19 @@ FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
 
 
 @dataclass(frozen=True)
+class CheckedClaim:
+    """A claim of the prose, and whether it held in the chapter's run."""
+
+    claim: Claim
+    holds: bool
+
+
+@dataclass(frozen=True)
 class ExecutedChapter:
     """An executed notebook, the facts of its run, and its prose: a tree for each of its `fragments`.
 
     numbers: of each placeholder its expression, text, value and the cell of code above it; a placeholder {{3}} in the
-    prose stands for numbers[3].
+    prose stands for numbers[3]. The comment of a claim that is refuted becomes a span of the class "refuted" there.
     """
 
     name: str
@@ -41,8 +49,15 @@ class ExecutedChapter:
     prose: list[Tree]
     numbers: list[dict[str, Any]]
     run: dict[str, Any]
-    claims: list[dict[str, Any]]
+    claims: list[CheckedClaim]
     seconds: float
+
+    @property
+    def refuted(self) -> list[Claim]:
+        """The claims that do not hold; none under the profile smoke, whose data are too few for any claim."""
+        if self.run["profile"] == "smoke":
+            return []
+        return [checked.claim for checked in self.claims if not checked.holds]
 
 
 @dataclass(frozen=True)
@@ -58,12 +73,13 @@ class Contents:
     """What prose may refer to, by label; the chapters; and the report's headlines, in the order of chapters.
 
     Of a headline: what `Chapter.headline` says of it, and chapter, cell, section (the label of the heading above it,
-    None without one), profile and commit.
+    None without one), profile and commit. refuted: a line for each sentence that its chapter's run contradicts.
     """
 
     labels: dict[str, Label] = field(default_factory=dict)
     chapters: list[ExecutedChapter] = field(default_factory=list)
     headlines: list[dict[str, Any]] = field(default_factory=list)
+    refuted: list[str] = field(default_factory=list)
 
     @property
     def results(self) -> dict[str, Any]:
@@ -108,8 +124,8 @@ def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """All that the chapters hold.
 
-    A ReportError for a placeholder without value, for a claim that is false (only noted under the profile smoke, whose
-    data are tiny), for a label or a headline that is used twice, and for a headline's work that is not known.
+    A ReportError for a placeholder without value, for a claim that is neither true nor false, for a label or a headline
+    that is used twice, and for a headline's work that is not known.
     """
     contents = Contents()
     owners: dict[str, str] = {}
@@ -119,20 +135,21 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
         contents.chapters.append(chapter)
         for label, named in _number_parts(chapter).labels.items():
             contents.labels[label] = Label(named["text"], chapter.name)
+        contents.refuted += _describe_refuted(chapter)
+        _mark_refuted(chapter)
         contents.headlines += _read_headlines(chapter, owners, works)
     return contents
 
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
-    failed = [claim["claim"] for claim in chapter.claims if not claim["holds"]]
     parts = ("cpu", "cores", "threads", "platform", "python", "packages")
     machine = "; ".join(str(chapter.run[key]) for key in parts)
     titles = (words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header")
     seconds, title = chapter.seconds, next(titles, chapter.name)
     duration = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
     facts = {"machine": machine, "title": title, "number": chapter.number, "duration": duration}
-    return {**chapter.run, **facts, "claims": len(chapter.claims), "failed": failed}
+    return {**chapter.run, **facts, "claims": len(chapter.claims)}
 
 
 def day_of(contents: Contents) -> date:
@@ -156,7 +173,7 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         wanted = f"Chapter({source.name!r}, profile) once in {source.path.name}"
         raise ReportError(f"expected {wanted}, got {got}; name it after the file.")
     prose, numbers = _read_prose(source.name, notebook)
-    claims = _read_claims(source.name, notebook, runs[0]["profile"])
+    claims = _read_claims(source.name, notebook, prose)
     told = prose, numbers, runs[0], claims, notebook.metadata.papermill["duration"]
     return ExecutedChapter(source.name, source.number, notebook, *told)
 
@@ -164,9 +181,7 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
 def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[dict[str, Any]]]:
     """A tree for each of the notebook's `fragments`, and what its placeholders stand for."""
     numbers: list[dict[str, Any]] = []
-    above: dict[int, NotebookNode] = {}  # by place: the last cell of code
-    for place, cell in enumerate(notebook.cells, start=1):
-        above[place] = cell if cell.cell_type == "code" else above.get(place - 1, NotebookNode(id=""))
+    above = _cells_above(notebook)
 
     # Markdown would change what stands between the braces, so that it is read with the number's place instead.
     def number(inner: str, place: int) -> str:
@@ -192,18 +207,59 @@ def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[
     return parse(texts, places), numbers
 
 
-def _read_claims(chapter: str, notebook: NotebookNode, profile: str) -> list[dict[str, Any]]:
-    """Each claim and whether it holds."""
-    found = []
+def _read_claims(chapter: str, notebook: NotebookNode, prose: list[Tree]) -> list[CheckedClaim]:
+    """The claims of a chapter's prose, each with what the cell of code above it said of it."""
+    checked = []
+    above = _cells_above(notebook)
+    for (place, box, key), tree in zip(fragments(notebook), prose, strict=True):
+        if key != "source":
+            continue
+        told = [claim for _, message in outputs(above[place], "values") for claim in message["claims"]]
+        verdicts = {claim["claim"]: claim for claim in told}
+        for claim in claims_of(tree):
+            verdict = verdicts.get(claim.expression, {"error": "no cell of code above it"})
+            if "error" in verdict:
+                where = f"{chapter}, cell {place} ({first_line(box.source, 40)})"
+                wanted = f"the claim {claim.expression!r} to be true or false"
+                remedy = "correct it or the cell above"
+                raise ReportError(f"{where}: expected {wanted}, got {verdict['error']}; {remedy}.")
+            checked.append(CheckedClaim(claim, verdict["holds"]))
+    return checked
+
+
+def _cells_above(notebook: NotebookNode) -> dict[int, NotebookNode]:
+    """By the place of each cell the last cell of code down to it, one without outputs where there is none."""
+    above: dict[int, NotebookNode] = {}
+    last = NotebookNode(id="")
     for place, cell in enumerate(notebook.cells, start=1):
-        claims = [claim for _, message in outputs(cell, "values") for claim in message["claims"]]
-        for claim in claims:
-            if not claim["holds"] and profile != "smoke":
-                wanted = f"{claim['claim']!r} to hold after {_name_cell(chapter, place, cell)}"
-                got = claim.get("error", "that it does not")
-                raise ReportError(f"expected {wanted}, got {got}; correct the sentence or the cell.")
-        found += claims
-    return found
+        if cell.cell_type == "code":
+            last = cell
+        above[place] = last
+    return above
+
+
+def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
+    """A line for each sentence that its claim refutes: where it stands, how it begins, the claim."""
+    refuted = {id(claim.comment): claim for claim in chapter.refuted}
+    where = paths.chapter_words(chapter.number)
+    for node in nodes(chapter.prose):
+        if node["t"] == "Header":
+            _, (_, _, attributes), title = node["c"]
+            number = dict(attributes).get("number", "")
+            if "." in number:
+                where = f"{paths.chapter_words(chapter.number)}, Section {number} {words(title)}"
+        elif id(node) in refuted:
+            claim = refuted[id(node)]
+            sentence = replace_placeholders(claim.sentence, lambda place: chapter.numbers[int(place)]["text"])
+            yield f"{where}: “{first_line(sentence, 70)}” (claim: {claim.expression})"
+
+
+def _mark_refuted(chapter: ExecutedChapter) -> None:
+    """Turn the comment of each claim that does not hold into a span of the class "refuted", in place."""
+    for claim in chapter.refuted:
+        mark = {"t": "Span", "c": [["", ["refuted"], []], []]}
+        is_block = claim.comment["t"] == "RawBlock"
+        claim.comment.update({"t": "Para", "c": [mark]} if is_block else mark)
 
 
 def _read_headlines(chapter: ExecutedChapter, owners: Any, works: Any) -> Iterator[dict[str, Any]]:

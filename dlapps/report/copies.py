@@ -13,7 +13,7 @@ from dlapps.notebook.prose import citeproc
 from dlapps.notebook.syntax import Node
 from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
 from dlapps.report.html import PHOTOGRAPHIC, compress
-from dlapps.report.prose import Edition, is_shown, link, raw, write_prose
+from dlapps.report.prose import REFUTED, Edition, is_shown, link, raw, write_prose
 from dlapps.report.sources import tags
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
@@ -42,7 +42,8 @@ def edition(chapter: str) -> Edition:
         tag = f"\\tag{{{number.strip('()')}}}" if number else ""
         return {"t": "Math", "c": [{"t": "DisplayMath"}, body.strip() + tag]}
 
-    return Edition(refer, equation, heading=lambda number: [raw("html", f"{number} ")] * bool(number))
+    refuted = {"t": "Strong", "c": [{"t": "Str", "c": REFUTED}]}
+    return Edition(refer, equation, lambda number: [raw("html", f"{number} ")] * bool(number), refuted)
 
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:

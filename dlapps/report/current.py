@@ -1,5 +1,7 @@
 """Whether an edition is what it would be if it were written again: a digest of all it depends on, saved beside it.
 
+Saved with the digest is which sentences of the edition its run contradicts.
+
 A second build of what did not change imports this module alone, so it imports little.
 """
 
@@ -7,11 +9,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
-from dlapps.core import environment, paths
+from dlapps.core import assets, environment, paths
 
 # The files of each edition, in the order of writing: the PDF last, so that all else is there without TeX.
 EDITIONS = {
@@ -31,25 +34,31 @@ def find_outdated(editions: Iterable[str], profile: str, say: Callable[[str], No
     inputs = digest_inputs(profile)
     outdated = []
     for edition in editions:
-        saved, digest = _digest_file(edition), _digest_edition(edition, profile, inputs)
-        if saved.is_file() and saved.read_text(encoding="utf-8") == digest:
+        if _read_state(edition)["digest"] == _digest_edition(edition, profile, inputs):
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)
     return outdated
 
 
-def save_digest(edition: str, profile: str, inputs: str) -> None:
-    """Save that an edition was just written from these inputs (see `digest_inputs`)."""
-    digest = _digest_edition(edition, profile, inputs)
-    paths.write_atomically(_digest_file(edition), digest.encode())
+def save_state(edition: str, profile: str, inputs: str, refuted: Sequence[str]) -> None:
+    """Save that an edition was just written from these inputs (see `digest_inputs`), and its refuted sentences."""
+    state = {"digest": _digest_edition(edition, profile, inputs), "refuted": list(refuted)}
+    paths.write_atomically(_state_file(edition), json.dumps(state, indent=1, ensure_ascii=False).encode())
+
+
+def read_refuted(editions: Iterable[str]) -> list[str]:
+    """A line for each sentence of these editions that the run contradicts from which they were written."""
+    lines = (line for edition in editions for line in _read_state(edition)["refuted"])
+    return list(dict.fromkeys(lines))
 
 
 def digest_inputs(profile: str) -> str:
     """What all editions are made from, the outputs of the notebooks' runs left out, as a SHA-256.
 
     That is the notebooks with their modules and the files that these name, report.toml, the bibliography, the results,
-    the mirror, the library and all that is installed; of the committed reading copies, to which pages link, the names.
+    the settings of the run (`read_settings`), the library and all that is installed; of the committed reading
+    copies, to which pages link, the names.
     """
     library = (path for path in paths.PACKAGE.rglob("*") if "__pycache__" not in path.parts)
     notebooks, modules = paths.notebooks().glob("*.ipynb"), paths.notebooks().rglob("*.py")
@@ -57,8 +66,24 @@ def digest_inputs(profile: str) -> str:
     texts = [path.read_text("utf-8", "replace") for path in own if path.is_file()]
     own |= find_named("'".join(texts))
     copies = sorted(path.name for path in (paths.report() / "notebooks").glob("*.ipynb"))
-    facts = [profile, str(paths.mirror()), copies, environment.installed_versions()]
+    facts = [read_settings(profile), copies, environment.installed_versions()]
     return _digest([*library, *own, *paths.find_results().values()], json.dumps(facts))
+
+
+def read_settings(profile: str) -> dict[str, Any]:
+    """What of a run's parameters, of the machine and of the data changes its numbers.
+
+    Of the data these are the mirror, and the names of what is at hand and no wheel carries: a data set that came since
+    is not what the run computed with.
+    """
+    registry = assets.registry().items()
+    return {
+        "profile": profile,
+        "threads": environment.num_threads(),
+        "number_format": environment.number_format(),
+        "mirror": str(paths.mirror() or ""),
+        "data": [name for name, asset in registry if not asset.is_embedded and assets.is_present(name)],
+    }
 
 
 def find_named(text: str) -> set[Path]:
@@ -90,5 +115,13 @@ def _digest(files: Iterable[Path], begin: str) -> str:
     return digest.hexdigest()
 
 
-def _digest_file(edition: str) -> Path:
-    return paths.build() / f"{edition}.sha256"
+def _read_state(edition: str) -> dict[str, Any]:
+    """What `save_state` saved, or that nothing was."""
+    try:
+        return json.loads(_state_file(edition).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"digest": "", "refuted": []}
+
+
+def _state_file(edition: str) -> Path:
+    return paths.build() / f"{edition}.json"

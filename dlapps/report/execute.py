@@ -103,9 +103,10 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     except (PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
         raise ReportError(_failure(source, error, failed)) from error
-    # What the run itself made counts from now on, what it found as it was found.
-    files = fingerprint(notebook, profile)["files"] | identity["files"]
-    executed.metadata["dlapps"] = identity | {"files": files}
+    # What the run itself made or fetched counts from now on, what it found as it was found.
+    after = fingerprint(notebook, profile)
+    own = {"settings": after["settings"], "files": after["files"] | identity["files"]}
+    executed.metadata["dlapps"] = identity | own
     nbformat.write(executed, running)
     running.replace(final)
     failed.unlink(missing_ok=True)

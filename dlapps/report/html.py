@@ -78,7 +78,8 @@ def edition(chapter: str) -> prose.Edition:
     def value(words: Tree, cell: str) -> Tree:
         return [{"t": "Link", "c": [["", ["value"], []], words, [f"#cell-{cell}", ""]]}]
 
-    return prose.Edition(refer, equation, _heading, value)
+    refuted = prose.span([{"t": "Str", "c": prose.REFUTED}], "refuted")
+    return prose.Edition(refer, equation, _heading, refuted, value)
 
 
 def _heading(number: str) -> Tree:
@@ -111,7 +112,7 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     shared |= {"script": script, "allowed": [hash_script(each) for each in (SCRIPT, script)]}
     chapters = [colophon(page.chapter) for page in pages]
     facts = {"chapters": chapters, "profile": profile, "day": day_of(contents)}
-    facts |= {"headlines": contents.headlines, **_cite(contents)}
+    facts |= {"headlines": contents.headlines, "refuted": contents.refuted, **_cite(contents)}
     index = exporter.environment.get_template("index.html.j2")
     written = {"index.html": index.render(shared | facts)}
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):

@@ -31,7 +31,7 @@ from dlapps.notebook.chapter import MIME
 from dlapps.notebook.syntax import Node, first_line
 from dlapps.report import TEMPLATES, ReportError
 from dlapps.report.contents import FLOATS, Contents, colophon, day_of, messages
-from dlapps.report.prose import Edition, raw, select_shown, write_prose
+from dlapps.report.prose import REFUTED, Edition, raw, select_shown, write_prose
 from dlapps.report.sources import read_title_page
 
 
@@ -66,6 +66,7 @@ LATEX = Edition(
     refer=lambda label, _: raw("latex", rf"\Cref{{{label}}}"),
     equation=_equation,
     heading=lambda number: [],
+    refuted=raw("latex", rf"\refuted{{{REFUTED}}}"),
     picture=lambda url: url.removeprefix("data:image/"),
 )
 
@@ -117,6 +118,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
         cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],
         claims=sum(len(chapter.claims) for chapter in contents.chapters),
+        refuted=contents.refuted,
         highlighting=LISTING.get_style_defs(),
         profile=profile,
         day="{0.day} {0:%B %Y}".format(day_of(contents)),

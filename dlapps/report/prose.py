@@ -25,19 +25,23 @@ _ELEMENT = re.compile(
     r"|[ou]l|p|pre|q|s|samp|small|span|strong|su[bp]|summary|table|tbody|t[dhr]|thead|u|var)\b[^<>]*>"
 )
 _SPACES = {"Space": " ", "SoftBreak": "\n"}
+# What all editions print behind a sentence that their run contradicts.
+REFUTED = "[In this run this does not hold.]"
 
 
 @dataclass(frozen=True)
 class Edition:
     """How an edition writes what pandoc does not know: references, equations with or without a number, headings.
 
-    number: what a placeholder's number becomes, of its words and its cell of code; the words alone, by default.
-    picture: what pandoc reads as the target of an embedded picture.
+    refuted: what stands behind a sentence that the run contradicts. number: what a placeholder's number becomes, of its
+    words and its cell of code; the words alone, by default. picture: what pandoc reads as the target of an embedded
+    picture.
     """
 
     refer: Callable[[str, Label], Node]
     equation: Callable[[str, str, str], Node]  # of TeX, label and number
     heading: Callable[[str], Tree]  # what stands before a title, of its number
+    refuted: Node
     number: Callable[[Tree, str], Tree] = lambda words, _: words
     picture: Callable[[str], str] = str
 
@@ -78,6 +82,8 @@ class ProseFilter:
         if kind == "Span" and "equation" in content[0][1]:
             (label, _, attributes), (formula,) = content
             return [self.edition.equation(formula["c"][1], label, dict(attributes).get("number", ""))]
+        if kind == "Span" and "refuted" in content[0][1]:
+            return [self.edition.refuted]
         if kind == "Header":
             level, (label, _, attributes), title = content
             number = self.edition.heading(dict(attributes).get("number", ""))

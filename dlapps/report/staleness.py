@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from dlapps.core import paths
 from dlapps.notebook.expressions import find_claims, find_placeholders
-from dlapps.report.current import find_named, hash_file
+from dlapps.report.current import find_named, hash_file, read_settings
 from dlapps.report.sources import Source, code_cells, read_notebook
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -33,17 +33,18 @@ def is_stale(source: Source, profile: str) -> bool:
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
-    """What outputs depend on, the words of the prose left out: "code", a SHA-256, and one by name of each of "files".
+    """What outputs depend on, the words of the prose left out.
 
-    Of "code" are the code cells, the expressions in the prose, the profile, the code of the modules that the cells
-    import, directly or through others, the mirror, and the results of the studies that the code mentions ("scenes15"
-    for scenes15-features.npz). Files are the report's that the cells, or modules beside them, name (`find_named`).
+    "settings": see `read_settings`. "code": a SHA-256 of the code cells, of the
+    expressions in the prose, of the code of the modules that the cells import, directly or through others, and of the
+    results of the studies that the code mentions ("scenes15" for scenes15-features.npz). "files": a SHA-256 of each
+    file of the report that the cells, or modules beside them, name (`find_named`).
     """
     digest = hashlib.sha256()
     code = [cell.source for cell in code_cells(notebook)]
     # A cell of Markdown without expressions adds nothing: it may come and go.
     evaluated = [part for part in map(_evaluated, notebook.cells) if part]
-    digest.update(json.dumps([evaluated, profile, str(paths.mirror() or "")]).encode())
+    digest.update(json.dumps(evaluated).encode())
     named = find_named("'".join(code))
     for path in sorted(imported_modules(code)):
         is_own = path.is_relative_to(paths.notebooks())
@@ -56,7 +57,7 @@ def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
         if re.search(rf"(?<![a-z]){study}(?![a-z])", "".join(code)):
             digest.update(name.encode() + path.read_bytes())
     files = {path.relative_to(paths.project()).as_posix(): hash_file(path) for path in named}
-    return {"code": digest.hexdigest(), "files": files}
+    return {"settings": read_settings(profile), "code": digest.hexdigest(), "files": files}
 
 
 def _evaluated(cell: NotebookNode) -> list[str]:
