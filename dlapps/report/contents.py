@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from textwrap import shorten
 from typing import Any
 from urllib.parse import unquote
 
@@ -251,7 +252,8 @@ def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
         elif id(node) in refuted:
             claim = refuted[id(node)]
             sentence = replace_placeholders(claim.sentence, lambda place: chapter.numbers[int(place)]["text"])
-            yield f"{where}: “{first_line(sentence, 70)}” (claim: {claim.expression})"
+            start = shorten(sentence, 70, placeholder="…")
+            yield f"{where}: “{start}” (claim: {claim.expression})"
 
 
 def _mark_refuted(chapter: ExecutedChapter) -> None:
