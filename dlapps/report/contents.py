@@ -144,7 +144,7 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
-    parts = ("cpu", "cores", "threads", "platform", "python", "packages")
+    parts = ("cpu", "cores", "threads", "number_format", "platform", "python", "packages")
     machine = "; ".join(str(chapter.run[key]) for key in parts)
     titles = (words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header")
     seconds, title = chapter.seconds, next(titles, chapter.name)
