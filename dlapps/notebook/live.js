@@ -139,7 +139,7 @@
           block.classList.toggle("dlapps-false", failing.length > 0);
           if (failing.length) {
             block.title = failing.map((it) => it.claim).join("; ");
-            block.dataset.verdict = failing.map((it) => it.verdict).join(" ");
+            block.dataset.verdict = failing.map((it) => it.verdict).join("\n");
           } else if (block.dataset.verdict) {
             block.removeAttribute("title");
             delete block.dataset.verdict;

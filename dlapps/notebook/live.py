@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 from time import time
 from typing import Any
 
 from dlapps.notebook.expressions import Found, check_claim, evaluate, replace_placeholders
 from dlapps.notebook.outline import Code, Outline
 from dlapps.notebook.prose import Prose
-from dlapps.notebook.syntax import first_line
 
 
 class LiveProse:
@@ -88,7 +88,8 @@ def _locate(claim: Found, code: Code) -> Found:
     """The claim, with the cell's sign and the block in which it stands, and what a page says where it fails."""
     known = next(known for known in code.prose if claim["claim"] in known["claims"])
     place = known["claims"][claim["claim"]]
-    start = first_line(replace_placeholders(place["sentence"], lambda _: "…"))
+    sentence = replace_placeholders(place["sentence"], lambda _: "…")
+    start = shorten(sentence, 70, placeholder="…")
     verdict = f"In this run this does not hold: “{start}”"
     if "error" in claim:
         verdict = f"expected a claim that is true or false, got {claim['error']}"
