@@ -1,0 +1,23 @@
+"""A report that runs: notebooks whose numbers are live and whose claims are checked, as PDF, web pages and copies."""
+
+from collections.abc import Collection
+from numbers import Integral
+
+__version__ = "0.2.0"
+
+
+class LabreportError(Exception):
+    """What went wrong in one sentence: what was expected, what came instead, what to do."""
+
+
+def check_name(what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError) -> None:
+    """Raise an error of that kind, which lists the known names, for a name that is not among them."""
+    if name not in known:
+        raise kind(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ValueError for a number of comparisons or of right answers that is not a whole number from 1."""
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"expected {name} >= 1, got {count!r}; take a whole number.")
