@@ -40,7 +40,7 @@ def check_shares(**shares: float) -> None:
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`from dlapps import images, results`: what notebooks need of core, imported when it is asked for."""
-    if name in ("assets", "images", "intervals", "metrics", "results", "runtime"):
+    """`from dlapps import images, metrics`: what notebooks need of core, imported when it is asked for."""
+    if name in ("assets", "images", "metrics", "results", "runtime"):
         return importlib.import_module(f"dlapps.core.{name}")
     raise AttributeError(f"module 'dlapps' has no attribute {name!r}")

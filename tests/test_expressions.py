@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dlapps import DlappsError
-from dlapps.core.intervals import Interval
+from labreport.intervals import Interval
 from dlapps.notebook import expressions
 from dlapps.notebook.expressions import check_claim, evaluate
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, t, ttest_ind, ttest_rel
 
-from dlapps.core.intervals import Interval, compare, compare_splits, mcnemar, mean, proportion, ratio
+from labreport.intervals import Interval, compare, compare_splits, mcnemar, mean, proportion, ratio
 
 # Of the second, an unpaired comparison takes three.
 SCORES = np.random.default_rng(3).normal(0.8, 0.01, (2, 5))

@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from dlapps.core import paths
-from dlapps.core.intervals import Interval
+from labreport.intervals import Interval
 from dlapps.core.results import Table
 from dlapps.notebook import chapter as notebook
 from dlapps.notebook.chapter import MIME, Chapter

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from dlapps.core.images import from_pixels
-from dlapps.core.intervals import Interval
+from labreport.intervals import Interval
 from dlapps.plots import dann, gan, general, transfer, visualizing
 from dlapps.plots.general import WIDTH
 
@@ -16,7 +16,7 @@ IMAGES = np.zeros((3, 8, 8), np.uint8)
 POINTS = np.random.default_rng(0).normal(size=(20, 2))
 CLASSES, SEEDS = ["cat", "dog"], [[0.1, 0.2], [0.3, 0.3]]
 ANSWERS = {"a": [[("cat", 0.9)]] * 2, "b": [[("dog", 0.7)]] * 2}
-HITS = {"net": {"map": [[1, 0], [1, 1]], "random": [[0, 1], [0, 0]]}}
+HITS = {"net": {"map": (0.75, 0.5, 1.1), "random": (0.25, -0.1, 0.6)}}
 TRAININGS = {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70]}}
 FIGURES = {
     "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
@@ -88,9 +88,9 @@ def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
 
 
 def test_an_interval_of_shares_ends_at_1_and_is_exact_where_each_is_won_or_not():
-    figure = visualizing.plot_score_card({"won": {"net": {"map": np.ones(9, bool)}}}, (0.5,))
+    figure = visualizing.plot_score_card({"won": {"net": {"map": (0.5, 0.4, 1.2)}}}, (0.5,))
     [segment] = figure.axes[0].containers[0].lines[2][0].get_segments()
-    assert segment[:, 0] == pytest.approx([0.025 ** (1 / 9), 1])  # Clopper-Pearson's low end
+    assert segment[:, 0] == pytest.approx([0.4, 1])  # no share is above 1
 
 
 def test_a_mosaic_holds_every_image_once():

@@ -10,7 +10,7 @@ import pytest
 
 from dlapps import DlappsError
 from dlapps.core import paths, results
-from dlapps.core.intervals import compare
+from labreport.intervals import compare
 
 FOLLOWED = {"scores": {"accuracy": 0.5}, "history": {"accuracy": [0.25, 0.5]}}
 RUNS = {

@@ -31,8 +31,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from dlapps import check_name
-from dlapps.core import environment, intervals, paths
-from dlapps.core.intervals import Interval
+from dlapps.core import environment, paths
+from labreport import intervals
+from labreport.intervals import Interval
 
 Entry = dict[str, Any]  # what one seed of a run gave
 # Heads of tables that a score's name cannot spell.
@@ -148,7 +149,7 @@ class Study:
             summed, gain = {s: self._sum_up(run, s) for s in formats if self._is_due(run, s)}, gains.get(label)
             found[label] = Row(summed, gain)
             cells = [f"{summed[s]:{formats[s]}}" if s in summed else "–" for s in formats]
-            ends = [f"{value:{form}}" for value in vars(gain).values()] if gain else ["–"] * 3
+            ends = [f"{value:{form}}" for value in gain] if gain else ["–"] * 3
             seeds = next(iter(summed.values())).num_seeds
             rows.append([label, f"{seeds or '–'}", *cells, *ends * bool(gains)])
         heads = [HEADS.get(score, score.replace("_", " ")) for score in formats]

@@ -128,10 +128,16 @@ def as_scalar(value: Any) -> Any:
 
 
 def as_plain(value: Any) -> Any:
-    """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, a dataclass as a dictionary, others as text."""
+    """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, what has named fields (a dataclass, a named tuple)
+    as a dictionary, others as text."""
     value = as_scalar(value)
+    fields: dict[str, Any] = {}
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: as_plain(part) for name, part in asdict(value).items()}
+        fields = asdict(value)
+    elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+        fields = value._asdict()
+    if fields:
+        return {name: as_plain(part) for name, part in fields.items()}
     return value if isinstance(value, Scalar) else str(value)
 
 

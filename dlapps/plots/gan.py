@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from dlapps.core.intervals import Interval
 from dlapps.plots.diagrams import Block, plot_diagram
-from dlapps.plots.general import COLOURS, WIDTH, line_style, make_figure, plot_panels, styled
+from dlapps.plots.general import COLOURS, WIDTH, Estimate, line_style, make_figure, plot_panels, styled
 
 Rows = Mapping[str, ArrayLike]
 
@@ -92,7 +91,7 @@ def plot_grey(
 
 
 @styled
-def plot_factors(rows: Rows, factors: Mapping[str, Interval], recalls: Sequence[float]) -> Figure:
+def plot_factors(rows: Rows, factors: Mapping[str, Estimate], recalls: Sequence[float]) -> Figure:
     """A row a setting: samples, the factor of those that have one, with its interval, on a scale of logarithms, and
     the recall of each."""
     stacked = _stack(rows)
@@ -103,9 +102,8 @@ def plot_factors(rows: Rows, factors: Mapping[str, Interval], recalls: Sequence[
         y = (place + 0.5) * side - 0.5
         ax.annotate(f"{recall:.2f}", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=7)
         if name in factors:
-            found = factors[name]
-            ends = [[found.mean - found.low], [found.high - found.mean]]
-            ax.errorbar(found.mean, y, xerr=ends, capsize=2, **line_style(0))
+            mean, low, high = factors[name]
+            ax.errorbar(mean, y, xerr=[[mean - low], [high - mean]], capsize=2, **line_style(0))
     ax.axvline(1, color=COLOURS[6], linestyle="--", linewidth=0.8)
     ax.set(xscale="log", xlim=(0.3, 40), xlabel="Fréchet ratio: factor", ylim=mosaic.get_ylim(), yticks=[])
     ax.set_xticks([0.5, 1, 2, 5, 20], ["½", "1", "2", "5", "20"])

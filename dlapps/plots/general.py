@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Arguments = ParamSpec("Arguments")
+Estimate = tuple[float, float, float]  # a mean, and the lower and the upper end of its interval
 
 # Text width of the report in inches: figures are drawn at the size they are printed, so labels stay legible.
 WIDTH = 5.8

@@ -6,9 +6,8 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlapps.core.intervals import Interval
 from dlapps.plots.diagrams import Block, plot_diagram
-from dlapps.plots.general import COLOURS, make_figure, show_picture, styled
+from dlapps.plots.general import COLOURS, Estimate, make_figure, show_picture, styled
 
 
 @styled
@@ -60,7 +59,7 @@ def plot_pipeline() -> Figure:
 
 
 @styled
-def plot_steps(steps: Mapping[str, tuple[float, float, Interval]]) -> Figure:
+def plot_steps(steps: Mapping[str, tuple[float, float, Estimate]]) -> Figure:
     """One row a change: left the accuracy before (hollow) and after it, right what it gains, with its interval.
 
     steps: for each change the accuracies in per cent before and after, and the gain in points; grey where its interval
@@ -68,13 +67,12 @@ def plot_steps(steps: Mapping[str, tuple[float, float, Interval]]) -> Figure:
     """
     figure, axes = make_figure(0.6 + 0.21 * len(steps), 1, 2, sharey=True)
     levels, gains = axes[0]
-    for place, (before, after, gain) in enumerate(steps.values()):
-        colour = COLOURS[0] if gain.low > 0 or gain.high < 0 else "#888888"
+    for place, (before, after, (mean, low, high)) in enumerate(steps.values()):
+        colour = COLOURS[0] if low > 0 or high < 0 else "#888888"
         levels.annotate("", (after, place), (before, place), arrowprops={"arrowstyle": "->", "color": colour})
         levels.plot(before, place, "o", markerfacecolor="white", color=colour)
         levels.plot(after, place, "o", color=colour)
-        reach = [[gain.mean - gain.low], [gain.high - gain.mean]]
-        gains.errorbar(gain.mean, place, xerr=reach, fmt="o", capsize=2, color=colour)
+        gains.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", capsize=2, color=colour)
     gains.axvline(0, color=COLOURS[6], linestyle="--", linewidth=0.8)
     levels.set(xlabel="test accuracy (%)", ylim=(len(steps) - 0.5, -0.5))
     levels.set_yticks(range(len(steps)), steps)

@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dlapps.core import intervals
-from dlapps.plots.general import COLOURS, WIDTH, make_figure, plot_grid, show_picture, styled
+from dlapps.plots.general import COLOURS, WIDTH, Estimate, make_figure, plot_grid, show_picture, styled
 
 
 @styled
@@ -51,15 +50,14 @@ def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figur
 
 
 @styled
-def plot_score_card(measures: Mapping[str, Mapping[str, Mapping[str, ArrayLike]]], chances: Sequence[float]) -> Figure:
-    """One panel a measure, one row a method, one colour each of two networks at most: the mean of {measure: {network:
-    {method: scores (N, ...) in [0, 1]}}} with its interval, exact for bool; dashed: what a measure has by chance."""
+def plot_score_card(measures: Mapping[str, Mapping[str, Mapping[str, Estimate]]], chances: Sequence[float]) -> Figure:
+    """One panel a measure, one row a method, one colour each of two networks at most: {measure: {network: {method:
+    a share with the ends of its interval}}}; dashed: what a measure has by chance."""
     methods = [*next(iter(next(iter(measures.values())).values()))]
     figure, axes = make_figure(0.6 + 0.22 * len(methods), 1, len(measures), sharey=True)
     for ax, (measure, networks), chance in zip(axes[0], measures.items(), chances, strict=True):
-        for place, (network, scores) in enumerate(networks.items()):
-            found = [intervals.mean(scores[method]) for method in methods]
-            means, *ends = np.array([[each.mean, each.low, each.high] for each in found]).T
+        for place, (network, shares) in enumerate(networks.items()):
+            means, *ends = np.array([shares[method] for method in methods]).T
             reach = np.abs(np.clip(ends, 0, 1) - means)
             rows = np.arange(len(methods))[::-1] + 0.15 - 0.3 * place
             ax.errorbar(means, rows, xerr=reach, fmt="os"[place], capsize=2, color=COLOURS[place], label=network)

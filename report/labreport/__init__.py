@@ -16,8 +16,8 @@ def check_name(what: str, name: str, known: Collection[str], kind: type[Exceptio
         raise kind(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
 
 
-def check_counts(**counts: int) -> None:
-    """Raise ValueError for a number of comparisons or of right answers that is not a whole number from 1."""
+def check_counts(least: int = 1, /, **counts: int) -> None:
+    """Raise ValueError for a number of comparisons or of examples that is not a whole number from the least."""
     for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
-            raise ValueError(f"expected {name} >= 1, got {count!r}; take a whole number.")
+        if not isinstance(count, Integral) or count < least:
+            raise ValueError(f"expected {name} >= {least}, got {count!r}; take a whole number.")

@@ -7,16 +7,16 @@ picture, is one row and counts once, as its mean. Scores that are not finite are
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, sem, t, ttest_ind
 
-from dlapps import check_counts
+from labreport import check_counts
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """An estimate and the bounds of its interval; in a format, as in f"{gain:+.1f}", "+27.9 (+22.7 to +33.0)"."""
 
     mean: float
@@ -68,7 +68,7 @@ def ratio(first: ArrayLike, second: ArrayLike, number: int = 1) -> Interval:
     if not all((np.asarray(scores, float) > 0).all() for scores in (first, second)):
         raise ValueError("expected positive scores, got others; compare their differences.")
     found = compare(np.log(first), np.log(second), number)
-    return Interval(*np.exp([found.mean, found.low, found.high]).tolist())
+    return Interval(*np.exp(found).tolist())
 
 
 @dataclass(frozen=True)
