@@ -5,6 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 REPORT := $(VENV)/report.installed
 DEV := $(VENV)/dev.installed
+# Both products; for development with what tests need, or what a class needs.
+$(REPORT): PACKAGES = --editable . --editable ./report
+$(DEV): PACKAGES = --editable '.[dev]' --editable './report[cluster,pages]'
+%/class.installed: PACKAGES = --editable '.[test]' --editable './report[class,cluster,pages]'
 BENCH := .venv-bench
 VERSIONS := 3.10 3.11 3.12 3.13 3.14
 LANGUAGE := codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version
@@ -18,33 +22,33 @@ STRIP := "$(abspath $(BIN))/python" -m nbstripout --keep-id --extra-keys "$(LANG
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-# report.installed: what a report needs; dev.installed: what tests and development need besides; several by commas.
-$(VENV)/%.installed: pyproject.toml constraints.txt
+# report.installed: what a report needs; dev.installed: what tests and development need besides.
+$(VENV)/%.installed: pyproject.toml report/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' \
 	    || { echo 'dlapps: expected Python 3.10 to 3.14 as "$(PYTHON)"; name one with make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || report/install-packages python3-venv
 	@echo 'Setting up $(VENV): PyTorch and what the notebooks need (0.5 to 3 GB, by the build of PyTorch; some minutes)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PACKAGES)
 	@touch $@
 
 report: $(REPORT) ## set up what is missing, run the notebooks, build PDF, HTML and reading copies
 	@report/install-packages tex || echo 'Without TeX there will be all but the PDF.'
-	@$(BIN)/dlapps report --profile $(PROFILE)
+	@$(BIN)/labreport report --profile $(PROFILE)
 
 publish: $(REPORT) ## the report under the full profile, into report/ to be committed; not where a sentence does not hold
 	@report/install-packages tex
-	@$(BIN)/dlapps report --profile full --strict
-	cp -r report/build/dlapps-report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
+	@$(BIN)/labreport report --profile full --strict
+	cp -r report/build/report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
 
 html: $(REPORT) ## the HTML pages alone, without TeX, report/build/html/index.html
-	@$(BIN)/dlapps html --profile $(PROFILE)
+	@$(BIN)/labreport html --profile $(PROFILE)
 
 notebooks: $(REPORT) ## the reading copies alone: executed notebooks, numbers filled in, report/build/notebooks/
-	@$(BIN)/dlapps notebooks --profile $(PROFILE)
+	@$(BIN)/labreport notebooks --profile $(PROFILE)
 
 docs: $(DEV) ## the functions and classes of the library, report/build/api/index.html
-	$(BIN)/pdoc dlapps '!dlapps.cli' '!dlapps.classroom' '!dlapps.report' --output-directory report/build/api
+	$(BIN)/pdoc dlapps '!dlapps.cli' labreport.notebook labreport.results labreport.intervals labreport.sweeps --output-directory report/build/api
 
 # Files of tests share the cores, one thread each, since more threads than cores slow them all down; in their order, since
 # the build of the report, which takes longest, is an early file of few tests.
@@ -68,7 +72,7 @@ test-all: ## the same with each Python that is found here, then the wheel, solut
 	done
 	@$(MAKE) $(DEV)
 	$(BIN)/python -m pytest -q -m "wheel or lab or solutions"
-	@$(MAKE) VENV=.venv-class .venv-class/class,test.installed
+	@$(MAKE) VENV=.venv-class .venv-class/class.installed
 	.venv-class/bin/python -m pytest -q -m nbgrader tests/test_course.py
 	@$(MAKE) $(BENCH)/installed
 	$(BENCH)/bin/python -m pytest -q -m references tests/test_references.py
@@ -87,10 +91,10 @@ $(BENCH)/installed: pyproject.toml benchmarks/requirements.txt benchmarks/requir
 lab: $(REPORT) ## open Chapter 1 in JupyterLab; what runs there changes nothing for git
 	@! git rev-parse --git-dir >/dev/null 2>&1 || git config filter.nbstripout.clean '$(STRIP)'
 	@JUPYTER_PATH="$(abspath $(VENV))/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
-	    $(BIN)/jupyter lab --ContentsManager.post_save_hook=dlapps.report.committed.refresh notebooks/1_transfer_learning.ipynb
+	    $(BIN)/jupyter lab --ContentsManager.post_save_hook=labreport.editions.committed.refresh notebooks/1_transfer_learning.ipynb
 
 check: $(REPORT) ## unanswered questions, unused numbers, figures never referred to
-	@$(BIN)/dlapps check
+	@$(BIN)/labreport check
 
 format: $(DEV) ## format and fix the code
 	$(BIN)/ruff format .
@@ -100,7 +104,7 @@ format: $(DEV) ## format and fix the code
 lock: ## renew constraints.txt, the versions that make installs
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet --disable-pip-version-check uv
 	@{ echo '# What make installs, for every system and Python 3.10 to 3.14. Renewed by make lock, not by hand.'; \
-	    .venv-lock/bin/uv pip compile pyproject.toml --extra dev --extra class --universal --python-version 3.10 --upgrade --quiet \
+	    .venv-lock/bin/uv pip compile pyproject.toml report/pyproject.toml --all-extras --universal --python-version 3.10 --upgrade --quiet \
 	        --no-header --no-annotate --no-emit-index-url \
 	    | grep -vE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+|pip|setuptools)==' ; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt

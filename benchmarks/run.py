@@ -3,6 +3,7 @@
 `python benchmarks/run.py [--rounds 5] [--threads 1] [NAME ...]`; with names, nothing is written.
 """
 
+import time
 from pathlib import Path
 
 import dann
@@ -12,7 +13,8 @@ import transfer
 import visualizing
 from table import write_table
 
-from dlapps.core import environment, runtime
+from dlapps import __version__
+from dlapps.core import environment
 
 RESULTS = Path(__file__).with_name("results.md")
 SCRIPTS = (transfer, visualizing, dann, gan)
@@ -21,8 +23,8 @@ SCRIPTS = (transfer, visualizing, dann, gan)
 def main() -> None:
     options, rows = timing.main(__doc__, *(script.list_comparisons for script in SCRIPTS))
     if not options.names:
-        fast = {"fast": runtime.number_format("cpu")}
-        write_table(RESULTS, environment.describe() | vars(options) | fast, rows)
+        made = {"date": time.strftime("%Y-%m-%d"), "version": __version__}
+        write_table(RESULTS, environment.describe() | vars(options) | made, rows)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from dlapps.core.paths import write_atomically
 HEAD = """\
 # dlapps beside its peers
 
-{date}, commit {commit}: {cpu}, {cores} cores, {threads} threads, Python {python}, PyTorch {packages[torch]};
+{date}, dlapps {version}: {cpu}, {cores} cores, {threads} threads, Python {python}, PyTorch {packages[torch]};
 {rounds} rounds. Written by `make bench`.
 
 Seconds are medians. A ratio is the peer's seconds divided by those of dlapps in the same round: the median of all
-rounds, then the least and the greatest. "fast" is {fast} here. The cosine is between its result and that of float32:
-the least of all features, maps, pictures or perturbations (an attack takes the sign of each pixel's gradient, which a
-small difference turns); in training, of the change of all weights in the first step. Agreement is that of dlapps with
-the peer. Each script says what it compares.
+rounds, then the least and the greatest. "fast" is {number_format} here. The cosine is between its result and that of
+float32: the least of all features, maps, pictures or perturbations (an attack takes the sign of each pixel's gradient,
+which a small difference turns); in training, of the change of all weights in the first step. Agreement is that of
+dlapps with the peer. Each script says what it compares.
 """
 HEADER = """\
 | what | dlapps | seconds | peer | seconds | ratio | from | to | cosine | agreement |

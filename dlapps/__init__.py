@@ -1,9 +1,16 @@
-"""Deep learning applications: helpers that read like the papers they implement, and a report that runs."""
+"""Deep learning applications: helpers that read like the papers they implement."""
 
 import importlib
 from collections.abc import Collection
 from numbers import Integral
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what __getattr__ hands on
+    from dlapps.core import assets as assets
+    from dlapps.core import images as images
+    from dlapps.core import metrics as metrics
+    from dlapps.core import runtime as runtime
 
 __version__ = "0.2.0"
 
@@ -41,6 +48,6 @@ def check_shares(**shares: float) -> None:
 
 def __getattr__(name: str) -> ModuleType:
     """`from dlapps import images, metrics`: what notebooks need of core, imported when it is asked for."""
-    if name in ("assets", "images", "metrics", "results", "runtime"):
+    if name in ("assets", "images", "metrics", "runtime"):
         return importlib.import_module(f"dlapps.core.{name}")
     raise AttributeError(f"module 'dlapps' has no attribute {name!r}")

@@ -19,6 +19,8 @@ from dlapps.core import assets
 
 # No test depends on what happens to be installed: it sees the programs of its environment alone, and those of the
 # machine where it names them, or is skipped. DLAPPS_TEST_PATH is where these are looked for; workers inherit it.
+CHECKOUT = Path(__file__).resolve().parents[1]
+SPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 MACHINE = os.environ.setdefault("DLAPPS_TEST_PATH", os.environ["PATH"])
 os.environ["PATH"] = sysconfig.get_path("scripts")
 # As make test has it; else joblib would count the cores with a program of the machine.
@@ -75,7 +77,7 @@ class Project:
 
     def write(self, name: str, *cells: nbformat.NotebookNode, tags: Sequence[str] = ()) -> Path:
         """A notebook of that name with these cells after the usual first ones; tags: of the title."""
-        setup = f'from dlapps.notebook import Chapter\nchapter = Chapter("{name}", profile=profile)'
+        setup = f'from labreport.notebook import Chapter\nchapter = Chapter("{name}", profile=profile)'
         first = [text("# A chapter", *tags), code('profile = "quick"', "parameters"), code(setup, "remove-cell")]
         notebook = new_notebook(cells=[*first, *cells])
         for number, cell in enumerate(notebook.cells):
@@ -97,7 +99,7 @@ def text(source: str, *tags: str, **question: object) -> nbformat.NotebookNode:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.delenv("DLAPPS_DATA", raising=False)
     return Project(tmp_path)

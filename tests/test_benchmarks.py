@@ -7,9 +7,9 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from conftest import CHECKOUT
 
 from dlapps.core import environment
-from dlapps.core.paths import CHECKOUT
 
 FOLDER = CHECKOUT / "benchmarks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
@@ -63,9 +63,10 @@ def test_table(load, tmp_path):
         table.Row("a step", "float32", "plain loop", [1.0, 2.0, 4.0], [2.0, 6.0, 4.0]),
         table.Row("a map", "fast", "captum 0.9.0", [0.5], [1.0], 0.99996, "cosine 1.0000"),
     ]
+    made = {"rounds": 3, "threads": 1, "date": "today", "version": "1.0"}
     path, below = tmp_path / "results.md", "\n## A class\n\n| 30 |\n"
     path.write_text(f"# An older table\n{below}", encoding="utf-8")
-    table.write_table(path, environment.describe() | {"rounds": 3, "fast": "bfloat16"}, rows)
+    table.write_table(path, environment.describe() | made, rows)
     written = path.read_text(encoding="utf-8")
     assert written.endswith(below)
     lines = written.removesuffix(below).splitlines()

@@ -4,10 +4,9 @@ import sys
 from itertools import chain
 
 import pytest
+from conftest import CHECKOUT
 from packaging.markers import Marker
 from packaging.requirements import Requirement
-
-from dlapps.core.paths import CHECKOUT
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -15,14 +14,18 @@ else:
     tomllib = pytest.importorskip("tomli")
 
 # Builds of PyTorch differ by index, and an environment brings its own pip.
+FILES = ("pyproject.toml", "report/pyproject.toml")
 RANGES = {"torch", "torchvision", "pip"}
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 SYSTEMS = {"linux": ("posix", "Linux"), "win32": ("nt", "Windows"), "darwin": ("posix", "Darwin")}
 
 
 @pytest.fixture(scope="module")
-def project():
-    return tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def required():
+    """What both products ask for, with all that is optional."""
+    projects = (tomllib.loads((CHECKOUT / name).read_text(encoding="utf-8"))["project"] for name in FILES)
+    named = [(each["dependencies"], *each["optional-dependencies"].values()) for each in projects]
+    return [Requirement(line) for lists in named for line in chain(*lists)]
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +44,8 @@ def holds(marker, python, system):
 
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("python", PYTHONS)
-def test_each_dependency_has_one_pin_that_it_admits(project, pins, python, system):
-    required = chain(project["dependencies"], *project["optional-dependencies"].values())
-    for requirement in map(Requirement, required):
+def test_each_dependency_has_one_pin_that_it_admits(required, pins, python, system):
+    for requirement in required:
         if requirement.name in RANGES | {"dlapps"} or not holds(requirement.marker, python, system):
             continue
         versions = [pin.specifier for pin in pins if pin.name == requirement.name and holds(pin.marker, python, system)]
@@ -56,3 +58,9 @@ def test_each_dependency_has_one_pin_that_it_admits(project, pins, python, syste
 def test_torch_stays_a_range_and_no_address_is_written(pins):
     assert not {pin.name for pin in pins} & (RANGES | {"triton"})
     assert not [pin for pin in pins if pin.name.startswith(("nvidia-", "cuda-")) or pin.url]
+
+
+def test_no_extra_of_either_product_names_the_other(required):
+    assert "labreport" not in {requirement.name for requirement in required}
+    engine = tomllib.loads((CHECKOUT / "report" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "dlapps" not in str(engine)

@@ -9,9 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import MACHINE
-
-from dlapps.core.paths import CHECKOUT
+from conftest import CHECKOUT, MACHINE
 
 pytestmark = pytest.mark.wheel
 NEW = "dlapps/report/template/new"

@@ -14,8 +14,9 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from dlapps import dann
-from dlapps.core import paths, results, runtime
+from dlapps.core import runtime
 from dlapps.core.training import DivergenceError, save_weights, write_checked
+from labreport import paths, results
 from studies import dann_methods, dann_runs
 from studies.dann_runs import RUNS, Domains, Network, load_domains, load_run, weights_path
 from studies.runs import add_entries, sweep_missing
@@ -108,7 +109,7 @@ def make_mnistm_strokes() -> Path:
 def make_mnistm_improved() -> Path:
     """The improved network of seed 0, rounded to float16."""
     network = load_run("improved", 0, load_domains())
-    return save_weights(network, paths.results() / "mnistm-improved.pt")
+    return save_weights(network, paths.networks() / "mnistm-improved.pt")
 
 
 def make_mnistm_figures() -> Path:

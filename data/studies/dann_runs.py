@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import dann, datasets
-from dlapps.core import paths
 from dlapps.dann import IMPROVED, PAPER, PRACTICAL, DomainAdversarialNetwork, ImprovedNetwork
+from labreport import paths
 from studies import dann_methods
 
 # Source digits that are held out where the test is not to be read yet.

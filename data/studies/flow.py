@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from dlapps import gan
-from dlapps.core import paths, results
 from dlapps.gan import flow, judge, to_uint8
+from labreport import paths, results
 from studies.gan import NUM_MANY, SEEDS_OF_MANY
 from studies.gan_judge import SHARES, Judge, draw, load_images
 from studies.gan_presets import CONDITIONAL_PRESETS
@@ -114,7 +114,7 @@ def make_flow() -> Path:
     trainings: Calls = {("trainings", seed): partial(train, seed) for seed in SEEDS}
     for place, (network, entry) in sweep_missing("flow", trainings):
         if place[1] == 0:
-            flow.save_flow(paths.results() / "flow.pt", network)
+            flow.save_flow(paths.networks() / "flow.pt", network)
         add_entries("flow", {place: entry}, SEEDS)
     runs = {(f"{number} evaluations", seed): partial(score, number, seed) for seed in SEEDS for number in EVALUATIONS}
     runs |= {("20 evaluations, 60,000", seed): partial(teach_many, seed) for seed in SEEDS[:SEEDS_OF_MANY]}

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from dlapps import gan
-from dlapps.core import paths, results
 from dlapps.gan import judge
+from labreport import paths, results
 from studies.gan_judge import SHARES, Judge, draw, load_images
 from studies.gan_presets import CONDITIONAL_PRESETS, PRESETS, Trial, fit_trial
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
@@ -91,4 +91,4 @@ def save_samples(run: str, training: gan.Training) -> None:
     samples[run] = training.frames.numpy()[-1:, : 100 if training.preset.num_classes else 16]
     results.save_arrays("gan", samples)
     if run.endswith(" tuned"):
-        gan.save_generator(paths.results() / f"gan-{run.split()[0]}.pt", training.generator)
+        gan.save_generator(paths.networks() / f"gan-{run.split()[0]}.pt", training.generator)

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dlapps import datasets, gan, pretrained
-from dlapps.core import metrics, paths
+from dlapps.core import metrics
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import save_weights
 from dlapps.gan import judge
 from dlapps.gan.networks import Preset
 from dlapps.transfer import extract_features
+from labreport import paths
 from studies.runs import rounded
 
 Scores = dict[str, object]
@@ -46,7 +47,7 @@ def make_digit_classifier() -> Path:
     accuracy = judge.conditional_accuracy(classifier, *test)
     facts = {"data": provenance.name, "train": len(labels), "test": len(test[1])}
     facts |= {"num_epochs": NUM_EPOCHS, "seed": 0, "test_accuracy": round(accuracy, 4)}
-    path = save_weights(classifier, paths.results() / "digit-classifier.pt")
+    path = save_weights(classifier, paths.networks() / "digit-classifier.pt")
     paths.write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
     return path
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from dlapps.core import paths, results
-from dlapps.core.sweeps import keep, sweep
+from labreport import paths, results
+from labreport.sweeps import keep, sweep
 
 # Where an entry stands in a results file: ("runs", "paper", 0) is parts["runs"]["paper"]["0"].
 Place = tuple[str | int, ...]

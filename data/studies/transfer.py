@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlapps import datasets, pretrained, transfer
-from dlapps.core import paths, results, runtime
+from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
-from dlapps.core.sweeps import keep, sweep
 from dlapps.transfer import finetune, pool
 from dlapps.transfer.linear import make_folds, random_splits
+from labreport import paths, results
+from labreport.sweeps import keep, sweep
 from studies import transfer_training
 from studies.runs import Calls, add_entries, cached, make_missing
 from studies.transfer_training import NUM_CLASSES, load_scenes
@@ -115,7 +116,7 @@ def make_scenes15_features() -> Path:
     arrays["sizes"] = np.array(sizes, dtype=np.uint16)
     arrays["names"] = np.array([*train.names, *test.names])
     arrays["class_names"] = np.array(train.class_names)
-    return results.save_arrays("scenes15-features", arrays)
+    return results.save_arrays("scenes15-features", arrays, paths.networks())
 
 
 def make_scenes15_experiments() -> Path:

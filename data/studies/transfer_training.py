@@ -1,4 +1,4 @@
-"""Chapter 1's experiments that need the pictures of 15-Scene; `dlapps data make scenes15-experiments` runs them all.
+"""Chapter 1's experiments that need the pictures of 15-Scene; `labreport study scenes15-experiments` runs them all.
 
 No choice is made on test pictures: learning rates of fine-tuning are chosen on a fifth of the training pictures (fold 0
 of `make_folds`), C by cross-validation on all of them, and the rate of training from random weights was fixed
@@ -22,11 +22,11 @@ from torch.nn import functional as F
 from dlapps import datasets, pretrained, transfer
 from dlapps.core import runtime
 from dlapps.core.images import stack_pixels
-from dlapps.core.results import Entry
-from dlapps.core.sweeps import keep
 from dlapps.pretrained import Normalisation, PixelNetwork
 from dlapps.transfer import finetune
 from dlapps.transfer.linear import choose_per_class, choose_svm, make_folds
+from labreport.results import Entry
+from labreport.sweeps import keep
 
 NUM_CLASSES, NUM_TRAIN = 15, 1500
 # Of VGG16's block 5: the rates that are tried, and the epochs.

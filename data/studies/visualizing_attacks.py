@@ -14,11 +14,12 @@ from torch import Tensor
 
 from dlapps import adversarial, datasets, pretrained
 from dlapps.adversarial import AdversarialExamples, score_examples
-from dlapps.core import results, runtime
+from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
-from dlapps.core.sweeps import sweep
 from dlapps.pretrained import PixelNetwork
+from labreport import results
+from labreport.sweeps import sweep
 from studies import attack_methods as methods
 from studies.attack_methods import survives
 from studies.runs import Calls, Place, cached, nest

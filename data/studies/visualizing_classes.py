@@ -13,10 +13,11 @@ from torch import Tensor
 
 from dlapps import datasets, pretrained
 from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST, Ascent, ingredients, judge, visualize
-from dlapps.core import results, runtime
+from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
-from dlapps.core.sweeps import sweep
+from labreport import results
+from labreport.sweeps import sweep
 from studies.runs import Calls, cached, nest
 
 SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)

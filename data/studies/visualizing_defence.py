@@ -19,11 +19,12 @@ from dlapps import datasets
 from dlapps.adversarial import AdversarialExamples, Goal, pgd, score_examples
 from dlapps.adversarial.digits import make_digit_network
 from dlapps.adversarial.examples import Ball, by_rows, cross_entropy, make_goal, random_direction
-from dlapps.core import paths, results, runtime
+from dlapps.core import runtime
 from dlapps.core.class_scores import Classes, forward, pick, pixel_gradient
 from dlapps.core.images import as_pictures
-from dlapps.core.sweeps import sweep
 from dlapps.core.training import make_one_cycle, minimise, run_epochs, seeded, to_float16, write_checked
+from labreport import paths, results
+from labreport.sweeps import sweep
 from studies.attack_methods import linf_ball, survives
 from studies.runs import cached, nest
 
@@ -90,7 +91,7 @@ def make_visualizing_defence() -> Path:
     runs = nest({run: {"scores": found[run]} for run in calls})
     shares = ["clean", "accuracy", "curve"]
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
-    write_checked(paths.results() / "visualizing-defence.pt", weights)
+    write_checked(paths.networks() / "visualizing-defence.pt", weights)
     settings = {"epsilons": EPSILONS, "num_judged": NUM_JUDGED, "num_queries": NUM_QUERIES}
     return results.save("visualizing-defence", settings | {"shares": shares, "runs": runs}, SEEDS)
 

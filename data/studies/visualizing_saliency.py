@@ -14,10 +14,11 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from dlapps import datasets, pretrained, saliency
-from dlapps.core import results, runtime
+from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import stack_pixels
-from dlapps.core.sweeps import sweep
+from labreport import results
+from labreport.sweeps import sweep
 from studies import saliency_methods as methods
 from studies.runs import Calls, cached, nest
 

@@ -16,9 +16,7 @@ def make_digit_network() -> nn.Sequential:
 
 def load_digit_networks() -> dict[str, nn.Module]:
     """The committed networks by name, "robust" (trained at epsilon .3) and "plain", of seed 0, in eval mode."""
-    path = paths.require_result(
-        "visualizing-defence.pt", "networks of digits", "run dlapps data make visualizing-defence"
-    )
+    path = paths.require_network("visualizing-defence.pt", "networks of digits")
     networks: dict[str, nn.Module] = {}
     for name, state in read_checked(path, "pair of networks", ("robust", "plain")).items():
         networks[name] = make_digit_network().eval().requires_grad_(False)

@@ -133,8 +133,8 @@ def fetch(name: str) -> Path:
                 _fetch_from_sources(asset, target)
     except OSError as error:
         raise AssetError(
-            f"expected a folder {target.parent} to keep {name} in, got {error.strerror or error}; make it, or name a "
-            "project in DLAPPS_HOME."
+            f"expected a folder {target.parent} to keep {name} in, got {error.strerror or error}; make it, or name "
+            "another one in DLAPPS_HOME."
         ) from error
     return target
 
@@ -142,6 +142,13 @@ def fetch(name: str) -> Path:
 def is_present(name: str) -> bool:
     """Whether the asset can be used without any download."""
     return _present_path(get_asset(name)) is not None
+
+
+def at_hand() -> list[str]:
+    """The mirror's folder, if there is one, and the names of the data that are at hand and that no wheel carries."""
+    mirror = [str(folder) for folder in [paths.mirror()] if folder]
+    named = [name for name, asset in registry().items() if not asset.is_embedded and is_present(name)]
+    return mirror + named
 
 
 @functools.cache

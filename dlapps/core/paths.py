@@ -1,11 +1,7 @@
-"""The only place that knows folders; and what is not installed."""
+"""The only place that knows folders."""
 
-import functools
-import json
 import os
-import re
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 
 import platformdirs
@@ -14,103 +10,23 @@ from dlapps import DlappsError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
-MARK = Path("report", "report.toml")  # title and authors of a report; what has this file is a report's folder
-
-
-def project() -> Path:
-    """The folder of a report: of notebooks/, figures/, data/ and report/, which holds report.toml.
-
-    The nearest such folder at or above the current one, as git finds a repository; `DLAPPS_HOME` names another one.
-    Without one (a notebook that belongs to no report), the current folder.
-    """
-    if home := os.environ.get("DLAPPS_HOME"):
-        return Path(home).expanduser().resolve()
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / MARK).is_file()), here)
-
-
-def has_report() -> bool:
-    """Whether the project's folder is that of a report, or one that `DLAPPS_HOME` names as such."""
-    return bool(os.environ.get("DLAPPS_HOME")) or (project() / MARK).is_file()
-
-
-def require_report(purpose: str) -> None:
-    """Raise DlappsError, which names the purpose, where there is no report's folder."""
-    if not has_report():
-        raise DlappsError(
-            f"expected a folder with {MARK} for {purpose}, got {project()}; change to one, make one with dlapps new, "
-            "or name one in DLAPPS_HOME."
-        )
 
 
 def mirror() -> Path | None:
-    """The local mirror of data sets that `DLAPPS_DATA` names, or None; relative paths start at the project.
+    """The local mirror of data sets that `DLAPPS_DATA` names, or None.
 
+    A relative path starts at the current folder, or else at the nearest one above from which it leads to a folder.
     Raises DlappsError where it names no folder: what was meant to come from it would silently come from elsewhere.
     """
     named = os.environ.get("DLAPPS_DATA")
     if not named:
         return None
-    folder = project() / Path(named).expanduser()
-    if not folder.is_dir():
-        raise DlappsError(f"expected a folder in DLAPPS_DATA, got {folder}; correct it or unset it.")
-    return folder
-
-
-def notebooks() -> Path:
-    """The notebooks, one a chapter."""
-    return project() / "notebooks"
-
-
-def chapters() -> dict[str, str]:
-    """The notebooks' stems with their numbers, in the order of both: chapters, "1", "2", then appendices, "A", "B".
-
-    A chapter's number is what its name begins with, where all chapters' names begin with one; else the place in the
-    order of names. A notebook is an appendix if its first cell has the tag "appendix".
-    """
-    files = sorted(notebooks().glob("[!.]*.ipynb"))
-    appendices = [path.stem for path in files if _is_appendix(path, path.stat().st_mtime_ns)]
-    names = [path.stem for path in files if path.stem not in appendices]
-    leading = {name: int(found[0]) for name in names if (found := re.match("[0-9]+", name))}
-    if len(leading) < len(names):
-        leading = {name: place for place, name in enumerate(names, start=1)}
-    numbers = {name: str(leading[name]) for name in sorted(leading, key=leading.__getitem__)}
-    return numbers | {name: chr(ord("A") + place) for place, name in enumerate(appendices)}
-
-
-@functools.lru_cache
-def _is_appendix(path: Path, _changed: int) -> bool:
-    try:
-        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
-        return "appendix" in first["metadata"]["tags"]
-    except (ValueError, LookupError, TypeError):  # no such tag, or no notebook: a build says it
-        return False
-
-
-def chapter_number(name: str) -> str:
-    """The number of the notebook with that stem; where it is not the report's, what it begins with, or 1."""
-    leading = re.match("[0-9]+", name)
-    return chapters().get(name, str(int(leading[0])) if leading else "1")
-
-
-def chapter_words(number: str) -> str:
-    """What the notebook of that number is called: "Chapter 2" or "Appendix A"."""
-    return f"{'Appendix' if number.isalpha() else 'Chapter'} {number}"
-
-
-def figures() -> Path:
-    """Where notebooks save their figures, and a build reads them."""
-    return project() / "figures"
-
-
-def report() -> Path:
-    """The bibliography; `report() / "build"` is what a build writes."""
-    return project() / "report"
-
-
-def build() -> Path:
-    """What a build writes; `make clean` empties it."""
-    return report() / "build"
+    here = Path.cwd()
+    for start in (here, *here.parents):
+        folder = start / Path(named).expanduser()
+        if folder.is_dir():
+            return folder
+    raise DlappsError(f"expected a folder in DLAPPS_DATA, got {here / named}; correct it or unset it.")
 
 
 def user_cache() -> Path:
@@ -119,34 +35,26 @@ def user_cache() -> Path:
 
 
 def assets() -> Path:
-    """Where fetched weights and data sets are stored: in a report's folder data/assets, else the user's cache."""
-    return project() / "data" / "assets" if has_report() else user_cache() / "assets"
+    """Where fetched weights and data sets are stored.
 
-
-def cache() -> Path:
-    """Results of long computations, stored by what they depend on (joblib): in a report's folder data/cache."""
-    return project() / "data" / "cache" if has_report() else user_cache() / "computed"
-
-
-def results() -> Path:
-    """Where what long runs measured is written, to be committed: the report's data/results."""
-    return project() / "data" / "results"
-
-
-def find_results() -> dict[str, Path]:
-    """The small committed results, by file name: the report's own, and those that come with the library.
-
-    The library's are networks, features of pictures that cannot be committed, what long runs measured.
+    In a clone it is data/assets, for a library that was installed the user's cache; `DLAPPS_HOME` names another folder,
+    which then has them in `assets`.
     """
-    folders = (PACKAGE / "data" / "results", CHECKOUT / "data" / "results", results())
-    return {path.name: path for folder in folders for path in folder.glob("*")}
+    if home := os.environ.get("DLAPPS_HOME"):
+        return Path(home).expanduser().resolve() / "assets"
+    return CHECKOUT / "data" / "assets" if _is_clone() else user_cache() / "assets"
 
 
-def require_result(filename: str, what: str, remedy: str) -> Path:
-    """A file among the results; DlappsError, with what it should be and a remedy, where it is missing."""
-    path = find_results().get(filename)
-    if path is None:
-        raise DlappsError(f"expected {what} in {results() / filename}, got no such file; {remedy}.")
+def networks() -> Path:
+    """What comes with the code: trained networks, and features of pictures that cannot be committed."""
+    return (CHECKOUT if _is_clone() else PACKAGE) / "data" / "networks"
+
+
+def require_network(filename: str, what: str) -> Path:
+    """A file that comes with the code; DlappsError, with what it should be, where it is missing."""
+    path = networks() / filename
+    if not path.is_file():
+        raise DlappsError(f"expected {what} in {path}, got no such file; restore it, or install dlapps again.")
     return path
 
 
@@ -162,16 +70,5 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         temporary.unlink(missing_ok=True)
 
 
-class MissingPackageError(DlappsError, ImportError):
-    """A package that has to be installed first, in one sentence with the command."""
-
-
-def require(extra: str, *packages: str) -> None:
-    """Raise MissingPackageError unless all of these can be imported; nothing is imported here.
-
-    extra: the list of packages in pyproject.toml that brings them.
-    """
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        names = f"the package{'s'[: len(missing) > 1]} {', '.join(missing)}"
-        raise MissingPackageError(f'expected {names}, got none; run pip install "dlapps[{extra}]".')
+def _is_clone() -> bool:
+    return (CHECKOUT / "data" / "networks").is_dir()

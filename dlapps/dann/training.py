@@ -333,7 +333,7 @@ def fit_improved(
 
 def load_improved() -> ImprovedNetwork:
     """The committed network, in eval mode: seed 0 of IMPROVED on all of MNIST and MNIST-M of BSDS500's photos."""
-    path = paths.require_result("mnistm-improved.pt", "the network", "run dlapps data make mnistm-improved")
+    path = paths.require_network("mnistm-improved.pt", "the network")
     return load_weights(ImprovedNetwork(), path)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from dlapps import check_name
-from dlapps.core import assets, results
+from dlapps.core import assets, paths
 from dlapps.core.assets import AssetError
 from dlapps.core.images import read_picture
 from dlapps.datasets.dataset import Dataset, check_split
@@ -70,8 +70,9 @@ def from_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def load_scenes15_features() -> SceneFeatures:
-    """The committed features of 15-Scene; `dlapps data make scenes15-features` made them from the pictures."""
-    arrays = results.load_arrays("scenes15-features")
+    """The committed features of 15-Scene; data/studies of the repository made them from the pictures."""
+    with np.load(paths.require_network("scenes15-features.npz", "the features of 15-Scene")) as file:
+        arrays = dict(file)
     labels, sizes = arrays.pop("labels").astype(np.int64), arrays.pop("sizes")
     names, class_names = tuple(arrays.pop("names")), tuple(arrays.pop("class_names"))
     blocks = {name: from_bytes(values) for name, values in arrays.items()}

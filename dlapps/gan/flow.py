@@ -265,5 +265,5 @@ def load_flow(path: Path) -> VelocityNetwork:
 
 
 def load_best() -> VelocityNetwork:
-    """The committed network of seed 0, as `dlapps data make flow` writes it."""
-    return load_flow(paths.require_result("flow.pt", "a flow", "run dlapps data make flow"))
+    """The committed network of seed 0."""
+    return load_flow(paths.require_network("flow.pt", "a flow"))

@@ -1,7 +1,7 @@
 """A classifier of handwritten digits: the eye with which generated digits are judged.
 
 Images are grey values uint8 (N, 32, 32), as `gan.prepare_images` makes of MNIST and `gan.to_uint8` of samples; labels
-int64 (N,). Nothing is downloaded: the weights are committed, and `dlapps data make digit-classifier` makes them anew.
+int64 (N,). Nothing is downloaded: the weights come with the code.
 """
 
 import math
@@ -138,8 +138,7 @@ def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
 
 def load_digit_classifier() -> DigitClassifier:
     """The committed classifier, in eval mode, without gradients; digit-classifier.json says how it was made."""
-    remedy = "run dlapps data make digit-classifier"
-    path = paths.require_result("digit-classifier.pt", "the digit classifier", remedy)
+    path = paths.require_network("digit-classifier.pt", "the digit classifier")
     return load_weights(channels_last(DigitClassifier()), path).requires_grad_(False)
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from dlapps import check_name
 from dlapps.core import paths
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import channels_last, make_generator
@@ -91,6 +92,6 @@ def load_generator(path: str | Path) -> AnyGenerator:
 
 
 def load_best(kind: str) -> AnyGenerator:
-    """The committed generator of the best preset, "dcgan" or "cdcgan", as `dlapps data make gan` wrote it."""
-    remedy = "name dcgan or cdcgan, or run dlapps data make gan"
-    return load_generator(paths.require_result(f"gan-{kind}.pt", "a generator", remedy))
+    """The committed generator of the best preset, "dcgan" or "cdcgan"; ValueError for another name."""
+    check_name("a generator", kind, ("dcgan", "cdcgan"))
+    return load_generator(paths.require_network(f"gan-{kind}.pt", "a generator"))

@@ -97,12 +97,6 @@ def plot_grid(
     return figure
 
 
-def plot_moments(frames: np.ndarray, steps: Sequence[int]) -> Figure:
-    """Four frames (F, H, W, 3) of an animation in one row, closer to each other at its beginning, with their steps."""
-    places = [round(share**2 * (len(frames) - 1)) for share in np.linspace(0, 1, 4)]
-    return plot_grid(list(frames[places]), [f"{int(steps[place])} steps" for place in places], columns=4)
-
-
 @styled
 def plot_curves(
     curves: Mapping[str, tuple[Sequence[float], ArrayLike]],

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlapps.plots.general import COLOURS, WIDTH, Estimate, make_figure, plot_grid, show_picture, styled

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from checks.expect import Variables, expect, expect_same
 from dlapps import dann
-from dlapps.classroom.checks.expect import Variables, expect, expect_same
 
 
 def baseline(its: Variables) -> None:

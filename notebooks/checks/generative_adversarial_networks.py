@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlapps.classroom.checks.expect import Variables, expect, expect_same, same
+from checks.expect import Variables, expect, expect_same, same
 from dlapps.core import metrics
 from dlapps.gan import Training, draw_latents, flow, generate
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlapps.classroom.checks.expect import Variables, expect, expect_pixels, expect_same
+from checks.expect import Variables, expect, expect_pixels, expect_same
 
 
 def raw(its: Variables) -> None:

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from checks.expect import Variables, expect, expect_pixels, expect_same, same
 from dlapps import saliency
 from dlapps.adversarial import round_to_8_bits
-from dlapps.classroom.checks.expect import Variables, expect, expect_pixels, expect_same, same
 
 
 def gradient(its: Variables) -> None:

@@ -1,4 +1,4 @@
-"""Committed results of long computations: what `dlapps data make NAME` wrote, and how studies write it.
+"""Committed results of long computations: what `labreport study NAME` wrote, and how studies write it.
 
     study = results.load("mnistm")
     runs = {"source only": "source only, paper's settings", "DANN": "practical"}
@@ -30,9 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from dlapps import check_name
-from dlapps.core import environment, paths
-from labreport import intervals
+from labreport import LabreportError, check_name, environment, intervals, paths
 from labreport.intervals import Interval
 
 Entry = dict[str, Any]  # what one seed of a run gave
@@ -192,7 +190,7 @@ class Study:
 
 
 def load(name: str) -> Study:
-    """The numbers of a study; DlappsError where they are not there."""
+    """The numbers of a study; LabreportError where they are not there."""
     parts, runs = json.loads(_path(f"{name}.json").read_text()), {}
     for run, entries in parts.get("runs", {}).items():
         runs[run] = {seed: entries[f"{seed}"] for seed in sorted(map(int, entries))}
@@ -200,14 +198,14 @@ def load(name: str) -> Study:
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
-    """The arrays of a study, by name; DlappsError where they are not there."""
+    """The arrays of a study, by name; LabreportError where they are not there."""
     with np.load(_path(f"{name}.npz")) as file:
         return dict(file)
 
 
-def load_class_pictures() -> dict[str, np.ndarray]:
-    """Pictures that `dlapps data make visualizing-classes` drew: uint8 (H, W, 3) by "network preset class"."""
-    encoded = load_arrays("visualizing-classes")
+def load_pictures(name: str) -> dict[str, np.ndarray]:
+    """The pictures of a study by name, uint8 (H, W, 3), which its arrays hold as PNG or JPEG."""
+    encoded = load_arrays(name)
     return {name: np.asarray(Image.open(io.BytesIO(array.data))) for name, array in encoded.items()}
 
 
@@ -220,8 +218,11 @@ def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
     return paths.write_atomically(paths.results() / f"{name}.json", content.encode())
 
 
-def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Write an .npz that NumPy reads, compressed by LZMA column by column: a third smaller than savez_compressed."""
+def save_arrays(name: str, arrays: Mapping[str, np.ndarray], folder: Path | None = None) -> Path:
+    """Write an .npz that NumPy reads, compressed by LZMA column by column: a third smaller than savez_compressed.
+
+    folder: where, by default the report's data/results.
+    """
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
         for key, array in arrays.items():
@@ -229,11 +230,15 @@ def save_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
             np.lib.format.write_array(buffer, np.asfortranarray(array), allow_pickle=False)
             # A fixed date: the same arrays give the same file.
             archive.writestr(zipfile.ZipInfo(f"{key}.npy"), buffer.getvalue(), zipfile.ZIP_LZMA)
-    return paths.write_atomically(paths.results() / f"{name}.npz", file.getvalue())
+    return paths.write_atomically((folder or paths.results()) / f"{name}.npz", file.getvalue())
 
 
 def _path(filename: str) -> Path:
-    return paths.require_result(filename, "results", f"run dlapps data make {Path(filename).stem}")
+    path = paths.results() / filename
+    if not path.is_file():
+        remedy = f"run labreport study {path.stem}"
+        raise LabreportError(f"expected results in {path}, got no such file; {remedy}.")
+    return path
 
 
 def _scores(entry: Entry) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Where they are made is not the study's business: `workers` below, or any `joblib
 same code. The results are the same to the last bit between processors of one kind, each run with one thread.
 """
 
+import hashlib
 import importlib
 import inspect
 import re
@@ -17,13 +18,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import joblib
+from tqdm import tqdm
 
-from dlapps import DlappsError, check_name
-from dlapps.core import paths
-from dlapps.core.environment import num_threads
-from dlapps.core.paths import require
-from dlapps.core.runtime import Bar
-from dlapps.core.training import fingerprint
+from labreport import LabreportError, check_name, paths
+from labreport.environment import num_threads
+from labreport.paths import require
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -32,7 +31,7 @@ Result = TypeVar("Result")
 _one_at_a_time = threading.Lock()
 
 
-class SweepError(DlappsError):
+class SweepError(LabreportError):
     """A study or workers that cannot be had, in one sentence: expected …, got …, do …"""
 
 
@@ -60,7 +59,7 @@ def sweep(calls: Mapping[Key, Callable[[], Result]], name: str) -> Iterator[tupl
     """
     tasks = (joblib.delayed(_answer)(key, call) for key, call in calls.items())
     answers = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
-    return iter(Bar(answers, name, total=len(calls)))
+    return iter(tqdm(answers, name, total=len(calls), leave=False, delay=5))
 
 
 def keep(function: Callable[..., Result]) -> Callable[..., Result]:
@@ -71,7 +70,8 @@ def keep(function: Callable[..., Result]) -> Callable[..., Result]:
         sources.append(inspect.getsource(sys.modules[name]))
         words = re.findall(r"\w+", " ".join(re.findall(rf"(?m)^from {package}\b.*", sources[-1])))
         names += sorted({f"{package}.{word}" for word in words} & {*sys.modules} - {*names})
-    return joblib.Memory(paths.cache() / fingerprint(*sources), verbose=0).cache(function)
+    digest = hashlib.sha256(" ".join(sources).encode()).hexdigest()
+    return joblib.Memory(paths.cache() / digest[:16], verbose=0).cache(function)
 
 
 def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:
@@ -83,7 +83,7 @@ def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:
 def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
     """Where the sweeps inside are made: here, in `jobs` processes, or by a dask.distributed cluster.
 
-    jobs: processes of one thread each, or as many as `DLAPPS_THREADS` says. scheduler: the address of the cluster's
+    jobs: processes of one thread each, or as many as `LABREPORT_THREADS` says. scheduler: the address of the cluster's
     scheduler, as "tcp://10.0.0.1:8786"; jobs does not count then. A SweepError says what cannot be had.
     """
     if jobs < 1:

@@ -6,14 +6,12 @@ import subprocess
 
 import nbformat
 import pytest
-from conftest import skip_unless_fetched, violations
-from test_clean_tree import SPEC
+from conftest import CHECKOUT, SPEC, skip_unless_fetched, violations
 
-from dlapps.cli import main
-from dlapps.core import paths
-from dlapps.report.committed import has_outputs, read_as_committed
+from labreport.cli import main
+from labreport.editions.committed import has_outputs, read_as_committed
 
-NOTEBOOKS = sorted((paths.CHECKOUT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +20,9 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     (folder / "report").mkdir()
     for name in ("notebooks", "data", "report/references.bib", "report/report.toml"):
-        (folder / name).symlink_to(paths.CHECKOUT / name)
+        (folder / name).symlink_to(CHECKOUT / name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DLAPPS_HOME", str(folder))
+        patch.setenv("LABREPORT_HOME", str(folder))
         patch.delenv("DLAPPS_DATA", raising=False)
         yield folder
 
@@ -41,7 +39,7 @@ def built(home):
 @pytest.mark.programs("latexmk")
 def test_report_is_built_from_the_notebooks(built):
     assert main(["report", "--profile", "smoke"]) == 0
-    pdf = built / "dlapps-report.pdf"
+    pdf = built / "report.pdf"
     assert pdf.read_bytes().startswith(b"%PDF")
     results = json.loads((built / "results.json").read_text())
     chapters = results["chapters"].values()
@@ -82,9 +80,9 @@ def test_a_committed_notebook_is_as_git_and_jupyter_leave_it(path):
 @pytest.mark.programs("git")
 def test_committed_results_stay_small():
     committed = subprocess.run(
-        ["git", "-C", str(paths.CHECKOUT), "ls-files", "data/results"], capture_output=True, text=True, check=False
+        ["git", "-C", str(CHECKOUT), "ls-files", "data/results"], capture_output=True, text=True, check=False
     )
-    sizes = [(paths.CHECKOUT / name).stat().st_size for name in committed.stdout.splitlines()]
+    sizes = [(CHECKOUT / name).stat().st_size for name in committed.stdout.splitlines()]
     if not sizes:
         pytest.skip("no clone of git")
     assert max(sizes) < 20e6

@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from sklearn.svm import LinearSVC
 from torch import nn
 
+import checks
+from checks import domain_adaptation as domains
+from checks import generative_adversarial_networks as generation
+from checks import transfer_learning as transfer
+from checks import visualizing_networks as visualizing
 from dlapps import adversarial, dann, gan, pretrained, saliency
-from dlapps.classroom import checks
-from dlapps.classroom.checks import dann as domains
-from dlapps.classroom.checks import gan as generation
-from dlapps.classroom.checks import transfer, visualizing
 from dlapps.core import metrics
 from dlapps.core.training import History
 from dlapps.dann import GradientReversal

@@ -1,7 +1,6 @@
 """The course for nbgrader: what students are given, how it is graded, and what a submission cannot do."""
 
 import csv
-import inspect
 import os
 import re
 import subprocess
@@ -10,18 +9,18 @@ from importlib.util import find_spec
 
 import nbformat
 import pytest
-from conftest import code, text
+from conftest import CHECKOUT, code, text
 from nbclient import NotebookClient
 
-from dlapps import cli
-from dlapps.classroom import course
-from dlapps.classroom.checks import CHAPTERS
-from dlapps.core import paths
-from dlapps.notebook.outline import used_names
-from dlapps.report import ReportError
-from dlapps.report.execute import OwnKernelManager
-from dlapps.report.sources import code_cells, find_sources, select_sources, tags
+from labreport import cli, paths
+from labreport.course import course
+from labreport.editions import ReportError
+from labreport.editions.execute import OwnKernelManager
+from labreport.editions.sources import code_cells, find_sources, select_sources, tags
+from labreport.notebook.outline import used_names
 
+CHAPTERS = {path.stem: path for path in sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))}
+CHECKS = CHECKOUT / "notebooks" / "checks"
 SOLUTION = """seed = 0
 
 
@@ -52,6 +51,7 @@ def tiny(project):
     cells = code("import torch"), exercise, asked, first, code("shown = 1"), last, text("See.")
     path = project.write(NAME, *cells, tags=["title"])
     path.write_text(path.read_text().replace('"cell-4"', '"reversal"'))
+    (path.parent / "checks").symlink_to(CHECKS)
     return find_sources()[0]
 
 
@@ -84,33 +84,46 @@ def test_students_write_the_statements_that_define_what_is_asked(lines, solution
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_each_exercise_has_its_check_which_asks_for_all_that_is_needed(chapter):
-    module, written, exercises = CHAPTERS[chapter], set(), []
-    cells = code_cells(nbformat.read(paths.CHECKOUT / "notebooks" / f"{chapter}.ipynb", 4))
-    for cell in cells:
+    tasks, written, exercises = course.read_tasks(CHECKS / f"{chapter[2:]}.py"), set(), []
+    for cell in code_cells(nbformat.read(CHAPTERS[chapter], 4)):
         shown = cell.source
         if "exercise" in tags(cell):
             names = {*cell.metadata.exercise["defines"]}
             before, rest = course.mark_solution(cell.source, names).split(course._BEGIN)
             solution, behind = rest.split(course._END)
             exercises.append(cell.id.replace("-", "_"))
-            told = re.findall(r"`(\w+)", inspect.getdoc(getattr(module, exercises[-1])))
+            told = re.findall(r"`(\w+)", tasks[exercises[-1]])
             assert names <= {*told}
             written |= used_names(solution)[1] - names
             shown = before + behind
         taken, made = used_names(shown)
         assert not taken & written, f"{cell.id} needs what no exercise asks for"
         written -= made
-    own = [name for name, each in vars(module).items() if inspect.getmodule(each) == module]
-    assert sorted(exercises) == sorted(name for name in own if not name.startswith("_"))
+    assert sorted(exercises) == sorted(tasks)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_beside_an_assignment_lies_what_tests_it_and_what_it_reads(chapter, monkeypatch):
+    monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
+    (source,) = select_sources([chapter])
+    beside = course.find_files_beside(source)
+    checks = {name for name in beside if name.startswith("checks/")}
+    assert checks == {"checks/__init__.py", "checks/expect.py", f"checks/{chapter[2:]}.py"}
+    code = "".join(cell.source for cell in code_cells(source.read()))
+    loaded = re.findall(r'results\.load\w*\("([\w-]+)"\)', code)
+    assert loaded
+    for name in loaded:
+        assert {f"data/results/{name}.json", f"data/results/{name}.npz"} & {*beside}
+    assert {"report/profiles.toml", "report/references.bib"} <= {*beside}
 
 
 def test_a_course_needs_nbgrader_checks_and_a_new_folder(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "find_spec", lambda package: None)
     assert cli.main(["class", str(tmp_path / "course")]) == 2
-    assert 'expected the package nbgrader, got none; run pip install "dlapps[class]".' in capsys.readouterr().err
+    assert 'expected the package nbgrader, got none; run pip install "labreport[class]".' in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.setattr(paths, "require", lambda *names: None)
-    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     assert cli.main(["class", str(tmp_path / "course")]) == 0
     assert (tmp_path / "course" / "source" / NAME / f"{NAME}.ipynb").is_file()
     assert cli.main(["class", str(tmp_path / "course")]) == 2
@@ -131,8 +144,14 @@ def run(notebook, folder):
 
 @pytest.mark.solutions
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_solution_passes_all_tests_of_its_chapter(chapter, home, tmp_path):
-    assert run(course.make_notebook(select_sources([chapter])[0]), tmp_path) == {}
+def test_a_solution_passes_all_tests_of_its_chapter(chapter, alone, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
+    (source,) = select_sources([chapter])
+    notebook = course.make_notebook(source)
+    for name, path in course.find_files_beside(source).items():
+        paths.write_atomically(tmp_path / name, path.read_bytes())
+    monkeypatch.delenv("LABREPORT_HOME")
+    assert run(notebook, tmp_path) == {}
 
 
 @pytest.mark.solutions
@@ -144,26 +163,25 @@ def test_without_nbgrader_a_student_reads_the_same_sentence(tiny, tmp_path):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A folder for figures where what was fetched is at hand; the smallest profile."""
-    (tmp_path / "home" / "data").mkdir(parents=True)
-    (tmp_path / "home" / "data" / "assets").symlink_to(paths.assets(), target_is_directory=True)
-    monkeypatch.setenv("DLAPPS_PROFILE", "smoke")
-    return tmp_path / "home"
+def alone(monkeypatch):
+    """No report about, and the smallest profile, as where a class is graded."""
+    monkeypatch.delenv("LABREPORT_HOME", raising=False)
+    monkeypatch.delenv("DLAPPS_DATA", raising=False)
+    monkeypatch.setenv("LABREPORT_PROFILE", "smoke")
 
 
 class Course:
     """A course of one assignment, with nbgrader as a teacher calls it."""
 
-    def __init__(self, folder, home, name):
+    def __init__(self, folder, name):
         course.write_course(folder)
-        self.folder, self.home, self.name = folder, home, name
+        self.folder, self.name = folder, name
         self.call("generate_assignment", name)
         self.solution, self.release = (self.read(part) for part in ("source", "release"))
 
     def call(self, *arguments):
         command = [sys.executable, "-m", "nbgrader", *arguments]
-        options = {"cwd": self.folder, "env": os.environ | {"DLAPPS_HOME": str(self.home)}}
+        options = {"cwd": self.folder, "env": {k: v for k, v in os.environ.items() if k != "LABREPORT_HOME"}}
         done = subprocess.run(command, **options, capture_output=True, text=True, check=True)
         return " ".join(done.stdout.split())
 
@@ -186,11 +204,13 @@ class Course:
 
 @needs_nbgrader
 @pytest.mark.nbgrader
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_solution_has_all_points_and_a_blank_none(chapter, home, tmp_path, monkeypatch):
+def test_a_solution_has_all_points_and_a_blank_none(chapter, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
     sources = select_sources([chapter])
     monkeypatch.setattr(course, "find_sources", lambda: sources)
-    made = Course(tmp_path / "course", home, chapter)
+    made = Course(tmp_path / "course", chapter)
     made.submit("all", made.solution)
     made.submit("none", made.release)
     tests = [cell for cell in made.solution.cells if cell.id.endswith("-test")]
@@ -200,7 +220,7 @@ def test_a_solution_has_all_points_and_a_blank_none(chapter, home, tmp_path, mon
 @needs_nbgrader
 @pytest.mark.nbgrader
 def test_grading_outlives_what_is_handed_in(tiny, tmp_path):
-    made = Course(tmp_path / "course", tmp_path, NAME)
+    made = Course(tmp_path / "course", NAME)
     handed_out = str(made.release)
     assert not any(secret in handed_out for secret in ("context.weight", "because", "It is so"))
     flood = f"{SOLUTION}\nprint('x' * 100_000_000)"

@@ -7,8 +7,7 @@ import re
 
 import nbformat
 import pytest
-
-from dlapps.core import paths
+from conftest import CHECKOUT
 
 CHAPTERS = (
     "1_transfer_learning",
@@ -22,7 +21,7 @@ NEXT_SENTENCE = re.compile(r"[\w)}\]*$%][.!?] [A-Z*$@]")
 
 
 def read_cells(name):
-    return nbformat.read(paths.CHECKOUT / "notebooks" / f"{name}.ipynb", as_version=4).cells
+    return nbformat.read(CHECKOUT / "notebooks" / f"{name}.ipynb", as_version=4).cells
 
 
 def is_hidden(cell):

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from dlapps import gan
-from dlapps.core import paths, results
+from dlapps.core import paths as library_paths
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import save_weights
 from dlapps.gan import flow, judge
+from labreport import paths, results
 from studies import flow as flow_study
 from studies import gan as study
 from studies import gan_judge
@@ -50,8 +51,9 @@ def small(tmp_path, monkeypatch):
             monkeypatch.setattr(module, name, value)
         if module is not flow:
             monkeypatch.setattr(module, "load_images", load_images)
-    for folder in ("results", "cache"):
-        monkeypatch.setattr(paths, folder, lambda folder=folder: tmp_path / folder)
+    monkeypatch.setattr(paths, "cache", lambda: tmp_path / "cache")
+    for place, folder in ((paths, "results"), (paths, "networks"), (library_paths, "networks")):
+        monkeypatch.setattr(place, folder, lambda: tmp_path / "results")
     classifier = judge.fit_digit_classifier(*load_images("train"), num_epochs=1)
     save_weights(classifier, tmp_path / "results" / "digit-classifier.pt")
     return tmp_path / "results"

@@ -13,13 +13,13 @@ import urllib.request
 
 import nbformat
 import pytest
-from conftest import Project, code, skip_unless_fetched, text
+from conftest import CHECKOUT, Project, code, skip_unless_fetched, text
 
-from dlapps.core import paths
-from dlapps.notebook.outline import read_outline
+from labreport import paths
+from labreport.notebook.outline import read_outline
 
 pytestmark = pytest.mark.lab
-NOTEBOOKS = sorted(path.stem for path in (paths.CHECKOUT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted(path.stem for path in (CHECKOUT / "notebooks").glob("*.ipynb"))
 TOKEN = "lab"
 RAW = re.compile(r".{,30}(?:\{\{|\{#|\[@|@(?:fig|tab|sec|eq)-).{,30}")
 # All that is written on the page, but not what is code.
@@ -40,9 +40,9 @@ def home(tmp_path_factory):
     project = Project(folder)
     for name in ("data", "report/references.bib", "report/results.json"):
         (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(paths.CHECKOUT / name)
+        (folder / name).symlink_to(CHECKOUT / name)
     for name in NOTEBOOKS:
-        notebook = nbformat.read(paths.CHECKOUT / "notebooks" / f"{name}.ipynb", as_version=4)
+        notebook = nbformat.read(CHECKOUT / "notebooks" / f"{name}.ipynb", as_version=4)
         for cell in notebook.cells:
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source = cell.source.replace('"quick"', '"smoke"')
@@ -86,7 +86,7 @@ def address(home):
         port = free.getsockname()[1]
     own = {"JUPYTER_CONFIG_DIR": home / "config", "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces"}
     own = {name: str(folder) for name, folder in own.items()}
-    environment = os.environ | own | {"DLAPPS_HOME": str(home), "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment = os.environ | own | {"LABREPORT_HOME": str(home), "JUPYTER_PREFER_ENV_PATH": "1"}
     environment.pop("DLAPPS_DATA", None)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
     command += ["--LabApp.news_url=", f"--IdentityProvider.token={TOKEN}"]
@@ -170,12 +170,12 @@ def test_a_chapter_that_ran_shows_no_placeholder(open_notebook, home, name):
     _run_all(page)
     read = _read_through(page)
     assert RAW.findall(read) == []
-    assert page.locator(".dlapps-error, .dlapps-pending").all_text_contents() == []
+    assert page.locator(".labreport-error, .labreport-pending").all_text_contents() == []
     outline = read_outline(home / "notebooks" / f"{name}.ipynb", paths.chapters()[name])
     words = [label["text"] for label in outline.labels.values()]
     assert [word for word in words if word[:3] in ("Fig", "Tab") and f"{word}:" not in read] == []
     numbers = [number for known in outline.markdown for number in (*known["headings"], *known["equations"]) if number]
-    assert sorted(page.locator(".dlapps-number").all_text_contents()) == sorted(numbers)
+    assert sorted(page.locator(".labreport-number").all_text_contents()) == sorted(numbers)
 
 
 def _run(page, cell):
@@ -197,14 +197,14 @@ def test_prose_follows_the_cells(open_notebook):
     _run_all(page)
     _contains(page, "After 1 runs 25%")
     _contains(page, "Figure 9.1: After 1 runs, Section 9.1.")
-    assert not page.locator(".dlapps-false, .dlapps-grey").count()
+    assert not page.locator(".labreport-false, .labreport-grey").count()
     _run(page, 2)
     _contains(page, "After 2 runs 25%")
     # The claim, of two runs, is false now, and cells below have not seen the second run.
-    false = page.locator(".dlapps-false")
+    false = page.locator(".labreport-false")
     assert false.inner_text().startswith("After 2 runs")
     assert false.get_attribute("data-verdict") == "In this run this does not hold: “After … runs ….”"
-    grey = page.locator(".dlapps-grey")
+    grey = page.locator(".labreport-grey")
     assert grey.all_text_contents() == ["2", "25%"]
     assert grey.first.get_attribute("title") == "doubled (a cell that it builds on ran later)"
     _run(page, 3)
@@ -212,23 +212,23 @@ def test_prose_follows_the_cells(open_notebook):
     assert grey.count() == 1
     page.locator(".jp-CodeCell").nth(3).locator(".cm-content").click()
     page.keyboard.type(" + nothing")
-    page.wait_for_selector(".dlapps-grey[title*='was edited']")
+    page.wait_for_selector(".labreport-grey[title*='was edited']")
     page.keyboard.press("Control+Enter")
-    page.wait_for_selector(".dlapps-grey[title*='failed']")
+    page.wait_for_selector(".labreport-grey[title*='failed']")
 
 
 def test_mistakes_are_red_and_values_reach_tables(open_notebook):
     page = open_notebook("9_small")
     _run_all(page)
-    page.wait_for_selector(".dlapps-error")
-    assert page.locator(".dlapps-error").all_text_contents() == [
+    page.wait_for_selector(".labreport-error")
+    assert page.locator(".labreport-error").all_text_contents() == [
         "9_small.ipynb, cell 12: expected a work in report/references.bib, got @nobody1999; add it or correct the key.",
         "NameError: name 'misspelt' is not defined",
         "expected a format that fits runs, got '.x' for 1; correct it.",
         'expected names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%, got max(1, 2); '
         "compute it in the cell above.",
     ]
-    colour = page.locator(".dlapps-error").first.evaluate("node => getComputedStyle(node).color")
+    colour = page.locator(".labreport-error").first.evaluate("node => getComputedStyle(node).color")
     red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
     assert red > 2 * max(green, blue)
     assert page.locator("table td", has_text="25%").count() == 1
@@ -249,7 +249,7 @@ def test_what_was_filled_stays_filled_without_a_kernel(open_notebook, address, h
     for place in (f"{address}/lab/tree/notebooks/9_small.ipynb?reset&token={TOKEN}", exported.as_uri()):
         other = browser.new_page()
         other.goto(place)
-        other.wait_for_selector(".dlapps-fill")
+        other.wait_for_selector(".labreport-fill")
         read = other.locator("body").inner_text()
         assert "After 1 runs 25%" in read
         assert "Error displaying widget" not in read
@@ -273,7 +273,7 @@ def test_a_reference_leads_to_its_cell(open_notebook):
     page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
     figure = page.locator(".jp-OutputArea .jp-RenderedMarkdown", has_text="Figure 9.1:")
     assert not figure.evaluate("node => node.getBoundingClientRect().top < innerHeight")
-    page.locator(".dlapps-fill a", has_text="Figure 9.1").first.click()
+    page.locator(".labreport-fill a", has_text="Figure 9.1").first.click()
     page.wait_for_function(
         "() => [...document.querySelectorAll('.jp-OutputArea .jp-RenderedMarkdown')]"
         ".some((node) => /Figure 9.1:/.test(node.textContent) && node.getBoundingClientRect().top < innerHeight)"
@@ -283,7 +283,7 @@ def test_a_reference_leads_to_its_cell(open_notebook):
 def test_a_slider_in_an_output_chooses_picture_and_reading(open_notebook):
     page = open_notebook("9_small")
     _run_all(page)
-    explorer = page.locator(".dlapps-explore")
+    explorer = page.locator(".labreport-explore")
     slider = explorer.get_by_label("grey")
     slider.click(position={"x": 3, "y": 5})
     slider.press("ArrowRight")

@@ -3,8 +3,9 @@
 import json
 import re
 
-from dlapps.core.paths import CHECKOUT
-from dlapps.report.sources import find_sources
+from conftest import CHECKOUT
+
+from labreport.editions.sources import find_sources
 
 REPORT = CHECKOUT / "report"
 
@@ -20,7 +21,7 @@ def test_every_published_number_says_where_it_comes_from():
 
 
 def test_the_published_report_is_whole_and_small():
-    pdf = (REPORT / "dlapps-report.pdf").read_bytes()
+    pdf = (REPORT / "report.pdf").read_bytes()
     assert pdf.startswith(b"%PDF-")
     assert pdf.rstrip().endswith(b"%%EOF")
     assert len(pdf) < 20e6

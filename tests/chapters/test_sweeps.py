@@ -15,12 +15,12 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from conftest import CHECKOUT
 from joblib.externals.loky import get_reusable_executor
 
-from dlapps.cli import main
-from dlapps.core.paths import CHECKOUT
 from dlapps.core.runtime import Bar
-from dlapps.core.sweeps import keep, sweep, workers
+from labreport.cli import main
+from labreport.sweeps import keep, sweep, workers
 from studies import dann, runs, transfer, visualizing_attacks, visualizing_saliency
 from studies.dann_runs import Domain, Domains
 
@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 # A study of one's own, which writes nothing and says which processes made its runs.
 PIDS = """
 import os
-from dlapps.core.sweeps import sweep
+from labreport.sweeps import sweep
 
 def run():
     return os.getpid()
@@ -45,13 +45,13 @@ def home(tmp_path_factory):
         folder = tmp_path_factory.mktemp("project")
         shutil.copytree(CHECKOUT / "data" / "studies", folder / "data" / "studies")
         (folder / "data" / "studies" / "mine.py").write_text(PIDS)
-        patch.setenv("DLAPPS_HOME", str(folder))
+        patch.setenv("LABREPORT_HOME", str(folder))
         yield folder
 
 
 @pytest.fixture(scope="module")
 def processes(home):
-    """`dlapps data make --jobs 2`."""
+    """`labreport study --jobs 2`."""
     yield partial(workers, 2)
     get_reusable_executor().shutdown()
 
@@ -184,22 +184,22 @@ def pids(home, monkeypatch):
 
 
 def test_the_command_line_chooses_the_number_of_processes(pids, processes, capsys, monkeypatch):
-    monkeypatch.setattr("dlapps.core.environment.joblib.cpu_count", lambda: 2)
+    monkeypatch.setattr("labreport.environment.joblib.cpu_count", lambda: 2)
     for options, here in (([], False), (["--jobs", "1"], True), (["--jobs", "2"], False)):
-        assert main(["data", "make", "pids", *options]) == 0
+        assert main(["study", "pids", *options]) == 0
         assert (str(os.getpid()) in capsys.readouterr().out.split()) == here
-    assert main(["data", "make", "pids", "--jobs", "0"]) == 2
+    assert main(["study", "pids", "--jobs", "0"]) == 2
     assert "expected at least one job, got 0; 1 makes" in capsys.readouterr().err
 
 
 def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
-    assert main(["data", "make", "pids", "--scheduler", cluster]) == 0
+    assert main(["study", "pids", "--scheduler", cluster]) == 0
     assert str(os.getpid()) not in capsys.readouterr().out.split()
 
 
 def test_a_cluster_that_cannot_be_had_is_one_sentence(pids, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert main(["data", "make", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert main(["study", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert "expected the package distributed, got none; run pip install" in capsys.readouterr().err
 
 
@@ -207,9 +207,9 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
     dask = pytest.importorskip("dask")
     pytest.importorskip("distributed")
     with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
-        assert main(["data", "make", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+        assert main(["study", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
     complaint = capsys.readouterr().err
-    assert complaint.startswith("dlapps: expected a scheduler at 'tcp://127.0.0.1:9', got none (")
+    assert complaint.startswith("labreport: expected a scheduler at 'tcp://127.0.0.1:9', got none (")
     assert complaint.count("\n") == 1
 
 

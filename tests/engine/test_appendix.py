@@ -8,9 +8,9 @@ import pytest
 from conftest import code, text
 from pypdf import PdfReader
 
-from dlapps.cli import main
-from dlapps.core.paths import chapters
-from dlapps.notebook.prose import Prose
+from labreport.cli import main
+from labreport.notebook.prose import Prose
+from labreport.paths import chapters
 
 REFERENCES = "@fig-A-line, @tab-A-scores, @sec-A-how, @sec-A-deeper, @eq-A-x, @sec-A-top"
 REFERENCES += ", @fig-B-line"
@@ -52,7 +52,7 @@ def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, c
     assert main(["report", "--profile", "smoke"]) == 0
     drawn = {path.name for path in (project.home / "figures").glob("*.pdf")}
     assert drawn == {"A-line.pdf", "B-line.pdf"}
-    pdf, pages, copies = map(project.build.joinpath, ("dlapps-report.pdf", "html", "notebooks"))
+    pdf, pages, copies = map(project.build.joinpath, ("report.pdf", "html", "notebooks"))
     whole = "10 A chapter A Evidence Sections A.1 Method A.1.1 Deeper B Evidence"
     for path, expected in {
         pdf: (f"See {WORDS}.", OWN[1].format("A"), OWN[1].format("B"), "A Evidence 3 A.1 Method"),

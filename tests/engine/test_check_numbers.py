@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from conftest import code, text
 
-from dlapps.cli import main
-from dlapps.notebook.syntax import parse
-from dlapps.report.checks import find_settings
-from dlapps.report.checks import find_typed_numbers as find_in_tree
+from labreport.cli import main
+from labreport.editions.checks import find_settings
+from labreport.editions.checks import find_typed_numbers as find_in_tree
+from labreport.notebook.syntax import parse
 
 
 def find_typed_numbers(prose, settings):

@@ -1,4 +1,4 @@
-"""Running a notebook changes nothing for git once `make lab` defined its filter; `dlapps check` sees what git sees."""
+"""Running a notebook changes nothing for git once `make lab` defined its filter, and `labreport check` sees that."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ import sys
 
 import nbformat
 import pytest
-from conftest import code, text
+from conftest import CHECKOUT, SPEC, code, text
 from nbclient import NotebookClient
 
-from dlapps.cli import main
-from dlapps.core.paths import CHECKOUT
-from dlapps.report.committed import has_outputs, refresh
-from dlapps.report.execute import OwnKernelManager
+from labreport.cli import main
+from labreport.editions.committed import has_outputs, refresh
+from labreport.editions.execute import OwnKernelManager
 
 # What JupyterLab, Notebook and VS Code add to a cell that somebody looked at.
 LOOKED_AT = {"editable": True, "slideshow": {"slide_type": ""}, "scrolled": True}
 LOOKED_AT["jp-MarkdownHeadingCollapsed"] = True
-SPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 STATE = {WIDGETS: {"version_major": 2, "version_minor": 0, "state": {}}}
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.metadata import version
-from types import SimpleNamespace
 
 import pytest
 from conftest import code, text
 
-from dlapps.cli import main
-from dlapps.core import assets
+from labreport.cli import main
 
 HEAVY = {"torch", "matplotlib", "nbconvert", "papermill"}
 
@@ -20,10 +17,10 @@ HEAVY = {"torch", "matplotlib", "nbconvert", "papermill"}
 @pytest.mark.parametrize(
     ("begin", "heavy"),
     [
-        ("dlapps.cli; dlapps.cli._parser()", HEAVY | {"numpy"}),
-        ("dlapps.report.current", HEAVY),  # a second build of what did not change
-        ("dlapps.report.committed", HEAVY),  # JupyterLab's server, for its hook
-        ("dlapps.notebook", {"torch", "scipy", "nbconvert", "papermill"}),  # each kernel
+        ("labreport.cli; labreport.cli._parser()", HEAVY | {"numpy"}),
+        ("labreport.editions.current", HEAVY),  # a second build of what did not change
+        ("labreport.editions.committed", HEAVY),  # JupyterLab's server, for its hook
+        ("labreport.notebook", {"torch", "scipy", "nbconvert", "papermill"}),  # each kernel
     ],
 )
 def test_what_is_called_often_loads_nothing_heavy(begin, heavy):
@@ -37,7 +34,7 @@ def test_what_is_called_often_loads_nothing_heavy(begin, heavy):
         ("", "report", "expected notebooks such as 1_first_chapter.ipynb, got none in"),
         ("1_a", "report --profile fast", "expected a profile among smoke, quick, full, got 'fast'; choose"),
         ("2_b 1_a", "run 7", "expected a chapter among 1 (1_a), 2 (2_b), got '7'; choose one"),
-        ("1_a", "data make nothing", "expected results among none of data/studies, got 'nothing';"),
+        ("1_a", "study nothing", "expected results among none of data/studies, got 'nothing';"),
     ],
 )
 def test_wrong_input_is_one_sentence(project, capsys, names, arguments, sentence):
@@ -45,7 +42,7 @@ def test_wrong_input_is_one_sentence(project, capsys, names, arguments, sentence
         project.write(name)
     assert main(arguments.split()) == 2
     complaint = capsys.readouterr().err
-    assert complaint.startswith(f"dlapps: {sentence}")
+    assert complaint.startswith(f"labreport: {sentence}")
     assert complaint.count("\n") == 1
 
 
@@ -54,25 +51,16 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(project, capsys):
     project.build.write_text("a file in the way")
     assert main(["run", "--profile", "smoke"]) == 2
     complaint = capsys.readouterr().err
-    assert re.fullmatch(r"dlapps: expected files and folders .*, got .*build.*; .*\.\n", complaint)
+    assert re.fullmatch(r"labreport: expected files and folders .*, got .*build.*; .*\.\n", complaint)
 
 
 @pytest.mark.parametrize("arguments", [["report"], ["html"], ["run"], ["check"]])
 def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, arguments):
-    monkeypatch.delenv("DLAPPS_HOME", raising=False)
+    monkeypatch.delenv("LABREPORT_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
-    expected = f"a folder with report/report.toml for dlapps {arguments[0]}, got {tmp_path}; change to one"
+    expected = f"a folder with report/report.toml for labreport {arguments[0]}, got {tmp_path}; change to one"
     assert expected in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("verb", ["report", "data", "info"])
-def test_a_mirror_that_is_no_folder_is_one_sentence(project, monkeypatch, capsys, verb):
-    project.write("1_transfer")
-    monkeypatch.setenv("DLAPPS_DATA", "/no/such/folder")
-    assert main([verb]) == 2
-    complaint = "expected a folder in DLAPPS_DATA, got /no/such/folder; correct it or unset it."
-    assert capsys.readouterr().err == f"dlapps: {complaint}\n"
 
 
 @pytest.mark.parametrize(
@@ -80,18 +68,20 @@ def test_a_mirror_that_is_no_folder_is_one_sentence(project, monkeypatch, capsys
     [("report", "papermill"), ("html", "nbconvert"), ("run", "ipykernel"), ("check", "nbformat")],
 )
 def test_a_package_that_is_missing_is_one_sentence(project, arguments, package):
-    script = f"import sys; sys.modules[{package!r}] = None\nfrom dlapps.cli import main\nsys.exit(main(sys.argv[1:]))"
+    script = (
+        f"import sys; sys.modules[{package!r}] = None\nfrom labreport.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
     run = subprocess.run([sys.executable, "-c", script, arguments], capture_output=True, text=True)
-    complaint = f'expected the package {package}, got none; run pip install "dlapps[report]".'
-    assert (run.returncode, run.stderr) == (2, f"dlapps: {complaint}\n")
+    complaint = f"expected the package {package}, got none; run pip install labreport."
+    assert (run.returncode, run.stderr) == (2, f"labreport: {complaint}\n")
 
 
-def test_info_says_what_a_bug_report_needs(capsys):
-    assert main(["info"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    facts = ["dlapps", "Python", "processor", "packages", "assets", "mirror", "at"]
-    assert [line.split()[0] for line in lines] == facts
-    assert f"torch {version('torch')}" in lines[3]
+def test_a_number_of_threads_that_is_none_stops_a_build_in_one_sentence(project, monkeypatch, capsys):
+    project.write("1_transfer")
+    monkeypatch.setenv("LABREPORT_THREADS", "none")
+    assert main(["report"]) == 2
+    sentence = "expected a number of threads in LABREPORT_THREADS, got 'none'; set 1 or more."
+    assert capsys.readouterr().err == f"labreport: {sentence}\n"
 
 
 def test_check_says_when_all_is_well(project, capsys):
@@ -161,47 +151,22 @@ def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(proj
     ],
 )
 def test_a_mistake_of_structure_stops_a_build(project, capsys, monkeypatch, cell, place, sentence):
-    monkeypatch.setattr("dlapps.report.build.run_notebooks", None)
+    monkeypatch.setattr("labreport.editions.build.run_notebooks", None)
     path = project.write("1_transfer", *[cell] * bool(cell))
     if not cell:
         path.write_text(path.read_text().replace("# A chapter", "A chapter"))
     assert main(["html"]) == 2
-    error = capsys.readouterr().err.removeprefix("dlapps: ")
+    error = capsys.readouterr().err.removeprefix("labreport: ")
     assert error.startswith(f"1_transfer, cell {place}")
     assert sentence in error
     assert error.count("\n") == 1
     assert main(["check"]) != 0
-    assert error in "".join(capsys.readouterr()).replace("dlapps: ", "")
-
-
-def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
-    asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", is_embedded=0, is_public=1)
-
-    def fail(name):
-        raise assets.AssetError(f"expected {name} from a source, got none; connect.")
-
-    monkeypatch.setattr(assets, "registry", lambda: {"weights": asset})
-    monkeypatch.setattr(assets, "is_present", lambda name: False)
-    monkeypatch.setattr(assets, "provenance", lambda name: SimpleNamespace(source="package index"))
-    monkeypatch.setattr(assets, "fetch", fail)
-    monkeypatch.setattr(assets, "verify", lambda: [(asset, True)])
-    assert main(["data"]) == 0
-    line = capsys.readouterr().out.splitlines()[1]
-    assert " ".join(line.split()) == "weights 2.5 MB absent MIT; package index"
-    assert main(["data", "fetch"]) == 1
-    assert capsys.readouterr().err == "dlapps: expected weights from a source, got none; connect.\n"
-    assert main(["data", "verify"]) == 0
-    # What only a mirror has is no failure of those who have none.
-    asset.is_public = False
-    assert main(["data", "fetch"]) == 0
-    monkeypatch.setattr(assets, "verify", lambda: [(asset, False)])
-    assert main(["data", "verify"]) == 1
-    assert "damaged; fetch it again" in capsys.readouterr().out
+    assert error in "".join(capsys.readouterr()).replace("labreport: ", "")
 
 
 def test_run_takes_numbers_names_and_files(project, monkeypatch):
     ran = []
-    run = "dlapps.report.execute.run_notebooks"
+    run = "labreport.editions.execute.run_notebooks"
     monkeypatch.setattr(run, lambda chosen, *_: ran.append([s.name for s in chosen]))
     project.write("1_a")
     project.write("2_b")

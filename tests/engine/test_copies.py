@@ -12,9 +12,9 @@ from conftest import code, text
 from PIL import Image
 from test_html import collected, contents, execute_here
 
-from dlapps.report import copies
-from dlapps.report.contents import collect
-from dlapps.report.sources import find_sources
+from labreport.editions import copies
+from labreport.editions.contents import collect
+from labreport.editions.sources import find_sources
 
 PLACEHOLDER = re.compile(r"\{\{|(?<![\w.])@(?:fig|tab|sec|eq)-|\[@|\{#")
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dlapps import DlappsError, cli
-from dlapps.report.diff import find_changes, read_results
+from labreport import LabreportError, cli
+from labreport.editions.diff import find_changes, read_results
 
 
 def write_results(path, numbers, headline=0.5):
@@ -50,5 +50,5 @@ def test_a_file_that_is_no_results_gets_one_sentence(content, tmp_path):
     path = tmp_path / "other.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(DlappsError, match=r"results.json of a build in .*other.json, got \w+; name another"):
+    with pytest.raises(LabreportError, match=r"results.json of a build in .*other.json, got \w+; name another"):
         read_results(path)

@@ -8,11 +8,13 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 from nbformat.v4 import new_notebook
 
-from dlapps.notebook import errors
-from dlapps.report.execute import OwnKernelManager
+from labreport.editions.execute import OwnKernelManager
+from labreport.notebook import errors
 
-START = "import os\nos.environ['JPY_SESSION_NAME'] = {session!r}\nfrom dlapps.notebook import Chapter\nChapter('1_own')"
-LOAD = "from dlapps.notebook import profiles\nprofiles.get_profile('vgg61')"
+START = (
+    "import os\nos.environ['JPY_SESSION_NAME'] = {session!r}\nfrom labreport.notebook import Chapter\nChapter('1_own')"
+)
+LOAD = "from labreport import profiles\nprofiles.get_profile('vgg61')"
 SENTENCE = "expected a profile among smoke, "
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from dlapps import DlappsError
+from labreport import LabreportError
 from labreport.intervals import Interval
-from dlapps.notebook import expressions
-from dlapps.notebook.expressions import check_claim, evaluate
+from labreport.notebook import expressions
+from labreport.notebook.expressions import check_claim, evaluate
 
 SCOPE = {
     "a": 0.958, "b": 1500, "word": "VGG16", "tiny": -5e-7, "gain": Interval(-3.9, -33.2, 25.5),
@@ -111,7 +111,7 @@ def test_what_is_neither_true_nor_false_is_no_claim(claim, got):
     ],
 )
 def test_a_comment_that_is_nearly_a_claim_is_a_mistake(markdown, sentence):
-    with pytest.raises(DlappsError) as caught:
+    with pytest.raises(LabreportError) as caught:
         expressions.require_claims(markdown)
     assert str(caught.value).startswith(sentence)
 

@@ -19,12 +19,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_output
 from PIL import Image
 
-from dlapps.cli import main
-from dlapps.notebook import chapter as notebook_module
-from dlapps.report import ReportError, html
-from dlapps.report.contents import collect
-from dlapps.report.latex import make_document
-from dlapps.report.sources import find_sources
+from labreport.cli import main
+from labreport.editions import ReportError, html
+from labreport.editions.contents import collect
+from labreport.editions.latex import make_document
+from labreport.editions.sources import find_sources
+from labreport.notebook import chapter as notebook_module
 
 LONG_SUM = " + ".join(f"x_{{{i}}}" for i in range(40))
 VOID = {"col", "br", "hr", "img", "input", "link", "meta"}
@@ -140,7 +140,7 @@ def collected(tmp_path_factory):
     """Two chapters with one of everything, and with characters that HTML or Markdown would misread."""
     with pytest.MonkeyPatch.context() as patch:
         project = Project(tmp_path_factory.mktemp("project"))
-        patch.setenv("DLAPPS_HOME", str(project.home))
+        patch.setenv("LABREPORT_HOME", str(project.home))
         patch.delenv("DLAPPS_DATA", raising=False)
         project.write("1_transfer", *FIRST)
         project.write("2_saliency", *SECOND)
@@ -408,8 +408,8 @@ def test_navigation_is_folded_on_a_phone_alone(folder, browser, scripts):
 
 # What of an animation is seen: its word, and which frame of the six.
 SEEN = """() => [
-  [...document.querySelectorAll(".dlapps-motion span")].find(word => word.offsetParent).textContent,
-  5 * parseFloat(getComputedStyle(document.querySelector(".dlapps-motion img")).objectPosition.split(" ")[1]) / 100,
+  [...document.querySelectorAll(".labreport-motion span")].find(word => word.offsetParent).textContent,
+  5 * parseFloat(getComputedStyle(document.querySelector(".labreport-motion img")).objectPosition.split(" ")[1]) / 100,
 ]"""
 
 
@@ -417,7 +417,7 @@ SEEN = """() => [
 def test_a_click_stops_an_animation_where_it_is(folder, browser):
     page = browser.new_page()
     page.goto((folder / "2-saliency.html").as_uri())
-    picture = page.locator(".dlapps-motion img")
+    picture = page.locator(".labreport-motion img")
     assert page.evaluate(SEEN)[0] == "Pause"
     picture.click()
     seek = "(picture, at) => { picture.getAnimations()[0].currentTime = at; }"
@@ -434,7 +434,7 @@ def test_who_asks_for_reduced_motion_begins_with_the_last_frame_at_rest(folder, 
     page = browser.new_page(reduced_motion="reduce")
     page.goto((folder / "2-saliency.html").as_uri())
     assert page.evaluate(SEEN) == ["Play", 5]
-    page.locator(".dlapps-motion img").click()
+    page.locator(".labreport-motion img").click()
     assert page.evaluate(SEEN)[0] == "Pause"
 
 
@@ -442,7 +442,7 @@ def test_who_asks_for_reduced_motion_begins_with_the_last_frame_at_rest(folder, 
 def test_a_slider_moved_by_the_keyboard_chooses_picture_and_reading(folder, browser):
     page = browser.new_page()
     page.goto((folder / "2-saliency.html").as_uri())
-    explorer = page.locator(".dlapps-explore")
+    explorer = page.locator(".labreport-explore")
     seen = "box => [box.querySelector('img').style.objectPosition, box.querySelector('p').textContent]"
     assert explorer.evaluate(seen) == ["0px 20%", "grey 40"]
     explorer.get_by_label("row").press("ArrowRight")

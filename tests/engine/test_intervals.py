@@ -1,6 +1,5 @@
 """Intervals agree with scipy and with cases done by hand; that of a bootstrap covers what it says it covers."""
 
-from dataclasses import astuple
 from math import comb
 
 import numpy as np
@@ -34,9 +33,9 @@ def test_means_are_compared_as_by_scipy(number, level, paired):
     test = ttest_rel(first, second) if paired else ttest_ind(first, second, equal_var=False)
     found = compare(first, second, number, paired=paired)
     expected = test.confidence_interval(level)
-    assert astuple(found) == pytest.approx((first.mean() - second.mean(), *expected))
+    assert tuple(found) == pytest.approx((first.mean() - second.mean(), *expected))
     swapped = compare(second, first, number, paired=paired)
-    assert astuple(swapped) == pytest.approx((-found.mean, -found.high, -found.low))
+    assert tuple(swapped) == pytest.approx((-found.mean, -found.high, -found.low))
 
 
 def test_a_mean_is_a_comparison_with_nothing_and_a_row_counts_once():
@@ -44,13 +43,13 @@ def test_a_mean_is_a_comparison_with_nothing_and_a_row_counts_once():
     rows = np.arange(12.0).reshape(3, 4) ** 2
     assert mean(rows) == mean(rows.mean(1))
     assert compare(rows, rows[:2]) == compare(rows.mean(1), rows[:2].mean(1))
-    assert astuple(mean([0.5, 0.5, 0.5])) == (0.5, 0.5, 0.5)
+    assert tuple(mean([0.5, 0.5, 0.5])) == (0.5, 0.5, 0.5)
     assert mean(np.arange(10) < 8, 2) == proportion(8, 10, 2)
 
 
 def test_a_ratio_is_a_difference_of_logarithms():
     found, logs = ratio(*SCORES, 3), compare(*np.log(SCORES), 3)
-    assert np.log(astuple(found)) == pytest.approx(astuple(logs))
+    assert np.log(tuple(found)) == pytest.approx(tuple(logs))
 
 
 def test_mcnemar_by_hand():
@@ -71,7 +70,7 @@ def test_splits_that_share_pictures_have_a_wider_interval():
     first, second = np.array([0.91, 0.93, 0.92, 0.95]), np.array([0.90, 0.90, 0.92, 0.91])
     margin = t.ppf(0.975, 3) * np.sqrt((1 / 4 + 300 / 150) * (first - second).var(ddof=1))
     found = compare_splits(first, second, num_train=150, num_test=300)
-    assert astuple(found) == pytest.approx((0.02, 0.02 - margin, 0.02 + margin))
+    assert tuple(found) == pytest.approx((0.02, 0.02 - margin, 0.02 + margin))
 
 
 @pytest.mark.parametrize(("count", "number", "level"), [(0, 1, 0.95), (61, 3, 1 - 0.05 / 3)])

@@ -12,8 +12,8 @@ import pytest
 from conftest import code, text
 from IPython.core.interactiveshell import InteractiveShell
 
-from dlapps.notebook.live import LiveProse, make_script
-from dlapps.notebook.prose import Prose
+from labreport.notebook.live import LiveProse, make_script
+from labreport.notebook.prose import Prose
 
 
 @pytest.fixture

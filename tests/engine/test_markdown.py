@@ -16,17 +16,17 @@ from test_copies import prose
 from test_html import Structure, execute_here
 from test_report import words_of
 
-from dlapps import DlappsError
-from dlapps.notebook.prose import Prose
-from dlapps.notebook.syntax import run_pandoc
-from dlapps.report import ReportError, latex
-from dlapps.report.build import write_pdf
-from dlapps.report.checks import find_complaints
-from dlapps.report.contents import collect
-from dlapps.report.copies import make_copies
-from dlapps.report.current import digest_inputs
-from dlapps.report.html import make_pages
-from dlapps.report.sources import find_sources
+from labreport import LabreportError
+from labreport.editions import ReportError, latex
+from labreport.editions.build import write_pdf
+from labreport.editions.checks import find_complaints
+from labreport.editions.contents import collect
+from labreport.editions.copies import make_copies
+from labreport.editions.current import digest_inputs
+from labreport.editions.html import make_pages
+from labreport.editions.sources import find_sources
+from labreport.notebook.prose import Prose
+from labreport.notebook.syntax import run_pandoc
 
 # Each a cell of Markdown, and the words that each edition has of it, a space between them.
 _FILE = Path(__file__).with_name("pieces.txt").read_text(encoding="utf-8")
@@ -100,7 +100,7 @@ def test_paper_keeps_every_piece(project, monkeypatch, others):
     said = []
     write_pdf(contents_of_pieces(project, monkeypatch, *others), "smoke", said.append)
     assert [line for line in said if "expected" in line] == []
-    words = re.sub(r"\d\nA chapter.*", "", words_of(project.build / "dlapps-report.pdf"))  # running heads
+    words = re.sub(r"\d\nA chapter.*", "", words_of(project.build / "report.pdf"))  # running heads
     assert missing(words, *others) == []
 
 
@@ -156,7 +156,7 @@ def shown(caption):
     ],
 )
 def test_a_mistake_is_one_sentence_with_chapter_and_cell(project, monkeypatch, cell, sentence):
-    with pytest.raises(DlappsError) as caught:
+    with pytest.raises(LabreportError) as caught:
         make_pages(contents_of(project, monkeypatch, cell), "smoke")
     said = str(caught.value)
     assert said.startswith("1_transfer, cell 4")
@@ -202,9 +202,9 @@ def test_numbers_typed_in_captions_and_tables_are_found(project, call, typed):
 
 def test_a_changed_picture_makes_the_editions_outdated(project):
     folder = project.write("1_transfer", text("![a](my%20a.png) ![b](<my b.png>) ![d](gone.png)")).parent
-    digests = [digest_inputs("quick")]
+    digests = [digest_inputs("quick", [])]
     for letter in "abn":
         (folder / f"my {letter}.png").touch()
-        digests.append(digest_inputs("quick"))
+        digests.append(digest_inputs("quick", []))
     assert len(set(digests)) == 3
     assert digests[-1] == digests[-2]

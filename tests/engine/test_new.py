@@ -1,17 +1,17 @@
-"""A report of one's own: the folder that `dlapps new` writes, how it is found, and what may lie in it."""
+"""A report of one's own: the folder that `labreport new` writes, how it is found, and what may lie in it."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-from conftest import code, text
+from conftest import CHECKOUT, code, text
 from pypdf import PdfReader
 
-from dlapps.cli import main
-from dlapps.core import paths, results
-from dlapps.report import ReportError
-from dlapps.report.sources import find_sources, read_title_page
+from labreport import paths, results
+from labreport.cli import main
+from labreport.editions import ReportError
+from labreport.editions.sources import find_sources, read_title_page
 
 WRITTEN = {".gitignore", "notebooks/1_first_chapter.ipynb", "report/references.bib", "report/report.toml"}
 INVALID = b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}'
@@ -23,12 +23,12 @@ def files(folder):
 
 
 def figures_of_the_checkout():
-    return {path: path.stat().st_mtime_ns for path in (paths.CHECKOUT / "figures").iterdir()}
+    return {path: path.stat().st_mtime_ns for path in (CHECKOUT / "figures").iterdir()}
 
 
 def read_pdf(folder):
     """The words of the first page, and of all."""
-    pages = PdfReader(folder / "report" / "build" / "dlapps-report.pdf").pages
+    pages = PdfReader(folder / "report" / "build" / "report.pdf").pages
     words = [" ".join(page.extract_text().split()) for page in pages]
     return words[0], " ".join(words)
 
@@ -36,7 +36,7 @@ def read_pdf(folder):
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """A new report, from its notebooks' folder, as a kernel of Jupyter sees it; nothing names another one."""
-    for name in ("DLAPPS_HOME", "DLAPPS_DATA"):
+    for name in ("LABREPORT_HOME", "DLAPPS_DATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     assert main(NEW) == 0
@@ -73,15 +73,15 @@ def test_a_new_report_builds_in_its_own_folder(mine):
     assert main(["report", "--profile", "smoke"]) == 0
     first, words = read_pdf(mine)
     assert "try: 50 % & #1 Ada, Émile" in first
-    assert "of 600 test images" in words
-    assert "(Fisher, 1936)" in words
+    assert "With ten points π is wrong by 0." in words
+    assert "(Metropolis and Ulam, 1949)" in words
     assert "Results at a glance" in words
     page = (mine / "report/build/html/1-first-chapter.html").read_text()
     assert "Question 1" in page
     assert "<!--" not in page
     assert "A &#34;first&#34; try: 50 % &amp; #1" in page
     assert "**Figure 1.1.**" in (mine / "report/build/notebooks/1_first_chapter.ipynb").read_text()
-    assert (mine / "figures" / "1-accuracy.pdf").exists()
+    assert (mine / "figures" / "1-error.pdf").exists()
     assert {name for name in files(mine.parent) if not name.startswith("mine/")} == outside
     assert figures_of_the_checkout() == ours
 
@@ -94,19 +94,17 @@ def test_without_tex_there_is_all_but_the_pdf(project, monkeypatch, capsys):
     assert "expected latexmk, got no such program; install TeX Live" in capsys.readouterr().err
     assert (project.build / "html" / "1-first.html").exists()
     assert (project.build / "notebooks" / "1_first.ipynb").exists()
-    assert not (project.build / "dlapps-report.pdf").exists()
+    assert not (project.build / "report.pdf").exists()
 
 
-def test_results_of_the_library_are_there_beside_ones_own(mine):
-    assert results.load("gan")
+def test_results_are_the_report_s_own(mine):
     results.save("moons", {"runs": {}}, [0])
     assert (mine / "data" / "results" / "moons.json").exists()
     assert results.load("moons").parts["runs"] == {}
-    assert results.load("gan")
 
 
 def test_outside_a_report_the_current_folder_is_all_there_is(tmp_path, monkeypatch):
-    monkeypatch.delenv("DLAPPS_HOME", raising=False)
+    monkeypatch.delenv("LABREPORT_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     assert paths.project() == tmp_path
     assert not paths.has_report()
@@ -147,7 +145,7 @@ def test_a_file_that_is_no_notebook_is_a_sentence(project, capsys, content):
     path = project.home / "notebooks" / "2_bad.ipynb"
     path.write_bytes(content)
     assert main(["check"]) == 2
-    assert capsys.readouterr().err.startswith(f"dlapps: expected a notebook in {path}")
+    assert capsys.readouterr().err.startswith(f"labreport: expected a notebook in {path}")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +168,7 @@ def test_a_report_without_title_and_author_is_a_sentence(project, capsys, writte
     for verb in ("html", "check"):
         assert main([verb]) == 2
         said = capsys.readouterr()
-        wanted = rf'dlapps: expected title = "\.\.\." and .* in {path}, got {re.escape(got)}.*\n$'
+        wanted = rf'labreport: expected title = "\.\.\." and .* in {path}, got {re.escape(got)}.*\n$'
         assert re.match(wanted, said.err)
         assert said.out == ""
 

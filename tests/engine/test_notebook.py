@@ -15,18 +15,19 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from dlapps.core import paths
+from labreport import paths
 from labreport.intervals import Interval
-from dlapps.core.results import Table
-from dlapps.notebook import chapter as notebook
-from dlapps.notebook.chapter import MIME, Chapter
+from labreport.notebook import chapter as notebook
+from labreport.notebook.chapter import MIME, Chapter
+from labreport.notebook.stills import plot_moments
+from labreport.results import Table
 
 
 @pytest.fixture
 def shown(tmp_path, monkeypatch):
     """The bundles that were displayed, each with its metadata."""
     bundles = []
-    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
 
     def display(bundle, raw, metadata):
         bundles.append((bundle, metadata))
@@ -117,8 +118,8 @@ def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown, monke
     message = bundle[MIME]
     # JupyterLab shows the HTML: the moving frames, and the stills below them.
     page = bundle["text/html"]
-    assert page.index("dlapps-motion") < page.index(bundle["image/png"])
-    strip = read_picture(re.search(r"(?s)dlapps-motion.*?base64,([^\"]+)", page)[1])
+    assert page.index("labreport-motion") < page.index(bundle["image/png"])
+    strip = read_picture(re.search(r"(?s)labreport-motion.*?base64,([^\"]+)", page)[1])
     assert np.abs(strip.reshape(frames.shape).astype(int) - frames).max() <= 2
     assert base64.b64decode(message["pdf"]) == (paths.figures() / "3-wombat.pdf").read_bytes()
     # Of a single ascent it draws the key frames itself.
@@ -128,6 +129,11 @@ def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown, monke
     assert drawn == [(frames, [0, 40, 80])]
     with pytest.raises(ValueError, match=r"frames uint8 .* with F >= 2, got uint8 \(1, 8, 8, 3\)"):
         chapter.show_animation(frames[:1], make_figure(), "still", "It does not move.")
+
+
+def test_moments_begin_with_the_first_frame_and_end_with_the_last():
+    figure = plot_moments(np.zeros((9, 4, 4, 3), np.uint8), range(0, 90, 10))
+    assert [ax.get_title() for ax in figure.axes] == ["0 steps", "10 steps", "40 steps", "80 steps"]
 
 
 def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(chapter, shown):

@@ -1,14 +1,14 @@
-"""What `dlapps check` names on printed pages, typeset as the report is."""
+"""What `labreport check` names on printed pages, typeset as the report is."""
 
 import io
 
 import pytest
 from matplotlib.figure import Figure
 
-from dlapps.cli import main
-from dlapps.core import paths
-from dlapps.report import TEMPLATES
-from dlapps.report.latex import typeset
+from labreport import paths
+from labreport.cli import main
+from labreport.editions import TEMPLATES
+from labreport.editions.latex import typeset
 
 FULL = r"\null\rule{1pt}{190mm}\par "
 GOOD = r"""\section{A heading}\rule{1pt}{100mm}\par\begin{question}{1}{}Why?\end{question} Because.
@@ -42,7 +42,7 @@ def published(project):
     preamble = (TEMPLATES / "preamble.tex.j2").read_text().partition("=))")[2].partition(r"\fvset")[0]
     latex = preamble + "\\begin{document}\n" + "\n\\clearpage\n".join(PAGES) + "\n\\end{document}\n"
     pdf = typeset(latex, {"1-plain.pdf": stream.getvalue()}, project.build / "quick" / "tex")
-    pdf.rename(project.home / "report" / "dlapps-report.pdf")
+    pdf.rename(project.home / "report" / "report.pdf")
 
 
 @pytest.mark.programs("latexmk")
@@ -50,9 +50,9 @@ def test_pages_are_named_for_what_a_reader_would_see(published, capsys, monkeypa
     assert main(["check"]) == 1
     said = [line.partition(" of 13): ")[::2] for line in capsys.readouterr().out.splitlines()]
     named = [(place, complaint) for place, complaint in enumerate(PAGES.values(), start=1) if complaint]
-    assert said == [(f"dlapps-report.pdf, page {place} ({place}", complaint) for place, complaint in named]
+    assert said == [(f"report.pdf, page {place} ({place}", complaint) for place, complaint in named]
     monkeypatch.setattr(paths, "find_spec", lambda package: package != "pypdfium2" or None)
     assert main(["check"]) == 0
-    remedy = 'expected the package pypdfium2, got none; run pip install "dlapps[test]".'
+    remedy = 'expected the package pypdfium2, got none; run pip install "labreport[pages]".'
     first, last = capsys.readouterr().out.splitlines()
     assert (first, last) == (f"The pages of the PDF were not looked at: {remedy}", "Nothing to complain about.")

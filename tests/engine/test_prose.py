@@ -7,9 +7,9 @@ import json
 import pytest
 from conftest import code, text
 
-from dlapps import DlappsError
-from dlapps.notebook.outline import shown_floats, used_names
-from dlapps.notebook.prose import Prose, read_keys
+from labreport import LabreportError
+from labreport.notebook.outline import shown_floats, used_names
+from labreport.notebook.prose import Prose, read_keys
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_bibliography_that_cannot_be_read_is_named(tmp_path):
     file = tmp_path / "references.bib"
     file.write_text("@misc{one, author={Two}, title={No}")
     said = r"references.bib: expected a text that pandoc can read, got .*line 3"
-    with pytest.raises(DlappsError, match=said):
+    with pytest.raises(LabreportError, match=said):
         read_keys(file)
 
 

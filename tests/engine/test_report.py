@@ -16,16 +16,16 @@ from nbformat.v4 import new_notebook
 from pypdf import PdfReader
 from test_html import FIRST, SECOND
 
-from dlapps.cli import main
-from dlapps.core import environment, paths
-from dlapps.notebook.expressions import evaluate, find_placeholders, replace_placeholders
-from dlapps.notebook.outline import Outline
-from dlapps.notebook.syntax import parse, walk, write
-from dlapps.report import ReportError, execute, latex, staleness
-from dlapps.report.build import build as build_editions
-from dlapps.report.contents import Contents, Label
-from dlapps.report.prose import Edition, ProseFilter
-from dlapps.report.sources import read_notebook
+from labreport import environment, paths
+from labreport.cli import main
+from labreport.editions import ReportError, execute, latex, staleness
+from labreport.editions.build import build as build_editions
+from labreport.editions.contents import Contents, Label
+from labreport.editions.prose import Edition, ProseFilter
+from labreport.editions.sources import read_notebook
+from labreport.notebook.expressions import evaluate, find_placeholders, replace_placeholders
+from labreport.notebook.outline import Outline
+from labreport.notebook.syntax import parse, walk, write
 
 SCOPE = {"accuracy": 0.9131, "parameters": 138_357_544, "rate": 1.26e-5, "change": -0.35}
 SCOPE |= {"name": "a_b & 50% *#1*"}
@@ -113,7 +113,7 @@ def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
 
 def build(profile="smoke"):
     build_editions(["pdf"], profile, say=lambda line: None)
-    return paths.build() / "dlapps-report.pdf"
+    return paths.build() / "report.pdf"
 
 
 def words_of(pdf):
@@ -187,7 +187,7 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
     notebook.metadata.papermill = {"duration": 1.0}  # it ran
     kept = nbformat.writes(notebook).encode()
     paths.write_atomically(project.build / "smoke" / "1_transfer.ipynb", kept)
-    (project.build / "dlapps-report.pdf").write_bytes(b"the last good one")
+    (project.build / "report.pdf").write_bytes(b"the last good one")
 
     project.write("1_transfer", text("A step:"), code("print('fine')"), code(step))
     project.write("2_beside", code("x = 1"))
@@ -195,7 +195,7 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
         build()
     assert f"expected 1_transfer.ipynb to run, got {got}; correct it" in str(caught.value)
     assert (project.build / "smoke" / "1_transfer.ipynb").read_bytes() == kept
-    assert (project.build / "dlapps-report.pdf").read_bytes() == b"the last good one"
+    assert (project.build / "report.pdf").read_bytes() == b"the last good one"
     assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells
     beside = read_notebook(project.build / "smoke" / "2_beside.ipynb")
     assert beside.metadata.papermill["duration"] > 0
@@ -264,7 +264,9 @@ def test_what_a_run_contradicts_is_marked_and_listed_and_stops_only_a_strict_bui
         assert main(["report", "--strict"]) == 2
         said = capsys.readouterr()
         assert all(f"  {line}\n" in said.out for line in REFUTED)
-        assert said.err.startswith("dlapps: expected sentences that hold in this run, got 3 that do not; correct them")
+        assert said.err.startswith(
+            "labreport: expected sentences that hold in this run, got 3 that do not; correct them"
+        )
     mark = "[In this run this does not hold.]"
     page = (project.build / "html" / "1-transfer.html").read_text()
     assert page.count(f'<span class="refuted">{mark}</span>') == 3
@@ -272,7 +274,7 @@ def test_what_a_run_contradicts_is_marked_and_listed_and_stops_only_a_strict_bui
     index = (project.build / "html" / "index.html").read_text()
     copy = (project.build / "notebooks" / "1_transfer.ipynb").read_text()
     assert copy.replace("\\", "").count(f"**{mark}**") == 3
-    words = " ".join(words_of(project.build / "dlapps-report.pdf").split())
+    words = " ".join(words_of(project.build / "report.pdf").split())
     assert words.count(mark) == 3
     assert "Before, which holds. Of 1 image all are right. [In" in words
     for written in (words, unescape(index)):

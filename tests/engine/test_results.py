@@ -3,13 +3,11 @@
 import copy
 import json
 import statistics
-from dataclasses import astuple
 
 import numpy as np
 import pytest
 
-from dlapps import DlappsError
-from dlapps.core import paths, results
+from labreport import LabreportError, paths, results
 from labreport.intervals import compare
 
 FOLLOWED = {"scores": {"accuracy": 0.5}, "history": {"accuracy": [0.25, 0.5]}}
@@ -106,7 +104,7 @@ def test_a_table_has_the_scores_of_its_runs_and_what_they_gain(presets):
     assert table.columns == ["", "seeds", "minutes", "accuracy", "gain", "low", "high"]
     assert table.rows[0] == ["source only", "3", *table.rows[0][2:4], "–", "–", "–"]
     shown = f"{first.mean():.3f} ± {first.std(ddof=1):.3f}"
-    assert table.rows[1][3:] == [shown, *(f"{end:+.1f}" for end in astuple(gain))]
+    assert table.rows[1][3:] == [shown, *(f"{end:+.1f}" for end in tuple(gain))]
     assert table.family == "corrected for two comparisons"
 
 
@@ -174,7 +172,7 @@ def test_a_name_that_is_not_there_is_one_sentence_with_those_that_are(ask, sente
 
 @pytest.mark.parametrize("load", [results.load, results.load_arrays])
 def test_missing_results_say_how_to_make_them(load, folder):
-    with pytest.raises(DlappsError, match="run dlapps data make moons"):
+    with pytest.raises(LabreportError, match="run labreport study moons"):
         load("moons")
 
 

@@ -5,76 +5,83 @@ import subprocess
 import sys
 import time
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from conftest import code, text
 
-import dlapps
-from dlapps.cli import main
-from dlapps.core import environment, paths
-from dlapps.report import current, execute, staleness
-from dlapps.report.execute import run_notebooks
-from dlapps.report.sources import find_sources, read_notebook
-from dlapps.report.staleness import code_of, imported_modules
+from labreport import LabreportError, environment, paths
+from labreport.cli import main
+from labreport.editions import current, execute, imports, staleness
+from labreport.editions.execute import run_notebooks
+from labreport.editions.sources import find_sources, read_notebook
+from labreport.editions.staleness import code_of
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A copy of the library whose files a test may edit."""
-    ignored = shutil.ignore_patterns("__pycache__", "data")
-    copy = shutil.copytree(paths.PACKAGE, tmp_path / "dlapps", ignore=ignored)
-    monkeypatch.setattr(paths, "PACKAGE", copy)
-    return copy
+def editable(tmp_path, monkeypatch):
+    """A package that is installed editable: methods, and a door to a module that is imported when it is asked for."""
+    folder = tmp_path / "elsewhere"
+    door = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from methods.core import pixels\n"
+    files = {
+        "methods/__init__.py": door,
+        "methods/core/__init__.py": "",
+        "methods/core/pixels.py": "import numpy",
+        "methods/core/files.py": "",
+        "methods/maps.py": "from .core import pixels\nfrom . import weights\nTABLE = 'table.json'",
+        "methods/weights.py": "",
+        "methods/table.json": "{}",
+    }
+    for name, content in files.items():
+        paths.write_atomically(folder / name, content.encode())
+    monkeypatch.syspath_prepend(folder)
+    imports.find_editable_folder.cache_clear()
+    yield folder
+    imports.find_editable_folder.cache_clear()
 
 
 def names(*cells):
-    return {path.relative_to(paths.PACKAGE).as_posix() for path in imported_modules(cells)}
+    return {*imports.find_imported(cells).files.values()}
 
 
-def test_imports_are_followed_through_packages_and_other_modules():
-    assert names("x = 1", "from numpy import pi") == set()
-    assert names("import dlapps") == {"__init__.py"}
-    core = {"__init__.py", "core/__init__.py", "core/images.py"}
-    assert names("from dlapps import images") == core
-    assert {"gan/__init__.py", "gan/steps.py", "core/runtime.py"} <= names("from dlapps import gan")
-    assert names("import dlapps.gan.steps") == names("from dlapps.gan.steps import generate")
+INIT = {"methods/__init__.py"}
+PIXELS = INIT | {"methods/core/__init__.py", "methods/core/pixels.py"}
+MAPS = PIXELS | {"methods/maps.py", "methods/weights.py", "methods/table.json"}
 
 
-def test_the_drawing_of_one_chapter_is_not_that_of_another():
-    assert "plots/gan.py" not in names("from dlapps.plots.dann import plot_recipe")
+@pytest.mark.parametrize(
+    ("cells", "files"),
+    [
+        (["x = 1", "from numpy import pi"], set()),
+        (["import methods"], INIT),
+        (["from methods import pixels"], PIXELS),
+        (["from methods.core import pixels as them"], PIXELS),
+        (["from methods import maps"], MAPS),
+        (["import methods.maps"], MAPS),
+        (["from methods.maps import smooth"], MAPS),
+        (["%matplotlib inline", "import methods"], MAPS | {"methods/core/files.py"}),
+    ],
+)
+@pytest.mark.usefixtures("editable", "project")
+def test_imports_are_followed_by_file_through_packages_that_are_installed_editable(cells, files):
+    assert names(*cells) == files
 
 
-def test_a_cell_that_is_no_plain_python_may_depend_on_everything():
-    assert "gan/steps.py" in names("%matplotlib inline\nimport numpy")
+@pytest.mark.usefixtures("editable", "project")
+def test_of_what_is_installed_the_version_counts():
+    found = imports.find_imported(["import torch, json", "from methods import maps"]).versions
+    assert found == {name: version(name) for name in ("numpy", "torch")}
 
 
-def test_an_edit_makes_only_those_chapters_stale_that_import_it(package):
-    chapters = {source.name: source.read() for source in find_sources()}
-
-    def fingerprints():
-        return [staleness.fingerprint(notebook, "smoke") for notebook in chapters.values()]
-
-    before = fingerprints()
-
-    def stale_after(edited, line="edited = True"):
-        path = package / edited
-        content = path.read_text()
-        path.write_text(f"{content}\n{line}\n")
-        pairs = zip(chapters, before, fingerprints(), strict=True)
-        path.write_text(content)
-        return [name[0] for name, then, now in pairs if now != then]
-
-    assert stale_after("gan/steps.py") == ["4", "5"]  # the appendix draws copies
-    assert stale_after("dann/layers.py") == ["3"]
-    assert stale_after("plots/transfer.py") == ["1"]
-    assert stale_after("plots/visualizing.py") == ["2"]
-    assert stale_after("plots/dann.py") == ["3"]
-    assert stale_after("plots/gan.py") == ["4"]
-    assert stale_after("report/latex.py") == stale_after("cli.py") == []
-    assert stale_after("notebook/chapter.py") == list("12345")  # the last is an appendix
-    assert stale_after("notebook/chapter.py", "# A comment.") == []
-    assert stale_after("core/registry.json") == list("12345")
+def test_an_edited_method_makes_a_chapter_stale_and_a_comment_does_not(editable, project):
+    notebook = read_notebook(project.write("1_first", code("from methods import maps")))
+    before = staleness.fingerprint(notebook, "smoke")
+    method = editable / "methods" / "weights.py"
+    method.write_text("# A comment.")
+    assert staleness.fingerprint(notebook, "smoke") == before
+    method.write_text("weight = 2")
+    assert staleness.fingerprint(notebook, "smoke") != before
 
 
 def test_docstrings_and_comments_run_nothing_and_the_rest_does():
@@ -87,6 +94,13 @@ def test_docstrings_and_comments_run_nothing_and_the_rest_does():
 
 
 EDITIONS = list(current.EDITIONS)
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    """A copy of this package whose files a test may edit."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    monkeypatch.setattr(paths, "PACKAGE", shutil.copytree(paths.PACKAGE, tmp_path / "engine", ignore=ignored))
 
 
 @pytest.mark.parametrize(
@@ -102,32 +116,33 @@ EDITIONS = list(current.EDITIONS)
         ("report/notebooks/1_first.ipynb", EDITIONS),  # the pages link to it
         ("report/build/smoke/1_first.ipynb", EDITIONS),
         ("data/results/study.json", EDITIONS),
-        ("dlapps/report/html.py", EDITIONS),
-        ("dlapps/report/template/page.css", EDITIONS),
+        ("engine/editions/html.py", EDITIONS),
+        ("engine/editions/template/page.css", EDITIONS),
+        ("method.py", EDITIONS),
         ("report/build/html/index.html", ["html"]),
         ("report/build/notebooks/1_first.ipynb", ["notebooks"]),
-        ("report/build/dlapps-report.pdf", ["pdf"]),
+        ("report/build/report.pdf", ["pdf"]),
         ("report/build/results.json", ["pdf"]),
         ("figures/1-line.pdf", ["pdf"]),
         ("report/build/smoke/tex/report.log", []),
     ],
 )
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("engine")
 def test_an_edition_is_written_anew_for_what_changed(project, monkeypatch, changed, outdated):
-    monkeypatch.setattr(paths, "CHECKOUT", project.home)
     monkeypatch.setattr(environment, "installed_versions", list)
+    modules = [str(project.home / "method.py")]
 
     def find(profile="smoke"):
         return current.find_outdated(EDITIONS, profile, lambda line: None)
 
     project.write("1_first", code("load_folder('pictures')"))
-    inputs = current.digest_inputs("smoke")
+    inputs = current.digest_inputs("smoke", modules)
     assert find() == EDITIONS
     chapters = "smoke/1_first.ipynb", "html/index.html", "notebooks/1_first.ipynb"
-    for name in (*chapters, "dlapps-report.pdf", "results.json"):
+    for name in (*chapters, "report.pdf", "results.json"):
         paths.write_atomically(project.build / name, b"written")
     for edition in EDITIONS:
-        current.save_state(edition, "smoke", inputs, [])
+        current.save_state(edition, "smoke", inputs, modules, [])
     assert find() == []
     assert find("quick") == EDITIONS
     path = project.home / changed
@@ -155,7 +170,7 @@ def test_an_edition_is_written_anew_for_what_changed(project, monkeypatch, chang
 def test_a_chapter_is_stale_with_what_it_imports_and_the_files_that_it_names(project, source, changed):
     notebook = read_notebook(project.write("1_first", code(source)))
     for name in ("deeper", "other", "part/__init__", "part/other", "part/one"):
-        paths.write_atomically(paths.notebooks() / f"{name}.py", b"")
+        paths.write_atomically(paths.notebooks() / f"{name}.py", b"from . import other" * (name == "part/one"))
     (paths.notebooks() / "helper.py").write_text("import deeper\nname = 'table.csv'")
     before = staleness.fingerprint(notebook, "smoke")
     for name in ("other.py", "other.csv", "numpy.csv", changed):
@@ -169,13 +184,13 @@ def test_a_second_build_of_one_folder_waits_for_the_first(project):
     begun, go = paths.notebooks() / "begun", paths.notebooks() / "go"
     waits = f"while not pathlib.Path('{go}').exists(): time.sleep(0.05)"
     project.write("1_first", code(f"import pathlib, time\npathlib.Path('{begun}').touch()\n{waits}"))
-    command = [sys.executable, "-m", "dlapps.cli", "notebooks", "--profile", "smoke"]
+    command = [sys.executable, "-m", "labreport.cli", "notebooks", "--profile", "smoke"]
     run = partial(subprocess.Popen, command, stdout=subprocess.PIPE, text=True)
     with run() as first:
         while not begun.exists() and first.poll() is None:
             time.sleep(0.05)
         with run() as second:
-            assert second.stdout.readline().startswith("Waiting for another dlapps that writes")
+            assert second.stdout.readline().startswith("Waiting for another labreport that writes")
             go.touch()
             assert "up to date\n" in second.communicate()[0]
     assert (first.returncode, second.returncode) == (0, 0)
@@ -187,7 +202,7 @@ def test_a_second_build_of_what_did_not_change_writes_nothing(project, monkeypat
     verb = ["notebooks", "--profile", "smoke"]
     assert main(verb) == 0
     with monkeypatch.context() as patch:
-        patch.setattr("dlapps.report.build.build", None)
+        patch.setattr("labreport.editions.build.build", None)
         capsys.readouterr()
         assert main(verb) == 0
         assert capsys.readouterr().out == "notebooks: up to date\n"
@@ -221,47 +236,55 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
         assert f"folder_{source.number} = {paths.notebooks()}" in told
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"), [("DLAPPS_THREADS", "2"), ("DLAPPS_PRECISION", "float32"), ("DLAPPS_DATA", ".")]
-)
-def test_threads_number_format_and_data_make_chapters_and_editions_stale(project, monkeypatch, variable, value):
-    monkeypatch.setenv("DLAPPS_PRECISION", "bfloat16")
+class Setting:
+    """An entry point of a library that has one setting, or a mistake in it."""
+
+    name = "number_format"
+
+    def __init__(self, value):
+        self.value = value
+
+    def load(self):
+        def read():
+            if isinstance(self.value, Exception):
+                raise self.value
+            return self.value
+
+        return read
+
+
+def test_threads_and_what_libraries_say_make_chapters_and_editions_stale(project, monkeypatch):
     notebook = read_notebook(project.write("1_first", code("x = 1")))
-    before = staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke")
-    assert (staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke")) == before
-    monkeypatch.setenv(variable, value)
-    after = staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke")
-    assert after[0] != before[0]
-    assert after[1] != before[1]
 
+    def digests():
+        return staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke", [])
 
-def test_a_data_set_that_came_since_makes_a_chapter_stale_and_a_wheel_s_does_not(project, monkeypatch):
-    notebook = read_notebook(project.write("1_first", code("x = 1")))
-    before = staleness.fingerprint(notebook, "smoke")
-    at_hand = {"mnist_5k"}
-    monkeypatch.setattr(current.assets, "is_present", lambda name: name in at_hand)
-    assert staleness.fingerprint(notebook, "smoke") == before
-    at_hand.add("mnist-train-images")
-    assert staleness.fingerprint(notebook, "smoke") != before
+    def say(value):
+        monkeypatch.setattr(environment.metadata, "entry_points", lambda group: [Setting(value)])
 
-
-@pytest.mark.parametrize("said", ["float16", "0"])
-def test_a_number_format_that_is_none_is_one_sentence(monkeypatch, said):
-    monkeypatch.setenv("DLAPPS_PRECISION", said)
-    with pytest.raises(dlapps.DlappsError, match=f"expected DLAPPS_PRECISION among float32, bfloat16, got '{said}'"):
-        environment.number_format()
+    say("bfloat16")
+    before = digests()
+    assert digests() == before
+    say("float32")
+    assert all(now != then for now, then in zip(digests(), before, strict=True))
+    say("bfloat16")
+    monkeypatch.setenv("LABREPORT_THREADS", "2")
+    assert all(now != then for now, then in zip(digests(), before, strict=True))
+    say(ValueError("expected a format, got none; name one."))
+    with pytest.raises(LabreportError, match="expected a format, got none"):
+        environment.library_settings()
 
 
 @pytest.mark.parametrize("said", ["0", "two", "-1"])
 def test_a_number_of_threads_that_is_none_is_one_sentence(monkeypatch, said):
-    monkeypatch.setenv("DLAPPS_THREADS", said)
-    with pytest.raises(dlapps.DlappsError, match=rf"threads in DLAPPS_THREADS, got '{said}'; set"):
+    monkeypatch.setenv("LABREPORT_THREADS", said)
+    with pytest.raises(LabreportError, match=rf"threads in LABREPORT_THREADS, got '{said}'; set"):
         environment.num_threads()
 
 
 def test_threads_and_processes_fill_the_cores(monkeypatch):
     monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 8)
-    monkeypatch.delenv("DLAPPS_THREADS", raising=False)
+    monkeypatch.delenv("LABREPORT_THREADS", raising=False)
     assert (environment.num_threads(), environment.num_processes()) == (1, 8)
-    monkeypatch.setenv("DLAPPS_THREADS", "3")
+    monkeypatch.setenv("LABREPORT_THREADS", "3")
     assert (environment.num_threads(), environment.num_processes()) == (3, 2)

@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_notebook
 
 from dlapps.core.runtime import Bar
-from dlapps.report.execute import OwnKernelManager
+from labreport.editions.execute import OwnKernelManager
 
 LOOPS = """
 from dlapps.core import assets

@@ -1,5 +1,6 @@
 """Domain adaptation: gradients against plain ones, tiny cases by hand, and runs that can be stopped and repeated."""
 
+import json
 import math
 from dataclasses import replace
 from functools import partial
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import CHECKOUT
 from torch import nn
 
 from dlapps import DlappsError, dann
-from dlapps.core import paths, results
+from dlapps.core import paths
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
 from dlapps.dann import layers, pictures, training
@@ -54,7 +56,7 @@ def train_improved(domains):
 @pytest.fixture
 def bars(domains, tmp_path, monkeypatch):
     """A project of its own, and these domains as the study has them."""
-    monkeypatch.setenv("DLAPPS_HOME", str(tmp_path))
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     source, labels, target = (torch.tensor(part) for part in domains)
     parts = [dann_runs.Domain(images, labels, images, labels) for images in (source, target)]
     return dann_runs.Domains(*parts, name="bars")
@@ -273,10 +275,10 @@ def test_each_method_of_the_study_trains_and_is_measured(name, bars, monkeypatch
     if "settings" in getattr(fit, "keywords", {}):
         monkeypatch.setitem(dann_runs.RUNS, name, partial(fit, settings=dann_runs.TEN))
     entry = study.train(name, 0, bars)
-    committed = results.load("mnistm").runs
-    if name in committed and "history" in committed[name][0]:
-        assert entry.keys() == committed[name][0].keys()
-        assert entry["scores"].keys() == committed[name][0]["scores"].keys()
+    committed = json.loads((CHECKOUT / "data" / "results" / "mnistm.json").read_text())["runs"]
+    if name in committed and "history" in committed[name]["0"]:
+        assert entry.keys() == committed[name]["0"].keys()
+        assert entry["scores"].keys() == committed[name]["0"]["scores"].keys()
     assert {len(values) for values in entry["history"].values()} == {1}
 
 
@@ -487,15 +489,15 @@ def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_stopped(bars,
     assert history["target_accuracy"][-1] == pytest.approx(last, abs=1e-5)
 
 
-def test_committed_network_is_sure_of_plain_digits(monkeypatch):
+def test_committed_network_is_sure_of_plain_digits(monkeypatch, tmp_path):
     # A one: a white bar on black, and its negative.
     bar = np.zeros((2, 28, 28), np.uint8)
     bar[0, 5:23, 13:16] = 255
     bar[1] = 255 - bar[0]
     probabilities = dann.predict(dann.load_improved(), bar, "float32").softmax(1)
     assert (probabilities[:, 1] > 0.9).all()
-    monkeypatch.setattr(paths, "find_results", dict)
-    with pytest.raises(DlappsError, match="run dlapps data make mnistm-improved"):
+    monkeypatch.setattr(paths, "networks", lambda: tmp_path)
+    with pytest.raises(DlappsError, match=r"expected the network in .*, got no such file; restore it"):
         dann.load_improved()
 
 

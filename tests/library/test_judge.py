@@ -80,9 +80,8 @@ def test_gan_train_falls_when_fakes_lack_classes():
 
 
 def test_stored_weights_are_half_as_large_and_read_the_same(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "results", lambda: tmp_path)
-    monkeypatch.setattr(paths, "find_results", lambda: {path.name: path for path in tmp_path.iterdir()})
-    with pytest.raises(DlappsError, match="run dlapps data make digit-classifier"):
+    monkeypatch.setattr(paths, "networks", lambda: tmp_path)
+    with pytest.raises(DlappsError, match=r"expected the digit classifier in .*, got no such file; restore it"):
         judge.load_digit_classifier()
     assert save_weights(classifier, tmp_path / "digit-classifier.pt").stat().st_size < 1e6
     images, _ = make_patterns(50, seed=2)

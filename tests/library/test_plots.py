@@ -7,9 +7,9 @@ import torch
 from matplotlib.figure import Figure
 
 from dlapps.core.images import from_pixels
-from labreport.intervals import Interval
 from dlapps.plots import dann, gan, general, transfer, visualizing
 from dlapps.plots.general import WIDTH
+from labreport.intervals import Interval
 
 GREY, COLOUR = np.zeros((6, 8)), np.zeros((6, 8, 3))
 IMAGES = np.zeros((3, 8, 8), np.uint8)
@@ -21,7 +21,6 @@ TRAININGS = {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70
 FIGURES = {
     "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
     "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
-    "moments": lambda: general.plot_moments(np.stack([COLOUR] * 9), range(0, 90, 10)),
     "curves": lambda: general.plot_curves({"a": ([1, 10], SEEDS)}, "x", "y", log=True),
     "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"map": np.zeros((2, 4, 4))}, CLASSES),
     "score card": lambda: visualizing.plot_score_card({"hits": HITS, "gap": HITS}, (0.25, 0.5)),
@@ -61,11 +60,6 @@ def test_pixels_are_drawn_as_the_pictures_that_they_are():
         shown = [ax.images[0].get_array() for ax in figure.axes]
         assert np.array_equal(shown[:2], from_pixels(pixels))
     assert np.array_equal(shown[2:], pixels.permute(0, 2, 3, 1))
-
-
-def test_moments_begin_with_the_first_frame_and_end_with_the_last():
-    titles = [ax.get_title() for ax in FIGURES["moments"]().axes]
-    assert titles == ["0 steps", "10 steps", "40 steps", "80 steps"]
 
 
 def test_a_curve_of_several_seeds_is_their_mean_with_its_deviation():

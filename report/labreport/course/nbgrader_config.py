@@ -18,5 +18,5 @@ c.Autograde.autograde_preprocessors.insert(1, shorten)  # behind Execute
 c.OverwriteCells.add_missing_cells = True  # a test that was deleted
 c.ClearMarkScheme.enforce_metadata = False  # rubrics stand in questions, which are no tasks
 # Kernels inherit these. A bar of progress is written where errors are, and a test with errors has no points.
-os.environ.setdefault("DLAPPS_PROFILE", "smoke")
+os.environ.setdefault("LABREPORT_PROFILE", "smoke")
 os.environ.setdefault("TQDM_DISABLE", "1")

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from dlapps import DlappsError
-from dlapps.core.paths import require
+from labreport import LabreportError
+from labreport.paths import require
 
-require("report", "ipykernel", "nbconvert", "nbformat", "papermill", "pypandoc")
+require("", "ipykernel", "nbconvert", "nbformat", "papermill", "pypandoc")
 
 TEMPLATES = Path(__file__).parent / "template"
 
 
-class ReportError(DlappsError):
+class ReportError(LabreportError):
     """What stops a build, in one sentence: expected …, got …, do …"""

@@ -6,24 +6,26 @@ from collections.abc import Sequence
 
 import nbformat
 
-from dlapps.core import assets, environment, paths
-from dlapps.notebook.outline import read_outline
-from dlapps.notebook.profiles import get_profile
-from dlapps.report import ReportError
-from dlapps.report.contents import Contents, collect
-from dlapps.report.copies import make_copies
-from dlapps.report.current import digest_inputs, save_state
-from dlapps.report.execute import Say, last_duration, read_executed, run_notebooks
-from dlapps.report.html import make_pages
-from dlapps.report.latex import choose_fonts, find_overflows, make_document, typeset
-from dlapps.report.sources import Source, find_sources, read_title_page
-from dlapps.report.staleness import is_stale
+from labreport import environment, paths
+from labreport.editions import ReportError
+from labreport.editions.contents import Contents, collect
+from labreport.editions.copies import make_copies
+from labreport.editions.current import digest_inputs, save_state
+from labreport.editions.execute import Say, last_duration, read_executed, run_notebooks
+from labreport.editions.html import make_pages
+from labreport.editions.imports import find_imported
+from labreport.editions.latex import choose_fonts, find_overflows, make_document, typeset
+from labreport.editions.sources import Source, code_cells, find_sources, read_title_page
+from labreport.editions.staleness import is_stale
+from labreport.notebook.outline import read_outline
+from labreport.profiles import get_profile
 
 
 def build(editions: Sequence[str], profile: str, say: Say) -> None:
     """Write these editions (html, notebooks, pdf) of all chapters; a ReportError leaves the last good one."""
     # Before anything is read: what changes meanwhile makes the next build write again.
-    inputs = digest_inputs(profile)
+    modules = _find_modules()
+    inputs = digest_inputs(profile, modules)
     contents = _collect_executed(profile, say)
     for edition in editions:
         if edition == "pdf":
@@ -33,11 +35,11 @@ def build(editions: Sequence[str], profile: str, say: Say) -> None:
         else:
             copies = make_copies(contents).items()
             _replace(edition, {name: nbformat.writes(copy) for name, copy in copies}, say)
-        save_state(edition, profile, inputs, contents.refuted)
+        save_state(edition, profile, inputs, modules, contents.refuted)
 
 
 def write_pdf(contents: Contents, profile: str, say: Say) -> None:
-    """report/build/dlapps-report.pdf, with results.json and environment.txt (every installed version) beside it.
+    """report/build/report.pdf, with results.json and environment.txt (every installed version) beside it.
 
     A ReportError leaves all three as they were.
     """
@@ -51,7 +53,7 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
             raise
         fonts = choose_fonts(latex, chr(int(found[1], 16)), contents).encode()
         pdf = typeset(latex, figures | {"fonts.tex": fonts}, folder)
-    report, content = paths.build() / "dlapps-report.pdf", pdf.read_bytes()
+    report, content = paths.build() / "report.pdf", pdf.read_bytes()
     paths.write_atomically(report, content)
     results = json.dumps(contents.results, indent=1, ensure_ascii=False)
     paths.write_atomically(paths.build() / "results.json", f"{results}\n".encode())
@@ -73,6 +75,12 @@ def _replace(edition: str, files: dict[str, str], say: Say) -> None:
     say(f"Wrote {folder / next(iter(files))} ({len(files)} files, {size:.1f} MB)")
 
 
+def _find_modules() -> list[str]:
+    """The files of all modules that chapters import and that are followed by file."""
+    code = [cell.source for source in find_sources() for cell in code_cells(source.read())]
+    return sorted(map(str, find_imported(code).files))
+
+
 def _collect_executed(profile: str, say: Say) -> Contents:
     """The contents of all chapters, after those that are stale have been run."""
     read_title_page()
@@ -92,18 +100,11 @@ def _collect_executed(profile: str, say: Say) -> Contents:
 
 
 def _expectation(stale: list[Source], number: int, profile: str) -> str:
-    """What will be run and fetched, in minutes and megabytes.
-
-    From the last run; without one, only known for this package's own report.
-    """
-    ours = paths.project() == paths.CHECKOUT
-    usual = 60 * get_profile(profile).minutes / number if ours else 0
+    """What will be run, in minutes: from the last run; without one, as far as the profile says it."""
+    usual = 60 * getattr(get_profile(profile), "minutes", 0) / number
     seconds = [last_duration(source, profile) or usual for source in stale]
     said = f"{len(stale)} of {number} notebook{'s'[: number > 1]} to run ({profile})"
     if not all(seconds):
         return said
     minutes = max(max(seconds), sum(seconds) / environment.num_processes()) / 60
-    absent = [asset for name, asset in assets.registry().items() if not assets.is_present(name)]
-    megabytes = sum(asset.size for asset in absent if asset.is_embedded) / 1e6
-    fetched = f", {megabytes:,.0f} MB to fetch" * bool(megabytes and ours)
-    return f"{said}: about {max(1, round(minutes))} min{fetched}"
+    return f"{said}: about {max(1, round(minutes))} min"

@@ -1,4 +1,4 @@
-"""What `dlapps check` lists, without executing anything."""
+"""What `labreport check` lists, without executing anything."""
 
 import ast
 import re
@@ -7,14 +7,14 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from dlapps.core import paths
-from dlapps.notebook.expressions import find_placeholders, replace_placeholders, require_simple
-from dlapps.notebook.outline import REFERENCE_OR_CITATION, Outline, read_outline, shown_floats, walk_code
-from dlapps.notebook.prose import KEYS, reference_label, write_text
-from dlapps.notebook.syntax import Tree, first_line, parse, walk, words
-from dlapps.report import sources
-from dlapps.report.committed import has_outputs, read_as_committed
-from dlapps.report.sources import Source, tags
+from labreport import paths
+from labreport.editions import sources
+from labreport.editions.committed import has_outputs, read_as_committed
+from labreport.editions.sources import Source, tags
+from labreport.notebook.expressions import find_placeholders, replace_placeholders, require_simple
+from labreport.notebook.outline import REFERENCE_OR_CITATION, Outline, read_outline, shown_floats, walk_code
+from labreport.notebook.prose import KEYS, reference_label, write_text
+from labreport.notebook.syntax import Tree, first_line, parse, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 # Digits that belong to a word are a name: VGG16, relu5_1, 15-Scene, ILSVRC-2012, 8-bit, k4.

@@ -14,15 +14,14 @@ from urllib.parse import unquote
 from nbformat import NotebookNode
 from PIL import Image
 
-from dlapps import DlappsError
-from dlapps.core import paths
-from dlapps.notebook.chapter import MIME
-from dlapps.notebook.expressions import find_placeholders, replace_placeholders
-from dlapps.notebook.outline import HIDING, Claim, Outline, claims_of
-from dlapps.notebook.prose import require_known, write_text
-from dlapps.notebook.syntax import Tree, first_line, nodes, parse, words
-from dlapps.report import ReportError
-from dlapps.report.sources import Source, read_citation_keys, tags
+from labreport import LabreportError, paths
+from labreport.editions import ReportError
+from labreport.editions.sources import Source, read_citation_keys, tags
+from labreport.notebook.chapter import MIME
+from labreport.notebook.expressions import find_placeholders, replace_placeholders
+from labreport.notebook.outline import HIDING, Claim, Outline, claims_of
+from labreport.notebook.prose import require_known, write_text
+from labreport.notebook.syntax import Tree, first_line, nodes, parse, words
 
 # Kinds of messages, and what their labels begin with.
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
@@ -144,7 +143,7 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
-    parts = ("cpu", "cores", "threads", "number_format", "platform", "python", "packages")
+    parts = ("cpu", "cores", "threads", "settings", "platform", "python", "packages")
     machine = "; ".join(str(chapter.run[key]) for key in parts)
     titles = (words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header")
     seconds, title = chapter.seconds, next(titles, chapter.name)
@@ -160,10 +159,10 @@ def day_of(contents: Contents) -> date:
 
 @contextmanager
 def name_place(chapter: str, place: int, text: str) -> Iterator[None]:
-    """Turn a DlappsError of the block into a ReportError that names the chapter, the cell's place and the text."""
+    """Turn a LabreportError of the block into a ReportError that names the chapter, the cell's place and the text."""
     try:
         yield
-    except DlappsError as error:
+    except LabreportError as error:
         raise ReportError(f"{chapter}, cell {place} ({first_line(text, 40)}): {error}") from error
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from dlapps.notebook.chapter import MIME, markdown_table
-from dlapps.notebook.outline import HIDING, question_words
-from dlapps.notebook.prose import citeproc
-from dlapps.notebook.syntax import Node
-from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
-from dlapps.report.html import PHOTOGRAPHIC, compress
-from dlapps.report.prose import REFUTED, Edition, is_shown, link, raw, write_prose
-from dlapps.report.sources import tags
+from labreport.editions.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
+from labreport.editions.html import PHOTOGRAPHIC, compress
+from labreport.editions.prose import REFUTED, Edition, is_shown, link, raw, write_prose
+from labreport.editions.sources import tags
+from labreport.notebook.chapter import MIME, markdown_table
+from labreport.notebook.outline import HIDING, question_words
+from labreport.notebook.prose import citeproc
+from labreport.notebook.syntax import Node
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 BYTES = 1_400_000  # that the photographs of a copy may take, as JPEGs

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from dlapps.core import assets, environment, paths
+from labreport import environment, paths
+from labreport.profiles import get_profile
 
 # The files of each edition, in the order of writing: the PDF last, so that all else is there without TeX.
 EDITIONS = {
     "html": ("report/build/html/*.html",),
     "notebooks": ("report/build/notebooks/*.ipynb",),
     "pdf": (
-        "report/build/dlapps-report.pdf",
+        "report/build/report.pdf",
         "report/build/results.json",
         "report/build/environment.txt",
         "figures/*.pdf",
@@ -31,19 +32,21 @@ EDITIONS = {
 
 def find_outdated(editions: Iterable[str], profile: str, say: Callable[[str], None]) -> list[str]:
     """The editions whose inputs or files changed since they were written."""
-    inputs = digest_inputs(profile)
     outdated = []
     for edition in editions:
-        if _read_state(edition)["digest"] == _digest_edition(edition, profile, inputs):
+        state = _read_state(edition)
+        inputs = digest_inputs(profile, state["modules"])
+        if state["digest"] == _digest_edition(edition, profile, inputs):
             say(f"{edition}: up to date")
         else:
             outdated.append(edition)
     return outdated
 
 
-def save_state(edition: str, profile: str, inputs: str, refuted: Sequence[str]) -> None:
+def save_state(edition: str, profile: str, inputs: str, modules: Sequence[str], refuted: Sequence[str]) -> None:
     """Save that an edition was just written from these inputs (see `digest_inputs`), and its refuted sentences."""
-    state = {"digest": _digest_edition(edition, profile, inputs), "refuted": list(refuted)}
+    digest = _digest_edition(edition, profile, inputs)
+    state = {"digest": digest, "modules": list(modules), "refuted": list(refuted)}
     paths.write_atomically(_state_file(edition), json.dumps(state, indent=1, ensure_ascii=False).encode())
 
 
@@ -53,37 +56,29 @@ def read_refuted(editions: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def digest_inputs(profile: str) -> str:
+def digest_inputs(profile: str, modules: Iterable[str]) -> str:
     """What all editions are made from, the outputs of the notebooks' runs left out, as a SHA-256.
 
     That is the notebooks with their modules and the files that these name, report.toml, the bibliography, the results,
-    the settings of the run (`read_settings`), the library and all that is installed; of the committed reading
-    copies, to which pages link, the names.
+    the settings of the run (`read_settings`), this package and all that is installed; of the committed reading
+    copies, to which pages link, the names. modules: the files of the modules that notebooks import and may be edited.
     """
-    library = (path for path in paths.PACKAGE.rglob("*") if "__pycache__" not in path.parts)
-    notebooks, modules = paths.notebooks().glob("*.ipynb"), paths.notebooks().rglob("*.py")
-    own = {paths.project() / paths.MARK, paths.report() / "references.bib", *notebooks, *modules}
+    engine = (path for path in paths.PACKAGE.rglob("*") if "__pycache__" not in path.parts)
+    notebooks, beside = paths.notebooks().glob("*.ipynb"), paths.notebooks().rglob("*.py")
+    own = {paths.project() / paths.MARK, paths.report() / "references.bib", *notebooks, *beside}
     texts = [path.read_text("utf-8", "replace") for path in own if path.is_file()]
     own |= find_named("'".join(texts))
     copies = sorted(path.name for path in (paths.report() / "notebooks").glob("*.ipynb"))
     facts = [read_settings(profile), copies, environment.installed_versions()]
-    return _digest([*library, *own, *paths.find_results().values()], json.dumps(facts))
+    files = [*engine, *map(Path, modules), *own, *paths.find_results().values()]
+    return _digest(files, json.dumps(facts))
 
 
 def read_settings(profile: str) -> dict[str, Any]:
-    """What of a run's parameters, of the machine and of the data changes its numbers.
-
-    Of the data these are the mirror, and the names of what is at hand and no wheel carries: a data set that came since
-    is not what the run computed with.
-    """
-    registry = assets.registry().items()
-    return {
-        "profile": profile,
-        "threads": environment.num_threads(),
-        "number_format": environment.number_format(),
-        "mirror": str(paths.mirror() or ""),
-        "data": [name for name, asset in registry if not asset.is_embedded and assets.is_present(name)],
-    }
+    """What changes the numbers of a run besides its code: the profile, the threads, and what libraries say."""
+    own = {"profile": vars(get_profile(profile)), "threads": environment.num_threads()}
+    # As a notebook's metadata have it: a tuple is a list there.
+    return json.loads(json.dumps(own | environment.library_settings()))
 
 
 def find_named(text: str) -> set[Path]:
@@ -120,7 +115,7 @@ def _read_state(edition: str) -> dict[str, Any]:
     try:
         return json.loads(_state_file(edition).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {"digest": "", "refuted": []}
+        return {"digest": "", "modules": [], "refuted": []}
 
 
 def _state_file(edition: str) -> Path:

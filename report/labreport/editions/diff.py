@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dlapps import DlappsError
+from labreport import LabreportError
 
 # By chapter, cell and expression, or by headline: "text" and "value".
 Results = dict[str, dict[str, Any]]
 
 
 def read_results(path: Path) -> Results:
-    """The numbers in a results.json by where they stand; DlappsError if the file is not a valid one."""
+    """The numbers in a results.json by where they stand; LabreportError if the file is not a valid one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         results = {f"headline {name}": {**entry} for name, entry in content["headlines"].items()}
@@ -21,7 +21,7 @@ def read_results(path: Path) -> Results:
         return results
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         wanted, got = f"the results.json of a build in {path}", type(error).__name__
-        raise DlappsError(f"expected {wanted}, got {got}; name another file.") from error
+        raise LabreportError(f"expected {wanted}, got {got}; name another file.") from error
 
 
 def find_changes(old: Results, new: Results) -> dict[str, str]:

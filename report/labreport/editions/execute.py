@@ -19,11 +19,11 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import ERROR_MARKER_TAG
 
-from dlapps.core import environment, paths
-from dlapps.notebook.syntax import first_line
-from dlapps.report import ReportError
-from dlapps.report.sources import Source, code_cells, read_notebook, tags
-from dlapps.report.staleness import executed_path, fingerprint
+from labreport import environment, paths
+from labreport.editions import ReportError
+from labreport.editions.sources import Source, code_cells, read_notebook, tags
+from labreport.editions.staleness import executed_path, fingerprint
+from labreport.notebook.syntax import first_line
 
 Say = Callable[[str], None]
 
@@ -36,7 +36,7 @@ class OwnKernelManager(AsyncKernelManager):
         # Sockets with names, where there are such: a port that is free when Jupyter chooses it may be another's by the
         # time that the kernel takes it. The names are short, since a system allows about a hundred characters.
         if sys.platform != "win32":
-            self.transport, self.ip = "ipc", f"{gettempdir()}/dlapps-{uuid.uuid4().hex[:12]}"
+            self.transport, self.ip = "ipc", f"{gettempdir()}/labreport-{uuid.uuid4().hex[:12]}"
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -106,7 +106,7 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     # What the run itself made or fetched counts from now on, what it found as it was found.
     after = fingerprint(notebook, profile)
     own = {"settings": after["settings"], "files": after["files"] | identity["files"]}
-    executed.metadata["dlapps"] = identity | own
+    executed.metadata["labreport"] = identity | own
     nbformat.write(executed, running)
     running.replace(final)
     failed.unlink(missing_ok=True)

@@ -13,14 +13,14 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from dlapps.core import paths
-from dlapps.notebook.chapter import MIME
-from dlapps.notebook.players import SCRIPT, hash_script
-from dlapps.notebook.prose import citeproc
-from dlapps.notebook.syntax import Node, Tree, parse, write
-from dlapps.report import TEMPLATES, prose
-from dlapps.report.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
-from dlapps.report.sources import page_file, read_title_page, tags
+from labreport import paths
+from labreport.editions import TEMPLATES, prose
+from labreport.editions.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
+from labreport.editions.sources import page_file, read_title_page, tags
+from labreport.notebook.chapter import MIME
+from labreport.notebook.players import SCRIPT, hash_script
+from labreport.notebook.prose import citeproc
+from labreport.notebook.syntax import Node, Tree, parse, write
 
 PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos: lossy WebP takes a fifth
 _TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'

@@ -26,13 +26,13 @@ from pygments.lexers import PythonLexer, TextLexer
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
-from dlapps.core import paths
-from dlapps.notebook.chapter import MIME
-from dlapps.notebook.syntax import Node, first_line
-from dlapps.report import TEMPLATES, ReportError
-from dlapps.report.contents import FLOATS, Contents, colophon, day_of, messages
-from dlapps.report.prose import REFUTED, Edition, raw, select_shown, write_prose
-from dlapps.report.sources import read_title_page
+from labreport import paths
+from labreport.editions import TEMPLATES, ReportError
+from labreport.editions.contents import FLOATS, Contents, colophon, day_of, messages
+from labreport.editions.prose import REFUTED, Edition, raw, select_shown, write_prose
+from labreport.editions.sources import read_title_page
+from labreport.notebook.chapter import MIME
+from labreport.notebook.syntax import Node, first_line
 
 
 class SoberStyle(Style):

@@ -1,4 +1,4 @@
-"""What `dlapps check` sees on the printed pages: empty paper, what stands alone at the bottom of a page, small type."""
+"""What `labreport check` sees of the printed pages: empty paper, what stands alone at a page's foot, small type."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
 
-from dlapps.core import paths
+from labreport import paths
 
 # The text's lower and upper edge on A4, in points from the paper's lower edge: the geometry of preamble.tex.j2.
 BOTTOM, TOP = 101.5, 774.0
@@ -33,11 +33,11 @@ def find_complaints() -> Iterator[str]:
 
     Raises MissingPackageError where the package is missing that reads a PDF.
     """
-    places = (folder / "dlapps-report.pdf" for folder in (paths.build(), paths.report()))
+    places = (folder / "report.pdf" for folder in (paths.build(), paths.report()))
     path = next(filter(Path.is_file, places), None)
     if path is None:
         return
-    paths.require("test", "pypdfium2")
+    paths.require("pages", "pypdfium2")
     from pypdfium2 import PdfDocument
 
     with PdfDocument(path) as pdf:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
-from dlapps import DlappsError
-from dlapps.notebook.chapter import MIME
-from dlapps.notebook.prose import reference_label, require_known, write_references
-from dlapps.notebook.syntax import Node, Tree, nodes, walk, words, write
-from dlapps.report.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
-from dlapps.report.sources import code_cells, read_citation_keys
+from labreport import LabreportError
+from labreport.editions.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
+from labreport.editions.sources import code_cells, read_citation_keys
+from labreport.notebook.chapter import MIME
+from labreport.notebook.prose import reference_label, require_known, write_references
+from labreport.notebook.syntax import Node, Tree, nodes, walk, words, write
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
@@ -193,7 +193,7 @@ def write_prose(
             box["alt"] = words(trees[-1])
     try:
         *parts, works = map(polish, write(trees, language, options))
-    except DlappsError:
+    except LabreportError:
         for (place, box, key), tree in zip(places, trees, strict=True):
             with name_place(chapter.name, place, box[key]):
                 write([tree], language, options)

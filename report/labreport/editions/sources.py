@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,10 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from dlapps import check_name
-from dlapps.core import paths
-from dlapps.notebook.prose import read_keys
-from dlapps.notebook.syntax import first_line
-from dlapps.report import TEMPLATES, ReportError
+from labreport import check_name, paths
+from labreport.editions import TEMPLATES, ReportError
+from labreport.notebook.prose import read_keys
+from labreport.notebook.syntax import first_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,6 +44,7 @@ class TitlePage:
     """What report/report.toml says of a report; lines of the subtitle stay lines.
 
     rights: of the printed pictures. how_to_read: paragraphs before the first chapter, a blank line between them.
+    packages: whose versions the last page names.
     """
 
     title: str
@@ -52,6 +52,7 @@ class TitlePage:
     subtitle: str = ""
     rights: str = ""
     how_to_read: str = ""
+    packages: Sequence[str] = ()
 
 
 def read_title_page() -> TitlePage:
@@ -64,14 +65,15 @@ def read_title_page() -> TitlePage:
         return TitlePage(**told)
     except (OSError, ValueError) as error:
         raise ReportError(
-            'expected title = "..." and authors = ["..."], and maybe subtitle, rights and how_to_read, in '
+            'expected title = "..." and authors = ["..."], and maybe subtitle, rights, how_to_read and packages, in '
             f"{path}, got {first_line(str(error), 120)}; correct it."
         ) from error
 
 
 def _fits(key: str, value: Any) -> bool:
     """Whether report.toml may say so; what has a default may be empty."""
-    texts = value if key == "authors" and isinstance(value, list) else [value] * (key != "authors")
+    is_list = key in ("authors", "packages")
+    texts = value if is_list and isinstance(value, list) else [value] * (not is_list)
     known = key in TitlePage.__dataclass_fields__ and texts != []
     may_be_empty = hasattr(TitlePage, key)
     return known and all(isinstance(text, str) and (text.strip() or may_be_empty) for text in texts)
@@ -82,7 +84,7 @@ def find_sources() -> list[Source]:
     folder, chapters = paths.notebooks(), paths.chapters()
     sources = [Source(folder / f"{name}.ipynb", number) for name, number in chapters.items()]
     if not sources:
-        remedy = "write one there, or name another report in DLAPPS_HOME"
+        remedy = "write one there, or name another report in LABREPORT_HOME"
         raise ReportError(f"expected notebooks such as 1_first_chapter.ipynb, got none in {folder}; {remedy}.")
     owners: dict[str, str] = {"index.html": "the page of contents"}
     for source in sources:

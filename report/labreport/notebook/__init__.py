@@ -1,3 +1,3 @@
 """How a notebook speaks: a chapter's numbers, tables and figures, its prose while it is worked in, its profiles."""
 
-from dlapps.notebook.chapter import Chapter
+from labreport.notebook.chapter import Chapter

@@ -28,32 +28,32 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlapps.core import environment, paths
-from dlapps.core.paths import require
-from dlapps.notebook import errors, players
-from dlapps.notebook.expressions import as_scalar, write_value
-from dlapps.notebook.live import LiveProse, make_script
-from dlapps.notebook.outline import NAME, WORDS
-from dlapps.notebook.profiles import get_profile
-from dlapps.notebook.prose import Prose, write_text
-from dlapps.plots.general import plot_grid, plot_moments
+from labreport import environment, paths
+from labreport.notebook import errors, players
+from labreport.notebook.expressions import as_scalar, write_value
+from labreport.notebook.live import LiveProse, make_script
+from labreport.notebook.outline import NAME, WORDS
+from labreport.notebook.prose import Prose, write_text
+from labreport.notebook.stills import plot_moments, plot_row
+from labreport.paths import require
+from labreport.profiles import get_profile
 
 if TYPE_CHECKING:
-    from dlapps.core.results import Table
+    from labreport.results import Table
 
-require("report", "IPython")  # of every Jupyter kernel, and of no plain Python
+require("", "IPython")  # of every Jupyter kernel, and of no plain Python
 
 from IPython import get_ipython  # noqa: E402
 from IPython.display import display  # noqa: E402
 
 # What the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it.
-MIME = "application/vnd.dlapps+json"
+MIME = "application/vnd.labreport+json"
 
 
 class Chapter:
     """What a notebook shows and tells the report; `name` is its file stem, as in `1_transfer_learning`.
 
-    The kernel is held to one thread, or as many as `DLAPPS_THREADS` says: no number depends on the machine's cores.
+    The kernel is held to one thread, or as many as `LABREPORT_THREADS` says: no number depends on the machine's cores.
     """
 
     def __init__(self, name: str, profile: str = "quick") -> None:
@@ -71,7 +71,7 @@ class Chapter:
         words = f"{paths.chapter_words(self.number)}, profile {profile}"
         ready = f"{words}: the prose shows each number once its cell has run."
         script = make_script(self._prose, ready)
-        html = f'<div><span class="dlapps-words">{words}</span>\n{script}</div>'
+        html = f'<div><span class="labreport-words">{words}</span>\n{script}</div>'
         _show("chapter", {"name": name, **facts}, words, {"text/html": html})
         if shell := get_ipython():
             LiveProse(self._prose, shell, partial(_show, "values"))
@@ -97,7 +97,7 @@ class Chapter:
         pdf, png = self._draw(stills, name)
         # The report's page takes what stands before the stills, and shows the PNG as it shows others.
         source = f"data:image/png;base64,{png}"
-        page = f'{player}<img class="dlapps-stills" src="{source}" alt="key frames">'
+        page = f'{player}<img class="labreport-stills" src="{source}" alt="key frames">'
         shown = {"image/png": png, "text/html": page}
         self._show_float("animation", name, caption, {"pdf": pdf}, shown)
 
@@ -115,7 +115,7 @@ class Chapter:
         row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
         places = np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
         titles = [f"{list(axes)[-1]} {values[place]}" for place in places]
-        still = plot_grid(list(row[places]), titles, len(places))
+        still = plot_row(list(row[places]), titles)
         pdf, png = self._draw(still, name)
         shown = {"image/png": png, "text/html": page}
         self._show_float("figure", name, caption, {"pdf": pdf}, shown)

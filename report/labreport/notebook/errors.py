@@ -4,7 +4,7 @@ import traceback
 from html import escape
 from typing import Any
 
-from dlapps import DlappsError
+from labreport import LabreportError
 
 
 def show(shell: Any, kind: type, error: Any, place: Any, tb_offset: int | None = None) -> None:
@@ -14,7 +14,7 @@ def show(shell: Any, kind: type, error: Any, place: Any, tb_offset: int | None =
     """
     from IPython.display import display  # not before chapter.py has said what to install
 
-    if not isinstance(error, DlappsError) and not str(error).startswith("expected "):
+    if not isinstance(error, LabreportError) and not str(error).startswith("expected "):
         shell.showtraceback((kind, error, place), tb_offset=tb_offset)
         return
     # IPython asks an error for it.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from dlapps import DlappsError
+from labreport import LabreportError
 
 Scalar = int | float | str | bool
 # Of a placeholder "text" and "value", or "error"; of a claim "claim" and "holds", or "claim" and "error".
@@ -47,7 +47,7 @@ def find_claims(markdown: str) -> list[str]:
 
 
 def require_claims(markdown: str) -> None:
-    """A DlappsError for a comment that is not closed, and for one that begins like a claim and is none."""
+    """A LabreportError for a comment that is not closed, and for one that begins like a claim and is none."""
     remedy = "write <!-- holds: gain.low > 0 -->, or begin the remark with another word"
     for comment in _COMMENT.finditer(markdown):
         said = comment["said"]
@@ -55,12 +55,12 @@ def require_claims(markdown: str) -> None:
             continue
         start = f"<!--{said[:40]}".rstrip()
         if not comment["end"]:
-            raise DlappsError(f"expected a comment that is closed, got {start!r} without -->; close it.")
+            raise LabreportError(f"expected a comment that is closed, got {start!r} without -->; close it.")
         claim = _CLAIM.fullmatch(said)
         if not claim and re.match(r"\s*holds?\b", said, re.IGNORECASE):
-            raise DlappsError(f"expected a claim, got {start!r}; {remedy}.")
+            raise LabreportError(f"expected a claim, got {start!r}; {remedy}.")
         if claim and not _is_expression(claim[1]):
-            raise DlappsError(f"expected a claim that is an expression of Python, got {start!r}; {remedy}.")
+            raise LabreportError(f"expected a claim that is an expression of Python, got {start!r}; {remedy}.")
 
 
 def _is_expression(text: str) -> bool:
@@ -128,8 +128,8 @@ def as_scalar(value: Any) -> Any:
 
 
 def as_plain(value: Any) -> Any:
-    """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, what has named fields (a dataclass, a named tuple)
-    as a dictionary, others as text."""
+    """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, a dataclass or a named tuple as a dictionary,
+    others as text."""
     value = as_scalar(value)
     fields: dict[str, Any] = {}
     if is_dataclass(value) and not isinstance(value, type):

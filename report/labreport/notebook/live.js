@@ -2,7 +2,7 @@
   // Fills in the page of the notebook around this script; live.py says what the kernel sends with each cell's output.
   const script = document.currentScript;
   const PROSE = ".jp-RenderedMarkdown";
-  const OTHERS = "code, pre, script, style, mjx-container, .MathJax, .dlapps-fill, .dlapps-number";
+  const OTHERS = "code, pre, script, style, mjx-container, .MathJax, .labreport-fill, .labreport-number";
   const LABEL = /\s*\{#sec-[^}]*\}/;
   // outline.py has the second and third part, expressions.py the first.
   const TOKEN =
@@ -39,7 +39,7 @@
       for (const found of node.data.matchAll(TOKEN)) {
         if (formulas.some(([start, end]) => start <= found.index && found.index < end)) continue;
         const span = document.createElement("span");
-        span.className = "dlapps-fill";
+        span.className = "labreport-fill";
         span.dataset.token = found[0].replace(/\s+/g, " ");
         parts.push(node.data.slice(position, found.index), span);
         position = found.index + found[0].length;
@@ -64,13 +64,13 @@
     const node = document.createElement(part.href || part.kind === "reference" ? "a" : "span");
     node.textContent = part.text;
     if (part.title) node.title = part.title;
-    if (part.kind) node.className = `dlapps-${part.kind}`;
+    if (part.kind) node.className = `labreport-${part.kind}`;
     if (part.href) Object.assign(node, { href: part.href, target: "_blank", rel: "noopener" });
     if (part.kind === "reference") {
       node.href = "#";
       node.addEventListener("click", (event) => {
         event.preventDefault();
-        const named = [...host.querySelectorAll(".dlapps-number, .jp-OutputArea strong")];
+        const named = [...host.querySelectorAll(".labreport-number, .jp-OutputArea strong")];
         const plain = (text) => text.replace(/^(Section|Chapter|Appendix|Equation) |:/g, "");
         named.find((other) => plain(other.textContent) === plain(part.text))?.scrollIntoView({ block: "center" });
       });
@@ -79,25 +79,25 @@
   }
 
   function number(root, known) {
-    root.classList.toggle("dlapps-question", Boolean(known.question));
+    root.classList.toggle("labreport-question", Boolean(known.question));
     root.dataset.question = known.question;
     root.querySelectorAll("h1, h2, h3").forEach((heading, index) => put(heading, known.headings[index], "prepend", ""));
     const formulas = [...root.querySelectorAll("mjx-container")];
     if (formulas.length !== known.equations.length) return;
-    formulas.forEach((node, index) => put(node, known.equations[index], "before", " dlapps-equation"));
+    formulas.forEach((node, index) => put(node, known.equations[index], "before", " labreport-equation"));
   }
 
   function put(node, text, how, more) {
     const there = how === "before" ? node.previousElementSibling : node.firstElementChild;
-    if (!text || there?.classList.contains("dlapps-number")) return;
+    if (!text || there?.classList.contains("labreport-number")) return;
     const span = document.createElement("span");
-    span.className = `dlapps-number${more}`;
+    span.className = `labreport-number${more}`;
     span.textContent = text;
     node[how](span);
   }
 
   function read(cell, latest) {
-    const output = cell.querySelector(".dlapps-values");
+    const output = cell.querySelector(".labreport-values");
     if (!output) return null;
     const facts = JSON.parse(output.dataset.facts);
     const [session, run] = facts.run;
@@ -109,7 +109,7 @@
 
   function fill(host) {
     const cells = [...host.querySelectorAll(".jp-Cell")];
-    const all = [...host.querySelectorAll(".dlapps-values")].map((output) => JSON.parse(output.dataset.facts));
+    const all = [...host.querySelectorAll(".labreport-values")].map((output) => JSON.parse(output.dataset.facts));
     all.sort((one, other) => other.run[0] - one.run[0] || other.run[1] - one.run[1]);
     const latest = all[0] ?? { run: [0, 0], outdated: [] };
     const seen = {};
@@ -125,7 +125,7 @@
         mark(root);
         clearLabels(root);
         if (known) number(root, known);
-        for (const span of root.querySelectorAll(".dlapps-fill")) {
+        for (const span of root.querySelectorAll(".labreport-fill")) {
           const part = answer(span.dataset.token, facts);
           const state = JSON.stringify(part);
           if (span.dataset.state === state) continue;
@@ -136,7 +136,7 @@
         blocks.forEach((block, place) => {
           const claims = (facts?.claims ?? []).filter((it) => it.sign === own && it.block === place);
           const failing = claims.filter((it) => !it.holds);
-          block.classList.toggle("dlapps-false", failing.length > 0);
+          block.classList.toggle("labreport-false", failing.length > 0);
           if (failing.length) {
             block.title = failing.map((it) => it.claim).join("; ");
             block.dataset.verdict = failing.map((it) => it.verdict).join("\n");
@@ -152,9 +152,9 @@
   function start(tries) {
     const host = script.closest(".jp-Notebook");
     if (!host) return tries && setTimeout(start, 200, tries - 1);
-    host.dlapps?.disconnect();
-    host.classList.add("dlapps-live");
-    const words = script.parentElement.querySelector(".dlapps-words");
+    host.labreport?.disconnect();
+    host.classList.add("labreport-live");
+    const words = script.parentElement.querySelector(".labreport-words");
     if (words) words.textContent = chapter.words;
     let waiting = 0;
     const soon = () => (waiting ||= requestAnimationFrame(() => ((waiting = 0), fill(host), watch())));
@@ -162,10 +162,10 @@
     const watch = () => observer.takeRecords();
     const observer = new MutationObserver((changes) => {
       const news = ({ target, type }) => type === "childList" || target.classList.contains("jp-CodeCell");
-      if (changes.some((change) => news(change) && !change.target.closest(".dlapps-fill"))) soon();
+      if (changes.some((change) => news(change) && !change.target.closest(".labreport-fill"))) soon();
     });
     observer.observe(host, { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] });
-    host.dlapps = observer;
+    host.labreport = observer;
     // The side bar's table of contents has headings as they are written.
     const contents = document.getElementById("table-of-contents");
     if (contents) {

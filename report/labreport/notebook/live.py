@@ -12,9 +12,9 @@ from textwrap import shorten
 from time import time
 from typing import Any
 
-from dlapps.notebook.expressions import Found, check_claim, evaluate, replace_placeholders
-from dlapps.notebook.outline import Code, Outline
-from dlapps.notebook.prose import Prose
+from labreport.notebook.expressions import Found, check_claim, evaluate, replace_placeholders
+from labreport.notebook.outline import Code, Outline
+from labreport.notebook.prose import Prose
 
 
 class LiveProse:
@@ -59,7 +59,7 @@ class LiveProse:
             page |= {"values": values, "outdated": [self._ran[cell] for cell in outdated]}
             page["claims"] = [_locate(claim, code) for claim in claims]
             lines, facts = _write_lines(values, claims), escape(_json(page))
-            html = f'<div class="dlapps-values" data-facts="{facts}"><pre>{escape(lines)}</pre></div>'
+            html = f'<div class="labreport-values" data-facts="{facts}"><pre>{escape(lines)}</pre></div>'
             told = {"values": values if result.success else {}, "claims": claims}
             self._show(told, lines, {"text/html": html})
 

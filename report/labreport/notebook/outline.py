@@ -11,16 +11,16 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
-from dlapps import DlappsError
-from dlapps.core.paths import chapter_words
-from dlapps.notebook.expressions import (
+from labreport import LabreportError
+from labreport.notebook.expressions import (
     find_claims,
     find_placeholders,
     replace_placeholders,
     require_claims,
     split_format,
 )
-from dlapps.notebook.syntax import Node, Tree, first_line, nodes, parse, walk, word_of, words
+from labreport.notebook.syntax import Node, Tree, first_line, nodes, parse, walk, word_of, words
+from labreport.paths import chapter_words
 
 # What a call shows; its last two arguments are name and caption.
 SHOWN = {"show_figure": "fig", "show_animation": "fig", "show_explorer": "fig", "show_table": "tab"}
@@ -71,7 +71,7 @@ class Outline:
     def add_markdown(self, cell: str, place: int, tree: Tree, source: str, metadata: Any) -> None:
         """Number a cell's prose and note what it refers to.
 
-        DlappsError as `number_prose`, for a wrong question, and for a comment that is a claim but for its form.
+        LabreportError as `number_prose`, for a wrong question, and for a comment that is a claim but for its form.
         """
         require_claims(source)
         spoken = words(walk(tree, lambda siblings: [node for node in siblings if node["t"] not in _NOT_PROSE]))
@@ -104,8 +104,8 @@ class Outline:
         """Number headings and equations, in place; returns the numbers of headings, and of each formula or "".
 
         A heading gets its number and a label as attributes; an equation becomes a span of the class "equation" with
-        both. DlappsError for an equation of several numbers, for another environment, for a placeholder in a formula,
-        and for a label that is none.
+        both. LabreportError for an equation of several numbers, for another environment, for a placeholder in a
+        formula, and for a label that is none.
         """
         headings: list[str] = []
         equations: list[str] = []
@@ -117,7 +117,7 @@ class Outline:
             elif node["t"] == "Math" or found:
                 if find_placeholders(tex):
                     remedy = "write the number beside it"
-                    raise DlappsError(f"expected a formula without placeholders, got {tex}; {remedy}.")
+                    raise LabreportError(f"expected a formula without placeholders, got {tex}; {remedy}.")
                 equations.append(self._number_equation(node, found, cell) if found else "")
         return headings, equations
 
@@ -147,7 +147,7 @@ class Outline:
         level, (label, classes, _), title = node["c"]
         if (level == 1) == bool(self.counts[1]):
             got = f"{'#' * level} {words(title)}"
-            raise DlappsError(f"expected one top heading (#) and sections (##) below, got {got}; correct it.")
+            raise LabreportError(f"expected one top heading (#) and sections (##) below, got {got}; correct it.")
         self.counts[level] += 1
         for lower in range(level + 1, 4):
             self.counts[lower] = 0
@@ -166,10 +166,10 @@ class Outline:
         tex, environment, starred = found[0], found[1], found[2]
         if environment not in ("equation", "align", "gather", "multline"):
             got = f"{environment}; write it in Markdown, or a formula between $$"
-            raise DlappsError(f"expected equation, align, gather or multline, got {got}.")
+            raise LabreportError(f"expected equation, align, gather or multline, got {got}.")
         if environment in ("align", "gather") and r"\\" in tex and not starred:
             got = f"several lines of {environment}; use equation with aligned"
-            raise DlappsError(f"expected an equation with one number, got {got}.")
+            raise LabreportError(f"expected an equation with one number, got {got}.")
         number = "" if starred else self._count("Equation")
         named, tex = _LABEL.search(tex), _LABEL.sub("", tex).strip()
         label = f"eq-{self.number}-{_name_of(named[1], 'eq')}" if named else ""
@@ -205,7 +205,7 @@ def read_outline(path: Path, number: str) -> Outline:
     try:
         texts = [replace_placeholders(sources[place], lambda _: "{{0}}") for place in prose]
         trees = iter(parse(texts, [f"{where} {place + 1}" for place in prose]))
-    except DlappsError as error:
+    except LabreportError as error:
         trees = iter([[]] * len(prose))
         outline.mistakes.append(str(error))
     for place, (cell, source) in enumerate(zip(cells, sources, strict=True)):
@@ -215,7 +215,7 @@ def read_outline(path: Path, number: str) -> Outline:
         elif cell["cell_type"] == "markdown":
             try:
                 outline.add_markdown(identity, place + 1, next(trees), source, cell["metadata"])
-            except DlappsError as error:
+            except LabreportError as error:
                 outline.mistakes.append(f"{where} {place + 1} ({first_line(source, 40)}): {error}")
     if not outline.counts[1] and not outline.mistakes:
         outline.mistakes.append(f"{where} 1: expected a top heading (# Title), got none; begin with one.")
@@ -270,7 +270,7 @@ def _last_sentence(text: str) -> str:
 def _name_of(label: str, kind: str) -> str:
     if not (found := re.fullmatch(f"{kind}-({NAME})", label)):
         remedy = "use small letters, digits and hyphens"
-        raise DlappsError(f"expected a label such as {kind}-first-part, got {label}; {remedy}.")
+        raise LabreportError(f"expected a label such as {kind}-first-part, got {label}; {remedy}.")
     return found[1]
 
 
@@ -282,7 +282,7 @@ def question_words(metadata: Mapping[str, Any]) -> str:
     number = question.get("number") if isinstance(question, dict) else None
     if not re.fullmatch(r"\d+[a-z]?", str(number)):
         wanted = 'the metadata "question": {"number": "3"}, or "3a"'
-        raise DlappsError(f"expected {wanted}, got {number!r}; correct it.")
+        raise LabreportError(f"expected {wanted}, got {number!r}; correct it.")
     star, bonus = " ★" * bool(question.get("starred")), " Bonus" * bool(question.get("bonus"))
     return f"Question {number}{star}{bonus}"
 

@@ -43,7 +43,7 @@ def make_player(frames: np.ndarray) -> str:
     number, height, width = frames.shape[:3]
     moving = (number - 1) / FRAMES_PER_SECOND
     return PLAYER.format(
-        name=f"dlapps-{width}-{height}-{number}",
+        name=f"labreport-{width}-{height}-{number}",
         steps=number - 1,
         share=moving / (moving + HOLD),
         width=width,

@@ -9,10 +9,9 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from dlapps import DlappsError
-from dlapps.core import paths
-from dlapps.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
-from dlapps.notebook.syntax import Node, Tree, parse, run_pandoc, walk, write
+from labreport import LabreportError, paths
+from labreport.notebook.outline import KEY, REFERENCE_OR_CITATION, Outline, read_outline
+from labreport.notebook.syntax import Node, Tree, parse, run_pandoc, walk, write
 
 # "text"; the "href" of another notebook, or the "kind", "reference" or "error".
 Answer = dict[str, str]
@@ -35,12 +34,12 @@ def citeproc() -> list[str]:
 
 
 def read_keys(path: Path) -> set[str]:
-    """The keys of the works in that file; DlappsError where pandoc cannot read it."""
+    """The keys of the works in that file; LabreportError where pandoc cannot read it."""
     options = ["--from", "biblatex", "--to", "csljson"]
     try:
         entries = run_pandoc(path.read_text(encoding="utf-8"), options)
-    except DlappsError as error:
-        raise DlappsError(f"{path.name}: {error}") from error
+    except LabreportError as error:
+        raise LabreportError(f"{path.name}: {error}") from error
     return {entry["id"] for entry in json.loads(entries)}
 
 
@@ -78,12 +77,12 @@ def reference_label(key: str, chapter: str) -> str | None:
 
 
 def require_known(key: str, label: Any, labels: Collection[str], works: Collection[str]) -> None:
-    """A DlappsError unless the label that a key refers to is there, or else, without a label, the work."""
+    """A LabreportError unless the label that a key refers to is there, or else, without a label, the work."""
     if label and label not in labels:
-        raise DlappsError(f"expected a reference to something shown, got @{label}; correct it.")
+        raise LabreportError(f"expected a reference to something shown, got @{label}; correct it.")
     if not label and key not in works:
         remedy = "add it or correct the key"
-        raise DlappsError(f"expected a work in report/references.bib, got @{key}; {remedy}.")
+        raise LabreportError(f"expected a work in report/references.bib, got @{key}; {remedy}.")
 
 
 class Prose:
@@ -112,7 +111,7 @@ class Prose:
                     answers[token] = named[0]
                 else:
                     cited.append(token)
-            except DlappsError as error:
+            except LabreportError as error:
                 where = f"{self.path.name}, cell {self.outline.tokens.get(token)}"
                 answers[token] = {"text": f"{where}: {error}", "kind": "error"}
         return answers | self._cite(list(dict.fromkeys(cited)))
@@ -147,7 +146,7 @@ class Prose:
         outline = self._chapter(path, number) if path else Outline(number)
         require_known(key, label, outline.labels, ())
         if label in outline.duplicates:
-            raise DlappsError(f"expected one use of the label {label}, got several; rename one.")
+            raise LabreportError(f"expected one use of the label {label}, got several; rename one.")
         where = {"href": path.name} if path and path != self.path else {"kind": "reference"}
         return {"text": outline.labels[label]["text"]} | where
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlapps import DlappsError
-from dlapps.core.paths import require
+from labreport import LabreportError
+from labreport.paths import require
 
 Node = dict[str, Any]
 Tree = list[Node]
@@ -19,15 +19,15 @@ READER = (
     "markdown+lists_without_preceding_blankline-auto_identifiers-implicit_figures-raw_attribute"
     "-yaml_metadata_block-pandoc_title_block"
 )
-SEPARATOR = "%%dlapps-fragment%%"
-_END = "```dlapps-end\n```"
-_LAST = {"t": "CodeBlock", "c": [["", ["dlapps-end"], []], ""]}
+SEPARATOR = "%%labreport-fragment%%"
+_END = "```labreport-end\n```"
+_LAST = {"t": "CodeBlock", "c": [["", ["labreport-end"], []], ""]}
 
 
 def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
     """The blocks of each piece of Markdown, all read in one run of pandoc, each with its own footnotes and links.
 
-    A DlappsError quotes one that cannot be read, after its place where there are places: a block is left open, or a
+    A LabreportError quotes one that cannot be read, after its place where there are places: a block is left open, or a
     footnote or a link is defined twice or for nothing.
     """
     pieces = [f"{fragment}\n\n{_END}" for fragment in fragments]
@@ -41,7 +41,7 @@ def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
             reason = re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower() or "a block left open"
             where = f"{places[len(trees)]}: " if places else ""
             got = f"{first_line(fragment, 90)!r} ({reason}); correct it"
-            raise DlappsError(f"{where}expected Markdown that pandoc can read, got {got}.")
+            raise LabreportError(f"{where}expected Markdown that pandoc can read, got {got}.")
         trees.append(tree[:-1])
     return trees
 
@@ -118,8 +118,8 @@ def _api_version() -> list[int]:
 
 
 def run_pandoc(text: str, options: Sequence[str]) -> str:
-    """What pandoc makes of a text; DlappsError in its words where it cannot read it."""
-    require("report", "pypandoc")
+    """What pandoc makes of a text; LabreportError in its words where it cannot read it."""
+    require("", "pypandoc")
     import pypandoc
 
     # The one that the wheel carries, not a newer one of the system: every machine writes the same.
@@ -128,5 +128,5 @@ def run_pandoc(text: str, options: Sequence[str]) -> str:
     run = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
     if run.returncode:
         got = first_line(run.stderr, 200)
-        raise DlappsError(f"expected a text that pandoc can read, got {got!r}; correct it.")
+        raise LabreportError(f"expected a text that pandoc can read, got {got!r}; correct it.")
     return run.stdout
