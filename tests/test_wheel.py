@@ -1,4 +1,4 @@
-"""The wheel alone, as someone has it who installs the library and nothing else: `make test-all`, not `make test`."""
+"""Each wheel alone, as someone has it who installs that product and nothing else: `make test-all`, not `make test`."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from conftest import CHECKOUT, MACHINE
 
 pytestmark = pytest.mark.wheel
-NEW = "dlapps/report/template/new"
+NEW = "labreport/editions/template/new"
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 # What the snippets expect to exist: a folder of pictures, a photo, digits on photos, two domains, images.
@@ -59,27 +59,37 @@ def find_interpreters():
 INTERPRETERS = find_interpreters()
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dist")
+def build(project, folder):
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-    subprocess.run([*pip, "--wheel-dir", str(folder), str(CHECKOUT)], check=True)
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(project)], check=True)
     return next(folder.glob("*.whl"))
 
 
-@pytest.fixture(scope="module", params=INTERPRETERS)
-def installed(request, wheel, tmp_path_factory):
-    """The bin folder of a new environment with the wheel alone, its dependencies as the index has them today."""
-    folder = tmp_path_factory.mktemp(f"python{request.param}")
-    yield install(INTERPRETERS[request.param], folder, str(wheel))
-    shutil.rmtree(folder, ignore_errors=True)
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """The wheel of dlapps."""
+    return build(CHECKOUT, tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture(scope="module")
-def reporting(wheel, tmp_path_factory):
-    """The same for this Python, with what building a report needs."""
-    folder = tmp_path_factory.mktemp("reporting")
-    yield install(sys.executable, folder, f"{wheel}[report]")
+def engine(tmp_path_factory):
+    """The wheel of labreport."""
+    return build(CHECKOUT / "report", tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture(scope="module", params=INTERPRETERS)
+def installed(request, library, tmp_path_factory):
+    """The bin folder of a new environment with the library alone, its dependencies as the index has them today."""
+    folder = tmp_path_factory.mktemp(f"python{request.param}")
+    yield install(INTERPRETERS[request.param], folder, str(library))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", params=INTERPRETERS)
+def reporting(request, engine, tmp_path_factory):
+    """The same with the engine alone."""
+    folder = tmp_path_factory.mktemp(f"reporting{request.param}")
+    yield install(INTERPRETERS[request.param], folder, str(engine))
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -100,7 +110,7 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def alone(cache, tmp_path, monkeypatch):
     """A folder of one's own, the current one, with nothing that points to the checkout."""
-    for name in ("DLAPPS_HOME", "DLAPPS_DATA", "PYTHONPATH", "VIRTUAL_ENV"):
+    for name in ("DLAPPS_HOME", "DLAPPS_DATA", "LABREPORT_HOME", "PYTHONPATH", "VIRTUAL_ENV"):
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(cache))
@@ -133,41 +143,32 @@ def test_each_snippet_of_the_readme_runs(run):
     assert {path.name for path in Path().iterdir()} == {"mine.py", "my-photo.jpg", "my-pictures"}
 
 
-def test_every_committed_result_is_there(run):
-    names = [path.name for path in sorted((CHECKOUT / "data" / "results").iterdir())]
-    code = "from dlapps.core import paths; print(*sorted(paths.find_results()))"
+def has(scripts, package):
+    """Whether that environment has a package."""
+    find = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    return subprocess.run([str(scripts / "python"), "-c", find]).returncode == 0
+
+
+def test_the_library_brings_its_networks_and_no_jupyter(run, installed):
+    names = [path.name for path in sorted((CHECKOUT / "data" / "networks").iterdir())]
+    code = "from dlapps.core import paths; print(*sorted(path.name for path in paths.networks().iterdir()))"
     assert run("python", "-c", code).stdout.split() == names
     code = "from dlapps.datasets import load_scenes15_features; print(load_scenes15_features().labels.shape)"
     assert run("python", "-c", code).stdout == "(4485,)\n"
+    assert not any(has(installed, package) for package in ("IPython", "nbconvert", "labreport"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ("report", "expected a folder with report/report.toml for dlapps report, got "),
-        ("data make gan", "a folder with report/report.toml for dlapps data make, got "),
-        ("data fetch vgg19", "expected an asset among vgg16"),
-    ],
-)
-def test_what_needs_the_folder_of_a_report_says_so_in_one_sentence(run, arguments, sentence):
-    result = run("dlapps", *arguments.split())
+def test_a_wrong_name_is_one_sentence(run):
+    result = run("dlapps", "data", "fetch", "vgg19")
     assert result.returncode != 0
-    assert result.stderr.startswith("dlapps: expected ")
-    assert sentence in result.stderr
+    assert result.stderr.startswith("dlapps: expected an asset among vgg16")
     assert result.stderr.count("\n") == 1
 
 
-def test_info_and_data_need_no_report(run, cache):
+def test_info_and_data_tell_what_is_here(run, cache):
     info = run("dlapps", "info")
-    assert "outside a report's folder" in info.stdout
     assert str(cache) in info.stdout or sys.platform == "darwin"
     assert run("dlapps", "data").returncode == 0
-
-
-def test_a_chapter_without_jupyter_says_what_to_install(run):
-    for module in ("notebook", "report.build"):
-        result = run("python", "-c", f"import dlapps.{module}")
-        assert 'got none; run pip install "dlapps[report]".' in result.stderr.splitlines()[-1], module
 
 
 def seconds_of_children():
@@ -177,28 +178,34 @@ def seconds_of_children():
 
 
 @pytest.mark.programs("latexmk")
-def test_a_report_of_ones_own_takes_under_a_minute_and_stays_there(reporting, alone, cache):
+def test_a_report_of_ones_own_takes_under_a_minute_and_no_torch_and_stays_there(reporting, alone, cache):
+    assert not any(has(reporting, package) for package in ("torch", "sklearn", "dlapps"))
     kept, before = set(cache.rglob("*")), seconds_of_children()
-    dlapps = str(reporting / "dlapps")
-    subprocess.run([dlapps, "new", "mine", "--title", "Mine", "--author", "Me"], check=True)
-    subprocess.run([dlapps, "report"], cwd="mine", check=True)
+    labreport = str(reporting / "labreport")
+    outside = subprocess.run([labreport, "report"], capture_output=True, text=True)
+    assert outside.returncode == 2
+    assert "expected a folder with report/report.toml for labreport report, got " in outside.stderr
+    subprocess.run([labreport, "new", "mine", "--title", "Mine", "--author", "Me"], check=True)
+    subprocess.run([labreport, "report", "--strict"], cwd="mine", check=True)
     after = seconds_of_children()
-    subprocess.run([dlapps, "html"], cwd="mine", check=True)
+    subprocess.run([labreport, "html"], cwd="mine", check=True)
     assert after - before < 60
-    assert Path("mine/report/build/dlapps-report.pdf").read_bytes().startswith(b"%PDF")
+    assert Path("mine/report/build/report.pdf").read_bytes().startswith(b"%PDF")
     index = Path("mine/report/build/html/index.html").read_text()
     assert "1.1 The experiment" in re.sub("<[^>]+>", "", index)
     assert [path.name for path in alone.iterdir()] == ["mine"]
     assert not set((cache / "dlapps").rglob("*")) - kept
 
 
-def test_the_wheel_has_no_tests_and_no_notebooks_but_the_first_of_ones_own(wheel):
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"dlapps"}
-    notebooks = [name for name in names if name.endswith(".ipynb")]
-    assert notebooks == [f"{NEW}/notebooks/1_first_chapter.ipynb"]
-    assert {f"{NEW}/.gitignore", f"{NEW}/report/references.bib"} <= set(names)
-    beside = {f"dlapps/notebook/{path.name}" for path in (CHECKOUT / "dlapps/notebook").glob("*.*")}
-    assert {"dlapps/py.typed", *beside} <= set(names)
-    assert wheel.stat().st_size < 30e6
+def test_a_wheel_has_its_package_and_what_it_reads_and_nothing_else(library, engine):
+    for wheel, folder in ((library, CHECKOUT / "dlapps"), (engine, CHECKOUT / "report" / "labreport")):
+        with zipfile.ZipFile(wheel) as archive:
+            names = set(archive.namelist())
+        assert {name.split("/")[0].split("-")[0] for name in names} == {folder.name}
+        own = {f"{folder.name}/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*") if path.is_file()}
+        missing = {name for name in own - names if "__pycache__" not in name}
+        assert missing == set()
+    assert {f"{NEW}/.gitignore", f"{NEW}/report/references.bib"} <= names
+    assert [name for name in names if name.endswith(".ipynb")] == [f"{NEW}/notebooks/1_first_chapter.ipynb"]
+    assert library.stat().st_size < 45e6
+    assert engine.stat().st_size < 1e6
