@@ -58,9 +58,9 @@ class Fusion(Scores):
         return _weighted_sum(self.weights, scores)
 
 
-def make_folds(num_folds: int = 5) -> StratifiedKFold:
-    """Folds of the training examples, shuffled, the same at each call."""
-    return StratifiedKFold(num_folds, shuffle=True, random_state=0)
+def make_folds(num_folds: int = 5, seed: int = 0) -> StratifiedKFold:
+    """Folds of the training examples, shuffled, the same at each call with that seed."""
+    return StratifiedKFold(num_folds, shuffle=True, random_state=seed)
 
 
 def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
@@ -77,20 +77,21 @@ def random_splits(labels: ArrayLike, number: int) -> Iterator[tuple[np.ndarray, 
         yield rows, np.setdiff1d(np.arange(len(np.asarray(labels))), rows)
 
 
-def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5) -> ChosenSVM:
+def choose_svm(split: Split, costs: Sequence[float], num_folds: int = 5, seed: int = 0) -> ChosenSVM:
     """Fit one-against-all linear SVMs (squared hinge, Fan et al. 2008) for each C; the best one reads the test part."""
     X, y, X_test, y_test = _checked(split)
-    search = GridSearchCV(LinearSVC(random_state=0), {"C": list(costs)}, cv=make_folds(num_folds)).fit(X, y)
+    folds = make_folds(num_folds, seed)
+    search = GridSearchCV(LinearSVC(random_state=seed), {"C": list(costs)}, cv=folds).fit(X, y)
     accuracies = tuple(float(score) for score in search.cv_results_["mean_test_score"])
     right = search.predict(X_test) == y_test
     cost, best = search.best_params_["C"], float(search.best_score_)
     return ChosenSVM(tuple(costs), accuracies, cost, best, float(right.mean()), right)
 
 
-def svm_scores(split: Split, cost: float, num_folds: int = 5) -> Scores:
+def svm_scores(split: Split, cost: float, num_folds: int = 5, seed: int = 0) -> Scores:
     """Decision values of linear SVMs: of each training example by one that has not seen it, and of the test part."""
     X, y, X_test, _ = _checked(split)
-    svm, folds = LinearSVC(C=cost, random_state=0), make_folds(num_folds)
+    svm, folds = LinearSVC(C=cost, random_state=seed), make_folds(num_folds, seed)
     out_of_fold = cross_val_predict(svm, X, y, cv=folds, method="decision_function")
     return Scores(_per_class(out_of_fold), _per_class(svm.fit(X, y).decision_function(X_test)))
 

@@ -1,6 +1,7 @@
-"""The verbs: labreport new, run, report, html, notebooks, check, class, diff, study."""
+"""The verbs: labreport new, run, report, html, notebooks, check, class, diff, variants, study."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
     args = _parser().parse_args(arguments)
     try:
+        if getattr(args, "seed", None) is not None:
+            os.environ["LABREPORT_SEED"] = str(args.seed)
         if args.verb not in (_new, _diff):
             paths.require_report(f"labreport {args.name}")
         return args.verb(args)
@@ -41,11 +44,13 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="execute notebooks")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; default: all")
+    run.add_argument("--stale", action="store_true", help="only those that are not up to date")
     report = verbs.add_parser("report", help="execute what is stale and build all editions: PDF, HTML, reading copies")
     html = verbs.add_parser("html", help="the same, HTML alone, without TeX")
     copies = verbs.add_parser("notebooks", help="the same, reading copies alone: notebooks, numbers filled in")
     for verb, function in ((run, _run), (report, _build), (html, _build), (copies, _build)):
         verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
+        verb.add_argument("--seed", type=int, help="of all chance; any but 0 has a folder of its own in report/build")
         verb.set_defaults(verb=function)
     for verb in (report, html, copies):
         verb.add_argument("--strict", action="store_true", help="end with 2 where the run contradicts a sentence")
@@ -61,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("old", "new"):
         diff.add_argument(name, type=Path, metavar=f"{name.upper()}.json")
     diff.set_defaults(verb=_diff)
+
+    variants = verbs.add_parser("variants", help="run the chapters under other seeds, threads, processors and data")
+    variants.add_argument("names", nargs="*", metavar="NAME", help="of report/variants.toml; default: all")
+    variants.set_defaults(verb=_variants)
 
     study = verbs.add_parser("study", help="make again what data/results holds, by the code in data/studies")
     study.add_argument("names", nargs="+", metavar="NAME")
@@ -82,9 +91,14 @@ def _new(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from labreport.editions.execute import run_notebooks
     from labreport.editions.sources import select_sources
+    from labreport.editions.staleness import is_stale
 
+    profile = _profile_name(args.profile)
     with _alone():
-        run_notebooks(select_sources(args.chapters), _profile_name(args.profile), _say)
+        sources = select_sources(args.chapters)
+        if args.stale:
+            sources = [source for source in sources if is_stale(source, profile)]
+        run_notebooks(sources, profile, _say)
     return 0
 
 
@@ -163,6 +177,13 @@ def _study(args: argparse.Namespace) -> int:
     with sweeps.workers(environment.num_processes() if args.jobs is None else args.jobs, args.scheduler):
         for name, make in zip(args.names, studies, strict=True):
             _say(f"{name}: {make()}")
+    return 0
+
+
+def _variants(args: argparse.Namespace) -> int:
+    from labreport.editions.variants import run_variants
+
+    _say(f"Wrote {run_variants(args.names, _say)}")
     return 0
 
 

@@ -96,9 +96,20 @@ def chapter_words(number: str) -> str:
     return f"{'Appendix' if number.isalpha() else 'Chapter'} {number}"
 
 
+def seed() -> int:
+    """The seed from which chapters run: 0, or what `LABREPORT_SEED` says, which `--seed` of a command sets.
+
+    Raises LabreportError for anything but a whole number from 0.
+    """
+    said = os.environ.get("LABREPORT_SEED") or "0"
+    if not said.isdigit():
+        raise LabreportError(f"expected a seed in LABREPORT_SEED, got {said!r}; set 0 or more.")
+    return int(said)
+
+
 def figures() -> Path:
     """Where notebooks save their figures, and a build reads them."""
-    return project() / "figures"
+    return build() / "figures" if seed() else project() / "figures"
 
 
 def report() -> Path:
@@ -107,8 +118,9 @@ def report() -> Path:
 
 
 def build() -> Path:
-    """What a build writes; `make clean` empties it."""
-    return report() / "build"
+    """What a build writes, of each seed but 0 in a folder of its own; `make clean` empties it."""
+    folder = report() / "build"
+    return folder / f"seed-{seed()}" if seed() else folder
 
 
 def cache() -> Path:

@@ -22,7 +22,8 @@ _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 PARAMETERS = """import os
 
 os.environ.setdefault("JPY_SESSION_NAME", "{name}.ipynb")  # whose prose shows numbers
-profile = os.environ.get("LABREPORT_PROFILE", "quick")"""
+profile = os.environ.get("LABREPORT_PROFILE", "quick")
+seed = 0"""
 WORDS = """Write what is missing where a cell says `YOUR CODE HERE` or `YOUR ANSWER HERE`, from top to bottom: later
 cells need what earlier ones define, and until it is there they stop with an error. The cell below an exercise tests it,
 and where something is wrong says what was expected, what came, and why it matters."""

@@ -14,7 +14,7 @@ from labreport.editions.current import digest_inputs, save_state
 from labreport.editions.execute import Say, last_duration, read_executed, run_notebooks
 from labreport.editions.html import make_pages
 from labreport.editions.imports import find_imported
-from labreport.editions.latex import choose_fonts, find_overflows, make_document, typeset
+from labreport.editions.latex import choose_fonts, find_overflows, make_document, tex_folder, typeset
 from labreport.editions.sources import Source, code_cells, find_sources, read_title_page
 from labreport.editions.staleness import is_stale
 from labreport.notebook.outline import read_outline
@@ -45,7 +45,7 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     """
     latex, figures = make_document(contents, profile)
     say("Typesetting")
-    folder = paths.build() / profile / "tex"
+    folder = tex_folder(profile)
     try:
         pdf = typeset(latex, figures, folder)
     except ReportError as error:

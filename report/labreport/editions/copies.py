@@ -1,6 +1,7 @@
 """Reading copies: executed notebooks in plain Markdown, numbers filled in, as a repository's page shows them."""
 
 import base64
+import json
 import re
 from collections.abc import Iterator
 
@@ -81,8 +82,9 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
     shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
     hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
     if "parameters" in tags(cell):
-        line = f'profile = "{chapter.run["profile"]}"'
-        cell.source = re.sub(r"(?m)^profile = .*", line, cell.source)
+        for name in ("profile", "seed"):
+            line = f"{name} = {json.dumps(chapter.run[name])}"
+            cell.source = re.sub(rf"(?m)^{name} = .*", line, cell.source)
     if hidden:
         cell.source = "# …"
         shown = [output for output in shown if MIME not in output.get("data", {})]

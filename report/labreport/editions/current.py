@@ -17,16 +17,12 @@ from urllib.parse import unquote
 from labreport import environment, paths
 from labreport.profiles import get_profile
 
-# The files of each edition, in the order of writing: the PDF last, so that all else is there without TeX.
+# The files of each edition below the folder of the build, in the order of writing: the PDF last, so that all else is
+# there without TeX.
 EDITIONS = {
-    "html": ("report/build/html/*.html",),
-    "notebooks": ("report/build/notebooks/*.ipynb",),
-    "pdf": (
-        "report/build/report.pdf",
-        "report/build/results.json",
-        "report/build/environment.txt",
-        "figures/*.pdf",
-    ),
+    "html": ("html/*.html",),
+    "notebooks": ("notebooks/*.ipynb",),
+    "pdf": ("report.pdf", "results.json", "environment.txt"),
 }
 
 
@@ -75,8 +71,8 @@ def digest_inputs(profile: str, modules: Iterable[str]) -> str:
 
 
 def read_settings(profile: str) -> dict[str, Any]:
-    """What changes the numbers of a run besides its code: the profile, the threads, and what libraries say."""
-    own = {"profile": vars(get_profile(profile)), "threads": environment.num_threads()}
+    """What changes the numbers of a run besides its code: profile, seed, threads, and what libraries say."""
+    own = {"profile": vars(get_profile(profile)), "seed": paths.seed(), "threads": environment.num_threads()}
     # As a notebook's metadata have it: a tuple is a list there.
     return json.loads(json.dumps(own | environment.library_settings()))
 
@@ -93,7 +89,9 @@ def find_named(text: str) -> set[Path]:
 
 
 def _digest_edition(edition: str, profile: str, inputs: str) -> str:
-    written = (path for pattern in EDITIONS[edition] for path in paths.project().glob(pattern))
+    written = [path for pattern in EDITIONS[edition] for path in paths.build().glob(pattern)]
+    if edition == "pdf":
+        written += paths.figures().glob("*.pdf")
     return _digest([*(paths.build() / profile).glob("*.ipynb"), *written], inputs)
 
 

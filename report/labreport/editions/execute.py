@@ -92,7 +92,7 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
         executed = papermill.execute_notebook(
             notebook,
             running,
-            parameters={"profile": profile},
+            parameters={"profile": profile, "seed": paths.seed()},
             kernel_name="python3",
             language="python",
             # Not papermill's cwd, which is the process's: other notebooks may run beside this one.

@@ -2,8 +2,10 @@
 
 import base64
 import io
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nbconvert.exporters import TemplateExporter
@@ -46,8 +48,8 @@ class Page:
     @property
     def copy(self) -> str:
         """Where the page finds the chapter's committed reading copy; "" without one."""
-        name = f"{self.chapter.name}.ipynb"
-        return f"../../notebooks/{name}" if (paths.report() / "notebooks" / name).is_file() else ""
+        copy = paths.report() / "notebooks" / f"{self.chapter.name}.ipynb"
+        return Path(os.path.relpath(copy, paths.build() / "html")).as_posix() if copy.is_file() else ""
 
     @property
     def picture(self) -> tuple[NotebookNode, Any] | None:

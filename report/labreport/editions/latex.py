@@ -1,6 +1,7 @@
 """The PDF: each chapter's LaTeX by nbconvert, the whole by the template around them, and latexmk, which typesets it."""
 
 import base64
+import os
 import re
 import shutil
 import subprocess
@@ -117,6 +118,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
         headlines=contents.headlines,
         cited=any(r"\cite" in body for body in bodies),
         chapters=[colophon(chapter) for chapter in contents.chapters],
+        figures=Path(os.path.relpath(paths.figures(), tex_folder(profile))).as_posix(),
         claims=sum(len(chapter.claims) for chapter in contents.chapters),
         refuted=contents.refuted,
         highlighting=LISTING.get_style_defs(),
@@ -137,6 +139,11 @@ def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
     shown = chain.from_iterable(messages(notebook, kind) for kind in FLOATS)
     found = {message["name"]: message["pdf"] for message in shown if "pdf" in message}
     return {f"{chapter}-{name}.pdf": base64.b64decode(pdf) for name, pdf in found.items()}
+
+
+def tex_folder(profile: str) -> Path:
+    """Where TeX runs for that profile."""
+    return paths.build() / profile / "tex"
 
 
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
@@ -209,7 +216,7 @@ def _find(sign: str, contents: Contents) -> str:
 def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
     """Write what TeX reads; latexmk compares contents itself.
 
-    Figures lie in the project's figures/; where another profile's run has drawn them since, this report's return.
+    Figures lie in `paths.figures`; where another profile's run has drawn them since, this report's return.
     """
     frames = folder / "frames"
     shutil.rmtree(frames, ignore_errors=True)

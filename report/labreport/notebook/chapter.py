@@ -53,22 +53,25 @@ MIME = "application/vnd.labreport+json"
 class Chapter:
     """What a notebook shows and tells the report; `name` is its file stem, as in `1_transfer_learning`.
 
+    seed: what all chance of the notebook comes from; `seeds`, of what it repeats, go on from it as the profile says.
+
     The kernel is held to one thread, or as many as `LABREPORT_THREADS` says: no number depends on the machine's cores.
     """
 
-    def __init__(self, name: str, profile: str = "quick") -> None:
+    def __init__(self, name: str, profile: str = "quick", seed: int = 0) -> None:
         self.name = name
         self.number = paths.chapter_number(name)
         self.profile = get_profile(profile)
-        self.seeds = self.profile.seeds
+        self.seed = seed
+        self.seeds = tuple(seed + later for later in self.profile.seeds)
         environment.limit_threads()
         session = Path(os.environ.get("JPY_SESSION_NAME", ""))
         path = paths.notebooks() / f"{name}.ipynb"
         if session.suffix == ".ipynb" and session.is_file():
             path = session
         self._prose = Prose(path, self.number)
-        facts = {"profile": profile, "seeds": list(self.seeds), **environment.describe()}
-        words = f"{paths.chapter_words(self.number)}, profile {profile}"
+        facts = {"profile": profile, "seed": seed, "seeds": list(self.seeds), **environment.describe()}
+        words = f"{paths.chapter_words(self.number)}, profile {profile}, seed {seed}"
         ready = f"{words}: the prose shows each number once its cell has run."
         script = make_script(self._prose, ready)
         html = f'<div><span class="labreport-words">{words}</span>\n{script}</div>'

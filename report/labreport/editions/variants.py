@@ -1,0 +1,131 @@
+"""The chapters under other seeds, threads, instruction sets and data: where each number goes, where each claim holds.
+
+report/variants.toml says under what they are run. Each variant has a folder of its own, so that none takes from
+another, and keeps what it has run: a second call goes on where the first was stopped.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labreport import environment, paths
+from labreport.editions import ReportError
+from labreport.editions.contents import messages
+from labreport.editions.sources import read_notebook
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# What of a report a variant borrows from it.
+BORROWED = ("notebooks", "data", "report/references.bib", "report/report.toml", "report/profiles.toml")
+# Of the caller, what changes numbers: no variant has it but where it says so.
+FOREIGN = ("LABREPORT_THREADS", "LABREPORT_SEED", "DLAPPS_DATA", "DLAPPS_PRECISION", "ONEDNN_MAX_CPU_ISA")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Under what the chapters run: a seed, variables of their own, and variables of the caller that they keep."""
+
+    name: str
+    seed: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> Path:
+        """The variant's folder."""
+        return paths.report() / "build" / "variants" / self.name.replace(" ", "-").replace(",", "")
+
+    def variables(self) -> dict[str, str]:
+        """The environment of its run; ReportError where the caller has not what it keeps."""
+        if missing := [name for name in self.keep if not os.environ.get(name)]:
+            raise ReportError(f"expected {missing[0]} for the variant {self.name!r}, got none; set it.")
+        own = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        kept = {name: os.path.abspath(os.environ[name]) for name in self.keep}
+        return own | kept | self.environment | {"LABREPORT_HOME": str(self.home), "LABREPORT_SEED": str(self.seed)}
+
+
+def read_variants() -> tuple[str, list[str], list[Variant]]:
+    """Profile, chapters and variants of report/variants.toml; ReportError if it is not valid."""
+    path = paths.report() / "variants.toml"
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        variants = [Variant(name, **facts) for name, facts in told["variants"].items()]
+        return told["profile"], told["chapters"], variants
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        wanted = "profile, chapters and a table of variants"
+        raise ReportError(f"expected {wanted} in {path}, got {error!r}; correct it.") from error
+
+
+def run_variants(names: list[str], say: Callable[[str], None]) -> Path:
+    """Run these variants, all without names, and write data/results/variants.json of all that have run."""
+    profile, chapters, variants = read_variants()
+    chosen = [variant for variant in variants if not names or variant.name in names]
+    say(f"{len(chosen)} variants of {len(chapters)} chapters ({profile}): some three minutes each, a core a chapter")
+    for variant in chosen:
+        _run(variant, profile, chapters, say)
+    found = {}
+    for variant in variants:
+        folder = variant.home / "report" / "build" / (f"seed-{variant.seed}" if variant.seed else "") / profile
+        if folder.is_dir():
+            found[variant.name] = {path.stem: _read(path) for path in sorted(folder.glob("[!.]*.ipynb"))}
+    results = {"made": environment.describe(), "profile": profile, **_compare(found)}
+    content = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    return paths.write_atomically(paths.results() / "variants.json", content.encode())
+
+
+def _run(variant: Variant, profile: str, chapters: list[str], say: Callable[[str], None]) -> None:
+    for name in BORROWED:
+        place, target = variant.home / name, paths.project() / name
+        if target.exists() and not place.is_symlink():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(target.resolve())
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "labreport.cli", "run", *chapters, "--profile", profile, "--stale"]
+    run = subprocess.run(command, env=variant.variables(), capture_output=True, text=True)
+    if run.returncode:
+        raise ReportError(f"expected the variant {variant.name!r} to run, got {run.stderr.strip()}")
+    say(f"{variant.name}: {time.monotonic() - begun:.0f} s")
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """What an executed notebook says: numbers by cell and expression, and whether each claim holds."""
+    numbers: dict[str, Any] = {}
+    claims: dict[str, bool] = {}
+    notebook = read_notebook(path)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            message = output.get("data", {}).get("application/vnd.labreport+json", {})
+            if message.get("kind") == "values":
+                numbers |= {f"{cell.id} {inner}": found for inner, found in message["values"].items()}
+                claims |= {f"{cell.id} {claim['claim']}": claim.get("holds", False) for claim in message["claims"]}
+    (facts,) = messages(notebook, "chapter")
+    return {"numbers": numbers, "claims": claims, "seconds": notebook.metadata.papermill["duration"], "run": facts}
+
+
+def _compare(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """By chapter each number that is not the same in all variants, with its texts, and each claim that fails in one."""
+    chapters: dict[str, Any] = {}
+    for chapter in sorted({chapter for each in found.values() for chapter in each}):
+        of = {variant: each[chapter] for variant, each in found.items() if chapter in each}
+        texts: dict[str, dict[str, str]] = {}
+        failing: dict[str, list[str]] = {}
+        for variant, facts in of.items():
+            for key, value in facts["numbers"].items():
+                texts.setdefault(key, {})[variant] = value.get("text", "error")
+            for key, holds in facts["claims"].items():
+                if not holds:
+                    failing.setdefault(key, []).append(variant)
+        moving = {key: each for key, each in texts.items() if len(set(each.values())) > 1}
+        claims = len(next(iter(of.values()))["claims"])
+        chapters[chapter] = {"numbers": len(texts), "moving": moving, "claims": claims, "failing": failing}
+    seconds = {variant: {c: round(f["seconds"]) for c, f in each.items()} for variant, each in found.items()}
+    return {"variants": seconds, "chapters": chapters}
