@@ -19,7 +19,7 @@ def home(tmp_path_factory):
     """A project of its own that borrows the checkout's notebooks, bibliography and data; no mirror."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "report").mkdir()
-    for name in ("notebooks", "data", "report/references.bib", "report/report.toml"):
+    for name in ("notebooks", "data", "report/references.bib", "report/report.toml", "report/profiles.toml"):
         (folder / name).symlink_to(CHECKOUT / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABREPORT_HOME", str(folder))

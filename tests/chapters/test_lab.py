@@ -38,7 +38,7 @@ def home(tmp_path_factory):
     """A project of its own with the checkout's notebooks, which run under the smoke profile."""
     folder = tmp_path_factory.mktemp("project")
     project = Project(folder)
-    for name in ("data", "report/references.bib", "report/results.json"):
+    for name in ("data", "report/references.bib", "report/results.json", "report/profiles.toml"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(CHECKOUT / name)
     for name in NOTEBOOKS:
