@@ -15,7 +15,7 @@ LANGUAGE := codemirror_mode file_extension mimetype nbconvert_exporter pygments_
 STRIP := "$(abspath $(BIN))/python" -m nbstripout --keep-id --extra-keys "$(LANGUAGE:%=metadata.language_info.%) \
     metadata.vscode $(addprefix cell.metadata.,editable jp-MarkdownHeadingCollapsed slideshow vscode)"
 
-.PHONY: help report publish html notebooks docs test test-all bench lab check format lock clean
+.PHONY: help report publish variants html notebooks docs test test-all bench lab check format lock clean
 .PRECIOUS: $(VENV)/%.installed
 .DEFAULT_GOAL := help
 
@@ -41,8 +41,11 @@ publish: $(REPORT) ## the report under the full profile, into report/ to be comm
 	@$(BIN)/labreport report --profile full --strict
 	cp -r report/build/report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
 
+variants: $(REPORT) ## the chapters under other seeds, threads, processors and data (half an hour; DLAPPS_DATA names the mirror)
+	@$(BIN)/labreport variants
+
 html: $(REPORT) ## the HTML pages alone, without TeX, report/build/html/index.html
-	@$(BIN)/labreport html --profile $(PROFILE)
+	@$(BIN)/labreport html --profile $(PROFILE) $(STRICT)
 
 notebooks: $(REPORT) ## the reading copies alone: executed notebooks, numbers filled in, report/build/notebooks/
 	@$(BIN)/labreport notebooks --profile $(PROFILE)

@@ -106,6 +106,15 @@ def make_mnistm_strokes() -> Path:
     return make_runs("mnistm-strokes", dann_runs.STROKES)
 
 
+def make_mnistm_networks() -> Path:
+    """The networks of twenty epochs with and without DANN, of seed 0, rounded to float16."""
+    domains = load_domains()
+    for name, run in {"source-only": "source only, paper's settings", "dann": "paper"}.items():
+        network = load_run(run, 0, domains)
+        path = save_weights(network, paths.networks() / f"mnistm-{name}.pt")
+    return path
+
+
 def make_mnistm_improved() -> Path:
     """The improved network of seed 0, rounded to float16."""
     network = load_run("improved", 0, load_domains())

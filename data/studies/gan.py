@@ -90,5 +90,8 @@ def save_samples(run: str, training: gan.Training) -> None:
     samples = results.load_arrays("gan") if path.exists() else {}
     samples[run] = training.frames.numpy()[-1:, : 100 if training.preset.num_classes else 16]
     results.save_arrays("gan", samples)
-    if run.endswith(" tuned"):
-        gan.save_generator(paths.networks() / f"gan-{run.split()[0]}.pt", training.generator)
+    kind, preset = run.split(" ", 1)
+    if preset == "tuned":
+        gan.save_generator(paths.networks() / f"gan-{kind}.pt", training.generator)
+    if preset == "practical":
+        gan.save_generator(paths.networks() / f"gan-{kind}-practical.pt", training.generator)

@@ -24,4 +24,5 @@ from dlapps.dann.training import (
     fit_improved,
     fit_source_only,
     load_improved,
+    load_trained,
 )

@@ -94,9 +94,9 @@ def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> T
     )
 
 
-def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike) -> float:
-    """Share of the images whose highest logit is their label's."""
-    return training.accuracy(predict(network, images), labels)
+def accuracy(network: nn.Module, images: ArrayLike, labels: ArrayLike, precision: str = "fast") -> float:
+    """Share of the images whose highest logit is their label's; precision: see `runtime.autocast`."""
+    return training.accuracy(predict(network, images, precision), labels)
 
 
 def _as_logits(logits: ArrayLike) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_positive, check_shares
+from dlapps import check_counts, check_name, check_positive, check_shares
 from dlapps.core import paths
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import Bar, autocast, check_last_batch, device_of
@@ -329,6 +329,16 @@ def fit_improved(
     identity |= {"source": source, "labels": labels, "target": target, "answers": answers}
     train = seeded(train_epoch, seed)
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
+
+
+def load_trained(way: str) -> DomainAdversarialNetwork:
+    """A committed network, in eval mode: seed 0 of PAPER's twenty epochs on all of MNIST, "source only" or "DANN".
+
+    DANN saw MNIST-M of BSDS500's photos as well. Raises ValueError for another name.
+    """
+    check_name("a training", way, ("source only", "DANN"))
+    path = paths.require_network(f"mnistm-{way.lower().replace(' ', '-')}.pt", "the network")
+    return load_weights(DomainAdversarialNetwork(), path)
 
 
 def load_improved() -> ImprovedNetwork:

@@ -1,6 +1,7 @@
 """MNIST-M: digits laid on patches of photos by their difference, the target domain of Chapter 3."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from dlapps.core.assets import AssetError, Provenance
 from dlapps.core.images import PictureError, find_pictures, read_picture
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.mnist import load_mnist
-from dlapps.datasets.photos import load_photos
+from dlapps.datasets.photos import load_imagenet20, load_photos
 
 
 def make_mnist_m(digits: ArrayLike, photos: Sequence[ArrayLike], seed: int) -> np.ndarray:
@@ -54,14 +55,29 @@ def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
 
 
 def load_backgrounds() -> Dataset[list[np.ndarray]]:
-    """The photos that patches are cut from, a list of uint8 arrays (H, W, 3): BSDS500's, else installed packages'."""
+    """The photos that patches are cut from, a list of uint8 arrays (H, W, 3): BSDS500's, else those of packages.
+
+    Packages have thirty: ten of installed ones, and the twenty ImageNet pictures of the package index.
+    """
     try:
         files = find_pictures(assets.fetch("bsds500"))
     except AssetError:
-        return load_photos(instead_of="BSDS500")
+        return _load_packaged_photos()
     photos = [np.asarray(read_picture(file)) for file in files]
     names = tuple(file.stem for file in files)
     return Dataset(photos, None, (), assets.provenance("bsds500"), names)
+
+
+def _load_packaged_photos() -> Dataset[list[np.ndarray]]:
+    parts: list[Dataset[list[np.ndarray]]] = [load_photos()]
+    with suppress(AssetError):  # without any network
+        parts.append(load_imagenet20())
+    photos = [photo for part in parts for photo in part.images]
+    names = tuple(name for part in parts for name in part.names)
+    assets.say_once(f"BSDS500 could not be reached: {len(photos)} packaged photographs instead")
+    source = "; ".join(part.provenance.source for part in parts)
+    licence = "; ".join(part.provenance.licence for part in parts)
+    return Dataset(photos, None, (), Provenance("packaged", source, "", licence), names)
 
 
 def split_photos(photos: Dataset[list[np.ndarray]], split: str) -> Dataset[list[np.ndarray]]:

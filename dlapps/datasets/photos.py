@@ -18,6 +18,8 @@ PHOTOS = {
     "rocket": ("skimage", "data/rocket.jpg", "CC0, SpaceX"),
     "motorcycle": ("skimage", "data/motorcycle_left.png", "CC0, Middlebury Stereo 2014"),
     "astronaut": ("skimage", "data/astronaut.png", "public domain, NASA"),
+    "galaxies": ("skimage", "data/hubble_deep_field.jpg", "public domain, NASA"),
+    "tissue": ("skimage", "data/ihc.png", "no known copyright restrictions, CMMI"),
     "temple": ("sklearn", "datasets/images/china.jpg", "CC BY, danielbuechele"),
     "flower": ("sklearn", "datasets/images/flower.jpg", "CC BY, dany13"),
     "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public domain, US Navy"),
@@ -58,18 +60,13 @@ def _plain_name(name: str) -> str:
     return name.lower().translate(str.maketrans(" -", "__", "'"))
 
 
-def load_photos(instead_of: str = "") -> Dataset[list[np.ndarray]]:
-    """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no labels.
-
-    instead_of: what could not be had; a line says so.
-    """
+def load_photos() -> Dataset[list[np.ndarray]]:
+    """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no labels."""
     specs = {package: find_spec(package) for package, _, _ in PHOTOS.values()}
     folders = {package: Path(spec.origin).parent for package, spec in specs.items() if spec and spec.origin}
     found = {name: entry for name, entry in PHOTOS.items() if entry[0] in folders}
     files = [folders[package] / member for package, member, _ in found.values()]
     photos = [np.asarray(read_picture(file)) for file in files]
-    if instead_of:
-        assets.say_once(f"{instead_of} could not be reached: {len(photos)} packaged photographs instead")
     licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
     source = f"installed packages {', '.join(folders)}"
     provenance = Provenance(f"{len(photos)} photos", source, "", licence)

@@ -51,9 +51,14 @@ class SceneFeatures:
         features, train = normalize(self.blocks[block]), SCENES15_COUNTS["train"]
         return features[:train], self.labels[:train], features[train:], self.labels[train:]
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the pictures themselves are at hand."""
+        return assets.is_present("scenes15")
+
     def pictures(self, rows: Iterable[int]) -> list[np.ndarray]:
         """The pictures of these rows, uint8 (H, W, 3); grey areas of their sizes where the pictures cannot be had."""
-        if not assets.is_present("scenes15"):
+        if not self.has_pictures:
             return [np.full((*self.sizes[row], 3), 225, np.uint8) for row in rows]
         folder, train = assets.fetch("scenes15"), SCENES15_COUNTS["train"]
         files = (folder / ("train" if row < train else "test") / self.names[row] for row in rows)

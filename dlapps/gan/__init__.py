@@ -28,6 +28,7 @@ from dlapps.gan.networks import (
 from dlapps.gan.sampling import (
     draw_latents,
     interpolate,
+    load_assigned,
     load_best,
     load_generator,
     sample,

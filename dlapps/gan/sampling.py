@@ -91,6 +91,12 @@ def load_generator(path: str | Path) -> AnyGenerator:
     return generator.eval().requires_grad_(False)
 
 
+def load_assigned(kind: str) -> AnyGenerator:
+    """The committed generator of the assignment's settings, "dcgan" or "cdcgan"; ValueError for another name."""
+    check_name("a generator", kind, ("dcgan", "cdcgan"))
+    return load_generator(paths.require_network(f"gan-{kind}-practical.pt", "a generator"))
+
+
 def load_best(kind: str) -> AnyGenerator:
     """The committed generator of the best preset, "dcgan" or "cdcgan"; ValueError for another name."""
     check_name("a generator", kind, ("dcgan", "cdcgan"))

@@ -40,6 +40,7 @@ def published(project):
     figure.text(0, 0.2, "$x^{10}$", size=8)
     figure.savefig(stream := io.BytesIO(), format="pdf")
     preamble = (TEMPLATES / "preamble.tex.j2").read_text().partition("=))")[2].partition(r"\fvset")[0]
+    preamble = preamble.replace("((( figures )))", "../../../../figures")
     latex = preamble + "\\begin{document}\n" + "\n\\clearpage\n".join(PAGES) + "\n\\end{document}\n"
     pdf = typeset(latex, {"1-plain.pdf": stream.getvalue()}, project.build / "quick" / "tex")
     pdf.rename(project.home / "report" / "report.pdf")

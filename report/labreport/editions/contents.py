@@ -17,12 +17,15 @@ from PIL import Image
 from labreport import LabreportError, paths
 from labreport.editions import ReportError
 from labreport.editions.sources import Source, read_citation_keys, tags
+from labreport.notebook.beside import read_beside
 from labreport.notebook.chapter import MIME
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
 from labreport.notebook.outline import HIDING, Claim, Outline, claims_of
 from labreport.notebook.prose import require_known, write_text
 from labreport.notebook.syntax import Tree, first_line, nodes, parse, words
 
+# What results.json has of a number.
+NUMBER = ("expression", "text", "value", "cell")
 # Kinds of messages, and what their labels begin with.
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
 
@@ -39,7 +42,8 @@ class CheckedClaim:
 class ExecutedChapter:
     """An executed notebook, the facts of its run, and its prose: a tree for each of its `fragments`.
 
-    numbers: of each placeholder its expression, text, value and the cell of code above it; a placeholder {{3}} in the
+    numbers: of each placeholder its expression, text, value, the cell of code above it, and what stands beside it, as
+    "published 27; in 12 runs 1 to 868"; a placeholder {{3}} in the
     prose stands for numbers[3]. The comment of a claim that is refuted becomes a span of the class "refuted" there.
     """
 
@@ -87,7 +91,8 @@ class Contents:
         chapters = {}
         for chapter in self.chapters:
             facts = {key: chapter.run[key] for key in ("profile", "commit")}
-            chapters[chapter.name] = facts | {"numbers": chapter.numbers}
+            numbers = [{key: number[key] for key in NUMBER} for number in chapter.numbers]
+            chapters[chapter.name] = facts | {"numbers": numbers}
         headlines = {headline["name"]: headline for headline in self.headlines}
         return {"chapters": chapters, "headlines": headlines}
 
@@ -181,7 +186,7 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
 def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[dict[str, Any]]]:
     """A tree for each of the notebook's `fragments`, and what its placeholders stand for."""
     numbers: list[dict[str, Any]] = []
-    above = _cells_above(notebook)
+    above, said_beside = _cells_above(notebook), read_beside(chapter)
 
     # Markdown would change what stands between the braces, so that it is read with the number's place instead.
     def number(inner: str, place: int) -> str:
@@ -190,7 +195,8 @@ def _read_prose(chapter: str, notebook: NotebookNode) -> tuple[list[Tree], list[
         found = values.get(inner, {"error": "no value of the cell of code above"})
         if "error" in found:
             raise ReportError(f"expected a value of {{{{{inner}}}}}, got {found['error']}")
-        numbers.append({"expression": inner, **found, "cell": above[place].id})
+        beside = said_beside.get((above[place].id, inner), "")
+        numbers.append({"expression": inner, **found, "cell": above[place].id, "beside": beside})
         return f"{{{{{len(numbers) - 1}}}}}"
 
     texts, places = [], []

@@ -77,8 +77,9 @@ def edition(chapter: str) -> prose.Edition:
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
         return prose.span([formula, *[_number(number)] * bool(number)], "equation", label)
 
-    def value(words: Tree, cell: str) -> Tree:
-        return [{"t": "Link", "c": [["", ["value"], []], words, [f"#cell-{cell}", ""]]}]
+    def value(words: Tree, number: dict[str, Any]) -> Tree:
+        target = [f"#cell-{number['cell']}", number.get("beside", "")]
+        return [{"t": "Link", "c": [["", ["value"], []], words, target]}]
 
     refuted = prose.span([{"t": "Str", "c": prose.REFUTED}], "refuted")
     return prose.Edition(refer, equation, _heading, refuted, value)

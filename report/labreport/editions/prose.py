@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
@@ -34,7 +34,7 @@ class Edition:
     """How an edition writes what pandoc does not know: references, equations with or without a number, headings.
 
     refuted: what stands behind a sentence that the run contradicts. number: what a placeholder's number becomes, of its
-    words and its cell of code; the words alone, by default. picture: what pandoc reads as the target of an embedded
+    words and what is known of it; the words alone, by default. picture: what pandoc reads as the target of an embedded
     picture.
     """
 
@@ -42,7 +42,7 @@ class Edition:
     equation: Callable[[str, str, str], Node]  # of TeX, label and number
     heading: Callable[[str], Tree]  # what stands before a title, of its number
     refuted: Node
-    number: Callable[[Tree, str], Tree] = lambda words, _: words
+    number: Callable[[Tree, dict[str, Any]], Tree] = lambda words, _: words
     picture: Callable[[str], str] = str
 
 
@@ -114,14 +114,14 @@ class ProseFilter:
 
     def _fill_words(self, text: str) -> Iterator[Node]:
         parts = iter(_NUMBER.split(text))  # text, place, text, place, text
-        pieces: list[tuple[str, str]] = [(write_alike(next(parts)), "")]
+        pieces: list[tuple[str, dict[str, Any]]] = [(write_alike(next(parts)), {})]
         for place, behind in zip(parts, parts, strict=True):
             number = self.chapter.numbers[int(place)]
-            pieces += [(number["text"], number["cell"]), (write_alike(behind), "")]
+            pieces += [(number["text"], number), (write_alike(behind), {})]
         together = keep_together("".join(piece for piece, _ in pieces))
-        for piece, cell in pieces:
+        for piece, number in pieces:
             words, together = _words(together[: len(piece)]), together[len(piece) :]
-            yield from self.edition.number(words, cell) if cell else words
+            yield from self.edition.number(words, number) if number else words
 
 
 def _show_raw(node: Node) -> Tree:

@@ -26,15 +26,17 @@ else:
 
 # What of a report a variant borrows from it.
 BORROWED = ("notebooks", "data", "report/references.bib", "report/report.toml", "report/profiles.toml")
-# Of the caller, what changes numbers: no variant has it but where it says so.
-FOREIGN = ("LABREPORT_THREADS", "LABREPORT_SEED", "DLAPPS_DATA", "DLAPPS_PRECISION", "ONEDNN_MAX_CPU_ISA")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Under what the chapters run: a seed, variables of their own, and variables of the caller that they keep."""
+    """Under what the chapters run: a seed, variables of their own, and variables of the caller that they keep.
+
+    unset: variables of the caller that change numbers, which a variant has only where it keeps them.
+    """
 
     name: str
+    unset: tuple[str, ...]
     seed: int = 0
     environment: dict[str, str] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
@@ -48,7 +50,8 @@ class Variant:
         """The environment of its run; ReportError where the caller has not what it keeps."""
         if missing := [name for name in self.keep if not os.environ.get(name)]:
             raise ReportError(f"expected {missing[0]} for the variant {self.name!r}, got none; set it.")
-        own = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        foreign = {*self.unset, "LABREPORT_THREADS"}
+        own = {name: value for name, value in os.environ.items() if name not in foreign}
         kept = {name: os.path.abspath(os.environ[name]) for name in self.keep}
         return own | kept | self.environment | {"LABREPORT_HOME": str(self.home), "LABREPORT_SEED": str(self.seed)}
 
@@ -58,7 +61,8 @@ def read_variants() -> tuple[str, list[str], list[Variant]]:
     path = paths.report() / "variants.toml"
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
-        variants = [Variant(name, **facts) for name, facts in told["variants"].items()]
+        unset = tuple(told.get("unset", ()))
+        variants = [Variant(name, unset, **facts) for name, facts in told["variants"].items()]
         return told["profile"], told["chapters"], variants
     except (OSError, ValueError, TypeError, KeyError) as error:
         wanted = "profile, chapters and a table of variants"
@@ -116,16 +120,30 @@ def _compare(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     chapters: dict[str, Any] = {}
     for chapter in sorted({chapter for each in found.values() for chapter in each}):
         of = {variant: each[chapter] for variant, each in found.items() if chapter in each}
-        texts: dict[str, dict[str, str]] = {}
+        values: dict[str, dict[str, Any]] = {}
         failing: dict[str, list[str]] = {}
         for variant, facts in of.items():
             for key, value in facts["numbers"].items():
-                texts.setdefault(key, {})[variant] = value.get("text", "error")
+                values.setdefault(key, {})[variant] = value
             for key, holds in facts["claims"].items():
                 if not holds:
                     failing.setdefault(key, []).append(variant)
-        moving = {key: each for key, each in texts.items() if len(set(each.values())) > 1}
+        ranges = {key: _find_range([*each.values()]) for key, each in values.items()}
+        moving = {key: each for key, each in ranges.items() if each["least"] != each["greatest"]}
         claims = len(next(iter(of.values()))["claims"])
-        chapters[chapter] = {"numbers": len(texts), "moving": moving, "claims": claims, "failing": failing}
+        chapters[chapter] = {"numbers": len(values), "moving": moving, "claims": claims, "failing": failing}
     seconds = {variant: {c: round(f["seconds"]) for c, f in each.items()} for variant, each in found.items()}
     return {"variants": seconds, "chapters": chapters}
+
+
+def _find_range(values: list[dict[str, Any]]) -> dict[str, Any]:
+    """The least and the greatest of a number's texts, by value, and in how many runs it was seen."""
+    found = sorted(values, key=lambda value: _as_number(value.get("value")))
+    return {"least": found[0].get("text", "–"), "greatest": found[-1].get("text", "–"), "runs": len(found)}
+
+
+def _as_number(value: Any) -> tuple[float, str]:
+    """What values are sorted by: a mean of an interval, a number, or the letters of a word."""
+    if isinstance(value, dict):
+        value = value.get("mean", 0.0)
+    return (float(value), "") if isinstance(value, (int, float)) else (0.0, str(value))

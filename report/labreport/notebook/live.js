@@ -56,7 +56,8 @@
     if (!found) return { text: "–", kind: "pending", title: `${inner}: ${facts ? AGAIN : "not yet run"}` };
     if (found.error) return { text: found.error, kind: "error", title: inner };
     const reason = facts.grey ? ` (${facts.grey})` : "";
-    return { text: found.text, title: inner + reason, kind: facts.grey ? "grey" : "value" };
+    const beside = found.beside ? `: ${found.beside}` : "";
+    return { text: found.text, title: inner + reason + beside, kind: facts.grey ? "grey" : "value" };
   }
   const AGAIN = "save the notebook and run the cell above again";
 

@@ -12,6 +12,7 @@ from textwrap import shorten
 from time import time
 from typing import Any
 
+from labreport.notebook.beside import read_beside
 from labreport.notebook.expressions import Found, check_claim, evaluate, replace_placeholders
 from labreport.notebook.outline import Code, Outline
 from labreport.notebook.prose import Prose
@@ -29,6 +30,7 @@ class LiveProse:
         self._ran: dict[str, int] = {}  # the number of the last run, by the cell's id
         self._values: dict[str, dict[str, Found]] = {}
         self._outdated: set[str] = set()
+        self._beside = read_beside(prose.path.stem)
         for callback in [*shell.events.callbacks["post_run_cell"]]:
             former = getattr(callback, "__self__", None)
             if isinstance(former, LiveProse):  # of a first cell that ran before
@@ -49,6 +51,9 @@ class LiveProse:
             scope = self._shell.user_ns
             placeholders = code.find("placeholders")
             self._values[code.cell] = {inner: evaluate(inner, scope) for inner in placeholders}
+            for inner, found in self._values[code.cell].items():
+                if beside := self._beside.get((code.cell, inner)):
+                    found["beside"] = beside
             claims = [check_claim(claim, scope) for claim in code.find("claims")]
         outdated = outline.find_outdated(self._ran)
         values = self._values.get(code.cell, {})
