@@ -247,13 +247,19 @@ def test_what_was_filled_stays_filled_without_a_kernel(open_notebook, address, h
         check=True, capture_output=True,
     )  # fmt: skip
     for place in (f"{address}/lab/tree/notebooks/9_small.ipynb?reset&token={TOKEN}", exported.as_uri()):
-        other = browser.new_page()
+        other = browser.new_page(color_scheme="dark")
         other.goto(place)
         other.wait_for_selector(".labreport-fill")
         read = other.locator("body").inner_text()
         assert "After 1 runs 25%" in read
         assert "Error displaying widget" not in read
         assert "shares" not in re.sub("shares = .*", "", read)  # the lines beside the numbers are hidden
+        if place.startswith("file:"):
+            # It takes no formula from a network, numbers them, and keeps the reader's scheme.
+            assert other.locator(".labreport-math math").count() == 1
+            assert "(9.1)" in other.locator(".labreport-equation").all_text_contents()
+            ground = other.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert max(map(int, re.findall(r"\d+", ground)[:3])) < 60
         other.close()
 
 

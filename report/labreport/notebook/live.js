@@ -2,7 +2,10 @@
   // Fills in the page of the notebook around this script; live.py says what the kernel sends with each cell's output.
   const script = document.currentScript;
   const PROSE = ".jp-RenderedMarkdown";
-  const OTHERS = "code, pre, script, style, mjx-container, .MathJax, .labreport-fill, .labreport-number";
+  const OTHERS =
+    "code, pre, script, style, mjx-container, .MathJax, .labreport-math, .labreport-fill, .labreport-number";
+  // A page that was saved, by nbconvert: nothing else sets formulas there where no network is.
+  const saved = document.body.classList.contains("jp-Notebook");
   const LABEL = /\s*\{#sec-[^}]*\}/;
   // outline.py has the second and third part, expressions.py the first.
   const TOKEN =
@@ -27,6 +30,25 @@
     prose.querySelectorAll(OTHERS).forEach((node) => node.remove());
     const text = prose.textContent.replace(FORMULA, "").replace(TOKEN, "").replace(/\{#sec-[^}]*\}/g, "");
     return text.toLowerCase().replace(/[^a-z]/g, "").slice(0, 60);
+  }
+
+  // Formulas as MathML, which every browser sets by itself.
+  function typeset(root) {
+    for (const node of textNodes(root)) {
+      if (node.parentElement.closest(OTHERS)) continue;
+      const parts = [];
+      let position = 0;
+      for (const found of node.data.matchAll(FORMULA)) {
+        const written = chapter.formulas[found[0].replace(/\s+/g, " ")];
+        if (!written) continue;
+        const span = document.createElement("span");
+        span.className = "labreport-math";
+        span.innerHTML = written;
+        parts.push(node.data.slice(position, found.index), span);
+        position = found.index + found[0].length;
+      }
+      if (parts.length) node.replaceWith(...parts, node.data.slice(position));
+    }
   }
 
   // Each placeholder gets a span of its own that keeps it: a new value replaces the old one.
@@ -83,7 +105,7 @@
     root.classList.toggle("labreport-question", Boolean(known.question));
     root.dataset.question = known.question;
     root.querySelectorAll("h1, h2, h3").forEach((heading, index) => put(heading, known.headings[index], "prepend", ""));
-    const formulas = [...root.querySelectorAll("mjx-container")];
+    const formulas = [...root.querySelectorAll("mjx-container, .labreport-math")];
     if (formulas.length !== known.equations.length) return;
     formulas.forEach((node, index) => put(node, known.equations[index], "before", " labreport-equation"));
   }
@@ -123,6 +145,7 @@
         // Of cells that begin alike the next one: a question may be asked twice.
         const alike = chapter.cells.filter((other) => other.sign === own);
         const known = alike[Math.min((seen[own] = (seen[own] ?? -1) + 1), alike.length - 1)];
+        if (saved) typeset(root);
         mark(root);
         clearLabels(root);
         if (known) number(root, known);

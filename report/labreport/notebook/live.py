@@ -16,6 +16,7 @@ from labreport.notebook.beside import read_beside
 from labreport.notebook.expressions import Found, check_claim, evaluate, replace_placeholders
 from labreport.notebook.outline import Code, Outline
 from labreport.notebook.prose import Prose
+from labreport.notebook.syntax import write
 
 
 class LiveProse:
@@ -84,9 +85,19 @@ def make_script(prose: Prose, words: str) -> str:
     """HTML that fills in the page around it: numbers, references, citations, numbers of sections and equations."""
     outline = prose.outline
     facts = {"words": words, "answers": prose.answer(outline.tokens), "cells": outline.markdown}
+    facts["formulas"] = _write_formulas(outline)
     files = (Path(__file__).with_suffix(suffix) for suffix in (".css", ".js"))
     style, script = (file.read_text(encoding="utf-8") for file in files)
     return f"<style>\n{style}</style>\n<script>\n({script.strip()})({_json(facts)});\n</script>"
+
+
+def _write_formulas(outline: Outline) -> dict[str, str]:
+    """MathML of each formula, by what was written: a page that was saved shows it without a network."""
+    if not outline.formulas:
+        return {}
+    trees = [[{"t": "Plain", "c": [formula]}] for formula in outline.formulas.values()]
+    *written, _ = write(trees, "html", ["--mathml", "--wrap=none"])
+    return dict(zip(outline.formulas, written, strict=True))
 
 
 def _locate(claim: Found, code: Code) -> Found:

@@ -65,6 +65,7 @@ class Outline:
     tokens: dict[str, int] = field(default_factory=dict)  # references and citations: the first cell
     markdown: list[dict[str, Any]] = field(default_factory=list)
     code: list[Code] = field(default_factory=list)
+    formulas: dict[str, Node] = field(default_factory=dict)  # as a cell has them, with what stands around them
     counts: Counter[int | str] = field(default_factory=Counter)
     mistakes: list[str] = field(default_factory=list)  # a build stops at them; chapter and cell
 
@@ -79,6 +80,10 @@ class Outline:
         alone = re.findall(rf"(?<![\w\\])@{KEY}", spoken)
         for token in [*REFERENCE_OR_CITATION.findall(spoken), *alone]:
             self.tokens.setdefault(token, place)
+        for node in nodes(tree):
+            if written := _written_formula(node):
+                kind = node["c"][0] if node["t"] == "Math" else {"t": "DisplayMath"}
+                self.formulas[written] = {"t": "Math", "c": [kind, _LABEL.sub("", node["c"][1]).strip()]}
         headings, equations = self.number_prose(tree, cell)
         known = {"sign": _sign(spoken), "headings": headings, "equations": equations}
         known |= {"question": question_words(metadata), "placeholders": find_placeholders(source)}
@@ -223,6 +228,15 @@ def read_outline(path: Path, number: str) -> Outline:
         wanted = "a cell tagged 'parameters' with profile = \"quick\""
         outline.mistakes.append(f"{where} 2: expected {wanted}, got none; add one.")
     return outline
+
+
+def _written_formula(node: Node) -> str:
+    """A formula as it was written, $x$ or an environment, with single spaces; nothing for another node."""
+    if node["t"] == "Math":
+        mark = "$" if node["c"][0]["t"] == "InlineMath" else "$$"
+        return " ".join(f"{mark}{node['c'][1]}{mark}".split())
+    is_environment = node["t"] in ("RawInline", "RawBlock") and _ENVIRONMENT.fullmatch(node["c"][1])
+    return " ".join(node["c"][1].split()) if is_environment else ""
 
 
 def _sign(prose: str) -> str:
