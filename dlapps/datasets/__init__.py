@@ -3,7 +3,13 @@
 from dlapps.datasets.dataset import Dataset
 from dlapps.datasets.folder import load_folder
 from dlapps.datasets.mnist import load_fashion_mnist, load_mnist
-from dlapps.datasets.mnist_m import load_backgrounds, load_mnist_m, make_mnist_m, split_photos
+from dlapps.datasets.mnist_m import (
+    load_backgrounds,
+    load_mnist_m,
+    load_packaged_photos,
+    make_mnist_m,
+    split_photos,
+)
 from dlapps.datasets.photos import (
     PHOTOS,
     load_imagenet20,

@@ -62,19 +62,21 @@ def load_backgrounds() -> Dataset[list[np.ndarray]]:
     try:
         files = find_pictures(assets.fetch("bsds500"))
     except AssetError:
-        return _load_packaged_photos()
-    photos = [np.asarray(read_picture(file)) for file in files]
+        photos = load_packaged_photos()
+        assets.say_once(f"BSDS500 could not be reached: {len(photos)} packaged photographs instead")
+        return photos
+    images = [np.asarray(read_picture(file)) for file in files]
     names = tuple(file.stem for file in files)
-    return Dataset(photos, None, (), assets.provenance("bsds500"), names)
+    return Dataset(images, None, (), assets.provenance("bsds500"), names)
 
 
-def _load_packaged_photos() -> Dataset[list[np.ndarray]]:
+def load_packaged_photos() -> Dataset[list[np.ndarray]]:
+    """Thirty photos of packages, a list of uint8 arrays (H, W, 3): `load_photos`, and the twenty ImageNet pictures."""
     parts: list[Dataset[list[np.ndarray]]] = [load_photos()]
     with suppress(AssetError):  # without any network
         parts.append(load_imagenet20())
     photos = [photo for part in parts for photo in part.images]
     names = tuple(name for part in parts for name in part.names)
-    assets.say_once(f"BSDS500 could not be reached: {len(photos)} packaged photographs instead")
     source = "; ".join(part.provenance.source for part in parts)
     licence = "; ".join(part.provenance.licence for part in parts)
     return Dataset(photos, None, (), Provenance("packaged", source, "", licence), names)
