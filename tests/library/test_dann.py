@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from conftest import CHECKOUT
 from torch import nn
 
-from dlapps import DlappsError, dann
+from dlapps import DlappsError, dann, datasets
 from dlapps.core import paths
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
@@ -499,6 +499,21 @@ def test_committed_network_is_sure_of_plain_digits(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "networks", lambda: tmp_path)
     with pytest.raises(DlappsError, match=r"expected the network in .*, got no such file; restore it"):
         dann.load_improved()
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("way", ["source only", "DANN"])
+def test_a_committed_training_of_the_paper_reads_plain_digits(way):
+    digits = datasets.load_mnist("test")
+    network = dann.load_trained(way)
+    assert not network.training
+    predicted = dann.predict(network, digits.images[:500], "float32").argmax(1)
+    assert (predicted == torch.as_tensor(digits.labels[:500])).float().mean() > 0.95
+
+
+def test_a_training_that_was_not_committed_is_named():
+    with pytest.raises(ValueError, match="expected a training among source only, DANN, got 'CORAL'"):
+        dann.load_trained("CORAL")
 
 
 def test_one_step_is_a_training_of_the_improved_network(domains):

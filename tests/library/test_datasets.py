@@ -116,6 +116,24 @@ def test_twenty_labelled_pictures():
     assert all(image.dtype == np.uint8 and image.shape[2] == 3 for image in pictures.images)
 
 
+@pytest.mark.network
+def test_thirty_packaged_photos():
+    photos = datasets.load_packaged_photos()
+    assert len(photos) == len(photos.images) == 30
+    assert photos.names == (*datasets.load_photos().names, *datasets.load_imagenet20().names)
+    assert all(photo.dtype == np.uint8 and photo.shape[2] == 3 for photo in photos.images)
+
+
+def test_committed_features_know_whether_their_pictures_are_at_hand(monkeypatch):
+    features = datasets.load_scenes15_features()
+    monkeypatch.setattr("dlapps.core.assets.is_present", lambda name: False)
+    assert not features.has_pictures
+    # Grey areas of the pictures' sizes stand in.
+    (area,) = features.pictures([0])
+    assert area.shape == (*features.sizes[0], 3)
+    assert len(np.unique(area)) == 1
+
+
 @pytest.mark.mirror
 @pytest.mark.parametrize(("split", "part", "count"), [("train", "train", 60_000), ("test", "t10k", 10_000)])
 def test_mnist_of_the_mirror(split, part, count):

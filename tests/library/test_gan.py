@@ -307,16 +307,17 @@ def test_a_generator_is_stored_in_half_precision(preset, tmp_path):
     close_samples(*(gan.sample(each, *given) for each in (loaded, generator)))
 
 
-def test_the_committed_generators_draw_in_the_right_range():
+@pytest.mark.parametrize("load", [gan.load_best, gan.load_assigned])
+def test_the_committed_generators_draw_in_the_right_range(load):
     for kind, labels in (("dcgan", None), ("cdcgan", torch.arange(4))):
-        generator = gan.load_best(kind)
+        generator = load(kind)
         images = gan.sample(generator, gan.draw_latents(4, generator.latent_dim, seed=0), labels)
         assert images.shape == (4, 1, 32, 32)
         # White strokes on black: both ends of the range are reached.
         assert images.amin() < -0.9
         assert images.amax() > 0.5
     with pytest.raises(ValueError, match="expected a generator among dcgan, cdcgan, got 'other'"):
-        gan.load_best("other")
+        load("other")
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(images):
