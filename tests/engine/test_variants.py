@@ -10,6 +10,7 @@ from conftest import code, text
 
 from labreport import LabreportError, paths
 from labreport.cli import main
+from labreport.editions.variants import read_variants
 from labreport.notebook.beside import read_beside
 
 CHAPTER = (
@@ -106,3 +107,26 @@ def test_a_variant_that_keeps_what_the_caller_lacks_says_so(project, capsys, mon
     (project.home / "report" / "variants.toml").write_text(told)
     assert main(["variants"]) == 2
     assert "expected DLAPPS_DATA for the variant 'mirror', got none; set it." in capsys.readouterr().err
+
+
+def test_fetched_data_are_shared_by_variants_of_the_same_data_alone(project, monkeypatch):
+    monkeypatch.setenv("DLAPPS_DATA", "mirror")
+    told = 'profile = "quick"\nchapters = ["1"]\nunset = ["DLAPPS_DATA"]\nstore = "DLAPPS_HOME"\n'
+    told += "[variants.one]\n[variants.two]\n"
+    (project.home / "report" / "variants.toml").write_text(told + '[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n')
+    _, _, variants = read_variants()
+    one, two, mirror = (variant.variables() for variant in variants)
+    assert one["DLAPPS_HOME"] == two["DLAPPS_HOME"] != mirror["DLAPPS_HOME"]
+    assert "DLAPPS_DATA" not in one
+    assert one["LABREPORT_HOME"] != two["LABREPORT_HOME"]
+
+
+@pytest.mark.report
+def test_a_run_that_was_stopped_is_none(chapter, project):
+    (project.home / "report" / "variants.toml").write_text(VARIANTS)
+    assert main(["variants", "seed 0"]) == 0
+    (done,) = project.build.glob("variants/seed-0/report/build/quick/*.ipynb")
+    done.with_suffix(".running.ipynb").write_bytes(done.read_bytes())
+    assert main(["variants", "seed 0"]) == 0
+    results = json.loads((project.home / "data" / "results" / "variants.json").read_text())
+    assert [*results["chapters"]] == ["1_seeds"]

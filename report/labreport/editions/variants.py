@@ -33,10 +33,12 @@ class Variant:
     """Under what the chapters run: a seed, variables of their own, and variables of the caller that they keep.
 
     unset: variables of the caller that change numbers, which a variant has only where it keeps them.
+    store: the variable that says where a run keeps what it fetches: one folder for all variants that keep the same.
     """
 
     name: str
     unset: tuple[str, ...]
+    store: str = ""
     seed: int = 0
     environment: dict[str, str] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
@@ -53,7 +55,10 @@ class Variant:
         foreign = {*self.unset, "LABREPORT_THREADS"}
         own = {name: value for name, value in os.environ.items() if name not in foreign}
         kept = {name: os.path.abspath(os.environ[name]) for name in self.keep}
-        return own | kept | self.environment | {"LABREPORT_HOME": str(self.home), "LABREPORT_SEED": str(self.seed)}
+        folders = {"LABREPORT_HOME": str(self.home)}
+        if self.store:
+            folders[self.store] = str(self.home.parent / "-".join(["fetched", *self.keep]))
+        return own | kept | self.environment | folders | {"LABREPORT_SEED": str(self.seed)}
 
 
 def read_variants() -> tuple[str, list[str], list[Variant]]:
@@ -61,8 +66,8 @@ def read_variants() -> tuple[str, list[str], list[Variant]]:
     path = paths.report() / "variants.toml"
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
-        unset = tuple(told.get("unset", ()))
-        variants = [Variant(name, unset, **facts) for name, facts in told["variants"].items()]
+        common = {"unset": tuple(told.get("unset", ())), "store": told.get("store", "")}
+        variants = [Variant(name, **common, **facts) for name, facts in told["variants"].items()]
         return told["profile"], told["chapters"], variants
     except (OSError, ValueError, TypeError, KeyError) as error:
         wanted = "profile, chapters and a table of variants"
@@ -80,7 +85,8 @@ def run_variants(names: list[str], say: Callable[[str], None]) -> Path:
     for variant in variants:
         folder = variant.home / "report" / "build" / (f"seed-{variant.seed}" if variant.seed else "") / profile
         if folder.is_dir():
-            found[variant.name] = {path.stem: _read(path) for path in sorted(folder.glob("[!.]*.ipynb"))}
+            done = [path for path in sorted(folder.glob("[!.]*.ipynb")) if "." not in path.stem]
+            found[variant.name] = {path.stem: _read(path) for path in done}
     results = {"made": environment.describe(), "profile": profile, **_compare(found)}
     content = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
     return paths.write_atomically(paths.results() / "variants.json", content.encode())
