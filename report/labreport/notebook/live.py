@@ -12,6 +12,7 @@ from textwrap import shorten
 from time import time
 from typing import Any
 
+from labreport import LabreportError
 from labreport.notebook.beside import read_beside
 from labreport.notebook.expressions import Found, check_claim, evaluate, replace_placeholders
 from labreport.notebook.outline import Code, Outline
@@ -96,7 +97,10 @@ def _write_formulas(outline: Outline) -> dict[str, str]:
     if not outline.formulas:
         return {}
     trees = [[{"t": "Plain", "c": [formula]}] for formula in outline.formulas.values()]
-    *written, _ = write(trees, "html", ["--mathml", "--wrap=none"])
+    try:
+        *written, _ = write(trees, "html", ["--mathml", "--wrap=none"])
+    except LabreportError:  # a build names the formula with its cell
+        return {}
     return dict(zip(outline.formulas, written, strict=True))
 
 
