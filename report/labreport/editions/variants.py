@@ -16,7 +16,6 @@ from typing import Any
 
 from labreport import environment, paths
 from labreport.editions import ReportError
-from labreport.editions.contents import messages
 from labreport.editions.sources import read_notebook
 
 if sys.version_info >= (3, 11):
@@ -117,8 +116,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
             if message.get("kind") == "values":
                 numbers |= {f"{cell.id} {inner}": found for inner, found in message["values"].items()}
                 claims |= {f"{cell.id} {claim['claim']}": claim.get("holds", False) for claim in message["claims"]}
-    (facts,) = messages(notebook, "chapter")
-    return {"numbers": numbers, "claims": claims, "seconds": notebook.metadata.papermill["duration"], "run": facts}
+    return {"numbers": numbers, "claims": claims, "seconds": notebook.metadata.papermill["duration"]}
 
 
 def _compare(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
