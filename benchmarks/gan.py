@@ -1,10 +1,11 @@
 """Training a DCGAN and a conditional DCGAN against the loop one writes first.
 
-The peer is the same networks as pytorch/examples' dcgan has them: nn.Sequential ending in a sigmoid, BCELoss, Adam,
-NCHW, float32, backward through all of D for G's update, labels as one-hot maps, and for whole epochs a DataLoader with
-PIL transforms and two workers of its own. Steps and epochs of both run here on the same digits. The cosine is that of
-the change of all weights in the first step.
-`python benchmarks/gan.py [--rounds 5] [--threads 1] [NAME ...]`
+The peer is the same networks as pytorch/examples' dcgan has them: nn.Sequential ending
+in a sigmoid, BCELoss, Adam, NCHW, float32, backward through all of D for G's update,
+labels as one-hot maps, and for whole epochs a DataLoader with PIL transforms and two
+workers of its own. Steps and epochs of both run here on the same digits. The cosine is
+that of the change of all weights in the first step. `python benchmarks/gan.py [--rounds
+5] [--threads 1] [NAME ...]`
 """
 
 from dataclasses import replace
@@ -26,37 +27,67 @@ class Digits(torch.utils.data.Dataset):
 
     def __init__(self, images, labels):
         self.images, self.labels = images, labels
-        steps = [transforms.Resize(32), transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))]
+        steps = [
+            transforms.Resize(32),
+            transforms.ToTensor(),
+            transforms.Normalize((0.5,), (0.5,)),
+        ]
         self.transform = transforms.Compose(steps)
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, index):
-        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+        return self.transform(Image.fromarray(self.images[index])), int(
+            self.labels[index]
+        )
 
 
 def up(before, after, first=False):
     geometry = (4, 1, 0) if first else (4, 2, 1)
-    return [nn.ConvTranspose2d(before, after, *geometry, bias=False), nn.BatchNorm2d(after), nn.ReLU(True)]
+    return [
+        nn.ConvTranspose2d(before, after, *geometry, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(True),
+    ]
 
 
 def down(before, after):
-    return [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, inplace=True)]
+    return [
+        nn.Conv2d(before, after, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.LeakyReLU(0.2, inplace=True),
+    ]
 
 
 class PlainGenerator(nn.Module):
     def __init__(self, conditional):
         super().__init__()
         if conditional:
-            self.z, self.y = nn.Sequential(*up(100, 256, True)), nn.Sequential(*up(10, 256, True))
-            self.rest = nn.Sequential(*up(512, 256), *up(256, 128), nn.ConvTranspose2d(128, 1, 4, 2, 1, bias=False))
+            self.z, self.y = (
+                nn.Sequential(*up(100, 256, True)),
+                nn.Sequential(*up(10, 256, True)),
+            )
+            self.rest = nn.Sequential(
+                *up(512, 256),
+                *up(256, 128),
+                nn.ConvTranspose2d(128, 1, 4, 2, 1, bias=False),
+            )
         else:
-            layers = [*up(100, 128, True), *up(128, 64), *up(64, 32), nn.ConvTranspose2d(32, 1, 4, 2, 1, bias=False)]
+            layers = [
+                *up(100, 128, True),
+                *up(128, 64),
+                *up(64, 32),
+                nn.ConvTranspose2d(32, 1, 4, 2, 1, bias=False),
+            ]
             self.rest = nn.Sequential(*layers)
 
     def forward(self, z, *y):
-        maps = torch.cat([self.z(z), *(self.y(y.view(-1, 10, 1, 1)) for y in y)], 1) if y else z
+        maps = (
+            torch.cat([self.z(z), *(self.y(y.view(-1, 10, 1, 1)) for y in y)], 1)
+            if y
+            else z
+        )
         return torch.tanh(self.rest(maps))
 
 
@@ -65,14 +96,34 @@ class PlainDiscriminator(nn.Module):
         super().__init__()
         if conditional:
             self.x, self.y = (
-                nn.Sequential(nn.Conv2d(channels, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)) for channels in (1, 10)
+                nn.Sequential(
+                    nn.Conv2d(channels, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)
+                )
+                for channels in (1, 10)
             )
-            self.rest = nn.Sequential(*down(128, 256), *down(256, 512), nn.Conv2d(512, 1, 4, bias=False))
+            self.rest = nn.Sequential(
+                *down(128, 256), *down(256, 512), nn.Conv2d(512, 1, 4, bias=False)
+            )
         else:
-            self.rest = nn.Sequential(*down(1, 32), *down(32, 64), *down(64, 128), nn.Conv2d(128, 1, 4, bias=False))
+            self.rest = nn.Sequential(
+                *down(1, 32),
+                *down(32, 64),
+                *down(64, 128),
+                nn.Conv2d(128, 1, 4, bias=False),
+            )
 
     def forward(self, x, *y):
-        maps = torch.cat([self.x(x), *(self.y(y.view(-1, 10, 1, 1).expand(-1, -1, 32, 32)) for y in y)], 1) if y else x
+        maps = (
+            torch.cat(
+                [
+                    self.x(x),
+                    *(self.y(y.view(-1, 10, 1, 1).expand(-1, -1, 32, 32)) for y in y),
+                ],
+                1,
+            )
+            if y
+            else x
+        )
         return torch.sigmoid(self.rest(maps)).view(-1)
 
 
@@ -81,9 +132,16 @@ class Plain:
 
     def __init__(self, conditional):
         self.conditional = conditional
-        self.generator, self.discriminator = PlainGenerator(conditional), PlainDiscriminator(conditional)
-        self.optimiser_g = torch.optim.Adam(self.generator.parameters(), lr=5e-4, betas=(0.5, 0.999))
-        self.optimiser_d = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.generator, self.discriminator = (
+            PlainGenerator(conditional),
+            PlainDiscriminator(conditional),
+        )
+        self.optimiser_g = torch.optim.Adam(
+            self.generator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+        )
+        self.optimiser_d = torch.optim.Adam(
+            self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999)
+        )
         self.criterion = nn.BCELoss()
 
     def step(self, real, labels):
@@ -103,7 +161,9 @@ class Plain:
         return loss.item(), (loss_real + loss_fake).item()
 
     def epoch(self, images, labels):
-        loader = torch.utils.data.DataLoader(Digits(images, labels), BATCH, shuffle=True, num_workers=WORKERS)
+        loader = torch.utils.data.DataLoader(
+            Digits(images, labels), BATCH, shuffle=True, num_workers=WORKERS
+        )
         for real, y in loader:
             self.step(real, y)
 
@@ -112,9 +172,17 @@ class Ours:
     """One step of `fit_gan` as it is in the loop, and an epoch of it, resizing and all."""
 
     def __init__(self, conditional, precision):
-        self.preset = replace(gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL, num_epochs=1)
-        self.precision, self.run = precision, gan.Run(self.preset, 0, precision=precision)
-        self.weights = [*self.run.generator.parameters(), *self.run.discriminator.parameters()]
+        self.preset = replace(
+            gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL, num_epochs=1
+        )
+        self.precision, self.run = (
+            precision,
+            gan.Run(self.preset, 0, precision=precision),
+        )
+        self.weights = [
+            *self.run.generator.parameters(),
+            *self.run.discriminator.parameters(),
+        ]
 
     def step(self, pixels, labels):
         self.run.step(pixels, labels if self.preset.num_classes else None, 0, 1)
@@ -126,22 +194,40 @@ class Ours:
 
 
 def measure(conditional, data, rounds):
-    name, num_batches, num_steps = ("conditional DCGAN", 4, 1) if conditional else ("DCGAN", 10, 4)
-    images, labels = data.images[: num_batches * BATCH], data.labels[: num_batches * BATCH]
-    pixels, y = gan.prepare_images(torch.tensor(images[:BATCH]), 32), torch.tensor(labels[:BATCH])
+    name, num_batches, num_steps = (
+        ("conditional DCGAN", 4, 1) if conditional else ("DCGAN", 10, 4)
+    )
+    images, labels = (
+        data.images[: num_batches * BATCH],
+        data.labels[: num_batches * BATCH],
+    )
+    pixels, y = (
+        gan.prepare_images(torch.tensor(images[:BATCH]), 32),
+        torch.tensor(labels[:BATCH]),
+    )
     real = pixels[:, None].float() / 127.5 - 1
     plain, ours = Plain(conditional), {way: Ours(conditional, way) for way in OURS}
     steps = {"plain loop": partial(plain.step, real, y)}
     steps |= {way: partial(one.step, pixels, y) for way, one in ours.items()}
-    changes = {way: change_of_weights(one.weights, steps[way]) for way, one in ours.items()}
-    yield from compare(f"{name}, a step", steps, num_steps * rounds, least_cosine, results=changes)
-    epochs = {way: partial(one.epoch, images, labels) for way, one in {"plain loop": plain, **ours}.items()}
+    changes = {
+        way: change_of_weights(one.weights, steps[way]) for way, one in ours.items()
+    }
+    yield from compare(
+        f"{name}, a step", steps, num_steps * rounds, least_cosine, results=changes
+    )
+    epochs = {
+        way: partial(one.epoch, images, labels)
+        for way, one in {"plain loop": plain, **ours}.items()
+    }
     yield from compare(f"{name}, an epoch of {len(images)} images", epochs, rounds)
 
 
 def list_comparisons():
     data = datasets.load_mnist("train")
-    return {"DCGAN": partial(measure, False, data), "conditional DCGAN": partial(measure, True, data)}
+    return {
+        "DCGAN": partial(measure, False, data),
+        "conditional DCGAN": partial(measure, True, data),
+    }
 
 
 if __name__ == "__main__":

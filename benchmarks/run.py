@@ -1,6 +1,7 @@
 """All benchmarks, one after the other, and their table, benchmarks/results.md.
 
-`python benchmarks/run.py [--rounds 5] [--threads 1] [NAME ...]`; with names, nothing is written.
+`python benchmarks/run.py [--rounds 5] [--threads 1] [NAME ...]`; with names, nothing is
+written.
 """
 
 import time
@@ -21,7 +22,9 @@ SCRIPTS = (transfer, visualizing, dann, gan)
 
 
 def main() -> None:
-    options, rows = timing.main(__doc__, *(script.list_comparisons for script in SCRIPTS))
+    options, rows = timing.main(
+        __doc__, *(script.list_comparisons for script in SCRIPTS)
+    )
     if not options.names:
         made = {"date": time.strftime("%Y-%m-%d"), "version": __version__}
         write_table(RESULTS, environment.describe() | vars(options) | made, rows)

@@ -26,9 +26,11 @@ HEADER = """\
 
 @dataclass(frozen=True)
 class Row:
-    """One way of dlapps beside a peer, seconds round by round; as a string, a row of the table.
+    """One way of dlapps beside a peer, seconds round by round; as a string, a row of
+    the table.
 
-    cosine: between what dlapps gives in float32 and "fast". agreement: of dlapps with the peer.
+    cosine: between what dlapps gives in float32 and "fast". agreement: of dlapps with
+    the peer.
     """
 
     what: str
@@ -41,7 +43,10 @@ class Row:
 
     def __str__(self) -> str:
         median = statistics.median
-        ratios = [theirs / ours for theirs, ours in zip(self.peer_seconds, self.seconds, strict=True)]
+        ratios = [
+            theirs / ours
+            for theirs, ours in zip(self.peer_seconds, self.seconds, strict=True)
+        ]
         times = f"{median(self.seconds):.4f} | {self.peer} | {median(self.peer_seconds):.4f}"
         spread = f"{median(ratios):.2f} | {min(ratios):.2f} | {max(ratios):.2f}"
         cosine = "–" if self.cosine is None else f"{self.cosine:.4f}"
@@ -50,6 +55,10 @@ class Row:
 
 def write_table(path: Path, facts: dict[str, object], rows: list[Row]) -> None:
     """The table alone; sections below it, measured by other scripts, stay."""
-    _, heading, below = path.read_text(encoding="utf-8").partition("\n## ") if path.exists() else ("", "", "")
+    _, heading, below = (
+        path.read_text(encoding="utf-8").partition("\n## ")
+        if path.exists()
+        else ("", "", "")
+    )
     table = "\n".join([HEAD.format(**facts), HEADER, *map(str, rows)]) + "\n"
     write_atomically(path, (table + heading + below).encode())

@@ -1,4 +1,5 @@
-"""How every benchmark here takes time: ways of doing one thing run in turn, in one process, and give rows of a table.
+"""How every benchmark here takes time: ways of doing one thing run in turn, in one
+process, and give rows of a table.
 
 Two ways are compared within a round, where what else the machine did slowed both.
 """
@@ -17,9 +18,16 @@ from dlapps import DlappsError
 OURS = ("float32", "fast")
 
 
-def time_interleaved(ways: dict[str, Callable], rounds: int) -> tuple[dict[str, list[float]], dict]:
-    """Seconds of each way, one run of each a round, and what a first run, which is not counted, gave."""
-    results, seconds = {way: run() for way, run in ways.items()}, {way: [] for way in ways}
+def time_interleaved(
+    ways: dict[str, Callable], rounds: int
+) -> tuple[dict[str, list[float]], dict]:
+    """Seconds of each way, one run of each a round, and what a first run, which is not
+    counted, gave.
+    """
+    results, seconds = (
+        {way: run() for way, run in ways.items()},
+        {way: [] for way in ways},
+    )
     for _ in range(rounds):
         for way, run in ways.items():
             start = time.perf_counter()
@@ -38,16 +46,22 @@ def compare(
 ) -> Iterator[Row]:
     """A row for each of OURS among the ways beside each of the others, its peers.
 
-    results: what each way gives, by default in its first run; cosine(that of float32, of fast) and agree(that of a
-    peer, of dlapps) look at it.
+    results: what each way gives, by default in its first run; cosine(that of float32,
+    of fast) and agree(that of a peer, of dlapps) look at it.
     """
     seconds, first_results = time_interleaved(ways, rounds)
     results = results or first_results
     for peer in (way for way in ways if way not in OURS):
         for way in (way for way in OURS if way in ways):
-            closeness = cosine(results["float32"], results["fast"]) if cosine and way == "fast" else None
+            closeness = (
+                cosine(results["float32"], results["fast"])
+                if cosine and way == "fast"
+                else None
+            )
             agreement = agree(results[peer], results[way]) if agree else "–"
-            yield Row(what, way, peer, seconds[way], seconds[peer], closeness, agreement)
+            yield Row(
+                what, way, peer, seconds[way], seconds[peer], closeness, agreement
+            )
 
 
 def least_cosine(first: torch.Tensor, second: torch.Tensor) -> float:
@@ -66,13 +80,20 @@ def name_peer(package: str) -> str:
     return f"{package} {version(package)}"
 
 
-def main(doc: str, *scripts: Callable[[], dict[str, Callable]]) -> tuple[argparse.Namespace, list[Row]]:
-    """Run what the scripts list, each a function of the number of rounds, and print rows as they come.
+def main(
+    doc: str, *scripts: Callable[[], dict[str, Callable]]
+) -> tuple[argparse.Namespace, list[Row]]:
+    """Run what the scripts list, each a function of the number of rounds, and print
+    rows as they come.
 
     What is missing, a peer or an asset, ends the program with one sentence.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="comparisons whose name contains one of these words (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        help="comparisons whose name contains one of these words (default: all)",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     options, rows = parser.parse_args(), []
@@ -86,7 +107,9 @@ def main(doc: str, *scripts: Callable[[], dict[str, Callable]]) -> tuple[argpars
                         print(row, flush=True)
                         rows.append(row)
     except ModuleNotFoundError as error:
-        sys.exit(f"expected the package {error.name}, got none of that name; do make bench.")
+        sys.exit(
+            f"expected the package {error.name}, got none of that name; do make bench."
+        )
     except DlappsError as error:
         sys.exit(str(error))
     return options, rows

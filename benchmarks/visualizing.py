@@ -1,11 +1,12 @@
 """Saliency, attacks and class visualisation against their well-known peers.
 
-Peers get the same SqueezeNet 1.1 as torchvision hands it out, NCHW and float32, but frozen (which favours them;
-grad-cam needs it unfrozen). The agreement is the least cosine between maps (those of SmoothGrad differ in their noise),
-the success of attacks or the mean score of the visualised classes, the peer's first. An attack ends, for both, with a
-look in float32 whether the saved picture fools the network. Pictures are the practical's where they are at hand, else
-foolbox's 20 of ImageNet; PGD in L2 is made on grey digits.
-`python benchmarks/visualizing.py [--rounds 5] [--threads 1] [NAME ...]`
+Peers get the same SqueezeNet 1.1 as torchvision hands it out, NCHW and float32, but
+frozen (which favours them; grad-cam needs it unfrozen). The agreement is the least
+cosine between maps (those of SmoothGrad differ in their noise), the success of attacks
+or the mean score of the visualised classes, the peer's first. An attack ends, for both,
+with a look in float32 whether the saved picture fools the network. Pictures are the
+practical's where they are at hand, else foolbox's 20 of ImageNet; PGD in L2 is made on
+grey digits. `python benchmarks/visualizing.py [--rounds 5] [--threads 1] [NAME ...]`
 """
 
 import copy
@@ -28,28 +29,41 @@ CLASSES = tuple(range(0, 1000, 63))
 
 
 class Bench:
-    """The network, the same as peers have it, and pictures with the classes that it reads in them."""
+    """The network, the same as peers have it, and pictures with the classes that it
+    reads in them.
+    """
 
     def __init__(self):
         self.network = pretrained.load("squeezenet1_1")
-        self.plain = copy.deepcopy(self.network).to(memory_format=torch.contiguous_format)
+        self.plain = copy.deepcopy(self.network).to(
+            memory_format=torch.contiguous_format
+        )
         self.x = load_pictures()
         self.y = float32_logits(self.network, self.x).argmax(1)
 
     def success(self, images):
-        """What a user of a peer adds, and `adversarial` does by itself: a look at the saved picture."""
+        """What a user of a peer adds, and `adversarial` does by itself: a look at the
+        saved picture.
+        """
         with torch.no_grad():
             return self.plain(adversarial.round_to_8_bits(images)).argmax(1) != self.y
 
 
 class Digits(Bench):
-    """The committed network of digits that was trained as usual, and 200 grey test digits of 28 x 28 pixels."""
+    """The committed network of digits that was trained as usual, and 200 grey test
+    digits of 28 x 28 pixels.
+    """
 
     def __init__(self):
         test = datasets.load_mnist("test")
         self.network = adversarial.load_digit_networks()["plain"]
-        self.plain = copy.deepcopy(self.network).to(memory_format=torch.contiguous_format)
-        self.x, self.y = as_pictures(test.images[:200]), torch.from_numpy(test.labels[:200])
+        self.plain = copy.deepcopy(self.network).to(
+            memory_format=torch.contiguous_format
+        )
+        self.x, self.y = (
+            as_pictures(test.images[:200]),
+            torch.from_numpy(test.labels[:200]),
+        )
 
 
 def load_pictures():
@@ -70,7 +84,9 @@ def captum_input_gradient(bench):
 
     peer = Saliency(bench.plain)
     return (
-        lambda: peer.attribute(bench.x.clone().requires_grad_(), target=bench.y).amax(1),
+        lambda: peer.attribute(bench.x.clone().requires_grad_(), target=bench.y).amax(
+            1
+        ),
         lambda: saliency.input_gradient(bench.network, bench.x, bench.y),
     )
 
@@ -103,7 +119,11 @@ def captum_grad_cam(bench):
 
     def enlarged():
         maps = peer.attribute(bench.x, target=bench.y, relu_attributions=True)
-        return LayerAttribution.interpolate(maps, bench.x.shape[2:], "bilinear").detach().squeeze(1)
+        return (
+            LayerAttribution.interpolate(maps, bench.x.shape[2:], "bilinear")
+            .detach()
+            .squeeze(1)
+        )
 
     return enlarged, lambda: saliency.grad_cam(bench.network, bench.x, LAYER, bench.y)
 
@@ -156,7 +176,10 @@ def torchattacks_pgd_in_grey(bench):
 def foolbox_fgsm(bench):
     import foolbox
 
-    peer, model = foolbox.attacks.FGSM(), foolbox.PyTorchModel(bench.plain, bounds=(0, 1), device="cpu")
+    peer, model = (
+        foolbox.attacks.FGSM(),
+        foolbox.PyTorchModel(bench.plain, bounds=(0, 1), device="cpu"),
+    )
     return (
         lambda: bench.success(peer(model, bench.x, bench.y, epsilons=2 / 255)[1]),
         lambda: adversarial.fgsm(bench.network, bench.x, 2 / 255, bench.y),
@@ -175,11 +198,15 @@ def foolbox_pgd(bench):
 
 
 def lucent_class_visualisation(bench):
-    """All classes in one batch, Fourier and decorrelated colours, moved, scaled, turned, seen at 224 x 224 by both."""
+    """All classes in one batch, Fourier and decorrelated colours, moved, scaled,
+    turned, seen at 224 x 224 by both.
+    """
     from lucent.optvis import objectives, param, render, transform
 
     rows, classes = list(range(len(CLASSES))), list(CLASSES)
-    objective = objectives.Objective(lambda layers: -layers("backbone_classifier")[rows, classes].sum())
+    objective = objectives.Objective(
+        lambda layers: -layers("backbone_classifier")[rows, classes].sum()
+    )
     options = {
         "param_f": lambda: param.image(224, batch=len(classes)),
         "transforms": [
@@ -197,10 +224,17 @@ def lucent_class_visualisation(bench):
 
     def theirs():
         # Its hooks stay on the network, so each run gets a copy.
-        return torch.from_numpy(render.render_vis(copy.deepcopy(bench.plain), objective, **options)[0]).movedim(-1, 1)
+        return torch.from_numpy(
+            render.render_vis(copy.deepcopy(bench.plain), objective, **options)[0]
+        ).movedim(-1, 1)
 
-    preset = replace(class_visualization.MODERN, num_steps=NUM_STEPS, step_size=0.05, regularisers=())
-    return theirs, lambda: class_visualization.visualize(bench.network, classes, preset).images
+    preset = replace(
+        class_visualization.MODERN, num_steps=NUM_STEPS, step_size=0.05, regularisers=()
+    )
+    return (
+        theirs,
+        lambda: class_visualization.visualize(bench.network, classes, preset).images,
+    )
 
 
 def agree_on_maps(bench, theirs, ours):
@@ -212,7 +246,10 @@ def agree_on_success(bench, theirs, ours):
 
 
 def agree_on_scores(bench, *pictures):
-    scores = [float32_logits(bench.network, images)[range(len(CLASSES)), CLASSES].mean() for images in pictures]
+    scores = [
+        float32_logits(bench.network, images)[range(len(CLASSES)), CLASSES].mean()
+        for images in pictures
+    ]
     return f"score {scores[0]:.0f} / {scores[1]:.0f}"
 
 
@@ -226,7 +263,9 @@ def cosine_of_pictures(first, second):
 
 @dataclass(frozen=True)
 class Comparison:
-    """make(bench): what the peer runs, and what dlapps runs. cosine: None where dlapps computes in float32 only."""
+    """make(bench): what the peer runs, and what dlapps runs. cosine: None where dlapps
+    computes in float32 only.
+    """
 
     package: str
     what: str
@@ -237,30 +276,63 @@ class Comparison:
     def rows(self, bench, rounds):
         peer = name_peer(self.package)
         theirs, ours = self.make(bench)
-        ways = {peer: theirs, "float32": ours} | ({"fast": partial(fast, ours)} if self.cosine else {})
+        ways = {peer: theirs, "float32": ours} | (
+            {"fast": partial(fast, ours)} if self.cosine else {}
+        )
         return compare(self.what, ways, rounds, self.cosine, partial(self.agree, bench))
 
 
 ATTACK = {"agree": agree_on_success, "cosine": cosine_of_perturbations}
 CLASS = {"agree": agree_on_scores, "cosine": cosine_of_pictures}
 COMPARISONS = (
-    Comparison("captum", f"input gradient, {PICTURES} pictures", captum_input_gradient, cosine=None),
+    Comparison(
+        "captum",
+        f"input gradient, {PICTURES} pictures",
+        captum_input_gradient,
+        cosine=None,
+    ),
     Comparison("captum", "SmoothGrad, 1 picture", captum_smooth_grad),
-    Comparison("captum", "integrated gradients, 1 picture", captum_integrated_gradients, cosine=None),
+    Comparison(
+        "captum",
+        "integrated gradients, 1 picture",
+        captum_integrated_gradients,
+        cosine=None,
+    ),
     Comparison("captum", f"Grad-CAM, {PICTURES} pictures", captum_grad_cam),
     Comparison("grad-cam", f"Grad-CAM, {PICTURES} pictures", grad_cam_grad_cam),
-    Comparison("torchattacks", f"FGSM, {PICTURES} pictures", torchattacks_fgsm, **ATTACK),
-    Comparison("torchattacks", f"PGD of 10 steps, {PICTURES} pictures", torchattacks_pgd, **ATTACK),
-    Comparison("torchattacks", "PGD in L2 of 20 steps, 200 digits of 28 x 28", torchattacks_pgd_in_grey, **ATTACK),
+    Comparison(
+        "torchattacks", f"FGSM, {PICTURES} pictures", torchattacks_fgsm, **ATTACK
+    ),
+    Comparison(
+        "torchattacks",
+        f"PGD of 10 steps, {PICTURES} pictures",
+        torchattacks_pgd,
+        **ATTACK,
+    ),
+    Comparison(
+        "torchattacks",
+        "PGD in L2 of 20 steps, 200 digits of 28 x 28",
+        torchattacks_pgd_in_grey,
+        **ATTACK,
+    ),
     Comparison("foolbox", f"FGSM, {PICTURES} pictures", foolbox_fgsm, **ATTACK),
-    Comparison("foolbox", f"PGD of 10 steps, {PICTURES} pictures", foolbox_pgd, **ATTACK),
-    Comparison("torch-lucent", f"{len(CLASSES)} classes, {NUM_STEPS} steps", lucent_class_visualisation, **CLASS),
+    Comparison(
+        "foolbox", f"PGD of 10 steps, {PICTURES} pictures", foolbox_pgd, **ATTACK
+    ),
+    Comparison(
+        "torch-lucent",
+        f"{len(CLASSES)} classes, {NUM_STEPS} steps",
+        lucent_class_visualisation,
+        **CLASS,
+    ),
 )
 
 
 def list_comparisons():
     bench = Bench()
-    return {f"{each.package} {each.what}": partial(each.rows, bench) for each in COMPARISONS}
+    return {
+        f"{each.package} {each.what}": partial(each.rows, bench) for each in COMPARISONS
+    }
 
 
 if __name__ == "__main__":

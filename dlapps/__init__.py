@@ -16,38 +16,58 @@ __version__ = "0.2.0"
 
 
 class DlappsError(Exception):
-    """What went wrong in one sentence: what was expected, what came instead, what to do."""
+    """What went wrong in one sentence: what was expected, what came instead, what to
+    do.
+    """
 
 
-def check_name(what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError) -> None:
-    """Raise an error of that kind, which lists the known names, for a name that is not among them."""
+def check_name(
+    what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError
+) -> None:
+    """Raise an error of that kind, which lists the known names, for a name that is not
+    among them.
+    """
     if name not in known:
-        raise kind(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
+        raise kind(
+            f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them."
+        )
 
 
 def check_counts(least: int = 1, /, **counts: int) -> None:
-    """Raise ValueError for a number of epochs, steps, draws or pixels that is not a whole number from the least."""
+    """Raise ValueError for a number of epochs, steps, draws or pixels that is not a
+    whole number from the least.
+    """
     for name, count in counts.items():
         if not isinstance(count, Integral) or count < least:
-            raise ValueError(f"expected {name} >= {least}, got {count!r}; take a whole number.")
+            raise ValueError(
+                f"expected {name} >= {least}, got {count!r}; take a whole number."
+            )
 
 
 def check_positive(**values: float) -> None:
-    """Raise ValueError for a learning rate or a length that is not above 0: with less a descent would climb."""
+    """Raise ValueError for a learning rate or a length that is not above 0: with less a
+    descent would climb.
+    """
     for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"expected {name} > 0, got {value!r}; take a positive number.")
+            raise ValueError(
+                f"expected {name} > 0, got {value!r}; take a positive number."
+            )
 
 
 def check_shares(**shares: float) -> None:
     """Raise ValueError for a share, a decay or a probability that is not in [0, 1]."""
     for name, share in shares.items():
         if not 0 <= share <= 1:
-            raise ValueError(f"expected {name} from 0 to 1, got {share!r}; take a share.")
+            raise ValueError(
+                f"expected {name} from 0 to 1, got {share!r}; take a share."
+            )
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`from dlapps import images, metrics`: what notebooks need of core, imported when it is asked for."""
+    """`from dlapps import images, metrics`: what notebooks need of core, imported when
+    it is asked for.
+    """
     if name in ("assets", "images", "metrics", "runtime"):
         return importlib.import_module(f"dlapps.core.{name}")
     raise AttributeError(f"module 'dlapps' has no attribute {name!r}")

@@ -1,4 +1,6 @@
-"""A tiny project of its own for each test (notebooks/, report/, figures/ under tmp_path), and the programs it sees."""
+"""A tiny project of its own for each test (notebooks/, report/, figures/ under
+tmp_path), and the programs it sees.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +19,35 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 os.environ["TQDM_DISABLE"] = "1"
 from dlapps.core import assets
 
-# No test depends on what happens to be installed: it sees the programs of its environment alone, and those of the
-# machine where it names them, or is skipped. DLAPPS_TEST_PATH is where these are looked for; workers inherit it.
+# No test depends on what happens to be installed: it sees the programs of its
+# environment alone, and those of the machine where it names them, or is skipped.
+# DLAPPS_TEST_PATH is where these are looked for; workers inherit it.
 CHECKOUT = Path(__file__).resolve().parents[1]
 SPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 MACHINE = os.environ.setdefault("DLAPPS_TEST_PATH", os.environ["PATH"])
 os.environ["PATH"] = sysconfig.get_path("scripts")
 # As make test has it; else joblib would count the cores with a program of the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-REMEDIES = {"latexmk": "report/install-packages tex", "chromium": "apt install chromium"}
+REMEDIES = {
+    "latexmk": "report/install-packages tex",
+    "chromium": "apt install chromium",
+}
 BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
 title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
 booktitle={ICLR}, year={2015}}
 """
-# The files that take longest, first: a file runs whole in one process, and a long one that comes last runs alone.
-LONG = ["chapters", "report", "html", "sweeps", "appendix", "training", "staleness", "new"]
+# The files that take longest, first: a file runs whole in one process, and a long one
+# that comes last runs alone.
+LONG = [
+    "chapters",
+    "report",
+    "html",
+    "sweeps",
+    "appendix",
+    "training",
+    "staleness",
+    "new",
+]
 # What the chapters need under the smoke profile.
 NEEDED = ["vgg16_features", "squeezenet1_1", "imagenet20", "mnist_5k"]
 NEEDED += ["efficientnet_lite0", "efficientnet_lite2"]
@@ -44,10 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def programs(*names: str) -> Iterator[None]:
-    """The machine's PATH for what names these programs; a skip that says which of them is not installed."""
+    """The machine's PATH for what names these programs; a skip that says which of them
+    is not installed.
+    """
     for name in names:
         if not shutil.which(name, path=MACHINE):
-            pytest.skip(f"{name} is not installed: {REMEDIES.get(name, f'apt install {name}')}")
+            pytest.skip(
+                f"{name} is not installed: {REMEDIES.get(name, f'apt install {name}')}"
+            )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", MACHINE)
         yield
@@ -64,7 +84,9 @@ def _programs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class Project:
-    """Writes notebooks; the first three cells (parameters, setup, title) are always the same."""
+    """Writes notebooks; the first three cells (parameters, setup, title) are always the
+    same.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -75,10 +97,18 @@ class Project:
         (home / "report" / "report.toml").write_text(front)
         (home / "notebooks").mkdir()
 
-    def write(self, name: str, *cells: nbformat.NotebookNode, tags: Sequence[str] = ()) -> Path:
-        """A notebook of that name with these cells after the usual first ones; tags: of the title."""
+    def write(
+        self, name: str, *cells: nbformat.NotebookNode, tags: Sequence[str] = ()
+    ) -> Path:
+        """A notebook of that name with these cells after the usual first ones; tags: of
+        the title.
+        """
         setup = f'from labreport.notebook import Chapter\nchapter = Chapter("{name}", profile=profile)'
-        first = [text("# A chapter", *tags), code('profile = "quick"', "parameters"), code(setup, "remove-cell")]
+        first = [
+            text("# A chapter", *tags),
+            code('profile = "quick"', "parameters"),
+            code(setup, "remove-cell"),
+        ]
         notebook = new_notebook(cells=[*first, *cells])
         for number, cell in enumerate(notebook.cells):
             cell.id = f"cell-{number}"
@@ -107,9 +137,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="no Playwright: pip install playwright"
+    )
     with programs("chromium"), playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
@@ -121,9 +155,15 @@ def skip_unless_fetched() -> None:
 
 
 def violations(page) -> list[str]:
-    """What axe-core finds on a page, of WCAG 2.1 AA and good practice, when all that is folded is unfolded."""
+    """What axe-core finds on a page, of WCAG 2.1 AA and good practice, when all that is
+    folded is unfolded.
+    """
     reason = "no axe-core: pip install axe-playwright-python"
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=reason)
-    page.evaluate("document.querySelectorAll('details').forEach(folded => { folded.open = true; })")
+    page.evaluate(
+        "document.querySelectorAll('details').forEach(folded => { folded.open = true; })"
+    )
     found = axe.Axe().run(page).response["violations"]
-    return [f"{rule['help']}: {node['html']}" for rule in found for node in rule["nodes"]]
+    return [
+        f"{rule['help']}: {node['html']}" for rule in found for node in rule["nodes"]
+    ]

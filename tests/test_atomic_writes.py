@@ -17,8 +17,13 @@ MODULES = {
     for package in PACKAGES
     for path in package.rglob("*.py")
 }
-# What is unpacked in a folder of its own and renamed; what latexmk makes a report of, written anew each time.
-SCRATCH = {"dlapps/core/assets.py", "labreport/editions/latex.py", "labreport/editions/execute.py"}
+# What is unpacked in a folder of its own and renamed; what latexmk makes a report of,
+# written anew each time.
+SCRATCH = {
+    "dlapps/core/assets.py",
+    "labreport/editions/latex.py",
+    "labreport/editions/execute.py",
+}
 # torch.save writes into memory there.
 ALLOWED = {
     "dlapps/core/paths.py": [".write_bytes("],
@@ -57,8 +62,6 @@ def test_a_file_is_replaced_whole_or_not_at_all(name, write, tmp_path, monkeypat
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - SCRATCH))
 def test_no_module_writes_in_another_way(module):
-    writes = (
-        r"\.write_text\(|\.write_bytes\(|torch\.save\(|np\.savez?\w*\(|nbformat\.write\(|open\([^)]*[\"'][wax]b?[\"']"
-    )
+    writes = r"\.write_text\(|\.write_bytes\(|torch\.save\(|np\.savez?\w*\(|nbformat\.write\(|open\([^)]*[\"'][wax]b?[\"']"
     found = re.findall(writes, MODULES[module].read_text(encoding="utf-8"))
     assert found == ALLOWED.get(module, [])

@@ -1,4 +1,6 @@
-"""The benchmarks without their peers: what the scripts import, the table, a peer that is missing."""
+"""The benchmarks without their peers: what the scripts import, the table, a peer that
+is missing.
+"""
 
 import ast
 import importlib
@@ -26,7 +28,9 @@ PACKAGES = {
 
 def imported(nodes):
     for node in nodes:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names = (
+            [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        )
         names += [node.module] if isinstance(node, ast.ImportFrom) else []
         for name in (name.split(".")[0] for name in names):
             if name not in LOCAL:
@@ -51,7 +55,9 @@ def load(monkeypatch):
 def test_everything_imported_is_required(path):
     project = (CHECKOUT / "pyproject.toml").read_text()
     ours = required(re.search(r"(?ms)^dependencies = \[(.+?)^\]", project)[1])
-    peers = set().union(*(required(path.read_text()) for path in FOLDER.glob("requirements*.txt")))
+    peers = set().union(
+        *(required(path.read_text()) for path in FOLDER.glob("requirements*.txt"))
+    )
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert set(imported(tree.body)) <= ours
     assert set(imported(ast.walk(tree))) <= ours | peers
@@ -61,7 +67,9 @@ def test_table(load, tmp_path):
     table = load("table")
     rows = [
         table.Row("a step", "float32", "plain loop", [1.0, 2.0, 4.0], [2.0, 6.0, 4.0]),
-        table.Row("a map", "fast", "captum 0.9.0", [0.5], [1.0], 0.99996, "cosine 1.0000"),
+        table.Row(
+            "a map", "fast", "captum 0.9.0", [0.5], [1.0], 0.99996, "cosine 1.0000"
+        ),
     ]
     made = {"rounds": 3, "threads": 1, "date": "today", "version": "1.0"}
     path, below = tmp_path / "results.md", "\n## A class\n\n| 30 |\n"
@@ -79,8 +87,17 @@ def test_table(load, tmp_path):
 
 
 def test_each_way_is_compared_with_each_peer(load):
-    ways = {"peer": lambda: 1, "float32": lambda: 2, "fast": lambda: 3, "other": lambda: 4}
-    rows = list(load("timing").compare("a sum", ways, 2, lambda *both: sum(both), "{} {}".format))
+    ways = {
+        "peer": lambda: 1,
+        "float32": lambda: 2,
+        "fast": lambda: 3,
+        "other": lambda: 4,
+    }
+    rows = list(
+        load("timing").compare(
+            "a sum", ways, 2, lambda *both: sum(both), "{} {}".format
+        )
+    )
     found = [(row.way, row.cosine, row.agreement) for row in rows]
     assert found[:2] == [("float32", None, "1 2"), ("fast", 5, "1 3")]
     assert found[2:] == [("float32", None, "4 2"), ("fast", 5, "4 3")]
@@ -93,4 +110,7 @@ def test_a_missing_peer_is_one_sentence(load, monkeypatch):
     monkeypatch.setattr(timing.torch, "set_num_threads", lambda number: None)
     said = r"expected the package no-such-peer, got none of that name; do make bench\.$"
     with pytest.raises(SystemExit, match=said):
-        timing.main("A benchmark.", lambda: {"name": lambda _: [timing.name_peer("no-such-peer")]})
+        timing.main(
+            "A benchmark.",
+            lambda: {"name": lambda _: [timing.name_peer("no-such-peer")]},
+        )

@@ -1,4 +1,6 @@
-"""What the guides tell to type can be typed, what they link to exists; test_imports.py holds the diagram of rooms."""
+"""What the guides tell to type can be typed, what they link to exists; test_imports.py
+holds the diagram of rooms.
+"""
 
 import json
 import re
@@ -12,10 +14,23 @@ from labreport import cli as engine
 
 GUIDES = ("README.md", "CONTRIBUTING.md", "data/README.md")
 README, GUIDE, DATA = ((CHECKOUT / path).read_text() for path in GUIDES)
-COMMANDS = sorted(set(re.findall(r"(?m)(?:^ +|`)((?:dlapps|labreport) [^`#\n]+)", README + GUIDE + DATA)))
-MENTIONED = set(re.findall(r"\b(?:dlapps|tests|data|report)/[\w./]+\b", GUIDE)) - {"data/cache", "report/build/seed"}
+COMMANDS = sorted(
+    set(
+        re.findall(
+            r"(?m)(?:^ +|`)((?:dlapps|labreport) [^`#\n]+)", README + GUIDE + DATA
+        )
+    )
+)
+MENTIONED = set(re.findall(r"\b(?:dlapps|tests|data|report)/[\w./]+\b", GUIDE)) - {
+    "data/cache",
+    "report/build/seed",
+}
 LINKED = set(re.findall(r"\]\((?!http)([^)#]+)", README))
-RESULTS = sorted(path.name for folder in ("results", "networks") for path in (CHECKOUT / "data" / folder).iterdir())
+RESULTS = sorted(
+    path.name
+    for folder in ("results", "networks")
+    for path in (CHECKOUT / "data" / folder).iterdir()
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -35,7 +35,10 @@ ROOMS = {
         "cli",
     ),
 }
-FOLDERS = {"dlapps": CHECKOUT / "dlapps", "labreport": CHECKOUT / "report" / "labreport"}
+FOLDERS = {
+    "dlapps": CHECKOUT / "dlapps",
+    "labreport": CHECKOUT / "report" / "labreport",
+}
 # What a product leaves to those who have it.
 FOREIGN = {
     "dlapps": {"labreport", "jupyter_client", "nbformat", "nbconvert", "papermill"},
@@ -68,41 +71,65 @@ def imported(path):
 
 def imported_rooms(product, path):
     names = (name.split(".") for name in imported(path))
-    return {parts[1] for parts in names if parts[0] == product and len(parts) > 1} & {*ROOMS[product]}
+    return {parts[1] for parts in names if parts[0] == product and len(parts) > 1} & {
+        *ROOMS[product]
+    }
 
 
 def test_the_doors_are_these():
     for product, rooms in ROOMS.items():
-        assert {room_of(product, path) for owner, path in MODULES if owner == product} == {*rooms}
+        assert {
+            room_of(product, path) for owner, path in MODULES if owner == product
+        } == {*rooms}
 
 
 @pytest.mark.parametrize(("product", "path"), MODULES, ids=name_of)
 def test_imports_only_go_down_and_neither_product_imports_the_other(product, path):
     rooms = ROOMS[product]
     floor = rooms.index(room_of(product, path))
-    assert [room for room in imported_rooms(product, path) if rooms.index(room) > floor] == []
-    assert not {name.partition(".")[0] for name in imported(path)} & (FOREIGN[product] | {"studies", "checks"})
+    assert [
+        room for room in imported_rooms(product, path) if rooms.index(room) > floor
+    ] == []
+    assert not {name.partition(".")[0] for name in imported(path)} & (
+        FOREIGN[product] | {"studies", "checks"}
+    )
 
 
 def test_no_modules_import_each_other():
     files = {}
     for product, path in MODULES:
-        module = path.relative_to(FOLDERS[product].parent).with_suffix("").as_posix().replace("/", ".")
+        module = (
+            path.relative_to(FOLDERS[product].parent)
+            .with_suffix("")
+            .as_posix()
+            .replace("/", ".")
+        )
         files[module.removesuffix(".__init__")] = path
     graph = {}
     for module, path in files.items():
-        names = (name if name in files else name.rpartition(".")[0] for name in imported(path))
-        graph[module] = {name for name in names if name in files and not module.startswith(f"{name}.")}
+        names = (
+            name if name in files else name.rpartition(".")[0]
+            for name in imported(path)
+        )
+        graph[module] = {
+            name
+            for name in names
+            if name in files and not module.startswith(f"{name}.")
+        }
     TopologicalSorter(graph).prepare()
 
 
 def read_diagram():
-    """CONTRIBUTING.md's diagram: its rooms, and the rooms that the arrows of each lead to."""
+    """CONTRIBUTING.md's diagram: its rooms, and the rooms that the arrows of each lead
+    to.
+    """
     guide = (CHECKOUT / "CONTRIBUTING.md").read_text()
     rooms, arrows = set(), {}
     for product, drawing in re.findall(r"(?s)subgraph (\w+)\n(.+?)\n    end", guide):
         for name, others in re.findall(r"(\w+) --> (.+)", drawing):
-            arrows[f"{product}.{name}"] = {f"{product}.{other}" for other in others.split(" & ")}
+            arrows[f"{product}.{name}"] = {
+                f"{product}.{other}" for other in others.split(" & ")
+            }
         rooms |= {f"{product}.{name}" for name in re.findall(r"\w+", drawing)}
     return rooms, arrows
 
@@ -118,13 +145,23 @@ def reachable(arrows, start):
 
 def test_diagram_draws_the_imports():
     rooms, arrows = read_diagram()
-    imports = {f"{product}.{room}": set() for product in ROOMS for room in ROOMS[product]}
+    imports = {
+        f"{product}.{room}": set() for product in ROOMS for room in ROOMS[product]
+    }
     for product, path in MODULES:
         own = room_of(product, path)
         others = imported_rooms(product, path) - {own}
         imports[f"{product}.{own}"] |= {f"{product}.{other}" for other in others}
     assert rooms == {*imports}
-    left_over = {f"{room} --> {other}" for room in arrows for other in arrows[room] - imports[room]}
-    missing = {f"{room} --> {other}" for room in imports for other in imports[room] - reachable(arrows, room)}
+    left_over = {
+        f"{room} --> {other}"
+        for room in arrows
+        for other in arrows[room] - imports[room]
+    }
+    missing = {
+        f"{room} --> {other}"
+        for room in imports
+        for other in imports[room] - reachable(arrows, room)
+    }
     assert (left_over, missing) == (set(), set())
     assert sum(map(len, imports.values())) <= 60

@@ -30,10 +30,20 @@ def test_apgd_fools_as_many_as_torchattacks(digits, epsilon):  # noqa: F811
 def test_square_fools_at_least_as_many_as_torchattacks(digits, epsilon):  # noqa: F811
     torchattacks = pytest.importorskip("torchattacks")
     network, x, y = digits
-    peers = [torchattacks.Square(network, eps=epsilon, n_queries=200, seed=seed)(x, y) for seed in range(3)]
-    ours = [square(network, x, epsilon, y, num_queries=200, seed=seed).images for seed in range(3)]
-    means = [torch.stack([share_fooled(network, each, y) for each in found]).mean() for found in (ours, peers)]
-    # Theirs draws no square that reaches the last row or column: much of a picture of 8 x 8.
+    peers = [
+        torchattacks.Square(network, eps=epsilon, n_queries=200, seed=seed)(x, y)
+        for seed in range(3)
+    ]
+    ours = [
+        square(network, x, epsilon, y, num_queries=200, seed=seed).images
+        for seed in range(3)
+    ]
+    means = [
+        torch.stack([share_fooled(network, each, y) for each in found]).mean()
+        for found in (ours, peers)
+    ]
+    # Theirs draws no square that reaches the last row or column: much of a picture of 8
+    # x 8.
     assert -0.02 <= means[0] - means[1] <= 0.12
 
 
@@ -43,6 +53,12 @@ def test_fgsm_and_momentum_give_the_pictures_of_torchattacks(digits, monkeypatch
     fast = adversarial.fgsm(network, x, 0.1, y), torchattacks.FGSM(network, eps=0.1)
     monkeypatch.setattr(Ball, "draw", lambda ball, seed: ball.clean)
     momentum = transferable_pgd(network, x, 0.1, y, momentum=1.0)
-    for ours, peer in (fast, (momentum, torchattacks.MIFGSM(network, eps=0.1, alpha=0.025, steps=10, decay=1.0))):
+    for ours, peer in (
+        fast,
+        (
+            momentum,
+            torchattacks.MIFGSM(network, eps=0.1, alpha=0.025, steps=10, decay=1.0),
+        ),
+    ):
         # A gradient that is nearly 0 may have another sign.
         assert torch.isclose(ours.images, peer(x, y), atol=1e-5).float().mean() > 0.999

@@ -1,4 +1,6 @@
-"""Each wheel alone, as someone has it who installs that product and nothing else: `make test-all`, not `make test`."""
+"""Each wheel alone, as someone has it who installs that product and nothing else: `make
+test-all`, not `make test`.
+"""
 
 import os
 import re
@@ -15,7 +17,8 @@ pytestmark = pytest.mark.wheel
 NEW = "labreport/editions/template/new"
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
-# What the snippets expect to exist: a folder of pictures, a photo, digits on photos, two domains, images.
+# What the snippets expect to exist: a folder of pictures, a photo, digits on photos,
+# two domains, images.
 BEFORE = """
 import numpy as np
 import torch
@@ -47,11 +50,19 @@ ENVIRONMENT = os.environ | {"PATH": MACHINE}
 
 
 def find_interpreters():
-    """The supported Pythons that run here by the name of their version, and always this one."""
+    """The supported Pythons that run here by the name of their version, and always this
+    one.
+    """
     found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
     for version in VERSIONS:
         path = shutil.which(f"python{version}", path=MACHINE)
-        if path and subprocess.run([path, "-c", ""], env=ENVIRONMENT, capture_output=True).returncode == 0:
+        if (
+            path
+            and subprocess.run(
+                [path, "-c", ""], env=ENVIRONMENT, capture_output=True
+            ).returncode
+            == 0
+        ):
             found.setdefault(version, path)
     return found
 
@@ -79,7 +90,9 @@ def engine(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=INTERPRETERS)
 def installed(request, library, tmp_path_factory):
-    """The bin folder of a new environment with the library alone, its dependencies as the index has them today."""
+    """The bin folder of a new environment with the library alone, its dependencies as
+    the index has them today.
+    """
     folder = tmp_path_factory.mktemp(f"python{request.param}")
     yield install(INTERPRETERS[request.param], folder, str(library))
     shutil.rmtree(folder, ignore_errors=True)
@@ -110,7 +123,13 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def alone(cache, tmp_path, monkeypatch):
     """A folder of one's own, the current one, with nothing that points to the checkout."""
-    for name in ("DLAPPS_HOME", "DLAPPS_DATA", "LABREPORT_HOME", "PYTHONPATH", "VIRTUAL_ENV"):
+    for name in (
+        "DLAPPS_HOME",
+        "DLAPPS_DATA",
+        "LABREPORT_HOME",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(cache))
@@ -123,7 +142,9 @@ def run(installed, alone):
     """Call a script of the environment there."""
 
     def call(script, *arguments):
-        return subprocess.run([str(installed / script), *arguments], capture_output=True, text=True)
+        return subprocess.run(
+            [str(installed / script), *arguments], capture_output=True, text=True
+        )
 
     return call
 
@@ -140,7 +161,11 @@ def test_each_snippet_of_the_readme_runs(run):
     Path("mine.py").write_text("\n".join([BEFORE, *blocks]), encoding="utf-8")
     result = run("python", "mine.py")
     assert result.returncode == 0, result.stderr[-3000:]
-    assert {path.name for path in Path().iterdir()} == {"mine.py", "my-photo.jpg", "my-pictures"}
+    assert {path.name for path in Path().iterdir()} == {
+        "mine.py",
+        "my-photo.jpg",
+        "my-pictures",
+    }
 
 
 def has(scripts, package):
@@ -155,7 +180,9 @@ def test_the_library_brings_its_networks_and_no_jupyter(run, installed):
     assert run("python", "-c", code).stdout.split() == names
     code = "from dlapps.datasets import load_scenes15_features; print(load_scenes15_features().labels.shape)"
     assert run("python", "-c", code).stdout == "(4485,)\n"
-    assert not any(has(installed, package) for package in ("IPython", "nbconvert", "labreport"))
+    assert not any(
+        has(installed, package) for package in ("IPython", "nbconvert", "labreport")
+    )
 
 
 def test_a_wrong_name_is_one_sentence(run):
@@ -178,14 +205,23 @@ def seconds_of_children():
 
 
 @pytest.mark.programs("latexmk")
-def test_a_report_of_ones_own_takes_under_a_minute_and_no_torch_and_stays_there(reporting, alone, cache):
-    assert not any(has(reporting, package) for package in ("torch", "sklearn", "dlapps"))
+def test_a_report_of_ones_own_takes_under_a_minute_and_no_torch_and_stays_there(
+    reporting, alone, cache
+):
+    assert not any(
+        has(reporting, package) for package in ("torch", "sklearn", "dlapps")
+    )
     kept, before = set(cache.rglob("*")), seconds_of_children()
     labreport = str(reporting / "labreport")
     outside = subprocess.run([labreport, "report"], capture_output=True, text=True)
     assert outside.returncode == 2
-    assert "expected a folder with report/report.toml for labreport report, got " in outside.stderr
-    subprocess.run([labreport, "new", "mine", "--title", "Mine", "--author", "Me"], check=True)
+    assert (
+        "expected a folder with report/report.toml for labreport report, got "
+        in outside.stderr
+    )
+    subprocess.run(
+        [labreport, "new", "mine", "--title", "Mine", "--author", "Me"], check=True
+    )
     subprocess.run([labreport, "report", "--strict"], cwd="mine", check=True)
     after = seconds_of_children()
     subprocess.run([labreport, "html"], cwd="mine", check=True)
@@ -198,14 +234,23 @@ def test_a_report_of_ones_own_takes_under_a_minute_and_no_torch_and_stays_there(
 
 
 def test_a_wheel_has_its_package_and_what_it_reads_and_nothing_else(library, engine):
-    for wheel, folder in ((library, CHECKOUT / "dlapps"), (engine, CHECKOUT / "report" / "labreport")):
+    for wheel, folder in (
+        (library, CHECKOUT / "dlapps"),
+        (engine, CHECKOUT / "report" / "labreport"),
+    ):
         with zipfile.ZipFile(wheel) as archive:
             names = set(archive.namelist())
         assert {name.split("/")[0].split("-")[0] for name in names} == {folder.name}
-        own = {f"{folder.name}/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*") if path.is_file()}
+        own = {
+            f"{folder.name}/{path.relative_to(folder).as_posix()}"
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
         missing = {name for name in own - names if "__pycache__" not in name}
         assert missing == set()
     assert {f"{NEW}/.gitignore", f"{NEW}/report/references.bib"} <= names
-    assert [name for name in names if name.endswith(".ipynb")] == [f"{NEW}/notebooks/1_first_chapter.ipynb"]
+    assert [name for name in names if name.endswith(".ipynb")] == [
+        f"{NEW}/notebooks/1_first_chapter.ipynb"
+    ]
     assert library.stat().st_size < 45e6
     assert engine.stat().st_size < 1e6

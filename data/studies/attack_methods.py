@@ -1,4 +1,6 @@
-"""Attacks, controls and damages that only Chapter 2's studies compare; wrong input is not looked for."""
+"""Attacks, controls and damages that only Chapter 2's studies compare; wrong input is
+not looked for.
+"""
 
 import io
 from collections.abc import Callable
@@ -9,24 +11,41 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from dlapps.adversarial import AdversarialExamples, Goal, round_to_8_bits, score_examples
+from dlapps.adversarial import (
+    AdversarialExamples,
+    Goal,
+    round_to_8_bits,
+    score_examples,
+)
 from dlapps.adversarial import examples as basics
-from dlapps.core.class_scores import Classes, RowValues, float32, float32_logits, pick, pixel_gradient
+from dlapps.core.class_scores import (
+    Classes,
+    RowValues,
+    float32,
+    float32_logits,
+    pick,
+    pixel_gradient,
+)
 from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.runtime import Bar, make_generator
 
 # (pictures (N, C, H, W), generator) -> pictures, moved in one of many ways.
 Transform = Callable[[Tensor, torch.Generator], Tensor]
-# DeepFool's: what the paper adds to a step, the most steps, and how many of the class's rivals it compares.
+# DeepFool's: what the paper adds to a step, the most steps, and how many of the class's
+# rivals it compares.
 OVERSHOOT, DEEP_FOOL_STEPS, NUM_RIVALS = 0.02, 50, 9
 
 
 def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:
-    """bool (N,): whether each picture still reaches its goal after some damage, in float32.
+    """bool (N,): whether each picture still reaches its goal after some damage, in
+    float32.
 
-    damage: "floats" (none), "saved" (in 8 bits), or "jpeg" (quality 90, of the rounded picture).
+    damage: "floats" (none), "saved" (in 8 bits), or "jpeg" (quality 90, of the rounded
+    picture).
     """
-    return examples.goal.is_reached(float32_logits(network, DAMAGES[damage](examples.images)))
+    return examples.goal.is_reached(
+        float32_logits(network, DAMAGES[damage](examples.images))
+    )
 
 
 def jpeg(images: Tensor) -> Tensor:
@@ -34,7 +53,9 @@ def jpeg(images: Tensor) -> Tensor:
     files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
     for picture, file in zip(from_pixels(images), files, strict=True):
         Image.fromarray(picture).save(file, "JPEG", quality=90)
-    return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(images.device)
+    return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(
+        images.device
+    )
 
 
 DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -46,16 +67,28 @@ DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
 
 def linf_ball(images: Tensor, epsilon: float | Tensor) -> basics.Ball:
     """The pictures within epsilon of these in the maximum norm."""
-    return basics.Ball(images, "linf", basics.as_lengths("epsilon", epsilon, images, 1.0))
+    return basics.Ball(
+        images, "linf", basics.as_lengths("epsilon", epsilon, images, 1.0)
+    )
 
 
 def sign_noise(
-    network: nn.Module, images: Tensor, epsilon: float | Tensor, labels: Classes | None = None
+    network: nn.Module,
+    images: Tensor,
+    epsilon: float | Tensor,
+    labels: Classes | None = None,
 ) -> AdversarialExamples:
-    """x + epsilon times random signs: FGSM without the gradient, the control of every attack of that size."""
-    ball, goal = linf_ball(images, epsilon), basics.make_goal(network, images, labels, None)
+    """x + epsilon times random signs: FGSM without the gradient, the control of every
+    attack of that size.
+    """
+    ball, goal = (
+        linf_ball(images, epsilon),
+        basics.make_goal(network, images, labels, None),
+    )
     noise = ball.radii * basics.random_direction(images, "linf", 0).sign()
-    return score_examples(network, images, ball.settle((images + noise).clamp(0, 1)), goal)
+    return score_examples(
+        network, images, ball.settle((images + noise).clamp(0, 1)), goal
+    )
 
 
 def transferable_pgd(
@@ -69,70 +102,107 @@ def transferable_pgd(
 ) -> AdversarialExamples:
     """PGD in the maximum norm whose pictures are to fool other networks too.
 
-    momentum: mu in v <- mu v + g / ||g||_1, v taken for the gradient g (MI-FGSM: Dong et al. 2018). transform: each
-    gradient is taken at pictures that it moved, by other draws at each step (DI-FGSM: Xie et al. 2019).
+    momentum: mu in v <- mu v + g / ||g||_1, v taken for the gradient g (MI-FGSM: Dong
+    et al. 2018). transform: each gradient is taken at pictures that it moved, by other
+    draws at each step (DI-FGSM: Xie et al. 2019).
     """
-    ball, goal = linf_ball(images, epsilon), basics.make_goal(network, images, labels, None)
+    ball, goal = (
+        linf_ball(images, epsilon),
+        basics.make_goal(network, images, labels, None),
+    )
     x, velocity = ball.draw(0), torch.zeros_like(images)
     step_size = (2.5 * ball.epsilon / num_steps).to(images)
     for step in range(num_steps):
-        moved = partial(_transformed_logits, network, transform, step) if transform else network
-        gradient, _ = pixel_gradient(moved, x, basics.by_rows(basics.cross_entropy, goal))
+        moved = (
+            partial(_transformed_logits, network, transform, step)
+            if transform
+            else network
+        )
+        gradient, _ = pixel_gradient(
+            moved, x, basics.by_rows(basics.cross_entropy, goal)
+        )
         if momentum:
-            gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
+            gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(
+                min=1e-12
+            )
             velocity = gradient = momentum * velocity + gradient
         x = ball.nearest(x + step_size * gradient.sign())
     return score_examples(network, images, ball.settle(x), goal, num_steps)
 
 
-def _transformed_logits(network: nn.Module, transform: Transform, seed: int, pictures: Tensor) -> Tensor:
+def _transformed_logits(
+    network: nn.Module, transform: Transform, seed: int, pictures: Tensor
+) -> Tensor:
     return network(transform(pictures, make_generator(seed)))
 
 
 def resize_and_pad(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Input diversity (Xie et al. 2019): every second time smaller, by up to a tenth, somewhere on a grey ground."""
+    """Input diversity (Xie et al. 2019): every second time smaller, by up to a tenth,
+    somewhere on a grey ground.
+    """
     if torch.rand((), generator=generator, device="cpu") < 0.5:
         return pictures
     scale = 0.9 + 0.1 * torch.rand((), generator=generator, device="cpu").item()
     height, width = pictures.shape[2:]
-    small = F.interpolate(pictures, (round(scale * height), round(scale * width)), mode="nearest")
+    small = F.interpolate(
+        pictures, (round(scale * height), round(scale * width)), mode="nearest"
+    )
     rows, columns = height - small.shape[2], width - small.shape[3]
-    top, left = (int(torch.randint(free + 1, (), generator=generator, device="cpu")) for free in (rows, columns))
+    top, left = (
+        int(torch.randint(free + 1, (), generator=generator, device="cpu"))
+        for free in (rows, columns)
+    )
     return F.pad(small, (left, columns - left, top, rows - top), value=0.5)
 
 
-def deep_fool(network: nn.Module, images: Tensor, labels: Classes | None = None) -> AdversarialExamples:
-    """Step onto the nearest of the boundaries with the strongest rivals, as if they were planes, until one is crossed.
+def deep_fool(
+    network: nn.Module, images: Tensor, labels: Classes | None = None
+) -> AdversarialExamples:
+    """Step onto the nearest of the boundaries with the strongest rivals, as if they
+    were planes, until one is crossed.
 
-    r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d x, for the rival with the least
-    |f| / ||w||_2; the picture is x + 1.02 times the sum of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are
-    added 1e-4, so that a step taken on a boundary leaves it; the authors' code adds them to |f| / ||w||_2. Stops, as in
-    the paper, at the first success in floats, which rounding to 8 bits mostly undoes: `success` is rare. Always in
-    float32: bfloat16 is coarser than the distance to a boundary.
+    r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d
+    x, for the rival with the least |f| / ||w||_2; the picture is x + 1.02 times the sum
+    of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are added 1e-4, so that a
+    step taken on a boundary leaves it; the authors' code adds them to |f| / ||w||_2.
+    Stops, as in the paper, at the first success in floats, which rounding to 8 bits
+    mostly undoes: `success` is rare. Always in float32: bfloat16 is coarser than the
+    distance to a boundary.
     """
     goal = basics.make_goal(network, images, labels, None)
     logits = float32_logits(network, images)
     others = logits.scatter(1, goal.classes[:, None], -torch.inf)
     rivals = others.topk(min(NUM_RIVALS, logits.shape[1] - 1)).indices
-    total, active = torch.zeros_like(images), torch.arange(len(images), device=images.device)
+    total, active = (
+        torch.zeros_like(images),
+        torch.arange(len(images), device=images.device),
+    )
     for _ in Bar(range(DEEP_FOOL_STEPS), "steps"):
         moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
         logits = float32_logits(network, moved[active])
         active = active[~goal[active].is_reached(logits)]
         if len(active) == 0:
             break
-        total[active] += _to_nearest_boundary(network, moved[active], goal[active], rivals[active])
+        total[active] += _to_nearest_boundary(
+            network, moved[active], goal[active], rivals[active]
+        )
     moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
     return score_examples(network, images, moved, goal)
 
 
-def _to_nearest_boundary(network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor) -> Tensor:
-    """The shortest step (N, C, H, W) to a boundary with one of the rivals (N, R), were they planes."""
+def _to_nearest_boundary(
+    network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor
+) -> Tensor:
+    """The shortest step (N, C, H, W) to a boundary with one of the rivals (N, R), were
+    they planes.
+    """
     nearest = torch.full((len(images),), torch.inf, device=images.device)
     best = torch.zeros_like(images)
     for rival in rivals.T:
         with float32(images):
-            gradient, logits = pixel_gradient(network, images, _lead(rival, goal.classes))
+            gradient, logits = pixel_gradient(
+                network, images, _lead(rival, goal.classes)
+            )
         gap = (pick(logits, goal.classes) - pick(logits, rival)).abs() + 1e-4
         length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
         closer = gap / length < nearest

@@ -1,8 +1,10 @@
-"""What Chapter 3 compares with domain-adversarial training: other alignments, MCD, batch norm alone, and scores.
+"""What Chapter 3 compares with domain-adversarial training: other alignments, MCD,
+batch norm alone, and scores.
 
-An alignment is what `fit_dann` takes: called with the network, the features (N, D) of a batch, the source's first, how
-many these are, and the schedule's weight, it returns a loss and what it measured by name. Pixels are (N, C, H, W)
-float32 in [0, 1]; `fit_mcd` and `adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
+An alignment is what `fit_dann` takes: called with the network, the features (N, D) of a
+batch, the source's first, how many these are, and the schedule's weight, it returns a
+loss and what it measured by name. Pixels are (N, C, H, W) float32 in [0, 1]; `fit_mcd`
+and `adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
 """
 
 import copy
@@ -21,9 +23,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dlapps.core.metrics import as_features
 from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
 from dlapps.core.training import History, minimise, run_epochs, seeded
-from dlapps.dann.layers import DomainAdversarialNetwork, DomainClassifier, GradientReversal
+from dlapps.dann.layers import (
+    DomainAdversarialNetwork,
+    DomainClassifier,
+    GradientReversal,
+)
 from dlapps.dann.pictures import as_domains, predict
-from dlapps.dann.training import DOMAINS, MOMENTUM, Aligned, Settings, domain_loss, train_on_domains
+from dlapps.dann.training import (
+    DOMAINS,
+    MOMENTUM,
+    Aligned,
+    Settings,
+    domain_loss,
+    train_on_domains,
+)
 
 # What is aligned: features, a label predictor and a domain classifier.
 Network = DomainAdversarialNetwork
@@ -33,47 +46,74 @@ BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 NUM_GENERATOR_STEPS = 4
 
 
-def align_by_coral(network: Network, features: Tensor, num_source: int, weight: float) -> Aligned:
-    """`coral_loss` of the label predictor's logits, the layer that Sun and Saenko align, times the weight."""
+def align_by_coral(
+    network: Network, features: Tensor, num_source: int, weight: float
+) -> Aligned:
+    """`coral_loss` of the label predictor's logits, the layer that Sun and Saenko
+    align, times the weight.
+    """
     logits = network.label_predictor(features)
     loss = coral_loss(logits[:num_source], logits[num_source:])
     return weight * loss, {"coral_loss": loss}
 
 
-def align_by_mmd(network: Network, features: Tensor, num_source: int, weight: float) -> Aligned:
+def align_by_mmd(
+    network: Network, features: Tensor, num_source: int, weight: float
+) -> Aligned:
     """`mmd_loss` of the features, times the weight."""
     loss = mmd_loss(features[:num_source], features[num_source:])
     return weight * loss, {"mmd_loss": loss}
 
 
-def align_by_cdan(network: Network, features: Tensor, num_source: int, weight: float) -> Aligned:
-    """The reversed gradient of a `CdanClassifier`, which is the network's domain classifier."""
+def align_by_cdan(
+    network: Network, features: Tensor, num_source: int, weight: float
+) -> Aligned:
+    """The reversed gradient of a `CdanClassifier`, which is the network's domain
+    classifier.
+    """
     classifier: Any = network.domain_classifier
-    mapped = classifier.project(features, network.label_predictor(features).float().softmax(1).detach())
+    mapped = classifier.project(
+        features, network.label_predictor(features).float().softmax(1).detach()
+    )
     return domain_loss(classifier(GradientReversal.apply(mapped, weight)), num_source)
 
 
 class CdanClassifier(DomainClassifier):
-    """A domain classifier that sees features and predictions: CDAN without entropy weights.
+    """A domain classifier that sees features and predictions: CDAN without entropy
+    weights.
 
-    It sees the randomised multilinear map of Long et al. (2018), (R_f f) * (R_g g) / sqrt(d), which they take where
-    D K, here 23,520, is above 4,096: f the features (N, D), g the network's probabilities (N, K), R standard normal
-    matrices that are drawn once, by the seed.
+    It sees the randomised multilinear map of Long et al. (2018), (R_f f) * (R_g g) /
+    sqrt(d), which they take where D K, here 23,520, is above 4,096: f the features (N,
+    D), g the network's probabilities (N, K), R standard normal matrices that are drawn
+    once, by the seed.
     """
 
     features_map: Tensor
     classes_map: Tensor
 
-    def __init__(self, seed: int, num_features: int = 2352, num_classes: int = 10, dimensions: int = 1024) -> None:
+    def __init__(
+        self,
+        seed: int,
+        num_features: int = 2352,
+        num_classes: int = 10,
+        dimensions: int = 1024,
+    ) -> None:
         with drawn_from(seed):
-            maps = torch.randn(num_features, dimensions), torch.randn(num_classes, dimensions)
+            maps = (
+                torch.randn(num_features, dimensions),
+                torch.randn(num_classes, dimensions),
+            )
             super().__init__(dimensions)
         self.register_buffer("features_map", maps[0], persistent=False)
         self.register_buffer("classes_map", maps[1], persistent=False)
 
     def project(self, features: Tensor, predictions: Tensor) -> Tensor:
         """The multilinear map (N, d) of features (N, D) and probabilities (N, K)."""
-        return (features @ self.features_map) * (predictions @ self.classes_map) / self.features_map.shape[1] ** 0.5
+        return (
+            (features @ self.features_map)
+            * (predictions @ self.classes_map)
+            / self.features_map.shape[1] ** 0.5
+        )
 
 
 def make_cdan(seed: int) -> DomainAdversarialNetwork:
@@ -84,7 +124,8 @@ def make_cdan(seed: int) -> DomainAdversarialNetwork:
 
 
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:
-    """||C_s - C_t||_F^2 / (4 D^2), C the covariances of features (N, D), (M, D): Sun and Saenko (2016), eqs. 1 to 3.
+    """||C_s - C_t||_F^2 / (4 D^2), C the covariances of features (N, D), (M, D): Sun
+    and Saenko (2016), eqs. 1 to 3.
 
     Taken in float32.
     """
@@ -94,20 +135,28 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
 
 
 def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
-    """Squared maximum mean discrepancy of features (N, D), (M, D): Long et al. (2015), with kernels of equal weight.
+    """Squared maximum mean discrepancy of features (N, D), (M, D): Long et al. (2015),
+    with kernels of equal weight.
 
-    The unbiased estimate (Gretton et al. 2012, eq. 3), which may fall below 0, for the mean of five Gaussian kernels
-    exp(-||x - y||^2 / b); b is BANDWIDTHS times the median of ||x - y||^2 over all pairs of the batch, which gets no
-    gradient. Taken in float32.
+    The unbiased estimate (Gretton et al. 2012, eq. 3), which may fall below 0, for the
+    mean of five Gaussian kernels exp(-||x - y||^2 / b); b is BANDWIDTHS times the
+    median of ||x - y||^2 over all pairs of the batch, which gets no gradient. Taken in
+    float32.
     """
     with autocast(source.device, "float32"):
         features = torch.cat([source, target]).float()
         squares = torch.cdist(features, features).square()
         median = torch.pdist(features.detach()).square().median().clamp_min(1e-12)
-        kernels = torch.stack([torch.exp(-squares / (bandwidth * median)) for bandwidth in BANDWIDTHS])
-        kernel = kernels.mean(0) * (1 - torch.eye(len(features), device=features.device))
+        kernels = torch.stack(
+            [torch.exp(-squares / (bandwidth * median)) for bandwidth in BANDWIDTHS]
+        )
+        kernel = kernels.mean(0) * (
+            1 - torch.eye(len(features), device=features.device)
+        )
         n, m = len(source), len(target)
-        within = kernel[:n, :n].sum() / (n * (n - 1)) + kernel[n:, n:].sum() / (m * (m - 1))
+        within = kernel[:n, :n].sum() / (n * (n - 1)) + kernel[n:, n:].sum() / (
+            m * (m - 1)
+        )
         return within - 2 * kernel[:n, n:].mean()
 
 
@@ -120,24 +169,34 @@ def fit_mcd(
     seed: int = 0,
     **options: Any,
 ) -> History:
-    """Maximum classifier discrepancy (Saito et al. 2018): two label predictors part on target images, and features
-    bring them together again.
+    """Maximum classifier discrepancy (Saito et al. 2018): two label predictors part on
+    target images, and features bring them together again.
 
-    The second predictor has the layers of the network's and first weights of its own; the network ends with its own
-    predictor, the first, and the second is left behind. The discrepancy has the paper's weight, 1; the settings'
-    schedule has no part in it. Returns the history: class_loss (the first predictor's, in step A), discrepancy (in the
-    last step C), target_diversity, and what the monitor adds. options: as for `fit_dann`.
+    The second predictor has the layers of the network's and first weights of its own;
+    the network ends with its own predictor, the first, and the second is left behind.
+    The discrepancy has the paper's weight, 1; the settings' schedule has no part in it.
+    Returns the history: class_loss (the first predictor's, in step A), discrepancy (in
+    the last step C), target_diversity, and what the monitor adds. options: as for
+    `fit_dann`.
     """
     domains = as_domains(network, source, labels, target)
-    device, second = device_of(network), make_second(network.label_predictor, seed).train()
+    device, second = (
+        device_of(network),
+        make_second(network.label_predictor, seed).train(),
+    )
     weights = nn.ModuleList([network, second]).parameters()
     optimiser = torch.optim.SGD(weights, settings.learning_rate, MOMENTUM)
 
-    # One optimiser of all weights: one that gets no gradient in a step stays as it is, and so does its momentum.
-    def update(pixels: Tensor, others: Tensor, classes: Tensor, done: float) -> dict[str, Tensor]:
+    # One optimiser of all weights: one that gets no gradient in a step stays as it is,
+    # and so does its momentum.
+    def update(
+        pixels: Tensor, others: Tensor, classes: Tensor, done: float
+    ) -> dict[str, Tensor]:
         optimiser.param_groups[0]["lr"] = settings.rate(done)
         with autocast(device):
-            losses = class_losses(network, second, network.feature_extractor(pixels), classes)
+            losses = class_losses(
+                network, second, network.feature_extractor(pixels), classes
+            )
         minimise(losses.sum(), optimiser, settings.max_norm)
         with autocast(device):
             loss = loss_of_predictors(network, second, pixels, others, classes)
@@ -148,8 +207,16 @@ def fit_mcd(
             minimise(apart, optimiser, settings.max_norm)
         return {"class_loss": losses[0], "discrepancy": apart}
 
-    identity = {"fit": "mcd", **asdict(settings), "seed": seed, **dict(zip(DOMAINS, domains, strict=True))}
-    train = seeded(partial(train_on_domains, update, network, domains, settings, "fast", None), seed)
+    identity = {
+        "fit": "mcd",
+        **asdict(settings),
+        "seed": seed,
+        **dict(zip(DOMAINS, domains, strict=True)),
+    }
+    train = seeded(
+        partial(train_on_domains, update, network, domains, settings, "fast", None),
+        seed,
+    )
     parts = {"second": second, "optimiser": optimiser}
     return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
@@ -164,29 +231,50 @@ def make_second(predictor: nn.Module, seed: int) -> nn.Module:
     return second
 
 
-def class_losses(network: Network, second: nn.Module, features: Tensor, labels: Tensor) -> Tensor:
-    """Step A, for all weights: the class losses (2,) of both predictors, whose sum falls (eqs. 2 and 3)."""
-    logits = (predictor(features).float() for predictor in (network.label_predictor, second))
+def class_losses(
+    network: Network, second: nn.Module, features: Tensor, labels: Tensor
+) -> Tensor:
+    """Step A, for all weights: the class losses (2,) of both predictors, whose sum
+    falls (eqs. 2 and 3).
+    """
+    logits = (
+        predictor(features).float() for predictor in (network.label_predictor, second)
+    )
     return torch.stack([F.cross_entropy(each, labels) for each in logits])
 
 
-def loss_of_predictors(network: Network, second: nn.Module, pixels: Tensor, others: Tensor, labels: Tensor) -> Tensor:
-    """Step B, for the predictors on features as they are: class losses of the source minus the discrepancy of the
-    target (eqs. 4 and 5)."""
+def loss_of_predictors(
+    network: Network, second: nn.Module, pixels: Tensor, others: Tensor, labels: Tensor
+) -> Tensor:
+    """Step B, for the predictors on features as they are: class losses of the source
+    minus the discrepancy of the target (eqs. 4 and 5).
+    """
     with torch.no_grad():
-        here, there = network.feature_extractor(pixels), network.feature_extractor(others)
+        here, there = (
+            network.feature_extractor(pixels),
+            network.feature_extractor(others),
+        )
     apart = mean_discrepancy(network.label_predictor(there), second(there))
     return class_losses(network, second, here, labels).sum() - apart
 
 
 def loss_of_features(network: Network, second: nn.Module, others: Tensor) -> Tensor:
-    """Step C, for the feature extractor under predictors as they are: the discrepancy of the target (eq. 6)."""
+    """Step C, for the feature extractor under predictors as they are: the discrepancy
+    of the target (eq. 6).
+    """
     features = network.feature_extractor(others)
-    return mean_discrepancy(*(_fixed(predictor, features) for predictor in (network.label_predictor, second)))
+    return mean_discrepancy(
+        *(
+            _fixed(predictor, features)
+            for predictor in (network.label_predictor, second)
+        )
+    )
 
 
 def mean_discrepancy(first: Tensor, second: Tensor) -> Tensor:
-    """Mean absolute difference of two predictors' probabilities, from logits (N, K) each (eq. 1): in [0, 2 / K]."""
+    """Mean absolute difference of two predictors' probabilities, from logits (N, K)
+    each (eq. 1): in [0, 2 / K].
+    """
     return (first.float().softmax(1) - second.float().softmax(1)).abs().mean()
 
 
@@ -197,10 +285,11 @@ def _fixed(predictor: nn.Module, features: Tensor) -> Tensor:
 
 
 def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:
-    """A copy of the network, in eval mode, whose batch norms have the target's statistics (AdaBN, Li et al. 2017).
+    """A copy of the network, in eval mode, whose batch norms have the target's
+    statistics (AdaBN, Li et al. 2017).
 
-    Mean and variance (of the population) of what enters a layer, over all images, the layers before it adapted already
-    (Algorithm 1): one pass for each layer.
+    Mean and variance (of the population) of what enters a layer, over all images, the
+    layers before it adapted already (Algorithm 1): one pass for each layer.
     """
     adapted = copy.deepcopy(network).eval()
     for layer in _find_batch_norms(adapted):
@@ -211,18 +300,24 @@ def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:
 
 
 def _find_batch_norms(network: nn.Module) -> list[Any]:
-    """The batch norms by their places in the network, where each is called after those before it."""
+    """The batch norms by their places in the network, where each is called after those
+    before it.
+    """
     return [part for part in network.modules() if isinstance(part, _BatchNorm)]
 
 
-def _measure_inputs(layer: nn.Module, network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+def _measure_inputs(
+    layer: nn.Module, network: nn.Module, images: Tensor
+) -> tuple[Tensor, Tensor]:
     """Mean and variance (C,) of what enters a layer, over all images and places."""
     number, total, squares = 0, torch.zeros(()), torch.zeros(())
 
     def add(_: nn.Module, inputs: tuple[Tensor]) -> None:
         nonlocal number, total, squares
         values = inputs[0].transpose(0, 1).flatten(1).float()
-        variance, mean = (part.double().cpu() for part in torch.var_mean(values, 1, correction=0))
+        variance, mean = (
+            part.double().cpu() for part in torch.var_mean(values, 1, correction=0)
+        )
         number += values.shape[1]
         total = total + values.shape[1] * mean
         squares = squares + values.shape[1] * (variance + mean.square())
@@ -234,7 +329,8 @@ def _measure_inputs(layer: nn.Module, network: nn.Module, images: Tensor) -> tup
 
 
 class Shifted(nn.Module):
-    """A network whose probabilities are the mean over a picture (N, C, H, W) and its four shifts by a pixel.
+    """A network whose probabilities are the mean over a picture (N, C, H, W) and its
+    four shifts by a pixel.
 
     Called, it gives their logarithms (N, K); what a shift uncovers repeats the border.
     """
@@ -248,19 +344,29 @@ class Shifted(nn.Module):
         height, width = pixels.shape[2:]
         padded = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
         corners = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
-        views = [padded[:, :, top : top + height, left : left + width] for top, left in corners]
-        return torch.stack([self.network(view).float().softmax(1) for view in views]).mean(0).log()
+        views = [
+            padded[:, :, top : top + height, left : left + width]
+            for top, left in corners
+        ]
+        return (
+            torch.stack([self.network(view).float().softmax(1) for view in views])
+            .mean(0)
+            .log()
+        )
 
 
 def mean_entropy(logits: Tensor) -> float:
-    """Mean entropy in nats of predictions (N, K): low where a network is certain (Morerio et al. 2018)."""
+    """Mean entropy in nats of predictions (N, K): low where a network is certain
+    (Morerio et al. 2018).
+    """
     # A logit of minus infinity is a probability of 0, and 0 log 0 is 0.
     log_probabilities = logits.log_softmax(1).clamp(min=torch.finfo(torch.float32).min)
     return float(-(log_probabilities.exp() * log_probabilities).sum(1).mean())
 
 
 def soft_neighbourhood_density(logits: Tensor) -> float:
-    """Mean entropy in nats of each prediction's similarities to the others, (N, K): high where classes are dense.
+    """Mean entropy in nats of each prediction's similarities to the others, (N, K):
+    high where classes are dense.
 
     Higher is better, up to log(N - 1) (Saito et al. 2021, whose temperature is .05).
     """
@@ -271,16 +377,21 @@ def soft_neighbourhood_density(logits: Tensor) -> float:
 
 
 def proxy_a_distance(source: Tensor, target: Tensor) -> float:
-    """2 (1 - 2 error) of a linear SVM that classifies features (N, D) by domain, by 5-fold cross-validation.
+    """2 (1 - 2 error) of a linear SVM that classifies features (N, D) by domain, by
+    5-fold cross-validation.
 
-    2: without error; 0: not at all (Ben-David et al. 2007). More features make it easier.
+    2: without error; 0: not at all (Ben-David et al. 2007). More features make it
+    easier.
     """
     features = torch.cat(as_features(source, target, least=5)).float()
     features = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
     order = torch.randperm(len(features), generator=make_generator(0))
     domains = (order >= len(source)).long()
-    # Both domains count alike, whatever their numbers: else an SVM that always answers the larger would be right often.
+    # Both domains count alike, whatever their numbers: else an SVM that always answers
+    # the larger would be right often.
     svm = LinearSVC(C=1e-3, class_weight="balanced", random_state=0)
-    right = cross_val_score(svm, features[order].numpy(), domains.numpy(), scoring="balanced_accuracy")
+    right = cross_val_score(
+        svm, features[order].numpy(), domains.numpy(), scoring="balanced_accuracy"
+    )
     error = 1 - right.mean()
     return float(2 * (1 - 2 * error))

@@ -1,7 +1,7 @@
 """Chapter 4's long runs: every preset over its seeds, judged by the digit classifier.
 
-Training sees the train split alone; samples are compared with the test split, and so are train images: the floor that
-no generator is expected to pass.
+Training sees the train split alone; samples are compared with the test split, and so
+are train images: the floor that no generator is expected to pass.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,24 +18,32 @@ from studies.gan_judge import SHARES, Judge, draw, load_images
 from studies.gan_presets import CONDITIONAL_PRESETS, PRESETS, Trial, fit_trial
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
-RUNS: dict[str, tuple[Trial, int]] = {f"dcgan {name}": preset for name, preset in PRESETS.items()}
+RUNS: dict[str, tuple[Trial, int]] = {
+    f"dcgan {name}": preset for name, preset in PRESETS.items()
+}
 RUNS |= {f"cdcgan {name}": preset for name, preset in CONDITIONAL_PRESETS.items()}
 SEEDS = tuple(range(max(number for _, number in RUNS.values())))
-# As many samples as there are train images, for a classifier to learn from; and the seeds that draw them.
+# As many samples as there are train images, for a classifier to learn from; and the
+# seeds that draw them.
 NUM_MANY, SEEDS_OF_MANY = 60_000, 3
-# Whose course is kept: the one that the chapter shows, one of 64 x 64 that collapses and recovers, and of the
-# saturating loss a run that learns and the four that stand still, one of them for a time only.
+# Whose course is kept: the one that the chapter shows, one of 64 x 64 that collapses
+# and recovers, and of the saturating loss a run that learns and the four that stand
+# still, one of them for a time only.
 WATCHED = [("dcgan practical", 0), ("dcgan 64 x 64", 1)]
 WATCHED += [("dcgan saturating loss", seed) for seed in (3, 4, 6, 8, 9)]
 
 
 def fit(run: str, seed: int) -> gan.Training:
-    """One training, taken up where it was stopped; one whose checkpoint is there already is only read."""
+    """One training, taken up where it was stopped; one whose checkpoint is there
+    already is only read.
+    """
     preset = RUNS[run][0]
     images, labels = load_images("train", preset.size)
     checkpoint = paths.cache() / "gan" / f"{run} {seed}.pt"
     classes = labels if preset.num_classes else None
-    return fit_trial(images, preset, seed, labels=classes, checkpoint=checkpoint, frame_every=200)
+    return fit_trial(
+        images, preset, seed, labels=classes, checkpoint=checkpoint, frame_every=200
+    )
 
 
 def train(run: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
@@ -55,16 +63,23 @@ def teach_many(seed: int) -> dict[str, object]:
 
 
 def thin(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    """Means of about 100 parts of a history, rounded, by name: what a plot needs of a long training."""
+    """Means of about 100 parts of a history, rounded, by name: what a plot needs of a
+    long training.
+    """
     every = -(-len(history["spread"]) // 100)
     return {
-        name: [float(f"{np.mean(values[edge : edge + every]):.4g}") for edge in range(0, len(values), every)]
+        name: [
+            float(f"{np.mean(values[edge : edge + every]):.4g}")
+            for edge in range(0, len(values), every)
+        ]
         for name, values in history.items()
     }
 
 
 def make_gan() -> Path:
-    """All presets, each saved as soon as it is done; what data/results/gan.json holds already is not run again."""
+    """All presets, each saved as soon as it is done; what data/results/gan.json holds
+    already is not run again.
+    """
     add_entries("gan", {("shares",): SHARES}, SEEDS)
     make_missing("gan", {("real",): lambda: Judge().score_real()}, SEEDS)
     make_missing("gan", {("grey",): lambda: Judge().score_grey()}, SEEDS)
@@ -79,19 +94,28 @@ def make_gan() -> Path:
         if seed == 0 or (run, seed) in WATCHED:
             save_samples(run if seed == 0 else f"{run} {seed}", training)
         add_entries("gan", {("runs", run, seed): entry}, SEEDS)
-    many: Calls = {("runs", "cdcgan tuned, 60,000", seed): partial(teach_many, seed) for seed in range(SEEDS_OF_MANY)}
+    many: Calls = {
+        ("runs", "cdcgan tuned, 60,000", seed): partial(teach_many, seed)
+        for seed in range(SEEDS_OF_MANY)
+    }
     make_missing("gan", many, SEEDS)
     return paths.results() / "gan.json"
 
 
 def save_samples(run: str, training: gan.Training) -> None:
-    """The last samples of the fixed latent vectors to gan.npz, sixteen or ten a label; tuned generators to files."""
+    """The last samples of the fixed latent vectors to gan.npz, sixteen or ten a label;
+    tuned generators to files.
+    """
     path = paths.results() / "gan.npz"
     samples = results.load_arrays("gan") if path.exists() else {}
-    samples[run] = training.frames.numpy()[-1:, : 100 if training.preset.num_classes else 16]
+    samples[run] = training.frames.numpy()[
+        -1:, : 100 if training.preset.num_classes else 16
+    ]
     results.save_arrays("gan", samples)
     kind, preset = run.split(" ", 1)
     if preset == "tuned":
         gan.save_generator(paths.networks() / f"gan-{kind}.pt", training.generator)
     if preset == "practical":
-        gan.save_generator(paths.networks() / f"gan-{kind}-practical.pt", training.generator)
+        gan.save_generator(
+            paths.networks() / f"gan-{kind}-practical.pt", training.generator
+        )

@@ -1,4 +1,6 @@
-"""What the studies share: runs that are missing are made, and each is saved before the next one is taken."""
+"""What the studies share: runs that are missing are made, and each is saved before the
+next one is taken.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, reduce
@@ -9,7 +11,8 @@ from filelock import FileLock
 from labreport import paths, results
 from labreport.sweeps import keep, sweep
 
-# Where an entry stands in a results file: ("runs", "paper", 0) is parts["runs"]["paper"]["0"].
+# Where an entry stands in a results file: ("runs", "paper", 0) is
+# parts["runs"]["paper"]["0"].
 Place = tuple[str | int, ...]
 # The calls of a sweep, by their places or other keys.
 Calls = dict[Any, Callable[[], Any]]
@@ -21,15 +24,25 @@ def cached(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
 
 
 def load_parts(name: str) -> dict[str, Any]:
-    """What data/results/NAME.json holds, without "made"; nothing where there is no such file."""
-    parts = results.load(name).parts if (paths.results() / f"{name}.json").is_file() else {}
+    """What data/results/NAME.json holds, without "made"; nothing where there is no such
+    file.
+    """
+    parts = (
+        results.load(name).parts if (paths.results() / f"{name}.json").is_file() else {}
+    )
     return {part: content for part, content in parts.items() if part != "made"}
 
 
-def sweep_missing(name: str, calls: Mapping[Any, Callable]) -> Iterator[tuple[Any, Any]]:
-    """(place, result) of each call that has no entry in the results file yet, as `sweep` hands them over."""
+def sweep_missing(
+    name: str, calls: Mapping[Any, Callable]
+) -> Iterator[tuple[Any, Any]]:
+    """(place, result) of each call that has no entry in the results file yet, as
+    `sweep` hands them over.
+    """
     parts = load_parts(name)
-    return sweep({place: call for place, call in calls.items() if not _has(parts, place)}, name)
+    return sweep(
+        {place: call for place, call in calls.items() if not _has(parts, place)}, name
+    )
 
 
 def make_missing(name: str, calls: Calls, seeds: Sequence[int]) -> None:
@@ -45,8 +58,12 @@ def add_entries(name: str, entries: Mapping[Place, Any], seeds: Sequence[int]) -
         results.save(name, nest(entries, load_parts(name)), seeds)
 
 
-def nest(entries: Mapping[Place, Any], parts: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Dictionaries in dictionaries with each entry at its place; parts: what is there already."""
+def nest(
+    entries: Mapping[Place, Any], parts: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Dictionaries in dictionaries with each entry at its place; parts: what is there
+    already.
+    """
     parts = {} if parts is None else parts
     for (*outer, last), entry in entries.items():
         place = parts

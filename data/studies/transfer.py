@@ -1,8 +1,9 @@
-"""What Chapter 1 needs of the pictures of 15-Scene: features, trainings on pictures, and networks fine-tuned.
+"""What Chapter 1 needs of the pictures of 15-Scene: features, trainings on pictures,
+and networks fine-tuned.
 
-EfficientNet-Lite0 and Lite2 make one pass over the pictures, since decoding and the frozen stages cost most: each
-picture and its mirror image leave the averages of four stages and the maps of stage 5, on which stage 6 and a new last
-layer are trained.
+EfficientNet-Lite0 and Lite2 make one pass over the pictures, since decoding and the
+frozen stages cost most: each picture and its mirror image leave the averages of four
+stages and the maps of stage 5, on which stage 6 and a new last layer are trained.
 """
 
 from __future__ import annotations
@@ -38,12 +39,18 @@ RATES, EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2), (2, 4, 8)
 
 # (network, layers, pooling, size, keep_aspect): one pass over the pictures each.
 SCENES_PASSES = (
-    ("vgg16_features", ("pool3", "pool4", "relu5_3", "pool5"), "average+max", 224, False),
+    (
+        "vgg16_features",
+        ("pool3", "pool4", "relu5_3", "pool5"),
+        "average+max",
+        224,
+        False,
+    ),
     ("vgg16_features", ("relu5_1", "relu5_2", "relu5_3"), "pyramid", 320, True),
     ("squeezenet1_1", ("features.12",), "average", 224, False),
 )
-# What is committed of it: these as they are, the pyramid (6,144 numbers a picture) projected, as is what four stages of
-# an EfficientNet-Lite say.
+# What is committed of it: these as they are, the pyramid (6,144 numbers a picture)
+# projected, as is what four stages of an EfficientNet-Lite say.
 SCENES_BLOCKS = (
     "vgg16_features pool3 average 224",
     "vgg16_features pool4 average 224",
@@ -53,16 +60,23 @@ SCENES_BLOCKS = (
     "vgg16_features relu5_3 average 320 aspect",
     "squeezenet1_1 features.12 average 224",
 )
-SCENES_PYRAMID = tuple(f"vgg16_features relu5_{number} quarters 320 aspect" for number in (1, 2, 3))
-# Both poolings begin with the average: (name of the rest, times as many columns as the average).
+SCENES_PYRAMID = tuple(
+    f"vgg16_features relu5_{number} quarters 320 aspect" for number in (1, 2, 3)
+)
+# Both poolings begin with the average: (name of the rest, times as many columns as the
+# average).
 PARTS = {"average+max": ("max", 1), "pyramid": ("quarters", 4)}
 
 
 def extract_scenes(
     network: str, layers: tuple[str, ...], pooling: str, size: int, keep_aspect: bool
 ) -> dict[str, np.ndarray]:
-    """Features float32 (4485, D) of all 15-Scene pictures, train first, named "network layer pooling size [aspect]"."""
-    features = transfer.extract_features(pretrained.load(network), load_scenes()[0], layers, pooling, size, keep_aspect)
+    """Features float32 (4485, D) of all 15-Scene pictures, train first, named "network
+    layer pooling size [aspect]".
+    """
+    features = transfer.extract_features(
+        pretrained.load(network), load_scenes()[0], layers, pooling, size, keep_aspect
+    )
     rest, times = PARTS.get(pooling, ("", 0))
     how, blocks = f"{size}{' aspect' if keep_aspect else ''}", {}
     for layer, block in features.items():
@@ -74,9 +88,11 @@ def extract_scenes(
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
-    """One byte a number, which `datasets.from_bytes` reads: uint8 for values from 0 on, int8 for any.
+    """One byte a number, which `datasets.from_bytes` reads: uint8 for values from 0 on,
+    int8 for any.
 
-    Floats of 5 bits of exponent, and 3 bits of mantissa or a sign and 2 bits: a relative error of 1/16 or 1/8 at most.
+    Floats of 5 bits of exponent, and 3 bits of mantissa or a sign and 2 bits: a
+    relative error of 1/16 or 1/8 at most.
     """
     signed = bool(values.min() < 0)
     dropped = 8 if signed else 7
@@ -85,12 +101,15 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
     return rounded.astype(np.uint8).view(np.int8 if signed else np.uint8)
 
 
-def project(block: np.ndarray, num_train: int = 1500, num_dimensions: int = 512) -> np.ndarray:
-    """The block (N, D) in the coordinates (N, num_dimensions) in which its training rows have the most energy.
+def project(
+    block: np.ndarray, num_train: int = 1500, num_dimensions: int = 512
+) -> np.ndarray:
+    """The block (N, D) in the coordinates (N, num_dimensions) in which its training
+    rows have the most energy.
 
-    An uncentred PCA of rows that are L2-normalised first: products between rows, all that a linear SVM sees, are kept
-    up to the energy left out. Only training rows choose the coordinates, those that
-    cross-validation holds out among them.
+    An uncentred PCA of rows that are L2-normalised first: products between rows, all
+    that a linear SVM sees, are kept up to the energy left out. Only training rows
+    choose the coordinates, those that cross-validation holds out among them.
     """
     rows = normalize(block)
     _, _, directions = np.linalg.svd(rows[:num_train], full_matrices=False)
@@ -98,16 +117,22 @@ def project(block: np.ndarray, num_train: int = 1500, num_dimensions: int = 512)
 
 
 def make_scenes15_features() -> Path:
-    """The features that Chapter 1 works with, from the pictures; about 20 minutes on two cores."""
+    """The features that Chapter 1 works with, from the pictures; about 20 minutes on
+    two cores.
+    """
     blocks: dict[str, np.ndarray] = {}
     calls = {settings: cached(extract_scenes, *settings) for settings in SCENES_PASSES}
     for _, of_one_pass in sweep(calls, "passes over the pictures"):
         blocks |= of_one_pass
-    pyramid = np.concatenate([normalize(blocks[name]) for name in SCENES_PYRAMID], axis=1)
+    pyramid = np.concatenate(
+        [normalize(blocks[name]) for name in SCENES_PYRAMID], axis=1
+    )
     committed = {name: blocks[name] for name in SCENES_BLOCKS}
     committed["vgg16_features relu5 quarters 320 aspect"] = project(pyramid)
     for name in ("efficientnet_lite0", "efficientnet_lite2"):
-        side_by_side = np.concatenate([normalize(block) for block in stage_averages(name)], axis=1)
+        side_by_side = np.concatenate(
+            [normalize(block) for block in stage_averages(name)], axis=1
+        )
         committed[f"{name} stages average {SIZE} mirrored"] = project(side_by_side)
     train, test = datasets.load_scenes15("train"), datasets.load_scenes15("test")
     arrays = {name: to_bytes(block) for name, block in committed.items()}
@@ -120,15 +145,22 @@ def make_scenes15_features() -> Path:
 
 
 def make_scenes15_experiments() -> Path:
-    """What Chapter 1 says of trainings on the pictures; about an hour and a half on one core."""
-    # (pictures of each class, updates): those of 100 pictures for 20 epochs, and for 180 with one seed.
+    """What Chapter 1 says of trainings on the pictures; about an hour and a half on one
+    core.
+    """
+    # (pictures of each class, updates): those of 100 pictures for 20 epochs, and for
+    # 180 with one seed.
     scratch = {"10": (10, 150), "25": (25, 250), "50": (50, 400), "100": (100, 600)}
     train = transfer_training.train_from_nothing
     calls: Calls = {("runs", "100 for 180 epochs", 0): partial(train, 100, 5400, 0)}
     calls["runs", "pixels 32", 0] = partial(transfer_training.plain_pixels, 32)
     for seed in SEEDS:
-        calls |= {("runs", run, seed): partial(train, *scratch[run], seed) for run in scratch}
-        calls["runs", "random weights", seed] = partial(transfer_training.random_weights, seed)
+        calls |= {
+            ("runs", run, seed): partial(train, *scratch[run], seed) for run in scratch
+        }
+        calls["runs", "random weights", seed] = partial(
+            transfer_training.random_weights, seed
+        )
     calls["runs", "block 5"] = partial(transfer_training.finetune_last_block, SEEDS)
     calls["grey",] = transfer_training.compare_grey_inputs
     add_entries("scenes15-experiments", {("shares",): ["accuracy", "cv"]}, SEEDS)
@@ -138,9 +170,11 @@ def make_scenes15_experiments() -> Path:
 
 @torch.inference_mode()
 def run_stages(name: str, split: str) -> dict[str, np.ndarray]:
-    """One pass over a split, 352 x 352: for each stage its averages over positions, (N, 2, C).
+    """One pass over a split, 352 x 352: for each stage its averages over positions, (N,
+    2, C).
 
-    The second axis is the picture and its mirror image. "maps": what stage 5 gives, float16 (N, 2, C, 11, 11).
+    The second axis is the picture and its mirror image. "maps": what stage 5 gives,
+    float16 (N, 2, C, 11, 11).
     """
     network, scenes = pretrained.load(name), datasets.load_scenes15(split)
     backbone = network.backbone
@@ -150,7 +184,9 @@ def run_stages(name: str, split: str) -> dict[str, np.ndarray]:
     found: dict[str, list[Tensor]] = {stage: [] for stage in (*STAGES, "maps")}
     for path in scenes.images:
         pixels = stack_pixels([path], SIZE)
-        values = torch.cat([pixels, pixels.flip(3)]).contiguous(memory_format=torch.channels_last)
+        values = torch.cat([pixels, pixels.flip(3)]).contiguous(
+            memory_format=torch.channels_last
+        )
         with runtime.autocast("cpu"):
             for stage, module in zip(STAGES, stages, strict=True):
                 values = module(values)
@@ -161,19 +197,31 @@ def run_stages(name: str, split: str) -> dict[str, np.ndarray]:
 
 
 def stage_averages(name: str) -> list[np.ndarray]:
-    """The averages of four stages over all pictures, training pictures first, (4485, C) each, of picture and mirror."""
+    """The averages of four stages over all pictures, training pictures first, (4485, C)
+    each, of picture and mirror.
+    """
     passes = [keep(run_stages)(name, split) for split in ("train", "test")]
-    return [np.concatenate([of_split[stage] for of_split in passes]).mean(1) for stage in STAGES]
+    return [
+        np.concatenate([of_split[stage] for of_split in passes]).mean(1)
+        for stage in STAGES
+    ]
 
 
 def load_maps(name: str) -> tuple[Tensor, Tensor]:
-    """Stage 5's maps of all pictures, training pictures first, (4485, 2, C, 11, 11) float16, and their labels."""
-    maps = [torch.from_numpy(keep(run_stages)(name, split)["maps"]) for split in ("train", "test")]
+    """Stage 5's maps of all pictures, training pictures first, (4485, 2, C, 11, 11)
+    float16, and their labels.
+    """
+    maps = [
+        torch.from_numpy(keep(run_stages)(name, split)["maps"])
+        for split in ("train", "test")
+    ]
     return torch.cat(maps), torch.from_numpy(load_scenes()[1])
 
 
 class FixedStatistics(nn.ModuleList):
-    """Layers that stay in eval mode while they are trained: the statistics of their batch norms do not move."""
+    """Layers that stay in eval mode while they are trained: the statistics of their
+    batch norms do not move.
+    """
 
     def train(self, mode: bool = True) -> FixedStatistics:
         """Stay in eval mode, whatever is asked for."""
@@ -181,17 +229,20 @@ class FixedStatistics(nn.ModuleList):
 
 
 class LastStages(nn.Module):
-    """The last stage and the last convolution of an EfficientNet-Lite, and a new last layer on three averages.
+    """The last stage and the last convolution of an EfficientNet-Lite, and a new last
+    layer on three averages.
 
-    Takes what stage 5 gives, (N, C, H, W). The statistics of the batch norms stay those of ImageNet: batches of 30
-    pictures would be poor estimates.
+    Takes what stage 5 gives, (N, C, H, W). The statistics of the batch norms stay those
+    of ImageNet: batches of 30 pictures would be poor estimates.
     """
 
     def __init__(self, name: str, seed: int) -> None:
         super().__init__()
         backbone = pretrained.load(name).backbone
         last = backbone.blocks[6]
-        self.stages = FixedStatistics([last, nn.Sequential(backbone.conv_head, backbone.bn2)])
+        self.stages = FixedStatistics(
+            [last, nn.Sequential(backbone.conv_head, backbone.bn2)]
+        )
         channels = last[0].conv_pw.in_channels + last[-1].conv_pwl.out_channels
         channels += backbone.conv_head.out_channels
         self.head = finetune.NewHead(channels, NUM_CLASSES, seed)
@@ -206,46 +257,81 @@ class LastStages(nn.Module):
         return self.head(torch.cat(averages, dim=1))
 
 
-def scores(name: str, fit_rows: np.ndarray, rows: np.ndarray, rate: float, num_epochs: int, seed: int) -> np.ndarray:
+def scores(
+    name: str,
+    fit_rows: np.ndarray,
+    rows: np.ndarray,
+    rate: float,
+    num_epochs: int,
+    seed: int,
+) -> np.ndarray:
     """What a network trained on some rows says of others: logits (N, 15) float32.
 
-    Trained are stage 6, the last convolution and a new last layer (at a rate of .01), on pictures and their mirror
-    images; logits are the mean over both.
+    Trained are stage 6, the last convolution and a new last layer (at a rate of .01),
+    on pictures and their mirror images; logits are the mean over both.
     """
     maps, labels = load_maps(name)
-    inputs, targets = maps[fit_rows].flatten(0, 1), labels[fit_rows].repeat_interleave(2)
+    inputs, targets = (
+        maps[fit_rows].flatten(0, 1),
+        labels[fit_rows].repeat_interleave(2),
+    )
     network = LastStages(name, seed)
     rates = {network.stages: rate, network.head: 1e-2}
-    finetune.fit_classifier(network, inputs, targets, num_epochs, rates, label_smoothing=0.1, batch_size=30, seed=seed)
+    finetune.fit_classifier(
+        network,
+        inputs,
+        targets,
+        num_epochs,
+        rates,
+        label_smoothing=0.1,
+        batch_size=30,
+        seed=seed,
+    )
     logits = finetune.batched_logits(network, maps[rows].flatten(0, 1))
     return logits.unflatten(0, (-1, 2)).mean(1).numpy()
 
 
 def choose_rate_and_epochs(name: str) -> tuple[dict[str, float], float, int]:
-    """Cross-entropy on fold 0 of the training pictures for each rate and number of epochs, and the choice.
+    """Cross-entropy on fold 0 of the training pictures for each rate and number of
+    epochs, and the choice.
 
-    Of the settings within one standard error of the best (paired over pictures) that of the fewest epochs, the best
-    among these: 300 pictures cannot tell the others apart.
+    Of the settings within one standard error of the best (paired over pictures) that of
+    the fewest epochs, the best among these: 300 pictures cannot tell the others apart.
     """
     labels = datasets.load_scenes15("train").labels
     fit_rows, held_out = next(make_folds().split(np.zeros(len(labels)), labels))
     targets, losses = torch.from_numpy(labels[held_out]), {}
     for rate, num_epochs in itertools.product(RATES, EPOCHS):
-        logits = torch.from_numpy(keep(scores)(name, fit_rows, held_out, rate, num_epochs, 0))
+        logits = torch.from_numpy(
+            keep(scores)(name, fit_rows, held_out, rate, num_epochs, 0)
+        )
         losses[rate, num_epochs] = F.cross_entropy(logits, targets, reduction="none")
     best = min(losses.values(), key=torch.mean)
-    errors = {setting: (loss - best).std() / len(loss) ** 0.5 for setting, loss in losses.items()}
-    comparable = [setting for setting, loss in losses.items() if loss.mean() - best.mean() <= errors[setting]]
-    rate, num_epochs = min(comparable, key=lambda setting: (setting[1], losses[setting].mean()))
-    means = {f"{rate:g} {epochs}": float(loss.mean()) for (rate, epochs), loss in losses.items()}
+    errors = {
+        setting: (loss - best).std() / len(loss) ** 0.5
+        for setting, loss in losses.items()
+    }
+    comparable = [
+        setting
+        for setting, loss in losses.items()
+        if loss.mean() - best.mean() <= errors[setting]
+    ]
+    rate, num_epochs = min(
+        comparable, key=lambda setting: (setting[1], losses[setting].mean())
+    )
+    means = {
+        f"{rate:g} {epochs}": float(loss.mean())
+        for (rate, epochs), loss in losses.items()
+    }
     return means, rate, num_epochs
 
 
 def finetune_last_stage(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Scores of the training pictures out of fold (1500, 15), of the test pictures (seeds, 2985, 15), of random splits.
+    """Scores of the training pictures out of fold (1500, 15), of the test pictures
+    (seeds, 2985, 15), of random splits.
 
-    The splits (S, 2985, 15) are those of `linear.random_splits`, their test pictures in order; beside the scores, how
-    rate and number of epochs were chosen.
+    The splits (S, 2985, 15) are those of `linear.random_splits`, their test pictures in
+    order; beside the scores, how rate and number of epochs were chosen.
     """
     losses, rate, num_epochs = choose_rate_and_epochs(name)
     labels = load_maps(name)[1].numpy()
@@ -255,14 +341,20 @@ def finetune_last_stage(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any
     for fit_rows, held_out in make_folds().split(train, labels[train]):
         out_of_fold[held_out] = read(fit_rows, held_out, rate, num_epochs, 0)
     arrays = {f"{name} train": out_of_fold}
-    arrays[f"{name} test"] = np.stack([read(train, test, rate, num_epochs, seed) for seed in SEEDS])
+    arrays[f"{name} test"] = np.stack(
+        [read(train, test, rate, num_epochs, seed) for seed in SEEDS]
+    )
     splits = random_splits(labels, NUM_SPLITS)
-    arrays[f"{name} splits"] = np.stack([read(*rows, rate, num_epochs, 0) for rows in splits])
+    arrays[f"{name} splits"] = np.stack(
+        [read(*rows, rate, num_epochs, 0) for rows in splits]
+    )
     return arrays, {"losses": losses, "rate": rate, "num_epochs": num_epochs}
 
 
 def make_scenes15_finetuned() -> Path:
-    """Class scores of two networks whose last stage was fine-tuned; about an hour on one core."""
+    """Class scores of two networks whose last stage was fine-tuned; about an hour on
+    one core.
+    """
     arrays: dict[str, np.ndarray] = {}
     chosen: dict[str, dict[str, Any]] = {}
     for name in ("efficientnet_lite2", "efficientnet_lite0"):

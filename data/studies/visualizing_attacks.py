@@ -1,7 +1,9 @@
-"""Chapter 2's attacks on pictures that cannot be committed, each beside noise of its size.
+"""Chapter 2's attacks on pictures that cannot be committed, each beside noise of its
+size.
 
-The pictures: the first NUM of the practical's 25 and the 500 samples that all three networks read as labelled, squashed
-to 224 x 224. Gradients are taken in bfloat16 where the processor has it, every verdict in float32.
+The pictures: the first NUM of the practical's 25 and the 500 samples that all three
+networks read as labelled, squashed to 224 x 224. Gradients are taken in bfloat16 where
+the processor has it, every verdict in float32.
 """
 
 import functools
@@ -24,7 +26,11 @@ from studies import attack_methods as methods
 from studies.attack_methods import survives
 from studies.runs import Calls, Place, cached, nest
 
-NAMES = {"squeezenet1_1": "SqueezeNet", "efficientnet_lite0": "Lite0", "efficientnet_lite2": "Lite2"}
+NAMES = {
+    "squeezenet1_1": "SqueezeNet",
+    "efficientnet_lite0": "Lite0",
+    "efficientnet_lite2": "Lite2",
+}
 SQUEEZENET, LITE0, _ = NAMES
 STINGRAY = 6
 # Pictures of the table and of transfer.
@@ -33,9 +39,13 @@ NUM = 80
 Attack = Callable[[PixelNetwork, Tensor, Tensor], AdversarialExamples]
 
 
-def at(attack: Callable[..., AdversarialExamples], levels: float, **options: Any) -> Attack:
+def at(
+    attack: Callable[..., AdversarialExamples], levels: float, **options: Any
+) -> Attack:
     """An attack away from the labels, epsilon in levels of 255."""
-    return lambda network, images, labels: attack(network, images, levels / 255, labels, **options)
+    return lambda network, images, labels: attack(
+        network, images, levels / 255, labels, **options
+    )
 
 
 TABLE: dict[str, Attack] = {
@@ -45,7 +55,9 @@ TABLE: dict[str, Attack] = {
     "PGD 1": at(adversarial.pgd, 1),
     "PGD 2, 20 steps": at(adversarial.pgd, 2, num_steps=20),
     "PGD L2, length 0.5": at(adversarial.pgd, 0.5 * 255, norm="l2"),
-    "to stingray, ascent": lambda network, images, labels: adversarial.fool(network, images, STINGRAY),
+    "to stingray, ascent": lambda network, images, labels: adversarial.fool(
+        network, images, STINGRAY
+    ),
     "to stingray, PGD 2": lambda network, images, labels: adversarial.pgd(
         network, images, 2 / 255, targets=STINGRAY, num_steps=20
     ),
@@ -56,7 +68,9 @@ TRANSFER: dict[str, Attack] = {
     "pgd": at(adversarial.pgd, 8),
     "momentum": at(methods.transferable_pgd, 8, momentum=1.0),
     "diversity": at(methods.transferable_pgd, 8, transform=methods.resize_and_pad),
-    "best": at(methods.transferable_pgd, 8, momentum=1.0, transform=methods.resize_and_pad),
+    "best": at(
+        methods.transferable_pgd, 8, momentum=1.0, transform=methods.resize_and_pad
+    ),
 }
 
 
@@ -69,7 +83,9 @@ def load_practical() -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def load_subjects() -> tuple[Tensor, Tensor]:
-    """Pixels and labels of the first NUM pictures that all three networks read as labelled."""
+    """Pixels and labels of the first NUM pictures that all three networks read as
+    labelled.
+    """
     images, labels = load_practical()
     samples = datasets.load_imagenet_samples()
     images = torch.cat([images, stack_pixels(samples.images[: 3 * NUM])])
@@ -81,9 +97,17 @@ def load_subjects() -> tuple[Tensor, Tensor]:
 
 
 def summarise(network: PixelNetwork, examples: AdversarialExamples) -> dict[str, Any]:
-    """Shares of pictures that reach their goal, as made and after damage; which do when saved, and their medians."""
-    reached = {damage: survives(network, examples, damage) for damage in methods.DAMAGES}
-    fooled = examples.success if examples.success.any() else torch.ones_like(examples.success)
+    """Shares of pictures that reach their goal, as made and after damage; which do when
+    saved, and their medians.
+    """
+    reached = {
+        damage: survives(network, examples, damage) for damage in methods.DAMAGES
+    }
+    fooled = (
+        examples.success
+        if examples.success.any()
+        else torch.ones_like(examples.success)
+    )
     return {
         **{key: float(flags.double().mean()) for key, flags in reached.items()},
         "l2": float(examples.l2[fooled].median()),
@@ -102,7 +126,9 @@ def attack(method: str) -> dict[str, Any]:
 
 
 def fool_the_25() -> dict[str, Any]:
-    """The practical: its 25 pictures to the stingray, and how many a stop at the first success in floats would lose."""
+    """The practical: its 25 pictures to the stingray, and how many a stop at the first
+    success in floats would lose.
+    """
     network, (images, _) = pretrained.load(SQUEEZENET), load_practical()
     examples = adversarial.fool(network, images, STINGRAY)
     lost, early = torch.zeros(2, len(images), dtype=torch.bool)
@@ -116,12 +142,19 @@ def fool_the_25() -> dict[str, Any]:
 
 
 def transfer(name: str, method: str) -> dict[str, float]:
-    """The share of pictures, made at 8 levels on one network, that each of the others misreads when they are saved."""
+    """The share of pictures, made at 8 levels on one network, that each of the others
+    misreads when they are saved.
+    """
     images, labels = load_subjects()
     with runtime.autocast("cpu"):
         examples = TRANSFER[method](pretrained.load(name), images, labels)
     others = [other for other in NAMES if other != name]
-    return {other: float(survives(pretrained.load(other), examples, "saved").double().mean()) for other in others}
+    return {
+        other: float(
+            survives(pretrained.load(other), examples, "saved").double().mean()
+        )
+        for other in others
+    }
 
 
 def make_visualizing_attacks() -> Path:
@@ -131,7 +164,9 @@ def make_visualizing_attacks() -> Path:
     calls |= {("transfer", *pair): cached(transfer, *pair) for pair in pairs}
     calls["stingray",] = cached(fool_the_25)
     found = dict(sweep(calls, "attacks"))
-    entries: dict[Place, Any] = {("table", method): found["table", method] for method in TABLE}
+    entries: dict[Place, Any] = {
+        ("table", method): found["table", method] for method in TABLE
+    }
     for name, method in pairs:
         for other, share in found["transfer", name, method].items():
             entries["transfer", f"{NAMES[name]} to {NAMES[other]}", method] = share

@@ -1,4 +1,6 @@
-"""Pictures of classes for Chapter 2: what each ingredient and each setting changes, who recognises what was drawn."""
+"""Pictures of classes for Chapter 2: what each ingredient and each setting changes, who
+recognises what was drawn.
+"""
 
 import io
 from collections.abc import Sequence
@@ -12,7 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from dlapps import datasets, pretrained
-from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST, Ascent, ingredients, judge, visualize
+from dlapps.class_visualization import (
+    MODERN,
+    PRACTICAL,
+    ROBUST,
+    Ascent,
+    ingredients,
+    judge,
+    visualize,
+)
 from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
@@ -26,21 +36,28 @@ JUDGES = dict(zip(NETWORKS, ("SqueezeNet", "Lite0", "Lite2"), strict=True))
 # The classes that the practical and the report before this one name; "wombat" first.
 TEN = (106, 92, 113, 281, 187, 76, 78, 683, 366, 604)
 HUNDRED = tuple(range(0, 1000, 10))
-# BEST was chosen on these, and for Lite0 on ten neighbours of TEN: on none of TEN and HUNDRED.
+# BEST was chosen on these, and for Lite0 on ten neighbours of TEN: on none of TEN and
+# HUNDRED.
 TWENTY = tuple(range(5, 1000, 50))
 CLASSES = {"": TEN, "hundred": HUNDRED, "chain": TWENTY, "setting": TEN}
 
 
 def class_margin(seen: ingredients.Seen) -> Tensor:
-    """The logarithm of the odds (N,) of the targets' probability: it falls where a rival rises."""
+    """The logarithm of the odds (N,) of the targets' probability: it falls where a
+    rival rises.
+    """
     others = seen.logits.scatter(1, seen.targets[:, None], -torch.inf)
     return ingredients.class_score(seen) - others.logsumexp(1)
 
 
-# From the practical's preset to the modern one, and on to the one that other networks recognise best, a change a line.
+# From the practical's preset to the modern one, and on to the one that other networks
+# recognise best, a change a line.
 CHANGES: dict[str, dict[str, Any]] = {
     "practical": {},
-    "spectrum": {"parametrisation": ingredients.Fourier(decorrelated=False), "step_size": 1.5},
+    "spectrum": {
+        "parametrisation": ingredients.Fourier(decorrelated=False),
+        "step_size": 1.5,
+    },
     "Adam": {"optimiser": torch.optim.Adam, "normalised": False, "step_size": 0.02},
     "total variation": {"regularisers": (ingredients.TotalVariation(2e-3),)},
     "no blur": {"blur_every": 0},
@@ -48,18 +65,30 @@ CHANGES: dict[str, dict[str, Any]] = {
     "warps": {"transforms": MODERN.transforms},
     "decorrelated colours": {"parametrisation": ingredients.Fourier()},
     "fixed contrast": {
-        **{name: getattr(ROBUST, name) for name in ("parametrisation", "optimiser", "normalised", "step_size")},
+        **{
+            name: getattr(ROBUST, name)
+            for name in ("parametrisation", "optimiser", "normalised", "step_size")
+        },
         "regularisers": (),
     },
     "windows": {"transforms": ROBUST.transforms},
     "margin": {"objective": class_margin},
-    "noise": {"objective": ROBUST.objective, "transforms": (*ROBUST.transforms, ingredients.Noise(0.2))},
+    "noise": {
+        "objective": ROBUST.objective,
+        "transforms": (*ROBUST.transforms, ingredients.Noise(0.2)),
+    },
 }
 CHAIN_STEPS = 100
-# By the chain SqueezeNet draws best before its contrast is fixed, and no class at all where there is noise.
+# By the chain SqueezeNet draws best before its contrast is fixed, and no class at all
+# where there is noise.
 NOISY = replace(ROBUST, transforms=CHANGES["noise"]["transforms"])
-BEST = {"squeezenet1_1": MODERN, "efficientnet_lite0": NOISY, "efficientnet_lite2": NOISY}
-# One setting of the practical's preset changed; its rate is 5, its weight 1e-3, its blur every 10, its steps 200.
+BEST = {
+    "squeezenet1_1": MODERN,
+    "efficientnet_lite0": NOISY,
+    "efficientnet_lite2": NOISY,
+}
+# One setting of the practical's preset changed; its rate is 5, its weight 1e-3, its
+# blur every 10, its steps 200.
 SETTINGS: dict[str, dict[str, Any]] = {
     "rate 0.5": {"step_size": 0.5},
     "rate 20": {"step_size": 20.0},
@@ -72,12 +101,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def load_preset(name: str, network: str) -> Ascent:
-    """A preset by its name, after the classes that it draws where these are not TEN; "best" depends on the network."""
+    """A preset by its name, after the classes that it draws where these are not TEN;
+    "best" depends on the network.
+    """
     kind, _, change = name.rpartition(": ")
     if kind == "chain":
         return add_ingredients()[change]
-    bare = SETTINGS["no blur"] | SETTINGS["no jitter"]  # the loop that the chapter shows
-    return BEST[network] if change == "best" else replace(PRACTICAL, **(SETTINGS | {"bare": bare}).get(change, {}))
+    bare = (
+        SETTINGS["no blur"] | SETTINGS["no jitter"]
+    )  # the loop that the chapter shows
+    return (
+        BEST[network]
+        if change == "best"
+        else replace(PRACTICAL, **(SETTINGS | {"bare": bare}).get(change, {}))
+    )
 
 
 def add_ingredients() -> dict[str, Ascent]:
@@ -89,7 +126,9 @@ def add_ingredients() -> dict[str, Ascent]:
 
 
 def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
-    """One picture a class: score, the rank of the class for each of NETWORKS, and JPEGs."""
+    """One picture a class: score, the rank of the class for each of NETWORKS, and
+    JPEGs.
+    """
     network, classes = pretrained.load(name), CLASSES[preset.rpartition(": ")[0]]
     with runtime.autocast("cpu"):
         drawn = visualize(network, classes, load_preset(preset, name), seed=seed)
@@ -97,17 +136,25 @@ def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
         "classes": list(classes),
         # The logit, whatever was raised.
         "score": pick(float32_logits(network, drawn.images), drawn.targets).tolist(),
-        **{judge_name: judge(pretrained.load(judge_name), drawn).tolist() for judge_name in NETWORKS},
+        **{
+            judge_name: judge(pretrained.load(judge_name), drawn).tolist()
+            for judge_name in NETWORKS
+        },
         "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
     }
 
 
 def read_real_pictures() -> dict[str, list[int]]:
-    """The rank of the true class of 520 labelled ImageNet pictures, read at the size of the drawn ones."""
+    """The rank of the true class of 520 labelled ImageNet pictures, read at the size of
+    the drawn ones.
+    """
     samples, twenty = datasets.load_imagenet_samples(), datasets.load_imagenet20()
     images = stack_pixels([*samples.images, *twenty.images], crop=0.875)
     labels = np.concatenate([samples.labels, twenty.labels])
-    read = {name: ranks(float32_logits(pretrained.load(name), images), labels).tolist() for name in NETWORKS}
+    read = {
+        name: ranks(float32_logits(pretrained.load(name), images), labels).tolist()
+        for name in NETWORKS
+    }
     return {"classes": labels.tolist(), **read}
 
 
@@ -122,7 +169,9 @@ def list_runs() -> dict[str, tuple[str, str, int]]:
     """What is drawn, by name: (network, preset, seed)."""
     chain = [f"chain: {change}" for change in CHANGES]
     settings = [f"setting: {change}" for change in SETTINGS]
-    hundred = [f"hundred: {change}" for change in ("bare", "no jitter", "no blur", "practical")]
+    hundred = [
+        f"hundred: {change}" for change in ("bare", "no jitter", "no blur", "practical")
+    ]
     plan: list[tuple[Sequence[str], Sequence[str], Sequence[int]]] = [
         (NETWORKS[:2], ["practical"], SEEDS),
         (NETWORKS, ["hundred: best"], (0,)),
@@ -139,7 +188,9 @@ def list_runs() -> dict[str, tuple[str, str, int]]:
 
 
 def summarise(made: dict[str, Any]) -> dict[str, Any]:
-    """What is written of a run: means, the shares that each judge recognises, and its ranks, under its short name."""
+    """What is written of a run: means, the shares that each judge recognises, and its
+    ranks, under its short name.
+    """
     scores: dict[str, Any] = {}
     if "score" in made:
         scores["logit"] = float(np.mean(made["score"]))
@@ -150,7 +201,9 @@ def summarise(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_visualizing_classes() -> Path:
-    """Pictures of classes over networks, presets, ingredients, settings and seeds; about 40 minutes on one core."""
+    """Pictures of classes over networks, presets, ingredients, settings and seeds;
+    about 40 minutes on one core.
+    """
     runs = list_runs()
     calls: Calls = {run: cached(draw_classes, *call) for run, call in runs.items()}
     calls["real"] = cached(read_real_pictures)
@@ -167,5 +220,7 @@ def make_visualizing_classes() -> Path:
     results.save_arrays("visualizing-classes", pictures)
     shares = [f"{short} top-5" for short in JUDGES.values()]
     parts = {"shares": shares, "real": summarise(found["real"])}
-    parts |= nest({("runs", *run.rsplit(" ", 1)): summarise(found[run]) for run in runs})
+    parts |= nest(
+        {("runs", *run.rsplit(" ", 1)): summarise(found[run]) for run in runs}
+    )
     return results.save("visualizing-classes", parts, SEEDS)

@@ -27,30 +27,41 @@ from dlapps.core.class_scores import (
 )
 from dlapps.core.runtime import Bar
 
-# The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std of the three colours.
+# The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std
+# of the three colours.
 PRACTICAL_STEP = 0.226
 
 
 def fool(
-    network: nn.Module, images: Images, targets: Classes, step_size: float = PRACTICAL_STEP, num_steps: int = 100
+    network: nn.Module,
+    images: Images,
+    targets: Classes,
+    step_size: float = PRACTICAL_STEP,
+    num_steps: int = 100,
 ) -> AdversarialExamples:
-    """x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins (practical; Szegedy et al. 2014).
+    """x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins
+    (practical; Szegedy et al. 2014).
 
-    step_size: eta, the length of a step in pixel units. The practical's eta = 1 is in units of (pixel - mean) / std;
-    a step along z = (x - m) / s of length 1 is one of length s, about .226, along x. A picture stops once the target
-    wins on its 8-bit rounding too: of those that stop at the first success, some are lost when saved.
+    step_size: eta, the length of a step in pixel units. The practical's eta = 1 is in
+    units of (pixel - mean) / std; a step along z = (x - m) / s of length 1 is one of
+    length s, about .226, along x. A picture stops once the target wins on its 8-bit
+    rounding too: of those that stop at the first success, some are lost when saved.
     """
     check_counts(num_steps=num_steps)
     check_positive(step_size=step_size)
     if targets is None:
-        raise ValueError("expected targets, the classes that are to win, got None; name one for each image.")
+        raise ValueError(
+            "expected targets, the classes that are to win, got None; name one for each image."
+        )
     images = check_input(network, images)
     goal = make_goal(network, images, None, targets)
     x, active = images.clone(), torch.arange(len(images), device=images.device)
     steps = torch.full_like(active, num_steps)
     for step in Bar(range(num_steps), "steps"):
         todo = goal[active]
-        gradient, logits = pixel_gradient(network, x[active], by_rows(_target_score, todo))
+        gradient, logits = pixel_gradient(
+            network, x[active], by_rows(_target_score, todo)
+        )
         done = _is_done(network, x[active], logits, todo)
         steps[active[done]] = step
         active, gradient = active[~done], gradient[~done]
@@ -65,7 +76,9 @@ def _target_score(logits: Tensor, goal: Goal) -> Tensor:
 
 
 def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:
-    """Whether the goal is reached, and still is after rounding; only what seems done is read again."""
+    """Whether the goal is reached, and still is after rounding; only what seems done is
+    read again.
+    """
     done = goal.is_reached(logits)
     if done.any():
         rounded = round_to_8_bits(images[done])
@@ -80,8 +93,19 @@ def fgsm(
     labels: Classes | None = None,
     targets: Classes | None = None,
 ) -> AdversarialExamples:
-    """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens & Szegedy 2015)."""
-    return pgd(network, images, epsilon, labels, targets, num_steps=1, step_size=epsilon, random_start=False)
+    """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens &
+    Szegedy 2015).
+    """
+    return pgd(
+        network,
+        images,
+        epsilon,
+        labels,
+        targets,
+        num_steps=1,
+        step_size=epsilon,
+        random_start=False,
+    )
 
 
 def pgd(
@@ -96,15 +120,21 @@ def pgd(
     random_start: bool = True,
     seed: int = 0,
 ) -> AdversarialExamples:
-    """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry et al. 2018).
+    """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry
+    et al. 2018).
 
-    epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2". step_size: 2.5 epsilon / num_steps by
-    default, as in the paper. random_start: begin anywhere in the ball.
+    epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2".
+    step_size: 2.5 epsilon / num_steps by default, as in the paper. random_start: begin
+    anywhere in the ball.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
     radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
-    steps = 2.5 * radii / num_steps if step_size is None else as_lengths("step_size", step_size, images)
+    steps = (
+        2.5 * radii / num_steps
+        if step_size is None
+        else as_lengths("step_size", step_size, images)
+    )
     # Halved and doubled as Python's numbers, moved as the pictures'.
     ball, steps = Ball(images, norm, radii), steps.to(images)
     goal = make_goal(network, images, labels, targets)

@@ -1,10 +1,20 @@
-"""Class visualisation: the picture that raises a class score, by gradient ascent on the picture itself.
+"""Class visualisation: the picture that raises a class score, by gradient ascent on the
+picture itself.
 
-What is raised (an objective less regularisers), what the picture is made of (a parametrisation), what is done to it
-before the network reads it (transforms) and how it is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
+What is raised (an objective less regularisers), what the picture is made of (a
+parametrisation), what is done to it before the network reads it (transforms) and how it
+is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
 """
 
-from dlapps.class_visualization.ascent import MODERN, PRACTICAL, ROBUST, Ascent, Visualization, judge, visualize
+from dlapps.class_visualization.ascent import (
+    MODERN,
+    PRACTICAL,
+    ROBUST,
+    Ascent,
+    Visualization,
+    judge,
+    visualize,
+)
 from dlapps.class_visualization.ingredients import (
     L2,
     Crop,

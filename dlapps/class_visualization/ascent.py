@@ -1,4 +1,6 @@
-"""The ascent: what is raised, how it is climbed, the pictures on the way, and who recognises them."""
+"""The ascent: what is raised, how it is climbed, the pictures on the way, and who
+recognises them.
+"""
 
 import math
 from collections.abc import Callable
@@ -42,10 +44,12 @@ from dlapps.core.runtime import Bar, device_of, make_generator
 class Ascent:
     """How to climb the objective, a function of what is `Seen`, less the regularisers.
 
-    It is the logit of the target by default; of a channel, give a network that ends in its layer and its average.
-    normalised: each picture's gradient is divided by its L2 norm, so that with SGD step_size is the length of a step,
-    in the units of the parametrisation. blur_every: steps between blurs of .5 pixels, 0 for never. Change one thing
-    with `dataclasses.replace(PRACTICAL, num_steps=1000)`.
+    It is the logit of the target by default; of a channel, give a network that ends in
+    its layer and its average.
+    normalised: each picture's gradient is divided by its L2 norm, so that with SGD
+    step_size is the length of a step, in the units of the parametrisation. blur_every:
+    steps between blurs of .5 pixels, 0 for never. Change one thing with
+    `dataclasses.replace(PRACTICAL, num_steps=1000)`.
     """
 
     parametrisation: Parametrisation
@@ -61,12 +65,17 @@ class Ascent:
     def __post_init__(self) -> None:
         check_counts(0, num_steps=self.num_steps, blur_every=self.blur_every)
         if not 0 <= self.step_size < math.inf:
-            raise ValueError(f"expected a finite step_size >= 0, got {self.step_size}; change it.")
+            raise ValueError(
+                f"expected a finite step_size >= 0, got {self.step_size}; change it."
+            )
         if self.optimiser is torch.optim.LBFGS:
-            raise ValueError("expected an optimiser that takes one gradient a step, got LBFGS; take SGD or Adam.")
+            raise ValueError(
+                "expected an optimiser that takes one gradient a step, got LBFGS; take SGD or Adam."
+            )
 
 
-# The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in its own units.
+# The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in
+# its own units.
 PRACTICAL = Ascent(
     parametrisation=Pixels(),
     num_steps=200,
@@ -77,7 +86,8 @@ PRACTICAL = Ascent(
     transforms=(Jitter(16),),
     blur_every=10,
 )
-# Olah et al. 2017, with a wider range of scales: what is seen at one size only, another network does not recognise.
+# Olah et al. 2017, with a wider range of scales: what is seen at one size only, another
+# network does not recognise.
 MODERN = Ascent(
     parametrisation=Fourier(),
     num_steps=200,
@@ -87,8 +97,9 @@ MODERN = Ascent(
     regularisers=(TotalVariation(2e-3),),
     transforms=(Jitter(16), Warp((0.7, 1.3), 15.0), Jitter(8)),
 )
-# What is seen in any window of the picture, large and small, is what other networks recognise; the contrast is that of
-# natural pictures. Noise on top (`Noise(0.2)`) helps where the network stands it.
+# What is seen in any window of the picture, large and small, is what other networks
+# recognise; the contrast is that of natural pictures. Noise on top (`Noise(0.2)`) helps
+# where the network stands it.
 ROBUST = Ascent(
     parametrisation=Fourier(contrast=1.0, standardised=True),
     num_steps=150,
@@ -103,10 +114,11 @@ ROBUST = Ascent(
 class Visualization:
     """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
 
-    scores (S + 1, N): the objective, which is the logit of the target unless the preset has another, at each step, as
-    the network saw the picture (moved, in the precision of the run); the last row is the final picture's, as it is, in
-    float32. frames (F, N, 3, H, W): the pictures after frame_steps (F,) steps; the final one alone where `keep_every`
-    is 0. class_names: the network's, for `judge`.
+    scores (S + 1, N): the objective, which is the logit of the target unless the preset
+    has another, at each step, as the network saw the picture (moved, in the precision
+    of the run); the last row is the final picture's, as it is, in float32. frames (F,
+    N, 3, H, W): the pictures after frame_steps (F,) steps; the final one alone where
+    `keep_every` is 0. class_names: the network's, for `judge`.
     """
 
     images: Tensor
@@ -127,38 +139,51 @@ def visualize(
     seed: int = 0,
     keep_every: int = 0,
 ) -> Visualization:
-    """Pictures that maximise S_c(x) - R(x) by gradient ascent on x (Simonyan, Vedaldi & Zisserman 2014, section 2).
+    """Pictures that maximise S_c(x) - R(x) by gradient ascent on x (Simonyan, Vedaldi &
+    Zisserman 2014, section 2).
 
-    targets: one class (a number, or a name of the network's `class_names`), or N of them, each of which gets its
-    picture; all start from the same noise and see the same transforms, so that a picture does not depend on the batch.
-    initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from; else noise of side `size`, drawn on the CPU, on
-    the network's device. Each step: the transforms move the picture, the network reads it, the gradient of score less
-    regularisers is climbed through the parametrisation, the picture is brought back into [0, 1]; every blur_every
-    steps, from the first, it is blurred.
+    targets: one class (a number, or a name of the network's `class_names`), or N of
+    them, each of which gets its picture; all start from the same noise and see the same
+    transforms, so that a picture does not depend on the batch.
+    initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from; else noise of
+    side `size`, drawn on the CPU, on the network's device. Each step: the transforms
+    move the picture, the network reads it, the gradient of score less regularisers is
+    climbed through the parametrisation, the picture is brought back into [0, 1]; every
+    blur_every steps, from the first, it is blurred.
 
-    PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical does: z starts from N(0, 1), R
-    is lambda ||z||^2 summed over all pixels, a step is 5 g / ||g||_2 with g = d (S_c - R) / d z, and z is clamped to
-    what x in [0, 1] allows, at the start too. In pixels such a step has a length of about 5 x .226 = 1.13. MODERN moves
-    the spectrum of decorrelated colours with Adam (Olah, Mordvintsev & Schubert 2017). The network runs in the
-    precision that the caller opened (`runtime.autocast`), everything else in float32.
+    PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical
+    does: z starts from N(0, 1), R is lambda ||z||^2 summed over all pixels, a step is 5
+    g / ||g||_2 with g = d (S_c - R) / d z, and z is clamped to what x in [0, 1] allows,
+    at the start too. In pixels such a step has a length of about 5 x .226 = 1.13.
+    MODERN moves the spectrum of decorrelated colours with Adam (Olah, Mordvintsev &
+    Schubert 2017). The network runs in the precision that the caller opened
+    (`runtime.autocast`), everything else in float32.
 
-    Raises ValueError for a class out of range, bad pixels, a number of pictures that is neither 1 nor N, a network in
-    training mode.
+    Raises ValueError for a class out of range, bad pixels, a number of pictures that is
+    neither 1 nor N, a network in training mode.
     """
     check_eval_mode(network)
     check_counts(size=size)
     check_counts(0, keep_every=keep_every)
     initial = None if initial is None else as_pictures(initial, 3)
     device = device_of(network) if initial is None else initial.device
-    number = 1 if isinstance(targets, (int, str)) or np.ndim(targets) == 0 else len(targets)
+    number = (
+        1 if isinstance(targets, (int, str)) or np.ndim(targets) == 0 else len(targets)
+    )
     names = tuple(getattr(network, "class_names", ()))
     targets = expand_classes(targets, number, device, names)
     generator, form = make_generator(seed), preset.parametrisation
     if initial is not None and len(initial) not in (1, number):
-        raise ValueError(f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target.")
+        raise ValueError(
+            f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target."
+        )
     with float32(targets):
-        start = form.constrain(form.noise(size, generator) if initial is None else form.encode(initial))
-        parameter = start.expand(number, *start.shape[1:]).clone().to(device).requires_grad_()
+        start = form.constrain(
+            form.noise(size, generator) if initial is None else form.encode(initial)
+        )
+        parameter = (
+            start.expand(number, *start.shape[1:]).clone().to(device).requires_grad_()
+        )
     optimiser = preset.optimiser([parameter], lr=preset.step_size)
     scores, frames = [], {}
     for step in Bar(range(preset.num_steps), "steps"):
@@ -168,9 +193,22 @@ def visualize(
         _tidy(preset, parameter, step)
     pictures = frames[preset.num_steps] = _decode(preset, parameter)
     with torch.no_grad(), float32(pictures):
-        parts = zip(*(whole.split(chunk_size(pictures)) for whole in (pictures, targets)), strict=True)
-        scores.append(torch.cat([evaluate(network, preset.objective, part, part, rows) for part, rows in parts]))
-    shown, steps = torch.stack(list(frames.values())), torch.tensor(list(frames), device=device)
+        parts = zip(
+            *(whole.split(chunk_size(pictures)) for whole in (pictures, targets)),
+            strict=True,
+        )
+        scores.append(
+            torch.cat(
+                [
+                    evaluate(network, preset.objective, part, part, rows)
+                    for part, rows in parts
+                ]
+            )
+        )
+    shown, steps = (
+        torch.stack(list(frames.values())),
+        torch.tensor(list(frames), device=device),
+    )
     return Visualization(pictures, targets, torch.stack(scores), shown, steps, names)
 
 
@@ -202,7 +240,9 @@ def _climb(
 
 @torch.no_grad()
 def _tidy(preset: Ascent, parameter: Tensor, step: int) -> None:
-    """Bring the parameter back into the valid range, and blur when it is time, in place."""
+    """Bring the parameter back into the valid range, and blur when it is time, in
+    place.
+    """
     form = preset.parametrisation
     parameter.copy_(form.constrain(parameter))
     if preset.blur_every and step % preset.blur_every == 0:
@@ -217,10 +257,11 @@ def _decode(preset: Ascent, parameter: Tensor) -> Tensor:
 
 
 def judge(network: nn.Module, drawn: Visualization) -> Tensor:
-    """The rank (N,) int64 that each picture's class has for another network, 1 for the highest score.
+    """The rank (N,) int64 that each picture's class has for another network, 1 for the
+    highest score.
 
-    The picture is read as a file keeps it, in 8 bits, in float32. Raises ValueError for a judge whose `class_names` are
-    not the drawer's.
+    The picture is read as a file keeps it, in 8 bits, in float32. Raises ValueError for
+    a judge whose `class_names` are not the drawer's.
     """
     check_eval_mode(network)
     names = tuple(getattr(network, "class_names", ()))
@@ -229,4 +270,6 @@ def judge(network: nn.Module, drawn: Visualization) -> Tensor:
             f"expected a judge of the drawer's {len(drawn.class_names)} classes, got one of {len(names)} whose "
             "class_names are others; take a network that was trained on the same classes."
         )
-    return ranks(float32_logits(network, (drawn.images * 255).round() / 255), drawn.targets)
+    return ranks(
+        float32_logits(network, (drawn.images * 255).round() / 255), drawn.targets
+    )

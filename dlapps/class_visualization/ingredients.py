@@ -12,16 +12,22 @@ from torch import Tensor, nn
 from dlapps import check_counts, check_shares
 from dlapps.core.class_scores import channels_last, pick, read_logits
 
-# Of ImageNet's training pictures; the practical's units are pixels less this mean, over this deviation.
+# Of ImageNet's training pictures; the practical's units are pixels less this mean, over
+# this deviation.
 MEAN = torch.tensor([0.485, 0.456, 0.406], device="cpu").view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225], device="cpu").view(3, 1, 1)
-# Square root of the covariance of the colours of ImageNet's pixels, as lucid publishes it, scaled to a norm of 1.
-COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], device="cpu")
+# Square root of the covariance of the colours of ImageNet's pixels, as lucid publishes
+# it, scaled to a norm of 1.
+COLOURS = torch.tensor(
+    [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], device="cpu"
+)
 COLOURS = COLOURS / COLOURS.norm(dim=0).max()
 
 
 class Parametrisation(Protocol):
-    """Noise to start from, on the CPU; picture to parameter, parameter to picture, and back into the valid range."""
+    """Noise to start from, on the CPU; picture to parameter, parameter to picture, and
+    back into the valid range.
+    """
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
         """A random parameter for one picture of side `size`, to start the ascent from."""
@@ -38,7 +44,9 @@ class Parametrisation(Protocol):
 
 @dataclass(frozen=True)
 class Pixels:
-    """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, kept where x lies in [0, 1]."""
+    """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, kept
+    where x lies in [0, 1].
+    """
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
         """z (1, 3, size, size) from N(0, 1)."""
@@ -54,18 +62,22 @@ class Pixels:
 
     def constrain(self, parameter: Tensor) -> Tensor:
         """z clamped to what x in [0, 1] allows."""
-        black, white = (torch.full((), value, device=parameter.device) for value in (0.0, 1.0))
+        black, white = (
+            torch.full((), value, device=parameter.device) for value in (0.0, 1.0)
+        )
         return parameter.clamp(self.encode(black), self.encode(white))
 
 
 @dataclass(frozen=True)
 class Fourier:
-    """Spectrum of decorrelated colours: x = sigmoid(contrast COLOURS irfft2(p / f)), f frequency (Olah et al. 2017).
+    """Spectrum of decorrelated colours: x = sigmoid(contrast COLOURS irfft2(p / f)), f
+    frequency (Olah et al. 2017).
 
-    Equal steps on p move all scales of the picture as natural pictures spread over them. decorrelated: whether p is of
-    decorrelated colours, or of red, green and blue. standardised: whether what goes into the sigmoid is divided by its
-    standard deviation over the picture, so that every picture has the same contrast, and p only a direction; natural
-    pictures have a contrast of about 1.2 there.
+    Equal steps on p move all scales of the picture as natural pictures spread over
+    them. decorrelated: whether p is of decorrelated colours, or of red, green and blue.
+    standardised: whether what goes into the sigmoid is divided by its standard
+    deviation over the picture, so that every picture has the same contrast, and p only
+    a direction; natural pictures have a contrast of about 1.2 there.
     """
 
     contrast: float = 0.25
@@ -78,11 +90,16 @@ class Fourier:
         return 0.01 * torch.randn(1, 3, *shape, 2, generator=generator, device="cpu")
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1 than .01 are moved there.
+        """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1
+        than .01 are moved there.
 
-        Raises ValueError for a picture of one grey where the contrast is standardised: it has none.
+        Raises ValueError for a picture of one grey where the contrast is standardised:
+        it has none.
         """
-        if self.standardised and (pictures.amax((1, 2, 3)) == pictures.amin((1, 2, 3))).any():
+        if (
+            self.standardised
+            and (pictures.amax((1, 2, 3)) == pictures.amin((1, 2, 3))).any()
+        ):
             raise ValueError(
                 "expected pictures with a contrast, got one of a single grey; start from another, or noise."
             )
@@ -90,13 +107,17 @@ class Fourier:
         if self.decorrelated:
             colours = _mix(torch.linalg.inv(COLOURS), colours)
         height, width = pictures.shape[2:]
-        spectrum = torch.fft.rfft2(colours, norm="ortho") / _scale(height, width, pictures.device)
+        spectrum = torch.fft.rfft2(colours, norm="ortho") / _scale(
+            height, width, pictures.device
+        )
         return torch.view_as_real(spectrum)
 
     def decode(self, parameter: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1, 2)."""
         height, width = parameter.shape[2], 2 * (parameter.shape[3] - 1)
-        spectrum = torch.view_as_complex(parameter) * _scale(height, width, parameter.device)
+        spectrum = torch.view_as_complex(parameter) * _scale(
+            height, width, parameter.device
+        )
         colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
         if self.decorrelated:
             colours = _mix(COLOURS, colours)
@@ -121,8 +142,13 @@ def _mix(matrix: Tensor, colours: Tensor) -> Tensor:
 def _scale(height: int, width: int, device: torch.device | str) -> Tensor:
     """1 / frequency (H, W / 2 + 1), the constant counted as the lowest of the others."""
     if width % 2:
-        raise ValueError(f"expected pictures of an even width, got {width}; resize them for a Fourier parametrisation.")
-    down, right = torch.fft.fftfreq(height, device=device), torch.fft.rfftfreq(width, device=device)
+        raise ValueError(
+            f"expected pictures of an even width, got {width}; resize them for a Fourier parametrisation."
+        )
+    down, right = (
+        torch.fft.fftfreq(height, device=device),
+        torch.fft.rfftfreq(width, device=device),
+    )
     frequencies = torch.hypot(down[:, None], right[None])
     return 1 / frequencies.clamp(min=1 / max(height, width))
 
@@ -133,7 +159,9 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class L2:
-    """weight ||z||^2 with z = (x - MEAN) / STD, summed over the picture: the practical's lambda ||x||^2."""
+    """weight ||z||^2 with z = (x - MEAN) / STD, summed over the picture: the
+    practical's lambda ||x||^2.
+    """
 
     weight: float = 1e-3
 
@@ -143,7 +171,9 @@ class L2:
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """weight times the absolute differences between neighbours, summed over the picture (Mahendran & Vedaldi 2015)."""
+    """weight times the absolute differences between neighbours, summed over the picture
+    (Mahendran & Vedaldi 2015).
+    """
 
     weight: float = 1e-3
 
@@ -162,20 +192,26 @@ class Jitter:
         check_counts(0, reach=self.reach)
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        shifts = torch.randint(-self.reach, self.reach + 1, (2,), generator=generator, device="cpu")
+        shifts = torch.randint(
+            -self.reach, self.reach + 1, (2,), generator=generator, device="cpu"
+        )
         return pictures.roll(shifts.tolist(), (2, 3))
 
 
 @dataclass(frozen=True)
 class Warp:
-    """Scale by a factor within `scales`, rotate by up to `degrees`, about the centre, the same for the whole batch."""
+    """Scale by a factor within `scales`, rotate by up to `degrees`, about the centre,
+    the same for the whole batch.
+    """
 
     scales: tuple[float, float] = (0.9, 1.1)
     degrees: float = 10.0
 
     def __post_init__(self) -> None:
         # PyTorch's grid_sample ends the process where it is to read at NaN.
-        if not all(0 < scale < math.inf for scale in self.scales) or not math.isfinite(self.degrees):
+        if not all(0 < scale < math.inf for scale in self.scales) or not math.isfinite(
+            self.degrees
+        ):
             raise ValueError(
                 f"expected scales > 0 and degrees, all finite, got {self.scales} and {self.degrees}; change them."
             )
@@ -183,21 +219,35 @@ class Warp:
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, second = torch.rand(2, generator=generator, device="cpu").tolist()
         scale = self.scales[0] + first * (self.scales[1] - self.scales[0])
-        angle = torch.deg2rad(torch.tensor(self.degrees * (2 * second - 1), device="cpu"))
+        angle = torch.deg2rad(
+            torch.tensor(self.degrees * (2 * second - 1), device="cpu")
+        )
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
         # The grid's units are half a width and half a height.
-        zero, wide = torch.zeros((), device="cpu"), pictures.shape[3] / pictures.shape[2]
-        matrix = torch.stack([cos, -sin / wide, zero, sin * wide, cos, zero]).view(1, 2, 3).to(pictures.device)
-        # As channels of one picture, since all move alike: where they are read is computed once.
+        zero, wide = (
+            torch.zeros((), device="cpu"),
+            pictures.shape[3] / pictures.shape[2],
+        )
+        matrix = (
+            torch.stack([cos, -sin / wide, zero, sin * wide, cos, zero])
+            .view(1, 2, 3)
+            .to(pictures.device)
+        )
+        # As channels of one picture, since all move alike: where they are read is
+        # computed once.
         stacked = pictures.flatten(0, 1)[None]
         grid = F.affine_grid(matrix, list(stacked.shape), align_corners=False)
-        moved = F.grid_sample(stacked, grid, padding_mode="reflection", align_corners=False)
+        moved = F.grid_sample(
+            stacked, grid, padding_mode="reflection", align_corners=False
+        )
         return moved.view(pictures.shape)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square window, its side a share of the picture's within `shares`, seen at size x size; one for the batch."""
+    """A square window, its side a share of the picture's within `shares`, seen at size
+    x size; one for the batch.
+    """
 
     shares: tuple[float, float] = (0.3, 0.9)
     size: int = 128
@@ -213,12 +263,16 @@ class Crop:
         side = max(1, int(min(height, width) * share))
         top, left = int(down * (height - side)), int(right * (width - side))
         window = pictures[:, :, top : top + side, left : left + side]
-        return F.interpolate(window, (self.size, self.size), mode="bilinear", align_corners=False)
+        return F.interpolate(
+            window, (self.size, self.size), mode="bilinear", align_corners=False
+        )
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Add Gaussian noise of this standard deviation, in pixels of [0, 1], the same for the whole batch."""
+    """Add Gaussian noise of this standard deviation, in pixels of [0, 1], the same for
+    the whole batch.
+    """
 
     deviation: float = 0.2
 
@@ -231,7 +285,8 @@ class Noise:
 class Seen:
     """What an objective is computed from, differentiable.
 
-    pictures: (N, 3, H, W) in [0, 1], before the transforms; logits: (N, K) of the pictures after them; targets: (N,).
+    pictures: (N, 3, H, W) in [0, 1], before the transforms; logits: (N, K) of the
+    pictures after them; targets: (N,).
     """
 
     pictures: Tensor
@@ -245,15 +300,23 @@ def class_score(seen: Seen) -> Tensor:
 
 
 def evaluate(
-    network: nn.Module, objective: Callable[[Seen], Tensor], pictures: Tensor, transformed: Tensor, targets: Tensor
+    network: nn.Module,
+    objective: Callable[[Seen], Tensor],
+    pictures: Tensor,
+    transformed: Tensor,
+    targets: Tensor,
 ) -> Tensor:
     """The objective (N,) of pictures of which the network sees the transformed ones."""
-    values = objective(Seen(pictures, read_logits(network, channels_last(transformed)), targets))
+    values = objective(
+        Seen(pictures, read_logits(network, channels_last(transformed)), targets)
+    )
     if values.shape != targets.shape:
         raise ValueError(
             f"expected an objective that gives one number for each of {len(targets)} pictures, got shape "
             f"{tuple(values.shape)}; take the mean over the other axes."
         )
     if not values.isfinite().all():
-        raise ValueError(f"expected a finite objective, got {values.tolist()}; look for what made it.")
+        raise ValueError(
+            f"expected a finite objective, got {values.tolist()}; look for what made it."
+        )
     return values

@@ -1,1 +1,3 @@
-"""What all topics stand on: files, pixels, scores, trainings, measurements, the machine."""
+"""What all topics stand on: files, pixels, scores, trainings, measurements, the
+machine.
+"""

@@ -17,8 +17,9 @@ FORMATS = ("float32", "bfloat16")
 
 
 def number_format() -> str:
-    """In which number format this processor computes by default: "bfloat16" where it multiplies matrices of such
-    numbers in hardware, "float32" elsewhere, or what `DLAPPS_PRECISION` says.
+    """In which number format this processor computes by default: "bfloat16" where it
+    multiplies matrices of such numbers in hardware, "float32" elsewhere, or what
+    `DLAPPS_PRECISION` says.
 
     Raises DlappsError for another format.
     """
@@ -50,13 +51,19 @@ def _version(package: str) -> str:
 
 def _cpu_model() -> str:
     facts = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.+)", facts.read_text()) if facts.exists() else []
+    names = (
+        re.findall(r"model name\s*:\s*(.+)", facts.read_text())
+        if facts.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or platform.machine()
 
 
 @functools.cache
 def _has_fast_bfloat16() -> bool:
-    """Whether the processor has instructions for products of bfloat16 matrices; only Linux says it in a file."""
+    """Whether the processor has instructions for products of bfloat16 matrices; only
+    Linux says it in a file.
+    """
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:

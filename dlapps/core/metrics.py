@@ -1,8 +1,8 @@
-"""How close samples are to real images, measured on features (N, D) or labels (N,): tensors, arrays or lists in,
-numbers out.
+"""How close samples are to real images, measured on features (N, D) or labels (N,):
+tensors, arrays or lists in, numbers out.
 
-Features are whatever a network gives; two sets have to come from one network. Bad shapes, and features not finite, are
-ValueErrors.
+Features are whatever a network gives; two sets have to come from one network. Bad
+shapes, and features not finite, are ValueErrors.
 """
 
 from collections.abc import Iterator
@@ -18,23 +18,30 @@ CHUNK = 1024
 
 
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
-    """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of features (N, D), (M, D) as Gaussians (Heusel et al. 2017).
+    """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of features (N, D), (M, D) as
+    Gaussians (Heusel et al. 2017).
 
-    Biased upwards by small N: state it beside the distance of real images to other real images of the same numbers.
-    Where rounding gives less than 0, 0.
+    Biased upwards by small N: state it beside the distance of real images to other real
+    images of the same numbers. Where rounding gives less than 0, 0.
     """
     (m1, c1), (m2, c2) = (_moments(features) for features in as_features(first, second))
-    # (C1 C2)^(1/2) has the trace of (R C2 R)^(1/2) with R = C1^(1/2), which is symmetric: no complex square roots.
+    # (C1 C2)^(1/2) has the trace of (R C2 R)^(1/2) with R = C1^(1/2), which is
+    # symmetric: no complex square roots.
     root = _square_root(c1)
     cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp(min=0).sqrt().sum()
-    return float(((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross).clamp(min=0))
+    return float(
+        ((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross).clamp(min=0)
+    )
 
 
-def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> tuple[float, float]:
-    """Share of fakes inside the real manifold, share of reals inside the fake one (Kynkäänniemi et al. 2019, eq. 1-2).
+def precision_recall(
+    real: ArrayLike, fake: ArrayLike, k: int = 3
+) -> tuple[float, float]:
+    """Share of fakes inside the real manifold, share of reals inside the fake one
+    (Kynkäänniemi et al. 2019, eq. 1-2).
 
-    real (N, D), fake (M, D). A manifold is the union of balls around its points, each as large as the distance to the
-    k-th nearest other point.
+    real (N, D), fake (M, D). A manifold is the union of balls around its points, each
+    as large as the distance to the k-th nearest other point.
     """
     real, fake = as_features(real, fake)
     check_neighbours(k, min(len(real), len(fake)))
@@ -42,19 +49,27 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> tuple[floa
 
 
 def entropy(shares: ArrayLike) -> float:
-    """-sum p log p in nats: log K when all K classes are equally frequent, 0 when there is one.
+    """-sum p log p in nats: log K when all K classes are equally frequent, 0 when there
+    is one.
 
-    Raises ValueError for shares that are negative or do not add up to 1, within a thousandth.
+    Raises ValueError for shares that are negative or do not add up to 1, within a
+    thousandth.
     """
     shares = as_tensor(shares)
     if not (shares.min() >= 0 and abs(shares.sum() - 1) < 1e-3):
         got = f"a sum of {float(shares.sum()):.4g} with a least of {float(shares.min()):.4g}"
-        raise ValueError(f"expected shares that add up to 1, got {got}; divide counts by their sum.")
+        raise ValueError(
+            f"expected shares that add up to 1, got {got}; divide counts by their sum."
+        )
     return float(torch.special.entr(shares).sum())
 
 
-def nearest_neighbours(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Euclidean distances and indices (N,) of the nearest of references (M, D) to each of queries (N, D)."""
+def nearest_neighbours(
+    queries: ArrayLike, references: ArrayLike
+) -> tuple[Tensor, Tensor]:
+    """Euclidean distances and indices (N,) of the nearest of references (M, D) to each
+    of queries (N, D).
+    """
     queries, references = as_features(queries, references, least=1)
     found = zip(*(part.min(1) for part in distances(queries, references)), strict=True)
     lengths, indices = map(torch.cat, found)
@@ -62,36 +77,55 @@ def nearest_neighbours(queries: ArrayLike, references: ArrayLike) -> tuple[Tenso
 
 
 def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Distances and indices (N,) of the reference uint8 (M, H, W) nearest to each query (N, H, W), pixels in [0, 1].
+    """Distances and indices (N,) of the reference uint8 (M, H, W) nearest to each query
+    (N, H, W), pixels in [0, 1].
 
     Raises ValueError for images that are not uint8, or of two sizes.
     """
-    pixels = (as_uint8(images).flatten(1).float() / 255 for images in (queries, references))
+    pixels = (
+        as_uint8(images).flatten(1).float() / 255 for images in (queries, references)
+    )
     return nearest_neighbours(*pixels)
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
-    """A tensor as it is; of an array or a list a copy, since PyTorch takes neither negative strides nor, without a
-    warning, memory that is read-only. Raises ValueError for what is no numbers."""
+    """A tensor as it is; of an array or a list a copy, since PyTorch takes neither
+    negative strides nor, without a warning, memory that is read-only. Raises ValueError
+    for what is no numbers.
+    """
     if isinstance(values, Tensor):
         return values
     array = np.array(values)
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"expected numbers, got an array of {array.dtype}; convert it, names to numbers.")
+        raise ValueError(
+            f"expected numbers, got an array of {array.dtype}; convert it, names to numbers."
+        )
     return torch.from_numpy(array)
 
 
-def as_features(first: ArrayLike, second: ArrayLike, least: int = 2) -> tuple[Tensor, Tensor]:
-    """Both as float64 (N, D) and (M, D); ValueError for two D, fewer rows than `least`, and what is not finite."""
+def as_features(
+    first: ArrayLike, second: ArrayLike, least: int = 2
+) -> tuple[Tensor, Tensor]:
+    """Both as float64 (N, D) and (M, D); ValueError for two D, fewer rows than `least`,
+    and what is not finite.
+    """
     both = as_tensor(first).double(), as_tensor(second).double()
-    if both[0].ndim != 2 or both[0].shape[1:] != both[1].shape[1:] or min(map(len, both)) < least:
+    if (
+        both[0].ndim != 2
+        or both[0].shape[1:] != both[1].shape[1:]
+        or min(map(len, both)) < least
+    ):
         wanted = f"features (N, D) and (M, D), N and M at least {least}"
         got = f"{tuple(both[0].shape)} and {tuple(both[1].shape)}"
-        raise ValueError(f"expected {wanted}, got {got}; take both from one network, one row an image.")
+        raise ValueError(
+            f"expected {wanted}, got {got}; take both from one network, one row an image."
+        )
     for features in both:
         if broken := int((~features.isfinite()).any(1).sum()):
             got = f"NaN or infinity in {broken} of {len(features)} rows"
-            raise ValueError(f"expected finite features, got {got}; check the network and its input.")
+            raise ValueError(
+                f"expected finite features, got {got}; check the network and its input."
+            )
     return both
 
 
@@ -105,10 +139,12 @@ def _square_root(covariance: Tensor) -> Tensor:
 
 
 def distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
-    """Euclidean distances (n, M) of queries (N, D) to references (M, D), n <= CHUNK rows at a time.
+    """Euclidean distances (n, M) of queries (N, D) to references (M, D), n <= CHUNK
+    rows at a time.
 
-    By a product of matrices, ten times as fast as differences. Its rounding hides distances that are small beside those
-    from the centre: these are measured once more, by differences, so that a copy is at 0.
+    By a product of matrices, ten times as fast as differences. Its rounding hides
+    distances that are small beside those from the centre: these are measured once more,
+    by differences, so that a copy is at 0.
     """
     centre = references.mean(0)
     queries, references = queries - centre, references - centre
@@ -124,13 +160,18 @@ def distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
 def check_neighbours(k: int, number: int) -> None:
     """Raise ValueError for a k-th nearest neighbour that so many points do not have."""
     if not 0 < k < number:
-        raise ValueError(f"expected 0 < k < {number} points, got k = {k}; take more features.")
+        raise ValueError(
+            f"expected 0 < k < {number} points, got k = {k}; take more features."
+        )
 
 
 def radii_of(manifold: Tensor, k: int) -> Tensor:
     """Distance (N,) of each point to its k-th nearest other one."""
-    # A point is its own nearest neighbour, and who lies on a ball's surface is inside, whatever the rounding.
-    nearest = (part.topk(k + 1, largest=False).values for part in distances(manifold, manifold))
+    # A point is its own nearest neighbour, and who lies on a ball's surface is inside,
+    # whatever the rounding.
+    nearest = (
+        part.topk(k + 1, largest=False).values for part in distances(manifold, manifold)
+    )
     return torch.cat([part[:, -1] for part in nearest]) * (1 + 1e-9)
 
 

@@ -15,8 +15,9 @@ CHECKOUT = PACKAGE.parent
 def mirror() -> Path | None:
     """The local mirror of data sets that `DLAPPS_DATA` names, or None.
 
-    A relative path starts at the current folder, or else at the nearest one above from which it leads to a folder.
-    Raises DlappsError where it names no folder: what was meant to come from it would silently come from elsewhere.
+    A relative path starts at the current folder, or else at the nearest one above from
+    which it leads to a folder. Raises DlappsError where it names no folder: what was
+    meant to come from it would silently come from elsewhere.
     """
     named = os.environ.get("DLAPPS_DATA")
     if not named:
@@ -26,7 +27,9 @@ def mirror() -> Path | None:
         folder = start / Path(named).expanduser()
         if folder.is_dir():
             return folder
-    raise DlappsError(f"expected a folder in DLAPPS_DATA, got {here / named}; correct it or unset it.")
+    raise DlappsError(
+        f"expected a folder in DLAPPS_DATA, got {here / named}; correct it or unset it."
+    )
 
 
 def user_cache() -> Path:
@@ -37,8 +40,8 @@ def user_cache() -> Path:
 def assets() -> Path:
     """Where fetched weights and data sets are stored.
 
-    In a clone it is data/assets, for a library that was installed the user's cache; `DLAPPS_HOME` names another folder,
-    which then has them in `assets`.
+    In a clone it is data/assets, for a library that was installed the user's cache;
+    `DLAPPS_HOME` names another folder, which then has them in `assets`.
     """
     if home := os.environ.get("DLAPPS_HOME"):
         return Path(home).expanduser().resolve() / "assets"
@@ -46,20 +49,28 @@ def assets() -> Path:
 
 
 def networks() -> Path:
-    """What comes with the code: trained networks, and features of pictures that cannot be committed."""
+    """What comes with the code: trained networks, and features of pictures that cannot
+    be committed.
+    """
     return (CHECKOUT if _is_clone() else PACKAGE) / "data" / "networks"
 
 
 def require_network(filename: str, what: str) -> Path:
-    """A file that comes with the code; DlappsError, with what it should be, where it is missing."""
+    """A file that comes with the code; DlappsError, with what it should be, where it is
+    missing.
+    """
     path = networks() / filename
     if not path.is_file():
-        raise DlappsError(f"expected {what} in {path}, got no such file; restore it, or install dlapps again.")
+        raise DlappsError(
+            f"expected {what} in {path}, got no such file; restore it, or install dlapps again."
+        )
     return path
 
 
 def write_atomically(path: str | Path, content: bytes) -> Path:
-    """Write a file under a temporary name and rename it: whatever fails, it is there whole, or as it was before."""
+    """Write a file under a temporary name and rename it: whatever fails, it is there
+    whole, or as it was before.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")

@@ -21,32 +21,47 @@ Network = TypeVar("Network", bound=nn.Module)
 def number_format(device: torch.device | str, precision: str = "fast") -> str:
     """In which convolutions and products run under `autocast`: "float32" or "bfloat16".
 
-    precision: "float32" and "bfloat16" force one; "fast" is what `DLAPPS_PRECISION` says, without it bfloat16 where the
-    device multiplies such matrices in hardware (elsewhere it is the slower one), else float32.
+    precision: "float32" and "bfloat16" force one; "fast" is what `DLAPPS_PRECISION`
+    says, without it bfloat16 where the device multiplies such matrices in hardware
+    (elsewhere it is the slower one), else float32.
     """
     check_name("precision", precision, ("fast", *environment.FORMATS))
     if precision != "fast":
         return precision
     if torch.device(device).type == "cuda" and "DLAPPS_PRECISION" not in os.environ:
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+        return (
+            "bfloat16"
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else "float32"
+        )
     return environment.number_format()
 
 
-def autocast(device: torch.device | str, precision: str = "fast") -> contextlib.AbstractContextManager:
+def autocast(
+    device: torch.device | str, precision: str = "fast"
+) -> contextlib.AbstractContextManager:
     """The context in which convolutions and products run in their `number_format`."""
     enabled = number_format(device, precision) == "bfloat16"
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled)
+    return torch.autocast(
+        torch.device(device).type, dtype=torch.bfloat16, enabled=enabled
+    )
 
 
 @contextlib.contextmanager
 def first_in_float32(network: nn.Module) -> Iterator[None]:
-    """Within, `autocast` leaves out the first convolutions of a network with depthwise ones.
+    """Within, `autocast` leaves out the first convolutions of a network with depthwise
+    ones.
 
-    They add few products, so they gain little from bfloat16, and all that follows is built on their rounding: averaged
-    features of EfficientNet-Lite0 have a cosine of .9996 to those of float32, and .996 without this.
+    They add few products, so they gain little from bfloat16, and all that follows is
+    built on their rounding: averaged features of EfficientNet-Lite0 have a cosine of
+    .9996 to those of float32, and .996 without this.
     """
     layers = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
-    first = [part for part in layers if part.weight[0].numel() < 32 and part.out_channels < 200]
+    first = [
+        part
+        for part in layers
+        if part.weight[0].numel() < 32 and part.out_channels < 200
+    ]
     if not any(part.groups > 1 for part in first):
         first = []
     try:
@@ -64,19 +79,25 @@ def _forward_in_float32(convolution: nn.Conv2d, maps: torch.Tensor) -> torch.Ten
 
 
 def channels_last(network: Network) -> Network:
-    """The network itself, its weights in the memory format in which convolutions on a CPU are fastest."""
+    """The network itself, its weights in the memory format in which convolutions on a
+    CPU are fastest.
+    """
     # torch's own types leave this keyword out.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def make_generator(seed: int) -> torch.Generator:
-    """A generator of its own, so that no draw depends on what ran before; on the CPU: the same whatever the device."""
+    """A generator of its own, so that no draw depends on what ran before; on the CPU:
+    the same whatever the device.
+    """
     return torch.Generator("cpu").manual_seed(seed)
 
 
 @contextlib.contextmanager
 def drawn_from(seed: int) -> Iterator[None]:
-    """Within, PyTorch's own generators start at the seed; afterwards they go on where they were."""
+    """Within, PyTorch's own generators start at the seed; afterwards they go on where
+    they were.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
@@ -89,7 +110,9 @@ def device_of(network: nn.Module) -> torch.device:
 
 @contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Within, the network is in eval mode; afterwards each of its modules in the mode that it was in."""
+    """Within, the network is in eval mode; afterwards each of its modules in the mode
+    that it was in.
+    """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -101,7 +124,9 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tensor:
-    """What a network gives in eval mode; ValueError that calls it by this name where it fails on the inputs."""
+    """What a network gives in eval mode; ValueError that calls it by this name where it
+    fails on the inputs.
+    """
     try:
         with evaluating(network):
             return network(*(part.to(device_of(network)) for part in inputs))
@@ -119,11 +144,11 @@ def check_last_batch(
     batch_size: int,
     parts: Iterable[nn.Module] | None = None,
 ) -> None:
-    """Raise ValueError where the last batch would have one example, and batch norm needs two: PyTorch's own error
-    would come at the end of an epoch.
+    """Raise ValueError where the last batch would have one example, and batch norm
+    needs two: PyTorch's own error would come at the end of an epoch.
 
-    step: passes one example through the network, of which these parts, or all, are in training mode; afterwards it is
-    in eval mode, its statistics as they were.
+    step: passes one example through the network, of which these parts, or all, are in
+    training mode; afterwards it is in eval mode, its statistics as they were.
     """
     if 1 not in (batch_size, number % batch_size):
         return
@@ -138,7 +163,9 @@ def check_last_batch(
                 raise
             wanted = "at least 2 examples in each batch, for batch norm"
             got = f"{number} in batches of batch_size = {batch_size}"
-            raise ValueError(f"expected {wanted}, got {got}; take another batch_size.") from error
+            raise ValueError(
+                f"expected {wanted}, got {got}; take another batch_size."
+            ) from error
         finally:
             for buffer, before in buffers:
                 buffer.copy_(before)
@@ -146,13 +173,19 @@ def check_last_batch(
 
 
 class Bar(tqdm):
-    """tqdm's bar, seen after five seconds (delay=5) and gone at the end: `for batch in Bar(batches)`.
+    """tqdm's bar, seen after five seconds (delay=5) and gone at the end: `for batch in
+    Bar(batches)`.
 
-    In a notebook the bars that run at once are the lines of one output, plain text, which is empty at the end: no
-    widget, which a saved notebook could not show, and nothing on stderr. In the processes of a sweep there is none.
+    In a notebook the bars that run at once are the lines of one output, plain text,
+    which is empty at the end: no widget, which a saved notebook could not show, and
+    nothing on stderr. In the processes of a sweep there is none.
     """
 
-    shown: ClassVar[tuple[int, Any, dict[int, str]]] = (0, None, {})  # a cell, its output, its bars
+    shown: ClassVar[tuple[int, Any, dict[int, str]]] = (
+        0,
+        None,
+        {},
+    )  # a cell, its output, its bars
 
     def __init__(self, iterable: Any, desc: str = "batches", **options: Any) -> None:
         if current_process().name != "MainProcess":
@@ -160,8 +193,12 @@ class Bar(tqdm):
         super().__init__(iterable, desc, leave=False, **{"delay": 5} | options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        """Show the bar as it stands, or what tqdm says in its place: at the end, nothing."""
-        shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        """Show the bar as it stands, or what tqdm says in its place: at the end,
+        nothing.
+        """
+        shell: Any = (
+            sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        )
         if not hasattr(shell, "kernel"):
             return super().display(msg, pos)
         from IPython.display import DisplayHandle

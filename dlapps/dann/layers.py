@@ -1,7 +1,8 @@
-"""Networks of a feature extractor, a label predictor and a domain classifier: the practical's, and the recipe's.
+"""Networks of a feature extractor, a label predictor and a domain classifier: the
+practical's, and the recipe's.
 
-They take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves. Domain labels: source 0,
-target 1.
+They take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves.
+Domain labels: source 0, target 1.
 """
 
 import functools
@@ -21,7 +22,8 @@ MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 
 
 class GradientReversal(torch.autograd.Function):
-    """Identity forward, -weight times the gradient backward: `GradientReversal.apply(features, weight)`.
+    """Identity forward, -weight times the gradient backward:
+    `GradientReversal.apply(features, weight)`.
 
     A weight of -1 is the layer left out, 0 cuts the gradient.
     """
@@ -39,7 +41,9 @@ class GradientReversal(torch.autograd.Function):
 
 
 def reversal_schedule(slope: float) -> Callable[[float], float]:
-    """lambda(p) = 2 / (1 + exp(-slope p)) - 1 for the progress p in [0, 1]: 0 at first, near 1 for a slope of 10."""
+    """lambda(p) = 2 / (1 + exp(-slope p)) - 1 for the progress p in [0, 1]: 0 at first,
+    near 1 for a slope of 10.
+    """
     # A checkpoint sees what `partial` binds.
     return functools.partial(_rise, slope)
 
@@ -57,7 +61,8 @@ class Standardise(nn.Module):
 
 
 class FeatureExtractor(nn.Sequential):
-    """Two convolutions of 32 and 48 filters, 5 x 5, each with ReLU and a pooling by 2: (N, 3, 28, 28) to (N, 2352).
+    """Two convolutions of 32 and 48 filters, 5 x 5, each with ReLU and a pooling by 2:
+    (N, 3, 28, 28) to (N, 2352).
 
     input_shape: (C, H, W) of other pixels, which have 48 (H / 4) (W / 4) features.
     """
@@ -91,7 +96,9 @@ class FeatureExtractor(nn.Sequential):
 class LabelPredictor(nn.Sequential):
     """Features (N, D) to class logits (N, K) by way of 100 and 100 units."""
 
-    def __init__(self, num_features: int = 2352, num_classes: int = 10, dropout: float = 0.0) -> None:
+    def __init__(
+        self, num_features: int = 2352, num_classes: int = 10, dropout: float = 0.0
+    ) -> None:
         super().__init__(
             nn.Linear(num_features, 100), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(100, 100), nn.ReLU(), nn.Dropout(dropout), nn.Linear(100, num_classes),
@@ -102,16 +109,21 @@ class DomainClassifier(nn.Sequential):
     """Features (N, D) to one logit (N,), positive for the target, by way of 100 units."""
 
     def __init__(self, num_features: int = 2352) -> None:
-        super().__init__(nn.Linear(num_features, 100), nn.ReLU(), nn.Linear(100, 1), nn.Flatten(0))
+        super().__init__(
+            nn.Linear(num_features, 100), nn.ReLU(), nn.Linear(100, 1), nn.Flatten(0)
+        )
 
 
 class DomainAdversarialNetwork(nn.Module):
-    """The three parts together; called, it gives class logits (N, K). The same seed gives the same weights.
+    """The three parts together; called, it gives class logits (N, K). The same seed
+    gives the same weights.
 
-    batch_norm, dropout and normalisation are what public versions of the network change; the defaults are the
-    practical's. A feature extractor of your own takes pixels (N, *input_shape) to features (N, D), and the other parts
-    have the width D; input_shape is its own or (3, 28, 28). Raises ValueError for one that fails on such pixels, gives
-    no features (N, D), or has frozen weights alone. The trainings take any module of these three parts and num_classes.
+    batch_norm, dropout and normalisation are what public versions of the network
+    change; the defaults are the practical's. A feature extractor of your own takes
+    pixels (N, *input_shape) to features (N, D), and the other parts have the width D;
+    input_shape is its own or (3, 28, 28). Raises ValueError for one that fails on such
+    pixels, gives no features (N, D), or has frozen weights alone. The trainings take
+    any module of these three parts and num_classes.
     """
 
     def __init__(
@@ -127,10 +139,16 @@ class DomainAdversarialNetwork(nn.Module):
     ) -> None:
         super().__init__()
         check_counts(num_classes=num_classes)
-        shape = input_shape or getattr(feature_extractor, "input_shape", None) or (3, 28, 28)
+        shape = (
+            input_shape
+            or getattr(feature_extractor, "input_shape", None)
+            or (3, 28, 28)
+        )
         self.input_shape, self.num_classes = shape, num_classes
         with drawn_from(seed):
-            self.feature_extractor = feature_extractor or FeatureExtractor(normalisation, batch_norm, shape)
+            self.feature_extractor = feature_extractor or FeatureExtractor(
+                normalisation, batch_norm, shape
+            )
             num_features = _count_features(self.feature_extractor, shape)
             # `predict` is called with the extractor alone too.
             self.feature_extractor.input_shape = shape  # type: ignore[assignment]
@@ -139,12 +157,16 @@ class DomainAdversarialNetwork(nn.Module):
         channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1], or of those that the extractor takes."""
+        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1], or of those that the
+        extractor takes.
+        """
         return self.label_predictor(self.feature_extractor(pixels))
 
 
 def _count_features(extractor: nn.Module, input_shape: tuple[int, ...]) -> int:
-    features = run_once(extractor, torch.zeros(2, *input_shape), name="a feature extractor")
+    features = run_once(
+        extractor, torch.zeros(2, *input_shape), name="a feature extractor"
+    )
     if not features.ndim == len(features) == 2:
         raise ValueError(
             f"expected a feature extractor that gives features (2, D), got {tuple(features.shape)}; end it in "
@@ -159,10 +181,12 @@ def _count_features(extractor: nn.Module, input_shape: tuple[int, ...]) -> int:
 
 
 class ImprovedNetwork(nn.Module):
-    """A small residual network on instance-normalised pixels (N, 3, 28, 28); class logits (N, K); 0.92 M weights.
+    """A small residual network on instance-normalised pixels (N, 3, 28, 28); class
+    logits (N, K); 0.92 M weights.
 
-    Ten convolutions, six of them in residual blocks (He et al. 2016), the first at full resolution; instance norm takes
-    contrast and tint of each picture away. A domain classifier besides, for `fit_dann`.
+    Ten convolutions, six of them in residual blocks (He et al. 2016), the first at full
+    resolution; instance norm takes contrast and tint of each picture away. A domain
+    classifier besides, for `fit_dann`.
     """
 
     def __init__(self, seed: int = 0, num_classes: int = 10) -> None:
@@ -190,7 +214,9 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.change = nn.Sequential(*_convolution(width, width, 3, 1), *_convolution(width, width, 3, 1)[:2])
+        self.change = nn.Sequential(
+            *_convolution(width, width, 3, 1), *_convolution(width, width, 3, 1)[:2]
+        )
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps of the same shape."""
@@ -198,5 +224,7 @@ class Residual(nn.Module):
 
 
 def _convolution(channels: int, width: int, size: int, stride: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels, width, size, stride, padding=size // 2, bias=False)
+    convolution = nn.Conv2d(
+        channels, width, size, stride, padding=size // 2, bias=False
+    )
     return [convolution, nn.BatchNorm2d(width), nn.ReLU()]

@@ -1,4 +1,6 @@
-"""Pictures with their labels, ready to use: the real data set where it can be had, else what packages carry."""
+"""Pictures with their labels, ready to use: the real data set where it can be had, else
+what packages carry.
+"""
 
 from dlapps.datasets.dataset import Dataset
 from dlapps.datasets.folder import load_folder

@@ -16,8 +16,10 @@ Images = TypeVar("Images", bound=np.ndarray | Sequence[Any], covariant=True)
 class Dataset(Generic[Images]):
     """Pictures, labels and where they come from.
 
-    images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays where sizes differ.
-    labels: int64 (N,), or None; class_names[label] is a class's name. names: one a picture, for captions.
+    images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays where
+    sizes differ.
+    labels: int64 (N,), or None; class_names[label] is a class's name. names: one a
+    picture, for captions.
     """
 
     images: Images

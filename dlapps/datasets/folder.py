@@ -14,11 +14,12 @@ from dlapps.datasets.dataset import Dataset
 
 
 def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
-    """Your own pictures: a folder with one folder a class, or pictures without labels; a list of paths.
+    """Your own pictures: a folder with one folder a class, or pictures without labels;
+    a list of paths.
 
-    check: decode each once (fast, at low resolution), so that a broken one is named now and not after an hour.
-    Raises PictureError for a folder without pictures, or naming the files that do not decode, or that lie beside the
-    folders of the classes.
+    check: decode each once (fast, at low resolution), so that a broken one is named now
+    and not after an hour. Raises PictureError for a folder without pictures, or naming
+    the files that do not decode, or that lie beside the folders of the classes.
     """
     folder = Path(path)
     files = find_pictures(folder)
@@ -34,9 +35,13 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
         )
     if not stray:
         class_names = sorted({name.parts[0] for name in names})
-        labels = np.array([class_names.index(name.parts[0]) for name in names], dtype=np.int64)
+        labels = np.array(
+            [class_names.index(name.parts[0]) for name in names], dtype=np.int64
+        )
     provenance = Provenance(folder.name, str(folder), "", "yours")
-    return Dataset(files, labels, tuple(class_names), provenance, tuple(map(Path.as_posix, names)))
+    return Dataset(
+        files, labels, tuple(class_names), provenance, tuple(map(Path.as_posix, names))
+    )
 
 
 def _check_decodable(files: Sequence[Path]) -> None:
@@ -56,7 +61,8 @@ def _list_some(files: Sequence[Path]) -> str:
 def _is_broken(file: Path) -> bool:
     try:
         with Image.open(file) as picture:
-            # JPEG's own reduction: an eighth of the work, and a truncated file is still found.
+            # JPEG's own reduction: an eighth of the work, and a truncated file is still
+            # found.
             picture.draft("RGB", (64, 64))
             picture.load()
     except (OSError, SyntaxError, ValueError):

@@ -1,4 +1,6 @@
-"""15-Scene: its pictures where they can be had, and the committed numbers that were made of them."""
+"""15-Scene: its pictures where they can be had, and the committed numbers that were
+made of them.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,9 +20,11 @@ SCENES15_COUNTS = {"train": 1500, "test": 2985}
 
 
 def load_scenes15(split: str) -> Dataset[list[Path]]:
-    """15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 paths (100 a class) or 2,985.
+    """15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 paths (100 a class)
+    or 2,985.
 
-    Raises AssetError where the pictures cannot be had (their features can: `load_scenes15_features`).
+    Raises AssetError where the pictures cannot be had (their features can:
+    `load_scenes15_features`).
     """
     check_split(split)
     scenes = load_folder(assets.fetch("scenes15") / split, check=False)
@@ -33,10 +37,13 @@ def load_scenes15(split: str) -> Dataset[list[Path]]:
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """Features of all 15-Scene pictures, train first: what the experiments need of pictures that cannot be committed.
+    """Features of all 15-Scene pictures, train first: what the experiments need of
+    pictures that cannot be committed.
 
-    blocks: a matrix (4485, D) float32 for each name, as "vgg16_features pool5 average 224". labels: int64 (4485,).
-    sizes: (4485, 2), height and width in pixels. names: "bedroom/image_0001.jpg" and so on.
+    blocks: a matrix (4485, D) float32 for each name, as "vgg16_features pool5 average
+    224". labels: int64 (4485,).
+    sizes: (4485, 2), height and width in pixels. names: "bedroom/image_0001.jpg" and so
+    on.
     """
 
     blocks: dict[str, np.ndarray]
@@ -45,11 +52,20 @@ class SceneFeatures:
     names: tuple[str, ...]
     class_names: tuple[str, ...]
 
-    def split(self, block: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """X_train (1500, D), y_train, X_test (2985, D), y_test: a block, each row L2-normalised."""
+    def split(
+        self, block: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """X_train (1500, D), y_train, X_test (2985, D), y_test: a block, each row
+        L2-normalised.
+        """
         check_name("a block", block, self.blocks)
         features, train = normalize(self.blocks[block]), SCENES15_COUNTS["train"]
-        return features[:train], self.labels[:train], features[train:], self.labels[train:]
+        return (
+            features[:train],
+            self.labels[:train],
+            features[train:],
+            self.labels[train:],
+        )
 
     @property
     def has_pictures(self) -> bool:
@@ -57,26 +73,40 @@ class SceneFeatures:
         return assets.is_present("scenes15")
 
     def pictures(self, rows: Iterable[int]) -> list[np.ndarray]:
-        """The pictures of these rows, uint8 (H, W, 3); grey areas of their sizes where the pictures cannot be had."""
+        """The pictures of these rows, uint8 (H, W, 3); grey areas of their sizes where
+        the pictures cannot be had.
+        """
         if not self.has_pictures:
             return [np.full((*self.sizes[row], 3), 225, np.uint8) for row in rows]
         folder, train = assets.fetch("scenes15"), SCENES15_COUNTS["train"]
-        files = (folder / ("train" if row < train else "test") / self.names[row] for row in rows)
+        files = (
+            folder / ("train" if row < train else "test") / self.names[row]
+            for row in rows
+        )
         return [np.asarray(read_picture(file)) for file in files]
 
 
 def from_bytes(values: np.ndarray) -> np.ndarray:
-    """Floats of one byte as float32: uint8 has 5 bits of exponent and 3 of mantissa, int8 a sign and 2 of mantissa.
+    """Floats of one byte as float32: uint8 has 5 bits of exponent and 3 of mantissa,
+    int8 a sign and 2 of mantissa.
 
     Both are the first bits of a float16.
     """
     dropped = 8 if values.dtype == np.int8 else 7
-    return (values.view(np.uint8).astype(np.uint16) << dropped).view(np.float16).astype(np.float32)
+    return (
+        (values.view(np.uint8).astype(np.uint16) << dropped)
+        .view(np.float16)
+        .astype(np.float32)
+    )
 
 
 def load_scenes15_features() -> SceneFeatures:
-    """The committed features of 15-Scene; data/studies of the repository made them from the pictures."""
-    with np.load(paths.require_network("scenes15-features.npz", "the features of 15-Scene")) as file:
+    """The committed features of 15-Scene; data/studies of the repository made them from
+    the pictures.
+    """
+    with np.load(
+        paths.require_network("scenes15-features.npz", "the features of 15-Scene")
+    ) as file:
         arrays = dict(file)
     labels, sizes = arrays.pop("labels").astype(np.int64), arrays.pop("sizes")
     names, class_names = tuple(arrays.pop("names")), tuple(arrays.pop("class_names"))

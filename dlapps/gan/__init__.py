@@ -1,8 +1,10 @@
-"""Generative adversarial networks: DCGAN and conditional DCGAN [Goodfellow et al. 2014; Radford et al. 2016].
+"""Generative adversarial networks: DCGAN and conditional DCGAN [Goodfellow et al. 2014;
+Radford et al. 2016].
 
-Images are uint8, grey (N, H, H) or colour (N, H, H, 3), tensors, arrays or lists, where a training takes them, float32
-(N, C, S, S) in [-1, 1] where networks do, S a power of two from 16; latent vectors z are float32 (N, latent_dim),
-labels (N,) in [0, K). Wrong sizes and labels out of range are ValueErrors of one sentence.
+Images are uint8, grey (N, H, H) or colour (N, H, H, 3), tensors, arrays or lists, where
+a training takes them, float32 (N, C, S, S) in [-1, 1] where networks do, S a power of
+two from 16; latent vectors z are float32 (N, latent_dim), labels (N,) in [0, K). Wrong
+sizes and labels out of range are ValueErrors of one sentence.
 """
 
 from dlapps.gan import flow
@@ -38,4 +40,10 @@ from dlapps.gan.sampling import (
 )
 from dlapps.gan.steps import LOSSES, generate, spread
 from dlapps.gan.toy import draw_ring
-from dlapps.gan.training import Run, Training, fit_conditional_gan, fit_gan, prepare_images
+from dlapps.gan.training import (
+    Run,
+    Training,
+    fit_conditional_gan,
+    fit_gan,
+    prepare_images,
+)

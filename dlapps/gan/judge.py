@@ -1,7 +1,8 @@
 """A classifier of handwritten digits: the eye with which generated digits are judged.
 
-Images are grey values uint8 (N, 32, 32), as `gan.prepare_images` makes of MNIST and `gan.to_uint8` of samples; labels
-int64 (N,). Nothing is downloaded: the weights come with the code.
+Images are grey values uint8 (N, 32, 32), as `gan.prepare_images` makes of MNIST and
+`gan.to_uint8` of samples; labels int64 (N,). Nothing is downloaded: the weights come
+with the code.
 """
 
 import math
@@ -33,10 +34,11 @@ class AverageOverPositions(nn.Module):
 
 
 class DigitClassifier(nn.Module):
-    """Images (N, 1, 32, 32) in [-1, 1] to logits (N, 10); features (N, 128) float32 before the last layer.
+    """Images (N, 1, 32, 32) in [-1, 1] to logits (N, 10); features (N, 128) float32
+    before the last layer.
 
-    Five convolutions with batch norm and ReLU, the first in strides of 2, two poolings, the average over positions;
-    0.25 M parameters.
+    Five convolutions with batch norm and ReLU, the first in strides of 2, two poolings,
+    the average over positions; 0.25 M parameters.
     """
 
     def __init__(self) -> None:
@@ -54,9 +56,14 @@ class DigitClassifier(nn.Module):
 
 
 def fit_digit_classifier(
-    images: ArrayLike, labels: ArrayLike, num_epochs: int = 6, seed: int = 0, augmented: bool = True
+    images: ArrayLike,
+    labels: ArrayLike,
+    num_epochs: int = 6,
+    seed: int = 0,
+    augmented: bool = True,
 ) -> DigitClassifier:
-    """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the same seed gives the same one.
+    """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the
+    same seed gives the same one.
 
     augmented: `distort` the images.
     """
@@ -72,11 +79,12 @@ def fit_digit_classifier(
 
 
 def distort(images: Tensor, generator: torch.Generator) -> Tensor:
-    """uint8 (N, 32, 32) turned by up to 12 degrees, scaled by up to a tenth, moved by up to two pixels, each image on
-    its own; as `from_uint8` gives them.
+    """uint8 (N, 32, 32) turned by up to 12 degrees, scaled by up to a tenth, moved by
+    up to two pixels, each image on its own; as `from_uint8` gives them.
 
-    Half of them on a grey ground of up to a quarter of white, all with strokes down to .7 of it and some noise: a
-    judge that has seen black grounds alone takes digits on a faint grey for eights.
+    Half of them on a grey ground of up to a quarter of white, all with strokes down to
+    .7 of it and some noise: a judge that has seen black grounds alone takes digits on a
+    faint grey for eights.
     """
     turn, scale, right, down = 2 * torch.rand(4, len(images), generator=generator) - 1
     turn, scale, move = turn * math.radians(12), 1 + scale / 10, 2 * 2 / SIZE
@@ -92,10 +100,18 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
     return (ground + ink * (top - ground) + noise).clamp(0, 1).mul(2).sub(1)
 
 
-def extract_features(classifier: DigitClassifier, images: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32, 32)."""
-    features = predict(classifier.maps, as_digits(images), batch_size=BATCH, prepare=from_uint8)
-    return features, predict(classifier.head, features, batch_size=BATCH, precision="float32")
+def extract_features(
+    classifier: DigitClassifier, images: ArrayLike
+) -> tuple[Tensor, Tensor]:
+    """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32,
+    32).
+    """
+    features = predict(
+        classifier.maps, as_digits(images), batch_size=BATCH, prepare=from_uint8
+    )
+    return features, predict(
+        classifier.head, features, batch_size=BATCH, precision="float32"
+    )
 
 
 def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
@@ -103,41 +119,61 @@ def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
     return extract_features(classifier, images)[1].argmax(1)
 
 
-def conditional_accuracy(classifier: DigitClassifier, fakes: ArrayLike, labels: ArrayLike) -> float:
-    """Share of fakes read as the digit they were asked for: GAN-test of Shmelkov et al. (2018) where the classifier was
-    trained on real images."""
+def conditional_accuracy(
+    classifier: DigitClassifier, fakes: ArrayLike, labels: ArrayLike
+) -> float:
+    """Share of fakes read as the digit they were asked for: GAN-test of Shmelkov et al.
+    (2018) where the classifier was trained on real images.
+    """
     return accuracy(extract_features(classifier, fakes)[1], labels)
 
 
 def gan_train_accuracy(
-    fakes: ArrayLike, labels: ArrayLike, real: ArrayLike, real_labels: ArrayLike, seed: int = 0
+    fakes: ArrayLike,
+    labels: ArrayLike,
+    real: ArrayLike,
+    real_labels: ArrayLike,
+    seed: int = 0,
 ) -> float:
-    """Accuracy on real images of a classifier that saw only fakes (Shmelkov, Schmid and Alahari 2018).
+    """Accuracy on real images of a classifier that saw only fakes (Shmelkov, Schmid and
+    Alahari 2018).
 
-    It falls when fakes are wrong and when they lack diversity. Trained without augmentation, which would add the
-    diversity that is asked about.
+    It falls when fakes are wrong and when they lack diversity. Trained without
+    augmentation, which would add the diversity that is asked about.
     """
-    classifier = fit_digit_classifier(fakes, labels, num_epochs=4, seed=seed, augmented=False)
+    classifier = fit_digit_classifier(
+        fakes, labels, num_epochs=4, seed=seed, augmented=False
+    )
     return conditional_accuracy(classifier, real, real_labels)
 
 
 def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
     """How digits are written, float32 (N,) each, of images uint8 (N, H, W).
 
-    slant: pixels that the ink leans to the right a pixel upwards, from its second moments; ink: mean grey in [0, 1].
+    slant: pixels that the ink leans to the right a pixel upwards, from its second
+    moments; ink: mean grey in [0, 1].
     """
     weights = as_tensor(images).float() / 255
     mass = weights.sum((1, 2)).clamp(min=1e-6)
     height, width = weights.shape[1:]
-    up, right = -torch.arange(height).float()[:, None], torch.arange(width).float()[None]
-    middle_up, middle_right = ((weights * axis).sum((1, 2)) / mass for axis in (up, right))
+    up, right = (
+        -torch.arange(height).float()[:, None],
+        torch.arange(width).float()[None],
+    )
+    middle_up, middle_right = (
+        (weights * axis).sum((1, 2)) / mass for axis in (up, right)
+    )
     up, right = up - middle_up[:, None, None], right - middle_right[:, None, None]
-    slant = (weights * up * right).sum((1, 2)) / (weights * up * up).sum((1, 2)).clamp(min=1e-6)
+    slant = (weights * up * right).sum((1, 2)) / (weights * up * up).sum((1, 2)).clamp(
+        min=1e-6
+    )
     return {"slant": slant, "ink": weights.mean((1, 2))}
 
 
 def load_digit_classifier() -> DigitClassifier:
-    """The committed classifier, in eval mode, without gradients; digit-classifier.json says how it was made."""
+    """The committed classifier, in eval mode, without gradients; digit-classifier.json
+    says how it was made.
+    """
     path = paths.require_network("digit-classifier.pt", "the digit classifier")
     return load_weights(channels_last(DigitClassifier()), path).requires_grad_(False)
 
@@ -149,6 +185,8 @@ def as_digits(images: ArrayLike) -> Tensor:
     return digits
 
 
-def _block(before: int, after: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+def _block(
+    before: int, after: int, kernel: int = 3, stride: int = 1
+) -> list[nn.Module]:
     convolution = nn.Conv2d(before, after, kernel, stride, 1, bias=False)
     return [convolution, nn.BatchNorm2d(after), nn.ReLU()]

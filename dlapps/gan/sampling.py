@@ -1,4 +1,6 @@
-"""Drawing from a trained generator: latent vectors, samples, grids, ways between two points, and its file."""
+"""Drawing from a trained generator: latent vectors, samples, grids, ways between two
+points, and its file.
+"""
 
 import math
 from dataclasses import asdict, fields
@@ -12,7 +14,13 @@ from dlapps import check_name
 from dlapps.core import paths
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import channels_last, make_generator
-from dlapps.core.training import as_labels, predict, read_checked, to_float16, write_checked
+from dlapps.core.training import (
+    as_labels,
+    predict,
+    read_checked,
+    to_float16,
+    write_checked,
+)
 from dlapps.gan.networks import AnyGenerator, ConditionalGenerator, Preset, generator_of
 
 BATCH = 256  # images drawn at a time
@@ -23,43 +31,65 @@ def draw_latents(number: int, latent_dim: int, seed: int) -> Tensor:
     return torch.randn(number, latent_dim, generator=make_generator(seed))
 
 
-def sample(generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None) -> Tensor:
-    """Images (N, C, S, S) float32 in [-1, 1] on the CPU, each independent of the others (eval mode, left as it was).
+def sample(
+    generator: nn.Module, z: ArrayLike, labels: ArrayLike | None = None
+) -> Tensor:
+    """Images (N, C, S, S) float32 in [-1, 1] on the CPU, each independent of the others
+    (eval mode, left as it was).
 
-    z: latent vectors (N, latent_dim). labels: (N,), for a conditional generator alone. Raises ValueError for others.
+    z: latent vectors (N, latent_dim). labels: (N,), for a conditional generator alone.
+    Raises ValueError for others.
     """
     z, num_classes = as_tensor(z).float(), getattr(generator, "num_classes", None)
-    if isinstance(generator, AnyGenerator) and (labels is None) != (num_classes is None):
-        raise ValueError("expected a conditional generator and labels, got only one; pass both or neither.")
+    if isinstance(generator, AnyGenerator) and (labels is None) != (
+        num_classes is None
+    ):
+        raise ValueError(
+            "expected a conditional generator and labels, got only one; pass both or neither."
+        )
     classes = () if labels is None else (as_labels(labels, len(z), num_classes),)
     return predict(generator, z, *classes, batch_size=BATCH)
 
 
 def sample_grid(generator: ConditionalGenerator, z: Tensor) -> Tensor:
-    """Every digit with every z: images (K, N, C, S, S), one row a digit, one column a z."""
+    """Every digit with every z: images (K, N, C, S, S), one row a digit, one column a
+    z.
+    """
     num_classes = generator.num_classes
     labels = torch.arange(num_classes).repeat_interleave(len(z))
-    return sample(generator, z.repeat(num_classes, 1), labels).unflatten(0, (num_classes, len(z)))
+    return sample(generator, z.repeat(num_classes, 1), labels).unflatten(
+        0, (num_classes, len(z))
+    )
 
 
 def interpolate(first: ArrayLike, second: ArrayLike, num_steps: int) -> Tensor:
-    """(num_steps, D) from first (D,) to second (D,) on the sphere (White 2016): on a straight line the middle would be
-    shorter than nearly every z that the generator has seen."""
+    """(num_steps, D) from first (D,) to second (D,) on the sphere (White 2016): on a
+    straight line the middle would be shorter than nearly every z that the generator has
+    seen.
+    """
     first, second = as_tensor(first).float(), as_tensor(second).float()
     angle = torch.acos(torch.cosine_similarity(first, second, dim=0).clamp(-1, 1))
     share = torch.linspace(0, 1, num_steps)[:, None]
     if math.isclose(float(angle.sin()), 0, abs_tol=1e-6):
         return first + share * (second - first)
-    return (((1 - share) * angle).sin() * first + (share * angle).sin() * second) / angle.sin()
+    return (
+        ((1 - share) * angle).sin() * first + (share * angle).sin() * second
+    ) / angle.sin()
 
 
 def to_uint8(images: ArrayLike) -> Tensor:
-    """Levels (…, S, S) uint8 of grey images (…, 1, S, S) in [-1, 1], or (…, S, S, 3) of colour images (…, 3, S, S)."""
+    """Levels (…, S, S) uint8 of grey images (…, 1, S, S) in [-1, 1], or (…, S, S, 3) of
+    colour images (…, 3, S, S).
+    """
     pixels = as_tensor(images)
     if not pixels.is_floating_point():
-        raise ValueError(f"expected images in [-1, 1], got {pixels.dtype}; these are levels.")
+        raise ValueError(
+            f"expected images in [-1, 1], got {pixels.dtype}; these are levels."
+        )
     if pixels.ndim < 3 or pixels.shape[-3] not in (1, 3):
-        raise ValueError(f"expected images (…, 1, S, S) or (…, 3, S, S), got {tuple(pixels.shape)}; move the channels.")
+        raise ValueError(
+            f"expected images (…, 1, S, S) or (…, 3, S, S), got {tuple(pixels.shape)}; move the channels."
+        )
     levels = pixels.add(1).mul(127.5).round().clamp(0, 255).byte()
     return levels.movedim(-3, -1) if pixels.shape[-3] == 3 else levels.squeeze(-3)
 
@@ -85,19 +115,27 @@ def load_generator(path: str | Path) -> AnyGenerator:
     saved = read_checked(path, "generator", ("preset", "generator"))
     # A study's preset has fields of its own, on which its generator does not depend.
     known = {field.name for field in fields(Preset)}
-    preset = Preset(**{name: value for name, value in saved["preset"].items() if name in known})
+    preset = Preset(
+        **{name: value for name, value in saved["preset"].items() if name in known}
+    )
     generator = channels_last(generator_of(preset))
     generator.load_state_dict(saved["generator"])
     return generator.eval().requires_grad_(False)
 
 
 def load_assigned(kind: str) -> AnyGenerator:
-    """The committed generator of the assignment's settings, "dcgan" or "cdcgan"; ValueError for another name."""
+    """The committed generator of the assignment's settings, "dcgan" or "cdcgan";
+    ValueError for another name.
+    """
     check_name("a generator", kind, ("dcgan", "cdcgan"))
-    return load_generator(paths.require_network(f"gan-{kind}-practical.pt", "a generator"))
+    return load_generator(
+        paths.require_network(f"gan-{kind}-practical.pt", "a generator")
+    )
 
 
 def load_best(kind: str) -> AnyGenerator:
-    """The committed generator of the best preset, "dcgan" or "cdcgan"; ValueError for another name."""
+    """The committed generator of the best preset, "dcgan" or "cdcgan"; ValueError for
+    another name.
+    """
     check_name("a generator", kind, ("dcgan", "cdcgan"))
     return load_generator(paths.require_network(f"gan-{kind}.pt", "a generator"))

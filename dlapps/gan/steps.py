@@ -1,4 +1,6 @@
-"""One update of each network, and the losses that they minimise. Logits s = logit D, so that D = sigmoid(s)."""
+"""One update of each network, and the losses that they minimise. Logits s = logit D, so
+that D = sigmoid(s).
+"""
 
 from collections.abc import Callable
 
@@ -11,20 +13,31 @@ from dlapps.core.runtime import autocast
 Loss = Callable[[Tensor], Tensor]
 # The generator's loss, a scalar to be minimised, of the logits (N,) of its images.
 LOSSES: dict[str, Loss] = {
-    # -log D(G(z)): a gradient that stays while the discriminator wins (Goodfellow et al. 2014, section 3).
+    # -log D(G(z)): a gradient that stays while the discriminator wins (Goodfellow et
+    # al. 2014, section 3).
     "non-saturating": lambda fake: F.softplus(-fake).mean(),
-    # log(1 - D(G(z))): the generator's part of the game's one value, its gradient D itself.
+    # log(1 - D(G(z))): the generator's part of the game's one value, its gradient D
+    # itself.
     "saturating": lambda fake: -F.softplus(fake).mean(),
 }
 
 
 def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss of logits: -log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014, equation 1)."""
+    """The discriminator's loss of logits: -log D(x) - log(1 - D(G(z))) (Goodfellow et
+    al. 2014, equation 1).
+    """
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def generate(generator: nn.Module, z: Tensor, labels: Tensor | None = None, precision: str = "fast") -> Tensor:
-    """Images (N, C, S, S) float32 of a generator as it is, in training or eval mode, with its graph."""
+def generate(
+    generator: nn.Module,
+    z: Tensor,
+    labels: Tensor | None = None,
+    precision: str = "fast",
+) -> Tensor:
+    """Images (N, C, S, S) float32 of a generator as it is, in training or eval mode,
+    with its graph.
+    """
     with autocast(z.device, precision):
         return generator(z, *as_arguments(labels)).float()
 
@@ -37,11 +50,12 @@ def discriminator_step(
     labels: Tensor | None = None,
     precision: str = "fast",
 ) -> dict[str, Tensor]:
-    """One update of D on real and fake images (N, C, S, S) of the same labels; no gradient reaches the generator.
+    """One update of D on real and fake images (N, C, S, S) of the same labels; no
+    gradient reaches the generator.
 
-    Two passes, since batch norm has to see real and fake images apart. Returns scalars: discriminator_loss,
-    real_probability (mean D(x)), fake_probability (mean D(G(z))), discriminator_gradient (its L2 norm), all as they
-    were before the update.
+    Two passes, since batch norm has to see real and fake images apart. Returns scalars:
+    discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z))),
+    discriminator_gradient (its L2 norm), all as they were before the update.
     """
     with autocast(real.device, precision):
         real_logits = discriminator(real, *as_arguments(labels)).float()
@@ -64,9 +78,11 @@ def generator_step(
     labels: Tensor | None = None,
     precision: str = "fast",
 ) -> dict[str, Tensor]:
-    """One update of G through D on images that `generate` made with their graph; D's stay as they are.
+    """One update of G through D on images that `generate` made with their graph; D's
+    stay as they are.
 
-    Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's update), generator_gradient.
+    Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's
+    update), generator_gradient.
     """
     with autocast(fake.device, precision):
         logits = discriminator(fake, *as_arguments(labels)).float()
@@ -78,10 +94,13 @@ def generator_step(
     }
 
 
-def descend(value: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer) -> Tensor:
+def descend(
+    value: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer
+) -> Tensor:
     """One step down; returns the norm of the gradient of the network's weights."""
     parameters = list(network.parameters())
-    # Unlike backward(), this neither computes nor stores a gradient of the other network.
+    # Unlike backward(), this neither computes nor stores a gradient of the other
+    # network.
     gradients = torch.autograd.grad(value, parameters)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
@@ -91,12 +110,15 @@ def descend(value: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer)
 
 
 def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Standard deviation over the batch, averaged over pixels; with labels, within their classes: a generator that
-    draws one and the same image of each class has none."""
+    """Standard deviation over the batch, averaged over pixels; with labels, within
+    their classes: a generator that draws one and the same image of each class has none.
+    """
     mean = images.mean(0)
     if labels is not None:
         one_hot = F.one_hot(labels).to(images.dtype)
-        mean = (one_hot.T @ images.flatten(1) / one_hot.sum(0)[:, None].clamp(min=1))[labels].view_as(images)
+        mean = (one_hot.T @ images.flatten(1) / one_hot.sum(0)[:, None].clamp(min=1))[
+            labels
+        ].view_as(images)
     return (images - mean).square().mean(0).sqrt().mean()
 
 

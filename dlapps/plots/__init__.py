@@ -1,6 +1,8 @@
-"""Arrays in, a matplotlib Figure out; nothing is saved, nothing shown, no global style touched.
+"""Arrays in, a matplotlib Figure out; nothing is saved, nothing shown, no global style
+touched.
 
-A file a chapter: `transfer`, `visualizing`, `dann`, `gan`; what several chapters draw, and the style of all, is in
-`general`. Import from the file, as in `from dlapps.plots.general import plot_grid`: this package loads none of them,
-so that a chapter depends on nothing that it does not draw.
+A file a chapter: `transfer`, `visualizing`, `dann`, `gan`; what several chapters draw,
+and the style of all, is in `general`. Import from the file, as in `from
+dlapps.plots.general import plot_grid`: this package loads none of them, so that a
+chapter depends on nothing that it does not draw.
 """

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Arguments = ParamSpec("Arguments")
-Estimate = tuple[float, float, float]  # a mean, and the lower and the upper end of its interval
+Estimate = tuple[
+    float, float, float
+]  # a mean, and the lower and the upper end of its interval
 
-# Text width of the report in inches: figures are drawn at the size they are printed, so labels stay legible.
+# Text width of the report in inches: figures are drawn at the size they are printed, so
+# labels stay legible.
 WIDTH = 5.8
-# Okabe and Ito's colours for all kinds of colour vision; line styles and markers repeat the distinction in grey.
+# Okabe and Ito's colours for all kinds of colour vision; line styles and markers repeat
+# the distinction in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE: dict[Any, Any] = {
@@ -60,7 +64,9 @@ def styled(plot: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     return wrapper
 
 
-def make_figure(height: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> tuple[Figure, np.ndarray]:
+def make_figure(
+    height: float, rows: int = 1, columns: int = 1, **kwargs: Any
+) -> tuple[Figure, np.ndarray]:
     """An empty figure as wide as the text, and its axes as an array (rows, columns)."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
@@ -68,11 +74,16 @@ def make_figure(height: float, rows: int = 1, columns: int = 1, **kwargs: Any) -
 
 def line_style(index: int) -> dict[str, Any]:
     """The colour and the marker of the line of that index, from 0."""
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+    }
 
 
 def show_picture(ax: Axes, picture: np.ndarray | Tensor, title: str = "") -> None:
-    """One picture, an array (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1], without axes."""
+    """One picture, an array (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1], without
+    axes.
+    """
     if hasattr(picture, "detach"):  # a tensor
         from dlapps.core.images import from_pixels
 
@@ -84,9 +95,13 @@ def show_picture(ax: Axes, picture: np.ndarray | Tensor, title: str = "") -> Non
 
 @styled
 def plot_grid(
-    pictures: Sequence[np.ndarray | Tensor] | Tensor, titles: Sequence[str] | None = None, columns: int = 8
+    pictures: Sequence[np.ndarray | Tensor] | Tensor,
+    titles: Sequence[str] | None = None,
+    columns: int = 8,
 ) -> Figure:
-    """Pictures in rows of `columns`, each with a title or none: arrays (H, W) or (H, W, 3), or pixels (C, H, W)."""
+    """Pictures in rows of `columns`, each with a title or none: arrays (H, W) or (H, W,
+    3), or pixels (C, H, W).
+    """
     rows = -(-len(pictures) // columns)
     cell = WIDTH / columns
     figure, axes = make_figure(rows * cell * (1.18 if titles else 1.02), rows, columns)
@@ -107,7 +122,8 @@ def plot_curves(
 ) -> Figure:
     """One line a name, (x, y); colour, marker and legend tell them apart.
 
-    x: (T,). y: (T,), or (S, T) of S seeds: their mean, with the sample deviation as error bars.
+    x: (T,). y: (T,), or (S, T) of S seeds: their mean, with the sample deviation as
+    error bars.
     """
     figure, axes = make_figure(height)
     ax = axes[0, 0]
@@ -125,20 +141,32 @@ def plot_curves(
         first = next(iter(curves.values()))[0]
         ax.set_xticks(first, [f"{value:g}" for value in first])
         ax.minorticks_off()
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the curves, never on one
+    ax.legend(
+        loc="upper left", bbox_to_anchor=(1, 1)
+    )  # beside the curves, never on one
     return figure
 
 
 @styled
-def plot_panels(x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str) -> Figure:
-    """Panels side by side, {y label: {name: series}}, each over as much of x as it is long; names that do not
-    change from panel to panel are told once."""
+def plot_panels(
+    x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str
+) -> Figure:
+    """Panels side by side, {y label: {name: series}}, each over as much of x as it is
+    long; names that do not change from panel to panel are told once.
+    """
     figure, axes = make_figure(2.0, 1, len(panels))
     told: list[str] = []
     for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, values) in enumerate(series.items()):
             line, y = ("-", "--", ":", "-.")[index], np.asarray(values)
-            ax.plot(np.asarray(x)[: len(y)], y, line, label=name, color=COLOURS[index], linewidth=1)
+            ax.plot(
+                np.asarray(x)[: len(y)],
+                y,
+                line,
+                label=name,
+                color=COLOURS[index],
+                linewidth=1,
+            )
         ax.set(xlabel=xlabel, ylabel=ylabel)
         if [*series] != told:
             told = [*series]

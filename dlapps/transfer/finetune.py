@@ -11,7 +11,13 @@ from torch.nn import functional as F
 
 from dlapps import check_counts
 from dlapps.core.metrics import as_tensor
-from dlapps.core.runtime import Bar, autocast, check_last_batch, device_of, make_generator
+from dlapps.core.runtime import (
+    Bar,
+    autocast,
+    check_last_batch,
+    device_of,
+    make_generator,
+)
 from dlapps.core.training import (
     Augment,
     History,
@@ -29,10 +35,12 @@ WEIGHT_DECAY = 1e-2
 
 
 class NewHead(nn.Module):
-    """A new last layer on feature maps: average over positions, L2-normalise, scale, one score a class.
+    """A new last layer on feature maps: average over positions, L2-normalise, scale,
+    one score a class.
 
-    Feature maps (N, C, H, W) or vectors (N, C) in, logits (N, K) out. Normalised as the features of a linear SVM are,
-    so that learning rates do not depend on the network; the scale lets the softmax become certain.
+    Feature maps (N, C, H, W) or vectors (N, C) in, logits (N, K) out. Normalised as the
+    features of a linear SVM are, so that learning rates do not depend on the network;
+    the scale lets the softmax become certain.
     """
 
     def __init__(self, num_features: int, num_classes: int, seed: int) -> None:
@@ -59,42 +67,64 @@ def fit_classifier(
     augment: Augment | None = None,
     **options: Any,
 ) -> History:
-    """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning rate).
+    """Train parts of a classifier by cross-entropy (AdamW, one cycle of the learning
+    rate).
 
-    inputs: (N, …), what the network takes, or what `augment` makes it of; uint8 is divided by 255. labels: whole
-    numbers (N,) in [0, K). Both are tensors, arrays or lists. learning_rates: the parts to train, each with its highest
-    rate. They train in training mode, or in that which their own `train()` sets; the others are in eval mode, their
-    statistics stay and they gather no gradient. Whatever fails, the network is left in eval mode, and each
-    parameter's requires_grad as it was. options: monitor and checkpoint, as `run_epochs`
-    takes them. Returns the history: loss and accuracy on the batches as they came. Raises ValueError when sizes differ,
-    a label is not in [0, K), parts share weights or are none of the network's, or a loss is not finite.
+    inputs: (N, …), what the network takes, or what `augment` makes it of; uint8 is
+    divided by 255. labels: whole numbers (N,) in [0, K). Both are tensors, arrays or
+    lists. learning_rates: the parts to train, each with its highest rate. They train in
+    training mode, or in that which their own `train()` sets; the others are in eval
+    mode, their statistics stay and they gather no gradient. Whatever fails, the network
+    is left in eval mode, and each parameter's requires_grad as it was. options: monitor
+    and checkpoint, as `run_epochs` takes them. Returns the history: loss and accuracy
+    on the batches as they came. Raises ValueError when sizes differ, a label is not in
+    [0, K), parts share weights or are none of the network's, or a loss is not finite.
     """
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
     labels = as_labels(labels, len(inputs))
     generator, device = make_generator(seed), device_of(network)
-    identity = {"fit": "classifier", "parts": _name_parts(network, learning_rates), "seed": seed}
-    identity |= {"num_epochs": num_epochs, "batch_size": batch_size, "label_smoothing": label_smoothing}
+    identity = {
+        "fit": "classifier",
+        "parts": _name_parts(network, learning_rates),
+        "seed": seed,
+    }
+    identity |= {
+        "num_epochs": num_epochs,
+        "batch_size": batch_size,
+        "label_smoothing": label_smoothing,
+    }
     identity |= {"augment": augment, "inputs": inputs, "labels": labels}
     num_steps = num_epochs * -(-len(labels) // batch_size)
     optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
 
     def read(rows: Tensor, draws: torch.Generator) -> Tensor:
-        batch = _as_floats(augment(inputs[rows], draws) if augment else inputs[rows]).to(device)
-        return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+        batch = _as_floats(
+            augment(inputs[rows], draws) if augment else inputs[rows]
+        ).to(device)
+        return (
+            batch.contiguous(memory_format=torch.channels_last)
+            if batch.ndim == 4
+            else batch
+        )
 
     def train_epoch(epoch: int, _draws: torch.Generator) -> dict[str, float]:
         for part in learning_rates:
             part.train()
         total, correct = 0.0, 0
-        for rows in Bar(torch.randperm(len(labels), generator=generator).split(batch_size)):
+        for rows in Bar(
+            torch.randperm(len(labels), generator=generator).split(batch_size)
+        ):
             batch = read(rows, generator)
             targets = labels[rows].to(device)
             with autocast(device):
                 logits = network(batch)
-            # How many classes there are is first seen here; on a GPU the loss would end the process.
+            # How many classes there are is first seen here; on a GPU the loss would end
+            # the process.
             as_labels(labels[rows], len(rows), logits.shape[1])
-            loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+            loss = F.cross_entropy(
+                logits.float(), targets, label_smoothing=label_smoothing
+            )
             minimise(loss, optimiser)
             schedule.step()
             total += loss.item() * len(rows)
@@ -102,15 +132,22 @@ def fit_classifier(
         return {"loss": total / len(labels), "accuracy": correct / len(labels)}
 
     one = torch.arange(1), make_generator(seed)
-    check_last_batch(network, lambda: network(read(*one)), len(labels), batch_size, learning_rates)
-    # One generator for orders and augmentation, from epoch to epoch; `seeded` is for dropout.
+    check_last_batch(
+        network, lambda: network(read(*one)), len(labels), batch_size, learning_rates
+    )
+    # One generator for orders and augmentation, from epoch to epoch; `seeded` is for
+    # dropout.
     parts = {"optimiser": optimiser, "schedule": schedule, "order": generator}
     with _gradients_for(network, learning_rates):
-        return run_epochs(seeded(train_epoch, seed), network, parts, identity, num_epochs, **options)
+        return run_epochs(
+            seeded(train_epoch, seed), network, parts, identity, num_epochs, **options
+        )
 
 
 def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[list]:
-    """The rate of each part and the names of its weights; ValueError unless all are the network's, and named once."""
+    """The rate of each part and the names of its weights; ValueError unless all are the
+    network's, and named once.
+    """
     names = {weight: name for name, weight in network.named_parameters()}
     trained = [weight for part in rates for weight in part.parameters()]
     if len(set(trained)) < len(trained) or not set(trained) <= names.keys():
@@ -118,7 +155,10 @@ def _name_parts(network: nn.Module, rates: Mapping[nn.Module, float]) -> list[li
             "expected parts of the network that share no weights, got some that overlap or are none of it; name each "
             "layer once."
         )
-    return [[rate, *(names[weight] for weight in part.parameters())] for part, rate in rates.items()]
+    return [
+        [rate, *(names[weight] for weight in part.parameters())]
+        for part, rate in rates.items()
+    ]
 
 
 def _as_floats(batch: Tensor) -> Tensor:
@@ -129,9 +169,13 @@ def _as_floats(batch: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iterator[None]:
+def _gradients_for(
+    network: nn.Module, parts: Mapping[nn.Module, float]
+) -> Iterator[None]:
     """Within, these parts ask for gradients, and the rest of the network does not."""
-    before = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    before = [
+        (parameter, parameter.requires_grad) for parameter in network.parameters()
+    ]
     try:
         network.requires_grad_(False)
         for part in parts:
@@ -143,8 +187,9 @@ def _gradients_for(network: nn.Module, parts: Mapping[nn.Module, float]) -> Iter
 
 
 def batched_logits(network: nn.Module, inputs: ArrayLike) -> Tensor:
-    """Logits (N, K) float32, batch by batch, of a network in eval mode, which is left as it was; inputs as
-    `fit_classifier` takes them."""
+    """Logits (N, K) float32, batch by batch, of a network in eval mode, which is left
+    as it was; inputs as `fit_classifier` takes them.
+    """
     return predict(network, as_tensor(inputs), batch_size=64, prepare=_as_floats)
 
 

@@ -1,4 +1,6 @@
-"""Chapter 3, domain adaptation: the sign of the gradient, whose labels train, and what is compared."""
+"""Chapter 3, domain adaptation: the sign of the gradient, whose labels train, and what
+is compared.
+"""
 
 import torch
 from torch import nn
@@ -8,8 +10,10 @@ from dlapps import dann
 
 
 def baseline(its: Variables) -> None:
-    """Let `baseline` be a network of `make_network`, trained by `dann.fit_source_only` on `digits` and `labels` with
-    these `settings`, and `before` its accuracy on each of `first_tests`, under the same names."""
+    """Let `baseline` be a network of `make_network`, trained by `dann.fit_source_only`
+    on `digits` and `labels` with these `settings`, and `before` its accuracy on each of
+    `first_tests`, under the same names.
+    """
     _expect_another(its.make_network(), its.baseline, "a network that was trained")
     for name, test in its.first_tests.items():
         accuracy = dann.accuracy(its.baseline, *test)
@@ -22,14 +26,21 @@ def _expect_another(first: nn.Module, second: nn.Module, what: str) -> None:
     weights = [[*network.parameters()] for network in (first, second)]
     shapes = [[tuple(weight.shape) for weight in each] for each in weights]
     why = "networks that are compared differ in one thing, their training"
-    expect(shapes[0] == shapes[1], f"{what} with the layers of make_network", "other layers", why)
+    expect(
+        shapes[0] == shapes[1],
+        f"{what} with the layers of make_network",
+        "other layers",
+        why,
+    )
     equal = all(map(torch.equal, *weights))
     expect(not equal, what, "the same weights as before", why)
 
 
 def reversal(its: Variables) -> None:
-    """Write `Reverse`, a `torch.autograd.Function` that gives its features back as they are and multiplies their
-    gradient by the negative of `weight`. Let `ones` be three ones that ask for a gradient."""
+    """Write `Reverse`, a `torch.autograd.Function` that gives its features back as they
+    are and multiplies their gradient by the negative of `weight`. Let `ones` be three
+    ones that ask for a gradient.
+    """
     is_module = isinstance(its.Reverse, type) and issubclass(its.Reverse, nn.Module)
     why = "later cells call its apply"
     expect(not is_module, "a torch.autograd.Function", "a torch.nn.Module", why)
@@ -39,15 +50,21 @@ def reversal(its: Variables) -> None:
         total.backward()
     why = "with another sign the features learn to tell the domains apart, and only the target shows it"
     got = [] if ones.grad is None else ones.grad.tolist()
-    expect_same([-0.5] * 3, got, "as the gradient of three ones, by a weight of 0.5", why)
+    expect_same(
+        [-0.5] * 3, got, "as the gradient of three ones, by a weight of 0.5", why
+    )
 
 
 def losses(its: Variables) -> None:
-    """Let `losses(network, here, there, weight)` return, of the source's rows `here` and the target's rows `there`, the
-    label predictor's cross-entropy on the source and the domain classifier's binary cross-entropy on both, behind
-    `Reverse` with that weight; the target is 1."""
+    """Let `losses(network, here, there, weight)` return, of the source's rows `here`
+    and the target's rows `there`, the label predictor's cross-entropy on the source and
+    the domain classifier's binary cross-entropy on both, behind `Reverse` with that
+    weight; the target is 1.
+    """
     network, here = its.make_network(), torch.arange(8)
-    source, target = (dann.batch_to_pixels(part[:8]) for part in (its.digits, its.pictures))
+    source, target = (
+        dann.batch_to_pixels(part[:8]) for part in (its.digits, its.pictures)
+    )
     wanted = dann.dann_losses(network, source, target, its.labels[:8], 0.5)[:2]
     got = its.losses(network, here, here, 0.5)
     why = "labels are the source's alone, and the domain loss is the mean over both halves"
@@ -55,25 +72,43 @@ def losses(its: Variables) -> None:
 
 
 def adaptation(its: Variables) -> None:
-    """Let `adapted` be another network of `make_network`, trained by these losses on `digits`, their `labels` and the
-    target's `pictures`: in steps of gradient descent, at the rates and weights of `settings`."""
+    """Let `adapted` be another network of `make_network`, trained by these losses on
+    `digits`, their `labels` and the target's `pictures`: in steps of gradient descent,
+    at the rates and weights of `settings`.
+    """
     _expect_another(its.make_network(), its.adapted, "a network that was trained")
     _expect_another(its.baseline, its.adapted, "another network than the baseline")
 
 
 def pseudo_labels(its: Variables) -> None:
-    """Let `confidence` be the highest probability in each row of `logits`, `pseudo_labels` its class; `trusted` and
-    `right` say where the confidence is at least .9 and where the label is true. Let `shares` be how many labels are
-    right of all, how many of those that are trusted (of none: 0), and how many are trusted."""
-    right, sure = its.logits.argmax(1) == its.truth, its.logits.softmax(1).amax(1) >= 0.9
-    wanted = [float(each.float().mean().nan_to_num()) for each in (right, right[sure], sure)]
+    """Let `confidence` be the highest probability in each row of `logits`,
+    `pseudo_labels` its class; `trusted` and `right` say where the confidence is at
+    least .9 and where the label is true. Let `shares` be how many labels are right of
+    all, how many of those that are trusted (of none: 0), and how many are trusted.
+    """
+    right, sure = (
+        its.logits.argmax(1) == its.truth,
+        its.logits.softmax(1).amax(1) >= 0.9,
+    )
+    wanted = [
+        float(each.float().mean().nan_to_num()) for each in (right, right[sure], sure)
+    ]
     why = "divided by all images the second would fall with the threshold, and a good one look bad"
-    expect_same(wanted, [float(share) for share in its.shares], "as these three shares", why)
+    expect_same(
+        wanted, [float(share) for share in its.shares], "as these three shares", why
+    )
 
 
 def pseudo_loss(its: Variables) -> None:
-    """Let `each_loss` be the cross-entropy of each image of `halves[1]`, moved by `dann.random_affine`, with its
-    pseudo-label as the label, and `pseudo_loss` the mean over the batch of the losses that are trusted."""
+    """Let `each_loss` be the cross-entropy of each image of `halves[1]`, moved by
+    `dann.random_affine`, with its pseudo-label as the label, and `pseudo_loss` the mean
+    over the batch of the losses that are trusted.
+    """
     trusted = its.trusted[: len(its.each_loss)]
     why = "only sure images teach, and a teacher that is rarely sure teaches little"
-    expect_same((trusted * its.each_loss).mean(), its.pseudo_loss, "as the mean of the batch", why)
+    expect_same(
+        (trusted * its.each_loss).mean(),
+        its.pseudo_loss,
+        "as the mean of the batch",
+        why,
+    )

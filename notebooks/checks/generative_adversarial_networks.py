@@ -1,4 +1,6 @@
-"""Chapter 4, generative adversarial networks: the first steps by hand, and each training that an exercise makes."""
+"""Chapter 4, generative adversarial networks: the first steps by hand, and each
+training that an exercise makes.
+"""
 
 import numpy as np
 import torch
@@ -11,35 +13,51 @@ from dlapps.gan import Training, draw_latents, flow, generate
 
 
 def discriminator_step(its: Variables) -> None:
-    """Let `discriminator_loss(real, fake)` be the sum of the two means of the discriminator's loss, through which no
-    gradient shall reach the fake images."""
+    """Let `discriminator_loss(real, fake)` be the sum of the two means of the
+    discriminator's loss, through which no gradient shall reach the fake images.
+    """
     real, fake = its.pixels[:16], its.pixels[16:32].clone().requires_grad_()
     loss, on_real = its.discriminator_loss(real, fake), its.discriminator(real)
-    wanted = -F.logsigmoid(on_real).mean() - F.logsigmoid(-its.discriminator(fake)).mean()
-    expect_same(wanted, loss, "as the loss of these images", "one of the two alone is no task")
+    wanted = (
+        -F.logsigmoid(on_real).mean() - F.logsigmoid(-its.discriminator(fake)).mean()
+    )
+    expect_same(
+        wanted, loss, "as the loss of these images", "one of the two alone is no task"
+    )
     # With no way to the fakes at all there is no gradient to ask for.
     (reached,) = torch.autograd.grad(loss + 0 * wanted, fake)
-    expect(not reached.any(), "no gradient in the fakes", "one", "they have a loss of their own")
+    expect(
+        not reached.any(),
+        "no gradient in the fakes",
+        "one",
+        "they have a loss of their own",
+    )
 
 
 def generator_step(its: Variables) -> None:
     """Let `generator_loss(fake)` be the mean of -log D(G(z)) of fake images."""
     fake = its.pixels[:16]
-    why = "with the sign turned it learns to be found out, and log(1 - D(G(z))) saturates"
+    why = (
+        "with the sign turned it learns to be found out, and log(1 - D(G(z))) saturates"
+    )
     wanted = -F.logsigmoid(its.discriminator(fake)).mean()
     expect_same(wanted, its.generator_loss(fake), "as the loss of these images", why)
 
 
 def small_run(its: Variables) -> None:
-    """Let `settings` be `gan.PRACTICAL` with batches of 16 and the profile's `gan_epochs`, and `small` what
-    `gan.fit_gan` trains on `images` with them and seed 0."""
+    """Let `settings` be `gan.PRACTICAL` with batches of 16 and the profile's
+    `gan_epochs`, and `small` what `gan.fit_gan` trains on `images` with them and seed
+    0.
+    """
     _expect_trained(its.small)
 
 
 def conditional(its: Variables) -> None:
-    """Let `narrow` be `gan.PRACTICAL` for ten classes, with batches of 32, the profile's `cdcgan_epochs`, a learning
-    rate of 2e-4 for the generator and an average of 0.99; `told` what `gan.fit_conditional_gan` trains on `images` and
-    `labels` with them and seed 0."""
+    """Let `narrow` be `gan.PRACTICAL` for ten classes, with batches of 32, the
+    profile's `cdcgan_epochs`, a learning rate of 2e-4 for the generator and an average
+    of 0.99; `told` what `gan.fit_conditional_gan` trains on `images` and `labels` with
+    them and seed 0.
+    """
     _expect_trained(its.told)
     why = "a generator can draw well and ignore its labels"
     deaf = same(_sample(its.told, 2, label=0), _sample(its.told, 2, label=1))
@@ -51,13 +69,23 @@ def _expect_trained(training: Training) -> None:
     why = "one that is not finite spoils every weight at the next step"
     expect(np.isfinite(losses).all(), "finite losses", "others", why)
     rates = training.preset.generator_rate, training.preset.discriminator_rate
-    expect(min(rates) > 0, "learning rates above 0", rates, "each network learns from the other")
-    images, wanted = _sample(training, 4), (4, 1, training.preset.size, training.preset.size)
+    expect(
+        min(rates) > 0,
+        "learning rates above 0",
+        rates,
+        "each network learns from the other",
+    )
+    images, wanted = (
+        _sample(training, 4),
+        (4, 1, training.preset.size, training.preset.size),
+    )
     fits = tuple(images.shape) == wanted and images.abs().max() <= 1
     got = f"{tuple(images.shape)} up to {float(images.abs().max()):.3g}"
     why = "in another range real images are told from fakes by their ground"
     expect(fits, f"samples {wanted} in [-1, 1]", got, why)
-    alone = not training.generator.training and same(_sample(training, 6)[:2], images[:2])
+    alone = not training.generator.training and same(
+        _sample(training, 6)[:2], images[:2]
+    )
     why = "in training mode batch norm mixes the batch into each image"
     expect(alone, "the same image of a z in any batch", "others", why)
 
@@ -71,8 +99,10 @@ def _sample(training: Training, number: int, label: int = 0) -> Tensor:
 
 
 def measures(its: Variables) -> None:
-    """Let `floor` be the Fréchet distance of the real and the training features, `distance` that of the real and the
-    fake ones in units of it; `precision` and `recall` those of the fakes, with k = 3."""
+    """Let `floor` be the Fréchet distance of the real and the training features,
+    `distance` that of the real and the fake ones in units of it; `precision` and
+    `recall` those of the fakes, with k = 3.
+    """
     real, fake = its.real_features, its.fake_features
     lowest = metrics.frechet_distance(real, its.train_features)
     wanted = [lowest, metrics.frechet_distance(real, fake) / lowest]
@@ -83,20 +113,25 @@ def measures(its: Variables) -> None:
 
 
 def saturation(its: Variables) -> None:
-    """Let `logits` be what the trained discriminator of `small` says of 128 images of a fresh generator, and `norms`
-    the two norms of the gradient of all its weights: of the saturating loss, log(1 - D(G(z))), and of the other one,
-    -log D(G(z))."""
+    """Let `logits` be what the trained discriminator of `small` says of 128 images of a
+    fresh generator, and `norms` the two norms of the gradient of all its weights: of
+    the saturating loss, log(1 - D(G(z))), and of the other one, -log D(G(z)).
+    """
     unsure = its.logits.mean()
     why = "a sure discriminator leaves the saturating loss without a gradient, so the other is used"
     expect(unsure < 0, "logits of a sure discriminator, below 0", f"{unsure:.3g}", why)
     saturating, other = map(float, its.norms)
     got = f"{saturating:.3g} against {other:.3g}"
-    expect(0 < saturating < other, "a smaller gradient of the saturating loss", got, why)
+    expect(
+        0 < saturating < other, "a smaller gradient of the saturating loss", got, why
+    )
 
 
 def inside(its: Variables) -> None:
-    """Let `inside(points, others, k=3)` be the share of points (N, D) that lie in a ball around one of others (M, D);
-    a ball reaches to the k-th nearest of the other others."""
+    """Let `inside(points, others, k=3)` be the share of points (N, D) that lie in a
+    ball around one of others (M, D); a ball reaches to the k-th nearest of the other
+    others.
+    """
     points, others = torch.randn(2, 64, 2, generator=torch.Generator().manual_seed(0))
     wanted, _ = metrics.precision_recall(others, points)
     why = "a point is not its own neighbour"
@@ -104,11 +139,17 @@ def inside(its: Variables) -> None:
 
 
 def flow_loss(its: Variables) -> None:
-    """Let `network` be the committed flow, `batch` a hundred of `pixels` and `batch_labels` their labels; `noise` as
-    many normal images, `times` from 0 to 1 as (N, 1, 1, 1), `x` the points between, noise at 0 and image at 1, and
-    `squares` the mean squared error of the network's velocity there."""
-    why = "with time the other way round the network is asked of points that it never saw"
+    """Let `network` be the committed flow, `batch` a hundred of `pixels` and
+    `batch_labels` their labels; `noise` as many normal images, `times` from 0 to 1 as
+    (N, 1, 1, 1), `x` the points between, noise at 0 and image at 1, and `squares` the
+    mean squared error of the network's velocity there.
+    """
+    why = (
+        "with time the other way round the network is asked of points that it never saw"
+    )
     between = (1 - its.times) * its.noise + its.times * its.batch
     expect(same(its.x, between), "points from noise at 0 to images at 1", "others", why)
-    wanted = flow.flow_loss(its.network, its.batch, its.batch_labels, its.noise, its.times.flatten())
+    wanted = flow.flow_loss(
+        its.network, its.batch, its.batch_labels, its.noise, its.times.flatten()
+    )
     expect_same(wanted, its.squares, "as the loss at these points", why)

@@ -1,4 +1,6 @@
-"""Chapter 1, transfer learning: the scale of pixels, the mode of a network, what may be chosen on which pictures."""
+"""Chapter 1, transfer learning: the scale of pixels, the mode of a network, what may be
+chosen on which pictures.
+"""
 
 import numpy as np
 
@@ -6,34 +8,46 @@ from checks.expect import Variables, expect, expect_pixels, expect_same
 
 
 def raw(its: Variables) -> None:
-    """Let `all_pixels` be the pixels for SqueezeNet, and `truths` a tensor of the photos' labels. For each of the first
-    two of `NAMES`, let `unscaled[name]` be how many photos the network's backbone, which is all that follows the
-    normalisation, names right when it is given the pixels as they are; `scaled[name]`, when they are times 255."""
+    """Let `all_pixels` be the pixels for SqueezeNet, and `truths` a tensor of the
+    photos' labels. For each of the first two of `NAMES`, let `unscaled[name]` be how
+    many photos the network's backbone, which is all that follows the normalisation,
+    names right when it is given the pixels as they are; `scaled[name]`, when they are
+    times 255.
+    """
     expect_pixels(its.all_pixels, "all_pixels")
     for name in its.NAMES[:2]:
         for factor, counts in ((1, its.unscaled), (255, its.scaled)):
             guesses = its.networks[name].backbone(factor * its.pixels[name]).argmax(1)
             why = "the whole network would normalise, and hide what is asked for"
             right = (guesses == its.truths).sum()
-            expect_same(right, counts[name], f"right by {name} of pixels times {factor}", why)
+            expect_same(
+                right, counts[name], f"right by {name} of pixels times {factor}", why
+            )
 
 
 def eval(its: Variables) -> None:
-    """Let `lite0` be a new EfficientNet-Lite0. For each of the modes `"eval"` and `"train"`, let `moved[mode]` be by
-    how much a probability of the first photo moves at most, when it is classified with nineteen others instead of one.
+    """Let `lite0` be a new EfficientNet-Lite0. For each of the modes `"eval"` and
+    `"train"`, let `moved[mode]` be by how much a probability of the first photo moves
+    at most, when it is classified with nineteen others instead of one.
     """
     still, moved = its.moved["eval"], its.moved["train"]
     why = "in eval mode a picture's scores are its own, in training mode batch norm sees the others"
     got = f"{still:.2g} and {moved:.2g}"
-    expect(still < 1e-3 < moved, "no move in eval mode, and one in training mode", got, why)
+    expect(
+        still < 1e-3 < moved, "no move in eval mode, and one in training mode", got, why
+    )
 
 
 def baseline(its: Variables) -> None:
-    """Let `baseline` be a `LinearSVC` with C = 1 and a `random_state`, fitted to the training pictures,
-    `baseline_accuracy` its accuracy on the test pictures, and `num_test` the number of these."""
+    """Let `baseline` be a `LinearSVC` with C = 1 and a `random_state`, fitted to the
+    training pictures, `baseline_accuracy` its accuracy on the test pictures, and
+    `num_test` the number of these.
+    """
     why = "pictures that were dropped or added move an accuracy by more than most methods do"
     expect_same([1500, 2985], [len(its.y_train), len(its.y_test)], "pictures", why)
-    norms = np.concatenate([np.linalg.norm(part, axis=1) for part in (its.X_train, its.X_test)])
+    norms = np.concatenate(
+        [np.linalg.norm(part, axis=1) for part in (its.X_train, its.X_test)]
+    )
     why = "C = 1 means something else for other rows, and an empty one is a picture that was never read"
     got = f"{norms.min():.3g} to {norms.max():.3g}"
     expect(np.abs(norms - 1).max() < 1e-2, "rows of length 1", got, why)
@@ -46,10 +60,13 @@ def baseline(its: Variables) -> None:
 
 
 def layers(its: Variables) -> None:
-    """Let `svms[name]` be the classifier that `linear.choose_svm` fits to `splits[name]`, with these `costs` and folds,
-    for each name in `splits`."""
+    """Let `svms[name]` be the classifier that `linear.choose_svm` fits to
+    `splits[name]`, with these `costs` and folds, for each name in `splits`.
+    """
     for name in its.splits:
         svm = its.svms[name]
         why = "chosen on the test pictures, the best of many owes a part of its accuracy to luck"
         preferred = svm.costs[int(np.argmax(svm.cv_accuracies))]
-        expect_same(preferred, svm.cost, f"as the C of {name}, by cross-validation", why)
+        expect_same(
+            preferred, svm.cost, f"as the C of {name}, by cross-validation", why
+        )

@@ -1,4 +1,6 @@
-"""A report that runs: notebooks whose numbers are live and whose claims are checked, as PDF, web pages and copies."""
+"""A report that runs: notebooks whose numbers are live and whose claims are checked, as
+PDF, web pages and copies.
+"""
 
 from collections.abc import Collection
 from numbers import Integral
@@ -7,17 +9,29 @@ __version__ = "0.2.0"
 
 
 class LabreportError(Exception):
-    """What went wrong in one sentence: what was expected, what came instead, what to do."""
+    """What went wrong in one sentence: what was expected, what came instead, what to
+    do.
+    """
 
 
-def check_name(what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError) -> None:
-    """Raise an error of that kind, which lists the known names, for a name that is not among them."""
+def check_name(
+    what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError
+) -> None:
+    """Raise an error of that kind, which lists the known names, for a name that is not
+    among them.
+    """
     if name not in known:
-        raise kind(f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them.")
+        raise kind(
+            f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them."
+        )
 
 
 def check_counts(least: int = 1, /, **counts: int) -> None:
-    """Raise ValueError for a number of comparisons or of examples that is not a whole number from the least."""
+    """Raise ValueError for a number of comparisons or of examples that is not a whole
+    number from the least.
+    """
     for name, count in counts.items():
         if not isinstance(count, Integral) or count < least:
-            raise ValueError(f"expected {name} >= {least}, got {count!r}; take a whole number.")
+            raise ValueError(
+                f"expected {name} >= {least}, got {count!r}; take a whole number."
+            )

@@ -1,4 +1,6 @@
-"""The verbs: labreport new, run, report, html, notebooks, check, class, diff, variants, study."""
+"""The verbs: labreport new, run, report, html, notebooks, check, class, diff, variants,
+study.
+"""
 
 import argparse
 import os
@@ -12,7 +14,9 @@ from labreport import LabreportError, paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; wrong input is one sentence on stderr and exit code 2."""
+    """Do what the command line says; wrong input is one sentence on stderr and exit
+    code 2.
+    """
     args = _parser().parse_args(arguments)
     try:
         if getattr(args, "seed", None) is not None:
@@ -25,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:
         wanted = "files and folders that can be read and written"
-        print(f"labreport: expected {wanted}, got {error}; free space, or change their rights.", file=sys.stderr)
+        print(
+            f"labreport: expected {wanted}, got {error}; free space, or change their rights.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("labreport: stopped; what was finished is kept.", file=sys.stderr)
@@ -33,48 +40,102 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="labreport", description="Notebooks to a report.")
+    parser = argparse.ArgumentParser(
+        prog="labreport", description="Notebooks to a report."
+    )
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="name")
 
-    new = verbs.add_parser("new", help="write the folder of a report of your own, with a chapter that runs")
+    new = verbs.add_parser(
+        "new", help="write the folder of a report of your own, with a chapter that runs"
+    )
     new.add_argument("folder", type=Path, metavar="FOLDER")
     new.add_argument("--title", required=True)
-    new.add_argument("--author", required=True, action="append", help="once for each author")
+    new.add_argument(
+        "--author", required=True, action="append", help="once for each author"
+    )
     new.set_defaults(verb=_new)
 
     run = verbs.add_parser("run", help="execute notebooks")
-    run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="numbers or names; default: all")
-    run.add_argument("--stale", action="store_true", help="only those that are not up to date")
-    report = verbs.add_parser("report", help="execute what is stale and build all editions: PDF, HTML, reading copies")
+    run.add_argument(
+        "chapters", nargs="*", metavar="CHAPTER", help="numbers or names; default: all"
+    )
+    run.add_argument(
+        "--stale", action="store_true", help="only those that are not up to date"
+    )
+    report = verbs.add_parser(
+        "report",
+        help="execute what is stale and build all editions: PDF, HTML, reading copies",
+    )
     html = verbs.add_parser("html", help="the same, HTML alone, without TeX")
-    copies = verbs.add_parser("notebooks", help="the same, reading copies alone: notebooks, numbers filled in")
-    for verb, function in ((run, _run), (report, _build), (html, _build), (copies, _build)):
-        verb.add_argument("--profile", default="quick", help="smoke, quick (the default) or full")
-        verb.add_argument("--seed", type=int, help="of all chance; any but 0 has a folder of its own in report/build")
+    copies = verbs.add_parser(
+        "notebooks", help="the same, reading copies alone: notebooks, numbers filled in"
+    )
+    for verb, function in (
+        (run, _run),
+        (report, _build),
+        (html, _build),
+        (copies, _build),
+    ):
+        verb.add_argument(
+            "--profile", default="quick", help="smoke, quick (the default) or full"
+        )
+        verb.add_argument(
+            "--seed",
+            type=int,
+            help="of all chance; any but 0 has a folder of its own in report/build",
+        )
         verb.set_defaults(verb=function)
     for verb in (report, html, copies):
-        verb.add_argument("--strict", action="store_true", help="end with 2 where the run contradicts a sentence")
+        verb.add_argument(
+            "--strict",
+            action="store_true",
+            help="end with 2 where the run contradicts a sentence",
+        )
 
-    check = verbs.add_parser("check", help="list unanswered questions, typed numbers, unused figures, bad pages")
+    check = verbs.add_parser(
+        "check",
+        help="list unanswered questions, typed numbers, unused figures, bad pages",
+    )
     check.set_defaults(verb=_check)
 
-    course = verbs.add_parser("class", help="write the folder of a course for nbgrader, made from the chapters")
+    course = verbs.add_parser(
+        "class",
+        help="write the folder of a course for nbgrader, made from the chapters",
+    )
     course.add_argument("folder", type=Path, metavar="FOLDER")
     course.set_defaults(verb=_class)
 
-    diff = verbs.add_parser("diff", help="list the numbers that moved between two builds, with their spread")
+    diff = verbs.add_parser(
+        "diff", help="list the numbers that moved between two builds, with their spread"
+    )
     for name in ("old", "new"):
         diff.add_argument(name, type=Path, metavar=f"{name.upper()}.json")
     diff.set_defaults(verb=_diff)
 
-    variants = verbs.add_parser("variants", help="run the chapters under other seeds, threads, processors and data")
-    variants.add_argument("names", nargs="*", metavar="NAME", help="of report/variants.toml; default: all")
+    variants = verbs.add_parser(
+        "variants",
+        help="run the chapters under other seeds, threads, processors and data",
+    )
+    variants.add_argument(
+        "names", nargs="*", metavar="NAME", help="of report/variants.toml; default: all"
+    )
     variants.set_defaults(verb=_variants)
 
-    study = verbs.add_parser("study", help="make again what data/results holds, by the code in data/studies")
+    study = verbs.add_parser(
+        "study", help="make again what data/results holds, by the code in data/studies"
+    )
     study.add_argument("names", nargs="+", metavar="NAME")
-    study.add_argument("--jobs", type=int, metavar="N", help="runs at a time, each a process; default: one per core")
-    study.add_argument("--scheduler", metavar="ADDRESS", help="of a dask.distributed cluster that makes the runs")
+    study.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="runs at a time, each a process; default: one per core",
+    )
+    study.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a dask.distributed cluster that makes the runs",
+    )
     study.set_defaults(verb=_study)
     return parser
 
@@ -84,7 +145,9 @@ def _new(args: argparse.Namespace) -> int:
 
     for path in write_report(args.folder, args.title, args.author):
         _say(f"Wrote {path}")
-    _say(f"Open the chapter in Jupyter, or build the report: cd {shlex.quote(str(args.folder))} && labreport report")
+    _say(
+        f"Open the chapter in Jupyter, or build the report: cd {shlex.quote(str(args.folder))} && labreport report"
+    )
     return 0
 
 
@@ -110,7 +173,9 @@ def _build(args: argparse.Namespace) -> int:
     with _alone():
         outdated = find_outdated(editions, profile, _say)
         if outdated:
-            from labreport.editions.build import build  # its imports take longer than all of the above
+            from labreport.editions.build import (
+                build,
+            )  # its imports take longer than all of the above
 
             build(outdated, profile, _say)
         refuted = read_refuted(editions)
@@ -121,7 +186,9 @@ def _build(args: argparse.Namespace) -> int:
         _say(f"  {line}")
     if args.strict:
         remedy = "correct them or the code, or build without --strict"
-        raise LabreportError(f"expected sentences that hold in this run, got {len(refuted)} that do not; {remedy}.")
+        raise LabreportError(
+            f"expected sentences that hold in this run, got {len(refuted)} that do not; {remedy}."
+        )
     return 0
 
 
@@ -174,7 +241,9 @@ def _study(args: argparse.Namespace) -> int:
 
     studies = [sweeps.find_study(name) for name in args.names]
     environment.limit_threads()
-    with sweeps.workers(environment.num_processes() if args.jobs is None else args.jobs, args.scheduler):
+    with sweeps.workers(
+        environment.num_processes() if args.jobs is None else args.jobs, args.scheduler
+    ):
         for name, make in zip(args.names, studies, strict=True):
             _say(f"{name}: {make()}")
     return 0

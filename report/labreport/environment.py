@@ -1,4 +1,6 @@
-"""What a run depends on, besides its code: threads, versions, machine, date. Imports nothing heavy."""
+"""What a run depends on, besides its code: threads, versions, machine, date. Imports
+nothing heavy.
+"""
 
 import os
 import platform
@@ -19,12 +21,15 @@ from labreport import LabreportError, paths
 def num_threads() -> int:
     """Threads of a process that computes: one, or what `LABREPORT_THREADS` says.
 
-    With one, no sum depends on the number of cores, and a busy machine slows a run in proportion to its load; with
-    more, threads that wait for each other make it crawl. Raises LabreportError for anything but a number above 0.
+    With one, no sum depends on the number of cores, and a busy machine slows a run in
+    proportion to its load; with more, threads that wait for each other make it crawl.
+    Raises LabreportError for anything but a number above 0.
     """
     said = os.environ.get("LABREPORT_THREADS") or "1"
     if not said.isdigit() or int(said) < 1:
-        raise LabreportError(f"expected a number of threads in LABREPORT_THREADS, got {said!r}; set 1 or more.")
+        raise LabreportError(
+            f"expected a number of threads in LABREPORT_THREADS, got {said!r}; set 1 or more."
+        )
     return int(said)
 
 
@@ -34,7 +39,9 @@ def num_processes() -> int:
 
 
 def limit_threads() -> None:
-    """Hold this process to `num_threads`: libraries that are loaded, and those that will be."""
+    """Hold this process to `num_threads`: libraries that are loaded, and those that
+    will be.
+    """
     number = num_threads()
     os.environ["OMP_NUM_THREADS"] = str(number)
     threadpool_limits(number)
@@ -43,9 +50,11 @@ def limit_threads() -> None:
 
 
 def library_settings() -> dict[str, Any]:
-    """What libraries say that changes the numbers of a run besides its code, such as a number format, by name.
+    """What libraries say that changes the numbers of a run besides its code, such as a
+    number format, by name.
 
-    A library says it by an entry point in the group "labreport.settings": a name, and a function without arguments.
+    A library says it by an entry point in the group "labreport.settings": a name, and a
+    function without arguments.
     """
     found = {}
     for entry in metadata.entry_points(group="labreport.settings"):
@@ -59,7 +68,8 @@ def library_settings() -> dict[str, Any]:
 def describe() -> dict[str, Any]:
     """What the run depended on, besides its code: versions, machine, date.
 
-    The packages are those that report.toml names, since their versions may move a number of the report.
+    The packages are those that report.toml names, since their versions may move a
+    number of the report.
     """
     seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
     counted = paths.read_mark().get("packages", [])
@@ -70,14 +80,18 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
         "threads": num_threads(),
-        "settings": [value for value in library_settings().values() if isinstance(value, str)],
+        "settings": [
+            value for value in library_settings().values() if isinstance(value, str)
+        ],
         "commit": _commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime(seconds)),
     }
 
 
 def installed_versions() -> list[str]:
-    """Every installed distribution as "name==version", sorted: what `pip freeze` says, without addresses."""
+    """Every installed distribution as "name==version", sorted: what `pip freeze` says,
+    without addresses.
+    """
     named = (part for part in metadata.distributions() if part.name)
     found = {re.sub(r"[-_.]+", "-", part.name).lower(): part.version for part in named}
     return [f"{name}=={version}" for name, version in sorted(found.items())]
@@ -92,14 +106,30 @@ def _version(package: str) -> str:
 
 def _cpu_model() -> str:
     facts = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*:\s*(.+)", facts.read_text()) if facts.exists() else []
+    names = (
+        re.findall(r"model name\s*:\s*(.+)", facts.read_text())
+        if facts.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or platform.machine()
 
 
 def _commit() -> str:
-    """The checkout's short commit, "-dirty" where files differ from it; empty outside a checkout (or without git)."""
-    command = ["git", "-C", str(paths.project()), "describe", "--always", "--dirty", "--exclude=*"]
+    """The checkout's short commit, "-dirty" where files differ from it; empty outside a
+    checkout (or without git).
+    """
+    command = [
+        "git",
+        "-C",
+        str(paths.project()),
+        "describe",
+        "--always",
+        "--dirty",
+        "--exclude=*",
+    ]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

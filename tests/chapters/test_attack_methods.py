@@ -1,4 +1,6 @@
-"""Attacks that only the studies of Chapter 2 compare: against cases done by hand, and each other."""
+"""Attacks that only the studies of Chapter 2 compare: against cases done by hand, and
+each other.
+"""
 # ruff: noqa: F401, F811 - fixtures are imported
 
 from functools import partial
@@ -6,7 +8,17 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from test_adversarial import EPSILON, Mean, check_attack, check_bound, dark, digits, images, network, reached
+from test_adversarial import (
+    EPSILON,
+    Mean,
+    check_attack,
+    check_bound,
+    dark,
+    digits,
+    images,
+    network,
+    reached,
+)
 from torch import nn
 
 from dlapps import adversarial
@@ -29,7 +41,9 @@ ATTACKS = {
     "apgd": lambda network, x: apgd(network, x, EPSILON, num_steps=10),
     "square": lambda network, x: square(network, x, 0.2, num_queries=50),
     "momentum": lambda network, x: transferable_pgd(network, x, EPSILON, momentum=1.0),
-    "diversity": lambda network, x: transferable_pgd(network, x, EPSILON, transform=study.resize_and_pad),
+    "diversity": lambda network, x: transferable_pgd(
+        network, x, EPSILON, transform=study.resize_and_pad
+    ),
 }
 
 
@@ -74,9 +88,16 @@ def test_a_transform_is_drawn_anew_at_each_step(network, images):
 
 
 def test_a_transform_leaves_pictures_of_their_size_and_lets_the_gradient_through():
-    x = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(5)).requires_grad_()
-    seen = [study.resize_and_pad(x, torch.Generator().manual_seed(seed)) for seed in range(12)]
-    assert all(each.shape == x.shape and ((each >= 0) & (each <= 1)).all() for each in seen)
+    x = torch.rand(
+        2, 3, 24, 32, generator=torch.Generator().manual_seed(5)
+    ).requires_grad_()
+    seen = [
+        study.resize_and_pad(x, torch.Generator().manual_seed(seed))
+        for seed in range(12)
+    ]
+    assert all(
+        each.shape == x.shape and ((each >= 0) & (each <= 1)).all() for each in seen
+    )
     assert len({float(each.detach().sum()) for each in seen}) > 4
     for each in seen:
         (gradient,) = torch.autograd.grad(each.sum(), x)
@@ -86,11 +107,14 @@ def test_a_transform_leaves_pictures_of_their_size_and_lets_the_gradient_through
 def test_apgd_reaches_the_corner_of_the_ball_and_halves_its_step(dark):
     examples = apgd(Mean().eval(), dark, 0.06, num_steps=20)
     torch.testing.assert_close(examples.images, dark + 0.06)
-    # A loss that cannot rise halves the step at each checkpoint, whether or not it was halved at the last.
+    # A loss that cannot rise halves the step at each checkpoint, whether or not it was
+    # halved at the last.
     steps = StepSizes(torch.ones(2, 1, 1, 1), 100)
     sizes = []
     for step in range(101):
-        steps.update(step, torch.tensor([0.0, float(step)]), torch.tensor([0.0, float(step)]))
+        steps.update(
+            step, torch.tensor([0.0, float(step)]), torch.tensor([0.0, float(step)])
+        )
         sizes.append(steps.sizes.flatten().tolist())
     halvings = [step for step in range(1, 101) if sizes[step][0] < sizes[step - 1][0]]
     # p: .22, .41, .57, .70, .80, .87, .93, .99 (section 3.1 of the paper).
@@ -101,8 +125,12 @@ def test_apgd_reaches_the_corner_of_the_ball_and_halves_its_step(dark):
 def test_apgd_fools_at_least_as_often_as_pgd_and_each_restart_helps(digits):
     network, x, y = digits
     pgd = adversarial.pgd(network, x, 0.08, y, num_steps=20)
-    once, twice = (apgd(network, x, 0.08, y, num_steps=20, num_restarts=n) for n in (1, 2))
-    rates = [survives(network, each, "floats").float().mean() for each in (pgd, once, twice)]
+    once, twice = (
+        apgd(network, x, 0.08, y, num_steps=20, num_restarts=n) for n in (1, 2)
+    )
+    rates = [
+        survives(network, each, "floats").float().mean() for each in (pgd, once, twice)
+    ]
     assert 0.1 < rates[0] < 0.95
     assert rates[0] - 0.01 <= rates[1] <= rates[2]
     logits = (float32_logits(network, each.images) for each in (once, twice))
@@ -129,7 +157,10 @@ def test_square_asks_for_scores_alone_and_rises(digits):
 
     few, many = (square(Opaque().eval(), x, 0.15, y, num_queries=n) for n in (5, 200))
     noise = study.sign_noise(network, x, 0.15, y)
-    rates = [float(survives(network, each, "floats").float().mean()) for each in (noise, few, many)]
+    rates = [
+        float(survives(network, each, "floats").float().mean())
+        for each in (noise, few, many)
+    ]
     assert rates[0] < rates[2] - 0.1
     assert rates[1] < rates[2]
 
@@ -138,17 +169,26 @@ def test_training_on_adversarial_digits_makes_a_network_robust():
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(256) % 2
     images = torch.zeros(256, 28, 28)
-    # A strong feature that is right in nine of ten, which half is bright, and a weak one that always is: all pixels.
+    # A strong feature that is right in nine of ten, which half is bright, and a weak
+    # one that always is: all pixels.
     bright = torch.where(torch.rand(256, generator=generator) < 0.9, labels, 1 - labels)
     images[bright == 0, :14] += 100
     images[bright == 1, 14:] += 100
-    images += 20 + 30 * labels[:, None, None] + 60 * torch.rand(256, 28, 28, generator=generator)
+    images += (
+        20
+        + 30 * labels[:, None, None]
+        + 60 * torch.rand(256, 28, 28, generator=generator)
+    )
     images = images.clamp(0, 255).byte()
     x = images[:, None].float() / 255
     before = torch.random.get_rng_state()
-    plain, robust = (fit_digits(images, labels, epsilon, num_epochs=25) for epsilon in (0.0, 0.15))
+    plain, robust = (
+        fit_digits(images, labels, epsilon, num_epochs=25) for epsilon in (0.0, 0.15)
+    )
     assert torch.equal(torch.random.get_rng_state(), before)
-    pair = [fit_digits(images, labels, 0.15, num_epochs=1).parameters() for _ in range(2)]
+    pair = [
+        fit_digits(images, labels, 0.15, num_epochs=1).parameters() for _ in range(2)
+    ]
     assert all(torch.equal(one, other) for one, other in zip(*pair, strict=True))
     attacked = []
     for trained in (plain, robust):
@@ -167,7 +207,9 @@ def test_a_change_of_the_mean_survives_damage(dark, damage, channels):
 
 
 class Stripes(nn.Module):
-    """Class 1 where red less blue differs by more than .05 between even and odd columns."""
+    """Class 1 where red less blue differs by more than .05 between even and odd
+    columns.
+    """
 
     def forward(self, x):
         tint = x[:, 0] - x[:, 2]
@@ -175,12 +217,18 @@ class Stripes(nn.Module):
         return torch.stack([-score, score], 1)
 
 
-@pytest.mark.parametrize(("levels", "stays"), [(6.45, ["floats"]), (7, ["floats", "saved"])])
+@pytest.mark.parametrize(
+    ("levels", "stays"), [(6.45, ["floats"]), (7, ["floats", "saved"])]
+)
 def test_fine_stripes_of_colour_do_not_survive(levels, stays):
     grey, network = torch.full((1, 3, 16, 16), 128 / 255), Stripes().eval()
     moved = grey.clone()
     moved[:, 0, :, ::2] += levels / 255
     moved[:, 2, :, ::2] -= levels / 255
-    examples = adversarial.score_examples(network, grey, moved, make_goal(network, grey, None, 1))
+    examples = adversarial.score_examples(
+        network, grey, moved, make_goal(network, grey, None, 1)
+    )
     damages = ("floats", "saved", "jpeg")
-    assert [damage for damage in damages if survives(network, examples, damage)] == stays
+    assert [
+        damage for damage in damages if survives(network, examples, damage)
+    ] == stays

@@ -1,4 +1,6 @@
-"""The committed notebooks themselves: they run under the smoke profile and become a PDF, and their text is complete."""
+"""The committed notebooks themselves: they run under the smoke profile and become a
+PDF, and their text is complete.
+"""
 
 import itertools
 import json
@@ -16,10 +18,18 @@ NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A project of its own that borrows the checkout's notebooks, bibliography and data; no mirror."""
+    """A project of its own that borrows the checkout's notebooks, bibliography and
+    data; no mirror.
+    """
     folder = tmp_path_factory.mktemp("project")
     (folder / "report").mkdir()
-    for name in ("notebooks", "data", "report/references.bib", "report/report.toml", "report/profiles.toml"):
+    for name in (
+        "notebooks",
+        "data",
+        "report/references.bib",
+        "report/report.toml",
+        "report/profiles.toml",
+    ):
         (folder / name).symlink_to(CHECKOUT / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABREPORT_HOME", str(folder))
@@ -43,20 +53,34 @@ def test_report_is_built_from_the_notebooks(built):
     assert pdf.read_bytes().startswith(b"%PDF")
     results = json.loads((built / "results.json").read_text())
     chapters = results["chapters"].values()
-    numbers = {n["expression"].partition(":")[0]: n["value"] for chapter in chapters for n in chapter["numbers"]}
-    headlines = {name: headline["value"] for name, headline in results["headlines"].items()}
+    numbers = {
+        n["expression"].partition(":")[0]: n["value"]
+        for chapter in chapters
+        for n in chapter["numbers"]
+    }
+    headlines = {
+        name: headline["value"] for name, headline in results["headlines"].items()
+    }
     assert numbers["total"] == 138_357_544
     assert headlines["scenes_pool5"] >= 0.9
     assert headlines["fooled_after_saving"] == 1
     assert headlines["robust_accuracy"] >= 0.9
     assert headlines["classes_recognised"] >= 0.6
-    assert {entry["profile"] for entry in (*chapters, *results["headlines"].values())} == {"smoke"}
+    assert {
+        entry["profile"] for entry in (*chapters, *results["headlines"].values())
+    } == {"smoke"}
 
 
 @pytest.mark.report
 def test_pages_break_no_rule_of_wcag(built, browser):
-    for scheme, path in zip(itertools.cycle(("light", "dark")), sorted((built / "html").iterdir()), strict=False):
-        page = browser.new_page(viewport={"width": 380, "height": 800}, color_scheme=scheme)
+    for scheme, path in zip(
+        itertools.cycle(("light", "dark")),
+        sorted((built / "html").iterdir()),
+        strict=False,
+    ):
+        page = browser.new_page(
+            viewport={"width": 380, "height": 800}, color_scheme=scheme
+        )
         page.goto(path.as_uri())
         assert violations(page) == [], path.name
         page.close()
@@ -70,17 +94,27 @@ def test_nothing_is_missing_in_the_text(home, capsys):
 def test_a_committed_notebook_is_as_git_and_jupyter_leave_it(path):
     notebook = nbformat.read(path, as_version=4)
     assert not (has_outputs(notebook) and has_outputs(read_as_committed(path)))
-    assert (notebook.metadata.kernelspec, notebook.metadata.language_info.name) == (SPEC, "python")
+    assert (notebook.metadata.kernelspec, notebook.metadata.language_info.name) == (
+        SPEC,
+        "python",
+    )
     for number, cell in enumerate(notebook.cells, start=1):
-        hidden = not {"remove-cell", "remove-input"}.isdisjoint(cell.metadata.get("tags", []))
+        hidden = not {"remove-cell", "remove-input"}.isdisjoint(
+            cell.metadata.get("tags", [])
+        )
         folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
-        assert folded == (hidden and cell.cell_type == "code"), f"cell {number}: jupyter.source_hidden"
+        assert folded == (hidden and cell.cell_type == "code"), (
+            f"cell {number}: jupyter.source_hidden"
+        )
 
 
 @pytest.mark.programs("git")
 def test_committed_results_stay_small():
     committed = subprocess.run(
-        ["git", "-C", str(CHECKOUT), "ls-files", "data/results"], capture_output=True, text=True, check=False
+        ["git", "-C", str(CHECKOUT), "ls-files", "data/results"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     sizes = [(CHECKOUT / name).stat().st_size for name in committed.stdout.splitlines()]
     if not sizes:

@@ -1,4 +1,6 @@
-"""The course for nbgrader: what students are given, how it is graded, and what a submission cannot do."""
+"""The course for nbgrader: what students are given, how it is graded, and what a
+submission cannot do.
+"""
 
 import csv
 import os
@@ -19,7 +21,9 @@ from labreport.editions.execute import OwnKernelManager
 from labreport.editions.sources import code_cells, find_sources, select_sources, tags
 from labreport.notebook.outline import used_names
 
-CHAPTERS = {path.stem: path for path in sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))}
+CHAPTERS = {
+    path.stem: path for path in sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))
+}
 CHECKS = CHECKOUT / "notebooks" / "checks"
 SOLUTION = """seed = 0
 
@@ -43,12 +47,22 @@ needs_nbgrader = pytest.mark.skipif(find_spec("nbgrader") is None, reason="no nb
 
 @pytest.fixture
 def tiny(project):
-    """A chapter with an exercise of two points, and a question with two answers and what is measured between them."""
+    """A chapter with an exercise of two points, and a question with two answers and
+    what is measured between them.
+    """
     exercise = code(SOLUTION, "exercise")
     exercise.metadata["exercise"] = {"defines": ["Reverse"], "points": 2}
     asked = text("Why?", "question", number="1a", points=3, rubric="3: because.")
     first, last = text("It is so.", "answer"), text("As {{shown}} shows.", "answer")
-    cells = code("import torch"), exercise, asked, first, code("shown = 1"), last, text("See.")
+    cells = (
+        code("import torch"),
+        exercise,
+        asked,
+        first,
+        code("shown = 1"),
+        last,
+        text("See."),
+    )
     path = project.write(NAME, *cells, tags=["title"])
     path.write_text(path.read_text().replace('"cell-4"', '"reversal"'))
     (path.parent / "checks").symlink_to(CHECKS)
@@ -73,18 +87,27 @@ def test_a_test_stands_behind_its_exercise_and_an_answer_behind_its_measurement(
     ("lines", "solution"),
     [
         (["a = 1", "b = a", "c = b"], ["b = a"]),
-        (["b = {}", "for x in c:", "    b[x] = 1", "b"], ["b = {}", "for x in c:", "    b[x] = 1"]),
+        (
+            ["b = {}", "for x in c:", "    b[x] = 1", "b"],
+            ["b = {}", "for x in c:", "    b[x] = 1"],
+        ),
         (["with c:", "    a, b = c"], ["with c:", "    a, b = c"]),
     ],
 )
 def test_students_write_the_statements_that_define_what_is_asked(lines, solution):
     marked = course.mark_solution("\n".join(lines), {"b"}).split("\n")
-    assert marked[marked.index(course._BEGIN) + 1 : marked.index(course._END)] == solution
+    assert (
+        marked[marked.index(course._BEGIN) + 1 : marked.index(course._END)] == solution
+    )
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_each_exercise_has_its_check_which_asks_for_all_that_is_needed(chapter):
-    tasks, written, exercises = course.read_tasks(CHECKS / f"{chapter[2:]}.py"), set(), []
+    tasks, written, exercises = (
+        course.read_tasks(CHECKS / f"{chapter[2:]}.py"),
+        set(),
+        [],
+    )
     for cell in code_cells(nbformat.read(CHAPTERS[chapter], 4)):
         shown = cell.source
         if "exercise" in tags(cell):
@@ -103,12 +126,18 @@ def test_each_exercise_has_its_check_which_asks_for_all_that_is_needed(chapter):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_beside_an_assignment_lies_what_tests_it_and_what_it_reads(chapter, monkeypatch):
+def test_beside_an_assignment_lies_what_tests_it_and_what_it_reads(
+    chapter, monkeypatch
+):
     monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
     (source,) = select_sources([chapter])
     beside = course.find_files_beside(source)
     checks = {name for name in beside if name.startswith("checks/")}
-    assert checks == {"checks/__init__.py", "checks/expect.py", f"checks/{chapter[2:]}.py"}
+    assert checks == {
+        "checks/__init__.py",
+        "checks/expect.py",
+        f"checks/{chapter[2:]}.py",
+    }
     code = "".join(cell.source for cell in code_cells(source.read()))
     loaded = re.findall(r'results\.load\w*\("([\w-]+)"\)', code)
     assert loaded
@@ -117,10 +146,15 @@ def test_beside_an_assignment_lies_what_tests_it_and_what_it_reads(chapter, monk
     assert {"report/profiles.toml", "report/references.bib"} <= {*beside}
 
 
-def test_a_course_needs_nbgrader_checks_and_a_new_folder(tiny, tmp_path, monkeypatch, capsys):
+def test_a_course_needs_nbgrader_checks_and_a_new_folder(
+    tiny, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(paths, "find_spec", lambda package: None)
     assert cli.main(["class", str(tmp_path / "course")]) == 2
-    assert 'expected the package nbgrader, got none; run pip install "labreport[class]".' in capsys.readouterr().err
+    assert (
+        'expected the package nbgrader, got none; run pip install "labreport[class]".'
+        in capsys.readouterr().err
+    )
     monkeypatch.undo()
     monkeypatch.setattr(paths, "require", lambda *names: None)
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
@@ -138,13 +172,19 @@ def run(notebook, folder):
     """The errors of its cells, by id, each as a kernel of this environment says it."""
     options = {"resources": {"metadata": {"path": str(folder)}}, "allow_errors": True}
     NotebookClient(notebook, kernel_manager_class=OwnKernelManager, **options).execute()
-    found = [(cell.id, output) for cell in code_cells(notebook) for output in cell.outputs]
-    return {name: output.evalue for name, output in found if output.output_type == "error"}
+    found = [
+        (cell.id, output) for cell in code_cells(notebook) for output in cell.outputs
+    ]
+    return {
+        name: output.evalue for name, output in found if output.output_type == "error"
+    }
 
 
 @pytest.mark.solutions
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_solution_passes_all_tests_of_its_chapter(chapter, alone, tmp_path, monkeypatch):
+def test_a_solution_passes_all_tests_of_its_chapter(
+    chapter, alone, tmp_path, monkeypatch
+):
     monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
     (source,) = select_sources([chapter])
     notebook = course.make_notebook(source)
@@ -177,12 +217,19 @@ class Course:
         course.write_course(folder)
         self.folder, self.name = folder, name
         self.call("generate_assignment", name)
-        self.solution, self.release = (self.read(part) for part in ("source", "release"))
+        self.solution, self.release = (
+            self.read(part) for part in ("source", "release")
+        )
 
     def call(self, *arguments):
         command = [sys.executable, "-m", "nbgrader", *arguments]
-        options = {"cwd": self.folder, "env": {k: v for k, v in os.environ.items() if k != "LABREPORT_HOME"}}
-        done = subprocess.run(command, **options, capture_output=True, text=True, check=True)
+        options = {
+            "cwd": self.folder,
+            "env": {k: v for k, v in os.environ.items() if k != "LABREPORT_HOME"},
+        }
+        done = subprocess.run(
+            command, **options, capture_output=True, text=True, check=True
+        )
         return " ".join(done.stdout.split())
 
     def read(self, part):
@@ -199,7 +246,9 @@ class Course:
         self.call("autograde", self.name, *options)
         self.call("export")
         with (self.folder / "grades.csv").open() as file:
-            return {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+            return {
+                row["student_id"]: float(row["score"]) for row in csv.DictReader(file)
+            }
 
 
 @needs_nbgrader
@@ -214,7 +263,10 @@ def test_a_solution_has_all_points_and_a_blank_none(chapter, tmp_path, monkeypat
     made.submit("all", made.solution)
     made.submit("none", made.release)
     tests = [cell for cell in made.solution.cells if cell.id.endswith("-test")]
-    assert made.grade() == {"all": sum(cell.metadata.nbgrader.points for cell in tests), "none": 0}
+    assert made.grade() == {
+        "all": sum(cell.metadata.nbgrader.points for cell in tests),
+        "none": 0,
+    }
 
 
 @needs_nbgrader
@@ -222,22 +274,36 @@ def test_a_solution_has_all_points_and_a_blank_none(chapter, tmp_path, monkeypat
 def test_grading_outlives_what_is_handed_in(tiny, tmp_path):
     made = Course(tmp_path / "course", NAME)
     handed_out = str(made.release)
-    assert not any(secret in handed_out for secret in ("context.weight", "because", "It is so"))
+    assert not any(
+        secret in handed_out for secret in ("context.weight", "because", "It is so")
+    )
     flood = f"{SOLUTION}\nprint('x' * 100_000_000)"
-    sources = {"deleted": "pass", "overwritten": "pass", "loop": "while True: pass", "flood": flood}
+    sources = {
+        "deleted": "pass",
+        "overwritten": "pass",
+        "loop": "while True: pass",
+        "flood": flood,
+    }
     for student, source in sources.items():
         notebook = made.read("release")
-        answer, test = (cell for cell in notebook.cells if cell.id in ("reversal", TEST))
+        answer, test = (
+            cell for cell in notebook.cells if cell.id in ("reversal", TEST)
+        )
         answer.source, test.source = source, "assert True"
         if student == "deleted":
             notebook.cells.remove(test)
         made.submit(student, notebook)
-    right, blank = made.submit("right", made.solution), made.submit("blank", made.release)
+    right, blank = (
+        made.submit("right", made.solution),
+        made.submit("blank", made.release),
+    )
     assert "Success!" in made.call("validate", str(right))
     assert MISSING in made.call("validate", str(blank))
     scores = made.grade("--Execute.timeout=30")
     assert scores == dict.fromkeys([*sources, "blank"], 0) | {"flood": 2, "right": 2}
-    flooded, looped = (made.read(f"autograded/{student}") for student in ("flood", "loop"))
+    flooded, looped = (
+        made.read(f"autograded/{student}") for student in ("flood", "loop")
+    )
     assert len(str(flooded)) < 1e6
     assert "CellTimeoutError" in str(looped)
     made.call("generate_feedback", NAME)

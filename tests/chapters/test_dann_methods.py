@@ -1,4 +1,6 @@
-"""Other ways to adapt a network: each loss by hand and by another formula, each step by what it moves and leaves."""
+"""Other ways to adapt a network: each loss by hand and by another formula, each step by
+what it moves and leaves.
+"""
 
 import copy
 import itertools
@@ -30,13 +32,19 @@ SHORT = dann.Settings(num_epochs=2, batch_size=16, learning_rate=0.05)
 
 @pytest.fixture(scope="module")
 def domains():
-    """Bars at one of four places on 8 x 12 grey pictures; in the target, grey on grey. Labels of both."""
+    """Bars at one of four places on 8 x 12 grey pictures; in the target, grey on grey.
+    Labels of both.
+    """
     random = np.random.default_rng(0)
     labels = random.integers(0, 4, (2, 48))
     bars = np.zeros((2, 48, 8, 12), np.uint8)
     for domain, row in np.ndindex(2, 48):
         bars[domain, row, 1:7, 3 * labels[domain, row] :][:, :2] = 255
-    return bars[0], labels[0], bars[1] // 3 + random.integers(40, 120, (48, 1, 1)).astype(np.uint8)
+    return (
+        bars[0],
+        labels[0],
+        bars[1] // 3 + random.integers(40, 120, (48, 1, 1)).astype(np.uint8),
+    )
 
 
 def make_network(seed=0, **parts):
@@ -58,7 +66,9 @@ def test_coral_is_that_of_numpy_s_covariances():
 def test_mmd_is_that_of_a_double_loop_over_the_kernel():
     source, target = features(6, 4).numpy(), features(5, 4, seed=1).numpy() + 0.5
     pairs = itertools.combinations([*source, *target], 2)
-    widths = np.array([0.25, 0.5, 1, 2, 4]) * np.median([((x - y) ** 2).sum() for x, y in pairs])
+    widths = np.array([0.25, 0.5, 1, 2, 4]) * np.median(
+        [((x - y) ** 2).sum() for x, y in pairs]
+    )
 
     def mean_kernel(pairs):
         return np.mean([np.exp(-((x - y) ** 2).sum() / widths) for x, y in pairs])
@@ -72,7 +82,8 @@ def test_mmd_is_that_of_a_double_loop_over_the_kernel():
 def test_the_bandwidths_of_mmd_get_no_gradient():
     rows = features(8, 3).requires_grad_()
     (gradient,) = torch.autograd.grad(dann_methods.mmd_loss(rows[:4], rows[4:]), rows)
-    # A loss whose bandwidths followed the features would be the same at every scale of them.
+    # A loss whose bandwidths followed the features would be the same at every scale of
+    # them.
     assert (gradient * rows).sum().abs() > 0.01
 
 
@@ -81,9 +92,14 @@ each_distance = pytest.mark.parametrize("distance", DISTANCES.values(), ids=DIST
 
 
 @each_distance
-def test_a_distance_falls_along_its_gradient_and_as_features_are_moved_together(distance):
+def test_a_distance_falls_along_its_gradient_and_as_features_are_moved_together(
+    distance,
+):
     source, target = features(12, 5), 3 * features(12, 5, seed=1) + 2
-    losses = [distance(source, source.flip(0).lerp(target, share)) for share in (0, 0.3, 0.6, 1)]
+    losses = [
+        distance(source, source.flip(0).lerp(target, share))
+        for share in (0, 0.3, 0.6, 1)
+    ]
     assert losses == sorted(losses)
     target.requires_grad_()
     loss = distance(source, target)
@@ -127,19 +143,28 @@ def test_cdan_sees_the_product_of_both_projections():
     classifier.features_map.copy_(torch.tensor([[1.0, 0], [0, 2]]))
     classifier.classes_map.copy_(torch.tensor([[1.0, 1], [0, 3]]))
     classifier.forward = lambda mapped: mapped.sum(1)
-    # Features (4, 1) and probabilities (3/4, 1/4): (4, 2) * (3/4, 3/2) / sqrt(2) has the sum 6 / sqrt(2).
+    # Features (4, 1) and probabilities (3/4, 1/4): (4, 2) * (3/4, 3/2) / sqrt(2) has
+    # the sum 6 / sqrt(2).
     network = make_predictor(torch.tensor([[3.0, 1]]).log().expand(2, 2))
     network.domain_classifier = classifier
-    loss, measured = dann_methods.align_by_cdan(network, torch.tensor([[4.0, 1], [-4, -1]]), 1, 1.0)
+    loss, measured = dann_methods.align_by_cdan(
+        network, torch.tensor([[4.0, 1], [-4, -1]]), 1, 1.0
+    )
     here, there = torch.tensor([6.0, -6]) / 2**0.5
-    assert loss == measured["domain_loss"] == F.softplus(here).lerp(F.softplus(-there), 0.5)
+    assert (
+        loss
+        == measured["domain_loss"]
+        == F.softplus(here).lerp(F.softplus(-there), 0.5)
+    )
     # The source has label 0: both are wrong.
     assert measured["domain_accuracy"] == 0
 
 
 def test_cdan_s_map_keeps_inner_products_of_the_multilinear_map():
     rows, shares = features(4, 3), features(4, 2, seed=1).softmax(1)
-    mapped = dann_methods.CdanClassifier(0, 3, 2, dimensions=50_000).project(rows, shares)
+    mapped = dann_methods.CdanClassifier(0, 3, 2, dimensions=50_000).project(
+        rows, shares
+    )
     outer = np.einsum("nf,nk->nfk", rows, shares).reshape(4, 6)
     np.testing.assert_allclose(mapped @ mapped.T, outer @ outer.T, atol=0.1)
 
@@ -168,7 +193,9 @@ DRAWN = {
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 def test_parts_are_drawn_by_their_seed_alone(draw):
     state = torch.get_rng_state()
-    first, again, other = ([*part.buffers(), *part.parameters()] for part in map(draw, (0, 0, 1)))
+    first, again, other = (
+        [*part.buffers(), *part.parameters()] for part in map(draw, (0, 0, 1))
+    )
     assert torch.equal(torch.get_rng_state(), state)
     assert all(map(torch.equal, first, again))
     assert not any(map(torch.equal, first, other))
@@ -183,7 +210,10 @@ def make_aligned(kind):
 
 def align(kind, domains, **options):
     """A network that was trained with an alignment, and its history."""
-    network, options["alignment"] = make_aligned(kind), getattr(dann_methods, f"align_by_{kind}")
+    network, options["alignment"] = (
+        make_aligned(kind),
+        getattr(dann_methods, f"align_by_{kind}"),
+    )
     return network, dann.fit_dann(network, *domains, SHORT, **options)
 
 
@@ -198,10 +228,19 @@ def test_a_checkpoint_of_another_alignment_is_refused(domains, tmp_path):
 @pytest.mark.parametrize("kind", [*DISTANCES, "cdan"])
 def test_what_each_alignment_measures_and_trains(kind, domains):
     network, history = align(kind, domains)
-    measured = [f"{kind}_loss"] if kind in DISTANCES else ["domain_loss", "domain_accuracy"]
-    assert list(history) == ["class_loss", *measured, "target_diversity", "reversal_weight"]
+    measured = (
+        [f"{kind}_loss"] if kind in DISTANCES else ["domain_loss", "domain_accuracy"]
+    )
+    assert list(history) == [
+        "class_loss",
+        *measured,
+        "target_diversity",
+        "reversal_weight",
+    ]
     start, end = make_aligned(kind).domain_classifier, network.domain_classifier
-    assert all(map(torch.equal, end.parameters(), start.parameters())) is (kind != "cdan")
+    assert all(map(torch.equal, end.parameters(), start.parameters())) is (
+        kind != "cdan"
+    )
     assert all(map(torch.equal, end.buffers(), start.buffers()))
 
 
@@ -210,7 +249,10 @@ def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
     settings = dann.Settings(num_epochs=1, batch_size=48, learning_rate=0.1)
     network, first = make_network(), make_network()
     history = dann_methods.fit_mcd(network, *domains, settings, 3)
-    second, extract = dann_methods.make_second(first.label_predictor, 3), first.feature_extractor
+    second, extract = (
+        dann_methods.make_second(first.label_predictor, 3),
+        first.feature_extractor,
+    )
     source, target = (torch.tensor(part)[:, None] / 255 for part in domains[::2])
     labels = torch.tensor(domains[1])
 
@@ -225,7 +267,9 @@ def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
         return (both[0] - both[1]).abs().sum(1).mean() / 4
 
     def descend(loss, weights):
-        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+        for weight, gradient in zip(
+            weights, torch.autograd.grad(loss, weights), strict=True
+        ):
             weight.data -= 0.1 * gradient
 
     losses = class_losses()
@@ -243,12 +287,17 @@ def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(domains):
-    """A network with batch norm and dropout, trained on the source; its state as it was; 600 pictures of a target."""
+    """A network with batch norm and dropout, trained on the source; its state as it
+    was; 600 pictures of a target.
+    """
     network = make_network(batch_norm=True, dropout=0.5)
     dann.fit_source_only(network, *domains[:2], replace(SHORT, num_epochs=8))
-    # Three shades, so that parts of the pictures have other statistics than all of them.
+    # Three shades, so that parts of the pictures have other statistics than all of
+    # them.
     shades = [domains[2] // shade for shade in (1, 2, 3)]
-    target = torch.tensor(np.concatenate([np.tile(part, (5, 1, 1))[:200] for part in shades]))
+    target = torch.tensor(
+        np.concatenate([np.tile(part, (5, 1, 1))[:200] for part in shades])
+    )
     return network, copy.deepcopy(network.state_dict()), target
 
 
@@ -264,7 +313,9 @@ def test_statistics_are_numpy_s_over_the_target(trained):
     maps = target[:, None] / 255
     for layer, found in zip(layers, adapted.feature_extractor, strict=True):
         if isinstance(layer, nn.BatchNorm2d):
-            mean, variance = (part(maps.numpy(), axis=(0, 2, 3)) for part in (np.mean, np.var))
+            mean, variance = (
+                part(maps.numpy(), axis=(0, 2, 3)) for part in (np.mean, np.var)
+            )
             np.testing.assert_allclose(found.running_mean, mean, rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(found.running_var, variance, rtol=1e-4)
             moments = torch.tensor(mean), torch.tensor(variance)
@@ -284,7 +335,9 @@ def test_a_shifted_network_gives_the_mean_probability_of_five_views():
     total = 0
     for down, right in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):
         # What a shift uncovers repeats the border.
-        view = pixels[:, :, (rows + down).clamp(0, 2)][..., (columns + right).clamp(0, 3)]
+        view = pixels[:, :, (rows + down).clamp(0, 2)][
+            ..., (columns + right).clamp(0, 3)
+        ]
         total = total + network(view).softmax(1)
     log_probabilities = dann_methods.Shifted(network)(pixels)
     torch.testing.assert_close(log_probabilities.exp(), total / 5)
@@ -301,11 +354,15 @@ def test_entropy_of_known_predictions():
 def test_density_counts_the_predictions_that_are_alike():
     classes = 20 * F.one_hot(torch.arange(40) % 4, 4).float()
     # Each prediction has nine others like it.
-    assert dann_methods.soft_neighbourhood_density(classes) == pytest.approx(math.log(9), abs=1e-3)
+    assert dann_methods.soft_neighbourhood_density(classes) == pytest.approx(
+        math.log(9), abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("number", [200, 25])
-def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones(number):
+def test_proxy_a_distance_is_two_for_separate_domains_and_about_zero_for_equal_ones(
+    number,
+):
     source, target = features(200, 5), features(number, 5, seed=1)
     assert dann_methods.proxy_a_distance(source, target + 20) == pytest.approx(2)
     assert abs(dann_methods.proxy_a_distance(source, target)) < 0.5

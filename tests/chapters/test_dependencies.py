@@ -15,15 +15,27 @@ COPIED = {"dlapps": CHECKOUT, "labreport": CHECKOUT / "report"}
 
 @pytest.fixture
 def edited(tmp_path, monkeypatch):
-    """Which chapters an edit makes stale, of copies of both products that a test may edit."""
+    """Which chapters an edit makes stale, of copies of both products that a test may
+    edit.
+    """
     monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
     for package, folder in COPIED.items():
-        shutil.copytree(folder / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(imports, "find_editable_folder", lambda name: tmp_path if name in COPIED else None)
+        shutil.copytree(
+            folder / package,
+            tmp_path / package,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    monkeypatch.setattr(
+        imports,
+        "find_editable_folder",
+        lambda name: tmp_path if name in COPIED else None,
+    )
     chapters = {source.name: source.read() for source in find_sources()}
 
     def fingerprints():
-        return [staleness.fingerprint(notebook, "smoke") for notebook in chapters.values()]
+        return [
+            staleness.fingerprint(notebook, "smoke") for notebook in chapters.values()
+        ]
 
     before = fingerprints()
 
@@ -46,12 +58,16 @@ def test_an_edit_makes_only_those_chapters_stale_that_import_it(edited):
     assert edited("dlapps/plots/dann.py") == ["3"]
     assert edited("dlapps/plots/gan.py") == ["4"]
     assert edited("labreport/editions/latex.py") == edited("dlapps/cli.py") == []
-    assert edited("labreport/notebook/chapter.py") == list("12345")  # the last is an appendix
+    assert edited("labreport/notebook/chapter.py") == list(
+        "12345"
+    )  # the last is an appendix
     assert edited("labreport/notebook/chapter.py", "# A comment.") == []
     assert edited("dlapps/core/registry.json") == list("12345")
 
 
-def test_a_data_set_that_came_since_makes_a_chapter_stale_and_a_wheel_s_does_not(project, monkeypatch):
+def test_a_data_set_that_came_since_makes_a_chapter_stale_and_a_wheel_s_does_not(
+    project, monkeypatch
+):
     notebook = read_notebook(project.write("1_first", code("x = 1")))
     at_hand = set()
     monkeypatch.setattr(assets, "is_present", lambda name: name in at_hand)
@@ -62,11 +78,18 @@ def test_a_data_set_that_came_since_makes_a_chapter_stale_and_a_wheel_s_does_not
     assert staleness.fingerprint(notebook, "smoke") != before
 
 
-@pytest.mark.parametrize(("variable", "value"), [("DLAPPS_PRECISION", "float32"), ("DLAPPS_DATA", "..")])
-def test_number_format_and_mirror_make_chapters_and_editions_stale(project, monkeypatch, variable, value):
+@pytest.mark.parametrize(
+    ("variable", "value"), [("DLAPPS_PRECISION", "float32"), ("DLAPPS_DATA", "..")]
+)
+def test_number_format_and_mirror_make_chapters_and_editions_stale(
+    project, monkeypatch, variable, value
+):
     monkeypatch.setenv("DLAPPS_PRECISION", "bfloat16")
     notebook = read_notebook(project.write("1_first", code("x = 1")))
-    before = staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke", [])
+    before = (
+        staleness.fingerprint(notebook, "smoke"),
+        current.digest_inputs("smoke", []),
+    )
     monkeypatch.setenv(variable, value)
     assert staleness.fingerprint(notebook, "smoke") != before[0]
     assert current.digest_inputs("smoke", []) != before[1]
@@ -75,8 +98,16 @@ def test_number_format_and_mirror_make_chapters_and_editions_stale(project, monk
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
-        ("DLAPPS_DATA", "/no/such/folder", "expected a folder in DLAPPS_DATA, got /no/such/folder; correct it"),
-        ("DLAPPS_PRECISION", "float16", "expected DLAPPS_PRECISION among float32, bfloat16, got 'float16'; choose"),
+        (
+            "DLAPPS_DATA",
+            "/no/such/folder",
+            "expected a folder in DLAPPS_DATA, got /no/such/folder; correct it",
+        ),
+        (
+            "DLAPPS_PRECISION",
+            "float16",
+            "expected DLAPPS_PRECISION among float32, bfloat16, got 'float16'; choose",
+        ),
     ],
 )
 def test_a_variable_of_the_library_that_is_wrong_is_one_sentence(

@@ -1,4 +1,6 @@
-"""Rate and epochs of the fine-tuned last stage: chosen on training pictures alone, by the rule that is written."""
+"""Rate and epochs of the fine-tuned last stage: chosen on training pictures alone, by
+the rule that is written.
+"""
 
 from types import SimpleNamespace
 
@@ -13,9 +15,13 @@ from studies import transfer_training as training
 
 @pytest.fixture
 def fold(monkeypatch):
-    """Logits for each (rate, epochs) on fold 0, as the test gives them; the true class is 0 for all pictures."""
+    """Logits for each (rate, epochs) on fold 0, as the test gives them; the true class
+    is 0 for all pictures.
+    """
     labels = np.zeros(100, dtype=np.int64)
-    monkeypatch.setattr(study.datasets, "load_scenes15", lambda split: SimpleNamespace(labels=labels))
+    monkeypatch.setattr(
+        study.datasets, "load_scenes15", lambda split: SimpleNamespace(labels=labels)
+    )
     given = {}
 
     def scores(name, fit_rows, rows, rate, num_epochs, seed):
@@ -56,14 +62,22 @@ def test_statistics_stay_while_the_layers_train():
 def test_rows_that_differ_little_are_given_a_large_cost(monkeypatch, signal, cost):
     labels, random = np.arange(1600) % 3, np.random.default_rng(0)
     monkeypatch.setattr(training, "load_scenes", lambda: (None, labels))
-    rows = np.concatenate([random.normal(size=(1600, 4)), signal * np.eye(3)[labels], np.ones((1600, 1))], axis=1)
-    assert training.score_svm(rows) == {"scores": {"accuracy": 1, "cv": 1}, "settings": {"C": cost}}
+    rows = np.concatenate(
+        [random.normal(size=(1600, 4)), signal * np.eye(3)[labels], np.ones((1600, 1))],
+        axis=1,
+    )
+    assert training.score_svm(rows) == {
+        "scores": {"accuracy": 1, "cv": 1},
+        "settings": {"C": cost},
+    }
 
 
 @pytest.mark.parametrize(("sign", "error"), [(0, 1 / 16), (1, 1 / 8)])
 def test_numbers_of_one_byte_keep_sign_and_size(sign, error):
     random = np.random.default_rng(0)
-    values = random.lognormal(sigma=2, size=(50, 8)) * random.choice([1, 1 - 2 * sign], size=(50, 8))
+    values = random.lognormal(sigma=2, size=(50, 8)) * random.choice(
+        [1, 1 - 2 * sign], size=(50, 8)
+    )
     kept = study.to_bytes(values)
     assert kept.itemsize == 1
     found = datasets.from_bytes(kept)
@@ -72,6 +86,12 @@ def test_numbers_of_one_byte_keep_sign_and_size(sign, error):
 
 
 def test_filters_averaged_over_colours_give_a_third_of_what_a_grey_picture_gave():
-    network = pretrained.wrap(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False)), (0.5,) * 3, (0.2,) * 3)
+    network = pretrained.wrap(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False)),
+        (0.5,) * 3,
+        (0.2,) * 3,
+    )
     grey = torch.rand(2, 1, 8, 8)
-    torch.testing.assert_close(3 * training.to_grey(network)(grey), network(grey.expand(-1, 3, -1, -1)))
+    torch.testing.assert_close(
+        3 * training.to_grey(network)(grey), network(grey.expand(-1, 3, -1, -1))
+    )

@@ -16,7 +16,9 @@ CHAPTERS = (
     "4_generative_adversarial_networks",
 )
 HIDING = {"parameters", "remove-cell", "remove-input"}
-HEADLINE = re.compile(r"^chapter\.headline\((?:.+\)$|\n(?: .+\n)+\)$)", re.MULTILINE)  # as ruff writes it
+HEADLINE = re.compile(
+    r"^chapter\.headline\((?:.+\)$|\n(?: .+\n)+\)$)", re.MULTILINE
+)  # as ruff writes it
 NEXT_SENTENCE = re.compile(r"[\w)}\]*$%][.!?] [A-Z*$@]")
 
 
@@ -49,7 +51,9 @@ def test_most_code_is_shown_and_its_lines_fit_the_page(cells):
     sizes = {True: 0, False: 0}
     for cell in code_of(cells):
         sizes[is_hidden(cell)] += len(cell.source)
-        assert max(map(len, cell.source.splitlines()), default=0) <= 88  # what the PDF's listings hold
+        assert (
+            max(map(len, cell.source.splitlines()), default=0) <= 88
+        )  # what the PDF's listings hold
     assert sizes[False] >= sizes[True]
 
 
@@ -62,13 +66,19 @@ def test_hidden_cells_define_no_functions(cells):
 def test_verdicts_are_prose_and_not_strings_of_code(cells):
     for cell in code_of(cells):
         for choice in nodes(cell, ast.IfExp):
-            values = [node.value for node in ast.walk(choice) if isinstance(node, ast.Constant)]
+            values = [
+                node.value
+                for node in ast.walk(choice)
+                if isinstance(node, ast.Constant)
+            ]
             assert not any(isinstance(value, str) for value in values), cell.source
 
 
 def test_markdown_has_a_sentence_a_line(cells):
     for cell in cells:
-        if cell.cell_type == "markdown" and "question" not in cell.metadata.get("tags", []):
+        if cell.cell_type == "markdown" and "question" not in cell.metadata.get(
+            "tags", []
+        ):
             for line in cell.source.splitlines():
                 is_item = re.match(r"\d+\. ", line)  # one line, whatever it says
                 assert is_item or not NEXT_SENTENCE.search(line), line

@@ -1,4 +1,6 @@
-"""The studies of Chapter 4 on a few patterns instead of MNIST: what is done is kept, and not done again."""
+"""The studies of Chapter 4 on a few patterns instead of MNIST: what is done is kept,
+and not done again.
+"""
 
 import json
 from dataclasses import replace
@@ -20,7 +22,9 @@ from studies.gan_presets import Trial
 
 torch.set_num_threads(1)
 
-TINY = Trial(generator_channels=4, discriminator_channels=4, batch_size=20, num_epochs=1)
+TINY = Trial(
+    generator_channels=4, discriminator_channels=4, batch_size=20, num_epochs=1
+)
 TOLD = replace(TINY, num_classes=10)
 RUNS = {
     "dcgan practical": (TINY, 2),
@@ -32,8 +36,17 @@ RUNS = {
 CHANGED = {
     study: {"RUNS": RUNS, "SEEDS": (0, 1), "NUM_MANY": 40, "SEEDS_OF_MANY": 1},
     gan_judge: {"NUM_SAMPLES": 40, "NUM_EPOCHS": 1},
-    flow: {"STANDARD": replace(flow.STANDARD, channels=(8, 8, 8), num_epochs=1, batch_size=20)},
-    flow_study: {"SEEDS": (0, 1), "NUM_MANY": 40, "SEEDS_OF_MANY": 1, "NUM_HELD_OUT": 20},
+    flow: {
+        "STANDARD": replace(
+            flow.STANDARD, channels=(8, 8, 8), num_epochs=1, batch_size=20
+        )
+    },
+    flow_study: {
+        "SEEDS": (0, 1),
+        "NUM_MANY": 40,
+        "SEEDS_OF_MANY": 1,
+        "NUM_HELD_OUT": 20,
+    },
 }
 
 
@@ -45,14 +58,20 @@ def load_images(split, size=32):
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """A project of its own, 60 noisy images a split, tiny networks, an untrained classifier; its folder of results."""
+    """A project of its own, 60 noisy images a split, tiny networks, an untrained
+    classifier; its folder of results.
+    """
     for module, names in CHANGED.items():
         for name, value in names.items():
             monkeypatch.setattr(module, name, value)
         if module is not flow:
             monkeypatch.setattr(module, "load_images", load_images)
     monkeypatch.setattr(paths, "cache", lambda: tmp_path / "cache")
-    for place, folder in ((paths, "results"), (paths, "networks"), (library_paths, "networks")):
+    for place, folder in (
+        (paths, "results"),
+        (paths, "networks"),
+        (library_paths, "networks"),
+    ):
         monkeypatch.setattr(place, folder, lambda: tmp_path / "results")
     classifier = judge.fit_digit_classifier(*load_images("train"), num_epochs=1)
     save_weights(classifier, tmp_path / "results" / "digit-classifier.pt")
@@ -73,7 +92,9 @@ def test_every_preset_gets_its_entry_once(small, monkeypatch):
     assert again.keys() == {"scores"}
     # The floor is measured as samples are, and is one; so are real images on black.
     assert real.keys() == scores.keys()
-    assert real["frechet_ratio"] == made["grey"]["frechet_ratio"]["black and grey"][0] == 1
+    assert (
+        real["frechet_ratio"] == made["grey"]["frechet_ratio"]["black and grey"][0] == 1
+    )
     assert real["imagenet_ratio"] == 1
     assert made["grey"]["ground"] == [0, 3, 6, 12, 18]
     with np.load(small / "gan.npz") as samples:
@@ -96,7 +117,11 @@ def test_every_flow_is_trained_and_scored_once(small, monkeypatch):
     assert {run: [*entries] for run, entries in made["runs"].items()} == names
     assert all(made["trainings"][seed]["cpu_seconds"] >= 0 for seed in "01")
     assert made["runs"]["4 evaluations"]["1"]["settings"]["num_steps"] == 2
-    assert 0 <= made["runs"]["20 evaluations, 60,000"]["0"]["scores"]["gan_train_accuracy"] <= 1
+    assert (
+        0
+        <= made["runs"]["20 evaluations, 60,000"]["0"]["scores"]["gan_train_accuracy"]
+        <= 1
+    )
     assert flow.load_best().settings.channels == (8, 8, 8)
     # On a machine without checkpoints the committed network is that of seed 0.
     flow_study.checkpoint_of(0).unlink()
@@ -113,8 +138,16 @@ def entry_of(num_steps, guidance, accuracy):
 
 def test_the_choice_is_what_teaches_most(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "results", lambda: tmp_path)
-    untaught = {"sampling": {"num_steps": 20, "solver": "euler", "guidance": 1}, "frechet": 0.9}
-    tried = [entry_of(10, 1, 0.97), entry_of(5, 1.5, 0.985), entry_of(5, 2, 0.98), untaught]
+    untaught = {
+        "sampling": {"num_steps": 20, "solver": "euler", "guidance": 1},
+        "frechet": 0.9,
+    }
+    tried = [
+        entry_of(10, 1, 0.97),
+        entry_of(5, 1.5, 0.985),
+        entry_of(5, 2, 0.98),
+        untaught,
+    ]
     results.save("flow-selection", {"20": tried, "4": tried[:1]}, (0,))
     assert flow_study.choose_sampling(20) == flow_study.Sampling(5, "midpoint", 1.5)
     assert flow_study.choose_sampling(4) == flow_study.Sampling(10, "midpoint", 1)
@@ -122,8 +155,13 @@ def test_the_choice_is_what_teaches_most(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("evaluations", flow_study.EVALUATIONS)
 def test_what_was_chosen_evaluates_the_network_as_often_as_it_says(evaluations):
-    network, counted = flow.VelocityNetwork(replace(flow.STANDARD, channels=(8, 8, 8))), []
-    network.register_forward_hook(lambda module, given, out: counted.append(len(given[0])))
+    network, counted = (
+        flow.VelocityNetwork(replace(flow.STANDARD, channels=(8, 8, 8))),
+        [],
+    )
+    network.register_forward_hook(
+        lambda module, given, out: counted.append(len(given[0]))
+    )
     drawn = flow_study.choose_sampling(evaluations).draw(network, torch.tensor([3]), 0)
     assert drawn.shape == (1, 32, 32)
     assert sum(counted) == evaluations

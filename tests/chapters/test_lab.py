@@ -1,4 +1,6 @@
-"""The notebooks where people work in them: JupyterLab in headless Chromium, the cells run from its menu."""
+"""The notebooks where people work in them: JupyterLab in headless Chromium, the cells
+run from its menu.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,17 @@ DONE = f"""() => document.querySelector('[data-mime-type="application/vnd.jupyte
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A project of its own with the checkout's notebooks, which run under the smoke profile."""
+    """A project of its own with the checkout's notebooks, which run under the smoke
+    profile.
+    """
     folder = tmp_path_factory.mktemp("project")
     project = Project(folder)
-    for name in ("data", "report/references.bib", "report/results.json", "report/profiles.toml"):
+    for name in (
+        "data",
+        "report/references.bib",
+        "report/results.json",
+        "report/profiles.toml",
+    ):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(CHECKOUT / name)
     for name in NOTEBOOKS:
@@ -50,7 +59,9 @@ def home(tmp_path_factory):
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     path = project.write(
         "9_small",
-        text("## Small {#sec-small}\n\n@fig-curve, @eq-x, [@lecun1998gradient], `{{code}}`."),
+        text(
+            "## Small {#sec-small}\n\n@fig-curve, @eq-x, [@lecun1998gradient], `{{code}}`."
+        ),
         code("runs = globals().get('runs', 0) + 1\nshares = {'VGG16': 0.25}"),
         text(
             'After {{runs}} runs {{shares["VGG16"]:.0%}}. <!-- holds: runs < 2 -->\n\n- a list\n\n'
@@ -84,14 +95,29 @@ def address(home):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {"JUPYTER_CONFIG_DIR": home / "config", "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces"}
+    own = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+    }
     own = {name: str(folder) for name, folder in own.items()}
-    environment = os.environ | own | {"LABREPORT_HOME": str(home), "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment = (
+        os.environ | own | {"LABREPORT_HOME": str(home), "JUPYTER_PREFER_ENV_PATH": "1"}
+    )
     environment.pop("DLAPPS_DATA", None)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+    ]
     command += ["--LabApp.news_url=", f"--IdentityProvider.token={TOKEN}"]
     command += [f"--ServerApp.root_dir={home}"]
-    with open(home / "server.log", "w") as log, subprocess.Popen(command, env=environment, stderr=log) as server:
+    with (
+        open(home / "server.log", "w") as log,
+        subprocess.Popen(command, env=environment, stderr=log) as server,
+    ):
         address = f"http://127.0.0.1:{port}"
         try:
             _wait_until_reached(f"{address}/api", server, home / "server.log")
@@ -170,12 +196,23 @@ def test_a_chapter_that_ran_shows_no_placeholder(open_notebook, home, name):
     _run_all(page)
     read = _read_through(page)
     assert RAW.findall(read) == []
-    assert page.locator(".labreport-error, .labreport-pending").all_text_contents() == []
+    assert (
+        page.locator(".labreport-error, .labreport-pending").all_text_contents() == []
+    )
     outline = read_outline(home / "notebooks" / f"{name}.ipynb", paths.chapters()[name])
     words = [label["text"] for label in outline.labels.values()]
-    assert [word for word in words if word[:3] in ("Fig", "Tab") and f"{word}:" not in read] == []
-    numbers = [number for known in outline.markdown for number in (*known["headings"], *known["equations"]) if number]
-    assert sorted(page.locator(".labreport-number").all_text_contents()) == sorted(numbers)
+    assert [
+        word for word in words if word[:3] in ("Fig", "Tab") and f"{word}:" not in read
+    ] == []
+    numbers = [
+        number
+        for known in outline.markdown
+        for number in (*known["headings"], *known["equations"])
+        if number
+    ]
+    assert sorted(page.locator(".labreport-number").all_text_contents()) == sorted(
+        numbers
+    )
 
 
 def _run(page, cell):
@@ -185,7 +222,10 @@ def _run(page, cell):
 
 
 def _contains(page, words):
-    page.wait_for_function("words => document.querySelector('.jp-Notebook').innerText.includes(words)", arg=words)
+    page.wait_for_function(
+        "words => document.querySelector('.jp-Notebook').innerText.includes(words)",
+        arg=words,
+    )
 
 
 def test_prose_follows_the_cells(open_notebook):
@@ -200,13 +240,20 @@ def test_prose_follows_the_cells(open_notebook):
     assert not page.locator(".labreport-false, .labreport-grey").count()
     _run(page, 2)
     _contains(page, "After 2 runs 25%")
-    # The claim, of two runs, is false now, and cells below have not seen the second run.
+    # The claim, of two runs, is false now, and cells below have not seen the second
+    # run.
     false = page.locator(".labreport-false")
     assert false.inner_text().startswith("After 2 runs")
-    assert false.get_attribute("data-verdict") == "In this run this does not hold: “After … runs ….”"
+    assert (
+        false.get_attribute("data-verdict")
+        == "In this run this does not hold: “After … runs ….”"
+    )
     grey = page.locator(".labreport-grey")
     assert grey.all_text_contents() == ["2", "25%"]
-    assert grey.first.get_attribute("title") == "doubled (a cell that it builds on ran later)"
+    assert (
+        grey.first.get_attribute("title")
+        == "doubled (a cell that it builds on ran later)"
+    )
     _run(page, 3)
     _contains(page, "Twice as many: 4")
     assert grey.count() == 1
@@ -228,13 +275,17 @@ def test_mistakes_are_red_and_values_reach_tables(open_notebook):
         'expected names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%, got max(1, 2); '
         "compute it in the cell above.",
     ]
-    colour = page.locator(".labreport-error").first.evaluate("node => getComputedStyle(node).color")
+    colour = page.locator(".labreport-error").first.evaluate(
+        "node => getComputedStyle(node).color"
+    )
     red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
     assert red > 2 * max(green, blue)
     assert page.locator("table td", has_text="25%").count() == 1
 
 
-def test_what_was_filled_stays_filled_without_a_kernel(open_notebook, address, home, browser):
+def test_what_was_filled_stays_filled_without_a_kernel(
+    open_notebook, address, home, browser
+):
     page = open_notebook("9_small")
     _run_all(page)
     page.keyboard.press("Control+s")
@@ -246,16 +297,22 @@ def test_what_was_filled_stays_filled_without_a_kernel(open_notebook, address, h
         [sys.executable, "-m", "nbconvert", "--to", "html", exported.with_suffix(".ipynb")],
         check=True, capture_output=True,
     )  # fmt: skip
-    for place in (f"{address}/lab/tree/notebooks/9_small.ipynb?reset&token={TOKEN}", exported.as_uri()):
+    for place in (
+        f"{address}/lab/tree/notebooks/9_small.ipynb?reset&token={TOKEN}",
+        exported.as_uri(),
+    ):
         other = browser.new_page(color_scheme="dark")
         other.goto(place)
         other.wait_for_selector(".labreport-fill")
         read = other.locator("body").inner_text()
         assert "After 1 runs 25%" in read
         assert "Error displaying widget" not in read
-        assert "shares" not in re.sub("shares = .*", "", read)  # the lines beside the numbers are hidden
+        assert "shares" not in re.sub(
+            "shares = .*", "", read
+        )  # the lines beside the numbers are hidden
         if place.startswith("file:"):
-            # It takes no formula from a network, numbers them, and keeps the reader's scheme.
+            # It takes no formula from a network, numbers them, and keeps the reader's
+            # scheme.
             assert other.locator(".labreport-math math").count() == 1
             assert "(9.1)" in other.locator(".labreport-equation").all_text_contents()
             ground = other.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -294,4 +351,7 @@ def test_a_slider_in_an_output_chooses_picture_and_reading(open_notebook):
     slider.click(position={"x": 3, "y": 5})
     slider.press("ArrowRight")
     assert explorer.locator("p").inner_text() == "b"
-    assert explorer.locator("img").evaluate("picture => picture.style.objectPosition") == "0px 50%"
+    assert (
+        explorer.locator("img").evaluate("picture => picture.style.objectPosition")
+        == "0px 50%"
+    )

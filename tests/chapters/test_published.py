@@ -1,4 +1,6 @@
-"""The committed report is whole, and each of its numbers that of a full run of a known commit."""
+"""The committed report is whole, and each of its numbers that of a full run of a known
+commit.
+"""
 
 import json
 import re
@@ -17,7 +19,10 @@ def test_every_published_number_says_where_it_comes_from():
         assert entry["profile"] == "full"
         assert re.fullmatch("[0-9a-f]{7,40}", entry["commit"])
     for chapter in results["chapters"].values():
-        assert all(number.keys() == {"expression", "text", "value", "cell"} for number in chapter["numbers"])
+        assert all(
+            number.keys() == {"expression", "text", "value", "cell"}
+            for number in chapter["numbers"]
+        )
 
 
 def test_the_published_report_is_whole_and_small():
@@ -31,4 +36,6 @@ def test_the_readme_has_six_headlines_as_published():
     found = json.loads((REPORT / "results.json").read_text())["headlines"]
     readme = (CHECKOUT / "README.md").read_text()
     chosen = "scenes_best robust_accuracy classes_recognised mnistm_dann mnistm_recipe flow_gan_train"
-    assert [found[name]["text"].split()[0] in readme for name in chosen.split()] == [True] * 6
+    assert [found[name]["text"].split()[0] in readme for name in chosen.split()] == [
+        True
+    ] * 6

@@ -1,4 +1,6 @@
-"""Maps by covered pixels against what a linear score is made of, and the pointing game on grids of known classes."""
+"""Maps by covered pixels against what a linear score is made of, and the pointing game
+on grids of known classes.
+"""
 
 from functools import partial
 
@@ -17,7 +19,9 @@ FIRST = torch.zeros(3, dtype=torch.long)
 
 
 class Linear(nn.Module):
-    """logits (w . x, 0), whose probabilities are nearly linear too as long as they are near 1/2."""
+    """logits (w . x, 0), whose probabilities are nearly linear too as long as they are
+    near 1/2.
+    """
 
     def __init__(self, weights):
         super().__init__()
@@ -30,7 +34,9 @@ class Linear(nn.Module):
 
 @pytest.fixture(scope="module")
 def network():
-    return Linear(1e-3 * torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(1))).eval()
+    return Linear(
+        1e-3 * torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(1))
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +60,8 @@ def test_occlusion_of_a_linear_score_by_hand(network, images):
     part = ((images - 0.5) * network.weights).sum(1)
     alone = study.occlusion(network, images, FIRST, window=1, stride=1)
     torch.testing.assert_close(alone, part, atol=1e-7, rtol=1e-4)
-    # Windows at 0, 4, 8, 12 cover each pixel once: it gets what its window adds to the score.
+    # Windows at 0, 4, 8, 12 cover each pixel once: it gets what its window adds to the
+    # score.
     blocks = study.occlusion(network, images, FIRST, window=4, stride=4)
     sums = 16 * nn.functional.avg_pool2d(part[:, None], 4)[:, 0]
     torch.testing.assert_close(blocks[:, ::4, ::4], sums, atol=1e-6, rtol=1e-4)
@@ -64,14 +71,23 @@ def test_occlusion_of_a_linear_score_by_hand(network, images):
 def test_rise_finds_what_a_linear_score_is_made_of(network, images):
     maps = study.rise(network, images, FIRST, num_masks=1500, cells=16)
     part = ((images - 0.5) * network.weights).sum(1)
-    assert all(spearmanr(*(each.flatten() for each in pair)).statistic > 0.85 for pair in zip(maps, part, strict=True))
-    # A probability near 1/2 has a quarter of the score's slope, and the variance of a mask is half its mean.
+    assert all(
+        spearmanr(*(each.flatten() for each in pair)).statistic > 0.85
+        for pair in zip(maps, part, strict=True)
+    )
+    # A probability near 1/2 has a quarter of the score's slope, and the variance of a
+    # mask is half its mean.
     slope = (maps * part).sum() / part.square().sum()
     assert slope.item() == pytest.approx(0.25 * 0.5, rel=0.1)
 
 
-@pytest.mark.parametrize("explain", [partial(study.occlusion, window=16, stride=16), partial(study.rise, num_masks=40)])
+@pytest.mark.parametrize(
+    "explain",
+    [partial(study.occlusion, window=16, stride=16), partial(study.rise, num_masks=40)],
+)
 def test_one_pass_gives_the_maps_of_several_classes(network, images, explain):
     both = explain(network, images, torch.tensor([[0, 1], [1, 0], [0, 1]]))
     assert both.shape == (3, 2, 16, 16)
-    torch.testing.assert_close(both[:, 1], explain(network, images, torch.tensor([1, 0, 1])))
+    torch.testing.assert_close(
+        both[:, 1], explain(network, images, torch.tensor([1, 0, 1]))
+    )

@@ -1,4 +1,6 @@
-"""Sweeps: wherever the runs are made, the same results to the last bit, and each handed over when it is done."""
+"""Sweeps: wherever the runs are made, the same results to the last bit, and each handed
+over when it is done.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def processes(home):
 def cluster(home):
     """A dask.distributed cluster of two workers: its scheduler's address."""
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
         yield cluster.scheduler_address
 
 
@@ -74,9 +78,13 @@ def elsewhere(request):
 def make_domains() -> Domains:
     """Sixty noisy digits per domain, grey ones and ones in colour."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (2, 60, 28, 28, 3), dtype=torch.uint8, generator=generator)
+    images = torch.randint(
+        256, (2, 60, 28, 28, 3), dtype=torch.uint8, generator=generator
+    )
     labels = torch.arange(60) % 10
-    source, target = (Domain(part, labels, part, labels) for part in (images[0, ..., 0], images[1]))
+    source, target = (
+        Domain(part, labels, part, labels) for part in (images[0, ..., 0], images[1])
+    )
     return Domains(source, target, "noise")
 
 
@@ -91,7 +99,8 @@ def test_here_runs_are_made_in_order_and_handed_over_one_by_one():
 
 
 def test_workers_give_what_one_process_gives(elsewhere):
-    # Functions inside of others go to the workers by value: these need to import nothing but NumPy.
+    # Functions inside of others go to the workers by value: these need to import
+    # nothing but NumPy.
     def multiply(seed: int) -> np.ndarray:
         first, second = np.random.default_rng(seed).normal(size=(2, 200, 200))
         return np.tanh(first @ second)
@@ -126,7 +135,9 @@ def test_a_run_that_is_done_does_not_wait_for_one_begun_before(elsewhere, tmp_pa
         raise TimeoutError(path)
 
     with elsewhere():
-        results = sweep({"long": partial(wait_for, tmp_path / "flag"), "short": os.getpid}, "runs")
+        results = sweep(
+            {"long": partial(wait_for, tmp_path / "flag"), "short": os.getpid}, "runs"
+        )
         first, short = next(results)
         (tmp_path / "flag").touch()
         ((last, long),) = results
@@ -152,16 +163,23 @@ def test_other_processes_show_no_bar(processes):
 
 def test_a_study_gives_the_same_on_a_cluster(cluster, home):
     domains = make_domains()
-    calls = {(name, 1): partial(dann.train, name, 1, domains) for name in ("slope 10", "weight 1")}
+    calls = {
+        (name, 1): partial(dann.train, name, 1, domains)
+        for name in ("slope 10", "weight 1")
+    }
     serial = dict(sweep(calls, "here"))
-    networks = {name: dann.weights_path(name, seed).read_bytes() for name, seed in calls}
+    networks = {
+        name: dann.weights_path(name, seed).read_bytes() for name, seed in calls
+    }
     for path in (home / "data" / "cache" / "mnistm").iterdir():
         path.unlink()
     with workers(scheduler=cluster):
         parallel = dict(sweep(calls, "elsewhere"))
     assert parallel == serial
     assert len(serial["slope 10", 1]["history"]["domain_accuracy"]) == 3
-    assert {name: dann.weights_path(name, seed).read_bytes() for name, seed in calls} == networks
+    assert {
+        name: dann.weights_path(name, seed).read_bytes() for name, seed in calls
+    } == networks
 
 
 def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeypatch):
@@ -183,9 +201,15 @@ def pids(home, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
-def test_the_command_line_chooses_the_number_of_processes(pids, processes, capsys, monkeypatch):
+def test_the_command_line_chooses_the_number_of_processes(
+    pids, processes, capsys, monkeypatch
+):
     monkeypatch.setattr("labreport.environment.joblib.cpu_count", lambda: 2)
-    for options, here in (([], False), (["--jobs", "1"], True), (["--jobs", "2"], False)):
+    for options, here in (
+        ([], False),
+        (["--jobs", "1"], True),
+        (["--jobs", "2"], False),
+    ):
         assert main(["study", "pids", *options]) == 0
         assert (str(os.getpid()) in capsys.readouterr().out.split()) == here
     assert main(["study", "pids", "--jobs", "0"]) == 2
@@ -200,7 +224,10 @@ def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
 def test_a_cluster_that_cannot_be_had_is_one_sentence(pids, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["study", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert "expected the package distributed, got none; run pip install" in capsys.readouterr().err
+    assert (
+        "expected the package distributed, got none; run pip install"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
@@ -209,7 +236,9 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
     with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
         assert main(["study", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
     complaint = capsys.readouterr().err
-    assert complaint.startswith("labreport: expected a scheduler at 'tcp://127.0.0.1:9', got none (")
+    assert complaint.startswith(
+        "labreport: expected a scheduler at 'tcp://127.0.0.1:9', got none ("
+    )
     assert complaint.count("\n") == 1
 
 
@@ -230,14 +259,24 @@ def test_what_joblib_keeps_is_found_again_by_the_caller(cluster, home):
     assert kept.check_call_in_cache(values)
 
 
-def test_what_is_kept_is_made_anew_once_a_helper_of_a_helper_has_changed(home, tmp_path, monkeypatch):
+def test_what_is_kept_is_made_anew_once_a_helper_of_a_helper_has_changed(
+    home, tmp_path, monkeypatch
+):
     package = tmp_path / "laboratory"
     package.mkdir()
-    (package / "study.py").write_text("from laboratory import helper\n\n\ndef read():\n    return helper.read()\n")
-    (package / "helper.py").write_text("from laboratory.constants import NUMBER\n\n\ndef read():\n    return NUMBER\n")
+    (package / "study.py").write_text(
+        "from laboratory import helper\n\n\ndef read():\n    return helper.read()\n"
+    )
+    (package / "helper.py").write_text(
+        "from laboratory.constants import NUMBER\n\n\ndef read():\n    return NUMBER\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     known = []
-    for number in (1, 22, 1):  # of other lengths, which tells Python that its bytecode is old
+    for number in (
+        1,
+        22,
+        1,
+    ):  # of other lengths, which tells Python that its bytecode is old
         (package / "constants.py").write_text(f"NUMBER = {number}\n")
         for name in [name for name in sys.modules if name.startswith("laboratory")]:
             monkeypatch.delitem(sys.modules, name)
@@ -274,4 +313,7 @@ def test_studies_write_what_is_committed(home, monkeypatch):
     committed = json.loads((results / "visualizing-attacks.json").read_text())
     assert [*made["table"]] == [*committed["table"]]
     assert [*made] == [*committed]
-    assert made["transfer"]["SqueezeNet to Lite2"]["momentum"] == ["squeezenet1_1", "momentum"]
+    assert made["transfer"]["SqueezeNet to Lite2"]["momentum"] == [
+        "squeezenet1_1",
+        "momentum",
+    ]

@@ -1,4 +1,6 @@
-"""The study of class visualisation: what its presets differ in, and that no reported class chose them."""
+"""The study of class visualisation: what its presets differ in, and that no reported
+class chose them.
+"""
 
 from dataclasses import replace
 
@@ -11,7 +13,11 @@ from studies import visualizing_classes as study
 
 def test_the_chain_leads_from_the_practical_to_the_best_preset():
     chain = study.add_ingredients()
-    expected = {"practical": PRACTICAL, "decorrelated colours": MODERN, "windows": ROBUST}
+    expected = {
+        "practical": PRACTICAL,
+        "decorrelated colours": MODERN,
+        "windows": ROBUST,
+    }
     for name, preset in expected.items():
         assert chain[name] == replace(preset, num_steps=study.CHAIN_STEPS)
 
@@ -20,7 +26,11 @@ def test_an_ingredient_changes_what_it_says_and_nothing_else():
     presets = list(study.add_ingredients().values())
     _, *changes = study.CHANGES.values()
     for before, after, change in zip(presets, presets[1:], changes, strict=False):
-        moved = {name for name in vars(after) if getattr(before, name) != getattr(after, name)}
+        moved = {
+            name
+            for name in vars(after)
+            if getattr(before, name) != getattr(after, name)
+        }
         assert moved
         assert moved <= set(change)
 

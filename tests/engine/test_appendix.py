@@ -1,4 +1,6 @@
-"""Appendices: notebooks whose title is tagged so, lettered behind all chapters in every edition."""
+"""Appendices: notebooks whose title is tagged so, lettered behind all chapters in every
+edition.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,15 @@ from labreport.cli import main
 from labreport.notebook.prose import Prose
 from labreport.paths import chapters
 
-REFERENCES = "@fig-A-line, @tab-A-scores, @sec-A-how, @sec-A-deeper, @eq-A-x, @sec-A-top"
+REFERENCES = (
+    "@fig-A-line, @tab-A-scores, @sec-A-how, @sec-A-deeper, @eq-A-x, @sec-A-top"
+)
 REFERENCES += ", @fig-B-line"
 WORDS = "Figure A.1, Table A.1, Section A.1, Section A.1.1, Equation (A.1), Appendix A, Figure B.1"
-OWN = ("Own: @fig-line, @tab-scores, @sec-how.", "Own: Figure {0}.1, Table {0}.1, Section {0}.1.")
+OWN = (
+    "Own: @fig-line, @tab-scores, @sec-how.",
+    "Own: Figure {0}.1, Table {0}.1, Section {0}.1.",
+)
 EVIDENCE = (
     text("## Method {#sec-how}\n\n### Deeper {#sec-deeper}"),
     text(f"\\begin{{equation}}\nx\n\\label{{eq-x}}\n\\end{{equation}}\n\n{OWN[0]}"),
@@ -38,7 +45,9 @@ def words_of(path):
         lines = "\n".join(page.extract_text() for page in PdfReader(path).pages)
         written = re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", lines)
     else:
-        written = re.sub(r"(?s)<style>.*?</style>|<[^>]+>|\[|\]\([^)]*\)", "", path.read_text())
+        written = re.sub(
+            r"(?s)<style>.*?</style>|<[^>]+>|\[|\]\([^)]*\)", "", path.read_text()
+        )
     return " ".join(written.replace("&nbsp;", " ").split())
 
 
@@ -52,19 +61,37 @@ def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, c
     assert main(["report", "--profile", "smoke"]) == 0
     drawn = {path.name for path in (project.home / "figures").glob("*.pdf")}
     assert drawn == {"A-line.pdf", "B-line.pdf"}
-    pdf, pages, copies = map(project.build.joinpath, ("report.pdf", "html", "notebooks"))
+    pdf, pages, copies = map(
+        project.build.joinpath, ("report.pdf", "html", "notebooks")
+    )
     whole = "10 A chapter A Evidence Sections A.1 Method A.1.1 Deeper B Evidence"
     for path, expected in {
-        pdf: (f"See {WORDS}.", OWN[1].format("A"), OWN[1].format("B"), "A Evidence 3 A.1 Method"),
+        pdf: (
+            f"See {WORDS}.",
+            OWN[1].format("A"),
+            OWN[1].format("B"),
+            "A Evidence 3 A.1 Method",
+        ),
         pages / "2-story.html": (f"See {WORDS}.", "Chapter 2 A chapter"),
-        pages / "2-evidence.html": ("Appendix A Evidence", OWN[1].format("A"), "← A chapter"),
+        pages / "2-evidence.html": (
+            "Appendix A Evidence",
+            OWN[1].format("A"),
+            "← A chapter",
+        ),
         pages / "index.html": (whole,),
         copies / "2_story.ipynb": (f"See {WORDS}.",),
         copies / "more.ipynb": ("# B Evidence", OWN[1].format("B")),
     }.items():
         assert [words for words in expected if words not in words_of(path)] == [], path
-    titles = re.findall("CHAPTER2|CHAPTER10|APPENDIX[AB]", words_of(pdf).replace(" ", ""))
-    assert [*dict.fromkeys(titles)] == ["CHAPTER2", "CHAPTER10", "APPENDIXA", "APPENDIXB"]
+    titles = re.findall(
+        "CHAPTER2|CHAPTER10|APPENDIX[AB]", words_of(pdf).replace(" ", "")
+    )
+    assert [*dict.fromkeys(titles)] == [
+        "CHAPTER2",
+        "CHAPTER10",
+        "APPENDIXA",
+        "APPENDIXB",
+    ]
 
     capsys.readouterr()
     assert main(["check"]) == 0
@@ -78,7 +105,9 @@ def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, c
     for name in ("2_story", "10_last"):
         (project.home / "notebooks" / f"{name}.ipynb").unlink()
     assert main(["html", "--profile", "smoke"]) == 0
-    assert words_of(pages / "index.html").count(whole.removeprefix("10 A chapter ")) == 1
+    assert (
+        words_of(pages / "index.html").count(whole.removeprefix("10 A chapter ")) == 1
+    )
 
 
 def test_prose_in_a_notebook_knows_the_letters(project):
@@ -86,7 +115,11 @@ def test_prose_in_a_notebook_knows_the_letters(project):
     path = project.write("6_more")
     assert chapters() == {"6_more": "6", "5_evidence": "A"}
     write_appendix(project, "6_more")
-    answers = Prose(project.write("5_story"), "5").answer(REFERENCES.split(", ")).values()
+    answers = (
+        Prose(project.write("5_story"), "5").answer(REFERENCES.split(", ")).values()
+    )
     assert ", ".join(part["text"] for part in answers) == WORDS
-    assert [part["href"] for part in answers] == ["5_evidence.ipynb"] * 6 + ["6_more.ipynb"]
+    assert [part["href"] for part in answers] == ["5_evidence.ipynb"] * 6 + [
+        "6_more.ipynb"
+    ]
     assert Prose(path, "B").resolve("@tab-scores") == "Table B.1"

@@ -1,4 +1,6 @@
-"""Numbers typed by hand in prose: found where they state a result, left alone where they name or set something."""
+"""Numbers typed by hand in prose: found where they state a result, left alone where
+they name or set something.
+"""
 
 from __future__ import annotations
 
@@ -56,12 +58,29 @@ def test_names_sizes_years_and_markup_are_no_results(prose):
 @pytest.mark.parametrize(
     ("cell", "prose", "typed"),
     [
-        ("at = 0.87\nrows = pick(45, -330)", "above .87, or 87 %, of 45 of side 330", []),
+        (
+            "at = 0.87\nrows = pick(45, -330)",
+            "above .87, or 87 %, of 45 of side 330",
+            [],
+        ),
         ("at = 0.87\nrows = pick(45, -330)", "above .88 of 46 pictures", [".88", "46"]),
-        # A percentage is a setting where its share is one, and what strings say is prose.
-        ("a, b, c, d = 96, 1, 1.0, True", "It reads 96 %, or 100 %.", ["96 %", "100 %"]),
-        ('caption = "It reads 93.7 % of 417."', "It reads 93.7 % of 417.", ["93.7 %", "417"]),
-        ("%matplotlib inline", "They get 91.3 % [@he2016deep]. And 92.1 %.\nBy @xu it is 3.3 %.", ["92.1 %"]),
+        # A percentage is a setting where its share is one, and what strings say is
+        # prose.
+        (
+            "a, b, c, d = 96, 1, 1.0, True",
+            "It reads 96 %, or 100 %.",
+            ["96 %", "100 %"],
+        ),
+        (
+            'caption = "It reads 93.7 % of 417."',
+            "It reads 93.7 % of 417.",
+            ["93.7 %", "417"],
+        ),
+        (
+            "%matplotlib inline",
+            "They get 91.3 % [@he2016deep]. And 92.1 %.\nBy @xu it is 3.3 %.",
+            ["92.1 %"],
+        ),
     ],
 )
 def test_what_the_cells_set_and_a_cited_sentence_may_be_said(cell, prose, typed):

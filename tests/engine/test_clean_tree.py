@@ -1,4 +1,6 @@
-"""Running a notebook changes nothing for git once `make lab` defined its filter, and `labreport check` sees that."""
+"""Running a notebook changes nothing for git once `make lab` defined its filter, and
+`labreport check` sees that.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def ran(project):
     git(project.home, "add", ".")
     git(project.home, "commit", "--quiet", "--message", "All")
 
-    NotebookClient(notebook, kernel_manager_class=OwnKernelManager, record_timing=True).execute()
+    NotebookClient(
+        notebook, kernel_manager_class=OwnKernelManager, record_timing=True
+    ).execute()
     notebook.metadata.update(widgets=STATE, vscode={"interpreter": {}})
     notebook.cells[0].metadata.update(LOOKED_AT)
     nbformat.write(notebook, path)
@@ -53,14 +57,23 @@ def ran(project):
 
 @pytest.mark.report
 @pytest.mark.programs("git", "make")
-def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(ran, project, capsys):
-    assert git(project.home, "status", "--porcelain").split() == ["M", "notebooks/1_transfer.ipynb"]
+def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(
+    ran, project, capsys
+):
+    assert git(project.home, "status", "--porcelain").split() == [
+        "M",
+        "notebooks/1_transfer.ipynb",
+    ]
     assert main(["check"]) == 1
-    assert capsys.readouterr().out.startswith("1_transfer: outputs that git would commit; clear them")
+    assert capsys.readouterr().out.startswith(
+        "1_transfer: outputs that git would commit; clear them"
+    )
 
     objects = git(project.home, "count-objects")
     make = ["make", "--dry-run", "lab", f"VENV={sys.prefix}"]
-    told = subprocess.run(make, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        make, cwd=CHECKOUT, check=True, capture_output=True, text=True
+    ).stdout
     definition = re.search(r"git config filter\.nbstripout\.clean .+", told)[0]
     subprocess.run(definition, shell=True, check=True, cwd=project.home)
     assert main(["check"]) == 0
@@ -71,18 +84,24 @@ def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(ran, project
 
     ran.write_text(ran.read_text().replace("One.", "Another."))
     refresh(os_path=str(ran), model={}, contents_manager=None)
-    assert git(project.home, "status", "--porcelain") == " M notebooks/1_transfer.ipynb\n"
+    assert (
+        git(project.home, "status", "--porcelain") == " M notebooks/1_transfer.ipynb\n"
+    )
     changed = re.findall(r"(?m)^[-+] .*", git(project.home, "diff", "--unified=0"))
     assert changed == ['-    "One."', '+    "Another."']
 
     # Of reading copies the outputs are what they are for.
     shutil.copy(ran, project.home / "report" / "notebooks")
     git(project.home, "add", ".")
-    assert "output_type" in git(project.home, "show", ":report/notebooks/1_transfer.ipynb")
+    assert "output_type" in git(
+        project.home, "show", ":report/notebooks/1_transfer.ipynb"
+    )
     assert "output_type" not in git(project.home, "show", ":notebooks/1_transfer.ipynb")
 
 
 def test_where_there_is_no_git_nothing_is_committed(project):
     path = project.write("1_transfer")
-    path.write_text(path.read_text().replace('"execution_count": null', '"execution_count": 3', 1))
+    path.write_text(
+        path.read_text().replace('"execution_count": null', '"execution_count": 3', 1)
+    )
     assert main(["check"]) == 0

@@ -20,7 +20,10 @@ HEAVY = {"torch", "matplotlib", "nbconvert", "papermill"}
         ("labreport.cli; labreport.cli._parser()", HEAVY | {"numpy"}),
         ("labreport.editions.current", HEAVY),  # a second build of what did not change
         ("labreport.editions.committed", HEAVY),  # JupyterLab's server, for its hook
-        ("labreport.notebook", {"torch", "scipy", "nbconvert", "papermill"}),  # each kernel
+        (
+            "labreport.notebook",
+            {"torch", "scipy", "nbconvert", "papermill"},
+        ),  # each kernel
     ],
 )
 def test_what_is_called_often_loads_nothing_heavy(begin, heavy):
@@ -32,9 +35,21 @@ def test_what_is_called_often_loads_nothing_heavy(begin, heavy):
     ("names", "arguments", "sentence"),
     [
         ("", "report", "expected notebooks such as 1_first_chapter.ipynb, got none in"),
-        ("1_a", "report --profile fast", "expected a profile among smoke, quick, full, got 'fast'; choose"),
-        ("2_b 1_a", "run 7", "expected a chapter among 1 (1_a), 2 (2_b), got '7'; choose one"),
-        ("1_a", "study nothing", "expected results among none of data/studies, got 'nothing';"),
+        (
+            "1_a",
+            "report --profile fast",
+            "expected a profile among smoke, quick, full, got 'fast'; choose",
+        ),
+        (
+            "2_b 1_a",
+            "run 7",
+            "expected a chapter among 1 (1_a), 2 (2_b), got '7'; choose one",
+        ),
+        (
+            "1_a",
+            "study nothing",
+            "expected results among none of data/studies, got 'nothing';",
+        ),
     ],
 )
 def test_wrong_input_is_one_sentence(project, capsys, names, arguments, sentence):
@@ -51,7 +66,9 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(project, capsys):
     project.build.write_text("a file in the way")
     assert main(["run", "--profile", "smoke"]) == 2
     complaint = capsys.readouterr().err
-    assert re.fullmatch(r"labreport: expected files and folders .*, got .*build.*; .*\.\n", complaint)
+    assert re.fullmatch(
+        r"labreport: expected files and folders .*, got .*build.*; .*\.\n", complaint
+    )
 
 
 @pytest.mark.parametrize("arguments", [["report"], ["html"], ["run"], ["check"]])
@@ -65,27 +82,38 @@ def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, argum
 
 @pytest.mark.parametrize(
     ("arguments", "package"),
-    [("report", "papermill"), ("html", "nbconvert"), ("run", "ipykernel"), ("check", "nbformat")],
+    [
+        ("report", "papermill"),
+        ("html", "nbconvert"),
+        ("run", "ipykernel"),
+        ("check", "nbformat"),
+    ],
 )
 def test_a_package_that_is_missing_is_one_sentence(project, arguments, package):
-    script = (
-        f"import sys; sys.modules[{package!r}] = None\nfrom labreport.cli import main\nsys.exit(main(sys.argv[1:]))"
+    script = f"import sys; sys.modules[{package!r}] = None\nfrom labreport.cli import main\nsys.exit(main(sys.argv[1:]))"
+    run = subprocess.run(
+        [sys.executable, "-c", script, arguments], capture_output=True, text=True
     )
-    run = subprocess.run([sys.executable, "-c", script, arguments], capture_output=True, text=True)
     complaint = f"expected the package {package}, got none; run pip install labreport."
     assert (run.returncode, run.stderr) == (2, f"labreport: {complaint}\n")
 
 
-def test_a_number_of_threads_that_is_none_stops_a_build_in_one_sentence(project, monkeypatch, capsys):
+def test_a_number_of_threads_that_is_none_stops_a_build_in_one_sentence(
+    project, monkeypatch, capsys
+):
     project.write("1_transfer")
     monkeypatch.setenv("LABREPORT_THREADS", "none")
     assert main(["report"]) == 2
-    sentence = "expected a number of threads in LABREPORT_THREADS, got 'none'; set 1 or more."
+    sentence = (
+        "expected a number of threads in LABREPORT_THREADS, got 'none'; set 1 or more."
+    )
     assert capsys.readouterr().err == f"labreport: {sentence}\n"
 
 
 def test_check_says_when_all_is_well(project, capsys):
-    project.write("1_transfer", text("Why?", "question", number="1"), text("Because.", "answer"))
+    project.write(
+        "1_transfer", text("Why?", "question", number="1"), text("Because.", "answer")
+    )
     assert main(["check"]) == 0
     assert capsys.readouterr().out == "Nothing to complain about.\n"
 
@@ -101,7 +129,9 @@ def test_check_lists_what_to_mend(project, capsys):
         text("## A section", "answer"),
         text("Why not?", "question", number="2"),
     )
-    path.write_text(path.read_text().replace('"execution_count": null', '"execution_count": 3', 1))
+    path.write_text(
+        path.read_text().replace('"execution_count": null', '"execution_count": 3', 1)
+    )
     subprocess.run(["git", "init", "--quiet", project.home], check=True)
     assert main(["check"]) == 1
     complaints = capsys.readouterr().out
@@ -120,13 +150,19 @@ def test_check_lists_what_to_mend(project, capsys):
     assert "got not * evaluated" not in complaints
 
 
-def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(project, capsys):
+def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(
+    project, capsys
+):
     path = project.write(
         "1_transfer",
-        code('chapter.show_table(study.table(["a"], ["score"]), "scores", "As @fig-gone.")'),
+        code(
+            'chapter.show_table(study.table(["a"], ["score"]), "scores", "As @fig-gone.")'
+        ),
         text("{{run.score:.2f}}, @tab-scores"),
     )
-    path.write_text(path.read_text().replace("# A chapter", "# A chapter of {{number}}"))
+    path.write_text(
+        path.read_text().replace("# A chapter", "# A chapter of {{number}}")
+    )
     assert main(["check"]) == 1
     where = "1_transfer, cell 1 (# A chapter of {{number}})"
     assert capsys.readouterr().out.splitlines() == [
@@ -138,19 +174,49 @@ def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(proj
 @pytest.mark.parametrize(
     ("cell", "place", "sentence"),
     [
-        (text("Words.\n\n# Again"), 4, "one top heading (#) and sections (##) below, got # Again;"),
+        (
+            text("Words.\n\n# Again"),
+            4,
+            "one top heading (#) and sections (##) below, got # Again;",
+        ),
         (None, 1, "expected a top heading (# Title), got none;"),
-        (text("## A {#sec-my_part}"), 4, "a label such as sec-first-part, got sec-my_part; use small"),
-        (text("## A {#part}"), 4, "expected a label such as sec-first-part, got part; use small"),
-        (text(r"\begin{equation}x\label{eq-X}\end{equation}"), 4, "such as eq-first-part, got eq-X"),
-        (text("$x = {{x}}$"), 4, "expected a formula without placeholders, got x = {{0}};"),
-        (text("```python\nx"), 4, "pandoc can read, got '```python' (a block left open);"),
-        (text("Why?", "question"), 4, 'metadata "question": {"number": "3"}, or "3a", got None;'),
+        (
+            text("## A {#sec-my_part}"),
+            4,
+            "a label such as sec-first-part, got sec-my_part; use small",
+        ),
+        (
+            text("## A {#part}"),
+            4,
+            "expected a label such as sec-first-part, got part; use small",
+        ),
+        (
+            text(r"\begin{equation}x\label{eq-X}\end{equation}"),
+            4,
+            "such as eq-first-part, got eq-X",
+        ),
+        (
+            text("$x = {{x}}$"),
+            4,
+            "expected a formula without placeholders, got x = {{0}};",
+        ),
+        (
+            text("```python\nx"),
+            4,
+            "pandoc can read, got '```python' (a block left open);",
+        ),
+        (
+            text("Why?", "question"),
+            4,
+            'metadata "question": {"number": "3"}, or "3a", got None;',
+        ),
         (text("Why?", "question", number="3.5"), 4, "or \"3a\", got '3.5';"),
         (text("Why?", "question", number=[3]), 4, 'or "3a", got [3];'),
     ],
 )
-def test_a_mistake_of_structure_stops_a_build(project, capsys, monkeypatch, cell, place, sentence):
+def test_a_mistake_of_structure_stops_a_build(
+    project, capsys, monkeypatch, cell, place, sentence
+):
     monkeypatch.setattr("labreport.editions.build.run_notebooks", None)
     path = project.write("1_transfer", *[cell] * bool(cell))
     if not cell:

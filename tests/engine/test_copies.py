@@ -1,4 +1,6 @@
-"""Reading copies: what a repository's page shows of a chapter, without any program of ours."""
+"""Reading copies: what a repository's page shows of a chapter, without any program of
+ours.
+"""
 # ruff: noqa: F401, F811 - fixtures are imported
 
 import base64
@@ -25,7 +27,9 @@ def made(contents):
 
 
 def prose(notebook):
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return "\n\n".join(
+        cell.source for cell in notebook.cells if cell.cell_type == "markdown"
+    )
 
 
 def test_copies_are_valid_and_resolved(made):
@@ -37,7 +41,12 @@ def test_copies_are_valid_and_resolved(made):
 
 
 def mimes(notebook):
-    return {mime for cell in notebook.cells for output in cell.get("outputs", []) for mime in output.get("data", {})}
+    return {
+        mime
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for mime in output.get("data", {})
+    }
 
 
 def test_copies_say_what_the_report_says(made):
@@ -59,12 +68,16 @@ def test_copies_say_what_the_report_says(made):
 
 
 def test_of_what_is_hidden_a_copy_has_what_it_shows(made):
-    cells = [cell for cell in made["1_transfer.ipynb"].cells if cell.cell_type == "code"]
+    cells = [
+        cell for cell in made["1_transfer.ipynb"].cells if cell.cell_type == "code"
+    ]
     first, drawn, *others = [cell.source for cell in cells]
     assert (first, drawn) == ('profile = "smoke"', "# Figure 1.1")
     assert len(others) == 2
     assert not re.search("chapter|recorded|✓|★", "".join(others))
-    printed = [output.text for cell in cells for output in cell.outputs if "text" in output]
+    printed = [
+        output.text for cell in cells for output in cell.outputs if "text" in output
+    ]
     assert "".join(printed).startswith("printed → kept")
     whole = nbformat.writes(made["1_transfer.ipynb"])
     assert whole.count("50% of A & B_c") == 1
@@ -74,18 +87,27 @@ def test_of_what_is_hidden_a_copy_has_what_it_shows(made):
 
 def test_pictures_are_png_with_words_in_their_place(made):
     bundles = [
-        (o.data, o.metadata) for nb in made.values() for c in nb.cells for o in c.get("outputs", []) if "data" in o
+        (o.data, o.metadata)
+        for nb in made.values()
+        for c in nb.cells
+        for o in c.get("outputs", [])
+        if "data" in o
     ]
     assert len(bundles) == 3
     for data, metadata in bundles:
         assert set(data) == {"image/png", "text/plain"}
         assert metadata["image/png"]["alt"] == data["text/plain"]
-        assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).format == "PNG"
+        assert (
+            Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).format == "PNG"
+        )
 
 
 def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypatch):
     rng = np.random.default_rng(0)
-    noise = [Image.fromarray(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)) for _ in range(6)]
+    noise = [
+        Image.fromarray(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8))
+        for _ in range(6)
+    ]
     shown = []
     for picture in [*noise, Image.new("RGB", (900, 300), "white")]:
         file = io.BytesIO()
@@ -103,6 +125,8 @@ def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypat
 def test_equations_of_several_lines_stay_equations(project, monkeypatch):
     lines = "\\begin{align*}\na &= b \\\\\nc &= d\n\\end{align*}"
     project.write("1_transfer", text(lines), code("x = 1"))
-    told = collect((source, execute_here(source.read(), monkeypatch)) for source in find_sources())
+    told = collect(
+        (source, execute_here(source.read(), monkeypatch)) for source in find_sources()
+    )
     (copy,) = copies.make_copies(told).values()
     assert "$$\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}$$" in prose(copy)

@@ -10,20 +10,36 @@ from labreport.editions.diff import find_changes, read_results
 
 def write_results(path, numbers, headline=0.5):
     keys = "expression", "text", "value"
-    entries = [{"cell": "a"} | dict(zip(keys, number, strict=True)) for number in numbers]
+    entries = [
+        {"cell": "a"} | dict(zip(keys, number, strict=True)) for number in numbers
+    ]
     headlines = {"dann": {"text": f"{headline:.0%}", "value": headline}}
-    path.write_text(json.dumps({"chapters": {"1_a": {"numbers": entries}}, "headlines": headlines}))
+    path.write_text(
+        json.dumps({"chapters": {"1_a": {"numbers": entries}}, "headlines": headlines})
+    )
     return path
 
 
 def test_a_number_moved_if_it_is_printed_otherwise(tmp_path):
     interval = {"mean": 2.0, "low": 1.0, "high": 3.0}
-    old = [("x", "0.5", 0.5), ("same", "1", 1.01), ("word", "cat", "cat"), ("gone", "1", 1)]
+    old = [
+        ("x", "0.5", 0.5),
+        ("same", "1", 1.01),
+        ("word", "cat", "cat"),
+        ("gone", "1", 1),
+    ]
     old.append(("gain", "2 (1 to 3)", interval))
-    new = [("x", "0.6", 0.6), ("same", "1", 1.02), ("word", "dog", "dog"), ("new", "2", 2)]
+    new = [
+        ("x", "0.6", 0.6),
+        ("same", "1", 1.02),
+        ("word", "dog", "dog"),
+        ("new", "2", 2),
+    ]
     new.append(("gain", "4 (1 to 3)", interval | {"mean": 4.0}))
     old = read_results(write_results(tmp_path / "old.json", old))
-    assert find_changes(old, read_results(write_results(tmp_path / "new.json", new, 0.75))) == {
+    assert find_changes(
+        old, read_results(write_results(tmp_path / "new.json", new, 0.75))
+    ) == {
         "headline dann": "50% -> 75% (+0.25)",
         "1_a, a, x": "0.5 -> 0.6 (+0.1)",
         "1_a, a, gain": "2 (1 to 3) -> 4 (1 to 3) (+2, outside the old interval)",
@@ -45,10 +61,15 @@ def test_the_verb_fails_where_more_than_times_moved(tmp_path, capsys):
     assert capsys.readouterr().out == "1_a, a, x: 0.5 -> 0.6 (+0.1)\n"
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", '{"headlines": {}, "chapters": {"a": {}}}'])
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", '{"headlines": {}, "chapters": {"a": {}}}']
+)
 def test_a_file_that_is_no_results_gets_one_sentence(content, tmp_path):
     path = tmp_path / "other.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(LabreportError, match=r"results.json of a build in .*other.json, got \w+; name another"):
+    with pytest.raises(
+        LabreportError,
+        match=r"results.json of a build in .*other.json, got \w+; name another",
+    ):
         read_results(path)

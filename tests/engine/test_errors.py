@@ -1,4 +1,6 @@
-"""A mistake in a cell: its sentence and a folded traceback where a person works, Python's own in a build."""
+"""A mistake in a cell: its sentence and a folded traceback where a person works,
+Python's own in a build.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,22 @@ from nbformat.v4 import new_notebook
 from labreport.editions.execute import OwnKernelManager
 from labreport.notebook import errors
 
-START = (
-    "import os\nos.environ['JPY_SESSION_NAME'] = {session!r}\nfrom labreport.notebook import Chapter\nChapter('1_own')"
-)
+START = "import os\nos.environ['JPY_SESSION_NAME'] = {session!r}\nfrom labreport.notebook import Chapter\nChapter('1_own')"
 LOAD = "from labreport import profiles\nprofiles.get_profile('vgg61')"
 SENTENCE = "expected a profile among smoke, "
 
 
 def run(project, session, source):
-    """The outputs of a cell that fails, and those of a cell below it, which does not run."""
-    notebook = new_notebook(cells=[code(START.format(session=session)), code(source), code("print('below')")])
+    """The outputs of a cell that fails, and those of a cell below it, which does not
+    run.
+    """
+    notebook = new_notebook(
+        cells=[
+            code(START.format(session=session)),
+            code(source),
+            code("print('below')"),
+        ]
+    )
     client = NotebookClient(notebook, kernel_manager_class=OwnKernelManager)
     with pytest.raises(Exception, match="vgg61"):
         client.execute()
@@ -32,13 +40,19 @@ def test_where_a_person_works_the_traceback_is_folded_below_the_sentence(project
     assert (error.ename, below) == ("ValueError", [])
     (said,) = error.traceback
     assert said.startswith(f"ValueError: {SENTENCE}")
-    assert folded.data["text/html"].startswith("<details><summary>Traceback</summary><pre>Traceback")
+    assert folded.data["text/html"].startswith(
+        "<details><summary>Traceback</summary><pre>Traceback"
+    )
     assert "profiles.get_profile(&#x27;vgg61&#x27;)" in folded.data["text/html"]
     assert "interactiveshell.py" not in folded.data["text/plain"]
 
 
-@pytest.mark.parametrize(("session", "source"), [("", LOAD), ("1_own.ipynb", "raise ValueError('vgg61')")])
-def test_in_a_build_and_of_other_errors_the_traceback_is_pythons(project, session, source):
+@pytest.mark.parametrize(
+    ("session", "source"), [("", LOAD), ("1_own.ipynb", "raise ValueError('vgg61')")]
+)
+def test_in_a_build_and_of_other_errors_the_traceback_is_pythons(
+    project, session, source
+):
     (error,), below = run(project, session, source)
     assert (error.ename, below) == ("ValueError", [])
     assert len(error.traceback) > 1

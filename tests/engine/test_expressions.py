@@ -33,7 +33,11 @@ SCOPE = {
         ("rows[-1]", "3", 3),
         ('scores["VGG16: top"]["mean"]:.0%', "25%", 0.25),
         ("gain.mean:.0f", "−4", -3.9),
-        ("gain:+.1f", "−3.9 (−33.2 to +25.5)", {"mean": -3.9, "low": -33.2, "high": 25.5}),
+        (
+            "gain:+.1f",
+            "−3.9 (−33.2 to +25.5)",
+            {"mean": -3.9, "low": -33.2, "high": 25.5},
+        ),
     ],
 )
 def test_a_placeholder_becomes_text_and_keeps_its_value(placeholder, text, value):
@@ -45,8 +49,14 @@ def test_a_placeholder_becomes_text_and_keeps_its_value(placeholder, text, value
     [
         ("misspelt:.1%", "NameError: name 'misspelt' is not defined"),
         ("scores['none']", "KeyError: 'none'"),
-        ("word:.1%", "expected a format that fits word, got '.1%' for 'VGG16'; correct it."),
-        ("nothing:.1f", "expected a finite number for nothing, got nan; correct the cell."),
+        (
+            "word:.1%",
+            "expected a format that fits word, got '.1%' for 'VGG16'; correct it.",
+        ),
+        (
+            "nothing:.1f",
+            "expected a finite number for nothing, got nan; correct the cell.",
+        ),
         ("a b", "expected names, attributes and literal keys"),
         ("2 * a", "expected names, attributes and literal keys"),
         ("max(rows)", "compute it in the cell above."),
@@ -69,12 +79,17 @@ def test_a_claim_is_any_expression():
     typed = claim.replace("and", "and\n")
     markdown = f"More. <!-- holds: {typed} --> <!-- other --> `<!-- holds: shown -->` <!-- holds: c -->"
     expressions.require_claims(markdown)
-    first, second = (check_claim(found, SCOPE) for found in expressions.find_claims(markdown))
+    first, second = (
+        check_claim(found, SCOPE) for found in expressions.find_claims(markdown)
+    )
     assert first == {"claim": claim, "holds": True}
     assert second == {"claim": "c", "error": "NameError: name 'c' is not defined"}
 
 
-@pytest.mark.parametrize("claim", ["a > 2", "array > 1", "tensor > 2", "tensor.reshape(1) > 2", "array[None] > 1"])
+@pytest.mark.parametrize(
+    "claim",
+    ["a > 2", "array > 1", "tensor > 2", "tensor.reshape(1) > 2", "array[None] > 1"],
+)
 def test_true_and_false_are_python_s_numpy_s_and_pytorch_s(claim):
     assert check_claim(claim, SCOPE) == {"claim": claim, "holds": False}
     opposite = claim.replace(">", "<=")
@@ -102,12 +117,24 @@ def test_what_is_neither_true_nor_false_is_no_claim(claim, got):
 @pytest.mark.parametrize(
     ("markdown", "sentence"),
     [
-        ("So. <!-- Holds: a > 1 -->", "expected a claim, got '<!-- Holds: a > 1'; write <!-- holds: gain.low > 0 -->"),
+        (
+            "So. <!-- Holds: a > 1 -->",
+            "expected a claim, got '<!-- Holds: a > 1'; write <!-- holds: gain.low > 0 -->",
+        ),
         ("So. <!-- holds a > 1 -->", "expected a claim, got '<!-- holds a > 1'"),
         ("So. <!-- holds: -->", "expected a claim, got '<!-- holds:'"),
-        ("So. <!-- holds: a > -->", "expected a claim that is an expression of Python, got '<!-- holds: a >'"),
-        ("So. <!-- holds: a > 1", "expected a comment that is closed, got '<!-- holds: a > 1' without -->; close it."),
-        ("So. <!-- a remark\n\nMore.", "expected a comment that is closed, got '<!-- a remark"),
+        (
+            "So. <!-- holds: a > -->",
+            "expected a claim that is an expression of Python, got '<!-- holds: a >'",
+        ),
+        (
+            "So. <!-- holds: a > 1",
+            "expected a comment that is closed, got '<!-- holds: a > 1' without -->; close it.",
+        ),
+        (
+            "So. <!-- a remark\n\nMore.",
+            "expected a comment that is closed, got '<!-- a remark",
+        ),
     ],
 )
 def test_a_comment_that_is_nearly_a_claim_is_a_mistake(markdown, sentence):
@@ -117,4 +144,6 @@ def test_a_comment_that_is_nearly_a_claim_is_a_mistake(markdown, sentence):
 
 
 def test_other_comments_are_remarks():
-    expressions.require_claims("<!-- This holds. --> <!--holds:a--> <!-- a > b --> `<!-- Holds: x` ```\n<!--\n```")
+    expressions.require_claims(
+        "<!-- This holds. --> <!--holds:a--> <!-- a > b --> `<!-- Holds: x` ```\n<!--\n```"
+    )

@@ -1,4 +1,6 @@
-"""From executed notebooks to pages: their structure, their numbers, and how Chromium shows them."""
+"""From executed notebooks to pages: their structure, their numbers, and how Chromium
+shows them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ VOID = {"col", "br", "hr", "img", "input", "link", "meta"}
 
 
 class Structure(HTMLParser):
-    """What a page is made of; a tag that is never closed, or closed twice, is an assertion error."""
+    """What a page is made of; a tag that is never closed, or closed twice, is an
+    assertion error.
+    """
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -64,7 +68,9 @@ class Structure(HTMLParser):
 
 
 def execute_here(notebook, monkeypatch):
-    """Outputs of the code cells, as a kernel would give them; in this process, so in no time."""
+    """Outputs of the code cells, as a kernel would give them; in this process, so in no
+    time.
+    """
     shell = InteractiveShell()
     shell.push({"profile": "smoke"})
     monkeypatch.setattr(notebook_module, "get_ipython", lambda: shell)
@@ -89,7 +95,9 @@ def execute_here(notebook, monkeypatch):
 FIRST = (
     code('share, total, label = 0.25, 4000, "a_b & <50%>"', "remove-cell"),
     text("## Results {#sec-results}"),
-    text("{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results and @eq-last."),
+    text(
+        "{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results and @eq-last."
+    ),
     code(
         'chapter.headline("share", 0.25, "Share & <more>", practical=0.2, published=0.5, work="simonyan2015very")\n'
         'chapter.headline("total", 4000, "Total", ",")',
@@ -112,13 +120,19 @@ FIRST = (
         'chapter.show_table([{f"column {n}": 10**6 + n for n in range(12)}], "wide", "Twelve columns.")',
         "remove-input",
     ),
-    code('very_long = {"' + "x" * 90 + '": 1}\nprint("printed → kept <b>", "x" * 200)  # a comment'),
+    code(
+        'very_long = {"'
+        + "x" * 90
+        + '": 1}\nprint("printed → kept <b>", "x" * 200)  # a comment'
+    ),
     code('print("never shown")', "remove-output"),
     text("Why 100%?", "question", number="1", starred=True, bonus=True),
     text("Because of [@simonyan2015very].", "answer"),
 )
 SECOND = (
-    text("## First\n\n## Second {#sec-second}\n\nSee @fig-1-line, @sec-1-again, @eq-1-last, @sec-second, @tab-1-wide."),
+    text(
+        "## First\n\n## Second {#sec-second}\n\nSee @fig-1-line, @sec-1-again, @eq-1-last, @sec-second, @tab-1-wide."
+    ),
     code(
         "import numpy as np\nfrom matplotlib.figure import Figure\n"
         "frames = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8, 1).repeat(3, 3)\n"
@@ -137,14 +151,18 @@ SECOND = (
 
 @pytest.fixture(scope="module")
 def collected(tmp_path_factory):
-    """Two chapters with one of everything, and with characters that HTML or Markdown would misread."""
+    """Two chapters with one of everything, and with characters that HTML or Markdown
+    would misread.
+    """
     with pytest.MonkeyPatch.context() as patch:
         project = Project(tmp_path_factory.mktemp("project"))
         patch.setenv("LABREPORT_HOME", str(project.home))
         patch.delenv("DLAPPS_DATA", raising=False)
         project.write("1_transfer", *FIRST)
         project.write("2_saliency", *SECOND)
-        yield collect((source, execute_here(source.read(), patch)) for source in find_sources())
+        yield collect(
+            (source, execute_here(source.read(), patch)) for source in find_sources()
+        )
 
 
 @pytest.fixture
@@ -158,21 +176,30 @@ def test_pages_are_whole_and_need_nothing_else(contents, project):
     copies = project.home / "report" / "notebooks"
     copies.mkdir()
     (copies / "1_transfer.ipynb").touch()
-    pages = {name: Structure(page) for name, page in html.make_pages(contents, "smoke").items()}
+    pages = {
+        name: Structure(page)
+        for name, page in html.make_pages(contents, "smoke").items()
+    }
     assert list(pages) == ["index.html", "1-transfer.html", "2-saliency.html"]
     for name, page in pages.items():
         assert len(set(page.ids)) == len(page.ids)
         assert page.all("html")[0]["lang"] == "en-GB"
         assert len(page.all("main")) == len(page.all("title")) == 1
         assert all(attrs["alt"].strip() for attrs in page.all("img"))
-        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        levels = [
+            int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)
+        ]
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert all(later <= level + 1 for level, later in pairwise(levels))
         assert not page.all("iframe", "object")
         assert page.all("script") == [{}] * (name != "index.html")
-        (policy,) = [attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs]
-        forbidden = {f"{kind} 'none'" for kind in ("default-src", "base-uri", "form-action")}
+        (policy,) = [
+            attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs
+        ]
+        forbidden = {
+            f"{kind} 'none'" for kind in ("default-src", "base-uri", "form-action")
+        }
         assert forbidden <= set(policy.split("; "))
         assert all(attrs["src"].startswith("data:image/") for attrs in page.all("img"))
         assert all(attrs["href"] == "data:," for attrs in page.all("link"))
@@ -180,7 +207,9 @@ def test_pages_are_whole_and_need_nothing_else(contents, project):
             target, _, label = link["href"].partition("#")
             if target.endswith(".ipynb"):
                 assert name == "1-transfer.html"
-                assert (project.build / "html" / target).resolve() == copies / "1_transfer.ipynb"
+                assert (
+                    project.build / "html" / target
+                ).resolve() == copies / "1_transfer.ipynb"
             elif not target.startswith("https://"):
                 assert (target or name) in pages
                 assert not label or label in pages[target or name].ids
@@ -204,8 +233,12 @@ def test_pages_say_what_the_notebooks_told(contents):
         "Bibliography Simonyan, Karen, and Andrew Zisserman. 2015.",
     ):
         assert expected in words["1-transfer.html"]
-    assert "never shown" not in words["1-transfer.html"].replace('print("never shown")', "")
-    references = "See Figure 1.1, Section 1.1.2, Equation (1.2), Section 2.2, Table 1.2."
+    assert "never shown" not in words["1-transfer.html"].replace(
+        'print("never shown")', ""
+    )
+    references = (
+        "See Figure 1.1, Section 1.1.2, Equation (1.2), Section 2.2, Table 1.2."
+    )
     assert references in words["2-saliency.html"]
     heads = '<th scope="col">What &lt;1</th><th scope="col" class="right">%</th>'
     assert heads in made["1-transfer.html"]
@@ -236,7 +269,10 @@ def test_the_report_opens_with_its_headlines(contents):
     assert links == [section, "#ref-simonyan2015very", section]
     row = r"\ref{sec-1-results} & Share \& <more> & 25.0\% & 20.0\% & 50.0\% \citep{simonyan2015very} \\"
     assert row in " ".join(latex.split())
-    places = [latex.index(part) for part in ("How to read", "at a glance", r"\chapter{A chapter}")]
+    places = [
+        latex.index(part)
+        for part in ("How to read", "at a glance", r"\chapter{A chapter}")
+    ]
     assert places == sorted(places)
     contents.headlines.clear()
     assert "at a glance" not in html.make_pages(contents, "smoke")["index.html"]
@@ -244,29 +280,48 @@ def test_the_report_opens_with_its_headlines(contents):
 
 
 @pytest.mark.report
-@pytest.mark.parametrize("headline", ['"total", 1, "Again"', '"new", 1, "New", work="nobody2020work"'])
-def test_headlines_have_names_of_their_own_and_works_that_exist(project, monkeypatch, headline):
+@pytest.mark.parametrize(
+    "headline", ['"total", 1, "Again"', '"new", 1, "New", work="nobody2020work"']
+)
+def test_headlines_have_names_of_their_own_and_works_that_exist(
+    project, monkeypatch, headline
+):
     project.write("1_transfer", *FIRST)
     project.write("2_saliency", *SECOND, code(f"chapter.headline({headline})"))
     with pytest.raises(ReportError, match=r"expected .*, got .*; .*\.$"):
-        collect((source, execute_here(source.read(), monkeypatch)) for source in find_sources())
+        collect(
+            (source, execute_here(source.read(), monkeypatch))
+            for source in find_sources()
+        )
 
 
 @pytest.mark.report
 def test_a_picture_stands_for_each_chapter(contents):
     pages = [html.read_page(chapter, contents) for chapter in contents.chapters]
-    assert [page.picture[1]["label"] for page in pages] == ["fig-1-line", "fig-2-moving"]
+    assert [page.picture[1]["label"] for page in pages] == [
+        "fig-1-line",
+        "fig-2-moving",
+    ]
     contents.chapters[1].notebook.cells[-1].metadata.tags = ["cover"]
-    assert html.read_page(contents.chapters[1], contents).picture[1]["label"] == "fig-2-greys"
+    assert (
+        html.read_page(contents.chapters[1], contents).picture[1]["label"]
+        == "fig-2-greys"
+    )
 
 
 @pytest.mark.report
 def test_the_last_page_names_each_machine_and_revision_once(contents):
     for chapter, number in zip(contents.chapters, (1, 2), strict=True):
         chapter.run.update(packages={"torch": f"2.{number}"}, commit=f"abc{number}")
-    page = " ".join(Structure(html.make_pages(contents, "smoke")["index.html"]).words.split())
+    page = " ".join(
+        Structure(html.make_pages(contents, "smoke")["index.html"]).words.split()
+    )
     latex = make_document(contents, "smoke")[0]
-    facts = [f"{fact} of chapter {number}" for fact in ("Machine", "Revision") for number in (1, 2)]
+    facts = [
+        f"{fact} of chapter {number}"
+        for fact in ("Machine", "Revision")
+        for number in (1, 2)
+    ]
     for edition in (page, latex):
         places = [edition.index(fact) for fact in facts]
         assert places == sorted(places)
@@ -286,7 +341,9 @@ def test_numbers_are_those_of_the_pdf(contents, tmp_path):
     command = ["pdflatex", "-draftmode", "-interaction=batchmode", "report"]
     subprocess.run(command, cwd=folder, capture_output=True)
     labels = (folder / "report.aux").read_text()
-    counted = re.findall(r"\\newlabel\{((?:fig|tab|sec|eq)-[^@}]+)\}\{\{([\d.]+)\}", labels)
+    counted = re.findall(
+        r"\\newlabel\{((?:fig|tab|sec|eq)-[^@}]+)\}\{\{([\d.]+)\}", labels
+    )
     assert {label for label, _ in counted} == contents.labels.keys()
     for label, number in counted:
         assert contents.labels[label].words.split()[1].strip("()") == number
@@ -299,7 +356,10 @@ def test_the_verb_writes_the_pages_and_an_error_leaves_them(project):
     folder.mkdir(parents=True)
     (folder / "9-gone.html").touch()
     assert main(["html", "--profile", "smoke"]) == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["1-transfer.html", "index.html"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "1-transfer.html",
+        "index.html",
+    ]
     first = (folder / "1-transfer.html").read_bytes()
     project.write("1_transfer", text(r"See $\undefinedcommand$."))
     assert main(["html", "--profile", "smoke"]) == 2
@@ -317,7 +377,10 @@ def test_brackets_stretch_around_what_is_tall_only():
 
 def test_photos_travel_compressed_and_plots_as_they_are():
     noise, shape = np.random.default_rng(0), (300, 200, 3)
-    for pixels, kind in ((noise.integers(0, 256, shape), "webp"), (np.zeros(shape), "png")):
+    for pixels, kind in (
+        (noise.integers(0, 256, shape), "webp"),
+        (np.zeros(shape), "png"),
+    ):
         file = io.BytesIO()
         Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
         attributes = html.image_attributes(base64.b64encode(file.getvalue()).decode())
@@ -357,7 +420,9 @@ def folder(collected, tmp_path_factory):
 @pytest.mark.report
 @pytest.mark.parametrize(("scheme", "width"), [("light", 380), ("dark", 1280)])
 def test_pages_fit_and_break_no_rule_of_wcag(folder, browser, scheme, width):
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = browser.new_page(
+        viewport={"width": width, "height": 800}, color_scheme=scheme
+    )
     complaints = []
     page.on("console", lambda message: complaints.append(message.text))
     for path in sorted(folder.iterdir()):
@@ -374,7 +439,10 @@ def test_a_number_leads_to_the_cell_that_made_it(folder, browser):
     page = browser.new_page()
     page.goto((folder / "1-transfer.html").as_uri())
     code = page.locator("pre:target")
-    for link, words in (("25.0%", "share, total, label"), ("code", "chapter.show_figure(")):
+    for link, words in (
+        ("25.0%", "share, total, label"),
+        ("code", "chapter.show_figure("),
+    ):
         assert not page.get_by_text(words).is_visible()
         page.locator("a.value", has_text=link).first.click()
         assert words in code.inner_text()
@@ -387,7 +455,9 @@ def test_the_section_that_is_read_is_marked(folder, browser):
     page.goto((folder / "2-saliency.html").as_uri())
     for label in ("sec-2-1", "sec-2-second"):
         page.evaluate("label => document.getElementById(label).scrollIntoView()", label)
-        page.locator(f"nav.contents [aria-current=location][href='#{label}']").wait_for()
+        page.locator(
+            f"nav.contents [aria-current=location][href='#{label}']"
+        ).wait_for()
         assert page.locator("nav.contents [aria-current]").count() == 1
 
 
@@ -424,13 +494,19 @@ def test_a_click_stops_an_animation_where_it_is(folder, browser):
     for frame in (2, 4, 5):
         picture.evaluate(seek, 125 * (frame + 0.5))
         assert page.evaluate(SEEN) == ["Play", frame]
-    assert picture.evaluate("picture => picture.getAnimations()[0].playState") == "paused"
+    assert (
+        picture.evaluate("picture => picture.getAnimations()[0].playState") == "paused"
+    )
     picture.click()
-    assert picture.evaluate("picture => picture.getAnimations()[0].playState") == "running"
+    assert (
+        picture.evaluate("picture => picture.getAnimations()[0].playState") == "running"
+    )
 
 
 @pytest.mark.report
-def test_who_asks_for_reduced_motion_begins_with_the_last_frame_at_rest(folder, browser):
+def test_who_asks_for_reduced_motion_begins_with_the_last_frame_at_rest(
+    folder, browser
+):
     page = browser.new_page(reduced_motion="reduce")
     page.goto((folder / "2-saliency.html").as_uri())
     assert page.evaluate(SEEN) == ["Play", 5]

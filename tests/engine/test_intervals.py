@@ -1,4 +1,6 @@
-"""Intervals agree with scipy and with cases done by hand; that of a bootstrap covers what it says it covers."""
+"""Intervals agree with scipy and with cases done by hand; that of a bootstrap covers
+what it says it covers.
+"""
 
 from math import comb
 
@@ -6,7 +8,15 @@ import numpy as np
 import pytest
 from scipy.stats import binom, t, ttest_ind, ttest_rel
 
-from labreport.intervals import Interval, compare, compare_splits, mcnemar, mean, proportion, ratio
+from labreport.intervals import (
+    Interval,
+    compare,
+    compare_splits,
+    mcnemar,
+    mean,
+    proportion,
+    ratio,
+)
 
 # Of the second, an unpaired comparison takes three.
 SCORES = np.random.default_rng(3).normal(0.8, 0.01, (2, 5))
@@ -14,13 +24,19 @@ SCORES = np.random.default_rng(3).normal(0.8, 0.01, (2, 5))
 
 def as_rows(both, only_first, only_second, neither):
     first = [True] * (both + only_first) + [False] * (only_second + neither)
-    second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
+    second = (
+        [True] * both + [False] * only_first + [True] * only_second + [False] * neither
+    )
     return np.array(first), np.array(second)
 
 
 @pytest.mark.parametrize(
     ("form", "text"),
-    [(".1f", "27.9 (-2.7 to 33.0)"), ("+.1f", "+27.9 (-2.7 to +33.0)"), (".0%", "2790% (-270% to 3300%)")],
+    [
+        (".1f", "27.9 (-2.7 to 33.0)"),
+        ("+.1f", "+27.9 (-2.7 to +33.0)"),
+        (".0%", "2790% (-270% to 3300%)"),
+    ],
 )
 def test_an_interval_formats_itself(form, text):
     assert f"{Interval(27.9, -2.7, 33.0):{form}}" == text
@@ -30,7 +46,11 @@ def test_an_interval_formats_itself(form, text):
 @pytest.mark.parametrize("paired", [True, False])
 def test_means_are_compared_as_by_scipy(number, level, paired):
     first, second = SCORES[0], SCORES[1][: 5 if paired else 3]
-    test = ttest_rel(first, second) if paired else ttest_ind(first, second, equal_var=False)
+    test = (
+        ttest_rel(first, second)
+        if paired
+        else ttest_ind(first, second, equal_var=False)
+    )
     found = compare(first, second, number, paired=paired)
     expected = test.confidence_interval(level)
     assert tuple(found) == pytest.approx((first.mean() - second.mean(), *expected))
@@ -55,7 +75,9 @@ def test_a_ratio_is_a_difference_of_logarithms():
 def test_mcnemar_by_hand():
     first, second = as_rows(500, 60, 40, 400)
     found, swapped = mcnemar(first, second), mcnemar(second, first)
-    margin = t.ppf(0.975, 999) * (first.astype(float) - second).std(ddof=1) / np.sqrt(1000)
+    margin = (
+        t.ppf(0.975, 999) * (first.astype(float) - second).std(ddof=1) / np.sqrt(1000)
+    )
     assert (found.only_first, found.only_second, found.difference) == (60, 40, 0.02)
     assert (found.low, found.high) == pytest.approx((0.02 - margin, 0.02 + margin))
     assert (swapped.p_value, swapped.difference) == (found.p_value, -0.02)
@@ -67,13 +89,20 @@ def test_mcnemar_by_hand():
 
 
 def test_splits_that_share_pictures_have_a_wider_interval():
-    first, second = np.array([0.91, 0.93, 0.92, 0.95]), np.array([0.90, 0.90, 0.92, 0.91])
-    margin = t.ppf(0.975, 3) * np.sqrt((1 / 4 + 300 / 150) * (first - second).var(ddof=1))
+    first, second = (
+        np.array([0.91, 0.93, 0.92, 0.95]),
+        np.array([0.90, 0.90, 0.92, 0.91]),
+    )
+    margin = t.ppf(0.975, 3) * np.sqrt(
+        (1 / 4 + 300 / 150) * (first - second).var(ddof=1)
+    )
     found = compare_splits(first, second, num_train=150, num_test=300)
     assert tuple(found) == pytest.approx((0.02, 0.02 - margin, 0.02 + margin))
 
 
-@pytest.mark.parametrize(("count", "number", "level"), [(0, 1, 0.95), (61, 3, 1 - 0.05 / 3)])
+@pytest.mark.parametrize(
+    ("count", "number", "level"), [(0, 1, 0.95), (61, 3, 1 - 0.05 / 3)]
+)
 def test_a_proportion_is_bounded_where_scipy_s_binomial_tails_are(count, number, level):
     found, tail = proportion(count, 80, number), (1 - level) / 2
     assert found.mean == count / 80
@@ -84,20 +113,32 @@ def test_a_proportion_is_bounded_where_scipy_s_binomial_tails_are(count, number,
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mean([0.1]), r"two finite scores or more \(N, ...\), got shape \(1,\)"),
+        (
+            lambda: mean([0.1]),
+            r"two finite scores or more \(N, ...\), got shape \(1,\)",
+        ),
         (lambda: mean([0.1, np.nan]), r"two finite scores"),
         (lambda: mean(0.5), r"two finite .*got shape \(\)"),
         (lambda: mean([0.1, 0.2], number=0), "number >= 1, got 0"),
-        (lambda: compare([0.1, 0.2], [0.1], paired=True), r"pairs .*got shapes \(2,\) and \(1,\)"),
+        (
+            lambda: compare([0.1, 0.2], [0.1], paired=True),
+            r"pairs .*got shapes \(2,\) and \(1,\)",
+        ),
         (lambda: compare([0.5, 0.6], [0.4]), r"two finite .*got shape \(1,\)"),
         (lambda: compare([0.5, np.nan], [0.4, 0.4]), "two finite scores"),
         (lambda: compare([0.1, 0.2], [0.1, 0.3], 0), "number >= 1, got 0"),
         (lambda: compare([0.5, 0.5], [0.4, 0.4]), "scores that vary, .*two constants"),
         (lambda: ratio([1.0, -1.0], [1.0, 2.0]), "positive scores, got others"),
         (lambda: ratio([1.0, np.nan], [1.0, 2.0]), "positive scores, got others"),
-        (lambda: mcnemar([0.9, 0.8], [True, False]), r"rows of booleans .*float64 \(2,\)"),
+        (
+            lambda: mcnemar([0.9, 0.8], [True, False]),
+            r"rows of booleans .*float64 \(2,\)",
+        ),
         (lambda: mcnemar([True], [False]), "two finite scores"),
-        (lambda: compare_splits([0.1, 0.2], [0.1, 0.3], 0, 10), "num_train >= 1, got 0"),
+        (
+            lambda: compare_splits([0.1, 0.2], [0.1, 0.3], 0, 10),
+            "num_train >= 1, got 0",
+        ),
         (lambda: proportion(3, 2), "missing >= 0, got -1"),
         (lambda: proportion(0.5, 2), "count >= 0, got 0.5"),
     ],

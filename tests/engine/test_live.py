@@ -1,4 +1,6 @@
-"""What a cell's output says of the prose below it, with a real shell of IPython and no browser."""
+"""What a cell's output says of the prose below it, with a real shell of IPython and no
+browser.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,17 @@ from labreport.notebook.prose import Prose
 
 @pytest.fixture
 def run(project):
-    """Runs cells of a notebook by their source, as a build does, or with their id, as JupyterLab does."""
+    """Runs cells of a notebook by their source, as a build does, or with their id, as
+    JupyterLab does.
+    """
     path = project.write(
         "2_shown",
         text("Above {{a}}."),
         code("a = 1"),
         text("## First {#sec-first}\n\n{{a}} and {{wrong}}"),
-        text("Fine.\n\n<!-- a remark -->\n\n- Found. It is less than two. <!-- holds: a < 2 -->"),
+        text(
+            "Fine.\n\n<!-- a remark -->\n\n- Found. It is less than two. <!-- holds: a < 2 -->"
+        ),
         code("b = 2 * a"),
         text("{{b}}"),
         code("a = 1"),
@@ -56,10 +62,16 @@ def test_a_cell_evaluates_the_prose_below_it_and_no_other(run):
 
 def test_the_page_is_told_in_which_block_a_claim_stands(run):
     (claim,) = run.cell("a = 1").page["claims"]
-    assert (claim["sign"], claim["block"], claim["holds"]) == ("finefounditislessthantwo", 1, True)
+    assert (claim["sign"], claim["block"], claim["holds"]) == (
+        "finefounditislessthantwo",
+        1,
+        True,
+    )
 
 
-def test_the_page_is_told_which_sentence_does_not_hold_and_which_claim_is_a_mistake(run):
+def test_the_page_is_told_which_sentence_does_not_hold_and_which_claim_is_a_mistake(
+    run,
+):
     message = run.cell("a = 2", "cell-4")
     (claim,) = message.page["claims"]
     assert claim["verdict"] == "In this run this does not hold: “It is less than two.”"
@@ -124,8 +136,14 @@ def test_an_edited_file_is_read_again(run, project):
 def test_the_script_holds_what_the_page_needs(run):
     script = make_script(run.prose, "</script> is ended once")
     assert script.count("</script>") == 1
-    facts = script[script.index("})({") + 3 : script.rindex(");\n")].replace("<\\/", "</")
+    facts = script[script.index("})({") + 3 : script.rindex(");\n")].replace(
+        "<\\/", "</"
+    )
     facts = json.loads(facts)
     assert facts["words"].startswith("</script>")
-    headings = {known["sign"]: known["headings"] for known in facts["cells"] if known["headings"]}
+    headings = {
+        known["sign"]: known["headings"]
+        for known in facts["cells"]
+        if known["headings"]
+    }
     assert headings == {"achapter": ["2"], "firstand": ["2.1"]}

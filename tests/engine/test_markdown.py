@@ -1,4 +1,6 @@
-"""What Markdown has, every edition keeps: a notebook of small pieces, and mistakes that are a sentence each."""
+"""What Markdown has, every edition keeps: a notebook of small pieces, and mistakes that
+are a sentence each.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,27 @@ from labreport.editions.sources import find_sources
 from labreport.notebook.prose import Prose
 from labreport.notebook.syntax import run_pandoc
 
-# Each a cell of Markdown, and the words that each edition has of it, a space between them.
+# Each a cell of Markdown, and the words that each edition has of it, a space between
+# them.
 _FILE = Path(__file__).with_name("pieces.txt").read_text(encoding="utf-8")
 PIECES = [piece.strip().split("\n=> ") for piece in _FILE.split("\n%%\n")]
 PIECES.append(["one\\\ntwo  \nthree", "one two three"])
-OTHERS = [("### Привет 😀", "Привет 😀"), ("Это **так**, Ελληνικά, λόγος, $α$", "Это так , Ελληνικά, λόγος, α")]
-CELLS = ["__init__.py", "2*3*4", r"C:\Users\me", "List<int>", "a | b", "# 1. x", "--flag", "$5", "~x~ [y](z)", "- z"]
+OTHERS = [
+    ("### Привет 😀", "Привет 😀"),
+    ("Это **так**, Ελληνικά, λόγος, $α$", "Это так , Ελληνικά, λόγος, α"),
+]
+CELLS = [
+    "__init__.py",
+    "2*3*4",
+    r"C:\Users\me",
+    "List<int>",
+    "a | b",
+    "# 1. x",
+    "--flag",
+    "$5",
+    "~x~ [y](z)",
+    "- z",
+]
 FIGURE = code(
     "from matplotlib.figure import Figure\n"
     f'chapter.show_figure(Figure(), "one", "Of {CELLS[0]}, *not* $x$, <div> \\\\input{{x}}.")\n'
@@ -41,13 +58,21 @@ FIGURE = code(
     "chapter.show_table(rows, 'cells', 'Cells: List<int>.')\nprint('printed *text*')",
     "remove-input",
 )
-CAPTIONS = ["Of __init__.py, *not*", "<div> \\input{x}.", "Cells: List<int>.", "a_b|c", "a_b other"]
+CAPTIONS = [
+    "Of __init__.py, *not*",
+    "<div> \\input{x}.",
+    "Cells: List<int>.",
+    "a_b|c",
+    "a_b other",
+]
 CAPTIONS += ["What both say.", "printed *text*"]
 
 
 def contents_of(project, monkeypatch, *cells):
     project.write("1_transfer", *cells)
-    return collect((source, execute_here(source.read(), monkeypatch)) for source in find_sources())
+    return collect(
+        (source, execute_here(source.read(), monkeypatch)) for source in find_sources()
+    )
 
 
 def contents_of_pieces(project, monkeypatch, *others):
@@ -59,7 +84,9 @@ def contents_of_pieces(project, monkeypatch, *others):
     cells = [text(piece) for piece, _ in (*PIECES, *others)]
     for cell in cells:
         cell.attachments = {"c.png": {"image/png": png}}
-    contents = contents_of(project, monkeypatch, code("total, share = 4000, 0.25"), *cells, FIGURE)
+    contents = contents_of(
+        project, monkeypatch, code("total, share = 4000, 0.25"), *cells, FIGURE
+    )
     displayed = {"image/png": png, "text/plain": "<Figure>"}
     outputs = contents.chapters[0].notebook.cells[-1].outputs
     outputs.append(new_output("execute_result", data=displayed, execution_count=1))
@@ -67,10 +94,16 @@ def contents_of_pieces(project, monkeypatch, *others):
 
 
 def missing(said, *others):
-    """The pieces of which a word is not there, with signs alone between them, in this order."""
+    """The pieces of which a word is not there, with signs alone between them, in this
+    order.
+    """
     pieces = [words for _, words in (*PIECES, *others)] + CELLS + CAPTIONS
     parts = {words: map(re.escape, words.replace(" ,", "").split()) for words in pieces}
-    return [words for words in parts if not re.search("[^A-Za-z]{0,9}".join(parts[words]), said)]
+    return [
+        words
+        for words in parts
+        if not re.search("[^A-Za-z]{0,9}".join(parts[words]), said)
+    ]
 
 
 @pytest.mark.report
@@ -79,11 +112,21 @@ def test_pages_and_copies_keep_every_piece(project, monkeypatch):
     contents = contents_of_pieces(project, monkeypatch, *others)
     page = Structure(make_pages(contents, "smoke")["1-transfer.html"])
     assert missing(page.words, *others) == []
-    assert {"https://one.org", "https://two.org"} <= {each.get("href") for each in page.all("a")}
+    assert {"https://one.org", "https://two.org"} <= {
+        each.get("href") for each in page.all("a")
+    }
     kinds = [image["src"].partition(";base64")[0] for image in page.all("img")]
-    assert kinds == [f"data:image/{kind}" for kind in ("png", "jpeg", "png", "png", "png")]
+    assert kinds == [
+        f"data:image/{kind}" for kind in ("png", "jpeg", "png", "png", "png")
+    ]
     (copy,) = make_copies(contents).values()
-    markdown = ["--from", "commonmark+tex_math_dollars+pipe_tables", "--to", "html", "--wrap=none"]
+    markdown = [
+        "--from",
+        "commonmark+tex_math_dollars+pipe_tables",
+        "--to",
+        "html",
+        "--wrap=none",
+    ]
     outputs = [output for cell in copy.cells for output in cell.get("outputs", [])]
     copied = Structure(run_pandoc(prose(copy), markdown))
     assert missing(f"{copied.words} {outputs}", *others) == []
@@ -95,12 +138,19 @@ def test_pages_and_copies_keep_every_piece(project, monkeypatch):
 @pytest.mark.programs("latexmk")
 @pytest.mark.parametrize("others", [[], OTHERS])
 def test_paper_keeps_every_piece(project, monkeypatch, others):
-    if others and not subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True).stdout:
+    if (
+        others
+        and not subprocess.run(
+            ["kpsewhich", "luaotfload.sty"], capture_output=True
+        ).stdout
+    ):
         pytest.skip("LuaLaTeX is not installed: apt install texlive-luatex")
     said = []
     write_pdf(contents_of_pieces(project, monkeypatch, *others), "smoke", said.append)
     assert [line for line in said if "expected" in line] == []
-    words = re.sub(r"\d\nA chapter.*", "", words_of(project.build / "report.pdf"))  # running heads
+    words = re.sub(
+        r"\d\nA chapter.*", "", words_of(project.build / "report.pdf")
+    )  # running heads
     assert missing(words, *others) == []
 
 
@@ -116,7 +166,9 @@ def test_paper_keeps_every_piece(project, monkeypatch, others):
 def test_a_notebook_keeps_what_stands_beside_a_reference(project, written, shown):
     path = project.write("1_transfer", FIGURE, text(f"So {written}."))
     prose = Prose(path, "1")
-    assert all(token in prose.outline.tokens for token in re.findall(r"\[.*?\]", written))
+    assert all(
+        token in prose.outline.tokens for token in re.findall(r"\[.*?\]", written)
+    )
     assert prose.resolve(f"So {written}.").replace("\u00a0", " ") == f"So {shown}."
 
 
@@ -137,7 +189,10 @@ def shown(caption):
         (text("\\begin{tabular}{l}\nx\n\\end{tabular}"), "or multline, got tabular;"),
         (text("\\begin{align}\nx\\\\y\n\\end{align}"), "got several lines of align;"),
         (text("So $\\input{/etc/hostname}$."), "not convert TeX math \\\\input"),
-        (text("\\begin{equation}\n\\openout5=x\n\\end{equation}"), "TeX math \\\\begin{equation}"),
+        (
+            text("\\begin{equation}\n\\openout5=x\n\\end{equation}"),
+            "TeX math \\\\begin{equation}",
+        ),
         (text("So $\\text{\\write18{ls}}$."), "TeX math \\\\text{\\\\write18"),
         (shown("It is $\\def\\x{y}$."), "TeX math \\\\def"),
         (text("So $\\nocommand{x$."), "TeX math \\\\nocommand"),
@@ -155,7 +210,9 @@ def shown(caption):
         (text("![a](attachment:gone.png)"), "got attachment:gone.png;"),
     ],
 )
-def test_a_mistake_is_one_sentence_with_chapter_and_cell(project, monkeypatch, cell, sentence):
+def test_a_mistake_is_one_sentence_with_chapter_and_cell(
+    project, monkeypatch, cell, sentence
+):
     with pytest.raises(LabreportError) as caught:
         make_pages(contents_of(project, monkeypatch, cell), "smoke")
     said = str(caught.value)
@@ -167,12 +224,22 @@ def test_a_mistake_is_one_sentence_with_chapter_and_cell(project, monkeypatch, c
 @pytest.mark.parametrize(
     ("sign", "has_luatex", "complaint"),
     [
-        ("Э", b"", r"U\+042D\) in a PDF, got no LuaLaTeX; .* texlive-luatex\), or write"),
+        (
+            "Э",
+            b"",
+            r"U\+042D\) in a PDF, got no LuaLaTeX; .* texlive-luatex\), or write",
+        ),
         ("中", b"luaotfload.sty", r"U\+4E2D\) in a PDF, got no font .* fonts-noto-cjk"),
-        ("ש", b"luaotfload.sty", r"U\+05E9\) in a PDF, got no font that has it, from left to"),
+        (
+            "ש",
+            b"luaotfload.sty",
+            r"U\+05E9\) in a PDF, got no font that has it, from left to",
+        ),
     ],
 )
-def test_what_cannot_be_printed_is_named(project, monkeypatch, sign, has_luatex, complaint):
+def test_what_cannot_be_printed_is_named(
+    project, monkeypatch, sign, has_luatex, complaint
+):
     contents = contents_of(project, monkeypatch, text(f"So {sign}"))
     run = SimpleNamespace(stdout=has_luatex)
     monkeypatch.setattr(latex, "findSystemFonts", list)
@@ -186,10 +253,22 @@ def test_what_cannot_be_printed_is_named(project, monkeypatch, sign, has_luatex,
     ("call", "typed"),
     [
         ("chapter.show_table(table, 'one', 'It reads 91.3 %.')", "91.3 %"),
-        ("caption = f'At 91.3 % {x}'\nchapter.show_table(table, 'one', caption)", "91.3 %"),
-        ("chapter.show_table([{'name': 'ours', 'score': 0.913}], 'one', 'Scores.')", "0.913"),
-        ("chapter.show_table([{'name': 'ours', 'score': '91.3 %'}], 'one', 'Scores.')", "91.3 %"),
-        ("chapter.show_table([{'name': '[@simonyan2015very]', 'of': '91.3 %'}], 'one', 'Of.')", ""),
+        (
+            "caption = f'At 91.3 % {x}'\nchapter.show_table(table, 'one', caption)",
+            "91.3 %",
+        ),
+        (
+            "chapter.show_table([{'name': 'ours', 'score': 0.913}], 'one', 'Scores.')",
+            "0.913",
+        ),
+        (
+            "chapter.show_table([{'name': 'ours', 'score': '91.3 %'}], 'one', 'Scores.')",
+            "91.3 %",
+        ),
+        (
+            "chapter.show_table([{'name': '[@simonyan2015very]', 'of': '91.3 %'}], 'one', 'Of.')",
+            "",
+        ),
         ("chapter.show_table([{'score': x}], 'one', f'After {steps[12]:.2f}.')", ""),
     ],
 )
@@ -201,7 +280,9 @@ def test_numbers_typed_in_captions_and_tables_are_found(project, call, typed):
 
 
 def test_a_changed_picture_makes_the_editions_outdated(project):
-    folder = project.write("1_transfer", text("![a](my%20a.png) ![b](<my b.png>) ![d](gone.png)")).parent
+    folder = project.write(
+        "1_transfer", text("![a](my%20a.png) ![b](<my b.png>) ![d](gone.png)")
+    ).parent
     digests = [digest_inputs("quick", [])]
     for letter in "abn":
         (folder / f"my {letter}.png").touch()

@@ -1,4 +1,6 @@
-"""A report of one's own: the folder that `labreport new` writes, how it is found, and what may lie in it."""
+"""A report of one's own: the folder that `labreport new` writes, how it is found, and
+what may lie in it.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,31 @@ from labreport.cli import main
 from labreport.editions import ReportError
 from labreport.editions.sources import find_sources, read_title_page
 
-WRITTEN = {".gitignore", "notebooks/1_first_chapter.ipynb", "report/references.bib", "report/report.toml"}
+WRITTEN = {
+    ".gitignore",
+    "notebooks/1_first_chapter.ipynb",
+    "report/references.bib",
+    "report/report.toml",
+}
 INVALID = b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}'
-NEW = ["new", "mine", "--title", 'A "first" try: 50 % & #1', "--author", "Ada", "--author", "Émile"]
+NEW = [
+    "new",
+    "mine",
+    "--title",
+    'A "first" try: 50 % & #1',
+    "--author",
+    "Ada",
+    "--author",
+    "Émile",
+]
 
 
 def files(folder):
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def figures_of_the_checkout():
@@ -35,7 +55,9 @@ def read_pdf(folder):
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-    """A new report, from its notebooks' folder, as a kernel of Jupyter sees it; nothing names another one."""
+    """A new report, from its notebooks' folder, as a kernel of Jupyter sees it; nothing
+    names another one.
+    """
     for name in ("LABREPORT_HOME", "DLAPPS_DATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -57,7 +79,9 @@ def test_nothing_that_is_there_is_replaced(mine, capsys):
     before = (mine / "report" / "references.bib").read_bytes()
     (mine / "report" / "references.bib").write_bytes(before + b"% mine")
     assert main(["new", str(mine), "--title", "Another", "--author", "Nobody"]) == 2
-    assert "expected a folder for a new report, got one with " in capsys.readouterr().err
+    assert (
+        "expected a folder for a new report, got one with " in capsys.readouterr().err
+    )
     assert read_title_page().authors == ["Ada", "Émile"]
     assert not list((mine / "notebooks").iterdir())
     inside = mine / "report" / "references.bib" / "here"
@@ -80,9 +104,14 @@ def test_a_new_report_builds_in_its_own_folder(mine):
     assert "Question 1" in page
     assert "<!--" not in page
     assert "A &#34;first&#34; try: 50 % &amp; #1" in page
-    assert "**Figure 1.1.**" in (mine / "report/build/notebooks/1_first_chapter.ipynb").read_text()
+    assert (
+        "**Figure 1.1.**"
+        in (mine / "report/build/notebooks/1_first_chapter.ipynb").read_text()
+    )
     assert (mine / "figures" / "1-error.pdf").exists()
-    assert {name for name in files(mine.parent) if not name.startswith("mine/")} == outside
+    assert {
+        name for name in files(mine.parent) if not name.startswith("mine/")
+    } == outside
     assert figures_of_the_checkout() == ours
 
 
@@ -91,7 +120,10 @@ def test_without_tex_there_is_all_but_the_pdf(project, monkeypatch, capsys):
     project.write("1_first", text("One."))
     monkeypatch.setenv("PATH", str(project.home))
     assert main(["report", "--profile", "smoke"]) == 2
-    assert "expected latexmk, got no such program; install TeX Live" in capsys.readouterr().err
+    assert (
+        "expected latexmk, got no such program; install TeX Live"
+        in capsys.readouterr().err
+    )
     assert (project.build / "html" / "1-first.html").exists()
     assert (project.build / "notebooks" / "1_first.ipynb").exists()
     assert not (project.build / "report.pdf").exists()
@@ -116,9 +148,18 @@ def test_outside_a_report_the_current_folder_is_all_there_is(tmp_path, monkeypat
     ("names", "numbered"),
     [
         (["10_ten", "2_two", "01"], [("01", "1"), ("2_two", "2"), ("10_ten", "10")]),
-        (["Untitled", "a plan", "1_first"], [("1_first", "1"), ("Untitled", "2"), ("a plan", "3")]),
-        (["1_one", "1_evidence", "2_two"], [("1_one", "1"), ("2_two", "2"), ("1_evidence", "A")]),
-        (["9_evidence", "more evidence"], [("9_evidence", "A"), ("more evidence", "B")]),
+        (
+            ["Untitled", "a plan", "1_first"],
+            [("1_first", "1"), ("Untitled", "2"), ("a plan", "3")],
+        ),
+        (
+            ["1_one", "1_evidence", "2_two"],
+            [("1_one", "1"), ("2_two", "2"), ("1_evidence", "A")],
+        ),
+        (
+            ["9_evidence", "more evidence"],
+            [("9_evidence", "A"), ("more evidence", "B")],
+        ),
         (["a plan", "0_evidence"], [("a plan", "1"), ("0_evidence", "A")]),
     ],
 )
@@ -135,17 +176,23 @@ def test_any_name_is_a_chapter(project, names, numbered):
 def test_two_notebooks_that_are_one_chapter_are_named(project, names):
     for name in names:
         project.write(name)
-    with pytest.raises(ReportError, match=rf"one notebook a chapter, got .* and {names[-1]}; rename"):
+    with pytest.raises(
+        ReportError, match=rf"one notebook a chapter, got .* and {names[-1]}; rename"
+    ):
         find_sources()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"nbformat": 4, "cells": 3}', INVALID, b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"nbformat": 4, "cells": 3}', INVALID, b"\xff"]
+)
 def test_a_file_that_is_no_notebook_is_a_sentence(project, capsys, content):
     project.write("1_good")
     path = project.home / "notebooks" / "2_bad.ipynb"
     path.write_bytes(content)
     assert main(["check"]) == 2
-    assert capsys.readouterr().err.startswith(f"labreport: expected a notebook in {path}")
+    assert capsys.readouterr().err.startswith(
+        f"labreport: expected a notebook in {path}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +205,10 @@ def test_a_file_that_is_no_notebook_is_a_sentence(project, capsys, content):
         ('title = "A"\nauthors = "Me"', "authors = 'Me';"),
         ('title = "A"\nauthors = []', "authors = [];"),
         ('title = " "\nauthors = ["B"]', "title = ' ';"),
-        ('title = "A"\nauthors = ["B", 3]\nrights = 1', "authors = ['B', 3], rights = 1;"),
+        (
+            'title = "A"\nauthors = ["B", 3]\nrights = 1',
+            "authors = ['B', 3], rights = 1;",
+        ),
     ],
 )
 def test_a_report_without_title_and_author_is_a_sentence(project, capsys, written, got):

@@ -56,7 +56,11 @@ def make_figure():
 def test_a_chapter_knows_its_number_and_says_what_it_ran_on(shown, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     chapter = Chapter("3_domain_adaptation", profile="full")
-    assert (chapter.number, chapter.profile.name, chapter.seeds) == ("3", "full", (0, 1, 2))
+    assert (chapter.number, chapter.profile.name, chapter.seeds) == (
+        "3",
+        "full",
+        (0, 1, 2),
+    )
     facts = shown[0][0][MIME]
     assert facts["date"] == "1970-01-02"
     machine = {"python", "packages", "platform", "cpu", "cores", "threads"}
@@ -71,13 +75,23 @@ def test_a_chapter_refuses_an_odd_profile(shown):
 def test_figures_and_tables_have_their_caption_and_number_beneath(chapter, shown):
     file = paths.notebooks() / "3_domain_adaptation.ipynb"
     file.parent.mkdir()
-    calls = "show_table(rows, 'one'", "show_figure(f, 'first'", "show_figure(f, 'curves'"
+    calls = (
+        "show_table(rows, 'one'",
+        "show_figure(f, 'first'",
+        "show_figure(f, 'curves'",
+    )
     cells = [new_code_cell(f"chapter.{call}, 'c')") for call in calls]
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# Domain adaptation"), *cells]), file)
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Domain adaptation"), *cells]), file
+    )
     chapter.show_figure(make_figure(), "curves", "The loss falls, @fig-first.")
     chapter.show_table([{"a": 1}], "one", "One.")
     chapter.show_table([{"a": 1}], "unsaved", "Two.")
-    captions = [bundle["text/markdown"] for bundle, _ in shown if bundle[MIME]["kind"] == "caption"]
+    captions = [
+        bundle["text/markdown"]
+        for bundle, _ in shown
+        if bundle[MIME]["kind"] == "caption"
+    ]
     figure, *tables = captions
     assert figure == r"**Figure 3.2:** The loss falls, Figure 3.1\."
     assert tables == [r"**Table 3.1:** One\.", r"**Table:** Two\."]
@@ -104,7 +118,10 @@ def test_the_same_figure_is_the_same_file(chapter):
     assert b"CreationDate" not in files[0]
 
 
-@pytest.mark.parametrize(("name", "caption"), [("a", " "), ("a", "A.\n\n- list"), ("", "A."), ("fig:a", "A.")])
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [("a", " "), ("a", "A.\n\n- list"), ("", "A."), ("fig:a", "A.")],
+)
 def test_a_figure_without_name_or_caption_is_refused(chapter, name, caption):
     with pytest.raises(ValueError, match=r"expected a (name|caption)"):
         chapter.show_figure(make_figure(), name, caption)
@@ -112,7 +129,9 @@ def test_a_figure_without_name_or_caption_is_refused(chapter, name, caption):
 
 
 def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown, monkeypatch):
-    frames = np.full((3, 8, 8, 3), np.array([0, 100, 200])[:, None, None, None], np.uint8)
+    frames = np.full(
+        (3, 8, 8, 3), np.array([0, 100, 200])[:, None, None, None], np.uint8
+    )
     chapter.show_animation(frames, make_figure(), "wombat", "It appears.")
     bundle = shown[0][0]
     message = bundle[MIME]
@@ -121,22 +140,36 @@ def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown, monke
     assert page.index("labreport-motion") < page.index(bundle["image/png"])
     strip = read_picture(re.search(r"(?s)labreport-motion.*?base64,([^\"]+)", page)[1])
     assert np.abs(strip.reshape(frames.shape).astype(int) - frames).max() <= 2
-    assert base64.b64decode(message["pdf"]) == (paths.figures() / "3-wombat.pdf").read_bytes()
+    assert (
+        base64.b64decode(message["pdf"])
+        == (paths.figures() / "3-wombat.pdf").read_bytes()
+    )
     # Of a single ascent it draws the key frames itself.
     drawn = []
-    monkeypatch.setattr(notebook, "plot_moments", lambda *given: drawn.append(given) or make_figure())
+    monkeypatch.setattr(
+        notebook, "plot_moments", lambda *given: drawn.append(given) or make_figure()
+    )
     chapter.show_animation(frames, [0, 40, 80], "ascent", "It appears.")
     assert drawn == [(frames, [0, 40, 80])]
-    with pytest.raises(ValueError, match=r"frames uint8 .* with F >= 2, got uint8 \(1, 8, 8, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"frames uint8 .* with F >= 2, got uint8 \(1, 8, 8, 3\)"
+    ):
         chapter.show_animation(frames[:1], make_figure(), "still", "It does not move.")
 
 
 def test_moments_begin_with_the_first_frame_and_end_with_the_last():
     figure = plot_moments(np.zeros((9, 4, 4, 3), np.uint8), range(0, 90, 10))
-    assert [ax.get_title() for ax in figure.axes] == ["0 steps", "10 steps", "40 steps", "80 steps"]
+    assert [ax.get_title() for ax in figure.axes] == [
+        "0 steps",
+        "10 steps",
+        "40 steps",
+        "80 steps",
+    ]
 
 
-def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(chapter, shown):
+def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(
+    chapter, shown
+):
     def render(row, column):
         grey = np.uint8(40 * (3 * row + "xyz".index(column)))
         return np.full((8, 16), grey), f"<{grey}>"
@@ -144,17 +177,28 @@ def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(c
     axes = {"row": [0, 1], "column": "xyz"}
     chapter.show_explorer(render, axes, (0, 2), "six", "Six.")
     bundle = shown[0][0]
-    assert base64.b64decode(bundle[MIME]["pdf"]) == (paths.figures() / "3-six.pdf").read_bytes()
+    assert (
+        base64.b64decode(bundle[MIME]["pdf"])
+        == (paths.figures() / "3-six.pdf").read_bytes()
+    )
     strip = re.search('base64,([^"]+)', bundle["text/html"]).group(1)
     pictures = read_picture(strip).reshape(6, 8, 16, 3)
-    assert np.abs(pictures.astype(int) - 40 * np.arange(6)[:, None, None, None]).max() <= 2
+    assert (
+        np.abs(pictures.astype(int) - 40 * np.arange(6)[:, None, None, None]).max() <= 2
+    )
     assert "object-position: 0 40.0000%" in bundle["text/html"]
     assert '<p role="status">&lt;80&gt;</p>' in bundle["text/html"]
     for start in ((0, 3), (0,)):
-        with pytest.raises(ValueError, match=r"expected a start on axes of lengths \(2, 3\), got"):
+        with pytest.raises(
+            ValueError, match=r"expected a start on axes of lengths \(2, 3\), got"
+        ):
             chapter.show_explorer(render, axes, start, "outside", "None.")
-    with pytest.raises(ValueError, match=r"pictures of one size, got \[\(1, 8\), \(2, 8\)\]"):
-        chapter.show_explorer(lambda n: (pictures[0, :n, :8], ""), {"n": [1, 2]}, (0,), "a", "A.")
+    with pytest.raises(
+        ValueError, match=r"pictures of one size, got \[\(1, 8\), \(2, 8\)\]"
+    ):
+        chapter.show_explorer(
+            lambda n: (pictures[0, :n, :8], ""), {"n": [1, 2]}, (0,), "a", "A."
+        )
     assert not (paths.figures() / "3-outside.pdf").exists()
 
 
@@ -175,7 +219,9 @@ def test_a_table_of_a_study_and_rows_by_hand_show_the_same(chapter, shown):
     by_hand = [{"": "x", "a": "0.50 ± 0.10", "b": 1}, {"": "y", "a": 0.25}]
     for name, table in (("study", one), ("hand", by_hand)):
         chapter.show_table(table, name, "Two.")
-    first, second = (bundle[MIME] for bundle, _ in shown if bundle[MIME]["kind"] == "table")
+    first, second = (
+        bundle[MIME] for bundle, _ in shown if bundle[MIME]["kind"] == "table"
+    )
     assert (first.pop("name"), second.pop("name")) == ("study", "hand")
     assert first == second
 
@@ -184,15 +230,21 @@ def test_a_headline_says_a_number_as_its_format_has_it(chapter, shown):
     values = {"91.2%": (0.9123, ".1%"), "9": (torch.tensor(9), ".0f")}
     values["0.50 (0.40 to 0.60)"] = Interval(0.5, 0.4, 0.6), ".2f"
     for value, form in values.values():
-        chapter.headline("best", value, "Best", form, published=0.7, work="ganin2016domain")
-    assert [bundle["text/plain"] for bundle, _ in shown] == [f"★ Best: {text}" for text in values]
+        chapter.headline(
+            "best", value, "Best", form, published=0.7, work="ganin2016domain"
+        )
+    assert [bundle["text/plain"] for bundle, _ in shown] == [
+        f"★ Best: {text}" for text in values
+    ]
     told = [bundle[MIME] for bundle, _ in shown]
     assert [one["value"] for one in told] == [0.9123, 9, 0.5]
     assert (told[0]["practical"], told[0]["published"]) == (None, 0.7)
     assert told[0]["work"] == "ganin2016domain"
 
 
-@pytest.mark.parametrize("wrong", [{"published": 0.7}, {"value": float("nan")}, {"value": np.ones(2)}])
+@pytest.mark.parametrize(
+    "wrong", [{"published": 0.7}, {"value": float("nan")}, {"value": np.ones(2)}]
+)
 def test_a_headline_needs_a_number_and_what_is_published_a_work(chapter, shown, wrong):
     with pytest.raises(ValueError, match=r"^expected .*, got .*; .*\.$"):
         chapter.headline(**{"name": "best", "value": 0.5, "what": "best"} | wrong)

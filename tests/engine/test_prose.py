@@ -1,4 +1,6 @@
-"""What stands in the place of references and citations, and what is known of a notebook without running it."""
+"""What stands in the place of references and citations, and what is known of a notebook
+without running it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,15 @@ from labreport.notebook.prose import Prose, read_keys
 def prose(project):
     project.write(
         "2_shown",
-        text('## First {#sec-first}\n\n`@code` and <!-- @nobody --> {{a["@b"]:.1%}}, [@simonyan2015very]'),
-        text("### Deeper {#sec-deeper}\n\n$x$ and\n\n\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}\n\n## Next"),
-        code('chapter.show_figure(one, "one", "1"); chapter.show_table([], name="t", caption="2")'),
+        text(
+            '## First {#sec-first}\n\n`@code` and <!-- @nobody --> {{a["@b"]:.1%}}, [@simonyan2015very]'
+        ),
+        text(
+            "### Deeper {#sec-deeper}\n\n$x$ and\n\n\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}\n\n## Next"
+        ),
+        code(
+            'chapter.show_figure(one, "one", "1"); chapter.show_table([], name="t", caption="2")'
+        ),
         code('chapter.show_figure(two, "two", "3")', "remove-input"),
         text("## Twice {#sec-twice}"),
         text("## Twice {#sec-twice}"),
@@ -56,10 +64,16 @@ def test_a_reference_becomes_words(prose, token, shown):
 @pytest.mark.parametrize(
     ("token", "sentence"),
     [
-        ("@fig-nowhere", "expected a reference to something shown, got @fig-2-nowhere;"),
+        (
+            "@fig-nowhere",
+            "expected a reference to something shown, got @fig-2-nowhere;",
+        ),
         ("@fig-4-one", "got @fig-4-one; correct it."),
         ("@sec-twice", "expected one use of the label sec-2-twice, got several"),
-        ("@nobody2020", "expected a work in report/references.bib, got @nobody2020; add it or"),
+        (
+            "@nobody2020",
+            "expected a work in report/references.bib, got @nobody2020; add it or",
+        ),
         ("[@nobody2020]", "expected a work in report/references.bib, got @nobody2020"),
     ],
 )

@@ -23,13 +23,25 @@ from labreport.editions.build import build as build_editions
 from labreport.editions.contents import Contents, Label
 from labreport.editions.prose import Edition, ProseFilter
 from labreport.editions.sources import read_notebook
-from labreport.notebook.expressions import evaluate, find_placeholders, replace_placeholders
+from labreport.notebook.expressions import (
+    evaluate,
+    find_placeholders,
+    replace_placeholders,
+)
 from labreport.notebook.outline import Outline
 from labreport.notebook.syntax import parse, walk, write
 
-SCOPE = {"accuracy": 0.9131, "parameters": 138_357_544, "rate": 1.26e-5, "change": -0.35}
+SCOPE = {
+    "accuracy": 0.9131,
+    "parameters": 138_357_544,
+    "rate": 1.26e-5,
+    "change": -0.35,
+}
 SCOPE |= {"name": "a_b & 50% *#1*"}
-LABELS = {"fig-1-line": Label("Figure 1.1", "1_transfer"), "tab-2-scores": Label("Table 2.1", "2_x")}
+LABELS = {
+    "fig-1-line": Label("Figure 1.1", "1_transfer"),
+    "tab-2-scores": Label("Table 2.1", "2_x"),
+}
 CONTENTS = Contents(labels=LABELS)
 EDITION = Edition(
     refer=lambda label, named: {"t": "Str", "c": f"<{label}: {named.words}>"},
@@ -41,10 +53,17 @@ EDITION = Edition(
 
 def filtered(written, language="markdown-smart", chapter="1"):
     """A piece of Markdown of that chapter, after the filter."""
-    numbers = [{**evaluate(inner, SCOPE), "cell": "cell"} for inner in find_placeholders(written)]
+    numbers = [
+        {**evaluate(inner, SCOPE), "cell": "cell"}
+        for inner in find_placeholders(written)
+    ]
     places = {inner: place for place, inner in enumerate(find_placeholders(written))}
-    (tree,) = parse([replace_placeholders(written, lambda inner: f"{{{{{places[inner]}}}}}")])
-    Outline(chapter, counts=Counter({1: 1})).number_prose(tree, "cell")  # a title stands above
+    (tree,) = parse(
+        [replace_placeholders(written, lambda inner: f"{{{{{places[inner]}}}}}")]
+    )
+    Outline(chapter, counts=Counter({1: 1})).number_prose(
+        tree, "cell"
+    )  # a title stands above
     executed = SimpleNamespace(number=chapter, numbers=numbers)
     prose = ProseFilter(EDITION, CONTENTS, executed, {"simonyan2015very"})
     return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]
@@ -59,12 +78,18 @@ def filtered(written, language="markdown-smart", chapter="1"):
         ("{{change}} points", "−0.35 points"),
         ("{{name}}", "a_b & 50% \\*#1\\*"),
         ("All of\n{{parameters}}. But", "All of\n138,357,544. But"),
-        ("`{{accuracy}}`\n\n```\n{{accuracy}}\n```", "`{{accuracy}}`\n\n    {{accuracy}}"),
+        (
+            "`{{accuracy}}`\n\n```\n{{accuracy}}\n```",
+            "`{{accuracy}}`\n\n    {{accuracy}}",
+        ),
         ("Said. <!-- a remark -->", "Said."),
         ("in 40 s, 3 × 4, -0.5 and x-1", "in 40 s, 3 × 4, −0.5 and x-1"),
         ("$f(1, 2) = 25,088$", "$f(1, 2) = 25{,}088$"),
         ("95 % (.5 to -.7), {{accuracy:.0f}} %, *3* %", "95% (0.5 to −0.7), 1%, *3*%"),
-        ("`.5 %`, 1.5, v.5, $\\varepsilon = .1$ of $.05x$", "`.5 %`, 1.5, v.5, $\\varepsilon = 0.1$ of $0.05x$"),
+        (
+            "`.5 %`, 1.5, v.5, $\\varepsilon = .1$ of $.05x$",
+            "`.5 %`, 1.5, v.5, $\\varepsilon = 0.1$ of $0.05x$",
+        ),
     ],
 )
 def test_numbers_take_their_format_and_leave_code_alone(written, read):
@@ -76,20 +101,29 @@ def test_references_belong_to_their_chapter():
     assert filtered("See @fig-1-line, @tab-scores", "plain", chapter="2") == (
         "See <fig-1-line: Figure 1.1>, <tab-2-scores: Table 2.1>"
     )
-    assert filtered("## Limits {#sec-limits}", chapter="3") == r"## \<3.1\>Limits {#sec-3-limits}"
+    assert (
+        filtered("## Limits {#sec-limits}", chapter="3")
+        == r"## \<3.1\>Limits {#sec-3-limits}"
+    )
 
 
 @pytest.mark.parametrize("between", ["\n\n", "\n"])
 def test_equations_keep_their_tex_and_get_a_number(between):
     equation = "\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}"
-    shown = filtered(f"So{between}{equation}{between}and `\\begin{{equation}}`", "plain")
+    shown = filtered(
+        f"So{between}{equation}{between}and `\\begin{{equation}}`", "plain"
+    )
     assert "<eq-1-x (1.1) \\begin{equation}\nx\n\\end{equation}>" in shown
-    assert "< \\begin{align*}" in filtered("\\begin{align*}a &= b \\\\ c &= d\\end{align*}", "plain")
+    assert "< \\begin{align*}" in filtered(
+        "\\begin{align*}a &= b \\\\ c &= d\\end{align*}", "plain"
+    )
 
 
 @pytest.mark.parametrize(("number", "title"), [("3", "Chapter 3"), ("B", "Appendix B")])
 def test_parts_are_counted_in_reading_order(number, title):
-    first, second = (f"\\begin{{equation}}\n{x}\n\\label{{eq-{x}}}\n\\end{{equation}}" for x in "ab")
+    first, second = (
+        f"\\begin{{equation}}\n{x}\n\\label{{eq-{x}}}\n\\end{{equation}}" for x in "ab"
+    )
     (tree,) = parse([f"# Title\n\n{first}\n\nSo\n{second}\n\n## Section {{#sec-s}}"])
     outline = Outline(number)
     outline.number_prose(tree, "cell")
@@ -102,7 +136,12 @@ def test_parts_are_counted_in_reading_order(number, title):
 
 
 def test_pandoc_takes_all_fragments_at_once_and_escapes_them():
-    fragments = ["## A & B", "50% of a_b, #1, {x}", "- one\n- two", "It cites [@he2016deep]."]
+    fragments = [
+        "## A & B",
+        "50% of a_b, #1, {x}",
+        "- one\n- two",
+        "It cites [@he2016deep].",
+    ]
     *latex, rest = write(parse(fragments), "latex", ["--natbib"])
     assert rest == ""
     assert latex[0] == r"\subsection{A \& B}"
@@ -129,7 +168,10 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     (foreign / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(project.home / "jupyter"))
     # Two numbers of one expression.
-    first, second = ((code(f"score = {{'own': {n}}}"), text('Here {{score["own"]}}.')) for n in (11, 22))
+    first, second = (
+        (code(f"score = {{'own': {n}}}"), text('Here {{score["own"]}}.'))
+        for n in (11, 22)
+    )
     project.write("1_transfer", *FIRST, *first)
     project.write("2_saliency", *SECOND, *second)
     pdf = build()
@@ -150,13 +192,26 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     assert re.findall(r"Here (\d+)\.", words) == ["11", "22"]
     results = json.loads((project.build / "results.json").read_text())
     chapter = results["chapters"]["1_transfer"]
-    assert (chapter["profile"], chapter["commit"]) == ("smoke", "")  # this project is no checkout
-    number = {"expression": "share:.1%", "text": "25.0%", "value": 0.25, "cell": "cell-3"}
+    assert (chapter["profile"], chapter["commit"]) == (
+        "smoke",
+        "",
+    )  # this project is no checkout
+    number = {
+        "expression": "share:.1%",
+        "text": "25.0%",
+        "value": 0.25,
+        "cell": "cell-3",
+    }
     assert chapter["numbers"][0] == number
     last = [entry["numbers"][-1] for entry in results["chapters"].values()]
-    assert [(found["expression"], found["value"]) for found in last] == [('score["own"]', 11), ('score["own"]', 22)]
+    assert [(found["expression"], found["value"]) for found in last] == [
+        ('score["own"]', 11),
+        ('score["own"]', 22),
+    ]
     before = pdf.read_bytes()
-    monkeypatch.setattr(execute.papermill, "execute_notebook", None)  # nothing may run from here on
+    monkeypatch.setattr(
+        execute.papermill, "execute_notebook", None
+    )  # nothing may run from here on
     shutil.rmtree(project.build / "smoke" / "tex")
     for drawn in (project.home / "figures").glob("*.pdf"):
         drawn.write_bytes(b"that of another profile")
@@ -177,8 +232,14 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
 @pytest.mark.parametrize(
     ("step", "got"),
     [
-        ("step = 1\nstep / 0", "ZeroDivisionError: division by zero in cell 6 (step = 1)"),
-        ("import os\nos._exit(1)", "a kernel that died (out of memory?) in cell 6 (import os)"),
+        (
+            "step = 1\nstep / 0",
+            "ZeroDivisionError: division by zero in cell 6 (step = 1)",
+        ),
+        (
+            "import os\nos._exit(1)",
+            "a kernel that died (out of memory?) in cell 6 (import os)",
+        ),
     ],
 )
 def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, got):
@@ -193,7 +254,9 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
     project.write("2_beside", code("x = 1"))
     with pytest.raises(ReportError) as caught:
         build()
-    assert f"expected 1_transfer.ipynb to run, got {got}; correct it" in str(caught.value)
+    assert f"expected 1_transfer.ipynb to run, got {got}; correct it" in str(
+        caught.value
+    )
     assert (project.build / "smoke" / "1_transfer.ipynb").read_bytes() == kept
     assert (project.build / "report.pdf").read_bytes() == b"the last good one"
     assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells
@@ -205,19 +268,33 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
 @pytest.mark.parametrize(
     ("prose", "complaint"),
     [
-        ("{{gone:.1%}}", r"cell 5 .*: expected a value of \{\{gone:.1%\}\}, got NameError: name 'gone'"),
+        (
+            "{{gone:.1%}}",
+            r"cell 5 .*: expected a value of \{\{gone:.1%\}\}, got NameError: name 'gone'",
+        ),
         (
             "True? <!-- holds: y > 1 -->",
             r"1_transfer, cell 5 \(True\? .*\): expected the claim 'y > 1' to be true or false, "
             "got NameError: name 'y' is not defined; correct it or the cell above.",
         ),
-        ("Half? <!-- holds: x / 2 -->", "expected the claim 'x / 2' to be true or false, got 0.5; correct it"),
-        ("True? <!-- Holds: x > 0 -->", r"1_transfer, cell 5 \(True\? .*\): expected a claim, got '<!-- Holds: x > 0'"),
-        ("True? <!-- holds: x > 0", r"1_transfer, cell 5 \(True\? .*\): expected a comment that is closed"),
+        (
+            "Half? <!-- holds: x / 2 -->",
+            "expected the claim 'x / 2' to be true or false, got 0.5; correct it",
+        ),
+        (
+            "True? <!-- Holds: x > 0 -->",
+            r"1_transfer, cell 5 \(True\? .*\): expected a claim, got '<!-- Holds: x > 0'",
+        ),
+        (
+            "True? <!-- holds: x > 0",
+            r"1_transfer, cell 5 \(True\? .*\): expected a comment that is closed",
+        ),
     ],
 )
 @pytest.mark.parametrize("profile", ["smoke", "quick"])
-def test_a_placeholder_or_a_claim_that_is_a_mistake_stops_a_build(project, profile, prose, complaint):
+def test_a_placeholder_or_a_claim_that_is_a_mistake_stops_a_build(
+    project, profile, prose, complaint
+):
     project.write("1_transfer", code("x = 1"), text(prose))
     with pytest.raises(ReportError, match=complaint):
         build_editions(["html"], profile, say=lambda line: None)
@@ -230,7 +307,10 @@ def test_a_claim_above_all_code_is_a_mistake(project):
     notebook = read_notebook(path)
     notebook.cells[0].source = "# Title\n\nSure. <!-- holds: 1 < 2 -->"
     nbformat.write(notebook, path)
-    with pytest.raises(ReportError, match=r"cell 1 .*: expected the claim '1 < 2' .*, got no cell of code above it"):
+    with pytest.raises(
+        ReportError,
+        match=r"cell 1 .*: expected the claim '1 < 2' .*, got no cell of code above it",
+    ):
         build_editions(["html"], "quick", say=lambda line: None)
 
 
@@ -251,7 +331,9 @@ REFUTED = [
 
 @pytest.mark.report
 @pytest.mark.programs("latexmk")
-def test_what_a_run_contradicts_is_marked_and_listed_and_stops_only_a_strict_build(project, capsys):
+def test_what_a_run_contradicts_is_marked_and_listed_and_stops_only_a_strict_build(
+    project, capsys
+):
     project.write("1_transfer", *DOUBTFUL)
     for _ in range(2):  # the second one finds everything up to date
         assert main(["report"]) == 0
@@ -287,10 +369,17 @@ def test_smoke_looks_for_mistakes_only(project, capsys):
     project.write("1_transfer", *DOUBTFUL)
     assert main(["html", "--profile", "smoke", "--strict"]) == 0
     assert "does not hold" not in capsys.readouterr().out
-    assert "refuted" not in (project.build / "html" / "1-transfer.html").read_text().partition("</style>")[2]
+    assert (
+        "refuted"
+        not in (project.build / "html" / "1-transfer.html")
+        .read_text()
+        .partition("</style>")[2]
+    )
 
 
-def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, tmp_path):
+def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(
+    monkeypatch, tmp_path
+):
     notebook = new_notebook(cells=[text("prose"), code("x = 1")])
     before = staleness.fingerprint(notebook, "quick")
     notebook.cells[0].source = "other prose"
@@ -310,7 +399,9 @@ def test_outputs_depend_on_code_profile_and_data_but_not_on_prose(monkeypatch, t
 
 
 def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
-    notebook = read_notebook(project.write("1_first", code('results.load("study-runs")')))
+    notebook = read_notebook(
+        project.write("1_first", code('results.load("study-runs")'))
+    )
     before = staleness.fingerprint(notebook, "quick")
     (project.home / "data" / "results").mkdir(parents=True)
     for other in ("other", "stud"):
@@ -323,7 +414,9 @@ def test_changed_results_make_a_notebook_stale_that_mentions_them(project):
 def test_what_does_not_fit_the_page_is_said(tmp_path):
     said = "Overfull \\hbox ({}pt too wide) in paragraph at lines 1--2\n"
     float_ = "LaTeX Warning: Float too large for page by 73.6pt on input line 3.\n"
-    (tmp_path / "report.log").write_text(said.format("7.25") + said.format("4.9") + float_)
+    (tmp_path / "report.log").write_text(
+        said.format("7.25") + said.format("4.9") + float_
+    )
     wide, tall = latex.find_overflows(tmp_path)
     assert "a line 7.25 pt too wide" in wide
     assert "a figure or table 73.6 pt taller than the page" in tall

@@ -1,4 +1,6 @@
-"""A chapter is run again when its code, its profile or a module that it imports changed, and for nothing else."""
+"""A chapter is run again when its code, its profile or a module that it imports
+changed, and for nothing else.
+"""
 
 import shutil
 import subprocess
@@ -21,7 +23,9 @@ from labreport.editions.staleness import code_of
 
 @pytest.fixture
 def editable(tmp_path, monkeypatch):
-    """A package that is installed editable: methods, and a door to a module that is imported when it is asked for."""
+    """A package that is installed editable: methods, and a door to a module that is
+    imported when it is asked for.
+    """
     folder = tmp_path / "elsewhere"
     door = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from methods.core import pixels\n"
     files = {
@@ -64,17 +68,23 @@ MAPS = PIXELS | {"methods/maps.py", "methods/weights.py", "methods/table.json"}
     ],
 )
 @pytest.mark.usefixtures("editable", "project")
-def test_imports_are_followed_by_file_through_packages_that_are_installed_editable(cells, files):
+def test_imports_are_followed_by_file_through_packages_that_are_installed_editable(
+    cells, files
+):
     assert names(*cells) == files
 
 
 @pytest.mark.usefixtures("editable", "project")
 def test_of_what_is_installed_the_version_counts():
-    found = imports.find_imported(["import torch, json", "from methods import maps"]).versions
+    found = imports.find_imported(
+        ["import torch, json", "from methods import maps"]
+    ).versions
     assert found == {name: version(name) for name in ("numpy", "torch")}
 
 
-def test_an_edited_method_makes_a_chapter_stale_and_a_comment_does_not(editable, project):
+def test_an_edited_method_makes_a_chapter_stale_and_a_comment_does_not(
+    editable, project
+):
     notebook = read_notebook(project.write("1_first", code("from methods import maps")))
     before = staleness.fingerprint(notebook, "smoke")
     method = editable / "methods" / "weights.py"
@@ -89,7 +99,9 @@ def test_docstrings_and_comments_run_nothing_and_the_rest_does():
     told = b'"""A module."""\n\n\ndef f(x):  # A comment.\n    """One more."""\n    return x + 1\n'
     assert code_of(told) == plain
     assert code_of(b"def f(x):\n    return x + 2\n") != plain
-    assert code_of(b'def f(x):\n    text = """One more."""\n    return x + 1\n') != plain
+    assert (
+        code_of(b'def f(x):\n    text = """One more."""\n    return x + 1\n') != plain
+    )
     assert code_of(b"def f(x:\n") == b"def f(x:\n"
 
 
@@ -100,7 +112,11 @@ EDITIONS = list(current.EDITIONS)
 def engine(tmp_path, monkeypatch):
     """A copy of this package whose files a test may edit."""
     ignored = shutil.ignore_patterns("__pycache__")
-    monkeypatch.setattr(paths, "PACKAGE", shutil.copytree(paths.PACKAGE, tmp_path / "engine", ignore=ignored))
+    monkeypatch.setattr(
+        paths,
+        "PACKAGE",
+        shutil.copytree(paths.PACKAGE, tmp_path / "engine", ignore=ignored),
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +144,9 @@ def engine(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.usefixtures("engine")
-def test_an_edition_is_written_anew_for_what_changed(project, monkeypatch, changed, outdated):
+def test_an_edition_is_written_anew_for_what_changed(
+    project, monkeypatch, changed, outdated
+):
     monkeypatch.setattr(environment, "installed_versions", list)
     modules = [str(project.home / "method.py")]
 
@@ -167,15 +185,22 @@ def test_an_edition_is_written_anew_for_what_changed(project, monkeypatch, chang
         ("open(''), open('..')", ""),
     ],
 )
-def test_a_chapter_is_stale_with_what_it_imports_and_the_files_that_it_names(project, source, changed):
+def test_a_chapter_is_stale_with_what_it_imports_and_the_files_that_it_names(
+    project, source, changed
+):
     notebook = read_notebook(project.write("1_first", code(source)))
     for name in ("deeper", "other", "part/__init__", "part/other", "part/one"):
-        paths.write_atomically(paths.notebooks() / f"{name}.py", b"from . import other" * (name == "part/one"))
+        paths.write_atomically(
+            paths.notebooks() / f"{name}.py",
+            b"from . import other" * (name == "part/one"),
+        )
     (paths.notebooks() / "helper.py").write_text("import deeper\nname = 'table.csv'")
     before = staleness.fingerprint(notebook, "smoke")
     for name in ("other.py", "other.csv", "numpy.csv", changed):
         assert staleness.fingerprint(notebook, "smoke") == before
-        paths.write_atomically(paths.notebooks() / (name or "last.py"), b"changed = True")
+        paths.write_atomically(
+            paths.notebooks() / (name or "last.py"), b"changed = True"
+        )
     assert (staleness.fingerprint(notebook, "smoke") != before) == bool(changed)
 
 
@@ -183,21 +208,28 @@ def test_a_chapter_is_stale_with_what_it_imports_and_the_files_that_it_names(pro
 def test_a_second_build_of_one_folder_waits_for_the_first(project):
     begun, go = paths.notebooks() / "begun", paths.notebooks() / "go"
     waits = f"while not pathlib.Path('{go}').exists(): time.sleep(0.05)"
-    project.write("1_first", code(f"import pathlib, time\npathlib.Path('{begun}').touch()\n{waits}"))
+    project.write(
+        "1_first",
+        code(f"import pathlib, time\npathlib.Path('{begun}').touch()\n{waits}"),
+    )
     command = [sys.executable, "-m", "labreport.cli", "notebooks", "--profile", "smoke"]
     run = partial(subprocess.Popen, command, stdout=subprocess.PIPE, text=True)
     with run() as first:
         while not begun.exists() and first.poll() is None:
             time.sleep(0.05)
         with run() as second:
-            assert second.stdout.readline().startswith("Waiting for another labreport that writes")
+            assert second.stdout.readline().startswith(
+                "Waiting for another labreport that writes"
+            )
             go.touch()
             assert "up to date\n" in second.communicate()[0]
     assert (first.returncode, second.returncode) == (0, 0)
 
 
 @pytest.mark.report
-def test_a_second_build_of_what_did_not_change_writes_nothing(project, monkeypatch, capsys):
+def test_a_second_build_of_what_did_not_change_writes_nothing(
+    project, monkeypatch, capsys
+):
     path = project.write("1_first", text("A word."))
     verb = ["notebooks", "--profile", "smoke"]
     assert main(verb) == 0
@@ -253,14 +285,20 @@ class Setting:
         return read
 
 
-def test_threads_and_what_libraries_say_make_chapters_and_editions_stale(project, monkeypatch):
+def test_threads_and_what_libraries_say_make_chapters_and_editions_stale(
+    project, monkeypatch
+):
     notebook = read_notebook(project.write("1_first", code("x = 1")))
 
     def digests():
-        return staleness.fingerprint(notebook, "smoke"), current.digest_inputs("smoke", [])
+        return staleness.fingerprint(notebook, "smoke"), current.digest_inputs(
+            "smoke", []
+        )
 
     def say(value):
-        monkeypatch.setattr(environment.metadata, "entry_points", lambda group: [Setting(value)])
+        monkeypatch.setattr(
+            environment.metadata, "entry_points", lambda group: [Setting(value)]
+        )
 
     say("bfloat16")
     before = digests()
@@ -278,7 +316,9 @@ def test_threads_and_what_libraries_say_make_chapters_and_editions_stale(project
 @pytest.mark.parametrize("said", ["0", "two", "-1"])
 def test_a_number_of_threads_that_is_none_is_one_sentence(monkeypatch, said):
     monkeypatch.setenv("LABREPORT_THREADS", said)
-    with pytest.raises(LabreportError, match=rf"threads in LABREPORT_THREADS, got '{said}'; set"):
+    with pytest.raises(
+        LabreportError, match=rf"threads in LABREPORT_THREADS, got '{said}'; set"
+    ):
         environment.num_threads()
 
 

@@ -1,4 +1,6 @@
-"""A chapter from another seed, and chapters under other settings: what they have in common, and what stands beside."""
+"""A chapter from another seed, and chapters under other settings: what they have in
+common, and what stands beside.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from labreport.notebook.beside import read_beside
 
 CHAPTER = (
     code("import os\nfound = seed + 1\nthreads = os.environ['OMP_NUM_THREADS']"),
-    text("Found {{found}}, and {{chapter.seeds[0]}} with {{threads}}. It is one. <!-- holds: found == 1 -->"),
+    text(
+        "Found {{found}}, and {{chapter.seeds[0]}} with {{threads}}. It is one. <!-- holds: found == 1 -->"
+    ),
 )
 VARIANTS = """
 profile = "quick"
@@ -34,23 +38,34 @@ def chapter(project, monkeypatch):
     # The command sets it for what it starts.
     monkeypatch.setenv("LABREPORT_SEED", "0")
     path = project.write("1_seeds", *CHAPTER)
-    path.write_text(path.read_text().replace('profile = \\"quick\\"', 'profile = \\"quick\\"\\nseed = 0'))
+    path.write_text(
+        path.read_text().replace(
+            'profile = \\"quick\\"', 'profile = \\"quick\\"\\nseed = 0'
+        )
+    )
     path.write_text(path.read_text().replace("profile=profile", "profile, seed"))
     return path
 
 
 @pytest.mark.report
 @pytest.mark.programs("latexmk")
-def test_another_seed_has_folders_of_its_own_and_its_sentences_are_marked_there(chapter, project, capsys):
+def test_another_seed_has_folders_of_its_own_and_its_sentences_are_marked_there(
+    chapter, project, capsys
+):
     assert main(["report"]) == 0
     first = (project.build / "results.json").read_bytes()
     assert main(["report", "--seed", "4"]) == 0
     assert "Sentences that do not hold in this run" in capsys.readouterr().out
     folder = project.build / "seed-4"
     assert (project.build / "results.json").read_bytes() == first
-    numbers = json.loads((folder / "results.json").read_text())["chapters"]["1_seeds"]["numbers"]
+    numbers = json.loads((folder / "results.json").read_text())["chapters"]["1_seeds"][
+        "numbers"
+    ]
     assert [number["value"] for number in numbers] == [5, 4, "1"]
-    assert "refuted" in (folder / "html" / "1-seeds.html").read_text().partition("</style>")[2]
+    assert (
+        "refuted"
+        in (folder / "html" / "1-seeds.html").read_text().partition("</style>")[2]
+    )
     assert (folder / "report.pdf").exists()
     assert "seed = 4" in (folder / "notebooks" / "1_seeds.ipynb").read_text()
 
@@ -58,20 +73,33 @@ def test_another_seed_has_folders_of_its_own_and_its_sentences_are_marked_there(
 @pytest.mark.parametrize("said", ["-1", "one"])
 def test_a_seed_that_is_none_is_one_sentence(monkeypatch, said):
     monkeypatch.setenv("LABREPORT_SEED", said)
-    with pytest.raises(LabreportError, match=f"expected a seed in LABREPORT_SEED, got '{said}'; set 0 or more"):
+    with pytest.raises(
+        LabreportError,
+        match=f"expected a seed in LABREPORT_SEED, got '{said}'; set 0 or more",
+    ):
         paths.seed()
 
 
 @pytest.mark.report
-def test_variants_say_which_numbers_move_and_which_claims_fail_and_go_on_where_they_stopped(chapter, project, capsys):
+def test_variants_say_which_numbers_move_and_which_claims_fail_and_go_on_where_they_stopped(
+    chapter, project, capsys
+):
     (project.home / "report" / "variants.toml").write_text(VARIANTS)
     assert main(["variants", "seed 0"]) == 0
-    ran = [path.stat().st_mtime_ns for path in project.build.glob("variants/seed-0/report/build/quick/*.ipynb")]
+    ran = [
+        path.stat().st_mtime_ns
+        for path in project.build.glob("variants/seed-0/report/build/quick/*.ipynb")
+    ]
     assert main(["variants"]) == 0
-    again = [path.stat().st_mtime_ns for path in project.build.glob("variants/seed-0/report/build/quick/*.ipynb")]
+    again = [
+        path.stat().st_mtime_ns
+        for path in project.build.glob("variants/seed-0/report/build/quick/*.ipynb")
+    ]
     assert ran == again
     assert len(ran) == 1
-    results = json.loads((project.home / "data" / "results" / "variants.json").read_text())
+    results = json.loads(
+        (project.home / "data" / "results" / "variants.json").read_text()
+    )
     assert [*results["variants"]] == ["seed 0", "seed 4", "two threads"]
     (found,) = results["chapters"].values()
     assert (found["numbers"], found["claims"]) == (3, 1)
@@ -84,11 +112,15 @@ def test_variants_say_which_numbers_move_and_which_claims_fail_and_go_on_where_t
     assert [*found["failing"].values()] == [["seed 4"]]
 
     # Beside a number stands where it went, on the page as in the notebook.
-    beside = {expression: said for (_, expression), said in read_beside("1_seeds").items()}
+    beside = {
+        expression: said for (_, expression), said in read_beside("1_seeds").items()
+    }
     assert beside["found"] == "in 3 runs 1 to 5"
     assert main(["html"]) == 0
     page = (project.build / "html" / "1-seeds.html").read_text()
-    assert re.search(r'<a [^>]*class="value"[^>]*title="in 3 runs 1 to 5"[^>]*>1</a>', page)
+    assert re.search(
+        r'<a [^>]*class="value"[^>]*title="in 3 runs 1 to 5"[^>]*>1</a>', page
+    )
     capsys.readouterr()
 
 
@@ -97,23 +129,35 @@ def test_variants_that_are_none_are_one_sentence(project, capsys, written):
     project.write("1_seeds")
     (project.home / "report" / "variants.toml").write_text(written)
     assert main(["variants"]) == 2
-    assert "expected profile, chapters and a table of variants in " in capsys.readouterr().err
+    assert (
+        "expected profile, chapters and a table of variants in "
+        in capsys.readouterr().err
+    )
 
 
-def test_a_variant_that_keeps_what_the_caller_lacks_says_so(project, capsys, monkeypatch):
+def test_a_variant_that_keeps_what_the_caller_lacks_says_so(
+    project, capsys, monkeypatch
+):
     monkeypatch.delenv("DLAPPS_DATA", raising=False)
     project.write("1_seeds")
     told = 'profile = "quick"\nchapters = ["1"]\n[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n'
     (project.home / "report" / "variants.toml").write_text(told)
     assert main(["variants"]) == 2
-    assert "expected DLAPPS_DATA for the variant 'mirror', got none; set it." in capsys.readouterr().err
+    assert (
+        "expected DLAPPS_DATA for the variant 'mirror', got none; set it."
+        in capsys.readouterr().err
+    )
 
 
-def test_fetched_data_are_shared_by_variants_of_the_same_data_alone(project, monkeypatch):
+def test_fetched_data_are_shared_by_variants_of_the_same_data_alone(
+    project, monkeypatch
+):
     monkeypatch.setenv("DLAPPS_DATA", "mirror")
     told = 'profile = "quick"\nchapters = ["1"]\nunset = ["DLAPPS_DATA"]\nstore = "DLAPPS_HOME"\n'
     told += "[variants.one]\n[variants.two]\n"
-    (project.home / "report" / "variants.toml").write_text(told + '[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n')
+    (project.home / "report" / "variants.toml").write_text(
+        told + '[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n'
+    )
     _, _, variants = read_variants()
     one, two, mirror = (variant.variables() for variant in variants)
     assert one["DLAPPS_HOME"] == two["DLAPPS_HOME"] != mirror["DLAPPS_HOME"]
@@ -128,5 +172,7 @@ def test_a_run_that_was_stopped_is_none(chapter, project):
     (done,) = project.build.glob("variants/seed-0/report/build/quick/*.ipynb")
     done.with_suffix(".running.ipynb").write_bytes(done.read_bytes())
     assert main(["variants", "seed 0"]) == 0
-    results = json.loads((project.home / "data" / "results" / "variants.json").read_text())
+    results = json.loads(
+        (project.home / "data" / "results" / "variants.json").read_text()
+    )
     assert [*results["chapters"]] == ["1_seeds"]

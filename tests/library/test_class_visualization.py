@@ -1,4 +1,6 @@
-"""Class visualisation on tiny networks: the climb, its parts, and what must hold on the way."""
+"""Class visualisation on tiny networks: the climb, its parts, and what must hold on the
+way.
+"""
 
 import copy
 import math
@@ -30,15 +32,23 @@ each_preset = pytest.mark.parametrize("preset", SHORT.values(), ids=SHORT)
 
 
 # The other gives a picture a contrast of its own.
-keeping = pytest.mark.parametrize("preset", [SHORT["practical"], SHORT["modern"]], ids=["practical", "modern"])
+keeping = pytest.mark.parametrize(
+    "preset", [SHORT["practical"], SHORT["modern"]], ids=["practical", "modern"]
+)
 
 
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    layers = [
+        nn.Conv2d(3, 8, 5, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    ]
     network = nn.Sequential(*layers, nn.Linear(8, 5)).eval()
-    # Scores as large as a trained network's, beside which the regularisers were weighed.
+    # Scores as large as a trained network's, beside which the regularisers were
+    # weighed.
     with torch.no_grad():
         network[-1].weight.mul_(1000)
     return network
@@ -46,7 +56,10 @@ def network():
 
 @pytest.fixture
 def pictures():
-    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 0.9 + 0.05
+    return (
+        torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 0.9
+        + 0.05
+    )
 
 
 class Linear(nn.Module):
@@ -97,17 +110,23 @@ def test_the_same_seed_gives_the_same_picture_alone_or_in_a_batch(preset, networ
 
 @keeping
 def test_a_climb_may_start_from_a_picture(preset, network, pictures):
-    start = cv.visualize(network, [0, 1], replace(preset, num_steps=0), initial=pictures)
+    start = cv.visualize(
+        network, [0, 1], replace(preset, num_steps=0), initial=pictures
+    )
     torch.testing.assert_close(start.images, pictures, atol=1e-3, rtol=0)
     seen = cv.visualize(network, [0, 1], preset, initial=pictures)
     assert (seen.scores[-1] > start.scores[-1]).all()
-    one = cv.visualize(network, [0, 1], replace(preset, num_steps=0), initial=pictures[:1])
+    one = cv.visualize(
+        network, [0, 1], replace(preset, num_steps=0), initial=pictures[:1]
+    )
     torch.testing.assert_close(one.images[1], pictures[0], atol=1e-3, rtol=0)
 
 
 def test_a_practical_step_by_hand(pictures):
     weights = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(2))
-    preset = replace(cv.PRACTICAL, num_steps=1, step_size=0.1, transforms=(), blur_every=0)
+    preset = replace(
+        cv.PRACTICAL, num_steps=1, step_size=0.1, transforms=(), blur_every=0
+    )
     seen = cv.visualize(Linear(weights).eval(), 0, preset, initial=pictures[:1])
     z = Pixels().encode(pictures[:1])
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -133,13 +152,17 @@ def test_a_warp_keeps_angles_and_lengths_where_pictures_are_not_square():
     quarter = cv.Warp(scales=(1, 1), degrees=90 / (2 * second - 1))
     turned = quarter(picture, torch.Generator().manual_seed(3))
     # What was above and below lies beside it now, reflected.
-    torch.testing.assert_close(turned[..., 20:60], picture[..., 20:60], atol=0.01, rtol=0)
+    torch.testing.assert_close(
+        turned[..., 20:60], picture[..., 20:60], atol=0.01, rtol=0
+    )
 
 
 def test_the_contrast_is_what_was_asked(network):
     for contrast in (0.5, 1.0):
         form = cv.Fourier(contrast=contrast, standardised=True)
-        seen = cv.visualize(network, [0, 3], replace(SHORT["robust"], parametrisation=form), size=32)
+        seen = cv.visualize(
+            network, [0, 3], replace(SHORT["robust"], parametrisation=form), size=32
+        )
         found = torch.logit(seen.images).std((1, 2, 3))
         torch.testing.assert_close(found, torch.full((2,), contrast), atol=1e-3, rtol=0)
 
@@ -155,7 +178,8 @@ def test_an_objective_is_a_function_of_pictures_and_logits(network, pictures):
         logit, other = network(pictures[:1])[0, :2]
     for objective, expected in {
         cv.class_score: logit,
-        (lambda seen: seen.logits[:, 1] - 5 * seen.pictures.mean((1, 2, 3))): other - 5 * pictures[0].mean(),
+        (lambda seen: seen.logits[:, 1] - 5 * seen.pictures.mean((1, 2, 3))): other
+        - 5 * pictures[0].mean(),
     }.items():
         found = look_at(network, objective, pictures)
         torch.testing.assert_close(found, expected[None], atol=1e-4, rtol=1e-4)
@@ -173,7 +197,10 @@ def test_an_objective_is_what_rises(network):
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        (lambda seen: seen.pictures.mean(), r"one number .* 1 pictures, got shape \(\)"),
+        (
+            lambda seen: seen.pictures.mean(),
+            r"one number .* 1 pictures, got shape \(\)",
+        ),
         (lambda seen: seen.logits, r"one number for each of 1 pictures, .* \(1, 5\)"),
     ],
 )
@@ -189,7 +216,9 @@ def test_a_class_may_be_named_and_a_picture_an_array(network, pictures):
     by_number = cv.visualize(letters, [3, 0], preset, initial=pictures)
     assert torch.equal(by_name.images, by_number.images)
     assert cv.visualize(letters, "d", preset, size=16).targets.tolist() == [3]
-    assert cv.visualize(letters, torch.tensor([3, 0]), preset, size=16).targets.tolist() == [3, 0]
+    assert cv.visualize(
+        letters, torch.tensor([3, 0]), preset, size=16
+    ).targets.tolist() == [3, 0]
 
 
 def test_regularisers_by_hand():
@@ -198,7 +227,9 @@ def test_regularisers_by_hand():
     torch.testing.assert_close(cv.L2(2.0)(grey + std), torch.tensor([2.0 * 48]))
     edge = torch.zeros(1, 3, 4, 4)
     edge[..., 2:] = 0.5
-    torch.testing.assert_close(cv.TotalVariation(2.0)(edge), torch.tensor([2.0 * 3 * 4 * 0.5]))
+    torch.testing.assert_close(
+        cv.TotalVariation(2.0)(edge), torch.tensor([2.0 * 3 * 4 * 0.5])
+    )
 
 
 # Nothing but the step, and what a test adds to it.
@@ -208,17 +239,24 @@ PLAIN = replace(SHORT["practical"], regularisers=(), transforms=(), blur_every=0
 def test_a_regulariser_does_what_it_is_for(network):
     preset, variation = replace(PLAIN, step_size=1.0), cv.TotalVariation(1.0)
     rough, calm = (
-        cv.visualize(network, 0, replace(preset, regularisers=terms), size=32).images for terms in ((), (variation,))
+        cv.visualize(network, 0, replace(preset, regularisers=terms), size=32).images
+        for terms in ((), (variation,))
     )
     assert variation(calm) < variation(rough)
 
 
 def test_the_blur_is_a_gaussian_of_half_a_pixel(pictures):
-    preset = replace(PLAIN, blur_every=cv.PRACTICAL.blur_every, step_size=0.0, num_steps=1)
+    preset = replace(
+        PLAIN, blur_every=cv.PRACTICAL.blur_every, step_size=0.0, num_steps=1
+    )
     still = Linear(torch.zeros(3, 16, 16)).eval()
     blurred = cv.visualize(still, [0, 0], preset, initial=pictures).images
-    expected = gaussian_filter(pictures.double().numpy(), (0, 0, 0.5, 0.5), mode="mirror")
-    torch.testing.assert_close(blurred.double(), torch.from_numpy(expected), atol=1e-5, rtol=0)
+    expected = gaussian_filter(
+        pictures.double().numpy(), (0, 0, 0.5, 0.5), mode="mirror"
+    )
+    torch.testing.assert_close(
+        blurred.double(), torch.from_numpy(expected), atol=1e-5, rtol=0
+    )
 
 
 MOVES = {
@@ -241,8 +279,12 @@ def test_transforms_move_all_pictures_alike(transform, pictures):
 def test_a_jitter_rolls_and_no_warp_changes_nothing(pictures):
     generator = torch.Generator().manual_seed(3)
     rolled = cv.Jitter(3)(pictures, generator)
-    torch.testing.assert_close(rolled.flatten(1).sort().values, pictures.flatten(1).sort().values)
-    torch.testing.assert_close(cv.Warp((1.0, 1.0), 0.0)(pictures, generator), pictures, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        rolled.flatten(1).sort().values, pictures.flatten(1).sort().values
+    )
+    torch.testing.assert_close(
+        cv.Warp((1.0, 1.0), 0.0)(pictures, generator), pictures, atol=1e-5, rtol=0
+    )
 
 
 def test_a_window_lies_within_the_picture_and_noise_has_its_deviation(pictures):
@@ -257,12 +299,18 @@ def test_a_window_lies_within_the_picture_and_noise_has_its_deviation(pictures):
     assert float(noise.std()) == pytest.approx(0.3, rel=0.05)
 
 
-FORMS = {"pixels": Pixels(), "fourier": cv.Fourier(), "plain": cv.Fourier(decorrelated=False)}
+FORMS = {
+    "pixels": Pixels(),
+    "fourier": cv.Fourier(),
+    "plain": cv.Fourier(decorrelated=False),
+}
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_parametrisation_gives_back_the_picture(form, pictures):
-    torch.testing.assert_close(form.decode(form.encode(pictures)), pictures, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        form.decode(form.encode(pictures)), pictures, atol=1e-4, rtol=0
+    )
     noise = form.noise(16, torch.Generator().manual_seed(0))
     assert form.decode(form.constrain(noise)).shape == (1, 3, 16, 16)
 
@@ -273,7 +321,10 @@ def test_only_the_network_runs_in_the_precision_of_the_caller(network):
         seen = cv.visualize(network, 0, preset, size=32)
     assert torch.equal(seen.images, cv.visualize(network, 0, preset, size=32).images)
     with torch.autocast("cpu", torch.bfloat16):
-        assert cv.visualize(network, 0, SHORT["modern"], size=32).images.dtype == torch.float32
+        assert (
+            cv.visualize(network, 0, SHORT["modern"], size=32).images.dtype
+            == torch.float32
+        )
 
 
 @pytest.mark.parametrize(
@@ -282,10 +333,16 @@ def test_only_the_network_runs_in_the_precision_of_the_caller(network):
         ({"targets": 5}, "classes from 0 to 4"),
         ({"targets": [True, False]}, "integer class.* of torch.bool"),
         ({"targets": "tabby"}, "got 'tabby', which 0 are"),
-        ({"initial": torch.zeros(1, 1, 8, 8)}, r"shape \(N, 3, H, W\), got \(1, 1, 8, 8\)"),
+        (
+            {"initial": torch.zeros(1, 1, 8, 8)},
+            r"shape \(N, 3, H, W\), got \(1, 1, 8, 8\)",
+        ),
         ({"initial": torch.zeros(2, 3, 8, 8)}, "expected 1 or 1 initial"),
         ({"initial": torch.full((1, 3, 8, 8), math.nan)}, "look for NaN"),
-        ({"preset": cv.ROBUST, "initial": torch.full((1, 3, 8, 8), 0.3)}, "of a single grey"),
+        (
+            {"preset": cv.ROBUST, "initial": torch.full((1, 3, 8, 8), 0.3)},
+            "of a single grey",
+        ),
         ({"preset": cv.MODERN, "size": 33}, "even width"),
         ({"size": 0}, "expected size >= 1, got 0"),
         ({"keep_every": -2}, "expected keep_every >= 0, got -2"),
@@ -301,13 +358,22 @@ def test_bad_arguments_get_one_sentence(network, arguments, message):
     [
         (lambda: replace(cv.PRACTICAL, num_steps=-3), "num_steps >= 0, got -3"),
         (lambda: replace(cv.PRACTICAL, blur_every=-1), "blur_every >= 0, got -1"),
-        (lambda: replace(cv.PRACTICAL, step_size=math.nan), "a finite step_size >= 0, got nan"),
-        (lambda: replace(cv.PRACTICAL, optimiser=torch.optim.LBFGS), "gradient a step, got LBFGS"),
+        (
+            lambda: replace(cv.PRACTICAL, step_size=math.nan),
+            "a finite step_size >= 0, got nan",
+        ),
+        (
+            lambda: replace(cv.PRACTICAL, optimiser=torch.optim.LBFGS),
+            "gradient a step, got LBFGS",
+        ),
         # Read at NaN, PyTorch's grid_sample ends the process.
         (lambda: cv.Warp((math.nan, 1.0)), r"scales > 0 .* finite, got \(nan, 1\.0\)"),
         (lambda: cv.Warp((1.0, math.nan)), r"scales > 0 .* finite, got \(1\.0, nan\)"),
         (lambda: cv.Warp((0.0, 1.0)), r"scales > 0 .* finite, got \(0\.0, 1\.0\)"),
-        (lambda: cv.Warp(degrees=math.inf), "scales > 0 and degrees, all finite, got .* and inf"),
+        (
+            lambda: cv.Warp(degrees=math.inf),
+            "scales > 0 and degrees, all finite, got .* and inf",
+        ),
         (lambda: cv.Jitter(-1), "reach >= 0, got -1"),
         (lambda: cv.Crop((0.3, 2.0)), "largest from 0 to 1, got 2.0"),
         (lambda: cv.Crop(size=0), "size >= 1, got 0"),
@@ -321,14 +387,18 @@ def test_settings_that_cannot_be_climbed_are_refused_where_they_are_made(make, m
 def test_what_is_not_finite_is_refused_whatever_is_raised(network, pictures):
     broken = copy.deepcopy(network)
     torch.nn.init.constant_(next(broken.parameters()), math.nan)
-    with pytest.raises(ValueError, match="expected finite logits, got NaN for 1 of 1 pictures"):
+    with pytest.raises(
+        ValueError, match="expected finite logits, got NaN for 1 of 1 pictures"
+    ):
         look_at(broken, lambda seen: seen.pictures.mean((1, 2, 3)), pictures)
     with pytest.raises(ValueError, match=r"expected a finite objective, got \[-?inf\]"):
         look_at(network, lambda seen: seen.logits[:, 0] * math.inf, pictures)
 
 
 def named(network, names):
-    return pretrained.wrap(copy.deepcopy(network), (0.0,) * 3, (1.0,) * 3, class_names=names)
+    return pretrained.wrap(
+        copy.deepcopy(network), (0.0,) * 3, (1.0,) * 3, class_names=names
+    )
 
 
 def test_a_judge_reads_what_a_file_keeps(network):
@@ -341,7 +411,9 @@ def test_a_judge_reads_what_a_file_keeps(network):
 def test_a_judge_of_other_classes_gets_one_sentence(network):
     drawn = cv.visualize(named(network, "abcde"), 0, SHORT["practical"], size=32)
     for names in ("abcdf", "edcba"):
-        with pytest.raises(ValueError, match="of the drawer's 5 classes, got one of 5 whose"):
+        with pytest.raises(
+            ValueError, match="of the drawer's 5 classes, got one of 5 whose"
+        ):
             cv.judge(named(network, names), drawn)
     with pytest.raises(ValueError, match="in training mode"):
         cv.judge(named(network, "abcde").train(), drawn)

@@ -1,4 +1,6 @@
-"""Domain adaptation: gradients against plain ones, tiny cases by hand, and runs that can be stopped and repeated."""
+"""Domain adaptation: gradients against plain ones, tiny cases by hand, and runs that
+can be stopped and repeated.
+"""
 
 import json
 import math
@@ -15,7 +17,13 @@ from torch import nn
 from dlapps import DlappsError, dann, datasets
 from dlapps.core import paths
 from dlapps.core.runtime import make_generator
-from dlapps.core.training import load_weights, minimise, save_weights, seeded, update_average
+from dlapps.core.training import (
+    load_weights,
+    minimise,
+    save_weights,
+    seeded,
+    update_average,
+)
 from dlapps.dann import layers, pictures, training
 from studies import dann as study
 from studies import dann_runs, runs
@@ -28,7 +36,9 @@ IMPROVED = replace(dann.IMPROVED, num_epochs=3, batch_size=16, threshold=0.3)
 
 @pytest.fixture(scope="module")
 def domains():
-    """Bars at one of ten places, white on black; in the target, coloured on colour. Labels of the target are kept."""
+    """Bars at one of ten places, white on black; in the target, coloured on colour.
+    Labels of the target are kept.
+    """
     random = np.random.default_rng(0)
     labels = random.integers(0, 10, (2, 64))
     bars = np.zeros((2, 64, 28, 28), np.uint8)
@@ -58,7 +68,9 @@ def bars(domains, tmp_path, monkeypatch):
     """A project of its own, and these domains as the study has them."""
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     source, labels, target = (torch.tensor(part) for part in domains)
-    parts = [dann_runs.Domain(images, labels, images, labels) for images in (source, target)]
+    parts = [
+        dann_runs.Domain(images, labels, images, labels) for images in (source, target)
+    ]
     return dann_runs.Domains(*parts, name="bars")
 
 
@@ -90,13 +102,24 @@ def test_layers_have_the_sizes_of_the_practical():
 
 def test_a_step_is_that_of_a_textbook_loop(domains):
     network, other = (dann.DomainAdversarialNetwork(0) for _ in range(2))
-    settings = dann.Settings(num_epochs=1, batch_size=64, learning_rate=0.1, schedule=0.3)
+    settings = dann.Settings(
+        num_epochs=1, batch_size=64, learning_rate=0.1, schedule=0.3
+    )
     history = dann.fit_dann(network, *domains, settings, precision="float32")
-    source, target = (torch.tensor(part).float() / 255 for part in (domains[0], domains[2]))
-    pixels = torch.cat([source[:, None].expand(-1, 3, -1, -1), target.permute(0, 3, 1, 2)])
+    source, target = (
+        torch.tensor(part).float() / 255 for part in (domains[0], domains[2])
+    )
+    pixels = torch.cat(
+        [source[:, None].expand(-1, 3, -1, -1), target.permute(0, 3, 1, 2)]
+    )
     features = other.feature_extractor(pixels)
-    class_loss = F.cross_entropy(other.label_predictor(features[:64]), torch.tensor(domains[1]))
-    is_target, logits = (torch.arange(128) >= 64).float(), other.domain_classifier(features)
+    class_loss = F.cross_entropy(
+        other.label_predictor(features[:64]), torch.tensor(domains[1])
+    )
+    is_target, logits = (
+        (torch.arange(128) >= 64).float(),
+        other.domain_classifier(features),
+    )
     domain_loss = F.binary_cross_entropy_with_logits(logits, is_target)
     # The extractor climbs the domain loss, the classifier descends it.
     parts = {
@@ -105,12 +128,20 @@ def test_a_step_is_that_of_a_textbook_loop(domains):
         "domain_classifier": domain_loss,
     }
     for name, loss in parts.items():
-        before, after = ([*getattr(each, name).parameters()] for each in (other, network))
+        before, after = (
+            [*getattr(each, name).parameters()] for each in (other, network)
+        )
         gradients = torch.autograd.grad(loss, before, retain_graph=True)
         for start, end, gradient in zip(before, after, gradients, strict=True):
-            torch.testing.assert_close(end, start - 0.1 * gradient, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(
+                end, start - 0.1 * gradient, rtol=1e-4, atol=1e-6
+            )
     right = ((logits > 0) == is_target).float().mean()
-    expected = {"class_loss": class_loss, "domain_loss": domain_loss, "domain_accuracy": right}
+    expected = {
+        "class_loss": class_loss,
+        "domain_loss": domain_loss,
+        "domain_accuracy": right,
+    }
     for name, value in expected.items():
         assert history[name] == pytest.approx([value.item()], rel=1e-4)
 
@@ -118,7 +149,9 @@ def test_a_step_is_that_of_a_textbook_loop(domains):
 def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains):
     """To the last bit, with batch norm, dropout and clipping of the gradient."""
     settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
-    networks = [dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3) for _ in range(2)]
+    networks = [
+        dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3) for _ in range(2)
+    ]
     history = dann.fit_dann(networks[0], *domains, settings, 5, "float32")
     source, labels, target = (torch.tensor(part) for part in domains)
     network = networks[1]
@@ -127,14 +160,20 @@ def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains):
     def train_epoch(epoch, generator):
         network.train()
         sums = torch.zeros(3)
-        for step, (here, there) in enumerate(pictures.draw_batches(source, target, 20, generator)):
+        for step, (here, there) in enumerate(
+            pictures.draw_batches(source, target, 20, generator)
+        ):
             done = (epoch + step / 4) / 2
             optimiser.param_groups[0]["lr"] = settings.rate(done)
-            halves = [dann.batch_to_pixels(part) for part in (source[here], target[there])]
+            halves = [
+                dann.batch_to_pixels(part) for part in (source[here], target[there])
+            ]
             given = *halves, labels[here], settings.weight(done)
             class_loss, domain_loss, measured = dann.dann_losses(network, *given)
             minimise(class_loss + domain_loss, optimiser, settings.max_norm)
-            sums += torch.stack([class_loss, *measured.values()]).detach() * len(here) / 64
+            sums += (
+                torch.stack([class_loss, *measured.values()]).detach() * len(here) / 64
+            )
         return sums.tolist()
 
     train = seeded(train_epoch, 5)
@@ -156,7 +195,9 @@ def test_the_schedule_is_a_constant_or_a_function_of_the_progress(domains):
     network = dann.DomainAdversarialNetwork(0)
     history = dann.fit_dann(network, *domains, replace(SHORT, schedule=ramp))
     # Three epochs of four batches; after each, what it has come to.
-    assert seen == pytest.approx([0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12] / np.array(12))
+    assert seen == pytest.approx(
+        [0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12] / np.array(12)
+    )
     assert history.reversal_weight == pytest.approx([1 / 6, 1 / 3, 1 / 2])
     assert dann.PRACTICAL.weight(0.5) == dann.reversal_schedule(2)(0.5)
     assert dann.PAPER.weight(0.5) == dann.reversal_schedule(10)(0.5)
@@ -170,9 +211,15 @@ def own_extractor(channels=3):
 
 def test_an_extractor_of_one_s_own_gives_the_other_parts_their_width(domains):
     network = dann.DomainAdversarialNetwork(0, feature_extractor=own_extractor())
-    assert network.label_predictor[0].in_features == network.domain_classifier[0].in_features == 16
+    assert (
+        network.label_predictor[0].in_features
+        == network.domain_classifier[0].in_features
+        == 16
+    )
     lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(7))
-    network = dann.DomainAdversarialNetwork(0, feature_extractor=lazy, input_shape=(3, 9, 9))
+    network = dann.DomainAdversarialNetwork(
+        0, feature_extractor=lazy, input_shape=(3, 9, 9)
+    )
     assert network.domain_classifier[0].in_features == 7
 
 
@@ -180,7 +227,10 @@ class OwnNetwork(nn.Module):
     def __init__(self):
         super().__init__()
         self.num_classes = 10
-        self.feature_extractor, self.label_predictor = own_extractor(), nn.Linear(16, 10)
+        self.feature_extractor, self.label_predictor = (
+            own_extractor(),
+            nn.Linear(16, 10),
+        )
         self.domain_classifier = nn.Linear(16, 1)
 
     def forward(self, pixels):
@@ -196,7 +246,11 @@ def test_any_module_of_the_three_parts_is_trained(domains):
 def test_a_grey_network_of_another_size_sees_grey_pictures(domains):
     grey, labels = domains[0][:, 4:24, 2:], domains[1]
     # The practical's, one's own, a flat one.
-    for extractor in (None, own_extractor(1), nn.Sequential(nn.Flatten(), nn.Linear(520, 5))):
+    for extractor in (
+        None,
+        own_extractor(1),
+        nn.Sequential(nn.Flatten(), nn.Linear(520, 5)),
+    ):
         network = build(extractor, GREY)
         dann.fit_dann(network, grey, labels, 255 - grey, replace(SHORT, num_epochs=1))
         expected = network.feature_extractor(torch.tensor(grey)[:, None] / 255)
@@ -208,16 +262,24 @@ def test_parts_of_their_own_leave_the_default_generator_alone():
     # The weights of the seed, drawn in this order since the first version.
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        parts = layers.FeatureExtractor(), layers.LabelPredictor(), layers.DomainClassifier()
+        parts = (
+            layers.FeatureExtractor(),
+            layers.LabelPredictor(),
+            layers.DomainClassifier(),
+        )
     state, network = torch.get_rng_state(), dann.DomainAdversarialNetwork(3)
     assert torch.equal(torch.get_rng_state(), state)
     plain = [weight for part in parts for weight in part.parameters()]
-    assert all(torch.equal(*pair) for pair in zip(plain, network.parameters(), strict=True))
+    assert all(
+        torch.equal(*pair) for pair in zip(plain, network.parameters(), strict=True)
+    )
 
 
 def test_diversity_of_known_predictions():
     assert pictures.class_diversity(100 * torch.eye(4)) == pytest.approx(1)
-    assert pictures.class_diversity([[100.0, 0, 0, 0]] * 3) == pytest.approx(0, abs=1e-6)
+    assert pictures.class_diversity([[100.0, 0, 0, 0]] * 3) == pytest.approx(
+        0, abs=1e-6
+    )
     assert pictures.class_diversity(100 * np.eye(4)[[0, 0, 1, 1]]) == pytest.approx(0.5)
 
 
@@ -226,7 +288,11 @@ def test_lists_arrays_and_tensors_are_one(domains):
     forms = [
         (*map(torch.tensor, domains),),
         (source[:, None], labels.astype(np.uint8), target.transpose(0, 3, 1, 2)),
-        (source[:, ::-1][:, ::-1], labels.tolist(), np.broadcast_to(target, target.shape)),
+        (
+            source[:, ::-1][:, ::-1],
+            labels.tolist(),
+            np.broadcast_to(target, target.shape),
+        ),
     ]
     expected = train_dann(domains)[1]
     assert all(train_dann(given)[1] == expected for given in forms)
@@ -237,14 +303,18 @@ def test_any_network_predicts_in_eval_mode_and_keeps_its_mode(domains):
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.5))
     network[2].eval()
     before = network[0].running_mean.clone()
-    assert torch.equal(dann.predict(network, domains[0]), dann.predict(network, domains[0]))
+    assert torch.equal(
+        dann.predict(network, domains[0]), dann.predict(network, domains[0])
+    )
     assert [module.training for module in network] == [True, True, False]
     assert torch.equal(network[0].running_mean, before)
 
 
 def test_source_and_target_are_drawn_independently():
     generator = torch.Generator().manual_seed(0)
-    source, target = (pictures.draw_rows(number, 100, generator) for number in (100, 30))
+    source, target = (
+        pictures.draw_rows(number, 100, generator) for number in (100, 30)
+    )
     assert sorted(source.tolist()) == list(range(100))
     assert len(target) == 100
     assert np.bincount(target).min() >= 3
@@ -275,7 +345,9 @@ def test_each_method_of_the_study_trains_and_is_measured(name, bars, monkeypatch
     if "settings" in getattr(fit, "keywords", {}):
         monkeypatch.setitem(dann_runs.RUNS, name, partial(fit, settings=dann_runs.TEN))
     entry = study.train(name, 0, bars)
-    committed = json.loads((CHECKOUT / "data" / "results" / "mnistm.json").read_text())["runs"]
+    committed = json.loads((CHECKOUT / "data" / "results" / "mnistm.json").read_text())[
+        "runs"
+    ]
     if name in committed and "history" in committed[name]["0"]:
         assert entry.keys() == committed[name]["0"].keys()
         assert entry["scores"].keys() == committed[name]["0"]["scores"].keys()
@@ -284,7 +356,10 @@ def test_each_method_of_the_study_trains_and_is_measured(name, bars, monkeypatch
 
 def test_what_is_held_out_is_the_end_of_the_training_split(bars, monkeypatch):
     monkeypatch.setattr(dann_runs, "NUM_HELD_OUT", 16)
-    for part, whole in ((bars.held_out.source, bars.source), (bars.held_out.target, bars.target)):
+    for part, whole in (
+        (bars.held_out.source, bars.source),
+        (bars.held_out.target, bars.target),
+    ):
         assert torch.equal(torch.cat([part.images, part.test_images]), whole.images)
         assert torch.equal(torch.cat([part.labels, part.test_labels]), whole.labels)
         assert len(part.test_images) == 16
@@ -301,7 +376,9 @@ def test_paired_batches_take_both_domains_in_one_order(domains, monkeypatch):
     monkeypatch.setattr(training, "dann_losses", look)
     for paired in (True, False):
         settings = replace(SHORT, num_epochs=1, paired=paired)
-        dann.fit_dann(dann.DomainAdversarialNetwork(0), *domains[:2], domains[0], settings)
+        dann.fit_dann(
+            dann.DomainAdversarialNetwork(0), *domains[:2], domains[0], settings
+        )
     assert seen == [True] * 4 + [False] * 4
 
 
@@ -309,7 +386,10 @@ BAD = [
     (lambda s, y, t: (s, y[:5], t), "as many labels as inputs, got 5 and 64"),
     (lambda s, y, t: (s, y + 1, t), "labels from 0 to 9, got 1 to 10"),
     (lambda s, y, t: (s, y, t[:0]), "at least one image, got none"),
-    (lambda s, y, t: (s, y, t[:, :20]), "domains of one size, got 28 x 28 and 20 x 28 pixels"),
+    (
+        lambda s, y, t: (s, y, t[:, :20]),
+        "domains of one size, got 28 x 28 and 20 x 28 pixels",
+    ),
     (lambda s, y, t: (s, y, t / 255), r"images uint8 .* got torch\.float64"),
 ]
 
@@ -327,13 +407,34 @@ def build(extractor, shape=None):
 
 GREY, WIDE = (1, 20, 26), layers.FeatureExtractor(input_shape=(3, 32, 48))
 UNFIT = [
-    (lambda s, y, t: build(nn.Conv2d(3, 4, 3)), r"that gives features \(2, D\), got \(2, 4, 26"),
-    (lambda s, y, t: build(nn.Linear(5, 5)), r"extractor for inputs \(2, 3, 28, 28\), got one"),
-    (lambda s, y, t: build(WIDE, (3, 28, 28)), r"pixels \(N, 3, 32, 48\), got \(2, 3, 28, 28\)"),
-    (lambda s, y, t: dann.predict(build(None), t[:, :20]), r"28, 28\), got \(64, 3, 20, 28\)"),
-    (lambda s, y, t: dann.predict(build(None, GREY), t), r"grey pictures .*, got \(64, 28"),
-    (lambda s, y, t: train_improved((t, y, t)), r"source pictures .*, got \(64, 28, 28, 3\)"),
-    (lambda s, y, t: dann.accuracy(build(None), s, y[:5]), "as many labels as inputs, got 5 and 64"),
+    (
+        lambda s, y, t: build(nn.Conv2d(3, 4, 3)),
+        r"that gives features \(2, D\), got \(2, 4, 26",
+    ),
+    (
+        lambda s, y, t: build(nn.Linear(5, 5)),
+        r"extractor for inputs \(2, 3, 28, 28\), got one",
+    ),
+    (
+        lambda s, y, t: build(WIDE, (3, 28, 28)),
+        r"pixels \(N, 3, 32, 48\), got \(2, 3, 28, 28\)",
+    ),
+    (
+        lambda s, y, t: dann.predict(build(None), t[:, :20]),
+        r"28, 28\), got \(64, 3, 20, 28\)",
+    ),
+    (
+        lambda s, y, t: dann.predict(build(None, GREY), t),
+        r"grey pictures .*, got \(64, 28",
+    ),
+    (
+        lambda s, y, t: train_improved((t, y, t)),
+        r"source pictures .*, got \(64, 28, 28, 3\)",
+    ),
+    (
+        lambda s, y, t: dann.accuracy(build(None), s, y[:5]),
+        "as many labels as inputs, got 5 and 64",
+    ),
 ]
 
 
@@ -344,7 +445,9 @@ def test_what_does_not_fit_is_one_sentence(domains, call, message):
 
 
 def test_a_network_takes_the_pictures_of_its_extractor():
-    assert dann.predict(build(WIDE), torch.zeros(2, 32, 48, 3, dtype=torch.uint8)).shape == (2, 10)
+    assert dann.predict(
+        build(WIDE), torch.zeros(2, 32, 48, 3, dtype=torch.uint8)
+    ).shape == (2, 10)
 
 
 @pytest.mark.parametrize("way", [train_source_only, train_dann])
@@ -357,7 +460,10 @@ def test_augmentation_changes_the_source_alone(way, domains, monkeypatch):
         seen.append(pixels)
         return 1 - pixels
 
-    histories = [way(domains, augment=invert)[1], way((255 - source, labels, target))[1]]
+    histories = [
+        way(domains, augment=invert)[1],
+        way((255 - source, labels, target))[1],
+    ]
     for name in histories[0]:
         assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-3)
     assert len(seen) == 3 * 4
@@ -383,17 +489,23 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatc
         network = dann.ImprovedNetwork(0)
         return dann.fit_improved(network, *few, settings, target_labels=target_labels)
 
-    teacher, right, wrong = (train(labels) for labels in (None, few[1], (few[1] + 1) % 10))
+    teacher, right, wrong = (
+        train(labels) for labels in (None, few[1], (few[1] + 1) % 10)
+    )
     assert teacher.labelled_share[0] < 1
     assert right.labelled_share == wrong.labelled_share == pytest.approx([1])
     assert right.loss != wrong.loss
-    with pytest.raises(ValueError, match="expected as many labels as inputs, got 5 and 20"):
+    with pytest.raises(
+        ValueError, match="expected as many labels as inputs, got 5 and 20"
+    ):
         train(few[1][:5])
 
 
 AUGMENTATIONS = {
     "affine": pictures.random_affine,
-    "textures": lambda pixels, generator: pictures.lay_on_textures(pixels[:, :1], 0.5, generator),
+    "textures": lambda pixels, generator: pictures.lay_on_textures(
+        pixels[:, :1], 0.5, generator
+    ),
     "strokes": pictures.random_strokes,
 }
 
@@ -411,7 +523,9 @@ def test_augmented_pixels_stay_pixels_and_are_drawn_from_the_generator(change, d
 
 def test_a_digit_can_be_the_negative_of_what_it_lies_on():
     digits = torch.zeros(16, 1, 8, 8), torch.ones(16, 1, 8, 8)
-    below, above = (pictures.lay_on_textures(each, 1, make_generator(0)) for each in digits)
+    below, above = (
+        pictures.lay_on_textures(each, 1, make_generator(0)) for each in digits
+    )
     torch.testing.assert_close(above, 1 - below)
 
 
@@ -425,10 +539,15 @@ def test_grey_digits_get_three_equal_channels(domains):
 
 
 def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domains):
-    three, network = [part[domains[1] < 3] for part in domains], dann.DomainAdversarialNetwork(0)
+    three, network = (
+        [part[domains[1] < 3] for part in domains],
+        dann.DomainAdversarialNetwork(0),
+    )
     settings = replace(dann.PAPER, num_epochs=1, batch_size=16)
     history = dann.fit_dann(network, *three, settings)
-    assert pictures.class_diversity(100 * torch.eye(10)[[0, 1, 2]], 3) == pytest.approx(1)
+    assert pictures.class_diversity(100 * torch.eye(10)[[0, 1, 2]], 3) == pytest.approx(
+        1
+    )
     logits = dann.predict(network, three[2])
     assert history["target_diversity"][-1] > pictures.class_diversity(logits)
 
@@ -438,7 +557,9 @@ def test_a_digit_alone_may_lie_on_another_texture():
     digit[..., 4:16, 8:20] = 1
     laid = pictures.lay_on_textures(digit, 0, torch.Generator().manual_seed(0))
     bare = pictures.lay_on_textures(0 * digit, 0, torch.Generator().manual_seed(0))
-    assert torch.equal(laid[digit.expand_as(laid) == 0], bare[digit.expand_as(laid) == 0])
+    assert torch.equal(
+        laid[digit.expand_as(laid) == 0], bare[digit.expand_as(laid) == 0]
+    )
     assert (laid - bare)[digit.expand_as(laid) == 1].abs().mean() > 0.01
 
 
@@ -461,7 +582,9 @@ def test_a_file_of_other_weights_is_one_sentence(content, tmp_path):
         load_weights(nn.Linear(4, 2), path)
 
 
-def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_stopped(bars, monkeypatch):
+def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_stopped(
+    bars, monkeypatch
+):
     short = {"dann": partial(dann_runs.train_dann, settings=SHORT)}
     for name, value in (("RUNS", short), ("SEEDS", (0, 1))):
         monkeypatch.setattr(study, name, value)
@@ -497,7 +620,9 @@ def test_committed_network_is_sure_of_plain_digits(monkeypatch, tmp_path):
     probabilities = dann.predict(dann.load_improved(), bar, "float32").softmax(1)
     assert (probabilities[:, 1] > 0.9).all()
     monkeypatch.setattr(paths, "networks", lambda: tmp_path)
-    with pytest.raises(DlappsError, match=r"expected the network in .*, got no such file; restore it"):
+    with pytest.raises(
+        DlappsError, match=r"expected the network in .*, got no such file; restore it"
+    ):
         dann.load_improved()
 
 
@@ -512,13 +637,17 @@ def test_a_committed_training_of_the_paper_reads_plain_digits(way):
 
 
 def test_a_training_that_was_not_committed_is_named():
-    with pytest.raises(ValueError, match="expected a training among source only, DANN, got 'CORAL'"):
+    with pytest.raises(
+        ValueError, match="expected a training among source only, DANN, got 'CORAL'"
+    ):
         dann.load_trained("CORAL")
 
 
 def test_one_step_is_a_training_of_the_improved_network(domains):
     network, before = dann.ImprovedNetwork(0), dann.ImprovedNetwork(0).parameters()
-    history = dann.fit_improved(network, *domains, replace(IMPROVED, num_epochs=1, batch_size=64))
+    history = dann.fit_improved(
+        network, *domains, replace(IMPROVED, num_epochs=1, batch_size=64)
+    )
     assert np.isfinite([*history.values()]).all()
     assert all(weight.isfinite().all() for weight in network.parameters())
     assert not all(map(torch.equal, network.parameters(), before))

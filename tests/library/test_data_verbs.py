@@ -10,21 +10,28 @@ from dlapps.core import assets
 
 
 def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
-    asset = SimpleNamespace(name="weights", size=2_500_000, licence="MIT", is_embedded=0, is_public=1)
+    asset = SimpleNamespace(
+        name="weights", size=2_500_000, licence="MIT", is_embedded=0, is_public=1
+    )
 
     def fail(name):
         raise assets.AssetError(f"expected {name} from a source, got none; connect.")
 
     monkeypatch.setattr(assets, "registry", lambda: {"weights": asset})
     monkeypatch.setattr(assets, "is_present", lambda name: False)
-    monkeypatch.setattr(assets, "provenance", lambda name: SimpleNamespace(source="package index"))
+    monkeypatch.setattr(
+        assets, "provenance", lambda name: SimpleNamespace(source="package index")
+    )
     monkeypatch.setattr(assets, "fetch", fail)
     monkeypatch.setattr(assets, "verify", lambda: [(asset, True)])
     assert main(["data"]) == 0
     line = capsys.readouterr().out.splitlines()[1]
     assert " ".join(line.split()) == "weights 2.5 MB absent MIT; package index"
     assert main(["data", "fetch"]) == 1
-    assert capsys.readouterr().err == "dlapps: expected weights from a source, got none; connect.\n"
+    assert (
+        capsys.readouterr().err
+        == "dlapps: expected weights from a source, got none; connect.\n"
+    )
     assert main(["data", "verify"]) == 0
     # What only a mirror has is no failure of those who have none.
     asset.is_public = False
@@ -38,7 +45,9 @@ def test_data_lists_fetches_and_says_what_cannot_be_had(monkeypatch, capsys):
 def test_a_mirror_that_is_no_folder_is_one_sentence(monkeypatch, capsys, verb):
     monkeypatch.setenv("DLAPPS_DATA", "/no/such/folder")
     assert main([verb]) == 2
-    complaint = "expected a folder in DLAPPS_DATA, got /no/such/folder; correct it or unset it."
+    complaint = (
+        "expected a folder in DLAPPS_DATA, got /no/such/folder; correct it or unset it."
+    )
     assert capsys.readouterr().err == f"dlapps: {complaint}\n"
 
 

@@ -39,7 +39,10 @@ def test_pictures_without_folders_have_no_labels(folder):
 
 def test_a_picture_beside_the_folders_of_the_classes_is_named(folder):
     Image.new("RGB", (9, 9)).save(folder / "stray.png")
-    with pytest.raises(PictureError, match=r"in the folder of its class in .*, got 1 beside the folders \(stray.png\)"):
+    with pytest.raises(
+        PictureError,
+        match=r"in the folder of its class in .*, got 1 beside the folders \(stray.png\)",
+    ):
         datasets.load_folder(str(folder))
 
 
@@ -47,7 +50,9 @@ def test_broken_pictures_are_named(folder):
     (folder / "cat" / "empty.jpg").touch()
     whole = folder / "dog" / "0.jpg"
     whole.write_bytes(whole.read_bytes()[:-300])
-    with pytest.raises(PictureError, match=r"got 2 that do not \(.*empty\.jpg, .*0\.jpg\)"):
+    with pytest.raises(
+        PictureError, match=r"got 2 that do not \(.*empty\.jpg, .*0\.jpg\)"
+    ):
         datasets.load_folder(folder)
 
 
@@ -62,13 +67,17 @@ def test_scenes_are_counted_before_they_are_used(folder, monkeypatch):
 
 @pytest.mark.parametrize("load", [datasets.load_scenes15, datasets.load_mnist])
 def test_unknown_split(load):
-    with pytest.raises(ValueError, match="expected a split among train, test, got 'val'"):
+    with pytest.raises(
+        ValueError, match="expected a split among train, test, got 'val'"
+    ):
         load("val")
 
 
 def make_digits(path):
     random = np.random.default_rng(0)
-    table = np.column_stack([random.integers(0, 256, (5000, 784)), np.repeat(np.arange(10), 500)])
+    table = np.column_stack(
+        [random.integers(0, 256, (5000, 784)), np.repeat(np.arange(10), 500)]
+    )
     with gzip.open(path, "wt", compresslevel=1) as file:
         np.savetxt(file, table, fmt="%d", delimiter=",")
 
@@ -104,7 +113,9 @@ def test_mnist_falls_back_to_the_embedded_digits(tmp_path, monkeypatch, said):
 def test_photos_of_installed_packages():
     photos = datasets.load_photos()
     assert set(photos.names) >= {"cat", "coffee", "temple", "portrait"}
-    assert all(photo.dtype == np.uint8 and photo.shape[2] == 3 for photo in photos.images)
+    assert all(
+        photo.dtype == np.uint8 and photo.shape[2] == 3 for photo in photos.images
+    )
 
 
 @pytest.mark.network
@@ -113,15 +124,22 @@ def test_twenty_labelled_pictures():
     assert len(pictures) == len(pictures.names) == 20
     assert len(set(pictures.labels.tolist())) == 19
     assert {"bull mastiff", "dalmatian", "spoonbill", "yurt"} <= set(pictures.names)
-    assert all(image.dtype == np.uint8 and image.shape[2] == 3 for image in pictures.images)
+    assert all(
+        image.dtype == np.uint8 and image.shape[2] == 3 for image in pictures.images
+    )
 
 
 @pytest.mark.network
 def test_thirty_packaged_photos():
     photos = datasets.load_packaged_photos()
     assert len(photos) == len(photos.images) == 30
-    assert photos.names == (*datasets.load_photos().names, *datasets.load_imagenet20().names)
-    assert all(photo.dtype == np.uint8 and photo.shape[2] == 3 for photo in photos.images)
+    assert photos.names == (
+        *datasets.load_photos().names,
+        *datasets.load_imagenet20().names,
+    )
+    assert all(
+        photo.dtype == np.uint8 and photo.shape[2] == 3 for photo in photos.images
+    )
 
 
 def test_committed_features_know_whether_their_pictures_are_at_hand(monkeypatch):
@@ -135,9 +153,13 @@ def test_committed_features_know_whether_their_pictures_are_at_hand(monkeypatch)
 
 
 @pytest.mark.mirror
-@pytest.mark.parametrize(("split", "part", "count"), [("train", "train", 60_000), ("test", "t10k", 10_000)])
+@pytest.mark.parametrize(
+    ("split", "part", "count"), [("train", "train", 60_000), ("test", "t10k", 10_000)]
+)
 def test_mnist_of_the_mirror(split, part, count):
-    if not all(assets.is_present(f"mnist-{part}-{kind}") for kind in ("images", "labels")):
+    if not all(
+        assets.is_present(f"mnist-{part}-{kind}") for kind in ("images", "labels")
+    ):
         pytest.skip("no MNIST: set DLAPPS_DATA")
     digits = datasets.load_mnist(split)
     assert digits.images.shape == (count, 28, 28)
@@ -152,7 +174,10 @@ def test_photos_stand_in_for_what_cannot_be_reached(monkeypatch, said):
     monkeypatch.setattr("dlapps.core.assets.fetch", fetch)
     photos = [datasets.load_backgrounds() for _ in range(2)]
     assert photos[0].names == photos[1].names == datasets.load_photos().names
-    assert said() == f"BSDS500 could not be reached: {len(photos[0])} packaged photographs instead\n"
+    assert (
+        said()
+        == f"BSDS500 could not be reached: {len(photos[0])} packaged photographs instead\n"
+    )
 
 
 @pytest.mark.parametrize("load", [datasets.load_mnist, datasets.load_fashion_mnist])
@@ -160,7 +185,9 @@ def test_digits_are_read_from_files_of_idx(load, tmp_path, monkeypatch):
     digits = (np.arange(2 * 784) % 256).astype(np.uint8).reshape(2, 28, 28)
     (tmp_path / "images").write_bytes(bytes(16) + digits.tobytes())
     (tmp_path / "labels").write_bytes(bytes(8) + bytes([7, 3]))
-    monkeypatch.setattr("dlapps.core.assets.fetch", lambda name: tmp_path / name.rpartition("-")[2])
+    monkeypatch.setattr(
+        "dlapps.core.assets.fetch", lambda name: tmp_path / name.rpartition("-")[2]
+    )
     read = load("test")
     assert np.array_equal(read.images, digits)
     assert read.labels.tolist() == [7, 3]

@@ -1,4 +1,6 @@
-"""Chapter 2's methods follow the images to another device, and draw the same numbers there."""
+"""Chapter 2's methods follow the images to another device, and draw the same numbers
+there.
+"""
 
 from dataclasses import fields, is_dataclass, replace
 
@@ -24,7 +26,9 @@ def on(method, *args, **options):
 def draw(ascent, num_steps, **changes):
     """Two classes in a few steps."""
     ascent = replace(ascent, num_steps=num_steps, **changes)
-    return lambda network, images: cv.visualize(network, [0, 1], ascent, size=16, keep_every=2)
+    return lambda network, images: cv.visualize(
+        network, [0, 1], ascent, size=16, keep_every=2
+    )
 
 
 METHODS = {
@@ -33,11 +37,15 @@ METHODS = {
     "integrated gradients": on(saliency.integrated_gradients, [0, 1, 2]),
     "grad cam": on(saliency.grad_cam, "2", [0, 1, 2]),
     "guided backprop": on(saliency.guided_backprop, 1),
-    "grids": lambda network, images: saliency.make_grids(images.repeat(2, 1, 1, 1), range(6), 1),
+    "grids": lambda network, images: saliency.make_grids(
+        images.repeat(2, 1, 1, 1), range(6), 1
+    ),
     "random map": lambda network, images: saliency.random_map(images),
     "centre prior": lambda network, images: saliency.centre_prior(images),
     "deletion": lambda *given: measure_areas(*given, given[1].mean(1)),
-    "deletion by a map from the CPU": lambda *given: measure_areas(*given, given[1].mean(1).cpu()),
+    "deletion by a map from the CPU": lambda *given: measure_areas(
+        *given, given[1].mean(1).cpu()
+    ),
     "ranks": lambda network, images: ranks(network(images).detach(), 1),
     "fool": on(adversarial.fool, 1, num_steps=3),
     "fgsm": on(adversarial.fgsm, 0.1),
@@ -50,7 +58,9 @@ METHODS = {
     "practical": draw(cv.PRACTICAL, 3),
     "modern": draw(cv.MODERN, 3),
     "robust": draw(cv.ROBUST, 2),
-    "judge": lambda network, images: cv.judge(network, draw(cv.MODERN, 1)(network, images)),
+    "judge": lambda network, images: cv.judge(
+        network, draw(cv.MODERN, 1)(network, images)
+    ),
     "objective": draw(cv.PRACTICAL, 2, objective=lambda seen: seen.logits[:, 0]),
     "from a picture": lambda network, images: cv.visualize(
         network, 1, replace(cv.MODERN, num_steps=2), initial=images[:1].clamp(0.1, 0.9)
@@ -81,7 +91,11 @@ def images():
 def find_tensors(result):
     """The tensors of a result, wherever they are in it, in order."""
     if is_dataclass(result):
-        return [t for field in fields(result) for t in find_tensors(getattr(result, field.name))]
+        return [
+            t
+            for field in fields(result)
+            for t in find_tensors(getattr(result, field.name))
+        ]
     if isinstance(result, (list, tuple, dict)):
         parts = result.values() if isinstance(result, dict) else result
         return [t for part in parts for t in find_tensors(part)]
@@ -89,7 +103,8 @@ def find_tensors(result):
 
 
 class Elsewhere(TorchFunctionMode):
-    """A device that any machine has: marked tensors say that they are on DEVICE, and refuse to meet others there.
+    """A device that any machine has: marked tensors say that they are on DEVICE, and
+    refuse to meet others there.
 
     Parameters are always on it. PyTorch computes everything on the CPU.
     """
@@ -104,16 +119,27 @@ class Elsewhere(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        tensors = [
+            leaf
+            for leaf in tree_leaves((args, kwargs))
+            if isinstance(leaf, torch.Tensor)
+        ]
         here = any(self.holds(tensor) for tensor in tensors)
         if func == torch.Tensor.device.__get__ and here:
             return self.DEVICE
         if func is torch.Tensor.numpy and here:
             raise TypeError("can't convert a tensor from elsewhere to NumPy")
-        if func not in self.MOVES and here and not all(self.holds(tensor) for tensor in tensors if tensor.ndim):
+        if (
+            func not in self.MOVES
+            and here
+            and not all(self.holds(tensor) for tensor in tensors if tensor.ndim)
+        ):
             raise RuntimeError(f"{func.__name__}: tensors on two devices")
         if func in self.FACTORIES:
-            if not (here and func.__name__.endswith("_like")) and kwargs.get("device") is None:
+            if (
+                not (here and func.__name__.endswith("_like"))
+                and kwargs.get("device") is None
+            ):
                 raise RuntimeError(f"{func.__name__}: no device is named")
             here = torch.device(kwargs.pop("device", self.DEVICE)) == self.DEVICE
         elif func is torch.Tensor.cpu:
@@ -126,7 +152,9 @@ class Elsewhere(TorchFunctionMode):
         return tree_map(lambda part: self.mark(part, here), result)
 
     def holds(self, tensor):
-        return isinstance(tensor, nn.Parameter) or getattr(tensor, "is_elsewhere", False)
+        return isinstance(tensor, nn.Parameter) or getattr(
+            tensor, "is_elsewhere", False
+        )
 
     def mark(self, value, here):
         if isinstance(value, torch.Tensor) and self.holds(value) != here:
@@ -156,7 +184,9 @@ def test_cuda_gives_what_the_cpu_gives(method, network, images):
     for one, other in zip(expected, found, strict=True):
         assert other.device.type == "cuda"
         # A gradient that is nearly 0 may have another sign there.
-        same = torch.isclose(one.double(), other.cpu().double(), rtol=1e-3, atol=1e-3, equal_nan=True)
+        same = torch.isclose(
+            one.double(), other.cpu().double(), rtol=1e-3, atol=1e-3, equal_nan=True
+        )
         assert same.double().mean() > 0.99
 
 

@@ -39,14 +39,21 @@ def test_only_the_named_parts_are_trained(problem):
     network = make_classifier().requires_grad_(False)
     before = [parameter.clone() for parameter in network.parameters()]
     fit(problem, network, {network[2]: 0.01}, num_epochs=2)
-    same = [torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
+    same = [
+        torch.equal(old, new)
+        for old, new in zip(before, network.parameters(), strict=True)
+    ]
     assert same == [True, True, False, False]
 
 
 def make_mixed_classifier():
-    """Parts with statistics and dropout of their own; the last two layers are to be trained."""
+    """Parts with statistics and dropout of their own; the last two layers are to be
+    trained.
+    """
     torch.manual_seed(0)
-    block = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5))
+    block = nn.Sequential(
+        nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5)
+    )
     return nn.Sequential(block, nn.BatchNorm1d(8), nn.Linear(8, 2))
 
 
@@ -58,7 +65,10 @@ def test_what_is_not_trained_stays_as_it_is(problem):
     network[1].register_forward_hook(lambda norm, *_: modes.append(not norm.training))
     fit(problem, network, dict.fromkeys(network[1:], 0.01), num_epochs=2)
     assert not any(modes)
-    assert all(torch.equal(value, state[name]) for name, value in network[0].state_dict().items())
+    assert all(
+        torch.equal(value, state[name])
+        for name, value in network[0].state_dict().items()
+    )
     assert network[1].num_batches_tracked == 6
     assert all(parameter.grad is None for parameter in network[0].parameters())
     assert not any(module.training for module in network.modules())
@@ -92,7 +102,9 @@ def test_a_part_may_keep_to_eval_mode(problem):
 def test_parts_have_to_be_the_networks_and_apart(problem):
     network = make_classifier()
     for parts in ([network, network[0]], [network[0], nn.Linear(2, 2)]):
-        with pytest.raises(ValueError, match="expected parts of the network that share no weights, got"):
+        with pytest.raises(
+            ValueError, match="expected parts of the network that share no weights, got"
+        ):
             fit(problem, network, dict.fromkeys(parts, 0.01))
 
 
@@ -105,7 +117,9 @@ def test_new_head_does_not_see_the_scale_of_features():
 
 def test_augmentation_keeps_shape_and_range():
     pixels = torch.rand(6, 1, 16, 16)
-    moved = transfer_training.flip_and_shift(4, pixels, torch.Generator().manual_seed(0))
+    moved = transfer_training.flip_and_shift(
+        4, pixels, torch.Generator().manual_seed(0)
+    )
     assert moved.shape == pixels.shape
     assert 0 <= moved.min() <= moved.max() <= 1
     assert not torch.equal(moved, pixels)
@@ -117,33 +131,50 @@ def test_small_vgg_learns_bright_from_dark():
     pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
     network = transfer_training.make_small_vgg(2)
     fit((pixels, labels), network, 0.01, num_epochs=8, batch_size=10)
-    assert (finetune.batched_logits(network, pixels).argmax(1) == labels).float().mean() > 0.95
+    assert (
+        finetune.batched_logits(network, pixels).argmax(1) == labels
+    ).float().mean() > 0.95
 
 
 def test_lists_and_arrays_train_as_tensors_do(problem, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     inputs, labels = problem
     losses = []
-    for given in (problem, (inputs.numpy(), labels.tolist()), (inputs.double().tolist(), labels.byte().numpy())):
+    for given in (
+        problem,
+        (inputs.numpy(), labels.tolist()),
+        (inputs.double().tolist(), labels.byte().numpy()),
+    ):
         network = make_classifier()
         checkpoint = f"{len(losses)}.pt"
         losses.append(fit(given, network, num_epochs=2, checkpoint=checkpoint).loss)
-        assert finetune.accuracy(network, *given) == finetune.accuracy(network, *problem)
+        assert finetune.accuracy(network, *given) == finetune.accuracy(
+            network, *problem
+        )
         assert (tmp_path / checkpoint).is_file()
     assert losses[0] == losses[1] == losses[2]
 
 
 def test_uint8_is_taken_as_pixels():
     generator, labels, losses = torch.Generator().manual_seed(0), [0, 1] * 4, []
-    pictures = torch.randint(256, (8, 1, 16, 16), dtype=torch.uint8, generator=generator)
+    pictures = torch.randint(
+        256, (8, 1, 16, 16), dtype=torch.uint8, generator=generator
+    )
     for inputs in (pictures, pictures / 255, pictures.numpy() / 255):
         torch.manual_seed(0)
-        network, augment = transfer_training.make_small_vgg(2), lambda pixels, generator: pixels.flip(3)
-        losses.append(fit((inputs, labels), network, num_epochs=2, augment=augment).loss)
+        network, augment = (
+            transfer_training.make_small_vgg(2),
+            lambda pixels, generator: pixels.flip(3),
+        )
+        losses.append(
+            fit((inputs, labels), network, num_epochs=2, augment=augment).loss
+        )
     assert losses[0] == losses[1] == losses[2]
 
 
 @pytest.mark.parametrize("labels", [[0.0] * 120, [[0]] * 120, [True] * 120, [0] * 119])
-def test_labels_that_are_not_whole_numbers_one_an_input_get_one_sentence(problem, labels):
+def test_labels_that_are_not_whole_numbers_one_an_input_get_one_sentence(
+    problem, labels
+):
     with pytest.raises(ValueError, match=r"expected (as many labels|whole numbers)"):
         fit((problem[0], labels))

@@ -1,4 +1,6 @@
-"""Flow matching: the loss by hand, solvers on known equations, guidance, what a training learns and refuses."""
+"""Flow matching: the loss by hand, solvers on known equations, guidance, what a
+training learns and refuses.
+"""
 
 import math
 from dataclasses import replace
@@ -21,7 +23,9 @@ TINY = replace(TINY, num_epochs=2, batch_size=16, average=0.9)
 
 @pytest.fixture(scope="module")
 def halves():
-    """Two images, bright above and bright below, 32 of each: uint8 (64, 8, 8), labels (64,)."""
+    """Two images, bright above and bright below, 32 of each: uint8 (64, 8, 8), labels
+    (64,).
+    """
     labels = torch.arange(64) % 2
     images = torch.zeros(64, 8, 8, dtype=torch.uint8)
     images[labels == 0, :4] = 255
@@ -31,7 +35,9 @@ def halves():
 
 @pytest.fixture(scope="module")
 def learnt(halves):
-    return flow.fit_flow(*halves, replace(TINY, num_epochs=60, learning_rate=5e-3), seed=0)
+    return flow.fit_flow(
+        *halves, replace(TINY, num_epochs=60, learning_rate=5e-3), seed=0
+    )
 
 
 def make_network(settings=TINY, seed=0):
@@ -53,24 +59,34 @@ def test_the_loss_by_hand():
         return x
 
     images, noise = torch.tensor([[1.0, -1.0], [0.0, 3.0]]).view(2, 2, 1, 1, 1)
-    loss = flow.flow_loss(network, images, torch.tensor([4, 7]), noise, torch.tensor([0.25, 0.5]))
+    loss = flow.flow_loss(
+        network, images, torch.tensor([4, 7]), noise, torch.tensor([0.25, 0.5])
+    )
     # x_t = 1/4 and 1, the velocities 1 and -4.
     assert loss.item() == (0.75**2 + 5**2) / 2
     assert asked == [([0.25, 0.5], [4, 7])]
 
 
 @pytest.mark.parametrize(("solver", "ratio"), [("euler", 2), ("midpoint", 4)])
-def test_half_the_step_halves_the_error_of_euler_and_quarters_that_of_midpoint(solver, ratio):
+def test_half_the_step_halves_the_error_of_euler_and_quarters_that_of_midpoint(
+    solver, ratio
+):
     """Of dx/dt = x + t from x = 1, which is at 2e - 2 in the end."""
     start = torch.ones(1, dtype=torch.float64)
-    ends = (flow.integrate(lambda x, t: x + t, start, number, solver) for number in (20, 40))
+    ends = (
+        flow.integrate(lambda x, t: x + t, start, number, solver) for number in (20, 40)
+    )
     coarse, fine = (end.item() - 2 * math.e + 2 for end in ends)
     assert coarse / fine == pytest.approx(ratio, rel=0.05)
 
 
 def test_guidance_is_a_line_through_the_velocities_without_and_with_the_label():
     network, x = make_network(), torch.randn(6, 1, 8, 8, generator=make_generator(0))
-    labels, none, times = torch.arange(6) % 2, torch.full((6,), 2), torch.full((6,), 0.3)
+    labels, none, times = (
+        torch.arange(6) % 2,
+        torch.full((6,), 2),
+        torch.full((6,), 0.3),
+    )
     without, told = network(x, times, none), network(x, times, labels)
     assert not torch.allclose(without, told)
     guided = partial(flow.guided_velocity, network, x, 0.3, labels)
@@ -97,7 +113,9 @@ def test_every_weight_of_the_network_is_learnt(halves):
     network, (images, labels) = make_network().requires_grad_(), halves
     told = torch.cat([labels[:-1], torch.tensor([2])])
     noise = torch.randn(64, 1, 8, 8, generator=make_generator(0))
-    flow.flow_loss(network, images[:, None] / 127.5 - 1, told, noise, torch.rand(64)).backward()
+    flow.flow_loss(
+        network, images[:, None] / 127.5 - 1, told, noise, torch.rand(64)
+    ).backward()
     assert all(weights.grad.abs().sum() > 0 for weights in network.parameters())
 
 
@@ -106,7 +124,9 @@ def test_samples_are_of_the_class_asked_for_and_of_either_where_none_is(learnt, 
     assert history.loss[-1] < history.loss[0] / 2
     labels = halves[1]
     for solver, num_steps in (("euler", 20), ("midpoint", 10)):
-        right = is_bright_above(flow.sample(network, labels, 0, num_steps, solver)) == (labels == 0)
+        right = is_bright_above(flow.sample(network, labels, 0, num_steps, solver)) == (
+            labels == 0
+        )
         assert right.float().mean() > 0.9
     asked = torch.zeros(64, dtype=torch.int64)
     assert 8 < is_bright_above(flow.sample(network, asked, 0, guidance=0)).sum() < 56
@@ -121,14 +141,18 @@ def test_a_sample_depends_on_its_seed_and_on_no_other_sample(monkeypatch):
     assert not torch.allclose(first, other)
     assert first.abs().max() <= 1
     monkeypatch.setattr(flow, "BATCH", 3)
-    torch.testing.assert_close(flow.sample(network, labels, 0, 2), first, atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        flow.sample(network, labels, 0, 2), first, atol=0.05, rtol=0
+    )
 
 
 def test_withheld_labels_teach_nothing(halves):
     images, labels = halves
     for share, same in ((1.0, True), (0.5, False)):
         settings = replace(TINY, unlabelled=share)
-        networks = [flow.fit_flow(images, told, settings)[0] for told in (labels, 1 - labels)]
+        networks = [
+            flow.fit_flow(images, told, settings)[0] for told in (labels, 1 - labels)
+        ]
         pairs = zip(*(network.parameters() for network in networks), strict=True)
         assert all(torch.equal(*pair) for pair in pairs) == same
 
@@ -144,7 +168,9 @@ def test_stored_weights_are_half_as_large_and_move_alike(learnt, tmp_path):
     number = sum(weights.numel() for weights in network.parameters())
     assert path.stat().st_size < 2 * number + 40_000
     (tmp_path / "text.pt").write_text("no flow")
-    with pytest.raises(DlappsError, match=r"a flow in .*, got a file that does not load; delete"):
+    with pytest.raises(
+        DlappsError, match=r"a flow in .*, got a file that does not load; delete"
+    ):
         flow.load_flow(tmp_path / "text.pt")
 
 
@@ -156,16 +182,37 @@ def draw(labels, **options):
     ("call", "message"),
     [
         (lambda x, y: draw(y, num_steps=0), "num_steps >= 1, got 0"),
-        (lambda x, y: draw(y, solver="heun"), "solver among euler, midpoint, got 'heun'"),
+        (
+            lambda x, y: draw(y, solver="heun"),
+            "solver among euler, midpoint, got 'heun'",
+        ),
         (lambda x, y: draw(y - 1), "labels from 0 to 1, got -1 to 0"),
         (lambda x, y: draw(1), r"as many labels as inputs, got \(\) and 1; check"),
-        (lambda x, y: draw(y, guidance=math.nan), "a finite guidance, got nan; take a number"),
-        (lambda x, y: draw(y, guidance=lambda t: 1 / t if t else math.inf), "guidance, got inf"),
+        (
+            lambda x, y: draw(y, guidance=math.nan),
+            "a finite guidance, got nan; take a number",
+        ),
+        (
+            lambda x, y: draw(y, guidance=lambda t: 1 / t if t else math.inf),
+            "guidance, got inf",
+        ),
         (lambda x, y: flow.fit_flow(x, y + 1, TINY), "labels from 0 to 1, got 1 to 2"),
-        (lambda x, y: flow.fit_flow(x, y[1:], TINY), "as many labels as inputs, got 63 and 64"),
-        (lambda x, y: flow.fit_flow(x.float(), y, TINY), r"images uint8 .*, got torch.float32"),
-        (lambda x, y: flow.fit_flow(x, y), r"grey images \(N, 32, 32\), got \(64, 8, 8\); change"),
-        (lambda x, y: make_network(replace(TINY, size=28)), "multiple of 8, got 28; resize"),
+        (
+            lambda x, y: flow.fit_flow(x, y[1:], TINY),
+            "as many labels as inputs, got 63 and 64",
+        ),
+        (
+            lambda x, y: flow.fit_flow(x.float(), y, TINY),
+            r"images uint8 .*, got torch.float32",
+        ),
+        (
+            lambda x, y: flow.fit_flow(x, y),
+            r"grey images \(N, 32, 32\), got \(64, 8, 8\); change",
+        ),
+        (
+            lambda x, y: make_network(replace(TINY, size=28)),
+            "multiple of 8, got 28; resize",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence(halves, call, message):
@@ -173,11 +220,17 @@ def test_bad_input_gets_one_sentence(halves, call, message):
         call(*halves)
 
 
-@pytest.mark.parametrize(("name", "value"), [("learning_rate", 1e-3), ("channels", (8, 8, 16))])
+@pytest.mark.parametrize(
+    ("name", "value"), [("learning_rate", 1e-3), ("channels", (8, 8, 16))]
+)
 def test_a_checkpoint_of_other_settings_is_refused(name, value, halves, tmp_path):
     flow.fit_flow(*halves, TINY, checkpoint=tmp_path / "run.pt")
-    with pytest.raises(TrainingError, match=rf"checkpoint of this run in .* differs in {name}"):
-        flow.fit_flow(*halves, replace(TINY, **{name: value}), checkpoint=tmp_path / "run.pt")
+    with pytest.raises(
+        TrainingError, match=rf"checkpoint of this run in .* differs in {name}"
+    ):
+        flow.fit_flow(
+            *halves, replace(TINY, **{name: value}), checkpoint=tmp_path / "run.pt"
+        )
 
 
 def test_the_committed_network_draws_the_digits_that_it_is_asked_for():

@@ -1,4 +1,6 @@
-"""Networks to the layer, steps that reach one network only, what a training gives, points on a ring."""
+"""Networks to the layer, steps that reach one network only, what a training gives,
+points on a ring.
+"""
 
 import copy
 from dataclasses import replace
@@ -46,14 +48,20 @@ def in_colour(images):
 
 
 def own(size=16):
-    """A generator and a discriminator of linear layers, with dropout; the same each time."""
+    """A generator and a discriminator of linear layers, with dropout; the same each
+    time.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         numbers = size * size
         norm, to_images = nn.BatchNorm1d(numbers), nn.Unflatten(1, (1, size, size))
-        generator = nn.Sequential(nn.Linear(5, numbers, bias=False), norm, nn.Tanh(), to_images)
+        generator = nn.Sequential(
+            nn.Linear(5, numbers, bias=False), norm, nn.Tanh(), to_images
+        )
         first, last = nn.Linear(numbers, 8), nn.Linear(8, 1)
-        return generator, nn.Sequential(nn.Flatten(), first, nn.ReLU(), nn.Dropout(), last)
+        return generator, nn.Sequential(
+            nn.Flatten(), first, nn.ReLU(), nn.Dropout(), last
+        )
 
 
 def fit_own(images, generator, discriminator=None):
@@ -69,7 +77,11 @@ def z_of(number):
 
 
 def weights_of(*networks):
-    return [weight.detach().clone() for network in networks for weight in network.parameters()]
+    return [
+        weight.detach().clone()
+        for network in networks
+        for weight in network.parameters()
+    ]
 
 
 def count(network):
@@ -111,7 +123,9 @@ def test_initialisation_is_the_practical_s_and_hangs_on_the_seed_alone():
     generator, discriminator = pair
     assert torch.equal(torch.random.get_rng_state(), before)
     norm = generator.rest[1][1].requires_grad_(False)
-    assert discriminator.layers[1][0].weight.detach().std() == pytest.approx(0.02, rel=0.02)
+    assert discriminator.layers[1][0].weight.detach().std() == pytest.approx(
+        0.02, rel=0.02
+    )
     assert norm.weight.mean() == pytest.approx(1, abs=0.02)
     assert norm.weight.std() == pytest.approx(0.02, rel=0.4)
     assert not norm.bias.any()
@@ -122,8 +136,14 @@ def test_initialisation_is_the_practical_s_and_hangs_on_the_seed_alone():
 def test_products_are_the_convolutions_that_they_stand_for():
     generator, discriminator = gan.make_networks(TINY, 0)
     z, maps = z_of(3), torch.randn(3, 4, 8, 8)
-    first, last, logits = generator.first[0], generator.rest[-2], discriminator.layers[-1]
-    torch.testing.assert_close(first(z), F.conv_transpose2d(z[:, :, None, None], first.weight))
+    first, last, logits = (
+        generator.first[0],
+        generator.rest[-2],
+        discriminator.layers[-1],
+    )
+    torch.testing.assert_close(
+        first(z), F.conv_transpose2d(z[:, :, None, None], first.weight)
+    )
     expected = F.conv_transpose2d(maps, last.weight, stride=2, padding=1)
     torch.testing.assert_close(last(maps), expected)
     maps = torch.randn(3, 8, 4, 4)
@@ -139,16 +159,25 @@ def test_the_label_tables_are_the_convolutions(training):
     pair = (network.train(training) for network in gan.make_networks(CONDITIONAL, 0))
     generator, discriminator = pair
     y, z, x = torch.tensor([0, 2, 2, 0, 0]), z_of(5).double(), torch.rand(5, 1, 16, 16)
-    table = F.conv_transpose2d(one_hot_maps(y, 1).double(), generator.double().from_labels.weight)
+    table = F.conv_transpose2d(
+        one_hot_maps(y, 1).double(), generator.double().from_labels.weight
+    )
     halves = generator.from_z(z), generator.norm_labels(table)
     plain = generator.rest(generator.both(F.relu(torch.cat(halves, 1)))).float()
     torch.testing.assert_close(generator(z, y), plain)
-    halves = discriminator.from_images(x), discriminator.from_labels(one_hot_maps(y, 16))
-    plain = discriminator.rest(discriminator.both(F.leaky_relu(torch.cat(halves, 1), 0.2)))
+    halves = (
+        discriminator.from_images(x),
+        discriminator.from_labels(one_hot_maps(y, 16)),
+    )
+    plain = discriminator.rest(
+        discriminator.both(F.leaky_relu(torch.cat(halves, 1), 0.2))
+    )
     both, weights = (discriminator(x, y), plain), torch.linspace(-1, 1, 5)
     torch.testing.assert_close(*both)
     parameters = [*discriminator.parameters()]
-    ours, theirs = (torch.autograd.grad(logits @ weights, parameters) for logits in both)
+    ours, theirs = (
+        torch.autograd.grad(logits @ weights, parameters) for logits in both
+    )
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
@@ -180,10 +209,16 @@ def test_colour_images_are_learnt_and_drawn_in_colour(images):
 
 def test_channels_first_arrays_and_lists_are_one(images, labels):
     expected = gan.fit_gan(in_colour(images), COLOUR).history
-    for given in (in_colour(images).movedim(3, 1), in_colour(images).numpy()[:, ::-1][:, ::-1]):
+    for given in (
+        in_colour(images).movedim(3, 1),
+        in_colour(images).numpy()[:, ::-1][:, ::-1],
+    ):
         assert gan.fit_gan(given, COLOUR).history == expected
     expected = gan.fit_gan(images, CONDITIONAL, labels=labels).history
-    for given, told in ((images.numpy(), labels.tolist()), (images[:, None], labels.byte().numpy())):
+    for given, told in (
+        (images.numpy(), labels.tolist()),
+        (images[:, None], labels.byte().numpy()),
+    ):
         assert gan.fit_conditional_gan(given, told, CONDITIONAL).history == expected
 
 
@@ -206,7 +241,10 @@ def test_networks_of_one_s_own_are_trained_in_place(images, tmp_path):
     for options in ({}, {"checkpoint": str(path)}):
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            assert gan.fit_gan(images, TINY, networks=own(), **options).history == training.history
+            assert (
+                gan.fit_gan(images, TINY, networks=own(), **options).history
+                == training.history
+            )
 
 
 @pytest.mark.parametrize("loss", gan.LOSSES)
@@ -219,8 +257,14 @@ def test_a_training_is_that_of_a_textbook_loop(images, loss):
     gan.fit_gan(images, preset, networks=given, precision="float32")
     real, draw = images[:, None] / 127.5 - 1, make_generator(0)
     rates = {generator: preset.generator_rate, discriminator: preset.discriminator_rate}
-    adam = [torch.optim.Adam(each.parameters(), rates[each], (0.5, 0.999)) for each in rates]
-    bce, ones, zeros = F.binary_cross_entropy_with_logits, torch.ones(30, 1), torch.zeros(30, 1)
+    adam = [
+        torch.optim.Adam(each.parameters(), rates[each], (0.5, 0.999)) for each in rates
+    ]
+    bce, ones, zeros = (
+        F.binary_cross_entropy_with_logits,
+        torch.ones(30, 1),
+        torch.zeros(30, 1),
+    )
 
     def step(optimiser, value):
         optimiser.zero_grad()
@@ -229,32 +273,50 @@ def test_a_training_is_that_of_a_textbook_loop(images, loss):
 
     for _ in range(2):
         fake = generator(torch.randn(30, 5, generator=draw))
-        step(adam[1], bce(discriminator(real), ones) + bce(discriminator(fake.detach()), zeros))
+        step(
+            adam[1],
+            bce(discriminator(real), ones) + bce(discriminator(fake.detach()), zeros),
+        )
         s = discriminator(fake)
         step(adam[0], bce(s, ones) if loss == "non-saturating" else -bce(s, zeros))
-    for mine, theirs in zip(weights_of(generator, discriminator), weights_of(*given), strict=True):
+    for mine, theirs in zip(
+        weights_of(generator, discriminator), weights_of(*given), strict=True
+    ):
         torch.testing.assert_close(mine, theirs, atol=2e-6, rtol=1e-4)
-    assert all(weight.grad is None for network in given for weight in network.parameters())
+    assert all(
+        weight.grad is None for network in given for weight in network.parameters()
+    )
 
 
 def test_two_threads_give_the_same_gradients_twice():
-    narrow = replace(gan.CONDITIONAL_PRACTICAL, generator_channels=32, discriminator_channels=16)
+    narrow = replace(
+        gan.CONDITIONAL_PRACTICAL, generator_channels=32, discriminator_channels=16
+    )
     generator, discriminator = gan.make_networks(narrow, seed=0)
     z, labels = gan.draw_latents(128, 100, seed=0), torch.arange(128) % 10
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        losses = [discriminator(gan.generate(generator, z, labels), labels).sum() for _ in range(3)]
-        gradients = [torch.autograd.grad(loss, [*generator.parameters()]) for loss in losses]
+        losses = [
+            discriminator(gan.generate(generator, z, labels), labels).sum()
+            for _ in range(3)
+        ]
+        gradients = [
+            torch.autograd.grad(loss, [*generator.parameters()]) for loss in losses
+        ]
     finally:
         torch.set_num_threads(threads)
     assert all(all(map(torch.equal, gradients[0], again)) for again in gradients[1:])
 
 
 def test_a_picture_is_resized_as_pillow_does():
-    picture = torch.randint(256, (1, 28, 28), dtype=torch.uint8, generator=make_generator(0))
+    picture = torch.randint(
+        256, (1, 28, 28), dtype=torch.uint8, generator=make_generator(0)
+    )
     for size in (16, 32, 64):
-        resized = Image.fromarray(picture[0].numpy()).resize((size, size), Image.BILINEAR)
+        resized = Image.fromarray(picture[0].numpy()).resize(
+            (size, size), Image.BILINEAR
+        )
         expected = torch.tensor(np.asarray(resized)).int()
         assert (gan.prepare_images(picture, size)[0] - expected).abs().max() <= 1
 
@@ -264,7 +326,11 @@ def test_samples_do_not_depend_on_the_batch_and_leave_the_mode(monkeypatch):
     z, y = z_of(9), torch.tensor([0, 1, 2] * 3)
     whole = gan.sample(generator, z, y)
     monkeypatch.setattr(sampling, "BATCH", 2)
-    for given in ((z, y), (z.tolist(), y.tolist()), (z.numpy().astype(float), y.numpy())):
+    for given in (
+        (z, y),
+        (z.tolist(), y.tolist()),
+        (z.numpy().astype(float), y.numpy()),
+    ):
         close_samples(gan.sample(generator, *given), whole)
     assert generator.training
 
@@ -291,8 +357,12 @@ def test_spread_notices_that_all_images_of_a_class_are_alike():
     assert gan.spread(alike) > 0.5
     assert gan.spread(alike, labels) < 1e-6
     noise = torch.randn(40, 1, 8, 8, generator=make_generator(1))
-    within = torch.stack([noise[labels == label].var(0, correction=0) for label in range(4)])
-    torch.testing.assert_close(gan.spread(alike + noise, labels), within.mean(0).sqrt().mean())
+    within = torch.stack(
+        [noise[labels == label].var(0, correction=0) for label in range(4)]
+    )
+    torch.testing.assert_close(
+        gan.spread(alike + noise, labels), within.mean(0).sqrt().mean()
+    )
     # Classes that do not occur in the batch change nothing.
     torch.testing.assert_close(gan.spread(noise, 2 * labels), gan.spread(noise, labels))
 
@@ -300,7 +370,9 @@ def test_spread_notices_that_all_images_of_a_class_are_alike():
 @pytest.mark.parametrize("preset", [COLOUR, CONDITIONAL], ids=["colour", "conditional"])
 def test_a_generator_is_stored_in_half_precision(preset, tmp_path):
     generator, _ = gan.make_networks(preset, 0)
-    loaded = gan.load_generator(gan.save_generator(str(tmp_path / "generator.pt"), generator))
+    loaded = gan.load_generator(
+        gan.save_generator(str(tmp_path / "generator.pt"), generator)
+    )
     assert loaded.preset == preset
     assert not loaded.training
     given = z_of(3), torch.arange(3) if preset.num_classes else None
@@ -311,17 +383,23 @@ def test_a_generator_is_stored_in_half_precision(preset, tmp_path):
 def test_the_committed_generators_draw_in_the_right_range(load):
     for kind, labels in (("dcgan", None), ("cdcgan", torch.arange(4))):
         generator = load(kind)
-        images = gan.sample(generator, gan.draw_latents(4, generator.latent_dim, seed=0), labels)
+        images = gan.sample(
+            generator, gan.draw_latents(4, generator.latent_dim, seed=0), labels
+        )
         assert images.shape == (4, 1, 32, 32)
         # White strokes on black: both ends of the range are reached.
         assert images.amin() < -0.9
         assert images.amax() > 0.5
-    with pytest.raises(ValueError, match="expected a generator among dcgan, cdcgan, got 'other'"):
+    with pytest.raises(
+        ValueError, match="expected a generator among dcgan, cdcgan, got 'other'"
+    ):
         load("other")
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(images):
-    with pytest.raises(DivergenceError, match=r"expected a finite \w+, got (nan|inf) in batch 1;"):
+    with pytest.raises(
+        DivergenceError, match=r"expected a finite \w+, got (nan|inf) in batch 1;"
+    ):
         gan.fit_gan(images, replace(TINY, generator_rate=1e38))
 
 
@@ -330,22 +408,70 @@ def test_a_loss_that_is_not_finite_stops_the_training(images):
     [
         (lambda x, y: gan.fit_gan(x.float()), "images uint8"),
         (lambda x, y: gan.fit_gan(x, replace(TINY, size=24)), "a size of 16, 32, 64"),
-        (lambda x, y: gan.fit_gan(x[:, :, :10], TINY), r"square images, got \(30, 16, 10\); crop"),
-        (lambda x, y: gan.fit_gan(in_colour(x), TINY), r"images \(N, 1, 16, 16\), got \(30, 3,"),
-        (lambda x, y: gan.fit_gan(x, COLOUR), r"images \(N, 3, 16, 16\), got \(30, 1, 16, 16\)"),
-        (lambda x, y: replace(TINY, loss="wgan"), "loss among non-saturating, saturating, got 'w"),
-        (lambda x, y: gan.to_uint8(torch.zeros(2, 4, 8, 8)), r"images .* got \(2, 4, 8, 8\)"),
-        (lambda x, y: fit_own(x, own()[1]), "a generator for inputs .* got one that fails"),
-        (lambda x, y: fit_own(x, own(8)[0]), r"a generator of images \(N, 1, 16, 16\), got \(2, 1,"),
-        (lambda x, y: fit_own(x, own()[0], nn.Flatten()), r"logits \(2,\) of .* got \(2, 256\)"),
-        (lambda x, y: gan.fit_gan(x, CONDITIONAL), "a preset with classes and labels, got only"),
-        (lambda x, y: gan.fit_gan(x, TINY, labels=y), "a preset with classes and labels, got only"),
-        (lambda x, y: gan.fit_gan(x, CONDITIONAL, labels=y + 1), "labels from 0 to 2, got 1 to 3"),
-        (lambda x, y: gan.fit_gan(x, CONDITIONAL, labels=y[1:]), "as many labels .* 29 and 30"),
-        (lambda x, y: gan.Discriminator()(x[:2, None].float()), r"images \(N, 1, 32, 32\), got"),
-        (lambda x, y: gan.Generator()(z_of(2)), r"latent vectors \(N, 100\), got \(2, 5\)"),
-        (lambda x, y: draw(TINY, y[:5]), "a conditional generator and labels, got only one"),
-        (lambda x, y: draw(CONDITIONAL), "a conditional generator and labels, got only one"),
+        (
+            lambda x, y: gan.fit_gan(x[:, :, :10], TINY),
+            r"square images, got \(30, 16, 10\); crop",
+        ),
+        (
+            lambda x, y: gan.fit_gan(in_colour(x), TINY),
+            r"images \(N, 1, 16, 16\), got \(30, 3,",
+        ),
+        (
+            lambda x, y: gan.fit_gan(x, COLOUR),
+            r"images \(N, 3, 16, 16\), got \(30, 1, 16, 16\)",
+        ),
+        (
+            lambda x, y: replace(TINY, loss="wgan"),
+            "loss among non-saturating, saturating, got 'w",
+        ),
+        (
+            lambda x, y: gan.to_uint8(torch.zeros(2, 4, 8, 8)),
+            r"images .* got \(2, 4, 8, 8\)",
+        ),
+        (
+            lambda x, y: fit_own(x, own()[1]),
+            "a generator for inputs .* got one that fails",
+        ),
+        (
+            lambda x, y: fit_own(x, own(8)[0]),
+            r"a generator of images \(N, 1, 16, 16\), got \(2, 1,",
+        ),
+        (
+            lambda x, y: fit_own(x, own()[0], nn.Flatten()),
+            r"logits \(2,\) of .* got \(2, 256\)",
+        ),
+        (
+            lambda x, y: gan.fit_gan(x, CONDITIONAL),
+            "a preset with classes and labels, got only",
+        ),
+        (
+            lambda x, y: gan.fit_gan(x, TINY, labels=y),
+            "a preset with classes and labels, got only",
+        ),
+        (
+            lambda x, y: gan.fit_gan(x, CONDITIONAL, labels=y + 1),
+            "labels from 0 to 2, got 1 to 3",
+        ),
+        (
+            lambda x, y: gan.fit_gan(x, CONDITIONAL, labels=y[1:]),
+            "as many labels .* 29 and 30",
+        ),
+        (
+            lambda x, y: gan.Discriminator()(x[:2, None].float()),
+            r"images \(N, 1, 32, 32\), got",
+        ),
+        (
+            lambda x, y: gan.Generator()(z_of(2)),
+            r"latent vectors \(N, 100\), got \(2, 5\)",
+        ),
+        (
+            lambda x, y: draw(TINY, y[:5]),
+            "a conditional generator and labels, got only one",
+        ),
+        (
+            lambda x, y: draw(CONDITIONAL),
+            "a conditional generator and labels, got only one",
+        ),
         (lambda x, y: draw(CONDITIONAL, 1), "as many labels as inputs"),
     ],
 )
@@ -357,6 +483,8 @@ def test_bad_input_gets_one_sentence(images, labels, call, message):
 def test_points_of_the_ring_lie_close_to_eight_centres_equally_often():
     points = gan.draw_ring(8000, make_generator(0))
     nearest = (torch.atan2(points[:, 1], points[:, 0]) * 8 / (2 * torch.pi)).round()
-    centres = torch.stack([(nearest * torch.pi / 4).cos(), (nearest * torch.pi / 4).sin()], 1)
+    centres = torch.stack(
+        [(nearest * torch.pi / 4).cos(), (nearest * torch.pi / 4).sin()], 1
+    )
     assert torch.bincount(nearest.remainder(8).long()).min() > 900
     assert (points - centres).std(0).tolist() == pytest.approx([0.05, 0.05], rel=0.05)

@@ -23,16 +23,25 @@ def test_grey_is_copied_to_three_channels():
 
 
 def test_what_is_transparent_is_white():
-    shades = np.array([[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], np.uint8)
+    shades = np.array(
+        [[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], np.uint8
+    )
     on_white = np.array([[[200, 100, 0], [255, 255, 255], [244, 224, 204]]], np.uint8)
-    assert np.array_equal(images.from_pixels(images.stack_pixels([shades], (1, 3)))[0], on_white)
-    grey = Image.merge("LA", [Image.new("L", (2, 1), 40), Image.fromarray(np.array([[255, 0]], np.uint8))])
+    assert np.array_equal(
+        images.from_pixels(images.stack_pixels([shades], (1, 3)))[0], on_white
+    )
+    grey = Image.merge(
+        "LA",
+        [Image.new("L", (2, 1), 40), Image.fromarray(np.array([[255, 0]], np.uint8))],
+    )
     assert np.array_equal(np.asarray(images.to_picture(grey))[0, :, 0], [40, 255])
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 40, 50, 60])
     palette.putpixel((1, 0), 1)
     palette.info["transparency"] = 1
-    assert np.array_equal(np.asarray(images.to_picture(palette))[0], [[10, 20, 30], [255, 255, 255]])
+    assert np.array_equal(
+        np.asarray(images.to_picture(palette))[0], [[10, 20, 30], [255, 255, 255]]
+    )
 
 
 def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
@@ -40,17 +49,29 @@ def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
     Image.fromarray(levels).save(tmp_path / "deep.png")
     expected = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
     assert np.array_equal(images.read_picture(tmp_path / "deep.png"), expected)
-    assert np.array_equal(images.to_picture(Image.open(tmp_path / "deep.png")), expected)
-    with pytest.raises(PictureError, match=r"8 or 16 bits a channel, got .* mode 'F'; divide"):
+    assert np.array_equal(
+        images.to_picture(Image.open(tmp_path / "deep.png")), expected
+    )
+    with pytest.raises(
+        PictureError, match=r"8 or 16 bits a channel, got .* mode 'F'; divide"
+    ):
         images.to_picture(Image.fromarray(levels.astype(np.float32)))
 
 
 def test_hidden_folders_hold_no_pictures_and_a_gif_is_one(tmp_path):
-    for name in ("cats/1.gif", "dogs/1.png", ".thumbnails/1.png", "__MACOSX/cats/._1.png"):
+    for name in (
+        "cats/1.gif",
+        "dogs/1.png",
+        ".thumbnails/1.png",
+        "__MACOSX/cats/._1.png",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / name)
     (tmp_path / "dogs" / "folder.png").mkdir()
-    assert images.find_pictures(tmp_path) == [tmp_path / "cats/1.gif", tmp_path / "dogs/1.png"]
+    assert images.find_pictures(tmp_path) == [
+        tmp_path / "cats/1.gif",
+        tmp_path / "dogs/1.png",
+    ]
     assert load_folder(tmp_path).class_names == ("cats", "dogs")
 
 
@@ -64,7 +85,10 @@ def test_squash_keeps_everything_and_crop_keeps_the_aspect():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4, 2), np.uint8), r"an array \(H, W\) or \(H, W, 3 or 4\), got \(4, 4, 2\)"),
+        (
+            np.zeros((4, 4, 2), np.uint8),
+            r"an array \(H, W\) or \(H, W, 3 or 4\), got \(4, 4, 2\)",
+        ),
         (np.full((4, 4), 200.0), "expected uint8, or floats in"),
         (np.zeros((4, 4), np.int64), "got int64"),
         (np.full((4, 4), np.nan), "expected uint8, or floats in"),
@@ -79,12 +103,16 @@ def test_arrays_that_are_no_pictures(array, message):
 def test_files_that_are_not_pictures(tmp_path, content):
     path = tmp_path / "a.jpg"
     if content == "truncated":
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+        Image.fromarray(
+            np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        ).save(path)
         content = path.read_bytes()[:-500]
     if content is not None:
         path.write_bytes(content)
     got = "no such file" if content is None else r"[\d,]+ bytes that do not decode"
-    with pytest.raises(PictureError, match=rf"expected a picture in .*a\.jpg, got {got}"):
+    with pytest.raises(
+        PictureError, match=rf"expected a picture in .*a\.jpg, got {got}"
+    ):
         images.read_picture(path)
 
 
@@ -92,7 +120,11 @@ def test_files_that_are_not_pictures(tmp_path, content):
     ("pictures", "channels", "message"),
     [
         (torch.zeros(3, 8, 8), None, "add the batch axis"),
-        (torch.zeros(1, 1, 8, 8), 3, r"expected shape \(N, 3, H, W\), got \(1, 1, 8, 8\)"),
+        (
+            torch.zeros(1, 1, 8, 8),
+            3,
+            r"expected shape \(N, 3, H, W\), got \(1, 1, 8, 8\)",
+        ),
         (torch.zeros(1, 3, 8, 8).int(), None, "torch.int32; convert it, divide 0-255"),
         (torch.full((1, 3, 8, 8), 255.0), None, "got values from 255 to 255"),
         (torch.full((1, 3, 8, 8), -0.1), None, "got values from -0.1 to -0.1"),
@@ -112,13 +144,20 @@ def test_pictures_of_data_sets_become_tensors_that_networks_take():
     grey = np.random.default_rng(0).integers(0, 256, (2, 6, 5), dtype=np.uint8)
     colours = np.random.default_rng(1).integers(0, 256, (2, 6, 5, 3), dtype=np.uint8)
     expected = torch.from_numpy(grey / np.float32(255))[:, None]
-    for pictures in (grey, torch.from_numpy(grey), grey[:, None], torch.from_numpy(grey)[:, None]):
+    for pictures in (
+        grey,
+        torch.from_numpy(grey),
+        grey[:, None],
+        torch.from_numpy(grey)[:, None],
+    ):
         torch.testing.assert_close(images.as_pictures(pictures, 1), expected)
     expected = torch.from_numpy(colours / np.float32(255)).permute(0, 3, 1, 2)
     forms = colours, torch.from_numpy(colours), colours / np.float32(255)
     for pictures in (*forms, colours.transpose(0, 3, 1, 2)):
         torch.testing.assert_close(images.as_pictures(pictures), expected)
-    assert torch.equal(images.as_pictures(colours[:, ::-1]), images.as_pictures(colours).flip(2))
+    assert torch.equal(
+        images.as_pictures(colours[:, ::-1]), images.as_pictures(colours).flip(2)
+    )
 
 
 def test_pictures_that_are_tensors_already_stay_as_they_are():
@@ -143,15 +182,26 @@ def test_pixels_become_what_a_file_stores_grey_ones_without_channels():
 
 def test_one_picture_is_no_list_of_pictures():
     array = np.zeros((20, 24, 3), np.uint8)
-    for one in ("a.png", Path("a.png"), Image.fromarray(array), array, torch.from_numpy(array)):
-        with pytest.raises(PictureError, match=r"several pictures, got .*; put it in a list"):
+    for one in (
+        "a.png",
+        Path("a.png"),
+        Image.fromarray(array),
+        array,
+        torch.from_numpy(array),
+    ):
+        with pytest.raises(
+            PictureError, match=r"several pictures, got .*; put it in a list"
+        ):
             images.stack_pixels(one)
 
 
 def test_sets_without_a_picture(tmp_path):
     for call, message in (
         (lambda: images.find_pictures(tmp_path), "got none"),
-        (lambda: images.find_pictures(tmp_path / "missing"), "expected a folder of pictures"),
+        (
+            lambda: images.find_pictures(tmp_path / "missing"),
+            "expected a folder of pictures",
+        ),
         (lambda: images.stack_pixels([]), "expected at least one picture, got none"),
     ):
         with pytest.raises(PictureError, match=message):
@@ -170,9 +220,14 @@ def test_levels_come_in_one_form():
     assert np.array_equal(images.as_uint8(list(grey[:, ::-1])), grey[:, ::-1])
 
 
-@pytest.mark.parametrize("given", [LEVELS / 255, LEVELS[0, ..., 0], LEVELS[..., :2], LEVELS[:0], LEVELS.astype(int)])
+@pytest.mark.parametrize(
+    "given",
+    [LEVELS / 255, LEVELS[0, ..., 0], LEVELS[..., :2], LEVELS[:0], LEVELS.astype(int)],
+)
 def test_levels_of_another_form_get_one_sentence(given):
-    with pytest.raises(PictureError, match=r"(images uint8 \(N, H, W\)|at least one image), "):
+    with pytest.raises(
+        PictureError, match=r"(images uint8 \(N, H, W\)|at least one image), "
+    ):
         images.as_uint8(given)
 
 

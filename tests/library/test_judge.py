@@ -1,4 +1,6 @@
-"""The digit classifier, on ten patterns that are easily told apart; the committed one on digits."""
+"""The digit classifier, on ten patterns that are easily told apart; the committed one
+on digits.
+"""
 
 from functools import partial
 
@@ -16,7 +18,9 @@ torch.set_num_threads(1)
 
 
 def make_patterns(number, seed=0):
-    """Stripes of five widths, lying or standing, in noise: uint8 (number, 32, 32), and which of the ten."""
+    """Stripes of five widths, lying or standing, in noise: uint8 (number, 32, 32), and
+    which of the ten.
+    """
     labels = torch.arange(number) % 10
     images = torch.randint(40, (number, 32, 32), generator=make_generator(seed))
     for image, label in zip(images, labels.tolist(), strict=True):
@@ -27,7 +31,9 @@ def make_patterns(number, seed=0):
 
 @pytest.fixture(scope="module")
 def classifier():
-    return judge.fit_digit_classifier(*make_patterns(400), num_epochs=5, augmented=False)
+    return judge.fit_digit_classifier(
+        *make_patterns(400), num_epochs=5, augmented=False
+    )
 
 
 def test_patterns_are_learnt(classifier):
@@ -48,10 +54,17 @@ def test_the_same_seed_gives_the_same_classifier_and_leaves_the_default_generato
 def test_features_are_one_row_an_image_whatever_the_batch(classifier, monkeypatch):
     images, _ = make_patterns(7)
     features, logits = judge.extract_features(classifier, images)
-    assert (features.shape, logits.shape, features.dtype) == ((7, 128), (7, 10), torch.float32)
+    assert (features.shape, logits.shape, features.dtype) == (
+        (7, 128),
+        (7, 10),
+        torch.float32,
+    )
     torch.testing.assert_close(classifier.head(features), logits)
     monkeypatch.setattr(judge, "BATCH", 3)
-    again = judge.extract_features(classifier, images)[0], classifier(from_uint8(images))
+    again = (
+        judge.extract_features(classifier, images)[0],
+        classifier(from_uint8(images)),
+    )
     torch.testing.assert_close(again, (features, logits), atol=2e-2, rtol=2e-2)
 
 
@@ -61,7 +74,9 @@ def test_distortion_moves_each_image_and_puts_half_on_grey():
     moved = judge.distort(white, make_generator(0))
     assert moved.shape == (400, 1, 32, 32)
     assert -1 <= moved.min() < moved.max() <= 1
-    grounds, tops = (moved.flatten(1).quantile(share, 1).add(1).div(2) for share in (0.5, 0.97))
+    grounds, tops = (
+        moved.flatten(1).quantile(share, 1).add(1).div(2) for share in (0.5, 0.97)
+    )
     assert (grounds < 0.01).float().mean() == pytest.approx(0.5, abs=0.1)
     assert 0.2 < grounds.max() < 0.27
     assert 0.65 < tops.min() < 0.75
@@ -79,26 +94,41 @@ def test_gan_train_falls_when_fakes_lack_classes():
     assert 0.4 < judge.gan_train_accuracy(fakes[few], labels[few], *real) <= 0.5
 
 
-def test_stored_weights_are_half_as_large_and_read_the_same(classifier, tmp_path, monkeypatch):
+def test_stored_weights_are_half_as_large_and_read_the_same(
+    classifier, tmp_path, monkeypatch
+):
     monkeypatch.setattr(paths, "networks", lambda: tmp_path)
-    with pytest.raises(DlappsError, match=r"expected the digit classifier in .*, got no such file; restore it"):
+    with pytest.raises(
+        DlappsError,
+        match=r"expected the digit classifier in .*, got no such file; restore it",
+    ):
         judge.load_digit_classifier()
-    assert save_weights(classifier, tmp_path / "digit-classifier.pt").stat().st_size < 1e6
+    assert (
+        save_weights(classifier, tmp_path / "digit-classifier.pt").stat().st_size < 1e6
+    )
     images, _ = make_patterns(50, seed=2)
     loaded = judge.load_digit_classifier()
-    assert torch.equal(judge.classify(loaded, images), judge.classify(classifier, images))
+    assert torch.equal(
+        judge.classify(loaded, images), judge.classify(classifier, images)
+    )
 
 
 def test_the_committed_judge_takes_digits_on_grey_for_what_they_are():
-    """One that had seen black grounds alone read half of these right, and gave them a ratio of 50 to 200."""
+    """One that had seen black grounds alone read half of these right, and gave them a
+    ratio of 50 to 200.
+    """
     digits, reader = datasets.load_mnist("test"), gan.load_digit_classifier()
     images, labels = gan.prepare_images(digits.images[:2000], 32), digits.labels[:2000]
     grey = (18 + images.float() * (237 / 255)).round().byte()
-    on_black, on_grey = (gan.conditional_accuracy(reader, each, labels) for each in (images, grey))
+    on_black, on_grey = (
+        gan.conditional_accuracy(reader, each, labels) for each in (images, grey)
+    )
     assert on_grey > on_black - 0.01
     halves = images[::2], images[1::2], grey[1::2]
     real, others, on_18 = (gan.extract_features(reader, each)[0] for each in halves)
-    assert metrics.frechet_distance(real, on_18) < 5 * metrics.frechet_distance(real, others)
+    assert metrics.frechet_distance(real, on_18) < 5 * metrics.frechet_distance(
+        real, others
+    )
 
 
 def test_slant_and_ink_of_a_stroke_that_leans_one_pixel_in_two():
@@ -114,7 +144,9 @@ def test_slant_and_ink_of_a_stroke_that_leans_one_pixel_in_two():
     assert statistics["slant"][2] == statistics["ink"][2] == 0
 
 
-@pytest.mark.parametrize("images", [torch.zeros(2, 32, 32), torch.zeros(2, 28, 28, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "images", [torch.zeros(2, 32, 32), torch.zeros(2, 28, 28, dtype=torch.uint8)]
+)
 def test_other_images_get_one_sentence(classifier, images):
     with pytest.raises(ValueError, match=r"expected images uint8 \(N, (32, 32|H, W)\)"):
         judge.classify(classifier, images)

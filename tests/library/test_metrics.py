@@ -16,7 +16,9 @@ torch.set_num_threads(1)
 
 
 def draw(number, seed, scale=1.0, shift=0.0, dimensions=4):
-    return scale * torch.randn(number, dimensions, generator=make_generator(seed)) + shift
+    return (
+        scale * torch.randn(number, dimensions, generator=make_generator(seed)) + shift
+    )
 
 
 def whitened(number, seed, dimensions):
@@ -33,8 +35,12 @@ def test_frechet_distance_of_means_apart_and_covariances_that_do_not_commute():
     c1, c2 = torch.diag(torch.tensor([4.0, 1.0], dtype=torch.float64)), mix @ mix.T
     # 2 x 2: tr X^(1/2) = sqrt(tr X + 2 sqrt(det X)).
     cross = math.sqrt((c1 @ c2).trace() + 2 * math.sqrt(torch.linalg.det(c1 @ c2)))
-    distance = metrics.frechet_distance(first * torch.tensor([2, 1]), second @ mix.T + shift)
-    assert distance == pytest.approx(5 + float(c1.trace() + c2.trace()) - 2 * cross, abs=1e-6)
+    distance = metrics.frechet_distance(
+        first * torch.tensor([2, 1]), second @ mix.T + shift
+    )
+    assert distance == pytest.approx(
+        5 + float(c1.trace() + c2.trace()) - 2 * cross, abs=1e-6
+    )
 
 
 def test_frechet_distance_to_itself_is_nothing_and_is_symmetric():
@@ -47,12 +53,14 @@ def test_frechet_distance_to_itself_is_nothing_and_is_symmetric():
 
 
 def test_precision_and_recall_by_hand():
-    # With k = 1 the real balls are [-1, 1] and [0, 2] around 0 and 1, [8, 12] and [8, 12] around 10 and 12.
+    # With k = 1 the real balls are [-1, 1] and [0, 2] around 0 and 1, [8, 12] and [8,
+    # 12] around 10 and 12.
     real = torch.tensor([[0.0], [1.0], [10.0], [12.0]])
     fake = torch.tensor([[0.4], [0.6], [5.0]])
     precision, recall = metrics.precision_recall(real, fake, k=1)
     assert precision == pytest.approx(2 / 3)
-    # Fake radii .2, .2, 4.4: [.2, .6], [.4, .8], [.6, 9.4]; of the real points only 1 lies inside.
+    # Fake radii .2, .2, 4.4: [.2, .6], [.4, .8], [.6, 9.4]; of the real points only 1
+    # lies inside.
     assert recall == pytest.approx(1 / 4)
 
 
@@ -72,7 +80,9 @@ def test_entropy_by_hand():
 def test_the_nearest_image_is_found_in_pixels():
     references = torch.zeros(3, 2, 2, dtype=torch.uint8)
     references[1:] = torch.tensor([[51], [255]], dtype=torch.uint8)[:, :, None]
-    distances, indices = metrics.nearest_images(references[[1, 2]] - torch.tensor(51, dtype=torch.uint8), references)
+    distances, indices = metrics.nearest_images(
+        references[[1, 2]] - torch.tensor(51, dtype=torch.uint8), references
+    )
     assert indices.tolist() == [0, 2]
     torch.testing.assert_close(distances, torch.tensor([0.0, 0.4]))
 
@@ -89,7 +99,10 @@ def test_pictures_that_differ_in_one_pixel_find_themselves():
 def test_neighbours_are_those_of_differences(shift, scale):
     queries, references = draw(120, 0, scale, shift, 64), draw(90, 1, scale, shift, 64)
     # A copy, one that is nearly so, and one far from all others.
-    factors, shifts = torch.tensor([[1], [1 + 1e-6], [1]]), torch.tensor([[0], [0], [1e6 * scale]])
+    factors, shifts = (
+        torch.tensor([[1], [1 + 1e-6], [1]]),
+        torch.tensor([[0], [0], [1e6 * scale]]),
+    )
     queries[:3] = references[:3] * factors + shifts
     expected = (queries.double()[:, None] - references.double()).norm(dim=2).min(1)
     distances, indices = metrics.nearest_neighbours(queries, references)
@@ -101,16 +114,22 @@ def test_points_on_the_surface_of_a_ball_are_inside():
     # All 2 x 40 corners of a simplex are sqrt 2 apart, which is each radius too.
     corners = torch.eye(80)
     assert metrics.precision_recall(corners[:40], corners[40:]) == (1, 1)
-    assert metrics.precision_recall(corners[:40] * 300 + 1000, corners[40:] * 300 + 1000) == (1, 1)
+    assert metrics.precision_recall(
+        corners[:40] * 300 + 1000, corners[40:] * 300 + 1000
+    ) == (1, 1)
 
 
 def test_names_are_no_numbers():
-    with pytest.raises(ValueError, match="expected numbers, got an array of <U3; convert it, names"):
+    with pytest.raises(
+        ValueError, match="expected numbers, got an array of <U3; convert it, names"
+    ):
         metrics.entropy(["cat", "dog"])
 
 
 def test_one_query_has_a_neighbour():
-    distances, indices = metrics.nearest_neighbours([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]])
+    distances, indices = metrics.nearest_neighbours(
+        [[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]]
+    )
     assert (distances.tolist(), indices.tolist()) == ([1], [1])
 
 
@@ -127,20 +146,26 @@ def test_bad_shapes_get_one_sentence(call):
         call()
 
 
-@pytest.mark.parametrize("measure", ["frechet_distance", "precision_recall", "nearest_neighbours"])
+@pytest.mark.parametrize(
+    "measure", ["frechet_distance", "precision_recall", "nearest_neighbours"]
+)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_not_finite_gets_one_sentence(measure, value):
     broken = draw(9, 0)
     broken[[2, 5], 1] = value
     for pair in ((draw(9, 1), broken), (broken, draw(9, 1))):
-        with pytest.raises(ValueError, match="features, got NaN or infinity in 2 of 9 rows"):
+        with pytest.raises(
+            ValueError, match="features, got NaN or infinity in 2 of 9 rows"
+        ):
             getattr(metrics, measure)(*pair)
 
 
 def test_reversed_and_read_only_arrays_are_taken():
     backwards = draw(30, 0).numpy()[::-1]
     backwards.flags.writeable = False
-    assert metrics.frechet_distance(backwards, draw(30, 0)) == pytest.approx(0, abs=1e-6)
+    assert metrics.frechet_distance(backwards, draw(30, 0)) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_arrays_and_lists_are_measured_as_tensors_are():
@@ -166,7 +191,14 @@ def test_neighbourhoods_are_those_of_the_authors_code():
 
 def test_distances_are_those_of_torch_fidelity():
     fidelity = pytest.importorskip("torch_fidelity.metric_fid")
-    first, second = (part.double().numpy() for part in (draw(200, 0), draw(200, 1, scale=0.7, shift=0.3)))
-    moments = [{"mu": part.mean(0), "sigma": np.cov(part.T)} for part in (first, second)]
-    frechet = fidelity.fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
+    first, second = (
+        part.double().numpy()
+        for part in (draw(200, 0), draw(200, 1, scale=0.7, shift=0.3))
+    )
+    moments = [
+        {"mu": part.mean(0), "sigma": np.cov(part.T)} for part in (first, second)
+    ]
+    frechet = fidelity.fid_statistics_to_metric(*moments, verbose=False)[
+        "frechet_inception_distance"
+    ]
     assert metrics.frechet_distance(first, second) == pytest.approx(frechet, rel=1e-4)

@@ -1,4 +1,6 @@
-"""MNIST-M is made by its published recipe, the same for the same seed, and no photo serves both splits."""
+"""MNIST-M is made by its published recipe, the same for the same seed, and no photo
+serves both splits.
+"""
 
 import numpy as np
 import pytest
@@ -20,17 +22,24 @@ def digits():
 @pytest.fixture
 def photos():
     random = np.random.default_rng(1)
-    return [random.integers(0, 256, shape).astype(np.uint8) for shape in ((6, 5, 3), (9, 12, 3), (30, 7, 3))]
+    return [
+        random.integers(0, 256, shape).astype(np.uint8)
+        for shape in ((6, 5, 3), (9, 12, 3), (30, 7, 3))
+    ]
 
 
 def test_by_hand():
     digit = np.array([[[0, 1], [200, 0]]], np.uint8)
-    photo = np.array([[[10, 20, 30], [0, 128, 255]], [[250, 5, 99], [1, 2, 3]]], np.uint8)
+    photo = np.array(
+        [[[10, 20, 30], [0, 128, 255]], [[250, 5, 99], [1, 2, 3]]], np.uint8
+    )
     expected = [[[10, 20, 30], [255, 127, 0]], [[5, 250, 156], [1, 2, 3]]]
     assert datasets.make_mnist_m(digit, [photo], seed=0)[0].tolist() == expected
 
 
-def test_every_picture_is_the_difference_of_its_digit_and_a_patch_of_a_photo(digits, photos):
+def test_every_picture_is_the_difference_of_its_digit_and_a_patch_of_a_photo(
+    digits, photos
+):
     pictures = datasets.make_mnist_m(digits, photos, seed=3).astype(int)
     patches = np.abs(pictures - 255 * (digits > 0)[..., None])
     places = set()
@@ -56,7 +65,9 @@ def test_tensors_and_lists_are_taken_as_arrays_are(digits, photos):
 
 
 def test_same_seed_same_pictures(digits, photos):
-    first, again, other = (datasets.make_mnist_m(digits, photos, seed) for seed in (0, 0, 1))
+    first, again, other = (
+        datasets.make_mnist_m(digits, photos, seed) for seed in (0, 0, 1)
+    )
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != other.tobytes()
 
@@ -64,11 +75,23 @@ def test_same_seed_same_pictures(digits, photos):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda digits, photos: (digits / 255, photos), r"digits uint8 \(N, H, W\), got float64"),
-        (lambda digits, photos: (digits[0], photos), r"digits uint8 \(N, H, W\), got uint8 \(6, 5\)"),
+        (
+            lambda digits, photos: (digits / 255, photos),
+            r"digits uint8 \(N, H, W\), got float64",
+        ),
+        (
+            lambda digits, photos: (digits[0], photos),
+            r"digits uint8 \(N, H, W\), got uint8 \(6, 5\)",
+        ),
         (lambda digits, photos: (digits, []), "at least one photo"),
-        (lambda digits, photos: (digits, [photos[0][..., 0]]), r"photos uint8 \(H, W, 3\)"),
-        (lambda digits, photos: (digits, [photos[1][:5]]), ".* at least 6 x 5 pixels, got 5 x 12"),
+        (
+            lambda digits, photos: (digits, [photos[0][..., 0]]),
+            r"photos uint8 \(H, W, 3\)",
+        ),
+        (
+            lambda digits, photos: (digits, [photos[1][:5]]),
+            ".* at least 6 x 5 pixels, got 5 x 12",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(digits, photos, change, message):
@@ -83,7 +106,10 @@ def test_without_bsds500_the_photos_of_packages_stand_in(monkeypatch, digits):
     enlarged = np.pad(digits, ((0, 0), (11, 11), (11, 12)))
     source = Provenance("40 digits", "a test", "", "none")
     monkeypatch.setattr("dlapps.core.assets.fetch", fetch)
-    monkeypatch.setattr("dlapps.datasets.mnist_m.load_mnist", lambda split: Dataset(enlarged, None, (), source))
+    monkeypatch.setattr(
+        "dlapps.datasets.mnist_m.load_mnist",
+        lambda split: Dataset(enlarged, None, (), source),
+    )
     made = datasets.load_mnist_m("train")
     assert made.images.shape == (40, 28, 28, 3)
     assert "40 digits" in made.provenance.name
@@ -92,7 +118,9 @@ def test_without_bsds500_the_photos_of_packages_stand_in(monkeypatch, digits):
 
 def test_no_photo_serves_both_splits():
     photos = datasets.load_photos()
-    parts = [set(datasets.split_photos(photos, split).names) for split in ("train", "test")]
+    parts = [
+        set(datasets.split_photos(photos, split).names) for split in ("train", "test")
+    ]
     assert all(parts)
     assert not parts[0] & parts[1]
     assert parts[0] | parts[1] == set(photos.names)

@@ -1,4 +1,6 @@
-"""Work of a user's own that no chapter does: short scripts, each run in a folder of its own."""
+"""Work of a user's own that no chapter does: short scripts, each run in a folder of its
+own.
+"""
 
 import pickle
 import re
@@ -26,14 +28,18 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
-    """In the current folder, `photos` with a folder a class: bright pictures and dark ones."""
+    """In the current folder, `photos` with a folder a class: bright pictures and dark
+    ones.
+    """
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     for name, brightness in (("day", 120), ("night", 0)):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(10):
-            pixels = random.integers(brightness, brightness + 120, (40, 30, 3), dtype=np.uint8)
+            pixels = random.integers(
+                brightness, brightness + 120, (40, 30, 3), dtype=np.uint8
+            )
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
 
 
@@ -41,11 +47,17 @@ def test_a_network_of_timm_reads_pixels():
     pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
 
     module = timm.create_model("resnet10t", num_classes=3)
-    network = pretrained.wrap(module, class_names=("tabby", "crane", "fox"), input_size=64)
+    network = pretrained.wrap(
+        module, class_names=("tabby", "crane", "fox"), input_size=64
+    )
     maps = saliency.grad_cam(network, pictures, "layer4", targets="fox")
-    fooled = adversarial.fool(network, pictures, targets=["tabby", "crane", "fox"], step_size=1.0)
+    fooled = adversarial.fool(
+        network, pictures, targets=["tabby", "crane", "fox"], step_size=1.0
+    )
 
-    assert torch.equal(maps, saliency.grad_cam(network, pictures, "backbone.layer4", targets=2))
+    assert torch.equal(
+        maps, saliency.grad_cam(network, pictures, "backbone.layer4", targets=2)
+    )
     assert fooled.goal.classes.tolist() == [0, 1, 2]
     assert fooled.success.all()
     assert not any(weight.requires_grad for weight in module.parameters())
@@ -56,7 +68,9 @@ def test_a_network_of_ones_own_is_searched_and_saved():
     network = pretrained.wrap(timm.create_model("resnet10t"), input_size=32)
     extractor = DeepFeatures(network, "layer3")
     features = extractor.transform(photos.images)
-    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}).fit(features, photos.labels)
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]}).fit(
+        features, photos.labels
+    )
 
     assert search.best_score_ == 1
     saved = pickle.dumps(make_pipeline(extractor, search.best_estimator_))
@@ -64,7 +78,9 @@ def test_a_network_of_ones_own_is_searched_and_saved():
 
 
 def draw_bars(number, seed):
-    """Vertical bars at one of four places on 16 x 20 grey pictures, uint8, and the places."""
+    """Vertical bars at one of four places on 16 x 20 grey pictures, uint8, and the
+    places.
+    """
     random = np.random.default_rng(seed)
     places = random.integers(0, 4, number)
     pictures = random.integers(0, 60, (number, 16, 20)).astype(np.uint8)
@@ -105,18 +121,24 @@ def test_a_target_that_was_not_reached_says_so():
 
 def small_network(channels=3):
     torch.manual_seed(0)
-    pooled = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    pooled = nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+    )
     return pooled.extend([nn.Flatten(), nn.Linear(4, 3)]).eval()
 
 
 def frozen_extractor():
-    extractor = nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, 8)).requires_grad_(False)
+    extractor = nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, 8)).requires_grad_(
+        False
+    )
     return dann.DomainAdversarialNetwork(feature_extractor=extractor)
 
 
 def fit_small(labels, rate=0.01, num_epochs=1, **options):
     network = small_network()
-    finetune.fit_classifier(network, PIXELS, labels, num_epochs, {network: rate}, **options)
+    finetune.fit_classifier(
+        network, PIXELS, labels, num_epochs, {network: rate}, **options
+    )
 
 
 def diverged_network():
@@ -143,12 +165,27 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: dann.predict(small_network(), LEVELS), ONE_PICTURE),
         (lambda: adversarial.pgd(diverged_network(), PIXELS, 0.1, labels=1), DIVERGED),
         (lambda: saliency.input_gradient(diverged_network(), PIXELS, 0), DIVERGED),
-        (lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]), "labels from 0 to 2, got 0"),
-        (lambda: gan.load_generator("none.pt"), "a generator in none.pt, got no such file"),
-        (lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS), "maps of numbers"),
-        (lambda: metrics.nearest_images(PIXELS, PIXELS), "images uint8 (N, H, W), (N, H, W, 3) or"),
+        (
+            lambda: finetune.accuracy(small_network(), PIXELS, [0, 3]),
+            "labels from 0 to 2, got 0",
+        ),
+        (
+            lambda: gan.load_generator("none.pt"),
+            "a generator in none.pt, got no such file",
+        ),
+        (
+            lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS),
+            "maps of numbers",
+        ),
+        (
+            lambda: metrics.nearest_images(PIXELS, PIXELS),
+            "images uint8 (N, H, W), (N, H, W, 3) or",
+        ),
         (lambda: replace(gan.PRACTICAL, num_epochs=0), "num_epochs >= 1, got 0"),
-        (lambda: gan.fit_gan(LEVELS[..., 0][None], frame_every=0), "frame_every >= 1, got 0"),
+        (
+            lambda: gan.fit_gan(LEVELS[..., 0][None], frame_every=0),
+            "frame_every >= 1, got 0",
+        ),
         (lambda: dann.Settings(batch_size=0), "batch_size >= 1, got 0"),
         (lambda: dann.ImprovedSettings(batch_size=2.5), "batch_size >= 1, got 2.5"),
         (lambda: flow.Settings(num_epochs=0), "num_epochs >= 1, got 0"),
@@ -161,7 +198,10 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: replace(gan.PRACTICAL, latent_dim=0), "latent_dim >= 1, got 0"),
         (lambda: flow.Settings(num_classes=0), "num_classes >= 1, got 0"),
         (lambda: flow.Settings(unlabelled=2.0), "unlabelled from 0 to 1, got 2.0"),
-        (lambda: dann.DomainAdversarialNetwork(num_classes=0), "num_classes >= 1, got 0"),
+        (
+            lambda: dann.DomainAdversarialNetwork(num_classes=0),
+            "num_classes >= 1, got 0",
+        ),
         (frozen_extractor, "a feature extractor to train, got one of frozen weights"),
         (lambda: fit_small([0, 3]), "labels from 0 to 2, got 0 to 3"),
         (lambda: fit_small([0, -100]), "labels from 0 to 2, got -100 to 0"),
@@ -177,20 +217,39 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (lambda: class_diversity([[-np.inf] * 2]), NO_HIGHEST),
         (lambda: class_diversity([0.5]), "logits (N, K), got (1,)"),
         (lambda: fit_small([0, 1], rate=-0.01), "learning_rate > 0, got -0.01"),
-        (lambda: adversarial.fool(small_network(), PIXELS, None), "targets, the classes that"),
-        (lambda: metrics.entropy([5, 5]), "shares that add up to 1, got a sum of 10 with"),
-        (lambda: metrics.entropy([1.5, -0.5]), "shares that add up to 1, got a sum of 1 with"),
-        (lambda: from_pixels(torch.zeros(3, 4, 4, dtype=torch.uint8)), "pixels in [0, 1], got"),
-        (lambda: gan.to_uint8(LEVELS[None, ..., 0]), "images in [-1, 1], got torch.uint8"),
+        (
+            lambda: adversarial.fool(small_network(), PIXELS, None),
+            "targets, the classes that",
+        ),
+        (
+            lambda: metrics.entropy([5, 5]),
+            "shares that add up to 1, got a sum of 10 with",
+        ),
+        (
+            lambda: metrics.entropy([1.5, -0.5]),
+            "shares that add up to 1, got a sum of 1 with",
+        ),
+        (
+            lambda: from_pixels(torch.zeros(3, 4, 4, dtype=torch.uint8)),
+            "pixels in [0, 1], got",
+        ),
+        (
+            lambda: gan.to_uint8(LEVELS[None, ..., 0]),
+            "images in [-1, 1], got torch.uint8",
+        ),
     ],
 )
 def test_what_would_give_a_silent_wrong_result_is_one_sentence(call, message):
-    with pytest.raises((DlappsError, ValueError), match=f"^expected {re.escape(message)}[^\n]*\\.$"):
+    with pytest.raises(
+        (DlappsError, ValueError), match=f"^expected {re.escape(message)}[^\n]*\\.$"
+    ):
         call()
 
 
 def test_a_name_that_is_nearly_a_class_is_answered_with_it():
-    with pytest.raises(ValueError, match=r"which 0 are; take \['coast'\], or pass the number"):
+    with pytest.raises(
+        ValueError, match=r"which 0 are; take \['coast'\], or pass the number"
+    ):
         saliency.input_gradient(SCENES, PIXELS, "costa")
 
 

@@ -22,22 +22,42 @@ FIGURES = {
     "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
     "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
     "curves": lambda: general.plot_curves({"a": ([1, 10], SEEDS)}, "x", "y", log=True),
-    "saliency": lambda: visualizing.plot_saliency([COLOUR] * 2, {"map": np.zeros((2, 4, 4))}, CLASSES),
-    "score card": lambda: visualizing.plot_score_card({"hits": HITS, "gap": HITS}, (0.25, 0.5)),
-    "changes": lambda: visualizing.plot_changes(*torch.arange(2.0).expand(2, 3, 4, 4, 2).unbind(4), CLASSES),
+    "saliency": lambda: visualizing.plot_saliency(
+        [COLOUR] * 2, {"map": np.zeros((2, 4, 4))}, CLASSES
+    ),
+    "score card": lambda: visualizing.plot_score_card(
+        {"hits": HITS, "gap": HITS}, (0.25, 0.5)
+    ),
+    "changes": lambda: visualizing.plot_changes(
+        *torch.arange(2.0).expand(2, 3, 4, 4, 2).unbind(4), CLASSES
+    ),
     "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
-    "panels": lambda: general.plot_panels([0, 9], {"a": {"D": [1, 2]}, "b": {"G": [1]}}, "x"),
+    "panels": lambda: general.plot_panels(
+        [0, 9], {"a": {"D": [1, 2]}, "b": {"G": [1]}}, "x"
+    ),
     "losses": gan.plot_losses,
     "points": lambda: gan.plot_points(np.eye(2), {"a": np.eye(2)}, {"a": (0.5, 1.0)}),
     "networks": gan.plot_networks,
-    "grey": lambda: gan.plot_grey({"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}),
-    "factors": lambda: gan.plot_factors({"a": IMAGES, "b": IMAGES}, {"b": Interval(2.0, 1.0, 4.0)}, [0.8, 0.7]),
-    "rows": lambda: dann.plot_rows({"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}),
+    "grey": lambda: gan.plot_grey(
+        {"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}
+    ),
+    "factors": lambda: gan.plot_factors(
+        {"a": IMAGES, "b": IMAGES}, {"b": Interval(2.0, 1.0, 4.0)}, [0.8, 0.7]
+    ),
+    "rows": lambda: dann.plot_rows(
+        {"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}
+    ),
     "parts": dann.plot_parts,
-    "embeddings": lambda: dann.plot_embeddings({"x": POINTS}, np.arange(20) % 10, np.arange(20) // 10),
-    "sweep": lambda: dann.plot_sweep({"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}),
+    "embeddings": lambda: dann.plot_embeddings(
+        {"x": POINTS}, np.arange(20) % 10, np.arange(20) // 10
+    ),
+    "sweep": lambda: dann.plot_sweep(
+        {"accuracy": {"fixed 1": [0.5, 0.7], "slope 2": [0.6]}}
+    ),
     "trainings": lambda: dann.plot_trainings(TRAININGS, (60, 90)),
-    "confusions": lambda: dann.plot_confusions({"all": np.eye(3), "few": np.zeros((3, 3))}),
+    "confusions": lambda: dann.plot_confusions(
+        {"all": np.eye(3), "few": np.zeros((3, 3))}
+    ),
     "pipeline": transfer.plot_pipeline,
     "steps": lambda: transfer.plot_steps({"a → b": (70, 75, Interval(5, 3, 7))}),
 }
@@ -82,14 +102,23 @@ def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
 
 
 def test_an_interval_of_shares_ends_at_1_and_is_exact_where_each_is_won_or_not():
-    figure = visualizing.plot_score_card({"won": {"net": {"map": (0.5, 0.4, 1.2)}}}, (0.5,))
+    figure = visualizing.plot_score_card(
+        {"won": {"net": {"map": (0.5, 0.4, 1.2)}}}, (0.5,)
+    )
     [segment] = figure.axes[0].containers[0].lines[2][0].get_segments()
     assert segment[:, 0] == pytest.approx([0.4, 1])  # no share is above 1
 
 
 def test_a_mosaic_holds_every_image_once():
-    images = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1, 1) * np.ones((4, 4), np.uint8)
-    drawn = gan.plot_mosaic({"a": images[0], "b": torch.tensor(images[1])}).axes[0].images[0].get_array()
+    images = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1, 1) * np.ones(
+        (4, 4), np.uint8
+    )
+    drawn = (
+        gan.plot_mosaic({"a": images[0], "b": torch.tensor(images[1])})
+        .axes[0]
+        .images[0]
+        .get_array()
+    )
     assert drawn.shape == (12, 18)
     for value in range(1, 7):
         assert (drawn == value).sum() == 16
@@ -100,12 +129,17 @@ def test_a_mosaic_holds_every_image_once():
     assert together.get_yticks().tolist() == [5.5]
     for wrong in (images[0, 0], images.astype(float)):
         with pytest.raises(
-            ValueError, match=r"expected grey images uint8 \(C, S, S\) or \(R, C, S, S\) in each row, got"
+            ValueError,
+            match=r"expected grey images uint8 \(C, S, S\) or \(R, C, S, S\) in each row, got",
         ):
             gan.plot_mosaic({"a": wrong})
 
 
 def test_a_factor_stands_beside_the_samples_of_its_row():
-    figure = gan.plot_factors({"plain": IMAGES, "worse": IMAGES}, {"worse": Interval(2.0, 1.5, 3.0)}, [0.8, 0.7])
+    figure = gan.plot_factors(
+        {"plain": IMAGES, "worse": IMAGES},
+        {"worse": Interval(2.0, 1.5, 3.0)},
+        [0.8, 0.7],
+    )
     [[x], [y]] = figure.axes[1].lines[0].get_data()
     assert (x, y) == (2, 14.5)

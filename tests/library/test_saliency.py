@@ -1,4 +1,6 @@
-"""Saliency maps against captum, against gradients worked out by hand, and what must hold for every method."""
+"""Saliency maps against captum, against gradients worked out by hand, and what must
+hold for every method.
+"""
 
 import copy
 from functools import partial
@@ -19,8 +21,15 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3)]
-    return nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4 * 4, 5)).eval()
+    layers = [
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3),
+    ]
+    return nn.Sequential(
+        *layers, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4 * 4, 5)
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +45,12 @@ def targets():
 METHODS = {
     "input_gradient": saliency.input_gradient,
     "smooth_grad": lambda *args: saliency.smooth_grad(*args, num_samples=4),
-    "integrated_gradients": lambda *args: saliency.integrated_gradients(*args, num_steps=4),
-    "grad_cam": lambda network, x, targets=None: saliency.grad_cam(network, x, "3", targets),
+    "integrated_gradients": lambda *args: saliency.integrated_gradients(
+        *args, num_steps=4
+    ),
+    "grad_cam": lambda network, x, targets=None: saliency.grad_cam(
+        network, x, "3", targets
+    ),
     "guided_backprop": saliency.guided_backprop,
 }
 
@@ -63,9 +76,16 @@ def test_smooth_grad_agrees_with_captum_without_noise(network, images, targets):
     close(found, theirs.abs().amax(1))
 
 
-def test_integrated_gradients_agree_with_captum_and_are_complete(network, images, targets):
-    theirs = captum.attr.IntegratedGradients(network).attribute(images, target=targets, n_steps=20)
-    close(saliency.integrated_gradients(network, images, targets, num_steps=20), theirs.sum(1))
+def test_integrated_gradients_agree_with_captum_and_are_complete(
+    network, images, targets
+):
+    theirs = captum.attr.IntegratedGradients(network).attribute(
+        images, target=targets, n_steps=20
+    )
+    close(
+        saliency.integrated_gradients(network, images, targets, num_steps=20),
+        theirs.sum(1),
+    )
     maps = saliency.integrated_gradients(network, images, targets, num_steps=200)
     with torch.no_grad():
         gained = network(images) - network(torch.zeros_like(images))
@@ -75,7 +95,9 @@ def test_integrated_gradients_agree_with_captum_and_are_complete(network, images
 def test_grad_cam_agrees_with_captum(network, images, targets):
     layer_grad_cam = captum.attr.LayerGradCam(network, network[3])
     theirs = layer_grad_cam.attribute(images, target=targets, relu_attributions=True)
-    theirs = captum.attr.LayerAttribution.interpolate(theirs, (12, 12), "bilinear").squeeze(1)
+    theirs = captum.attr.LayerAttribution.interpolate(
+        theirs, (12, 12), "bilinear"
+    ).squeeze(1)
     close(saliency.grad_cam(network, images, "3", targets), theirs.detach())
 
 
@@ -87,7 +109,9 @@ def test_guided_backprop_agrees_with_captum(network, images, targets):
 
 
 @each_method
-def test_maps_are_one_a_picture_and_explain_the_predicted_class(explain, network, images):
+def test_maps_are_one_a_picture_and_explain_the_predicted_class(
+    explain, network, images
+):
     maps = explain(network, images)
     assert maps.shape == (4, 12, 12)
     assert maps.dtype == torch.float32
@@ -97,7 +121,13 @@ def test_maps_are_one_a_picture_and_explain_the_predicted_class(explain, network
 
 def small_network(channels):
     torch.manual_seed(channels)
-    layers = [nn.Conv2d(channels, 6, 3), nn.ReLU(), nn.Identity(), nn.Conv2d(6, 8, 3), nn.ReLU()]
+    layers = [
+        nn.Conv2d(channels, 6, 3),
+        nn.ReLU(),
+        nn.Identity(),
+        nn.Conv2d(6, 8, 3),
+        nn.ReLU(),
+    ]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 48, 5)).eval()
 
 
@@ -108,8 +138,12 @@ def test_pictures_have_as_many_channels_as_the_network(explain, channels):
     maps = explain(small_network(channels), x, 1)
     assert maps.shape == (3, 10, 12)
     assert maps.isfinite().all()
-    assert torch.equal(maps, explain(small_network(channels), x.numpy(), np.array([1, 1, 1])))
-    curves = saliency.deletion_insertion(small_network(channels), x, maps.numpy(), 1, num_steps=2)
+    assert torch.equal(
+        maps, explain(small_network(channels), x.numpy(), np.array([1, 1, 1]))
+    )
+    curves = saliency.deletion_insertion(
+        small_network(channels), x, maps.numpy(), 1, num_steps=2
+    )
     assert curves.deletion.shape == (3, 3)
 
 
@@ -121,7 +155,10 @@ def test_smooth_grad_of_a_linear_score_is_its_gradient(images):
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_gradients_of_any_channels_are_those_of_autograd(channels):
-    network, x = small_network(channels), torch.rand(3, channels, 10, 12, requires_grad=True)
+    network, x = (
+        small_network(channels),
+        torch.rand(3, channels, 10, 12, requires_grad=True),
+    )
     (expected,) = torch.autograd.grad(network(x)[:, 2].sum(), x)
     reduced = {None: expected, "sum": expected.sum(1), "max": expected.abs().amax(1)}
     for reduce, maps in reduced.items():
@@ -129,7 +166,9 @@ def test_gradients_of_any_channels_are_those_of_autograd(channels):
 
 
 @each_method
-def test_a_map_does_not_depend_on_the_batch_around_it(explain, network, images, targets, monkeypatch):
+def test_a_map_does_not_depend_on_the_batch_around_it(
+    explain, network, images, targets, monkeypatch
+):
     monkeypatch.setattr("dlapps.core.class_scores.CHUNK_PIXELS", 1)
     many = images.repeat(class_scores.CHUNK, 1, 1, 1)
     maps = explain(network, many, targets.repeat(class_scores.CHUNK))
@@ -143,7 +182,9 @@ def test_what_the_caller_owns_stays_as_it_was(explain, images, network):
     mine = images.clone().requires_grad_()
     assert not explain(network, mine, 1).requires_grad
     assert mine.grad is None
-    assert all(weight.grad is None and weight.requires_grad for weight in network.parameters())
+    assert all(
+        weight.grad is None and weight.requires_grad for weight in network.parameters()
+    )
     with torch.no_grad():
         explain(network, images, 1)
 
@@ -153,7 +194,9 @@ def test_no_hook_is_left_after_a_run_that_fails(explain, network, images):
     broken = nn.Sequential(*list(network)[:-1], nn.Linear(7, 5)).eval()
     with pytest.raises(RuntimeError):
         explain(broken, images, 1)
-    assert not any(module._forward_hooks or module._backward_hooks for module in broken.modules())
+    assert not any(
+        module._forward_hooks or module._backward_hooks for module in broken.modules()
+    )
 
 
 @each_method
@@ -187,7 +230,11 @@ class Aside(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.never, self.aside, self.pair = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.RNN(3, 4)
+        self.never, self.aside, self.pair = (
+            nn.Conv2d(3, 4, 3),
+            nn.Conv2d(3, 4, 3),
+            nn.RNN(3, 4),
+        )
         self.last = nn.Linear(432, 5)
 
     def forward(self, x):
@@ -199,7 +246,9 @@ class Aside(nn.Module):
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_layer_that_no_score_depends_on_is_refused(images, layer, frozen):
     network = Aside().eval().requires_grad_(not frozen)
-    with pytest.raises(ValueError, match=f"the class scores depend on, got {layer}; take another"):
+    with pytest.raises(
+        ValueError, match=f"the class scores depend on, got {layer}; take another"
+    ):
         saliency.grad_cam(network, images, layer)
     assert not network.get_submodule(layer)._forward_hooks
 
@@ -212,7 +261,9 @@ def test_a_class_may_be_named(network, images):
         assert torch.equal(saliency.input_gradient(named, images, name), expected)
     maps = saliency.grad_cam(named, images, "3", ["cat", "dog", "fox", "cat"])
     assert torch.equal(maps, saliency.grad_cam(named, images, "3", [0, 2, 4, 0]))
-    with pytest.raises(ValueError, match="5 class_names is, got 'crane', which 2 are; pass the"):
+    with pytest.raises(
+        ValueError, match="5 class_names is, got 'crane', which 2 are; pass the"
+    ):
         saliency.input_gradient(named, images, "crane")
     with pytest.raises(ValueError, match="got 'tabby', which 0 are"):
         saliency.input_gradient(network, images, "tabby")
@@ -220,29 +271,41 @@ def test_a_class_may_be_named(network, images):
 
 @each_method
 def test_what_are_no_logits_is_refused(explain, images, network):
-    with pytest.raises(ValueError, match=r"logits of shape \(\d+, K\), .* shape \(\d+,\); wrap"):
-        explain(nn.Sequential(*network, nn.Linear(5, 1), nn.Flatten(0)).eval(), images, 0)
+    with pytest.raises(
+        ValueError, match=r"logits of shape \(\d+, K\), .* shape \(\d+,\); wrap"
+    ):
+        explain(
+            nn.Sequential(*network, nn.Linear(5, 1), nn.Flatten(0)).eval(), images, 0
+        )
 
 
 def test_a_network_in_float64_gets_one_sentence(network, images):
-    with pytest.raises(ValueError, match=r"expected a network in float32, .* call network.float"):
+    with pytest.raises(
+        ValueError, match=r"expected a network in float32, .* call network.float"
+    ):
         saliency.input_gradient(copy.deepcopy(network).double(), images)
 
 
 def test_a_network_of_one_score_has_no_classes(images):
     one = nn.Sequential(nn.Flatten(), nn.Linear(432, 1)).eval()
     assert saliency.input_gradient(one, images, 0).any()
-    with pytest.raises(ValueError, match="two classes or more, got one; of a score s, have it give"):
+    with pytest.raises(
+        ValueError, match="two classes or more, got one; of a score s, have it give"
+    ):
         class_scores.float32_logits(one, images)
 
 
 def test_guided_backprop_needs_rectifiers(images):
     with pytest.raises(ValueError, match=r"nn\.ReLU"):
-        saliency.guided_backprop(nn.Sequential(nn.Flatten(), nn.Linear(432, 5)).eval(), images)
+        saliency.guided_backprop(
+            nn.Sequential(nn.Flatten(), nn.Linear(432, 5)).eval(), images
+        )
 
 
 def test_rectifiers_may_work_in_place(network, images, targets):
-    layers = (nn.ReLU(inplace=True) if isinstance(each, nn.ReLU) else each for each in network)
+    layers = (
+        nn.ReLU(inplace=True) if isinstance(each, nn.ReLU) else each for each in network
+    )
     in_place = nn.Sequential(*layers).eval()
     for method in ("guided_backprop", "grad_cam"):
         explain = METHODS[method]
@@ -258,7 +321,9 @@ def test_smooth_grad_is_the_same_for_one_seed_and_another_for_two(network, image
 
 def test_smooth_grad_in_chunks_equals_one_batch(network, images, monkeypatch):
     sizes = []
-    hook = network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    hook = network.register_forward_pre_hook(
+        lambda module, inputs: sizes.append(len(inputs[0]))
+    )
     try:
         whole = saliency.smooth_grad(network, images[:1], 1, num_samples=25)
         monkeypatch.setattr("dlapps.core.class_scores.CHUNK_PIXELS", 1)
@@ -269,14 +334,19 @@ def test_smooth_grad_in_chunks_equals_one_batch(network, images, monkeypatch):
 
 
 def test_more_small_pictures_than_large_ones_go_through_at_once():
-    sizes = [class_scores.chunk_size(torch.empty(1, 3, side, side)) for side in (8, 28, 64, 224)]
+    sizes = [
+        class_scores.chunk_size(torch.empty(1, 3, side, side))
+        for side in (8, 28, 64, 224)
+    ]
     assert sizes == [1568, 128, 24, 8]
 
 
 def test_convolutions_on_one_channel_follow_the_weights_not_a_memory_format_of_the_pixels():
     convolution = nn.Conv2d(1, 4, 3)
     for weights in (torch.contiguous_format, torch.channels_last):
-        maps = convolution.to(memory_format=weights)(class_scores.channels_last(torch.rand(2, 1, 8, 8)))
+        maps = convolution.to(memory_format=weights)(
+            class_scores.channels_last(torch.rand(2, 1, 8, 8))
+        )
         assert maps.is_contiguous(memory_format=weights)
 
 
@@ -319,7 +389,9 @@ def test_the_true_map_beats_the_baselines():
 
 
 def test_curves_start_and_end_where_they_must(network, images):
-    curves = saliency.deletion_insertion(network, images, saliency.random_map(images), num_steps=4)
+    curves = saliency.deletion_insertion(
+        network, images, saliency.random_map(images), num_steps=4
+    )
     with torch.no_grad():
         whole = network(images).softmax(1).max(1)
         grey = network(torch.full_like(images, 0.5)).softmax(1)
@@ -339,14 +411,22 @@ def test_baselines():
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_scores_that_nobody_asked_for_change_no_map(network, images, targets, precision):
+def test_scores_that_nobody_asked_for_change_no_map(
+    network, images, targets, precision
+):
     plain = PixelNetwork("plain", copy.deepcopy(network), (0.5,) * 3, (0.5,) * 3)
-    named = PixelNetwork("named", copy.deepcopy(network), (0.5,) * 3, (0.5,) * 3, last_layer="6")
+    named = PixelNetwork(
+        "named", copy.deepcopy(network), (0.5,) * 3, (0.5,) * 3, last_layer="6"
+    )
     sizes = []
-    named.backbone[6].register_forward_hook(lambda *given: sizes.append(given[2].shape[1]))
+    named.backbone[6].register_forward_hook(
+        lambda *given: sizes.append(given[2].shape[1])
+    )
     for explain in METHODS.values():
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            close(explain(named, images, targets), explain(plain, images, targets), 1e-6)
+            close(
+                explain(named, images, targets), explain(plain, images, targets), 1e-6
+            )
     assert min(sizes) == 1
     for explain in METHODS.values():
         with pytest.raises(ValueError, match="expected classes from 0 to 4, got 5"):
@@ -362,14 +442,38 @@ def test_ranks_count_from_the_highest_score():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda n, x: saliency.integrated_gradients(n, x, num_steps=0), "num_steps >= 1, got 0"),
-        (lambda n, x: saliency.deletion_insertion(n, x, x[:, 0], num_steps=-1), "steps >= 1, got -1"),
-        (lambda n, x: saliency.deletion_insertion(n, x, x[:, 0, :6]), "one map an image"),
-        (lambda n, x: saliency.deletion_insertion(n, x[:, :, :5], x[:, 0, :5]), r"5 pixels, .* got \(5, 12\)"),
-        (lambda n, x: saliency.input_gradient(n, x, reduce="median"), "max, sum, got 'median'"),
-        (lambda n, x: saliency.smooth_grad(n, x, num_samples=0), "num_samples >= 1, got 0"),
-        (lambda n, x: saliency.smooth_grad(n, x, noise_std=-1.0), "noise_std >= 0, got -1"),
-        (lambda n, x: saliency.smooth_grad(n, x, noise_std=np.nan), "finite noise_std >= 0, got"),
+        (
+            lambda n, x: saliency.integrated_gradients(n, x, num_steps=0),
+            "num_steps >= 1, got 0",
+        ),
+        (
+            lambda n, x: saliency.deletion_insertion(n, x, x[:, 0], num_steps=-1),
+            "steps >= 1, got -1",
+        ),
+        (
+            lambda n, x: saliency.deletion_insertion(n, x, x[:, 0, :6]),
+            "one map an image",
+        ),
+        (
+            lambda n, x: saliency.deletion_insertion(n, x[:, :, :5], x[:, 0, :5]),
+            r"5 pixels, .* got \(5, 12\)",
+        ),
+        (
+            lambda n, x: saliency.input_gradient(n, x, reduce="median"),
+            "max, sum, got 'median'",
+        ),
+        (
+            lambda n, x: saliency.smooth_grad(n, x, num_samples=0),
+            "num_samples >= 1, got 0",
+        ),
+        (
+            lambda n, x: saliency.smooth_grad(n, x, noise_std=-1.0),
+            "noise_std >= 0, got -1",
+        ),
+        (
+            lambda n, x: saliency.smooth_grad(n, x, noise_std=np.nan),
+            "finite noise_std >= 0, got",
+        ),
     ],
 )
 def test_bad_arguments_get_one_sentence(network, images, call, message):
@@ -393,7 +497,9 @@ def test_a_grid_holds_pictures_of_different_classes_where_it_says(pictures):
         assert len(set(cells)) == 4
         for (top, left), label in zip(CORNERS, cells, strict=True):
             cell = grid[:, top : top + 6, left : left + 8]
-            assert any(torch.equal(cell, picture) for picture in pictures[labels == label])
+            assert any(
+                torch.equal(cell, picture) for picture in pictures[labels == label]
+            )
 
 
 def test_no_picture_is_used_twice_while_there_are_others(pictures):
@@ -407,9 +513,17 @@ def test_no_picture_is_used_twice_while_there_are_others(pictures):
 @pytest.mark.parametrize(
     ("pictures", "labels", "message"),
     [
-        ([np.zeros((3, 4, 4)), np.zeros((3, 5, 4))], [0, 1], "pictures as a tensor or array"),
+        (
+            [np.zeros((3, 4, 4)), np.zeros((3, 5, 4))],
+            [0, 1],
+            "pictures as a tensor or array",
+        ),
         (torch.rand(4, 3, 4, 4), [0, 1, 2], r"one label for each of 4 pictures"),
-        (torch.rand(4, 3, 4, 4), [0, 1, 1, 0], r"4 different .* \(4,\) labels of 2 classes"),
+        (
+            torch.rand(4, 3, 4, 4),
+            [0, 1, 1, 0],
+            r"4 different .* \(4,\) labels of 2 classes",
+        ),
         (2 * torch.ones(4, 3, 4, 4), [0, 1, 2, 3], r"pixels in \[0, 1\]"),
     ],
 )
@@ -432,6 +546,7 @@ def test_a_deletion_curve_by_hand():
     maps = torch.zeros(1, 6, 6)
     maps[0, 0, :4] = torch.tensor([1.0, 2.0, 2.0, 0.5])
     found = saliency.deletion_insertion(Sum().eval(), x, maps, 0, num_steps=36)
-    # Of two equal values the first goes first: .2 above grey, then .3, .1 and .4, and the grey rest changes nothing.
+    # Of two equal values the first goes first: .2 above grey, then .3, .1 and .4, and
+    # the grey rest changes nothing.
     lost = torch.tensor([0.0, 0.2, 0.5, 0.6, 1.0, *[1.0] * 32])
     torch.testing.assert_close(found.deletion[0], (19.0 - lost).sigmoid())

@@ -1,4 +1,6 @@
-"""What every training keeps to: its history, its numbers after a stop, and the checkpoint that is its own."""
+"""What every training keeps to: its history, its numbers after a stop, and the
+checkpoint that is its own.
+"""
 
 import contextlib
 import copy
@@ -33,14 +35,23 @@ AVERAGED = replace(GAN, average=0.9)
 @pytest.fixture(scope="module")
 def data():
     """Noise: images of a source, their labels, images of a target."""
-    generator, shapes = torch.Generator().manual_seed(0), ((40, 28, 28), (30, 28, 28, 3))
-    source, target = (torch.randint(256, shape, generator=generator).byte() for shape in shapes)
+    generator, shapes = (
+        torch.Generator().manual_seed(0),
+        ((40, 28, 28), (30, 28, 28, 3)),
+    )
+    source, target = (
+        torch.randint(256, shape, generator=generator).byte() for shape in shapes
+    )
     return source, torch.arange(40) % 10, target
 
 
-def train_source_only(data, seed=0, settings=SETTINGS, network_seed=0, layers=(), **options):
+def train_source_only(
+    data, seed=0, settings=SETTINGS, network_seed=0, layers=(), **options
+):
     network = dann.DomainAdversarialNetwork(network_seed, **dict(layers))
-    return [network], dann.fit_source_only(network, *data[:2], settings, seed, **options)
+    return [network], dann.fit_source_only(
+        network, *data[:2], settings, seed, **options
+    )
 
 
 def train_dann(data, seed=0, **options):
@@ -66,8 +77,13 @@ def train_classifier(data, seed=0, **options):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         first = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 8))
-        rest = nn.Sequential(nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 10))
-    network, given = nn.Sequential(first, rest), (data[0][:, None] / 255, data[1], 3, {rest: 0.01})
+        rest = nn.Sequential(
+            nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 10)
+        )
+    network, given = (
+        nn.Sequential(first, rest),
+        (data[0][:, None] / 255, data[1], 3, {rest: 0.01}),
+    )
     options |= {"batch_size": 16, "seed": seed, "augment": partial(roll, 2)}
     return [network], finetune.fit_classifier(network, *given, **options)
 
@@ -75,26 +91,35 @@ def train_classifier(data, seed=0, **options):
 def train_gan(data, seed=0, preset=GAN, **options):
     options |= {"labels": data[1] if preset.num_classes else None}
     training = gan.fit_gan(data[0], preset, seed, frame_every=4, **options)
-    frames = {"frames": training.frames.tolist(), "frame_batches": training.frame_batches}
+    frames = {
+        "frames": training.frames.tolist(),
+        "frame_batches": training.frame_batches,
+    }
     return [training.generator, training.discriminator], {**training.history, **frames}
 
 
 def train_flow(data, seed=0, **options):
     settings = flow.Settings(size=24, channels=(8, 8, 8), num_epochs=3, batch_size=16)
-    network, history = flow.fit_flow(data[0][:, 2:26, 2:26], data[1], settings, seed, **options)
+    network, history = flow.fit_flow(
+        data[0][:, 2:26, 2:26], data[1], settings, seed, **options
+    )
     return [network], history
 
 
 # Each in three epochs.
 KINDS = {
-    "source only": partial(train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine),
+    "source only": partial(
+        train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine
+    ),
     "dann": train_dann,
     "dann, augmented": partial(train_dann, augment=dann.random_affine),
     "mcd": train_mcd,
     "improved": train_improved,
     "classifier": train_classifier,
     "gan": train_gan,
-    "conditional gan": partial(train_gan, preset=replace(AVERAGED, num_classes=10, anneal=True)),
+    "conditional gan": partial(
+        train_gan, preset=replace(AVERAGED, num_classes=10, anneal=True)
+    ),
     "gan, averaged": partial(train_gan, preset=AVERAGED),
     "flow": train_flow,
 }
@@ -134,12 +159,16 @@ def plain(data):
 
 
 @each_kind
-def test_another_seed_gives_others_and_the_default_generator_is_left_alone(train, data, plain):
+def test_another_seed_gives_others_and_the_default_generator_is_left_alone(
+    train, data, plain
+):
     first = plain(train)[0]
     state = torch.get_rng_state()
     assert not same(first, train(data, seed=1))
     assert torch.equal(torch.get_rng_state(), state)
-    assert not any(module.training for network in first[0] for module in network.modules())
+    assert not any(
+        module.training for network in first[0] for module in network.modules()
+    )
 
 
 @each_kind
@@ -148,15 +177,23 @@ def test_a_kill_within_an_epoch_loses_no_more_than_that_epoch_and_no_other_run_g
 ):
     unbroken, steps = plain(train)
     path = tmp_path / "folder" / "run.pt"
-    assert count_steps(partial(train, data, checkpoint=path), stop_at=(steps + 1) // 2)[0] is None
+    assert (
+        count_steps(partial(train, data, checkpoint=path), stop_at=(steps + 1) // 2)[0]
+        is None
+    )
     # The second of three epochs is begun again.
     resumed, made = count_steps(partial(train, data, checkpoint=str(path)))
     assert made == steps * 2 // 3
     assert same(resumed, unbroken)
     assert same(train(data, checkpoint=path), unbroken)
     before = path.read_bytes()
-    for call in (partial(train, (data[0].flip(0), *data[1:])), partial(train, data, seed=1)):
-        with pytest.raises(TrainingError, match=r"checkpoint of this run .* got one that differs in"):
+    for call in (
+        partial(train, (data[0].flip(0), *data[1:])),
+        partial(train, data, seed=1),
+    ):
+        with pytest.raises(
+            TrainingError, match=r"checkpoint of this run .* got one that differs in"
+        ):
             call(checkpoint=path)
         assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["run.pt"]
@@ -173,7 +210,9 @@ def test_a_monitor_sees_eval_mode_and_changes_nothing(train, data, plain, tmp_pa
         return {"drawn": float(torch.rand(()))}
 
     with pytest.raises(KeyboardInterrupt):
-        train(data, checkpoint=tmp_path / "run.pt", monitor=partial(watch, stop_after=1))
+        train(
+            data, checkpoint=tmp_path / "run.pt", monitor=partial(watch, stop_after=1)
+        )
     networks, history = train(data, checkpoint=tmp_path / "run.pt", monitor=watch)
     assert seen == [(0, False), (1, False), (1, False), (2, False)]
     assert len(history.pop("drawn")) == 3
@@ -182,10 +221,16 @@ def test_a_monitor_sees_eval_mode_and_changes_nothing(train, data, plain, tmp_pa
 
 FOREIGN = {
     "settings": ({"settings": replace(SETTINGS, max_norm=0.5)}, "max_norm"),
-    "schedule": ({"settings": replace(SETTINGS, schedule=dann.reversal_schedule(10))}, "schedule"),
+    "schedule": (
+        {"settings": replace(SETTINGS, schedule=dann.reversal_schedule(10))},
+        "schedule",
+    ),
     "no augmentation": ({"augment": None}, "augment"),
     "augmentation": ({"augment": pictures.random_strokes}, "augment"),
-    "its setting": ({"augment": partial(dann.random_affine, padding="border")}, "augment"),
+    "its setting": (
+        {"augment": partial(dann.random_affine, padding="border")},
+        "augment",
+    ),
     "dropout": ({"layers": {"dropout": 0.5}}, "network"),
     "batch norm": ({"layers": {"batch_norm": True}}, "network"),
     "normalisation": ({"layers": {"normalisation": nn.Identity()}}, "network"),
@@ -196,9 +241,14 @@ FOREIGN = {
 @pytest.mark.parametrize(("change", "names"), FOREIGN.values(), ids=FOREIGN)
 def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tmp_path):
     path = tmp_path / "run.pt"
-    given = {"augment": partial(pictures.random_affine, padding="zeros"), "checkpoint": path}
+    given = {
+        "augment": partial(pictures.random_affine, padding="zeros"),
+        "checkpoint": path,
+    }
     (_, history), before = train_source_only(data, **given), path.read_bytes()
-    with pytest.raises(TrainingError, match=rf"of this run in .*, got one .* {names}.*; delete"):
+    with pytest.raises(
+        TrainingError, match=rf"of this run in .*, got one .* {names}.*; delete"
+    ):
         train_source_only(data, **given | change)
     assert path.read_bytes() == before
     assert train_source_only(data, **given)[1] == history
@@ -228,7 +278,11 @@ FUNCTIONS = {  # an augmentation, another one, and whether a checkpoint tells th
     "method": (Shift(1).__call__, Shift(1), True),
     "none": (None, invert, True),
     "what partial binds": (partial(roll, 1), partial(roll, 2), True),
-    "function that partial binds": (partial(max, key=invert), partial(max, key=dim), True),
+    "function that partial binds": (
+        partial(max, key=invert),
+        partial(max, key=dim),
+        True,
+    ),
     # The limit that `run_epochs` states.
     "attribute": (Shift(1), Shift(2), False),
     "closure": (dim(0.1), dim(0.2), False),
@@ -250,8 +304,13 @@ def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["a folder", "in a file", "read-only"])
-def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(kind, tmp_path, monkeypatch):
-    path = tmp_path / {"a folder": "", "in a file": "file/run.pt", "read-only": "run.pt"}[kind]
+def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(
+    kind, tmp_path, monkeypatch
+):
+    path = (
+        tmp_path
+        / {"a folder": "", "in a file": "file/run.pt", "read-only": "run.pt"}[kind]
+    )
     (tmp_path / "file").touch()
 
     def refuse(**_):
@@ -260,8 +319,18 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(kind, tmp_path, 
     if kind == "read-only":  # whoever runs the tests may write everywhere
         monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     epochs = []
-    with pytest.raises(DlappsError, match=r"checkpoint that can be written, got .*; name"):
-        run_epochs(lambda epoch: epochs.append(epoch) or {}, nn.Linear(1, 1), {}, {}, 1, None, path)
+    with pytest.raises(
+        DlappsError, match=r"checkpoint that can be written, got .*; name"
+    ):
+        run_epochs(
+            lambda epoch: epochs.append(epoch) or {},
+            nn.Linear(1, 1),
+            {},
+            {},
+            1,
+            None,
+            path,
+        )
     assert not epochs
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
@@ -293,7 +362,9 @@ def test_a_mistyped_option_is_refused(train, data):
 @pytest.mark.parametrize("train", TRAINED)
 def test_images_that_are_nearly_black_are_warned_of_once(train, data):
     source, labels, target = data
-    with pytest.warns(UserWarning, match=r"from 0 to 255, got 1[0-5] at most; multiply") as seen:
+    with pytest.warns(
+        UserWarning, match=r"from 0 to 255, got 1[0-5] at most; multiply"
+    ) as seen:
         train((source // 16, labels, target // 16))
     assert len(seen) == 1
 
@@ -310,7 +381,12 @@ def make_normed(norm=True):
 
 
 def classify(network, source, labels, _target, settings):
-    given = source[:, None].expand(-1, 3, -1, -1), labels, settings.num_epochs, {network: 0.01}
+    given = (
+        source[:, None].expand(-1, 3, -1, -1),
+        labels,
+        settings.num_epochs,
+        {network: 0.01},
+    )
     return finetune.fit_classifier(network, *given, batch_size=settings.batch_size)
 
 
@@ -323,16 +399,22 @@ FITS = {"source only": train_first, "dann": dann.fit_dann, "classifier": classif
 
 @pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
 @pytest.mark.parametrize(("number", "batch_size"), [(33, 16), (1, 16), (4, 1)])
-def test_a_last_batch_of_one_is_refused_where_batch_norm_needs_two(fit, number, batch_size, data):
+def test_a_last_batch_of_one_is_refused_where_batch_norm_needs_two(
+    fit, number, batch_size, data
+):
     source, labels, target = data
     settings = replace(SETTINGS, num_epochs=1, batch_size=batch_size)
     given = source[:number], labels[:number], target
     network, state = make_normed(), torch.get_rng_state()
     before = copy.deepcopy(network.state_dict())
-    message = f"at least 2 examples in each .*, got {number} in .* batch_size = {batch_size};"
+    message = (
+        f"at least 2 examples in each .*, got {number} in .* batch_size = {batch_size};"
+    )
     with pytest.raises(ValueError, match=message):
         fit(network, *given, settings)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in network.state_dict().items()
+    )
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(module.training for module in network.modules())
     # Batch norm of maps takes one picture, and has seen no batch before the first.
@@ -342,11 +424,17 @@ def test_a_last_batch_of_one_is_refused_where_batch_norm_needs_two(fit, number, 
     assert seen == -(-number // batch_size)
 
 
-def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(data):
+def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(
+    data,
+):
     extractor = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
-    network = dann.DomainAdversarialNetwork(0, feature_extractor=extractor, input_shape=(3, 16, 16))
+    network = dann.DomainAdversarialNetwork(
+        0, feature_extractor=extractor, input_shape=(3, 16, 16)
+    )
     for fit in (train_first, dann.fit_dann):
-        with pytest.raises(ValueError, match=r"for inputs \(2, 3, 28, 28\), got one that fails"):
+        with pytest.raises(
+            ValueError, match=r"for inputs \(2, 3, 28, 28\), got one that fails"
+        ):
             fit(network, *data, SETTINGS)
 
 
@@ -368,13 +456,18 @@ def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
 def test_all_data_count(data, tmp_path):
     train_dann(data, checkpoint=tmp_path / "run.pt")
     source, labels, target = data
-    others = {"labels": (source, labels.flip(0), target), "target": (source, labels, 255 - target)}
+    others = {
+        "labels": (source, labels.flip(0), target),
+        "target": (source, labels, 255 - target),
+    }
     for name, other in others.items():
         with pytest.raises(TrainingError, match=f"differs in {name}; delete"):
             train_dann(other, checkpoint=tmp_path / "run.pt")
 
 
-@pytest.mark.parametrize("content", [{"identity": {}, "history": {}, "states": {}}, [1], None])
+@pytest.mark.parametrize(
+    "content", [{"identity": {}, "history": {}, "states": {}}, [1], None]
+)
 def test_another_file_is_refused_and_left(content, data, tmp_path):
     path = tmp_path / "run.pt"
     if content is None:
@@ -382,7 +475,9 @@ def test_another_file_is_refused_and_left(content, data, tmp_path):
     else:
         torch.save(content, path)
     before = path.read_bytes()
-    with pytest.raises(DlappsError, match=r"checkpoint in .*, got a file (of another|that does)"):
+    with pytest.raises(
+        DlappsError, match=r"checkpoint in .*, got a file (of another|that does)"
+    ):
         train_source_only(data, checkpoint=path)
     assert path.read_bytes() == before
 
@@ -394,9 +489,14 @@ def test_an_epoch_writes_down_a_value_or_several():
     network, monitor = nn.Linear(1, 1), lambda network, epoch: {"c": epoch / 2}
     history = run_epochs(train_epoch, network, {}, {}, 3, monitor)
     assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
-    assert run_epochs(train_epoch, network, {}, {}, 1, lambda *_: None) == {"a": [0], "b": [0, 0]}
+    assert run_epochs(train_epoch, network, {}, {}, 1, lambda *_: None) == {
+        "a": [0],
+        "b": [0, 0],
+    }
     assert history.b is history["b"]
-    with pytest.raises(AttributeError, match="expected a measurement among a, b, c, got 'loss'"):
+    with pytest.raises(
+        AttributeError, match="expected a measurement among a, b, c, got 'loss'"
+    ):
         history.loss  # noqa: B018
 
 

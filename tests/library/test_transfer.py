@@ -1,4 +1,6 @@
-"""Features are what the layer gives, however they are batched, kept or copied; scikit-learn finds what it expects."""
+"""Features are what the layer gives, however they are batched, kept or copied;
+scikit-learn finds what it expects.
+"""
 
 import copy
 import pickle
@@ -31,19 +33,30 @@ in_memory = pytest.mark.filterwarnings("ignore:Persisting input arguments")
 def make_network(seed=0, stride=1, width=4, rectifier=nn.ReLU):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layers = nn.Conv2d(3, width, 3, stride, padding=1), nn.BatchNorm2d(width), rectifier()
-        backbone = nn.Sequential(*layers, nn.MaxPool2d(2), nn.Conv2d(width, 6, 3, padding=1))
+        layers = (
+            nn.Conv2d(3, width, 3, stride, padding=1),
+            nn.BatchNorm2d(width),
+            rectifier(),
+        )
+        backbone = nn.Sequential(
+            *layers, nn.MaxPool2d(2), nn.Conv2d(width, 6, 3, padding=1)
+        )
     return PixelNetwork("tiny", backbone, (0.5,) * 3, (0.5,) * 3, input_size=16)
 
 
 def make_pictures():
     """Bright and dark ones, each different from all others."""
     random = np.random.default_rng(0)
-    return [(random.random((16, 16, 3)) * 0.3 + 0.6 * label).astype(np.float32) for label in LABELS]
+    return [
+        (random.random((16, 16, 3)) * 0.3 + 0.6 * label).astype(np.float32)
+        for label in LABELS
+    ]
 
 
 def make_features(network=None, **options):
-    return DeepFeatures(network or make_network(), ["2", "4"], precision="float32", **options)
+    return DeepFeatures(
+        network or make_network(), ["2", "4"], precision="float32", **options
+    )
 
 
 def make_classifier(memory=None, **options):
@@ -52,7 +65,9 @@ def make_classifier(memory=None, **options):
 
 def extract(network, pictures, layer="4", precision="float32", **options):
     """The features of one layer."""
-    return extract_features(network, pictures, [layer], precision=precision, **options)[layer]
+    return extract_features(network, pictures, [layer], precision=precision, **options)[
+        layer
+    ]
 
 
 def alike(found, expected):
@@ -80,7 +95,13 @@ def test_one_pass_gives_each_layer_what_it_gives_alone(network, pixels):
 
 @pytest.mark.parametrize(
     ("pooling", "dimensions"),
-    [("average", 6), ("max", 6), ("average+max", 12), ("pyramid", 30), ("flatten", 384)],
+    [
+        ("average", 6),
+        ("max", 6),
+        ("average+max", 12),
+        ("pyramid", 30),
+        ("flatten", 384),
+    ],
 )
 def test_pooling(network, pixels, pooling, dimensions):
     features = extract(network, pixels, pooling=pooling)
@@ -105,7 +126,9 @@ def test_paths_arrays_and_pixels_agree(network, tmp_path):
 
 
 def test_grey_networks_take_pictures_as_pixels():
-    backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU())
+    backbone = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU()
+    )
     grey = PixelNetwork("grey", backbone, (0.5,), (0.5,), input_size=16)
     arrays = np.random.default_rng(0).integers(0, 256, (5, 16, 16), dtype=np.uint8)
     stacked = torch.from_numpy(arrays)[:, None]
@@ -128,7 +151,9 @@ def test_rows_of_a_table_of_paths_are_taken_by_place(network):
         def __iter__(self):
             return iter(table.values())
 
-    np.testing.assert_array_equal(extract(network, Column()), extract(network, pictures))
+    np.testing.assert_array_equal(
+        extract(network, Column()), extract(network, pictures)
+    )
 
 
 def test_aspect_kept_gives_each_picture_its_own_shape(network):
@@ -143,12 +168,16 @@ def test_aspect_kept_gives_each_picture_its_own_shape(network):
 
 def test_the_first_convolutions_of_a_network_with_depthwise_ones_stay_in_float32():
     def layers(groups):
-        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=groups), nn.Conv2d(8, 64, 3))
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=groups), nn.Conv2d(8, 64, 3)
+        )
 
     def precisions(network):
         seen = []
         for part in network:
-            part.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+            part.register_forward_hook(
+                lambda module, inputs, output: seen.append(output.dtype)
+            )
         with runtime.first_in_float32(network), runtime.autocast("cpu", "bfloat16"):
             network(torch.rand(1, 3, 9, 9))
         return seen
@@ -160,8 +189,14 @@ def test_the_first_convolutions_of_a_network_with_depthwise_ones_stay_in_float32
 
 
 def test_bfloat16_keeps_the_direction(network, pixels):
-    exact, short = (extract(network, pixels, precision=kind) for kind in ("float32", "bfloat16"))
-    cosine = (exact * short).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(short, axis=1)
+    exact, short = (
+        extract(network, pixels, precision=kind) for kind in ("float32", "bfloat16")
+    )
+    cosine = (
+        (exact * short).sum(1)
+        / np.linalg.norm(exact, axis=1)
+        / np.linalg.norm(short, axis=1)
+    )
     assert cosine.min() > 0.999
 
 
@@ -188,7 +223,10 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("tokens", r"expected feature maps \(N, C, H, W\) or vectors \(N, D\), got \(4, 3, 256\)"),
+        (
+            "tokens",
+            r"expected feature maps \(N, C, H, W\) or vectors \(N, D\), got \(4, 3, 256\)",
+        ),
         ("pair", r"expected feature maps .*, got tuple; choose another layer"),
         ("unused", r"expected layers that the network runs, got unused, unused"),
     ],
@@ -212,7 +250,9 @@ def passed(monkeypatch):
 
 
 @in_memory
-def test_memory_of_a_pipeline_finds_a_network_by_its_name(passed, tmp_path, monkeypatch):
+def test_memory_of_a_pipeline_finds_a_network_by_its_name(
+    passed, tmp_path, monkeypatch
+):
     monkeypatch.setitem(pretrained.LOADERS, "kept", make_network)
     pictures, memory = make_pictures(), str(tmp_path)
     first = make_classifier(memory, network="kept").fit(pictures, LABELS)
@@ -227,14 +267,20 @@ def test_a_search_runs_pictures_once_before_it_or_test_folds_again(passed, tmp_p
     pictures, costs = [*make_pictures(), *make_pictures()[:6]], [1, 10]
     labels = np.arange(30) % 2
     features = make_features().transform(pictures)
-    search = GridSearchCV(LogisticRegression(), {"C": costs}, cv=3).fit(features, labels)
+    search = GridSearchCV(LogisticRegression(), {"C": costs}, cv=3).fit(
+        features, labels
+    )
     assert sum(passed) == 30
     passed.clear()
     classifier = make_classifier(memory=str(tmp_path))
-    whole = GridSearchCV(classifier, {"logisticregression__C": costs}, cv=3).fit(pictures, labels)
+    whole = GridSearchCV(classifier, {"logisticregression__C": costs}, cv=3).fit(
+        pictures, labels
+    )
     # 20 for each fold, 10 for each fold and cost, and all for the best one.
     assert sum(passed) == 3 * 20 + 3 * 10 * 2 + 30
-    first, second = (each.cv_results_["mean_test_score"].tolist() for each in (whole, search))
+    first, second = (
+        each.cv_results_["mean_test_score"].tolist() for each in (whole, search)
+    )
     assert first == second
 
 
@@ -243,9 +289,15 @@ def test_pickled_with_its_network_or_its_name(monkeypatch):
     pictures = make_pictures()[:2]
     for network in (make_network(), "tiny"):
         features = make_features(network)
-        for copied in (pickle.loads(pickle.dumps(features)), copy.copy(features), copy.deepcopy(features)):
+        for copied in (
+            pickle.loads(pickle.dumps(features)),
+            copy.copy(features),
+            copy.deepcopy(features),
+        ):
             alike(copied.transform(pictures), features.transform(pictures))
-            assert not any(weight.requires_grad for weight in copied._loaded().parameters())
+            assert not any(
+                weight.requires_grad for weight in copied._loaded().parameters()
+            )
             assert not copied._loaded().training
 
 
@@ -272,7 +324,10 @@ def test_what_is_no_picture_gets_one_sentence():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"network": nn.Conv2d(3, 4, 3)}, r"a PixelNetwork or .*, got Conv2d; pretrained\.wr"),
+        (
+            {"network": nn.Conv2d(3, 4, 3)},
+            r"a PixelNetwork or .*, got Conv2d; pretrained\.wr",
+        ),
         ({"network": "resnet"}, "a network among"),
         ({"layer": "fc7"}, "a layer among 0, 1, 2, 3, 4, got 'fc7'"),
         ({"size": 0}, "size >= 1, got 0"),
@@ -289,7 +344,9 @@ def test_settings_are_refused_before_the_first_picture(options, message, passed)
 
 
 class TableFeatures(DeepFeatures):
-    """Rows of numbers as pictures one pixel high, so that scikit-learn's checks, which know tables only, can be run."""
+    """Rows of numbers as pictures one pixel high, so that scikit-learn's checks, which
+    know tables only, can be run.
+    """
 
     def fit(self, X, y=None):
         return super().fit(self._to_pictures(X), y)
@@ -323,7 +380,9 @@ NOT_FOR_PICTURES = {
 }
 
 
-@pytest.mark.skipif(not hasattr(sklearn.utils, "Tags"), reason="tags of scikit-learn 1.6")
+@pytest.mark.skipif(
+    not hasattr(sklearn.utils, "Tags"), reason="tags of scikit-learn 1.6"
+)
 def test_checks_of_scikit_learn(monkeypatch):
     monkeypatch.setitem(pretrained.LOADERS, "checked", make_network)
     features = TableFeatures("checked", "2", precision="float32")
@@ -331,6 +390,10 @@ def test_checks_of_scikit_learn(monkeypatch):
         features, expected_failed_checks=NOT_FOR_PICTURES, on_skip=None, on_fail=None
     )
     assert len(results) > 40
-    assert {each["check_name"] for each in results if each["status"] == "failed"} == set()
-    others = [each["status"] for each in results if each["check_name"] in NOT_FOR_PICTURES]
+    assert {
+        each["check_name"] for each in results if each["status"] == "failed"
+    } == set()
+    others = [
+        each["status"] for each in results if each["check_name"] in NOT_FOR_PICTURES
+    ]
     assert {*others} == {"xfail"}

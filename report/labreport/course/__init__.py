@@ -1,1 +1,3 @@
-"""What students and their teachers need: a course made from the chapters, and automatic checks of its exercises."""
+"""What students and their teachers need: a course made from the chapters, and automatic
+checks of its exercises.
+"""

@@ -1,4 +1,6 @@
-"""From executed notebooks to a PDF and to pages of HTML: pandoc, nbconvert and its templates."""
+"""From executed notebooks to a PDF and to pages of HTML: pandoc, nbconvert and its
+templates.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Run what is stale, convert (and typeset), and only then replace the last good report or pages."""
+"""Run what is stale, convert (and typeset), and only then replace the last good report
+or pages.
+"""
 
 import json
 import re
@@ -14,7 +16,13 @@ from labreport.editions.current import digest_inputs, save_state
 from labreport.editions.execute import Say, last_duration, read_executed, run_notebooks
 from labreport.editions.html import make_pages
 from labreport.editions.imports import find_imported
-from labreport.editions.latex import choose_fonts, find_overflows, make_document, tex_folder, typeset
+from labreport.editions.latex import (
+    choose_fonts,
+    find_overflows,
+    make_document,
+    tex_folder,
+    typeset,
+)
 from labreport.editions.sources import Source, code_cells, find_sources, read_title_page
 from labreport.editions.staleness import is_stale
 from labreport.notebook.outline import read_outline
@@ -22,7 +30,9 @@ from labreport.profiles import get_profile
 
 
 def build(editions: Sequence[str], profile: str, say: Say) -> None:
-    """Write these editions (html, notebooks, pdf) of all chapters; a ReportError leaves the last good one."""
+    """Write these editions (html, notebooks, pdf) of all chapters; a ReportError leaves
+    the last good one.
+    """
     # Before anything is read: what changes meanwhile makes the next build write again.
     modules = _find_modules()
     inputs = digest_inputs(profile, modules)
@@ -34,12 +44,15 @@ def build(editions: Sequence[str], profile: str, say: Say) -> None:
             _replace(edition, make_pages(contents, profile), say)
         else:
             copies = make_copies(contents).items()
-            _replace(edition, {name: nbformat.writes(copy) for name, copy in copies}, say)
+            _replace(
+                edition, {name: nbformat.writes(copy) for name, copy in copies}, say
+            )
         save_state(edition, profile, inputs, modules, contents.refuted)
 
 
 def write_pdf(contents: Contents, profile: str, say: Say) -> None:
-    """report/build/report.pdf, with results.json and environment.txt (every installed version) beside it.
+    """report/build/report.pdf, with results.json and environment.txt (every installed
+    version) beside it.
 
     A ReportError leaves all three as they were.
     """
@@ -77,7 +90,9 @@ def _replace(edition: str, files: dict[str, str], say: Say) -> None:
 
 def _find_modules() -> list[str]:
     """The files of all modules that chapters import and that are followed by file."""
-    code = [cell.source for source in find_sources() for cell in code_cells(source.read())]
+    code = [
+        cell.source for source in find_sources() for cell in code_cells(source.read())
+    ]
     return sorted(map(str, find_imported(code).files))
 
 
@@ -100,7 +115,9 @@ def _collect_executed(profile: str, say: Say) -> Contents:
 
 
 def _expectation(stale: list[Source], number: int, profile: str) -> str:
-    """What will be run, in minutes: from the last run; without one, as far as the profile says it."""
+    """What will be run, in minutes: from the last run; without one, as far as the
+    profile says it.
+    """
     usual = 60 * getattr(get_profile(profile), "minutes", 0) / number
     seconds = [last_duration(source, profile) or usual for source in stale]
     said = f"{len(stale)} of {number} notebook{'s'[: number > 1]} to run ({profile})"

@@ -1,4 +1,5 @@
-"""What git would commit of a notebook: `make lab` defines a filter that leaves out what running it writes.
+"""What git would commit of a notebook: `make lab` defines a filter that leaves out what
+running it writes.
 
 JupyterLab's server imports this module for its hook, so it imports little.
 """
@@ -16,33 +17,45 @@ from nbformat.v4 import new_notebook
 
 def has_outputs(notebook: NotebookNode) -> bool:
     """Whether a cell has an output, or a number that says when it ran."""
-    return any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+    return any(
+        cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells
+    )
 
 
 def read_as_committed(path: Path) -> NotebookNode:
-    """A notebook as git would commit it, after the filters of the clone; an empty one outside a clone."""
+    """A notebook as git would commit it, after the filters of the clone; an empty one
+    outside a clone.
+    """
     git = ["git", "-C", str(path.parent)]
     with TemporaryDirectory() as objects:
         # Objects of git, the file's among them, are not written into the clone.
         env = os.environ | {"GIT_OBJECT_DIRECTORY": objects}
-        run = partial(subprocess.run, encoding="utf-8", env=env, capture_output=True, check=True)
+        run = partial(
+            subprocess.run, encoding="utf-8", env=env, capture_output=True, check=True
+        )
         try:
             name = run([*git, "hash-object", "-w", path.name]).stdout.strip()
-            return nbformat.reads(run([*git, "cat-file", "blob", name]).stdout, as_version=4)
+            return nbformat.reads(
+                run([*git, "cat-file", "blob", name]).stdout, as_version=4
+            )
         except (OSError, subprocess.CalledProcessError):
             return new_notebook()
 
 
 def refresh(os_path: str, **_: object) -> None:
-    """Jupyter's hook after saving a file: have git compare a notebook that seems changed through the filter.
+    """Jupyter's hook after saving a file: have git compare a notebook that seems
+    changed through the filter.
 
-    By itself git compares sizes, and `git status` lists each notebook that has outputs. One with a change of its own
-    stays listed, and nothing is staged.
+    By itself git compares sizes, and `git status` lists each notebook that has outputs.
+    One with a change of its own stays listed, and nothing is staged.
     """
     path = Path(os_path)
     run = partial(subprocess.run, cwd=path.parent, capture_output=True)
     try:
-        if path.suffix == ".ipynb" and run(["git", "diff", "--quiet", "--", path.name]).returncode == 0:
+        if (
+            path.suffix == ".ipynb"
+            and run(["git", "diff", "--quiet", "--", path.name]).returncode == 0
+        ):
             run(["git", "add", "--update", "--", path.name])
     except OSError:
         return  # no git, no clone

@@ -1,4 +1,6 @@
-"""Reading copies: executed notebooks in plain Markdown, numbers filled in, as a repository's page shows them."""
+"""Reading copies: executed notebooks in plain Markdown, numbers filled in, as a
+repository's page shows them.
+"""
 
 import base64
 import json
@@ -8,7 +10,13 @@ from collections.abc import Iterator
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from labreport.editions.contents import FLOATS, Contents, ExecutedChapter, Label, outputs
+from labreport.editions.contents import (
+    FLOATS,
+    Contents,
+    ExecutedChapter,
+    Label,
+    outputs,
+)
 from labreport.editions.html import PHOTOGRAPHIC, compress
 from labreport.editions.prose import REFUTED, Edition, is_shown, link, raw, write_prose
 from labreport.editions.sources import tags
@@ -23,8 +31,13 @@ QUALITIES = (90, 80, 70, 60, 50)
 
 
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
-    """A notebook a chapter, by file name; a ReportError for an unknown number, reference or citation."""
-    return {f"{chapter.name}.ipynb": _copy(chapter, contents) for chapter in contents.chapters}
+    """A notebook a chapter, by file name; a ReportError for an unknown number,
+    reference or citation.
+    """
+    return {
+        f"{chapter.name}.ipynb": _copy(chapter, contents)
+        for chapter in contents.chapters
+    }
 
 
 def edition(chapter: str) -> Edition:
@@ -44,23 +57,40 @@ def edition(chapter: str) -> Edition:
         return {"t": "Math", "c": [{"t": "DisplayMath"}, body.strip() + tag]}
 
     refuted = {"t": "Strong", "c": [{"t": "Str", "c": REFUTED}]}
-    return Edition(refer, equation, lambda number: [raw("html", f"{number} ")] * bool(number), refuted)
+    return Edition(
+        refer,
+        equation,
+        lambda number: [raw("html", f"{number} ")] * bool(number),
+        refuted,
+    )
 
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     options = ["--wrap=preserve", *citeproc()]
-    notebook, _, works = write_prose(chapter, contents, edition(chapter.name), LANGUAGE, options)
+    notebook, _, works = write_prose(
+        chapter, contents, edition(chapter.name), LANGUAGE, options
+    )
     notebook.cells = [part for cell in notebook.cells for part in _parts(cell, chapter)]
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     _fit([output.data for output in shown if "data" in output])
     if works:
-        notebook.cells.append(new_markdown_cell(f"## Bibliography\n\n{works}", id="bibliography"))
+        notebook.cells.append(
+            new_markdown_cell(f"## Bibliography\n\n{works}", id="bibliography")
+        )
     own = f"[{chapter.name}.ipynb](../../notebooks/{chapter.name}.ipynb)"
-    ran = f"executed under the profile {chapter.run['profile']} on {chapter.run['date']}"
-    remark = f"*A reading copy of {own}, {ran}: its numbers and references are filled in.*"
+    ran = (
+        f"executed under the profile {chapter.run['profile']} on {chapter.run['date']}"
+    )
+    remark = (
+        f"*A reading copy of {own}, {ran}: its numbers and references are filled in.*"
+    )
     notebook.cells.insert(1, new_markdown_cell(remark, id="reading-copy"))
     language = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    kernel = {
+        "name": "python3",
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+    }
     notebook.metadata = NotebookNode(kernelspec=kernel, language_info=language)
     return notebook
 
@@ -68,17 +98,22 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
 def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNode]:
     """A cell as the copy has it, and behind it the captions and tables that it made.
 
-    A repository's page unfolds hidden code, so of a hidden cell only what it shows is there.
+    A repository's page unfolds hidden code, so of a hidden cell only what it shows is
+    there.
     """
     if cell.cell_type == "markdown":
         cell.pop("attachments", None)  # embedded
         if "question" in tags(cell):
-            quoted = "\n".join(f"> {line}".rstrip() for line in cell.source.splitlines())
+            quoted = "\n".join(
+                f"> {line}".rstrip() for line in cell.source.splitlines()
+            )
             cell.source = f"> **{question_words(cell.metadata)}**\n>\n{quoted}"
         if cell.source.strip():
             yield cell
         return
-    floats = [pair for kind in FLOATS for pair in outputs(cell, kind) if "label" in pair[1]]
+    floats = [
+        pair for kind in FLOATS for pair in outputs(cell, kind) if "label" in pair[1]
+    ]
     shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
     hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
     if "parameters" in tags(cell):
@@ -98,7 +133,9 @@ def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNod
             yield new_code_cell(f"# {message['number']}", id=drawn, outputs=picture)
         table = ""
         if "rows" in message:
-            table = markdown_table(message["columns"], message["rows"], message["align"])
+            table = markdown_table(
+                message["columns"], message["rows"], message["align"]
+            )
         head = f'<a id="{message["label"]}"></a>**{message["number"]}.**'
         text = f"{head} {message['caption']}{code}\n\n{table}"
         yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
@@ -111,13 +148,21 @@ def _output(output: NotebookNode) -> Iterator[NotebookNode]:
     elif message["kind"] in ("figure", "animation"):
         # The caption stands below; who cannot see the picture hears its number first.
         data = {"image/png": output.data["image/png"], "text/plain": message["number"]}
-        metadata = {kind: {"alt": message["number"]} for kind in ("image/png", "image/jpeg")}
+        metadata = {
+            kind: {"alt": message["number"]} for kind in ("image/png", "image/jpeg")
+        }
         yield new_output("display_data", data=data, metadata=metadata)
 
 
 def _fit(bundles: list[dict[str, str]]) -> None:
-    """Make photographs JPEGs, in the best of the qualities with which they fit; in place."""
-    large = [bundle for bundle in bundles if len(bundle.get("image/png", "")) * 3 / 4 > PHOTOGRAPHIC]
+    """Make photographs JPEGs, in the best of the qualities with which they fit; in
+    place.
+    """
+    large = [
+        bundle
+        for bundle in bundles
+        if len(bundle.get("image/png", "")) * 3 / 4 > PHOTOGRAPHIC
+    ]
     photos = [base64.b64decode(bundle.pop("image/png")) for bundle in large]
     for quality in QUALITIES:
         jpegs = [compress(photo, "JPEG", quality) for photo in photos]

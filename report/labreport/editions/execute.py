@@ -29,31 +29,46 @@ Say = Callable[[str], None]
 
 
 class OwnKernelManager(AsyncKernelManager):
-    """Starts this interpreter's kernel, whatever another installation registered as "python3"."""
+    """Starts this interpreter's kernel, whatever another installation registered as
+    "python3".
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # Sockets with names, where there are such: a port that is free when Jupyter chooses it may be another's by the
-        # time that the kernel takes it. The names are short, since a system allows about a hundred characters.
+        # Sockets with names, where there are such: a port that is free when Jupyter
+        # chooses it may be another's by the time that the kernel takes it. The names
+        # are short, since a system allows about a hundred characters.
         if sys.platform != "win32":
-            self.transport, self.ip = "ipc", f"{gettempdir()}/labreport-{uuid.uuid4().hex[:12]}"
+            self.transport, self.ip = (
+                "ipc",
+                f"{gettempdir()}/labreport-{uuid.uuid4().hex[:12]}",
+            )
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """How to start `sys.executable` as a kernel."""
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command = [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+        ]
         command += ["--log-level=CRITICAL"]
-        # Called from a notebook, a run has that notebook's session about it, whose file is not the one that runs;
-        # and nobody watches a bar.
+        # Called from a notebook, a run has that notebook's session about it, whose file
+        # is not the one that runs; and nobody watches a bar.
         env = {"JPY_SESSION_NAME": "", "TQDM_DISABLE": "1"}
-        return KernelSpec(argv=command, display_name="Python 3", language="python", env=env)
+        return KernelSpec(
+            argv=command, display_name="Python 3", language="python", env=env
+        )
 
 
 def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     """Execute these notebooks, stale or not, as many at a time as there are cores.
 
-    The one that took longest last time comes first, without a last time the largest file. After an error no other is
-    begun, those that run are finished, and the first error is raised.
+    The one that took longest last time comes first, without a last time the largest
+    file. After an error no other is begun, those that run are finished, and the first
+    error is raised.
     """
     environment.limit_threads()
 
@@ -61,8 +76,13 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
         return last_duration(source, profile) or 0, source.path.stat().st_size
 
     waiting = enumerate(sorted(sources, key=cost, reverse=True))
-    with ThreadPoolExecutor(min(environment.num_processes(), len(sources) or 1)) as pool:
-        runs = {pool.submit(_execute, source, profile, place): source for place, source in waiting}
+    with ThreadPoolExecutor(
+        min(environment.num_processes(), len(sources) or 1)
+    ) as pool:
+        runs = {
+            pool.submit(_execute, source, profile, place): source
+            for place, source in waiting
+        }
         try:
             for run in as_completed(runs):
                 say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
@@ -80,11 +100,15 @@ def _execute(source: Source, profile: str, place: int) -> float:
 def execute(source: Source, profile: str, place: int = 0) -> float:
     """Run a notebook from top to bottom; returns the seconds that it took.
 
-    Its executed copy is replaced only when all of it ran. place: of its progress bar, from 0 at the top. A ReportError
-    names the cell that failed; the cells that ran are saved beside it as `<name>.failed.ipynb`.
+    Its executed copy is replaced only when all of it ran. place: of its progress bar,
+    from 0 at the top. A ReportError names the cell that failed; the cells that ran are
+    saved beside it as `<name>.failed.ipynb`.
     """
     final = executed_path(source, profile)
-    running, failed = final.with_suffix(".running.ipynb"), final.with_suffix(".failed.ipynb")
+    running, failed = (
+        final.with_suffix(".running.ipynb"),
+        final.with_suffix(".failed.ipynb"),
+    )
     final.parent.mkdir(parents=True, exist_ok=True)
     notebook = source.read()
     identity = fingerprint(notebook, profile)
@@ -95,15 +119,22 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
             parameters={"profile": profile, "seed": paths.seed()},
             kernel_name="python3",
             language="python",
-            # Not papermill's cwd, which is the process's: other notebooks may run beside this one.
+            # Not papermill's cwd, which is the process's: other notebooks may run
+            # beside this one.
             resources={"metadata": {"path": str(paths.notebooks())}},
-            progress_bar={"desc": source.name, "leave": False, "position": place, "disable": None},
+            progress_bar={
+                "desc": source.name,
+                "leave": False,
+                "position": place,
+                "disable": None,
+            },
             kernel_manager_class=OwnKernelManager,
         )
     except (PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
         raise ReportError(_failure(source, error, failed)) from error
-    # What the run itself made or fetched counts from now on, what it found as it was found.
+    # What the run itself made or fetched counts from now on, what it found as it was
+    # found.
     after = fingerprint(notebook, profile)
     own = {"settings": after["settings"], "files": after["files"] | identity["files"]}
     executed.metadata["labreport"] = identity | own
@@ -114,7 +145,9 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
 
 
 def last_duration(source: Source, profile: str) -> float | None:
-    """The seconds that the last run of a notebook took, stale or not; None where there was none."""
+    """The seconds that the last run of a notebook took, stale or not; None where there
+    was none.
+    """
     path = executed_path(source, profile)
     return read_notebook(path).metadata.papermill["duration"] if path.exists() else None
 
@@ -123,19 +156,29 @@ def read_executed(source: Source, profile: str) -> NotebookNode:
     """The notebook's present prose with the outputs of its last execution."""
     notebook = source.read()
     executed = read_notebook(executed_path(source, profile))
-    ran = [cell for cell in code_cells(executed) if "injected-parameters" not in tags(cell)]
+    ran = [
+        cell for cell in code_cells(executed) if "injected-parameters" not in tags(cell)
+    ]
     for cell, executed_cell in zip(code_cells(notebook), ran, strict=True):
         cell.outputs = executed_cell.outputs
     notebook.metadata["papermill"] = executed.metadata.papermill
     return notebook
 
 
-def _failure(source: Source, error: PapermillExecutionError | DeadKernelError, failed: Path) -> str:
+def _failure(
+    source: Source, error: PapermillExecutionError | DeadKernelError, failed: Path
+) -> str:
     """One sentence: notebook, cell, its first line, the error."""
-    cells = [cell for cell in read_notebook(failed).cells if ERROR_MARKER_TAG not in tags(cell)]
+    cells = [
+        cell
+        for cell in read_notebook(failed).cells
+        if ERROR_MARKER_TAG not in tags(cell)
+    ]
     if isinstance(error, DeadKernelError):
         got = "a kernel that died (out of memory?)"
-        index = max(i for i, cell in enumerate(cells) if cell.metadata.papermill["start_time"])
+        index = max(
+            i for i, cell in enumerate(cells) if cell.metadata.papermill["start_time"]
+        )
     else:
         index, got = error.cell_index, f"{error.ename}: {first_line(error.evalue, 200)}"
     # papermill puts one cell of its own behind the one tagged "parameters", or first.

@@ -17,18 +17,33 @@ from pygments.lexers import PythonLexer
 
 from labreport import paths
 from labreport.editions import TEMPLATES, prose
-from labreport.editions.contents import Contents, ExecutedChapter, Label, colophon, day_of, outputs
+from labreport.editions.contents import (
+    Contents,
+    ExecutedChapter,
+    Label,
+    colophon,
+    day_of,
+    outputs,
+)
 from labreport.editions.sources import page_file, read_title_page, tags
 from labreport.notebook.chapter import MIME
 from labreport.notebook.players import SCRIPT, hash_script
 from labreport.notebook.prose import citeproc
 from labreport.notebook.syntax import Node, Tree, parse, write
 
-PHOTOGRAPHIC = 100_000  # bytes of PNG above which a figure holds photos: lossy WebP takes a fifth
+PHOTOGRAPHIC = (
+    100_000  # bytes of PNG above which a figure holds photos: lossy WebP takes a fifth
+)
 _TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'
-_OPENING, _CLOSING = (f'<mo stretchy="{{}}" form="{form}">' for form in ("prefix", "postfix"))
-_BRACKETS = re.compile(f"(?s){_OPENING.format('true')}((?:(?!{_TALL}).)*){_CLOSING.format('true')}")
-_LONG = re.compile(r"(?s)<math(?=(?:(?!</math>).)*<annotation[^>]*>[^<]{30})")  # too long for a phone
+_OPENING, _CLOSING = (
+    f'<mo stretchy="{{}}" form="{form}">' for form in ("prefix", "postfix")
+)
+_BRACKETS = re.compile(
+    f"(?s){_OPENING.format('true')}((?:(?!{_TALL}).)*){_CLOSING.format('true')}"
+)
+_LONG = re.compile(
+    r"(?s)<math(?=(?:(?!</math>).)*<annotation[^>]*>[^<]{30})"
+)  # too long for a phone
 
 
 @dataclass(frozen=True)
@@ -49,13 +64,24 @@ class Page:
     def copy(self) -> str:
         """Where the page finds the chapter's committed reading copy; "" without one."""
         copy = paths.report() / "notebooks" / f"{self.chapter.name}.ipynb"
-        return Path(os.path.relpath(copy, paths.build() / "html")).as_posix() if copy.is_file() else ""
+        return (
+            Path(os.path.relpath(copy, paths.build() / "html")).as_posix()
+            if copy.is_file()
+            else ""
+        )
 
     @property
     def picture(self) -> tuple[NotebookNode, Any] | None:
-        """The figure that stands for the chapter, output and message: of a cell tagged "cover", or the first."""
-        for cell in sorted(self.notebook.cells, key=lambda cell: "cover" not in tags(cell)):
-            for output, message in (*outputs(cell, "figure"), *outputs(cell, "animation")):
+        """The figure that stands for the chapter, output and message: of a cell tagged
+        "cover", or the first.
+        """
+        for cell in sorted(
+            self.notebook.cells, key=lambda cell: "cover" not in tags(cell)
+        ):
+            for output, message in (
+                *outputs(cell, "figure"),
+                *outputs(cell, "animation"),
+            ):
                 if "label" in message:
                     return output, message
         return None
@@ -75,7 +101,9 @@ def edition(chapter: str) -> prose.Edition:
 
     def equation(tex: str, label: str, number: str) -> Node:
         formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
-        return prose.span([formula, *[_number(number)] * bool(number)], "equation", label)
+        return prose.span(
+            [formula, *[_number(number)] * bool(number)], "equation", label
+        )
 
     def value(words: Tree, number: dict[str, Any]) -> Tree:
         target = [f"#cell-{number['cell']}", number.get("beside", "")]
@@ -95,14 +123,18 @@ def _number(number: str) -> Node:
 
 
 def _fold_code(cell: NotebookNode) -> None:
-    """A hidden cell stays, its code folded, where the prose below has numbers of it: that is where their links lead."""
+    """A hidden cell stays, its code folded, where the prose below has numbers of it:
+    that is where their links lead.
+    """
     has_numbers = any(message["values"] for _, message in outputs(cell, "values"))
     if has_numbers and "remove-cell" in tags(cell):
         cell.metadata.tags = ["remove-input", "remove-output"]
 
 
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
-    """index.html and a page a chapter, by file name; a ReportError for an unknown number, reference or citation."""
+    """index.html and a page a chapter, by file name; a ReportError for an unknown
+    number, reference or citation.
+    """
     pages = [read_page(chapter, contents) for chapter in contents.chapters]
     exporter = TemplateExporter(
         template_name="base",
@@ -112,13 +144,22 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
     )
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     shared = {"pages": pages, "report": read_title_page(), "mime": MIME}
-    shared |= {"script": script, "allowed": [hash_script(each) for each in (SCRIPT, script)]}
+    shared |= {
+        "script": script,
+        "allowed": [hash_script(each) for each in (SCRIPT, script)],
+    }
     chapters = [colophon(page.chapter) for page in pages]
     facts = {"chapters": chapters, "profile": profile, "day": day_of(contents)}
-    facts |= {"headlines": contents.headlines, "refuted": contents.refuted, **_cite(contents)}
+    facts |= {
+        "headlines": contents.headlines,
+        "refuted": contents.refuted,
+        **_cite(contents),
+    }
     index = exporter.environment.get_template("index.html.j2")
     written = {"index.html": index.render(shared | facts)}
-    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
+    for page, before, after in zip(
+        pages, [None, *pages], [*pages[1:], None], strict=False
+    ):
         resources = {**shared, "page": page, "before": before, "after": after}
         shown = prose.select_shown(page.notebook)
         written[page.file], _ = exporter.from_notebook_node(shown, resources)
@@ -130,9 +171,13 @@ def _options() -> list[str]:
 
 
 def _cite(contents: Contents) -> dict[str, Any]:
-    """The citation of each work that a headline names, and the bibliography that they lead to."""
+    """The citation of each work that a headline names, and the bibliography that they
+    lead to.
+    """
     works = sorted({headline["work"] for headline in contents.headlines} - {None})
-    *cited, bibliography = write(parse([f"[@{work}]" for work in works]), "html", _options())
+    *cited, bibliography = write(
+        parse([f"[@{work}]" for work in works]), "html", _options()
+    )
     return {"cited": dict(zip(works, cited, strict=True)), "bibliography": bibliography}
 
 
@@ -148,9 +193,11 @@ def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
 
 
 def fit_brackets(markup: str) -> str:
-    """Let only brackets around tall formulas stretch, close the gap inside norms, and let keys scroll long formulas.
+    """Let only brackets around tall formulas stretch, close the gap inside norms, and
+    let keys scroll long formulas.
 
-    pandoc lets all of them stretch, and browsers set what may stretch apart from what it encloses.
+    pandoc lets all of them stretch, and browsers set what may stretch apart from what
+    it encloses.
     """
     count, rigid = 1, rf"{_OPENING.format('false')}\1{_CLOSING.format('false')}"
     while count:
@@ -160,7 +207,8 @@ def fit_brackets(markup: str) -> str:
 
 
 def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
-    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), embedded in the page.
+    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), embedded
+    in the page.
 
     size: the new width and height of a PNG, which is cropped to that shape.
     """
@@ -173,18 +221,32 @@ def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
     return f'src="{source}" width="{width}" height="{height}"'
 
 
-def compress(content: bytes, kind: str, quality: int, size: tuple[int, int] | None = None) -> bytes:
-    """A picture as JPEG or WEBP of that quality, cropped and scaled to a size where one is given."""
+def compress(
+    content: bytes, kind: str, quality: int, size: tuple[int, int] | None = None
+) -> bytes:
+    """A picture as JPEG or WEBP of that quality, cropped and scaled to a size where one
+    is given.
+    """
     file = io.BytesIO()
     with Image.open(io.BytesIO(content)) as picture:
-        ImageOps.fit(picture.convert("RGB"), size or picture.size).save(file, kind, quality=quality)
+        ImageOps.fit(picture.convert("RGB"), size or picture.size).save(
+            file, kind, quality=quality
+        )
     return file.getvalue()
 
 
 def listing(code: str) -> str:
-    """Pygments' HTML, an element a line with its indentation, so that a wrapped line continues further in."""
+    """Pygments' HTML, an element a line with its indentation, so that a wrapped line
+    continues further in.
+    """
     written = code.strip("\n").split("\n")
-    lines = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n").split("\n")
+    lines = (
+        highlight(code, PythonLexer(), HtmlFormatter(nowrap=True))
+        .rstrip("\n")
+        .split("\n")
+    )
     indents = [len(line) - len(line.lstrip()) for line in written]
     pairs = zip(indents, lines, strict=True)
-    return "".join(f'<span style="--indent: {indent}ch">{line}\n</span>' for indent, line in pairs)
+    return "".join(
+        f'<span style="--indent: {indent}ch">{line}\n</span>' for indent, line in pairs
+    )

@@ -1,4 +1,6 @@
-"""What runs when a notebook's cells do: the files of modules that somebody may edit, the versions of all others."""
+"""What runs when a notebook's cells do: the files of modules that somebody may edit,
+the versions of all others.
+"""
 
 import ast
 import functools
@@ -12,15 +14,18 @@ from pathlib import Path
 from labreport import paths
 
 # Where what is installed lies, but for what is installed editable.
-_INSTALLED = [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
+_INSTALLED = [
+    Path(sysconfig.get_path(kind)).resolve()
+    for kind in ("stdlib", "platstdlib", "purelib", "platlib")
+]
 
 
 @dataclass(frozen=True)
 class Imported:
     """The modules that some code imports, directly or through others.
 
-    files: by its file the name of each module, and of the JSON, HTML and scripts beside it that it names. versions: of
-    each package that is not followed by file.
+    files: by its file the name of each module, and of the JSON, HTML and scripts beside
+    it that it names. versions: of each package that is not followed by file.
     """
 
     files: dict[Path, str] = field(default_factory=dict)
@@ -30,9 +35,10 @@ class Imported:
 def find_imported(cells: Iterable[str]) -> Imported:
     """What cells of code import.
 
-    Modules beside the notebooks, in the report's folder, or installed editable, are followed by file. Where a cell is
-    not plain Python, which magics make of it, it may import any module beside the notebooks, and any of the packages
-    that other cells import.
+    Modules beside the notebooks, in the report's folder, or installed editable, are
+    followed by file. Where a cell is not plain Python, which magics make of it, it may
+    import any module beside the notebooks, and any of the packages that other cells
+    import.
     """
     sources = [read_imports(cell) for cell in cells]
     names = [name for source in sources if source for name in source.names]
@@ -59,7 +65,9 @@ def find_imported(cells: Iterable[str]) -> Imported:
 
 
 def _add(file: Path, folder: Path, imported: Imported) -> list[str]:
-    """Note a module's file and what lies beside it; returns the names that it imports, none if it was known."""
+    """Note a module's file and what lies beside it; returns the names that it imports,
+    none if it was known.
+    """
     if file in imported.files:
         return []
     imported.files[file] = file.relative_to(folder).as_posix()
@@ -72,7 +80,9 @@ def _add(file: Path, folder: Path, imported: Imported) -> list[str]:
 
 
 def find_folder(package: str) -> Path | None:
-    """The folder that holds a package or module of that name, if it is one that is followed by file."""
+    """The folder that holds a package or module of that name, if it is one that is
+    followed by file.
+    """
     own = paths.notebooks() / package
     if own.is_dir() or own.with_suffix(".py").is_file():
         return paths.notebooks()
@@ -81,7 +91,9 @@ def find_folder(package: str) -> Path | None:
 
 @functools.cache
 def find_editable_folder(package: str) -> Path | None:
-    """The folder that Python finds a package or module in, if it is not one where packages are installed."""
+    """The folder that Python finds a package or module in, if it is not one where
+    packages are installed.
+    """
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
@@ -98,8 +110,9 @@ def find_editable_folder(package: str) -> Path | None:
 class Source:
     """What a source imports, as dotted names.
 
-    doors: what a package hands on under a name of its own only when it is asked for, by that name; it stands below
-    `if TYPE_CHECKING:`, and runs where somebody imports it from the package.
+    doors: what a package hands on under a name of its own only when it is asked for, by
+    that name; it stands below `if TYPE_CHECKING:`, and runs where somebody imports it
+    from the package.
     """
 
     names: frozenset[str]
@@ -108,13 +121,20 @@ class Source:
 
 @functools.cache
 def read_imports(content: str, file: str = "") -> Source | None:
-    """What a source imports, wherever it does; None where it does not parse. file: its path in the package's folder."""
+    """What a source imports, wherever it does; None where it does not parse. file: its
+    path in the package's folder.
+    """
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return None
     package = file.split("/")[:-1]
-    guarded = {inner for node in ast.walk(tree) if _is_type_checking(node) for inner in ast.walk(node)}
+    guarded = {
+        inner
+        for node in ast.walk(tree)
+        if _is_type_checking(node)
+        for inner in ast.walk(node)
+    }
     names: set[str] = set()
     doors: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -129,11 +149,16 @@ def read_imports(content: str, file: str = "") -> Source | None:
 
 
 def _is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+    return (
+        isinstance(node, ast.If)
+        and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+    )
 
 
 def _imported_names(node: ast.AST, package: list[str]) -> Iterator[tuple[str, str]]:
-    """What a statement imports: by the name that it gets there, the dotted name of a module or of what is in one."""
+    """What a statement imports: by the name that it gets there, the dotted name of a
+    module or of what is in one.
+    """
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.name, alias.name
@@ -145,7 +170,9 @@ def _imported_names(node: ast.AST, package: list[str]) -> Iterator[tuple[str, st
 
 
 def _files(name: str, folder: Path) -> Iterator[Path]:
-    """The files that run when a dotted name is imported: of the packages above it, its own, and behind a door."""
+    """The files that run when a dotted name is imported: of the packages above it, its
+    own, and behind a door.
+    """
     parts = name.split(".")
     for number in range(1, len(parts) + 1):
         place = folder.joinpath(*parts[:number])
@@ -154,14 +181,23 @@ def _files(name: str, folder: Path) -> Iterator[Path]:
             yield module
         if package.is_file():
             yield package
-            source = read_imports(package.read_text("utf-8", "replace"), package.relative_to(folder).as_posix())
-            behind = source.doors.get(parts[number]) if source and number < len(parts) else None
+            source = read_imports(
+                package.read_text("utf-8", "replace"),
+                package.relative_to(folder).as_posix(),
+            )
+            behind = (
+                source.doors.get(parts[number])
+                if source and number < len(parts)
+                else None
+            )
             if behind:
                 yield from _files(behind, folder)
 
 
 def _version_of(package: str) -> dict[str, str]:
-    """The versions of the distributions that install a package of that name; none of Python's own."""
+    """The versions of the distributions that install a package of that name; none of
+    Python's own.
+    """
     return {name: metadata.version(name) for name in _distributions().get(package, [])}
 
 

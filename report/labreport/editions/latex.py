@@ -1,4 +1,6 @@
-"""The PDF: each chapter's LaTeX by nbconvert, the whole by the template around them, and latexmk, which typesets it."""
+"""The PDF: each chapter's LaTeX by nbconvert, the whole by the template around them,
+and latexmk, which typesets it.
+"""
 
 import base64
 import os
@@ -81,7 +83,9 @@ def _column_types(table: dict[str, Any]) -> str:
     """A letter a column for tabularx; long words get lines of their own."""
     columns = zip(table["align"], *table["rows"], strict=True)
     widest = [(side, max(map(len, cells), default=0)) for side, *cells in columns]
-    return "".join("X" if side == "l" and width > 32 else side for side, width in widest)
+    return "".join(
+        "X" if side == "l" and width > 32 else side for side, width in widest
+    )
 
 
 FILTERS = {
@@ -93,7 +97,8 @@ FILTERS = {
 
 
 def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, bytes]]:
-    """The report's LaTeX, all chapters in its template, and the figures that it includes, by file name.
+    """The report's LaTeX, all chapters in its template, and the figures that it
+    includes, by file name.
 
     A ReportError for an unknown number, reference or citation.
     """
@@ -105,12 +110,17 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     bodies: list[str] = []
     figures: dict[str, bytes] = {}
     for chapter in contents.chapters:
-        notebook = select_shown(write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0])
+        notebook = select_shown(
+            write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0]
+        )
         figures |= _read_figures(notebook, chapter.number)
         resources = {"mime": MIME, "number": chapter.number}
         bodies.append(exporter.from_notebook_node(notebook, resources)[0])
     environment = exporter.environment.overlay(
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
     )
     latex = environment.get_template("report.tex.j2").render(
         report=read_title_page(),
@@ -138,7 +148,9 @@ def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
     """The PDFs of a chapter's figures, by the names that its TeX has."""
     shown = chain.from_iterable(messages(notebook, kind) for kind in FLOATS)
     found = {message["name"]: message["pdf"] for message in shown if "pdf" in message}
-    return {f"{chapter}-{name}.pdf": base64.b64decode(pdf) for name, pdf in found.items()}
+    return {
+        f"{chapter}-{name}.pdf": base64.b64decode(pdf) for name, pdf in found.items()
+    }
 
 
 def tex_folder(profile: str) -> Path:
@@ -147,16 +159,20 @@ def tex_folder(profile: str) -> Path:
 
 
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
-    """The PDF that latexmk makes in `folder`, which keeps what the next build can use again.
+    """The PDF that latexmk makes in `folder`, which keeps what the next build can use
+    again.
 
-    It is LuaLaTeX's where `figures` has fonts.tex. A ReportError quotes TeX's first error; the log stays in the folder.
+    It is LuaLaTeX's where `figures` has fonts.tex. A ReportError quotes TeX's first
+    error; the log stays in the folder.
     """
     _lay_out(latex, figures, folder)
     engine = "-lualatex" if "fonts.tex" in figures else "-pdf"
     command = ["latexmk", "-norc", engine, "-interaction=nonstopmode", "-halt-on-error"]
     command += ["-file-line-error", "report.tex"]
     try:
-        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+        run = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace"
+        )
     except FileNotFoundError as error:
         remedy = "apt-get install latexmk texlive-latex-extra texlive-fonts-recommended"
         got = f"no such program; install TeX Live (Debian: {remedy})"
@@ -165,14 +181,18 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
         for leftover in folder.glob("report.*"):
             if leftover.suffix not in (".tex", ".log", ".blg"):
                 leftover.unlink()
-        raise ReportError(f"expected TeX to typeset the report, got {_first_error(folder)}")
+        raise ReportError(
+            f"expected TeX to typeset the report, got {_first_error(folder)}"
+        )
     return folder / "report.pdf"
 
 
 def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
-    """TeX that gives LuaLaTeX DejaVu, which comes with Matplotlib, and behind it what else the document needs.
+    """TeX that gives LuaLaTeX DejaVu, which comes with Matplotlib, and behind it what
+    else the document needs.
 
-    unknown: a character that pdfTeX has not. A ReportError names the cell of one that no font here can print.
+    unknown: a character that pdfTeX has not. A ReportError names the cell of one that
+    no font here can print.
     """
     folder, fonts = Path(mpl.get_data_path(), "fonts", "ttf").as_posix(), []
     missing, got, packages = {unknown}, "no LuaLaTeX", "texlive-luatex"
@@ -180,7 +200,9 @@ def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
         got = "no font that has it, from left to right"
         packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
         bibliography = paths.report() / "references.bib"
-        text = latex + (bibliography.read_text(encoding="utf-8") if bibliography.exists() else "")
+        text = latex + (
+            bibliography.read_text(encoding="utf-8") if bibliography.exists() else ""
+        )
         known = re.findall(r"\\newunicodechar\{(.)", text)
         missing = set(re.findall(r"[^\x00-\x7f]", text)) - set(known)
         own = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
@@ -191,8 +213,12 @@ def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
     if missing:
         sign = min(missing)
         wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
-        remedy = f"install it (Debian: apt-get install {packages}), or write another sign"
-        raise ReportError(f"{_find(sign, contents)}: expected {wanted}, got {got}; {remedy}.")
+        remedy = (
+            f"install it (Debian: apt-get install {packages}), or write another sign"
+        )
+        raise ReportError(
+            f"{_find(sign, contents)}: expected {wanted}, got {got}; {remedy}."
+        )
     template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
     return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
 
@@ -201,7 +227,9 @@ def _characters(path: str) -> set[str]:
     """What a font has of scripts that are written from left to right."""
     with suppress(RuntimeError, OSError):  # no font that Matplotlib can read
         signs = map(chr, FT2Font(path).get_charmap())
-        return {sign for sign in signs if unicodedata.bidirectional(sign) not in ("R", "AL")}
+        return {
+            sign for sign in signs if unicodedata.bidirectional(sign) not in ("R", "AL")
+        }
     return set()
 
 
@@ -216,7 +244,8 @@ def _find(sign: str, contents: Contents) -> str:
 def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
     """Write what TeX reads; latexmk compares contents itself.
 
-    Figures lie in `paths.figures`; where another profile's run has drawn them since, this report's return.
+    Figures lie in `paths.figures`; where another profile's run has drawn them since,
+    this report's return.
     """
     frames = folder / "frames"
     shutil.rmtree(frames, ignore_errors=True)
@@ -230,7 +259,9 @@ def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
 
 
 def find_overflows(folder: Path) -> list[str]:
-    """What TeX's log says of lines over 5 pt wider than the text, of what is taller than a page, and of lost signs."""
+    """What TeX's log says of lines over 5 pt wider than the text, of what is taller
+    than a page, and of lost signs.
+    """
     log = folder / "report.log"
     text = _read(log)
     wide = re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", text)
@@ -240,14 +271,19 @@ def find_overflows(folder: Path) -> list[str]:
     got += [f"a figure or table {points} pt taller than the page" for points in tall]
     got += [f"no {sign} in the fonts of formulas" for sign in lost]
     unique = dict.fromkeys(got)
-    return [f"expected what fits the page, got {what}; change it, see {log}." for what in unique]
+    return [
+        f"expected what fits the page, got {what}; change it, see {log}."
+        for what in unique
+    ]
 
 
 def _first_error(folder: Path) -> str:
     """TeX's (or BibTeX's) first error with the line of LaTeX that it stopped at."""
     log = folder / "report.log"
     text = _read(log)
-    if found := re.search(r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)", text, re.MULTILINE):
+    if found := re.search(
+        r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)", text, re.MULTILINE
+    ):
         line = _read(folder / "report.tex").splitlines()[int(found[1]) - 1]
         message = " ".join(found[2].split())
         return f"{first_line(message, 120)!r} at line {found[1]}, {first_line(line)!r}; see {log}."

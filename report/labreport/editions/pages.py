@@ -1,4 +1,6 @@
-"""What `labreport check` sees of the printed pages: empty paper, what stands alone at a page's foot, small type."""
+"""What `labreport check` sees of the printed pages: empty paper, what stands alone at a
+page's foot, small type.
+"""
 
 import re
 from collections.abc import Iterator
@@ -9,13 +11,16 @@ from typing import Any, NamedTuple
 
 from labreport import paths
 
-# The text's lower and upper edge on A4, in points from the paper's lower edge: the geometry of preamble.tex.j2.
+# The text's lower and upper edge on A4, in points from the paper's lower edge: the
+# geometry of preamble.tex.j2.
 BOTTOM, TOP = 101.5, 774.0
 CHAPTER = 20.0  # points: larger type is a chapter's title
 
 
 class Piece(NamedTuple):
-    """A run of text of one font, a picture if without words; size: as printed; x, y: of its lower left; in points."""
+    """A run of text of one font, a picture if without words; size: as printed; x, y: of
+    its lower left; in points.
+    """
 
     words: str
     size: float
@@ -29,7 +34,8 @@ Page = tuple[list[Line], Line, list[tuple[float, float]]]
 
 
 def find_complaints() -> Iterator[str]:
-    """One line for each thing to mend in the report that was built, else in the published one; none without a PDF.
+    """One line for each thing to mend in the report that was built, else in the
+    published one; none without a PDF.
 
     Raises MissingPackageError where the package is missing that reads a PDF.
     """
@@ -42,15 +48,20 @@ def find_complaints() -> Iterator[str]:
 
     with PdfDocument(path) as pdf:
         pages = [_read(page) for page in pdf]
-        numbers = [pdf.get_page_label(place) or place + 1 for place in range(len(pages))]
-    opens = [any(_largest(line).size > CHAPTER for line in lines) for lines, *_ in pages] + [True]
+        numbers = [
+            pdf.get_page_label(place) or place + 1 for place in range(len(pages))
+        ]
+    opens = [
+        any(_largest(line).size > CHAPTER for line in lines) for lines, *_ in pages
+    ] + [True]
     for place, page in enumerate(pages):
         for complaint in _check(page, may_be_empty=opens[place + 1]):
             yield f"{path.name}, page {numbers[place]} ({place + 1} of {len(pages)}): {complaint}"
 
 
 def _read(page: Any) -> Page:
-    """Lines between head and foot, downwards, their pieces from the left; labels in figures; frames' lower and upper y.
+    """Lines between head and foot, downwards, their pieces from the left; labels in
+    figures; frames' lower and upper y.
 
     A figure is a form, which has coordinates of its own.
     """
@@ -67,7 +78,9 @@ def _read(page: Any) -> Page:
                 size *= hypot(form.get_matrix().c, form.get_matrix().d)
                 form = form.container
             font, y = part.get_font().get_base_name(), part.get_matrix().f
-            (labels if part.level else pieces).append(Piece(part.extract(), size, font, left, y))
+            (labels if part.level else pieces).append(
+                Piece(part.extract(), size, font, left, y)
+            )
         elif part.level == 0 and part.type == raw.FPDF_PAGEOBJ_PATH:
             frames.append((bottom, top))
         elif part.level == 0:
@@ -90,17 +103,24 @@ def _check(page: Page, may_be_empty: bool) -> Iterator[str]:
     empty = (first.y - BOTTOM) / (TOP - BOTTOM)
     if empty > 1 / 3 and not may_be_empty:
         yield f"{empty:.0%} of it is empty"
-    if "San" in first.font and "Bold" in first.font and first.size > 10:  # a subsection has 10.8 pt
+    if (
+        "San" in first.font and "Bold" in first.font and first.size > 10
+    ):  # a subsection has 10.8 pt
         yield f"nothing stands below the heading {_say(last)}"
     if re.search(r"(?<!http)(?<!https):\s*$", end.words):
         yield f"what the colon announces stands on the next page: {_say(last)}"
     for asked in (line[0] for line in lines if line[0].words.startswith("QUESTION ")):
         if any(bottom < first.y and asked.y < top for bottom, top in frames):
             yield f"nothing stands below {asked.words}"
-    # In the text a script has a larger piece in its line; Matplotlib's have this share of another label's size.
+    # In the text a script has a larger piece in its line; Matplotlib's have this share
+    # of another label's size.
     scripts = {round(0.7 * each.size, 2) for each in labels}
     rows = [each for line in lines if _is_small(_largest(line)) for each in line]
-    labels = [each for each in labels if _is_small(each) and round(each.size, 2) not in scripts]
+    labels = [
+        each
+        for each in labels
+        if _is_small(each) and round(each.size, 2) not in scripts
+    ]
     for kind, small in (("table", rows), ("figure", labels)):
         if small:
             yield f"{min(each.size for each in small):.1f} pt in a {kind}: {_say(small)}"
@@ -111,7 +131,9 @@ def _largest(line: Line) -> Piece:
 
 
 def _is_small(piece: Piece) -> bool:
-    """Below 8 pt, rounded; below 7 pt in fonts with the larger letters, Helvetica and both kinds of DejaVu."""
+    """Below 8 pt, rounded; below 7 pt in fonts with the larger letters, Helvetica and
+    both kinds of DejaVu.
+    """
     return piece.size < (6.95 if re.search("San|DejaVu", piece.font) else 7.95)
 
 

@@ -1,4 +1,6 @@
-"""What all editions share: the filter of their Markdown (numbers, references, citations), and which cells they show."""
+"""What all editions share: the filter of their Markdown (numbers, references,
+citations), and which cells they show.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +12,14 @@ from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 
 from labreport import LabreportError
-from labreport.editions.contents import FLOATS, Contents, ExecutedChapter, Label, fragments, name_place
+from labreport.editions.contents import (
+    FLOATS,
+    Contents,
+    ExecutedChapter,
+    Label,
+    fragments,
+    name_place,
+)
 from labreport.editions.sources import code_cells, read_citation_keys
 from labreport.notebook.chapter import MIME
 from labreport.notebook.prose import reference_label, require_known, write_references
@@ -19,7 +28,8 @@ from labreport.notebook.syntax import Node, Tree, nodes, walk, words, write
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
-# Of HTML, what a paragraph or a block may have beside text; anything else is text that has angle brackets.
+# Of HTML, what a paragraph or a block may have beside text; anything else is text that
+# has angle brackets.
 _ELEMENT = re.compile(
     r"</?(a|abbr|b|blockquote|br|center|code|d[dlt]|del|details|div|em|h[1-6r]|i|ins|kbd|li|mark"
     r"|[ou]l|p|pre|q|s|samp|small|span|strong|su[bp]|summary|table|tbody|t[dhr]|thead|u|var)\b[^<>]*>"
@@ -31,11 +41,12 @@ REFUTED = "[In this run this does not hold.]"
 
 @dataclass(frozen=True)
 class Edition:
-    """How an edition writes what pandoc does not know: references, equations with or without a number, headings.
+    """How an edition writes what pandoc does not know: references, equations with or
+    without a number, headings.
 
-    refuted: what stands behind a sentence that the run contradicts. number: what a placeholder's number becomes, of its
-    words and what is known of it; the words alone, by default. picture: what pandoc reads as the target of an embedded
-    picture.
+    refuted: what stands behind a sentence that the run contradicts. number: what a
+    placeholder's number becomes, of its words and what is known of it; the words alone,
+    by default. picture: what pandoc reads as the target of an embedded picture.
     """
 
     refer: Callable[[str, Label], Node]
@@ -58,12 +69,21 @@ def span(content: Tree, kind: str, label: str = "") -> Node:
 
 def link(text: str, target: str) -> Node:
     """A link whose words stay on one line."""
-    return {"t": "Link", "c": [["", [], []], [{"t": "Str", "c": text.replace(" ", "\u00a0")}], [target, ""]]}
+    return {
+        "t": "Link",
+        "c": [
+            ["", [], []],
+            [{"t": "Str", "c": text.replace(" ", "\u00a0")}],
+            [target, ""],
+        ],
+    }
 
 
 @dataclass(frozen=True)
 class ProseFilter:
-    """Applied by `walk` to the lists of nodes of a chapter; a ReportError for what is not known or does not fit."""
+    """Applied by `walk` to the lists of nodes of a chapter; a ReportError for what is
+    not known or does not fit.
+    """
 
     edition: Edition
     contents: Contents
@@ -81,7 +101,11 @@ class ProseFilter:
             return [{"t": "Math", "c": [content[0], _write_math(content[1])]}]
         if kind == "Span" and "equation" in content[0][1]:
             (label, _, attributes), (formula,) = content
-            return [self.edition.equation(formula["c"][1], label, dict(attributes).get("number", ""))]
+            return [
+                self.edition.equation(
+                    formula["c"][1], label, dict(attributes).get("number", "")
+                )
+            ]
         if kind == "Span" and "refuted" in content[0][1]:
             return [self.edition.refuted]
         if kind == "Header":
@@ -90,7 +114,12 @@ class ProseFilter:
             return [{"t": "Header", "c": [level, [label, [], []], [*number, *title]]}]
         if kind == "Image":
             attributes, alt, (url, title) = content
-            return [{"t": "Image", "c": [attributes, alt, [self.edition.picture(url), title]]}]
+            return [
+                {
+                    "t": "Image",
+                    "c": [attributes, alt, [self.edition.picture(url), title]],
+                }
+            ]
         if kind in ("RawInline", "RawBlock"):
             return _show_raw(node)
         return write_references(node, self._refer)
@@ -101,7 +130,9 @@ class ProseFilter:
         return self.edition.refer(label, self.contents.labels[label]) if label else None
 
     def _fill_runs(self, tree: Tree) -> Iterator[Node]:
-        """Join each run of words and spaces to one text, fill it in, and take it apart again."""
+        """Join each run of words and spaces to one text, fill it in, and take it apart
+        again.
+        """
         run = ""
         for node in [*tree, None]:
             if node and (node["t"] == "Str" or node["t"] in _SPACES):
@@ -140,9 +171,11 @@ def _write_math(formula: str) -> str:
 
 
 def write_alike(text: str) -> str:
-    """Typed numbers as evaluated ones are written: 95% and 0.5, whether typed so or as "95 %" and ".5".
+    """Typed numbers as evaluated ones are written: 95% and 0.5, whether typed so or as
+    "95 %" and ".5".
 
-    text: what stands between two evaluated numbers, of which the first may be followed by its sign.
+    text: what stands between two evaluated numbers, of which the first may be followed
+    by its sign.
     """
     return _BARE_POINT.sub("0.", re.sub(r"(?:(?<=\d)|^)[ \n\u00a0]%", "%", text))
 
@@ -156,7 +189,11 @@ def keep_together(text: str) -> str:
 
 def _words(text: str) -> Tree:
     nodes = {" ": {"t": "Space"}, "\n": {"t": "SoftBreak"}}
-    return [nodes.get(part) or {"t": "Str", "c": part} for part in re.split(r"([ \n])", text) if part]
+    return [
+        nodes.get(part) or {"t": "Str", "c": part}
+        for part in re.split(r"([ \n])", text)
+        if part
+    ]
 
 
 class Heading(NamedTuple):
@@ -176,10 +213,11 @@ def write_prose(
     options: Sequence[str] = (),
     polish: Callable[[str], str] = str,
 ) -> tuple[NotebookNode, list[Heading], str]:
-    """A copy of the chapter's notebook with all Markdown as the edition has it, its headings, and the works cited.
+    """A copy of the chapter's notebook with all Markdown as the edition has it, its
+    headings, and the works cited.
 
-    pandoc writes all of it in one run; polish: the last touch to each piece. A ReportError names the text that cannot
-    be written.
+    pandoc writes all of it in one run; polish: the last touch to each piece. A
+    ReportError names the text that cannot be written.
     """
     notebook = deepcopy(chapter.notebook)
     filtered = ProseFilter(edition, contents, chapter, read_citation_keys())
@@ -223,6 +261,8 @@ def select_shown(notebook: NotebookNode) -> NotebookNode:
 
 
 def is_shown(output: NotebookNode) -> bool:
-    """Whether it is a figure, a table, or what the chapter's code prints or displays; stderr is the libraries'."""
+    """Whether it is a figure, a table, or what the chapter's code prints or displays;
+    stderr is the libraries'.
+    """
     message = output.get("data", {}).get(MIME)
     return message["kind"] in FLOATS if message else output.get("name") != "stderr"

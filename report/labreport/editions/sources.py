@@ -43,7 +43,8 @@ class Source:
 class TitlePage:
     """What report/report.toml says of a report; lines of the subtitle stay lines.
 
-    rights: of the printed pictures. how_to_read: paragraphs before the first chapter, a blank line between them.
+    rights: of the printed pictures. how_to_read: paragraphs before the first chapter, a
+    blank line between them.
     packages: whose versions the last page names.
     """
 
@@ -56,11 +57,17 @@ class TitlePage:
 
 
 def read_title_page() -> TitlePage:
-    """What report/report.toml says; a ReportError if it is missing, lacks title or authors, or says something else."""
+    """What report/report.toml says; a ReportError if it is missing, lacks title or
+    authors, or says something else.
+    """
     path = paths.project() / paths.MARK
     try:
-        told = {"title": None, "authors": None} | tomllib.loads(path.read_text(encoding="utf-8"))
-        if wrong := [f"{key} = {value!r}" for key, value in told.items() if not _fits(key, value)]:
+        told = {"title": None, "authors": None} | tomllib.loads(
+            path.read_text(encoding="utf-8")
+        )
+        if wrong := [
+            f"{key} = {value!r}" for key, value in told.items() if not _fits(key, value)
+        ]:
             raise ValueError(", ".join(wrong))
         return TitlePage(**told)
     except (OSError, ValueError) as error:
@@ -76,32 +83,46 @@ def _fits(key: str, value: Any) -> bool:
     texts = value if is_list and isinstance(value, list) else [value] * (not is_list)
     known = key in TitlePage.__dataclass_fields__ and texts != []
     may_be_empty = hasattr(TitlePage, key)
-    return known and all(isinstance(text, str) and (text.strip() or may_be_empty) for text in texts)
+    return known and all(
+        isinstance(text, str) and (text.strip() or may_be_empty) for text in texts
+    )
 
 
 def find_sources() -> list[Source]:
-    """All notebooks of the folder, by number; a ReportError if there are none, or two share a number or a page."""
+    """All notebooks of the folder, by number; a ReportError if there are none, or two
+    share a number or a page.
+    """
     folder, chapters = paths.notebooks(), paths.chapters()
-    sources = [Source(folder / f"{name}.ipynb", number) for name, number in chapters.items()]
+    sources = [
+        Source(folder / f"{name}.ipynb", number) for name, number in chapters.items()
+    ]
     if not sources:
         remedy = "write one there, or name another report in LABREPORT_HOME"
-        raise ReportError(f"expected notebooks such as 1_first_chapter.ipynb, got none in {folder}; {remedy}.")
+        raise ReportError(
+            f"expected notebooks such as 1_first_chapter.ipynb, got none in {folder}; {remedy}."
+        )
     owners: dict[str, str] = {"index.html": "the page of contents"}
     for source in sources:
         for key in (source.number, page_file(source.name)):
             if (owner := owners.setdefault(key, source.name)) != source.name:
                 got = f"{owner} and {source.name}"
-                raise ReportError(f"expected one notebook a chapter, got {got}; rename one of them.")
+                raise ReportError(
+                    f"expected one notebook a chapter, got {got}; rename one of them."
+                )
     return sources
 
 
 def page_file(name: str) -> str:
-    """The file name of a chapter's page: 1-transfer-learning.html of 1_transfer_learning."""
+    """The file name of a chapter's page: 1-transfer-learning.html of
+    1_transfer_learning.
+    """
     return re.sub(r"[\W_]+", "-", name) + ".html"
 
 
 def select_sources(chapters: Iterable[str]) -> list[Source]:
-    """The chapters of these numbers or names, by default all; a ReportError lists the valid ones."""
+    """The chapters of these numbers or names, by default all; a ReportError lists the
+    valid ones.
+    """
     sources = find_sources()
     known: dict[str, Source] = {}
     for source in sources:
@@ -117,11 +138,21 @@ def read_notebook(path: Path) -> NotebookNode:
     """The notebook in that file; a ReportError if it is not valid."""
     try:
         # nbformat.reads would do the same, and only log what is invalid.
-        notebook = nbformat.convert(nbformat.reader.reads(path.read_text(encoding="utf-8")), 4)
+        notebook = nbformat.convert(
+            nbformat.reader.reads(path.read_text(encoding="utf-8")), 4
+        )
         nbformat.validate(notebook)
-    except (ValueError, TypeError, AttributeError, KeyError, nbformat.ValidationError) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        nbformat.ValidationError,
+    ) as error:
         got = first_line(str(error))
-        raise ReportError(f"expected a notebook in {path}, got {got}; restore it, or move it away.") from error
+        raise ReportError(
+            f"expected a notebook in {path}, got {got}; restore it, or move it away."
+        ) from error
     return notebook
 
 
@@ -142,21 +173,32 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
-    """Write the first chapter, its bibliography, and report.toml with title and authors; returns the files.
+    """Write the first chapter, its bibliography, and report.toml with title and
+    authors; returns the files.
 
-    The folder may have others. A ReportError where one of these is there already: nothing is replaced.
+    The folder may have others. A ReportError where one of these is there already:
+    nothing is replaced.
     """
     template = TEMPLATES / "new"
     found = filter(Path.is_file, template.rglob("*"))
     files = {path.relative_to(template): path.read_bytes() for path in found}
     # A string of JSON is one of TOML.
     facts = {"title": title, "authors": authors}
-    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in facts.items()]
+    lines = [
+        f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
+        for name, value in facts.items()
+    ]
     files[paths.MARK] = "".join(lines).encode()
     if there := sorted(folder / name for name in files if (folder / name).exists()):
-        raise ReportError(f"expected a folder for a new report, got one with {there[0]}; name another.")
+        raise ReportError(
+            f"expected a folder for a new report, got one with {there[0]}; name another."
+        )
     try:
-        return [paths.write_atomically(folder / name, files[name]) for name in sorted(files)]
+        return [
+            paths.write_atomically(folder / name, files[name]) for name in sorted(files)
+        ]
     except OSError as error:
         got = f"{folder} ({error.strerror})"
-        raise ReportError(f"expected a folder to write into, got {got}; name another.") from error
+        raise ReportError(
+            f"expected a folder to write into, got {got}; name another."
+        ) from error

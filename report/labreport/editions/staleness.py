@@ -30,16 +30,19 @@ def is_stale(source: Source, profile: str) -> bool:
     path = executed_path(source, profile)
     if not path.exists():
         return True
-    return read_notebook(path).metadata.get("labreport") != fingerprint(source.read(), profile)
+    return read_notebook(path).metadata.get("labreport") != fingerprint(
+        source.read(), profile
+    )
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
     """What outputs depend on, the words of the prose left out.
 
-    "settings": see `read_settings`. "code": a SHA-256 of the code cells, of the expressions in the prose, of what the
-    cells import (`find_imported`), directly or through others, and of the results of the studies that the code mentions
-    ("scenes15" for scenes15-features.npz). "files": a SHA-256 of each file of the report that the cells, or modules
-    beside them, name (`find_named`).
+    "settings": see `read_settings`. "code": a SHA-256 of the code cells, of the
+    expressions in the prose, of what the cells import (`find_imported`), directly or
+    through others, and of the results of the studies that the code mentions ("scenes15"
+    for scenes15-features.npz). "files": a SHA-256 of each file of the report that the
+    cells, or modules beside them, name (`find_named`).
     """
     digest = hashlib.sha256()
     code = [cell.source for cell in code_cells(notebook)]
@@ -55,12 +58,20 @@ def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
             named |= find_named(path.read_text("utf-8", "replace"))
     for path in find_named_results(code):
         digest.update(path.name.encode() + path.read_bytes())
-    files = {path.relative_to(paths.project()).as_posix(): hash_file(path) for path in named}
-    return {"settings": read_settings(profile), "code": digest.hexdigest(), "files": files}
+    files = {
+        path.relative_to(paths.project()).as_posix(): hash_file(path) for path in named
+    }
+    return {
+        "settings": read_settings(profile),
+        "code": digest.hexdigest(),
+        "files": files,
+    }
 
 
 def find_named_results(code: Iterable[str]) -> list[Path]:
-    """The results of the studies that some code mentions: for "scenes15" scenes15-features.npz and others."""
+    """The results of the studies that some code mentions: for "scenes15"
+    scenes15-features.npz and others.
+    """
     found, text = [], "".join(code)
     for _, path in sorted(paths.find_results().items()):
         study = re.escape(path.stem.partition("-")[0])
@@ -78,12 +89,17 @@ def _evaluated(cell: NotebookNode) -> list[str]:
 
 @functools.cache
 def code_of(content: bytes) -> bytes:
-    """What of a module runs: its syntax tree without docstrings; the content itself where it does not parse."""
+    """What of a module runs: its syntax tree without docstrings; the content itself
+    where it does not parse.
+    """
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return content
     for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, DOCUMENTED)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             del node.body[0]
     return ast.dump(tree).encode()

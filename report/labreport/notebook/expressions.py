@@ -1,4 +1,6 @@
-"""Placeholders of prose, {{expression:format}}, and claims, <!-- holds: expression -->: found, evaluated, written."""
+"""Placeholders of prose, {{expression:format}}, and claims, <!-- holds: expression -->:
+found, evaluated, written.
+"""
 
 import ast
 import math
@@ -11,7 +13,8 @@ from typing import Any
 from labreport import LabreportError
 
 Scalar = int | float | str | bool
-# Of a placeholder "text" and "value", or "error"; of a claim "claim" and "holds", or "claim" and "error".
+# Of a placeholder "text" and "value", or "error"; of a claim "claim" and "holds", or
+# "claim" and "error".
 Found = dict[str, Any]
 
 # Code may show a placeholder or a comment, and then has none.
@@ -26,18 +29,26 @@ _ALLOWED |= ast.UnaryOp | ast.USub | ast.Load
 
 
 def replace_placeholders(markdown: str, write: Callable[[str], str]) -> str:
-    """The text with `write` of what stands between the braces of each placeholder, those in code left as they are."""
-    return _PLACEHOLDER.sub(lambda it: write(_inner(it)) if it["inner"] else it[0], markdown)
+    """The text with `write` of what stands between the braces of each placeholder,
+    those in code left as they are.
+    """
+    return _PLACEHOLDER.sub(
+        lambda it: write(_inner(it)) if it["inner"] else it[0], markdown
+    )
 
 
 def find_placeholders(markdown: str) -> list[str]:
-    """What stands between the braces, "baseline.target:.1%", each once and with single spaces."""
+    """What stands between the braces, "baseline.target:.1%", each once and with single
+    spaces.
+    """
     found = (_inner(it) for it in _PLACEHOLDER.finditer(markdown) if it["inner"])
     return list(dict.fromkeys(found))
 
 
 def find_claims(markdown: str) -> list[str]:
-    """The expressions of the comments <!-- holds: expression -->, each with single spaces."""
+    """The expressions of the comments <!-- holds: expression -->, each with single
+    spaces.
+    """
     claims = []
     for comment in _COMMENT.finditer(markdown):
         claim = _CLAIM.fullmatch(comment["said"] or "")
@@ -47,7 +58,9 @@ def find_claims(markdown: str) -> list[str]:
 
 
 def require_claims(markdown: str) -> None:
-    """A LabreportError for a comment that is not closed, and for one that begins like a claim and is none."""
+    """A LabreportError for a comment that is not closed, and for one that begins like a
+    claim and is none.
+    """
     remedy = "write <!-- holds: gain.low > 0 -->, or begin the remark with another word"
     for comment in _COMMENT.finditer(markdown):
         said = comment["said"]
@@ -55,12 +68,16 @@ def require_claims(markdown: str) -> None:
             continue
         start = f"<!--{said[:40]}".rstrip()
         if not comment["end"]:
-            raise LabreportError(f"expected a comment that is closed, got {start!r} without -->; close it.")
+            raise LabreportError(
+                f"expected a comment that is closed, got {start!r} without -->; close it."
+            )
         claim = _CLAIM.fullmatch(said)
         if not claim and re.match(r"\s*holds?\b", said, re.IGNORECASE):
             raise LabreportError(f"expected a claim, got {start!r}; {remedy}.")
         if claim and not _is_expression(claim[1]):
-            raise LabreportError(f"expected a claim that is an expression of Python, got {start!r}; {remedy}.")
+            raise LabreportError(
+                f"expected a claim that is an expression of Python, got {start!r}; {remedy}."
+            )
 
 
 def _is_expression(text: str) -> bool:
@@ -72,8 +89,13 @@ def _is_expression(text: str) -> bool:
 
 
 def split_format(placeholder: str) -> tuple[str, str]:
-    """("gain.mean", ".1f") of "gain.mean:.1f"; ("", "") of what is no expression of Python."""
-    for end in (*(found.start() for found in re.finditer(":", placeholder)), len(placeholder)):
+    """("gain.mean", ".1f") of "gain.mean:.1f"; ("", "") of what is no expression of
+    Python.
+    """
+    for end in (
+        *(found.start() for found in re.finditer(":", placeholder)),
+        len(placeholder),
+    ):
         with suppress(SyntaxError):
             ast.parse(placeholder[:end].strip(), mode="eval")
             return placeholder[:end].strip(), placeholder[end + 1 :].strip()
@@ -81,12 +103,16 @@ def split_format(placeholder: str) -> tuple[str, str]:
 
 
 def require_simple(placeholder: str) -> tuple[str, str]:
-    """Expression and format; a ValueError unless the expression is made of names, attributes and literal keys."""
+    """Expression and format; a ValueError unless the expression is made of names,
+    attributes and literal keys.
+    """
     expression, spec = split_format(placeholder)
     parts = ast.walk(ast.parse(expression or "()", mode="eval"))
     if not all(isinstance(node, _ALLOWED) for node in parts):
         wanted = 'names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%'
-        raise ValueError(f"expected {wanted}, got {placeholder}; compute it in the cell above.")
+        raise ValueError(
+            f"expected {wanted}, got {placeholder}; compute it in the cell above."
+        )
     return expression, spec
 
 
@@ -104,11 +130,14 @@ def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Found:
 def check_claim(claim: str, scope: Mapping[str, Any]) -> Found:
     """Whether a claim holds, or what kept it from being true or false, in one sentence.
 
-    True and False are Python's, NumPy's, or those of an array or a tensor of one element.
+    True and False are Python's, NumPy's, or those of an array or a tensor of one
+    element.
     """
     try:
         # A comprehension sees globals alone.
-        verdict = _only_element(eval(claim, dict(scope)))  # of the notebook's author, in its kernel
+        verdict = _only_element(
+            eval(claim, dict(scope))
+        )  # of the notebook's author, in its kernel
     except Exception as error:
         return {"claim": claim, "error": f"{type(error).__name__}: {error}"}
     if not isinstance(verdict, bool):
@@ -124,12 +153,17 @@ def _only_element(value: Any) -> Any:
 
 def as_scalar(value: Any) -> Any:
     """A scalar of NumPy or PyTorch as a number; others as they are."""
-    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+    return (
+        value.item()
+        if getattr(value, "shape", None) == () and hasattr(value, "item")
+        else value
+    )
 
 
 def as_plain(value: Any) -> Any:
-    """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, a dataclass or a named tuple as a dictionary,
-    others as text."""
+    """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, a dataclass or
+    a named tuple as a dictionary, others as text.
+    """
     value = as_scalar(value)
     fields: dict[str, Any] = {}
     if is_dataclass(value) and not isinstance(value, type):
@@ -142,18 +176,23 @@ def as_plain(value: Any) -> Any:
 
 
 def write_value(value: Any, spec: str, name: str) -> str:
-    """A value in a format of Python, or in its usual one for none; a ValueError where it does not fit.
+    """A value in a format of Python, or in its usual one for none; a ValueError where
+    it does not fit.
 
     What rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵.
     """
     value = as_scalar(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"expected a finite number for {name}, got {value}; correct the cell.")
+        raise ValueError(
+            f"expected a finite number for {name}, got {value}; correct the cell."
+        )
     try:
         shown = format(value, spec or default_format(value))
     except (ValueError, TypeError) as error:
         got = f"{spec!r} for {value!r:.60}"
-        raise ValueError(f"expected a format that fits {name}, got {got}; correct it.") from error
+        raise ValueError(
+            f"expected a format that fits {name}, got {got}; correct it."
+        ) from error
     if isinstance(value, str):
         return shown
     shown = re.sub(r"^[-+](?=0[.0]*%?$)", "", shown)

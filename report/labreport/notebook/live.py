@@ -1,7 +1,9 @@
-"""Numbers in prose: after each cell that runs, what the placeholders and claims below it stand for is an output of it.
+"""Numbers in prose: after each cell that runs, what the placeholders and claims below
+it stand for is an output of it.
 
-A build reads that output. In a page (JupyterLab, Notebook, one written by nbconvert) the script beside this file, which
-goes with the output of the first cell, puts the texts in their places; wherever it does not run, they can be read.
+A build reads that output. In a page (JupyterLab, Notebook, one written by nbconvert)
+the script beside this file, which goes with the output of the first cell, puts the
+texts in their places; wherever it does not run, they can be read.
 """
 
 import json
@@ -14,7 +16,12 @@ from typing import Any
 
 from labreport import LabreportError
 from labreport.notebook.beside import read_beside
-from labreport.notebook.expressions import Found, check_claim, evaluate, replace_placeholders
+from labreport.notebook.expressions import (
+    Found,
+    check_claim,
+    evaluate,
+    replace_placeholders,
+)
 from labreport.notebook.outline import Code, Outline
 from labreport.notebook.prose import Prose
 from labreport.notebook.syntax import write
@@ -52,7 +59,9 @@ class LiveProse:
         if result.success:
             scope = self._shell.user_ns
             placeholders = code.find("placeholders")
-            self._values[code.cell] = {inner: evaluate(inner, scope) for inner in placeholders}
+            self._values[code.cell] = {
+                inner: evaluate(inner, scope) for inner in placeholders
+            }
             for inner, found in self._values[code.cell].items():
                 if beside := self._beside.get((code.cell, inner)):
                     found["beside"] = beside
@@ -63,7 +72,10 @@ class LiveProse:
         if values or claims or outdated or self._outdated:
             self._outdated = outdated
             page = {"run": [self._session, self._count], "failed": not result.success}
-            page |= {"values": values, "outdated": [self._ran[cell] for cell in outdated]}
+            page |= {
+                "values": values,
+                "outdated": [self._ran[cell] for cell in outdated],
+            }
             page["claims"] = [_locate(claim, code) for claim in claims]
             lines, facts = _write_lines(values, claims), escape(_json(page))
             html = f'<div class="labreport-values" data-facts="{facts}"><pre>{escape(lines)}</pre></div>'
@@ -71,7 +83,9 @@ class LiveProse:
             self._show(told, lines, {"text/html": html})
 
     def _find(self, info: Any, outline: Outline) -> Code | None:
-        """The cell that ran: by the id that JupyterLab sends, elsewhere the next one with its source."""
+        """The cell that ran: by the id that JupyterLab sends, elsewhere the next one
+        with its source.
+        """
         code, source = [*enumerate(outline.code)], info.raw_cell.strip()
         by_id = [place for place, cell in code if cell.cell == info.cell_id]
         same = [place for place, cell in code if cell.source == source]
@@ -83,9 +97,15 @@ class LiveProse:
 
 
 def make_script(prose: Prose, words: str) -> str:
-    """HTML that fills in the page around it: numbers, references, citations, numbers of sections and equations."""
+    """HTML that fills in the page around it: numbers, references, citations, numbers of
+    sections and equations.
+    """
     outline = prose.outline
-    facts = {"words": words, "answers": prose.answer(outline.tokens), "cells": outline.markdown}
+    facts = {
+        "words": words,
+        "answers": prose.answer(outline.tokens),
+        "cells": outline.markdown,
+    }
     facts["formulas"] = _write_formulas(outline)
     files = (Path(__file__).with_suffix(suffix) for suffix in (".css", ".js"))
     style, script = (file.read_text(encoding="utf-8") for file in files)
@@ -93,7 +113,9 @@ def make_script(prose: Prose, words: str) -> str:
 
 
 def _write_formulas(outline: Outline) -> dict[str, str]:
-    """MathML of each formula, by what was written: a page that was saved shows it without a network."""
+    """MathML of each formula, by what was written: a page that was saved shows it
+    without a network.
+    """
     if not outline.formulas:
         return {}
     trees = [[{"t": "Plain", "c": [formula]}] for formula in outline.formulas.values()]
@@ -105,7 +127,9 @@ def _write_formulas(outline: Outline) -> dict[str, str]:
 
 
 def _locate(claim: Found, code: Code) -> Found:
-    """The claim, with the cell's sign and the block in which it stands, and what a page says where it fails."""
+    """The claim, with the cell's sign and the block in which it stands, and what a page
+    says where it fails.
+    """
     known = next(known for known in code.prose if claim["claim"] in known["claims"])
     place = known["claims"][claim["claim"]]
     sentence = replace_placeholders(place["sentence"], lambda _: "…")
@@ -117,7 +141,9 @@ def _locate(claim: Found, code: Code) -> Found:
 
 
 def _write_lines(values: Mapping[str, Found], claims: list[Found]) -> str:
-    lines = [f"{inner} = {it.get('text', it.get('error'))}" for inner, it in values.items()]
+    lines = [
+        f"{inner} = {it.get('text', it.get('error'))}" for inner, it in values.items()
+    ]
     for claim in claims:
         verdict = "holds" if claim.get("holds") else "does not hold"
         if "error" in claim:

@@ -12,7 +12,9 @@ WIDTH = 5.8  # of the text, in inches
 def plot_row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
     """Pictures (H, W) or (H, W, 3) in one row, as wide as the text, each with a title."""
     cell = WIDTH / len(pictures)
-    with mpl.rc_context({"font.family": "sans-serif", "font.size": 8, "axes.titlesize": 8}):
+    with mpl.rc_context(
+        {"font.family": "sans-serif", "font.size": 8, "axes.titlesize": 8}
+    ):
         figure = Figure(figsize=(WIDTH, 1.18 * cell), layout="constrained")
         axes = figure.subplots(1, len(pictures), squeeze=False)
         for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
@@ -23,6 +25,10 @@ def plot_row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
 
 
 def plot_moments(frames: np.ndarray, steps: Sequence[int]) -> Figure:
-    """Four frames (F, H, W, 3) of an animation in one row, closer to each other at its beginning, with their steps."""
+    """Four frames (F, H, W, 3) of an animation in one row, closer to each other at its
+    beginning, with their steps.
+    """
     places = [round(share**2 * (len(frames) - 1)) for share in np.linspace(0, 1, 4)]
-    return plot_row(list(frames[places]), [f"{int(steps[place])} steps" for place in places])
+    return plot_row(
+        list(frames[places]), [f"{int(steps[place])} steps" for place in places]
+    )

@@ -1,4 +1,6 @@
-"""pandoc's syntax tree of Markdown: read, walk, write. A node is pandoc's JSON, {"t": type, "c": content}."""
+"""pandoc's syntax tree of Markdown: read, walk, write. A node is pandoc's JSON, {"t":
+type, "c": content}.
+"""
 
 import functools
 import json
@@ -25,34 +27,52 @@ _LAST = {"t": "CodeBlock", "c": [["", ["labreport-end"], []], ""]}
 
 
 def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
-    """The blocks of each piece of Markdown, all read in one run of pandoc, each with its own footnotes and links.
+    """The blocks of each piece of Markdown, all read in one run of pandoc, each with
+    its own footnotes and links.
 
-    A LabreportError quotes one that cannot be read, after its place where there are places: a block is left open, or a
-    footnote or a link is defined twice or for nothing.
+    A LabreportError quotes one that cannot be read, after its place where there are
+    places: a block is left open, or a footnote or a link is defined twice or for
+    nothing.
     """
     pieces = [f"{fragment}\n\n{_END}" for fragment in fragments]
-    text, reader = json.dumps({"format": READER, "pieces": pieces}), Path(__file__).with_name("pieces.lua")
+    text, reader = (
+        json.dumps({"format": READER, "pieces": pieces}),
+        Path(__file__).with_name("pieces.lua"),
+    )
     document = json.loads(run_pandoc(text, ["--from", str(reader), "--to", "json"]))
     trees: list[Tree] = []
     for fragment, block in zip(fragments, document["blocks"], strict=True):
         (_, _, ((_, warning),)), tree = block["c"]
         # An open block takes what ends the piece into itself.
         if warning or tree[-1:] != [_LAST]:
-            reason = re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower() or "a block left open"
+            reason = (
+                re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower() or "a block left open"
+            )
             where = f"{places[len(trees)]}: " if places else ""
             got = f"{first_line(fragment, 90)!r} ({reason}); correct it"
-            raise LabreportError(f"{where}expected Markdown that pandoc can read, got {got}.")
+            raise LabreportError(
+                f"{where}expected Markdown that pandoc can read, got {got}."
+            )
         trees.append(tree[:-1])
     return trees
 
 
-def write(trees: Sequence[Tree], language: str, options: Sequence[str] = ()) -> list[str]:
+def write(
+    trees: Sequence[Tree], language: str, options: Sequence[str] = ()
+) -> list[str]:
     """Each tree in pandoc's `language`, all of them written in one run."""
     raw = language if language in ("latex", "plain") else "html"
     separator = {"t": "RawBlock", "c": [raw, SEPARATOR]}
     blocks = [block for tree in trees for block in (*tree, separator)]
     document = {"pandoc-api-version": _api_version(), "meta": {}, "blocks": blocks}
-    own = ["--from", "json", "--to", language, "--fail-if-warnings", "--reference-location=block"]
+    own = [
+        "--from",
+        "json",
+        "--to",
+        language,
+        "--fail-if-warnings",
+        "--reference-location=block",
+    ]
     written = run_pandoc(json.dumps(document), [*own, *options])
     *parts, rest = (part.strip() for part in written.split(SEPARATOR))
     # What pandoc appends, the works cited, follows the last separator.
@@ -66,7 +86,9 @@ def walk(tree: Any, change: Callable[[Tree], Tree]) -> Any:
     if not isinstance(tree, list):
         return tree
     walked = [walk(value, change) for value in tree]
-    are_nodes = walked and all(isinstance(value, dict) and "t" in value for value in walked)
+    are_nodes = walked and all(
+        isinstance(value, dict) and "t" in value for value in walked
+    )
     return change(walked) if are_nodes else walked
 
 
@@ -83,12 +105,17 @@ def nodes(tree: Any) -> Iterator[Node]:
 
 def words(tree: Any) -> str:
     """What a tree says: its words, and of code and formulas what was typed."""
-    spelt = walk(tree, lambda siblings: [part for node in siblings for part in _spell_quotes(node)])
+    spelt = walk(
+        tree,
+        lambda siblings: [part for node in siblings for part in _spell_quotes(node)],
+    )
     return " ".join("".join(map(word_of, nodes(spelt))).split())
 
 
 def word_of(node: Node) -> str:
-    """What a node itself says, the nodes in it left out; a space between words, and a line break before a paragraph."""
+    """What a node itself says, the nodes in it left out; a space between words, and a
+    line break before a paragraph.
+    """
     kind = node["t"]
     if kind in ("Space", "SoftBreak", "LineBreak"):
         return " "
@@ -114,7 +141,9 @@ def _spell_quotes(node: Node) -> Tree:
 
 @functools.cache
 def _api_version() -> list[int]:
-    return json.loads(run_pandoc("", ["--from", READER, "--to", "json"]))["pandoc-api-version"]
+    return json.loads(run_pandoc("", ["--from", READER, "--to", "json"]))[
+        "pandoc-api-version"
+    ]
 
 
 def run_pandoc(text: str, options: Sequence[str]) -> str:
@@ -122,11 +151,14 @@ def run_pandoc(text: str, options: Sequence[str]) -> str:
     require("", "pypandoc")
     import pypandoc
 
-    # The one that the wheel carries, not a newer one of the system: every machine writes the same.
+    # The one that the wheel carries, not a newer one of the system: every machine
+    # writes the same.
     program = Path(pypandoc.__file__).with_name("files") / "pandoc"
     command = [str(program), *options]
     run = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
     if run.returncode:
         got = first_line(run.stderr, 200)
-        raise LabreportError(f"expected a text that pandoc can read, got {got!r}; correct it.")
+        raise LabreportError(
+            f"expected a text that pandoc can read, got {got!r}; correct it."
+        )
     return run.stdout
