@@ -172,12 +172,12 @@ class Ours:
     """One step of `fit_gan` as it is in the loop, and an epoch of it, resizing and all."""
 
     def __init__(self, conditional, precision):
-        self.preset = replace(
+        self.settings = replace(
             gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL, num_epochs=1
         )
         self.precision, self.run = (
             precision,
-            gan.Run(self.preset, 0, precision=precision),
+            gan.Run(self.settings, 0, precision=precision),
         )
         self.weights = [
             *self.run.generator.parameters(),
@@ -185,12 +185,12 @@ class Ours:
         ]
 
     def step(self, pixels, labels):
-        self.run.step(pixels, labels if self.preset.num_classes else None, 0, 1)
+        self.run.step(pixels, labels if self.settings.num_classes else None, 0, 1)
 
     def epoch(self, images, labels):
-        given = torch.tensor(labels) if self.preset.num_classes else None
+        given = torch.tensor(labels) if self.settings.num_classes else None
         options = {"labels": given, "precision": self.precision, "frame_every": 10**6}
-        gan.fit_gan(torch.tensor(images), self.preset, **options)
+        gan.fit_gan(torch.tensor(images), self.settings, **options)
 
 
 def measure(conditional, data, rounds):

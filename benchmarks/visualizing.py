@@ -228,12 +228,12 @@ def lucent_class_visualisation(bench):
             render.render_vis(copy.deepcopy(bench.plain), objective, **options)[0]
         ).movedim(-1, 1)
 
-    preset = replace(
+    settings = replace(
         class_visualization.MODERN, num_steps=NUM_STEPS, step_size=0.05, regularisers=()
     )
     return (
         theirs,
-        lambda: class_visualization.visualize(bench.network, classes, preset).images,
+        lambda: class_visualization.visualize(bench.network, classes, settings).images,
     )
 
 

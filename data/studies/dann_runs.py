@@ -1,4 +1,4 @@
-"""Chapter 3's runs from MNIST to MNIST-M by name: every preset, and every variant that
+"""Chapter 3's runs from MNIST to MNIST-M by name: the main runs, and every variant that
 a question asks for.
 """
 
@@ -206,7 +206,7 @@ def lay(pixels: Tensor, generator: torch.Generator, **shares: Any) -> Tensor:
     return dann.augment_source(pixels, replace(IMPROVED, **shares), generator)
 
 
-PRESETS: dict[str, Fit] = {
+MAIN_RUNS: dict[str, Fit] = {
     "source only": train_source_only,
     "target trained": partial(train_source_only, domain="target"),
     # As long as the paper's training, with its batches and its clipping.
@@ -306,4 +306,4 @@ PSEUDO_LABELS: dict[str, Fit] = {
     "pseudo-labels, all": partial(train_on_pseudo_labels, threshold=0.0),
     "pseudo-labels above .9": partial(train_on_pseudo_labels, threshold=0.9),
 }
-RUNS = PRESETS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS
+RUNS = MAIN_RUNS | PSEUDO_LABELS | SWEEP | METHODS | FACTORIAL | VARIANTS

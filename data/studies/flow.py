@@ -20,7 +20,7 @@ from dlapps.gan import flow, judge, to_uint8
 from labreport import paths, results
 from studies.gan import NUM_MANY, SEEDS_OF_MANY
 from studies.gan_judge import SHARES, Judge, draw, load_images
-from studies.gan_presets import CONDITIONAL_PRESETS
+from studies.gan_settings import CONDITIONAL_SETTINGS
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
 SEEDS = range(5)
@@ -141,15 +141,15 @@ def time_gan() -> dict[str, float]:
     """What the tuned cDCGAN takes on the same machine: its training, by one epoch of
     it, and 1,000 samples.
     """
-    images, preset = load_images("train"), CONDITIONAL_PRESETS["tuned"][0]
+    images, settings = load_images("train"), CONDITIONAL_SETTINGS["tuned"][0]
     an_epoch = count_seconds(
-        partial(gan.fit_conditional_gan, *images, replace(preset, num_epochs=1))
+        partial(gan.fit_conditional_gan, *images, replace(settings, num_epochs=1))
     )
     samples = count_seconds(
         partial(draw, gan.load_best("cdcgan"), 1000, 0, torch.arange(1000) % 10)
     )
     return {
-        "cpu_seconds": round(preset.num_epochs * an_epoch),
+        "cpu_seconds": round(settings.num_epochs * an_epoch),
         "cpu_seconds_of_1000": samples,
     }
 

@@ -1,4 +1,4 @@
-"""Chapter 4's long runs: every preset over its seeds, judged by the digit classifier.
+"""Chapter 4's long runs: every settings over its seeds, judged by the digit classifier.
 
 Training sees the train split alone; samples are compared with the test split, and so
 are train images: the floor that no generator is expected to pass.
@@ -15,13 +15,13 @@ from dlapps import gan
 from dlapps.gan import judge
 from labreport import paths, results
 from studies.gan_judge import SHARES, Judge, draw, load_images
-from studies.gan_presets import CONDITIONAL_PRESETS, PRESETS, Trial, fit_trial
+from studies.gan_settings import CONDITIONAL_SETTINGS, SETTINGS, Trial, fit_trial
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
 RUNS: dict[str, tuple[Trial, int]] = {
-    f"dcgan {name}": preset for name, preset in PRESETS.items()
+    f"dcgan {name}": settings for name, settings in SETTINGS.items()
 }
-RUNS |= {f"cdcgan {name}": preset for name, preset in CONDITIONAL_PRESETS.items()}
+RUNS |= {f"cdcgan {name}": settings for name, settings in CONDITIONAL_SETTINGS.items()}
 SEEDS = tuple(range(max(number for _, number in RUNS.values())))
 # As many samples as there are train images, for a classifier to learn from; and the
 # seeds that draw them.
@@ -37,19 +37,19 @@ def fit(run: str, seed: int) -> gan.Training:
     """One training, taken up where it was stopped; one whose checkpoint is there
     already is only read.
     """
-    preset = RUNS[run][0]
-    images, labels = load_images("train", preset.size)
+    settings = RUNS[run][0]
+    images, labels = load_images("train", settings.size)
     checkpoint = paths.cache() / "gan" / f"{run} {seed}.pt"
-    classes = labels if preset.num_classes else None
+    classes = labels if settings.num_classes else None
     return fit_trial(
-        images, preset, seed, labels=classes, checkpoint=checkpoint, frame_every=200
+        images, settings, seed, labels=classes, checkpoint=checkpoint, frame_every=200
     )
 
 
 def train(run: str, seed: int) -> tuple[gan.Training, dict[str, object]]:
     """One training and its entry: scores, and of those that are watched their history."""
     training = fit(run, seed)
-    scores = Judge().score_generator(training.generator, training.preset, seed)
+    scores = Judge().score_generator(training.generator, training.settings, seed)
     watched = {"history": thin(training.history)} if (run, seed) in WATCHED else {}
     return training, {"scores": scores, **watched}
 
@@ -77,7 +77,7 @@ def thin(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
 
 
 def make_gan() -> Path:
-    """All presets, each saved as soon as it is done; what data/results/gan.json holds
+    """All settings, each saved as soon as it is done; what data/results/gan.json holds
     already is not run again.
     """
     add_entries("gan", {("shares",): SHARES}, SEEDS)
@@ -109,13 +109,13 @@ def save_samples(run: str, training: gan.Training) -> None:
     path = paths.results() / "gan.npz"
     samples = results.load_arrays("gan") if path.exists() else {}
     samples[run] = training.frames.numpy()[
-        -1:, : 100 if training.preset.num_classes else 16
+        -1:, : 100 if training.settings.num_classes else 16
     ]
     results.save_arrays("gan", samples)
-    kind, preset = run.split(" ", 1)
-    if preset == "tuned":
+    kind, settings = run.split(" ", 1)
+    if settings == "tuned":
         gan.save_generator(paths.networks() / f"gan-{kind}.pt", training.generator)
-    if preset == "practical":
+    if settings == "practical":
         gan.save_generator(
             paths.networks() / f"gan-{kind}-practical.pt", training.generator
         )

@@ -18,7 +18,7 @@ from dlapps.core import metrics
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import save_weights
 from dlapps.gan import judge
-from dlapps.gan.networks import Preset
+from dlapps.gan.networks import Settings
 from dlapps.transfer import extract_features
 from labreport import paths
 from studies.runs import rounded
@@ -154,11 +154,11 @@ class Judge:
                 )
         return torch.cat(rows)
 
-    def score_generator(self, generator: Any, preset: Preset, seed: int) -> Scores:
+    def score_generator(self, generator: Any, settings: Settings, seed: int) -> Scores:
         """The same for a generator's samples; with labels, conditional accuracy and
         GAN-train too.
         """
-        if not preset.num_classes:
+        if not settings.num_classes:
             return self.score(draw(generator, NUM_SAMPLES, seed))
         return self.score_conditional(
             lambda labels, seed: draw(generator, len(labels), seed, labels), seed

@@ -18,7 +18,7 @@ from dlapps.class_visualization import (
     MODERN,
     PRACTICAL,
     ROBUST,
-    Ascent,
+    Settings,
     ingredients,
     judge,
     visualize,
@@ -100,7 +100,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def load_preset(name: str, network: str) -> Ascent:
+def load_settings(name: str, network: str) -> Settings:
     """A preset by its name, after the classes that it draws where these are not TEN;
     "best" depends on the network.
     """
@@ -117,7 +117,7 @@ def load_preset(name: str, network: str) -> Ascent:
     )
 
 
-def add_ingredients() -> dict[str, Ascent]:
+def add_ingredients() -> dict[str, Settings]:
     """The presets that CHANGES leads through, each with all changes so far."""
     preset, chain = replace(PRACTICAL, num_steps=CHAIN_STEPS), {}
     for name, change in CHANGES.items():
@@ -131,7 +131,7 @@ def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
     """
     network, classes = pretrained.load(name), CLASSES[preset.rpartition(": ")[0]]
     with runtime.autocast("cpu"):
-        drawn = visualize(network, classes, load_preset(preset, name), seed=seed)
+        drawn = visualize(network, classes, load_settings(preset, name), seed=seed)
     return {
         "classes": list(classes),
         # The logit, whatever was raised.

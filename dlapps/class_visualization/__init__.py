@@ -3,14 +3,14 @@ picture itself.
 
 What is raised (an objective less regularisers), what the picture is made of (a
 parametrisation), what is done to it before the network reads it (transforms) and how it
-is climbed make a preset: `visualize(network, 106, PRACTICAL)`.
+is climbed make a settings: `visualize(network, 106, PRACTICAL)`.
 """
 
 from dlapps.class_visualization.ascent import (
     MODERN,
     PRACTICAL,
     ROBUST,
-    Ascent,
+    Settings,
     Visualization,
     judge,
     visualize,

@@ -41,7 +41,7 @@ from dlapps.core.runtime import Bar, device_of, make_generator
 
 
 @dataclass(frozen=True)
-class Ascent:
+class Settings:
     """How to climb the objective, a function of what is `Seen`, less the regularisers.
 
     It is the logit of the target by default; of a channel, give a network that ends in
@@ -76,7 +76,7 @@ class Ascent:
 
 # The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in
 # its own units.
-PRACTICAL = Ascent(
+PRACTICAL = Settings(
     parametrisation=Pixels(),
     num_steps=200,
     step_size=5.0,
@@ -88,7 +88,7 @@ PRACTICAL = Ascent(
 )
 # Olah et al. 2017, with a wider range of scales: what is seen at one size only, another
 # network does not recognise.
-MODERN = Ascent(
+MODERN = Settings(
     parametrisation=Fourier(),
     num_steps=200,
     step_size=0.02,
@@ -100,7 +100,7 @@ MODERN = Ascent(
 # What is seen in any window of the picture, large and small, is what other networks
 # recognise; the contrast is that of natural pictures. Noise on top (`Noise(0.2)`) helps
 # where the network stands it.
-ROBUST = Ascent(
+ROBUST = Settings(
     parametrisation=Fourier(contrast=1.0, standardised=True),
     num_steps=150,
     step_size=1.5,
@@ -114,7 +114,7 @@ ROBUST = Ascent(
 class Visualization:
     """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
 
-    scores (S + 1, N): the objective, which is the logit of the target unless the preset
+    scores (S + 1, N): the objective, which is the logit of the target unless the settings
     has another, at each step, as the network saw the picture (moved, in the precision
     of the run); the last row is the final picture's, as it is, in float32. frames (F,
     N, 3, H, W): the pictures after frame_steps (F,) steps; the final one alone where
@@ -132,7 +132,7 @@ class Visualization:
 def visualize(
     network: nn.Module,
     targets: Classes,
-    preset: Ascent = PRACTICAL,
+    settings: Settings = PRACTICAL,
     *,
     initial: Tensor | np.ndarray | None = None,
     size: int = 224,
@@ -172,7 +172,7 @@ def visualize(
     )
     names = tuple(getattr(network, "class_names", ()))
     targets = expand_classes(targets, number, device, names)
-    generator, form = make_generator(seed), preset.parametrisation
+    generator, form = make_generator(seed), settings.parametrisation
     if initial is not None and len(initial) not in (1, number):
         raise ValueError(
             f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target."
@@ -184,14 +184,16 @@ def visualize(
         parameter = (
             start.expand(number, *start.shape[1:]).clone().to(device).requires_grad_()
         )
-    optimiser = preset.optimiser([parameter], lr=preset.step_size)
+    optimiser = settings.optimiser([parameter], lr=settings.step_size)
     scores, frames = [], {}
-    for step in Bar(range(preset.num_steps), "steps"):
+    for step in Bar(range(settings.num_steps), "steps"):
         if keep_every and step % keep_every == 0:
-            frames[step] = _decode(preset, parameter)
-        scores.append(_climb(network, targets, preset, parameter, optimiser, generator))
-        _tidy(preset, parameter, step)
-    pictures = frames[preset.num_steps] = _decode(preset, parameter)
+            frames[step] = _decode(settings, parameter)
+        scores.append(
+            _climb(network, targets, settings, parameter, optimiser, generator)
+        )
+        _tidy(settings, parameter, step)
+    pictures = frames[settings.num_steps] = _decode(settings, parameter)
     with torch.no_grad(), float32(pictures):
         parts = zip(
             *(whole.split(chunk_size(pictures)) for whole in (pictures, targets)),
@@ -200,7 +202,7 @@ def visualize(
         scores.append(
             torch.cat(
                 [
-                    evaluate(network, preset.objective, part, part, rows)
+                    evaluate(network, settings.objective, part, part, rows)
                     for part, rows in parts
                 ]
             )
@@ -215,7 +217,7 @@ def visualize(
 def _climb(
     network: nn.Module,
     targets: Tensor,
-    preset: Ascent,
+    settings: Settings,
     parameter: Tensor,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
@@ -223,13 +225,15 @@ def _climb(
     """One step of the parameter, in place; returns the scores (N,) before it."""
     with torch.enable_grad():
         with float32(parameter):
-            seen = pictures = preset.parametrisation.decode(parameter)
-            for transform in preset.transforms:
+            seen = pictures = settings.parametrisation.decode(parameter)
+            for transform in settings.transforms:
                 seen = transform(seen, generator)
-            penalty = sum(regulariser(pictures) for regulariser in preset.regularisers)
-        scores = evaluate(network, preset.objective, pictures, seen, targets)
+            penalty = sum(
+                regulariser(pictures) for regulariser in settings.regularisers
+            )
+        scores = evaluate(network, settings.objective, pictures, seen, targets)
         (gradient,) = torch.autograd.grad((scores - penalty).sum(), parameter)
-    if preset.normalised:
+    if settings.normalised:
         axes = tuple(range(1, gradient.ndim))
         length = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
         gradient = gradient / length.clamp(min=1e-12)
@@ -239,21 +243,21 @@ def _climb(
 
 
 @torch.no_grad()
-def _tidy(preset: Ascent, parameter: Tensor, step: int) -> None:
+def _tidy(settings: Settings, parameter: Tensor, step: int) -> None:
     """Bring the parameter back into the valid range, and blur when it is time, in
     place.
     """
-    form = preset.parametrisation
+    form = settings.parametrisation
     parameter.copy_(form.constrain(parameter))
-    if preset.blur_every and step % preset.blur_every == 0:
+    if settings.blur_every and step % settings.blur_every == 0:
         with float32(parameter):
             parameter.copy_(form.encode(gaussian_blur(form.decode(parameter), 5, 0.5)))
 
 
 @torch.no_grad()
-def _decode(preset: Ascent, parameter: Tensor) -> Tensor:
+def _decode(settings: Settings, parameter: Tensor) -> Tensor:
     with float32(parameter):
-        return preset.parametrisation.decode(parameter).clamp(0, 1)
+        return settings.parametrisation.decode(parameter).clamp(0, 1)
 
 
 def judge(network: nn.Module, drawn: Visualization) -> Tensor:

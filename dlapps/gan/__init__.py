@@ -24,7 +24,7 @@ from dlapps.gan.networks import (
     ConditionalGenerator,
     Discriminator,
     Generator,
-    Preset,
+    Settings,
     make_networks,
 )
 from dlapps.gan.sampling import (

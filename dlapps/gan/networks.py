@@ -22,7 +22,7 @@ from dlapps.gan.steps import LOSSES
 
 
 @dataclass(frozen=True)
-class Preset:
+class Settings:
     """What a training depends on, beside its data and its seed.
 
     generator_channels, discriminator_channels: b of the networks. channels: those of
@@ -60,8 +60,8 @@ class Preset:
         check_name("loss", self.loss, LOSSES)
 
 
-PRACTICAL = Preset()
-CONDITIONAL_PRACTICAL = Preset(
+PRACTICAL = Settings()
+CONDITIONAL_PRACTICAL = Settings(
     generator_channels=128, discriminator_channels=128, num_classes=10
 )
 
@@ -70,17 +70,17 @@ class Generator(nn.Module):
     """z to images: transposed convolutions 4b (k4), 2b, b (k4 s2 p1), each with batch
     norm and ReLU, then C and tanh.
 
-    b is the preset's generator_channels; images of 64 have one more block.
+    b is the settings's generator_channels; images of 64 have one more block.
     """
 
-    def __init__(self, preset: Preset = PRACTICAL) -> None:
+    def __init__(self, settings: Settings = PRACTICAL) -> None:
         super().__init__()
-        self.preset, self.latent_dim = preset, preset.latent_dim
-        widths = block_widths(preset.generator_channels, preset.size)[::-1]
+        self.settings, self.latent_dim = settings, settings.latent_dim
+        widths = block_widths(settings.generator_channels, settings.size)[::-1]
         self.first = nn.Sequential(
             FromVectors(self.latent_dim, widths[0]), nn.BatchNorm2d(widths[0])
         )
-        self.rest = nn.Sequential(nn.ReLU(), *grow(widths, preset.channels))
+        self.rest = nn.Sequential(nn.ReLU(), *grow(widths, settings.channels))
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (N, C, S, S) float32 in [-1, 1] of z (N, latent_dim)."""
@@ -93,11 +93,11 @@ class Discriminator(nn.Module):
     and LeakyReLU .2, then 1 (k4).
     """
 
-    def __init__(self, preset: Preset = PRACTICAL) -> None:
+    def __init__(self, settings: Settings = PRACTICAL) -> None:
         super().__init__()
-        self.sizes = preset.channels, preset.size, preset.size
-        widths = block_widths(preset.discriminator_channels, preset.size)
-        self.layers = nn.Sequential(*shrink((preset.channels, *widths)))
+        self.sizes = settings.channels, settings.size, settings.size
+        widths = block_widths(settings.discriminator_channels, settings.size)
+        self.layers = nn.Sequential(*shrink((settings.channels, *widths)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N,) float32 of images (N, C, S, S) in [-1, 1], positive for real."""
@@ -114,18 +114,18 @@ class ConditionalGenerator(nn.Module):
     computed once a digit too.
     """
 
-    def __init__(self, preset: Preset = CONDITIONAL_PRACTICAL) -> None:
+    def __init__(self, settings: Settings = CONDITIONAL_PRACTICAL) -> None:
         super().__init__()
-        self.preset, self.num_classes = preset, preset.num_classes
-        self.latent_dim = preset.latent_dim
-        widths = block_widths(preset.generator_channels, preset.size)[::-1]
+        self.settings, self.num_classes = settings, settings.num_classes
+        self.latent_dim = settings.latent_dim
+        widths = block_widths(settings.generator_channels, settings.size)[::-1]
         half = widths[0] // 2
         self.from_z = nn.Sequential(
             FromVectors(self.latent_dim, half), nn.BatchNorm2d(half)
         )
         self.from_labels = FromVectors(self.num_classes, half)
         self.norm_labels = nn.BatchNorm2d(half)
-        self.both, *rest = grow(widths, preset.channels)
+        self.both, *rest = grow(widths, settings.channels)
         self.rest = nn.Sequential(*rest)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -162,15 +162,15 @@ class ConditionalDiscriminator(nn.Module):
     convolution of that half is one as well.
     """
 
-    def __init__(self, preset: Preset = CONDITIONAL_PRACTICAL) -> None:
+    def __init__(self, settings: Settings = CONDITIONAL_PRACTICAL) -> None:
         super().__init__()
         self.sizes, self.num_classes = (
-            (preset.channels, preset.size, preset.size),
-            preset.num_classes,
+            (settings.channels, settings.size, settings.size),
+            settings.num_classes,
         )
-        widths = block_widths(preset.discriminator_channels, preset.size)
+        widths = block_widths(settings.discriminator_channels, settings.size)
         half = widths[0] // 2
-        self.from_images = nn.Conv2d(preset.channels, half, 4, 2, 1, bias=False)
+        self.from_images = nn.Conv2d(settings.channels, half, 4, 2, 1, bias=False)
         self.from_labels = nn.Conv2d(self.num_classes, half, 4, 2, 1, bias=False)
         self.both, *rest = shrink(widths)
         self.rest = nn.Sequential(*rest)
@@ -303,42 +303,44 @@ AnyGenerator = Generator | ConditionalGenerator
 AnyDiscriminator = Discriminator | ConditionalDiscriminator
 
 
-def make_networks(preset: Preset, seed: int) -> tuple[AnyGenerator, AnyDiscriminator]:
-    """Generator and discriminator of a preset with random weights, channels last, in
+def make_networks(
+    settings: Settings, seed: int
+) -> tuple[AnyGenerator, AnyDiscriminator]:
+    """Generator and discriminator of a settings with random weights, channels last, in
     training mode.
     """
     # nn.Module draws weights from the default generator, though they are drawn anew.
     with drawn_from(seed):
-        generator, discriminator = generator_of(preset), discriminator_of(preset)
+        generator, discriminator = generator_of(settings), discriminator_of(settings)
     source = make_generator(seed)
     for network in (generator, discriminator):
         initialise(network, source)
     return channels_last(generator), channels_last(discriminator)
 
 
-def generator_of(preset: Preset) -> AnyGenerator:
-    """The generator of a preset, with PyTorch's default initialisation."""
-    return (ConditionalGenerator if preset.num_classes else Generator)(preset)
+def generator_of(settings: Settings) -> AnyGenerator:
+    """The generator of a settings, with PyTorch's default initialisation."""
+    return (ConditionalGenerator if settings.num_classes else Generator)(settings)
 
 
-def discriminator_of(preset: Preset) -> AnyDiscriminator:
-    """The discriminator of a preset, with PyTorch's default initialisation."""
-    conditional = preset.num_classes and preset.discriminator_sees_labels
-    return (ConditionalDiscriminator if conditional else Discriminator)(preset)
+def discriminator_of(settings: Settings) -> AnyDiscriminator:
+    """The discriminator of a settings, with PyTorch's default initialisation."""
+    conditional = settings.num_classes and settings.discriminator_sees_labels
+    return (ConditionalDiscriminator if conditional else Discriminator)(settings)
 
 
 def check_networks(
-    generator: nn.Module, discriminator: nn.Module, preset: Preset
+    generator: nn.Module, discriminator: nn.Module, settings: Settings
 ) -> None:
-    """Raise ValueError unless networks of one's own take and give what a preset says."""
-    labels = (torch.arange(2) % preset.num_classes,) if preset.num_classes else ()
+    """Raise ValueError unless networks of one's own take and give what a settings says."""
+    labels = (torch.arange(2) % settings.num_classes,) if settings.num_classes else ()
     images = run_once(
-        generator, torch.zeros(2, preset.latent_dim), *labels, name="a generator"
+        generator, torch.zeros(2, settings.latent_dim), *labels, name="a generator"
     )
     check_sizes(
-        "a generator of images", images, preset.channels, preset.size, preset.size
+        "a generator of images", images, settings.channels, settings.size, settings.size
     )
-    seen = labels if preset.discriminator_sees_labels else ()
+    seen = labels if settings.discriminator_sees_labels else ()
     logits = run_once(discriminator, images, *seen, name="a discriminator")
     if logits.numel() != 2:
         raise ValueError(

@@ -21,7 +21,12 @@ from dlapps.core.training import (
     to_float16,
     write_checked,
 )
-from dlapps.gan.networks import AnyGenerator, ConditionalGenerator, Preset, generator_of
+from dlapps.gan.networks import (
+    AnyGenerator,
+    ConditionalGenerator,
+    Settings,
+    generator_of,
+)
 
 BATCH = 256  # images drawn at a time
 
@@ -105,20 +110,20 @@ def channels_first(images: Tensor) -> Tensor:
 
 
 def save_generator(path: str | Path, generator: AnyGenerator) -> Path:
-    """The weights in float16 beside the preset that they belong to."""
-    content = {"preset": asdict(generator.preset), "generator": to_float16(generator)}
+    """The weights in float16 beside the settings that they belong to."""
+    content = {"preset": asdict(generator.settings), "generator": to_float16(generator)}
     return write_checked(path, content)
 
 
 def load_generator(path: str | Path) -> AnyGenerator:
     """A generator of `save_generator`, in eval mode, without gradients."""
     saved = read_checked(path, "generator", ("preset", "generator"))
-    # A study's preset has fields of its own, on which its generator does not depend.
-    known = {field.name for field in fields(Preset)}
-    preset = Preset(
+    # A study's settings has fields of its own, on which its generator does not depend.
+    known = {field.name for field in fields(Settings)}
+    settings = Settings(
         **{name: value for name, value in saved["preset"].items() if name in known}
     )
-    generator = channels_last(generator_of(preset))
+    generator = channels_last(generator_of(settings))
     generator.load_state_dict(saved["generator"])
     return generator.eval().requires_grad_(False)
 
@@ -134,7 +139,7 @@ def load_assigned(kind: str) -> AnyGenerator:
 
 
 def load_best(kind: str) -> AnyGenerator:
-    """The committed generator of the best preset, "dcgan" or "cdcgan"; ValueError for
+    """The committed generator of the best settings, "dcgan" or "cdcgan"; ValueError for
     another name.
     """
     check_name("a generator", kind, ("dcgan", "cdcgan"))

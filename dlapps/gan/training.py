@@ -29,7 +29,7 @@ from dlapps.gan.networks import (
     PRACTICAL,
     AnyDiscriminator,
     AnyGenerator,
-    Preset,
+    Settings,
     check_networks,
     check_sizes,
     make_networks,
@@ -57,7 +57,7 @@ Networks = tuple[Any, Any]
 class Training:
     """A trained GAN and how it came about.
 
-    generator: in eval mode, with the moving average of its weights where the preset
+    generator: in eval mode, with the moving average of its weights where the settings
     asks for one, else the last ones.
     frames: uint8 (F, M, S, S), or (F, M, S, S, 3), samples of the same latent vectors
     after frame_batches (F,) batches; M is 64, or with labels 10 a class, one row a
@@ -73,7 +73,7 @@ class Training:
     all of a class, are alike.
     """
 
-    preset: Preset
+    settings: Settings
     generator: AnyGenerator
     discriminator: AnyDiscriminator
     history: History
@@ -90,26 +90,26 @@ class Run:
 
     def __init__(
         self,
-        preset: Preset,
+        settings: Settings,
         seed: int,
         device: torch.device | str = "cpu",
         precision: str = "fast",
         networks: Networks | None = None,
     ) -> None:
-        self.preset, self.seed, self.precision = preset, seed, precision
-        generator, discriminator = networks or make_networks(preset, seed)
-        check_networks(generator, discriminator, preset)
+        self.settings, self.seed, self.precision = settings, seed, precision
+        generator, discriminator = networks or make_networks(settings, seed)
+        check_networks(generator, discriminator, settings)
         self.generator, self.discriminator = (
             generator.to(device),
             discriminator.to(device).train(),
         )
         self.sampler = self.generator
-        if preset.average:
+        if settings.average:
             self.sampler = copy.deepcopy(self.generator).requires_grad_(False)
         self.latents = make_generator(seed)
-        self.rates = preset.generator_rate, preset.discriminator_rate
+        self.rates = settings.generator_rate, settings.discriminator_rate
         self.optimisers = [
-            torch.optim.Adam(network.parameters(), rate, preset.betas, foreach=True)
+            torch.optim.Adam(network.parameters(), rate, settings.betas, foreach=True)
             for network, rate in zip(
                 (self.generator, self.discriminator), self.rates, strict=True
             )
@@ -128,23 +128,25 @@ class Run:
         real: uint8 (N, S, S) or (N, S, S, 3). batch: how many of the training's total
         are made. Raises DivergenceError where a loss or a gradient is not finite.
         """
-        preset, device = self.preset, device_of(self.generator)
+        settings, device = self.settings, device_of(self.generator)
         self.generator.train()
-        fall = min(1, 2 - 2 * batch / total) if preset.anneal else 1
+        fall = min(1, 2 - 2 * batch / total) if settings.anneal else 1
         for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
             optimiser.param_groups[0]["lr"] = rate * fall
         real, labels = (
             from_uint8(real.to(device)),
             None if labels is None else labels.to(device),
         )
-        z = torch.randn(len(real), preset.latent_dim, generator=self.latents).to(device)
+        z = torch.randn(len(real), settings.latent_dim, generator=self.latents).to(
+            device
+        )
         fake = generate(self.generator, z, labels, self.precision)
         made = {
             "spread": spread(fake.detach(), labels)
             / spread(real, labels).clamp(min=1e-6)
         }
-        (adam_g, adam_d), loss = self.optimisers, LOSSES[preset.loss]
-        seen = labels if preset.discriminator_sees_labels else None, self.precision
+        (adam_g, adam_d), loss = self.optimisers, LOSSES[settings.loss]
+        seen = labels if settings.discriminator_sees_labels else None, self.precision
         made |= discriminator_step(self.discriminator, real, fake, adam_d, *seen)
         made |= generator_step(
             self.generator, self.discriminator, fake, adam_g, loss, *seen
@@ -156,8 +158,8 @@ class Run:
                 raise DivergenceError(
                     f"expected a finite {name}, got {value} in batch {batch}; lower the rates."
                 )
-        if preset.average:
-            decay = min(preset.average, (batch + 1) / (batch + 11))
+        if settings.average:
+            decay = min(settings.average, (batch + 1) / (batch + 11))
             update_average(self.sampler, self.generator, decay)
         return measured
 
@@ -165,18 +167,21 @@ class Run:
         """Samples uint8 (M, S, S), or (M, S, S, 3), of latent vectors that are the same
         at each call.
         """
-        preset, labels, number = self.preset, None, 64
-        if preset.num_classes:
-            labels, number = torch.arange(preset.num_classes).repeat_interleave(10), 10
-        z = draw_latents(number, preset.latent_dim, self.seed).repeat(
-            preset.num_classes or 1, 1
+        settings, labels, number = self.settings, None, 64
+        if settings.num_classes:
+            labels, number = (
+                torch.arange(settings.num_classes).repeat_interleave(10),
+                10,
+            )
+        z = draw_latents(number, settings.latent_dim, self.seed).repeat(
+            settings.num_classes or 1, 1
         )
         return to_uint8(sample(self.sampler, z, labels))
 
 
 def fit_gan(
     images: ArrayLike,
-    preset: Preset = PRACTICAL,
+    settings: Settings = PRACTICAL,
     seed: int = 0,
     *,
     labels: ArrayLike | None = None,
@@ -186,71 +191,71 @@ def fit_gan(
     precision: str = "fast",
     **options: Any,
 ) -> Training:
-    """Train a DCGAN on images uint8, resized once to the preset's size, as the preset
+    """Train a DCGAN on images uint8, resized once to the settings's size, as the settings
     says.
 
-    images: square, grey (N, H, W), or for a preset of 3 channels (N, H, W, 3) or (N, 3,
+    images: square, grey (N, H, W), or for a settings of 3 channels (N, H, W, 3) or (N, 3,
     H, W). networks: a generator of z (N, latent_dim) to images (N, C, S, S) in [-1, 1]
     and a discriminator of these to logits (N,), or (N, 1), to be trained in place of
-    the preset's; where it has classes, labels (N,) are their second argument.
+    the settings's; where it has classes, labels (N,) are their second argument.
     frame_every: batches between two frames. options: monitor and checkpoint, as
     `dlapps.core.training.run_epochs` takes them. The same seed gives the same training
     on one machine. Raises ValueError for bad input, DivergenceError for a loss or a
     gradient that is not finite.
     """
     check_counts(frame_every=frame_every)
-    data = prepare_images(images, preset.size)
+    data = prepare_images(images, settings.size)
     check_sizes(
-        "images", channels_first(data), preset.channels, preset.size, preset.size
+        "images", channels_first(data), settings.channels, settings.size, settings.size
     )
-    if bool(preset.num_classes) != (labels is not None):
+    if bool(settings.num_classes) != (labels is not None):
         raise ValueError(
-            "expected a preset with classes and labels, got only one; pass both or neither."
+            "expected a settings with classes and labels, got only one; pass both or neither."
         )
     classes = (
-        None if labels is None else as_labels(labels, len(data), preset.num_classes)
+        None if labels is None else as_labels(labels, len(data), settings.num_classes)
     )
-    identity = {"fit": "gan", **asdict(preset), "seed": seed, "precision": precision}
+    identity = {"fit": "gan", **asdict(settings), "seed": seed, "precision": precision}
     identity |= {"images": data, "labels": classes}
-    run = Run(preset, seed, device, precision, networks)
-    num_batches = -(-len(data) // preset.batch_size)
+    run = Run(settings, seed, device, precision, networks)
+    num_batches = -(-len(data) // settings.batch_size)
 
     def train_epoch(epoch: int, _: torch.Generator) -> History:
         measured = History(frames=[], frame_batches=[])
         order = torch.randperm(len(data), generator=make_generator(1000 * seed + epoch))
         for batch, rows in enumerate(
-            Bar(order.split(preset.batch_size)), epoch * num_batches
+            Bar(order.split(settings.batch_size)), epoch * num_batches
         ):
             if batch % frame_every == 0:
                 measured.add({"frames": run.draw_frame(), "frame_batches": batch})
             told = None if classes is None else classes[rows]
             measured.add(
-                run.step(data[rows], told, batch, preset.num_epochs * num_batches)
+                run.step(data[rows], told, batch, settings.num_epochs * num_batches)
             )
         return measured
 
     train = seeded(train_epoch, seed)
     history = run_epochs(
-        train, run.sampler, run.parts, identity, preset.num_epochs, **options
+        train, run.sampler, run.parts, identity, settings.num_epochs, **options
     )
     frames = torch.stack([*history.pop("frames"), run.draw_frame()])
     frame_batches = [*history.pop("frame_batches"), len(history.spread)]
     return Training(
-        preset, run.sampler, run.discriminator.eval(), history, frames, frame_batches
+        settings, run.sampler, run.discriminator.eval(), history, frames, frame_batches
     )
 
 
 def fit_conditional_gan(
     images: ArrayLike,
     labels: ArrayLike,
-    preset: Preset = CONDITIONAL_PRACTICAL,
+    settings: Settings = CONDITIONAL_PRACTICAL,
     seed: int = 0,
     **options: Any,
 ) -> Training:
     """Train a conditional DCGAN on images and their labels (N,) in [0, K); images and
     options as for `fit_gan`.
     """
-    return fit_gan(images, preset, seed, labels=labels, **options)
+    return fit_gan(images, settings, seed, labels=labels, **options)
 
 
 def prepare_images(images: ArrayLike, size: int) -> Tensor:

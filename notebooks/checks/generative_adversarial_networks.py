@@ -68,7 +68,7 @@ def _expect_trained(training: Training) -> None:
     losses = training.history.discriminator_loss + training.history.generator_loss
     why = "one that is not finite spoils every weight at the next step"
     expect(np.isfinite(losses).all(), "finite losses", "others", why)
-    rates = training.preset.generator_rate, training.preset.discriminator_rate
+    rates = training.settings.generator_rate, training.settings.discriminator_rate
     expect(
         min(rates) > 0,
         "learning rates above 0",
@@ -77,7 +77,7 @@ def _expect_trained(training: Training) -> None:
     )
     images, wanted = (
         _sample(training, 4),
-        (4, 1, training.preset.size, training.preset.size),
+        (4, 1, training.settings.size, training.settings.size),
     )
     fits = tuple(images.shape) == wanted and images.abs().max() <= 1
     got = f"{tuple(images.shape)} up to {float(images.abs().max()):.3g}"
@@ -94,7 +94,7 @@ def _expect_trained(training: Training) -> None:
 def _sample(training: Training, number: int, label: int = 0) -> Tensor:
     """Images of the generator as it is; the first z are the same for any number."""
     z = draw_latents(8, training.generator.latent_dim, seed=0)[:number]
-    labels = torch.full((number,), label) if training.preset.num_classes else None
+    labels = torch.full((number,), label) if training.settings.num_classes else None
     return generate(training.generator, z, labels, "float32")
 
 

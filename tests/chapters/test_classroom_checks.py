@@ -255,11 +255,11 @@ def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers
     finds(domains.adaptation, *traps, adapted=adapted, **right)
 
 
-def training_of(preset, **changes):
-    generator, discriminator = gan.make_networks(preset, seed=0)
+def training_of(settings, **changes):
+    generator, discriminator = gan.make_networks(settings, seed=0)
     history = History(discriminator_loss=[1.0], generator_loss=[1.0])
     networks = generator.eval(), discriminator.eval()
-    made = gan.Training(preset, *networks, history, torch.zeros(1), [0])
+    made = gan.Training(settings, *networks, history, torch.zeros(1), [0])
     return replace(made, **changes)
 
 
@@ -272,11 +272,11 @@ def test_generation_looks_at_each_training_of_an_exercise():
     }
     plain = training_of(replace(gan.PRACTICAL, **small))
     told = training_of(replace(gan.CONDITIONAL_PRACTICAL, **small))
-    wide = training_of(replace(plain.preset, size=32), generator=plain.generator)
+    wide = training_of(replace(plain.settings, size=32), generator=plain.generator)
     lost = replace(
         plain, history=History(discriminator_loss=[np.nan], generator_loss=[1.0])
     )
-    alone = training_of(replace(plain.preset, discriminator_rate=0.0))
+    alone = training_of(replace(plain.settings, discriminator_rate=0.0))
     mixed = replace(plain, generator=copy.deepcopy(plain.generator).train())
     traps = ({"small": trap} for trap in (wide, lost, alone, mixed))
     finds(generation.small_run, *traps, small=plain)

@@ -18,7 +18,7 @@ from labreport import paths, results
 from studies import flow as flow_study
 from studies import gan as study
 from studies import gan_judge
-from studies.gan_presets import Trial
+from studies.gan_settings import Trial
 
 torch.set_num_threads(1)
 

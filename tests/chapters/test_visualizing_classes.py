@@ -1,4 +1,4 @@
-"""The study of class visualisation: what its presets differ in, and that no reported
+"""The study of class visualisation: what its settings differ in, and that no reported
 class chose them.
 """
 
@@ -18,14 +18,14 @@ def test_the_chain_leads_from_the_practical_to_the_best_preset():
         "decorrelated colours": MODERN,
         "windows": ROBUST,
     }
-    for name, preset in expected.items():
-        assert chain[name] == replace(preset, num_steps=study.CHAIN_STEPS)
+    for name, settings in expected.items():
+        assert chain[name] == replace(settings, num_steps=study.CHAIN_STEPS)
 
 
 def test_an_ingredient_changes_what_it_says_and_nothing_else():
-    presets = list(study.add_ingredients().values())
+    settings = list(study.add_ingredients().values())
     _, *changes = study.CHANGES.values()
-    for before, after, change in zip(presets, presets[1:], changes, strict=False):
+    for before, after, change in zip(settings, settings[1:], changes, strict=False):
         moved = {
             name
             for name in vars(after)
@@ -40,9 +40,9 @@ def test_the_preset_was_chosen_on_classes_that_are_not_reported():
 
 
 def test_every_run_has_a_preset_and_a_network():
-    for network, preset, _ in study.list_runs().values():
+    for network, settings, _ in study.list_runs().values():
         assert network in study.NETWORKS
-        assert study.load_preset(preset, network).num_steps > 0
+        assert study.load_settings(settings, network).num_steps > 0
 
 
 def test_a_summary_keeps_ranks_and_the_shares_that_they_give():

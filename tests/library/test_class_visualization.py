@@ -28,12 +28,12 @@ SHORT = {
 }
 
 
-each_preset = pytest.mark.parametrize("preset", SHORT.values(), ids=SHORT)
+each_settings = pytest.mark.parametrize("settings", SHORT.values(), ids=SHORT)
 
 
 # The other gives a picture a contrast of its own.
 keeping = pytest.mark.parametrize(
-    "preset", [SHORT["practical"], SHORT["modern"]], ids=["practical", "modern"]
+    "settings", [SHORT["practical"], SHORT["modern"]], ids=["practical", "modern"]
 )
 
 
@@ -73,9 +73,9 @@ class Linear(nn.Module):
         return (x * self.weights).sum((1, 2, 3))[:, None]
 
 
-@each_preset
-def test_the_score_rises_and_the_picture_stays_valid(preset, network):
-    seen = cv.visualize(network, [0, 3], preset, size=32, keep_every=4)
+@each_settings
+def test_the_score_rises_and_the_picture_stays_valid(settings, network):
+    seen = cv.visualize(network, [0, 3], settings, size=32, keep_every=4)
     first = float32_logits(network, seen.frames[0])[[0, 1], [0, 3]]
     assert (seen.scores[-1] > first).all()
     assert seen.images.shape == (2, 3, 32, 32)
@@ -86,48 +86,48 @@ def test_the_score_rises_and_the_picture_stays_valid(preset, network):
     assert all(weight.grad is None for weight in network.parameters())
 
 
-@each_preset
-def test_frames_are_kept_where_asked(preset, network):
-    seen = cv.visualize(network, 0, preset, size=32, keep_every=5)
+@each_settings
+def test_frames_are_kept_where_asked(settings, network):
+    seen = cv.visualize(network, 0, settings, size=32, keep_every=5)
     assert seen.frame_steps.tolist() == [0, 5, 10, 12]
     assert seen.frames.shape == (4, 1, 3, 32, 32)
     assert torch.equal(seen.frames[-1], seen.images)
     assert seen.scores.shape == (13, 1)
-    assert cv.visualize(network, 0, preset, size=32).frame_steps.tolist() == [12]
+    assert cv.visualize(network, 0, settings, size=32).frame_steps.tolist() == [12]
 
 
-@each_preset
-def test_the_same_seed_gives_the_same_picture_alone_or_in_a_batch(preset, network):
-    preset = replace(preset, num_steps=4)
-    both = cv.visualize(network, [0, 3], preset, size=32, seed=5)
-    again = cv.visualize(network, [0, 3], preset, size=32, seed=5)
-    alone = cv.visualize(network, 3, preset, size=32, seed=5)
-    other = cv.visualize(network, 3, preset, size=32, seed=6)
+@each_settings
+def test_the_same_seed_gives_the_same_picture_alone_or_in_a_batch(settings, network):
+    settings = replace(settings, num_steps=4)
+    both = cv.visualize(network, [0, 3], settings, size=32, seed=5)
+    again = cv.visualize(network, [0, 3], settings, size=32, seed=5)
+    alone = cv.visualize(network, 3, settings, size=32, seed=5)
+    other = cv.visualize(network, 3, settings, size=32, seed=6)
     assert torch.equal(both.images, again.images)
     torch.testing.assert_close(both.images[1:], alone.images, atol=1e-4, rtol=0)
     assert (alone.images - other.images).abs().max() > 0.01
 
 
 @keeping
-def test_a_climb_may_start_from_a_picture(preset, network, pictures):
+def test_a_climb_may_start_from_a_picture(settings, network, pictures):
     start = cv.visualize(
-        network, [0, 1], replace(preset, num_steps=0), initial=pictures
+        network, [0, 1], replace(settings, num_steps=0), initial=pictures
     )
     torch.testing.assert_close(start.images, pictures, atol=1e-3, rtol=0)
-    seen = cv.visualize(network, [0, 1], preset, initial=pictures)
+    seen = cv.visualize(network, [0, 1], settings, initial=pictures)
     assert (seen.scores[-1] > start.scores[-1]).all()
     one = cv.visualize(
-        network, [0, 1], replace(preset, num_steps=0), initial=pictures[:1]
+        network, [0, 1], replace(settings, num_steps=0), initial=pictures[:1]
     )
     torch.testing.assert_close(one.images[1], pictures[0], atol=1e-3, rtol=0)
 
 
 def test_a_practical_step_by_hand(pictures):
     weights = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(2))
-    preset = replace(
+    settings = replace(
         cv.PRACTICAL, num_steps=1, step_size=0.1, transforms=(), blur_every=0
     )
-    seen = cv.visualize(Linear(weights).eval(), 0, preset, initial=pictures[:1])
+    seen = cv.visualize(Linear(weights).eval(), 0, settings, initial=pictures[:1])
     z = Pixels().encode(pictures[:1])
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     gradient = std * weights - 2 * 1e-3 * z
@@ -138,9 +138,9 @@ def test_a_practical_step_by_hand(pictures):
 
 @pytest.mark.parametrize("form", [Pixels(), cv.Fourier()], ids=["pixels", "fourier"])
 def test_a_normalised_step_has_its_length_whatever_is_moved(form, network, pictures):
-    preset = replace(cv.PRACTICAL, parametrisation=form, num_steps=1, step_size=0.02)
-    preset = replace(preset, transforms=(), blur_every=0)
-    after = cv.visualize(network, 0, preset, initial=pictures[:1]).images
+    settings = replace(cv.PRACTICAL, parametrisation=form, num_steps=1, step_size=0.02)
+    settings = replace(settings, transforms=(), blur_every=0)
+    after = cv.visualize(network, 0, settings, initial=pictures[:1]).images
     moved = form.encode(after) - form.encode(pictures[:1])
     torch.testing.assert_close(moved.norm(), torch.tensor(0.02), rtol=0.02, atol=0)
 
@@ -169,8 +169,8 @@ def test_the_contrast_is_what_was_asked(network):
 
 def look_at(network, objective, pictures):
     """The objective of pictures, as the last row of the scores has it."""
-    preset = replace(cv.PRACTICAL, num_steps=0, objective=objective)
-    return cv.visualize(network, 0, preset, initial=pictures[:1]).scores[-1]
+    settings = replace(cv.PRACTICAL, num_steps=0, objective=objective)
+    return cv.visualize(network, 0, settings, initial=pictures[:1]).scores[-1]
 
 
 def test_an_objective_is_a_function_of_pictures_and_logits(network, pictures):
@@ -189,8 +189,8 @@ def test_an_objective_is_what_rises(network):
     channels = nn.Sequential(network[0], nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     plain = replace(SHORT["practical"], step_size=1.0, regularisers=())
     dark = replace(plain, objective=lambda seen: -1e4 * seen.pictures.mean((1, 2, 3)))
-    for climbed, preset in ((network, dark), (channels, plain)):
-        seen = cv.visualize(climbed, [0, 2], preset, size=32)
+    for climbed, settings in ((network, dark), (channels, plain)):
+        seen = cv.visualize(climbed, [0, 2], settings, size=32)
         assert (seen.scores[-1] > seen.scores[0]).all()
 
 
@@ -211,13 +211,13 @@ def test_what_is_no_objective_gets_one_sentence(network, pictures, objective, me
 
 def test_a_class_may_be_named_and_a_picture_an_array(network, pictures):
     letters = named(network, "abcde")
-    preset = replace(cv.PRACTICAL, num_steps=1)
-    by_name = cv.visualize(letters, ["d", "a"], preset, initial=pictures.numpy())
-    by_number = cv.visualize(letters, [3, 0], preset, initial=pictures)
+    settings = replace(cv.PRACTICAL, num_steps=1)
+    by_name = cv.visualize(letters, ["d", "a"], settings, initial=pictures.numpy())
+    by_number = cv.visualize(letters, [3, 0], settings, initial=pictures)
     assert torch.equal(by_name.images, by_number.images)
-    assert cv.visualize(letters, "d", preset, size=16).targets.tolist() == [3]
+    assert cv.visualize(letters, "d", settings, size=16).targets.tolist() == [3]
     assert cv.visualize(
-        letters, torch.tensor([3, 0]), preset, size=16
+        letters, torch.tensor([3, 0]), settings, size=16
     ).targets.tolist() == [3, 0]
 
 
@@ -237,20 +237,20 @@ PLAIN = replace(SHORT["practical"], regularisers=(), transforms=(), blur_every=0
 
 
 def test_a_regulariser_does_what_it_is_for(network):
-    preset, variation = replace(PLAIN, step_size=1.0), cv.TotalVariation(1.0)
+    settings, variation = replace(PLAIN, step_size=1.0), cv.TotalVariation(1.0)
     rough, calm = (
-        cv.visualize(network, 0, replace(preset, regularisers=terms), size=32).images
+        cv.visualize(network, 0, replace(settings, regularisers=terms), size=32).images
         for terms in ((), (variation,))
     )
     assert variation(calm) < variation(rough)
 
 
 def test_the_blur_is_a_gaussian_of_half_a_pixel(pictures):
-    preset = replace(
+    settings = replace(
         PLAIN, blur_every=cv.PRACTICAL.blur_every, step_size=0.0, num_steps=1
     )
     still = Linear(torch.zeros(3, 16, 16)).eval()
-    blurred = cv.visualize(still, [0, 0], preset, initial=pictures).images
+    blurred = cv.visualize(still, [0, 0], settings, initial=pictures).images
     expected = gaussian_filter(
         pictures.double().numpy(), (0, 0, 0.5, 0.5), mode="mirror"
     )
@@ -316,10 +316,10 @@ def test_a_parametrisation_gives_back_the_picture(form, pictures):
 
 
 def test_only_the_network_runs_in_the_precision_of_the_caller(network):
-    preset = replace(SHORT["modern"], num_steps=0)
+    settings = replace(SHORT["modern"], num_steps=0)
     with torch.autocast("cpu", torch.bfloat16):
-        seen = cv.visualize(network, 0, preset, size=32)
-    assert torch.equal(seen.images, cv.visualize(network, 0, preset, size=32).images)
+        seen = cv.visualize(network, 0, settings, size=32)
+    assert torch.equal(seen.images, cv.visualize(network, 0, settings, size=32).images)
     with torch.autocast("cpu", torch.bfloat16):
         assert (
             cv.visualize(network, 0, SHORT["modern"], size=32).images.dtype
@@ -340,10 +340,10 @@ def test_only_the_network_runs_in_the_precision_of_the_caller(network):
         ({"initial": torch.zeros(2, 3, 8, 8)}, "expected 1 or 1 initial"),
         ({"initial": torch.full((1, 3, 8, 8), math.nan)}, "look for NaN"),
         (
-            {"preset": cv.ROBUST, "initial": torch.full((1, 3, 8, 8), 0.3)},
+            {"settings": cv.ROBUST, "initial": torch.full((1, 3, 8, 8), 0.3)},
             "of a single grey",
         ),
-        ({"preset": cv.MODERN, "size": 33}, "even width"),
+        ({"settings": cv.MODERN, "size": 33}, "even width"),
         ({"size": 0}, "expected size >= 1, got 0"),
         ({"keep_every": -2}, "expected keep_every >= 0, got -2"),
     ],

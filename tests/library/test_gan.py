@@ -68,8 +68,8 @@ def fit_own(images, generator, discriminator=None):
     return gan.fit_gan(images, TINY, networks=(generator, discriminator or own()[1]))
 
 
-def draw(preset, *labels):
-    return gan.sample(gan.make_networks(preset, 0)[0], z_of(5), *labels)
+def draw(settings, *labels):
+    return gan.sample(gan.make_networks(settings, 0)[0], z_of(5), *labels)
 
 
 def z_of(number):
@@ -108,8 +108,8 @@ def test_the_practical_s_networks_have_its_numbers_of_weights():
 @pytest.mark.parametrize("size", [16, 32, 64])
 @pytest.mark.parametrize("num_classes", [0, 10])
 def test_shapes_range_and_one_logit_an_image(size, num_classes):
-    preset = replace(TINY, size=size, num_classes=num_classes)
-    generator, discriminator = gan.make_networks(preset, 0)
+    settings = replace(TINY, size=size, num_classes=num_classes)
+    generator, discriminator = gan.make_networks(settings, 0)
     given = (torch.tensor([3, 9, 3]),) if num_classes else ()
     fakes = generator(z_of(3), *given)
     assert fakes.shape == (3, 1, size, size)
@@ -190,8 +190,8 @@ def test_losses_by_hand():
 
 
 def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
-    preset = replace(CONDITIONAL, average=0.9, anneal=True)
-    training = gan.fit_conditional_gan(images, labels, preset, frame_every=3)
+    settings = replace(CONDITIONAL, average=0.9, anneal=True)
+    training = gan.fit_conditional_gan(images, labels, settings, frame_every=3)
     assert training.frame_batches == [0, 3, 6, 8]
     assert training.frames.shape == (4, 30, 16, 16)
     assert {len(values) for values in training.history.values()} == {8}
@@ -200,8 +200,10 @@ def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
 
 
 def test_colour_images_are_learnt_and_drawn_in_colour(images):
-    preset = replace(COLOUR, generator_channels=16, generator_rate=1e-2, num_epochs=20)
-    training = gan.fit_gan(in_colour(images), preset)
+    settings = replace(
+        COLOUR, generator_channels=16, generator_rate=1e-2, num_epochs=20
+    )
+    training = gan.fit_gan(in_colour(images), settings)
     assert training.frames.shape[1:] == (64, 16, 16, 3)
     red, green, blue = training.frames[-1].float().mean((0, 1, 2))
     assert red > 20 + max(green, blue)
@@ -249,14 +251,17 @@ def test_networks_of_one_s_own_are_trained_in_place(images, tmp_path):
 
 @pytest.mark.parametrize("loss", gan.LOSSES)
 def test_a_training_is_that_of_a_textbook_loop(images, loss):
-    preset = replace(TINY, batch_size=30, num_epochs=2, loss=loss)
+    settings = replace(TINY, batch_size=30, num_epochs=2, loss=loss)
     generator, discriminator = own()
     # Without dropout, whose draws the loop below would have to repeat.
     discriminator = nn.Sequential(*discriminator[:3], discriminator[4])
     given = copy.deepcopy((generator, discriminator))
-    gan.fit_gan(images, preset, networks=given, precision="float32")
+    gan.fit_gan(images, settings, networks=given, precision="float32")
     real, draw = images[:, None] / 127.5 - 1, make_generator(0)
-    rates = {generator: preset.generator_rate, discriminator: preset.discriminator_rate}
+    rates = {
+        generator: settings.generator_rate,
+        discriminator: settings.discriminator_rate,
+    }
     adam = [
         torch.optim.Adam(each.parameters(), rates[each], (0.5, 0.999)) for each in rates
     ]
@@ -367,15 +372,17 @@ def test_spread_notices_that_all_images_of_a_class_are_alike():
     torch.testing.assert_close(gan.spread(noise, 2 * labels), gan.spread(noise, labels))
 
 
-@pytest.mark.parametrize("preset", [COLOUR, CONDITIONAL], ids=["colour", "conditional"])
-def test_a_generator_is_stored_in_half_precision(preset, tmp_path):
-    generator, _ = gan.make_networks(preset, 0)
+@pytest.mark.parametrize(
+    "settings", [COLOUR, CONDITIONAL], ids=["colour", "conditional"]
+)
+def test_a_generator_is_stored_in_half_precision(settings, tmp_path):
+    generator, _ = gan.make_networks(settings, 0)
     loaded = gan.load_generator(
         gan.save_generator(str(tmp_path / "generator.pt"), generator)
     )
-    assert loaded.preset == preset
+    assert loaded.settings == settings
     assert not loaded.training
-    given = z_of(3), torch.arange(3) if preset.num_classes else None
+    given = z_of(3), torch.arange(3) if settings.num_classes else None
     close_samples(*(gan.sample(each, *given) for each in (loaded, generator)))
 
 
@@ -442,11 +449,11 @@ def test_a_loss_that_is_not_finite_stops_the_training(images):
         ),
         (
             lambda x, y: gan.fit_gan(x, CONDITIONAL),
-            "a preset with classes and labels, got only",
+            "a settings with classes and labels, got only",
         ),
         (
             lambda x, y: gan.fit_gan(x, TINY, labels=y),
-            "a preset with classes and labels, got only",
+            "a settings with classes and labels, got only",
         ),
         (
             lambda x, y: gan.fit_gan(x, CONDITIONAL, labels=y + 1),

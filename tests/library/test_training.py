@@ -88,9 +88,9 @@ def train_classifier(data, seed=0, **options):
     return [network], finetune.fit_classifier(network, *given, **options)
 
 
-def train_gan(data, seed=0, preset=GAN, **options):
-    options |= {"labels": data[1] if preset.num_classes else None}
-    training = gan.fit_gan(data[0], preset, seed, frame_every=4, **options)
+def train_gan(data, seed=0, settings=GAN, **options):
+    options |= {"labels": data[1] if settings.num_classes else None}
+    training = gan.fit_gan(data[0], settings, seed, frame_every=4, **options)
     frames = {
         "frames": training.frames.tolist(),
         "frame_batches": training.frame_batches,
@@ -118,9 +118,9 @@ KINDS = {
     "classifier": train_classifier,
     "gan": train_gan,
     "conditional gan": partial(
-        train_gan, preset=replace(AVERAGED, num_classes=10, anneal=True)
+        train_gan, settings=replace(AVERAGED, num_classes=10, anneal=True)
     ),
-    "gan, averaged": partial(train_gan, preset=AVERAGED),
+    "gan, averaged": partial(train_gan, settings=AVERAGED),
     "flow": train_flow,
 }
 each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)

@@ -11,8 +11,8 @@ from torch import nn
 
 from dlapps import gan
 from dlapps.core.runtime import make_generator
-from studies import gan_presets
-from studies.gan_presets import Trial, find_clusters, fit_trial
+from studies import gan_settings
+from studies.gan_settings import Trial, find_clusters, fit_trial
 
 torch.set_num_threads(1)
 
@@ -43,7 +43,7 @@ def test_a_trial_that_adds_nothing_is_the_library_s_training(images):
 
 @pytest.mark.parametrize("norm", ["batch", "batch but first", "spectral"])
 def test_norms_of_the_discriminator(norm):
-    _, discriminator = gan_presets.make_networks(
+    _, discriminator = gan_settings.make_networks(
         Trial(discriminator_channels=8, norm=norm), 0
     )
     normed = [
@@ -68,7 +68,7 @@ def test_norms_of_the_discriminator(norm):
 
 
 def test_pytorch_s_own_initialisation():
-    _, discriminator = gan_presets.make_networks(Trial(initialised=False), 0)
+    _, discriminator = gan_settings.make_networks(Trial(initialised=False), 0)
     # Uniform up to 1 / sqrt(fan in), 32 channels of 16 weights.
     weight = discriminator.layers[1][0].weight.detach()
     assert weight.abs().max() == pytest.approx(512**-0.5, rel=1e-3)
@@ -80,7 +80,7 @@ def test_the_last_number_of_z_draws_a_cluster_as_often_as_images_fall_into_it(pl
         return labels.float()
 
     echo.latent_dim, echo.num_classes = 5, 6
-    generator = gan_presets.ClusteredGenerator(echo, places)
+    generator = gan_settings.ClusteredGenerator(echo, places)
     drawn = generator(gan.draw_latents(6000, 6, seed=0)).long()
     shares = torch.bincount(drawn, minlength=6) / 6000
     torch.testing.assert_close(shares, torch.bincount(places) / 60, atol=0.01, rtol=0)

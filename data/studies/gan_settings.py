@@ -17,8 +17,8 @@ from dlapps.gan.networks import discriminator_of, generator_of, initialise
 
 
 @dataclass(frozen=True)
-class Trial(gan.Preset):
-    """A preset with what only a study compares.
+class Trial(gan.Settings):
+    """A settings with what only a study compares.
 
     norm: what holds the activations of D's blocks in range, "batch", "batch but first",
     which leaves the first block of an unconditional one without (as Radford et al.
@@ -60,7 +60,7 @@ class ClusteredGenerator(nn.Module):
 
 def make_networks(trial: Trial, seed: int) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator of a trial with random weights, as
-    `gan.make_networks` makes those of a preset.
+    `gan.make_networks` makes those of a settings.
     """
     with drawn_from(seed):
         generator, discriminator = generator_of(trial), discriminator_of(trial)
@@ -122,19 +122,19 @@ def fit_trial(
             **options,
         )
     images = gan.prepare_images(images, trial.size)
-    clusters, preset = (
+    clusters, settings = (
         find_clusters(images, trial.clusters, seed),
         replace(trial, num_classes=trial.clusters),
     )
-    networks = make_networks(preset, seed)
+    networks = make_networks(settings, seed)
     training = gan.fit_gan(
-        images, preset, seed, labels=clusters, networks=networks, **options
+        images, settings, seed, labels=clusters, networks=networks, **options
     )
     generator: Any = ClusteredGenerator(training.generator, clusters)
     last = gan.to_uint8(
         gan.sample(generator, gan.draw_latents(64, generator.latent_dim, seed))
     )
-    return replace(training, preset=trial, generator=generator, frames=last[None])
+    return replace(training, settings=trial, generator=generator, frames=last[None])
 
 
 PRACTICAL = Trial()
@@ -149,7 +149,7 @@ TUNED: dict[str, Any] = {
 TUNED |= {"average": 0.999, "anneal": True}
 # Each with its number of seeds. The central ones have ten; one thing changed in the
 # practical's settings has three.
-PRESETS: dict[str, tuple[Trial, int]] = {
+SETTINGS: dict[str, tuple[Trial, int]] = {
     "practical": (PRACTICAL, 10),
     "saturating loss": (replace(PRACTICAL, loss="saturating"), 10),
     "tuned": (replace(PRACTICAL, latent_dim=30, norm="batch but first", **TUNED), 10),
@@ -168,7 +168,7 @@ PRESETS: dict[str, tuple[Trial, int]] = {
         5,
     ),
 }
-CONDITIONAL_PRESETS: dict[str, tuple[Trial, int]] = {
+CONDITIONAL_SETTINGS: dict[str, tuple[Trial, int]] = {
     "tuned": (replace(CONDITIONAL, **TUNED), 10),
     "practical": (CONDITIONAL, 5),
     "D(x) without y": (replace(CONDITIONAL, discriminator_sees_labels=False), 3),
