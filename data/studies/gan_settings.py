@@ -13,7 +13,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from dlapps import gan
 from dlapps.core.runtime import channels_last, drawn_from, make_generator
-from dlapps.gan.networks import discriminator_of, generator_of, initialise
+from dlapps.gan.fast import discriminator_of, generator_of
+from dlapps.gan.networks import initialise
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,13 @@ sizes and labels out of range are ValueErrors of one sentence.
 """
 
 from dlapps.gan import flow
+from dlapps.gan.fast import (
+    ConditionalDiscriminator,
+    ConditionalGenerator,
+    Discriminator,
+    Generator,
+    make_networks,
+)
 from dlapps.gan.judge import (
     classify,
     conditional_accuracy,
@@ -20,12 +27,11 @@ from dlapps.gan.judge import (
 from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
     PRACTICAL,
-    ConditionalDiscriminator,
-    ConditionalGenerator,
-    Discriminator,
-    Generator,
+    PlainConditionalDiscriminator,
+    PlainConditionalGenerator,
+    PlainDiscriminator,
+    PlainGenerator,
     Settings,
-    make_networks,
 )
 from dlapps.gan.sampling import (
     draw_latents,

@@ -24,15 +24,13 @@ from dlapps.core.training import (
     seeded,
     update_average,
 )
+from dlapps.gan.fast import AnyDiscriminator, AnyGenerator, make_networks
 from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
     PRACTICAL,
-    AnyDiscriminator,
-    AnyGenerator,
     Settings,
     check_networks,
     check_sizes,
-    make_networks,
 )
 from dlapps.gan.sampling import (
     channels_first,

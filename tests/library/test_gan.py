@@ -1,5 +1,5 @@
-"""Networks to the layer, steps that reach one network only, what a training gives,
-points on a ring.
+"""The fast networks against the plain ones, steps that reach one network only, what a
+training gives, samples, points on a ring.
 """
 
 import copy
@@ -16,6 +16,7 @@ from dlapps import gan
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import DivergenceError
 from dlapps.gan import sampling
+from dlapps.gan.networks import initialise
 from dlapps.gan.steps import cross_entropy
 
 torch.set_num_threads(1)
@@ -93,92 +94,120 @@ def close_samples(first, second):
     torch.testing.assert_close(first, second, atol=2e-2, rtol=0)
 
 
-def test_the_practical_s_networks_have_its_numbers_of_weights():
+def plain_networks(settings, seed):
+    """The assignment's networks, plainly written, with the weights of the seed."""
+    if settings.num_classes:
+        generator = gan.PlainConditionalGenerator()
+        discriminator = gan.PlainConditionalDiscriminator()
+    else:
+        generator = gan.PlainGenerator()
+        discriminator = gan.PlainDiscriminator()
+    draws = make_generator(seed)
+    initialise(generator, draws)
+    initialise(discriminator, draws)
+    return generator, discriminator
+
+
+def check_same_state(first, second, **tolerance):
+    """The same weights and statistics, in the same order."""
+    first = list(first.state_dict().values())
+    second = list(second.state_dict().values())
+    torch.testing.assert_close(first, second, check_stride=False, **tolerance)
+
+
+def train_gradients(generator, discriminator, z, labels):
+    """Logits of samples in training mode, and the gradient of all weights."""
+    fakes = generator(z, *labels)
+    logits = discriminator(fakes, *labels)
+    weights = [*generator.parameters(), *discriminator.parameters()]
+    loss = F.softplus(-logits).mean()
+    return fakes, logits, torch.autograd.grad(loss, weights)
+
+
+@pytest.mark.parametrize("settings", [gan.PRACTICAL, gan.CONDITIONAL_PRACTICAL])
+def test_fast_networks_compute_what_the_plain_ones_do(settings):
+    plain = plain_networks(settings, 0)
+    fast = gan.make_networks(settings, 0)
+    for first, second in zip(plain, fast, strict=True):
+        check_same_state(first, second, atol=0, rtol=0)
+    z = gan.draw_latents(6, 100, seed=1)
+    # Some classes twice, others not at all.
+    labels = (torch.tensor([0, 3, 3, 9, 0, 4]),) if settings.num_classes else ()
+    fakes, logits, gradients = train_gradients(*plain, z, labels)
+    fast_fakes, fast_logits, fast_gradients = train_gradients(*fast, z, labels)
+    torch.testing.assert_close(fast_fakes, fakes, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(fast_logits, logits, atol=1e-5, rtol=1e-4)
+    for ours, expected in zip(fast_gradients, gradients, strict=True):
+        error = (ours - expected).norm() / expected.norm()
+        assert error < 1e-4
+    # Batch norm has gathered the same statistics, which it uses in eval mode.
+    for first, second in zip(plain, fast, strict=True):
+        check_same_state(first.eval(), second.eval())
+    images = plain[0](z, *labels)
+    torch.testing.assert_close(fast[0](z, *labels), images, atol=1e-5, rtol=1e-4)
+    expected = plain[1](images, *labels)
+    torch.testing.assert_close(fast[1](images, *labels), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_assignment_s_networks_have_its_numbers_of_weights():
     # 16 weights a pair of channels, 2 a channel of batch norm, no biases.
-    pairs, normed = 100 * 128 + 128 * 64 + 64 * 32 + 32, 128 + 64 + 32
-    assert count(gan.Generator()) == 16 * pairs + 2 * normed
-    pairs = 32 + 32 * 64 + 64 * 128 + 128
-    assert count(gan.Discriminator()) == 16 * pairs + 2 * normed
-    pairs = 100 * 256 + 10 * 256 + 512 * 256 + 256 * 128 + 128
-    assert count(gan.ConditionalGenerator()) == 16 * pairs + 2 * (256 + 256 + 256 + 128)
-    pairs = 1 * 64 + 10 * 64 + 128 * 256 + 256 * 512 + 512
-    assert count(gan.ConditionalDiscriminator()) == 16 * pairs + 2 * (256 + 512)
+    pairs = 100 * 128 + 128 * 64 + 64 * 32 + 32 * 1
+    norms = 128 + 64 + 32
+    assert count(gan.PlainGenerator()) == 16 * pairs + 2 * norms
+    pairs = 1 * 32 + 32 * 64 + 64 * 128 + 128 * 1
+    assert count(gan.PlainDiscriminator()) == 16 * pairs + 2 * norms
+    pairs = 100 * 256 + 10 * 256 + 512 * 256 + 256 * 128 + 128 * 1
+    norms = 256 + 256 + 256 + 128
+    assert count(gan.PlainConditionalGenerator()) == 16 * pairs + 2 * norms
+    pairs = 1 * 64 + 10 * 64 + 128 * 256 + 256 * 512 + 512 * 1
+    norms = 256 + 512
+    assert count(gan.PlainConditionalDiscriminator()) == 16 * pairs + 2 * norms
 
 
-@pytest.mark.parametrize("size", [16, 32, 64])
+@pytest.mark.parametrize("size", [16, 32, 64, 128])
 @pytest.mark.parametrize("num_classes", [0, 10])
 def test_shapes_range_and_one_logit_an_image(size, num_classes):
     settings = replace(TINY, size=size, num_classes=num_classes)
     generator, discriminator = gan.make_networks(settings, 0)
-    given = (torch.tensor([3, 9, 3]),) if num_classes else ()
-    fakes = generator(z_of(3), *given)
+    labels = (torch.tensor([3, 9, 3]),) if num_classes else ()
+    fakes = generator(z_of(3), *labels)
     assert fakes.shape == (3, 1, size, size)
     assert fakes.abs().max() <= 1
-    assert discriminator(fakes, *given).shape == (3,)
+    assert discriminator(fakes, *labels).shape == (3,)
 
 
-def test_initialisation_is_the_practical_s_and_hangs_on_the_seed_alone():
+def test_initialisation_is_the_assignment_s_and_depends_on_the_seed_alone():
     before = torch.random.get_rng_state()
-    pair, again, other = (gan.make_networks(gan.PRACTICAL, seed) for seed in (0, 0, 1))
-    generator, discriminator = pair
+    generator, discriminator = gan.make_networks(gan.PRACTICAL, 0)
     assert torch.equal(torch.random.get_rng_state(), before)
+    convolution = discriminator.layers[1][0].weight.detach()
+    assert convolution.std() == pytest.approx(0.02, rel=0.02)
     norm = generator.rest[1][1].requires_grad_(False)
-    assert discriminator.layers[1][0].weight.detach().std() == pytest.approx(
-        0.02, rel=0.02
-    )
     assert norm.weight.mean() == pytest.approx(1, abs=0.02)
     assert norm.weight.std() == pytest.approx(0.02, rel=0.4)
     assert not norm.bias.any()
-    assert all(map(torch.equal, weights_of(*pair), weights_of(*again)))
-    assert not torch.equal(generator.first[0].weight, other[0].first[0].weight)
+    weights = weights_of(generator, discriminator)
+    again = weights_of(*gan.make_networks(gan.PRACTICAL, 0))
+    assert all(map(torch.equal, weights, again))
+    other = weights_of(*gan.make_networks(gan.PRACTICAL, 1))
+    assert not torch.equal(weights[0], other[0])
 
 
-def test_products_are_the_convolutions_that_they_stand_for():
-    generator, discriminator = gan.make_networks(TINY, 0)
-    z, maps = z_of(3), torch.randn(3, 4, 8, 8)
-    first, last, logits = (
-        generator.first[0],
-        generator.rest[-2],
-        discriminator.layers[-1],
-    )
-    torch.testing.assert_close(
-        first(z), F.conv_transpose2d(z[:, :, None, None], first.weight)
-    )
-    expected = F.conv_transpose2d(maps, last.weight, stride=2, padding=1)
-    torch.testing.assert_close(last(maps), expected)
+@pytest.mark.parametrize("settings", [TINY, COLOUR], ids=["grey", "colour"])
+def test_products_are_the_convolutions_that_they_stand_for(settings):
+    generator, discriminator = gan.make_networks(settings, 0)
+    first = generator.first[0]
+    z = z_of(3)
+    expected = F.conv_transpose2d(z[:, :, None, None], first.weight)
+    torch.testing.assert_close(first(z), expected)
+    to_images = generator.rest[-2]
+    maps = torch.randn(3, 4, 8, 8)
+    expected = F.conv_transpose2d(maps, to_images.weight, stride=2, padding=1)
+    torch.testing.assert_close(to_images(maps), expected)
+    to_logits = discriminator.layers[-1]
     maps = torch.randn(3, 8, 4, 4)
-    torch.testing.assert_close(logits(maps), F.conv2d(maps, logits.weight).flatten())
-
-
-def one_hot_maps(labels, size):
-    return F.one_hot(labels, 3).float()[:, :, None, None].expand(-1, -1, size, size)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_the_label_tables_are_the_convolutions(training):
-    pair = (network.train(training) for network in gan.make_networks(CONDITIONAL, 0))
-    generator, discriminator = pair
-    y, z, x = torch.tensor([0, 2, 2, 0, 0]), z_of(5).double(), torch.rand(5, 1, 16, 16)
-    table = F.conv_transpose2d(
-        one_hot_maps(y, 1).double(), generator.double().from_labels.weight
-    )
-    halves = generator.from_z(z), generator.norm_labels(table)
-    plain = generator.rest(generator.both(F.relu(torch.cat(halves, 1)))).float()
-    torch.testing.assert_close(generator(z, y), plain)
-    halves = (
-        discriminator.from_images(x),
-        discriminator.from_labels(one_hot_maps(y, 16)),
-    )
-    plain = discriminator.rest(
-        discriminator.both(F.leaky_relu(torch.cat(halves, 1), 0.2))
-    )
-    both, weights = (discriminator(x, y), plain), torch.linspace(-1, 1, 5)
-    torch.testing.assert_close(*both)
-    parameters = [*discriminator.parameters()]
-    ours, theirs = (
-        torch.autograd.grad(logits @ weights, parameters) for logits in both
-    )
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    expected = F.conv2d(maps, to_logits.weight).flatten()
+    torch.testing.assert_close(to_logits(maps), expected)
 
 
 def test_losses_by_hand():
