@@ -1,8 +1,8 @@
-"""A classifier of handwritten digits: the eye with which generated digits are judged.
+"""A classifier of handwritten digits, by which generated digits are judged.
 
-Images are grey values uint8 (N, 32, 32), as `gan.prepare_images` makes of MNIST and
-`gan.to_uint8` of samples; labels int64 (N,). Nothing is downloaded: the weights come
-with the code.
+Images are levels uint8 (N, 32, 32), as `gan.prepare_images` makes them from MNIST and
+`gan.to_uint8` from samples; labels are int64 (N,). The weights come with the code, so
+nothing is downloaded.
 """
 
 import math
@@ -26,32 +26,47 @@ BATCH = 500  # images read at a time
 
 
 class AverageOverPositions(nn.Module):
-    """Maps (N, C, H, W) to their means (N, C), float32."""
+    """Average maps (N, C, H, W) over positions, in float32."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Means (N, C) of maps (N, C, H, W)."""
+        """Return the means (N, C) float32 of maps (N, C, H, W)."""
         return maps.float().mean((2, 3))
 
 
 class DigitClassifier(nn.Module):
-    """Images (N, 1, 32, 32) in [-1, 1] to logits (N, 10); features (N, 128) float32
-    before the last layer.
+    """Images (N, 1, 32, 32) in [-1, 1] to logits (N, 10), with 0.25 M parameters.
 
-    Five convolutions with batch norm and ReLU, the first in strides of 2, two poolings,
-    the average over positions; 0.25 M parameters.
+    The features are the values (N, 128) before the last layer. In the call of a
+    convolution come first its channels, then kernel, stride and padding.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # The names are those of the committed weights.
+        # The names of the two parts are those in the committed file.
         self.maps = nn.Sequential(
-            *_block(1, 32, kernel=4, stride=2), *_block(32, 48), nn.MaxPool2d(2), *_block(48, 96), *_block(96, 96),
-            nn.MaxPool2d(2), *_block(96, 128), AverageOverPositions(),
+            nn.Conv2d(1, 32, 4, 2, 1, bias=False),      # (N, 32, 16, 16)
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 48, 3, 1, 1, bias=False),     # (N, 48, 16, 16)
+            nn.BatchNorm2d(48),
+            nn.ReLU(),
+            nn.MaxPool2d(2),                            # (N, 48, 8, 8)
+            nn.Conv2d(48, 96, 3, 1, 1, bias=False),     # (N, 96, 8, 8)
+            nn.BatchNorm2d(96),
+            nn.ReLU(),
+            nn.Conv2d(96, 96, 3, 1, 1, bias=False),     # (N, 96, 8, 8)
+            nn.BatchNorm2d(96),
+            nn.ReLU(),
+            nn.MaxPool2d(2),                            # (N, 96, 4, 4)
+            nn.Conv2d(96, 128, 3, 1, 1, bias=False),    # (N, 128, 4, 4)
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            AverageOverPositions(),                     # (N, 128)
         )  # fmt: skip
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(128, 10))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 10) of images (N, 1, 32, 32) in [-1, 1]."""
+        """Return the logits (N, 10) of images (N, 1, 32, 32) in [-1, 1]."""
         return self.head(self.maps(images))
 
 
@@ -62,70 +77,90 @@ def fit_digit_classifier(
     seed: int = 0,
     augmented: bool = True,
 ) -> DigitClassifier:
-    """A classifier trained on images uint8 (N, 32, 32) and labels, in eval mode; the
-    same seed gives the same one.
+    """Train a classifier on images uint8 (N, 32, 32) and labels (N,); return it in eval
+    mode, without gradients.
 
-    augmented: `distort` the images.
+    augmented: whether each batch is changed by `distort`. The same seed gives the same
+    classifier on one machine.
     """
     images = as_digits(images)
-    # Weights are drawn from PyTorch's default generator, as by every nn.Module.
+    # PyTorch draws weights from its default generator.
     with drawn_from(seed):
         network = channels_last(DigitClassifier())
-    augment = distort if augmented else lambda digits, generator: from_uint8(digits)
     finetune.fit_classifier(
-        network, images, labels, num_epochs, {network: 5e-3}, batch_size=128, seed=seed, augment=augment
-    )  # fmt: skip
+        network,
+        images,
+        labels,
+        num_epochs,
+        {network: 5e-3},
+        batch_size=128,
+        seed=seed,
+        augment=distort if augmented else _leave,
+    )
     return network.requires_grad_(False)
 
 
 def distort(images: Tensor, generator: torch.Generator) -> Tensor:
-    """uint8 (N, 32, 32) turned by up to 12 degrees, scaled by up to a tenth, moved by
-    up to two pixels, each image on its own; as `from_uint8` gives them.
+    """Turn each image uint8 (N, 32, 32) by up to 12 degrees, scale it by up to a tenth
+    and move it by up to two pixels; change its ground, its strokes and add noise.
 
-    Half of them on a grey ground of up to a quarter of white, all with strokes down to
-    .7 of it and some noise: a judge that has seen black grounds alone takes digits on a
-    faint grey for eights.
+    Half of the grounds become grey, up to a quarter of white, and strokes fall to
+    between 0.7 and 1 of white: a judge that has seen only black grounds takes digits on
+    a faint grey for eights. Returns images (N, 1, 32, 32) float32 in [-1, 1].
     """
     turn, scale, right, down = 2 * torch.rand(4, len(images), generator=generator) - 1
-    turn, scale, move = turn * math.radians(12), 1 + scale / 10, 2 * 2 / SIZE
-    cosine, sine = turn.cos() * scale, turn.sin() * scale
-    rows = cosine, -sine, right * move, sine, cosine, down * move
+    turn = turn * math.radians(12)
+    scale = 1 + scale / 10
+    two_pixels = 2 * 2 / SIZE  # the grid goes from -1 to 1
+    cosine = turn.cos() * scale
+    sine = turn.sin() * scale
+    rows = [cosine, -sine, right * two_pixels, sine, cosine, down * two_pixels]
     matrices = torch.stack(rows, 1).view(-1, 2, 3)
     grid = F.affine_grid(matrices, [len(images), 1, SIZE, SIZE], align_corners=False)
-    # What comes in from outside is 0: black has to be 0 as well until then.
+    # What comes in from outside is 0, so black is 0 until the ground is laid.
     ink = F.grid_sample(images[:, None].float() / 255, grid, align_corners=False)
+
     ground, top = torch.rand(2, len(images), 1, 1, 1, generator=generator)
-    ground, top = (ground - 0.5).clamp_min(0) / 2, 1 - 0.3 * top
+    ground = (ground - 0.5).clamp_min(0) / 2
+    top = 1 - 0.3 * top
     noise = 0.02 * torch.randn(ink.shape, generator=generator)
-    return (ground + ink * (top - ground) + noise).clamp(0, 1).mul(2).sub(1)
+    pixels = (ground + ink * (top - ground) + noise).clamp(0, 1)
+    return pixels.mul(2).sub(1)
+
+
+def _leave(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Take the place of `distort`, and change nothing but the format."""
+    return from_uint8(images)
 
 
 def extract_features(
     classifier: DigitClassifier, images: ArrayLike
 ) -> tuple[Tensor, Tensor]:
-    """Features (N, 128) and logits (N, 10), float32 on the CPU, of images uint8 (N, 32,
-    32).
+    """Return the features (N, 128) and logits (N, 10) of images uint8 (N, 32, 32),
+    float32 on the CPU.
     """
-    features = predict(
-        classifier.maps, as_digits(images), batch_size=BATCH, prepare=from_uint8
-    )
-    return features, predict(
-        classifier.head, features, batch_size=BATCH, precision="float32"
-    )
+    digits = as_digits(images)
+    features = predict(classifier.maps, digits, batch_size=BATCH, prepare=from_uint8)
+    logits = predict(classifier.head, features, batch_size=BATCH, precision="float32")
+    return features, logits
 
 
 def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
-    """The digit read in each image: int64 (N,)."""
-    return extract_features(classifier, images)[1].argmax(1)
+    """Return the digit that the classifier reads in each image: int64 (N,)."""
+    _, logits = extract_features(classifier, images)
+    return logits.argmax(1)
 
 
 def conditional_accuracy(
     classifier: DigitClassifier, fakes: ArrayLike, labels: ArrayLike
 ) -> float:
-    """Share of fakes read as the digit they were asked for: GAN-test of Shmelkov et al.
-    (2018) where the classifier was trained on real images.
+    """Return the share of fakes that the classifier reads as the digit asked for.
+
+    With a classifier trained on real images this is the GAN-test of Shmelkov, Schmid
+    and Alahari (2018).
     """
-    return accuracy(extract_features(classifier, fakes)[1], labels)
+    _, logits = extract_features(classifier, fakes)
+    return accuracy(logits, labels)
 
 
 def gan_train_accuracy(
@@ -135,11 +170,11 @@ def gan_train_accuracy(
     real_labels: ArrayLike,
     seed: int = 0,
 ) -> float:
-    """Accuracy on real images of a classifier that saw only fakes (Shmelkov, Schmid and
-    Alahari 2018).
+    """Return the accuracy on real images of a classifier trained on fakes alone: the
+    GAN-train of Shmelkov, Schmid and Alahari (2018).
 
-    It falls when fakes are wrong and when they lack diversity. Trained without
-    augmentation, which would add the diversity that is asked about.
+    It falls when fakes are wrong and when they lack diversity. The training has no
+    augmentation, which would add the diversity that is measured.
     """
     classifier = fit_digit_classifier(
         fakes, labels, num_epochs=4, seed=seed, augmented=False
@@ -148,45 +183,38 @@ def gan_train_accuracy(
 
 
 def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
-    """How digits are written, float32 (N,) each, of images uint8 (N, H, W).
+    """Measure how the digits of images uint8 (N, H, W) are written: float32 (N,) each.
 
-    slant: pixels that the ink leans to the right a pixel upwards, from its second
-    moments; ink: mean grey in [0, 1].
+    slant: by how many pixels the ink leans to the right for each pixel upwards, the
+    covariance of the two over the variance of the latter, weighted by ink. ink: the
+    mean level, in [0, 1].
     """
     weights = as_tensor(images).float() / 255
-    mass = weights.sum((1, 2)).clamp(min=1e-6)
     height, width = weights.shape[1:]
-    up, right = (
-        -torch.arange(height).float()[:, None],
-        torch.arange(width).float()[None],
-    )
-    middle_up, middle_right = (
-        (weights * axis).sum((1, 2)) / mass for axis in (up, right)
-    )
-    up, right = up - middle_up[:, None, None], right - middle_right[:, None, None]
-    slant = (weights * up * right).sum((1, 2)) / (weights * up * up).sum((1, 2)).clamp(
-        min=1e-6
-    )
-    return {"slant": slant, "ink": weights.mean((1, 2))}
+    up = -torch.arange(height).float()[:, None]
+    right = torch.arange(width).float()[None]
+    mass = weights.sum((1, 2)).clamp(min=1e-6)
+    mean_up = (weights * up).sum((1, 2)) / mass
+    mean_right = (weights * right).sum((1, 2)) / mass
+    up = up - mean_up[:, None, None]  # (N, H, 1)
+    right = right - mean_right[:, None, None]  # (N, 1, W)
+    covariance = (weights * up * right).sum((1, 2))
+    variance = (weights * up * up).sum((1, 2)).clamp(min=1e-6)
+    return {"slant": covariance / variance, "ink": weights.mean((1, 2))}
 
 
 def load_digit_classifier() -> DigitClassifier:
-    """The committed classifier, in eval mode, without gradients; digit-classifier.json
-    says how it was made.
+    """Load the committed classifier, in eval mode, without gradients.
+
+    digit-classifier.json says how it was trained.
     """
     path = paths.require_network("digit-classifier.pt", "the digit classifier")
-    return load_weights(channels_last(DigitClassifier()), path).requires_grad_(False)
+    network = load_weights(channels_last(DigitClassifier()), path)
+    return network.requires_grad_(False)
 
 
 def as_digits(images: ArrayLike) -> Tensor:
-    """uint8 (N, 32, 32) of a list, an array or a tensor; ValueError otherwise."""
+    """Return images as uint8 (N, 32, 32); raise ValueError if they are not."""
     digits = as_uint8(images)
     check_sizes("images uint8", digits, SIZE, SIZE)
     return digits
-
-
-def _block(
-    before: int, after: int, kernel: int = 3, stride: int = 1
-) -> list[nn.Module]:
-    convolution = nn.Conv2d(before, after, kernel, stride, 1, bias=False)
-    return [convolution, nn.BatchNorm2d(after), nn.ReLU()]

@@ -211,11 +211,11 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def check_sizes(what: str, tensor: Tensor, *sizes: int) -> None:
-    """Raise ValueError, which calls the tensor by this name, unless it is (N, *sizes)."""
+    """Raise ValueError unless a tensor is (N, *sizes); what: its name in the error."""
     if tensor.shape[1:] != sizes:
-        expected = ", ".join(["N", *map(str, sizes)])
+        expected = ", ".join(map(str, sizes))
         raise ValueError(
-            f"expected {what} ({expected}), got {tuple(tensor.shape)}; "
+            f"expected {what} (N, {expected}), got {tuple(tensor.shape)}; "
             "change their size."
         )
 
