@@ -1,8 +1,9 @@
-"""Networks of a feature extractor, a label predictor and a domain classifier: the
-practical's, and the recipe's.
+"""The networks of domain-adversarial training [Ganin et al. 2016]: a feature extractor,
+a label predictor and a domain classifier; and a larger network for the recipe that
+adapts better.
 
 They take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves.
-Domain labels: source 0, target 1.
+Domain labels are 0 for the source and 1 for the target.
 """
 
 import functools
@@ -18,33 +19,44 @@ from dlapps import check_counts
 from dlapps.core.runtime import channels_last, drawn_from, run_once
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
-MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
+MNIST_MEAN = 0.1307
+MNIST_STD = 0.3081
 
 
 class GradientReversal(torch.autograd.Function):
-    """Identity forward, -weight times the gradient backward:
-    `GradientReversal.apply(features, weight)`.
+    """The gradient reversal layer R of Ganin et al. (2016), with the weight lambda:
 
-    A weight of -1 is the layer left out, 0 cuts the gradient.
+        forward:   R(x) = x
+        backward:  dR/dx = -lambda I
+
+    No function has this value and this derivative; the layer only pretends to, so that
+    descent on the domain loss behind it is ascent for the features before it. With
+    lambda = 0 no gradient passes, with lambda = -1 the layer does nothing.
+
+    Call it as `GradientReversal.apply(features, weight)`.
     """
 
     @staticmethod
     def forward(context: Any, features: Tensor, weight: float) -> Tensor:
-        """The features as they are."""
+        """Return the features as they are."""
         context.weight = weight
         return features.view_as(features)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """-weight times the gradient; none for the weight itself."""
+        """Return -weight times the gradient, and none for the weight itself."""
         return -context.weight * gradient, None
 
 
 def reversal_schedule(slope: float) -> Callable[[float], float]:
-    """lambda(p) = 2 / (1 + exp(-slope p)) - 1 for the progress p in [0, 1]: 0 at first,
-    near 1 for a slope of 10.
+    """Return the schedule of the reversal weight in Ganin et al. (2016), a function of
+    the training's progress p in [0, 1]:
+
+        lambda(p) = 2 / (1 + exp(-slope p)) - 1
+
+    It starts at 0 and ends, for the paper's slope of 10, near 1.
     """
-    # A checkpoint sees what `partial` binds.
+    # A checkpoint compares the values that a `partial` binds.
     return functools.partial(_rise, slope)
 
 
@@ -56,15 +68,18 @@ class Standardise(nn.Module):
     """(pixels - MNIST_MEAN) / MNIST_STD, in all channels."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Standardised pixels of the same shape."""
+        """Return standardised pixels of the same shape."""
         return (pixels - MNIST_MEAN) / MNIST_STD
 
 
 class FeatureExtractor(nn.Sequential):
-    """Two convolutions of 32 and 48 filters, 5 x 5, each with ReLU and a pooling by 2:
-    (N, 3, 28, 28) to (N, 2352).
+    """Pixels (N, C, H, W) to features (N, 48 (H / 4) (W / 4)).
 
-    input_shape: (C, H, W) of other pixels, which have 48 (H / 4) (W / 4) features.
+    Pooling comes before the ReLU, unlike in the lab assignment: the maps are the same,
+    for a quarter of the ReLU's work.
+
+    normalisation: the first layer, `Standardise` by default. batch_norm: whether each
+    ReLU follows a batch norm. input_shape: (C, H, W) of the pixels.
     """
 
     def __init__(
@@ -73,57 +88,81 @@ class FeatureExtractor(nn.Sequential):
         batch_norm: bool = False,
         input_shape: tuple[int, int, int] = (3, 28, 28),
     ) -> None:
-        blocks: list[nn.Module] = []
-        for channels, width in ((input_shape[0], 32), (32, 48)):
-            # Pooling before the ReLU gives the same maps for a quarter of its work.
-            blocks += [nn.Conv2d(channels, width, 5, padding=2), nn.MaxPool2d(2)]
-            blocks += [nn.BatchNorm2d(width)] if batch_norm else []
-            blocks.append(nn.ReLU())
-        super().__init__(normalisation or Standardise(), *blocks, nn.Flatten())
+        if normalisation is None:
+            normalisation = Standardise()
+        layers = [
+            normalisation,                                    # (N, 3, 28, 28)
+            nn.Conv2d(input_shape[0], 32, 5, padding=2),      # (N, 32, 28, 28)
+            nn.MaxPool2d(2),                                  # (N, 32, 14, 14)
+            nn.ReLU(),
+            nn.Conv2d(32, 48, 5, padding=2),                  # (N, 48, 14, 14)
+            nn.MaxPool2d(2),                                  # (N, 48, 7, 7)
+            nn.ReLU(),
+            nn.Flatten(),                                     # (N, 2352)
+        ]  # fmt: skip
+        if batch_norm:
+            layers.insert(6, nn.BatchNorm2d(48))
+            layers.insert(3, nn.BatchNorm2d(32))
+        super().__init__(*layers)
         self.input_shape = input_shape
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Features (N, D) of pixels (N, C, H, W); ValueError for another shape."""
+        """Return the features (N, D) of pixels (N, C, H, W).
+
+        Raises ValueError for pixels of another shape than input_shape.
+        """
         if pixels.shape[1:] != self.input_shape:
             sizes = ", ".join(map(str, self.input_shape))
             raise ValueError(
-                f"expected pixels (N, {sizes}), got {tuple(pixels.shape)}; resize the pictures, or make "
-                "the network with their input_shape."
+                f"expected pixels (N, {sizes}), got {tuple(pixels.shape)}; resize the "
+                "pictures, or make the network with their input_shape."
             )
         return super().forward(pixels)
 
 
 class LabelPredictor(nn.Sequential):
-    """Features (N, D) to class logits (N, K) by way of 100 and 100 units."""
+    """Features (N, D) to class logits (N, K)."""
 
     def __init__(
         self, num_features: int = 2352, num_classes: int = 10, dropout: float = 0.0
     ) -> None:
         super().__init__(
-            nn.Linear(num_features, 100), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(100, 100), nn.ReLU(), nn.Dropout(dropout), nn.Linear(100, num_classes),
+            nn.Linear(num_features, 100),    # (N, 100)
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(100, 100),             # (N, 100)
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(100, num_classes),     # (N, K)
         )  # fmt: skip
 
 
 class DomainClassifier(nn.Sequential):
-    """Features (N, D) to one logit (N,), positive for the target, by way of 100 units."""
+    """Features (N, D) to domain logits (N,), positive for the target."""
 
     def __init__(self, num_features: int = 2352) -> None:
         super().__init__(
-            nn.Linear(num_features, 100), nn.ReLU(), nn.Linear(100, 1), nn.Flatten(0)
-        )
+            nn.Linear(num_features, 100),    # (N, 100)
+            nn.ReLU(),
+            nn.Linear(100, 1),               # (N, 1)
+            nn.Flatten(0),                   # (N,)
+        )  # fmt: skip
 
 
 class DomainAdversarialNetwork(nn.Module):
-    """The three parts together; called, it gives class logits (N, K). The same seed
-    gives the same weights.
+    """A feature extractor, a label predictor and a domain classifier; called, it gives
+    the class logits (N, K).
 
-    batch_norm, dropout and normalisation are what public versions of the network
-    change; the defaults are the practical's. A feature extractor of your own takes
-    pixels (N, *input_shape) to features (N, D), and the other parts have the width D;
-    input_shape is its own or (3, 28, 28). Raises ValueError for one that fails on such
-    pixels, gives no features (N, D), or has frozen weights alone. The trainings take
-    any module of these three parts and num_classes.
+    The defaults are the lab assignment's; batch_norm, dropout and normalisation are
+    what public versions of the network change. The same seed gives the same weights.
+
+    feature_extractor: a module of your own, from pixels (N, *input_shape) to features
+    (N, D); the other two parts are made for its D. input_shape: (C, H, W), by default
+    that of the extractor, if it has one, or (3, 28, 28). Trainings take any module that
+    has these three parts and num_classes.
+
+    Raises ValueError for an extractor that fails on such pixels, does not give features
+    (N, D), or has only frozen weights.
     """
 
     def __init__(
@@ -139,92 +178,105 @@ class DomainAdversarialNetwork(nn.Module):
     ) -> None:
         super().__init__()
         check_counts(num_classes=num_classes)
-        shape = (
-            input_shape
-            or getattr(feature_extractor, "input_shape", None)
-            or (3, 28, 28)
-        )
-        self.input_shape, self.num_classes = shape, num_classes
+        if input_shape is None:
+            input_shape = getattr(feature_extractor, "input_shape", (3, 28, 28))
+        self.input_shape = input_shape
+        self.num_classes = num_classes
         with drawn_from(seed):
-            self.feature_extractor = feature_extractor or FeatureExtractor(
-                normalisation, batch_norm, shape
-            )
-            num_features = _count_features(self.feature_extractor, shape)
+            if feature_extractor is None:
+                feature_extractor = FeatureExtractor(
+                    normalisation, batch_norm, input_shape
+                )
+            num_features = _count_features(feature_extractor, input_shape)
+            _check_trainable(feature_extractor)
             # `predict` is called with the extractor alone too.
-            self.feature_extractor.input_shape = shape  # type: ignore[assignment]
+            feature_extractor.input_shape = input_shape  # type: ignore[assignment]
+            self.feature_extractor = feature_extractor
             self.label_predictor = LabelPredictor(num_features, num_classes, dropout)
             self.domain_classifier = DomainClassifier(num_features)
         channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1], or of those that the
-        extractor takes.
-        """
+        """Return the class logits (N, K) of pixels (N, *input_shape) in [0, 1]."""
         return self.label_predictor(self.feature_extractor(pixels))
 
 
-def _count_features(extractor: nn.Module, input_shape: tuple[int, ...]) -> int:
-    features = run_once(
-        extractor, torch.zeros(2, *input_shape), name="a feature extractor"
-    )
-    if not features.ndim == len(features) == 2:
+def _count_features(extractor: nn.Module, input_shape: tuple[int, int, int]) -> int:
+    pixels = torch.zeros(2, *input_shape)
+    features = run_once(extractor, pixels, name="a feature extractor")
+    if features.ndim != 2 or len(features) != 2:
         raise ValueError(
-            f"expected a feature extractor that gives features (2, D), got {tuple(features.shape)}; end it in "
-            "nn.Flatten()."
-        )
-    weights = [weight.requires_grad for weight in extractor.parameters()]
-    if weights and not any(weights):
-        raise ValueError(
-            "expected a feature extractor to train, got one of frozen weights; call its requires_grad_(True)."
+            "expected a feature extractor that gives features (2, D), got "
+            f"{tuple(features.shape)}; end it in nn.Flatten()."
         )
     return features.shape[1]
 
 
-class ImprovedNetwork(nn.Module):
-    """A small residual network on instance-normalised pixels (N, 3, 28, 28); class
-    logits (N, K); 0.92 M weights.
+def _check_trainable(extractor: nn.Module) -> None:
+    trainable = [weight.requires_grad for weight in extractor.parameters()]
+    if trainable and not any(trainable):
+        raise ValueError(
+            "expected a feature extractor to train, got one of frozen weights; "
+            "call its requires_grad_(True)."
+        )
 
-    Ten convolutions, six of them in residual blocks (He et al. 2016), the first at full
-    resolution; instance norm takes contrast and tint of each picture away. A domain
-    classifier besides, for `fit_dann`.
+
+class ImprovedNetwork(nn.Module):
+    """A residual network [He et al. 2016]: pixels (N, 3, 28, 28) in [0, 1] to class
+    logits (N, K).
+
+    It has ten convolutions and 0.92 M weights. Instance norm takes contrast and tint of
+    each picture away; the first convolution works at full resolution. The domain
+    classifier is for `fit_dann`.
     """
 
     def __init__(self, seed: int = 0, num_classes: int = 10) -> None:
         super().__init__()
         self.num_classes = num_classes
+        # After its channels come a convolution's kernel, stride and padding.
         with drawn_from(seed):
             self.feature_extractor = nn.Sequential(
-                nn.InstanceNorm2d(3), *_convolution(3, 32, 5, 1),
-                *_convolution(32, 64, 3, 2), Residual(64),
-                *_convolution(64, 96, 3, 2), Residual(96),
-                *_convolution(96, 160, 3, 2), Residual(160),
-                nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                nn.InstanceNorm2d(3),                       # (N, 3, 28, 28)
+                nn.Conv2d(3, 32, 5, 1, 2, bias=False),      # (N, 32, 28, 28)
+                nn.BatchNorm2d(32),
+                nn.ReLU(),
+                nn.Conv2d(32, 64, 3, 2, 1, bias=False),     # (N, 64, 14, 14)
+                nn.BatchNorm2d(64),
+                nn.ReLU(),
+                Residual(64),                               # (N, 64, 14, 14)
+                nn.Conv2d(64, 96, 3, 2, 1, bias=False),     # (N, 96, 7, 7)
+                nn.BatchNorm2d(96),
+                nn.ReLU(),
+                Residual(96),                               # (N, 96, 7, 7)
+                nn.Conv2d(96, 160, 3, 2, 1, bias=False),    # (N, 160, 4, 4)
+                nn.BatchNorm2d(160),
+                nn.ReLU(),
+                Residual(160),                              # (N, 160, 4, 4)
+                nn.AdaptiveAvgPool2d(1),                    # (N, 160, 1, 1)
+                nn.Flatten(),                               # (N, 160)
             )  # fmt: skip
             self.label_predictor = nn.Linear(160, num_classes)
             self.domain_classifier = DomainClassifier(160)
         channels_last(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
+        """Return the class logits (N, K) of pixels (N, 3, 28, 28) in [0, 1]."""
         return self.label_predictor(self.feature_extractor(pixels))
 
 
 class Residual(nn.Module):
-    """ReLU of the maps (N, C, H, W) and of what two convolutions add to them."""
+    """ReLU(x + f(x)) of maps x (N, C, H, W), with f two convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.change = nn.Sequential(
-            *_convolution(width, width, 3, 1), *_convolution(width, width, 3, 1)[:2]
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of the same shape."""
+        """Return maps of the same shape."""
         return F.relu(maps + self.change(maps))
-
-
-def _convolution(channels: int, width: int, size: int, stride: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(
-        channels, width, size, stride, padding=size // 2, bias=False
-    )
-    return [convolution, nn.BatchNorm2d(width), nn.ReLU()]

@@ -1,9 +1,10 @@
-"""Images of two domains: batches of pixels, what a network gives for them,
-pseudo-labels, and what augments digits.
+"""Images of two domains: their checks, batches of pixels, what a network predicts for
+them, and augmentations of digits.
 
-A domain is one uint8 tensor; pixels are made a batch at a time, in microseconds. An
-augmentation takes and gives pixels (N, C, H, W) float32 in [0, 1], leaves a digit the
-digit that it is, and draws from the generator alone.
+A domain is a uint8 tensor (N, H, W) or (N, H, W, 3); pixels are made from it a batch at
+a time, in microseconds. An augmentation takes and returns pixels (N, C, H, W) float32
+in [0, 1]; it leaves each digit the digit that it is, and draws from its generator
+alone.
 """
 
 import functools
@@ -31,90 +32,97 @@ def as_domains(
     target: ArrayLike,
     paired: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures as `as_uint8` has them and labels as `as_labels`, those of a network to
-    be trained.
+    """Return source pictures, their labels and target pictures, as `as_uint8` and
+    `as_labels` give them, checked for the training of a network.
 
-    ValueError too where heights and widths differ or are not the network's, or, of
-    domains that are paired, their numbers of pictures.
+    Raises ValueError for pictures of two sizes or of a size that the network does not
+    take, and, if the domains are paired, for two numbers of pictures.
     """
-    source, target = as_uint8(source), as_uint8(target)
+    source = as_uint8(source)
+    target = as_uint8(target)
     if source.shape[1:3] != target.shape[1:3]:
+        height, width = source.shape[1:3]
+        target_height, target_width = target.shape[1:3]
         raise ValueError(
-            f"expected domains of one size, got {source.shape[1]} x {source.shape[2]} and {target.shape[1]} x "
-            f"{target.shape[2]} pixels; resize one of them."
+            f"expected domains of one size, got {height} x {width} and "
+            f"{target_height} x {target_width} pixels; resize one of them."
         )
     if paired and len(source) != len(target):
         raise ValueError(
-            f"expected paired domains of one size, got {len(source)} and {len(target)}; unpair them."
+            f"expected paired domains of one size, got {len(source)} and "
+            f"{len(target)}; unpair them."
         )
     check_size(network, source)
-    # torch's types know no such name.
-    return source, as_labels(labels, len(source), network.num_classes), target  # type: ignore[arg-type]
+    # nn.Module's type does not declare num_classes.
+    num_classes: int = network.num_classes  # type: ignore[assignment]
+    return source, as_labels(labels, len(source), num_classes), target
 
 
 def check_size(network: nn.Module, pictures: Tensor) -> None:
-    """Raise ValueError for a network that fails on pictures of this size."""
-    run_once(
-        network,
-        batch_to_pixels(pictures[:2], channels=channels_of(network)),
-        name="a network",
-    )
+    """Raise ValueError if a network fails on pictures of this size."""
+    pixels = batch_to_pixels(pictures[:2], channels=channels_of(network))
+    run_once(network, pixels, name="a network")
 
 
 def batch_to_pixels(
     pictures: ArrayLike, device: torch.device | str = "cpu", channels: int = 3
 ) -> Tensor:
-    """uint8 (N, H, W) or (N, H, W, 3) to pixels (N, C, H, W) float32 in [0, 1],
-    channels last in memory.
+    """Turn pictures uint8 (N, H, W) or (N, H, W, 3) into pixels (N, C, H, W) float32 in
+    [0, 1], which lie in memory with their channels last.
 
-    Grey is copied to all channels. Raises ValueError for colour where there is one
-    channel.
+    A grey picture is copied to all channels. Raises ValueError for colour pictures if C
+    is 1.
     """
     pixels = as_tensor(pictures).to(device).float().div(255)
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(3).expand(-1, -1, -1, channels).contiguous()
     elif channels != pixels.shape[3]:
         raise ValueError(
-            f"expected grey pictures (N, H, W) for a network of {channels} channels, got {tuple(pixels.shape)}; "
-            "convert them, or give the network 3."
+            f"expected grey pictures (N, H, W) for a network of {channels} channels, "
+            f"got {tuple(pixels.shape)}; convert them, or give the network 3."
         )
     return pixels.permute(0, 3, 1, 2)
 
 
 def channels_of(network: nn.Module) -> int:
-    """How many channels of pixels a network takes, or its feature extractor: as
-    input_shape or channels say, else 3.
+    """Return how many channels of pixels a network, or a feature extractor, takes: the
+    first number of its input_shape, or its channels, or 3 if it has neither.
     """
-    return getattr(network, "input_shape", (getattr(network, "channels", 3),))[0]
+    input_shape = getattr(network, "input_shape", None)
+    if input_shape is None:
+        return getattr(network, "channels", 3)
+    return input_shape[0]
 
 
 def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
-    """`total` rows of `number`: one random order after another, so that each row is
-    drawn equally often.
+    """Draw `total` of the rows 0 to number - 1, int64 (total,).
+
+    The rows come in one random order after another, so that each is drawn equally
+    often.
     """
-    orders = [
-        torch.randperm(number, generator=generator) for _ in range(-(-total // number))
-    ]
+    num_orders = math.ceil(total / number)
+    orders = [torch.randperm(number, generator=generator) for _ in range(num_orders)]
     return torch.cat(orders)[:total]
 
 
 def draw_batches(
     source: Tensor, target: Tensor, batch_size: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, ...]]:
-    """Rows of the source in a random order and as many of the target, drawn
-    independently, batch by batch.
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw an epoch's batches: rows of the source in a random order, and as many rows
+    of the target, drawn independently.
     """
-    orders = [
-        draw_rows(len(domain), len(source), generator) for domain in (source, target)
-    ]
-    return zip(*(order.split(batch_size) for order in orders), strict=True)
+    source_rows = draw_rows(len(source), len(source), generator)
+    target_rows = draw_rows(len(target), len(source), generator)
+    return zip(
+        source_rows.split(batch_size), target_rows.split(batch_size), strict=True
+    )
 
 
 def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> Tensor:
-    """What a network gives in eval mode for pictures uint8 (N, H, W) or (N, H, W, 3):
-    float32 (N, K), on the CPU.
+    """Return a network's outputs in eval mode for pictures uint8 (N, H, W) or
+    (N, H, W, 3): float32 (N, K), on the CPU.
 
-    Pass `network.feature_extractor` for the features (N, D).
+    For the features (N, D), pass `network.feature_extractor`.
     """
     prepare = functools.partial(
         batch_to_pixels, device=device_of(network), channels=channels_of(network)
@@ -131,73 +139,74 @@ def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> T
 def accuracy(
     network: nn.Module, images: ArrayLike, labels: ArrayLike, precision: str = "fast"
 ) -> float:
-    """Share of the images whose highest logit is their label's; precision: see
-    `runtime.autocast`.
+    """Return the share of images whose highest logit is their label's.
+
+    precision: as for `runtime.autocast`.
     """
     return training.accuracy(predict(network, images, precision), labels)
 
 
-def _as_logits(logits: ArrayLike) -> Tensor:
-    """Logits (N, K) float32, some of which may be minus infinity; ValueError for others
-    that are not finite.
-    """
-    found = as_tensor(logits).float()
-    if found.ndim != 2 or not found.numel():
-        raise ValueError(
-            f"expected logits (N, K), got {tuple(found.shape)}; pass one row a picture."
-        )
-    # NaN is the highest of its row.
-    if wrong := int((~found.amax(1).isfinite()).sum()):
-        raise ValueError(
-            f"expected logits whose highest is finite, got NaN or infinity in {wrong} of {len(found)} rows; check the "
-            "network and its input."
-        )
-    return found
-
-
 def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
-    """Entropy of the mean of predictions (N, K), in units of log K: 1 where all classes
-    are equally frequent, near 0 where nearly all pictures fall into one. num_classes:
-    in place of K, where there are no more classes; above 1 where others than these are
-    predicted too.
+    """Return how many classes a network uses for its predictions: the entropy of their
+    mean, divided by log K, from logits (N, K).
+
+    It is 1 if all K classes are predicted equally often, and near 0 if nearly all
+    pictures fall into one. num_classes: takes the place of K if the pictures have fewer
+    classes; the result is above 1 if further ones are predicted too. Raises ValueError
+    for other shapes, and for NaN or infinity; a logit may be minus infinity, but not
+    all of a row.
     """
-    predictions = _as_logits(logits).softmax(1)
-    return entropy(predictions.mean(0)) / math.log(
-        max(2, num_classes or predictions.shape[1])
-    )
+    scores = _as_logits(logits)
+    if num_classes is None:
+        num_classes = scores.shape[1]
+    mean = scores.softmax(1).mean(0)
+    return entropy(mean) / math.log(max(2, num_classes))
+
+
+def _as_logits(logits: ArrayLike) -> Tensor:
+    scores = as_tensor(logits).float()
+    if scores.ndim != 2 or not scores.numel():
+        raise ValueError(
+            f"expected logits (N, K), got {tuple(scores.shape)}; "
+            "pass one row a picture."
+        )
+    # The highest of a row with NaN is NaN.
+    num_wrong = int((~scores.amax(1).isfinite()).sum())
+    if num_wrong:
+        raise ValueError(
+            "expected logits whose highest is finite, got NaN or infinity in "
+            f"{num_wrong} of {len(scores)} rows; check the network and its input."
+        )
+    return scores
 
 
 def random_affine(
     pixels: Tensor, generator: torch.Generator, padding: str = "reflection"
 ) -> Tensor:
-    """Turn by up to 15 degrees, scale by up to 1.2 either way, slant by up to .2, move
-    by up to 2 of 28 pixels.
+    """Turn each image by up to 15 degrees, scale it by up to 1.2 either way, slant it
+    by up to 0.2, and move it by up to 0.15 of half its side, two pixels of 28.
+
+    padding: what is seen beyond the border, as `F.grid_sample` takes it.
     """
-    angle, scale, slant, left, top = _uniform(
-        (5, len(pixels)), generator
-    ) * torch.tensor([[math.pi / 12], [math.log(1.2)], [0.2], [0.15], [0.15]])
-    cosine, sine = angle.cos() * scale.exp(), angle.sin() * scale.exp()
+    largest = torch.tensor([math.pi / 12, math.log(1.2), 0.2, 0.15, 0.15])
+    draws = _uniform((5, len(pixels)), generator) * largest[:, None]
+    angle, log_scale, slant, left, top = draws
+    cosine = angle.cos() * log_scale.exp()
+    sine = angle.sin() * log_scale.exp()
     # The grid's units are half a width and half a height.
     wide = pixels.shape[3] / pixels.shape[2]
-    rows = (
-        cosine,
-        (slant * cosine - sine) / wide,
-        left,
-        sine * wide,
-        slant * sine + cosine,
-        top,
-    )
-    grid = F.affine_grid(
-        torch.stack(rows, 1).view(-1, 2, 3), list(pixels.shape), align_corners=False
-    )
+    first_row = [cosine, (slant * cosine - sine) / wide, left]
+    second_row = [sine * wide, slant * sine + cosine, top]
+    matrices = torch.stack(first_row + second_row, 1).view(-1, 2, 3)
+    grid = F.affine_grid(matrices, list(pixels.shape), align_corners=False)
     return F.grid_sample(
         pixels, grid.to(pixels.device), padding_mode=padding, align_corners=False
     )
 
 
 def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
-    """Multiply grey strokes by 1 to 7.4 and clip: their soft borders become part of
-    them, as in a binarised digit.
+    """Multiply the strokes of grey digits (N, 1, H, W) by 1 to 7.4 and clip them at 1:
+    their soft borders become full strokes, as in a binarised digit.
     """
     gain = torch.rand(len(digits), 1, 1, 1, generator=generator).mul(2).exp()
     return (digits * gain.to(digits.device)).clamp(0, 1)
@@ -206,56 +215,58 @@ def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
 def random_textures(
     number: int, size: tuple[int, int], generator: torch.Generator
 ) -> Tensor:
-    """Smooth random colours (number, 3, *size): noise with a spectrum 1 / f^a, a from 1
-    to 2.4, as photos have.
+    """Draw smooth random colours (number, 3, *size) float32 in [0, 1]: noise with a
+    spectrum 1 / f^a, a from 1 to 2.4, as photos have.
 
-    Every other texture is made of two, with a border between them, as things in photos
-    have. Contrast and mean colour are drawn too; some textures are nearly flat.
+    Every other texture is made of two, with a border between them, as between things in
+    a photo. Contrast and mean colour are random too; some textures are nearly flat.
     """
     height, width = size
     frequency = torch.hypot(
         torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
-    ).clamp_min(1 / max(size))
+    )
+    frequency = frequency.clamp_min(1 / max(size))
     exponent = 1.7 + 0.7 * _uniform((number, 1, 1, 1), generator)
-    noise = torch.fft.rfft2(torch.randn(number, 4, *size, generator=generator))
-    noise = noise * frequency**-exponent
-    noise[:, :, 0, 0] = 0
-    fields = torch.fft.irfft2(noise, s=size)
+    noise = torch.randn(number, 4, height, width, generator=generator)
+    spectrum = torch.fft.rfft2(noise) * frequency**-exponent
+    spectrum[:, :, 0, 0] = 0
+    fields = torch.fft.irfft2(spectrum, s=size)
     fields = fields / fields.std((2, 3), keepdim=True)
-    # Colours of photos vary together for the most part.
-    shared, own = fields[:, :1].roll(1, 0), fields[:, :3]
+
+    # The colours of a photo vary together for the most part.
+    shared = fields[:, :1].roll(1, 0)
+    own = fields[:, :3]
     mixed = 0.9 * shared + 0.4 * own
     contrast = 0.16 + 0.16 * _uniform((number, 1, 1, 1), generator)
     mean = 0.5 + 0.35 * _uniform((number, 1, 1, 1), generator)
     mean = mean + 0.2 * _uniform((number, 3, 1, 1), generator)
     textures = mean + contrast * mixed
-    border = (fields[:, 3:] > 0.5) & (torch.arange(number) % 2 == 0).view(-1, 1, 1, 1)
-    return torch.where(border, textures.roll(1, 0), textures).clamp(0, 1)
+
+    beyond_border = fields[:, 3:] > 0.5
+    every_other = (torch.arange(number) % 2 == 0).view(-1, 1, 1, 1)
+    neighbours = textures.roll(1, 0)
+    return torch.where(beyond_border & every_other, neighbours, textures).clamp(0, 1)
 
 
 def lay_on_textures(
     digits: Tensor, negative: float, generator: torch.Generator
 ) -> Tensor:
-    """Digits (N, 1, H, W) laid on random textures: (N, 3, H, W).
+    """Lay digits (N, 1, H, W) on random textures: pixels (N, 3, H, W).
 
-    A digit is the negative of what it lies on with that probability, or else another
-    texture.
+    With probability `negative` the strokes of a digit are the negative of the texture
+    below; otherwise they are another texture.
     """
-    # Two at least: a single digit has another texture too.
-    textures = random_textures(
-        max(2, len(digits)), (digits.shape[2], digits.shape[3]), generator
-    ).to(digits.device)
-    below, others = (
-        textures[: len(digits)],
-        textures.roll(len(textures) // 2, 0)[: len(digits)],
-    )
-    flipped = (torch.rand(len(digits), 1, 1, 1, generator=generator) < negative).to(
-        digits.device
-    )
-    above = torch.where(flipped, 1 - below, others)
+    number, _, height, width = digits.shape
+    # At least two, so that a single digit has another texture as well.
+    textures = random_textures(max(2, number), (height, width), generator)
+    textures = textures.to(digits.device)
+    below = textures[:number]
+    others = textures.roll(len(textures) // 2, 0)[:number]
+    is_negative = torch.rand(number, 1, 1, 1, generator=generator) < negative
+    above = torch.where(is_negative.to(digits.device), 1 - below, others)
     return below.lerp(above, digits)
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """In [-1, 1)."""
+    """Draw numbers from [-1, 1)."""
     return 2 * torch.rand(shape, generator=generator) - 1
