@@ -29,9 +29,9 @@ from dlapps.gan.networks import (
     PRACTICAL,
     PlainConditionalDiscriminator,
     PlainConditionalGenerator,
-    PlainDiscriminator,
-    PlainGenerator,
     Settings,
+    plain_discriminator,
+    plain_generator,
 )
 from dlapps.gan.sampling import (
     draw_latents,

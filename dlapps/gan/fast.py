@@ -36,7 +36,7 @@ from dlapps.gan.networks import (
 
 
 class Generator(nn.Module):
-    """G(z): `PlainGenerator` at any size, width and number of channels."""
+    """G(z): `plain_generator` at any size, width and number of channels."""
 
     def __init__(self, settings: Settings = PRACTICAL) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D(x): `PlainDiscriminator` at any size, width and number of channels."""
+    """D(x): `plain_discriminator` at any size, width and number of channels."""
 
     def __init__(self, settings: Settings = PRACTICAL) -> None:
         super().__init__()

@@ -71,51 +71,47 @@ CONDITIONAL_PRACTICAL = Settings(
 )
 
 
-class PlainGenerator(nn.Sequential):
+def plain_generator() -> nn.Sequential:
     """G(z) of the DCGAN: latent vectors (N, 100) to images (N, 1, 32, 32).
 
     z is an image of one pixel. Each transposed convolution with stride 2 doubles the
     side of the maps and halves their number.
     """
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Unflatten(1, (100, 1, 1)),                        # (N, 100, 1, 1)
-            nn.ConvTranspose2d(100, 128, 4, 1, 0, bias=False),   # (N, 128, 4, 4)
-            nn.BatchNorm2d(128),
-            nn.ReLU(),
-            nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),    # (N, 64, 8, 8)
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
-            nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False),     # (N, 32, 16, 16)
-            nn.BatchNorm2d(32),
-            nn.ReLU(),
-            nn.ConvTranspose2d(32, 1, 4, 2, 1, bias=False),      # (N, 1, 32, 32)
-            nn.Tanh(),
-        )  # fmt: skip
+    return nn.Sequential(
+        nn.Unflatten(1, (100, 1, 1)),                        # (N, 100, 1, 1)
+        nn.ConvTranspose2d(100, 128, 4, 1, 0, bias=False),   # (N, 128, 4, 4)
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),    # (N, 64, 8, 8)
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False),     # (N, 32, 16, 16)
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 1, 4, 2, 1, bias=False),      # (N, 1, 32, 32)
+        nn.Tanh(),
+    )  # fmt: skip
 
 
-class PlainDiscriminator(nn.Sequential):
+def plain_discriminator() -> nn.Sequential:
     """D(x) of the DCGAN: images (N, 1, 32, 32) to logits (N,).
 
-    The generator's mirror image. Unlike the assignment, Radford et al. have no batch
+    It mirrors the generator. Unlike the lab assignment, Radford et al. have no batch
     norm in the first block.
     """
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(1, 32, 4, 2, 1, bias=False),       # (N, 32, 16, 16)
-            nn.BatchNorm2d(32),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(32, 64, 4, 2, 1, bias=False),      # (N, 64, 8, 8)
-            nn.BatchNorm2d(64),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(64, 128, 4, 2, 1, bias=False),     # (N, 128, 4, 4)
-            nn.BatchNorm2d(128),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(128, 1, 4, 1, 0, bias=False),      # (N, 1, 1, 1)
-            nn.Flatten(0),                               # (N,)
-        )  # fmt: skip
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 4, 2, 1, bias=False),       # (N, 32, 16, 16)
+        nn.BatchNorm2d(32),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(32, 64, 4, 2, 1, bias=False),      # (N, 64, 8, 8)
+        nn.BatchNorm2d(64),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(64, 128, 4, 2, 1, bias=False),     # (N, 128, 4, 4)
+        nn.BatchNorm2d(128),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(128, 1, 4, 1, 0, bias=False),      # (N, 1, 1, 1)
+        nn.Flatten(0),                               # (N,)
+    )  # fmt: skip
 
 
 class PlainConditionalGenerator(nn.Module):

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -75,7 +76,8 @@ def bars(domains, tmp_path, monkeypatch):
 
 
 def test_reversed_gradient_is_minus_weight_times_the_plain_one():
-    layer, x = nn.Linear(4, 3), torch.randn(5, 4, requires_grad=True)
+    layer = nn.Linear(4, 3)
+    x = torch.randn(5, 4, requires_grad=True)
     (plain,) = torch.autograd.grad(layer(x).square().sum(), x)
     for weight in (0.0, 0.3, 1.0, -1.0):
         out = dann.GradientReversal.apply(x, weight)
@@ -91,13 +93,39 @@ def test_schedule_starts_at_zero_and_rises_towards_one():
     assert values[-1] == pytest.approx(math.tanh(5))
 
 
-def test_layers_have_the_sizes_of_the_practical():
-    network, pixels = dann.DomainAdversarialNetwork(), torch.rand(2, 3, 28, 28)
+def test_layers_have_the_sizes_of_the_assignment():
+    network = dann.DomainAdversarialNetwork()
+    pixels = torch.rand(2, 3, 28, 28)
     features = network.feature_extractor(pixels)
     assert features.shape == (2, 2352)
     assert network(pixels).shape == (2, 10)
     assert network.domain_classifier(features).shape == (2,)
     assert sum(p.numel() for p in dann.ImprovedNetwork().parameters()) < 1e6
+
+
+def test_pooling_before_the_relu_gives_the_assignment_s_features():
+    pixels = torch.rand(4, 3, 28, 28)
+    extractor = layers.FeatureExtractor()
+    standardise, first, pool, relu, second = list(extractor)[:5]
+    plain = nn.Sequential(
+        standardise, first, relu, pool, second, relu, pool, nn.Flatten()
+    )
+    features = extractor(pixels)
+    expected = plain(pixels)
+    assert torch.equal(features, expected)
+    weights = list(extractor.parameters())
+    gradients = torch.autograd.grad(features.square().sum(), weights)
+    expected = torch.autograd.grad(expected.square().sum(), weights)
+    torch.testing.assert_close(gradients, expected)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_each_relu_follows_a_batch_norm_where_one_is_asked_for(batch_norm):
+    extractor = layers.FeatureExtractor(batch_norm=batch_norm)
+    for before, layer in pairwise(extractor):
+        if isinstance(layer, nn.ReLU):
+            assert isinstance(before, nn.BatchNorm2d) is batch_norm
+    assert extractor(torch.rand(2, 3, 28, 28)).shape == (2, 2352)
 
 
 def test_a_step_is_that_of_a_textbook_loop(domains):
@@ -211,11 +239,8 @@ def own_extractor(channels=3):
 
 def test_an_extractor_of_one_s_own_gives_the_other_parts_their_width(domains):
     network = dann.DomainAdversarialNetwork(0, feature_extractor=own_extractor())
-    assert (
-        network.label_predictor[0].in_features
-        == network.domain_classifier[0].in_features
-        == 16
-    )
+    assert network.label_predictor[0].in_features == 16
+    assert network.domain_classifier[0].in_features == 16
     lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(7))
     network = dann.DomainAdversarialNetwork(
         0, feature_extractor=lazy, input_shape=(3, 9, 9)
@@ -227,10 +252,8 @@ class OwnNetwork(nn.Module):
     def __init__(self):
         super().__init__()
         self.num_classes = 10
-        self.feature_extractor, self.label_predictor = (
-            own_extractor(),
-            nn.Linear(16, 10),
-        )
+        self.feature_extractor = own_extractor()
+        self.label_predictor = nn.Linear(16, 10)
         self.domain_classifier = nn.Linear(16, 1)
 
     def forward(self, pixels):
@@ -244,43 +267,42 @@ def test_any_module_of_the_three_parts_is_trained(domains):
 
 
 def test_a_grey_network_of_another_size_sees_grey_pictures(domains):
-    grey, labels = domains[0][:, 4:24, 2:], domains[1]
-    # The practical's, one's own, a flat one.
-    for extractor in (
-        None,
-        own_extractor(1),
-        nn.Sequential(nn.Flatten(), nn.Linear(520, 5)),
-    ):
+    grey = domains[0][:, 4:24, 2:]
+    settings = replace(SHORT, num_epochs=1)
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(520, 5))
+    # None: the assignment's.
+    for extractor in (None, own_extractor(1), flat):
         network = build(extractor, GREY)
-        dann.fit_dann(network, grey, labels, 255 - grey, replace(SHORT, num_epochs=1))
+        dann.fit_dann(network, grey, domains[1], 255 - grey, settings)
         expected = network.feature_extractor(torch.tensor(grey)[:, None] / 255)
-        found = dann.predict(network.feature_extractor, grey, "float32")
-        torch.testing.assert_close(found, expected)
+        features = dann.predict(network.feature_extractor, grey, "float32")
+        torch.testing.assert_close(features, expected)
 
 
 def test_parts_of_their_own_leave_the_default_generator_alone():
     # The weights of the seed, drawn in this order since the first version.
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        parts = (
-            layers.FeatureExtractor(),
-            layers.LabelPredictor(),
-            layers.DomainClassifier(),
-        )
-    state, network = torch.get_rng_state(), dann.DomainAdversarialNetwork(3)
+        extractor = layers.FeatureExtractor()
+        predictor = layers.LabelPredictor()
+        classifier = layers.DomainClassifier()
+    expected = nn.ModuleList([extractor, predictor, classifier])
+    state = torch.get_rng_state()
+    network = dann.DomainAdversarialNetwork(3)
     assert torch.equal(torch.get_rng_state(), state)
-    plain = [weight for part in parts for weight in part.parameters()]
-    assert all(
-        torch.equal(*pair) for pair in zip(plain, network.parameters(), strict=True)
-    )
+    for weight, drawn in zip(network.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(weight, drawn)
 
 
 def test_diversity_of_known_predictions():
-    assert pictures.class_diversity(100 * torch.eye(4)) == pytest.approx(1)
-    assert pictures.class_diversity([[100.0, 0, 0, 0]] * 3) == pytest.approx(
-        0, abs=1e-6
-    )
-    assert pictures.class_diversity(100 * np.eye(4)[[0, 0, 1, 1]]) == pytest.approx(0.5)
+    each_class_once = 100 * torch.eye(4)
+    assert pictures.class_diversity(each_class_once) == pytest.approx(1)
+    one_class = [[100.0, 0, 0, 0]] * 3
+    assert pictures.class_diversity(one_class) == pytest.approx(0, abs=1e-6)
+    two_classes = 100 * np.eye(4)[[0, 0, 1, 1]]
+    assert pictures.class_diversity(two_classes) == pytest.approx(0.5)
+    # Of two that there are.
+    assert pictures.class_diversity(two_classes, 2) == pytest.approx(1)
 
 
 def test_lists_arrays_and_tensors_are_one(domains):
@@ -303,18 +325,16 @@ def test_any_network_predicts_in_eval_mode_and_keeps_its_mode(domains):
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.5))
     network[2].eval()
     before = network[0].running_mean.clone()
-    assert torch.equal(
-        dann.predict(network, domains[0]), dann.predict(network, domains[0])
-    )
+    outputs = dann.predict(network, domains[0])
+    assert torch.equal(outputs, dann.predict(network, domains[0]))
     assert [module.training for module in network] == [True, True, False]
     assert torch.equal(network[0].running_mean, before)
 
 
 def test_source_and_target_are_drawn_independently():
-    generator = torch.Generator().manual_seed(0)
-    source, target = (
-        pictures.draw_rows(number, 100, generator) for number in (100, 30)
-    )
+    generator = make_generator(0)
+    source = pictures.draw_rows(100, 100, generator)
+    target = pictures.draw_rows(30, 100, generator)
     assert sorted(source.tolist()) == list(range(100))
     assert len(target) == 100
     assert np.bincount(target).min() >= 3
@@ -405,7 +425,8 @@ def build(extractor, shape=None):
     return dann.DomainAdversarialNetwork(feature_extractor=extractor, input_shape=shape)
 
 
-GREY, WIDE = (1, 20, 26), layers.FeatureExtractor(input_shape=(3, 32, 48))
+GREY = (1, 20, 26)
+WIDE = layers.FeatureExtractor(input_shape=(3, 32, 48))
 UNFIT = [
     (
         lambda s, y, t: build(nn.Conv2d(3, 4, 3)),
@@ -445,9 +466,8 @@ def test_what_does_not_fit_is_one_sentence(domains, call, message):
 
 
 def test_a_network_takes_the_pictures_of_its_extractor():
-    assert dann.predict(
-        build(WIDE), torch.zeros(2, 32, 48, 3, dtype=torch.uint8)
-    ).shape == (2, 10)
+    wide = torch.zeros(2, 32, 48, 3, dtype=torch.uint8)
+    assert dann.predict(build(WIDE), wide).shape == (2, 10)
 
 
 @pytest.mark.parametrize("way", [train_source_only, train_dann])
@@ -501,31 +521,32 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatc
         train(few[1][:5])
 
 
+def random_ground(pixels, generator):
+    return pictures.lay_on_textures(pixels[:, :1], 0.5, generator)
+
+
 AUGMENTATIONS = {
     "affine": pictures.random_affine,
-    "textures": lambda pixels, generator: pictures.lay_on_textures(
-        pixels[:, :1], 0.5, generator
-    ),
+    "textures": random_ground,
     "strokes": pictures.random_strokes,
 }
 
 
 @pytest.mark.parametrize("change", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
 def test_augmented_pixels_stay_pixels_and_are_drawn_from_the_generator(change, domains):
-    pixels = dann.batch_to_pixels(torch.tensor(domains[2]))
-    first, again, other = (change(pixels, make_generator(seed)) for seed in (0, 0, 1))
-    assert first.shape == pixels.shape
-    assert first.min() >= 0
-    assert first.max() <= 1
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    pixels = dann.batch_to_pixels(domains[2])
+    changed = change(pixels, make_generator(0))
+    assert changed.shape == pixels.shape
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert torch.equal(changed, change(pixels, make_generator(0)))
+    assert not torch.equal(changed, change(pixels, make_generator(1)))
 
 
 def test_a_digit_can_be_the_negative_of_what_it_lies_on():
-    digits = torch.zeros(16, 1, 8, 8), torch.ones(16, 1, 8, 8)
-    below, above = (
-        pictures.lay_on_textures(each, 1, make_generator(0)) for each in digits
-    )
+    no_ink = torch.zeros(16, 1, 8, 8)
+    below = pictures.lay_on_textures(no_ink, 1, make_generator(0))
+    above = pictures.lay_on_textures(no_ink + 1, 1, make_generator(0))
     torch.testing.assert_close(above, 1 - below)
 
 
@@ -539,15 +560,12 @@ def test_grey_digits_get_three_equal_channels(domains):
 
 
 def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domains):
-    three, network = (
-        [part[domains[1] < 3] for part in domains],
-        dann.DomainAdversarialNetwork(0),
-    )
+    three = [part[domains[1] < 3] for part in domains]
+    network = dann.DomainAdversarialNetwork(0)
     settings = replace(dann.PAPER, num_epochs=1, batch_size=16)
     history = dann.fit_dann(network, *three, settings)
-    assert pictures.class_diversity(100 * torch.eye(10)[[0, 1, 2]], 3) == pytest.approx(
-        1
-    )
+    each_class_once = 100 * torch.eye(10)[[0, 1, 2]]
+    assert pictures.class_diversity(each_class_once, 3) == pytest.approx(1)
     logits = dann.predict(network, three[2])
     assert history["target_diversity"][-1] > pictures.class_diversity(logits)
 
@@ -555,12 +573,11 @@ def test_an_adaptation_of_three_classes_is_as_diverse_in_a_network_of_ten(domain
 def test_a_digit_alone_may_lie_on_another_texture():
     digit = torch.zeros(1, 1, 20, 28)
     digit[..., 4:16, 8:20] = 1
-    laid = pictures.lay_on_textures(digit, 0, torch.Generator().manual_seed(0))
-    bare = pictures.lay_on_textures(0 * digit, 0, torch.Generator().manual_seed(0))
-    assert torch.equal(
-        laid[digit.expand_as(laid) == 0], bare[digit.expand_as(laid) == 0]
-    )
-    assert (laid - bare)[digit.expand_as(laid) == 1].abs().mean() > 0.01
+    laid = pictures.lay_on_textures(digit, 0, make_generator(0))
+    bare = pictures.lay_on_textures(0 * digit, 0, make_generator(0))
+    ink = digit.expand_as(laid) == 1
+    assert torch.equal(laid[~ink], bare[~ink])
+    assert (laid - bare)[ink].abs().mean() > 0.01
 
 
 def test_a_turn_keeps_angles_and_lengths_where_pictures_are_not_square(monkeypatch):

@@ -100,8 +100,8 @@ def plain_networks(settings, seed):
         generator = gan.PlainConditionalGenerator()
         discriminator = gan.PlainConditionalDiscriminator()
     else:
-        generator = gan.PlainGenerator()
-        discriminator = gan.PlainDiscriminator()
+        generator = gan.plain_generator()
+        discriminator = gan.plain_discriminator()
     draws = make_generator(seed)
     initialise(generator, draws)
     initialise(discriminator, draws)
@@ -153,9 +153,9 @@ def test_the_assignment_s_networks_have_its_numbers_of_weights():
     # 16 weights a pair of channels, 2 a channel of batch norm, no biases.
     pairs = 100 * 128 + 128 * 64 + 64 * 32 + 32 * 1
     norms = 128 + 64 + 32
-    assert count(gan.PlainGenerator()) == 16 * pairs + 2 * norms
+    assert count(gan.plain_generator()) == 16 * pairs + 2 * norms
     pairs = 1 * 32 + 32 * 64 + 64 * 128 + 128 * 1
-    assert count(gan.PlainDiscriminator()) == 16 * pairs + 2 * norms
+    assert count(gan.plain_discriminator()) == 16 * pairs + 2 * norms
     pairs = 100 * 256 + 10 * 256 + 512 * 256 + 256 * 128 + 128 * 1
     norms = 256 + 256 + 256 + 128
     assert count(gan.PlainConditionalGenerator()) == 16 * pairs + 2 * norms

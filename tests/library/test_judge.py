@@ -1,5 +1,5 @@
-"""The digit classifier, on ten patterns that are easily told apart; the committed one
-on digits.
+"""The digit classifier, trained on ten patterns that differ much; the committed one, on
+digits.
 """
 
 from functools import partial
@@ -18,8 +18,8 @@ torch.set_num_threads(1)
 
 
 def make_patterns(number, seed=0):
-    """Stripes of five widths, lying or standing, in noise: uint8 (number, 32, 32), and
-    which of the ten.
+    """Horizontal or vertical stripes of five widths in noise, uint8 (number, 32, 32),
+    and their labels.
     """
     labels = torch.arange(number) % 10
     images = torch.randint(40, (number, 32, 32), generator=make_generator(seed))
@@ -43,10 +43,12 @@ def test_patterns_are_learnt(classifier):
     assert not classifier.training
 
 
-def test_the_same_seed_gives_the_same_classifier_and_leaves_the_default_generator_alone():
+def test_a_classifier_depends_on_its_seed_and_draws_nothing_from_the_default_one():
     before = torch.random.get_rng_state()
-    fit = partial(judge.fit_digit_classifier, *make_patterns(60), num_epochs=1)
-    first, second = fit(seed=5), fit(seed=5)
+    images, labels = make_patterns(60)
+    fit = partial(judge.fit_digit_classifier, images, labels, num_epochs=1)
+    first = fit(seed=5)
+    second = fit(seed=5)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(map(torch.equal, first.parameters(), second.parameters()))
 
@@ -54,18 +56,15 @@ def test_the_same_seed_gives_the_same_classifier_and_leaves_the_default_generato
 def test_features_are_one_row_an_image_whatever_the_batch(classifier, monkeypatch):
     images, _ = make_patterns(7)
     features, logits = judge.extract_features(classifier, images)
-    assert (features.shape, logits.shape, features.dtype) == (
-        (7, 128),
-        (7, 10),
-        torch.float32,
-    )
+    assert features.shape == (7, 128)
+    assert features.dtype == torch.float32
+    assert logits.shape == (7, 10)
     torch.testing.assert_close(classifier.head(features), logits)
+    at_once = classifier(from_uint8(images))
+    torch.testing.assert_close(at_once, logits, atol=2e-2, rtol=2e-2)
     monkeypatch.setattr(judge, "BATCH", 3)
-    again = (
-        judge.extract_features(classifier, images)[0],
-        classifier(from_uint8(images)),
-    )
-    torch.testing.assert_close(again, (features, logits), atol=2e-2, rtol=2e-2)
+    again, _ = judge.extract_features(classifier, images)
+    torch.testing.assert_close(again, features, atol=2e-2, rtol=2e-2)
 
 
 def test_distortion_moves_each_image_and_puts_half_on_grey():
@@ -74,9 +73,9 @@ def test_distortion_moves_each_image_and_puts_half_on_grey():
     moved = judge.distort(white, make_generator(0))
     assert moved.shape == (400, 1, 32, 32)
     assert -1 <= moved.min() < moved.max() <= 1
-    grounds, tops = (
-        moved.flatten(1).quantile(share, 1).add(1).div(2) for share in (0.5, 0.97)
-    )
+    levels = moved.flatten(1).add(1).div(2)
+    grounds = levels.quantile(0.5, 1)
+    tops = levels.quantile(0.97, 1)
     assert (grounds < 0.01).float().mean() == pytest.approx(0.5, abs=0.1)
     assert 0.2 < grounds.max() < 0.27
     assert 0.65 < tops.min() < 0.75
@@ -88,10 +87,12 @@ def test_distortion_moves_each_image_and_puts_half_on_grey():
 
 def test_gan_train_falls_when_fakes_lack_classes():
     fakes, labels = make_patterns(400)
-    real = make_patterns(100, seed=1)
-    assert judge.gan_train_accuracy(fakes, labels, *real) > 0.95
-    few = labels < 5
-    assert 0.4 < judge.gan_train_accuracy(fakes[few], labels[few], *real) <= 0.5
+    real, real_labels = make_patterns(100, seed=1)
+    assert judge.gan_train_accuracy(fakes, labels, real, real_labels) > 0.95
+    fakes = fakes[labels < 5]
+    labels = labels[labels < 5]
+    half = judge.gan_train_accuracy(fakes, labels, real, real_labels)
+    assert 0.4 < half <= 0.5
 
 
 def test_stored_weights_are_half_as_large_and_read_the_same(
@@ -103,32 +104,30 @@ def test_stored_weights_are_half_as_large_and_read_the_same(
         match=r"expected the digit classifier in .*, got no such file; restore it",
     ):
         judge.load_digit_classifier()
-    assert (
-        save_weights(classifier, tmp_path / "digit-classifier.pt").stat().st_size < 1e6
-    )
+    path = save_weights(classifier, tmp_path / "digit-classifier.pt")
+    assert path.stat().st_size < 1e6
     images, _ = make_patterns(50, seed=2)
     loaded = judge.load_digit_classifier()
-    assert torch.equal(
-        judge.classify(loaded, images), judge.classify(classifier, images)
-    )
+    expected = judge.classify(classifier, images)
+    assert torch.equal(judge.classify(loaded, images), expected)
 
 
 def test_the_committed_judge_takes_digits_on_grey_for_what_they_are():
-    """One that had seen black grounds alone read half of these right, and gave them a
-    ratio of 50 to 200.
+    """A judge that had seen black grounds alone read half of these right, and gave them
+    a Fréchet ratio of 50 to 200.
     """
-    digits, reader = datasets.load_mnist("test"), gan.load_digit_classifier()
-    images, labels = gan.prepare_images(digits.images[:2000], 32), digits.labels[:2000]
+    digits = datasets.load_mnist("test")
+    classifier = gan.load_digit_classifier()
+    images = gan.prepare_images(digits.images[:2000], 32)
+    labels = digits.labels[:2000]
     grey = (18 + images.float() * (237 / 255)).round().byte()
-    on_black, on_grey = (
-        gan.conditional_accuracy(reader, each, labels) for each in (images, grey)
-    )
+    on_black = gan.conditional_accuracy(classifier, images, labels)
+    on_grey = gan.conditional_accuracy(classifier, grey, labels)
     assert on_grey > on_black - 0.01
-    halves = images[::2], images[1::2], grey[1::2]
-    real, others, on_18 = (gan.extract_features(reader, each)[0] for each in halves)
-    assert metrics.frechet_distance(real, on_18) < 5 * metrics.frechet_distance(
-        real, others
-    )
+    features, _ = gan.extract_features(classifier, images)
+    grey_features, _ = gan.extract_features(classifier, grey)
+    real = metrics.frechet_distance(features[::2], features[1::2])
+    assert metrics.frechet_distance(features[::2], grey_features[1::2]) < 5 * real
 
 
 def test_slant_and_ink_of_a_stroke_that_leans_one_pixel_in_two():
