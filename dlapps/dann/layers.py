@@ -233,7 +233,7 @@ class ImprovedNetwork(nn.Module):
     def __init__(self, seed: int = 0, num_classes: int = 10) -> None:
         super().__init__()
         self.num_classes = num_classes
-        # After its channels come a convolution's kernel, stride and padding.
+        # The numbers in a convolution are its channels, kernel, stride and padding.
         with drawn_from(seed):
             self.feature_extractor = nn.Sequential(
                 nn.InstanceNorm2d(3),                       # (N, 3, 28, 28)

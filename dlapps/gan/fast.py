@@ -3,9 +3,11 @@ of other sizes.
 
 Images are (N, C, S, S), with C 1 for grey and 3 for colour, and S a power of two from
 16: each doubling adds a block. Latent vectors are (N, latent_dim), labels (N,) in
-[0, K). With the settings of the lab assignment each network has the weights of the
-plain one, in the same order, and gives the same numbers up to rounding; the tests hold
-them to that. Three things make them fast on a CPU:
+[0, K); b is a network's width.
+
+With the settings of the lab assignment each network has the weights of the plain one,
+in the same order, and gives the same numbers up to rounding; the tests hold them to
+that. Three things make them fast on a CPU:
 
 - Convolutions of 1 x 1 maps, or to 1 x 1 maps, are matrix products (`FromVectors`,
   `ToLogits`), and the convolution to the few channels of an image is one as well
@@ -14,7 +16,7 @@ them to that. Three things make them fast on a CPU:
   for each class, and looked up for each image.
 - The weights lie in memory with their channels last.
 
-Raises ValueError for tensors of other sizes, and for labels out of range.
+Tensors of other sizes and labels out of range raise ValueError.
 """
 
 import itertools

@@ -36,8 +36,8 @@ class AverageOverPositions(nn.Module):
 class DigitClassifier(nn.Module):
     """Images (N, 1, 32, 32) in [-1, 1] to logits (N, 10), with 0.25 M parameters.
 
-    The features are the values (N, 128) before the last layer. In the call of a
-    convolution come first its channels, then kernel, stride and padding.
+    The features are the values (N, 128) before the last layer. The numbers in a
+    convolution are its channels in and out, kernel, stride and padding.
     """
 
     def __init__(self) -> None:

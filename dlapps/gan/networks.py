@@ -2,9 +2,9 @@
 [Mirza and Osindero 2014], layer by layer, and the settings of a training.
 
 The four networks here are those of the lab assignment: grey images of 32 x 32, latent
-vectors of 100 numbers, ten classes. In the call of a layer come first its channels,
-then kernel, stride and padding. Trainings use the networks of `dlapps.gan.fast`, which
-compute the same faster, and at other sizes and widths.
+vectors of 100 numbers, ten classes. The numbers in a convolution are its channels in
+and out, kernel, stride and padding. Trainings use the networks of `dlapps.gan.fast`,
+which compute the same faster, and at other sizes and widths.
 
 Images are float32 in [-1, 1], latent vectors z float32 drawn from N(0, 1), labels int64
 in [0, K). A discriminator gives logits s, so that D = sigmoid(s); s is positive for an
@@ -20,55 +20,6 @@ from torch import Tensor, nn
 from dlapps import check_counts, check_name, check_shares
 from dlapps.core.runtime import run_once
 from dlapps.gan.steps import LOSSES
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a training depends on, besides its data and its seed.
-
-    generator_channels, discriminator_channels: the width b of each network, its number
-    of channels at half the images' size (ngf and ndf of the lab assignment).
-    channels: those of the images, 1 for grey, 3 for colour. num_classes: 0 for an
-    unconditional GAN. discriminator_sees_labels: whether the discriminator of a
-    conditional GAN is D(x, y) or D(x). loss: a name in LOSSES. average: decay per batch
-    of the moving average of G's weights that samples are drawn from, 0 for the last
-    weights. anneal: let both learning rates fall to 0, linearly over the second half.
-    Change one thing with `dataclasses.replace(PRACTICAL, size=64)`.
-
-    Raises ValueError for an unknown loss, a decay outside [0, 1], and if there are no
-    epochs, no images in a batch or no latent dimensions.
-    """
-
-    latent_dim: int = 100
-    generator_channels: int = 32
-    discriminator_channels: int = 32
-    size: int = 32
-    channels: int = 1
-    num_classes: int = 0
-    discriminator_sees_labels: bool = True
-    loss: str = "non-saturating"
-    discriminator_rate: float = 2e-4
-    generator_rate: float = 5e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    batch_size: int = 128
-    num_epochs: int = 5
-    average: float = 0.0
-    anneal: bool = False
-
-    def __post_init__(self) -> None:
-        check_counts(
-            num_epochs=self.num_epochs,
-            batch_size=self.batch_size,
-            latent_dim=self.latent_dim,
-        )
-        check_shares(average=self.average)
-        check_name("loss", self.loss, LOSSES)
-
-
-PRACTICAL = Settings()
-CONDITIONAL_PRACTICAL = Settings(
-    generator_channels=128, discriminator_channels=128, num_classes=10
-)
 
 
 def plain_generator() -> nn.Sequential:
@@ -204,6 +155,55 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1, 0.02, generator=generator)
             nn.init.zeros_(module.bias)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training depends on, besides its data and its seed.
+
+    generator_channels, discriminator_channels: the width b of each network, its number
+    of channels at half the images' size (ngf and ndf of the lab assignment).
+    channels: those of the images, 1 for grey, 3 for colour. num_classes: 0 for an
+    unconditional GAN. discriminator_sees_labels: whether the discriminator of a
+    conditional GAN is D(x, y) or D(x). loss: a name in LOSSES. average: decay per batch
+    of the moving average of G's weights that samples are drawn from, 0 for the last
+    weights. anneal: let both learning rates fall to 0, linearly over the second half.
+    Change one thing with `dataclasses.replace(PRACTICAL, size=64)`.
+
+    Raises ValueError for an unknown loss, a decay outside [0, 1], and if there are no
+    epochs, no images in a batch or no latent dimensions.
+    """
+
+    latent_dim: int = 100
+    generator_channels: int = 32
+    discriminator_channels: int = 32
+    size: int = 32
+    channels: int = 1
+    num_classes: int = 0
+    discriminator_sees_labels: bool = True
+    loss: str = "non-saturating"
+    discriminator_rate: float = 2e-4
+    generator_rate: float = 5e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    batch_size: int = 128
+    num_epochs: int = 5
+    average: float = 0.0
+    anneal: bool = False
+
+    def __post_init__(self) -> None:
+        check_counts(
+            num_epochs=self.num_epochs,
+            batch_size=self.batch_size,
+            latent_dim=self.latent_dim,
+        )
+        check_shares(average=self.average)
+        check_name("loss", self.loss, LOSSES)
+
+
+PRACTICAL = Settings()
+CONDITIONAL_PRACTICAL = Settings(
+    generator_channels=128, discriminator_channels=128, num_classes=10
+)
 
 
 def check_sizes(what: str, tensor: Tensor, *sizes: int) -> None:
