@@ -13,6 +13,19 @@ if TYPE_CHECKING:  # what __getattr__ hands on
     from dlapps.core import runtime as runtime
 
 __version__ = "0.2.0"
+__all__ = [
+    "DlappsError",
+    "adversarial",
+    "class_visualization",
+    "core",
+    "dann",
+    "datasets",
+    "gan",
+    "plots",
+    "pretrained",
+    "saliency",
+    "transfer",
+]
 
 
 class DlappsError(Exception):
@@ -64,10 +77,14 @@ def check_shares(**shares: float) -> None:
             )
 
 
-def __getattr__(name: str) -> ModuleType:
-    """`from dlapps import images, metrics`: what notebooks need of core, imported when
-    it is asked for.
-    """
-    if name in ("assets", "images", "metrics", "runtime"):
-        return importlib.import_module(f"dlapps.core.{name}")
-    raise AttributeError(f"module 'dlapps' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any name for a module
+
+    def __getattr__(name: str) -> ModuleType:
+        """Import a module of core when it is first asked for.
+
+        `from dlapps import images, metrics` reads as the topics do, and `import dlapps`
+        stays fast.
+        """
+        if name in ("assets", "images", "metrics", "runtime"):
+            return importlib.import_module(f"dlapps.core.{name}")
+        raise AttributeError(f"module 'dlapps' has no attribute {name!r}")

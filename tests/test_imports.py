@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 
 import pytest
@@ -117,6 +119,23 @@ def test_no_modules_import_each_other():
             if name in files and not module.startswith(f"{name}.")
         }
     TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        ".".join(path.parent.relative_to(FOLDERS[product].parent).parts)
+        for product, path in MODULES
+        if path.name == "__init__.py"
+    ],
+)
+def test_every_name_that_a_package_lists_is_there(package):
+    exec(f"from {package} import *", {})
+
+
+def test_import_dlapps_loads_nothing_heavy():
+    command = "import sys, dlapps; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
 
 
 def read_diagram():

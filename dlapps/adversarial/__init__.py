@@ -25,3 +25,14 @@ from dlapps.adversarial.examples import (
     round_to_8_bits,
     score_examples,
 )
+
+__all__ = [
+    "AdversarialExamples",
+    "Goal",
+    "fgsm",
+    "fool",
+    "load_digit_networks",
+    "pgd",
+    "round_to_8_bits",
+    "score_examples",
+]

@@ -26,3 +26,22 @@ from dlapps.class_visualization.ingredients import (
     Warp,
     class_score,
 )
+
+__all__ = [
+    "L2",
+    "MODERN",
+    "PRACTICAL",
+    "ROBUST",
+    "Crop",
+    "Fourier",
+    "Jitter",
+    "Noise",
+    "Seen",
+    "Settings",
+    "TotalVariation",
+    "Visualization",
+    "Warp",
+    "class_score",
+    "judge",
+    "visualize",
+]

@@ -26,3 +26,25 @@ from dlapps.datasets.scenes15 import (
     load_scenes15,
     load_scenes15_features,
 )
+
+__all__ = [
+    "PHOTOS",
+    "SCENES15_COUNTS",
+    "Dataset",
+    "SceneFeatures",
+    "from_bytes",
+    "load_backgrounds",
+    "load_fashion_mnist",
+    "load_folder",
+    "load_imagenet20",
+    "load_imagenet_samples",
+    "load_imagenet_val25",
+    "load_mnist",
+    "load_mnist_m",
+    "load_packaged_photos",
+    "load_photos",
+    "load_scenes15",
+    "load_scenes15_features",
+    "make_mnist_m",
+    "split_photos",
+]

@@ -56,11 +56,17 @@ def sample(
     return predict(generator, z, labels, batch_size=BATCH)
 
 
-def sample_grid(generator: ConditionalGenerator, z: Tensor) -> Tensor:
+def sample_grid(generator: nn.Module, z: Tensor) -> Tensor:
     """Draw each class with each z (N, latent_dim): images (K, N, C, S, S), with a row
     for each class and a column for each z.
+
+    Raises ValueError for a generator without classes.
     """
-    num_classes = generator.num_classes
+    num_classes = getattr(generator, "num_classes", None)
+    if num_classes is None:
+        raise ValueError(
+            "expected a conditional generator, got one without classes; use sample."
+        )
     labels = torch.arange(num_classes).repeat_interleave(len(z))
     images = sample(generator, z.repeat(num_classes, 1), labels)
     return images.unflatten(0, (num_classes, len(z)))

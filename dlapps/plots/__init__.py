@@ -6,3 +6,12 @@ and the style of all, is in `general`. Import from the file, as in `from
 dlapps.plots.general import plot_grid`: this package loads none of them, so that a
 chapter depends on nothing that it does not draw.
 """
+
+__all__ = [
+    "dann",
+    "diagrams",
+    "gan",
+    "general",
+    "transfer",
+    "visualizing",
+]

@@ -26,3 +26,15 @@ from dlapps.saliency.maps import (
     integrated_gradients,
     smooth_grad,
 )
+
+__all__ = [
+    "centre_prior",
+    "deletion_insertion",
+    "grad_cam",
+    "guided_backprop",
+    "input_gradient",
+    "integrated_gradients",
+    "make_grids",
+    "random_map",
+    "smooth_grad",
+]

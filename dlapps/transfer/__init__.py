@@ -7,3 +7,11 @@ trains a new last layer, with or without the layers before it.
 """
 
 from dlapps.transfer.features import DeepFeatures, extract_features, pool
+
+__all__ = [
+    "DeepFeatures",
+    "extract_features",
+    "finetune",
+    "linear",
+    "pool",
+]

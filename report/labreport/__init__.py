@@ -6,6 +6,13 @@ from collections.abc import Collection
 from numbers import Integral
 
 __version__ = "0.2.0"
+__all__ = [
+    "LabreportError",
+    "intervals",
+    "notebook",
+    "results",
+    "sweeps",
+]
 
 
 class LabreportError(Exception):

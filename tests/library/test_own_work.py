@@ -174,6 +174,10 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
             "a generator in none.pt, got no such file",
         ),
         (
+            lambda: gan.sample_grid(gan.load_best("dcgan"), gan.draw_latents(2, 64, 0)),
+            "a conditional generator, got one without classes",
+        ),
+        (
             lambda: saliency.deletion_insertion(small_network(), PIXELS, NAN_MAPS),
             "maps of numbers",
         ),

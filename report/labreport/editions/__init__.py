@@ -7,6 +7,8 @@ from pathlib import Path
 from labreport import LabreportError
 from labreport.paths import require
 
+__all__ = ["TEMPLATES", "ReportError"]
+
 require("", "ipykernel", "nbconvert", "nbformat", "papermill", "pypandoc")
 
 TEMPLATES = Path(__file__).parent / "template"

@@ -3,3 +3,5 @@ worked in, its profiles.
 """
 
 from labreport.notebook.chapter import Chapter
+
+__all__ = ["Chapter"]
