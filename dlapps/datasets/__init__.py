@@ -4,7 +4,7 @@ what packages carry.
 
 from dlapps.datasets.dataset import Dataset
 from dlapps.datasets.folder import load_folder
-from dlapps.datasets.mnist import load_fashion_mnist, load_mnist
+from dlapps.datasets.mnist import load_mnist
 from dlapps.datasets.mnist_m import (
     load_backgrounds,
     load_mnist_m,
@@ -34,7 +34,6 @@ __all__ = [
     "SceneFeatures",
     "from_bytes",
     "load_backgrounds",
-    "load_fashion_mnist",
     "load_folder",
     "load_imagenet20",
     "load_imagenet_samples",

@@ -38,7 +38,7 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
         labels = np.array(
             [class_names.index(name.parts[0]) for name in names], dtype=np.int64
         )
-    provenance = Provenance(folder.name, str(folder), "", "yours")
+    provenance = Provenance(folder.name, str(folder), "yours")
     return Dataset(
         files, labels, tuple(class_names), provenance, tuple(map(Path.as_posix, names))
     )

@@ -10,10 +10,6 @@ from dlapps.core import assets
 from dlapps.core.assets import AssetError
 from dlapps.datasets.dataset import Dataset, check_split
 
-FASHION_CLASSES = (
-    "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "ankle boot",
-)  # fmt: skip
-
 
 def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     """MNIST [LeCun et al. 1998]: uint8 (60000, 28, 28) or (10000, 28, 28).
@@ -28,13 +24,6 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     except AssetError:
         assets.say_once("MNIST could not be reached: 5,000 of its digits instead")
         return _load_mnist_5k(split)
-
-
-def load_fashion_mnist(split: str) -> Dataset[np.ndarray]:
-    """Fashion-MNIST [Xiao et al. 2017]: uint8 (60000, 28, 28) or (10000, 28, 28) of ten
-    kinds of clothing.
-    """
-    return _load_idx("fashion", split, FASHION_CLASSES)
 
 
 def _load_idx(

@@ -62,7 +62,7 @@ def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
     source = "; ".join(part.source for part in made_of)
     licence = "; ".join(part.licence for part in made_of)
     return replace(
-        digits, images=pictures, provenance=Provenance(name, source, "", licence)
+        digits, images=pictures, provenance=Provenance(name, source, licence)
     )
 
 
@@ -97,7 +97,7 @@ def load_packaged_photos() -> Dataset[list[np.ndarray]]:
     names = tuple(name for part in parts for name in part.names)
     source = "; ".join(part.provenance.source for part in parts)
     licence = "; ".join(part.provenance.licence for part in parts)
-    return Dataset(photos, None, (), Provenance("packaged", source, "", licence), names)
+    return Dataset(photos, None, (), Provenance("packaged", source, licence), names)
 
 
 def split_photos(

@@ -95,5 +95,5 @@ def load_photos() -> Dataset[list[np.ndarray]]:
     photos = [np.asarray(read_picture(file)) for file in files]
     licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
     source = f"installed packages {', '.join(folders)}"
-    provenance = Provenance(f"{len(photos)} photos", source, "", licence)
+    provenance = Provenance(f"{len(photos)} photos", source, licence)
     return Dataset(photos, None, (), provenance, tuple(found))

@@ -104,7 +104,7 @@ def test_without_bsds500_the_photos_of_packages_stand_in(monkeypatch, digits):
         raise AssetError(f"no {name}")
 
     enlarged = np.pad(digits, ((0, 0), (11, 11), (11, 12)))
-    source = Provenance("40 digits", "a test", "", "none")
+    source = Provenance("40 digits", "a test", "none")
     monkeypatch.setattr("dlapps.core.assets.fetch", fetch)
     monkeypatch.setattr(
         "dlapps.datasets.mnist_m.load_mnist",
