@@ -1,5 +1,5 @@
-"""Pictures with their labels, ready to use: the real data set where it can be had, else
-what packages carry.
+"""Pictures with their labels, ready to use: the whole data set where it can be had, the
+part that packages carry where it cannot.
 """
 
 from dlapps.datasets.dataset import Dataset

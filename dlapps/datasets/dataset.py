@@ -17,9 +17,8 @@ class Dataset(Generic[Images]):
     """Pictures, labels and where they come from.
 
     images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays where
-    sizes differ.
-    labels: int64 (N,), or None; class_names[label] is a class's name. names: one a
-    picture, for captions.
+    sizes differ. labels: int64 (N,), or None; class_names[label] is a class's name.
+    names: one for each picture, for captions.
     """
 
     images: Images

@@ -1,6 +1,5 @@
 """Pictures of your own."""
 
-import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,48 +13,65 @@ from dlapps.datasets.dataset import Dataset
 
 
 def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
-    """Your own pictures: a folder with one folder a class, or pictures without labels;
-    a list of paths.
+    """Load your own pictures, a list of paths: from a folder with one folder for each
+    class, or from a folder of pictures without labels.
 
-    check: decode each once (fast, at low resolution), so that a broken one is named now
-    and not after an hour. Raises PictureError for a folder without pictures, or naming
-    the files that do not decode, or that lie beside the folders of the classes.
+    check: decode each picture once (fast, at low resolution), so that a broken one is
+    named now and not after an hour. Raises PictureError for a folder without pictures,
+    or naming the files that do not decode, or that lie beside the folders of the
+    classes.
     """
     folder = Path(path)
     files = find_pictures(folder)
     if check:
         _check_decodable(files)
-    names = [file.relative_to(folder) for file in files]
-    class_names, labels = [], None
-    stray = [name for name in names if len(name.parts) == 1]
-    if stray and len(stray) < len(names):
-        raise PictureError(
-            f"expected each picture in the folder of its class in {folder}, got {len(stray):,} beside the folders "
-            f"({_list_some(stray)}); move them into one, or take them out."
-        )
-    if not stray:
-        class_names = sorted({name.parts[0] for name in names})
-        labels = np.array(
-            [class_names.index(name.parts[0]) for name in names], dtype=np.int64
-        )
+    inner = [file.relative_to(folder) for file in files]
+    class_names, labels = _read_classes(folder, inner)
+    names = tuple(file.as_posix() for file in inner)
     provenance = Provenance(folder.name, str(folder), "yours")
-    return Dataset(
-        files, labels, tuple(class_names), provenance, tuple(map(Path.as_posix, names))
+    return Dataset(files, labels, class_names, provenance, names)
+
+
+def _read_classes(
+    folder: Path, files: Sequence[Path]
+) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """Return the classes and the labels that the folders of the files say; none for
+    files that lie in no folder.
+    """
+    stray = [file for file in files if len(file.parts) == 1]
+    if len(stray) == len(files):
+        return (), None
+    if stray:
+        raise PictureError(
+            f"expected each picture in the folder of its class in {folder}, "
+            f"got {len(stray):,} beside the folders ({_list_some(stray)}); "
+            "move them into one, or take them out."
+        )
+    class_names, labels = np.unique(
+        [file.parts[0] for file in files], return_inverse=True
     )
+    return tuple(class_names.tolist()), labels.astype(np.int64)
 
 
 def _check_decodable(files: Sequence[Path]) -> None:
     with ThreadPoolExecutor() as pool:
-        broken = list(itertools.compress(files, pool.map(_is_broken, files)))
+        verdicts = pool.map(_is_broken, files)
+        broken = [
+            file for file, verdict in zip(files, verdicts, strict=True) if verdict
+        ]
     if broken:
         raise PictureError(
-            f"expected {len(files):,} pictures that decode, got {len(broken):,} that do not ({_list_some(broken)}); "
+            f"expected {len(files):,} pictures that decode, "
+            f"got {len(broken):,} that do not ({_list_some(broken)}); "
             "replace them or take them out of the folder."
         )
 
 
 def _list_some(files: Sequence[Path]) -> str:
-    return ", ".join(map(str, files[:3])) + (", …" if len(files) > 3 else "")
+    names = [str(file) for file in files[:3]]
+    if len(files) > 3:
+        names.append("…")
+    return ", ".join(names)
 
 
 def _is_broken(file: Path) -> bool:

@@ -1,8 +1,6 @@
-"""ImageNet pictures where the mirror has them, and photos that installed packages
-carry.
-"""
+"""ImageNet pictures, and photos that installed packages carry."""
 
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from dlapps.core.images import find_pictures, read_picture
 from dlapps.datasets.dataset import Dataset
 from dlapps.pretrained import imagenet_class_names
 
+# Of each photo the package, the file in it and the licence.
 PHOTOS = {
     "cat": ("skimage", "data/chelsea.png", "CC0, Stefan van der Walt"),
     "coffee": ("skimage", "data/coffee.png", "CC0, Rachel Michetti"),
@@ -37,37 +36,37 @@ PHOTOS = {
 
 
 def load_imagenet_val25() -> Dataset[np.ndarray]:
-    """The practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3), labels
-    in ImageNet's order.
+    """Load the practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3),
+    labels in ImageNet's order.
     """
     with np.load(assets.fetch("imagenet_val25")) as file:
-        images, labels = file["X"].astype(np.uint8), file["y"].astype(np.int64)
+        images = file["X"].astype(np.uint8)
+        labels = file["y"].astype(np.int64)
     return _name_classes(images, labels, "imagenet_val25")
 
 
 def load_imagenet20() -> Dataset[list[np.ndarray]]:
-    """20 ImageNet pictures of 19 classes, a list of uint8 arrays (H, W, 3); labels in
-    ImageNet's order.
+    """Load 20 ImageNet pictures of 19 classes, a list of uint8 arrays (H, W, 3); labels
+    in ImageNet's order.
     """
-    files = find_pictures(assets.fetch("imagenet20"))
-    images = [np.asarray(read_picture(file)) for file in files]
-    labels = np.array(
-        [int(file.stem.rpartition("_")[2]) for file in files], dtype=np.int64
-    )
-    return _name_classes(images, labels, "imagenet20")
+    images = []
+    labels = []
+    for path in find_pictures(assets.fetch("imagenet20")):
+        images.append(np.asarray(read_picture(path)))
+        labels.append(int(path.stem.rpartition("_")[2]))
+    return _name_classes(images, np.array(labels, np.int64), "imagenet20")
 
 
 def load_imagenet_samples() -> Dataset[list[Path]]:
-    """500 ImageNet pictures of 500 classes, paths of several sizes; labels in
+    """Find 500 ImageNet pictures of 500 classes, paths of several sizes; labels in
     ImageNet's order, from the file names.
     """
-    files = find_pictures(assets.fetch("imagenet_samples"))
-    index = {
-        _plain_name(name): label for label, name in enumerate(imagenet_class_names())
-    }
-    written = [_plain_name(file.stem.partition("_")[2]) for file in files]
-    labels = np.array([index[name] for name in written], dtype=np.int64)
-    return _name_classes(files, labels, "imagenet_samples")
+    paths = find_pictures(assets.fetch("imagenet_samples"))
+    label_of = {}  # of two classes of one name, as "crane", the last
+    for label, class_name in enumerate(imagenet_class_names()):
+        label_of[_plain_name(class_name)] = label
+    labels = [label_of[_plain_name(path.stem.partition("_")[2])] for path in paths]
+    return _name_classes(paths, np.array(labels, np.int64), "imagenet_samples")
 
 
 def _name_classes(images: Any, labels: np.ndarray, asset: str) -> Dataset[Any]:
@@ -81,19 +80,17 @@ def _plain_name(name: str) -> str:
 
 
 def load_photos() -> Dataset[list[np.ndarray]]:
-    """Photos that installed packages carry, a list of uint8 arrays (H, W, 3); no
-    labels.
-    """
-    specs = {package: find_spec(package) for package, _, _ in PHOTOS.values()}
-    folders = {
-        package: Path(spec.origin).parent
-        for package, spec in specs.items()
-        if spec and spec.origin
-    }
-    found = {name: entry for name, entry in PHOTOS.items() if entry[0] in folders}
-    files = [folders[package] / member for package, member, _ in found.values()]
-    photos = [np.asarray(read_picture(file)) for file in files]
-    licence = "; ".join(f"{name}: {licence}" for name, (_, _, licence) in found.items())
-    source = f"installed packages {', '.join(folders)}"
-    provenance = Provenance(f"{len(photos)} photos", source, licence)
-    return Dataset(photos, None, (), provenance, tuple(found))
+    """Load the photos of PHOTOS, a list of uint8 arrays (H, W, 3); no labels."""
+    photos = []
+    licences = []
+    for name, (package, member, licence) in PHOTOS.items():
+        path = Path(str(files(package))) / member
+        photos.append(np.asarray(read_picture(path)))
+        licences.append(f"{name}: {licence}")
+    packages = dict.fromkeys(package for package, _, _ in PHOTOS.values())
+    provenance = Provenance(
+        f"{len(photos)} photos",
+        f"installed packages {', '.join(packages)}",
+        "; ".join(licences),
+    )
+    return Dataset(photos, None, (), provenance, tuple(PHOTOS))

@@ -1,5 +1,5 @@
-"""15-Scene: its pictures where they can be had, and the committed numbers that were
-made of them.
+"""15-Scene: its pictures where they can be had, and the features of them that come with
+the code.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,12 @@ from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
 
 SCENES15_COUNTS = {"train": 1500, "test": 2985}
+NUM_TRAIN = SCENES15_COUNTS["train"]
 
 
 def load_scenes15(split: str) -> Dataset[list[Path]]:
-    """15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 paths (100 a class)
-    or 2,985.
+    """Load 15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 paths (100 of
+    each class) or 2,985.
 
     Raises AssetError where the pictures cannot be had (their features can:
     `load_scenes15_features`).
@@ -30,7 +31,8 @@ def load_scenes15(split: str) -> Dataset[list[Path]]:
     scenes = load_folder(assets.fetch("scenes15") / split, check=False)
     if len(scenes) != SCENES15_COUNTS[split]:
         raise AssetError(
-            f"expected {SCENES15_COUNTS[split]:,} {split} pictures, got {len(scenes):,}; fetch them again."
+            f"expected {SCENES15_COUNTS[split]:,} {split} pictures, "
+            f"got {len(scenes):,}; fetch them again."
         )
     return replace(scenes, provenance=assets.provenance("scenes15"))
 
@@ -40,10 +42,9 @@ class SceneFeatures:
     """Features of all 15-Scene pictures, train first: what the experiments need of
     pictures that cannot be committed.
 
-    blocks: a matrix (4485, D) float32 for each name, as "vgg16_features pool5 average
-    224". labels: int64 (4485,).
-    sizes: (4485, 2), height and width in pixels. names: "bedroom/image_0001.jpg" and so
-    on.
+    blocks: a matrix (4485, D) float32 for each name, such as "vgg16_features pool5
+    average 224". labels: int64 (4485,). sizes: (4485, 2), height and width in pixels.
+    names: "bedroom/image_0001.jpg" and so on.
     """
 
     blocks: dict[str, np.ndarray]
@@ -55,17 +56,15 @@ class SceneFeatures:
     def split(
         self, block: str
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """X_train (1500, D), y_train, X_test (2985, D), y_test: a block, each row
-        L2-normalised.
+        """Return X_train (1500, D), y_train, X_test (2985, D), y_test of a block, each
+        row L2-normalised.
+
+        Raises ValueError for a block that is not there.
         """
         check_name("a block", block, self.blocks)
-        features, train = normalize(self.blocks[block]), SCENES15_COUNTS["train"]
-        return (
-            features[:train],
-            self.labels[:train],
-            features[train:],
-            self.labels[train:],
-        )
+        X_train, X_test = np.split(normalize(self.blocks[block]), [NUM_TRAIN])
+        y_train, y_test = np.split(self.labels, [NUM_TRAIN])
+        return X_train, y_train, X_test, y_test
 
     @property
     def has_pictures(self) -> bool:
@@ -73,42 +72,41 @@ class SceneFeatures:
         return assets.is_present("scenes15")
 
     def pictures(self, rows: Iterable[int]) -> list[np.ndarray]:
-        """The pictures of these rows, uint8 (H, W, 3); grey areas of their sizes where
-        the pictures cannot be had.
+        """Load the pictures of these rows, uint8 (H, W, 3); grey areas of their sizes
+        where the pictures cannot be had.
         """
         if not self.has_pictures:
             return [np.full((*self.sizes[row], 3), 225, np.uint8) for row in rows]
-        folder, train = assets.fetch("scenes15"), SCENES15_COUNTS["train"]
-        files = (
-            folder / ("train" if row < train else "test") / self.names[row]
-            for row in rows
-        )
-        return [np.asarray(read_picture(file)) for file in files]
+        folder = assets.fetch("scenes15")
+        pictures = []
+        for row in rows:
+            split = "train" if row < NUM_TRAIN else "test"
+            picture = read_picture(folder / split / self.names[row])
+            pictures.append(np.asarray(picture))
+        return pictures
 
 
 def from_bytes(values: np.ndarray) -> np.ndarray:
-    """Floats of one byte as float32: uint8 has 5 bits of exponent and 3 of mantissa,
-    int8 a sign and 2 of mantissa.
+    """Convert floats of one byte to float32.
 
-    Both are the first bits of a float16.
+    uint8 has 5 bits of exponent and 3 of mantissa, int8 a sign, 5 bits of exponent and
+    2 of mantissa. Both are the first bits of a float16, uint8 those after its sign.
     """
     dropped = 8 if values.dtype == np.int8 else 7
-    return (
-        (values.view(np.uint8).astype(np.uint16) << dropped)
-        .view(np.float16)
-        .astype(np.float32)
-    )
+    bits = values.view(np.uint8).astype(np.uint16) << dropped
+    return bits.view(np.float16).astype(np.float32)
 
 
 def load_scenes15_features() -> SceneFeatures:
-    """The committed features of 15-Scene; data/studies of the repository made them from
-    the pictures.
+    """Load the features of 15-Scene that come with the code; data/studies of the
+    repository made them from the pictures.
     """
-    with np.load(
-        paths.require_network("scenes15-features.npz", "the features of 15-Scene")
-    ) as file:
+    path = paths.require_network("scenes15-features.npz", "the features of 15-Scene")
+    with np.load(path) as file:
         arrays = dict(file)
-    labels, sizes = arrays.pop("labels").astype(np.int64), arrays.pop("sizes")
-    names, class_names = tuple(arrays.pop("names")), tuple(arrays.pop("class_names"))
+    labels = arrays.pop("labels").astype(np.int64)
+    sizes = arrays.pop("sizes")
+    names = tuple(arrays.pop("names"))
+    class_names = tuple(arrays.pop("class_names"))
     blocks = {name: from_bytes(values) for name, values in arrays.items()}
     return SceneFeatures(blocks, labels, sizes, names, class_names)
