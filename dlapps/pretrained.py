@@ -9,22 +9,25 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from dlapps import check_name
+from dlapps import check_counts, check_name
 from dlapps.core import assets
 from dlapps.core.assets import AssetError
 from dlapps.core.images import PictureError, check_shape
 from dlapps.core.runtime import channels_last
 
-# Mean and standard deviation of the pixels that a network was trained on. Caffe
-# networks take BGR in 0-255 less this mean; here as RGB in [0, 1], the order of the
-# channels moved into the first convolution and the factor 255 into the standard
+# Mean and standard deviation of the pixels that a network was trained on.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Caffe networks take BGR in 0-255 less this mean; here as RGB in [0, 1], the order of
+# the channels moved into the first convolution and the factor 255 into the standard
 # deviation.
-CAFFE = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255)
-IMAGENET_MEAN, IMAGENET_STD = IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
+CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
 VGG_BLOCKS = (2, 2, 3, 3, 3)
 VGG_DENSE = (
     "avgpool",
@@ -40,40 +43,55 @@ VGG_DENSE = (
 
 
 class Normalisation(nn.Module):
-    """(x - mean) / std for each channel of pixels (N, C, H, W) in [0, 1]."""
+    """(x - mean) / std for each channel of pixels (N, C, H, W) in [0, 1].
+
+    Raises ValueError for a mean and a std of other channels or of levels from 0 to 255.
+    """
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        if len(mean) != len(std) or not min(std) > 0:
-            raise ValueError(
-                f"expected a mean and a std > 0 for each channel, got {tuple(mean)} and {tuple(std)}; pass both alike."
-            )
-        self.register_buffer(
-            "mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
-        )
-        self.register_buffer(
-            "std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
-        )
+        means = np.asarray(mean)
+        stds = np.asarray(std)
+        _check_statistics(means, stds)
+        shape = (1, -1, 1, 1)
+        self.register_buffer("mean", torch.tensor(means).float().view(shape))
+        self.register_buffer("std", torch.tensor(stds).float().view(shape))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels of the shape that came."""
+        """Normalise pixels; their shape stays."""
         return (pixels - self.mean) / self.std
+
+
+def _check_statistics(means: np.ndarray, stds: np.ndarray) -> None:
+    passed = f"{means.tolist()} and {stds.tolist()}"
+    if means.ndim != 1 or means.shape != stds.shape or not (stds > 0).all():
+        raise ValueError(
+            f"expected a mean and a std > 0 for each channel, got {passed}; "
+            "pass as many of both, three for RGB."
+        )
+    if not ((means >= 0) & (means <= 1) & (stds <= 1)).all():
+        raise ValueError(
+            f"expected a mean and a std of pixels in [0, 1], got {passed}; "
+            "divide those of 0 to 255 by 255."
+        )
 
 
 class PixelNetwork(nn.Module):
     """A backbone with its normalisation in front, so that no caller can normalise twice
     or not at all.
 
-    Takes pixels (N, C, H, W) in [0, 1], gives logits (N, K) (feature maps where the
-    backbone has no classifier). Attributes: `name`, `class_names` (K of them, or an
-    empty tuple), `input_size` (the side of the training pictures), `crop` (the share of
-    the short side used in its published evaluation, None where pictures are squashed
-    instead), `channels` (C), `last_layer` (of the backbone, whose rows are the classes,
-    where nothing mixes them afterwards; else None). The backbone itself is frozen and
-    put in eval mode, its weights channels_last.
+    It takes pixels (N, C, H, W) in [0, 1] and gives logits (N, K), or feature maps
+    where the backbone has no classifier. The backbone itself is frozen and put in eval
+    mode, its weights channels_last.
+
+    Attributes: `name`; `class_names`, K of them or none; `input_size`, the side of the
+    training pictures; `crop`, the share of the short side used in its published
+    evaluation, None where pictures are squashed instead; `channels`, C; `last_layer`,
+    the name of the backbone's layer whose rows are the classes, None where another
+    layer mixes them afterwards.
     """
 
     def __init__(
@@ -88,13 +106,13 @@ class PixelNetwork(nn.Module):
         last_layer: str | None = None,
     ) -> None:
         super().__init__()
-        self.name, self.last_layer = name, last_layer
-        self.class_names, self.input_size, self.crop = (
-            tuple(class_names),
-            input_size,
-            crop,
-        )
-        self.normalisation, self.channels = Normalisation(mean, std), len(mean)
+        self.name = name
+        self.class_names = tuple(class_names)
+        self.input_size = input_size
+        self.crop = crop
+        self.last_layer = last_layer
+        self.normalisation = Normalisation(mean, std)
+        self.channels = len(mean)
         # Any: its parts have the names that its library gives them.
         self.backbone: Any = backbone
         for module in backbone.modules():
@@ -105,69 +123,74 @@ class PixelNetwork(nn.Module):
         channels_last(self.requires_grad_(False).eval())
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The backbone's output on normalised pixels; PictureError for another shape,
-        or values far outside [0, 1].
+        """Compute the backbone's output on normalised pixels.
+
+        Raises PictureError for another shape, or values far outside [0, 1].
         """
         check_shape(pixels, self.channels)
         # No more than a guard against 0-255: noise may leave [0, 1], as SmoothGrad's
         # does.
         if not pixels.detach().abs().amax() <= 10:
             raise PictureError(
-                f"expected pixels in [0, 1], got values up to {float(pixels.amax()):.4g}; divide 0-255 values by 255."
+                "expected pixels in [0, 1], "
+                f"got values up to {float(pixels.amax()):.4g}; "
+                "divide 0-255 values by 255."
             )
         return self.backbone(self.normalisation(pixels))
 
     def __repr__(self) -> str:
-        # Of torch, hundreds of lines, below each cell that ends with eval(); they are
-        # those of `backbone`.
+        # torch's own has hundreds of lines, below each cell that ends with eval(); the
+        # backbone's are those.
         return f"PixelNetwork({self.name!r})"
 
     @torch.no_grad()
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
-        """For each picture (N, C, H, W) the k most likely classes, (name, probability)
-        from high to low.
+        """Return the k most likely classes of each picture (N, C, H, W), (name,
+        probability) from high to low.
 
-        All of a network of fewer classes; one without a name is called by its index.
-        Raises ValueError for a network that gives no logits (N, K).
+        A network of fewer classes gives them all; a class without a name is called by
+        its index. Raises ValueError for a network that gives no logits (N, K), or a k
+        below 1.
         """
+        check_counts(k=k)
         logits = self(pixels)
         if logits.ndim != 2:
             raise ValueError(
-                f"expected logits (N, K), got {tuple(logits.shape)}; choose a network with a classifier."
+                f"expected logits (N, K), got {tuple(logits.shape)}; "
+                "choose a network with a classifier."
             )
         probabilities, classes = logits.softmax(1).topk(min(k, logits.shape[1]))
-        names = [
-            *self.class_names,
-            *map(str, range(len(self.class_names), logits.shape[1])),
-        ]
-        rows = zip(classes.tolist(), probabilities.tolist(), strict=True)
-        return [
-            [(names[index], share) for index, share in zip(*row, strict=True)]
-            for row in rows
-        ]
+        predictions = []
+        for row, indices in zip(probabilities.tolist(), classes.tolist(), strict=True):
+            names = [self._class_name(index) for index in indices]
+            predictions.append(list(zip(names, row, strict=True)))
+        return predictions
+
+    def _class_name(self, index: int) -> str:
+        if index < len(self.class_names):
+            return self.class_names[index]
+        return str(index)
 
     def classify(self, pixels: Tensor) -> list[str]:
-        """The name of the most likely class of each picture (N, C, H, W); see
+        """Return the name of the most likely class of each picture (N, C, H, W); see
         `predict`.
         """
-        return [row[0][0] for row in self.predict(pixels, 1)]
+        return [classes[0][0] for classes in self.predict(pixels, 1)]
 
     def __sklearn_clone__(self) -> PixelNetwork:
         # Frozen, it is shared by the clones of an estimator.
         return self
 
     def layer(self, name: str) -> nn.Module:
-        """The module of that name inside the backbone; a ValueError that lists the
-        names otherwise.
-        """
+        """Return the module of that name inside the backbone; see `find_layer`."""
         return find_layer(self, name)
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """The module of that dotted name inside a network, or inside its `backbone`, where
-    it has one.
+    """Return the module of that dotted name inside a network, or inside its `backbone`,
+    where it has one.
 
-    Raises a ValueError that lists the outer names otherwise.
+    Raises ValueError, which lists the outer names, for another name.
     """
     modules = dict(network.named_modules())
     if name and name in modules:
@@ -176,17 +199,20 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
         return find_layer(modules["backbone"], name)
     valid = ", ".join(key for key in modules if key and key.count(".") < 2)
     raise ValueError(
-        f"expected a layer among {valid}, got {name!r}; choose one of them or of their parts."
+        f"expected a layer among {valid}, got {name!r}; "
+        "choose one of them or of their parts."
     )
 
 
 def load(name: str) -> PixelNetwork:
-    """A network by name, ready to use on pixels.
+    """Load a network by name, ready to use on pixels; its weights are downloaded at
+    first use.
 
     name: vgg16, vgg16_features (the 13 convolutions; feature maps (N, 512, H/32, W/32)
-    out), squeezenet1_1, efficientnet_lite0, _lite1 or _lite2; `wrap` takes others, as
-    those of torchvision and timm are. Raises AssetError where its weights cannot be
-    had, ValueError for a name that nobody knows.
+    out), squeezenet1_1, efficientnet_lite0, efficientnet_lite1 or efficientnet_lite2.
+    `wrap` takes other networks, such as those of torchvision and timm.
+
+    Raises AssetError where its weights cannot be had, ValueError for another name.
     """
     check_name("a network", name, LOADERS)
     return LOADERS[name]()
@@ -201,22 +227,25 @@ def wrap(
     class_names: Sequence[str] = (),
     input_size: int = 224,
 ) -> PixelNetwork:
-    """A network of one's own, ready to use on pixels: its normalisation goes in front
-    of it.
+    """Make a network of your own ready to use on pixels: its normalisation goes in
+    front of it.
 
-    >>> network = wrap(torchvision.models.resnet18(weights="DEFAULT"))  # trained on
-    pixels less ImageNet's mean
+    >>> network = wrap(torchvision.models.resnet18(weights="DEFAULT"))
 
     module: normalised pictures (N, C, H, W) to logits (N, K); it is not copied but
     itself frozen (no weight requires a gradient any more) and put in eval mode. mean,
-    std: of the pixels in [0, 1] that it was trained on, one a channel; (0.0,) and
-    (1.0,) for a grey network without a normalisation. name: that of its class by
-    default. class_names: K of them, which may then stand for classes. input_size: side
-    of the pictures that `transfer.DeepFeatures` makes for it.
+    std: of the pixels in [0, 1] that it was trained on, a number for each channel, by
+    default ImageNet's; (0.0,) and (1.0,) for a grey network without a normalisation.
+    name: that of its class by default. class_names: K names, which may then stand for
+    classes. input_size: the side of the pictures that `transfer.DeepFeatures` makes for
+    it.
+
+    Raises ValueError for a `PixelNetwork`, or statistics of levels from 0 to 255.
     """
     if isinstance(module, PixelNetwork):
         raise ValueError(
-            "expected a network of normalised pictures, got a PixelNetwork; use it as it is."
+            "expected a network of normalised pictures, got a PixelNetwork; "
+            "use it as it is."
         )
     return PixelNetwork(
         name or type(module).__name__, module, mean, std, class_names, input_size
@@ -224,15 +253,15 @@ def wrap(
 
 
 def vgg16_architecture() -> nn.Sequential:
-    """VGG16 [Simonyan and Zisserman 2015] layer by layer on the meta device: names and
-    shapes, no weights.
+    """Make VGG16 [Simonyan and Zisserman 2015] on the meta device: names and shapes of
+    its layers, no weights.
     """
     with torch.device("meta"):
         return _name_vgg_layers(models.vgg16())
 
 
 def imagenet_class_names() -> tuple[str, ...]:
-    """The 1,000 names, in the order of the logits."""
+    """Return the 1,000 names of ImageNet's classes, in the order of the logits."""
     return tuple(models.VGG16_Weights.IMAGENET1K_V1.meta["categories"])
 
 
@@ -240,34 +269,43 @@ def _read_state(asset: str) -> dict[str, Tensor]:
     return torch.load(assets.fetch(asset), weights_only=True, map_location="cpu")
 
 
-def _load_state(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.Module:
+def _load_state(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise AssetError(
-            f"expected the weights of {name}, got other entries; run dlapps data verify ({error})."
+            f"expected the weights of {name}, got other entries; "
+            f"run dlapps data verify ({error})."
         ) from error
-    return network
 
 
 def _load_vgg16() -> PixelNetwork:
-    backbone = _name_vgg_layers(
-        _load_state(models.vgg16(), _read_state("vgg16"), "vgg16")
+    network = models.vgg16()
+    _load_state(network, _read_state("vgg16"), "vgg16")
+    return PixelNetwork(
+        "vgg16",
+        _name_vgg_layers(network),
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        imagenet_class_names(),
     )
-    return PixelNetwork("vgg16", backbone, *IMAGENET, imagenet_class_names())
 
 
 def _name_vgg_layers(network: models.VGG) -> nn.Sequential:
-    """torchvision's VGG16 as one sequence whose layers have the paper's names: conv1_1,
-    relu1_1, …, pool5, fc6, …
+    """Return torchvision's VGG16 as one sequence whose layers have the paper's names:
+    conv1_1, relu1_1, …, pool5, fc6, …
     """
-    names: list[str] = []
-    for block, convolutions in enumerate(VGG_BLOCKS, start=1):
-        places = [f"{block}_{number}" for number in range(1, convolutions + 1)]
-        names += [f"{kind}{place}" for place in places for kind in ("conv", "relu")]
+    names = []
+    for block, num_convolutions in enumerate(VGG_BLOCKS, start=1):
+        for number in range(1, num_convolutions + 1):
+            names.append(f"conv{block}_{number}")
+            names.append(f"relu{block}_{number}")
         names.append(f"pool{block}")
-    modules = (*network.features, network.avgpool, nn.Flatten(), *network.classifier)
-    return nn.Sequential(OrderedDict(zip((*names, *VGG_DENSE), modules, strict=True)))
+    names.extend(VGG_DENSE)
+    modules = list(network.features)
+    modules += [network.avgpool, nn.Flatten()]
+    modules += list(network.classifier)
+    return nn.Sequential(OrderedDict(zip(names, modules, strict=True)))
 
 
 def _load_vgg16_features() -> PixelNetwork:
@@ -278,41 +316,40 @@ def _load_vgg16_features() -> PixelNetwork:
     arrays = {
         tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer
     }
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    nodes = [node for node in graph.node if node.op_type == "Conv"]
     backbone = vgg16_architecture()[: -len(VGG_DENSE)]
-    targets = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
-    for target, node in zip(targets, convolutions, strict=True):
-        weight, bias = (torch.from_numpy(arrays[key].copy()) for key in node.input[1:])
-        target.weight, target.bias = nn.Parameter(weight), nn.Parameter(bias)
-    _swap_colours(targets[0])
-    return PixelNetwork("vgg16_features", backbone, *CAFFE)
+    layers = [layer for layer in backbone.children() if isinstance(layer, nn.Conv2d)]
+    for layer, node in zip(layers, nodes, strict=True):
+        _, weight, bias = node.input
+        layer.weight = nn.Parameter(torch.tensor(arrays[weight]))
+        layer.bias = nn.Parameter(torch.tensor(arrays[bias]))
+    _swap_colours(layers[0])
+    return PixelNetwork("vgg16_features", backbone, CAFFE_MEAN, CAFFE_STD)
 
 
 def _load_squeezenet() -> PixelNetwork:
     import h5py
 
     backbone = models.squeezenet1_1()
+    # By their names in the authors' network.
+    layers = {"conv1": backbone.features[0], "conv10": backbone.classifier[1]}
     fires = [module for module in backbone.features if hasattr(module, "squeeze")]
-    targets = {"conv1": backbone.features[0], "conv10": backbone.classifier[1]}
     for number, fire in enumerate(fires, start=2):
-        for part in ("squeeze", "expand1x1", "expand3x3"):
-            targets[f"fire{number}/{part}{'1x1' * (part == 'squeeze')}"] = getattr(
-                fire, part
-            )
+        layers[f"fire{number}/squeeze1x1"] = fire.squeeze
+        layers[f"fire{number}/expand1x1"] = fire.expand1x1
+        layers[f"fire{number}/expand3x3"] = fire.expand3x3
     with h5py.File(assets.fetch("squeezenet1_1")) as file:
-        for name, target in targets.items():
-            kernel, bias = (
-                torch.from_numpy(file[f"{name}/{name}_{kind}:0"][()]) for kind in "Wb"
-            )
-            target.weight.data, target.bias.data = (
-                kernel.permute(3, 2, 0, 1).contiguous(),
-                bias,
-            )
+        for name, layer in layers.items():
+            kernel = torch.from_numpy(file[f"{name}/{name}_W:0"][()])
+            bias = torch.from_numpy(file[f"{name}/{name}_b:0"][()])
+            layer.weight.data = kernel.permute(3, 2, 0, 1).contiguous()
+            layer.bias.data = bias
     _swap_colours(backbone.features[0])
     return PixelNetwork(
         "squeezenet1_1",
         backbone,
-        *CAFFE,
+        CAFFE_MEAN,
+        CAFFE_STD,
         imagenet_class_names(),
         last_layer="classifier.1",
     )
@@ -326,26 +363,29 @@ def _swap_colours(convolution: nn.Conv2d) -> None:
 def _load_efficientnet_lite(name: str) -> PixelNetwork:
     import timm
 
-    saved, backbone = _read_state(name), timm.create_model(f"tf_{name}")
+    backbone = timm.create_model(f"tf_{name}")
     # Two ports of one network: other names, the same entries in the same order.
-    state = dict(zip(backbone.state_dict(), saved.values(), strict=True))
+    weights = _read_state(name).values()
+    state = dict(zip(backbone.state_dict(), weights, strict=True))
     _load_state(backbone, state, name)
     # timm sets it on each of its networks, which nn.Module does not say.
     config: Any = backbone.pretrained_cfg
     return PixelNetwork(
-        name, backbone, config["mean"], config["std"], imagenet_class_names(),
-        input_size=config["input_size"][-1], crop=config["crop_pct"],
-    )  # fmt: skip
+        name,
+        backbone,
+        config["mean"],
+        config["std"],
+        imagenet_class_names(),
+        input_size=config["input_size"][-1],
+        crop=config["crop_pct"],
+    )
 
 
 LOADERS: dict[str, Callable[[], PixelNetwork]] = {
     "vgg16": _load_vgg16,
     "vgg16_features": _load_vgg16_features,
     "squeezenet1_1": _load_squeezenet,
-    **{
-        f"efficientnet_lite{number}": partial(
-            _load_efficientnet_lite, f"efficientnet_lite{number}"
-        )
-        for number in (0, 1, 2)
-    },
+    "efficientnet_lite0": partial(_load_efficientnet_lite, "efficientnet_lite0"),
+    "efficientnet_lite1": partial(_load_efficientnet_lite, "efficientnet_lite1"),
+    "efficientnet_lite2": partial(_load_efficientnet_lite, "efficientnet_lite2"),
 }

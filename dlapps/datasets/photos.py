@@ -62,7 +62,7 @@ def load_imagenet_samples() -> Dataset[list[Path]]:
     ImageNet's order, from the file names.
     """
     paths = find_pictures(assets.fetch("imagenet_samples"))
-    label_of = {}  # of two classes of one name, as "crane", the last
+    label_of = {}  # of the two "cardigan" the last, the garment
     for label, class_name in enumerate(imagenet_class_names()):
         label_of[_plain_name(class_name)] = label
     labels = [label_of[_plain_name(path.stem.partition("_")[2])] for path in paths]

@@ -1,5 +1,6 @@
 """Networks take pixels; the conversions give the networks that were published."""
 
+import re
 from collections import OrderedDict
 
 import numpy as np
@@ -121,17 +122,39 @@ def test_feature_maps_are_no_likely_classes():
         ValueError, match=r"expected logits \(N, K\), got \(1, 4, 8, 8\)"
     ):
         network.predict(torch.rand(1, 3, 8, 8))
+    for k in (0, 2.5):
+        with pytest.raises(ValueError, match=f"expected k >= 1, got {k}; take a whole"):
+            network.predict(torch.rand(1, 3, 8, 8), k)
 
 
 def test_what_cannot_be_wrapped():
     with pytest.raises(ValueError, match="got a PixelNetwork; use it as it is"):
         pretrained.wrap(tiny_network())
-    with pytest.raises(
-        ValueError, match="expected a mean and a std > 0 for each channel"
-    ):
-        pretrained.wrap(nn.Flatten(), (0.5,))
-    with pytest.raises(ValueError, match=r"got \(0.5,\) and \(0.0,\)"):
-        pretrained.wrap(nn.Flatten(), (0.5,), (0.0,))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "sentence"),
+    [
+        ((0.5,), pretrained.IMAGENET_STD, "for each channel, got [0.5] and [0.229, 0."),
+        ((0.5,), (0.0,), "std > 0 for each channel, got [0.5] and [0.0]; pass as many"),
+        (0.5, 0.5, "for each channel, got 0.5 and 0.5; pass as many of both, three"),
+        ((0.5,), (float("nan"),), "std > 0 for each channel, got [0.5] and [nan]"),
+        ((124, 117, 104), (58, 57, 57), "of pixels in [0, 1], got [124, 117, 104] and"),
+        ((0.5,), (58,), "of pixels in [0, 1], got [0.5] and [58]; divide those of 0"),
+        ((float("nan"),), (1,), "of pixels in [0, 1], got [nan] and [1]; divide"),
+    ],
+)
+def test_statistics_that_no_pixels_in_0_to_1_have_are_one_sentence(mean, std, sentence):
+    with pytest.raises(ValueError, match=f"^expected .*{re.escape(sentence)}.*\\.$"):
+        pretrained.wrap(nn.Flatten(), mean, std)
+
+
+@pytest.mark.parametrize("kind", [tuple, list, np.array, torch.tensor])
+def test_statistics_are_sequences_arrays_or_tensors(kind):
+    network = pretrained.wrap(nn.Flatten(), kind(MEAN), kind(STD))
+    assert network.normalisation.mean.flatten().tolist() == pytest.approx(MEAN)
+    assert network.normalisation.std.dtype == torch.float32
+    assert network.channels == 3
 
 
 def test_vgg16_has_the_papers_layers():
