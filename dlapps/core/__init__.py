@@ -1,4 +1,4 @@
-"""What all topics stand on: files, pixels, scores, trainings, measurements, the
+"""What all topics build on: files, pixels, class scores, trainings, measures, the
 machine.
 """
 

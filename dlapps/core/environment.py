@@ -1,4 +1,4 @@
-"""The machine and what is installed on it. Imports nothing heavy."""
+"""The machine, and the versions of what is installed on it. Imports nothing heavy."""
 
 import functools
 import os
@@ -6,35 +6,55 @@ import platform
 import re
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from dlapps import DlappsError, check_name
 
 # Packages whose version may move a number.
-COUNTED = ["torch", "torchvision", "timm", "numpy", "scipy"]
-COUNTED += ["scikit-learn", "scikit-image", "matplotlib", "pillow"]
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-image",
+    "matplotlib",
+    "pillow",
+)
 FORMATS = ("float32", "bfloat16")
 
 
+class Machine(TypedDict):
+    """What `describe` says."""
+
+    python: str
+    packages: dict[str, str]
+    platform: str
+    cpu: str
+    cores: int
+    number_format: str
+
+
 def number_format() -> str:
-    """In which number format this processor computes by default: "bfloat16" where it
-    multiplies matrices of such numbers in hardware, "float32" elsewhere, or what
+    """Return the number format in which this processor computes by default: "bfloat16"
+    where it multiplies such matrices in hardware, "float32" elsewhere, or what
     `DLAPPS_PRECISION` says.
 
-    Raises DlappsError for another format.
+    Raises DlappsError where it says another format.
     """
-    said = os.environ.get("DLAPPS_PRECISION")
-    if said:
-        check_name("DLAPPS_PRECISION", said, FORMATS, DlappsError)
-        return said
+    chosen = os.environ.get("DLAPPS_PRECISION")
+    if chosen:
+        check_name("DLAPPS_PRECISION", chosen, FORMATS, DlappsError)
+        return chosen
     return "bfloat16" if _has_fast_bfloat16() else "float32"
 
 
-def describe() -> dict[str, Any]:
-    """Versions and machine, as `dlapps info` and benchmarks name them."""
+def describe() -> Machine:
+    """Return machine and versions, as `dlapps info` and the benchmarks name them."""
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in COUNTED},
+        "packages": {name: _version(name) for name in PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
@@ -50,22 +70,22 @@ def _version(package: str) -> str:
 
 
 def _cpu_model() -> str:
-    facts = Path("/proc/cpuinfo")
-    names = (
-        re.findall(r"model name\s*:\s*(.+)", facts.read_text())
-        if facts.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
+    name = re.search(r"model name\s*:\s*(.+)", _read_cpuinfo())
+    if name:
+        return name[1]
+    return platform.processor() or platform.machine()
 
 
 @functools.cache
 def _has_fast_bfloat16() -> bool:
-    """Whether the processor has instructions for products of bfloat16 matrices; only
-    Linux says it in a file.
-    """
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
+    """Return whether the processor multiplies bfloat16 matrices in hardware."""
+    flags = _read_cpuinfo()
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _read_cpuinfo() -> str:
+    """Return what Linux says of the processor; nothing on other systems."""
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""

@@ -1,4 +1,4 @@
-"""The only place that knows folders."""
+"""Where files lie: the one module that knows folders."""
 
 import os
 import threading
@@ -13,63 +13,72 @@ CHECKOUT = PACKAGE.parent
 
 
 def mirror() -> Path | None:
-    """The local mirror of data sets that `DLAPPS_DATA` names, or None.
+    """Return the local mirror of data sets that `DLAPPS_DATA` names, or None.
 
     A relative path starts at the current folder, or else at the nearest one above from
     which it leads to a folder. Raises DlappsError where it names no folder: what was
     meant to come from it would silently come from elsewhere.
     """
-    named = os.environ.get("DLAPPS_DATA")
-    if not named:
+    name = os.environ.get("DLAPPS_DATA")
+    if not name:
         return None
     here = Path.cwd()
     for start in (here, *here.parents):
-        folder = start / Path(named).expanduser()
+        folder = start / Path(name).expanduser()
         if folder.is_dir():
             return folder
     raise DlappsError(
-        f"expected a folder in DLAPPS_DATA, got {here / named}; correct it or unset it."
+        f"expected a folder in DLAPPS_DATA, got {here / name}; correct it or unset it."
     )
 
 
 def user_cache() -> Path:
-    """The user's folder for what can be fetched again, by the custom of the system."""
+    """Return the user's folder for what can be fetched again, by the custom of the
+    system.
+    """
     return Path(platformdirs.user_cache_dir("dlapps", appauthor=False))
 
 
 def assets() -> Path:
-    """Where fetched weights and data sets are stored.
+    """Return the folder in which fetched weights and data sets are stored.
 
     In a clone it is data/assets, for a library that was installed the user's cache;
-    `DLAPPS_HOME` names another folder, which then has them in `assets`.
+    `DLAPPS_HOME` names another folder, whose `assets` it then is. As other libraries do
+    with theirs, the first fetch makes it.
     """
-    if home := os.environ.get("DLAPPS_HOME"):
+    home = os.environ.get("DLAPPS_HOME")
+    if home:
         return Path(home).expanduser().resolve() / "assets"
-    return CHECKOUT / "data" / "assets" if _is_clone() else user_cache() / "assets"
+    if _is_clone():
+        return CHECKOUT / "data" / "assets"
+    return user_cache() / "assets"
 
 
 def networks() -> Path:
-    """What comes with the code: trained networks, and features of pictures that cannot
-    be committed.
+    """Return the folder of what comes with the code: trained networks, and features of
+    pictures that cannot be committed.
     """
-    return (CHECKOUT if _is_clone() else PACKAGE) / "data" / "networks"
+    root = CHECKOUT if _is_clone() else PACKAGE
+    return root / "data" / "networks"
 
 
 def require_network(filename: str, what: str) -> Path:
-    """A file that comes with the code; DlappsError, with what it should be, where it is
-    missing.
+    """Return the path of a file that comes with the code.
+
+    Raises DlappsError, with what it should be, where it is missing.
     """
     path = networks() / filename
     if not path.is_file():
         raise DlappsError(
-            f"expected {what} in {path}, got no such file; restore it, or install dlapps again."
+            f"expected {what} in {path}, got no such file; "
+            "restore it, or install dlapps again."
         )
     return path
 
 
 def write_atomically(path: str | Path, content: bytes) -> Path:
-    """Write a file under a temporary name and rename it: whatever fails, it is there
-    whole, or as it was before.
+    """Write a file under a temporary name and rename it, so that it is there whole, or
+    as it was before, whatever fails.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
