@@ -1,4 +1,8 @@
-"""Deep learning applications: helpers that read like the papers they implement."""
+"""Deep learning applications: methods that read like the papers they implement.
+
+`from dlapps import images, metrics, runtime, assets` takes these modules from
+`dlapps.core`; the other names are packages of one topic each.
+"""
 
 import importlib
 from collections.abc import Collection
@@ -35,20 +39,19 @@ class DlappsError(Exception):
 
 
 def check_name(
-    what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError
+    what: str, name: str, names: Collection[str], kind: type[Exception] = ValueError
 ) -> None:
-    """Raise an error of that kind, which lists the known names, for a name that is not
-    among them.
-    """
-    if name not in known:
+    """Raise an error of that kind, which lists the valid names, for another name."""
+    if name not in names:
         raise kind(
-            f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them."
+            f"expected {what} among {', '.join(names)}, got {name!r}; "
+            "choose one of them."
         )
 
 
 def check_counts(least: int = 1, /, **counts: int) -> None:
     """Raise ValueError for a number of epochs, steps, draws or pixels that is not a
-    whole number from the least.
+    whole number or is below the least.
     """
     for name, count in counts.items():
         if not isinstance(count, Integral) or count < least:
@@ -58,8 +61,8 @@ def check_counts(least: int = 1, /, **counts: int) -> None:
 
 
 def check_positive(**values: float) -> None:
-    """Raise ValueError for a learning rate or a length that is not above 0: with less a
-    descent would climb.
+    """Raise ValueError for a learning rate or a length that is not above 0; a descent
+    with a negative one would climb.
     """
     for name, value in values.items():
         if not value > 0:

@@ -1,14 +1,14 @@
-"""Unsupervised domain adaptation: labelled images of a source domain, unlabelled ones
+"""Unsupervised domain adaptation: labelled images of a source domain, unlabelled images
 of a target domain.
 
-The domain-adversarial network of the practical and of its paper (`fit_dann`, PRACTICAL,
-PAPER) beside the source-only baseline (`fit_source_only`), and a recipe that works
-better (`fit_improved`).
+`fit_dann` trains the domain-adversarial network with the settings of the practical
+(PRACTICAL) or of its paper (PAPER), `fit_source_only` the baseline that sees no target,
+and `fit_improved` a recipe that works better.
 
-Trainings take images uint8 (N, H, W) or (N, H, W, 3) and labels (N,), tensors, arrays
-or lists; networks take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them
-themselves, or what their own extractor takes (`DomainAdversarialNetwork`). Domain
-labels: source 0, target 1.
+Trainings take images uint8 (N, H, W) or (N, H, W, 3) and labels (N,), as tensors,
+arrays or lists. Networks take RGB pixels (N, 3, 28, 28) float32 in [0, 1], which they
+standardise themselves, or what their own extractor takes (`DomainAdversarialNetwork`).
+The domain label of the source is 0, that of the target 1.
 """
 
 from dlapps.core.training import History

@@ -1,10 +1,10 @@
 """Generative adversarial networks: DCGAN and conditional DCGAN [Goodfellow et al. 2014;
 Radford et al. 2016].
 
-Images are uint8, grey (N, H, H) or colour (N, H, H, 3), tensors, arrays or lists, where
-a training takes them, float32 (N, C, S, S) in [-1, 1] where networks do, S a power of
-two from 16; latent vectors z are float32 (N, latent_dim), labels (N,) in [0, K). Wrong
-sizes and labels out of range are ValueErrors of one sentence.
+Trainings take images uint8, grey (N, H, H) or colour (N, H, H, 3), as tensors, arrays
+or lists. Networks take and draw float32 (N, C, S, S) in [-1, 1], S a power of two from
+16. Latent vectors z are float32 (N, latent_dim), labels (N,) in [0, K). Wrong sizes and
+labels out of range raise a ValueError of one sentence.
 """
 
 from dlapps.gan import flow

@@ -1,10 +1,10 @@
-"""Arrays in, a matplotlib Figure out; nothing is saved, nothing shown, no global style
-touched.
+"""Figures: arrays in, a matplotlib Figure out; nothing is saved or shown, no global
+style is touched.
 
-A file a chapter: `transfer`, `visualizing`, `dann`, `gan`; what several chapters draw,
-and the style of all, is in `general`. Import from the file, as in `from
-dlapps.plots.general import plot_grid`: this package loads none of them, so that a
-chapter depends on nothing that it does not draw.
+There is a file for each chapter, `transfer`, `visualizing`, `dann` and `gan`; what
+several chapters draw, and the style of all, is in `general`. Import from the file, as
+in `from dlapps.plots.general import plot_grid`: this package loads none of them, so
+that a chapter depends on nothing that it does not draw.
 """
 
 __all__ = [

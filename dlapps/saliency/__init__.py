@@ -1,16 +1,18 @@
-"""Saliency: maps of the pixels that a class score depends on, and whether a map tells
-the truth about it.
+"""Saliency: maps of the pixels that a class score depends on, and measures of how
+faithful a map is.
 
-Every method takes a network (any nn.Module: pixels in, logits out, eval mode), images
-(N, C, H, W) of any number of channels, float32 in [0, 1] (or what else
-`images.as_pictures` takes), and target classes (a number, the name of one of the
-network's `class_names`, N of them, or None for the predicted ones), and gives maps (N,
+Every method takes a network (any nn.Module in eval mode: pixels in, logits out), images
+(N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
+`images.as_pictures` takes, and target classes: a number, the name of one of the
+network's `class_names`, N of them, or None for the predicted ones. It returns maps (N,
 H, W) float32 on the images' device. Weights, the images' `.grad` and the network's
-hooks are left as they were, whatever fails. Errors are ValueErrors of one sentence:
-pixels outside [0, 1] or of another shape or type, a class out of range, a network in
-training mode, or that gives no logits (N, K), an unknown layer or one that no score
-depends on. `smooth_grad` and `grad_cam` run in the precision that the caller opened
-(`runtime.autocast`), the others always in float32, since bfloat16 visibly changes them.
+hooks are left as they were, whatever fails.
+
+`smooth_grad` and `grad_cam` run in the precision that the caller opened
+(`runtime.autocast`), the others always in float32, since bfloat16 visibly changes their
+maps. Pixels outside [0, 1] or of another shape or type, a class out of range, a network
+in training mode or without logits (N, K), and an unknown layer or one that no score
+depends on raise a ValueError of one sentence.
 """
 
 from dlapps.saliency.faithfulness import (

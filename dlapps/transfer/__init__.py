@@ -1,8 +1,8 @@
 """Transfer learning: features of pictures from a frozen network, and a classifier on
 them or on retrained layers.
 
-`DeepFeatures` and `extract_features` take features from any layer; `linear` chooses
-support vector machines on them by cross-validation, and fuses their scores; `finetune`
+`DeepFeatures` and `extract_features` take features from any layer. `linear` chooses
+support vector machines on them by cross-validation, and fuses their scores. `finetune`
 trains a new last layer, with or without the layers before it.
 """
 
