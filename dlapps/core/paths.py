@@ -91,4 +91,5 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
 
 
 def _is_clone() -> bool:
-    return (CHECKOUT / "data" / "networks").is_dir()
+    # An installed package has the networks in it, a clone beside it.
+    return not (PACKAGE / "data").is_dir()

@@ -266,6 +266,14 @@ def test_accuracy_does_not_depend_on_the_mode_and_leaves_the_statistics():
     assert finetune.accuracy(network.eval(), inputs, labels) == found
 
 
+def test_files_of_ones_own_are_not_taken_for_the_library_s(tmp_path):
+    for name in ("results", "networks"):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        (folder / "flow.pt").write_bytes(b"mine")
+    assert flow.load_best().settings == flow.STANDARD
+
+
 def test_fusion_refuses_labels_that_are_no_columns():
     signs = np.where(np.arange(30) % 2, 1, -1)
     features = np.random.default_rng(0).normal(size=(30, 5)) + signs[:, None]
