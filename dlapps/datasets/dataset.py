@@ -22,7 +22,7 @@ class Dataset(Generic[Images]):
     """
 
     images: Images
-    labels: np.ndarray | Any
+    labels: np.ndarray | Any  # None only where a data set has none
     class_names: tuple[str, ...]
     provenance: Provenance
     names: tuple[str, ...] = ()

@@ -54,6 +54,7 @@ def test_a_mirror_that_is_no_folder_is_one_sentence(monkeypatch, capsys, verb):
 def test_info_says_what_a_bug_report_needs(capsys):
     assert main(["info"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    facts = ["dlapps", "Python", "processor", "packages", "assets", "mirror", "at"]
-    assert [line.split()[0] for line in lines] == facts
+    heads = ["dlapps", "Python", "processor", "packages", "assets", "mirror", "at hand"]
+    for line, head in zip(lines, heads, strict=True):
+        assert line.startswith(f"{head} ")
     assert f"torch {version('torch')}" in lines[3]

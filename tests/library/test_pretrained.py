@@ -13,7 +13,8 @@ from dlapps.core import assets, images, paths
 from dlapps.core.assets import AssetError
 from dlapps.pretrained import PixelNetwork, find_layer
 
-MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+MEAN = (0.5, 0.4, 0.3)
+STD = (0.2, 0.3, 0.4)
 
 
 def tiny_network():
@@ -33,13 +34,16 @@ def load_or_skip(name):
 
 
 def test_normalisation_happens_once_and_inside():
-    network, pixels = tiny_network(), torch.rand(2, 3, 8, 8)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    network = tiny_network()
+    pixels = torch.rand(2, 3, 8, 8)
+    mean = torch.tensor(MEAN).view(3, 1, 1)
+    std = torch.tensor(STD).view(3, 1, 1)
     torch.testing.assert_close(network(pixels), network.backbone((pixels - mean) / std))
 
 
 def test_network_is_frozen_in_eval_mode_and_repeats_itself():
-    network, pixels = tiny_network(), torch.rand(2, 3, 8, 8)
+    network = tiny_network()
+    pixels = torch.rand(2, 3, 8, 8)
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert torch.equal(network(pixels), network(pixels))
@@ -50,12 +54,13 @@ def test_a_network_at_the_end_of_a_cell_is_one_line():
 
 
 def test_hook_sees_what_the_layer_gave():
-    network, seen = tiny_network(), []
+    network = tiny_network()
+    outputs = []
     network.layer("0").register_forward_hook(
-        lambda module, inputs, output: seen.append(output)
+        lambda module, inputs, output: outputs.append(output)
     )
     network(torch.rand(1, 3, 8, 8))
-    assert seen[0].min() < 0
+    assert outputs[0].min() < 0
 
 
 def test_unknown_names_list_the_valid_ones():
@@ -71,8 +76,10 @@ def test_unknown_names_list_the_valid_ones():
 
 def test_a_layer_has_one_name_with_and_without_the_backbone():
     network = tiny_network()
-    found = network.layer("backbone.0"), network.layer("0"), find_layer(network, "0")
-    assert all(layer is network.backbone[0] for layer in found)
+    layer = network.backbone[0]
+    assert network.layer("0") is layer
+    assert network.layer("backbone.0") is layer
+    assert find_layer(network, "0") is layer
     inner = OrderedDict(backbone=nn.Sequential(nn.Conv2d(3, 4, 3)))
     nested = PixelNetwork("", nn.Sequential(inner), MEAN, STD)
     assert (
@@ -213,13 +220,13 @@ def test_top_1_on_imagenet_pictures(name):
         samples = datasets.load_imagenet_samples()
     except AssetError as error:
         pytest.skip(str(error))
-    found = []
+    predicted = []
     for start in range(0, len(samples), 50):
         batch = samples.images[start : start + 50]
         pixels = images.stack_pixels(batch, network.input_size, crop=network.crop)
         with torch.inference_mode():
-            found += network(pixels).argmax(1).tolist()
-    assert np.mean(np.array(found) == samples.labels) >= CLASSIFIERS[name][1]
+            predicted += network(pixels).argmax(1).tolist()
+    assert np.mean(np.array(predicted) == samples.labels) >= CLASSIFIERS[name][1]
 
 
 def test_without_a_network_the_network_asked_for_is_named(
