@@ -16,7 +16,6 @@ from torchvision import models
 
 from dlapps import check_counts, check_name
 from dlapps.core import assets
-from dlapps.core.assets import AssetError
 from dlapps.core.images import PictureError, check_shape
 from dlapps.core.runtime import channels_last
 
@@ -269,19 +268,9 @@ def _read_state(asset: str) -> dict[str, Tensor]:
     return torch.load(assets.fetch(asset), weights_only=True, map_location="cpu")
 
 
-def _load_state(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise AssetError(
-            f"expected the weights of {name}, got other entries; "
-            f"run dlapps data verify ({error})."
-        ) from error
-
-
 def _load_vgg16() -> PixelNetwork:
     network = models.vgg16()
-    _load_state(network, _read_state("vgg16"), "vgg16")
+    network.load_state_dict(_read_state("vgg16"))
     return PixelNetwork(
         "vgg16",
         _name_vgg_layers(network),
@@ -367,7 +356,7 @@ def _load_efficientnet_lite(name: str) -> PixelNetwork:
     # Two ports of one network: other names, the same entries in the same order.
     weights = _read_state(name).values()
     state = dict(zip(backbone.state_dict(), weights, strict=True))
-    _load_state(backbone, state, name)
+    backbone.load_state_dict(state)
     # timm sets it on each of its networks, which nn.Module does not say.
     config: Any = backbone.pretrained_cfg
     return PixelNetwork(
