@@ -15,7 +15,7 @@ FOLDERS = {
 }
 # What a product leaves to those who have it.
 FOREIGN = {
-    "dlapps": {"labreport", "jupyter_client", "nbformat", "nbconvert", "papermill"},
+    "dlapps": {"labreport", "jupyter_client", "nbformat", "nbclient", "nbconvert"},
     "labreport": {"dlapps", "torch", "torchvision", "sklearn", "timm"},
 }
 OF_THE_REPORT = {"studies", "checks"}

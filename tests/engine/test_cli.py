@@ -11,7 +11,7 @@ from conftest import code, text
 
 from labreport.cli import main
 
-HEAVY = {"torch", "matplotlib", "nbconvert", "papermill"}
+HEAVY = {"torch", "matplotlib", "nbclient", "nbconvert"}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ HEAVY = {"torch", "matplotlib", "nbconvert", "papermill"}
         ("labreport.editions.committed", HEAVY),  # JupyterLab's server, for its hook
         (
             "labreport.notebook",
-            {"torch", "scipy", "nbconvert", "papermill"},
+            {"torch", "scipy", "nbclient", "nbconvert"},
         ),  # each kernel
     ],
 )
@@ -83,7 +83,7 @@ def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, argum
 @pytest.mark.parametrize(
     ("arguments", "package"),
     [
-        ("report", "papermill"),
+        ("report", "nbclient"),
         ("html", "nbconvert"),
         ("run", "ipykernel"),
         ("check", "nbformat"),

@@ -88,7 +88,7 @@ def execute_here(notebook, monkeypatch):
             cell.outputs = [new_output("display_data", data=data) for data in told]
             if printed.getvalue():
                 cell.outputs.append(new_output("stream", text=printed.getvalue()))
-    notebook.metadata["papermill"] = {"duration": 1.0}
+    notebook.metadata["labreport"] = {"seconds": 1.0}
     return notebook
 
 

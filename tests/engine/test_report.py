@@ -209,9 +209,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
         ('score["own"]', 22),
     ]
     before = pdf.read_bytes()
-    monkeypatch.setattr(
-        execute.papermill, "execute_notebook", None
-    )  # nothing may run from here on
+    monkeypatch.setattr(execute, "execute", None)  # nothing may run from here on
     shutil.rmtree(project.build / "smoke" / "tex")
     for drawn in (project.home / "figures").glob("*.pdf"):
         drawn.write_bytes(b"that of another profile")
@@ -245,7 +243,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
 def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, got):
     monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 2)
     notebook = read_notebook(project.write("1_transfer", code("print('fine')")))
-    notebook.metadata.papermill = {"duration": 1.0}  # it ran
+    notebook.metadata.labreport = {"seconds": 1.0}  # it ran
     kept = nbformat.writes(notebook).encode()
     paths.write_atomically(project.build / "smoke" / "1_transfer.ipynb", kept)
     (project.build / "report.pdf").write_bytes(b"the last good one")
@@ -261,7 +259,7 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
     assert (project.build / "report.pdf").read_bytes() == b"the last good one"
     assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells
     beside = read_notebook(project.build / "smoke" / "2_beside.ipynb")
-    assert beside.metadata.papermill["duration"] > 0
+    assert beside.metadata.labreport["seconds"] > 0
 
 
 @pytest.mark.report

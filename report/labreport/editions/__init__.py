@@ -9,7 +9,7 @@ from labreport.paths import require
 
 __all__ = ["TEMPLATES", "ReportError"]
 
-require("", "ipykernel", "nbconvert", "nbformat", "papermill", "pypandoc")
+require("", "ipykernel", "nbclient", "nbconvert", "nbformat", "pypandoc")
 
 TEMPLATES = Path(__file__).parent / "template"
 

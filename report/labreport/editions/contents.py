@@ -210,7 +210,7 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         raise ReportError(f"expected {wanted}, got {got}; name it after the file.")
     prose, numbers = _read_prose(source.name, notebook)
     claims = _read_claims(source.name, notebook, prose)
-    told = prose, numbers, runs[0], claims, notebook.metadata.papermill["duration"]
+    told = prose, numbers, runs[0], claims, notebook.metadata.labreport["seconds"]
     return ExecutedChapter(source.name, source.number, notebook, *told)
 
 

@@ -1,6 +1,8 @@
-"""Executed copies of the notebooks, in `report/build/<profile>/`."""
+"""Run notebooks, and keep their executed copies in `report/build/<profile>/`."""
 
+import copy
 import sys
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -10,14 +12,13 @@ from tempfile import gettempdir
 from typing import Any
 
 import nbformat
-import papermill
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
-from nbclient.exceptions import DeadKernelError
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError
-from papermill.execute import ERROR_MARKER_TAG
+from tqdm import tqdm
 
 from labreport import environment, paths
 from labreport.editions import ReportError
@@ -29,34 +30,26 @@ Say = Callable[[str], None]
 
 
 class OwnKernelManager(AsyncKernelManager):
-    """Starts this interpreter's kernel, whatever another installation registered as
+    """Starts a kernel of this interpreter, whatever another installation registered as
     "python3".
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # Sockets with names, where there are such: a port that is free when Jupyter
-        # chooses it may be another's by the time that the kernel takes it. The names
-        # are short, since a system allows about a hundred characters.
+        # A named socket where the system has such: a port that is free when Jupyter
+        # chooses it may be taken by the time that the kernel opens it. The name is
+        # short, since a system allows about a hundred characters.
         if sys.platform != "win32":
-            self.transport, self.ip = (
-                "ipc",
-                f"{gettempdir()}/labreport-{uuid.uuid4().hex[:12]}",
-            )
+            self.transport = "ipc"
+            self.ip = f"{gettempdir()}/labreport-{uuid.uuid4().hex[:12]}"
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """How to start `sys.executable` as a kernel."""
-        command = [
-            sys.executable,
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            "{connection_file}",
-        ]
-        command += ["--log-level=CRITICAL"]
-        # Called from a notebook, a run has that notebook's session about it, whose file
-        # is not the one that runs; and nobody watches a bar.
+        command = [sys.executable, "-m", "ipykernel_launcher"]
+        command += ["-f", "{connection_file}", "--log-level=CRITICAL"]
+        # A run that is started from a notebook inherits the name of that notebook,
+        # which is not the one that runs. Nobody watches a bar in a cell.
         env = {"JPY_SESSION_NAME": "", "TQDM_DISABLE": "1"}
         return KernelSpec(
             argv=command, display_name="Python 3", language="python", env=env
@@ -66,23 +59,20 @@ class OwnKernelManager(AsyncKernelManager):
 def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     """Execute these notebooks, stale or not, as many at a time as there are cores.
 
-    The one that took longest last time comes first, without a last time the largest
-    file. After an error no other is begun, those that run are finished, and the first
-    error is raised.
+    The one that took longest last time comes first; without a last time, the largest
+    file. After an error no other notebook is begun, those that run are finished, and
+    the first error is raised.
     """
     environment.limit_threads()
 
     def cost(source: Source) -> tuple[float, int]:
-        return last_duration(source, profile) or 0, source.path.stat().st_size
+        return last_duration(source, profile), source.path.stat().st_size
 
-    waiting = enumerate(sorted(sources, key=cost, reverse=True))
-    with ThreadPoolExecutor(
-        min(environment.num_processes(), len(sources) or 1)
-    ) as pool:
-        runs = {
-            pool.submit(_execute, source, profile, place): source
-            for place, source in waiting
-        }
+    num_workers = max(1, min(environment.num_processes(), len(sources)))
+    with ThreadPoolExecutor(num_workers) as pool:
+        runs = {}
+        for place, source in enumerate(sorted(sources, key=cost, reverse=True)):
+            runs[pool.submit(execute, source, profile, place)] = source
         try:
             for run in as_completed(runs):
                 say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
@@ -91,97 +81,100 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
             raise
 
 
-def _execute(source: Source, profile: str, place: int) -> float:
-    # Jupyter makes a loop for each thread that has none, and leaves it open.
-    with closing(ensure_event_loop()):
-        return execute(source, profile, place)
-
-
 def execute(source: Source, profile: str, place: int = 0) -> float:
-    """Run a notebook from top to bottom; returns the seconds that it took.
+    """Run a notebook from top to bottom and return the seconds that it took.
 
-    Its executed copy is replaced only when all of it ran. place: of its progress bar,
-    from 0 at the top. A ReportError names the cell that failed; the cells that ran are
-    saved beside it as `<name>.failed.ipynb`.
+    Its executed copy is replaced only when all of it ran. The copy's metadata say, as
+    "labreport", what it was made from ("inputs", see `fingerprint`) and in how many
+    "seconds". place: of the progress bar, from 0 at the top.
+
+    Raises ReportError, which names the cell that failed. What ran is then saved beside
+    the executed copy, as `<name>.failed.ipynb`.
     """
-    final = executed_path(source, profile)
-    running, failed = (
-        final.with_suffix(".running.ipynb"),
-        final.with_suffix(".failed.ipynb"),
-    )
-    final.parent.mkdir(parents=True, exist_ok=True)
+    executed_file = executed_path(source, profile)
+    failed_file = executed_file.with_suffix(".failed.ipynb")
     notebook = source.read()
-    identity = fingerprint(notebook, profile)
-    try:
-        executed = papermill.execute_notebook(
-            notebook,
-            running,
-            parameters={"profile": profile, "seed": paths.seed()},
-            kernel_name="python3",
-            language="python",
-            # Not papermill's cwd, which is the process's: other notebooks may run
-            # beside this one.
-            resources={"metadata": {"path": str(paths.notebooks())}},
-            progress_bar={
-                "desc": source.name,
-                "leave": False,
-                "position": place,
-                "disable": None,
-            },
-            kernel_manager_class=OwnKernelManager,
+    inputs = fingerprint(notebook, profile)
+    executed = copy.deepcopy(notebook)
+    _set_parameters(executed, profile=profile, seed=paths.seed())
+    begun = time.monotonic()
+    failure = _run_cells(executed, source.name, place)
+    if failure:
+        _write(failed_file, executed)
+        raise ReportError(
+            f"expected {source.path.name} to run, got {failure}; correct it, what ran "
+            f"is in {failed_file}."
         )
-    except (PapermillExecutionError, DeadKernelError) as error:
-        running.replace(failed)
-        raise ReportError(_failure(source, error, failed)) from error
-    # What the run itself made or fetched counts from now on, what it found as it was
-    # found.
+    seconds = time.monotonic() - begun
+    # Files that the run itself wrote or fetched count as they are now, all others as
+    # they were before it.
     after = fingerprint(notebook, profile)
-    own = {"settings": after["settings"], "files": after["files"] | identity["files"]}
-    executed.metadata["labreport"] = identity | own
-    nbformat.write(executed, running)
-    running.replace(final)
-    failed.unlink(missing_ok=True)
-    return executed.metadata.papermill["duration"]
+    inputs["settings"] = after["settings"]
+    inputs["files"] = after["files"] | inputs["files"]
+    executed.metadata["labreport"] = {"inputs": inputs, "seconds": seconds}
+    _write(executed_file, executed)
+    failed_file.unlink(missing_ok=True)
+    return seconds
 
 
-def last_duration(source: Source, profile: str) -> float | None:
-    """The seconds that the last run of a notebook took, stale or not; None where there
-    was none.
+def _set_parameters(notebook: NotebookNode, **parameters: Any) -> None:
+    """Assign other values at the end of the cell tagged "parameters", if there is one."""
+    for cell in code_cells(notebook):
+        if "parameters" in tags(cell):
+            lines = [f"{name} = {value!r}" for name, value in parameters.items()]
+            cell.source = "\n".join([cell.source, *lines])
+            return
+
+
+def _run_cells(notebook: NotebookNode, name: str, place: int) -> str:
+    """Run a notebook's cells in a kernel of its own, which leave their outputs in it.
+
+    Returns the empty string, or what went wrong, and in which cell.
     """
+    for cell in code_cells(notebook):
+        cell.outputs = []
+        cell.execution_count = None
+    client = NotebookClient(
+        notebook,
+        kernel_manager_class=OwnKernelManager,
+        # Not the folder of this process: other notebooks may run beside this one.
+        resources={"metadata": {"path": str(paths.notebooks())}},
+        raise_on_iopub_timeout=True,
+    )
+    progress = tqdm(
+        notebook.cells, name, unit="cell", leave=False, position=place, disable=None
+    )
+    # Jupyter makes an event loop for a thread that has none, and leaves it open.
+    with closing(ensure_event_loop()), closing(progress), client.setup_kernel():
+        for index, cell in enumerate(progress):
+            where = f"in cell {index + 1} ({first_line(cell.source)})"
+            try:
+                client.execute_cell(cell, index)
+            except CellExecutionError as error:
+                return f"{error.ename}: {first_line(error.evalue, 200)} {where}"
+            except DeadKernelError:
+                return f"a kernel that died (out of memory?) {where}"
+    return ""
+
+
+def _write(path: Path, notebook: NotebookNode) -> None:
+    paths.write_atomically(path, nbformat.writes(notebook).encode())
+
+
+def last_duration(source: Source, profile: str) -> float:
+    """The seconds that the last run of a notebook took; 0 where there was none."""
     path = executed_path(source, profile)
-    return read_notebook(path).metadata.papermill["duration"] if path.exists() else None
+    if not path.exists():
+        return 0.0
+    return read_notebook(path).metadata.get("labreport", {}).get("seconds", 0.0)
 
 
 def read_executed(source: Source, profile: str) -> NotebookNode:
     """The notebook's present prose with the outputs of its last execution."""
     notebook = source.read()
     executed = read_notebook(executed_path(source, profile))
-    ran = [
-        cell for cell in code_cells(executed) if "injected-parameters" not in tags(cell)
-    ]
-    for cell, executed_cell in zip(code_cells(notebook), ran, strict=True):
+    pairs = zip(code_cells(notebook), code_cells(executed), strict=True)
+    for cell, executed_cell in pairs:
         cell.outputs = executed_cell.outputs
-    notebook.metadata["papermill"] = executed.metadata.papermill
+    notebook.metadata["labreport"] = executed.metadata["labreport"]
     return notebook
-
-
-def _failure(
-    source: Source, error: PapermillExecutionError | DeadKernelError, failed: Path
-) -> str:
-    """One sentence: notebook, cell, its first line, the error."""
-    cells = [
-        cell
-        for cell in read_notebook(failed).cells
-        if ERROR_MARKER_TAG not in tags(cell)
-    ]
-    if isinstance(error, DeadKernelError):
-        got = "a kernel that died (out of memory?)"
-        index = max(
-            i for i, cell in enumerate(cells) if cell.metadata.papermill["start_time"]
-        )
-    else:
-        index, got = error.cell_index, f"{error.ename}: {first_line(error.evalue, 200)}"
-    # papermill puts one cell of its own behind the one tagged "parameters", or first.
-    place = sum("injected-parameters" not in tags(cell) for cell in cells[: index + 1])
-    where = f"in cell {place} ({first_line(cells[index].source)})"
-    return f"expected {source.path.name} to run, got {got} {where}; correct it, what ran is in {failed}."

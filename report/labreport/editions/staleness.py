@@ -26,13 +26,12 @@ def executed_path(source: Source, profile: str) -> Path:
 
 
 def is_stale(source: Source, profile: str) -> bool:
-    """Whether the executed copy of a notebook is missing or comes from other code."""
+    """Whether the executed copy of a notebook is missing or was made from other inputs."""
     path = executed_path(source, profile)
     if not path.exists():
         return True
-    return read_notebook(path).metadata.get("labreport") != fingerprint(
-        source.read(), profile
-    )
+    inputs = read_notebook(path).metadata.get("labreport", {}).get("inputs")
+    return inputs != fingerprint(source.read(), profile)
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     return {
         "numbers": numbers,
         "claims": claims,
-        "seconds": notebook.metadata.papermill["duration"],
+        "seconds": notebook.metadata.labreport["seconds"],
     }
 
 
