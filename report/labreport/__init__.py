@@ -24,13 +24,10 @@ class LabreportError(Exception):
 def check_name(
     what: str, name: str, known: Collection[str], kind: type[Exception] = ValueError
 ) -> None:
-    """Raise an error of that kind, which lists the known names, for a name that is not
-    among them.
-    """
+    """Raise an error of that kind, which lists the known names, for any other name."""
     if name not in known:
-        raise kind(
-            f"expected {what} among {', '.join(known)}, got {name!r}; choose one of them."
-        )
+        names = ", ".join(known)
+        raise kind(f"expected {what} among {names}, got {name!r}; choose one of them.")
 
 
 def check_counts(least: int = 1, /, **counts: int) -> None:

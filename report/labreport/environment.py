@@ -25,12 +25,13 @@ def num_threads() -> int:
     proportion to its load; with more, threads that wait for each other make it crawl.
     Raises LabreportError for anything but a number above 0.
     """
-    said = os.environ.get("LABREPORT_THREADS") or "1"
-    if not said.isdigit() or int(said) < 1:
+    value = os.environ.get("LABREPORT_THREADS") or "1"
+    if not value.isdigit() or int(value) < 1:
         raise LabreportError(
-            f"expected a number of threads in LABREPORT_THREADS, got {said!r}; set 1 or more."
+            f"expected a number of threads in LABREPORT_THREADS, got {value!r}; set 1 "
+            "or more."
         )
-    return int(said)
+    return int(value)
 
 
 def num_processes() -> int:
@@ -39,13 +40,14 @@ def num_processes() -> int:
 
 
 def limit_threads() -> None:
-    """Hold this process to `num_threads`: libraries that are loaded, and those that
-    will be.
+    """Hold this process to `num_threads`, in libraries that are loaded and in those
+    that will be.
     """
     number = num_threads()
     os.environ["OMP_NUM_THREADS"] = str(number)
     threadpool_limits(number)
-    if torch := sys.modules.get("torch"):
+    torch = sys.modules.get("torch")
+    if torch:
         torch.set_num_threads(number)
 
 
@@ -54,15 +56,16 @@ def library_settings() -> dict[str, Any]:
     number format, by name.
 
     A library says it by an entry point in the group "labreport.settings": a name, and a
-    function without arguments.
+    function without arguments. Raises LabreportError for whatever that function raises.
     """
-    found = {}
+    settings = {}
     for entry in metadata.entry_points(group="labreport.settings"):
         try:
-            found[entry.name] = entry.load()()
-        except Exception as error:  # whatever a library can raise, such as for a wrong value of its own variables
+            settings[entry.name] = entry.load()()
+        except Exception as error:
+            # A library can raise anything, such as for its own variables.
             raise LabreportError(str(error)) from error
-    return found
+    return settings
 
 
 def describe() -> dict[str, Any]:
@@ -72,17 +75,15 @@ def describe() -> dict[str, Any]:
     number of the report.
     """
     seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
-    counted = paths.read_mark().get("packages", [])
+    settings = library_settings().values()
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in counted},
+        "packages": {name: _version(name) for name in _named_packages()},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
         "threads": num_threads(),
-        "settings": [
-            value for value in library_settings().values() if isinstance(value, str)
-        ],
+        "settings": [value for value in settings if isinstance(value, str)],
         "commit": _commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime(seconds)),
     }
@@ -92,9 +93,19 @@ def installed_versions() -> list[str]:
     """Every installed distribution as "name==version", sorted: what `pip freeze` says,
     without addresses.
     """
-    named = (part for part in metadata.distributions() if part.name)
-    found = {re.sub(r"[-_.]+", "-", part.name).lower(): part.version for part in named}
-    return [f"{name}=={version}" for name, version in sorted(found.items())]
+    versions = {}
+    for distribution in metadata.distributions():
+        if distribution.name:
+            name = re.sub(r"[-_.]+", "-", distribution.name).lower()
+            versions[name] = distribution.version
+    return [f"{name}=={version}" for name, version in sorted(versions.items())]
+
+
+def _named_packages() -> list[str]:
+    try:
+        return paths.read_toml(paths.project() / paths.MARK).get("packages", [])
+    except (OSError, ValueError):
+        return []  # a notebook outside a report; a build names a file that is not valid
 
 
 def _version(package: str) -> str:
@@ -105,31 +116,22 @@ def _version(package: str) -> str:
 
 
 def _cpu_model() -> str:
-    facts = Path("/proc/cpuinfo")
-    names = (
-        re.findall(r"model name\s*:\s*(.+)", facts.read_text())
-        if facts.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        model = re.search(r"model name\s*:\s*(.+)", info.read_text())
+        if model:
+            return model[1]
+    return platform.processor() or platform.machine()
 
 
 def _commit() -> str:
     """The checkout's short commit, "-dirty" where files differ from it; empty outside a
     checkout (or without git).
     """
-    command = [
-        "git",
-        "-C",
-        str(paths.project()),
-        "describe",
-        "--always",
-        "--dirty",
-        "--exclude=*",
-    ]
+    command = ["git", "-C", str(paths.project())]
+    command += ["describe", "--always", "--dirty", "--exclude=*"]
     try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
+    return run.stdout.strip()

@@ -18,82 +18,75 @@ else:
     import tomli as tomllib
 
 PACKAGE = Path(__file__).resolve().parent
-MARK = Path(
-    "report", "report.toml"
-)  # title and authors of a report; what has this file is a report's folder
+# Title and authors of a report: a folder that has this file is a report's.
+MARK = Path("report", "report.toml")
 
 
 def project() -> Path:
     """The folder of a report: of notebooks/, figures/, data/ and report/, which holds
     report.toml.
 
-    The nearest such folder at or above the current one, as git finds a repository;
-    `LABREPORT_HOME` names another one. Without one (a notebook that belongs to no
-    report), the current folder.
+    It is the nearest such folder at or above the current one, as git finds a
+    repository; `LABREPORT_HOME` names another one. Without one (a notebook that belongs
+    to no report), it is the current folder.
     """
-    if home := os.environ.get("LABREPORT_HOME"):
+    home = os.environ.get("LABREPORT_HOME")
+    if home:
         return Path(home).expanduser().resolve()
     here = Path.cwd()
-    return next(
-        (folder for folder in (here, *here.parents) if (folder / MARK).is_file()), here
-    )
-
-
-def has_report() -> bool:
-    """Whether the project's folder is that of a report, or one that `LABREPORT_HOME`
-    names as such.
-    """
-    return bool(os.environ.get("LABREPORT_HOME")) or (project() / MARK).is_file()
-
-
-def read_mark() -> dict[str, Any]:
-    """What report.toml says; nothing where there is no such file, or an invalid one,
-    which a build names.
-    """
-    try:
-        return tomllib.loads((project() / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    for folder in (here, *here.parents):
+        if (folder / MARK).is_file():
+            return folder
+    return here
 
 
 def require_report(purpose: str) -> None:
-    """Raise LabreportError, which names the purpose, where there is no report's folder."""
-    if not has_report():
+    """Raise LabreportError, which names the purpose, outside a report's folder."""
+    if not os.environ.get("LABREPORT_HOME") and not (project() / MARK).is_file():
         raise LabreportError(
-            f"expected a folder with {MARK} for {purpose}, got {project()}; change to one, make one with "
-            "labreport new, or name one in LABREPORT_HOME."
+            f"expected a folder with {MARK} for {purpose}, got {project()}; change to "
+            "one, make one with labreport new, or name one in LABREPORT_HOME."
         )
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a file of TOML says. Raises ValueError if it is not valid."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
 def notebooks() -> Path:
-    """The notebooks, one a chapter."""
+    """The folder of the notebooks, one a chapter."""
     return project() / "notebooks"
 
 
 def chapters() -> dict[str, str]:
-    """The notebooks' stems with their numbers, in the order of both: chapters, "1",
-    "2", then appendices, "A", "B".
+    """The notebooks' stems with their numbers, in the order of both: chapters "1", "2",
+    then appendices "A", "B".
 
     A chapter's number is what its name begins with, where all chapters' names begin
-    with one; else the place in the order of names. A notebook is an appendix if its
-    first cell has the tag "appendix".
+    with one; else it is the place in the order of names. A notebook is an appendix if
+    its first cell has the tag "appendix".
     """
-    files = sorted(notebooks().glob("[!.]*.ipynb"))
-    appendices = [
-        path.stem for path in files if _is_appendix(path, path.stat().st_mtime_ns)
-    ]
-    names = [path.stem for path in files if path.stem not in appendices]
-    leading = {
-        name: int(found[0]) for name in names if (found := re.match("[0-9]+", name))
-    }
-    if len(leading) < len(names):
-        leading = {name: place for place, name in enumerate(names, start=1)}
-    numbers = {
-        name: str(leading[name]) for name in sorted(leading, key=leading.__getitem__)
-    }
-    return numbers | {
-        name: chr(ord("A") + place) for place, name in enumerate(appendices)
-    }
+    names = []
+    appendices = []
+    for path in sorted(notebooks().glob("[!.]*.ipynb")):
+        if _is_appendix(path, path.stat().st_mtime_ns):
+            appendices.append(path.stem)
+        else:
+            names.append(path.stem)
+    places: dict[str, int] = {}
+    for name in names:
+        digits = re.match("[0-9]+", name)
+        if digits:
+            places[name] = int(digits[0])
+    if len(places) < len(names):
+        places = {name: place for place, name in enumerate(names, start=1)}
+    numbers = {}
+    for name in sorted(places, key=places.__getitem__):
+        numbers[name] = str(places[name])
+    for place, name in enumerate(appendices):
+        numbers[name] = chr(ord("A") + place)
+    return numbers
 
 
 @functools.lru_cache
@@ -101,25 +94,23 @@ def _is_appendix(path: Path, _changed: int) -> bool:
     try:
         first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
         return "appendix" in first["metadata"]["tags"]
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-    ):  # no such tag, or no notebook: a build says it
-        return False
+    except (ValueError, LookupError, TypeError):
+        return False  # it has no tags, or is no notebook, which a build says
 
 
 def chapter_number(name: str) -> str:
-    """The number of the notebook with that stem; where it is not the report's, what it
-    begins with, or 1.
+    """The number of the notebook with that stem; of one that is not the report's, what
+    its name begins with, or 1.
     """
-    leading = re.match("[0-9]+", name)
-    return chapters().get(name, str(int(leading[0])) if leading else "1")
+    digits = re.match("[0-9]+", name)
+    leading = str(int(digits[0])) if digits else "1"
+    return chapters().get(name, leading)
 
 
 def chapter_words(number: str) -> str:
     """What the notebook of that number is called: "Chapter 2" or "Appendix A"."""
-    return f"{'Appendix' if number.isalpha() else 'Chapter'} {number}"
+    kind = "Appendix" if number.isalpha() else "Chapter"
+    return f"{kind} {number}"
 
 
 def seed() -> int:
@@ -128,67 +119,62 @@ def seed() -> int:
 
     Raises LabreportError for anything but a whole number from 0.
     """
-    said = os.environ.get("LABREPORT_SEED") or "0"
-    if not said.isdigit():
+    value = os.environ.get("LABREPORT_SEED") or "0"
+    if not value.isdigit():
         raise LabreportError(
-            f"expected a seed in LABREPORT_SEED, got {said!r}; set 0 or more."
+            f"expected a seed in LABREPORT_SEED, got {value!r}; set 0 or more."
         )
-    return int(said)
+    return int(value)
 
 
 def figures() -> Path:
-    """Where notebooks save their figures, and a build reads them."""
+    """The folder in which notebooks save their figures, and a build reads them."""
     return build() / "figures" if seed() else project() / "figures"
 
 
 def report() -> Path:
-    """The bibliography; `report() / "build"` is what a build writes."""
+    """The folder of the bibliography, report.toml and what is published."""
     return project() / "report"
 
 
 def build() -> Path:
-    """What a build writes, of each seed but 0 in a folder of its own; `make clean`
-    empties it.
-    """
+    """The folder that a build writes, one for each seed; `make clean` empties it."""
     folder = report() / "build"
     return folder / f"seed-{seed()}" if seed() else folder
 
 
 def cache() -> Path:
-    """Checkpoints of long computations, and what they stored by what it depends on
-    (joblib).
-    """
+    """The folder of the checkpoints of long computations, and of what joblib stores."""
     return project() / "data" / "cache"
 
 
 def results() -> Path:
-    """Where what long runs measured is written, to be committed: the report's
-    data/results.
-    """
+    """The folder in which long runs write what they measured, to be committed."""
     return project() / "data" / "results"
 
 
 def networks() -> Path:
-    """Where the networks that studies trained are written, to be committed: the
-    report's data/networks.
+    """The folder in which studies write the networks that they trained, to be
+    committed.
     """
     return project() / "data" / "networks"
 
 
 def find_results() -> dict[str, Path]:
-    """The small committed results by file name: what long runs measured, and the
-    networks that they trained.
+    """The committed results by file name: what long runs measured, and the networks
+    that they trained.
     """
-    return {
-        path.name: path
-        for folder in (results(), networks())
-        for path in folder.glob("*")
-    }
+    files = {}
+    for folder in (results(), networks()):
+        for path in folder.glob("*"):
+            files[path.name] = path
+    return files
 
 
 def write_atomically(path: str | Path, content: bytes) -> Path:
-    """Write a file under a temporary name and rename it: whatever fails, it is there
-    whole, or as it was before.
+    """Write a file under a temporary name and rename it.
+
+    Whatever fails, the file is there whole, or as it was before.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,8 +199,9 @@ def require(extra: str, *packages: str) -> None:
     """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        names = f"the package{'s'[: len(missing) > 1]} {', '.join(missing)}"
+        noun = "package" if len(missing) == 1 else "packages"
         wanted = f'"labreport[{extra}]"' if extra else "labreport"
         raise MissingPackageError(
-            f"expected {names}, got none; run pip install {wanted}."
+            f"expected the {noun} {', '.join(missing)}, got none; run pip install "
+            f"{wanted}."
         )

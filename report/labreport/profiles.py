@@ -2,15 +2,9 @@
 report/profiles.toml.
 """
 
-import sys
 from typing import Any
 
 from labreport import LabreportError, check_name, paths
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 # Of a report that has no report/profiles.toml: smoke looks for mistakes only, quick is
 # the default, full is published.
@@ -22,8 +16,9 @@ DEFAULT: dict[str, dict[str, Any]] = {
 
 
 class Profile:
-    """The settings of a profile as attributes; every profile has a name and seeds, (0,)
-    where it says nothing else.
+    """The settings of a profile as attributes.
+
+    Every profile has a name, and seeds, which are (0,) where it says nothing else.
     """
 
     def __init__(self, name: str, **settings: Any) -> None:
@@ -32,33 +27,27 @@ class Profile:
         vars(self).update(settings)
 
     def __getattr__(self, setting: str) -> Any:
-        check_name(
-            f"a setting of the profile {self.name}", setting, vars(self), AttributeError
-        )
+        what = f"a setting of the profile {self.name}"
+        check_name(what, setting, vars(self), AttributeError)
 
 
-def read_profiles() -> dict[str, Profile]:
-    """The report's profiles by name, in the file's order; a LabreportError if the file
-    is not valid.
+def get_profile(name: str) -> Profile:
+    """Return the report's profile of that name.
+
+    Raises LabreportError, which lists the profiles, for another name, and for a file
+    that is not valid.
     """
     path = paths.report() / "profiles.toml"
-    found = DEFAULT
-    if path.is_file():
-        try:
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
-            return {name: Profile(name, **settings) for name, settings in found.items()}
-        except (ValueError, TypeError) as error:
-            wanted = "a table of settings for each profile"
-            raise LabreportError(
-                f"expected {wanted} in {path}, got {error}; correct it."
-            ) from error
-    return {name: Profile(name, **settings) for name, settings in found.items()}
-
-
-def get_profile(name: str, kind: type[Exception] = ValueError) -> Profile:
-    """The profile of that name; an error of that kind that lists the valid ones
-    otherwise.
-    """
-    profiles = read_profiles()
-    check_name("a profile", name, profiles, kind)
+    try:
+        tables = paths.read_toml(path) if path.is_file() else DEFAULT
+        profiles = {
+            profile: Profile(profile, **settings)
+            for profile, settings in tables.items()
+        }
+    except (ValueError, TypeError) as error:
+        wanted = "a table of settings for each profile"
+        raise LabreportError(
+            f"expected {wanted} in {path}, got {error}; correct it."
+        ) from error
+    check_name("a profile", name, profiles, LabreportError)
     return profiles[name]

@@ -13,9 +13,12 @@ from nbformat.v4 import new_notebook
 from labreport.editions.execute import OwnKernelManager
 from labreport.notebook import errors
 
-START = "import os\nos.environ['JPY_SESSION_NAME'] = {session!r}\nfrom labreport.notebook import Chapter\nChapter('1_own')"
-LOAD = "from labreport import profiles\nprofiles.get_profile('vgg61')"
-SENTENCE = "expected a profile among smoke, "
+START = """import os
+os.environ['JPY_SESSION_NAME'] = {session!r}
+from labreport.notebook import Chapter
+Chapter('1_own')"""
+LOAD = "from labreport import check_name\ncheck_name('a network', 'vgg61', ['vgg16'])"
+SENTENCE = "expected a network among vgg16, "
 
 
 def run(project, session, source):
@@ -43,7 +46,10 @@ def test_where_a_person_works_the_traceback_is_folded_below_the_sentence(project
     assert folded.data["text/html"].startswith(
         "<details><summary>Traceback</summary><pre>Traceback"
     )
-    assert "profiles.get_profile(&#x27;vgg61&#x27;)" in folded.data["text/html"]
+    assert (
+        "check_name(&#x27;a network&#x27;, &#x27;vgg61&#x27;"
+        in folded.data["text/html"]
+    )
     assert "interactiveshell.py" not in folded.data["text/plain"]
 
 

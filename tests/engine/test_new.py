@@ -4,8 +4,6 @@ what may lie in it.
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from conftest import CHECKOUT, code, text
 from pypdf import PdfReader
@@ -21,7 +19,8 @@ WRITTEN = {
     "report/references.bib",
     "report/report.toml",
 }
-INVALID = b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}'
+INVALID = b"""{"nbformat": 4, "nbformat_minor": 5, "metadata": {},
+"cells": [{"cell_type": "code"}]}"""
 NEW = [
     "new",
     "mine",
@@ -139,7 +138,6 @@ def test_outside_a_report_the_current_folder_is_all_there_is(tmp_path, monkeypat
     monkeypatch.delenv("LABREPORT_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     assert paths.project() == tmp_path
-    assert not paths.has_report()
     assert paths.chapter_number("3_alone") == "3"
     assert paths.chapter_number("alone") == "1"
 
@@ -218,8 +216,9 @@ def test_a_report_without_title_and_author_is_a_sentence(project, capsys, writte
     for verb in ("html", "check"):
         assert main([verb]) == 2
         said = capsys.readouterr()
-        wanted = rf'labreport: expected title = "\.\.\." and .* in {path}, got {re.escape(got)}.*\n$'
-        assert re.match(wanted, said.err)
+        assert said.err.startswith('labreport: expected title = "..." and ')
+        assert f" in {path}, got {got}" in said.err
+        assert said.err.count("\n") == 1
         assert said.out == ""
 
 
