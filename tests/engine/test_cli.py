@@ -18,7 +18,6 @@ HEAVY = {"torch", "matplotlib", "nbclient", "nbconvert"}
     ("begin", "heavy"),
     [
         ("labreport.cli; labreport.cli._parser()", HEAVY | {"numpy"}),
-        ("labreport.editions.current", HEAVY),  # a second build of what did not change
         ("labreport.editions.committed", HEAVY),  # JupyterLab's server, for its hook
         (
             "labreport.notebook",
@@ -76,7 +75,8 @@ def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, argum
     monkeypatch.delenv("LABREPORT_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
-    expected = f"a folder with report/report.toml for labreport {arguments[0]}, got {tmp_path}; change to one"
+    purpose = f"labreport {arguments[0]}"
+    expected = f"a folder with report/report.toml for {purpose}, got {tmp_path}; change"
     assert expected in capsys.readouterr().err
 
 
@@ -90,7 +90,10 @@ def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, argum
     ],
 )
 def test_a_package_that_is_missing_is_one_sentence(project, arguments, package):
-    script = f"import sys; sys.modules[{package!r}] = None\nfrom labreport.cli import main\nsys.exit(main(sys.argv[1:]))"
+    script = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from labreport.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", script, arguments], capture_output=True, text=True
     )
@@ -153,13 +156,10 @@ def test_check_lists_what_to_mend(project, capsys):
 def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(
     project, capsys
 ):
-    path = project.write(
-        "1_transfer",
-        code(
-            'chapter.show_table(study.table(["a"], ["score"]), "scores", "As @fig-gone.")'
-        ),
-        text("{{run.score:.2f}}, @tab-scores"),
-    )
+    table = 'table = study.table(["a"], ["score"])\n'
+    shown = 'chapter.show_table(table, "scores", "As @fig-gone.")'
+    sentence = text("{{run.score:.2f}}, @tab-scores")
+    path = project.write("1_transfer", code(table + shown), sentence)
     path.write_text(
         path.read_text().replace("# A chapter", "# A chapter of {{number}}")
     )

@@ -283,9 +283,9 @@ def test_a_changed_picture_makes_the_editions_outdated(project):
     folder = project.write(
         "1_transfer", text("![a](my%20a.png) ![b](<my b.png>) ![d](gone.png)")
     ).parent
-    digests = [digest_inputs("quick", [])]
+    digests = [digest_inputs("quick")]
     for letter in "abn":
         (folder / f"my {letter}.png").touch()
-        digests.append(digest_inputs("quick", []))
+        digests.append(digest_inputs("quick"))
     assert len(set(digests)) == 3
     assert digests[-1] == digests[-2]

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from conftest import code, text
-from nbformat.v4 import new_notebook
+from nbformat.v4 import new_notebook, new_output
 from pypdf import PdfReader
 from test_html import FIRST, SECOND
 
@@ -22,7 +22,7 @@ from labreport.editions import ReportError, execute, latex, staleness
 from labreport.editions.build import build as build_editions
 from labreport.editions.contents import Contents, Label
 from labreport.editions.prose import Edition, ProseFilter
-from labreport.editions.sources import read_notebook
+from labreport.editions.sources import find_sources, read_notebook
 from labreport.notebook.expressions import (
     evaluate,
     find_placeholders,
@@ -177,7 +177,8 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     pdf = build()
     words = " ".join(words_of(pdf).split())
     for expected in (
-        "25.0% of 4,000 in a_b & <50%>, see Figure 1.1, Table 1.1, Section 1.1 and Equation (1.2).",
+        "25.0% of 4,000 in a_b & <50%>, see Figure 1.1, Table 1.1, Section 1.1 and ",
+        "Equation (1.2).",
         "50% of A & B_c, “4,000” points",
         "Figure 2.1 It moves.",
         "See Figure 1.1, Section 1.1.2, Equation (1.2), Section 2.2, Table 1.2.",
@@ -227,6 +228,29 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
 
 
 @pytest.mark.report
+def test_a_run_has_its_profile_and_seed_and_says_what_it_was_made_from(
+    project, monkeypatch
+):
+    monkeypatch.setenv("LABREPORT_SEED", "4")
+    cell = code("print(profile, seed)")
+    cell.outputs = [new_output("stream", text="of a person's run")]
+    path = project.write("1_transfer", cell, code(""), text("Words."))
+    (source,) = find_sources()
+    assert staleness.is_stale(source, "smoke")
+    execute.run_notebooks([source], "smoke", lambda line: None)
+    assert not staleness.is_stale(source, "smoke")
+    executed = execute.read_executed(source, "smoke")
+    assert [output.text for output in executed.cells[3].outputs] == ["smoke 4\n"]
+    assert executed.cells[1].source == 'profile = "quick"'
+    run = executed.metadata.labreport
+    assert run["inputs"] == staleness.fingerprint(source.read(), "smoke")
+    assert 0 < execute.last_duration(source, "smoke") == run["seconds"]
+    assert execute.last_duration(source, "quick") == 0
+    path.write_text(path.read_text().replace("print(", "print(0, "))
+    assert staleness.is_stale(source, "smoke")
+
+
+@pytest.mark.report
 @pytest.mark.parametrize(
     ("step", "got"),
     [
@@ -257,7 +281,11 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
     )
     assert (project.build / "smoke" / "1_transfer.ipynb").read_bytes() == kept
     assert (project.build / "report.pdf").read_bytes() == b"the last good one"
-    assert read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb").cells
+    failed = read_notebook(project.build / "smoke" / "1_transfer.failed.ipynb")
+    assert failed.cells[4].outputs[0].text == "fine\n"
+    if "ZeroDivisionError" in got:
+        (error,) = failed.cells[5].outputs
+        assert (error.ename, len(error.traceback) > 1) == ("ZeroDivisionError", True)
     beside = read_notebook(project.build / "smoke" / "2_beside.ipynb")
     assert beside.metadata.labreport["seconds"] > 0
 
@@ -268,12 +296,14 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
     [
         (
             "{{gone:.1%}}",
-            r"cell 5 .*: expected a value of \{\{gone:.1%\}\}, got NameError: name 'gone'",
+            r"cell 5 .*: expected a value of \{\{gone:.1%\}\}, "
+            "got NameError: name 'gone'",
         ),
         (
             "True? <!-- holds: y > 1 -->",
-            r"1_transfer, cell 5 \(True\? .*\): expected the claim 'y > 1' to be true or false, "
-            "got NameError: name 'y' is not defined; correct it or the cell above.",
+            r"1_transfer, cell 5 \(True\? .*\): expected the claim 'y > 1' to be true "
+            "or false, got NameError: name 'y' is not defined; correct it or the cell "
+            "above.",
         ),
         (
             "Half? <!-- holds: x / 2 -->",
@@ -281,7 +311,8 @@ def test_a_failing_cell_is_named_and_loses_nothing(project, monkeypatch, step, g
         ),
         (
             "True? <!-- Holds: x > 0 -->",
-            r"1_transfer, cell 5 \(True\? .*\): expected a claim, got '<!-- Holds: x > 0'",
+            r"1_transfer, cell 5 \(True\? .*\): expected a claim, "
+            "got '<!-- Holds: x > 0'",
         ),
         (
             "True? <!-- holds: x > 0",
@@ -315,7 +346,8 @@ def test_a_claim_above_all_code_is_a_mistake(project):
 DOUBTFUL = (
     code("x = 1"),
     text(
-        "## Results\n\nBefore, which holds. <!-- holds: x == 1 --> Of {{x}} image all are right. <!-- holds: x > 1 --> "
+        "## Results\n\nBefore, which holds. <!-- holds: x == 1 --> "
+        "Of {{x}} image all are right. <!-- holds: x > 1 --> "
         "After.\n\n- An item.\n- Another *one*, for sure. <!-- holds: x == 2 -->"
     ),
     text("A paragraph is true.\n\n<!-- holds: x == 3 -->"),
@@ -345,7 +377,7 @@ def test_what_a_run_contradicts_is_marked_and_listed_and_stops_only_a_strict_bui
         said = capsys.readouterr()
         assert all(f"  {line}\n" in said.out for line in REFUTED)
         assert said.err.startswith(
-            "labreport: expected sentences that hold in this run, got 3 that do not; correct them"
+            "labreport: expected sentences that hold in this run, got 3 that do not;"
         )
     mark = "[In this run this does not hold.]"
     page = (project.build / "html" / "1-transfer.html").read_text()

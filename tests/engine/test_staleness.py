@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import nbformat
 import pytest
 from conftest import code, text
 
@@ -17,23 +18,29 @@ from labreport import LabreportError, environment, paths
 from labreport.cli import main
 from labreport.editions import current, execute, imports, staleness
 from labreport.editions.execute import run_notebooks
+from labreport.editions.imports import read_module
 from labreport.editions.sources import find_sources, read_notebook
-from labreport.editions.staleness import code_of
 
 
 @pytest.fixture
 def editable(tmp_path, monkeypatch):
-    """A package that is installed editable: methods, and a door to a module that is
-    imported when it is asked for.
+    """A package, methods, that is installed editable.
+
+    It hands on a module of methods.core when it is asked for: what it names for type
+    checkers counts as imported.
     """
     folder = tmp_path / "elsewhere"
-    door = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from methods.core import pixels\n"
+    guarded = (
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from methods.core import pixels\n"
+    )
     files = {
-        "methods/__init__.py": door,
+        "methods/__init__.py": guarded,
         "methods/core/__init__.py": "",
         "methods/core/pixels.py": "import numpy",
         "methods/core/files.py": "",
-        "methods/maps.py": "from .core import pixels\nfrom . import weights\nTABLE = 'table.json'",
+        "methods/maps.py": "from .core import pixels\n"
+        "from . import weights\nTABLE = 'table.json'",
         "methods/weights.py": "",
         "methods/table.json": "{}",
     }
@@ -49,8 +56,11 @@ def names(*cells):
     return {*imports.find_imported(cells).files.values()}
 
 
-INIT = {"methods/__init__.py"}
-PIXELS = INIT | {"methods/core/__init__.py", "methods/core/pixels.py"}
+PIXELS = {
+    "methods/__init__.py",
+    "methods/core/__init__.py",
+    "methods/core/pixels.py",
+}
 MAPS = PIXELS | {"methods/maps.py", "methods/weights.py", "methods/table.json"}
 
 
@@ -58,19 +68,24 @@ MAPS = PIXELS | {"methods/maps.py", "methods/weights.py", "methods/table.json"}
     ("cells", "files"),
     [
         (["x = 1", "from numpy import pi"], set()),
-        (["import methods"], INIT),
+        (["import methods"], PIXELS),
         (["from methods import pixels"], PIXELS),
         (["from methods.core import pixels as them"], PIXELS),
         (["from methods import maps"], MAPS),
         (["import methods.maps"], MAPS),
         (["from methods.maps import smooth"], MAPS),
-        (["%matplotlib inline", "import methods"], MAPS | {"methods/core/files.py"}),
+        (["%matplotlib inline\nfrom methods import maps"], MAPS),
+        (["%%time\nfrom methods import maps"], MAPS),
+        (["%run beside.py"], MAPS | {"beside.py"}),
+        (["it does not parse"], MAPS | {"beside.py"}),
     ],
 )
-@pytest.mark.usefixtures("editable", "project")
+@pytest.mark.usefixtures("editable")
 def test_imports_are_followed_by_file_through_packages_that_are_installed_editable(
-    cells, files
+    project, cells, files
 ):
+    if "beside.py" in files:
+        (project.home / "notebooks" / "beside.py").write_text("import methods.maps")
     assert names(*cells) == files
 
 
@@ -95,17 +110,50 @@ def test_an_edited_method_makes_a_chapter_stale_and_a_comment_does_not(
 
 
 def test_docstrings_and_comments_run_nothing_and_the_rest_does():
-    plain = code_of(b"def f(x):\n    return x + 1\n")
-    told = b'"""A module."""\n\n\ndef f(x):  # A comment.\n    """One more."""\n    return x + 1\n'
-    assert code_of(told) == plain
-    assert code_of(b"def f(x):\n    return x + 2\n") != plain
-    assert (
-        code_of(b'def f(x):\n    text = """One more."""\n    return x + 1\n') != plain
+    plain = read_module("def f(x):\n    return x + 1\n").code
+    documented = (
+        '"""A module."""\n\n\n'
+        'def f(x):  # A comment.\n    """One more."""\n    return x + 1\n'
     )
-    assert code_of(b"def f(x:\n") == b"def f(x:\n"
+    assert read_module(documented).code == plain
+    assert read_module("def f(x):\n    return x + 2\n").code != plain
+    text = 'def f(x):\n    text = """One more."""\n    return x + 1\n'
+    assert read_module(text).code != plain
+    assert read_module("def f(x:\n") is None
 
 
 EDITIONS = list(current.EDITIONS)
+
+
+def find_outdated(profile="smoke"):
+    return current.find_outdated(EDITIONS, profile, lambda line: None)
+
+
+def pretend_run(path):
+    """Write an executed copy of a chapter that is not stale."""
+    (source,) = (source for source in find_sources() if source.path == path)
+    executed = source.read()
+    inputs = staleness.fingerprint(executed, "smoke")
+    executed.metadata["labreport"] = {"inputs": inputs, "seconds": 1.0}
+    content = nbformat.writes(executed).encode()
+    paths.write_atomically(staleness.executed_path(source, "smoke"), content)
+
+
+@pytest.fixture
+def written(project, editable, monkeypatch):
+    """All editions of a chapter, as if they had just been written."""
+    monkeypatch.setattr(environment, "installed_versions", list)
+    cell = code("import helper\nfrom methods import maps\nload_folder('pictures')")
+    path = project.write("1_first", cell)
+    assert find_outdated() == EDITIONS
+    pretend_run(path)
+    assert find_outdated() == EDITIONS
+    inputs = current.digest_inputs("smoke")
+    files = "html/index.html", "notebooks/1_first.ipynb", "report.pdf", "results.json"
+    for name in files:
+        paths.write_atomically(project.build / name, b"written")
+    for edition in EDITIONS:
+        current.save_state(edition, inputs, [])
 
 
 @pytest.fixture
@@ -123,7 +171,6 @@ def engine(tmp_path, monkeypatch):
     ("changed", "outdated"),
     [
         ("notebooks/1_first.ipynb", EDITIONS),
-        ("notebooks/2_new.ipynb", EDITIONS),
         ("report/references.bib", EDITIONS),
         ("notebooks/helper.py", EDITIONS),
         ("notebooks/pictures/one.png", EDITIONS),
@@ -131,10 +178,12 @@ def engine(tmp_path, monkeypatch):
         ("report/report.toml", EDITIONS),
         ("report/notebooks/1_first.ipynb", EDITIONS),  # the pages link to it
         ("report/build/smoke/1_first.ipynb", EDITIONS),
-        ("data/results/study.json", EDITIONS),
+        ("data/results/study.json", []),
+        ("data/results/variants.json", EDITIONS),  # what stands beside numbers
+        ("report/results.json", EDITIONS),
         ("engine/editions/html.py", EDITIONS),
         ("engine/editions/template/page.css", EDITIONS),
-        ("method.py", EDITIONS),
+        ("elsewhere/methods/weights.py", EDITIONS),
         ("report/build/html/index.html", ["html"]),
         ("report/build/notebooks/1_first.ipynb", ["notebooks"]),
         ("report/build/report.pdf", ["pdf"]),
@@ -145,30 +194,30 @@ def engine(tmp_path, monkeypatch):
 )
 @pytest.mark.usefixtures("engine")
 def test_an_edition_is_written_anew_for_what_changed(
-    project, monkeypatch, changed, outdated
+    written, project, changed, outdated
 ):
-    monkeypatch.setattr(environment, "installed_versions", list)
-    modules = [str(project.home / "method.py")]
-
-    def find(profile="smoke"):
-        return current.find_outdated(EDITIONS, profile, lambda line: None)
-
-    project.write("1_first", code("load_folder('pictures')"))
-    inputs = current.digest_inputs("smoke", modules)
-    assert find() == EDITIONS
-    chapters = "smoke/1_first.ipynb", "html/index.html", "notebooks/1_first.ipynb"
-    for name in (*chapters, "report.pdf", "results.json"):
-        paths.write_atomically(project.build / name, b"written")
-    for edition in EDITIONS:
-        current.save_state(edition, "smoke", inputs, modules, [])
-    assert find() == []
-    assert find("quick") == EDITIONS
+    assert find_outdated() == []
     path = project.home / changed
-    content = path.read_bytes() if path.exists() else None
-    paths.write_atomically(path, (content or b"") + b"\n")
-    assert find() == outdated
-    path.unlink()
-    assert find() == (outdated if content else [])
+    existed = path.exists()
+    content = path.read_bytes() if existed else b""
+    line = b"\nchanged = True\n" if path.suffix == ".py" else b"\n"
+    paths.write_atomically(path, content + line)
+    assert find_outdated() == outdated
+    if existed:
+        path.write_bytes(content)
+    else:
+        path.unlink()
+    assert find_outdated() == []
+
+
+def test_what_is_missing_makes_an_edition_outdated(written, project):
+    assert find_outdated("quick") == EDITIONS
+    (project.build / "html" / "index.html").unlink()
+    assert find_outdated() == ["html"]
+    pretend_run(project.write("2_new"))
+    assert find_outdated() == EDITIONS
+    (project.home / "notebooks" / "2_new.ipynb").unlink()
+    assert find_outdated() == ["html"]
 
 
 @pytest.mark.parametrize(
@@ -248,8 +297,10 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
     monkeypatch.setattr(environment.joblib, "cpu_count", lambda: 2)
     # Each waits until the other has begun.
     meet = (
-        "import pathlib, time\npathlib.Path(f'{mine}.begun').touch()\nuntil = time.time() + 60\n"
-        "while not pathlib.Path(f'{other}.begun').exists() and time.time() < until: time.sleep(0.05)\n"
+        "import pathlib, time\npathlib.Path(f'{mine}.begun').touch()\n"
+        "until = time.time() + 60\n"
+        "while not pathlib.Path(f'{other}.begun').exists() and time.time() < until:\n"
+        "    time.sleep(0.05)\n"
         "print(f'met_{mine} = {time.time() < until}')"
     )
     threads = "import os, torch\nprint(f'threads_{mine} = {torch.get_num_threads()}')"
@@ -285,15 +336,8 @@ class Setting:
         return read
 
 
-def test_threads_and_what_libraries_say_make_chapters_and_editions_stale(
-    project, monkeypatch
-):
+def test_threads_and_what_libraries_say_make_a_chapter_stale(project, monkeypatch):
     notebook = read_notebook(project.write("1_first", code("x = 1")))
-
-    def digests():
-        return staleness.fingerprint(notebook, "smoke"), current.digest_inputs(
-            "smoke", []
-        )
 
     def say(value):
         monkeypatch.setattr(
@@ -301,13 +345,13 @@ def test_threads_and_what_libraries_say_make_chapters_and_editions_stale(
         )
 
     say("bfloat16")
-    before = digests()
-    assert digests() == before
+    before = staleness.fingerprint(notebook, "smoke")
+    assert staleness.fingerprint(notebook, "smoke") == before
     say("float32")
-    assert all(now != then for now, then in zip(digests(), before, strict=True))
+    assert staleness.fingerprint(notebook, "smoke") != before
     say("bfloat16")
     monkeypatch.setenv("LABREPORT_THREADS", "2")
-    assert all(now != then for now, then in zip(digests(), before, strict=True))
+    assert staleness.fingerprint(notebook, "smoke") != before
     say(ValueError("expected a format, got none; name one."))
     with pytest.raises(LabreportError, match="expected a format, got none"):
         environment.library_settings()

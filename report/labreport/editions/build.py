@@ -13,9 +13,8 @@ from labreport.editions import ReportError
 from labreport.editions.contents import Contents, collect
 from labreport.editions.copies import make_copies
 from labreport.editions.current import digest_inputs, save_state
-from labreport.editions.execute import Say, last_duration, read_executed, run_notebooks
+from labreport.editions.execute import Say, read_executed, run_notebooks
 from labreport.editions.html import make_pages
-from labreport.editions.imports import find_imported
 from labreport.editions.latex import (
     choose_fonts,
     find_overflows,
@@ -23,19 +22,19 @@ from labreport.editions.latex import (
     tex_folder,
     typeset,
 )
-from labreport.editions.sources import Source, code_cells, find_sources, read_title_page
+from labreport.editions.sources import find_sources, read_title_page
 from labreport.editions.staleness import is_stale
 from labreport.notebook.outline import read_outline
-from labreport.profiles import get_profile
 
 
 def build(editions: Sequence[str], profile: str, say: Say) -> None:
-    """Write these editions (html, notebooks, pdf) of all chapters; a ReportError leaves
-    the last good one.
+    """Write these editions (html, notebooks, pdf) of all chapters.
+
+    Raises ReportError for a mistake; the last good edition stays.
     """
+    _run_stale(profile, say)
     # Before anything is read: what changes meanwhile makes the next build write again.
-    modules = _find_modules()
-    inputs = digest_inputs(profile, modules)
+    inputs = digest_inputs(profile)
     contents = _collect_executed(profile, say)
     for edition in editions:
         if edition == "pdf":
@@ -43,18 +42,40 @@ def build(editions: Sequence[str], profile: str, say: Say) -> None:
         elif edition == "html":
             _replace(edition, make_pages(contents, profile), say)
         else:
-            copies = make_copies(contents).items()
-            _replace(
-                edition, {name: nbformat.writes(copy) for name, copy in copies}, say
-            )
-        save_state(edition, profile, inputs, modules, contents.refuted)
+            copies = make_copies(contents)
+            texts = {name: nbformat.writes(copy) for name, copy in copies.items()}
+            _replace(edition, texts, say)
+        save_state(edition, inputs, contents.refuted)
+
+
+def _run_stale(profile: str, say: Say) -> None:
+    """Run the chapters that are stale, unless there is a mistake that can be seen
+    without.
+    """
+    read_title_page()
+    sources = find_sources()
+    stale = [source for source in sources if is_stale(source, profile)]
+    for source in sources:
+        for mistake in read_outline(source.path, source.number).mistakes:
+            raise ReportError(mistake)
+        if source not in stale:
+            say(f"{source.name}: up to date")
+    if stale:
+        say(f"Notebooks to run ({profile}): {len(stale)} of {len(sources)}")
+        run_notebooks(stale, profile, say)
+
+
+def _collect_executed(profile: str, say: Say) -> Contents:
+    sources = find_sources()
+    say(f"Notebooks to convert: {len(sources)}")
+    return collect((source, read_executed(source, profile)) for source in sources)
 
 
 def write_pdf(contents: Contents, profile: str, say: Say) -> None:
-    """report/build/report.pdf, with results.json and environment.txt (every installed
-    version) beside it.
+    """Write report/build/report.pdf, and beside it results.json and environment.txt,
+    which lists every installed version.
 
-    A ReportError leaves all three as they were.
+    Raises ReportError where TeX fails; all three stay as they were.
     """
     latex, figures = make_document(contents, profile)
     say("Typesetting")
@@ -62,11 +83,13 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     try:
         pdf = typeset(latex, figures, folder)
     except ReportError as error:
-        if not (found := re.search(r"Unicode character.*\(U\+(\w+)\)", str(error))):
+        unknown = re.search(r"Unicode character.*\(U\+(\w+)\)", str(error))
+        if not unknown:
             raise
-        fonts = choose_fonts(latex, chr(int(found[1], 16)), contents).encode()
-        pdf = typeset(latex, figures | {"fonts.tex": fonts}, folder)
-    report, content = paths.build() / "report.pdf", pdf.read_bytes()
+        fonts = choose_fonts(latex, chr(int(unknown[1], 16)), contents)
+        pdf = typeset(latex, figures | {"fonts.tex": fonts.encode()}, folder)
+    report = paths.build() / "report.pdf"
+    content = pdf.read_bytes()
     paths.write_atomically(report, content)
     results = json.dumps(contents.results, indent=1, ensure_ascii=False)
     paths.write_atomically(paths.build() / "results.json", f"{results}\n".encode())
@@ -79,49 +102,13 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
 
 def _replace(edition: str, files: dict[str, str], say: Say) -> None:
     """Write an edition's files, and delete those of chapters that no longer exist."""
-    folder, size = paths.build() / edition, sum(map(len, files.values())) / 1e6
-    for name, content in files.items():
-        written = paths.write_atomically(folder / name, content.encode())
-    for path in folder.glob(f"*{written.suffix}"):
-        if path.name not in files:
-            path.unlink()
-    say(f"Wrote {folder / next(iter(files))} ({len(files)} files, {size:.1f} MB)")
-
-
-def _find_modules() -> list[str]:
-    """The files of all modules that chapters import and that are followed by file."""
-    code = [
-        cell.source for source in find_sources() for cell in code_cells(source.read())
+    folder = paths.build() / edition
+    written = [
+        paths.write_atomically(folder / name, content.encode())
+        for name, content in files.items()
     ]
-    return sorted(map(str, find_imported(code).files))
-
-
-def _collect_executed(profile: str, say: Say) -> Contents:
-    """The contents of all chapters, after those that are stale have been run."""
-    read_title_page()
-    sources = find_sources()
-    for source in sources:
-        for mistake in read_outline(source.path, source.number).mistakes:
-            raise ReportError(mistake)
-    stale = [source for source in sources if is_stale(source, profile)]
-    for source in sources:
-        if source not in stale:
-            say(f"{source.name}: up to date")
-    if stale:
-        say(_expectation(stale, len(sources), profile))
-        run_notebooks(stale, profile, say)
-    say(f"Converting {len(sources)} notebook{'s'[: len(sources) > 1]}")
-    return collect((source, read_executed(source, profile)) for source in sources)
-
-
-def _expectation(stale: list[Source], number: int, profile: str) -> str:
-    """What will be run, in minutes: from the last run; without one, as far as the
-    profile says it.
-    """
-    usual = 60 * getattr(get_profile(profile), "minutes", 0) / number
-    seconds = [last_duration(source, profile) or usual for source in stale]
-    said = f"{len(stale)} of {number} notebook{'s'[: number > 1]} to run ({profile})"
-    if not all(seconds):
-        return said
-    minutes = max(max(seconds), sum(seconds) / environment.num_processes()) / 60
-    return f"{said}: about {max(1, round(minutes))} min"
+    for path in folder.glob(f"*{written[0].suffix}"):
+        if path not in written:
+            path.unlink()
+    size = sum(path.stat().st_size for path in written) / 1e6
+    say(f"Wrote {written[0]} ({len(files)} files, {size:.1f} MB)")

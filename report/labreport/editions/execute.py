@@ -1,5 +1,6 @@
 """Run notebooks, and keep their executed copies in `report/build/<profile>/`."""
 
+import asyncio
 import copy
 import sys
 import time
@@ -14,7 +15,6 @@ from typing import Any
 import nbformat
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
@@ -98,7 +98,9 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     executed = copy.deepcopy(notebook)
     _set_parameters(executed, profile=profile, seed=paths.seed())
     begun = time.monotonic()
-    failure = _run_cells(executed, source.name, place)
+    # In a loop of its own, and on Windows not the kind that cannot wait for sockets.
+    with closing(asyncio.SelectorEventLoop()) as loop:
+        failure = loop.run_until_complete(_run_cells(executed, source.name, place))
     if failure:
         _write(failed_file, executed)
         raise ReportError(
@@ -118,7 +120,7 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
 
 
 def _set_parameters(notebook: NotebookNode, **parameters: Any) -> None:
-    """Assign other values at the end of the cell tagged "parameters", if there is one."""
+    """Assign other values at the end of the first cell tagged "parameters", if any."""
     for cell in code_cells(notebook):
         if "parameters" in tags(cell):
             lines = [f"{name} = {value!r}" for name, value in parameters.items()]
@@ -126,7 +128,7 @@ def _set_parameters(notebook: NotebookNode, **parameters: Any) -> None:
             return
 
 
-def _run_cells(notebook: NotebookNode, name: str, place: int) -> str:
+async def _run_cells(notebook: NotebookNode, name: str, place: int) -> str:
     """Run a notebook's cells in a kernel of its own, which leave their outputs in it.
 
     Returns the empty string, or what went wrong, and in which cell.
@@ -139,17 +141,18 @@ def _run_cells(notebook: NotebookNode, name: str, place: int) -> str:
         kernel_manager_class=OwnKernelManager,
         # Not the folder of this process: other notebooks may run beside this one.
         resources={"metadata": {"path": str(paths.notebooks())}},
+        # An output may come late on a busy machine; without one, the run is none.
+        iopub_timeout=60,
         raise_on_iopub_timeout=True,
     )
     progress = tqdm(
         notebook.cells, name, unit="cell", leave=False, position=place, disable=None
     )
-    # Jupyter makes an event loop for a thread that has none, and leaves it open.
-    with closing(ensure_event_loop()), closing(progress), client.setup_kernel():
+    async with client.async_setup_kernel():
         for index, cell in enumerate(progress):
             where = f"in cell {index + 1} ({first_line(cell.source)})"
             try:
-                client.execute_cell(cell, index)
+                await client.async_execute_cell(cell, index)
             except CellExecutionError as error:
                 return f"{error.ename}: {first_line(error.evalue, 200)} {where}"
             except DeadKernelError:
@@ -164,9 +167,12 @@ def _write(path: Path, notebook: NotebookNode) -> None:
 def last_duration(source: Source, profile: str) -> float:
     """The seconds that the last run of a notebook took; 0 where there was none."""
     path = executed_path(source, profile)
-    if not path.exists():
-        return 0.0
-    return read_notebook(path).metadata.get("labreport", {}).get("seconds", 0.0)
+    return read_seconds(read_notebook(path)) if path.exists() else 0.0
+
+
+def read_seconds(executed: NotebookNode) -> float:
+    """The seconds that an executed copy took; 0 where it does not say."""
+    return executed.metadata.get("labreport", {}).get("seconds", 0.0)
 
 
 def read_executed(source: Source, profile: str) -> NotebookNode:

@@ -1,10 +1,11 @@
 """What runs when a notebook's cells do: the files of modules that somebody may edit,
-the versions of all others.
+and the versions of all other packages.
 """
 
 import ast
 import functools
 import importlib.util
+import re
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from labreport import paths
 
-# Where what is installed lies, but for what is installed editable.
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+# Where packages are installed, unless they are installed editable.
 _INSTALLED = [
     Path(sysconfig.get_path(kind)).resolve()
     for kind in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -24,63 +26,69 @@ _INSTALLED = [
 class Imported:
     """The modules that some code imports, directly or through others.
 
-    files: by its file the name of each module, and of the JSON, HTML and scripts beside
-    it that it names. versions: of each package that is not followed by file.
+    files: the name of each module by its file, and of the JSON, HTML and scripts beside
+    a module that it names. versions: of each package that is not followed by file.
     """
 
     files: dict[Path, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def find_imported(cells: Iterable[str]) -> Imported:
-    """What cells of code import.
-
-    Modules beside the notebooks, in the report's folder, or installed editable, are
-    followed by file. Where a cell is not plain Python, which magics make of it, it may
-    import any module beside the notebooks, and any of the packages that other cells
-    import.
+@dataclass(frozen=True)
+class Module:
+    """What matters of a source: the dotted names that it imports, and what of it runs,
+    which is its syntax tree without docstrings.
     """
-    sources = [read_imports(cell) for cell in cells]
-    names = [name for source in sources if source for name in source.names]
+
+    names: frozenset[str]
+    code: str
+
+
+def find_imported(cells: Iterable[str]) -> Imported:
+    """Find what cells of code import.
+
+    Modules beside the notebooks, and packages that are installed editable, are followed
+    by file. A cell with a magic may run any module beside the notebooks.
+    """
     imported = Imported()
-    waiting = [*names]
-    if None in sources:
-        for file in paths.notebooks().rglob("*.py"):
-            waiting += _add(file, paths.notebooks(), imported)
-        for package in {name.partition(".")[0] for name in names}:
-            folder = find_folder(package)
-            if folder:
-                for file in (folder / package).rglob("*.py"):
-                    waiting += _add(file, folder, imported)
+    waiting: list[str] = []
+    for cell in cells:
+        plain = re.sub(r"(?m)^\s*[%!].*", "", cell)
+        module = read_module(plain)
+        if module:
+            waiting += module.names
+        if plain != cell or not module:
+            for file in paths.notebooks().rglob("*.py"):
+                waiting += _add(file, paths.notebooks(), imported)
     while waiting:
         name = waiting.pop()
         package = name.partition(".")[0]
         folder = find_folder(package)
         if folder is None:
-            imported.versions.update(_version_of(package))
+            imported.versions.update(_versions_of(package))
             continue
         for file in _files(name, folder):
             waiting += _add(file, folder, imported)
     return imported
 
 
-def _add(file: Path, folder: Path, imported: Imported) -> list[str]:
-    """Note a module's file and what lies beside it; returns the names that it imports,
-    none if it was known.
+def _add(file: Path, folder: Path, imported: Imported) -> Iterable[str]:
+    """Note a module's file and the files beside it that it names; returns what it
+    imports, nothing if it was noted before.
     """
     if file in imported.files:
-        return []
+        return ()
     imported.files[file] = file.relative_to(folder).as_posix()
     content = file.read_text("utf-8", "replace")
     for beside in file.parent.glob("*.[hj]*"):
         if beside.name in content:
             imported.files[beside] = beside.relative_to(folder).as_posix()
-    source = read_imports(content, imported.files[file])
-    return sorted(source.names) if source else []
+    module = read_module(content, imported.files[file])
+    return module.names if module else ()
 
 
 def find_folder(package: str) -> Path | None:
-    """The folder that holds a package or module of that name, if it is one that is
+    """The folder that holds a package or module of that name, None if it is not
     followed by file.
     """
     own = paths.notebooks() / package
@@ -91,8 +99,8 @@ def find_folder(package: str) -> Path | None:
 
 @functools.cache
 def find_editable_folder(package: str) -> Path | None:
-    """The folder that Python finds a package or module in, if it is not one where
-    packages are installed.
+    """The folder in which Python finds a package or module, None if packages are
+    installed there.
     """
     try:
         spec = importlib.util.find_spec(package)
@@ -106,95 +114,56 @@ def find_editable_folder(package: str) -> Path | None:
     return file.parent.parent if spec.submodule_search_locations else file.parent
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a source imports, as dotted names.
-
-    doors: what a package hands on under a name of its own only when it is asked for, by
-    that name; it stands below `if TYPE_CHECKING:`, and runs where somebody imports it
-    from the package.
-    """
-
-    names: frozenset[str]
-    doors: Mapping[str, str]
-
-
 @functools.cache
-def read_imports(content: str, file: str = "") -> Source | None:
-    """What a source imports, wherever it does; None where it does not parse. file: its
-    path in the package's folder.
+def read_module(content: str, file: str = "") -> Module | None:
+    """What matters of a source; None where it does not parse.
+
+    file: its path in the folder of its package, from which relative imports start.
     """
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return None
     package = file.split("/")[:-1]
-    guarded = {
-        inner
-        for node in ast.walk(tree)
-        if _is_type_checking(node)
-        for inner in ast.walk(node)
-    }
     names: set[str] = set()
-    doors: dict[str, str] = {}
     for node in ast.walk(tree):
-        found = dict(_imported_names(node, package))
-        if node in guarded:
-            doors.update(found)
-        else:
-            names.update(found.values())
-            if isinstance(node, ast.ImportFrom):
-                names.update(name.rpartition(".")[0] for name in found.values())
-    return Source(frozenset(names), doors)
+        names.update(_imported_names(node, package))
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
+            del node.body[0]
+    return Module(frozenset(names), ast.dump(tree))
 
 
-def _is_type_checking(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.If)
-        and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
-    )
-
-
-def _imported_names(node: ast.AST, package: list[str]) -> Iterator[tuple[str, str]]:
-    """What a statement imports: by the name that it gets there, the dotted name of a
-    module or of what is in one.
-    """
+def _imported_names(node: ast.AST, package: list[str]) -> Iterator[str]:
+    """The dotted names that a statement imports: of modules, and of what may be one."""
     if isinstance(node, ast.Import):
         for alias in node.names:
-            yield alias.name, alias.name
+            yield alias.name
     elif isinstance(node, ast.ImportFrom):
-        above = package[: len(package) + 1 - node.level] if node.level else []
-        module = [*above, *([node.module] if node.module else [])]
+        parts = []
+        if node.level:
+            parts += package[: len(package) + 1 - node.level]
+        if node.module:
+            parts.append(node.module)
+        if parts:
+            yield ".".join(parts)
         for alias in node.names:
-            yield alias.asname or alias.name, ".".join([*module, alias.name])
+            yield ".".join([*parts, alias.name])
 
 
 def _files(name: str, folder: Path) -> Iterator[Path]:
-    """The files that run when a dotted name is imported: of the packages above it, its
-    own, and behind a door.
+    """The files that run when a dotted name is imported: of the packages above it, and
+    its own.
     """
-    parts = name.split(".")
-    for number in range(1, len(parts) + 1):
-        place = folder.joinpath(*parts[:number])
-        module, package = place.with_suffix(".py"), place / "__init__.py"
-        if module.is_file():
-            yield module
-        if package.is_file():
-            yield package
-            source = read_imports(
-                package.read_text("utf-8", "replace"),
-                package.relative_to(folder).as_posix(),
-            )
-            behind = (
-                source.doors.get(parts[number])
-                if source and number < len(parts)
-                else None
-            )
-            if behind:
-                yield from _files(behind, folder)
+    place = folder
+    for part in name.split("."):
+        place = place / part
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                yield file
 
 
-def _version_of(package: str) -> dict[str, str]:
+@functools.cache
+def _versions_of(package: str) -> dict[str, str]:
     """The versions of the distributions that install a package of that name; none of
     Python's own.
     """
