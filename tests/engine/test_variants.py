@@ -12,23 +12,26 @@ from conftest import code, text
 
 from labreport import LabreportError, paths
 from labreport.cli import main
-from labreport.editions.variants import read_variants
+from labreport.editions.variants import read_plan
 from labreport.notebook.beside import read_beside
 
 CHAPTER = (
     code("import os\nfound = seed + 1\nthreads = os.environ['OMP_NUM_THREADS']"),
     text(
-        "Found {{found}}, and {{chapter.seeds[0]}} with {{threads}}. It is one. <!-- holds: found == 1 -->"
+        "Found {{found}}, and {{chapter.seeds[0]}} with {{threads}}. "
+        "It is one. <!-- holds: found == 1 -->"
     ),
 )
-VARIANTS = """
+COMMON = """
 profile = "quick"
 chapters = ["1"]
+"""
+VARIANTS = f"""{COMMON}
 [variants."seed 0"]
 [variants."seed 4"]
 seed = 4
 [variants."two threads"]
-environment = { LABREPORT_THREADS = "2" }
+environment = {{ LABREPORT_THREADS = "2" }}
 """
 
 
@@ -81,7 +84,7 @@ def test_a_seed_that_is_none_is_one_sentence(monkeypatch, said):
 
 
 @pytest.mark.report
-def test_variants_say_which_numbers_move_and_which_claims_fail_and_go_on_where_they_stopped(
+def test_variants_say_what_moves_and_what_fails_and_go_on_where_they_stopped(
     chapter, project, capsys
 ):
     (project.home / "report" / "variants.toml").write_text(VARIANTS)
@@ -140,8 +143,8 @@ def test_a_variant_that_keeps_what_the_caller_lacks_says_so(
 ):
     monkeypatch.delenv("DLAPPS_DATA", raising=False)
     project.write("1_seeds")
-    told = 'profile = "quick"\nchapters = ["1"]\n[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n'
-    (project.home / "report" / "variants.toml").write_text(told)
+    mirror = '[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n'
+    (project.home / "report" / "variants.toml").write_text(COMMON + mirror)
     assert main(["variants"]) == 2
     assert (
         "expected DLAPPS_DATA for the variant 'mirror', got none; set it."
@@ -153,24 +156,23 @@ def test_fetched_data_are_shared_by_variants_of_the_same_data_alone(
     project, monkeypatch
 ):
     monkeypatch.setenv("DLAPPS_DATA", "mirror")
-    told = 'profile = "quick"\nchapters = ["1"]\nunset = ["DLAPPS_DATA"]\nstore = "DLAPPS_HOME"\n'
-    told += "[variants.one]\n[variants.two]\n"
-    (project.home / "report" / "variants.toml").write_text(
-        told + '[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n'
-    )
-    _, _, variants = read_variants()
-    one, two, mirror = (variant.variables() for variant in variants)
+    settings = 'unset = ["DLAPPS_DATA"]\nstore = "DLAPPS_HOME"\n'
+    variants = "[variants.one]\n[variants.two]\n"
+    mirror = '[variants.mirror]\nkeep = ["DLAPPS_DATA"]\n'
+    path = project.home / "report" / "variants.toml"
+    path.write_text(COMMON + settings + variants + mirror)
+    one, two, mirror = (variant.variables() for variant in read_plan().variants)
     assert one["DLAPPS_HOME"] == two["DLAPPS_HOME"] != mirror["DLAPPS_HOME"]
     assert "DLAPPS_DATA" not in one
     assert one["LABREPORT_HOME"] != two["LABREPORT_HOME"]
 
 
 @pytest.mark.report
-def test_a_run_that_was_stopped_is_none(chapter, project):
+def test_a_run_that_failed_is_none(chapter, project):
     (project.home / "report" / "variants.toml").write_text(VARIANTS)
     assert main(["variants", "seed 0"]) == 0
     (done,) = project.build.glob("variants/seed-0/report/build/quick/*.ipynb")
-    done.with_suffix(".running.ipynb").write_bytes(done.read_bytes())
+    done.with_suffix(".failed.ipynb").write_bytes(done.read_bytes())
     assert main(["variants", "seed 0"]) == 0
     results = json.loads(
         (project.home / "data" / "results" / "variants.json").read_text()
