@@ -1,9 +1,9 @@
-"""What `labreport check` lists, without executing anything."""
+"""What `labreport check` lists of the notebooks, without executing anything."""
 
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
@@ -36,11 +36,34 @@ _CITED = "⁂"
 _SILENT = {kind: {"t": "Str", "c": " ¤ "} for kind in ("Code", "CodeBlock", "Math")}
 _SILENT["Cite"] = {"t": "Str", "c": _CITED}
 _NOT_STATED = re.compile(
-    r"https?://\S+|\{\{[^{}]*\}\}"  # addresses, expressions
-    r"|\b(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)s?\s\d+"
-    rf"|\(?{_DIGITS}(?:\s?[×+–]\s?\(?{_DIGITS}\)?)*\)?\s?[×+]\s?\(?{_DIGITS}\)?"  # sizes, sums and products
-    rf"|{_DIGITS}(?:[–-]{_DIGITS}){{2,}}",  # layers in a row: 2,352–100–10
+    # Addresses and expressions.
+    r"https?://\S+|\{\{[^{}]*\}\}"
+    # Numbers of parts.
+    r"|\b(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)"
+    r"s?\s\d+"
+    # Sizes, sums and products.
+    rf"|\(?{_DIGITS}(?:\s?[×+–]\s?\(?{_DIGITS}\)?)*\)?\s?[×+]\s?\(?{_DIGITS}\)?"
+    # Layers in a row: 2,352–100–10.
+    rf"|{_DIGITS}(?:[–-]{_DIGITS}){{2,}}",
 )
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook and its outline."""
+
+    source: Source
+    notebook: NotebookNode
+    outline: Outline
+
+    def used_keys(self) -> set[str]:
+        """What stands behind each @ in the prose, and in captions that a cell of code
+        says literally.
+        """
+        tokens = list(self.outline.tokens)
+        for cell in sources.code_cells(self.notebook):
+            tokens += REFERENCE_OR_CITATION.findall(_say(cell))
+        return {key for token in tokens for key in KEYS.findall(token)}
 
 
 def find_complaints() -> list[str]:
@@ -48,39 +71,48 @@ def find_complaints() -> list[str]:
     cell by cell, then references.
     """
     sources.read_title_page()
-    notebooks = {source: source.read() for source in sources.find_sources()}
-    outlines = {
-        source: read_outline(source.path, source.number) for source in notebooks
-    }
-    if mistakes := [
-        mistake for outline in outlines.values() for mistake in outline.mistakes
-    ]:
+    chapters = []
+    mistakes: list[str] = []
+    for source in sources.find_sources():
+        notebook = source.read()
+        outline = read_outline(source.path, source.number)
+        mistakes += outline.mistakes
+        chapters.append(Chapter(source, notebook, outline))
+    if mistakes:
         return mistakes
-    complaints = [found for each in notebooks.items() for found in _check_cells(*each)]
-    return [*complaints, *_check_references(notebooks, outlines)]
+    complaints: list[str] = []
+    for chapter in chapters:
+        complaints += _check_cells(chapter.source, chapter.notebook)
+    complaints += _check_references(chapters)
+    return complaints
 
 
 def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
-        remedy = "clear them, or have git leave them out, as make lab does"
-        yield f"{source.name}: outputs that git would commit; {remedy}"
+        yield (
+            f"{source.name}: outputs that git would commit; clear them, or have git "
+            "leave them out, as make lab does"
+        )
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
-    trees, above = parse([*map(_say, notebook.cells)]), True
-    for number, (cell, tree) in enumerate(
-        zip(notebook.cells, trees, strict=True), start=1
-    ):
-        above = above and cell.cell_type != "code"
-        where = f"{source.name}, cell {number} ({first_line(cell.source, 40)})"
-        typed = find_typed_numbers(tree, settings)
+    trees = parse([_say(cell) for cell in notebook.cells])
+    above_all_code = True
+    for place, cell in enumerate(notebook.cells):
+        where = f"{source.name}, cell {place + 1} ({first_line(cell.source, 40)})"
         if "TODO" in cell.source:
             yield f"{where}: the word TODO"
-        if "question" not in tags(cell) and typed:
-            remedy = "write an expression, or cite its source in the sentence"
-            yield f"{where}: {', '.join(typed)} typed by hand; {remedy}"
+        if cell.cell_type == "code":
+            above_all_code = False
+        if "question" not in tags(cell):
+            typed = find_typed_numbers(trees[place], settings)
+            if typed:
+                yield (
+                    f"{where}: {', '.join(typed)} typed by hand; write an expression, "
+                    "or cite its source in the sentence"
+                )
         if cell.cell_type == "markdown":
-            for complaint in _check_placeholders(cell.source, above):
+            for complaint in _check_placeholders(cell.source, above_all_code):
                 yield f"{where}: {complaint}"
-        if "question" in tags(cell) and not _is_answered(notebook.cells[number:]):
+        if "question" in tags(cell) and not _is_answered(notebook.cells[place + 1 :]):
             yield f"{where}: a question without an answer"
 
 
@@ -90,15 +122,17 @@ def _say(cell: NotebookNode) -> str:
     """
     if cell.cell_type == "markdown":
         return replace_placeholders(cell.source, lambda _: "")
-    said = [text for *_, texts in shown_floats(cell.source) for text in texts]
-    return "\n\n".join(map(write_text, said))
+    literals = []
+    for *_, texts in shown_floats(cell.source):
+        literals += [write_text(text) for text in texts]
+    return "\n\n".join(literals)
 
 
-def _check_placeholders(markdown: str, above: bool) -> Iterator[str]:
-    """above: whether the text stands above all code."""
+def _check_placeholders(markdown: str, above_all_code: bool) -> Iterator[str]:
     for placeholder in find_placeholders(markdown):
-        if above:
-            yield f"{{{{{placeholder}}}}} above all code, where nothing has a value yet"
+        if above_all_code:
+            braced = f"{{{{{placeholder}}}}}"
+            yield f"{braced} above all code, where nothing has a value yet"
         try:
             require_simple(placeholder)
         except ValueError as error:
@@ -110,48 +144,34 @@ def _is_answered(following: list[NotebookNode]) -> bool:
     for cell in following:
         if "answer" in tags(cell) and cell.source.strip():
             return True
-        is_heading = cell.cell_type == "markdown" and cell.source.lstrip().startswith(
-            "#"
-        )
-        if "question" in tags(cell) or is_heading:
+        if "question" in tags(cell):
+            return False
+        if cell.cell_type == "markdown" and cell.source.lstrip().startswith("#"):
             return False
     return False
 
 
-def _check_references(
-    notebooks: dict[Source, Any], outlines: dict[Source, Outline]
-) -> Iterator[str]:
-    used = {
-        source: _used_keys(outlines[source], notebooks[source]) for source in notebooks
-    }
+def _check_references(chapters: list[Chapter]) -> Iterator[str]:
     works = sources.read_citation_keys()
-    labels = set().union(*(outline.labels for outline in outlines.values()))
-    referred = {
-        reference_label(key, each.number) for each in used for key in used[each]
-    }
-    for source, outline in outlines.items():
-        for label in outline.duplicates:
-            yield f"{source.name}: more than one part is labelled @{label}"
-        for label in outline.labels:
+    labels: set[str] = set()
+    referred = set()
+    for chapter in chapters:
+        labels.update(chapter.outline.labels)
+        for key in chapter.used_keys():
+            referred.add(reference_label(key, chapter.source.number))
+    for chapter in chapters:
+        name = chapter.source.name
+        for label in chapter.outline.duplicates:
+            yield f"{name}: more than one part is labelled @{label}"
+        for label in chapter.outline.labels:
             if label.startswith("fig-") and label not in referred:
-                yield f"{source.name}: no text refers to the figure @{label}"
-        for key in sorted(used[source]):
-            named = reference_label(key, source.number)
-            if named and named not in labels:
-                yield f"{source.name}: nothing is labelled @{named}"
-            elif not named and key not in works:
-                yield f"{source.name}: @{key} is not in {paths.report() / 'references.bib'}"
-
-
-def _used_keys(outline: Outline, notebook: NotebookNode) -> set[str]:
-    """What stands behind each @ in the prose, and in captions that a cell of code says
-    literally.
-    """
-    code = map(_say, sources.code_cells(notebook))
-    captions = (token for said in code for token in REFERENCE_OR_CITATION.findall(said))
-    return {
-        key for token in (*outline.tokens, *captions) for key in KEYS.findall(token)
-    }
+                yield f"{name}: no text refers to the figure @{label}"
+        for key in sorted(chapter.used_keys()):
+            reference = reference_label(key, chapter.source.number)
+            if reference and reference not in labels:
+                yield f"{name}: nothing is labelled @{reference}"
+            elif not reference and key not in works:
+                yield f"{name}: @{key} is not in {paths.report() / 'references.bib'}"
 
 
 def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
@@ -163,39 +183,44 @@ def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
     size or a product (5 × 5), a year, a number of a figure, list or page, a part of a
     name, formula, code or link. A citation lets its sentence pass.
     """
-    found: list[re.Match[str]] = []
-    for block in walk(
-        tree, lambda inlines: [_SILENT.get(node["t"], node) for node in inlines]
-    ):
+
+    def silence(inlines: Tree) -> Tree:
+        return [_SILENT.get(node["t"], node) for node in inlines]
+
+    typed = []
+    for block in walk(tree, silence):
         sentences = re.split(r"(?<=[.!?]) ", words(block))
         text = " ".join(sentence for sentence in sentences if _CITED not in sentence)
-        found += _NUMBER.finditer(_NOT_STATED.sub(" ", text))
-    return [
-        match[0] for match in found if _is_result(match[1], bool(match[2]), settings)
-    ]
+        for number in _NUMBER.finditer(_NOT_STATED.sub(" ", text)):
+            digits, percent = number.groups()
+            if _is_result(digits, bool(percent), settings):
+                typed.append(number[0])
+    return typed
 
 
 def find_settings(code: Iterable[str]) -> set[float]:
     """The numbers in a notebook's code cells; what strings and tables say is prose, and
     the library's are others'.
     """
-    found = [node for source in code for node in walk_code(source)]
-    calls = (node for node in found if isinstance(node, ast.Call))
-    tables = (call for call in calls if getattr(call.func, "attr", "") == "show_table")
-    shown = {part for table in tables for part in ast.walk(table)}
-    values = [
-        node.value
-        for node in found
-        if isinstance(node, ast.Constant) and node not in shown
-    ]
-    numbers = (value for value in values if isinstance(value, (int, float)))
-    return {float(value) for value in numbers if not isinstance(value, bool)}
+    settings = set()
+    for source in code:
+        nodes = walk_code(source)
+        in_tables: set[ast.AST] = set()
+        for node in nodes:
+            if getattr(getattr(node, "func", None), "attr", "") == "show_table":
+                in_tables.update(ast.walk(node))
+        for node in nodes:
+            if node in in_tables or not isinstance(node, ast.Constant):
+                continue
+            if isinstance(node.value, (int, float)):
+                settings.add(float(node.value))
+    return settings
 
 
 def _is_result(digits: str, percent: bool, settings: set[float]) -> bool:
     value = float(digits.replace(",", ""))
     if percent:
-        return not (value < 100 and value / 100 in settings)
+        return value >= 100 or value / 100 not in settings
     if value in settings or re.fullmatch(r"(19|20)\d\d", digits):
         return False
     return "." in digits or len(digits.replace(",", "").strip("0")) > 1

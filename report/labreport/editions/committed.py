@@ -23,21 +23,26 @@ def has_outputs(notebook: NotebookNode) -> bool:
 
 
 def read_as_committed(path: Path) -> NotebookNode:
-    """A notebook as git would commit it, after the filters of the clone; an empty one
-    outside a clone.
+    """Read a notebook as git would commit it, after the filters of the clone; an empty
+    one outside a clone.
     """
-    git = ["git", "-C", str(path.parent)]
     with TemporaryDirectory() as objects:
         # Objects of git, the file's among them, are not written into the clone.
         env = os.environ | {"GIT_OBJECT_DIRECTORY": objects}
-        run = partial(
-            subprocess.run, encoding="utf-8", env=env, capture_output=True, check=True
-        )
-        try:
-            name = run([*git, "hash-object", "-w", path.name]).stdout.strip()
-            return nbformat.reads(
-                run([*git, "cat-file", "blob", name]).stdout, as_version=4
+
+        def git(*arguments: str) -> str:
+            run = subprocess.run(
+                ["git", "-C", str(path.parent), *arguments],
+                encoding="utf-8",
+                env=env,
+                capture_output=True,
+                check=True,
             )
+            return run.stdout
+
+        try:
+            name = git("hash-object", "-w", path.name).strip()
+            return nbformat.reads(git("cat-file", "blob", name), as_version=4)
         except (OSError, subprocess.CalledProcessError):
             return new_notebook()
 
@@ -50,12 +55,11 @@ def refresh(os_path: str, **_: object) -> None:
     One with a change of its own stays listed, and nothing is staged.
     """
     path = Path(os_path)
-    run = partial(subprocess.run, cwd=path.parent, capture_output=True)
+    if path.suffix != ".ipynb":
+        return
+    git = partial(subprocess.run, cwd=path.parent, capture_output=True)
     try:
-        if (
-            path.suffix == ".ipynb"
-            and run(["git", "diff", "--quiet", "--", path.name]).returncode == 0
-        ):
-            run(["git", "add", "--update", "--", path.name])
+        if git(["git", "diff", "--quiet", "--", path.name]).returncode == 0:
+            git(["git", "add", "--update", "--", path.name])
     except OSError:
         return  # no git, no clone

@@ -1,6 +1,4 @@
-"""What moved between two results.json: each printed number that another text stands for
-now.
-"""
+"""What moved between two results.json: each number that another text stands for now."""
 
 import json
 from pathlib import Path
@@ -13,46 +11,45 @@ Results = dict[str, dict[str, Any]]
 
 
 def read_results(path: Path) -> Results:
-    """The numbers in a results.json by where they stand; LabreportError if the file is
-    not a valid one.
+    """Read the numbers in a results.json, by where they stand.
+
+    Raises LabreportError if the file is not a valid one.
     """
+    results = {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        results = {
-            f"headline {name}": {**entry}
-            for name, entry in content["headlines"].items()
-        }
+        for name, headline in content["headlines"].items():
+            results[f"headline {name}"] = headline
         for chapter, entry in content["chapters"].items():
             for number in entry["numbers"]:
-                results[f"{chapter}, {number['cell']}, {number['expression']}"] = {
-                    **number
-                }
-        return results
+                where = f"{chapter}, {number['cell']}, {number['expression']}"
+                results[where] = number
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        wanted, got = f"the results.json of a build in {path}", type(error).__name__
         raise LabreportError(
-            f"expected {wanted}, got {got}; name another file."
+            f"expected the results.json of a build in {path}, got "
+            f"{type(error).__name__}; name another file."
         ) from error
+    return results
 
 
 def find_changes(old: Results, new: Results) -> dict[str, str]:
     """Every number that is not printed the same, by where it stands, as in "50% -> 60%
     (+0.1)".
 
-    An interval, or a mean with its deviation, says whether the other mean lies outside
-    of it.
+    Of an interval it says whether the new mean lies within the old one.
     """
     changes = {}
-    for name in [*new, *(name for name in old if name not in new)]:
-        if name not in old or name not in new:
-            changes[name] = (
-                f"new: {new[name]['text']}"
-                if name in new
-                else f"gone: {old[name]['text']}"
-            )
-        elif (before := old[name])["text"] != (after := new[name])["text"]:
-            judged = _judge(before["value"], after["value"])
-            changes[name] = f"{before['text']} -> {after['text']}{judged}"
+    for name, after in new.items():
+        if name not in old:
+            changes[name] = f"new: {after['text']}"
+            continue
+        before = old[name]
+        if before["text"] != after["text"]:
+            moved = f"{before['text']} -> {after['text']}"
+            changes[name] = moved + _judge(before["value"], after["value"])
+    for name, before in old.items():
+        if name not in new:
+            changes[name] = f"gone: {before['text']}"
     return changes
 
 
@@ -62,15 +59,12 @@ def is_time(name: str) -> bool:
 
 
 def _judge(before: Any, after: Any) -> str:
-    if all(isinstance(value, (int, float)) for value in (before, after)):
+    """By how much a value moved, and whether it left the interval; nothing of words."""
+    if isinstance(before, (int, float)) and isinstance(after, (int, float)):
         return f" ({after - before:+.3g})"
-    if (
-        isinstance(before, dict)
-        and isinstance(after, dict)
-        and {"mean", "low", "high"} <= before.keys()
-    ):
-        where = (
-            "within" if before["low"] <= after["mean"] <= before["high"] else "outside"
-        )
-        return f" ({after['mean'] - before['mean']:+.3g}, {where} the old interval)"
+    if isinstance(before, dict) and isinstance(after, dict) and "low" in before:
+        change = after["mean"] - before["mean"]
+        is_within = before["low"] <= after["mean"] <= before["high"]
+        where = "within" if is_within else "outside"
+        return f" ({change:+.3g}, {where} the old interval)"
     return ""

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,10 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from labreport import check_name, paths
+from labreport import paths
 from labreport.editions import TEMPLATES, ReportError
 from labreport.notebook.prose import read_keys
 from labreport.notebook.syntax import first_line
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class Source:
         return self.path.stem
 
     def read(self) -> NotebookNode:
-        """The notebook as it is committed; a ReportError if the file is not valid."""
+        """The notebook as it lies there. Raises ReportError if it is not valid."""
         return read_notebook(self.path)
 
 
@@ -43,9 +37,8 @@ class Source:
 class TitlePage:
     """What report/report.toml says of a report; lines of the subtitle stay lines.
 
-    rights: of the printed pictures. how_to_read: paragraphs before the first chapter, a
-    blank line between them.
-    packages: whose versions the last page names.
+    rights: of the printed pictures. how_to_read: paragraphs before the first chapter,
+    with a blank line between them. packages: those whose versions the last page names.
     """
 
     title: str
@@ -57,57 +50,67 @@ class TitlePage:
 
 
 def read_title_page() -> TitlePage:
-    """What report/report.toml says; a ReportError if it is missing, lacks title or
-    authors, or says something else.
+    """Read report/report.toml.
+
+    Raises ReportError if it is missing, lacks title or authors, or says something else.
     """
     path = paths.project() / paths.MARK
     try:
-        told = {"title": None, "authors": None} | tomllib.loads(
-            path.read_text(encoding="utf-8")
-        )
-        if wrong := [
-            f"{key} = {value!r}" for key, value in told.items() if not _fits(key, value)
-        ]:
+        entries = {"title": None, "authors": None, **paths.read_toml(path)}
+        wrong = [
+            f"{key} = {value!r}"
+            for key, value in entries.items()
+            if not _is_valid(key, value)
+        ]
+        if wrong:
             raise ValueError(", ".join(wrong))
-        return TitlePage(**told)
+        return TitlePage(**entries)
     except (OSError, ValueError) as error:
         raise ReportError(
-            'expected title = "..." and authors = ["..."], and maybe subtitle, rights, how_to_read and packages, in '
-            f"{path}, got {first_line(str(error), 120)}; correct it."
+            'expected title = "..." and authors = ["..."], and maybe subtitle, rights, '
+            f"how_to_read and packages, in {path}, got {first_line(str(error), 120)}; "
+            "correct it."
         ) from error
 
 
-def _fits(key: str, value: Any) -> bool:
-    """Whether report.toml may say so; what has a default may be empty."""
-    is_list = key in ("authors", "packages")
-    texts = value if is_list and isinstance(value, list) else [value] * (not is_list)
-    known = key in TitlePage.__dataclass_fields__ and texts != []
-    may_be_empty = hasattr(TitlePage, key)
-    return known and all(
-        isinstance(text, str) and (text.strip() or may_be_empty) for text in texts
-    )
+def _is_valid(key: str, value: Any) -> bool:
+    """Whether report.toml may say so."""
+    if key == "title":
+        return _is_text(value)
+    if key == "authors":
+        return isinstance(value, list) and value != [] and all(map(_is_text, value))
+    if key == "packages":
+        return isinstance(value, list) and all(map(_is_text, value))
+    return key in TitlePage.__dataclass_fields__ and isinstance(value, str)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != ""
 
 
 def find_sources() -> list[Source]:
-    """All notebooks of the folder, by number; a ReportError if there are none, or two
-    share a number or a page.
+    """All notebooks of the folder, by number.
+
+    Raises ReportError if there are none, or two share a number or a page.
     """
-    folder, chapters = paths.notebooks(), paths.chapters()
+    folder = paths.notebooks()
     sources = [
-        Source(folder / f"{name}.ipynb", number) for name, number in chapters.items()
+        Source(folder / f"{name}.ipynb", number)
+        for name, number in paths.chapters().items()
     ]
     if not sources:
-        remedy = "write one there, or name another report in LABREPORT_HOME"
         raise ReportError(
-            f"expected notebooks such as 1_first_chapter.ipynb, got none in {folder}; {remedy}."
+            f"expected notebooks such as 1_first_chapter.ipynb, got none in {folder}; "
+            "write one there, or name another report in LABREPORT_HOME."
         )
-    owners: dict[str, str] = {"index.html": "the page of contents"}
+    owners = {"index.html": "the page of contents"}
     for source in sources:
         for key in (source.number, page_file(source.name)):
-            if (owner := owners.setdefault(key, source.name)) != source.name:
-                got = f"{owner} and {source.name}"
+            owner = owners.setdefault(key, source.name)
+            if owner != source.name:
                 raise ReportError(
-                    f"expected one notebook a chapter, got {got}; rename one of them."
+                    f"expected one notebook a chapter, got {owner} and {source.name}; "
+                    "rename one of them."
                 )
     return sources
 
@@ -120,27 +123,33 @@ def page_file(name: str) -> str:
 
 
 def select_sources(chapters: Iterable[str]) -> list[Source]:
-    """The chapters of these numbers or names, by default all; a ReportError lists the
-    valid ones.
+    """The chapters of these numbers or names, by default all.
+
+    Raises ReportError, which lists the valid ones, for any other.
     """
     sources = find_sources()
-    known: dict[str, Source] = {}
+    by_name = {}
     for source in sources:
-        known |= dict.fromkeys((source.number, source.name, source.path.name), source)
+        for name in (source.number, source.name, source.path.name):
+            by_name[name] = source
+    selected = []
     for chapter in chapters:
-        if chapter not in known:
-            valid = [f"{source.number} ({source.name})" for source in sources]
-            check_name("a chapter", chapter, valid, ReportError)
-    return [known[chapter] for chapter in chapters] or sources
+        if chapter not in by_name:
+            valid = ", ".join(f"{source.number} ({source.name})" for source in sources)
+            raise ReportError(
+                f"expected a chapter among {valid}, got {chapter!r}; choose one of "
+                "them."
+            )
+        selected.append(by_name[chapter])
+    return selected or sources
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """The notebook in that file; a ReportError if it is not valid."""
+    """Read the notebook in that file. Raises ReportError if it is not valid."""
     try:
-        # nbformat.reads would do the same, and only log what is invalid.
-        notebook = nbformat.convert(
-            nbformat.reader.reads(path.read_text(encoding="utf-8")), 4
-        )
+        # nbformat.reads would only log what is invalid.
+        content = nbformat.reader.reads(path.read_text(encoding="utf-8"))
+        notebook = nbformat.convert(content, 4)
         nbformat.validate(notebook)
     except (
         ValueError,
@@ -157,7 +166,7 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 def read_citation_keys() -> set[str]:
-    """The keys in report/references.bib, an empty set without the file."""
+    """The keys in report/references.bib; none without the file."""
     bibliography = paths.report() / "references.bib"
     return read_keys(bibliography) if bibliography.exists() else set()
 
@@ -176,29 +185,31 @@ def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
     """Write the first chapter, its bibliography, and report.toml with title and
     authors; returns the files.
 
-    The folder may have others. A ReportError where one of these is there already:
+    The folder may have others. Raises ReportError where one of these is there already:
     nothing is replaced.
     """
     template = TEMPLATES / "new"
-    found = filter(Path.is_file, template.rglob("*"))
-    files = {path.relative_to(template): path.read_bytes() for path in found}
+    files = {}
+    for path in template.rglob("*"):
+        if path.is_file():
+            files[path.relative_to(template)] = path.read_bytes()
     # A string of JSON is one of TOML.
-    facts = {"title": title, "authors": authors}
-    lines = [
-        f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
-        for name, value in facts.items()
-    ]
-    files[paths.MARK] = "".join(lines).encode()
-    if there := sorted(folder / name for name in files if (folder / name).exists()):
-        raise ReportError(
-            f"expected a folder for a new report, got one with {there[0]}; name another."
-        )
+    written_title = json.dumps(title, ensure_ascii=False)
+    written_authors = json.dumps(authors, ensure_ascii=False)
+    front = f"title = {written_title}\nauthors = {written_authors}\n"
+    files[paths.MARK] = front.encode()
+    for name in sorted(files):
+        if (folder / name).exists():
+            raise ReportError(
+                f"expected a folder for a new report, got one with {folder / name}; "
+                "name another."
+            )
     try:
         return [
             paths.write_atomically(folder / name, files[name]) for name in sorted(files)
         ]
     except OSError as error:
-        got = f"{folder} ({error.strerror})"
         raise ReportError(
-            f"expected a folder to write into, got {got}; name another."
+            f"expected a folder to write into, got {folder} ({error.strerror}); name "
+            "another."
         ) from error
