@@ -104,15 +104,15 @@ def test_variants_say_what_moves_and_what_fails_and_go_on_where_they_stopped(
         (project.home / "data" / "results" / "variants.json").read_text()
     )
     assert [*results["variants"]] == ["seed 0", "seed 4", "two threads"]
-    (found,) = results["chapters"].values()
-    assert (found["numbers"], found["claims"]) == (3, 1)
-    moving = {key.partition(" ")[2]: each for key, each in found["moving"].items()}
+    (summary,) = results["chapters"].values()
+    assert (summary["numbers"], summary["claims"]) == (3, 1)
+    moving = {key.partition(" ")[2]: each for key, each in summary["moving"].items()}
     assert moving == {
         "found": {"least": "1", "greatest": "5", "runs": 3},
         "chapter.seeds[0]": {"least": "0", "greatest": "4", "runs": 3},
         "threads": {"least": "1", "greatest": "2", "runs": 3},
     }
-    assert [*found["failing"].values()] == [["seed 4"]]
+    assert [*summary["failing"].values()] == [["seed 4"]]
 
     # Beside a number stands where it went, on the page as in the notebook.
     beside = {
@@ -136,6 +136,14 @@ def test_variants_that_are_none_are_one_sentence(project, capsys, written):
         "expected profile, chapters and a table of variants in "
         in capsys.readouterr().err
     )
+
+
+def test_a_variant_that_is_not_planned_is_one_sentence(project, capsys):
+    project.write("1_seeds")
+    (project.home / "report" / "variants.toml").write_text(VARIANTS)
+    assert main(["variants", "seed 5"]) == 2
+    sentence = "expected a variant among seed 0, seed 4, two threads, got 'seed 5';"
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_variant_that_keeps_what_the_caller_lacks_says_so(

@@ -18,7 +18,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from labreport import environment, paths
+from labreport import check_name, environment, paths
 from labreport.editions import ReportError
 from labreport.editions.contents import outputs
 from labreport.editions.execute import read_seconds
@@ -154,9 +154,10 @@ def run_variants(names: list[str], say: Callable[[str], None]) -> Path:
     all that have run.
     """
     plan = read_plan()
-    chosen = [
-        variant for variant in plan.variants if not names or variant.name in names
-    ]
+    by_name = {variant.name: variant for variant in plan.variants}
+    for name in names:
+        check_name("a variant", name, by_name, ReportError)
+    chosen = [by_name[name] for name in names] or plan.variants
     chapters = len(plan.chapters)
     say(f"Variants to run ({plan.profile}): {len(chosen)}, of {chapters} chapters each")
     for variant in chosen:
