@@ -71,10 +71,10 @@ def test_a_run_changes_nothing_for_git_and_check_sees_what_git_sees(
 
     objects = git(project.home, "count-objects")
     make = ["make", "--dry-run", "lab", f"VENV={sys.prefix}"]
-    told = subprocess.run(
+    printed = subprocess.run(
         make, cwd=CHECKOUT, check=True, capture_output=True, text=True
     ).stdout
-    definition = re.search(r"git config filter\.nbstripout\.clean .+", told)[0]
+    definition = re.search(r"git config filter\.nbstripout\.clean .+", printed)[0]
     subprocess.run(definition, shell=True, check=True, cwd=project.home)
     assert main(["check"]) == 0
     assert git(project.home, "count-objects") == objects

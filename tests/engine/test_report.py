@@ -205,7 +205,7 @@ def test_a_report_holds_what_the_notebook_told(project, monkeypatch):
     }
     assert chapter["numbers"][0] == number
     last = [entry["numbers"][-1] for entry in results["chapters"].values()]
-    assert [(found["expression"], found["value"]) for found in last] == [
+    assert [(number["expression"], number["value"]) for number in last] == [
         ('score["own"]', 11),
         ('score["own"]', 22),
     ]

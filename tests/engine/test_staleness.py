@@ -313,10 +313,10 @@ def test_chapters_run_side_by_side_with_one_thread_each(project, monkeypatch):
     assert Path.cwd() == before
     assert sorted(line.split(":")[0] for line in said) == ["1_first", "2_first"]
     for source in find_sources():
-        told = str(execute.read_executed(source, "smoke").cells)
-        assert f"met_{source.number} = True" in told
-        assert f"threads_{source.number} = 1" in told
-        assert f"folder_{source.number} = {paths.notebooks()}" in told
+        cells = str(execute.read_executed(source, "smoke").cells)
+        assert f"met_{source.number} = True" in cells
+        assert f"threads_{source.number} = 1" in cells
+        assert f"folder_{source.number} = {paths.notebooks()}" in cells
 
 
 class Setting:
