@@ -200,14 +200,14 @@ def test_a_chapter_that_ran_shows_no_placeholder(open_notebook, home, name):
         page.locator(".labreport-error, .labreport-pending").all_text_contents() == []
     )
     outline = read_outline(home / "notebooks" / f"{name}.ipynb", paths.chapters()[name])
-    words = [label["text"] for label in outline.labels.values()]
+    words = [part.words for part in outline.labels.values()]
     assert [
         word for word in words if word[:3] in ("Fig", "Tab") and f"{word}:" not in read
     ] == []
     numbers = [
         number
-        for known in outline.markdown
-        for number in (*known["headings"], *known["equations"])
+        for cell in outline.prose
+        for number in (*cell.headings, *cell.equations)
         if number
     ]
     assert sorted(page.locator(".labreport-number").all_text_contents()) == sorted(

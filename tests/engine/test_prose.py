@@ -97,13 +97,13 @@ def test_figures_have_numbers_while_a_block_is_left_open(project):
 def test_of_formulas_equations_have_numbers(project):
     formulas = "$p$ $q$", "\\begin{align*}q\\end{align*}", "\\begin{align}q\\end{align}"
     path = project.write("2_shown", text("\n\n".join(formulas)))
-    assert Prose(path, "2").outline.markdown[1]["equations"] == ["", "", "", "(2.1)"]
+    assert Prose(path, "2").outline.prose[1].equations == ["", "", "", "(2.1)"]
 
 
 def test_a_question_has_its_heading(project):
     question = text("Why?", "question", number="5", starred=True)
     path = project.write("2_shown", question, text("So.", "answer"))
-    known = [cell["question"] for cell in Prose(path, "2").outline.markdown]
+    known = [cell.question for cell in Prose(path, "2").outline.prose]
     assert known == ["", "Question 5 ★", ""]
 
 

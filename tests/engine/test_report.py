@@ -127,7 +127,7 @@ def test_parts_are_counted_in_reading_order(number, title):
     (tree,) = parse([f"# Title\n\n{first}\n\nSo\n{second}\n\n## Section {{#sec-s}}"])
     outline = Outline(number)
     outline.number_prose(tree, "cell")
-    assert {label: named["text"] for label, named in outline.labels.items()} == {
+    assert {label: named.words for label, named in outline.labels.items()} == {
         f"sec-{number}": title,
         f"eq-{number}-a": f"Equation ({number}.1)",
         f"eq-{number}-b": f"Equation ({number}.2)",

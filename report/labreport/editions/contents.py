@@ -1,16 +1,15 @@
-"""What executed notebooks hold: prose, its numbers and claims, labels, and the facts of
+"""Read executed notebooks: their prose, its numbers and claims, labels, and the facts of
 each run.
 """
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
 from textwrap import shorten
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from nbformat import NotebookNode
@@ -26,8 +25,9 @@ from labreport.notebook.outline import HIDING, Claim, Outline, claims_of
 from labreport.notebook.prose import require_known, write_text
 from labreport.notebook.syntax import Tree, first_line, nodes, parse, words
 
-# What results.json has of a number.
+# What results.json has of a number, and the last page of a machine.
 NUMBER = ("expression", "text", "value", "cell")
+MACHINE = ("cpu", "cores", "threads", "settings", "platform", "python", "packages")
 # Kinds of messages, and what their labels begin with.
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
 
@@ -42,13 +42,13 @@ class CheckedClaim:
 
 @dataclass(frozen=True)
 class ExecutedChapter:
-    """An executed notebook, the facts of its run, and its prose: a tree for each of its
-    `fragments`.
+    """An executed notebook.
 
-    numbers: of each placeholder its expression, text, value, the cell of code above it,
-    and what stands beside it, as "published 27; in 12 runs 1 to 868"; a placeholder
-    {{3}} in the prose stands for numbers[3]. The comment of a claim that is refuted
-    becomes a span of the class "refuted" there.
+    prose: a tree for each of its `fragments`. numbers: of each placeholder its
+    expression, text and value, the cell of code above it, and what stands beside it, as
+    "published 27; in 12 runs 1 to 868"; a placeholder {{3}} in the prose stands for
+    numbers[3]. run: the facts of the run. claims: all of them; the comment of one that
+    is refuted becomes a span of the class "refuted" in the prose.
     """
 
     name: str
@@ -62,8 +62,8 @@ class ExecutedChapter:
 
     @property
     def refuted(self) -> list[Claim]:
-        """The claims that do not hold; none under the profile smoke, whose data are too
-        few for any claim.
+        """The claims that do not hold; none under the profile smoke, which has too few
+        data for any.
         """
         if self.run["profile"] == "smoke":
             return []
@@ -80,12 +80,12 @@ class Label:
 
 @dataclass
 class Contents:
-    """What prose may refer to, by label; the chapters; and the report's headlines, in
-    the order of chapters.
+    """The contents of a report.
 
-    Of a headline: what `Chapter.headline` says of it, and chapter, cell, section (the
-    label of the heading above it, None without one), profile and commit. refuted: a
-    line for each sentence that its chapter's run contradicts.
+    labels: what prose may refer to. headlines: in the order of chapters; of each what
+    `Chapter.headline` says, and its chapter, cell, section (the label of the heading
+    above it, or None), profile and commit. refuted: a line for each sentence that the
+    run of its chapter contradicts.
     """
 
     labels: dict[str, Label] = field(default_factory=dict)
@@ -100,13 +100,26 @@ class Contents:
         """
         chapters = {}
         for chapter in self.chapters:
-            facts = {key: chapter.run[key] for key in ("profile", "commit")}
-            numbers = [
-                {key: number[key] for key in NUMBER} for number in chapter.numbers
-            ]
-            chapters[chapter.name] = facts | {"numbers": numbers}
+            chapters[chapter.name] = {
+                "profile": chapter.run["profile"],
+                "commit": chapter.run["commit"],
+                "numbers": [_select(number, NUMBER) for number in chapter.numbers],
+            }
         headlines = {headline["name"]: headline for headline in self.headlines}
         return {"chapters": chapters, "headlines": headlines}
+
+
+class Fragment(NamedTuple):
+    """A piece of Markdown: `box[key]`, in the cell at that place, counted from 1."""
+
+    place: int
+    box: Any
+    key: Any
+
+    @property
+    def text(self) -> str:
+        """What was typed."""
+        return self.box[self.key]
 
 
 def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
@@ -121,36 +134,34 @@ def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]
 
 def messages(notebook: NotebookNode, kind: str) -> Iterator[Any]:
     """The messages of one kind in a notebook."""
-    yield from (
-        message for cell in notebook.cells for _, message in outputs(cell, kind)
-    )
+    for cell in notebook.cells:
+        for _, message in outputs(cell, kind):
+            yield message
 
 
-def fragments(notebook: NotebookNode) -> Iterator[tuple[int, Any, Any]]:
-    """Where the report has Markdown, in reading order, as (a cell's place, container,
-    key).
-
-    These are cells, captions and cells of tables.
+def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
+    """Where the report has Markdown, in reading order: cells, captions and cells of
+    tables.
     """
     for place, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown":
-            yield place, cell, "source"
+            yield Fragment(place, cell, "source")
         if not HIDING.isdisjoint(tags(cell)):
             continue
-        for message in (
-            message for kind in FLOATS for _, message in outputs(cell, kind)
-        ):
-            yield place, message, "caption"
-            for row in [message.get("columns", []), *message.get("rows", [])]:
-                yield from ((place, row, column) for column in range(len(row)))
+        for kind in FLOATS:
+            for _, message in outputs(cell, kind):
+                yield Fragment(place, message, "caption")
+                for row in [message.get("columns", []), *message.get("rows", [])]:
+                    for column in range(len(row)):
+                        yield Fragment(place, row, column)
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """All that the chapters hold.
+    """Collect all that the chapters hold.
 
-    A ReportError for a placeholder without value, for a claim that is neither true nor
-    false, for a label or a headline that is used twice, and for a headline's work that
-    is not known.
+    Raises ReportError for a placeholder without value, for a claim that is neither true
+    nor false, for a label or a headline that is used twice, and for a headline's work
+    that is not known.
     """
     contents = Contents()
     owners: dict[str, str] = {}
@@ -158,8 +169,8 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
-        for label, named in _number_parts(chapter).labels.items():
-            contents.labels[label] = Label(named["text"], chapter.name)
+        for label, part in _number_parts(chapter).labels.items():
+            contents.labels[label] = Label(part.words, chapter.name)
         contents.refuted += _describe_refuted(chapter)
         _mark_refuted(chapter)
         contents.headlines += _read_headlines(chapter, owners, works)
@@ -168,20 +179,22 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
-    parts = ("cpu", "cores", "threads", "settings", "platform", "python", "packages")
-    machine = "; ".join(str(chapter.run[key]) for key in parts)
-    titles = (
-        words(node["c"][2]) for node in nodes(chapter.prose) if node["t"] == "Header"
-    )
-    seconds, title = chapter.seconds, next(titles, chapter.name)
-    duration = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-    facts = {
-        "machine": machine,
+    title = chapter.name
+    for node in nodes(chapter.prose):
+        if node["t"] == "Header":
+            title = words(node["c"][2])
+            break
+    duration = f"{chapter.seconds:.0f} s"
+    if chapter.seconds >= 90:
+        duration = f"{chapter.seconds / 60:.0f} min"
+    return {
+        **chapter.run,
+        "machine": "; ".join(str(chapter.run[key]) for key in MACHINE),
         "title": title,
         "number": chapter.number,
         "duration": duration,
+        "claims": len(chapter.claims),
     }
-    return {**chapter.run, **facts, "claims": len(chapter.claims)}
 
 
 def day_of(contents: Contents) -> date:
@@ -197,9 +210,11 @@ def name_place(chapter: str, place: int, text: str) -> Iterator[None]:
     try:
         yield
     except LabreportError as error:
-        raise ReportError(
-            f"{chapter}, cell {place} ({first_line(text, 40)}): {error}"
-        ) from error
+        raise ReportError(f"{_name_cell(chapter, place, text)}: {error}") from error
+
+
+def _name_cell(chapter: str, place: int, text: str) -> str:
+    return f"{chapter}, cell {place} ({first_line(text, 40)})"
 
 
 def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
@@ -209,9 +224,42 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         wanted = f"Chapter({source.name!r}, profile) once in {source.path.name}"
         raise ReportError(f"expected {wanted}, got {got}; name it after the file.")
     prose, numbers = _read_prose(source.name, notebook)
-    claims = _read_claims(source.name, notebook, prose)
-    told = prose, numbers, runs[0], claims, notebook.metadata.labreport["seconds"]
-    return ExecutedChapter(source.name, source.number, notebook, *told)
+    return ExecutedChapter(
+        name=source.name,
+        number=source.number,
+        notebook=notebook,
+        prose=prose,
+        numbers=numbers,
+        run=runs[0],
+        claims=_read_claims(source.name, notebook, prose),
+        seconds=notebook.metadata.labreport["seconds"],
+    )
+
+
+@dataclass(frozen=True)
+class CodeAbove:
+    """A cell of code, and what it says of the prose below it: values by placeholder,
+    verdicts by claim.
+    """
+
+    cell: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    verdicts: dict[str, Any] = field(default_factory=dict)
+
+
+def _read_code_above(notebook: NotebookNode) -> dict[int, CodeAbove]:
+    """The last cell of code down to each cell, by the cell's place."""
+    above: dict[int, CodeAbove] = {}
+    last = CodeAbove()
+    for place, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code":
+            last = CodeAbove(cell.id)
+            for _, message in outputs(cell, "values"):
+                last.values.update(message["values"])
+                for verdict in message["claims"]:
+                    last.verdicts[verdict["claim"]] = verdict
+        above[place] = last
+    return above
 
 
 def _read_prose(
@@ -221,65 +269,66 @@ def _read_prose(
     for.
     """
     numbers: list[dict[str, Any]] = []
-    above, said_beside = _cells_above(notebook), read_beside(chapter)
+    texts: list[str] = []
+    places: list[str] = []
+    above = _read_code_above(notebook)
+    beside = read_beside(chapter)
+    for fragment in fragments(notebook):
+        place, text = fragment.place, fragment.text
+        with name_place(chapter, place, text):
+            if fragment.key == "source":
+                text = _take_numbers(text, above[place], beside, numbers)
+            elif find_placeholders(text):
+                wanted = "a caption or a cell of a table without placeholders"
+                raise ReportError(f"expected {wanted}, got {text}; use an f-string.")
+            else:
+                text = write_text(text)
+        texts.append(text)
+        places.append(f"{chapter}, cell {place}")
+    return parse(texts, places), numbers
 
-    # Markdown would change what stands between the braces, so that it is read with the
-    # number's place instead.
-    def number(inner: str, place: int) -> str:
-        told = (message["values"] for _, message in outputs(above[place], "values"))
-        values: dict[str, Any] = next(told, {})
-        found = values.get(inner, {"error": "no value of the cell of code above"})
-        if "error" in found:
+
+def _take_numbers(
+    markdown: str,
+    above: CodeAbove,
+    beside: Mapping[tuple[str, str], str],
+    numbers: list[dict[str, Any]],
+) -> str:
+    """Append to `numbers` what the placeholders stand for, and write {{its place}} for
+    each.
+
+    Markdown would change what stands between the braces.
+    """
+
+    def take(inner: str) -> str:
+        missing = {"error": "no value of the cell of code above"}
+        value = above.values.get(inner, missing)
+        if "error" in value:
             raise ReportError(
-                f"expected a value of {{{{{inner}}}}}, got {found['error']}"
+                f"expected a value of {{{{{inner}}}}}, got {value['error']}"
             )
-        beside = said_beside.get((above[place].id, inner), "")
-        numbers.append(
-            {"expression": inner, **found, "cell": above[place].id, "beside": beside}
-        )
+        number = {"expression": inner, **value, "cell": above.cell}
+        number["beside"] = beside.get((above.cell, inner), "")
+        numbers.append(number)
         return f"{{{{{len(numbers) - 1}}}}}"
 
-    texts, places = [], []
-    for place, box, key in fragments(notebook):
-        places.append(f"{chapter}, cell {place}")
-        with name_place(chapter, place, box[key]):
-            if key == "source":
-                texts.append(
-                    replace_placeholders(box.source, partial(number, place=place))
-                )
-            elif find_placeholders(box[key]):
-                wanted = "a caption or a cell of a table without placeholders"
-                raise ReportError(
-                    f"expected {wanted}, got {box[key]}; use an f-string."
-                )
-            else:
-                texts.append(write_text(box[key]))
-    return parse(texts, places), numbers
+    return replace_placeholders(markdown, take)
 
 
 def _read_claims(
     chapter: str, notebook: NotebookNode, prose: list[Tree]
 ) -> list[CheckedClaim]:
-    """The claims of a chapter's prose, each with what the cell of code above it said of
-    it.
-    """
-    checked = []
-    above = _cells_above(notebook)
-    for (place, box, key), tree in zip(fragments(notebook), prose, strict=True):
-        if key != "source":
+    """The claims of a chapter's prose, with what the cell of code above says of each."""
+    checked: list[CheckedClaim] = []
+    above = _read_code_above(notebook)
+    missing = {"error": "no cell of code above it"}
+    for fragment, tree in zip(fragments(notebook), prose, strict=True):
+        if fragment.key != "source":
             continue
-        told = [
-            claim
-            for _, message in outputs(above[place], "values")
-            for claim in message["claims"]
-        ]
-        verdicts = {claim["claim"]: claim for claim in told}
         for claim in claims_of(tree):
-            verdict = verdicts.get(
-                claim.expression, {"error": "no cell of code above it"}
-            )
+            verdict = above[fragment.place].verdicts.get(claim.expression, missing)
             if "error" in verdict:
-                where = f"{chapter}, cell {place} ({first_line(box.source, 40)})"
+                where = _name_cell(chapter, fragment.place, fragment.text)
                 wanted = f"the claim {claim.expression!r} to be true or false"
                 remedy = "correct it or the cell above"
                 raise ReportError(
@@ -287,19 +336,6 @@ def _read_claims(
                 )
             checked.append(CheckedClaim(claim, verdict["holds"]))
     return checked
-
-
-def _cells_above(notebook: NotebookNode) -> dict[int, NotebookNode]:
-    """By the place of each cell the last cell of code down to it, one without outputs
-    where there is none.
-    """
-    above: dict[int, NotebookNode] = {}
-    last = NotebookNode(id="")
-    for place, cell in enumerate(notebook.cells, start=1):
-        if cell.cell_type == "code":
-            last = cell
-        above[place] = last
-    return above
 
 
 def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
@@ -313,7 +349,8 @@ def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
             _, (_, _, attributes), title = node["c"]
             number = dict(attributes).get("number", "")
             if "." in number:
-                where = f"{paths.chapter_words(chapter.number)}, Section {number} {words(title)}"
+                section = f"Section {number} {words(title)}"
+                where = f"{paths.chapter_words(chapter.number)}, {section}"
         elif id(node) in refuted:
             claim = refuted[id(node)]
             sentence = replace_placeholders(
@@ -334,7 +371,7 @@ def _mark_refuted(chapter: ExecutedChapter) -> None:
 
 
 def _read_headlines(
-    chapter: ExecutedChapter, owners: Any, works: Any
+    chapter: ExecutedChapter, owners: dict[str, str], works: set[str | None]
 ) -> Iterator[dict[str, Any]]:
     """A chapter's headlines, once its headings have labels.
 
@@ -342,41 +379,45 @@ def _read_headlines(
     may name, and None.
     """
     origin = {"chapter": chapter.name, "section": None}
-    origin |= {key: chapter.run[key] for key in ("profile", "commit")}
-    places = (place for place, *_ in fragments(chapter.notebook))
+    origin |= _select(chapter.run, ("profile", "commit"))
+    places = [fragment.place for fragment in fragments(chapter.notebook)]
     trees = dict(zip(places, chapter.prose, strict=True))
     for place, cell in enumerate(chapter.notebook.cells, start=1):
         for node in nodes(trees.get(place, [])):
             if node["t"] == "Header":
                 origin["section"] = node["c"][1][0] or origin["section"]
+        owner = _owner(chapter, place)
         for _, headline in outputs(cell, "headline"):
-            owner, other = _owner(chapter, place), owners.get(headline["name"])
-            if other:
-                raise _used_twice(headline["name"], other, owner)
+            name = headline["name"]
+            if name in owners:
+                raise _used_twice(name, owners[name], owner)
             with name_place(chapter.name, place, cell.source):
                 require_known(headline["work"], None, (), works)
-            owners[headline["name"]] = owner
+            owners[name] = owner
             yield {**headline, **origin, "cell": cell.id}
 
 
 def _number_parts(chapter: ExecutedChapter) -> Outline:
-    """The labels of a chapter; its prose, figures and tables get their numbers in
-    place.
+    """Number a chapter's headings, equations, figures and tables in place.
+
+    Returns its outline, which has their labels.
     """
     outline = Outline(chapter.number)
-    for (place, box, key), tree in zip(
-        fragments(chapter.notebook), chapter.prose, strict=True
-    ):
+    pairs = zip(fragments(chapter.notebook), chapter.prose, strict=True)
+    for (place, box, key), tree in pairs:
+        owner = _owner(chapter, place)
+        attachments = chapter.notebook.cells[place - 1].get("attachments", {})
         with name_place(chapter.name, place, box[key]):
-            outline.number_prose(tree, _owner(chapter, place))
-            _embed_pictures(
-                tree, chapter.notebook.cells[place - 1].get("attachments", {})
-            )
+            outline.number_prose(tree, owner)
+            _embed_pictures(tree, attachments)
         if key == "caption":
-            named = FLOATS[box["kind"]], box["name"], _owner(chapter, place)
-            box["label"], box["number"] = outline.number_float(*named)
+            label, number = outline.number_float(
+                FLOATS[box["kind"]], box["name"], owner
+            )
+            box["label"] = label
+            box["number"] = number
     for label, other in outline.duplicates.items():
-        raise _used_twice(label, outline.labels[label]["cell"], other)
+        raise _used_twice(label, outline.labels[label].cell, other)
     return outline
 
 
@@ -386,33 +427,42 @@ def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
     attachments: of the cell. Raises ReportError for what is neither attached to it nor
     a PNG or JPEG of the report.
     """
-    for target in (node["c"][2] for node in nodes(tree) if node["t"] == "Image"):
-        attached = attachments.get(unquote(target[0]).removeprefix("attachment:"), {})
-        path = (paths.notebooks() / unquote(target[0])).resolve()
+    for node in nodes(tree):
+        if node["t"] != "Image":
+            continue
+        target = node["c"][2]
         try:
-            if not attached and not path.is_relative_to(paths.project().resolve()):
-                raise FileNotFoundError(path)
-            encoded = (
-                "".join(attached.values())
-                or base64.b64encode(path.read_bytes()).decode()
-            )
+            encoded = _read_picture(unquote(target[0]), attachments)
             content = io.BytesIO(base64.b64decode(encoded))
             with Image.open(content, formats=("PNG", "JPEG")) as picture:
-                kind = f"{picture.format}".lower()
+                kind = str(picture.format).lower()
         except (OSError, ValueError) as error:
-            wanted = "a PNG or JPEG of the report, named from the notebook's folder, or one attached to the cell"
+            wanted = "a PNG or JPEG of the report, named from the notebook's folder, "
+            wanted += "or one attached to the cell"
             raise ReportError(
                 f"expected {wanted}, got {target[0][:60]}; save it there."
             ) from error
         target[0] = f"data:image/{kind};base64,{encoded}"
 
 
+def _read_picture(name: str, attachments: dict[str, Any]) -> str:
+    """A picture in base64, from the cell's attachments or from a file of the report."""
+    attached = attachments.get(name.removeprefix("attachment:"))
+    if attached:
+        return "".join(attached.values())
+    path = (paths.notebooks() / name).resolve()
+    if not path.is_relative_to(paths.project().resolve()):
+        raise FileNotFoundError(path)
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _select(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: facts[name] for name in names}
+
+
 def _owner(chapter: ExecutedChapter, place: int) -> str:
-    return _name_cell(chapter.name, place, chapter.notebook.cells[place - 1])
-
-
-def _name_cell(chapter: str, place: int, cell: NotebookNode) -> str:
-    return f"cell {place} of {chapter} ({first_line(cell.source, 40)})"
+    source = chapter.notebook.cells[place - 1].source
+    return f"cell {place} of {chapter.name} ({first_line(source, 40)})"
 
 
 def _used_twice(name: str, owner: str, other: str) -> ReportError:

@@ -1,17 +1,18 @@
-"""How a notebook speaks to the report: numbers, figures, tables and claims.
+r"""How a notebook speaks to the report: numbers, figures, tables and claims.
 
 Markdown is pandoc's, each cell's footnotes and links its own; TeX stands in formulas
 alone. Captions and cells of tables are text, whatever its characters, but for
-references, citations, $formulas$ and `code`. Besides there are:
+references, citations, $formulas$ and `code`. Besides, prose has:
 
-    {{gain.mean:.1%}}                   an expression in a format of Python, evaluated
-    after the cell of code above; not in captions and tables, which are strings that the
-    cell formats itself <!-- holds: gain.low > 0 -->        what the sentence before it
-    rests on @fig-name, @tab-name                a figure or table of this chapter;
-    @fig-2-name, @fig-A-name: of another ## Heading {#sec-name}, @sec-name   a section
-    and a reference to it \\label{eq-name}, @eq-name          an equation and a
-    reference to it [@key], @key                        a work in report/references.bib;
-    [see @fig-name; @key, p. 3] has both
+- `{{gain.mean:.1%}}`, an expression in a format of Python, evaluated after the cell of
+  code above. Captions and tables have none: their cells format these strings.
+- `<!-- holds: gain.low > 0 -->`, what the sentence before it rests on.
+- `@fig-name` and `@tab-name`, a figure or a table of this chapter; `@fig-2-name` and
+  `@fig-A-name`, one of another.
+- `## Heading {#sec-name}`, to which `@sec-name` refers.
+- `\label{eq-name}` in an equation, to which `@eq-name` refers.
+- `[@key]` and `@key`, a work in report/references.bib; `[see @fig-name; @key, p. 3]`
+  has both.
 """
 
 from __future__ import annotations
@@ -53,14 +54,12 @@ MIME = "application/vnd.labreport+json"
 
 
 class Chapter:
-    """What a notebook shows and tells the report; `name` is its file stem, as in
-    `1_transfer_learning`.
+    """What a notebook shows and tells the report.
 
-    seed: what all chance of the notebook comes from; `seeds`, of what it repeats, go on
-    from it as the profile says.
-
-    The kernel is held to one thread, or as many as `LABREPORT_THREADS` says: no number
-    depends on the machine's cores.
+    name: the stem of its file, as `1_transfer_learning`. seed: all chance of the
+    notebook comes from it; `seeds`, of what it repeats, go on from it as the profile
+    says. The kernel has one thread, or as many as `LABREPORT_THREADS` says, so that no
+    number depends on the machine's cores.
     """
 
     def __init__(self, name: str, profile: str = "quick", seed: int = 0) -> None:
@@ -75,30 +74,27 @@ class Chapter:
         if session.suffix == ".ipynb" and session.is_file():
             path = session
         self._prose = Prose(path, self.number)
-        facts = {
-            "profile": profile,
-            "seed": seed,
-            "seeds": list(self.seeds),
-            **environment.describe(),
-        }
+        run = {"name": name, "profile": profile, "seed": seed}
+        run |= {"seeds": list(self.seeds), **environment.describe()}
         words = f"{paths.chapter_words(self.number)}, profile {profile}, seed {seed}"
-        ready = f"{words}: the prose shows each number once its cell has run."
-        script = make_script(self._prose, ready)
+        script = make_script(
+            self._prose, f"{words}: the prose shows each number once its cell has run."
+        )
         html = f'<div><span class="labreport-words">{words}</span>\n{script}</div>'
-        _show("chapter", {"name": name, **facts}, words, {"text/html": html})
-        if shell := get_ipython():
+        _show("chapter", run, words, {"text/html": html})
+        shell = get_ipython()
+        if shell:
             LiveProse(self._prose, shell, partial(_show, "values"))
             if session.name:  # a person works in it
                 shell.set_custom_exc((Exception,), errors.show)
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
-        """Save as `figures/<number>-<name>.pdf`, show as PNG, close; prose refers to it
-        as `@fig-<name>`.
+        """Show a figure as PNG, save it as `figures/<number>-<name>.pdf`, and close it.
+
+        Prose refers to it as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
         pdf, png = self._draw(figure, name)
-        # The PDF travels in the output: another profile's run overwrites the file, not
-        # an executed notebook.
         self._show_float("figure", name, caption, {"pdf": pdf}, {"image/png": png})
 
     def show_animation(
@@ -108,20 +104,17 @@ class Chapter:
         name: str,
         caption: str,
     ) -> None:
-        """Play frames above their key frames, which paper has alone; a click pauses.
+        """Play frames above their key frames; paper has the key frames alone.
 
-        frames: uint8 (F, H, W) or (F, H, W, 3), F >= 2. key_frames: a figure, saved as
-        show_figure does, or each frame's step, for `plot_moments`; prose refers to both
-        as `@fig-<name>`.
+        A click pauses. frames: uint8 (F, H, W) or (F, H, W, 3), F >= 2. key_frames: a
+        figure, or the step of each frame, for `plot_moments`. Prose refers to both as
+        `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
         player = players.make_player(frames)
-        stills = (
-            key_frames
-            if isinstance(key_frames, Figure)
-            else plot_moments(frames, key_frames)
-        )
-        pdf, png = self._draw(stills, name)
+        if not isinstance(key_frames, Figure):
+            key_frames = plot_moments(frames, key_frames)
+        pdf, png = self._draw(key_frames, name)
         # The report's page takes what stands before the stills, and shows the PNG as it
         # shows others.
         source = f"data:image/png;base64,{png}"
@@ -137,9 +130,9 @@ class Chapter:
         name: str,
         caption: str,
     ) -> None:
-        """A figure to explore by a slider an axis; paper has what the last axis
-        changes. Prose refers to `@fig-<name>`.
+        """Show a figure to explore by sliders, one for each axis.
 
+        Paper has what the last axis changes. Prose refers to it as `@fig-<name>`.
         render: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its
         reading in words), called for every combination. axes: {name: values}. start:
         the place on each axis at first.
@@ -147,70 +140,70 @@ class Chapter:
         _require_name_and_caption(name, caption)
         frames, readings = players.make_frames(render, axes)
         page = players.make_explorer(frames, axes, readings, start)
-        row, values = frames[tuple(start[:-1])], list(axes.values())[-1]
-        places = (
-            np.linspace(0, len(values) - 1, min(len(values), 6)).round().astype(int)
-        )
-        titles = [f"{list(axes)[-1]} {values[place]}" for place in places]
-        still = plot_row(list(row[places]), titles)
-        pdf, png = self._draw(still, name)
+        last, values = list(axes.items())[-1]
+        number = min(len(values), 6)
+        places = np.linspace(0, len(values) - 1, number).round().astype(int)
+        titles = [f"{last} {values[place]}" for place in places]
+        row = frames[tuple(start[:-1])]
+        pdf, png = self._draw(plot_row(list(row[places]), titles), name)
         shown = {"image/png": png, "text/html": page}
         self._show_float("figure", name, caption, {"pdf": pdf}, shown)
 
     def _draw(self, figure: Figure, name: str) -> tuple[str, str]:
-        """The figure as PDF, which is saved too, and as PNG, both in base64; it is
-        closed.
+        """Draw a figure as PDF and PNG, both in base64; save the PDF, close the figure.
+
+        The PDF is in the output too: another profile's run overwrites the file, but no
+        executed notebook.
         """
         pdf = _render(figure, "pdf", metadata={"CreationDate": None})
         png = _render(figure, "png", dpi=150)
         paths.write_atomically(paths.figures() / f"{self.number}-{name}.pdf", pdf)
         # Only one made through pyplot has to be forgotten by it.
-        if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if pyplot:
             pyplot.close(figure)
         return base64.b64encode(pdf).decode(), base64.b64encode(png).decode()
 
     def show_table(
         self, table: Table | Sequence[Mapping[str, Any]], name: str, caption: str
     ) -> None:
-        """Show a `results.Table`, or a list of rows {column: cell}; prose refers to it
-        as `@tab-<name>`.
+        """Show a `results.Table`, or a list of rows {column: cell}.
 
-        Cells are numbers or text; one that a row lacks is a dash.
+        Cells are numbers or text; one that a row lacks is a dash. Prose refers to it as
+        `@tab-<name>`.
         """
+        _require_name_and_caption(name, caption)
         if isinstance(table, Sequence):
             columns = list(dict.fromkeys(column for row in table for column in row))
             rows = [[row.get(column, "–") for column in columns] for row in table]
         else:
-            columns, rows = table.columns, table.rows
-        _require_name_and_caption(name, caption)
-        cells = [
-            [write_value(cell, "", f"a cell of {name}") for cell in row] for row in rows
-        ]
-        align = [
-            "r" if all(map(_is_numeric, column)) else "l"
-            for column in zip(*cells, strict=True)
-        ]
+            columns = table.columns
+            rows = table.rows
+        cells: list[list[str]] = []
+        for row in rows:
+            cells.append([write_value(cell, "", f"a cell of {name}") for cell in row])
+        align = []
+        for column in zip(*cells, strict=True):
+            align.append("r" if all(map(_is_numeric, column)) else "l")
+        markdown = [[write_text(cell) for cell in row] for row in [columns, *cells]]
+        shown = markdown_table(markdown[0], markdown[1:], align)
         content = {"columns": columns, "rows": cells, "align": align}
-        heads, *written = ([*map(write_text, row)] for row in [columns, *cells])
-        shown = self._prose.resolve(markdown_table(heads, written, align))
-        self._show_float("table", name, caption, content, {"text/markdown": shown})
+        resolved = {"text/markdown": self._prose.resolve(shown)}
+        self._show_float("table", name, caption, content, resolved)
 
     def _show_float(
         self, kind: str, name: str, caption: str, content: dict, shown: dict
     ) -> None:
+        """Show a figure or a table, and below it its number and its caption."""
         text = f"{kind.capitalize()} {self.number}-{name}: {caption}"
-        metadata = {
-            mime: {"alt": caption} for mime in shown if mime.startswith("image/")
-        }
-        _show(
-            kind, {"name": name, "caption": caption, **content}, text, shown, metadata
-        )
-        label = f"{'tab' if kind == 'table' else 'fig'}-{self.number}-{name}"
-        number = self._prose.outline.labels.get(label, {}).get("text", WORDS[label[:3]])
-        shown = {
-            "text/markdown": f"**{number}:** {self._prose.resolve(write_text(caption))}"
-        }
-        _show("caption", {"name": name}, caption, shown)
+        message = {"name": name, "caption": caption, **content}
+        metadata = {"image/png": {"alt": caption}} if "image/png" in shown else {}
+        _show(kind, message, text, shown, metadata)
+        prefix = "tab" if kind == "table" else "fig"
+        part = self._prose.outline.labels.get(f"{prefix}-{self.number}-{name}")
+        number = part.words if part else WORDS[prefix]
+        written = f"**{number}:** {self._prose.resolve(write_text(caption))}"
+        _show("caption", {"name": name}, caption, {"text/markdown": written})
 
     def headline(
         self,
@@ -222,15 +215,15 @@ class Chapter:
         published: float | None = None,
         work: str | None = None,
     ) -> None:
-        """A number that a reader wants first: "Results at a glance" shows it,
-        `results.json` has it by name.
+        """Put a number on the page "Results at a glance", and by its name into
+        `results.json`.
 
-        value: a number, or one that has a mean and formats itself, such as an interval.
+        value: a number, or what has a mean and formats itself, such as an interval.
         what: in plain words, what was measured. form: Python's format of this number
-        and of those beside it, a share in per cent by default.
-        practical: what the assignment's settings give. published: that of `work`, a key
-        of report/references.bib. Raises ValueError for published without work, and for
-        what is no finite number.
+        and of those beside it, a share in per cent by default. practical: what the
+        assignment's settings give. published: what `work`, a key of
+        report/references.bib, reports. Raises ValueError for published without work,
+        and for what is no finite number.
         """
         if published is not None and not work:
             raise ValueError(
@@ -238,16 +231,28 @@ class Chapter:
             )
         text = write_value(value, form, name)
         mean = value if hasattr(value, "item") else getattr(value, "mean", value)
-        numbers = {"value": mean, "practical": practical, "published": published}
-        facts = {"name": name, "what": what, "form": form, "work": work, "text": text}
-        facts |= {key: as_scalar(number) for key, number in numbers.items()}
-        _show("headline", facts, f"★ {what}: {text}")
+        message = {
+            "name": name,
+            "what": what,
+            "form": form,
+            "work": work,
+            "text": text,
+            "value": as_scalar(mean),
+            "practical": as_scalar(practical),
+            "published": as_scalar(published),
+        }
+        _show("headline", message, f"★ {what}: {text}")
 
 
 def _show(
-    kind: str, content: dict, text: str, shown: Any = (), metadata: Any = None
+    kind: str,
+    message: Mapping[str, Any],
+    text: str,
+    shown: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    bundle = {"text/plain": text, **dict(shown), MIME: {"kind": kind, **content}}
+    """Display a message to the report, and what Jupyter shows in its place."""
+    bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **message}}
     display(bundle, raw=True, metadata=metadata)
 
 
@@ -283,10 +288,10 @@ def _is_numeric(cell: str) -> bool:
 def markdown_table(
     columns: Sequence[str], rows: Sequence[Any], align: Sequence[str]
 ) -> str:
-    """A table of Markdown; rows: of cells, which are text; align: "l" or "r" a column."""
+    """Write a table in Markdown; rows: lists of text; align: "l" or "r" a column."""
     rule = ["---:" if side == "r" else ":---" for side in align]
-    barred = (
-        [re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row]
-        for row in [columns, rule, *rows]
-    )
-    return "\n".join("| " + " | ".join(row) + " |" for row in barred)
+    lines = []
+    for row in [columns, rule, *rows]:
+        cells = [re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -1,25 +1,23 @@
-"""Placeholders of prose, {{expression:format}}, and claims, <!-- holds: expression -->:
-found, evaluated, written.
+"""Find, evaluate and write the placeholders of prose, {{expression:format}}, and its
+claims, <!-- holds: expression -->.
 """
 
 import ast
 import math
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from labreport import LabreportError
 
 Scalar = int | float | str | bool
-# Of a placeholder "text" and "value", or "error"; of a claim "claim" and "holds", or
-# "claim" and "error".
-Found = dict[str, Any]
+# What a kernel says of a placeholder, "text" and "value", or "error"; and of a claim,
+# "claim" and "holds", or "claim" and "error".
+Evaluated = dict[str, Any]
 
-# Code may show a placeholder or a comment, and then has none.
+# A placeholder or a comment that code shows is none.
 _CODE = r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)"
-# live.js has the second half.
 _PLACEHOLDER = re.compile(_CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
 # A comment ends with the text where nothing closes it.
 _COMMENT = re.compile(_CODE + r"|<!--(?P<said>.*?)(?P<end>-->|\Z)")
@@ -29,27 +27,32 @@ _ALLOWED |= ast.UnaryOp | ast.USub | ast.Load
 
 
 def replace_placeholders(markdown: str, write: Callable[[str], str]) -> str:
-    """The text with `write` of what stands between the braces of each placeholder,
-    those in code left as they are.
+    """Replace each placeholder by `write` of what stands between its braces; code stays
+    as it is.
     """
-    return _PLACEHOLDER.sub(
-        lambda it: write(_inner(it)) if it["inner"] else it[0], markdown
-    )
+
+    def replace(match: re.Match[str]) -> str:
+        return write(_inner(match)) if match["inner"] else match[0]
+
+    return _PLACEHOLDER.sub(replace, markdown)
 
 
 def find_placeholders(markdown: str) -> list[str]:
-    """What stands between the braces, "baseline.target:.1%", each once and with single
-    spaces.
+    """List what stands between the braces, "baseline.target:.1%", each once and with
+    single spaces.
     """
-    found = (_inner(it) for it in _PLACEHOLDER.finditer(markdown) if it["inner"])
-    return list(dict.fromkeys(found))
+    placeholders: list[str] = []
+    for match in _PLACEHOLDER.finditer(markdown):
+        if match["inner"] and _inner(match) not in placeholders:
+            placeholders.append(_inner(match))
+    return placeholders
 
 
 def find_claims(markdown: str) -> list[str]:
-    """The expressions of the comments <!-- holds: expression -->, each with single
+    """List the expressions of the comments <!-- holds: expression -->, with single
     spaces.
     """
-    claims = []
+    claims: list[str] = []
     for comment in _COMMENT.finditer(markdown):
         claim = _CLAIM.fullmatch(comment["said"] or "")
         if claim:
@@ -58,8 +61,8 @@ def find_claims(markdown: str) -> list[str]:
 
 
 def require_claims(markdown: str) -> None:
-    """A LabreportError for a comment that is not closed, and for one that begins like a
-    claim and is none.
+    """Raise LabreportError for a comment that is not closed, and for one that begins
+    like a claim and is none.
     """
     remedy = "write <!-- holds: gain.low > 0 -->, or begin the remark with another word"
     for comment in _COMMENT.finditer(markdown):
@@ -89,55 +92,60 @@ def _is_expression(text: str) -> bool:
 
 
 def split_format(placeholder: str) -> tuple[str, str]:
-    """("gain.mean", ".1f") of "gain.mean:.1f"; ("", "") of what is no expression of
-    Python.
+    """Split "gain.mean:.1f" into ("gain.mean", ".1f").
+
+    The format begins behind the first colon before which an expression of Python
+    stands. Returns ("", "") for what is no expression.
     """
-    for end in (
-        *(found.start() for found in re.finditer(":", placeholder)),
-        len(placeholder),
-    ):
-        with suppress(SyntaxError):
-            ast.parse(placeholder[:end].strip(), mode="eval")
-            return placeholder[:end].strip(), placeholder[end + 1 :].strip()
+    end = 0
+    while end < len(placeholder):
+        end = placeholder.find(":", end + 1)
+        if end < 0:
+            end = len(placeholder)
+        expression = placeholder[:end].strip()
+        if expression and _is_expression(expression):
+            return expression, placeholder[end + 1 :].strip()
     return "", ""
 
 
 def require_simple(placeholder: str) -> tuple[str, str]:
-    """Expression and format; a ValueError unless the expression is made of names,
-    attributes and literal keys.
+    """Split a placeholder into expression and format.
+
+    Raises ValueError unless the expression is made of names, attributes and literal
+    keys.
     """
     expression, spec = split_format(placeholder)
-    parts = ast.walk(ast.parse(expression or "()", mode="eval"))
-    if not all(isinstance(node, _ALLOWED) for node in parts):
-        wanted = 'names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%'
-        raise ValueError(
-            f"expected {wanted}, got {placeholder}; compute it in the cell above."
-        )
+    for node in ast.walk(ast.parse(expression or "()", mode="eval")):
+        if not isinstance(node, _ALLOWED):
+            wanted = "names, attributes and literal keys, then a format, as in "
+            wanted += 'scores["VGG16"].mean:.1%'
+            raise ValueError(
+                f"expected {wanted}, got {placeholder}; compute it in the cell above."
+            )
     return expression, spec
 
 
-def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Found:
-    """The text and the value of a placeholder, or its error in one sentence."""
+def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Evaluated:
+    """Evaluate a placeholder: its text and value, or its error in one sentence."""
     try:
         expression, spec = require_simple(placeholder)
         value = eval(expression, {}, scope)  # of the notebook's author, in its kernel
         return {"text": write_value(value, spec, expression), "value": as_plain(value)}
     except Exception as error:
-        ours = isinstance(error, ValueError) and str(error).startswith("expected ")
-        return {"error": str(error) if ours else f"{type(error).__name__}: {error}"}
+        if isinstance(error, ValueError) and str(error).startswith("expected "):
+            return {"error": str(error)}
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
-def check_claim(claim: str, scope: Mapping[str, Any]) -> Found:
-    """Whether a claim holds, or what kept it from being true or false, in one sentence.
+def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
+    """Evaluate a claim: whether it holds, or in one sentence what it is instead.
 
     True and False are Python's, NumPy's, or those of an array or a tensor of one
     element.
     """
     try:
-        # A comprehension sees globals alone.
-        verdict = _only_element(
-            eval(claim, dict(scope))
-        )  # of the notebook's author, in its kernel
+        # The scope is passed as globals: a comprehension sees no others.
+        verdict = _only_element(eval(claim, dict(scope)))
     except Exception as error:
         return {"claim": claim, "error": f"{type(error).__name__}: {error}"}
     if not isinstance(verdict, bool):
@@ -153,33 +161,34 @@ def _only_element(value: Any) -> Any:
 
 def as_scalar(value: Any) -> Any:
     """A scalar of NumPy or PyTorch as a number; others as they are."""
-    return (
-        value.item()
-        if getattr(value, "shape", None) == () and hasattr(value, "item")
-        else value
-    )
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    return value
 
 
 def as_plain(value: Any) -> Any:
-    """A value as JSON has it: NumPy's and PyTorch's scalars as numbers, a dataclass or
-    a named tuple as a dictionary, others as text.
+    """Convert a value to what JSON has.
+
+    NumPy's and PyTorch's scalars become numbers, a dataclass or a named tuple a
+    dictionary, others text.
     """
     value = as_scalar(value)
-    fields: dict[str, Any] = {}
+    if isinstance(value, Scalar):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         fields = asdict(value)
-    elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+    elif hasattr(value, "_asdict"):
         fields = value._asdict()
-    if fields:
-        return {name: as_plain(part) for name, part in fields.items()}
-    return value if isinstance(value, Scalar) else str(value)
+    else:
+        return str(value)
+    return {name: as_plain(part) for name, part in fields.items()}
 
 
 def write_value(value: Any, spec: str, name: str) -> str:
-    """A value in a format of Python, or in its usual one for none; a ValueError where
-    it does not fit.
+    """Write a value in a format of Python, without one in `default_format`.
 
-    What rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵.
+    What rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵. Raises ValueError for a
+    number that is not finite, and for a format that does not fit.
     """
     value = as_scalar(value)
     if isinstance(value, float) and not math.isfinite(value):

@@ -7,10 +7,18 @@
   // A page that was saved, by nbconvert: nothing else sets formulas there where no network is.
   const saved = document.body.classList.contains("jp-Notebook");
   const LABEL = /\s*\{#sec-[^}]*\}/;
-  // outline.py has the second and third part, expressions.py the first.
-  const TOKEN =
-    /\{\{[^{}]+\}\}|\[[^[\]]*?@[A-Za-z][^[\]]*\]|(?<![\w@\\])@[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?/g;
-  const FORMULA = /\$\$[\s\S]+?\$\$|\$[^$]+\$|\\begin\{(\w+\*?)\}[\s\S]+?\\end\{\1\}/g;
+  const AGAIN = "save the notebook and run the cell above again";
+
+  // The texts that stand for something else, as live.py found them: nothing is parsed here.
+  // A longer one comes first: @fig-one-b is not @fig-one.
+  function findPieces(placeholders) {
+    const quote = (text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&").replace(/ /g, "\\s+");
+    const texts = [...Object.keys(chapter.formulas), ...Object.keys(chapter.answers)];
+    texts.sort((one, other) => other.length - one.length);
+    const pieces = texts.map(quote);
+    for (const inner of placeholders) pieces.push(`\\{\\{\\s*${quote(inner)}\\s*\\}\\}`);
+    return new RegExp(pieces.join("|") || "(?!)", "g");
+  }
 
   function textNodes(root) {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
@@ -25,44 +33,27 @@
   }
 
   // The first letters of a cell's prose: what the kernel knows it by.
-  function sign(root) {
+  function sign(root, pieces) {
     const prose = root.cloneNode(true);
     prose.querySelectorAll(OTHERS).forEach((node) => node.remove());
-    const text = prose.textContent.replace(FORMULA, "").replace(TOKEN, "").replace(/\{#sec-[^}]*\}/g, "");
+    const text = prose.textContent.replace(pieces, "").replace(/\{#sec-[^}]*\}/g, "");
     return text.toLowerCase().replace(/[^a-z]/g, "").slice(0, 60);
   }
 
-  // Formulas as MathML, which every browser sets by itself.
-  function typeset(root) {
+  // An element for each piece. A placeholder's keeps it: a new value replaces the old one.
+  function mark(root, pieces) {
     for (const node of textNodes(root)) {
       if (node.parentElement.closest(OTHERS)) continue;
       const parts = [];
       let position = 0;
-      for (const found of node.data.matchAll(FORMULA)) {
-        const written = chapter.formulas[found[0].replace(/\s+/g, " ")];
-        if (!written) continue;
+      for (const found of node.data.matchAll(pieces)) {
+        const token = found[0].replace(/\s+/g, " ");
+        const isFormula = token in chapter.formulas;
+        if (isFormula && !(saved && chapter.formulas[token])) continue;
         const span = document.createElement("span");
-        span.className = "labreport-math";
-        span.innerHTML = written;
-        parts.push(node.data.slice(position, found.index), span);
-        position = found.index + found[0].length;
-      }
-      if (parts.length) node.replaceWith(...parts, node.data.slice(position));
-    }
-  }
-
-  // Each placeholder gets a span of its own that keeps it: a new value replaces the old one.
-  function mark(root) {
-    for (const node of textNodes(root)) {
-      if (!/\{\{|@/.test(node.data) || node.parentElement.closest(OTHERS)) continue;
-      const formulas = [...node.data.matchAll(FORMULA)].map((it) => [it.index, it.index + it[0].length]);
-      const parts = [];
-      let position = 0;
-      for (const found of node.data.matchAll(TOKEN)) {
-        if (formulas.some(([start, end]) => start <= found.index && found.index < end)) continue;
-        const span = document.createElement("span");
-        span.className = "labreport-fill";
-        span.dataset.token = found[0].replace(/\s+/g, " ");
+        span.className = isFormula ? "labreport-math" : "labreport-fill";
+        if (isFormula) span.innerHTML = chapter.formulas[token];
+        else span.dataset.token = token;
         parts.push(node.data.slice(position, found.index), span);
         position = found.index + found[0].length;
       }
@@ -72,7 +63,7 @@
 
   // What stands in a placeholder's place; facts: of the cell of code above.
   function answer(token, facts) {
-    if (!token.startsWith("{{")) return chapter.answers[token] ?? { text: token, kind: "pending", title: AGAIN };
+    if (token in chapter.answers) return chapter.answers[token];
     const inner = token.slice(2, -2).trim();
     const found = facts?.values[inner];
     if (!found) return { text: "–", kind: "pending", title: `${inner}: ${facts ? AGAIN : "not yet run"}` };
@@ -81,7 +72,6 @@
     const beside = found.beside ? `: ${found.beside}` : "";
     return { text: found.text, title: inner + reason + beside, kind: facts.grey ? "grey" : "value" };
   }
-  const AGAIN = "save the notebook and run the cell above again";
 
   function element(part, host) {
     const node = document.createElement(part.href || part.kind === "reference" ? "a" : "span");
@@ -135,18 +125,18 @@
     const all = [...host.querySelectorAll(".labreport-values")].map((output) => JSON.parse(output.dataset.facts));
     all.sort((one, other) => other.run[0] - one.run[0] || other.run[1] - one.run[1]);
     const latest = all[0] ?? { run: [0, 0], outdated: [] };
+    const pieces = findPieces([...chapter.placeholders, ...all.flatMap((facts) => Object.keys(facts.values))]);
     const seen = {};
     let facts = null;
     for (const cell of cells) {
       if (cell.classList.contains("jp-CodeCell")) facts = read(cell, latest);
       if (!cell.classList.contains("jp-MarkdownCell")) continue;
       for (const root of cell.querySelectorAll(PROSE)) {
-        const own = sign(root);
+        const own = sign(root, pieces);
         // Of cells that begin alike the next one: a question may be asked twice.
         const alike = chapter.cells.filter((other) => other.sign === own);
         const known = alike[Math.min((seen[own] = (seen[own] ?? -1) + 1), alike.length - 1)];
-        if (saved) typeset(root);
-        mark(root);
+        mark(root, pieces);
         clearLabels(root);
         if (known) number(root, known);
         for (const span of root.querySelectorAll(".labreport-fill")) {

@@ -1,5 +1,5 @@
-"""Numbers in prose: after each cell that runs, what the placeholders and claims below
-it stand for is an output of it.
+"""Numbers in prose: after each cell that runs, what the placeholders and claims below it
+stand for is an output of it.
 
 A build reads that output. In a page (JupyterLab, Notebook, one written by nbconvert)
 the script beside this file, which goes with the output of the first cell, puts the
@@ -17,12 +17,12 @@ from typing import Any
 from labreport import LabreportError
 from labreport.notebook.beside import read_beside
 from labreport.notebook.expressions import (
-    Found,
+    Evaluated,
     check_claim,
     evaluate,
     replace_placeholders,
 )
-from labreport.notebook.outline import Code, Outline
+from labreport.notebook.outline import Claim, CodeCell, Outline
 from labreport.notebook.prose import Prose
 from labreport.notebook.syntax import write
 
@@ -34,17 +34,22 @@ class LiveProse:
     """
 
     def __init__(self, prose: Prose, shell: Any, show: Any) -> None:
-        self._prose, self._shell, self._show = prose, shell, show
-        self._session, self._count, self._place = int(time()), 0, -1
+        self._prose = prose
+        self._shell = shell
+        self._show = show
+        self._session = int(time())
+        self._count = 0  # of runs
+        self._place = -1  # of the cell that ran last
         self._ran: dict[str, int] = {}  # the number of the last run, by the cell's id
-        self._values: dict[str, dict[str, Found]] = {}
+        self._values: dict[str, dict[str, Evaluated]] = {}
         self._outdated: set[str] = set()
         self._beside = read_beside(prose.path.stem)
-        for callback in [*shell.events.callbacks["post_run_cell"]]:
+        for callback in list(shell.events.callbacks["post_run_cell"]):
             former = getattr(callback, "__self__", None)
             if isinstance(former, LiveProse):  # of a first cell that ran before
                 shell.events.unregister("post_run_cell", callback)
-                self._ran, self._count = former._ran, former._count
+                self._ran = former._ran
+                self._count = former._count
         shell.events.register("post_run_cell", self.refresh)
 
     def refresh(self, result: Any) -> None:
@@ -55,95 +60,114 @@ class LiveProse:
             return
         self._count += 1
         self._ran[code.cell] = self._count
-        claims: list[Found] = []
+        verdicts: list[Evaluated] = []
+        located: list[Evaluated] = []
         if result.success:
-            scope = self._shell.user_ns
-            placeholders = code.find("placeholders")
-            self._values[code.cell] = {
-                inner: evaluate(inner, scope) for inner in placeholders
-            }
-            for inner, found in self._values[code.cell].items():
-                if beside := self._beside.get((code.cell, inner)):
-                    found["beside"] = beside
-            claims = [check_claim(claim, scope) for claim in code.find("claims")]
-        outdated = outline.find_outdated(self._ran)
+            self._values[code.cell] = self._evaluate(code)
+            for cell, claim in code.claims:
+                verdict = check_claim(claim.expression, self._shell.user_ns)
+                verdicts.append(verdict)
+                said = {"block": claim.block, "verdict": _describe(verdict, claim)}
+                located.append({**verdict, "sign": cell.sign, **said})
         values = self._values.get(code.cell, {})
-        # An output that said what is outdated may be gone: it was this cell's own.
-        if values or claims or outdated or self._outdated:
-            self._outdated = outdated
-            page = {"run": [self._session, self._count], "failed": not result.success}
-            page |= {
-                "values": values,
-                "outdated": [self._ran[cell] for cell in outdated],
-            }
-            page["claims"] = [_locate(claim, code) for claim in claims]
-            lines, facts = _write_lines(values, claims), escape(_json(page))
-            html = f'<div class="labreport-values" data-facts="{facts}"><pre>{escape(lines)}</pre></div>'
-            told = {"values": values if result.success else {}, "claims": claims}
-            self._show(told, lines, {"text/html": html})
+        outdated = outline.find_outdated(self._ran)
+        # The output that said what is outdated may be gone: it was this cell's own.
+        has_news = outdated or self._outdated
+        self._outdated = outdated
+        if not (values or verdicts or has_news):
+            return
+        page = {
+            "run": [self._session, self._count],
+            "failed": not result.success,
+            "values": values,
+            "outdated": [self._ran[cell] for cell in outdated],
+            "claims": located,
+        }
+        lines = _write_lines(values, verdicts)
+        facts = escape(_json(page))
+        html = f'<div class="labreport-values" data-facts="{facts}"><pre>{escape(lines)}</pre></div>'
+        message = {"values": values if result.success else {}, "claims": verdicts}
+        self._show(message, lines, {"text/html": html})
 
-    def _find(self, info: Any, outline: Outline) -> Code | None:
-        """The cell that ran: by the id that JupyterLab sends, elsewhere the next one
-        with its source.
+    def _find(self, info: Any, outline: Outline) -> CodeCell | None:
+        """Find the cell that ran, by the id that JupyterLab sends; elsewhere it is the
+        next one with its source.
         """
-        code, source = [*enumerate(outline.code)], info.raw_cell.strip()
-        by_id = [place for place, cell in code if cell.cell == info.cell_id]
+        source = info.raw_cell.strip()
+        code = list(enumerate(outline.code))
         same = [place for place, cell in code if cell.source == source]
-        later = [place for place in same if place > self._place]
-        if found := by_id or later or same:
-            self._place = found[0]
-            return outline.code[self._place]
-        return None
+        places = [place for place, cell in code if cell.cell == info.cell_id]
+        places += [place for place in same if place > self._place]
+        places += same
+        if not places:
+            return None
+        self._place = places[0]
+        return outline.code[self._place]
+
+    def _evaluate(self, code: CodeCell) -> dict[str, Evaluated]:
+        """Evaluate the placeholders below a cell, with what was published beside them."""
+        values: dict[str, Evaluated] = {}
+        for inner in code.placeholders:
+            values[inner] = evaluate(inner, self._shell.user_ns)
+            if (code.cell, inner) in self._beside:
+                values[inner]["beside"] = self._beside[code.cell, inner]
+        return values
 
 
 def make_script(prose: Prose, words: str) -> str:
-    """HTML that fills in the page around it: numbers, references, citations, numbers of
-    sections and equations.
+    """Write HTML that fills in the page around it: numbers, references, citations,
+    numbers of sections and equations.
+
+    All that stands for something else was found here: the script looks for these
+    pieces of text and no others.
     """
     outline = prose.outline
-    facts = {
+    cells = []
+    placeholders: list[str] = []
+    for cell in outline.prose:
+        placeholders += cell.placeholders
+        numbers = {"headings": cell.headings, "equations": cell.equations}
+        cells.append({"sign": cell.sign, "question": cell.question, **numbers})
+    chapter = {
         "words": words,
         "answers": prose.answer(outline.tokens),
-        "cells": outline.markdown,
+        "placeholders": placeholders,
+        "formulas": _write_formulas(outline),
+        "cells": cells,
     }
-    facts["formulas"] = _write_formulas(outline)
-    files = (Path(__file__).with_suffix(suffix) for suffix in (".css", ".js"))
-    style, script = (file.read_text(encoding="utf-8") for file in files)
-    return f"<style>\n{style}</style>\n<script>\n({script.strip()})({_json(facts)});\n</script>"
+    folder = Path(__file__).parent
+    style = (folder / "live.css").read_text(encoding="utf-8")
+    script = (folder / "live.js").read_text(encoding="utf-8")
+    return f"<style>\n{style}</style>\n<script>\n({script.strip()})({_json(chapter)});\n</script>"
 
 
 def _write_formulas(outline: Outline) -> dict[str, str]:
-    """MathML of each formula, by what was written: a page that was saved shows it
-    without a network.
+    """pandoc's MathML of each formula, by what was written: a page that was saved shows
+    it without a network.
     """
     if not outline.formulas:
         return {}
     trees = [[{"t": "Plain", "c": [formula]}] for formula in outline.formulas.values()]
     try:
-        *written, _ = write(trees, "html", ["--mathml", "--wrap=none"])
+        written = write(trees, "html", ["--mathml", "--wrap=none"])[:-1]
     except LabreportError:  # a build names the formula with its cell
-        return {}
+        return dict.fromkeys(outline.formulas, "")
     return dict(zip(outline.formulas, written, strict=True))
 
 
-def _locate(claim: Found, code: Code) -> Found:
-    """The claim, with the cell's sign and the block in which it stands, and what a page
-    says where it fails.
-    """
-    known = next(known for known in code.prose if claim["claim"] in known["claims"])
-    place = known["claims"][claim["claim"]]
-    sentence = replace_placeholders(place["sentence"], lambda _: "…")
+def _describe(verdict: Evaluated, claim: Claim) -> str:
+    """What a page says at a sentence whose claim fails."""
+    if "error" in verdict:
+        return f"expected a claim that is true or false, got {verdict['error']}"
+    sentence = replace_placeholders(claim.sentence, lambda _: "…")
     start = shorten(sentence, 70, placeholder="…")
-    verdict = f"In this run this does not hold: “{start}”"
-    if "error" in claim:
-        verdict = f"expected a claim that is true or false, got {claim['error']}"
-    return {**claim, "sign": known["sign"], "block": place["block"], "verdict": verdict}
+    return f"In this run this does not hold: “{start}”"
 
 
-def _write_lines(values: Mapping[str, Found], claims: list[Found]) -> str:
-    lines = [
-        f"{inner} = {it.get('text', it.get('error'))}" for inner, it in values.items()
-    ]
+def _write_lines(values: Mapping[str, Evaluated], claims: list[Evaluated]) -> str:
+    lines = []
+    for inner, value in values.items():
+        lines.append(f"{inner} = {value.get('text', value.get('error'))}")
     for claim in claims:
         verdict = "holds" if claim.get("holds") else "does not hold"
         if "error" in claim:
@@ -152,5 +176,5 @@ def _write_lines(values: Mapping[str, Found], claims: list[Found]) -> str:
     return "\n".join(lines)
 
 
-def _json(facts: Any) -> str:
-    return json.dumps(facts, ensure_ascii=False).replace("</", "<\\/")
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("</", "<\\/")

@@ -3,14 +3,13 @@ what each cell's prose uses.
 """
 
 import ast
-import dis
 import json
 import re
+import symtable
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType
 from typing import Any, NamedTuple
 
 from labreport import LabreportError
@@ -46,291 +45,12 @@ WORDS = {"fig": "Figure", "tab": "Table", "sec": "Section", "eq": "Equation"}
 
 NAME = "[a-z][a-z0-9]*(?:-[a-z0-9]+)*"  # of a label
 KEY = r"[A-Za-z0-9_](?:[\w:.#$%&+?<>~/-]*\w)?"
-# live.js has the same expression.
-REFERENCE_OR_CITATION = re.compile(
-    rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|(?<![\w@\\])@{KEY}"
-)
+_REFERENCE = rf"(?<![\w@\\])@{KEY}"
+REFERENCE_OR_CITATION = re.compile(rf"\[[^\[\]]*?@[A-Za-z][^\[\]]*\]|{_REFERENCE}")
 _ENVIRONMENT = re.compile(r"\s*\\begin\{(\w+)(\*?)\}.*\\end\{\1\2\}\s*", re.DOTALL)
+_NUMBERED = ("equation", "align", "gather", "multline")
 _NOT_PROSE = ("Code", "CodeBlock", "Math", "RawInline", "RawBlock")
 _LABEL = re.compile(r"\s*\\label\{(eq-[^}]*)\}")
-
-
-@dataclass(frozen=True)
-class Code:
-    """A cell of code, and what is known of each cell of Markdown up to the next one."""
-
-    cell: str
-    source: str
-    prose: list[dict[str, Any]] = field(default_factory=list)
-
-    def find(self, kind: str) -> list[str]:
-        """The "placeholders" or "claims" of the prose below it."""
-        return [found for known in self.prose for found in known[kind]]
-
-
-@dataclass
-class Outline:
-    """A chapter's labels (words and cell of each), and of its notebook what stands in
-    each cell.
-
-    markdown: of each cell of Markdown the letters by which it is known on a page
-    ("sign"); what it gets there, numbers of headings and equations, and the words above
-    a question; its placeholders, and of each claim the sentence before it and the block
-    that has both.
-    """
-
-    number: str
-    labels: dict[str, dict[str, str]] = field(default_factory=dict)
-    duplicates: dict[str, str] = field(default_factory=dict)  # of labels: another cell
-    tokens: dict[str, int] = field(
-        default_factory=dict
-    )  # references and citations: the first cell
-    markdown: list[dict[str, Any]] = field(default_factory=list)
-    code: list[Code] = field(default_factory=list)
-    formulas: dict[str, Node] = field(
-        default_factory=dict
-    )  # as a cell has them, with what stands around them
-    counts: Counter[int | str] = field(default_factory=Counter)
-    mistakes: list[str] = field(
-        default_factory=list
-    )  # a build stops at them; chapter and cell
-
-    def add_markdown(
-        self, cell: str, place: int, tree: Tree, source: str, metadata: Any
-    ) -> None:
-        """Number a cell's prose and note what it refers to.
-
-        LabreportError as `number_prose`, for a wrong question, and for a comment that
-        is a claim but for its form.
-        """
-        require_claims(source)
-        spoken = words(
-            walk(
-                tree,
-                lambda siblings: [
-                    node for node in siblings if node["t"] not in _NOT_PROSE
-                ],
-            )
-        )
-        # A formula in brackets tears a citation apart on a page: its works stand alone
-        # there.
-        alone = re.findall(rf"(?<![\w\\])@{KEY}", spoken)
-        for token in [*REFERENCE_OR_CITATION.findall(spoken), *alone]:
-            self.tokens.setdefault(token, place)
-        for node in nodes(tree):
-            if written := _written_formula(node):
-                kind = node["c"][0] if node["t"] == "Math" else {"t": "DisplayMath"}
-                self.formulas[written] = {
-                    "t": "Math",
-                    "c": [kind, _LABEL.sub("", node["c"][1]).strip()],
-                }
-        headings, equations = self.number_prose(tree, cell)
-        known = {"sign": _sign(spoken), "headings": headings, "equations": equations}
-        known |= {
-            "question": question_words(metadata),
-            "placeholders": find_placeholders(source),
-        }
-        claims = {
-            claim.expression: {"block": claim.block, "sentence": claim.sentence}
-            for claim in claims_of(tree)
-        }
-        self.markdown.append(known | {"claims": claims})
-        if self.code:
-            self.code[-1].prose.append(self.markdown[-1])
-
-    def add_code(self, cell: str, source: str, tags: Collection[str]) -> None:
-        """Count the figures and tables that a cell of code shows in the report."""
-        self.code.append(Code(cell, source.strip()))
-        if HIDING.isdisjoint(tags):
-            for kind, name, _ in shown_floats(source):
-                if name:
-                    self.number_float(kind, name, cell)
-
-    def number_float(self, kind: str, name: str, cell: str) -> tuple[str, str]:
-        """The label and the number of the next figure ("fig") or table ("tab"), as
-        ("fig-2-cat", "Figure 2.1").
-        """
-        words = f"{WORDS[kind]} {self._count(WORDS[kind])}"
-        return self._label(f"{kind}-{self.number}-{name}", words, cell)
-
-    def number_prose(self, tree: Tree, cell: str) -> tuple[list[str], list[str]]:
-        """Number headings and equations, in place; returns the numbers of headings, and
-        of each formula or "".
-
-        A heading gets its number and a label as attributes; an equation becomes a span
-        of the class "equation" with both. LabreportError for an equation of several
-        numbers, for another environment, for a placeholder in a formula, and for a
-        label that is none.
-        """
-        headings: list[str] = []
-        equations: list[str] = []
-        for node in list(nodes(tree)):
-            tex = node["c"][1] if node["t"] in ("Math", "RawInline", "RawBlock") else ""
-            found = _ENVIRONMENT.fullmatch(tex) if node["t"] != "Math" else None
-            if node["t"] == "Header" and node["c"][0] <= 3:
-                headings.append(self._number_heading(node, cell))
-            elif node["t"] == "Math" or found:
-                if find_placeholders(tex):
-                    remedy = "write the number beside it"
-                    raise LabreportError(
-                        f"expected a formula without placeholders, got {tex}; {remedy}."
-                    )
-                equations.append(
-                    self._number_equation(node, found, cell) if found else ""
-                )
-        return headings, equations
-
-    def find_outdated(self, ran: Mapping[str, int]) -> set[str]:
-        """The ids of cells of code whose outputs, or the numbers below them, build on a
-        cell that ran later.
-
-        ran: the number of the last run, by the cell's id. A cell builds on those above
-        that assign the names that it or the prose below it reads, and on what these
-        build on.
-        """
-        written: dict[
-            str, int
-        ] = {}  # by name: the last run of all that it was made from
-        found: set[str] = set()
-        for code in self.code:
-            if code.cell not in ran:
-                continue
-            loaded, stored = used_names(code.source)
-            expressions = (
-                split_format(found)[0] for found in code.find("placeholders")
-            )
-            for expression in (*code.find("claims"), *expressions):
-                loaded |= used_names(expression)[0] - stored
-            latest = max(
-                (written[name] for name in loaded if name in written), default=0
-            )
-            if latest > ran[code.cell]:
-                found.add(code.cell)
-            written |= dict.fromkeys(stored, max(latest, ran[code.cell]))
-        return found
-
-    def _number_heading(self, node: Node, cell: str) -> str:
-        """As in LaTeX, a section restarts the numbers of subsections."""
-        level, (label, classes, _), title = node["c"]
-        if (level == 1) == bool(self.counts[1]):
-            got = f"{'#' * level} {words(title)}"
-            raise LabreportError(
-                f"expected one top heading (#) and sections (##) below, got {got}; correct it."
-            )
-        self.counts[level] += 1
-        for lower in range(level + 1, 4):
-            self.counts[lower] = 0
-        above = (str(self.counts[higher]) for higher in range(2, level + 1))
-        number = ".".join([self.number, *above])
-        # Names of labels begin with a letter: a label made of a number is nobody
-        # else's.
-        own = f"sec-{number.replace('.', '-')}"
-        if label:
-            own = f"sec-{self.number}-{_name_of(label, 'sec')}"
-        self._label(
-            own, chapter_words(number) if level == 1 else f"Section {number}", cell
-        )
-        node["c"] = [level, [own, classes, [["number", number]]], title]
-        return number
-
-    def _number_equation(self, node: Node, found: re.Match[str], cell: str) -> str:
-        """LaTeX numbers the environments without a star."""
-        tex, environment, starred = found[0], found[1], found[2]
-        if environment not in ("equation", "align", "gather", "multline"):
-            got = f"{environment}; write it in Markdown, or a formula between $$"
-            raise LabreportError(
-                f"expected equation, align, gather or multline, got {got}."
-            )
-        if environment in ("align", "gather") and r"\\" in tex and not starred:
-            got = f"several lines of {environment}; use equation with aligned"
-            raise LabreportError(f"expected an equation with one number, got {got}.")
-        number = "" if starred else self._count("Equation")
-        named, tex = _LABEL.search(tex), _LABEL.sub("", tex).strip()
-        label = f"eq-{self.number}-{_name_of(named[1], 'eq')}" if named else ""
-        if label:
-            self._label(label, f"Equation ({number})", cell)
-        formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
-        attributes = [label, ["equation"], [["number", f"({number})"]] * bool(number)]
-        span = {"t": "Span", "c": [attributes, [formula]]}
-        node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
-        return f"({number})" if number else ""
-
-    def _label(self, label: str, text: str, cell: str) -> tuple[str, str]:
-        if label in self.labels:
-            self.duplicates.setdefault(label, cell)
-        self.labels.setdefault(label, {"text": text, "cell": cell})
-        return label, text
-
-    def _count(self, kind: str) -> str:
-        self.counts[kind] += 1
-        return f"{self.number}.{self.counts[kind]}"
-
-
-def read_outline(path: Path, number: str) -> Outline:
-    """The outline of the notebook in that file, the chapter of that number.
-
-    Where there is no pandoc, or a block is left open, only figures and tables have
-    numbers.
-    """
-    outline = Outline(number)
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    tags, where = (
-        [cell["metadata"].get("tags", ()) for cell in cells],
-        f"{path.stem}, cell",
-    )
-    sources = ["".join(cell["source"]) for cell in cells]
-    prose = [
-        place for place, cell in enumerate(cells) if cell["cell_type"] == "markdown"
-    ]
-    try:
-        texts = [
-            replace_placeholders(sources[place], lambda _: "{{0}}") for place in prose
-        ]
-        trees = iter(parse(texts, [f"{where} {place + 1}" for place in prose]))
-    except LabreportError as error:
-        trees = iter([[]] * len(prose))
-        outline.mistakes.append(str(error))
-    for place, (cell, source) in enumerate(zip(cells, sources, strict=True)):
-        identity = cell.get("id", str(place + 1))
-        if cell["cell_type"] == "code":
-            outline.add_code(identity, source, tags[place])
-        elif cell["cell_type"] == "markdown":
-            try:
-                outline.add_markdown(
-                    identity, place + 1, next(trees), source, cell["metadata"]
-                )
-            except LabreportError as error:
-                outline.mistakes.append(
-                    f"{where} {place + 1} ({first_line(source, 40)}): {error}"
-                )
-    if not outline.counts[1] and not outline.mistakes:
-        outline.mistakes.append(
-            f"{where} 1: expected a top heading (# Title), got none; begin with one."
-        )
-    if not any("parameters" in each for each in tags):
-        wanted = "a cell tagged 'parameters' with profile = \"quick\""
-        outline.mistakes.append(f"{where} 2: expected {wanted}, got none; add one.")
-    return outline
-
-
-def _written_formula(node: Node) -> str:
-    """A formula as it was written, $x$ or an environment, with single spaces; nothing
-    for another node.
-    """
-    if node["t"] == "Math":
-        mark = "$" if node["c"][0]["t"] == "InlineMath" else "$$"
-        return " ".join(f"{mark}{node['c'][1]}{mark}".split())
-    is_environment = node["t"] in ("RawInline", "RawBlock") and _ENVIRONMENT.fullmatch(
-        node["c"][1]
-    )
-    return " ".join(node["c"][1].split()) if is_environment else ""
-
-
-def _sign(prose: str) -> str:
-    """The first letters, a to z, of a cell's prose without references, by which live.js
-    finds it on a page.
-    """
-    return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
 
 
 class Claim(NamedTuple):
@@ -346,25 +66,351 @@ class Claim(NamedTuple):
     block: int
 
 
-def claims_of(tree: Tree) -> list[Claim]:
-    """The claims of a cell's prose, in its order."""
-    found: list[Claim] = []
-    said, shown = "", -1
-    for block in tree:
-        if not (block["t"] == "RawBlock" and block["c"][1].startswith("<!--")):
-            shown += 1
-        for node in nodes(block):
-            is_comment = node["t"] in ("RawInline", "RawBlock") and node["c"][
-                1
-            ].startswith("<!--")
-            if not is_comment:
-                said += word_of(node)
+@dataclass(frozen=True)
+class Part:
+    """A part of a chapter that has a label: its words, as Figure 2.1, and its cell."""
+
+    words: str
+    cell: str
+
+
+@dataclass(frozen=True)
+class ProseCell:
+    """A cell of Markdown: what a page shows at its parts, and what a kernel evaluates.
+
+    sign: the letters by which the cell is known on a page. headings, equations: their
+    numbers; an equation without one has "". question: the words above a question.
+    """
+
+    sign: str
+    headings: list[str]
+    equations: list[str]
+    question: str
+    placeholders: list[str]
+    claims: list[Claim]
+
+
+@dataclass(frozen=True)
+class CodeCell:
+    """A cell of code, with the cells of Markdown between it and the next one."""
+
+    cell: str
+    source: str
+    prose: list[ProseCell] = field(default_factory=list)
+
+    @property
+    def placeholders(self) -> list[str]:
+        """The placeholders of the prose below it."""
+        return [inner for cell in self.prose for inner in cell.placeholders]
+
+    @property
+    def claims(self) -> list[tuple[ProseCell, Claim]]:
+        """The claims of the prose below it, each with its cell."""
+        return [(cell, claim) for cell in self.prose for claim in cell.claims]
+
+
+@dataclass
+class Outline:
+    """The labels of a chapter, and what stands in each cell of its notebook.
+
+    labels: the parts by their labels. duplicates: of a label that is used twice the
+    second cell. tokens: references and citations, each with the place of the first cell
+    that has it. formulas: each as it was written, with its node. mistakes: at these a
+    build stops.
+    """
+
+    number: str
+    labels: dict[str, Part] = field(default_factory=dict)
+    duplicates: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    prose: list[ProseCell] = field(default_factory=list)
+    code: list[CodeCell] = field(default_factory=list)
+    formulas: dict[str, Node] = field(default_factory=dict)
+    counts: Counter[int | str] = field(default_factory=Counter)
+    mistakes: list[str] = field(default_factory=list)
+
+    def add_markdown(
+        self, cell: str, place: int, tree: Tree, source: str, metadata: Any
+    ) -> None:
+        """Number the parts of a cell's prose, and note what it refers to.
+
+        Raises LabreportError as `number_prose` does, for a question without a number,
+        and for a comment that is nearly a claim.
+        """
+        require_claims(source)
+        prose = _words_of_prose(tree)
+        # A page tears a citation with a formula in its brackets apart: there its works
+        # stand alone.
+        alone = re.findall(_REFERENCE, prose)
+        for token in REFERENCE_OR_CITATION.findall(prose) + alone:
+            self.tokens.setdefault(token, place)
+        for node in nodes(tree):
+            written = _write_formula(node)
+            if written:
+                self.formulas[written] = _formula_node(node)
+        headings, equations = self.number_prose(tree, cell)
+        prose_cell = ProseCell(
+            sign=_sign(prose),
+            headings=headings,
+            equations=equations,
+            question=question_words(metadata),
+            placeholders=find_placeholders(source),
+            claims=claims_of(tree),
+        )
+        self.prose.append(prose_cell)
+        if self.code:
+            self.code[-1].prose.append(prose_cell)
+
+    def add_code(self, cell: str, source: str, tags: Collection[str]) -> None:
+        """Note a cell of code, and number the figures and tables that it shows."""
+        self.code.append(CodeCell(cell, source.strip()))
+        if not HIDING.isdisjoint(tags):
+            return
+        for kind, name, _ in shown_floats(source):
+            if name:
+                self.number_float(kind, name, cell)
+
+    def number_float(self, kind: str, name: str, cell: str) -> tuple[str, str]:
+        """Number the next figure ("fig") or table ("tab").
+
+        Returns its label and its words, as ("fig-2-cat", "Figure 2.1").
+        """
+        label = f"{kind}-{self.number}-{name}"
+        words = f"{WORDS[kind]} {self._count(WORDS[kind])}"
+        self._add_label(label, words, cell)
+        return label, words
+
+    def number_prose(self, tree: Tree, cell: str) -> tuple[list[str], list[str]]:
+        """Number headings and equations in place.
+
+        A heading gets its number and a label as attributes; an equation becomes a span
+        of the class "equation" with both. Returns the numbers of the headings, and of
+        each formula its number or "". Raises LabreportError for an equation with
+        several numbers, for an environment that is no equation, for a placeholder in a
+        formula, and for a label that is not valid.
+        """
+        headings: list[str] = []
+        equations: list[str] = []
+        for node in list(nodes(tree)):
+            environment = _match_environment(node)
+            if node["t"] == "Header" and node["c"][0] <= 3:
+                headings.append(self._number_heading(node, cell))
+            elif environment:
+                _require_no_placeholder(environment[0])
+                equations.append(self._number_equation(node, environment, cell))
+            elif node["t"] == "Math":
+                _require_no_placeholder(node["c"][1])
+                equations.append("")
+        return headings, equations
+
+    def find_outdated(self, ran: Mapping[str, int]) -> set[str]:
+        """Find the cells of code that build on a cell that ran later.
+
+        ran: the number of the last run, by the cell's id. A cell builds on those above
+        that assign the names that it or the prose below it reads, and on what these
+        build on. Returns the ids of these cells.
+        """
+        written: dict[str, int] = {}  # by name: the last run that it was made from
+        outdated: set[str] = set()
+        for code in self.code:
+            if code.cell not in ran:
                 continue
-            sentence = _last_sentence(said)
+            read, assigned = _names_with_prose(code)
+            latest = max((written.get(name, 0) for name in read), default=0)
+            if latest > ran[code.cell]:
+                outdated.add(code.cell)
+            for name in assigned:
+                written[name] = max(latest, ran[code.cell])
+        return outdated
+
+    def _number_heading(self, node: Node, cell: str) -> str:
+        """Number a heading as LaTeX does: a section restarts its subsections."""
+        level, (label, classes, _), title = node["c"]
+        is_first = not self.counts[1]
+        if (level == 1) != is_first:
+            got = f"{'#' * level} {words(title)}"
+            raise LabreportError(
+                f"expected one top heading (#) and sections (##) below, got {got}; correct it."
+            )
+        self.counts[level] += 1
+        for lower in range(level + 1, 4):
+            self.counts[lower] = 0
+        number = self.number
+        for higher in range(2, level + 1):
+            number += f".{self.counts[higher]}"
+        if label:
+            label = f"sec-{self.number}-{_name_of(label, 'sec')}"
+        else:
+            # No name begins with a digit, so that this label is nobody else's.
+            label = f"sec-{number.replace('.', '-')}"
+        heading = chapter_words(number) if level == 1 else f"Section {number}"
+        self._add_label(label, heading, cell)
+        node["c"] = [level, [label, classes, [["number", number]]], title]
+        return number
+
+    def _number_equation(
+        self, node: Node, environment: re.Match[str], cell: str
+    ) -> str:
+        """Number an equation as LaTeX does, unless its environment has a star."""
+        tex, name, star = environment[0], environment[1], environment[2]
+        if name not in _NUMBERED:
+            got = f"{name}; write it in Markdown, or a formula between $$"
+            raise LabreportError(
+                f"expected equation, align, gather or multline, got {got}."
+            )
+        if name in ("align", "gather") and r"\\" in tex and not star:
+            got = f"several lines of {name}; use equation with aligned"
+            raise LabreportError(f"expected an equation with one number, got {got}.")
+        number = ""
+        attributes = []
+        if not star:
+            number = f"({self._count('Equation')})"
+            attributes.append(["number", number])
+        label = ""
+        named = _LABEL.search(tex)
+        if named:
+            label = f"eq-{self.number}-{_name_of(named[1], 'eq')}"
+            self._add_label(label, f"Equation {number or '()'}", cell)
+        content = [[label, ["equation"], attributes], [_formula_node(node)]]
+        span = {"t": "Span", "c": content}
+        node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
+        return number
+
+    def _add_label(self, label: str, words: str, cell: str) -> None:
+        if label in self.labels:
+            self.duplicates.setdefault(label, cell)
+        else:
+            self.labels[label] = Part(words, cell)
+
+    def _count(self, kind: str) -> str:
+        self.counts[kind] += 1
+        return f"{self.number}.{self.counts[kind]}"
+
+
+def read_outline(path: Path, number: str) -> Outline:
+    """Read the outline of the notebook in that file, the chapter of that number.
+
+    Where there is no pandoc, or a block is left open, only figures and tables have
+    numbers.
+    """
+    outline = Outline(number)
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    where = f"{path.stem}, cell"
+    trees: dict[int, Tree] = {}
+    try:
+        trees = _parse_markdown(cells, where)
+    except LabreportError as error:
+        outline.mistakes.append(str(error))
+    has_parameters = False
+    for place, cell in enumerate(cells, start=1):
+        identity = cell.get("id", str(place))
+        source = "".join(cell["source"])
+        tags = cell["metadata"].get("tags", ())
+        has_parameters = has_parameters or "parameters" in tags
+        if cell["cell_type"] == "code":
+            outline.add_code(identity, source, tags)
+        elif cell["cell_type"] == "markdown":
+            tree = trees.get(place, [])
+            try:
+                outline.add_markdown(identity, place, tree, source, cell["metadata"])
+            except LabreportError as error:
+                said = f"{where} {place} ({first_line(source, 40)}): {error}"
+                outline.mistakes.append(said)
+    if not outline.counts[1] and not outline.mistakes:
+        outline.mistakes.append(
+            f"{where} 1: expected a top heading (# Title), got none; begin with one."
+        )
+    if not has_parameters:
+        wanted = "a cell tagged 'parameters' with profile = \"quick\""
+        outline.mistakes.append(f"{where} 2: expected {wanted}, got none; add one.")
+    return outline
+
+
+def _parse_markdown(cells: list[Any], where: str) -> dict[int, Tree]:
+    """Parse the cells of Markdown, by their places; a placeholder is {{0}} there."""
+    texts: list[str] = []
+    places: list[int] = []
+    for place, cell in enumerate(cells, start=1):
+        if cell["cell_type"] == "markdown":
+            source = "".join(cell["source"])
+            texts.append(replace_placeholders(source, lambda _: "{{0}}"))
+            places.append(place)
+    trees = parse(texts, [f"{where} {place}" for place in places])
+    return dict(zip(places, trees, strict=True))
+
+
+def _words_of_prose(tree: Tree) -> str:
+    """The words of a cell without its code, formulas and comments."""
+
+    def drop(siblings: Tree) -> Tree:
+        return [node for node in siblings if node["t"] not in _NOT_PROSE]
+
+    return words(walk(tree, drop))
+
+
+def _match_environment(node: Node) -> re.Match[str] | None:
+    """Match a node of raw TeX that is one environment, as \\begin{align}."""
+    if node["t"] in ("RawInline", "RawBlock"):
+        return _ENVIRONMENT.fullmatch(node["c"][1])
+    return None
+
+
+def _write_formula(node: Node) -> str:
+    """A formula as it was written, $x$ or an environment, with single spaces; empty for
+    another node.
+    """
+    written = ""
+    if node["t"] == "Math":
+        mark = "$" if node["c"][0]["t"] == "InlineMath" else "$$"
+        written = f"{mark}{node['c'][1]}{mark}"
+    elif _match_environment(node):
+        written = node["c"][1]
+    return " ".join(written.split())
+
+
+def _formula_node(node: Node) -> Node:
+    """A formula or an environment as a formula without its label."""
+    kind = node["c"][0] if node["t"] == "Math" else {"t": "DisplayMath"}
+    return {"t": "Math", "c": [kind, _LABEL.sub("", node["c"][1]).strip()]}
+
+
+def _require_no_placeholder(tex: str) -> None:
+    if find_placeholders(tex):
+        remedy = "write the number beside it"
+        raise LabreportError(
+            f"expected a formula without placeholders, got {tex}; {remedy}."
+        )
+
+
+def _sign(prose: str) -> str:
+    """The first letters, a to z, of a cell's prose without references, by which live.js
+    finds it on a page.
+    """
+    return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
+
+
+def claims_of(tree: Tree) -> list[Claim]:
+    """List the claims of a cell's prose in reading order."""
+    claims: list[Claim] = []
+    text = ""
+    last_shown = -1
+    for block in tree:
+        if not _is_comment(block):
+            last_shown += 1
+        for node in nodes(block):
+            if not _is_comment(node):
+                text += word_of(node)
+                continue
+            sentence = _last_sentence(text)
             for expression in find_claims(node["c"][1]):
-                found.append(Claim(expression, node, sentence, max(shown, 0)))
-        said += "\n"
-    return found
+                claims.append(Claim(expression, node, sentence, max(last_shown, 0)))
+        text += "\n"
+    return claims
+
+
+def _is_comment(node: Node) -> bool:
+    is_raw = node["t"] in ("RawInline", "RawBlock")
+    return is_raw and node["c"][1].startswith("<!--")
 
 
 def _last_sentence(text: str) -> str:
@@ -374,28 +420,32 @@ def _last_sentence(text: str) -> str:
 
 
 def _name_of(label: str, kind: str) -> str:
-    if not (found := re.fullmatch(f"{kind}-({NAME})", label)):
+    named = re.fullmatch(f"{kind}-({NAME})", label)
+    if not named:
         remedy = "use small letters, digits and hyphens"
         raise LabreportError(
             f"expected a label such as {kind}-first-part, got {label}; {remedy}."
         )
-    return found[1]
+    return named[1]
 
 
 def question_words(metadata: Mapping[str, Any]) -> str:
-    """How a question is headed, as "Question 5 ★"; empty for another cell."""
+    """The heading of a question, as "Question 5 ★"; empty for another cell."""
     if "question" not in metadata.get("tags", ()):
         return ""
-    question = metadata.get("question", {})
-    number = question.get("number") if isinstance(question, dict) else None
+    question = metadata.get("question")
+    if not isinstance(question, dict):
+        question = {}
+    number = question.get("number")
     if not re.fullmatch(r"\d+[a-z]?", str(number)):
         wanted = 'the metadata "question": {"number": "3"}, or "3a"'
         raise LabreportError(f"expected {wanted}, got {number!r}; correct it.")
-    star, bonus = (
-        " ★" * bool(question.get("starred")),
-        " Bonus" * bool(question.get("bonus")),
-    )
-    return f"Question {number}{star}{bonus}"
+    heading = f"Question {number}"
+    if question.get("starred"):
+        heading += " ★"
+    if question.get("bonus"):
+        heading += " Bonus"
+    return heading
 
 
 def used_names(source: str) -> tuple[set[str], set[str]]:
@@ -403,64 +453,75 @@ def used_names(source: str) -> tuple[set[str], set[str]]:
     defines; imports are neither.
     """
     try:
-        tree, codes = ast.parse(source), [compile(source, "cell", "exec")]
+        tables = [symtable.symtable(source, "cell", "exec")]
     except SyntaxError:  # a magic of IPython
         return set(), set()
-    for code in codes:
-        codes += [part for part in code.co_consts if isinstance(part, CodeType)]
-    done = [
-        {(each.opname, each.argval) for each in dis.get_instructions(code)}
-        for code in codes
-    ]
-    stored = [{n for op, n in each if op == "STORE_NAME"} for each in done]
-    loaded = [
-        {n for op, n in each if op in ("LOAD_NAME", "LOAD_GLOBAL")} for each in done
-    ]
-    taken = set().union(
-        *(names - own for names, own in zip(loaded, stored, strict=True))
-    )
-    imports = (
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-    )
-    imported = {
-        (part.asname or part.name).split(".")[0]
-        for node in imports
-        for part in node.names
-    }
-    return taken - stored[0] - imported, stored[0] - imported
+    imported: set[str] = set()
+    assigned: set[str] = set()
+    for symbol in tables[0].get_symbols():
+        if symbol.is_imported():
+            imported.add(symbol.get_name())
+        elif symbol.is_assigned():
+            assigned.add(symbol.get_name())
+    taken: set[str] = set()
+    while tables:
+        table = tables.pop()
+        tables.extend(table.get_children())
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and symbol.is_global():
+                taken.add(symbol.get_name())
+    return taken - assigned - imported, assigned
+
+
+def _names_with_prose(code: CodeCell) -> tuple[set[str], set[str]]:
+    """The names that a cell and the prose below it take, and those that it assigns."""
+    taken, assigned = used_names(code.source)
+    expressions = [split_format(inner)[0] for inner in code.placeholders]
+    expressions += [claim.expression for _, claim in code.claims]
+    for expression in expressions:
+        taken |= used_names(expression)[0] - assigned
+    return taken, assigned
 
 
 def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
-    """("fig" or "tab", name, [caption, *rows]) of each figure and table that a cell's
-    code shows, in its order.
+    """Find the figures and tables that a cell's code shows, in its order.
 
-    What it does not say literally is empty, as is what an f-string inserts; a caption
-    may be a variable of the cell.
+    Yields ("fig" or "tab", name, [caption, *rows]). What the code does not say
+    literally is empty, as is what an f-string inserts; a caption may be a variable of
+    the cell.
     """
-    code = walk_code(source)
-    assigned = (node for node in code if isinstance(node, ast.Assign))
-    given = {ast.unparse(node.targets[0]): node.value for node in assigned}
-    calls = [node for node in code if isinstance(node, ast.Call)]
-    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-        named = {
-            word.arg: word.value
-            for word in call.keywords
-            if word.arg in ("name", "caption")
-        }
-        last = call.args[len(call.args) + len(named) - 2 :]
-        passed = dict(zip(("name", "caption"), last, strict=False)) | named
-        if kind := SHOWN.get(getattr(call.func, "attr", "")):
-            name, caption = passed.get("name"), passed.get("caption")
-            rows = (
-                getattr(call.args[0], "elts", []) if kind == "tab" and call.args else []
-            )
-            said = [
-                _literal(given.get(getattr(caption, "id", ""), caption)),
-                *map(_literal, rows),
-            ]
-            yield kind, _literal(name) if isinstance(name, ast.Constant) else "", said
+    calls: list[ast.Call] = []
+    variables: dict[str, ast.AST] = {}
+    for node in walk_code(source):
+        if isinstance(node, ast.Call):
+            calls.append(node)
+        elif isinstance(node, ast.Assign):
+            variables[ast.unparse(node.targets[0])] = node.value
+    calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    for call in calls:
+        kind = SHOWN.get(getattr(call.func, "attr", ""))
+        if not kind:
+            continue
+        name, caption = _name_and_caption(call)
+        texts = [_literal(variables.get(getattr(caption, "id", ""), caption))]
+        if kind == "tab" and call.args:
+            texts += [_literal(row) for row in getattr(call.args[0], "elts", [])]
+        yield kind, _literal(name) if isinstance(name, ast.Constant) else "", texts
+
+
+def _name_and_caption(call: ast.Call) -> list[ast.AST | None]:
+    """The arguments name and caption of a call, the last two where they have no
+    keyword.
+    """
+    keywords = {word.arg: word.value for word in call.keywords}
+    positional = list(call.args)
+    found: list[ast.AST | None] = []
+    for argument in ("caption", "name"):
+        value = keywords.get(argument)
+        if value is None and positional:
+            value = positional.pop()
+        found.insert(0, value)
+    return found
 
 
 def walk_code(source: str) -> list[ast.AST]:
@@ -475,7 +536,8 @@ def _literal(node: Any) -> str:
     """What an expression says literally: a constant, and what an f-string, a list or a
     dictionary has of them.
     """
-    parts = getattr(node, "values", getattr(node, "elts", None))
-    if parts is None:
-        return str(node.value) if isinstance(node, ast.Constant) else ""
-    return ("" if isinstance(node, ast.JoinedStr) else ", ").join(map(_literal, parts))
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    parts = getattr(node, "values", getattr(node, "elts", []))
+    between = "" if isinstance(node, ast.JoinedStr) else ", "
+    return between.join(_literal(part) for part in parts)

@@ -1,7 +1,7 @@
-"""What references and citations in a notebook's prose stand for, as the notebook shows
-them while it is worked in.
+"""What references and citations stand for: common rules, and the answers for a notebook
+that is worked in.
 
-A build has its own road, by pandoc.
+A build applies the same rules to pandoc's syntax tree, in `editions/prose.py`.
 """
 
 import json
@@ -20,16 +20,14 @@ Answer = dict[str, str]
 REFERENCE = re.compile(r"@(fig|tab|sec|eq)-(?:(\d+|[A-Z])-)?(.+)")  # of a whole key
 KEYS = re.compile(rf"(?<!\w)@({KEY})")
 # In a caption or a cell of a table what is Markdown (references, citations, formulas
-# and code), or a sign that is not.
+# and code), or a sign that is text.
 _TEXT = re.compile(
-    rf"(?P<kept>{REFERENCE_OR_CITATION.pattern}|\$(?=\S)[^$]*(?<=\S)\$(?!\d)"
+    rf"(?P<markdown>{REFERENCE_OR_CITATION.pattern}|\$(?=\S)[^$]*(?<=\S)\$(?!\d)"
     r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|[!#$&(-+.:<>@\[-`{-~-]"
 )
-_SPACE, _OPENING, _CLOSING = (
-    {"t": "Space"},
-    {"t": "Str", "c": "("},
-    {"t": "Str", "c": ")"},
-)
+_SPACE = {"t": "Space"}
+_OPENING = {"t": "Str", "c": "("}
+_CLOSING = {"t": "Str", "c": ")"}
 
 
 def citeproc() -> list[str]:
@@ -37,16 +35,20 @@ def citeproc() -> list[str]:
     none without a bibliography.
     """
     bibliography = paths.report() / "references.bib"
-    options = [
+    if not bibliography.exists():
+        return []
+    return [
         "--citeproc",
         f"--bibliography={bibliography}",
         "--metadata=link-citations:true",
     ]
-    return options * bibliography.exists()
 
 
 def read_keys(path: Path) -> set[str]:
-    """The keys of the works in that file; LabreportError where pandoc cannot read it."""
+    """Read the keys of the works in that file.
+
+    Raises LabreportError where pandoc cannot read it.
+    """
     options = ["--from", "biblatex", "--to", "csljson"]
     try:
         entries = run_pandoc(path.read_text(encoding="utf-8"), options)
@@ -56,51 +58,75 @@ def read_keys(path: Path) -> set[str]:
 
 
 def write_text(text: str) -> str:
-    """Markdown of a caption or a table's cell, on one line: text, but for references,
-    citations, $x$ and `code`.
+    """Write a caption or a table's cell as Markdown, on one line: text, but for
+    references, citations, $x$ and `code`.
     """
-    return _TEXT.sub(
-        lambda found: found["kept"] or f"\\{found[0]}", " ".join(text.split())
-    )
+
+    def escape(match: re.Match[str]) -> str:
+        return match["markdown"] or f"\\{match[0]}"
+
+    return _TEXT.sub(escape, " ".join(text.split()))
 
 
 def write_references(node: Node, refer: Callable[[str], Node | None]) -> Tree:
-    """A citation's references as `refer` writes a key (None: a work's), with all beside
-    them; other nodes as they are.
+    """Write a citation with its references in the words of `refer`; other nodes stay.
 
-    [see @fig-one, p. 3; @work] becomes (see Figure 1.1, p. 3) (Work 2015), and @fig-one
-    [left] Figure 1.1 (left).
+    refer: of a key the node that stands for it, or None for a work. [see @fig-one,
+    p. 3; @work] becomes (see Figure 1.1, p. 3) (Work 2015), and @fig-one [left] becomes
+    Figure 1.1 (left).
     """
     if node["t"] != "Cite":
         return [node]
     citations, typed = node["c"]
-    works, parts = [], []
+    works = []
+    parts: list[Tree] = []
     for citation in citations:
-        before, behind = citation["citationPrefix"], citation["citationSuffix"]
-        if not (named := refer(citation["citationId"])):
-            works.append(citation)
-        elif citation["citationMode"]["t"] == "AuthorInText":
-            parts += [[named], [_OPENING, *behind, _CLOSING] if behind else []]
+        named = refer(citation["citationId"])
+        if named:
+            parts += _write_reference(citation, named)
         else:
-            parts.append(
-                [_OPENING, *before, *[_SPACE] * bool(before), named, *behind, _CLOSING]
-            )
-    cited = [{"t": "Cite", "c": [works, typed]}] * bool(works)
-    parts.insert(len(parts) * (citations[0] not in works), cited)
-    return [node for part in parts if part for node in (_SPACE, *part)][1:]
+            works.append(citation)
+    if works:
+        place = 0 if citations[0] in works else len(parts)
+        parts.insert(place, [{"t": "Cite", "c": [works, typed]}])
+    written: Tree = []
+    for part in parts:
+        if written:
+            written.append(_SPACE)
+        written += part
+    return written
+
+
+def _write_reference(citation: Node, named: Node) -> list[Tree]:
+    """A reference, and beside it what was typed before and behind it, as text or in
+    brackets.
+    """
+    before = citation["citationPrefix"]
+    behind = citation["citationSuffix"]
+    if citation["citationMode"]["t"] == "AuthorInText":
+        parts: list[Tree] = [[named]]
+        if behind:
+            parts.append([_OPENING, *behind, _CLOSING])
+        return parts
+    if before:
+        before = [*before, _SPACE]
+    return [[_OPENING, *before, named, *behind, _CLOSING]]
 
 
 def reference_label(key: str, chapter: str) -> str | None:
     """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
-    found = REFERENCE.fullmatch(f"@{key}")
-    return f"{found[1]}-{found[2] or chapter}-{found[3]}" if found else None
+    reference = REFERENCE.fullmatch(f"@{key}")
+    if not reference:
+        return None
+    kind, number, name = reference.groups()
+    return f"{kind}-{number or chapter}-{name}"
 
 
 def require_known(
-    key: str, label: Any, labels: Collection[str], works: Collection[str]
+    key: str, label: str | None, labels: Collection[str], works: Collection[str]
 ) -> None:
-    """A LabreportError unless the label that a key refers to is there, or else, without
-    a label, the work.
+    """Raise LabreportError unless the label that a key refers to is there, or else,
+    without a label, the work.
     """
     if label and label not in labels:
         raise LabreportError(
@@ -114,14 +140,14 @@ def require_known(
 
 
 class Prose:
-    """The answers to a notebook's references and citations: path is its file, number
-    its chapter's.
+    """Answers what a notebook's references and citations stand for.
 
-    One of the kind "error" says in one sentence what is wrong.
+    path: its file. number: its chapter's. Files are read again when they have changed.
     """
 
     def __init__(self, path: Path, number: str) -> None:
-        self.path, self.number = path, number
+        self.path = path
+        self.number = number
         self._read: dict[Path, tuple[int, Any]] = {}
 
     @property
@@ -130,79 +156,83 @@ class Prose:
         return self._chapter(self.path, self.number)
 
     def answer(self, tokens: Iterable[str]) -> dict[str, Answer]:
-        """What stands in the place of each @fig-name, @key or [see @fig-name; @key, p.
-        3].
+        """Answer each @fig-name, @key or [see @fig-name; @key, p. 3].
+
+        An answer of the kind "error" says in one sentence what is wrong.
         """
         answers: dict[str, Answer] = {}
-        cited = []
+        citations: list[str] = []
         for token in tokens:
             try:
-                named = [self._refer(key) for key in KEYS.findall(token)]
-                if token.startswith("@") and named[0]:
-                    answers[token] = named[0]
-                else:
-                    cited.append(token)
+                references = [self._refer(key) for key in KEYS.findall(token)]
             except LabreportError as error:
                 where = f"{self.path.name}, cell {self.outline.tokens.get(token)}"
                 answers[token] = {"text": f"{where}: {error}", "kind": "error"}
-        return answers | self._cite(list(dict.fromkeys(cited)))
+                continue
+            if token.startswith("@") and references[0]:
+                answers[token] = references[0]
+            elif token not in citations:
+                citations.append(token)
+        if citations:
+            texts = self._write_citations(citations)
+            for token, text in zip(citations, texts, strict=True):
+                answers[token] = {"text": text}
+        return answers
 
     def resolve(self, markdown: str) -> str:
         """The text with its references and citations in words."""
         answers = self.answer(REFERENCE_OR_CITATION.findall(markdown))
         return REFERENCE_OR_CITATION.sub(
-            lambda found: answers[found[0]]["text"], markdown
+            lambda token: answers[token[0]]["text"], markdown
         )
 
-    def _cite(self, citations: list[str]) -> dict[str, Answer]:
+    def _write_citations(self, citations: list[str]) -> list[str]:
+        def name(key: str) -> Node | None:
+            answer = self._refer(key)
+            return {"t": "Str", "c": answer["text"]} if answer else None
+
         def change(tree: Tree) -> Tree:
-            return [
-                part for node in tree for part in write_references(node, self._name)
-            ]
+            return [part for node in tree for part in write_references(node, name)]
 
         options = [*citeproc(), "--metadata=suppress-bibliography:true", "--wrap=none"]
-        texts = (
-            write(walk(parse(citations), change), "plain", options) if citations else []
-        )
-        return {
-            token: {"text": text} for token, text in zip(citations, texts, strict=False)
-        }
-
-    def _name(self, key: str) -> Node | None:
-        answer = self._refer(key)
-        return {"t": "Str", "c": answer["text"]} if answer else None
+        return write(walk(parse(citations), change), "plain", options)[:-1]
 
     def _refer(self, key: str) -> Answer:
-        """What a reference stands for, or nothing for a work that is known."""
+        """Answer a reference; empty for a work that is known."""
         label = reference_label(key, self.number)
         if not label:
             works = self._cached(paths.report() / "references.bib", read_keys, set())
             require_known(key, label, (), works)
             return {}
         number = label.split("-")[1]
-        names = {of: name for name, of in paths.chapters().items()} | {
-            self.number: self.path.stem
-        }
-        path = (
-            self.path.with_name(f"{names[number]}.ipynb") if number in names else None
-        )
+        path = self._path_of(number)
         outline = self._chapter(path, number) if path else Outline(number)
         require_known(key, label, outline.labels, ())
         if label in outline.duplicates:
             raise LabreportError(
                 f"expected one use of the label {label}, got several; rename one."
             )
-        where = (
-            {"href": path.name} if path and path != self.path else {"kind": "reference"}
-        )
-        return {"text": outline.labels[label]["text"]} | where
+        words = outline.labels[label].words
+        if path and path != self.path:
+            return {"text": words, "href": path.name}
+        return {"text": words, "kind": "reference"}
+
+    def _path_of(self, number: str) -> Path | None:
+        """The notebook that is the chapter of that number, if there is one."""
+        if number == self.number:
+            return self.path
+        for name, other in paths.chapters().items():
+            if other == number:
+                return self.path.with_name(f"{name}.ipynb")
+        return None
 
     def _chapter(self, path: Path, number: str) -> Outline:
-        return self._cached(
-            path, lambda path: read_outline(path, number), Outline(number)
-        )
+        def read(path: Path) -> Outline:
+            return read_outline(path, number)
 
-    def _cached(self, path: Path, read: Any, absent: Any) -> Any:
+        return self._cached(path, read, Outline(number))
+
+    def _cached(self, path: Path, read: Callable[[Path], Any], absent: Any) -> Any:
         """The content of a file, read again when the file changed."""
         if not path.is_file():
             return absent

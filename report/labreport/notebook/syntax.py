@@ -1,5 +1,6 @@
-"""pandoc's syntax tree of Markdown: read, walk, write. A node is pandoc's JSON, {"t":
-type, "c": content}.
+"""Read, walk and write pandoc's syntax tree of Markdown.
+
+A node is pandoc's JSON, {"t": type, "c": content}.
 """
 
 import functools
@@ -27,31 +28,27 @@ _LAST = {"t": "CodeBlock", "c": [["", ["labreport-end"], []], ""]}
 
 
 def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
-    """The blocks of each piece of Markdown, all read in one run of pandoc, each with
-    its own footnotes and links.
+    """Read the blocks of each piece of Markdown, all in one run of pandoc.
 
-    A LabreportError quotes one that cannot be read, after its place where there are
-    places: a block is left open, or a footnote or a link is defined twice or for
-    nothing.
+    Each piece has its own footnotes and links. Raises LabreportError for one that
+    cannot be read: a block is left open, or a footnote or a link is defined twice or
+    for nothing. It begins with the piece's place, where there are places.
     """
     pieces = [f"{fragment}\n\n{_END}" for fragment in fragments]
-    text, reader = (
-        json.dumps({"format": READER, "pieces": pieces}),
-        Path(__file__).with_name("pieces.lua"),
-    )
+    text = json.dumps({"format": READER, "pieces": pieces})
+    reader = Path(__file__).with_name("pieces.lua")
     document = json.loads(run_pandoc(text, ["--from", str(reader), "--to", "json"]))
     trees: list[Tree] = []
     for fragment, block in zip(fragments, document["blocks"], strict=True):
-        (_, _, ((_, warning),)), tree = block["c"]
+        (_, _, attributes), tree = block["c"]
+        warning = dict(attributes)["warning"]
         # An open block takes what ends the piece into itself.
         if warning or tree[-1:] != [_LAST]:
-            reason = (
-                re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower() or "a block left open"
-            )
+            reason = re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower()
             where = f"{places[len(trees)]}: " if places else ""
-            got = f"{first_line(fragment, 90)!r} ({reason}); correct it"
+            got = f"{first_line(fragment, 90)!r} ({reason or 'a block left open'})"
             raise LabreportError(
-                f"{where}expected Markdown that pandoc can read, got {got}."
+                f"{where}expected Markdown that pandoc can read, got {got}; correct it."
             )
         trees.append(tree[:-1])
     return trees
@@ -60,36 +57,31 @@ def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
 def write(
     trees: Sequence[Tree], language: str, options: Sequence[str] = ()
 ) -> list[str]:
-    """Each tree in pandoc's `language`, all of them written in one run."""
+    """Write each tree in pandoc's `language`, all in one run.
+
+    Returns the texts, and behind them what pandoc appends: the works cited.
+    """
     raw = language if language in ("latex", "plain") else "html"
-    separator = {"t": "RawBlock", "c": [raw, SEPARATOR]}
-    blocks = [block for tree in trees for block in (*tree, separator)]
+    blocks: Tree = []
+    for tree in trees:
+        blocks += tree
+        blocks.append({"t": "RawBlock", "c": [raw, SEPARATOR]})
     document = {"pandoc-api-version": _api_version(), "meta": {}, "blocks": blocks}
-    own = [
-        "--from",
-        "json",
-        "--to",
-        language,
-        "--fail-if-warnings",
-        "--reference-location=block",
-    ]
+    own = ["--from", "json", "--to", language]
+    own += ["--fail-if-warnings", "--reference-location=block"]
     written = run_pandoc(json.dumps(document), [*own, *options])
-    *parts, rest = (part.strip() for part in written.split(SEPARATOR))
-    # What pandoc appends, the works cited, follows the last separator.
-    return [*parts, rest]
+    return [part.strip() for part in written.split(SEPARATOR)]
 
 
 def walk(tree: Any, change: Callable[[Tree], Tree]) -> Any:
-    """The tree with `change` applied to each list of nodes in it, the innermost first."""
+    """Apply `change` to each list of nodes in a tree, the innermost first."""
     if isinstance(tree, dict):
         return {key: walk(value, change) for key, value in tree.items()}
     if not isinstance(tree, list):
         return tree
     walked = [walk(value, change) for value in tree]
-    are_nodes = walked and all(
-        isinstance(value, dict) and "t" in value for value in walked
-    )
-    return change(walked) if are_nodes else walked
+    are_nodes = all(isinstance(value, dict) and "t" in value for value in walked)
+    return change(walked) if walked and are_nodes else walked
 
 
 def nodes(tree: Any) -> Iterator[Node]:
@@ -105,11 +97,12 @@ def nodes(tree: Any) -> Iterator[Node]:
 
 def words(tree: Any) -> str:
     """What a tree says: its words, and of code and formulas what was typed."""
-    spelt = walk(
-        tree,
-        lambda siblings: [part for node in siblings for part in _spell_quotes(node)],
-    )
-    return " ".join("".join(map(word_of, nodes(spelt))).split())
+
+    def spell(siblings: Tree) -> Tree:
+        return [part for node in siblings for part in _spell_quotes(node)]
+
+    text = "".join(word_of(node) for node in nodes(walk(tree, spell)))
+    return " ".join(text.split())
 
 
 def word_of(node: Node) -> str:
@@ -127,9 +120,11 @@ def word_of(node: Node) -> str:
 
 
 def first_line(text: str, width: int = 60) -> str:
-    """What a sentence quotes of a text: its first line, shortened."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+    """The first line of a text, shortened, as a sentence quotes it."""
+    line = text.strip().partition("\n")[0].rstrip()
+    if len(line) > width:
+        line = line[: width - 1].rstrip() + "…"
+    return line
 
 
 def _spell_quotes(node: Node) -> Tree:
@@ -141,21 +136,24 @@ def _spell_quotes(node: Node) -> Tree:
 
 @functools.cache
 def _api_version() -> list[int]:
-    return json.loads(run_pandoc("", ["--from", READER, "--to", "json"]))[
-        "pandoc-api-version"
-    ]
+    document = json.loads(run_pandoc("", ["--from", READER, "--to", "json"]))
+    return document["pandoc-api-version"]
 
 
 def run_pandoc(text: str, options: Sequence[str]) -> str:
-    """What pandoc makes of a text; LabreportError in its words where it cannot read it."""
+    """Run pandoc on a text.
+
+    Raises LabreportError, which quotes pandoc, where it cannot read the text.
+    """
     require("", "pypandoc")
     import pypandoc
 
-    # The one that the wheel carries, not a newer one of the system: every machine
-    # writes the same.
+    # The program of the wheel, not a newer one of the system: every machine writes the
+    # same.
     program = Path(pypandoc.__file__).with_name("files") / "pandoc"
-    command = [str(program), *options]
-    run = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
+    run = subprocess.run(
+        [str(program), *options], input=text, capture_output=True, encoding="utf-8"
+    )
     if run.returncode:
         got = first_line(run.stderr, 200)
         raise LabreportError(
