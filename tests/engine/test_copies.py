@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 from conftest import code, text
+from nbformat.v4 import new_output
 from PIL import Image
 from test_html import collected, contents, execute_here
 
@@ -108,16 +109,18 @@ def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypat
         Image.fromarray(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8))
         for _ in range(6)
     ]
-    shown = []
+    cell = code("")
     for picture in [*noise, Image.new("RGB", (900, 300), "white")]:
         file = io.BytesIO()
         picture.save(file, "PNG")
-        shown.append({"image/png": base64.b64encode(file.getvalue()).decode()})
+        data = {"image/png": base64.b64encode(file.getvalue()).decode()}
+        cell.outputs.append(new_output("display_data", data=data))
     monkeypatch.setattr(copies, "BYTES", 300_000)
-    copies._fit(shown)
-    assert set(shown.pop()) == {"image/png"}
-    assert all(set(bundle) == {"image/jpeg"} for bundle in shown)
-    jpegs = [base64.b64decode(bundle["image/jpeg"]) for bundle in shown]
+    copies.compress_photographs([cell])
+    bundles = [output.data for output in cell.outputs]
+    assert set(bundles.pop()) == {"image/png"}
+    assert all(set(bundle) == {"image/jpeg"} for bundle in bundles)
+    jpegs = [base64.b64decode(bundle["image/jpeg"]) for bundle in bundles]
     assert sum(map(len, jpegs)) <= copies.BYTES
     assert all(Image.open(io.BytesIO(jpeg)).size == (320, 240) for jpeg in jpegs)
 

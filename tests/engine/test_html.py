@@ -366,15 +366,6 @@ def test_the_verb_writes_the_pages_and_an_error_leaves_them(project):
     assert (folder / "1-transfer.html").read_bytes() == first
 
 
-def test_brackets_stretch_around_what_is_tall_only():
-    opening = '<mo stretchy="true" form="prefix">(</mo>'
-    closing = '<mo stretchy="true" form="postfix">)</mo>'
-    tall = f"{opening}<mfrac><mi>a</mi><mi>b</mi></mfrac>{closing}"
-    assert html.fit_brackets(tall) == tall
-    nested = f"{opening}{opening}<mi>x</mi>{closing}{closing}"
-    assert html.fit_brackets(nested) == nested.replace("true", "false")
-
-
 def test_photos_travel_compressed_and_plots_as_they_are():
     noise, shape = np.random.default_rng(0), (300, 200, 3)
     for pixels, kind in (

@@ -1,12 +1,14 @@
-"""Reading copies: executed notebooks in plain Markdown, numbers filled in, as a
+"""Write reading copies: executed notebooks in plain Markdown, numbers filled in, as a
 repository's page shows them.
 """
 
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
@@ -23,21 +25,34 @@ from labreport.editions.sources import tags
 from labreport.notebook.chapter import MIME, markdown_table
 from labreport.notebook.outline import HIDING, question_words
 from labreport.notebook.prose import citeproc
-from labreport.notebook.syntax import Node
+from labreport.notebook.syntax import Node, Tree
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"
 BYTES = 1_400_000  # that the photographs of a copy may take, as JPEGs
 QUALITIES = (90, 80, 70, 60, 50)
+METADATA = {
+    "kernelspec": {
+        "name": "python3",
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+    },
+    "language_info": {
+        "name": "python",
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+    },
+}
 
 
 def make_copies(contents: Contents) -> dict[str, NotebookNode]:
-    """A notebook a chapter, by file name; a ReportError for an unknown number,
-    reference or citation.
+    """Make a notebook of each chapter, by file name.
+
+    Raises ReportError for an unknown number, reference or citation.
     """
-    return {
-        f"{chapter.name}.ipynb": _copy(chapter, contents)
-        for chapter in contents.chapters
-    }
+    copies = {}
+    for chapter in contents.chapters:
+        copies[f"{chapter.name}.ipynb"] = _copy(chapter, contents)
+    return copies
 
 
 def edition(chapter: str) -> Edition:
@@ -56,13 +71,11 @@ def edition(chapter: str) -> Edition:
         tag = f"\\tag{{{number.strip('()')}}}" if number else ""
         return {"t": "Math", "c": [{"t": "DisplayMath"}, body.strip() + tag]}
 
+    def heading(number: str) -> Tree:
+        return [raw("html", f"{number} ")] if number else []
+
     refuted = {"t": "Strong", "c": [{"t": "Str", "c": REFUTED}]}
-    return Edition(
-        refer,
-        equation,
-        lambda number: [raw("html", f"{number} ")] * bool(number),
-        refuted,
-    )
+    return Edition(refer, equation, heading, refuted)
 
 
 def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
@@ -70,103 +83,111 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     notebook, _, works = write_prose(
         chapter, contents, edition(chapter.name), LANGUAGE, options
     )
-    notebook.cells = [part for cell in notebook.cells for part in _parts(cell, chapter)]
-    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    _fit([output.data for output in shown if "data" in output])
+    cells: list[NotebookNode] = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cells += _markdown_parts(cell)
+        else:
+            cells += _code_parts(cell, chapter)
+    compress_photographs(cells)
     if works:
-        notebook.cells.append(
-            new_markdown_cell(f"## Bibliography\n\n{works}", id="bibliography")
-        )
+        bibliography = f"## Bibliography\n\n{works}"
+        cells.append(new_markdown_cell(bibliography, id="bibliography"))
     own = f"[{chapter.name}.ipynb](../../notebooks/{chapter.name}.ipynb)"
-    ran = (
-        f"executed under the profile {chapter.run['profile']} on {chapter.run['date']}"
-    )
-    remark = (
-        f"*A reading copy of {own}, {ran}: its numbers and references are filled in.*"
-    )
-    notebook.cells.insert(1, new_markdown_cell(remark, id="reading-copy"))
-    language = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
-    kernel = {
-        "name": "python3",
-        "display_name": "Python 3 (ipykernel)",
-        "language": "python",
-    }
-    notebook.metadata = NotebookNode(kernelspec=kernel, language_info=language)
+    ran = f"the profile {chapter.run['profile']} on {chapter.run['date']}"
+    remark = f"*A reading copy of {own}, executed under {ran}: "
+    remark += "its numbers and references are filled in.*"
+    cells.insert(1, new_markdown_cell(remark, id="reading-copy"))
+    notebook.cells = cells
+    notebook.metadata = nbformat.from_dict(METADATA)
     return notebook
 
 
-def _parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNode]:
-    """A cell as the copy has it, and behind it the captions and tables that it made.
+def _markdown_parts(cell: NotebookNode) -> Iterator[NotebookNode]:
+    """A cell of Markdown as the copy has it, a question as a quotation."""
+    cell.pop("attachments", None)  # embedded
+    if "question" in tags(cell):
+        quotation = f"> **{question_words(cell.metadata)}**\n>"
+        for line in cell.source.splitlines():
+            quotation += f"\n> {line}".rstrip()
+        cell.source = quotation
+    if cell.source.strip():
+        yield cell
+
+
+def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[NotebookNode]:
+    """A cell of code as the copy has it, and behind it the captions and tables that it
+    made.
 
     A repository's page unfolds hidden code, so of a hidden cell only what it shows is
     there.
     """
-    if cell.cell_type == "markdown":
-        cell.pop("attachments", None)  # embedded
-        if "question" in tags(cell):
-            quoted = "\n".join(
-                f"> {line}".rstrip() for line in cell.source.splitlines()
-            )
-            cell.source = f"> **{question_words(cell.metadata)}**\n>\n{quoted}"
-        if cell.source.strip():
-            yield cell
-        return
-    floats = [
-        pair for kind in FLOATS for pair in outputs(cell, kind) if "label" in pair[1]
-    ]
+    floats: list[tuple[NotebookNode, Any]] = []
+    for kind in FLOATS:
+        floats += [pair for pair in outputs(cell, kind) if "label" in pair[1]]
     shown = cell.outputs if HIDING.isdisjoint(tags(cell)) else []
-    hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
+    is_hidden = not {"remove-cell", "remove-input"}.isdisjoint(tags(cell))
+    link_to_code = ""
     if "parameters" in tags(cell):
         for name in ("profile", "seed"):
             line = f"{name} = {json.dumps(chapter.run[name])}"
             cell.source = re.sub(rf"(?m)^{name} = .*", line, cell.source)
-    if hidden:
+    if is_hidden:
         cell.source = "# …"
         shown = [output for output in shown if MIME not in output.get("data", {})]
-    cell.outputs = [plain for output in shown for plain in _output(output)]
-    if cell.outputs or not hidden:
+        notebook = f"../../notebooks/{chapter.name}.ipynb"
+        link_to_code = f" [code]({notebook}#cell-id={cell.id})"
+    cell.outputs = _plain_outputs(shown)
+    if cell.outputs or not is_hidden:
         yield cell
-    code = f" [code](../../notebooks/{chapter.name}.ipynb#cell-id={cell.id})" * hidden
     for place, (output, message) in enumerate(floats):
-        if hidden and (picture := [*_output(output)]):
-            drawn = f"{cell.id}-{place}-drawn"
-            yield new_code_cell(f"# {message['number']}", id=drawn, outputs=picture)
-        table = ""
+        identity = f"{cell.id}-{place}"
+        picture = _plain_outputs([output])
+        if is_hidden and picture:
+            source = f"# {message['number']}"
+            yield new_code_cell(source, id=f"{identity}-drawn", outputs=picture)
+        text = f'<a id="{message["label"]}"></a>**{message["number"]}.** '
+        text += message["caption"] + link_to_code
         if "rows" in message:
-            table = markdown_table(
-                message["columns"], message["rows"], message["align"]
-            )
-        head = f'<a id="{message["label"]}"></a>**{message["number"]}.**'
-        text = f"{head} {message['caption']}{code}\n\n{table}"
-        yield new_markdown_cell(text.strip(), id=f"{cell.id}-{place}")
+            columns, rows = message["columns"], message["rows"]
+            text += f"\n\n{markdown_table(columns, rows, message['align'])}"
+        yield new_markdown_cell(text.strip(), id=identity)
 
 
-def _output(output: NotebookNode) -> Iterator[NotebookNode]:
-    message = output.get("data", {}).get(MIME)
-    if message is None:
-        yield from [output] * is_shown(output)
-    elif message["kind"] in ("figure", "animation"):
-        # The caption stands below; who cannot see the picture hears its number first.
-        data = {"image/png": output.data["image/png"], "text/plain": message["number"]}
-        metadata = {
-            kind: {"alt": message["number"]} for kind in ("image/png", "image/jpeg")
-        }
-        yield new_output("display_data", data=data, metadata=metadata)
+def _plain_outputs(shown: Iterable[NotebookNode]) -> list[NotebookNode]:
+    """What any program shows of these outputs: a figure is its picture."""
+    plain: list[NotebookNode] = []
+    for output in shown:
+        message = output.get("data", {}).get(MIME)
+        if message is None:
+            if is_shown(output):
+                plain.append(output)
+        elif message["kind"] in ("figure", "animation"):
+            # The caption stands below; who cannot see the picture hears its number.
+            number = message["number"]
+            data = {"image/png": output.data["image/png"], "text/plain": number}
+            alt = {"alt": number}
+            metadata = {"image/png": alt, "image/jpeg": alt}
+            plain.append(new_output("display_data", data=data, metadata=metadata))
+    return plain
 
 
-def _fit(bundles: list[dict[str, str]]) -> None:
-    """Make photographs JPEGs, in the best of the qualities with which they fit; in
-    place.
+def compress_photographs(cells: Iterable[NotebookNode]) -> None:
+    """Make photographs JPEGs in place, in the best of the qualities with which they
+    fit.
     """
-    large = [
-        bundle
-        for bundle in bundles
-        if len(bundle.get("image/png", "")) * 3 / 4 > PHOTOGRAPHIC
-    ]
-    photos = [base64.b64decode(bundle.pop("image/png")) for bundle in large]
+    bundles: list[dict[str, str]] = []
+    photographs: list[bytes] = []
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            encoded = output.get("data", {}).get("image/png", "")
+            if len(encoded) * 3 / 4 > PHOTOGRAPHIC:
+                bundles.append(output.data)
+                photographs.append(base64.b64decode(encoded))
     for quality in QUALITIES:
-        jpegs = [compress(photo, "JPEG", quality) for photo in photos]
+        jpegs = [compress(photo, "JPEG", quality) for photo in photographs]
         if sum(map(len, jpegs)) <= BYTES:
             break
-    for bundle, jpeg in zip(large, jpegs, strict=True):
+    for bundle, jpeg in zip(bundles, jpegs, strict=True):
+        del bundle["image/png"]
         bundle["image/jpeg"] = base64.b64encode(jpeg).decode()

@@ -3,7 +3,6 @@
 import base64
 import io
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,19 +30,8 @@ from labreport.notebook.players import SCRIPT, hash_script
 from labreport.notebook.prose import citeproc
 from labreport.notebook.syntax import Node, Tree, parse, write
 
-PHOTOGRAPHIC = (
-    100_000  # bytes of PNG above which a figure holds photos: lossy WebP takes a fifth
-)
-_TALL = '<mfrac|<munder|<mover|<mtable|stretchy="true"'
-_OPENING, _CLOSING = (
-    f'<mo stretchy="{{}}" form="{form}">' for form in ("prefix", "postfix")
-)
-_BRACKETS = re.compile(
-    f"(?s){_OPENING.format('true')}((?:(?!{_TALL}).)*){_CLOSING.format('true')}"
-)
-_LONG = re.compile(
-    r"(?s)<math(?=(?:(?!</math>).)*<annotation[^>]*>[^<]{30})"
-)  # too long for a phone
+# Bytes of PNG above which a figure holds photos: lossy WebP takes a fifth of them.
+PHOTOGRAPHIC = 100_000
 
 
 @dataclass(frozen=True)
@@ -64,26 +52,21 @@ class Page:
     def copy(self) -> str:
         """Where the page finds the chapter's committed reading copy; "" without one."""
         copy = paths.report() / "notebooks" / f"{self.chapter.name}.ipynb"
-        return (
-            Path(os.path.relpath(copy, paths.build() / "html")).as_posix()
-            if copy.is_file()
-            else ""
-        )
+        if not copy.is_file():
+            return ""
+        return Path(os.path.relpath(copy, paths.build() / "html")).as_posix()
 
     @property
     def picture(self) -> tuple[NotebookNode, Any] | None:
         """The figure that stands for the chapter, output and message: of a cell tagged
         "cover", or the first.
         """
-        for cell in sorted(
-            self.notebook.cells, key=lambda cell: "cover" not in tags(cell)
-        ):
-            for output, message in (
-                *outputs(cell, "figure"),
-                *outputs(cell, "animation"),
-            ):
-                if "label" in message:
-                    return output, message
+        covers = [cell for cell in self.notebook.cells if "cover" in tags(cell)]
+        for cell in covers + self.notebook.cells:
+            for kind in ("figure", "animation"):
+                for output, message in outputs(cell, kind):
+                    if "label" in message:
+                        return output, message
         return None
 
     @property
@@ -100,10 +83,10 @@ def edition(chapter: str) -> prose.Edition:
         return prose.link(named.words, f"{target}#{label}")
 
     def equation(tex: str, label: str, number: str) -> Node:
-        formula = {"t": "Math", "c": [{"t": "DisplayMath"}, tex]}
-        return prose.span(
-            [formula, *[_number(number)] * bool(number)], "equation", label
-        )
+        content = [{"t": "Math", "c": [{"t": "DisplayMath"}, tex]}]
+        if number:
+            content.append(_number(number))
+        return prose.span(content, "equation", label)
 
     def value(words: Tree, number: dict[str, Any]) -> Tree:
         target = [f"#cell-{number['cell']}", number.get("beside", "")]
@@ -114,8 +97,10 @@ def edition(chapter: str) -> prose.Edition:
 
 
 def _heading(number: str) -> Tree:
+    if not number:
+        return []
     words = number if "." in number else paths.chapter_words(number)
-    return [_number(words), {"t": "Space"}] * bool(number)
+    return [_number(words), {"t": "Space"}]
 
 
 def _number(number: str) -> Node:
@@ -132,35 +117,44 @@ def _fold_code(cell: NotebookNode) -> None:
 
 
 def make_pages(contents: Contents, profile: str) -> dict[str, str]:
-    """index.html and a page a chapter, by file name; a ReportError for an unknown
-    number, reference or citation.
+    """Write index.html and a page for each chapter, by file name.
+
+    Raises ReportError for an unknown number, reference or citation.
     """
     pages = [read_page(chapter, contents) for chapter in contents.chapters]
     exporter = TemplateExporter(
         template_name="base",
         template_file=str(TEMPLATES / "chapter.html.j2"),
         default_preprocessors=[],
-        filters={each.__name__: each for each in (image_attributes, listing)},
+        filters={"image_attributes": image_attributes, "listing": listing},
     )
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    shared = {"pages": pages, "report": read_title_page(), "mime": MIME}
-    shared |= {
+    shared = {
+        "pages": pages,
+        "report": read_title_page(),
+        "mime": MIME,
         "script": script,
-        "allowed": [hash_script(each) for each in (SCRIPT, script)],
+        "allowed": [hash_script(SCRIPT), hash_script(script)],
     }
-    chapters = [colophon(page.chapter) for page in pages]
-    facts = {"chapters": chapters, "profile": profile, "day": day_of(contents)}
-    facts |= {
-        "headlines": contents.headlines,
-        "refuted": contents.refuted,
-        **_cite(contents),
-    }
-    index = exporter.environment.get_template("index.html.j2")
-    written = {"index.html": index.render(shared | facts)}
-    for page, before, after in zip(
-        pages, [None, *pages], [*pages[1:], None], strict=False
-    ):
-        resources = {**shared, "page": page, "before": before, "after": after}
+    cited, bibliography = _cite(contents)
+    index = exporter.environment.get_template("index.html.j2").render(
+        shared,
+        chapters=[colophon(chapter) for chapter in contents.chapters],
+        profile=profile,
+        day=day_of(contents),
+        headlines=contents.headlines,
+        refuted=contents.refuted,
+        cited=cited,
+        bibliography=bibliography,
+    )
+    written = {"index.html": index}
+    for place, page in enumerate(pages):
+        resources = {
+            **shared,
+            "page": page,
+            "before": pages[place - 1] if place else None,
+            "after": pages[place + 1] if place + 1 < len(pages) else None,
+        }
         shown = prose.select_shown(page.notebook)
         written[page.file], _ = exporter.from_notebook_node(shown, resources)
     return written
@@ -170,53 +164,41 @@ def _options() -> list[str]:
     return ["--wrap=none", "--metadata=lang:en-GB", *citeproc()]
 
 
-def _cite(contents: Contents) -> dict[str, Any]:
+def _cite(contents: Contents) -> tuple[dict[str, str], str]:
     """The citation of each work that a headline names, and the bibliography that they
     lead to.
     """
     works = sorted({headline["work"] for headline in contents.headlines} - {None})
-    *cited, bibliography = write(
-        parse([f"[@{work}]" for work in works]), "html", _options()
-    )
-    return {"cited": dict(zip(works, cited, strict=True)), "bibliography": bibliography}
+    citations = parse([f"[@{work}]" for work in works])
+    texts = write(citations, "html", _options())
+    bibliography = texts.pop()
+    return dict(zip(works, texts, strict=True)), bibliography
 
 
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
-    """A chapter as a page."""
+    """Write the Markdown of a chapter as HTML; a page is made of it."""
     options = ["--mathml", "--syntax-highlighting=none", *_options()]
     notebook, headings, works = prose.write_prose(
-        chapter, contents, edition(chapter.name), "html", options, fit_brackets
+        chapter, contents, edition(chapter.name), "html", options
     )
     for cell in notebook.cells:
         _fold_code(cell)
     return Page(chapter, notebook, headings, works)
 
 
-def fit_brackets(markup: str) -> str:
-    """Let only brackets around tall formulas stretch, close the gap inside norms, and
-    let keys scroll long formulas.
-
-    pandoc lets all of them stretch, and browsers set what may stretch apart from what
-    it encloses.
-    """
-    count, rigid = 1, rf"{_OPENING.format('false')}\1{_CLOSING.format('false')}"
-    while count:
-        markup, count = _BRACKETS.subn(rigid, markup)
-    markup = re.sub('(form="(?:prefix|postfix)">)∥', r"\1‖", markup)
-    return _LONG.sub('<math tabindex="0"', markup)
-
-
 def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
-    """`src`, `width` and `height` of a picture (base64 of PNG, GIF or JPEG), embedded
-    in the page.
+    """Embed a picture: its `src`, `width` and `height`.
 
-    size: the new width and height of a PNG, which is cropped to that shape.
+    encoded: base64 of PNG, GIF or JPEG. size: the new width and height of a PNG, which
+    is cropped to that shape.
     """
     content = base64.b64decode(encoded)
     with Image.open(io.BytesIO(content)) as picture:
-        kind, (width, height) = (picture.format or "png").lower(), size or picture.size
+        kind = (picture.format or "png").lower()
+        width, height = size or picture.size
     if kind == "png" and (size or len(content) > PHOTOGRAPHIC):
-        kind, content = "webp", compress(content, "WEBP", 90, size)
+        kind = "webp"
+        content = compress(content, "WEBP", 90, size)
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     return f'src="{source}" width="{width}" height="{height}"'
 
@@ -224,29 +206,22 @@ def image_attributes(encoded: str, size: tuple[int, int] | None = None) -> str:
 def compress(
     content: bytes, kind: str, quality: int, size: tuple[int, int] | None = None
 ) -> bytes:
-    """A picture as JPEG or WEBP of that quality, cropped and scaled to a size where one
-    is given.
-    """
+    """Compress a picture as JPEG or WEBP, cropped and scaled to `size`."""
     file = io.BytesIO()
     with Image.open(io.BytesIO(content)) as picture:
-        ImageOps.fit(picture.convert("RGB"), size or picture.size).save(
-            file, kind, quality=quality
-        )
+        fitted = ImageOps.fit(picture.convert("RGB"), size or picture.size)
+    fitted.save(file, kind, quality=quality)
     return file.getvalue()
 
 
 def listing(code: str) -> str:
-    """Pygments' HTML, an element a line with its indentation, so that a wrapped line
-    continues further in.
+    """Highlight code as HTML, an element a line with its indentation, so that a wrapped
+    line continues further in.
     """
-    written = code.strip("\n").split("\n")
-    lines = (
-        highlight(code, PythonLexer(), HtmlFormatter(nowrap=True))
-        .rstrip("\n")
-        .split("\n")
-    )
-    indents = [len(line) - len(line.lstrip()) for line in written]
-    pairs = zip(indents, lines, strict=True)
-    return "".join(
-        f'<span style="--indent: {indent}ch">{line}\n</span>' for indent, line in pairs
-    )
+    markup = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
+    lines = zip(code.strip("\n").split("\n"), markup.split("\n"), strict=True)
+    written = ""
+    for line, highlighted in lines:
+        indent = len(line) - len(line.lstrip())
+        written += f'<span style="--indent: {indent}ch">{highlighted}\n</span>'
+    return written

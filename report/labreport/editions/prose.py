@@ -1,5 +1,5 @@
-"""What all editions share: the filter of their Markdown (numbers, references,
-citations), and which cells they show.
+"""Write a chapter's prose for an edition: numbers, references and citations filled in;
+and select the cells that editions show.
 """
 
 import re
@@ -25,7 +25,8 @@ from labreport.notebook.chapter import MIME
 from labreport.notebook.prose import reference_label, require_known, write_references
 from labreport.notebook.syntax import Node, Tree, nodes, walk, words, write
 
-_UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures|images|digits|seeds?|cores?)"
+_UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures"
+_UNITS += r"|images|digits|seeds?|cores?)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
 # Of HTML, what a paragraph or a block may have beside text; anything else is text that
@@ -41,17 +42,18 @@ REFUTED = "[In this run this does not hold.]"
 
 @dataclass(frozen=True)
 class Edition:
-    """How an edition writes what pandoc does not know: references, equations with or
-    without a number, headings.
+    """How an edition writes what pandoc does not know.
 
-    refuted: what stands behind a sentence that the run contradicts. number: what a
-    placeholder's number becomes, of its words and what is known of it; the words alone,
-    by default. picture: what pandoc reads as the target of an embedded picture.
+    refer: (label, its words and chapter) -> a reference. equation: (TeX, label, number
+    or "") -> an equation. heading: (number) -> what stands before a title. refuted:
+    what stands behind a sentence that the run contradicts. number: (words, the entry of
+    `ExecutedChapter.numbers`) -> a number in the text, the words alone by default.
+    picture: (data: URL) -> the target of an embedded picture.
     """
 
     refer: Callable[[str, Label], Node]
-    equation: Callable[[str, str, str], Node]  # of TeX, label and number
-    heading: Callable[[str], Tree]  # what stands before a title, of its number
+    equation: Callable[[str, str, str], Node]
+    heading: Callable[[str], Tree]
     refuted: Node
     number: Callable[[Tree, dict[str, Any]], Tree] = lambda words, _: words
     picture: Callable[[str], str] = str
@@ -69,20 +71,15 @@ def span(content: Tree, kind: str, label: str = "") -> Node:
 
 def link(text: str, target: str) -> Node:
     """A link whose words stay on one line."""
-    return {
-        "t": "Link",
-        "c": [
-            ["", [], []],
-            [{"t": "Str", "c": text.replace(" ", "\u00a0")}],
-            [target, ""],
-        ],
-    }
+    words = [{"t": "Str", "c": text.replace(" ", "\u00a0")}]
+    return {"t": "Link", "c": [["", [], []], words, [target, ""]]}
 
 
 @dataclass(frozen=True)
 class ProseFilter:
-    """Applied by `walk` to the lists of nodes of a chapter; a ReportError for what is
-    not known or does not fit.
+    """Writes lists of nodes as an edition has them; `walk` applies it to a chapter.
+
+    Raises LabreportError for a reference or a citation that is not known.
     """
 
     edition: Edition
@@ -92,37 +89,39 @@ class ProseFilter:
 
     def __call__(self, tree: Tree) -> Tree:
         """The nodes as this edition has them."""
-        changed = [other for node in tree for other in self._change(node)]
+        changed: Tree = []
+        for node in tree:
+            changed += self._change(node)
         return list(self._fill_runs(changed))
 
     def _change(self, node: Node) -> Tree:
-        kind, content = node["t"], node.get("c", [])
+        kind = node["t"]
         if kind == "Math":
-            return [{"t": "Math", "c": [content[0], _write_math(content[1])]}]
-        if kind == "Span" and "equation" in content[0][1]:
-            (label, _, attributes), (formula,) = content
-            return [
-                self.edition.equation(
-                    formula["c"][1], label, dict(attributes).get("number", "")
-                )
-            ]
-        if kind == "Span" and "refuted" in content[0][1]:
-            return [self.edition.refuted]
+            display, formula = node["c"]
+            return [{"t": "Math", "c": [display, _write_math(formula)]}]
+        if kind == "Span":
+            return [self._change_span(node)]
         if kind == "Header":
-            level, (label, _, attributes), title = content
+            level, (label, _, attributes), title = node["c"]
             number = self.edition.heading(dict(attributes).get("number", ""))
             return [{"t": "Header", "c": [level, [label, [], []], [*number, *title]]}]
         if kind == "Image":
-            attributes, alt, (url, title) = content
-            return [
-                {
-                    "t": "Image",
-                    "c": [attributes, alt, [self.edition.picture(url), title]],
-                }
-            ]
+            attributes, alt, (url, title) = node["c"]
+            target = [self.edition.picture(url), title]
+            return [{"t": "Image", "c": [attributes, alt, target]}]
         if kind in ("RawInline", "RawBlock"):
             return _show_raw(node)
         return write_references(node, self._refer)
+
+    def _change_span(self, node: Node) -> Node:
+        (label, classes, attributes), content = node["c"]
+        if "equation" in classes:
+            tex = content[0]["c"][1]
+            number = dict(attributes).get("number", "")
+            return self.edition.equation(tex, label, number)
+        if "refuted" in classes:
+            return self.edition.refuted
+        return node
 
     def _refer(self, key: str) -> Node | None:
         label = reference_label(key, self.chapter.number)
@@ -134,25 +133,37 @@ class ProseFilter:
         again.
         """
         run = ""
-        for node in [*tree, None]:
-            if node and (node["t"] == "Str" or node["t"] in _SPACES):
-                run += node.get("c") or _SPACES[node["t"]]
-                continue
-            yield from self._fill_words(run)
-            run = ""
-            if node:
+        for node in tree:
+            if node["t"] == "Str":
+                run += node["c"]
+            elif node["t"] in _SPACES:
+                run += _SPACES[node["t"]]
+            else:
+                yield from self._fill_words(run)
                 yield node
+                run = ""
+        yield from self._fill_words(run)
 
     def _fill_words(self, text: str) -> Iterator[Node]:
-        parts = iter(_NUMBER.split(text))  # text, place, text, place, text
-        pieces: list[tuple[str, dict[str, Any]]] = [(write_alike(next(parts)), {})]
-        for place, behind in zip(parts, parts, strict=True):
-            number = self.chapter.numbers[int(place)]
-            pieces += [(number["text"], number), (write_alike(behind), {})]
-        together = keep_together("".join(piece for piece, _ in pieces))
-        for piece, number in pieces:
-            words, together = _words(together[: len(piece)]), together[len(piece) :]
-            yield from self.edition.number(words, number) if number else words
+        """Write the numbers of a text into it, units beside them on one line."""
+        # The text in pieces; the number of a piece, None where it was typed.
+        pieces: list[str] = []
+        numbers: list[dict[str, Any] | None] = []
+        for place, part in enumerate(_NUMBER.split(text)):
+            if place % 2:
+                number = self.chapter.numbers[int(part)]
+                pieces.append(number["text"])
+                numbers.append(number)
+            else:
+                pieces.append(write_alike(part))
+                numbers.append(None)
+        together = keep_together("".join(pieces))
+        start = 0
+        for piece, filled in zip(pieces, numbers, strict=True):
+            end = start + len(piece)
+            words = _split_words(together[start:end])
+            yield from self.edition.number(words, filled) if filled else words
+            start = end
 
 
 def _show_raw(node: Node) -> Tree:
@@ -160,8 +171,9 @@ def _show_raw(node: Node) -> Tree:
     language, text = node["c"]
     if text.startswith("<!--"):  # for those who write
         return []
-    if language == "html" and (found := _ELEMENT.fullmatch(text.strip())):
-        return [{"t": "LineBreak"}] if found[1] == "br" else [node]
+    element = _ELEMENT.fullmatch(text.strip())
+    if language == "html" and element:
+        return [{"t": "LineBreak"}] if element[1] == "br" else [node]
     shown = {"t": "Str", "c": text}
     return [shown if node["t"] == "RawInline" else {"t": "Para", "c": [shown]}]
 
@@ -187,13 +199,15 @@ def keep_together(text: str) -> str:
     return re.sub(r"(?<![\w/.@{}#-])-(?=\d)", "−", text)
 
 
-def _words(text: str) -> Tree:
-    nodes = {" ": {"t": "Space"}, "\n": {"t": "SoftBreak"}}
-    return [
-        nodes.get(part) or {"t": "Str", "c": part}
-        for part in re.split(r"([ \n])", text)
-        if part
-    ]
+def _split_words(text: str) -> Tree:
+    spaces = {" ": "Space", "\n": "SoftBreak"}
+    tree: Tree = []
+    for part in re.split(r"([ \n])", text):
+        if part in spaces:
+            tree.append({"t": spaces[part]})
+        elif part:
+            tree.append({"t": "Str", "c": part})
+    return tree
 
 
 class Heading(NamedTuple):
@@ -211,44 +225,54 @@ def write_prose(
     edition: Edition,
     language: str,
     options: Sequence[str] = (),
-    polish: Callable[[str], str] = str,
 ) -> tuple[NotebookNode, list[Heading], str]:
-    """A copy of the chapter's notebook with all Markdown as the edition has it, its
-    headings, and the works cited.
+    """Write all Markdown of a chapter as the edition has it, in one run of pandoc.
 
-    pandoc writes all of it in one run; polish: the last touch to each piece. A
-    ReportError names the text that cannot be written.
+    Returns a copy of the notebook with these texts, its headings, and the works cited.
+    Raises ReportError, which names the text, where one cannot be written.
     """
     notebook = deepcopy(chapter.notebook)
-    filtered = ProseFilter(edition, contents, chapter, read_citation_keys())
-    places, trees = list(fragments(notebook)), []
+    prose_filter = ProseFilter(edition, contents, chapter, read_citation_keys())
+    places = list(fragments(notebook))
+    trees: list[Tree] = []
     for (place, box, key), tree in zip(places, chapter.prose, strict=True):
         with name_place(chapter.name, place, box[key]):
-            trees.append(walk(tree, filtered))
+            written = walk(tree, prose_filter)
         if key != "source":
-            trees[-1] = [{"t": "Plain", "c": block["c"]} for block in trees[-1]]
+            written = [{"t": "Plain", "c": block["c"]} for block in written]
         if key == "caption":
-            box["alt"] = words(trees[-1])
+            box["alt"] = words(written)
+        trees.append(written)
     try:
-        *parts, works = map(polish, write(trees, language, options))
+        texts = write(trees, language, options)
     except LabreportError:
+        # Written one by one, the text that cannot be written has a place.
         for (place, box, key), tree in zip(places, trees, strict=True):
             with name_place(chapter.name, place, box[key]):
                 write([tree], language, options)
         raise
-    for (_, box, key), part in zip(places, parts, strict=True):
-        box[key] = part
-    headers = (node["c"] for node in nodes(chapter.prose) if node["t"] == "Header")
-    headings = [
-        Heading(level, number, label, words(walk(title, filtered)))
-        for level, (label, _, attributes), title in headers
-        for _, number in attributes
-    ]
-    return notebook, headings, works
+    works = texts.pop()
+    for (_, box, key), text in zip(places, texts, strict=True):
+        box[key] = text
+    return notebook, _read_headings(chapter, prose_filter), works
+
+
+def _read_headings(
+    chapter: ExecutedChapter, prose_filter: ProseFilter
+) -> list[Heading]:
+    headings: list[Heading] = []
+    for node in nodes(chapter.prose):
+        if node["t"] == "Header":
+            level, (label, _, attributes), title = node["c"]
+            number = dict(attributes).get("number")
+            if number:
+                text = words(walk(title, prose_filter))
+                headings.append(Heading(level, number, label, text))
+    return headings
 
 
 def select_shown(notebook: NotebookNode) -> NotebookNode:
-    """The cells, inputs and outputs that no tag keeps out of the report."""
+    """Select the cells, inputs and outputs that no tag keeps out of the report."""
     removal = TagRemovePreprocessor(
         remove_cell_tags={"remove-cell", "parameters"},
         remove_input_tags={"remove-input"},

@@ -8,3 +8,13 @@ const mark = () => {
 };
 addEventListener("scroll", mark, { passive: true });
 mark();
+
+// Where a formula is wider than the page, keys scroll it.
+const reach = () => {
+  for (const formula of document.querySelectorAll("math")) {
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+    else formula.removeAttribute("tabindex");
+  }
+};
+addEventListener("resize", reach);
+reach();
