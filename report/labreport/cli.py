@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "check",
         _check,
-        "list unanswered questions, typed numbers, unused figures, bad pages",
+        "list unanswered questions, typed numbers, unused figures",
     )
 
     course = add(
@@ -219,13 +219,9 @@ def _alone() -> AbstractContextManager:
 
 def _check(args: argparse.Namespace) -> int:
     """Return 0 when there is nothing to complain about, else 1."""
-    from labreport.editions import checks, pages
+    from labreport.editions import checks
 
     complaints = checks.find_complaints()
-    try:
-        complaints += pages.find_complaints()
-    except paths.MissingPackageError as error:
-        _say(f"The pages of the PDF were not looked at: {error}")
     if not complaints:
         _say("Nothing to complain about.")
         return 0

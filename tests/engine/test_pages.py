@@ -1,12 +1,12 @@
-"""What `labreport check` names on printed pages, typeset as the report is."""
+"""What is wrong with a printed page is named; the published report has nothing of it."""
 
 import io
 
 import pytest
+from conftest import CHECKOUT
 from matplotlib.figure import Figure
+from printed import find_complaints
 
-from labreport import paths
-from labreport.cli import main
 from labreport.editions import TEMPLATES
 from labreport.editions.latex import typeset
 
@@ -37,9 +37,8 @@ PAGES = {
 
 
 @pytest.fixture
-def published(project):
-    """The report's PDF, which holds these pages."""
-    project.write("1_transfer")
+def pdf(project):
+    """These pages, typeset as a report is."""
     figure = Figure(figsize=(2, 0.5))
     figure.text(0, 0.6, "A label", size=8)
     figure.text(0, 0.2, "$x^{10}$", size=8)
@@ -57,36 +56,18 @@ def published(project):
         + "\n\\clearpage\n".join(PAGES)
         + "\n\\end{document}\n"
     )
-    pdf = typeset(
-        latex, {"1-plain.pdf": stream.getvalue()}, project.build / "quick" / "tex"
-    )
-    pdf.rename(project.home / "report" / "report.pdf")
+    figures = {"1-plain.pdf": stream.getvalue()}
+    return typeset(latex, figures, project.build / "quick" / "tex")
 
 
 @pytest.mark.programs("latexmk")
-def test_pages_are_named_for_what_a_reader_would_see(published, capsys, monkeypatch):
-    assert main(["check"]) == 1
-    said = [
-        line.partition(" of 13): ")[::2]
-        for line in capsys.readouterr().out.splitlines()
-    ]
-    named = [
-        (place, complaint)
-        for place, complaint in enumerate(PAGES.values(), start=1)
-        if complaint
-    ]
-    assert said == [
-        (f"report.pdf, page {place} ({place}", complaint) for place, complaint in named
-    ]
-    monkeypatch.setattr(
-        paths, "find_spec", lambda package: package != "pypdfium2" or None
-    )
-    assert main(["check"]) == 0
-    remedy = (
-        'expected the package pypdfium2, got none; run pip install "labreport[pages]".'
-    )
-    first, last = capsys.readouterr().out.splitlines()
-    assert (first, last) == (
-        f"The pages of the PDF were not looked at: {remedy}",
-        "Nothing to complain about.",
-    )
+def test_pages_are_named_for_what_a_reader_would_see(pdf):
+    expected = []
+    for place, complaint in enumerate(PAGES.values(), start=1):
+        if complaint:
+            expected.append(f"page {place} ({place} of {len(PAGES)}): {complaint}")
+    assert find_complaints(pdf) == expected
+
+
+def test_the_published_report_has_nothing_to_mend():
+    assert find_complaints(CHECKOUT / "report" / "report.pdf") == []
