@@ -1,5 +1,5 @@
-"""Read executed notebooks: their prose, its numbers and claims, labels, and the facts of
-each run.
+"""Read executed notebooks: their prose, its numbers and claims, labels, and the facts
+of each run.
 """
 
 import base64
@@ -165,7 +165,7 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     """
     contents = Contents()
     owners: dict[str, str] = {}
-    works = {None, *read_citation_keys()}
+    works = read_citation_keys()
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
@@ -318,7 +318,7 @@ def _take_numbers(
 def _read_claims(
     chapter: str, notebook: NotebookNode, prose: list[Tree]
 ) -> list[CheckedClaim]:
-    """The claims of a chapter's prose, with what the cell of code above says of each."""
+    """The claims of a chapter's prose, with the verdicts of the cells of code above."""
     checked: list[CheckedClaim] = []
     above = _read_code_above(notebook)
     missing = {"error": "no cell of code above it"}
@@ -371,12 +371,12 @@ def _mark_refuted(chapter: ExecutedChapter) -> None:
 
 
 def _read_headlines(
-    chapter: ExecutedChapter, owners: dict[str, str], works: set[str | None]
+    chapter: ExecutedChapter, owners: dict[str, str], works: set[str]
 ) -> Iterator[dict[str, Any]]:
     """A chapter's headlines, once its headings have labels.
 
     owners: the cells of all headlines so far, by name. works: the keys that a headline
-    may name, and None.
+    may name.
     """
     origin = {"chapter": chapter.name, "section": None}
     origin |= _select(chapter.run, ("profile", "commit"))
@@ -391,8 +391,9 @@ def _read_headlines(
             name = headline["name"]
             if name in owners:
                 raise _used_twice(name, owners[name], owner)
-            with name_place(chapter.name, place, cell.source):
-                require_known(headline["work"], None, (), works)
+            if headline["work"]:
+                with name_place(chapter.name, place, cell.source):
+                    require_known(headline["work"], None, (), works)
             owners[name] = owner
             yield {**headline, **origin, "cell": cell.id}
 

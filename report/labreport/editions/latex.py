@@ -1,5 +1,5 @@
-"""The PDF: each chapter's LaTeX by nbconvert, the whole by the template around them,
-and latexmk, which typesets it.
+"""Write the PDF: each chapter's LaTeX by nbconvert, the whole by the template around
+them; latexmk typesets it.
 """
 
 import base64
@@ -9,9 +9,7 @@ import shutil
 import subprocess
 import unicodedata
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +57,9 @@ OPTIONS += ["--top-level-division=chapter"]
 
 
 def _equation(tex: str, label: str, number: str) -> Node:
-    labelled = tex.replace("}", rf"}}\label{{{label}}}", 1) if label else tex
-    return raw("latex", labelled)
+    if label:
+        tex = tex.replace("}", rf"}}\label{{{label}}}", 1)
+    return raw("latex", tex)
 
 
 # pandoc's LaTeX has no data: URL.
@@ -75,32 +74,37 @@ LATEX = Edition(
 
 
 def _listing(code: str, lexer: Lexer) -> str:
-    """Pygments' LaTeX; a word too long for a line may break at a zero-width space."""
-    return highlight(re.sub(r"\S{60}(?=\S)", "\\g<0>\u200b", code), lexer, LISTING)
+    """Highlight code as LaTeX; a word too long for a line may break within."""
+    breakable = re.sub(r"\S{60}(?=\S)", "\\g<0>\u200b", code)
+    return highlight(breakable, lexer, LISTING)
 
 
 def _column_types(table: dict[str, Any]) -> str:
-    """A letter a column for tabularx; long words get lines of their own."""
-    columns = zip(table["align"], *table["rows"], strict=True)
-    widest = [(side, max(map(len, cells), default=0)) for side, *cells in columns]
-    return "".join(
-        "X" if side == "l" and width > 32 else side for side, width in widest
-    )
+    """A letter for each column of a tabularx; X breaks long cells into lines."""
+    types = ""
+    for column, side in enumerate(table["align"]):
+        is_long = any(len(row[column]) > 32 for row in table["rows"])
+        types += "X" if side == "l" and is_long else side
+    return types
+
+
+def _escape(value: object) -> str:
+    return escape_latex(str(value))
 
 
 FILTERS = {
     "column_types": _column_types,
     "listing": partial(_listing, lexer=PythonLexer()),
     "plain_listing": partial(_listing, lexer=TextLexer()),
-    "tex": lambda value: escape_latex(str(value)),
+    "tex": _escape,
 }
 
 
 def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, bytes]]:
-    """The report's LaTeX, all chapters in its template, and the figures that it
-    includes, by file name.
+    """Write the report's LaTeX, all chapters in its template.
 
-    A ReportError for an unknown number, reference or citation.
+    Returns it with the figures that it includes, by file name. Raises ReportError for
+    an unknown number, reference or citation.
     """
     exporter = LatexExporter(
         template_file=str(TEMPLATES / "chapter.tex.j2"),
@@ -110,9 +114,8 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
     bodies: list[str] = []
     figures: dict[str, bytes] = {}
     for chapter in contents.chapters:
-        notebook = select_shown(
-            write_prose(chapter, contents, LATEX, "latex", OPTIONS)[0]
-        )
+        written, _, _ = write_prose(chapter, contents, LATEX, "latex", OPTIONS)
+        notebook = select_shown(written)
         figures |= _read_figures(notebook, chapter.number)
         resources = {"mime": MIME, "number": chapter.number}
         bodies.append(exporter.from_notebook_node(notebook, resources)[0])
@@ -136,9 +139,10 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
         day="{0.day} {0:%B %Y}".format(day_of(contents)),
     )
 
-    def save(found: re.Match[str]) -> str:
-        name = f"picture-{len(figures)}.{found[1]}"
-        figures[name] = base64.b64decode(found[2])
+    def save(picture: re.Match[str]) -> str:
+        kind, encoded = picture.groups()
+        name = f"picture-{len(figures)}.{kind}"
+        figures[name] = base64.b64decode(encoded)
         return f"{{frames/{name}}}"
 
     return _EMBEDDED.sub(save, latex), figures
@@ -146,11 +150,13 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
 
 def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
     """The PDFs of a chapter's figures, by the names that its TeX has."""
-    shown = chain.from_iterable(messages(notebook, kind) for kind in FLOATS)
-    found = {message["name"]: message["pdf"] for message in shown if "pdf" in message}
-    return {
-        f"{chapter}-{name}.pdf": base64.b64decode(pdf) for name, pdf in found.items()
-    }
+    figures: dict[str, bytes] = {}
+    for kind in FLOATS:
+        for message in messages(notebook, kind):
+            if "pdf" in message:
+                name = f"{chapter}-{message['name']}.pdf"
+                figures[name] = base64.b64decode(message["pdf"])
+    return figures
 
 
 def tex_folder(profile: str) -> Path:
@@ -159,11 +165,10 @@ def tex_folder(profile: str) -> Path:
 
 
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
-    """The PDF that latexmk makes in `folder`, which keeps what the next build can use
-    again.
+    """Typeset the PDF by latexmk in `folder`, which keeps what the next build can use.
 
-    It is LuaLaTeX's where `figures` has fonts.tex. A ReportError quotes TeX's first
-    error; the log stays in the folder.
+    LuaLaTeX does it where `figures` has fonts.tex. Raises ReportError, which quotes
+    TeX's first error; the log stays in the folder.
     """
     _lay_out(latex, figures, folder)
     engine = "-lualatex" if "fonts.tex" in figures else "-pdf"
@@ -188,52 +193,65 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
 
 
 def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
-    """TeX that gives LuaLaTeX DejaVu, which comes with Matplotlib, and behind it what
-    else the document needs.
+    """Write TeX that gives LuaLaTeX fonts for all characters of the document.
 
-    unknown: a character that pdfTeX has not. A ReportError names the cell of one that
-    no font here can print.
+    These are DejaVu, which comes with Matplotlib, and behind it fonts of the machine.
+    unknown: a character that pdfTeX has not. Raises ReportError, which names its cell,
+    for a character that no font here can print.
     """
-    folder, fonts = Path(mpl.get_data_path(), "fonts", "ttf").as_posix(), []
-    missing, got, packages = {unknown}, "no LuaLaTeX", "texlive-luatex"
+    folder = Path(mpl.get_data_path(), "fonts", "ttf").as_posix()
+    fonts: list[str] = []
+    missing = {unknown}
+    got = "no LuaLaTeX"
+    packages = "texlive-luatex"
     if subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True).stdout:
         got = "no font that has it, from left to right"
         packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
-        bibliography = paths.report() / "references.bib"
-        text = latex + (
-            bibliography.read_text(encoding="utf-8") if bibliography.exists() else ""
-        )
-        known = re.findall(r"\\newunicodechar\{(.)", text)
-        missing = set(re.findall(r"[^\x00-\x7f]", text)) - set(known)
+        missing = _characters_of_text(latex)
         own = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
-        for path in [*own, *sorted(findSystemFonts())]:
-            if missing and (found := missing & _characters(path)):
+        for path in own + sorted(findSystemFonts()):
+            if not missing:
+                break
+            printed = missing & _characters_of_font(path)
+            if printed:
+                missing -= printed
                 fonts.append(f'"[{path}]:mode=harf;"')
-                missing -= found
     if missing:
         sign = min(missing)
+        where = _find(sign, contents)
         wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
-        remedy = (
-            f"install it (Debian: apt-get install {packages}), or write another sign"
-        )
+        install = f"install it (Debian: apt-get install {packages})"
         raise ReportError(
-            f"{_find(sign, contents)}: expected {wanted}, got {got}; {remedy}."
+            f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
         )
     template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
     return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
 
 
-def _characters(path: str) -> set[str]:
-    """What a font has of scripts that are written from left to right."""
-    with suppress(RuntimeError, OSError):  # no font that Matplotlib can read
-        signs = map(chr, FT2Font(path).get_charmap())
-        return {
-            sign for sign in signs if unicodedata.bidirectional(sign) not in ("R", "AL")
-        }
-    return set()
+def _characters_of_text(latex: str) -> set[str]:
+    """The characters beyond ASCII of the document and its bibliography, those left out
+    that the document defines.
+    """
+    bibliography = paths.report() / "references.bib"
+    text = latex
+    if bibliography.exists():
+        text += bibliography.read_text(encoding="utf-8")
+    defined = re.findall(r"\\newunicodechar\{(.)", text)
+    return set(re.findall(r"[^\x00-\x7f]", text)) - set(defined)
+
+
+def _characters_of_font(path: str) -> set[str]:
+    """The characters of a font, of scripts that are written from left to right."""
+    try:
+        codes = FT2Font(path).get_charmap()
+    except (RuntimeError, OSError):  # no font that Matplotlib can read
+        return set()
+    characters = set(map(chr, codes))
+    return {c for c in characters if unicodedata.bidirectional(c) not in ("R", "AL")}
 
 
 def _find(sign: str, contents: Contents) -> str:
+    """Where a sign stands: the first cell that has it."""
     for chapter in contents.chapters:
         for place, cell in enumerate(chapter.notebook.cells, start=1):
             if sign in str(cell):
@@ -259,38 +277,45 @@ def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
 
 
 def find_overflows(folder: Path) -> list[str]:
-    """What TeX's log says of lines over 5 pt wider than the text, of what is taller
-    than a page, and of lost signs.
+    """Read from TeX's log what does not fit.
+
+    These are lines over 5 pt wider than the text, figures and tables taller than a
+    page, and characters that the fonts lack.
     """
     log = folder / "report.log"
     text = _read(log)
-    wide = re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", text)
-    tall = re.findall(r"Float too large for page by ([\d.]+)pt", text)
-    lost = re.findall(r"Missing character: There is no (.)", text)
-    got = [f"a line {points} pt too wide" for points in wide if float(points) > 5]
-    got += [f"a figure or table {points} pt taller than the page" for points in tall]
-    got += [f"no {sign} in the fonts of formulas" for sign in lost]
-    unique = dict.fromkeys(got)
-    return [
-        f"expected what fits the page, got {what}; change it, see {log}."
-        for what in unique
-    ]
+    overflows: list[str] = []
+    for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", text):
+        if float(points) > 5:
+            overflows.append(f"a line {points} pt too wide")
+    for points in re.findall(r"Float too large for page by ([\d.]+)pt", text):
+        overflows.append(f"a figure or table {points} pt taller than the page")
+    for sign in re.findall(r"Missing character: There is no (.)", text):
+        overflows.append(f"no {sign} in the fonts of formulas")
+    complaints = []
+    for overflow in dict.fromkeys(overflows):
+        remedy = f"change it, see {log}"
+        complaints.append(f"expected what fits the page, got {overflow}; {remedy}.")
+    return complaints
 
 
 def _first_error(folder: Path) -> str:
     """TeX's (or BibTeX's) first error with the line of LaTeX that it stopped at."""
     log = folder / "report.log"
     text = _read(log)
-    if found := re.search(
-        r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)", text, re.MULTILINE
-    ):
-        line = _read(folder / "report.tex").splitlines()[int(found[1]) - 1]
-        message = " ".join(found[2].split())
-        return f"{first_line(message, 120)!r} at line {found[1]}, {first_line(line)!r}; see {log}."
-    if found := re.search(r"^! (.+)", text, re.MULTILINE):
-        return f"{found[1]!r}; see {log}."
-    if found := re.search(r".*---line \d+ of file .*", _read(log.with_suffix(".blg"))):
-        return f"{found[0]!r} from BibTeX; correct the entry there."
+    at_line = r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)"
+    error = re.search(at_line, text, re.MULTILINE)
+    if error:
+        number, said = error.groups()
+        message = first_line(" ".join(said.split()), 120)
+        line = first_line(_read(folder / "report.tex").splitlines()[int(number) - 1])
+        return f"{message!r} at line {number}, {line!r}; see {log}."
+    error = re.search(r"^! (.+)", text, re.MULTILINE)
+    if error:
+        return f"{error[1]!r}; see {log}."
+    error = re.search(r".*---line \d+ of file .*", _read(log.with_suffix(".blg")))
+    if error:
+        return f"{error[0]!r} from BibTeX; correct the entry there."
     return f"an error of latexmk; see {log}."
 
 

@@ -8,37 +8,30 @@ from labreport import paths
 
 
 def read_beside(chapter: str) -> dict[tuple[str, str], str]:
-    """By cell and expression what a chapter's number was elsewhere, as "published 27;
-    in 12 runs 1 to 868".
+    """Say what a chapter's numbers were elsewhere, as "published 27; in 12 runs 1 to
+    868", by cell and expression.
 
     It comes from the committed report/results.json and data/results/variants.json;
     empty without them.
     """
-    published = (
-        _read(paths.report() / "results.json")
-        .get("chapters", {})
-        .get(chapter, {})
-        .get("numbers", [])
-    )
-    said = {
-        (number["cell"], number["expression"]): [f"published {number['text']}"]
-        for number in published
-    }
-    moving = (
-        _read(paths.results() / "variants.json")
-        .get("chapters", {})
-        .get(chapter, {})
-        .get("moving", {})
-    )
-    for key, found in moving.items():
+    beside: dict[tuple[str, str], str] = {}
+    for number in _read(paths.report() / "results.json", chapter, "numbers", []):
+        place = number["cell"], number["expression"]
+        beside[place] = f"published {number['text']}"
+    variants = _read(paths.results() / "variants.json", chapter, "moving", {})
+    for key, moving in variants.items():
         cell, _, expression = key.partition(" ")
-        range_ = f"in {found['runs']} runs {found['least']} to {found['greatest']}"
-        said.setdefault((cell, expression), []).append(range_)
-    return {place: "; ".join(texts) for place, texts in said.items()}
+        text = f"in {moving['runs']} runs {moving['least']} to {moving['greatest']}"
+        if (cell, expression) in beside:
+            text = f"{beside[cell, expression]}; {text}"
+        beside[cell, expression] = text
+    return beside
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, chapter: str, part: str, absent: Any) -> Any:
+    """A part of what a file says of a chapter."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        chapters = json.loads(path.read_text(encoding="utf-8"))["chapters"]
+    except (OSError, ValueError, KeyError):
+        return absent
+    return chapters.get(chapter, {}).get(part, absent)

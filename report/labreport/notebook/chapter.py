@@ -258,13 +258,15 @@ def _show(
 
 def _require_name_and_caption(name: str, caption: str) -> None:
     if not re.fullmatch(NAME, name):
+        remedy = "use letters and hyphens"
         raise ValueError(
-            f"expected a name like 'saliency-cat', got {name!r}; use letters and hyphens."
+            f"expected a name like 'saliency-cat', got {name!r}; {remedy}."
         )
     if not caption.strip() or "\n\n" in caption:
         got = "several" if caption.strip() else "none"
+        remedy = "say what one sees"
         raise ValueError(
-            f"expected a caption of one paragraph, got {got} ({name}); say what one sees."
+            f"expected a caption of one paragraph, got {got} ({name}); {remedy}."
         )
 
 

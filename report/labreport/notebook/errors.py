@@ -1,5 +1,5 @@
-"""A mistake in a cell where a person works: its sentence, and below it the traceback,
-folded.
+"""Show a mistake in a cell where a person works: its sentence, and below it the
+traceback, folded.
 """
 
 import traceback
@@ -12,14 +12,13 @@ from labreport import LabreportError
 def show(
     shell: Any, kind: type, error: Any, place: Any, tb_offset: int | None = None
 ) -> None:
-    """Show an error that says in a sentence what was expected as that sentence, any
-    other as IPython does.
+    """Show an error that says what was expected as that sentence, any other as IPython
+    does.
 
     It is a handler for the `set_custom_exc` of an IPython shell.
     """
-    from IPython.display import (
-        display,
-    )  # not before chapter.py has said what to install
+    # Not before chapter.py has said what to install.
+    from IPython.display import display
 
     if not isinstance(error, LabreportError) and not str(error).startswith("expected "):
         shell.showtraceback((kind, error, place), tb_offset=tb_offset)

@@ -71,16 +71,16 @@ def require_claims(markdown: str) -> None:
             continue
         start = f"<!--{said[:40]}".rstrip()
         if not comment["end"]:
+            got = f"{start!r} without -->"
             raise LabreportError(
-                f"expected a comment that is closed, got {start!r} without -->; close it."
+                f"expected a comment that is closed, got {got}; close it."
             )
         claim = _CLAIM.fullmatch(said)
         if not claim and re.match(r"\s*holds?\b", said, re.IGNORECASE):
             raise LabreportError(f"expected a claim, got {start!r}; {remedy}.")
         if claim and not _is_expression(claim[1]):
-            raise LabreportError(
-                f"expected a claim that is an expression of Python, got {start!r}; {remedy}."
-            )
+            wanted = "a claim that is an expression of Python"
+            raise LabreportError(f"expected {wanted}, got {start!r}; {remedy}.")
 
 
 def _is_expression(text: str) -> bool:

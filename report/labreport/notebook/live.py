@@ -1,5 +1,5 @@
-"""Numbers in prose: after each cell that runs, what the placeholders and claims below it
-stand for is an output of it.
+"""Numbers in prose: after each cell that runs, what the placeholders and claims below
+it stand for is an output of it.
 
 A build reads that output. In a page (JupyterLab, Notebook, one written by nbconvert)
 the script beside this file, which goes with the output of the first cell, puts the
@@ -84,8 +84,8 @@ class LiveProse:
             "claims": located,
         }
         lines = _write_lines(values, verdicts)
-        facts = escape(_json(page))
-        html = f'<div class="labreport-values" data-facts="{facts}"><pre>{escape(lines)}</pre></div>'
+        html = f'<div class="labreport-values" data-facts="{escape(_json(page))}">'
+        html += f"<pre>{escape(lines)}</pre></div>"
         message = {"values": values if result.success else {}, "claims": verdicts}
         self._show(message, lines, {"text/html": html})
 
@@ -105,7 +105,9 @@ class LiveProse:
         return outline.code[self._place]
 
     def _evaluate(self, code: CodeCell) -> dict[str, Evaluated]:
-        """Evaluate the placeholders below a cell, with what was published beside them."""
+        """Evaluate the placeholders below a cell, and put beside them what they were
+        elsewhere.
+        """
         values: dict[str, Evaluated] = {}
         for inner in code.placeholders:
             values[inner] = evaluate(inner, self._shell.user_ns)
@@ -137,8 +139,9 @@ def make_script(prose: Prose, words: str) -> str:
     }
     folder = Path(__file__).parent
     style = (folder / "live.css").read_text(encoding="utf-8")
-    script = (folder / "live.js").read_text(encoding="utf-8")
-    return f"<style>\n{style}</style>\n<script>\n({script.strip()})({_json(chapter)});\n</script>"
+    script = (folder / "live.js").read_text(encoding="utf-8").strip()
+    call = f"({script})({_json(chapter)});"
+    return f"<style>\n{style}</style>\n<script>\n{call}\n</script>"
 
 
 def _write_formulas(outline: Outline) -> dict[str, str]:

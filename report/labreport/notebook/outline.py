@@ -228,10 +228,9 @@ class Outline:
         level, (label, classes, _), title = node["c"]
         is_first = not self.counts[1]
         if (level == 1) != is_first:
+            wanted = "one top heading (#) and sections (##) below"
             got = f"{'#' * level} {words(title)}"
-            raise LabreportError(
-                f"expected one top heading (#) and sections (##) below, got {got}; correct it."
-            )
+            raise LabreportError(f"expected {wanted}, got {got}; correct it.")
         self.counts[level] += 1
         for lower in range(level + 1, 4):
             self.counts[lower] = 0

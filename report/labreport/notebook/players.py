@@ -1,6 +1,4 @@
-"""Frames as HTML that plays them and can be paused, and as HTML whose sliders choose
-one.
-"""
+"""Write frames as HTML that plays them, or whose sliders choose one."""
 
 import base64
 import hashlib
@@ -24,31 +22,32 @@ LONGEST = 65_500  # rows that a JPEG may have
 # rest. explorer.html needs no kernel and no server: all pictures are one tall strip
 # behind a window, and the words are at hand. By the attribute that begins with data-lm
 # JupyterLab, which has commands for the arrow keys, leaves them to the sliders.
-PLAYER, EXPLORER, SCRIPT = (
-    Path(__file__).with_name(name).read_text(encoding="utf-8").strip()
-    for name in ("player.html", "explorer.html", "explorer.js")
+_FOLDER = Path(__file__).parent
+PLAYER = (_FOLDER / "player.html").read_text(encoding="utf-8").strip()
+EXPLORER = (_FOLDER / "explorer.html").read_text(encoding="utf-8").strip()
+SCRIPT = (_FOLDER / "explorer.js").read_text(encoding="utf-8").strip()
+SLIDER = (
+    '<label>{name} <input type="range" data-lm-suppress-shortcuts="true" '
+    'max="{last}" value="{start}"\n'
+    'aria-valuetext="{value}"> <output>{value}</output></label>'
 )
-SLIDER = """<label>{name} <input type="range" data-lm-suppress-shortcuts="true" max="{last}" value="{start}"
-aria-valuetext="{value}"> <output>{value}</output></label>"""
 
 
 def hash_script(script: str) -> str:
-    """What a page's Content-Security-Policy calls a script that it allows."""
-    return (
-        "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    )
+    """The name of a script in a page's Content-Security-Policy that allows it."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def make_player(frames: np.ndarray) -> str:
-    """HTML that plays uint8 frames (F, H, W) or (F, H, W, 3), F >= 2; a click pauses
-    it. ValueError for others.
+    """Write HTML that plays uint8 frames (F, H, W) or (F, H, W, 3), F >= 2.
+
+    A click pauses it. Raises ValueError for other frames.
     """
     fits = frames.ndim > 2 and frames.shape[3:] in ((), (3,)) and len(frames) > 1
     if frames.dtype != np.uint8 or not fits:
-        wanted, remedy = (
-            "frames uint8 (F, H, W) or (F, H, W, 3) with F >= 2",
-            "images.from_pixels makes them of pixels",
-        )
+        wanted = "frames uint8 (F, H, W) or (F, H, W, 3) with F >= 2"
+        remedy = "images.from_pixels makes them of pixels"
         raise ValueError(
             f"expected {wanted}, got {frames.dtype} {frames.shape}; {remedy}."
         )
@@ -67,18 +66,18 @@ def make_player(frames: np.ndarray) -> str:
 
 
 def make_strip(frames: np.ndarray) -> str:
-    """uint8 frames, one below the other, as one JPEG in base64; ValueError where it
-    would be too tall.
+    """Write uint8 frames, one below the other, as one JPEG in base64.
+
+    Raises ValueError where it would be too tall.
     """
     number, height = frames.shape[:2]
     if number * height > LONGEST:
         raise ValueError(
             f"expected F * H <= {LONGEST:,}, got {number} * {height}; leave out frames."
         )
+    strip = frames.reshape(number * height, *frames.shape[2:])
     file = io.BytesIO()
-    Image.fromarray(frames.reshape(-1, *frames.shape[2:])).save(
-        file, "JPEG", quality=80
-    )
+    Image.fromarray(strip).save(file, "JPEG", quality=80)
     return base64.b64encode(file.getvalue()).decode()
 
 
@@ -88,36 +87,42 @@ Axes = Mapping[str, Sequence[object]]  # the values of each slider
 
 
 def make_frames(render: Render, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """Frames uint8 (*S, H, W, 3) and readings (*S) of every combination of values of
-    the axes, S their lengths.
+    """Render a picture and its reading for every combination of the axes' values.
 
-    Raises ValueError for pictures of different sizes, and without any.
+    Returns frames uint8 (*S, H, W, 3) and readings (*S), where S are the axes' lengths.
+    Raises ValueError for pictures of different sizes, and for none.
     """
-    seen = [render(*values) for values in itertools.product(*axes.values())]
-    sizes = {picture.shape[:2] for picture, _ in seen}
+    pictures: list[np.ndarray] = []
+    readings: list[str] = []
+    for values in itertools.product(*axes.values()):
+        picture, reading = render(*values)
+        pictures.append(np.atleast_3d(picture))
+        readings.append(reading)
+    sizes = {picture.shape[:2] for picture in pictures}
     if len(sizes) != 1:
-        raise ValueError(
-            f"expected pictures of one size, got {sorted(sizes)}; bring them to one size."
-        )
-    pictures = [
-        np.broadcast_to(np.atleast_3d(image), (*image.shape[:2], 3))
-        for image, _ in seen
-    ]
-    frames, lengths = np.stack(pictures), tuple(map(len, axes.values()))
-    readings = np.array([reading for _, reading in seen], dtype=object)
-    return frames.reshape(*lengths, *frames.shape[1:]), readings.reshape(lengths)
+        got = f"got {sorted(sizes)}; bring them to one size"
+        raise ValueError(f"expected pictures of one size, {got}.")
+    height, width = sizes.pop()
+    frames = np.stack([np.broadcast_to(p, (height, width, 3)) for p in pictures])
+    lengths = _lengths(axes)
+    texts = np.array(readings, dtype=object).reshape(lengths)
+    return frames.reshape(*lengths, height, width, 3), texts
+
+
+def _lengths(axes: Axes) -> tuple[int, ...]:
+    return tuple(len(values) for values in axes.values())
 
 
 def make_explorer(
     frames: np.ndarray, axes: Axes, readings: Any, start: Sequence[int]
 ) -> str:
-    """HTML that shows one of many pictures, with its reading below: one slider an axis,
-    by mouse or keyboard.
+    """Write HTML that shows one of many pictures, with its reading below.
 
-    frames and readings: as `make_frames` gives them of the axes {name: values}. start:
-    the place on each axis at first. Raises ValueError where it lies outside.
+    One slider an axis chooses it, by mouse or keyboard. frames and readings: as
+    `make_frames` returns them. axes: {name: values}. start: the place on each axis at
+    first. Raises ValueError where it lies outside.
     """
-    lengths = tuple(map(len, axes.values()))
+    lengths = _lengths(axes)
     try:
         row = int(np.ravel_multi_index(tuple(start), lengths))
     except ValueError as error:
@@ -126,20 +131,21 @@ def make_explorer(
             f"expected {wanted}, got {tuple(start)}; count from 0."
         ) from error
     height, width = frames.shape[-3:-1]
-    values = [[str(value) for value in axis] for axis in axes.values()]
-    facts = {"values": values, "readings": readings.ravel().tolist()}
-    named = zip(axes, values, start, strict=True)
+    facts: dict[str, list] = {"values": [], "readings": readings.ravel().tolist()}
+    sliders = []
+    for (name, axis), place in zip(axes.items(), start, strict=True):
+        values = [str(value) for value in axis]
+        facts["values"].append(values)
+        slider = {"last": len(values) - 1, "start": place}
+        sliders.append(
+            SLIDER.format(name=escape(name), value=escape(values[place]), **slider)
+        )
     return EXPLORER.format(
         facts=escape(json.dumps(facts, ensure_ascii=False)),
         script=escape(SCRIPT),
         strip=make_strip(frames.reshape(-1, height, width, 3)),
         place=f"object-position: 0 {100 * row / max(readings.size - 1, 1):.4f}%",
-        sliders="\n".join(
-            SLIDER.format(
-                name=escape(name), last=len(axis) - 1, start=at, value=escape(axis[at])
-            )
-            for name, axis, at in named
-        ),
+        sliders="\n".join(sliders),
         reading=escape(facts["readings"][row]),
         width=width,
         height=height,

@@ -114,7 +114,7 @@ def _write_reference(citation: Node, named: Node) -> list[Tree]:
 
 
 def reference_label(key: str, chapter: str) -> str | None:
-    """The label that `@key` refers to in a chapter, as fig-1-cat; None for a citation."""
+    """The label to which `@key` refers in a chapter, as fig-1-cat; None for a work."""
     reference = REFERENCE.fullmatch(f"@{key}")
     if not reference:
         return None

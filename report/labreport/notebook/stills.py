@@ -10,12 +10,12 @@ WIDTH = 5.8  # of the text, in inches
 
 
 def plot_row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """Pictures (H, W) or (H, W, 3) in one row, as wide as the text, each with a title."""
-    cell = WIDTH / len(pictures)
+    """Draw pictures (H, W) or (H, W, 3) in one row as wide as the text, with titles."""
+    height = 1.18 * WIDTH / len(pictures)
     with mpl.rc_context(
         {"font.family": "sans-serif", "font.size": 8, "axes.titlesize": 8}
     ):
-        figure = Figure(figsize=(WIDTH, 1.18 * cell), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots(1, len(pictures), squeeze=False)
         for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
             ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)
@@ -25,10 +25,14 @@ def plot_row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
 
 
 def plot_moments(frames: np.ndarray, steps: Sequence[int]) -> Figure:
-    """Four frames (F, H, W, 3) of an animation in one row, closer to each other at its
-    beginning, with their steps.
+    """Draw four frames (F, H, W, 3) of an animation in one row, with their steps.
+
+    They are closer to each other at the animation's beginning.
     """
-    places = [round(share**2 * (len(frames) - 1)) for share in np.linspace(0, 1, 4)]
-    return plot_row(
-        list(frames[places]), [f"{int(steps[place])} steps" for place in places]
-    )
+    pictures = []
+    titles = []
+    for share in np.linspace(0, 1, 4):
+        place = round(share**2 * (len(frames) - 1))
+        pictures.append(frames[place])
+        titles.append(f"{int(steps[place])} steps")
+    return plot_row(pictures, titles)
