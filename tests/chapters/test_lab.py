@@ -25,11 +25,15 @@ NOTEBOOKS = sorted(path.stem for path in (CHECKOUT / "notebooks").glob("*.ipynb"
 TOKEN = "lab"
 RAW = re.compile(r".{,30}(?:\{\{|\{#|\[@|@(?:fig|tab|sec|eq)-).{,30}")
 # All that is written on the page, but not what is code.
-READ = """() => [...document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown')].map((rendered) => {
-  const prose = rendered.cloneNode(true);
-  prose.querySelectorAll('code, pre').forEach((node) => node.remove());
-  return prose.textContent;
-}).join('\\n')"""
+READ = """() => {
+  const texts = [];
+  for (const rendered of document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown')) {
+    const prose = rendered.cloneNode(true);
+    prose.querySelectorAll('code, pre').forEach((node) => node.remove());
+    texts.push(prose.textContent);
+  }
+  return texts.join('\\n');
+}"""
 END = "all cells ran"
 DONE = f"""() => document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')
   || [...document.querySelectorAll('.jp-OutputArea-output pre')].some((node) => node.textContent.includes('{END}'))"""

@@ -18,18 +18,22 @@ REFERENCES = (
     "@fig-A-line, @tab-A-scores, @sec-A-how, @sec-A-deeper, @eq-A-x, @sec-A-top"
 )
 REFERENCES += ", @fig-B-line"
-WORDS = "Figure A.1, Table A.1, Section A.1, Section A.1.1, Equation (A.1), Appendix A, Figure B.1"
+WORDS = "Figure A.1, Table A.1, Section A.1, Section A.1.1, Equation (A.1), "
+WORDS += "Appendix A, Figure B.1"
 OWN = (
     "Own: @fig-line, @tab-scores, @sec-how.",
     "Own: Figure {0}.1, Table {0}.1, Section {0}.1.",
 )
+SHOWN = """
+from matplotlib.figure import Figure
+figure = Figure(figsize=(2, 1))
+chapter.show_figure(figure, "line", "A line.")
+chapter.show_table([{"x": 1}], "scores", "Scores.")
+"""
 EVIDENCE = (
     text("## Method {#sec-how}\n\n### Deeper {#sec-deeper}"),
     text(f"\\begin{{equation}}\nx\n\\label{{eq-x}}\n\\end{{equation}}\n\n{OWN[0]}"),
-    code(
-        "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\n"
-        'chapter.show_figure(figure, "line", "A line.")\nchapter.show_table([{"x": 1}], "scores", "Scores.")'
-    ),
+    code(SHOWN),
 )
 
 

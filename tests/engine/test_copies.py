@@ -42,22 +42,23 @@ def test_copies_are_valid_and_resolved(made):
 
 
 def mimes(notebook):
-    return {
-        mime
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        for mime in output.get("data", {})
-    }
+    mimes = set()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            mimes.update(output.get("data", {}))
+    return mimes
 
 
 def test_copies_say_what_the_report_says(made):
     first, second = map(prose, made.values())
     for expected in (
-        "25.0% of 4,000 in a_b & \\<50%\\>, see [Figure 1.1](#fig-1-line), [Table 1.1](#tab-1-scores), "
-        "[Section 1.1](#sec-1-results) and [Equation (1.2)](#eq-1-last).",
+        "25.0% of 4,000 in a_b & \\<50%\\>, see [Figure 1.1](#fig-1-line), "
+        "[Table 1.1](#tab-1-scores), [Section 1.1](#sec-1-results) "
+        "and [Equation (1.2)](#eq-1-last).",
         "## 1.1 Results",
         "### 1.1.2 Deeper again",
-        "**Figure 1.1.** 50% of A & B_c, “4,000” points, $x < 1$; as [Figure 2.1](2_saliency.ipynb).",
+        "**Figure 1.1.** 50% of A & B_c, “4,000” points, $x < 1$; "
+        "as [Figure 2.1](2_saliency.ipynb).",
         "| \\- a_b & c | 12 |",
         "$$f(x) = \\frac{1}{2}\\tag{1.1}$$",
         "> **Question 1 ★ Bonus**\n>\n> Why 100%?",
@@ -69,17 +70,16 @@ def test_copies_say_what_the_report_says(made):
 
 
 def test_of_what_is_hidden_a_copy_has_what_it_shows(made):
-    cells = [
-        cell for cell in made["1_transfer.ipynb"].cells if cell.cell_type == "code"
-    ]
-    first, drawn, *others = [cell.source for cell in cells]
-    assert (first, drawn) == ('profile = "smoke"', "# Figure 1.1")
-    assert len(others) == 2
-    assert not re.search("chapter|recorded|✓|★", "".join(others))
-    printed = [
-        output.text for cell in cells for output in cell.outputs if "text" in output
-    ]
-    assert "".join(printed).startswith("printed → kept")
+    sources = []
+    printed = ""
+    for cell in made["1_transfer.ipynb"].cells:
+        if cell.cell_type == "code":
+            sources.append(cell.source)
+            printed += "".join(output.get("text", "") for output in cell.outputs)
+    assert sources[:2] == ['profile = "smoke"', "# Figure 1.1"]
+    assert len(sources) == 4
+    assert not re.search("chapter|recorded|✓|★", "".join(sources[2:]))
+    assert printed.startswith("printed → kept")
     whole = nbformat.writes(made["1_transfer.ipynb"])
     assert whole.count("50% of A & B_c") == 1
     assert "[code](../../notebooks/1_transfer.ipynb#cell-id=cell-7)" in whole
@@ -87,30 +87,27 @@ def test_of_what_is_hidden_a_copy_has_what_it_shows(made):
 
 
 def test_pictures_are_png_with_words_in_their_place(made):
-    bundles = [
-        (o.data, o.metadata)
-        for nb in made.values()
-        for c in nb.cells
-        for o in c.get("outputs", [])
-        if "data" in o
-    ]
-    assert len(bundles) == 3
-    for data, metadata in bundles:
-        assert set(data) == {"image/png", "text/plain"}
-        assert metadata["image/png"]["alt"] == data["text/plain"]
-        assert (
-            Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).format == "PNG"
-        )
+    pictures = []
+    for notebook in made.values():
+        for cell in notebook.cells:
+            pictures += [o for o in cell.get("outputs", []) if "data" in o]
+    assert len(pictures) == 3
+    for output in pictures:
+        assert set(output.data) == {"image/png", "text/plain"}
+        assert output.metadata["image/png"]["alt"] == output.data["text/plain"]
+        png = base64.b64decode(output.data["image/png"])
+        assert Image.open(io.BytesIO(png)).format == "PNG"
 
 
 def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypatch):
     rng = np.random.default_rng(0)
-    noise = [
-        Image.fromarray(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8))
-        for _ in range(6)
-    ]
+    pictures = []
+    for _ in range(6):
+        noise = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+        pictures.append(Image.fromarray(noise))
+    pictures.append(Image.new("RGB", (900, 300), "white"))
     cell = code("")
-    for picture in [*noise, Image.new("RGB", (900, 300), "white")]:
+    for picture in pictures:
         file = io.BytesIO()
         picture.save(file, "PNG")
         data = {"image/png": base64.b64encode(file.getvalue()).decode()}
@@ -128,8 +125,7 @@ def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypat
 def test_equations_of_several_lines_stay_equations(project, monkeypatch):
     lines = "\\begin{align*}\na &= b \\\\\nc &= d\n\\end{align*}"
     project.write("1_transfer", text(lines), code("x = 1"))
-    told = collect(
-        (source, execute_here(source.read(), monkeypatch)) for source in find_sources()
-    )
-    (copy,) = copies.make_copies(told).values()
+    (source,) = find_sources()
+    contents = collect([(source, execute_here(source.read(), monkeypatch))])
+    (copy,) = copies.make_copies(contents).values()
     assert "$$\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}$$" in prose(copy)

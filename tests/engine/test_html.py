@@ -84,42 +84,73 @@ def execute_here(notebook, monkeypatch):
             monkeypatch.setattr(notebook_module, "display", display)
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 shell.run_cell(cell.source, store_history=True).raise_error()
-            told = map(nbformat.from_dict, shown)
-            cell.outputs = [new_output("display_data", data=data) for data in told]
+            cell.outputs = []
+            for data in shown:
+                output = new_output("display_data", data=nbformat.from_dict(data))
+                cell.outputs.append(output)
             if printed.getvalue():
                 cell.outputs.append(new_output("stream", text=printed.getvalue()))
     notebook.metadata["labreport"] = {"seconds": 1.0}
     return notebook
 
 
+SHARE = """
+chapter.headline("share", 0.25, "Share & <more>", practical=0.2, published=0.5,
+                 work="simonyan2015very")
+chapter.headline("total", 4000, "Total", ",")
+"""
+LINE = """
+from matplotlib.figure import Figure
+figure = Figure(figsize=(2, 1))
+figure.subplots().plot([1, 2])
+caption = "50% of A & B_c, \\"4,000\\" points, $x < 1$; as @fig-2-moving."
+chapter.show_figure(figure, "line", caption)
+"""
+EQUATIONS = rf"""
+\begin{{equation}}
+f(x) = \frac{{1}}{{2}}
+\end{{equation}}
+
+and
+
+\begin{{equation}}
+g(x) = {LONG_SUM}
+\label{{eq-last}}
+\end{{equation}}
+"""
+TABLES = """
+rows = [("- a_b & c", 12), ("long words that take more than a line " * 3, 7)]
+rows = [{"What <1": a, "%": b} for a, b in rows]
+chapter.show_table(rows, "scores", "All of 4,000.")
+wide = {f"column {n}": 10**6 + n for n in range(12)}
+chapter.show_table([wide], "wide", "Twelve columns.")
+"""
+MOVING = """
+import numpy as np
+from matplotlib.figure import Figure
+frames = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8, 1).repeat(3, 3)
+chapter.show_animation(frames, Figure(figsize=(4, 1)), "moving", "It moves.")
+"""
+GREYS = """
+def render(row, column):
+    grey = 120 * (row == 'lower') + 40 * (column - 1)
+    return np.full((8, 8), grey, np.uint8), f'grey {grey}'
+axes = {'row': ['upper', 'lower'], 'column': [1, 2, 3]}
+chapter.show_explorer(render, axes, (0, 1), "greys", "Six greys.")
+"""
 FIRST = (
     code('share, total, label = 0.25, 4000, "a_b & <50%>"', "remove-cell"),
     text("## Results {#sec-results}"),
     text(
-        "{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, @sec-results and @eq-last."
+        "{{share:.1%}} of {{total}} in {{label}}, see @fig-line, @tab-scores, "
+        "@sec-results and @eq-last."
     ),
-    code(
-        'chapter.headline("share", 0.25, "Share & <more>", practical=0.2, published=0.5, work="simonyan2015very")\n'
-        'chapter.headline("total", 4000, "Total", ",")',
-        "remove-cell",
-    ),
-    code(
-        "from matplotlib.figure import Figure\nfigure = Figure(figsize=(2, 1))\nfigure.subplots().plot([1, 2])\n"
-        'chapter.show_figure(figure, "line", "50% of A & B_c, \\"4,000\\" points, $x < 1$; as @fig-2-moving.")',
-        "remove-input",
-    ),
-    text(
-        "\\begin{equation}\nf(x) = \\frac{1}{2}\n\\end{equation}\n\nand\n\n"
-        f"\\begin{{equation}}\ng(x) = {LONG_SUM}\n\\label{{eq-last}}\n\\end{{equation}}"
-    ),
+    code(SHARE, "remove-cell"),
+    code(LINE, "remove-input"),
+    text(EQUATIONS),
     text(f"### Deeper\n\n#### No number\n\nSo ${LONG_SUM}$."),
     text("### Deeper again {#sec-again}"),
-    code(
-        'rows = [("- a_b & c", 12), ("long words that take more than a line " * 3, 7)]\n'
-        'chapter.show_table([{"What <1": a, "%": b} for a, b in rows], "scores", "All of 4,000.")\n'
-        'chapter.show_table([{f"column {n}": 10**6 + n for n in range(12)}], "wide", "Twelve columns.")',
-        "remove-input",
-    ),
+    code(TABLES, "remove-input"),
     code(
         'very_long = {"'
         + "x" * 90
@@ -131,21 +162,12 @@ FIRST = (
 )
 SECOND = (
     text(
-        "## First\n\n## Second {#sec-second}\n\nSee @fig-1-line, @sec-1-again, @eq-1-last, @sec-second, @tab-1-wide."
+        "## First\n\n## Second {#sec-second}\n\n"
+        "See @fig-1-line, @sec-1-again, @eq-1-last, @sec-second, @tab-1-wide."
     ),
-    code(
-        "import numpy as np\nfrom matplotlib.figure import Figure\n"
-        "frames = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8, 1).repeat(3, 3)\n"
-        'chapter.show_animation(frames, Figure(figsize=(4, 1)), "moving", "It moves.")',
-    ),
+    code(MOVING),
     text("@fig-moving moves."),
-    code(
-        "def render(row, column):\n"
-        "    grey = 120 * (row == 'lower') + 40 * (column - 1)\n"
-        "    return np.full((8, 8), grey, np.uint8), f'grey {grey}'\n"
-        "axes = {'row': ['upper', 'lower'], 'column': [1, 2, 3]}\n"
-        'chapter.show_explorer(render, axes, (0, 1), "greys", "Six greys.")',
-    ),
+    code(GREYS),
 )
 
 
@@ -223,7 +245,8 @@ def test_pages_say_what_the_notebooks_told(contents):
     pages = {name: Structure(page) for name, page in made.items()}
     words = {name: " ".join(page.words.split()) for name, page in pages.items()}
     for expected in (
-        "1.1 Results 25.0% of 4,000 in a_b & <50%>, see Figure 1.1, Table 1.1, Section 1.1 and Equation (1.2).",
+        "1.1 Results 25.0% of 4,000 in a_b & <50%>, see Figure 1.1, Table 1.1, "
+        "Section 1.1 and Equation (1.2).",
         "Figure 1.1 50% of A & B_c, “4,000” points,",
         "Table 1.1 All of 4,000.",
         "1.1.1 Deeper No number",
@@ -262,12 +285,14 @@ def test_the_report_opens_with_its_headlines(contents):
     page = html.make_pages(contents, "smoke")["index.html"]
     latex = make_document(contents, "smoke")[0]
     table = Structure(re.search('(?s)<table class="glance">.*?</table>', page)[0])
-    words = "What Here Assignment Published 1 A chapter Share & <more> 25.0% 20.0% 50.0% (Simonyan and Zisserman 2015)"
+    words = "What Here Assignment Published 1 A chapter Share & <more> 25.0% 20.0% "
+    words += "50.0% (Simonyan and Zisserman 2015)"
     assert "".join(table.words.split()) == f"{words} Total 4,000".replace(" ", "")
     section = "1-transfer.html#sec-1-results"
     links = [attrs["href"] for attrs in table.all("a")]
     assert links == [section, "#ref-simonyan2015very", section]
-    row = r"\ref{sec-1-results} & Share \& <more> & 25.0\% & 20.0\% & 50.0\% \citep{simonyan2015very} \\"
+    row = r"\ref{sec-1-results} & Share \& <more> & 25.0\% & 20.0\% & 50.0\% "
+    row += r"\citep{simonyan2015very} \\"
     assert row in " ".join(latex.split())
     places = [
         latex.index(part)
@@ -391,9 +416,12 @@ def test_a_listing_knows_how_far_each_line_is_indented():
 MEASURE = """() => ({
   scroll: document.scrollingElement.scrollWidth - innerWidth,
   outside: [...document.body.querySelectorAll("*")].filter(
-    element => element.getBoundingClientRect().right > innerWidth + 1 && !element.parentElement.closest(".scroll, math")
+    element => element.getBoundingClientRect().right > innerWidth + 1
+      && !element.parentElement.closest(".scroll, math")
   ).map(element => element.outerHTML.slice(0, 80)),
-  undrawn: [...document.images].filter(image => !image.complete || !image.naturalWidth).length,
+  undrawn: [...document.images].filter(
+    image => !image.complete || !image.naturalWidth
+  ).length,
   ground: getComputedStyle(document.body).backgroundColor,
 })"""
 GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 25, 29)"}
@@ -468,10 +496,13 @@ def test_navigation_is_folded_on_a_phone_alone(folder, browser, scripts):
 
 
 # What of an animation is seen: its word, and which frame of the six.
-SEEN = """() => [
-  [...document.querySelectorAll(".labreport-motion span")].find(word => word.offsetParent).textContent,
-  5 * parseFloat(getComputedStyle(document.querySelector(".labreport-motion img")).objectPosition.split(" ")[1]) / 100,
-]"""
+SEEN = """() => {
+  const words = [...document.querySelectorAll(".labreport-motion span")];
+  const picture = document.querySelector(".labreport-motion img");
+  const [, place] = getComputedStyle(picture).objectPosition.split(" ");
+  const shown = words.find(word => word.offsetParent).textContent;
+  return [shown, 5 * parseFloat(place) / 100];
+}"""
 
 
 @pytest.mark.report
@@ -510,7 +541,9 @@ def test_a_slider_moved_by_the_keyboard_chooses_picture_and_reading(folder, brow
     page = browser.new_page()
     page.goto((folder / "2-saliency.html").as_uri())
     explorer = page.locator(".labreport-explore")
-    seen = "box => [box.querySelector('img').style.objectPosition, box.querySelector('p').textContent]"
+    seen = """box => [
+      box.querySelector('img').style.objectPosition, box.querySelector('p').textContent
+    ]"""
     assert explorer.evaluate(seen) == ["0px 20%", "grey 40"]
     explorer.get_by_label("row").press("ArrowRight")
     assert explorer.evaluate(seen) == ["0px 80%", "grey 160"]

@@ -29,7 +29,8 @@ def run(project):
         code("a = 1"),
         text("## First {#sec-first}\n\n{{a}} and {{wrong}}"),
         text(
-            "Fine.\n\n<!-- a remark -->\n\n- Found. It is less than two. <!-- holds: a < 2 -->"
+            "Fine.\n\n<!-- a remark -->\n\n"
+            "- Found. It is less than two. <!-- holds: a < 2 -->"
         ),
         code("b = 2 * a"),
         text("{{b}}"),

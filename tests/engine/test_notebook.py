@@ -1,4 +1,4 @@
-"""What a notebook tells the report, without a kernel: `display` is replaced by a list."""
+"""What a notebook tells the report, without a kernel: a list stands for `display`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a printed page is named; the published report has nothing of it."""
+"""Printed pages: their mistakes are named, and the published report has none."""
 
 import io
 
@@ -11,25 +11,27 @@ from labreport.editions import TEMPLATES
 from labreport.editions.latex import typeset
 
 FULL = r"\null\rule{1pt}{190mm}\par "
-GOOD = r"""\section{A heading}\rule{1pt}{100mm}\par\begin{question}{1}{}Why?\end{question} Because.
-\showfigure{1-plain}{What it shows:}\showtable{t}{What it shows.}{ll}{A row & $x^{2_3}$ \\}
+GOOD = r"""\section{A heading}\rule{1pt}{100mm}\par
+\begin{question}{1}{}Why?\end{question} Because.
+\showfigure{1-plain}{What it shows:}
+\showtable{t}{What it shows.}{ll}{A row & $x^{2_3}$ \\}
 \[\sum_{i_1=1}^{n_2} \frac{x_{i_1}}{2}\] See \texttt{code:} and $2^{i_1}$."""
+QUESTION = FULL + r"\begin{question}{2a}{}Why, in \texttt{code}?\end{question}"
+TABLE = r"\small\begin{tabular}{l}%s\end{tabular}"
+HEAD = r"\columnhead{A row}"
+HEADING = "nothing stands below the heading 1.2 Left alone"
+COLON = "what the colon announces stands on the next page: It x 2 follows:"
 PAGES = {
     r"{\Huge A title}": None,
     r"\chapter{Half empty}\rule{1pt}{80mm}\par Words.": "40% of it is empty",
     GOOD: None,
-    FULL
-    + r"\section{Left \emph{alone}}": "nothing stands below the heading 1.2 Left alone",
-    FULL
-    + r"\begin{question}{2a}{}Why, in \texttt{code}?\end{question}": "nothing stands below QUESTION 2a",
-    FULL
-    + r"It $x^2$ follows:": "what the colon announces stands on the next page: It x 2 follows:",
+    FULL + r"\section{Left \emph{alone}}": HEADING,
+    QUESTION: "nothing stands below QUESTION 2a",
+    FULL + r"It $x^2$ follows:": COLON,
     FULL + r"URL https:": None,
     r"\rule{1pt}{150mm}\par It follows:\showfigure{1-plain}{What it shows.}": None,
-    FULL
-    + r"\scalebox{.75}{\small\begin{tabular}{l}A row\end{tabular}}": "7.5 pt in a table: A row",
-    FULL
-    + r"\scalebox{.85}{\small\begin{tabular}{l}\columnhead{A row}\end{tabular}}": None,
+    rf"{FULL}\scalebox{{.75}}{{{TABLE % 'A row'}}}": "7.5 pt in a table: A row",
+    rf"{FULL}\scalebox{{.85}}{{{TABLE % HEAD}}}": None,
     FULL + r"\scalebox{.8}{\includegraphics{1-plain}}": "6.4 pt in a figure: A label x",
     r"A chapter's last page.": None,
     r"\chapter{Next} And the last.": None,

@@ -19,13 +19,16 @@ def prose(project):
     project.write(
         "2_shown",
         text(
-            '## First {#sec-first}\n\n`@code` and <!-- @nobody --> {{a["@b"]:.1%}}, [@simonyan2015very]'
+            "## First {#sec-first}\n\n"
+            '`@code` and <!-- @nobody --> {{a["@b"]:.1%}}, [@simonyan2015very]'
         ),
         text(
-            "### Deeper {#sec-deeper}\n\n$x$ and\n\n\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}\n\n## Next"
+            "### Deeper {#sec-deeper}\n\n$x$ and\n\n"
+            "\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}\n\n## Next"
         ),
         code(
-            'chapter.show_figure(one, "one", "1"); chapter.show_table([], name="t", caption="2")'
+            'chapter.show_figure(one, "one", "1")\n'
+            'chapter.show_table([], name="t", caption="2")'
         ),
         code('chapter.show_figure(two, "two", "3")', "remove-input"),
         text("## Twice {#sec-twice}"),
