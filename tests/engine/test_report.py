@@ -20,7 +20,7 @@ from labreport import environment, paths
 from labreport.cli import main
 from labreport.editions import ReportError, execute, latex, staleness
 from labreport.editions.build import build as build_editions
-from labreport.editions.contents import Contents, Label
+from labreport.editions.contents import Contents, Label, Number
 from labreport.editions.prose import Edition, ProseFilter
 from labreport.editions.sources import find_sources, read_notebook
 from labreport.notebook.expressions import (
@@ -53,11 +53,10 @@ EDITION = Edition(
 
 def filtered(written, language="markdown-smart", chapter="1"):
     """A piece of Markdown of that chapter, after the filter."""
-    numbers = [
-        {**evaluate(inner, SCOPE), "cell": "cell"}
-        for inner in find_placeholders(written)
-    ]
-    places = {inner: place for place, inner in enumerate(find_placeholders(written))}
+    numbers = []
+    for inner in find_placeholders(written):
+        numbers.append(Number(inner, **evaluate(inner, SCOPE), cell="cell"))
+    places = {number.expression: place for place, number in enumerate(numbers)}
     (tree,) = parse(
         [replace_placeholders(written, lambda inner: f"{{{{{places[inner]}}}}}")]
     )

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from textwrap import shorten
 from typing import Any, NamedTuple
@@ -25,11 +25,25 @@ from labreport.notebook.outline import HIDING, Claim, Outline, claims_of
 from labreport.notebook.prose import require_known, write_text
 from labreport.notebook.syntax import Tree, first_line, nodes, parse, words
 
-# What results.json has of a number, and the last page of a machine.
-NUMBER = ("expression", "text", "value", "cell")
+# What the last page says of a machine.
 MACHINE = ("cpu", "cores", "threads", "settings", "platform", "python", "packages")
 # Kinds of messages, and what their labels begin with.
 FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
+
+
+@dataclass(frozen=True)
+class Number:
+    """What a placeholder stands for.
+
+    cell: the id of the cell of code above it. beside: what it was elsewhere, as
+    "published 27; in 12 runs 1 to 868".
+    """
+
+    expression: str
+    text: str
+    value: Any
+    cell: str
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,18 +58,16 @@ class CheckedClaim:
 class ExecutedChapter:
     """An executed notebook.
 
-    prose: a tree for each of its `fragments`. numbers: of each placeholder its
-    expression, text and value, the cell of code above it, and what stands beside it, as
-    "published 27; in 12 runs 1 to 868"; a placeholder {{3}} in the prose stands for
-    numbers[3]. run: the facts of the run. claims: all of them; the comment of one that
-    is refuted becomes a span of the class "refuted" in the prose.
+    prose: a tree for each of its `fragments`; a placeholder {{3}} there stands for
+    numbers[3], and the comment of a claim that is refuted becomes a span of the class
+    "refuted". run: what `Chapter` says of the run.
     """
 
     name: str
     number: str
     notebook: NotebookNode
     prose: list[Tree]
-    numbers: list[dict[str, Any]]
+    numbers: list[Number]
     run: dict[str, Any]
     claims: list[CheckedClaim]
     seconds: float
@@ -100,11 +112,10 @@ class Contents:
         """
         chapters = {}
         for chapter in self.chapters:
-            chapters[chapter.name] = {
-                "profile": chapter.run["profile"],
-                "commit": chapter.run["commit"],
-                "numbers": [_select(number, NUMBER) for number in chapter.numbers],
-            }
+            numbers = [asdict(number) for number in chapter.numbers]
+            for number in numbers:
+                del number["beside"]
+            chapters[chapter.name] = {**_origin(chapter), "numbers": numbers}
         headlines = {headline["name"]: headline for headline in self.headlines}
         return {"chapters": chapters, "headlines": headlines}
 
@@ -179,18 +190,13 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
     """What the last page says of a chapter's run."""
-    title = chapter.name
-    for node in nodes(chapter.prose):
-        if node["t"] == "Header":
-            title = words(node["c"][2])
-            break
     duration = f"{chapter.seconds:.0f} s"
     if chapter.seconds >= 90:
         duration = f"{chapter.seconds / 60:.0f} min"
+    machine = "; ".join(str(chapter.run[key]) for key in MACHINE)
     return {
         **chapter.run,
-        "machine": "; ".join(str(chapter.run[key]) for key in MACHINE),
-        "title": title,
+        "machine": machine,
         "number": chapter.number,
         "duration": duration,
         "claims": len(chapter.claims),
@@ -264,11 +270,11 @@ def _read_code_above(notebook: NotebookNode) -> dict[int, CodeAbove]:
 
 def _read_prose(
     chapter: str, notebook: NotebookNode
-) -> tuple[list[Tree], list[dict[str, Any]]]:
+) -> tuple[list[Tree], list[Number]]:
     """A tree for each of the notebook's `fragments`, and what its placeholders stand
     for.
     """
-    numbers: list[dict[str, Any]] = []
+    numbers: list[Number] = []
     texts: list[str] = []
     places: list[str] = []
     above = _read_code_above(notebook)
@@ -292,7 +298,7 @@ def _take_numbers(
     markdown: str,
     above: CodeAbove,
     beside: Mapping[tuple[str, str], str],
-    numbers: list[dict[str, Any]],
+    numbers: list[Number],
 ) -> str:
     """Append to `numbers` what the placeholders stand for, and write {{its place}} for
     each.
@@ -307,9 +313,10 @@ def _take_numbers(
             raise ReportError(
                 f"expected a value of {{{{{inner}}}}}, got {value['error']}"
             )
-        number = {"expression": inner, **value, "cell": above.cell}
-        number["beside"] = beside.get((above.cell, inner), "")
-        numbers.append(number)
+        elsewhere = beside.get((above.cell, inner), "")
+        numbers.append(
+            Number(inner, value["text"], value["value"], above.cell, elsewhere)
+        )
         return f"{{{{{len(numbers) - 1}}}}}"
 
     return replace_placeholders(markdown, take)
@@ -354,7 +361,7 @@ def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
         elif id(node) in refuted:
             claim = refuted[id(node)]
             sentence = replace_placeholders(
-                claim.sentence, lambda place: chapter.numbers[int(place)]["text"]
+                claim.sentence, lambda place: chapter.numbers[int(place)].text
             )
             start = shorten(sentence, 70, placeholder="…")
             yield f"{where}: “{start}” (claim: {claim.expression})"
@@ -378,8 +385,7 @@ def _read_headlines(
     owners: the cells of all headlines so far, by name. works: the keys that a headline
     may name.
     """
-    origin = {"chapter": chapter.name, "section": None}
-    origin |= _select(chapter.run, ("profile", "commit"))
+    origin = {"chapter": chapter.name, "section": None, **_origin(chapter)}
     places = [fragment.place for fragment in fragments(chapter.notebook)]
     trees = dict(zip(places, chapter.prose, strict=True))
     for place, cell in enumerate(chapter.notebook.cells, start=1):
@@ -457,8 +463,8 @@ def _read_picture(name: str, attachments: dict[str, Any]) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def _select(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {name: facts[name] for name in names}
+def _origin(chapter: ExecutedChapter) -> dict[str, Any]:
+    return {"profile": chapter.run["profile"], "commit": chapter.run["commit"]}
 
 
 def _owner(chapter: ExecutedChapter, place: int) -> str:

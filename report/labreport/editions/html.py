@@ -20,6 +20,7 @@ from labreport.editions.contents import (
     Contents,
     ExecutedChapter,
     Label,
+    Number,
     colophon,
     day_of,
     outputs,
@@ -88,8 +89,8 @@ def edition(chapter: str) -> prose.Edition:
             content.append(_number(number))
         return prose.span(content, "equation", label)
 
-    def value(words: Tree, number: dict[str, Any]) -> Tree:
-        target = [f"#cell-{number['cell']}", number.get("beside", "")]
+    def value(words: Tree, number: Number) -> Tree:
+        target = [f"#cell-{number.cell}", number.beside]
         return [{"t": "Link", "c": [["", ["value"], []], words, target]}]
 
     refuted = prose.span([{"t": "Str", "c": prose.REFUTED}], "refuted")

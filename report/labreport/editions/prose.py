@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
@@ -17,6 +17,7 @@ from labreport.editions.contents import (
     Contents,
     ExecutedChapter,
     Label,
+    Number,
     fragments,
     name_place,
 )
@@ -46,16 +47,16 @@ class Edition:
 
     refer: (label, its words and chapter) -> a reference. equation: (TeX, label, number
     or "") -> an equation. heading: (number) -> what stands before a title. refuted:
-    what stands behind a sentence that the run contradicts. number: (words, the entry of
-    `ExecutedChapter.numbers`) -> a number in the text, the words alone by default.
-    picture: (data: URL) -> the target of an embedded picture.
+    what stands behind a sentence that the run contradicts. number: (words, what is
+    known of it) -> a number in the text, the words alone by default. picture: (data:
+    URL) -> the target of an embedded picture.
     """
 
     refer: Callable[[str, Label], Node]
     equation: Callable[[str, str, str], Node]
     heading: Callable[[str], Tree]
     refuted: Node
-    number: Callable[[Tree, dict[str, Any]], Tree] = lambda words, _: words
+    number: Callable[[Tree, Number], Tree] = lambda words, _: words
     picture: Callable[[str], str] = str
 
 
@@ -148,11 +149,11 @@ class ProseFilter:
         """Write the numbers of a text into it, units beside them on one line."""
         # The text in pieces; the number of a piece, None where it was typed.
         pieces: list[str] = []
-        numbers: list[dict[str, Any] | None] = []
+        numbers: list[Number | None] = []
         for place, part in enumerate(_NUMBER.split(text)):
             if place % 2:
                 number = self.chapter.numbers[int(part)]
-                pieces.append(number["text"])
+                pieces.append(number.text)
                 numbers.append(number)
             else:
                 pieces.append(write_alike(part))
