@@ -19,7 +19,6 @@ from labreport import paths
 from labreport.intervals import Interval
 from labreport.notebook import chapter as notebook
 from labreport.notebook.chapter import MIME, Chapter
-from labreport.notebook.stills import plot_moments
 from labreport.results import Table
 
 
@@ -128,7 +127,7 @@ def test_a_figure_without_name_or_caption_is_refused(chapter, name, caption):
     assert not paths.figures().exists()
 
 
-def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown, monkeypatch):
+def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown):
     frames = np.full(
         (3, 8, 8, 3), np.array([0, 100, 200])[:, None, None, None], np.uint8
     )
@@ -144,27 +143,10 @@ def test_an_animation_keeps_every_frame_and_its_key_frames(chapter, shown, monke
         base64.b64decode(message["pdf"])
         == (paths.figures() / "3-wombat.pdf").read_bytes()
     )
-    # Of a single ascent it draws the key frames itself.
-    drawn = []
-    monkeypatch.setattr(
-        notebook, "plot_moments", lambda *given: drawn.append(given) or make_figure()
-    )
-    chapter.show_animation(frames, [0, 40, 80], "ascent", "It appears.")
-    assert drawn == [(frames, [0, 40, 80])]
     with pytest.raises(
         ValueError, match=r"frames uint8 .* with F >= 2, got uint8 \(1, 8, 8, 3\)"
     ):
         chapter.show_animation(frames[:1], make_figure(), "still", "It does not move.")
-
-
-def test_moments_begin_with_the_first_frame_and_end_with_the_last():
-    figure = plot_moments(np.zeros((9, 4, 4, 3), np.uint8), range(0, 90, 10))
-    assert [ax.get_title() for ax in figure.axes] == [
-        "0 steps",
-        "10 steps",
-        "40 steps",
-        "80 steps",
-    ]
 
 
 def test_an_explorer_has_a_picture_and_a_reading_for_each_place_of_its_sliders(

@@ -37,7 +37,7 @@ from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
 from labreport.notebook.outline import NAME, WORDS
 from labreport.notebook.prose import Prose, write_text
-from labreport.notebook.stills import plot_moments, plot_row
+from labreport.notebook.stills import plot_row
 from labreport.paths import require
 from labreport.profiles import get_profile
 
@@ -100,20 +100,17 @@ class Chapter:
     def show_animation(
         self,
         frames: np.ndarray,
-        key_frames: Figure | Sequence[int],
+        key_frames: Figure,
         name: str,
         caption: str,
     ) -> None:
-        """Play frames above their key frames; paper has the key frames alone.
+        """Play frames above a figure of key frames, which paper has alone.
 
-        A click pauses. frames: uint8 (F, H, W) or (F, H, W, 3), F >= 2. key_frames: a
-        figure, or the step of each frame, for `plot_moments`. Prose refers to both as
-        `@fig-<name>`.
+        A click pauses. frames: uint8 (F, H, W) or (F, H, W, 3), F >= 2. Prose refers to
+        both as `@fig-<name>`.
         """
         _require_name_and_caption(name, caption)
         player = players.make_player(frames)
-        if not isinstance(key_frames, Figure):
-            key_frames = plot_moments(frames, key_frames)
         pdf, png = self._draw(key_frames, name)
         # The report's page takes what stands before the stills, and shows the PNG as it
         # shows others.

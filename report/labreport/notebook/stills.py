@@ -1,4 +1,4 @@
-"""What paper has of a figure that moves: some of its pictures in a row."""
+"""What paper has of a figure to explore: some of its pictures in a row."""
 
 from collections.abc import Sequence
 
@@ -22,17 +22,3 @@ def plot_row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
             ax.set_axis_off()
             ax.set_title(title)
     return figure
-
-
-def plot_moments(frames: np.ndarray, steps: Sequence[int]) -> Figure:
-    """Draw four frames (F, H, W, 3) of an animation in one row, with their steps.
-
-    They are closer to each other at the animation's beginning.
-    """
-    pictures = []
-    titles = []
-    for share in np.linspace(0, 1, 4):
-        place = round(share**2 * (len(frames) - 1))
-        pictures.append(frames[place])
-        titles.append(f"{int(steps[place])} steps")
-    return plot_row(pictures, titles)
