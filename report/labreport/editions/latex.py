@@ -306,8 +306,8 @@ def _first_error(folder: Path) -> str:
     at_line = r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)"
     error = re.search(at_line, text, re.MULTILINE)
     if error:
-        number, said = error.groups()
-        message = first_line(" ".join(said.split()), 120)
+        number, text = error.groups()
+        message = first_line(" ".join(text.split()), 120)
         line = first_line(_read(folder / "report.tex").splitlines()[int(number) - 1])
         return f"{message!r} at line {number}, {line!r}; see {log}."
     error = re.search(r"^! (.+)", text, re.MULTILINE)

@@ -147,23 +147,16 @@ class ProseFilter:
 
     def _fill_words(self, text: str) -> Iterator[Node]:
         """Write the numbers of a text into it, units beside them on one line."""
-        # The text in pieces; the number of a piece, None where it was typed.
-        pieces: list[str] = []
-        numbers: list[Number | None] = []
+        pieces: list[tuple[str, Number | None]] = []  # no number of what was typed
         for place, part in enumerate(_NUMBER.split(text)):
-            if place % 2:
-                number = self.chapter.numbers[int(part)]
-                pieces.append(number.text)
-                numbers.append(number)
-            else:
-                pieces.append(write_alike(part))
-                numbers.append(None)
-        together = keep_together("".join(pieces))
+            number = self.chapter.numbers[int(part)] if place % 2 else None
+            pieces.append((number.text if number else write_alike(part), number))
+        together = keep_together("".join(piece for piece, _ in pieces))
         start = 0
-        for piece, filled in zip(pieces, numbers, strict=True):
+        for piece, number in pieces:
             end = start + len(piece)
             words = _split_words(together[start:end])
-            yield from self.edition.number(words, filled) if filled else words
+            yield from self.edition.number(words, number) if number else words
             start = end
 
 

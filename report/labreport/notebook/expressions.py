@@ -20,7 +20,7 @@ Evaluated = dict[str, Any]
 _CODE = r"(?s)(?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`)"
 _PLACEHOLDER = re.compile(_CODE + r"|\{\{(?P<inner>[^{}]+)\}\}")
 # A comment ends with the text where nothing closes it.
-_COMMENT = re.compile(_CODE + r"|<!--(?P<said>.*?)(?P<end>-->|\Z)")
+_COMMENT = re.compile(_CODE + r"|<!--(?P<remark>.*?)(?P<end>-->|\Z)")
 _CLAIM = re.compile(r"\s*holds:\s*(\S.*)", re.DOTALL)
 _ALLOWED = ast.Expression | ast.Name | ast.Attribute | ast.Subscript | ast.Constant
 _ALLOWED |= ast.UnaryOp | ast.USub | ast.Load
@@ -54,7 +54,7 @@ def find_claims(markdown: str) -> list[str]:
     """
     claims: list[str] = []
     for comment in _COMMENT.finditer(markdown):
-        claim = _CLAIM.fullmatch(comment["said"] or "")
+        claim = _CLAIM.fullmatch(comment["remark"] or "")
         if claim:
             claims.append(" ".join(claim[1].split()))
     return claims
@@ -66,17 +66,17 @@ def require_claims(markdown: str) -> None:
     """
     remedy = "write <!-- holds: gain.low > 0 -->, or begin the remark with another word"
     for comment in _COMMENT.finditer(markdown):
-        said = comment["said"]
-        if said is None:
+        remark = comment["remark"]
+        if remark is None:
             continue
-        start = f"<!--{said[:40]}".rstrip()
+        start = f"<!--{remark[:40]}".rstrip()
         if not comment["end"]:
             got = f"{start!r} without -->"
             raise LabreportError(
                 f"expected a comment that is closed, got {got}; close it."
             )
-        claim = _CLAIM.fullmatch(said)
-        if not claim and re.match(r"\s*holds?\b", said, re.IGNORECASE):
+        claim = _CLAIM.fullmatch(remark)
+        if not claim and re.match(r"\s*holds?\b", remark, re.IGNORECASE):
             raise LabreportError(f"expected a claim, got {start!r}; {remedy}.")
         if claim and not _is_expression(claim[1]):
             wanted = "a claim that is an expression of Python"
@@ -218,10 +218,10 @@ def default_format(value: Any) -> str:
     return ""
 
 
-def _write_power(found: re.Match[str]) -> str:
+def _write_power(power: re.Match[str]) -> str:
     superscripts = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    return f" × 10{(found[1] + found[2]).translate(superscripts)}"
+    return f" × 10{(power[1] + power[2]).translate(superscripts)}"
 
 
-def _inner(found: re.Match[str]) -> str:
-    return " ".join(found["inner"].split())
+def _inner(placeholder: re.Match[str]) -> str:
+    return " ".join(placeholder["inner"].split())

@@ -67,8 +67,14 @@ class LiveProse:
             for cell, claim in code.claims:
                 verdict = check_claim(claim.expression, self._shell.user_ns)
                 verdicts.append(verdict)
-                said = {"block": claim.block, "verdict": _describe(verdict, claim)}
-                located.append({**verdict, "sign": cell.sign, **said})
+                located.append(
+                    {
+                        **verdict,
+                        "sign": cell.sign,
+                        "block": claim.block,
+                        "verdict": _describe(verdict, claim),
+                    }
+                )
         values = self._values.get(code.cell, {})
         outdated = outline.find_outdated(self._ran)
         # The output that said what is outdated may be gone: it was this cell's own.

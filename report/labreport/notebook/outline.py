@@ -313,8 +313,8 @@ def read_outline(path: Path, number: str) -> Outline:
             try:
                 outline.add_markdown(identity, place, tree, source, cell["metadata"])
             except LabreportError as error:
-                said = f"{where} {place} ({first_line(source, 40)}): {error}"
-                outline.mistakes.append(said)
+                start = first_line(source, 40)
+                outline.mistakes.append(f"{where} {place} ({start}): {error}")
     if not outline.counts[1] and not outline.mistakes:
         outline.mistakes.append(
             f"{where} 1: expected a top heading (# Title), got none; begin with one."
@@ -508,19 +508,19 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
         yield kind, _literal(name) if isinstance(name, ast.Constant) else "", texts
 
 
-def _name_and_caption(call: ast.Call) -> list[ast.AST | None]:
+def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
     """The arguments name and caption of a call, the last two where they have no
     keyword.
     """
-    keywords = {word.arg: word.value for word in call.keywords}
+    named = {keyword.arg: keyword.value for keyword in call.keywords}
     positional = list(call.args)
-    found: list[ast.AST | None] = []
-    for argument in ("caption", "name"):
-        value = keywords.get(argument)
-        if value is None and positional:
-            value = positional.pop()
-        found.insert(0, value)
-    return found
+    caption = named.get("caption")
+    if caption is None and positional:
+        caption = positional.pop()
+    name = named.get("name")
+    if name is None and positional:
+        name = positional.pop()
+    return name, caption
 
 
 def walk_code(source: str) -> list[ast.AST]:

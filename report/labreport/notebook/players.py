@@ -131,22 +131,27 @@ def make_explorer(
             f"expected {wanted}, got {tuple(start)}; count from 0."
         ) from error
     height, width = frames.shape[-3:-1]
-    facts: dict[str, list] = {"values": [], "readings": readings.ravel().tolist()}
-    sliders = []
+    texts = readings.ravel().tolist()
+    values: list[list[str]] = []
+    sliders: list[str] = []
     for (name, axis), place in zip(axes.items(), start, strict=True):
-        values = [str(value) for value in axis]
-        facts["values"].append(values)
-        slider = {"last": len(values) - 1, "start": place}
+        values.append([str(value) for value in axis])
         sliders.append(
-            SLIDER.format(name=escape(name), value=escape(values[place]), **slider)
+            SLIDER.format(
+                name=escape(name),
+                last=len(axis) - 1,
+                start=place,
+                value=escape(values[-1][place]),
+            )
         )
+    facts = {"values": values, "readings": texts}
     return EXPLORER.format(
         facts=escape(json.dumps(facts, ensure_ascii=False)),
         script=escape(SCRIPT),
         strip=make_strip(frames.reshape(-1, height, width, 3)),
         place=f"object-position: 0 {100 * row / max(readings.size - 1, 1):.4f}%",
         sliders="\n".join(sliders),
-        reading=escape(facts["readings"][row]),
+        reading=escape(texts[row]),
         width=width,
         height=height,
     )

@@ -10,7 +10,7 @@ WIDTH = 5.8  # of the text, in inches
 
 
 def plot_row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """Draw pictures (H, W) or (H, W, 3) in one row as wide as the text, with titles."""
+    """Draw pictures (H, W, 3) in one row as wide as the text, with titles."""
     height = 1.18 * WIDTH / len(pictures)
     with mpl.rc_context(
         {"font.family": "sans-serif", "font.size": 8, "axes.titlesize": 8}
@@ -18,7 +18,7 @@ def plot_row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots(1, len(pictures), squeeze=False)
         for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
-            ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)
+            ax.imshow(picture)
             ax.set_axis_off()
             ax.set_title(title)
     return figure
