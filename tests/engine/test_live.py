@@ -134,17 +134,38 @@ def test_an_edited_file_is_read_again(run, project):
     assert run.cell("a = 1", "cell-4").values == {"a:.2f": {"text": "1.00", "value": 1}}
 
 
+def argument_of(script):
+    """What the script on the page is called with."""
+    argument = script[script.index("})({") + 3 : script.rindex(");\n")]
+    return json.loads(argument.replace("<\\/", "</"))
+
+
 def test_the_script_holds_what_the_page_needs(run):
     script = make_script(run.prose, "</script> is ended once")
     assert script.count("</script>") == 1
-    facts = script[script.index("})({") + 3 : script.rindex(");\n")].replace(
-        "<\\/", "</"
-    )
-    facts = json.loads(facts)
-    assert facts["words"].startswith("</script>")
-    headings = {
-        known["sign"]: known["headings"]
-        for known in facts["cells"]
-        if known["headings"]
-    }
+    chapter = argument_of(script)
+    assert chapter["words"].startswith("</script>")
+    assert set(chapter["placeholders"]) == {"a", "wrong", "b", "a:.1f"}
+    headings = {}
+    for cell in chapter["cells"]:
+        if cell["headings"]:
+            headings[cell["sign"]] = cell["headings"]
     assert headings == {"achapter": ["2"], "firstand": ["2.1"]}
+
+
+def test_the_script_has_an_answer_to_all_that_stands_for_something_else(project):
+    figures = [f"chapter.show_figure(f, '{name}', 'F.')" for name in ("a", "a-b")]
+    prose = "See @fig-a, @fig-a-b and [@simonyan2015very] of $x  < 1$."
+    path = project.write("2_shown", *map(code, figures), text(prose))
+    script = make_script(Prose(path, "2"), "ready")
+    chapter = argument_of(script)
+    answers = {token: answer["text"] for token, answer in chapter["answers"].items()}
+    assert answers == {
+        "@fig-a": "Figure 2.1",
+        "@fig-a-b": "Figure 2.2",
+        "[@simonyan2015very]": "(Simonyan and Zisserman 2015)",
+        "@simonyan2015very": "Simonyan and Zisserman (2015)",
+    }
+    (formula,) = chapter["formulas"].items()
+    assert formula[0] == "$x < 1$"
+    assert formula[1].startswith("<math")
