@@ -90,12 +90,8 @@ def test_appendices_are_lettered_behind_the_chapters_in_every_edition(project, c
     titles = re.findall(
         "CHAPTER2|CHAPTER10|APPENDIX[AB]", words_of(pdf).replace(" ", "")
     )
-    assert [*dict.fromkeys(titles)] == [
-        "CHAPTER2",
-        "CHAPTER10",
-        "APPENDIXA",
-        "APPENDIXB",
-    ]
+    in_order = ["CHAPTER2", "CHAPTER10", "APPENDIXA", "APPENDIXB"]
+    assert list(dict.fromkeys(titles)) == in_order
 
     capsys.readouterr()
     assert main(["check"]) == 0
@@ -119,11 +115,9 @@ def test_prose_in_a_notebook_knows_the_letters(project):
     path = project.write("6_more")
     assert chapters() == {"6_more": "6", "5_evidence": "A"}
     write_appendix(project, "6_more")
-    answers = (
-        Prose(project.write("5_story"), "5").answer(REFERENCES.split(", ")).values()
-    )
-    assert ", ".join(part["text"] for part in answers) == WORDS
-    assert [part["href"] for part in answers] == ["5_evidence.ipynb"] * 6 + [
-        "6_more.ipynb"
-    ]
+    story = Prose(project.write("5_story"), "5")
+    answers = story.answer(REFERENCES.split(", ")).values()
+    assert ", ".join(answer["text"] for answer in answers) == WORDS
+    targets = [answer["href"] for answer in answers]
+    assert targets == ["5_evidence.ipynb"] * 6 + ["6_more.ipynb"]
     assert Prose(path, "B").resolve("@tab-scores") == "Table B.1"

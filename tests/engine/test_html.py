@@ -193,50 +193,65 @@ def contents(collected):
     return copy.deepcopy(collected)
 
 
+@pytest.fixture
+def pages(contents):
+    """The structure of each page, by file name."""
+    made = html.make_pages(contents, "smoke")
+    return {name: Structure(page) for name, page in made.items()}
+
+
 @pytest.mark.report
-def test_pages_are_whole_and_need_nothing_else(contents, project):
-    copies = project.home / "report" / "notebooks"
-    copies.mkdir()
-    (copies / "1_transfer.ipynb").touch()
-    pages = {
-        name: Structure(page)
-        for name, page in html.make_pages(contents, "smoke").items()
-    }
+def test_pages_are_whole(pages):
     assert list(pages) == ["index.html", "1-transfer.html", "2-saliency.html"]
-    for name, page in pages.items():
+    for page in pages.values():
         assert len(set(page.ids)) == len(page.ids)
         assert page.all("html")[0]["lang"] == "en-GB"
         assert len(page.all("main")) == len(page.all("title")) == 1
-        assert all(attrs["alt"].strip() for attrs in page.all("img"))
-        levels = [
-            int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)
-        ]
+        assert all(image["alt"].strip() for image in page.all("img"))
+        labels = {attrs.get("aria-labelledby") for _, attrs in page.elements}
+        assert labels <= {None, *page.ids}
+
+
+@pytest.mark.report
+def test_headings_of_pages_leave_out_no_level(pages):
+    for page in pages.values():
+        tags = [tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        levels = [int(tag[1]) for tag in tags]
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert all(later <= level + 1 for level, later in pairwise(levels))
+
+
+@pytest.mark.report
+def test_pages_need_nothing_else(pages):
+    for name, page in pages.items():
         assert not page.all("iframe", "object")
-        assert page.all("script") == [{}] * (name != "index.html")
-        (policy,) = [
-            attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs
-        ]
-        forbidden = {
-            f"{kind} 'none'" for kind in ("default-src", "base-uri", "form-action")
-        }
-        assert forbidden <= set(policy.split("; "))
-        assert all(attrs["src"].startswith("data:image/") for attrs in page.all("img"))
-        assert all(attrs["href"] == "data:," for attrs in page.all("link"))
+        assert page.all("script") == ([] if name == "index.html" else [{}])
+        policies = [meta for meta in page.all("meta") if "http-equiv" in meta]
+        (policy,) = policies
+        for kind in ("default-src", "base-uri", "form-action"):
+            assert f"{kind} 'none'" in policy["content"].split("; ")
+        assert all(image["src"].startswith("data:image/") for image in page.all("img"))
+        assert all(link["href"] == "data:," for link in page.all("link"))
+
+
+@pytest.mark.report
+def test_links_lead_to_what_is_there(contents, project):
+    copies = project.home / "report" / "notebooks"
+    copies.mkdir()
+    (copies / "1_transfer.ipynb").touch()
+    made = html.make_pages(contents, "smoke")
+    pages = {name: Structure(page) for name, page in made.items()}
+    to_copies = []
+    for name, page in pages.items():
         for link in page.all("a"):
             target, _, label = link["href"].partition("#")
             if target.endswith(".ipynb"):
-                assert name == "1-transfer.html"
-                assert (
-                    project.build / "html" / target
-                ).resolve() == copies / "1_transfer.ipynb"
+                to_copies.append((name, (project.build / "html" / target).resolve()))
             elif not target.startswith("https://"):
                 assert (target or name) in pages
                 assert not label or label in pages[target or name].ids
-        labels = {attrs.get("aria-labelledby") for _, attrs in page.elements}
-        assert labels <= {None, *page.ids}
+    assert set(to_copies) == {("1-transfer.html", copies / "1_transfer.ipynb")}
 
 
 @pytest.mark.report
