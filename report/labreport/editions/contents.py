@@ -121,7 +121,10 @@ class Contents:
 
 
 class Fragment(NamedTuple):
-    """A piece of Markdown: `box[key]`, in the cell at that place, counted from 1."""
+    """A piece of Markdown: `box[key]`, in the cell at that place, counted from 1.
+
+    key: "source" of a cell, "caption" of a message, or the number of a table's column.
+    """
 
     place: int
     box: Any
@@ -129,7 +132,7 @@ class Fragment(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What was typed."""
+        """The piece as it is in the notebook."""
         return self.box[self.key]
 
 
@@ -209,18 +212,16 @@ def day_of(contents: Contents) -> date:
 
 
 @contextmanager
-def name_place(chapter: str, place: int, text: str) -> Iterator[None]:
+def name_place(chapter: str, fragment: Fragment) -> Iterator[None]:
     """Turn a LabreportError of the block into a ReportError that names the chapter, the
     cell's place and the text.
     """
     try:
         yield
     except LabreportError as error:
-        raise ReportError(f"{_name_cell(chapter, place, text)}: {error}") from error
-
-
-def _name_cell(chapter: str, place: int, text: str) -> str:
-    return f"{chapter}, cell {place} ({first_line(text, 40)})"
+        start = first_line(fragment.text, 40)
+        where = f"{chapter}, cell {fragment.place} ({start})"
+        raise ReportError(f"{where}: {error}") from error
 
 
 def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
@@ -280,17 +281,17 @@ def _read_prose(
     above = _read_code_above(notebook)
     beside = read_beside(chapter)
     for fragment in fragments(notebook):
-        place, text = fragment.place, fragment.text
-        with name_place(chapter, place, text):
+        text = fragment.text
+        with name_place(chapter, fragment):
             if fragment.key == "source":
-                text = _take_numbers(text, above[place], beside, numbers)
+                text = _take_numbers(text, above[fragment.place], beside, numbers)
             elif find_placeholders(text):
                 wanted = "a caption or a cell of a table without placeholders"
                 raise ReportError(f"expected {wanted}, got {text}; use an f-string.")
             else:
                 text = write_text(text)
         texts.append(text)
-        places.append(f"{chapter}, cell {place}")
+        places.append(f"{chapter}, cell {fragment.place}")
     return parse(texts, places), numbers
 
 
@@ -334,15 +335,17 @@ def _read_claims(
             continue
         for claim in claims_of(tree):
             verdict = above[fragment.place].verdicts.get(claim.expression, missing)
-            if "error" in verdict:
-                where = _name_cell(chapter, fragment.place, fragment.text)
-                wanted = f"the claim {claim.expression!r} to be true or false"
-                remedy = "correct it or the cell above"
-                raise ReportError(
-                    f"{where}: expected {wanted}, got {verdict['error']}; {remedy}."
-                )
+            with name_place(chapter, fragment):
+                _require_verdict(claim, verdict)
             checked.append(CheckedClaim(claim, verdict["holds"]))
     return checked
+
+
+def _require_verdict(claim: Claim, verdict: Mapping[str, Any]) -> None:
+    if "error" in verdict:
+        wanted = f"the claim {claim.expression!r} to be true or false"
+        remedy = "correct it or the cell above"
+        raise ReportError(f"expected {wanted}, got {verdict['error']}; {remedy}.")
 
 
 def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
@@ -398,7 +401,7 @@ def _read_headlines(
             if name in owners:
                 raise _used_twice(name, owners[name], owner)
             if headline["work"]:
-                with name_place(chapter.name, place, cell.source):
+                with name_place(chapter.name, Fragment(place, cell, "source")):
                     require_known(headline["work"], None, (), works)
             owners[name] = owner
             yield {**headline, **origin, "cell": cell.id}
@@ -411,18 +414,18 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
     """
     outline = Outline(chapter.number)
     pairs = zip(fragments(chapter.notebook), chapter.prose, strict=True)
-    for (place, box, key), tree in pairs:
-        owner = _owner(chapter, place)
-        attachments = chapter.notebook.cells[place - 1].get("attachments", {})
-        with name_place(chapter.name, place, box[key]):
+    for fragment, tree in pairs:
+        owner = _owner(chapter, fragment.place)
+        cell = chapter.notebook.cells[fragment.place - 1]
+        with name_place(chapter.name, fragment):
             outline.number_prose(tree, owner)
-            _embed_pictures(tree, attachments)
-        if key == "caption":
-            label, number = outline.number_float(
-                FLOATS[box["kind"]], box["name"], owner
-            )
-            box["label"] = label
-            box["number"] = number
+            _embed_pictures(tree, cell.get("attachments", {}))
+        if fragment.key == "caption":
+            message = fragment.box
+            kind = FLOATS[message["kind"]]
+            label, number = outline.number_float(kind, message["name"], owner)
+            message["label"] = label
+            message["number"] = number
     for label, other in outline.duplicates.items():
         raise _used_twice(label, outline.labels[label].cell, other)
     return outline

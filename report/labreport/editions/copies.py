@@ -149,8 +149,10 @@ def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[Notebo
         text = f'<a id="{message["label"]}"></a>**{message["number"]}.** '
         text += message["caption"] + link_to_code
         if "rows" in message:
-            columns, rows = message["columns"], message["rows"]
-            text += f"\n\n{markdown_table(columns, rows, message['align'])}"
+            table = markdown_table(
+                message["columns"], message["rows"], message["align"]
+            )
+            text += f"\n\n{table}"
         yield new_markdown_cell(text.strip(), id=identity)
 
 

@@ -229,25 +229,25 @@ def write_prose(
     prose_filter = ProseFilter(edition, contents, chapter, read_citation_keys())
     places = list(fragments(notebook))
     trees: list[Tree] = []
-    for (place, box, key), tree in zip(places, chapter.prose, strict=True):
-        with name_place(chapter.name, place, box[key]):
+    for fragment, tree in zip(places, chapter.prose, strict=True):
+        with name_place(chapter.name, fragment):
             written = walk(tree, prose_filter)
-        if key != "source":
+        if fragment.key != "source":
             written = [{"t": "Plain", "c": block["c"]} for block in written]
-        if key == "caption":
-            box["alt"] = words(written)
+        if fragment.key == "caption":
+            fragment.box["alt"] = words(written)
         trees.append(written)
     try:
         texts = write(trees, language, options)
     except LabreportError:
         # Written one by one, the text that cannot be written has a place.
-        for (place, box, key), tree in zip(places, trees, strict=True):
-            with name_place(chapter.name, place, box[key]):
+        for fragment, tree in zip(places, trees, strict=True):
+            with name_place(chapter.name, fragment):
                 write([tree], language, options)
         raise
     works = texts.pop()
-    for (_, box, key), text in zip(places, texts, strict=True):
-        box[key] = text
+    for fragment, text in zip(places, texts, strict=True):
+        fragment.box[fragment.key] = text
     return notebook, _read_headings(chapter, prose_filter), works
 
 

@@ -251,7 +251,8 @@ class Outline:
         self, node: Node, environment: re.Match[str], cell: str
     ) -> str:
         """Number an equation as LaTeX does, unless its environment has a star."""
-        tex, name, star = environment[0], environment[1], environment[2]
+        tex = environment[0]
+        name, star = environment.groups()
         if name not in _NUMBERED:
             got = f"{name}; write it in Markdown, or a formula between $$"
             raise LabreportError(
