@@ -1,6 +1,11 @@
-"""Diagrams of networks: blocks and the arrows between them."""
+"""Diagrams of networks: blocks and the arrows between them.
 
-from collections.abc import Mapping, Sequence
+They are code and not SVG files because a figure of the report becomes a PDF for LaTeX
+and a PNG for notebooks and pages, and to make these of an SVG file takes another
+program, such as rsvg-convert or Inkscape.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -9,11 +14,18 @@ from matplotlib.patches import FancyBboxPatch
 
 from dlapps.plots.general import make_figure, styled
 
+GREY = "#444444"
+# Of the text below a block, in inches.
+TEXT_HEIGHT = 0.3
+
 
 @dataclass(frozen=True)
 class Block:
-    """A box of a diagram: its middle and its size in inches, what stands in it, below
-    it, and its colour.
+    """A box of a diagram.
+
+    x, y: its middle; width, height: its size, all in inches. text stands in it, below
+    stands under it. after: the block from which an arrow leads to this one, in the
+    colour `arrow`.
     """
 
     x: float
@@ -23,72 +35,81 @@ class Block:
     text: str = ""
     below: str = ""
     colour: str = "#F3F6F8"
+    after: "Block | None" = None
+    arrow: str = GREY
+
+    @property
+    def left(self) -> float:
+        return self.x - self.width / 2
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width / 2
+
+    @property
+    def top(self) -> float:
+        return self.y + self.height / 2
+
+    @property
+    def bottom(self) -> float:
+        return self.y - self.height / 2
+
+    @property
+    def lowest(self) -> float:
+        """The lower end of the text below, or else of the box."""
+        return self.bottom - TEXT_HEIGHT if self.below else self.bottom
 
 
 @styled
-def plot_diagram(
-    blocks: Mapping[str, Block],
-    arrows: Sequence[tuple[str, str] | tuple[str, str, str]],
-) -> Figure:
-    """Blocks by name, and arrows from one to another: (from, to), or (from, to,
-    colour).
-    """
-    tops = [block.y + block.height / 2 for block in blocks.values()]
-    lows = [
-        block.y - block.height / 2 - 0.3 * bool(block.below)
-        for block in blocks.values()
-    ]
-    figure, axes = make_figure(max(tops) - min(lows) + 0.1)
+def plot_diagram(blocks: Sequence[Block]) -> Figure:
+    """Plot blocks, and the arrows that lead to them."""
+    top = max(block.top for block in blocks)
+    right = max(block.right for block in blocks)
+    bottom = min(block.lowest for block in blocks)
+    figure, axes = make_figure(top - bottom + 0.1)
     ax = axes[0, 0]
-    right = max(block.x + block.width / 2 for block in blocks.values())
-    ax.set(
-        xlim=(-0.05, right + 0.05),
-        ylim=(min(lows) - 0.05, max(tops) + 0.05),
-        aspect="equal",
-    )
+    ax.set_xlim(-0.05, right + 0.05)
+    ax.set_ylim(bottom - 0.05, top + 0.05)
+    ax.set_aspect("equal")
     ax.set_axis_off()
-    for block in blocks.values():
+    for block in blocks:
         _draw_block(ax, block)
-    for start, end, *colour in arrows:
-        _draw_arrow(ax, blocks[start], blocks[end], colour[0] if colour else "#444444")
+        if block.after:
+            _draw_arrow(ax, block.after, block)
     return figure
 
 
 def _draw_block(ax: Axes, block: Block) -> None:
-    corner = block.x - block.width / 2, block.y - block.height / 2
-    style = "round,pad=0,rounding_size=0.03"
-    ax.add_patch(
-        FancyBboxPatch(
-            corner,
-            block.width,
-            block.height,
-            style,
-            fc=block.colour,
-            ec="#444444",
-            lw=0.7,
-        )
+    box = FancyBboxPatch(
+        (block.left, block.bottom),
+        block.width,
+        block.height,
+        "round,pad=0,rounding_size=0.03",
+        facecolor=block.colour,
+        edgecolor=GREY,
+        linewidth=0.7,
     )
+    ax.add_patch(box)
     ax.text(block.x, block.y, block.text, ha="center", va="center", fontsize=7)
     ax.text(
         block.x,
-        corner[1] - 0.04,
+        block.bottom - 0.04,
         block.below,
         ha="center",
         va="top",
         fontsize=7,
-        color="#444444",
+        color=GREY,
     )
 
 
-def _draw_arrow(ax: Axes, start: Block, end: Block, colour: str) -> None:
-    """From the side of one block to that of the other."""
-    tail, head = (start.x + start.width / 2, start.y), (end.x - end.width / 2, end.y)
-    props = {
+def _draw_arrow(ax: Axes, start: Block, end: Block) -> None:
+    """Draw an arrow from the right side of one block to the left side of another."""
+    style = {
         "arrowstyle": "-|>",
-        "color": colour,
+        "color": end.arrow,
         "linewidth": 1.0,
         "shrinkA": 1,
         "shrinkB": 1,
         "mutation_scale": 7,
     }
-    ax.annotate("", head, tail, arrowprops=props)
+    ax.annotate("", (end.left, end.y), (start.right, start.y), arrowprops=style)

@@ -1,8 +1,7 @@
-"""What Chapter 4 draws: two networks, mosaics, how a training went, what a ground does
-to a measure, changes.
+"""Figures of Chapter 4: two networks, mosaics of images, clouds of points, losses, and
+what changes of a setting or of the background do.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,103 +12,119 @@ from numpy.typing import ArrayLike
 from dlapps.plots.diagrams import Block, plot_diagram
 from dlapps.plots.general import (
     COLOURS,
+    MARKERS,
     WIDTH,
     Estimate,
-    line_style,
     make_figure,
     plot_panels,
     styled,
 )
 
+# Images by the title of their row or rows: uint8 (C, S, S) or (R, C, S, S).
 Rows = Mapping[str, ArrayLike]
+
+BLUE = "#CFE0F5"
+PINK = "#F6D3E4"
 
 
 def plot_networks() -> Figure:
-    """The assignment's generator, above, and discriminator: their maps as (channels,
-    side), and what is between.
+    """Plot the assignment's generator, above, and its discriminator: the shapes of
+    their maps, and the layers that lead to them.
     """
-    up, down = "#CFE0F5", "#F6D3E4"
-    heights = {"4": 0.34, "8": 0.46, "16": 0.58, "32": 0.7}
-    maps = {"G": ["128 × 4 × 4", "64 × 8 × 8", "32 × 16 × 16", "1 × 32 × 32"]}
-    maps["D"] = maps["G"][::-1]
-    blocks, arrows = {}, []
-    for name, y, colour in (("G", 0.55, up), ("D", -0.75, down)):
-        ends = ("z\n100", "image") if name == "G" else ("image", "logit\n1")
-        chain = [
-            f"{name} in",
-            *(f"{name} {place}" for place in range(4)),
-            f"{name} out",
-        ]
-        texts = [ends[0], *maps[name], ends[1]]
-        for place, (key, text) in enumerate(zip(chain, texts, strict=True)):
-            height = heights[text.split(" ")[-1]] if "×" in text else 0.4
-            width = 0.5 if place in (0, 5) else 0.82
-            below = _LAYERS[name][place - 1] if 0 < place < 5 else ""
-            fill = colour if 0 < place < 5 else "#F3F6F8"
-            blocks[key] = Block(
-                0.3 + 1.02 * place,
-                y,
-                width,
-                height,
-                text.replace(" × ", "×"),
-                below,
-                fill,
-            )
-        arrows += list(itertools.pairwise(chain))
-    return plot_diagram(blocks, arrows)
+    up = "conv$^T$, batch norm,\nReLU"
+    generator = [
+        ("128×4×4", 0.34, up),
+        ("64×8×8", 0.46, up),
+        ("32×16×16", 0.58, up),
+        ("1×32×32", 0.7, "conv$^T$, tanh"),
+    ]
+    down = "conv, batch norm,\nleaky ReLU"
+    discriminator = [
+        ("1×32×32", 0.7, ""),
+        ("32×16×16", 0.58, down),
+        ("64×8×8", 0.46, down),
+        ("128×4×4", 0.34, down),
+    ]
+    upper = _make_chain(0.55, "z\n100", generator, "image", BLUE)
+    lower = _make_chain(-0.75, "image", discriminator, "logit\n1", PINK)
+    return plot_diagram(upper + lower)
+
+
+def _make_chain(
+    y: float,
+    start: str,
+    maps: Sequence[tuple[str, float, str]],
+    end: str,
+    colour: str,
+) -> list[Block]:
+    """Blocks from left to right; maps: the text, the height and the layers of each."""
+    last = Block(0.3, y, 0.5, 0.4, start)
+    chain = [last]
+    for place, (shape, height, layers) in enumerate(maps, 1):
+        x = 0.3 + 1.02 * place
+        last = Block(x, y, 0.82, height, shape, layers, colour, last)
+        chain.append(last)
+    chain.append(Block(5.4, y, 0.5, 0.4, end, after=last))
+    return chain
 
 
 @styled
 def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> Figure:
-    """Images edge to edge, a hair apart, with titles beside rows and above columns
-    where given.
+    """Plot images edge to edge, with titles beside rows and above columns.
 
     rows: {title: images (C, S, S), or of several rows (R, C, S, S)}, uint8, as many in
-    each. share: how much of the text's width the mosaic takes. Raises ValueError for
-    another shape.
+    each row. columns: their titles, if any. share: how much of the text's width the
+    mosaic takes. Raises ValueError for images of another shape or type.
     """
-    stacked = _stack(rows)
-    height, width = len(stacked), stacked.shape[1]
-    figure, axes = make_figure(share * WIDTH * height / width + 0.2 * bool(columns))
+    images = _stack(rows)
+    height = share * WIDTH * len(images) / images.shape[1]
+    if columns:
+        height += 0.2
+    figure, axes = make_figure(height)
     _draw_mosaic(axes[0, 0], rows, columns)
     return figure
 
 
 @styled
 def plot_points(
-    real: ArrayLike, clouds: Mapping[str, ArrayLike], shares: Mapping[str, tuple]
+    real: ArrayLike,
+    clouds: Mapping[str, ArrayLike],
+    shares: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """A panel for each of clouds of points (N, 2) in [-1.7, 1.7], over the real points
-    (M, 2); shares: of each, its precision and recall.
+    """Plot one panel for each cloud of points (N, 2) in [-1.7, 1.7], over the real
+    points (M, 2).
+
+    shares: the precision and the recall of each cloud.
     """
+    real_x, real_y = np.asarray(real).T
     figure, axes = make_figure(2.05, 1, len(clouds))
     for ax, (name, points) in zip(axes[0], clouds.items(), strict=True):
-        for each, colour in ((real, "0.7"), (points, COLOURS[1])):
-            ax.scatter(*np.asarray(each).T, s=3, linewidths=0, color=colour)
-        ax.set(
-            title="{}\nprecision {:.2f}, recall {:.2f}".format(name, *shares[name]),
-            aspect="equal",
-        )
-        ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xticks=(), yticks=())
+        x, y = np.asarray(points).T
+        precision, recall = shares[name]
+        ax.scatter(real_x, real_y, s=3, linewidths=0, color="0.7")
+        ax.scatter(x, y, s=3, linewidths=0, color=COLOURS[1])
+        ax.set_title(f"{name}\nprecision {precision:.2f}, recall {recall:.2f}")
+        ax.set_aspect("equal")
+        ax.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7))
+        ax.set(xticks=[], yticks=[])
     return figure
 
 
 def plot_losses() -> Figure:
-    """The generator's two losses and their slopes, over the logit that the
-    discriminator gives to a fake.
+    """Plot the generator's two losses and their slopes over the logit that the
+    discriminator gives to a fake image.
     """
-    s = np.linspace(-6, 4, 200)
+    logit = np.linspace(-6, 4, 200)
     losses = {
-        "non-saturating: −log D": np.logaddexp(0, -s),
-        "saturating: log(1 − D)": -np.logaddexp(0, s),
+        "non-saturating: −log D": np.logaddexp(0, -logit),
+        "saturating: log(1 − D)": -np.logaddexp(0, logit),
     }
     slopes = {
-        "non-saturating": -1 / (1 + np.exp(s)),
-        "saturating": -1 / (1 + np.exp(-s)),
+        "non-saturating": -1 / (1 + np.exp(logit)),
+        "saturating": -1 / (1 + np.exp(-logit)),
     }
-    return plot_panels(
-        s, {"loss of G": losses, "its slope": slopes}, "logit of D(G(z))"
-    )
+    panels = {"loss of G": losses, "its slope": slopes}
+    return plot_panels(logit, panels, "logit of D(G(z))")
 
 
 @styled
@@ -119,27 +134,33 @@ def plot_grey(
     grounds: Sequence[int],
     ratios: Mapping[str, Sequence[float]],
 ) -> Figure:
-    """Left digits on two grounds, below them what was read in the last; right {what a
-    judge saw: ratio by ground}.
+    """Plot digits on two backgrounds, and below them what a judge read in the last row;
+    right the Fréchet ratio over the background.
+
+    readings: a digit for each column. grounds: levels from 0 to 255. ratios: {what a
+    judge was trained on: the ratio on each ground}.
     """
     figure, axes = make_figure(1.6, 1, 2, width_ratios=(2.2, 1))
     mosaic, ax = axes[0]
     side = _draw_mosaic(mosaic, rows)
     mosaic.xaxis.tick_bottom()
-    mosaic.set_xticks((np.arange(len(readings)) + 0.5) * side - 0.5, readings)
+    mosaic.set_xticks(_middles(len(readings), side), readings)
     mosaic.set_xlabel("read by a judge that never saw grey")
     for index, (name, values) in enumerate(ratios.items()):
-        ax.plot(grounds, values, **line_style(index))
-        place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "right"}
+        colour = COLOURS[index]
+        ax.plot(grounds, values, color=colour, marker=MARKERS[index])
         ax.annotate(
-            name, (grounds[-1], values[-1]), color=line_style(index)["color"], **place
+            name,
+            (grounds[-1], values[-1]),
+            color=colour,
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="right",
         )
-    ax.set(
-        yscale="log",
-        xlabel="background (of 255)",
-        ylabel="Fréchet ratio",
-        title="by a judge trained on",
-    )
+    ax.set_title("by a judge trained on")
+    ax.set_xlabel("background (of 255)")
+    ax.set_ylabel("Fréchet ratio")
+    ax.set_yscale("log")
     ax.margins(y=0.2)
     return figure
 
@@ -148,17 +169,18 @@ def plot_grey(
 def plot_factors(
     rows: Rows, factors: Mapping[str, Estimate], recalls: Sequence[float]
 ) -> Figure:
-    """A row a setting: samples, the factor of those that have one, with its interval,
-    on a scale of logarithms, and the recall of each.
+    """Plot one row for each setting: its samples, the factor of its Fréchet ratio with
+    its interval on a logarithmic axis, and its recall.
+
+    factors: of the settings that have one. recalls: one for each row.
     """
-    stacked = _stack(rows)
-    figure, axes = make_figure(
-        0.6 * WIDTH * len(stacked) / stacked.shape[1], 1, 2, width_ratios=(2, 1)
-    )
+    images = _stack(rows)
+    height = 0.6 * WIDTH * len(images) / images.shape[1]
+    figure, axes = make_figure(height, 1, 2, width_ratios=(2, 1))
     mosaic, ax = axes[0]
     side = _draw_mosaic(mosaic, rows)
-    for place, (name, recall) in enumerate(zip(rows, recalls, strict=True)):
-        y = (place + 0.5) * side - 0.5
+    heights = _middles(len(rows), side)
+    for name, y, recall in zip(rows, heights, recalls, strict=True):
         ax.annotate(
             f"{recall:.2f}",
             (1.03, y),
@@ -168,61 +190,55 @@ def plot_factors(
         )
         if name in factors:
             mean, low, high = factors[name]
-            ax.errorbar(
-                mean, y, xerr=[[mean - low], [high - mean]], capsize=2, **line_style(0)
-            )
+            reach = [[mean - low], [high - mean]]
+            ax.errorbar(mean, y, xerr=reach, fmt="o", capsize=2, color=COLOURS[0])
     ax.axvline(1, color=COLOURS[6], linestyle="--", linewidth=0.8)
-    ax.set(
-        xscale="log",
-        xlim=(0.3, 40),
-        xlabel="Fréchet ratio: factor",
-        ylim=mosaic.get_ylim(),
-        yticks=[],
-    )
-    ax.set_xticks([0.5, 1, 2, 5, 20], ["½", "1", "2", "5", "20"])
     ax.set_title("recall", loc="right", fontsize=7)
+    ax.set_xlabel("Fréchet ratio: factor")
+    ax.set_xscale("log")
+    ax.set_xlim(0.3, 40)
+    ax.set_xticks([0.5, 1, 2, 5, 20], ["½", "1", "2", "5", "20"])
     ax.minorticks_off()
+    ax.set_ylim(mosaic.get_ylim())
+    ax.set_yticks([])
     return figure
 
 
-# What leads to each of the maps: the first of G and the last of D are a product.
-_LAYERS = {
-    "G": ["conv$^T$, batch norm,\nReLU"] * 3 + ["conv$^T$, tanh"],
-    "D": ["", *["conv, batch norm,\nleaky ReLU"] * 3],
-}
-
-
 def _stack(rows: Rows) -> np.ndarray:
-    """Rows of images (R, C, S, S), of mosaics' rows."""
-    parts = [np.asarray(images) for images in rows.values()]
-    if any(part.ndim not in (3, 4) or part.dtype != np.uint8 for part in parts):
-        found = [f"{part.dtype} {part.shape}" for part in parts]
-        raise ValueError(
-            f"expected grey images uint8 (C, S, S) or (R, C, S, S) in each row, got {', '.join(found)}; gan.to_uint8 "
-            "makes them of samples."
-        )
-    return np.concatenate([part if part.ndim == 4 else part[None] for part in parts])
+    """The images of all rows: uint8 (R, C, S, S)."""
+    blocks = []
+    for images in rows.values():
+        block = np.asarray(images)
+        if block.ndim not in (3, 4) or block.dtype != np.uint8:
+            raise ValueError(
+                "expected grey images uint8 (C, S, S) or (R, C, S, S) in each row, "
+                f"got {block.dtype} {block.shape}; gan.to_uint8 makes them of samples."
+            )
+        blocks.append(block if block.ndim == 4 else block[None])
+    return np.concatenate(blocks)
 
 
 def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> int:
-    """Draw it, and return the side of an image with its border, in pixels."""
-    padded = np.pad(_stack(rows), [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=255)
-    number, across, side, _ = padded.shape
-    ax.imshow(
-        padded.swapaxes(1, 2).reshape(number * side, across * side),
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-    )
+    """Draw images with a white border each, and return the side of an image with it, in
+    pixels.
+    """
+    border = [(0, 0), (0, 0), (1, 1), (1, 1)]
+    images = np.pad(_stack(rows), border, constant_values=255)
+    num_rows, num_columns, side, _ = images.shape
+    mosaic = images.swapaxes(1, 2).reshape(num_rows * side, num_columns * side)
+    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=255)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.xaxis.tick_top()
-    ax.set_xticks((np.arange(len(columns)) + 0.5) * side - 0.5, columns)
-    sizes = [
-        len(np.asarray(images)) if np.ndim(images) == 4 else 1
-        for images in rows.values()
-    ]
-    middles = np.cumsum(sizes) - np.array(sizes) / 2
-    ax.set_yticks(middles * side - 0.5, [*rows])
+    ax.set_xticks(_middles(len(columns), side), columns)
+    sizes = [len(np.asarray(x)) if np.ndim(x) == 4 else 1 for x in rows.values()]
+    ends = np.cumsum(sizes)
+    middles = ends - np.array(sizes) / 2
+    ax.set_yticks(middles * side - 0.5, list(rows))
     return side
+
+
+def _middles(number: int, side: int) -> np.ndarray:
+    """Where the middles of images in a row or a column are, in pixels."""
+    return (np.arange(number) + 0.5) * side - 0.5

@@ -1,13 +1,7 @@
-"""How every figure looks, and what several chapters draw: grids and curves.
+"""The style of all figures, and the figures that several chapters draw."""
 
-Every notebook loads this; PyTorch, which takes seconds, where a figure needs it.
-"""
-
-from __future__ import annotations
-
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,14 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from dlapps.core.images import from_pixels
 
-Arguments = ParamSpec("Arguments")
-Estimate = tuple[
-    float, float, float
-]  # a mean, and the lower and the upper end of its interval
+# A mean, and the lower and the upper end of its interval.
+Estimate = tuple[float, float, float]
 
 # Text width of the report in inches: figures are drawn at the size they are printed, so
 # labels stay legible.
@@ -32,6 +24,7 @@ WIDTH = 5.8
 # the distinction in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINE_STYLES = ("-", "--", ":", "-.")
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 8,
@@ -51,43 +44,28 @@ STYLE: dict[Any, Any] = {
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
 }
-
-
-def styled(plot: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Draw under the report's style without leaving it behind."""
-
-    @functools.wraps(plot)
-    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
-        with mpl.rc_context(STYLE):
-            return plot(*args, **kwargs)
-
-    return wrapper
+# Decorates a plot function, which draws in this style and leaves the user's as it was.
+styled = mpl.rc_context(STYLE)
 
 
 def make_figure(
-    height: float, rows: int = 1, columns: int = 1, **kwargs: Any
+    height: float, rows: int = 1, columns: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """An empty figure as wide as the text, and its axes as an array (rows, columns)."""
+    """Return an empty figure as wide as the text, and its axes (rows, columns).
+
+    height is in inches; options are those of `Figure.subplots`.
+    """
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
-
-
-def line_style(index: int) -> dict[str, Any]:
-    """The colour and the marker of the line of that index, from 0."""
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
-    }
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, axes
 
 
 def show_picture(ax: Axes, picture: np.ndarray | Tensor, title: str = "") -> None:
-    """One picture, an array (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1], without
-    axes.
+    """Draw one picture without axes: an array (H, W) or (H, W, 3), or pixels (C, H, W)
+    in [0, 1].
     """
-    if hasattr(picture, "detach"):  # a tensor
-        from dlapps.core.images import from_pixels
-
-        picture = from_pixels(picture)  # type: ignore[arg-type]
+    if isinstance(picture, Tensor):
+        picture = from_pixels(picture)
     ax.imshow(picture, cmap="gray" if np.ndim(picture) == 2 else None)
     ax.set_axis_off()
     ax.set_title(title)
@@ -99,16 +77,18 @@ def plot_grid(
     titles: Sequence[str] | None = None,
     columns: int = 8,
 ) -> Figure:
-    """Pictures in rows of `columns`, each with a title or none: arrays (H, W) or (H, W,
-    3), or pixels (C, H, W).
+    """Plot pictures in rows of `columns`, with a title each if titles are given.
+
+    pictures: arrays (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1].
     """
     rows = -(-len(pictures) // columns)
-    cell = WIDTH / columns
-    figure, axes = make_figure(rows * cell * (1.18 if titles else 1.02), rows, columns)
-    for index, ax in enumerate(axes.flat):
+    height = 1.18 if titles else 1.02
+    figure, axes = make_figure(rows * (WIDTH / columns) * height, rows, columns)
+    for ax in axes.flat:
         ax.set_axis_off()
-        if index < len(pictures):
-            show_picture(ax, pictures[index], titles[index] if titles else "")
+    for index, picture in enumerate(pictures):
+        title = titles[index] if titles else ""
+        show_picture(axes.flat[index], picture, title)
     return figure
 
 
@@ -120,30 +100,39 @@ def plot_curves(
     log: bool = False,
     height: float = 2.6,
 ) -> Figure:
-    """One line a name, (x, y); colour, marker and legend tell them apart.
+    """Plot one line for each name and its (x, y), told apart by colour, marker and
+    line style.
 
-    x: (T,). y: (T,), or (S, T) of S seeds: their mean, with the sample deviation as
-    error bars.
+    x: (T,). y: (T,), or (S, T) of S seeds, of which the mean is drawn, with the sample
+    deviation as error bars.
     """
     figure, axes = make_figure(height)
     ax = axes[0, 0]
     for index, (name, (x, y)) in enumerate(curves.items()):
         seeds = np.atleast_2d(y)
         spread = seeds.std(0, ddof=1) if len(seeds) > 1 else None
-        style = line_style(index) | {"linestyle": ("-", "--", ":", "-.")[index % 4]}
-        if len(x) > 30:  # a line by itself
-            style["marker"] = ""
-        ax.errorbar(x, seeds.mean(0), spread, label=name, capsize=2, **style)
-    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
-    if all(float(value).is_integer() for x, _ in curves.values() for value in x):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        marker = MARKERS[index % len(MARKERS)] if len(x) <= 30 else ""
+        ax.errorbar(
+            x,
+            seeds.mean(0),
+            spread,
+            label=name,
+            capsize=2,
+            color=COLOURS[index % len(COLOURS)],
+            marker=marker,
+            linestyle=LINE_STYLES[index % len(LINE_STYLES)],
+        )
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
     if log:
-        first = next(iter(curves.values()))[0]
-        ax.set_xticks(first, [f"{value:g}" for value in first])
+        ticks, _ = next(iter(curves.values()))
+        ax.set_xscale("log")
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
-    ax.legend(
-        loc="upper left", bbox_to_anchor=(1, 1)
-    )  # beside the curves, never on one
+    elif all(float(value).is_integer() for x, _ in curves.values() for value in x):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # Beside the curves, never on one.
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -151,24 +140,29 @@ def plot_curves(
 def plot_panels(
     x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str
 ) -> Figure:
-    """Panels side by side, {y label: {name: series}}, each over as much of x as it is
-    long; names that do not change from panel to panel are told once.
+    """Plot panels side by side, {y label: {name: series}}.
+
+    A series may be shorter than x, whose first values it then belongs to. A legend
+    stands in the first panel, and in each whose names differ from those before.
     """
+    x = np.asarray(x)
     figure, axes = make_figure(2.0, 1, len(panels))
-    told: list[str] = []
+    explained: list[str] = []
     for ax, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
         for index, (name, values) in enumerate(series.items()):
-            line, y = ("-", "--", ":", "-.")[index], np.asarray(values)
+            y = np.asarray(values)
             ax.plot(
-                np.asarray(x)[: len(y)],
+                x[: len(y)],
                 y,
-                line,
+                LINE_STYLES[index],
                 label=name,
                 color=COLOURS[index],
                 linewidth=1,
             )
-        ax.set(xlabel=xlabel, ylabel=ylabel)
-        if [*series] != told:
-            told = [*series]
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
+        names = list(series)
+        if names != explained:
             ax.legend(handlelength=1.7)
+            explained = names
     return figure

@@ -1,128 +1,119 @@
-"""What Chapter 1 draws: VGG16 as a pipeline, what networks answer to single pictures,
+"""Figures of Chapter 1: VGG16 as a pipeline, what networks answer to single pictures,
 and what each change gains.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlapps.plots.diagrams import Block, plot_diagram
 from dlapps.plots.general import COLOURS, Estimate, make_figure, show_picture, styled
 
+GREY = "#E4E4E4"
+ORANGE = "#F6D9C6"
+
+Ranking = Sequence[tuple[str, float]]
+
 
 @styled
 def plot_answers(
-    pictures: Sequence[np.ndarray], truths: Sequence[str],
-    answers: Mapping[str, Sequence[Sequence[tuple[str, float]]]], chosen: Sequence[str],
-) -> Figure:  # fmt: skip
-    """One row a picture, titled by its true class, and a column a network: its
+    pictures: Sequence[np.ndarray],
+    truths: Sequence[str],
+    answers: Mapping[str, Sequence[Ranking]],
+    chosen: Sequence[str],
+) -> Figure:
+    """Plot one row for each chosen picture and one column for each network: its
     likeliest classes, the true one filled.
 
-    pictures: uint8 (H, W, 3) of any size; answers: for each network and picture (class
-    name, probability) from high to low, as `PixelNetwork.predict` gives them. chosen:
-    the true classes of the pictures to be drawn.
+    pictures: uint8 (H, W, 3) of any size. truths: their true classes. answers: for each
+    network and picture (class name, probability) from high to low, as
+    `PixelNetwork.predict` gives them. chosen: the true classes of the pictures to draw.
     """
-    rows = [truths.index(name) for name in chosen]
-    pictures, truths = [pictures[row] for row in rows], chosen
-    answers = {name: [ranked[row] for row in rows] for name, ranked in answers.items()}
-    grid = {"width_ratios": [1.1] + [2.0] * len(answers)}
+    widths = [1.1] + [2.0] * len(answers)
     figure, axes = make_figure(
-        1.0 * len(pictures), len(pictures), 1 + len(answers), gridspec_kw=grid
+        1.0 * len(chosen), len(chosen), len(widths), width_ratios=widths
     )
+    for row, truth in zip(axes, chosen, strict=True):
+        picture = truths.index(truth)
+        show_picture(row[0], pictures[picture], truth)
+        for ax, rankings in zip(row[1:], answers.values(), strict=True):
+            _draw_ranking(ax, rankings[picture], truth)
     for ax, name in zip(axes[0, 1:], answers, strict=True):
         ax.set_title(name, fontsize=7)
-    for row, picture, truth, *by_network in zip(
-        axes, pictures, truths, *answers.values(), strict=True
-    ):
-        show_picture(row[0], picture, truth)
-        for ax, ranked in zip(row[1:], by_network, strict=True):
-            places = np.arange(len(ranked))[::-1]
-            fills = [COLOURS[0] if label == truth else "white" for label, _ in ranked]
-            shares = [share for _, share in ranked]
-            ax.barh(places, shares, color=fills, edgecolor=COLOURS[0], height=0.35)
-            for place, (label, share) in zip(places, ranked, strict=True):
-                ax.text(
-                    0, place + 0.24, f"{label} {share:.0%}", va="bottom", fontsize=7
-                )
-            ax.set(xlim=(0, 1), ylim=(-0.4, len(ranked) - 0.1), xticks=(), yticks=())
-            ax.grid(visible=False)
-            ax.spines[["bottom", "left"]].set_visible(False)
     return figure
 
 
+def _draw_ranking(ax: Axes, ranking: Ranking, truth: str) -> None:
+    """Draw a bar for each class, the likeliest on top, and its name above the bar."""
+    for rank, (label, share) in enumerate(ranking):
+        y = len(ranking) - 1 - rank
+        colour = COLOURS[0] if label == truth else "white"
+        ax.barh(y, share, color=colour, edgecolor=COLOURS[0], height=0.35)
+        ax.text(0, y + 0.24, f"{label} {share:.0%}", va="bottom", fontsize=7)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(-0.4, len(ranking) - 0.1)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(visible=False)
+    ax.spines[["bottom", "left"]].set_visible(False)
+
+
 def plot_pipeline() -> Figure:
-    """VGG16's five blocks of convolutions and two ways on from them: its dense layers,
-    or a classifier of scenes.
+    """Plot VGG16's five blocks of convolutions and two ways on from them: its dense
+    layers, or a classifier of scenes.
     """
-    names = (
-        "2 × conv\n64",
-        "2 × conv\n128",
-        "3 × conv\n256",
-        "3 × conv\n512",
-        "3 × conv\n512",
+    convolutions = [
+        ("2 × conv\n64", 1.2),
+        ("2 × conv\n128", 1.05),
+        ("3 × conv\n256", 0.9),
+        ("3 × conv\n512", 0.75),
+        ("3 × conv\n512", 0.6),
+    ]
+    last = Block(0.3, 0, 0.45, 1.2, "pixels", "224 × 224")
+    blocks = [last]
+    for number, (text, height) in enumerate(convolutions, 1):
+        x = 0.35 + 0.67 * number
+        side = 224 // 2**number
+        below = f"pool{number}\n{side} × {side}"
+        last = Block(x, 0, 0.54, height, text, below, "#D6E6F2", after=last)
+        blocks.append(last)
+
+    dense = Block(4.62, 0.45, 0.78, 0.36, "fc6, fc7\n(relu7), fc8", "", GREY, last)
+    classes = Block(5.5, 0.45, 0.56, 0.36, "1,000\nclasses", "", GREY, dense)
+    features = Block(
+        4.62, -0.45, 0.78, 0.36, "average:\n512 features", "", ORANGE, last, COLOURS[1]
     )
-    blocks = {"picture": Block(0.3, 0, 0.45, 1.2, "pixels", "224 × 224")}
-    for number, (text, height) in enumerate(
-        zip(names, (1.2, 1.05, 0.9, 0.75, 0.6), strict=True), 1
-    ):
-        below = f"pool{number}\n{224 // 2**number} × {224 // 2**number}"
-        blocks[f"block {number}"] = Block(
-            0.35 + 0.67 * number, 0, 0.54, height, text, below, "#D6E6F2"
-        )
-    blocks["dense"] = Block(
-        4.62, 0.45, 0.78, 0.36, "fc6, fc7\n(relu7), fc8", "", "#E4E4E4"
+    scenes = Block(
+        5.5, -0.45, 0.56, 0.36, "SVM: 15\nscenes", "", ORANGE, features, COLOURS[1]
     )
-    blocks["classes"] = Block(5.5, 0.45, 0.56, 0.36, "1,000\nclasses", "", "#E4E4E4")
-    blocks["features"] = Block(
-        4.62, -0.45, 0.78, 0.36, "average:\n512 features", "", "#F6D9C6"
-    )
-    blocks["scenes"] = Block(5.5, -0.45, 0.56, 0.36, "SVM: 15\nscenes", "", "#F6D9C6")
-    chain = ["picture", *(f"block {number}" for number in range(1, 6))]
-    arrows = [*pairwise(chain), ("block 5", "dense"), ("dense", "classes")]
-    return plot_diagram(
-        blocks,
-        [
-            *arrows,
-            ("block 5", "features", COLOURS[1]),
-            ("features", "scenes", COLOURS[1]),
-        ],
-    )
+    blocks += [dense, classes, features, scenes]
+    return plot_diagram(blocks)
 
 
 @styled
 def plot_steps(steps: Mapping[str, tuple[float, float, Estimate]]) -> Figure:
-    """One row a change: left the accuracy before (hollow) and after it, right what it
-    gains, with its interval.
+    """Plot one row for each change: left the accuracy before (hollow) and after it,
+    right the gain with its interval.
 
     steps: for each change the accuracies in per cent before and after, and the gain in
     points; grey where its interval contains 0.
     """
     figure, axes = make_figure(0.6 + 0.21 * len(steps), 1, 2, sharey=True)
     levels, gains = axes[0]
-    for place, (before, after, (mean, low, high)) in enumerate(steps.values()):
+    for y, (before, after, (mean, low, high)) in enumerate(steps.values()):
         colour = COLOURS[0] if low > 0 or high < 0 else "#888888"
-        levels.annotate(
-            "",
-            (after, place),
-            (before, place),
-            arrowprops={"arrowstyle": "->", "color": colour},
-        )
-        levels.plot(before, place, "o", markerfacecolor="white", color=colour)
-        levels.plot(after, place, "o", color=colour)
-        gains.errorbar(
-            mean,
-            place,
-            xerr=[[mean - low], [high - mean]],
-            fmt="o",
-            capsize=2,
-            color=colour,
-        )
+        arrow = {"arrowstyle": "->", "color": colour}
+        levels.annotate("", (after, y), (before, y), arrowprops=arrow)
+        levels.plot(before, y, "o", markerfacecolor="white", color=colour)
+        levels.plot(after, y, "o", color=colour)
+        reach = [[mean - low], [high - mean]]
+        gains.errorbar(mean, y, xerr=reach, fmt="o", capsize=2, color=colour)
     gains.axvline(0, color=COLOURS[6], linestyle="--", linewidth=0.8)
-    levels.set(xlabel="test accuracy (%)", ylim=(len(steps) - 0.5, -0.5))
-    levels.set_yticks(range(len(steps)), steps)
-    gains.set(xlabel="gain (points)")
+    levels.set_xlabel("test accuracy (%)")
+    gains.set_xlabel("gain (points)")
+    levels.set_ylim(len(steps) - 0.5, -0.5)
+    levels.set_yticks(range(len(steps)), list(steps))
     for ax in axes[0]:
         ax.grid(axis="y", visible=False)
         ax.tick_params(axis="y", length=0)
