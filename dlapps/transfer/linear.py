@@ -1,8 +1,9 @@
-"""Linear classifiers on features: C and fusion weights chosen by cross-validation,
-never on test pictures.
+"""Linear classifiers on features.
+
+C and the weights of a fusion are chosen by cross-validation on the training part, never
+on test pictures.
 """
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,11 @@ PER_CLASS = 100
 
 @dataclass(frozen=True)
 class ChosenSVM:
-    """A linear SVM whose C was chosen by cross-validation: accuracies for each C, and
-    of the chosen one.
+    """A linear SVM whose C was chosen by cross-validation.
 
-    test_right: whether it names the class of each test example, booleans (M,).
+    cv_accuracies: one for each of the costs (values of C). cost, cv_accuracy,
+    test_accuracy: of the chosen one. test_right: whether it names the class of each
+    test example, booleans (M,).
     """
 
     costs: tuple[float, ...]
@@ -40,175 +42,197 @@ class ChosenSVM:
 
 @dataclass(frozen=True)
 class Scores:
-    """Class scores by a classifier that has not seen the example: of the training
-    examples (N, K), of others (M, K).
+    """Class scores by classifiers that have not seen the example.
+
+    out_of_fold: of the training examples (N, K). test: of the test examples (M, K).
     """
 
     out_of_fold: np.ndarray
     test: np.ndarray
 
     def right(self, labels: ArrayLike) -> np.ndarray:
-        """Whether the highest score of each test example is its label's, booleans (M,)."""
-        return self.test.argmax(1) == as_labels(labels, *self.test.shape).numpy()
+        """Whether the highest score of each test example is its label's: bool (M,)."""
+        num_examples, num_classes = self.test.shape
+        labels = as_labels(labels, num_examples, num_classes).numpy()
+        return self.test.argmax(axis=1) == labels
 
 
 @dataclass(frozen=True)
 class Fusion(Scores):
-    """A weighted sum of several classifiers' scores; loss: its cross-entropy out of
-    fold, which chose the weights.
+    """A weighted sum of the scores of several classifiers.
+
+    loss: the cross-entropy of the out-of-fold sum, which chose the weights.
     """
 
     weights: dict[str, float]
     loss: float
 
     def sum(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The weighted sum of other scores, arrays of one shape for each of the
-        classifiers (others are ignored).
+        """Sum other scores with these weights: arrays of one shape, one for each of the
+        classifiers. Scores of others are ignored.
         """
         return _weighted_sum(self.weights, scores)
 
 
 def make_folds(num_folds: int = 5, seed: int = 0) -> StratifiedKFold:
-    """Folds of the training examples, shuffled, the same at each call with that seed."""
+    """Return shuffled folds, which are the same at each call with that seed."""
     return StratifiedKFold(num_folds, shuffle=True, random_state=seed)
 
 
 def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
-    """Rows of `number` random examples of each class; labels are whole numbers (N,)."""
-    labels, random = (
-        as_labels(labels, len(np.asarray(labels))).numpy(),
-        np.random.default_rng(seed),
-    )
-    classes = (np.flatnonzero(labels == label) for label in np.unique(labels))
-    return np.concatenate([random.permutation(rows)[:number] for rows in classes])
+    """Choose the rows of `number` random examples of each class.
+
+    labels: whole numbers (N,).
+    """
+    labels = as_labels(labels, len(np.asarray(labels))).numpy()
+    random = np.random.default_rng(seed)
+    chosen = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        chosen.append(random.permutation(rows)[:number])
+    return np.concatenate(chosen)
 
 
 def random_splits(
     labels: ArrayLike, number: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows to train on, PER_CLASS random ones of each class, and all others (protocol
-    of Lazebnik et al. 2006).
+    """Yield the rows to train on, PER_CLASS random ones of each class, and all others
+    (the protocol of Lazebnik et al. 2006).
     """
+    all_rows = np.arange(len(np.asarray(labels)))
     for seed in range(number):
         rows = choose_per_class(labels, PER_CLASS, seed)
-        yield rows, np.setdiff1d(np.arange(len(np.asarray(labels))), rows)
+        yield rows, np.setdiff1d(all_rows, rows)
 
 
 def choose_svm(
     split: Split, costs: Sequence[float], num_folds: int = 5, seed: int = 0
 ) -> ChosenSVM:
-    """Fit one-against-all linear SVMs (squared hinge, Fan et al. 2008) for each C; the
-    best one reads the test part.
+    """Choose C by cross-validation on the training part, and test the best SVM.
+
+    One-against-all linear SVMs with squared hinge loss (Fan et al. 2008).
     """
-    X, y, X_test, y_test = _checked(split)
+    X, y, X_test, y_test = _check_split(split)
     folds = make_folds(num_folds, seed)
-    search = GridSearchCV(
-        LinearSVC(random_state=seed), {"C": list(costs)}, cv=folds
-    ).fit(X, y)
-    accuracies = tuple(float(score) for score in search.cv_results_["mean_test_score"])
+    svm = LinearSVC(random_state=seed)
+    search = GridSearchCV(svm, {"C": list(costs)}, cv=folds)
+    search.fit(X, y)
     right = search.predict(X_test) == y_test
-    cost, best = search.best_params_["C"], float(search.best_score_)
-    return ChosenSVM(tuple(costs), accuracies, cost, best, float(right.mean()), right)
+    return ChosenSVM(
+        costs=tuple(costs),
+        cv_accuracies=tuple(search.cv_results_["mean_test_score"].tolist()),
+        cost=search.best_params_["C"],
+        cv_accuracy=float(search.best_score_),
+        test_accuracy=float(right.mean()),
+        test_right=right,
+    )
 
 
 def svm_scores(split: Split, cost: float, num_folds: int = 5, seed: int = 0) -> Scores:
-    """Decision values of linear SVMs: of each training example by one that has not seen
-    it, and of the test part.
+    """Compute decision values of linear SVMs with C = cost.
+
+    Those of a training example come from an SVM that has not seen its fold.
     """
-    X, y, X_test, _ = _checked(split)
-    svm, folds = LinearSVC(C=cost, random_state=seed), make_folds(num_folds, seed)
+    X, y, X_test, _ = _check_split(split)
+    folds = make_folds(num_folds, seed)
+    svm = LinearSVC(C=cost, random_state=seed)
     out_of_fold = cross_val_predict(svm, X, y, cv=folds, method="decision_function")
-    return Scores(
-        _per_class(out_of_fold), _per_class(svm.fit(X, y).decision_function(X_test))
-    )
+    test = svm.fit(X, y).decision_function(X_test)
+    return Scores(_score_per_class(out_of_fold), _score_per_class(test))
 
 
 def random_split_scores(
     split: Split, cost: float, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decision values (S, M, K) and labels (S, M) of the test parts of S
+    """Compute decision values (S, M, K) and labels (S, M) of the test parts of S
     `random_splits` of both parts together.
     """
-    X_train, y_train, X_test, y_test = _checked(split)
-    X, y = np.concatenate([X_train, X_test]), np.concatenate([y_train, y_test])
-    svm, scores, labels = LinearSVC(C=cost, random_state=0), [], []
+    X_train, y_train, X_test, y_test = _check_split(split)
+    X = np.concatenate([X_train, X_test])
+    y = np.concatenate([y_train, y_test])
+    svm = LinearSVC(C=cost, random_state=0)
+    scores = []
+    labels = []
     for rows, others in random_splits(y, number):
-        scores.append(
-            _per_class(svm.fit(X[rows], y[rows]).decision_function(X[others]))
-        )
+        svm.fit(X[rows], y[rows])
+        scores.append(_score_per_class(svm.decision_function(X[others])))
         labels.append(y[others])
     return np.stack(scores), np.stack(labels)
 
 
-def _checked(split: Split) -> Split:
-    """The split, its labels int64; ValueError for others than whole numbers, or of
-    another number.
+def _check_split(split: Split) -> Split:
+    """Return the split with labels int64.
+
+    Raises ValueError if labels are not whole numbers, or not as many as features.
     """
-    X, y, X_test, y_test = split
-    return (
-        X,
-        as_labels(y, len(X)).numpy(),
-        X_test,
-        as_labels(y_test, len(X_test)).numpy(),
-    )
+    X_train, y_train, X_test, y_test = split
+    y_train = as_labels(y_train, len(X_train)).numpy()
+    y_test = as_labels(y_test, len(X_test)).numpy()
+    return X_train, y_train, X_test, y_test
 
 
-def _per_class(decisions: np.ndarray) -> np.ndarray:
+def _score_per_class(decisions: np.ndarray) -> np.ndarray:
     """Scores (N, K); of two classes scikit-learn gives (N,), those of the second."""
-    return decisions if decisions.ndim == 2 else np.stack([-decisions, decisions], 1)
+    if decisions.ndim == 1:
+        return np.stack([-decisions, decisions], axis=1)
+    return decisions
 
 
 def choose_fusion(scores: Mapping[str, Scores], labels: ArrayLike) -> Fusion:
-    """Stacking (Wolpert 1992): weights for which the summed scores, as logits, explain
-    the training labels (N,) best.
+    """Choose weights of several classifiers by stacking (Wolpert 1992).
 
-    They minimise the cross-entropy of the softmax of the sum of out-of-fold scores and
-    are not negative (Breiman 1996). The cross-entropy and not the accuracy, which jumps
-    by whole examples and says little of close decisions. Labels are those in [0, K), in
-    the order of the columns; ValueError for others.
+    With them the summed scores, as logits, explain the training labels (N,) best: the
+    weights minimise the cross-entropy of the softmax of the sum of out-of-fold scores,
+    and none is negative (Breiman 1996). The accuracy would jump by whole examples and
+    say little of close decisions. Labels are columns of the scores, in [0, K); raises
+    ValueError for others.
     """
-    parts = np.stack(
-        [part.out_of_fold for part in scores.values()]
-    )  # (classifiers, N, K)
-    truths = np.arange(parts.shape[1]), as_labels(labels, *parts.shape[1:]).numpy()
+    out_of_fold = {name: part.out_of_fold for name, part in scores.items()}
+    test = {name: part.test for name, part in scores.items()}
+    parts = np.stack(list(out_of_fold.values()))  # (P, N, K) of P classifiers
+    num_parts, num_examples, num_classes = parts.shape
+    columns = as_labels(labels, num_examples, num_classes).numpy()
+    rows = np.arange(num_examples)
 
     def cross_entropy(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        logits = log_softmax(np.tensordot(weights, parts, 1), axis=1)
-        residual = np.exp(logits)
-        residual[truths] -= 1
-        return -float(logits[truths].mean()), (parts * residual).sum((1, 2)) / len(
-            logits
-        )
+        """Compute the loss and its gradient with respect to the weights."""
+        logits = np.tensordot(weights, parts, 1)
+        log_probabilities = log_softmax(logits, axis=1)
+        loss = -log_probabilities[rows, columns].mean()
+        residual = np.exp(log_probabilities)
+        residual[rows, columns] -= 1
+        gradient = (parts * residual).sum((1, 2)) / num_examples
+        return float(loss), gradient
 
-    found = minimize(
-        cross_entropy, np.ones(len(parts)), jac=True, bounds=[(0, None)] * len(parts)
+    start = np.ones(num_parts)
+    bounds = [(0, None)] * num_parts
+    optimum = minimize(cross_entropy, start, jac=True, bounds=bounds)
+    weights = dict(zip(scores, optimum.x.tolist(), strict=True))
+    return Fusion(
+        out_of_fold=_weighted_sum(weights, out_of_fold),
+        test=_weighted_sum(weights, test),
+        weights=weights,
+        loss=float(optimum.fun),
     )
-    weights = {
-        name: float(weight) for name, weight in zip(scores, found.x, strict=True)
-    }
-    out_of_fold = _weighted_sum(
-        weights, {name: part.out_of_fold for name, part in scores.items()}
-    )
-    test = _weighted_sum(weights, {name: part.test for name, part in scores.items()})
-    return Fusion(out_of_fold, test, weights, float(found.fun))
 
 
 def _weighted_sum(
     weights: Mapping[str, float], scores: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    return functools.reduce(
-        np.add, (weight * scores[name] for name, weight in weights.items())
-    )
+    weighted = [weight * scores[name] for name, weight in weights.items()]
+    return np.sum(weighted, axis=0)
 
 
 def confused_pairs(matrix: ArrayLike, number: int) -> list[tuple[int, int, int]]:
-    """The pairs of classes most often taken for each other, either way: (class, class,
-    count) from the worst on.
+    """Find the pairs of classes most often taken for each other, either way.
+
+    matrix: a confusion matrix (K, K). Returns (class, class, count), the worst first.
     """
     matrix = np.asarray(matrix)
-    both = np.triu(matrix + matrix.T, k=1)
-    order = np.argsort(-both, axis=None, kind="stable")[:number]
-    pairs = (np.unravel_index(index, both.shape) for index in order)
-    return [
-        (int(first), int(second), int(both[first, second])) for first, second in pairs
-    ]
+    both_ways = np.triu(matrix + matrix.T, k=1)
+    worst = np.argsort(-both_ways, axis=None, kind="stable")[:number]
+    pairs = []
+    for index in worst:
+        first, second = np.unravel_index(index, both_ways.shape)
+        pairs.append((int(first), int(second), int(both_ways[first, second])))
+    return pairs

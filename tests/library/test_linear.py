@@ -29,9 +29,8 @@ def test_chosen_cost_has_the_highest_cross_validated_accuracy(split):
 def test_test_labels_choose_nothing(split):
     X, y, X_test, y_test = split
     shuffled = (X, y, X_test, np.roll(y_test, 1))
-    honest, spoilt = (
-        linear.choose_svm(part, (0.001, 1, 10)) for part in (split, shuffled)
-    )
+    honest = linear.choose_svm(split, (0.001, 1, 10))
+    spoilt = linear.choose_svm(shuffled, (0.001, 1, 10))
     assert honest.cost == spoilt.cost
     assert honest.cv_accuracies == spoilt.cv_accuracies
 
@@ -40,22 +39,23 @@ def test_out_of_fold_scores_are_worse_than_those_of_seen_examples(split):
     X, y, _, _ = split
     scores = linear.svm_scores((X, y, X, y), cost=1)
     assert scores.out_of_fold.shape == (60, 3)
-    assert (scores.out_of_fold.argmax(1) == y).mean() <= (
-        scores.test.argmax(1) == y
-    ).mean()
+    unseen = (scores.out_of_fold.argmax(1) == y).mean()
+    assert unseen <= scores.right(y).mean()
 
 
 def test_two_classes_have_two_scores_and_can_be_fused(split, monkeypatch):
     monkeypatch.setattr(linear, "PER_CLASS", 10)
-    rows, others = split[1] < 2, split[3] < 2
-    two = split[0][rows], split[1][rows], split[2][others], split[3][others]
+    X, y, X_test, y_test = split
+    train = y < 2
+    test = y_test < 2
+    two = X[train], y[train], X_test[test], y_test[test]
     scores = linear.svm_scores(two, cost=1)
-    assert np.array_equal(
-        scores.test.argmax(1), LinearSVC(random_state=0).fit(*two[:2]).predict(two[2])
-    )
-    fusion = linear.choose_fusion({"once": scores, "again": scores}, two[1])
-    assert fusion.test.shape == (len(two[2]), 2)
-    assert linear.random_split_scores(two, cost=1, number=2)[0].shape[2] == 2
+    svm = LinearSVC(random_state=0).fit(X[train], y[train])
+    assert np.array_equal(scores.test.argmax(1), svm.predict(X_test[test]))
+    fusion = linear.choose_fusion({"once": scores, "again": scores}, y[train])
+    assert fusion.test.shape == (test.sum(), 2)
+    by_split, _ = linear.random_split_scores(two, cost=1, number=2)
+    assert by_split.shape[2] == 2
 
 
 def test_random_splits_train_on_as_many_of_each_class_and_test_on_all_others(
@@ -66,7 +66,8 @@ def test_random_splits_train_on_as_many_of_each_class_and_test_on_all_others(
     splits = list(linear.random_splits(labels, 3))
     for rows, others in splits:
         assert np.bincount(labels[rows]).tolist() == [10, 10, 10]
-        assert sorted([*rows, *others]) == list(range(len(labels)))
+        both = np.concatenate([rows, others])
+        assert sorted(both) == list(range(len(labels)))
     assert not np.array_equal(splits[0][0], splits[1][0])
 
 
@@ -74,17 +75,13 @@ def test_scores_of_random_splits_are_those_of_classifiers_fitted_on_them(
     split, monkeypatch
 ):
     monkeypatch.setattr(linear, "PER_CLASS", 15)
-    labels = np.concatenate([split[1], split[3]])
     X = np.concatenate([split[0], split[2]])
-    (scores,), (truths,) = linear.random_split_scores(split, cost=1, number=1)
-    rows, others = next(linear.random_splits(labels, 1))
-    expected = (
-        LinearSVC(random_state=0)
-        .fit(X[rows], labels[rows])
-        .decision_function(X[others])
-    )
-    np.testing.assert_allclose(scores, expected)
-    assert np.array_equal(truths, labels[others])
+    y = np.concatenate([split[1], split[3]])
+    [scores], [labels] = linear.random_split_scores(split, cost=1, number=1)
+    rows, others = next(linear.random_splits(y, 1))
+    svm = LinearSVC(random_state=0).fit(X[rows], y[rows])
+    np.testing.assert_allclose(scores, svm.decision_function(X[others]))
+    assert np.array_equal(labels, y[others])
 
 
 @pytest.fixture
@@ -92,7 +89,9 @@ def classifiers():
     """Two noisy classifiers of three classes, one better than the other, and one that
     knows nothing.
     """
-    random, labels, scores = np.random.default_rng(0), np.arange(300) % 3, {}
+    random = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    scores = {}
     for name, strength in (("good", 3), ("fair", 2), ("blind", 0)):
         noisy = strength * np.eye(3)[labels] + random.normal(size=(300, 3))
         scores[name] = Scores(noisy, noisy[:5])
@@ -102,14 +101,11 @@ def classifiers():
 def test_fusion_trusts_the_better_classifier_more_and_a_blind_one_not_at_all(
     classifiers,
 ):
-    fusion = linear.choose_fusion(*classifiers)
-    assert (
-        fusion.weights["good"]
-        > fusion.weights["fair"]
-        > 10 * fusion.weights["blind"]
-        >= 0
-    )
-    alone = linear.choose_fusion({"good": classifiers[0]["good"]}, classifiers[1])
+    scores, labels = classifiers
+    fusion = linear.choose_fusion(scores, labels)
+    assert fusion.weights["good"] > fusion.weights["fair"]
+    assert fusion.weights["fair"] > 10 * fusion.weights["blind"] >= 0
+    alone = linear.choose_fusion({"good": scores["good"]}, labels)
     assert fusion.loss < alone.loss
 
 
@@ -123,23 +119,19 @@ def test_no_other_weights_have_a_lower_cross_entropy(classifiers):
     assert fusion.loss == pytest.approx(loss(fusion.out_of_fold))
     for name in scores:
         for factor in (0.9, 1.1):
-            others = fusion.weights | {name: fusion.weights[name] * factor + 1e-3}
-            moved = sum(
-                weight * scores[part].out_of_fold for part, weight in others.items()
-            )
+            others = dict(fusion.weights)
+            others[name] = fusion.weights[name] * factor + 1e-3
+            moved = sum(others[part] * scores[part].out_of_fold for part in scores)
             assert loss(moved) > fusion.loss - 1e-9
 
 
 def test_new_scores_are_summed_with_the_chosen_weights(classifiers):
     scores, labels = classifiers
     fusion = linear.choose_fusion(scores, labels)
-    expected = sum(
-        weight * scores[name].test for name, weight in fusion.weights.items()
-    )
+    test = {name: part.test for name, part in scores.items()}
+    expected = sum(fusion.weights[name] * test[name] for name in scores)
     np.testing.assert_allclose(fusion.test, expected)
-    np.testing.assert_allclose(
-        fusion.sum({name: part.test for name, part in scores.items()}), expected
-    )
+    np.testing.assert_allclose(fusion.sum(test | {"other": test["fair"]}), expected)
 
 
 def test_confused_pairs_count_both_ways():
