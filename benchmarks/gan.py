@@ -19,14 +19,16 @@ from torchvision import transforms
 
 from dlapps import datasets, gan
 
-BATCH, WORKERS = 128, 2
+BATCH = 128
+WORKERS = 2
 
 
 class Digits(torch.utils.data.Dataset):
     """As torchvision's MNIST: one PIL picture at a time through transforms."""
 
     def __init__(self, images, labels):
-        self.images, self.labels = images, labels
+        self.images = images
+        self.labels = labels
         steps = [
             transforms.Resize(32),
             transforms.ToTensor(),
@@ -38,56 +40,50 @@ class Digits(torch.utils.data.Dataset):
         return len(self.images)
 
     def __getitem__(self, index):
-        return self.transform(Image.fromarray(self.images[index])), int(
-            self.labels[index]
-        )
+        picture = Image.fromarray(self.images[index])
+        return self.transform(picture), int(self.labels[index])
 
 
-def up(before, after, first=False):
-    geometry = (4, 1, 0) if first else (4, 2, 1)
-    return [
-        nn.ConvTranspose2d(before, after, *geometry, bias=False),
+def up(before, after, stride=2, padding=1):
+    return nn.Sequential(
+        nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False),
         nn.BatchNorm2d(after),
         nn.ReLU(True),
-    ]
+    )
 
 
 def down(before, after):
-    return [
+    return nn.Sequential(
         nn.Conv2d(before, after, 4, 2, 1, bias=False),
         nn.BatchNorm2d(after),
         nn.LeakyReLU(0.2, inplace=True),
-    ]
+    )
 
 
 class PlainGenerator(nn.Module):
     def __init__(self, conditional):
         super().__init__()
         if conditional:
-            self.z, self.y = (
-                nn.Sequential(*up(100, 256, True)),
-                nn.Sequential(*up(10, 256, True)),
-            )
+            self.z = up(100, 256, stride=1, padding=0)
+            self.y = up(10, 256, stride=1, padding=0)
             self.rest = nn.Sequential(
-                *up(512, 256),
-                *up(256, 128),
+                up(512, 256),
+                up(256, 128),
                 nn.ConvTranspose2d(128, 1, 4, 2, 1, bias=False),
             )
         else:
-            layers = [
-                *up(100, 128, True),
-                *up(128, 64),
-                *up(64, 32),
+            self.rest = nn.Sequential(
+                up(100, 128, stride=1, padding=0),
+                up(128, 64),
+                up(64, 32),
                 nn.ConvTranspose2d(32, 1, 4, 2, 1, bias=False),
-            ]
-            self.rest = nn.Sequential(*layers)
+            )
 
-    def forward(self, z, *y):
-        maps = (
-            torch.cat([self.z(z), *(self.y(y.view(-1, 10, 1, 1)) for y in y)], 1)
-            if y
-            else z
-        )
+    def forward(self, z, y=None):
+        maps = z
+        if y is not None:
+            labels = y.view(-1, 10, 1, 1)
+            maps = torch.cat([self.z(z), self.y(labels)], 1)
         return torch.tanh(self.rest(maps))
 
 
@@ -95,35 +91,31 @@ class PlainDiscriminator(nn.Module):
     def __init__(self, conditional):
         super().__init__()
         if conditional:
-            self.x, self.y = (
-                nn.Sequential(
-                    nn.Conv2d(channels, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)
-                )
-                for channels in (1, 10)
-            )
+            self.x = self.first(1)
+            self.y = self.first(10)
             self.rest = nn.Sequential(
-                *down(128, 256), *down(256, 512), nn.Conv2d(512, 1, 4, bias=False)
+                down(128, 256),
+                down(256, 512),
+                nn.Conv2d(512, 1, 4, bias=False),
             )
         else:
             self.rest = nn.Sequential(
-                *down(1, 32),
-                *down(32, 64),
-                *down(64, 128),
+                down(1, 32),
+                down(32, 64),
+                down(64, 128),
                 nn.Conv2d(128, 1, 4, bias=False),
             )
 
-    def forward(self, x, *y):
-        maps = (
-            torch.cat(
-                [
-                    self.x(x),
-                    *(self.y(y.view(-1, 10, 1, 1).expand(-1, -1, 32, 32)) for y in y),
-                ],
-                1,
-            )
-            if y
-            else x
+    def first(self, channels):
+        return nn.Sequential(
+            nn.Conv2d(channels, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)
         )
+
+    def forward(self, x, y=None):
+        maps = x
+        if y is not None:
+            labels = y.view(-1, 10, 1, 1).expand(-1, -1, 32, 32)
+            maps = torch.cat([self.x(x), self.y(labels)], 1)
         return torch.sigmoid(self.rest(maps)).view(-1)
 
 
@@ -132,10 +124,8 @@ class Plain:
 
     def __init__(self, conditional):
         self.conditional = conditional
-        self.generator, self.discriminator = (
-            PlainGenerator(conditional),
-            PlainDiscriminator(conditional),
-        )
+        self.generator = PlainGenerator(conditional)
+        self.discriminator = PlainDiscriminator(conditional)
         self.optimiser_g = torch.optim.Adam(
             self.generator.parameters(), lr=5e-4, betas=(0.5, 0.999)
         )
@@ -145,17 +135,18 @@ class Plain:
         self.criterion = nn.BCELoss()
 
     def step(self, real, labels):
-        y = (nn.functional.one_hot(labels, 10).float(),) if self.conditional else ()
-        ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        y = nn.functional.one_hot(labels, 10).float() if self.conditional else None
+        ones = torch.ones(len(real))
+        zeros = torch.zeros(len(real))
         self.discriminator.zero_grad()
-        loss_real = self.criterion(self.discriminator(real, *y), ones)
+        loss_real = self.criterion(self.discriminator(real, y), ones)
         loss_real.backward()
-        fake = self.generator(torch.randn(len(real), 100, 1, 1), *y)
-        loss_fake = self.criterion(self.discriminator(fake.detach(), *y), zeros)
+        fake = self.generator(torch.randn(len(real), 100, 1, 1), y)
+        loss_fake = self.criterion(self.discriminator(fake.detach(), y), zeros)
         loss_fake.backward()
         self.optimiser_d.step()
         self.generator.zero_grad()
-        loss = self.criterion(self.discriminator(fake, *y), ones)
+        loss = self.criterion(self.discriminator(fake, y), ones)
         loss.backward()
         self.optimiser_g.step()
         return loss.item(), (loss_real + loss_fake).item()
@@ -169,57 +160,59 @@ class Plain:
 
 
 class Ours:
-    """One step of `fit_gan` as it is in the loop, and an epoch of it, resizing and all."""
+    """One step of `fit_gan` as its loop makes it, and an epoch, resizing and all."""
 
     def __init__(self, conditional, precision):
-        self.settings = replace(
-            gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL, num_epochs=1
-        )
-        self.precision, self.run = (
-            precision,
-            gan.Run(self.settings, 0, precision=precision),
-        )
-        self.weights = [
-            *self.run.generator.parameters(),
-            *self.run.discriminator.parameters(),
-        ]
+        preset = gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL
+        self.conditional = conditional
+        self.settings = replace(preset, num_epochs=1)
+        self.precision = precision
+        self.run = gan.Run(self.settings, 0, precision=precision)
+        self.weights = list(self.run.generator.parameters())
+        self.weights += list(self.run.discriminator.parameters())
 
     def step(self, pixels, labels):
-        self.run.step(pixels, labels if self.settings.num_classes else None, 0, 1)
+        self.run.step(pixels, labels if self.conditional else None, 0, 1)
 
     def epoch(self, images, labels):
-        given = torch.tensor(labels) if self.settings.num_classes else None
-        options = {"labels": given, "precision": self.precision, "frame_every": 10**6}
-        gan.fit_gan(torch.tensor(images), self.settings, **options)
+        gan.fit_gan(
+            torch.tensor(images),
+            self.settings,
+            labels=torch.tensor(labels) if self.conditional else None,
+            precision=self.precision,
+            frame_every=10**6,
+        )
 
 
 def measure(conditional, data, rounds):
-    name, num_batches, num_steps = (
-        ("conditional DCGAN", 4, 1) if conditional else ("DCGAN", 10, 4)
-    )
-    images, labels = (
-        data.images[: num_batches * BATCH],
-        data.labels[: num_batches * BATCH],
-    )
-    pixels, y = (
-        gan.prepare_images(torch.tensor(images[:BATCH]), 32),
-        torch.tensor(labels[:BATCH]),
-    )
+    if conditional:
+        name = "conditional DCGAN"
+        num_images = 4 * BATCH
+        num_steps = rounds
+    else:
+        name = "DCGAN"
+        num_images = 10 * BATCH
+        num_steps = 4 * rounds
+    images = data.images[:num_images]
+    labels = data.labels[:num_images]
+    pixels = gan.prepare_images(torch.tensor(images[:BATCH]), 32)
     real = pixels[:, None].float() / 127.5 - 1
-    plain, ours = Plain(conditional), {way: Ours(conditional, way) for way in OURS}
+    y = torch.tensor(labels[:BATCH])
+
+    plain = Plain(conditional)
     steps = {"plain loop": partial(plain.step, real, y)}
-    steps |= {way: partial(one.step, pixels, y) for way, one in ours.items()}
-    changes = {
-        way: change_of_weights(one.weights, steps[way]) for way, one in ours.items()
-    }
+    epochs = {"plain loop": partial(plain.epoch, images, labels)}
+    changes = {}
+    for precision in OURS:
+        ours = Ours(conditional, precision)
+        steps[precision] = partial(ours.step, pixels, y)
+        epochs[precision] = partial(ours.epoch, images, labels)
+        changes[precision] = change_of_weights(ours.weights, steps[precision])
+
     yield from compare(
-        f"{name}, a step", steps, num_steps * rounds, least_cosine, results=changes
+        f"{name}, a step", steps, num_steps, least_cosine, results=changes
     )
-    epochs = {
-        way: partial(one.epoch, images, labels)
-        for way, one in {"plain loop": plain, **ours}.items()
-    }
-    yield from compare(f"{name}, an epoch of {len(images)} images", epochs, rounds)
+    yield from compare(f"{name}, an epoch of {num_images} images", epochs, rounds)
 
 
 def list_comparisons():
@@ -231,4 +224,4 @@ def list_comparisons():
 
 
 if __name__ == "__main__":
-    main(__doc__, list_comparisons)
+    main(__doc__, [list_comparisons])

@@ -22,12 +22,16 @@ SCRIPTS = (transfer, visualizing, dann, gan)
 
 
 def main() -> None:
-    options, rows = timing.main(
-        __doc__, *(script.list_comparisons for script in SCRIPTS)
-    )
-    if not options.names:
-        made = {"date": time.strftime("%Y-%m-%d"), "version": __version__}
-        write_table(RESULTS, environment.describe() | vars(options) | made, rows)
+    lists = [script.list_comparisons for script in SCRIPTS]
+    options, rows = timing.main(__doc__, lists)
+    if options.names:
+        return
+    facts = environment.describe()
+    facts["date"] = time.strftime("%Y-%m-%d")
+    facts["version"] = __version__
+    facts["rounds"] = options.rounds
+    facts["threads"] = options.threads
+    write_table(RESULTS, facts, rows)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""How every benchmark here takes time: ways of doing one thing run in turn, in one
-process, and give rows of a table.
+"""How every benchmark takes time: ways of doing one thing run in turn, in one process,
+and give rows of a table.
 
-Two ways are compared within a round, where what else the machine did slowed both.
+Two ways are compared within a round, in which other work of the machine slows both.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from table import HEADER, Row
@@ -17,17 +18,21 @@ from dlapps import DlappsError
 
 OURS = ("float32", "fast")
 
+# The comparisons of a script by name; each takes the number of rounds.
+Comparisons = Mapping[str, Callable[[int], Iterator[Row]]]
+
 
 def time_interleaved(
-    ways: dict[str, Callable], rounds: int
-) -> tuple[dict[str, list[float]], dict]:
-    """Seconds of each way, one run of each a round, and what a first run, which is not
-    counted, gave.
+    ways: Mapping[str, Callable[[], Any]], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Return the seconds of each way, one run of each a round, and what a first run,
+    which is not counted, gave.
     """
-    results, seconds = (
-        {way: run() for way, run in ways.items()},
-        {way: [] for way in ways},
-    )
+    results = {}
+    seconds: dict[str, list[float]] = {}
+    for way, run in ways.items():
+        results[way] = run()
+        seconds[way] = []
     for _ in range(rounds):
         for way, run in ways.items():
             start = time.perf_counter()
@@ -38,42 +43,50 @@ def time_interleaved(
 
 def compare(
     what: str,
-    ways: dict[str, Callable],
+    ways: Mapping[str, Callable[[], Any]],
     rounds: int,
-    cosine: Callable[..., float] | None = None,
-    agree: Callable[..., str] | None = None,
-    results: dict | None = None,
+    cosine: Callable[[Any, Any], float] | None = None,
+    agree: Callable[[Any, Any], str] | None = None,
+    results: Mapping[str, Any] | None = None,
 ) -> Iterator[Row]:
-    """A row for each of OURS among the ways beside each of the others, its peers.
+    """Yield a row for each of OURS among the ways beside each of the others, its peers.
 
-    results: what each way gives, by default in its first run; cosine(that of float32,
-    of fast) and agree(that of a peer, of dlapps) look at it.
+    results: what each way gives, by default in its first run. cosine: of the results in
+    float32 and "fast". agree: of the results of a peer and of dlapps.
     """
     seconds, first_results = time_interleaved(ways, rounds)
-    results = results or first_results
-    for peer in (way for way in ways if way not in OURS):
-        for way in (way for way in OURS if way in ways):
-            closeness = (
-                cosine(results["float32"], results["fast"])
-                if cosine and way == "fast"
-                else None
-            )
-            agreement = agree(results[peer], results[way]) if agree else "–"
+    if results is None:
+        results = first_results
+    peers = [way for way in ways if way not in OURS]
+    ours = [way for way in OURS if way in ways]
+    for peer in peers:
+        for way in ours:
+            closeness = None
+            if cosine and way == "fast":
+                closeness = cosine(results["float32"], results["fast"])
+            agreement = "–"
+            if agree:
+                agreement = agree(results[peer], results[way])
             yield Row(
                 what, way, peer, seconds[way], seconds[peer], closeness, agreement
             )
 
 
 def least_cosine(first: torch.Tensor, second: torch.Tensor) -> float:
-    """The least of those between the rows of two batches (N, ...)."""
+    """The least cosine between the rows of two batches (N, ...)."""
     return torch.cosine_similarity(first.flatten(1), second.flatten(1)).min().item()
 
 
+def say_least_cosine(first: torch.Tensor, second: torch.Tensor) -> str:
+    return f"cosine {least_cosine(first, second):.4f}"
+
+
 def change_of_weights(weights: Sequence[torch.Tensor], step: Callable) -> torch.Tensor:
-    """(1, D): by what a step changes them, one after the other."""
+    """By how much a step changes the weights, one after the other: (1, D)."""
     before = torch.cat([weight.detach().flatten() for weight in weights])
     step()
-    return (torch.cat([weight.detach().flatten() for weight in weights]) - before)[None]
+    after = torch.cat([weight.detach().flatten() for weight in weights])
+    return (after - before)[None]
 
 
 def name_peer(package: str) -> str:
@@ -81,10 +94,9 @@ def name_peer(package: str) -> str:
 
 
 def main(
-    doc: str, *scripts: Callable[[], dict[str, Callable]]
+    doc: str, lists: Sequence[Callable[[], Comparisons]]
 ) -> tuple[argparse.Namespace, list[Row]]:
-    """Run what the scripts list, each a function of the number of rounds, and print
-    rows as they come.
+    """Run the comparisons of each list, and print the rows as they come.
 
     What is missing, a peer or an asset, ends the program with one sentence.
     """
@@ -96,16 +108,18 @@ def main(
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    options, rows = parser.parse_args(), []
+    options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"{options.threads} threads, {options.rounds} rounds\n\n{HEADER}")
+    rows = []
     try:
-        for list_comparisons in scripts:
-            for name, compare_rounds in list_comparisons().items():
-                if not options.names or any(word in name for word in options.names):
-                    for row in compare_rounds(options.rounds):
-                        print(row, flush=True)
-                        rows.append(row)
+        for list_comparisons in lists:
+            for name, measure in list_comparisons().items():
+                if options.names and not any(word in name for word in options.names):
+                    continue
+                for row in measure(options.rounds):
+                    print(row, flush=True)
+                    rows.append(row)
     except ModuleNotFoundError as error:
         sys.exit(
             f"expected the package {error.name}, got none of that name; do make bench."

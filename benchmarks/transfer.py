@@ -8,7 +8,7 @@ packages. `python benchmarks/transfer.py [--rounds 5] [--threads 1] [NAME ...]`
 from functools import partial
 
 import torch
-from timing import compare, least_cosine, main
+from timing import compare, least_cosine, main, say_least_cosine
 
 from dlapps import datasets, pretrained
 from dlapps.core.assets import AssetError
@@ -26,58 +26,54 @@ LAYERS = {
 def load_pictures():
     try:
         pictures = datasets.load_scenes15("test").images
-        return list(pictures[:: len(pictures) // PICTURES][:PICTURES])
     except AssetError:
         photos = datasets.load_photos().images
         return [photos[index % len(photos)] for index in range(PICTURES)]
+    step = len(pictures) // PICTURES
+    return list(pictures[::step][:PICTURES])
 
 
 def extract_naively(network, pictures, layer):
-    """float32 (N, D): what a first notebook does."""
-    features, seen = [], []
+    """What a first notebook does: float32 (N, D)."""
+    backbone = network.backbone.to(memory_format=torch.contiguous_format)
+    backbone.requires_grad_(True)
+    outputs = []
     hook = network.layer(layer).register_forward_hook(
-        lambda module, inputs, output: seen.append(output)
+        lambda module, inputs, output: outputs.append(output)
     )
-    backbone = network.backbone.to(
-        memory_format=torch.contiguous_format
-    ).requires_grad_(True)
+    features = []
     for picture in pictures:
-        backbone(network.normalisation(to_pixels(picture)[None]))
-        features.append(seen.pop().mean((2, 3)).detach())
+        pixels = to_pixels(picture)[None]
+        backbone(network.normalisation(pixels))
+        features.append(outputs.pop().mean((2, 3)).detach())
     hook.remove()
     network.to(memory_format=torch.channels_last).requires_grad_(False)
     return torch.cat(features)
 
 
+def extract(network, pictures, layer, precision):
+    features = extract_features(network, pictures, [layer], precision=precision)
+    return torch.from_numpy(features[layer])
+
+
 def measure(name, layer, pictures, rounds):
     network = pretrained.load(name)
-
-    def extract(precision):
-        return torch.from_numpy(
-            extract_features(network, pictures, [layer], precision=precision)[layer]
-        )
-
     ways = {
-        "plain loop": lambda: extract_naively(network, pictures, layer),
-        "float32": partial(extract, "float32"),
-        "fast": partial(extract, "fast"),
+        "plain loop": partial(extract_naively, network, pictures, layer),
+        "float32": partial(extract, network, pictures, layer, "float32"),
+        "fast": partial(extract, network, pictures, layer, "fast"),
     }
     what = f"{name}, features of {PICTURES} pictures"
-    yield from compare(
-        what,
-        ways,
-        rounds,
-        least_cosine,
-        lambda *features: f"cosine {least_cosine(*features):.4f}",
-    )
+    return compare(what, ways, rounds, least_cosine, say_least_cosine)
 
 
 def list_comparisons():
     pictures = load_pictures()
-    return {
-        name: partial(measure, name, layer, pictures) for name, layer in LAYERS.items()
-    }
+    comparisons = {}
+    for name, layer in LAYERS.items():
+        comparisons[name] = partial(measure, name, layer, pictures)
+    return comparisons
 
 
 if __name__ == "__main__":
-    main(__doc__, list_comparisons)
+    main(__doc__, [list_comparisons])

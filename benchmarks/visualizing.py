@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from timing import compare, least_cosine, main, name_peer
+from timing import compare, least_cosine, main, name_peer, say_least_cosine
 
 from dlapps import adversarial, class_visualization, datasets, pretrained, saliency
 from dlapps.core import runtime
@@ -23,23 +23,20 @@ from dlapps.core.assets import AssetError
 from dlapps.core.class_scores import float32_logits
 from dlapps.core.images import as_pictures, stack_pixels
 
-PICTURES, NUM_STEPS = 16, 24
+PICTURES = 16
+NUM_STEPS = 24
 LAYER = "backbone.features.12"
-CLASSES = tuple(range(0, 1000, 63))
+CLASSES = list(range(0, 1000, 63))
 
 
 class Bench:
-    """The network, the same as peers have it, and pictures with the classes that it
-    reads in them.
-    """
+    """A network, the same as peers have it, and pictures with their classes."""
 
-    def __init__(self):
-        self.network = pretrained.load("squeezenet1_1")
-        self.plain = copy.deepcopy(self.network).to(
-            memory_format=torch.contiguous_format
-        )
-        self.x = load_pictures()
-        self.y = float32_logits(self.network, self.x).argmax(1)
+    def __init__(self, network, x, y):
+        self.network = network
+        self.plain = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+        self.x = x
+        self.y = y
 
     def success(self, images):
         """What a user of a peer adds, and `adversarial` does by itself: a look at the
@@ -49,67 +46,80 @@ class Bench:
             return self.plain(adversarial.round_to_8_bits(images)).argmax(1) != self.y
 
 
-class Digits(Bench):
-    """The committed network of digits that was trained as usual, and 200 grey test
-    digits of 28 x 28 pixels.
-    """
-
-    def __init__(self):
-        test = datasets.load_mnist("test")
-        self.network = adversarial.load_digit_networks()["plain"]
-        self.plain = copy.deepcopy(self.network).to(
-            memory_format=torch.contiguous_format
-        )
-        self.x, self.y = (
-            as_pictures(test.images[:200]),
-            torch.from_numpy(test.labels[:200]),
-        )
-
-
-def load_pictures():
+def load_bench():
+    """SqueezeNet 1.1, and pictures with the classes that it reads in them."""
     try:
         pictures = datasets.load_imagenet_val25().images
     except AssetError:
         pictures = datasets.load_imagenet20().images
-    return stack_pixels(list(pictures)[:PICTURES])
+    network = pretrained.load("squeezenet1_1")
+    x = stack_pixels(list(pictures)[:PICTURES])
+    return Bench(network, x, float32_logits(network, x).argmax(1))
 
 
-def fast(run):
-    with runtime.autocast("cpu"):
-        return run()
+def load_digits():
+    """The committed network of digits that was trained as usual, and 200 grey test
+    digits of 28 x 28 pixels.
+    """
+    test = datasets.load_mnist("test")
+    network = adversarial.load_digit_networks()["plain"]
+    x = as_pictures(test.images[:200])
+    return Bench(network, x, torch.from_numpy(test.labels[:200]))
+
+
+# Each comparison returns two functions: what the peer runs, and what dlapps runs. Peers
+# are imported within, so that the others run without them.
 
 
 def captum_input_gradient(bench):
     from captum.attr import Saliency
 
     peer = Saliency(bench.plain)
-    return (
-        lambda: peer.attribute(bench.x.clone().requires_grad_(), target=bench.y).amax(
-            1
-        ),
-        lambda: saliency.input_gradient(bench.network, bench.x, bench.y),
-    )
+
+    def theirs():
+        x = bench.x.clone().requires_grad_()
+        return peer.attribute(x, target=bench.y).amax(1)
+
+    def ours():
+        return saliency.input_gradient(bench.network, bench.x, bench.y)
+
+    return theirs, ours
 
 
 def captum_smooth_grad(bench):
     from captum.attr import NoiseTunnel, Saliency
 
-    peer, x, y = NoiseTunnel(Saliency(bench.plain)), bench.x[:1], bench.y[:1]
-    options = {"nt_samples": 50, "stdevs": 0.15, "target": y, "abs": False}
-    return (
-        lambda: peer.attribute(x.clone().requires_grad_(), **options).abs().amax(1),
-        lambda: saliency.smooth_grad(bench.network, x, y, 0.15, 50),
-    )
+    peer = NoiseTunnel(Saliency(bench.plain))
+    x = bench.x[:1]
+    y = bench.y[:1]
+
+    def theirs():
+        noisy = x.clone().requires_grad_()
+        gradients = peer.attribute(
+            noisy, nt_samples=50, stdevs=0.15, target=y, abs=False
+        )
+        return gradients.abs().amax(1)
+
+    def ours():
+        return saliency.smooth_grad(bench.network, x, y, 0.15, 50)
+
+    return theirs, ours
 
 
 def captum_integrated_gradients(bench):
     from captum.attr import IntegratedGradients
 
-    peer, x, y = IntegratedGradients(bench.plain), bench.x[:1], bench.y[:1]
-    return (
-        lambda: peer.attribute(x, target=y).sum(1),
-        lambda: saliency.integrated_gradients(bench.network, x, y),
-    )
+    peer = IntegratedGradients(bench.plain)
+    x = bench.x[:1]
+    y = bench.y[:1]
+
+    def theirs():
+        return peer.attribute(x, target=y).sum(1)
+
+    def ours():
+        return saliency.integrated_gradients(bench.network, x, y)
+
+    return theirs, ours
 
 
 def captum_grad_cam(bench):
@@ -117,73 +127,101 @@ def captum_grad_cam(bench):
 
     peer = LayerGradCam(bench.plain, bench.plain.get_submodule(LAYER))
 
-    def enlarged():
+    def theirs():
         maps = peer.attribute(bench.x, target=bench.y, relu_attributions=True)
-        return (
-            LayerAttribution.interpolate(maps, bench.x.shape[2:], "bilinear")
-            .detach()
-            .squeeze(1)
-        )
+        size = bench.x.shape[2:]
+        enlarged = LayerAttribution.interpolate(maps, size, "bilinear")
+        return enlarged.detach().squeeze(1)
 
-    return enlarged, lambda: saliency.grad_cam(bench.network, bench.x, LAYER, bench.y)
+    def ours():
+        return saliency.grad_cam(bench.network, bench.x, LAYER, bench.y)
+
+    return theirs, ours
 
 
 def grad_cam_grad_cam(bench):
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    chosen = [ClassifierOutputTarget(int(label)) for label in bench.y]
+    targets = [ClassifierOutputTarget(int(label)) for label in bench.y]
     unfrozen = copy.deepcopy(bench.plain).requires_grad_(True)
     peer = GradCAM(model=unfrozen, target_layers=[unfrozen.get_submodule(LAYER)])
-    return (
-        lambda: torch.from_numpy(peer(bench.x, targets=chosen)),
-        lambda: saliency.grad_cam(bench.network, bench.x, LAYER, bench.y),
-    )
+
+    def theirs():
+        return torch.from_numpy(peer(bench.x, targets=targets))
+
+    def ours():
+        return saliency.grad_cam(bench.network, bench.x, LAYER, bench.y)
+
+    return theirs, ours
 
 
 def torchattacks_fgsm(bench):
     from torchattacks import FGSM
 
     peer = FGSM(bench.plain, eps=2 / 255)
-    return (
-        lambda: bench.success(peer(bench.x, bench.y)),
-        lambda: adversarial.fgsm(bench.network, bench.x, 2 / 255, bench.y),
-    )
+
+    def theirs():
+        return bench.success(peer(bench.x, bench.y))
+
+    def ours():
+        return adversarial.fgsm(bench.network, bench.x, 2 / 255, bench.y)
+
+    return theirs, ours
 
 
 def torchattacks_pgd(bench):
     from torchattacks import PGD
 
     peer = PGD(bench.plain, eps=1 / 255, alpha=0.25 / 255, steps=10)
-    return (
-        lambda: bench.success(peer(bench.x, bench.y)),
-        lambda: adversarial.pgd(bench.network, bench.x, 1 / 255, bench.y),
-    )
+
+    def theirs():
+        return bench.success(peer(bench.x, bench.y))
+
+    def ours():
+        return adversarial.pgd(bench.network, bench.x, 1 / 255, bench.y)
+
+    return theirs, ours
 
 
-def torchattacks_pgd_in_grey(bench):
+def torchattacks_pgd_in_grey(_bench):
     from torchattacks import PGDL2
 
-    digits = Digits()
+    digits = load_digits()
     peer = PGDL2(digits.plain, eps=1.5, alpha=0.2, steps=20, random_start=False)
-    options = {"norm": "l2", "num_steps": 20, "step_size": 0.2, "random_start": False}
-    return (
-        lambda: digits.success(peer(digits.x, digits.y)),
-        lambda: adversarial.pgd(digits.network, digits.x, 1.5, digits.y, **options),
-    )
+
+    def theirs():
+        return digits.success(peer(digits.x, digits.y))
+
+    def ours():
+        return adversarial.pgd(
+            digits.network,
+            digits.x,
+            1.5,
+            digits.y,
+            norm="l2",
+            num_steps=20,
+            step_size=0.2,
+            random_start=False,
+        )
+
+    return theirs, ours
 
 
 def foolbox_fgsm(bench):
     import foolbox
 
-    peer, model = (
-        foolbox.attacks.FGSM(),
-        foolbox.PyTorchModel(bench.plain, bounds=(0, 1), device="cpu"),
-    )
-    return (
-        lambda: bench.success(peer(model, bench.x, bench.y, epsilons=2 / 255)[1]),
-        lambda: adversarial.fgsm(bench.network, bench.x, 2 / 255, bench.y),
-    )
+    model = foolbox.PyTorchModel(bench.plain, bounds=(0, 1), device="cpu")
+    peer = foolbox.attacks.FGSM()
+
+    def theirs():
+        _, clipped, _ = peer(model, bench.x, bench.y, epsilons=2 / 255)
+        return bench.success(clipped)
+
+    def ours():
+        return adversarial.fgsm(bench.network, bench.x, 2 / 255, bench.y)
+
+    return theirs, ours
 
 
 def foolbox_pgd(bench):
@@ -191,10 +229,15 @@ def foolbox_pgd(bench):
 
     model = foolbox.PyTorchModel(bench.plain, bounds=(0, 1), device="cpu")
     peer = foolbox.attacks.LinfPGD(steps=10, abs_stepsize=0.25 / 255)
-    return (
-        lambda: bench.success(peer(model, bench.x, bench.y, epsilons=1 / 255)[1]),
-        lambda: adversarial.pgd(bench.network, bench.x, 1 / 255, bench.y),
-    )
+
+    def theirs():
+        _, clipped, _ = peer(model, bench.x, bench.y, epsilons=1 / 255)
+        return bench.success(clipped)
+
+    def ours():
+        return adversarial.pgd(bench.network, bench.x, 1 / 255, bench.y)
+
+    return theirs, ours
 
 
 def lucent_class_visualisation(bench):
@@ -203,54 +246,63 @@ def lucent_class_visualisation(bench):
     """
     from lucent.optvis import objectives, param, render, transform
 
-    rows, classes = list(range(len(CLASSES))), list(CLASSES)
+    rows = list(range(len(CLASSES)))
     objective = objectives.Objective(
-        lambda layers: -layers("backbone_classifier")[rows, classes].sum()
+        lambda layers: -layers("backbone_classifier")[rows, CLASSES].sum()
     )
-    options = {
-        "param_f": lambda: param.image(224, batch=len(classes)),
-        "transforms": [
-            transform.jitter(16),
-            transform.random_scale([0.7 + 0.06 * step for step in range(11)]),
-            transform.random_rotate(list(range(-15, 16))),
-            transform.jitter(8),
-        ],
-        "preprocess": False,
-        "progress": False,
-        "show_image": False,
-        "fixed_image_size": 224,
-        "thresholds": (NUM_STEPS,),
-    }
+    moves = [
+        transform.jitter(16),
+        transform.random_scale([0.7 + 0.06 * step for step in range(11)]),
+        transform.random_rotate(list(range(-15, 16))),
+        transform.jitter(8),
+    ]
 
     def theirs():
         # Its hooks stay on the network, so each run gets a copy.
-        return torch.from_numpy(
-            render.render_vis(copy.deepcopy(bench.plain), objective, **options)[0]
-        ).movedim(-1, 1)
+        frames = render.render_vis(
+            copy.deepcopy(bench.plain),
+            objective,
+            param_f=lambda: param.image(224, batch=len(CLASSES)),
+            transforms=moves,
+            preprocess=False,
+            progress=False,
+            show_image=False,
+            fixed_image_size=224,
+            thresholds=(NUM_STEPS,),
+        )
+        return torch.from_numpy(frames[0]).movedim(-1, 1)
 
     settings = replace(
         class_visualization.MODERN, num_steps=NUM_STEPS, step_size=0.05, regularisers=()
     )
-    return (
-        theirs,
-        lambda: class_visualization.visualize(bench.network, classes, settings).images,
-    )
+
+    def ours():
+        return class_visualization.visualize(bench.network, CLASSES, settings).images
+
+    return theirs, ours
 
 
-def agree_on_maps(bench, theirs, ours):
-    return f"cosine {least_cosine(theirs, ours):.4f}"
+# How a peer and dlapps agree, in words.
 
 
-def agree_on_success(bench, theirs, ours):
+def agree_on_maps(_bench, theirs, ours):
+    return say_least_cosine(theirs, ours)
+
+
+def agree_on_success(_bench, theirs, ours):
     return f"success {theirs.float().mean():.2f} / {ours.success.float().mean():.2f}"
 
 
-def agree_on_scores(bench, *pictures):
-    scores = [
-        float32_logits(bench.network, images)[range(len(CLASSES)), CLASSES].mean()
-        for images in pictures
-    ]
-    return f"score {scores[0]:.0f} / {scores[1]:.0f}"
+def agree_on_scores(bench, theirs, ours):
+    return f"score {mean_score(bench, theirs):.0f} / {mean_score(bench, ours):.0f}"
+
+
+def mean_score(bench, pictures):
+    logits = float32_logits(bench.network, pictures)
+    return logits[range(len(CLASSES)), CLASSES].mean()
+
+
+# The least cosine between what dlapps gives in float32 and in "fast".
 
 
 def cosine_of_perturbations(first, second):
@@ -259,6 +311,11 @@ def cosine_of_perturbations(first, second):
 
 def cosine_of_pictures(first, second):
     return least_cosine(first - 0.5, second - 0.5)
+
+
+def fast(run):
+    with runtime.autocast("cpu"):
+        return run()
 
 
 @dataclass(frozen=True)
@@ -273,24 +330,23 @@ class Comparison:
     agree: Callable = agree_on_maps
     cosine: Callable | None = least_cosine
 
-    def rows(self, bench, rounds):
+    def measure(self, bench, rounds):
         peer = name_peer(self.package)
         theirs, ours = self.make(bench)
-        ways = {peer: theirs, "float32": ours} | (
-            {"fast": partial(fast, ours)} if self.cosine else {}
-        )
-        return compare(self.what, ways, rounds, self.cosine, partial(self.agree, bench))
+        ways = {peer: theirs, "float32": ours}
+        if self.cosine:
+            ways["fast"] = partial(fast, ours)
+        agree = partial(self.agree, bench)
+        return compare(self.what, ways, rounds, self.cosine, agree)
 
 
-ATTACK = {"agree": agree_on_success, "cosine": cosine_of_perturbations}
-CLASS = {"agree": agree_on_scores, "cosine": cosine_of_pictures}
+def attack(package, what, make):
+    return Comparison(package, what, make, agree_on_success, cosine_of_perturbations)
+
+
+ALL = f"{PICTURES} pictures"
 COMPARISONS = (
-    Comparison(
-        "captum",
-        f"input gradient, {PICTURES} pictures",
-        captum_input_gradient,
-        cosine=None,
-    ),
+    Comparison("captum", f"input gradient, {ALL}", captum_input_gradient, cosine=None),
     Comparison("captum", "SmoothGrad, 1 picture", captum_smooth_grad),
     Comparison(
         "captum",
@@ -298,42 +354,35 @@ COMPARISONS = (
         captum_integrated_gradients,
         cosine=None,
     ),
-    Comparison("captum", f"Grad-CAM, {PICTURES} pictures", captum_grad_cam),
-    Comparison("grad-cam", f"Grad-CAM, {PICTURES} pictures", grad_cam_grad_cam),
-    Comparison(
-        "torchattacks", f"FGSM, {PICTURES} pictures", torchattacks_fgsm, **ATTACK
-    ),
-    Comparison(
-        "torchattacks",
-        f"PGD of 10 steps, {PICTURES} pictures",
-        torchattacks_pgd,
-        **ATTACK,
-    ),
-    Comparison(
+    Comparison("captum", f"Grad-CAM, {ALL}", captum_grad_cam),
+    Comparison("grad-cam", f"Grad-CAM, {ALL}", grad_cam_grad_cam),
+    attack("torchattacks", f"FGSM, {ALL}", torchattacks_fgsm),
+    attack("torchattacks", f"PGD of 10 steps, {ALL}", torchattacks_pgd),
+    attack(
         "torchattacks",
         "PGD in L2 of 20 steps, 200 digits of 28 x 28",
         torchattacks_pgd_in_grey,
-        **ATTACK,
     ),
-    Comparison("foolbox", f"FGSM, {PICTURES} pictures", foolbox_fgsm, **ATTACK),
-    Comparison(
-        "foolbox", f"PGD of 10 steps, {PICTURES} pictures", foolbox_pgd, **ATTACK
-    ),
+    attack("foolbox", f"FGSM, {ALL}", foolbox_fgsm),
+    attack("foolbox", f"PGD of 10 steps, {ALL}", foolbox_pgd),
     Comparison(
         "torch-lucent",
         f"{len(CLASSES)} classes, {NUM_STEPS} steps",
         lucent_class_visualisation,
-        **CLASS,
+        agree_on_scores,
+        cosine_of_pictures,
     ),
 )
 
 
 def list_comparisons():
-    bench = Bench()
-    return {
-        f"{each.package} {each.what}": partial(each.rows, bench) for each in COMPARISONS
-    }
+    bench = load_bench()
+    comparisons = {}
+    for comparison in COMPARISONS:
+        name = f"{comparison.package} {comparison.what}"
+        comparisons[name] = partial(comparison.measure, bench)
+    return comparisons
 
 
 if __name__ == "__main__":
-    main(__doc__, list_comparisons)
+    main(__doc__, [list_comparisons])
