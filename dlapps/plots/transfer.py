@@ -33,7 +33,7 @@ def plot_answers(
     """
     widths = [1.1] + [2.0] * len(answers)
     figure, axes = make_figure(
-        1.0 * len(chosen), len(chosen), len(widths), width_ratios=widths
+        len(chosen), len(chosen), len(widths), width_ratios=widths
     )
     for row, truth in zip(axes, chosen, strict=True):
         picture = truths.index(truth)
