@@ -158,7 +158,7 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
                 alpha=0.6,
             )
             mean = np.mean(values)
-            ax.vlines(mean, row - 0.35, row + 0.35, color=COLOURS[6], linewidth=1.2)
+            ax.vlines(mean, row - 0.35, row + 0.35, color="black", linewidth=1.2)
         ax.set_xlabel(f"{measure.replace('_', ' ')} (%)")
         ax.set_yticks(range(len(settings)), list(settings))
     axes[0, 0].invert_yaxis()

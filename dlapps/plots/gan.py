@@ -192,7 +192,7 @@ def plot_factors(
             mean, low, high = factors[name]
             reach = [[mean - low], [high - mean]]
             ax.errorbar(mean, y, xerr=reach, fmt="o", capsize=2, color=COLOURS[0])
-    ax.axvline(1, color=COLOURS[6], linestyle="--", linewidth=0.8)
+    ax.axvline(1, color="black", linestyle="--", linewidth=0.8)
     ax.set_title("recall", loc="right", fontsize=7)
     ax.set_xlabel("Fréchet ratio: factor")
     ax.set_xscale("log")

@@ -109,7 +109,7 @@ def plot_steps(steps: Mapping[str, tuple[float, float, Estimate]]) -> Figure:
         levels.plot(after, y, "o", color=colour)
         reach = [[mean - low], [high - mean]]
         gains.errorbar(mean, y, xerr=reach, fmt="o", capsize=2, color=colour)
-    gains.axvline(0, color=COLOURS[6], linestyle="--", linewidth=0.8)
+    gains.axvline(0, color="black", linestyle="--", linewidth=0.8)
     levels.set_xlabel("test accuracy (%)")
     gains.set_xlabel("gain (points)")
     levels.set_ylim(len(steps) - 0.5, -0.5)

@@ -103,7 +103,7 @@ def plot_score_card(
                 color=COLOURS[index],
                 label=network,
             )
-        ax.axvline(chance, color=COLOURS[6], linestyle="--", linewidth=0.8)
+        ax.axvline(chance, color="black", linestyle="--", linewidth=0.8)
         ax.set_xlabel(measure)
         ax.set_ylim(len(methods) - 0.5, -0.5)
         ax.set_yticks(range(len(methods)), methods)
