@@ -1,20 +1,24 @@
-"""Committed results of long computations: what `labreport study NAME` wrote, and how
-studies write it.
+"""Committed results of long computations, as `labreport study NAME` wrote them.
 
-    study = results.load("mnistm") runs = {"source only": "source only, paper's
-    settings", "DANN": "practical"} table = study.table(runs, ["source_accuracy",
-    "target_accuracy"], gain_over="source only") table["DANN"].target_accuracy.mean
-    # over seeds; its deviation, num_seeds table["DANN"].gain.low
-    # of the last score, in percentage points study.history("practical",
-    "target_accuracy")       # one row a seed, one column an epoch
+    study = results.load("mnistm")
+    runs = {"source only": "source only, paper's settings", "DANN": "practical"}
+    scores = ["source_accuracy", "target_accuracy"]
+    table = study.table(runs, scores, gain_over="source only")
+    table["DANN"].target_accuracy.mean  # over seeds; its deviation, num_seeds
+    table["DANN"].gain.low  # of the last score, in percentage points
+    study.history("practical", "target_accuracy")  # (seeds, epochs)
 
-Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results. A
-file's part "runs" is {run: {seed: entry}}, and an entry has "scores" {name: number or
-numbers}, which were measured at the end, and where there are such "history" {name:
-numbers}, which were measured in the course, and "settings" {name: value}, with which it
-was made. A training that diverged has no scores and says why, as "diverged". The part
-"shares" names the scores that are accuracies or other shares of a whole: their
-differences are told in percentage points. All others are plain numbers.
+Numbers lie in NAME.json, arrays and pictures in NAME.npz, both in data/results. The
+part "runs" of a file is {run: {seed: entry}}. An entry has
+
+- "scores" {name: number or numbers}: what was measured at the end;
+- "history" {name: numbers}, if any: what was measured in the course of the training;
+- "settings" {name: value}, if any: what the run was made with.
+
+The entry of a training that diverged has no scores and gives the reason as "diverged".
+The part "shares" lists the scores that are accuracies or other shares of a whole:
+differences of these are given in percentage points. All other scores are plain numbers.
+The part "heads" {score: head} spells heads of tables that differ from the score's name.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import re
 import statistics
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,28 +41,14 @@ from labreport import LabreportError, check_name, environment, intervals, paths
 from labreport.intervals import Interval
 
 Entry = dict[str, Any]  # what one seed of a run gave
-# Heads of tables that a score's name cannot spell.
-HEADS = {"frechet_ratio": "Fréchet ratio", "imagenet_ratio": "ImageNet ratio"}
-HEADS |= {"gan_train_accuracy": "GAN-train", "last_real_probability": "last D(x)"}
-COUNTS = [
-    "no",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-]
+NUMBER_WORDS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score over seeds: mean and sample standard deviation; in a format "0.713 ±
-    0.012", of one seed "0.713".
+    """Mean and sample standard deviation of a score over seeds.
+
+    In a format it is "0.713 ± 0.012", or "0.713" for a single seed.
     """
 
     mean: float
@@ -67,40 +57,42 @@ class Score:
 
     @classmethod
     def over(cls, values: ArrayLike) -> Score:
-        """Of one value a seed, or of several, which count as their mean."""
+        """Summarise one value a seed, or several, which count as their mean."""
         rows = np.asarray(values, float)
         means = rows.reshape(len(rows), -1).mean(1).tolist()
         deviation = statistics.stdev(means) if len(means) > 1 else 0.0
         return cls(statistics.fmean(means), deviation, len(means))
 
     def __format__(self, form: str) -> str:
-        return f"{self.mean:{form}}" + (
-            f" ± {self.deviation:{form}}" if self.num_seeds > 1 else ""
-        )
+        mean = f"{self.mean:{form}}"
+        if self.num_seeds > 1:
+            return f"{mean} ± {self.deviation:{form}}"
+        return mean
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run in a table: row.target_accuracy is a `Score`, and row.gain what the last
-    score gains, if asked for.
+    """One run of a table: `row.target_accuracy` is a `Score`.
+
+    gain: how much the last score exceeds the baseline's, if the table has gains.
     """
 
     scores: dict[str, Score]
     gain: Interval | None = None
 
     def __getattr__(self, name: str) -> Score:
-        scores = vars(self).get("scores", {})  # a copy in the making has none
+        # `copy` asks for attributes before there are any scores.
+        scores = vars(self).get("scores", {})
         check_name("a score", name, scores, AttributeError)
         return scores[name]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Runs compared, as `Study.table` makes it: table[label] is a `Row`; columns and
-    rows are what a table shows.
+    """Runs compared by `Study.table`: `table[label]` is a `Row`.
 
-    family: for its caption, how many gains hold together, as "corrected for three
-    comparisons"; empty without gains.
+    columns, rows: what is printed. family: for the caption, how many gains hold
+    together, as in "corrected for three comparisons"; empty without gains.
     """
 
     columns: list[str]
@@ -109,55 +101,53 @@ class Table:
     runs: dict[str, Row]
 
     def __getitem__(self, label: str) -> Row:
-        return _find(label, self.runs, "a row")
+        return _look_up(label, self.runs, "a row")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study's numbers: its parts by name, and `runs`, what each seed of a run gave,
-    as {run: {seed: entry}}.
+    """The numbers of a study: the parts of its file, and its runs {run: {seed: entry}}.
 
-    Names that are not there are ValueErrors. A seed whose training diverged has an
-    entry, and counts in no score.
+    Methods raise ValueError for a name that is not there. A seed whose training
+    diverged has an entry, but counts in no score.
     """
 
     name: str
     parts: dict[str, Any]
     runs: dict[str, dict[int, Entry]]
     shares: frozenset[str] = frozenset()
+    heads: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, part: str) -> Any:
-        """A part of the file as it stands there: "made" says with what the study was
-        made.
-        """
-        return _find(part, self.parts, "a part")
+        """A part of the file as it stands there, such as "made"."""
+        return _look_up(part, self.parts, "a part")
 
     def values(self, run: str, score: str) -> np.ndarray:
-        """The score of each seed, float (S,); (S, N) for a score of N values a seed.
+        """The score of each seed, float (S,), or (S, N) for N values a seed.
 
-        What is measured in the course of the training only counts as it was at the end.
+        Of a score that has only a history, the last value counts.
         """
-        return np.array(
-            [
-                _find(score, _scores(entry), "a score")
-                for entry in self._finished(run).values()
-            ]
-        )
+        values = []
+        for entry in self._finished(run).values():
+            values.append(_look_up(score, _final_scores(entry), "a score"))
+        return np.array(values)
 
     def mean(self, run: str, score: str) -> float:
         """The mean of all values over seeds."""
         return float(self.values(run, score).mean())
 
     def summary(self, run: str) -> dict[str, float]:
-        """The mean over seeds of each score that is one number a seed, and as
-        "accuracy_sd" the deviation.
+        """The mean over seeds of each score that is one number a seed, by its name.
+
+        "accuracy_sd" is the standard deviation of "accuracy".
         """
-        scores = next(iter(self._finished(run).values()))["scores"].items()
-        names = [name for name, value in scores if isinstance(value, (int, float))]
-        spread = {
-            f"{name}_sd": Score.over(self.values(run, name)).deviation for name in names
-        }
-        return {name: self.mean(run, name) for name in names} | spread
+        first = next(iter(self._finished(run).values()))
+        summary = {}
+        for name, value in first["scores"].items():
+            if isinstance(value, (int, float)):
+                summary[name] = self.mean(run, name)
+                summary[f"{name}_sd"] = Score.over(self.values(run, name)).deviation
+        return summary
 
     def table(
         self,
@@ -165,156 +155,156 @@ class Study:
         scores: Iterable[str] | Mapping[str, str],
         gain_over: str | None = None,
     ) -> Table:
-        """Runs in rows, their scores in columns, as in
-        `chapter.show_table(study.table(...), name, caption)`.
+        """Runs in rows and their scores in columns, for `chapter.show_table`.
 
-        runs: their names, or {label: run}; scores in a dictionary stand for a run that
-        has no seeds. scores: their names, or {score: format}; a run lacks what only
-        others have ("–"). gain_over: the label of a baseline. All other runs then have
-        a gain over it in the last score, percentage points for shares: Welch's
-        interval, corrected for the number of these runs. Raises ValueError for a name
-        that is not there, and where gains need more seeds.
+        runs: their names, or {label: run}, where a dictionary {score: value} stands for
+        a run that has no seeds. scores: their names, or {score: format}. A run that
+        lacks a score which others have gets "–".
+
+        gain_over: the label of a baseline. All other runs then have a gain over it in
+        the last score: Welch's interval, corrected for the number of these runs, in
+        percentage points for shares. Raises ValueError for a name that is not there,
+        and where gains need more seeds.
         """
-        labelled = runs if isinstance(runs, Mapping) else {run: run for run in runs}
-        formats = (
-            scores if isinstance(scores, Mapping) else dict.fromkeys(scores, ".3f")
-        )
-        last = [*formats][-1]
-        gains = {} if gain_over is None else self._gain_over(gain_over, labelled, last)
-        form = "+.1f" if last in self.shares else f"+{formats[last]}"
-        rows, found = [], {}
-        for label, run in labelled.items():
-            summed, gain = (
-                {s: self._sum_up(run, s) for s in formats if self._is_due(run, s)},
-                gains.get(label),
-            )
-            found[label] = Row(summed, gain)
-            cells = [
-                f"{summed[s]:{formats[s]}}" if s in summed else "–" for s in formats
-            ]
-            ends = [f"{value:{form}}" for value in gain] if gain else ["–"] * 3
-            seeds = next(iter(summed.values())).num_seeds
-            rows.append([label, f"{seeds or '–'}", *cells, *ends * bool(gains)])
-        heads = [HEADS.get(score, score.replace("_", " ")) for score in formats]
-        heads = ["", "seeds", *heads, *["gain", "low", "high"] * bool(gains)]
-        return Table(heads, rows, _name_family(len(gains)), found)
+        if not isinstance(runs, Mapping):
+            runs = {run: run for run in runs}
+        if not isinstance(scores, Mapping):
+            scores = dict.fromkeys(scores, ".3f")
+        last_score = list(scores)[-1]
+        gains: dict[str, Interval] = {}
+        if gain_over is not None:
+            gains = self._gains_over(gain_over, runs, last_score)
+        table_rows = {}
+        for label, run in runs.items():
+            shown = [score for score in scores if self._is_due(run, score)]
+            sums = {score: self._sum_up(run, score) for score in shown}
+            table_rows[label] = Row(sums, gains.get(label))
+
+        columns = ["", "seeds"]
+        columns += [self.heads.get(score, score.replace("_", " ")) for score in scores]
+        cells = [_write_row(label, row, scores) for label, row in table_rows.items()]
+        if gains:
+            columns += ["gain", "low", "high"]
+            form = "+.1f" if last_score in self.shares else f"+{scores[last_score]}"
+            for row, written in zip(table_rows.values(), cells, strict=True):
+                written += _write_gain(row.gain, form)
+        return Table(columns, cells, _name_family(len(gains)), table_rows)
 
     def join(self, other: Study) -> Study:
-        """The study with the runs of another besides: "20 evaluations" of "flow" is
-        then "flow 20 evaluations".
-        """
-        named = {f"{other.name} {run}": entries for run, entries in other.runs.items()}
-        return replace(self, runs=self.runs | named, shares=self.shares | other.shares)
+        """This study with the runs of another, "RUN" of "flow" as "flow RUN"."""
+        runs = dict(self.runs)
+        for run, entries in other.runs.items():
+            runs[f"{other.name} {run}"] = entries
+        shares = self.shares | other.shares
+        return replace(self, runs=runs, shares=shares, heads=self.heads | other.heads)
 
     def history(self, run: str, score: str) -> np.ndarray:
-        """The score in the course of the training, (S, T): one row a seed, one column
-        an epoch, or a recorded point.
-        """
-        finished = self._finished(run).values()
-        histories = [
-            _find("history", entry, "a part of the entry") for entry in finished
-        ]
-        return np.array([_find(score, history, "a score") for history in histories])
+        """The score in the course of the training, (S, T): a row for each seed."""
+        rows = []
+        for entry in self._finished(run).values():
+            history = _look_up("history", entry, "a part of the entry")
+            rows.append(_look_up(score, history, "a score"))
+        return np.array(rows)
 
-    def _gain_over(
+    def _gains_over(
         self, baseline: str, runs: Mapping[str, Any], score: str
     ) -> dict[str, Interval]:
-        unit, seeded = 100 if score in self.shares else 1, {}
+        unit = 100 if score in self.shares else 1
+        values = {}
         for label, run in runs.items():
             if isinstance(run, str):
-                seeded[label] = unit * self.values(run, score)
-        check_name("a baseline", baseline, seeded)
-        base = seeded.pop(baseline)
-        return {
-            k: intervals.compare(found, base, len(seeded))
-            for k, found in seeded.items()
-        }
+                values[label] = unit * self.values(run, score)
+        check_name("a baseline", baseline, values)
+        base = values.pop(baseline)
+        gains = {}
+        for label, compared in values.items():
+            gains[label] = intervals.compare(compared, base, len(values))
+        return gains
 
     def _is_due(self, run: str | Mapping[str, float], score: str) -> bool:
-        """Whether a run has the score; or none has it, so that its name must be wrong."""
-        having = [
-            name
-            for name, entries in self.runs.items()
-            if any(score in _scores(e) for e in entries.values())
-        ]
-        return (
-            not isinstance(run, str)
-            or run not in self.runs
-            or run in having
-            or not having
+        """Whether a run has to have the score: it has it, or no run has it.
+
+        In the second case the name must be wrong, and looking it up says so.
+        """
+        if not isinstance(run, str) or run not in self.runs:
+            return True
+        return self._has_score(run, score) or not any(
+            self._has_score(other, score) for other in self.runs
         )
 
+    def _has_score(self, run: str, score: str) -> bool:
+        return any(score in _final_scores(entry) for entry in self.runs[run].values())
+
     def _sum_up(self, run: str | Mapping[str, float], score: str) -> Score:
-        if not isinstance(run, str):
-            return Score(float(_find(score, run, "a score")), 0.0, 0)
-        return Score.over(self.values(run, score))
+        if isinstance(run, str):
+            return Score.over(self.values(run, score))
+        return Score(float(_look_up(score, run, "a score")), 0.0, 0)
 
     def _finished(self, run: str) -> dict[int, Entry]:
-        entries = _find(run, self.runs, "a run").items()
-        return {seed: entry for seed, entry in entries if "diverged" not in entry}
+        entries = _look_up(run, self.runs, "a run")
+        return {seed: e for seed, e in entries.items() if "diverged" not in e}
 
 
 def load(name: str) -> Study:
-    """The numbers of a study; LabreportError where they are not there."""
-    parts, runs = json.loads(_path(f"{name}.json").read_text()), {}
+    """Read the numbers of a study; raises LabreportError where they are not there."""
+    parts = json.loads(_path(f"{name}.json").read_text())
+    runs = {}
     for run, entries in parts.get("runs", {}).items():
-        runs[run] = {seed: entries[f"{seed}"] for seed in sorted(map(int, entries))}
-    return Study(name, parts, runs, frozenset(parts.get("shares", ())))
+        seeds = sorted(int(seed) for seed in entries)
+        runs[run] = {seed: entries[str(seed)] for seed in seeds}
+    shares = frozenset(parts.get("shares", ()))
+    return Study(name, parts, runs, shares, parts.get("heads", {}))
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
-    """The arrays of a study, by name; LabreportError where they are not there."""
+    """Read the arrays of a study; raises LabreportError where they are not there."""
     with np.load(_path(f"{name}.npz")) as file:
         return dict(file)
 
 
 def load_pictures(name: str) -> dict[str, np.ndarray]:
-    """The pictures of a study by name, uint8 (H, W, 3), which its arrays hold as PNG or
-    JPEG.
-    """
-    encoded = load_arrays(name)
-    return {
-        name: np.asarray(Image.open(io.BytesIO(array.data)))
-        for name, array in encoded.items()
-    }
+    """Read the pictures of a study, uint8 (H, W, 3), from its arrays of PNG or JPEG."""
+    pictures = {}
+    for picture, encoded in load_arrays(name).items():
+        pictures[picture] = np.asarray(Image.open(io.BytesIO(encoded.data)))
+    return pictures
 
 
 def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
-    """Write a study's numbers beside what made them (commit, date, versions, machine,
-    seeds); returns the file.
+    """Write a study's numbers and, as "made", what made them; returns the file.
+
+    That is commit, date, versions, machine and seeds.
     """
     made = environment.describe() | {"seeds": list(seeds)}
     content = json.dumps({"made": made, **parts}, indent=1) + "\n"
-    # A list of numbers on one line: half the size, and a difference of versions that
-    # can be read.
-    content = re.sub(
-        r"\[\n([^\[\]{}\"]+)\]", lambda it: f"[{' '.join(it[1].split())}]", content
-    )
+    # A list of numbers on one line: half the size, and a readable diff.
+    content = re.sub(r"\[\n([^\[\]{}\"]+)\]", _on_one_line, content)
     return paths.write_atomically(paths.results() / f"{name}.json", content.encode())
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    numbers = found[1].split()
+    return f"[{' '.join(numbers)}]"
 
 
 def save_arrays(
     name: str, arrays: Mapping[str, np.ndarray], folder: Path | None = None
 ) -> Path:
-    """Write an .npz that NumPy reads, compressed by LZMA column by column: a third
-    smaller than savez_compressed.
+    """Write NAME.npz for `numpy.load`, a third smaller than savez_compressed writes it.
 
-    folder: where, by default the report's data/results.
+    LZMA compresses it column by column. folder: by default the report's data/results.
     """
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
         for key, array in arrays.items():
             buffer = io.BytesIO()
-            np.lib.format.write_array(
-                buffer, np.asfortranarray(array), allow_pickle=False
-            )
-            # A fixed date: the same arrays give the same file.
-            archive.writestr(
-                zipfile.ZipInfo(f"{key}.npy"), buffer.getvalue(), zipfile.ZIP_LZMA
-            )
-    return paths.write_atomically(
-        (folder or paths.results()) / f"{name}.npz", file.getvalue()
-    )
+            columns = np.asfortranarray(array)
+            np.lib.format.write_array(buffer, columns, allow_pickle=False)
+            # A ZipInfo has a fixed date: the same arrays give the same file.
+            member = zipfile.ZipInfo(f"{key}.npy")
+            archive.writestr(member, buffer.getvalue(), zipfile.ZIP_LZMA)
+    path = (folder or paths.results()) / f"{name}.npz"
+    return paths.write_atomically(path, file.getvalue())
 
 
 def _path(filename: str) -> Path:
@@ -325,21 +315,37 @@ def _path(filename: str) -> Path:
     return path
 
 
-def _scores(entry: Entry) -> dict[str, Any]:
-    return {
-        key: values[-1] for key, values in entry.get("history", {}).items()
-    } | entry.get("scores", {})
+def _final_scores(entry: Entry) -> dict[str, Any]:
+    """Scores, and of what is recorded in the course of a training the last values."""
+    scores = {}
+    for name, values in entry.get("history", {}).items():
+        scores[name] = values[-1]
+    return scores | entry.get("scores", {})
+
+
+def _write_row(label: str, row: Row, formats: Mapping[str, str]) -> list[str]:
+    num_seeds = max((score.num_seeds for score in row.scores.values()), default=0)
+    cells = [label, str(num_seeds or "–")]
+    for score, form in formats.items():
+        cells.append(f"{row.scores[score]:{form}}" if score in row.scores else "–")
+    return cells
+
+
+def _write_gain(gain: Interval | None, form: str) -> list[str]:
+    if gain is None:
+        return ["–"] * 3
+    return [f"{value:{form}}" for value in gain]
 
 
 def _name_family(number: int) -> str:
-    words = dict(enumerate(COUNTS)).get(number, number)
-    return (
-        f"corrected for {words} comparisons"
-        if number > 1
-        else "a single comparison" * number
-    )
+    if number == 0:
+        return ""
+    if number == 1:
+        return "a single comparison"
+    words = dict(enumerate(NUMBER_WORDS, start=2))
+    return f"corrected for {words.get(number, number)} comparisons"
 
 
-def _find(name: str, found: Mapping[str, Any], what: str) -> Any:
-    check_name(what, name, found)
-    return found[name]
+def _look_up(name: str, entries: Mapping[str, Any], what: str) -> Any:
+    check_name(what, name, entries)
+    return entries[name]
