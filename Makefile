@@ -76,7 +76,7 @@ test-all: ## the same with each Python that is found here, then the wheel, solut
 	@$(MAKE) $(DEV)
 	$(BIN)/python -m pytest -q -m "wheel or lab or solutions"
 	@$(MAKE) VENV=.venv-class .venv-class/class.installed
-	.venv-class/bin/python -m pytest -q -m nbgrader tests/test_course.py
+	.venv-class/bin/python -m pytest -q -m nbgrader tests/chapters/test_course.py
 	@$(MAKE) $(BENCH)/installed
 	$(BENCH)/bin/python -m pytest -q -m references tests/test_references.py
 

@@ -1,5 +1,5 @@
-"""The course for nbgrader: what students are given, how it is graded, and what a
-submission cannot do.
+"""The course for nbgrader: what students get, how it is graded, and what a submission
+cannot do.
 """
 
 import csv
@@ -21,9 +21,8 @@ from labreport.editions.execute import OwnKernelManager
 from labreport.editions.sources import code_cells, find_sources, select_sources, tags
 from labreport.notebook.outline import used_names
 
-CHAPTERS = {
-    path.stem: path for path in sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))
-}
+NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))
+CHAPTERS = {path.stem: path for path in NOTEBOOKS}
 CHECKS = CHECKOUT / "notebooks" / "checks"
 SOLUTION = """seed = 0
 
@@ -52,18 +51,17 @@ def tiny(project):
     """
     exercise = code(SOLUTION, "exercise")
     exercise.metadata["exercise"] = {"defines": ["Reverse"], "points": 2}
-    asked = text("Why?", "question", number="1a", points=3, rubric="3: because.")
-    first, last = text("It is so.", "answer"), text("As {{shown}} shows.", "answer")
-    cells = (
+    path = project.write(
+        NAME,
         code("import torch"),
         exercise,
-        asked,
-        first,
+        text("Why?", "question", number="1a", points=3, rubric="3: because."),
+        text("It is so.", "answer"),
         code("shown = 1"),
-        last,
+        text("As {{shown}} shows.", "answer"),
         text("See."),
+        tags=["title"],
     )
-    path = project.write(NAME, *cells, tags=["title"])
     path.write_text(path.read_text().replace('"cell-4"', '"reversal"'))
     (path.parent / "checks").symlink_to(CHECKS)
     return find_sources()[0]
@@ -76,7 +74,7 @@ def test_a_test_stands_behind_its_exercise_and_an_answer_behind_its_measurement(
     assert points == {"reversal": None, TEST: 2, "cell-5": None, "answer-1a": 3}
     assert [name for name in points if marks[name]["locked"]] == [TEST, "cell-5"]
     order = f"cell-3 reversal-task reversal {TEST} cell-5 cell-7 answer-1a cell-9"
-    assert [*marks][4:] == order.split()
+    assert list(marks)[4:] == order.split()
     given, rest = notebook.cells[6].source.split("### BEGIN SOLUTION\n")
     assert given.strip() == "seed = 0"
     assert rest.split("### END SOLUTION")[1].strip() == "torch.manual_seed(seed)"
@@ -96,32 +94,30 @@ def test_a_test_stands_behind_its_exercise_and_an_answer_behind_its_measurement(
 )
 def test_students_write_the_statements_that_define_what_is_asked(lines, solution):
     marked = course.mark_solution("\n".join(lines), {"b"}).split("\n")
-    assert (
-        marked[marked.index(course._BEGIN) + 1 : marked.index(course._END)] == solution
-    )
+    begin = marked.index(course.BEGIN)
+    end = marked.index(course.END)
+    assert marked[begin + 1 : end] == solution
+    assert marked[:begin] + solution + marked[end + 1 :] == lines
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_each_exercise_has_its_check_which_asks_for_all_that_is_needed(chapter):
-    tasks, written, exercises = (
-        course.read_tasks(CHECKS / f"{chapter[2:]}.py"),
-        set(),
-        [],
-    )
+    tasks = course.read_tasks(CHECKS / f"{chapter[2:]}.py")
+    written = set()  # what only a solution defines
+    exercises = []
     for cell in code_cells(nbformat.read(CHAPTERS[chapter], 4)):
         shown = cell.source
         if "exercise" in tags(cell):
-            names = {*cell.metadata.exercise["defines"]}
-            before, rest = course.mark_solution(cell.source, names).split(course._BEGIN)
-            solution, behind = rest.split(course._END)
+            names = set(cell.metadata.exercise["defines"])
+            before, rest = course.mark_solution(cell.source, names).split(course.BEGIN)
+            solution, behind = rest.split(course.END)
             exercises.append(cell.id.replace("-", "_"))
-            told = re.findall(r"`(\w+)", tasks[exercises[-1]])
-            assert names <= {*told}
+            assert names <= set(re.findall(r"`(\w+)", tasks[exercises[-1]]))
             written |= used_names(solution)[1] - names
             shown = before + behind
-        taken, made = used_names(shown)
-        assert not taken & written, f"{cell.id} needs what no exercise asks for"
-        written -= made
+        loaded, stored = used_names(shown)
+        assert not loaded & written, f"{cell.id} needs what no exercise asks for"
+        written -= stored
     assert sorted(exercises) == sorted(tasks)
 
 
@@ -138,12 +134,13 @@ def test_beside_an_assignment_lies_what_tests_it_and_what_it_reads(
         "checks/expect.py",
         f"checks/{chapter[2:]}.py",
     }
-    code = "".join(cell.source for cell in code_cells(source.read()))
-    loaded = re.findall(r'results\.load\w*\("([\w-]+)"\)', code)
+    source_code = "".join(cell.source for cell in code_cells(source.read()))
+    loaded = re.findall(r'results\.load\w*\("([\w-]+)"\)', source_code)
     assert loaded
     for name in loaded:
-        assert {f"data/results/{name}.json", f"data/results/{name}.npz"} & {*beside}
-    assert {"report/profiles.toml", "report/references.bib"} <= {*beside}
+        files = {f"data/results/{name}.json", f"data/results/{name}.npz"}
+        assert files & beside.keys()
+    assert {"report/profiles.toml", "report/references.bib"} <= beside.keys()
 
 
 def test_a_course_needs_nbgrader_checks_and_a_new_folder(
@@ -151,10 +148,9 @@ def test_a_course_needs_nbgrader_checks_and_a_new_folder(
 ):
     monkeypatch.setattr(paths, "find_spec", lambda package: None)
     assert cli.main(["class", str(tmp_path / "course")]) == 2
-    assert (
-        'expected the package nbgrader, got none; run pip install "labreport[class]".'
-        in capsys.readouterr().err
-    )
+    complaint = capsys.readouterr().err
+    assert "expected the package nbgrader, got none" in complaint
+    assert 'run pip install "labreport[class]".' in complaint
     monkeypatch.undo()
     monkeypatch.setattr(paths, "require", lambda *names: None)
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
@@ -170,14 +166,19 @@ def test_a_course_needs_nbgrader_checks_and_a_new_folder(
 
 def run(notebook, folder):
     """The errors of its cells, by id, each as a kernel of this environment says it."""
-    options = {"resources": {"metadata": {"path": str(folder)}}, "allow_errors": True}
-    NotebookClient(notebook, kernel_manager_class=OwnKernelManager, **options).execute()
-    found = [
-        (cell.id, output) for cell in code_cells(notebook) for output in cell.outputs
-    ]
-    return {
-        name: output.evalue for name, output in found if output.output_type == "error"
-    }
+    client = NotebookClient(
+        notebook,
+        kernel_manager_class=OwnKernelManager,
+        resources={"metadata": {"path": str(folder)}},
+        allow_errors=True,
+    )
+    client.execute()
+    errors = {}
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                errors[cell.id] = output.evalue
+    return errors
 
 
 @pytest.mark.solutions
@@ -198,8 +199,9 @@ def test_a_solution_passes_all_tests_of_its_chapter(
 def test_without_nbgrader_a_student_reads_the_same_sentence(tiny, tmp_path):
     notebook = course.make_notebook(tiny)
     notebook.cells[6].source = "pass"
-    [(name, said)] = run(notebook, tmp_path).items()
-    assert (name, said.replace("\n", " ")) == (TEST, MISSING)
+    [(cell, message)] = run(notebook, tmp_path).items()
+    assert cell == TEST
+    assert message.replace("\n", " ") == MISSING
 
 
 @pytest.fixture
@@ -215,20 +217,22 @@ class Course:
 
     def __init__(self, folder, name):
         course.write_course(folder)
-        self.folder, self.name = folder, name
+        self.folder = folder
+        self.name = name
         self.call("generate_assignment", name)
-        self.solution, self.release = (
-            self.read(part) for part in ("source", "release")
-        )
+        self.solution = self.read("source")
+        self.release = self.read("release")
 
     def call(self, *arguments):
-        command = [sys.executable, "-m", "nbgrader", *arguments]
-        options = {
-            "cwd": self.folder,
-            "env": {k: v for k, v in os.environ.items() if k != "LABREPORT_HOME"},
-        }
+        environment = dict(os.environ)
+        environment.pop("LABREPORT_HOME", None)
         done = subprocess.run(
-            command, **options, capture_output=True, text=True, check=True
+            [sys.executable, "-m", "nbgrader", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return " ".join(done.stdout.split())
 
@@ -263,10 +267,8 @@ def test_a_solution_has_all_points_and_a_blank_none(chapter, tmp_path, monkeypat
     made.submit("all", made.solution)
     made.submit("none", made.release)
     tests = [cell for cell in made.solution.cells if cell.id.endswith("-test")]
-    assert made.grade() == {
-        "all": sum(cell.metadata.nbgrader.points for cell in tests),
-        "none": 0,
-    }
+    points = sum(cell.metadata.nbgrader.points for cell in tests)
+    assert made.grade() == {"all": points, "none": 0}
 
 
 @needs_nbgrader
@@ -274,9 +276,8 @@ def test_a_solution_has_all_points_and_a_blank_none(chapter, tmp_path, monkeypat
 def test_grading_outlives_what_is_handed_in(tiny, tmp_path):
     made = Course(tmp_path / "course", NAME)
     handed_out = str(made.release)
-    assert not any(
-        secret in handed_out for secret in ("context.weight", "because", "It is so")
-    )
+    for secret in ("context.weight", "because", "It is so"):
+        assert secret not in handed_out
     flood = f"{SOLUTION}\nprint('x' * 100_000_000)"
     sources = {
         "deleted": "pass",
@@ -286,26 +287,20 @@ def test_grading_outlives_what_is_handed_in(tiny, tmp_path):
     }
     for student, source in sources.items():
         notebook = made.read("release")
-        answer, test = (
-            cell for cell in notebook.cells if cell.id in ("reversal", TEST)
-        )
-        answer.source, test.source = source, "assert True"
+        cells = {cell.id: cell for cell in notebook.cells}
+        cells["reversal"].source = source
+        cells[TEST].source = "assert True"
         if student == "deleted":
-            notebook.cells.remove(test)
+            notebook.cells.remove(cells[TEST])
         made.submit(student, notebook)
-    right, blank = (
-        made.submit("right", made.solution),
-        made.submit("blank", made.release),
-    )
+    right = made.submit("right", made.solution)
+    blank = made.submit("blank", made.release)
     assert "Success!" in made.call("validate", str(right))
     assert MISSING in made.call("validate", str(blank))
     scores = made.grade("--Execute.timeout=30")
     assert scores == dict.fromkeys([*sources, "blank"], 0) | {"flood": 2, "right": 2}
-    flooded, looped = (
-        made.read(f"autograded/{student}") for student in ("flood", "loop")
-    )
-    assert len(str(flooded)) < 1e6
-    assert "CellTimeoutError" in str(looped)
+    assert len(str(made.read("autograded/flood"))) < 1e6
+    assert "CellTimeoutError" in str(made.read("autograded/loop"))
     made.call("generate_feedback", NAME)
     for student in ("deleted", "overwritten", "blank"):
         page = (made.folder / "feedback" / student / NAME / f"{NAME}.html").read_text()

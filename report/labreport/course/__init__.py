@@ -1,3 +1,1 @@
-"""What students and their teachers need: a course made from the chapters, and automatic
-checks of its exercises.
-"""
+"""A course made from the chapters, with automatic checks of its exercises."""

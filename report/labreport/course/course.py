@@ -1,9 +1,10 @@
-"""A course for nbgrader, made from a report's chapters: exercises, a test behind each,
-questions to answer.
+"""A course for nbgrader, made from a report's chapters.
+
+It has exercises, a test below each, and questions to answer.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,103 +19,108 @@ from labreport.editions.staleness import find_named_results
 from labreport.notebook.outline import used_names
 from labreport.notebook.prose import Prose
 
-_FILES = [
-    Path(__file__).with_name(name) for name in ("README.md", "nbgrader_config.py")
-]
-_BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
-# A grader passes no parameters; and where it runs, nobody says which notebook the
-# kernel belongs to.
+FILES = ("README.md", "nbgrader_config.py")
+BEGIN = "### BEGIN SOLUTION"
+END = "### END SOLUTION"
+# A grader passes no parameters, and nothing there says which notebook a kernel runs.
 PARAMETERS = """import os
 
 os.environ.setdefault("JPY_SESSION_NAME", "{name}.ipynb")  # whose prose shows numbers
 profile = os.environ.get("LABREPORT_PROFILE", "quick")
 seed = 0"""
-WORDS = """Write what is missing where a cell says `YOUR CODE HERE` or `YOUR ANSWER HERE`, from top to bottom: later
-cells need what earlier ones define, and until it is there they stop with an error. The cell below an exercise tests it,
-and where something is wrong says what was expected, what came, and why it matters."""
+HOW_TO_WORK = """\
+Write what is missing where a cell says `YOUR CODE HERE` or `YOUR ANSWER HERE`, from top
+to bottom: later cells need what earlier ones define, and until it is there they stop
+with an error. The cell below an exercise tests it, and where something is wrong says
+what was expected, what came, and why it matters."""
+QUESTION = """**Question {number}** (points: {points})
+
+{text}
+
+=== BEGIN MARK SCHEME ===
+
+{rubric}
+
+=== END MARK SCHEME ==="""
 TEST = """from checks import {module}, run
 
 run({module}.{exercise}, globals())"""
 
 
 def write_course(folder: Path) -> list[Path]:
-    """Write the course's notebooks, nbgrader's settings and the teachers' page; returns
-    the files.
+    """Write the assignments, nbgrader's settings and a page for teachers.
 
     Beside a notebook lies what tests it and what it reads, so that grading needs no
-    report. Raises ReportError where one of these files is there already: nothing is
-    replaced.
+    report. Returns the files. Raises ReportError if one of them is there already:
+    nothing is replaced.
     """
     paths.require("class", "nbgrader")
-    made = {source: make_notebook(source) for source in find_sources()}
-    files = {path.name: path.read_bytes() for path in _FILES}
-    for source, notebook in made.items():
-        if any("nbgrader" in cell.metadata for cell in notebook.cells):
-            assignment = f"source/{source.name}"
-            files[f"{assignment}/{source.name}.ipynb"] = nbformat.writes(
-                notebook
-            ).encode()
-            for name, path in find_files_beside(source).items():
-                files[f"{assignment}/{name}"] = path.read_bytes()
-    if there := [name for name in files if (folder / name).exists()]:
-        raise ReportError(
-            f"expected a new folder, got one with {there[0]}; name another one."
-        )
-    return [
+    files: dict[str, bytes] = {}
+    for name in FILES:
+        files[name] = Path(__file__).with_name(name).read_bytes()
+    for source in find_sources():
+        notebook = make_notebook(source)
+        if not any("nbgrader" in cell.metadata for cell in notebook.cells):
+            continue
+        assignment = f"source/{source.name}"
+        content = nbformat.writes(notebook).encode()
+        files[f"{assignment}/{source.name}.ipynb"] = content
+        for name, path in find_files_beside(source).items():
+            files[f"{assignment}/{name}"] = path.read_bytes()
+    for name in files:
+        if (folder / name).exists():
+            raise ReportError(
+                f"expected a new folder, got one with {name}; name another one."
+            )
+    for name, content in files.items():
         paths.write_atomically(folder / name, content)
-        for name, content in files.items()
-    ]
+    return [folder / name for name in files]
 
 
 def find_checks(source: Source) -> Path:
-    """The module that tests a chapter's exercises: of 2_name.ipynb checks/name.py,
-    beside the notebooks.
-    """
-    return paths.notebooks() / "checks" / f"{source.name.lstrip('0123456789_ ')}.py"
+    """The module with the tests of a chapter: of 2_name.ipynb, checks/name.py."""
+    name = source.name.lstrip("0123456789_ ")
+    return paths.notebooks() / "checks" / f"{name}.py"
 
 
 def find_files_beside(source: Source) -> dict[str, Path]:
-    """What a chapter's notebook needs beside it, by its place there: its checks, the
-    results that it names, profiles and bibliography.
+    """What a chapter's notebook needs beside it, by its place there.
+
+    These are its checks, the results that it names, the profiles and the bibliography.
     """
-    checks, modules = find_checks(source), paths.notebooks() / "checks"
-    others = {find_checks(other) for other in find_sources()} - {checks}
-    found = {
-        f"checks/{path.name}": path
-        for path in modules.glob("*.py")
-        if path not in others
-    }
+    files: dict[str, Path] = {}
+    others = {find_checks(other) for other in find_sources()} - {find_checks(source)}
+    for path in (paths.notebooks() / "checks").glob("*.py"):
+        if path not in others:
+            files[f"checks/{path.name}"] = path
     for path in find_named_results(cell.source for cell in code_cells(source.read())):
         if path.is_relative_to(paths.results()):
-            found[f"data/results/{path.name}"] = path
-    for path in (paths.report() / "profiles.toml", paths.report() / "references.bib"):
+            files[f"data/results/{path.name}"] = path
+    for name in ("profiles.toml", "references.bib"):
+        path = paths.report() / name
         if path.is_file():
-            found[f"report/{path.name}"] = path
-    return found
+            files[f"report/{name}"] = path
+    return files
 
 
 def make_notebook(source: Source) -> NotebookNode:
-    """The chapter as nbgrader's source of an assignment; its answers and solutions are
-    not in what students get.
+    """The chapter as nbgrader's source of an assignment.
+
+    It has answers and solutions; nbgrader takes them out of what students get.
     """
-    notebook, prose = source.read(), Prose(source.path, source.number)
-    tasks = read_tasks(find_checks(source))
-    asked: list[
-        list[NotebookNode]
-    ] = []  # each question with the chapter's answers to it
-    for cell in notebook.cells:
-        if "question" in tags(cell):
-            asked.append([cell])
-        elif "answer" in tags(cell) and asked:
-            asked[-1].append(cell)
-    # Students answer where the chapter's last words on a question are, below what is
+    notebook = source.read()
+    prose = Prose(source.path, source.number)
+    checks = find_checks(source)
+    tasks = read_tasks(checks)
+    questions = _group_answers(notebook.cells)
+    # Students answer where the chapter has its last words on a question, below what is
     # measured for it.
-    answered = {cells[-1].id: cells for cells in asked}
+    ends = {group[-1].id: group for group in questions}
     cells: list[NotebookNode] = []
     for cell in notebook.cells:
-        kinds = {*tags(cell)}
+        kinds = tags(cell)
         if "exercise" in kinds:
-            cells += _write_exercise(cell, find_checks(source), tasks)
+            cells += _write_exercise(cell, checks, tasks)
         elif "parameters" in kinds:
             cells.append(new_code_cell(PARAMETERS.format(name=source.name), id=cell.id))
         elif "question" in kinds:
@@ -124,101 +130,126 @@ def make_notebook(source: Source) -> NotebookNode:
                 cell.source = prose.resolve(cell.source)
             cells.append(cell)
         if "title" in kinds:
-            cells.append(new_markdown_cell(WORDS, id="how-to-work"))
-        if cell.id in answered:
-            cells.append(_write_answer(*answered[cell.id]))
+            cells.append(new_markdown_cell(HOW_TO_WORK, id="how-to-work"))
+        if cell.id in ends:
+            question, *answers = ends[cell.id]
+            cells.append(_write_answer(question, answers))
     notebook.cells = cells
     return notebook
 
 
+def _group_answers(cells: Iterable[NotebookNode]) -> list[list[NotebookNode]]:
+    """Each question, followed by the chapter's answers to it."""
+    groups: list[list[NotebookNode]] = []
+    for cell in cells:
+        if "question" in tags(cell):
+            groups.append([cell])
+        elif "answer" in tags(cell) and groups:
+            groups[-1].append(cell)
+    return groups
+
+
 def _write_question(cell: NotebookNode) -> NotebookNode:
-    """The question, its rubric to be seen by who marks it; a bonus is extra credit."""
+    """The question, with its rubric for who marks it; a bonus is extra credit."""
     question = cell.metadata.question
-    bonus = ", a bonus" * bool(question.get("bonus"))
-    text = f"**Question {question['number']}** (points: {question.get('points', 1)}{bonus})\n\n{cell.source}\n\n"
-    text += f"=== BEGIN MARK SCHEME ===\n\n{question.get('rubric', '')}\n\n=== END MARK SCHEME ==="
-    return new_markdown_cell(
-        text, id=cell.id, metadata=_marks(f"question-{question['number']}")
+    points = str(question.get("points", 1))
+    if question.get("bonus"):
+        points += ", a bonus"
+    text = QUESTION.format(
+        number=question["number"],
+        points=points,
+        text=cell.source,
+        rubric=question.get("rubric", ""),
     )
+    marks = _marks(f"question-{question['number']}")
+    return new_markdown_cell(text, id=cell.id, metadata=marks)
 
 
-def _write_answer(question: NotebookNode, *answers: NotebookNode) -> NotebookNode:
-    facts = question.metadata.question
-    name, points = (
-        f"answer-{facts['number']}",
-        0 if facts.get("bonus") else facts.get("points", 1),
-    )
+def _write_answer(
+    question: NotebookNode, answers: Iterable[NotebookNode]
+) -> NotebookNode:
+    number = question.metadata.question["number"]
+    points = question.metadata.question.get("points", 1)
+    if question.metadata.question.get("bonus"):
+        points = 0
     solution = "\n\n".join(answer.source for answer in answers)
-    text = f"**Answer to question {facts['number']}**\n\n{_BEGIN}\n{solution}\n{_END}"
-    return new_markdown_cell(
-        text, id=name, metadata=_marks(name, points, solution=True)
-    )
+    text = f"**Answer to question {number}**\n\n{BEGIN}\n{solution}\n{END}"
+    name = f"answer-{number}"
+    marks = _marks(name, points, solution=True)
+    return new_markdown_cell(text, id=name, metadata=marks)
 
 
 def read_tasks(checks: Path) -> dict[str, str]:
-    """What each exercise asks for, by its name: the docstrings of its chapter's checks,
-    which are not imported.
+    """What each exercise asks for, by its name.
+
+    These are the docstrings of the chapter's checks, which are not imported.
     """
-    if not checks.is_file():
-        return {}
-    statements = ast.parse(checks.read_text(encoding="utf-8")).body
-    functions = [
-        each
-        for each in statements
-        if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")
-    ]
-    return {function.name: ast.get_docstring(function) or "" for function in functions}
+    tasks: dict[str, str] = {}
+    if checks.is_file():
+        for statement in ast.parse(checks.read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.FunctionDef):
+                tasks[statement.name] = ast.get_docstring(statement) or ""
+    return {name: task for name, task in tasks.items() if not name.startswith("_")}
 
 
 def _write_exercise(
     cell: NotebookNode, checks: Path, tasks: Mapping[str, str]
-) -> Iterator[NotebookNode]:
-    """What is asked for, the cell with its solution marked, and the test."""
-    exercise, points = (
-        cell.id.replace("-", "_"),
-        cell.metadata.exercise.get("points", 1),
-    )
-    names = {*cell.metadata.exercise["defines"]}
-    if exercise not in tasks or not names <= used_names(cell.source)[1]:
-        wanted = f"a check of the exercise {cell.id} in {checks}, and code that defines {', '.join(names)}"
-        raise ReportError(f"expected {wanted}, got none; write it.")
+) -> list[NotebookNode]:
+    """The task, the cell with its solution marked, and the test."""
+    exercise = cell.id.replace("-", "_")
+    points = cell.metadata.exercise.get("points", 1)
+    names = set(cell.metadata.exercise["defines"])
+    _, defined = used_names(cell.source)
+    if exercise not in tasks or not names <= defined:
+        raise ReportError(
+            f"expected a check of the exercise {cell.id} in {checks}, and code that "
+            f"defines {', '.join(names)}, got none; write it."
+        )
     task = f"**Exercise** (points: {points}). {tasks[exercise]}"
-    yield new_markdown_cell(task, id=f"{cell.id}-task")
     code = mark_solution(cell.source, names)
-    yield new_code_cell(code, id=cell.id, metadata=_marks(cell.id, solution=True))
     test = TEST.format(module=checks.stem, exercise=exercise)
-    yield new_code_cell(
-        test, id=f"{cell.id}-test", metadata=_marks(f"{cell.id}-test", points)
-    )
+    test_id = f"{cell.id}-test"
+    return [
+        new_markdown_cell(task, id=f"{cell.id}-task"),
+        new_code_cell(code, id=cell.id, metadata=_marks(cell.id, solution=True)),
+        new_code_cell(test, id=test_id, metadata=_marks(test_id, points)),
+    ]
 
 
 def _marks(
     name: str, points: float | None = None, solution: bool = False
 ) -> dict[str, Any]:
-    """nbgrader's metadata: of a cell that is restored before grading, unless it is a
-    solution.
+    """nbgrader's metadata of a cell, which it restores before grading.
+
+    A solution is not restored.
     """
-    marks = {
+    marks: dict[str, Any] = {
         "schema_version": 3,
         "grade_id": name,
         "grade": points is not None,
         "task": False,
+        "solution": solution,
+        "locked": not solution,
     }
-    marks |= {"solution": solution, "locked": not solution}
-    return {"nbgrader": marks | ({} if points is None else {"points": points})}
+    if points is not None:
+        marks["points"] = points
+    return {"nbgrader": marks}
 
 
 def mark_solution(code: str, names: set[str]) -> str:
-    """The code, with its statements from the first to the last that define one of the
-    names as what students write.
+    """The code, with what students are to write marked as the solution.
+
+    It reaches from the first to the last statement that defines one of the names.
     """
-    lines, defining = code.split("\n"), []
+    defining = []
     for statement in ast.parse(code).body:
         loaded, stored = used_names(ast.unparse(statement))
-        # A loop may fill what was empty.
-        if not names.isdisjoint(
-            stored | loaded if isinstance(statement, ast.For) else stored
-        ):
+        if isinstance(statement, ast.For):
+            # A loop may fill what was empty.
+            stored = stored | loaded
+        if names & stored:
             defining.append(statement)
-    first, last = defining[0].lineno - 1, defining[-1].end_lineno
-    return "\n".join([*lines[:first], _BEGIN, *lines[first:last], _END, *lines[last:]])
+    lines = code.split("\n")
+    lines.insert(defining[-1].end_lineno, END)
+    lines.insert(defining[0].lineno - 1, BEGIN)
+    return "\n".join(lines)
