@@ -1,6 +1,4 @@
-"""A tiny project of its own for each test (notebooks/, report/, figures/ under
-tmp_path), and the programs it sees.
-"""
+"""What tests share: a tiny project of their own, and the programs that they see."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -19,8 +18,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 os.environ["TQDM_DISABLE"] = "1"
 from dlapps.core import assets
 
-# No test depends on what happens to be installed: it sees the programs of its
-# environment alone, and those of the machine where it names them, or is skipped.
+# No test depends on what happens to be installed. It sees the programs of its
+# environment alone; it is skipped, if it names one that the machine does not have.
 # DLAPPS_TEST_PATH is where these are looked for; workers inherit it.
 CHECKOUT = Path(__file__).resolve().parents[1]
 SPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -36,38 +35,35 @@ BIBLIOGRAPHY = """@inproceedings{simonyan2015very,
 title={Very Deep Networks}, author={Karen Simonyan and Andrew Zisserman},
 booktitle={ICLR}, year={2015}}
 """
+TITLE_PAGE = """title = "A small report"
+authors = ["One", "Another"]
+how_to_read = "Cells & 5% of notes."
+"""
+SETUP = """from labreport.notebook import Chapter
+chapter = Chapter("{name}", profile=profile)"""
 # The files that take longest, first: a file runs whole in one process, and a long one
 # that comes last runs alone.
-LONG = [
-    "chapters",
-    "report",
-    "html",
-    "sweeps",
-    "appendix",
-    "training",
-    "staleness",
-    "new",
-]
+LONG = ["test_chapters.py", "test_report.py", "test_html.py", "test_sweeps.py"]
+LONG += ["test_appendix.py", "test_training.py", "test_staleness.py", "test_new.py"]
 # What the chapters need under the smoke profile.
 NEEDED = ["vgg16_features", "squeezenet1_1", "imagenet20", "mnist_5k"]
 NEEDED += ["efficientnet_lite0", "efficientnet_lite2"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {f"test_{name}": place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    def place(item: pytest.Item) -> int:
+        return LONG.index(item.path.name) if item.path.name in LONG else len(LONG)
+
+    items.sort(key=place)
 
 
 @contextmanager
 def programs(*names: str) -> Iterator[None]:
-    """The machine's PATH for what names these programs; a skip that says which of them
-    is not installed.
-    """
+    """Open the machine's PATH, or skip the test if one of these is not installed."""
     for name in names:
         if not shutil.which(name, path=MACHINE):
-            pytest.skip(
-                f"{name} is not installed: {REMEDIES.get(name, f'apt install {name}')}"
-            )
+            remedy = REMEDIES.get(name, f"apt install {name}")
+            pytest.skip(f"{name} is not installed: {remedy}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", MACHINE)
         yield
@@ -84,30 +80,27 @@ def _programs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class Project:
-    """Writes notebooks; the first three cells (parameters, setup, title) are always the
-    same.
-    """
+    """A folder with notebooks/ and report/, and a way to write notebooks."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.build = home / "report" / "build"
         (home / "report").mkdir()
         (home / "report" / "references.bib").write_text(BIBLIOGRAPHY)
-        front = 'title = "A small report"\nauthors = ["One", "Another"]\nhow_to_read = "Cells & 5% of notes."\n'
-        (home / "report" / "report.toml").write_text(front)
+        (home / "report" / "report.toml").write_text(TITLE_PAGE)
         (home / "notebooks").mkdir()
 
     def write(
         self, name: str, *cells: nbformat.NotebookNode, tags: Sequence[str] = ()
     ) -> Path:
-        """A notebook of that name with these cells after the usual first ones; tags: of
-        the title.
+        """A notebook of that name: title, parameters, setup, and these cells.
+
+        tags: of the title.
         """
-        setup = f'from labreport.notebook import Chapter\nchapter = Chapter("{name}", profile=profile)'
         first = [
             text("# A chapter", *tags),
             code('profile = "quick"', "parameters"),
-            code(setup, "remove-cell"),
+            code(SETUP.format(name=name), "remove-cell"),
         ]
         notebook = new_notebook(cells=[*first, *cells])
         for number, cell in enumerate(notebook.cells):
@@ -122,8 +115,10 @@ def code(source: str, *tags: str) -> nbformat.NotebookNode:
 
 
 def text(source: str, *tags: str, **question: object) -> nbformat.NotebookNode:
-    """A Markdown cell; keywords (number, starred, bonus) become a question's metadata."""
-    metadata = {"tags": list(tags)} | ({"question": question} if question else {})
+    """A Markdown cell; keywords such as number become a question's metadata."""
+    metadata: dict[str, object] = {"tags": list(tags)}
+    if question:
+        metadata["question"] = question
     return new_markdown_cell(source, metadata=metadata)
 
 
@@ -155,15 +150,24 @@ def skip_unless_fetched() -> None:
 
 
 def violations(page) -> list[str]:
-    """What axe-core finds on a page, of WCAG 2.1 AA and good practice, when all that is
-    folded is unfolded.
-    """
+    """What axe-core finds on a page with all details open: WCAG 2.1 AA and others."""
     reason = "no axe-core: pip install axe-playwright-python"
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=reason)
     page.evaluate(
-        "document.querySelectorAll('details').forEach(folded => { folded.open = true; })"
+        "document.querySelectorAll('details').forEach(d => { d.open = true; })"
     )
-    found = axe.Axe().run(page).response["violations"]
-    return [
-        f"{rule['help']}: {node['html']}" for rule in found for node in rule["nodes"]
-    ]
+    violations = []
+    for rule in axe.Axe().run(page).response["violations"]:
+        for node in rule["nodes"]:
+            violations.append(f"{rule['help']}: {node['html']}")
+    return violations
+
+
+def draw_bars(
+    lefts: np.ndarray, rows: slice, width: int, size: tuple[int, int]
+) -> np.ndarray:
+    """White bars on black, uint8 (..., H, W), one at each of these columns."""
+    pictures = np.zeros((*lefts.shape, *size), np.uint8)
+    for place, left in np.ndenumerate(lefts):
+        pictures[place][rows, left : left + width] = 255
+    return pictures

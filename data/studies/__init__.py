@@ -1,7 +1,7 @@
-"""Long computations on data that cannot be committed: their small results are, and the
-notebooks read those.
+"""Long computations, mostly on data that cannot be committed.
 
-`labreport study NAME` calls the function make_NAME of these files, which replaces
-NAME's file in data/results. Each step is stored in data/cache, or in the file itself,
-as soon as it is done: a stopped study goes on where it was.
+Their small results are committed, and the notebooks read those. `labreport study NAME`
+calls the function make_NAME of these files, which replaces NAME's file in data/results.
+Each step is stored in data/cache, or in the file itself, as soon as it is done: a study
+that was stopped goes on where it was.
 """

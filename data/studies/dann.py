@@ -1,9 +1,9 @@
-"""Chapter 3's long runs, from MNIST to MNIST-M, over seeds: one entry a run, and what
-figures need of the networks.
+"""Chapter 3's long runs, from MNIST to MNIST-M, over seeds.
 
-Target labels are used to measure, never to train or to choose. The target's test
-pictures are made of photos that training never sees. A run that is in the results
-already is not made again; one that was stopped goes on.
+Each run has an entry, and figures get what they need of the networks. Target labels are
+used to measure, never to train or to choose. The target's test pictures are made of
+photos that training never sees. A run that is in the results already is not made again;
+one that was stopped goes on.
 """
 
 from collections.abc import Iterable
@@ -19,9 +19,11 @@ from dlapps import dann
 from dlapps.core import runtime
 from dlapps.core.training import DivergenceError, save_weights, write_checked
 from labreport import paths, results
-from studies import dann_methods, dann_runs
+from labreport.results import Entry
+from studies import dann_methods
 from studies.dann_runs import (
     RUNS,
+    STROKES,
     Domains,
     Network,
     load_domains,
@@ -38,16 +40,14 @@ SHARES = [
     "domain_accuracy",
     "other_strokes_accuracy",
 ]
-# Unlabelled target pictures of the training split that the label-free scores are taken
-# on.
+# Target pictures of the training split on which the label-free scores are taken.
 NUM_UNLABELLED = 2000
 
 
 def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
-    """Test accuracies of both domains, and two scores of target pictures that need no
-    label.
-    """
-    source, target = domains.source, domains.target
+    """Test accuracies of both domains, and two scores of the target without labels."""
+    source = domains.source
+    target = domains.target
     logits = dann.predict(network, target.images[:NUM_UNLABELLED])
     return {
         "source_accuracy": dann.accuracy(
@@ -64,46 +64,52 @@ def measure(network: nn.Module, domains: Domains) -> dict[str, float]:
 def embed(
     network: Network, domains: Domains, number: int = 1000
 ) -> tuple[Tensor, Tensor]:
-    """Features (number, D) of test pictures of the source and of the target."""
-    source, target = (
-        part.test_images[:number] for part in (domains.source, domains.target)
-    )
+    """Features (number, D) of test pictures of the source, and of the target."""
     extract = network.feature_extractor
-    return dann.predict(extract, source), dann.predict(extract, target)
+    source = dann.predict(extract, domains.source.test_images[:number])
+    target = dann.predict(extract, domains.target.test_images[:number])
+    return source, target
 
 
-def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, object]:
-    """One training, taken up where it was stopped, and its entry; a run that diverges
-    is a result too.
+def train(name: str, seed: int, domains: Domains | None = None) -> Entry:
+    """Train a run, or go on with one that was stopped; returns its entry.
 
-    domains: those that are loaded where the training runs, if none are passed.
+    A run that diverges is a result too. domains: by default those that are loaded where
+    the training runs.
     """
-    fit, domains = (RUNS | dann_runs.STROKES)[name], domains or load_domains()
-    domains = domains.held_out if name.startswith("held out") else domains
+    run = (RUNS | STROKES)[name]
+    domains = domains or load_domains()
+    if run.held_out:
+        domains = domains.held_out
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         return measure(network, domains)
 
+    checkpoint = checkpoint_path(name, seed)
     try:
-        network, history = fit(
-            domains, seed, monitor=monitor, checkpoint=checkpoint_path(name, seed)
+        network, history = run.train(
+            domains, seed, monitor=monitor, checkpoint=checkpoint
         )
     except DivergenceError as error:
-        return {"diverged": f"{error}", "settings": {"data": domains.name}}
+        return {"diverged": str(error), "settings": {"data": domains.name}}
     write_checked(weights_path(name, seed), network.state_dict())
+    target = domains.target
     scores = {
-        score: history[score][-1] for score in ("source_accuracy", "target_accuracy")
+        "source_accuracy": history["source_accuracy"][-1],
+        "target_accuracy": history["target_accuracy"][-1],
     }
     if isinstance(network, dann.ImprovedNetwork):
-        shifted, target = dann_methods.Shifted(network), domains.target
+        shifted = dann_methods.Shifted(network)
         scores["shifted_accuracy"] = dann.accuracy(
             shifted, target.test_images, target.test_labels
         )
-    if name.startswith("held out"):
-        scores["other_strokes_accuracy"] = dann.accuracy(
-            network, *domains.other_strokes
-        )
-    scores["proxy_a_distance"] = dann_methods.proxy_a_distance(*embed(network, domains))
+    if run.held_out:
+        images, labels = domains.other_strokes
+        scores["other_strokes_accuracy"] = dann.accuracy(network, images, labels)
+    source_features, target_features = embed(network, domains)
+    scores["proxy_a_distance"] = dann_methods.proxy_a_distance(
+        source_features, target_features
+    )
     return {
         "scores": scores,
         "settings": {
@@ -118,78 +124,74 @@ def train(name: str, seed: int, domains: Domains | None = None) -> dict[str, obj
 
 
 def checkpoint_path(name: str, seed: int) -> Path:
-    """Where an unfinished training of a run is."""
+    """The file of a run whose training is not finished."""
     return weights_path(name, seed).with_suffix(".checkpoint")
 
 
-def add_entry(name: str, seed: int, entry: dict, study: str = "mnistm") -> None:
-    """Write a run's entry to the results, and drop its checkpoint."""
+def add_entry(name: str, seed: int, entry: Entry, study: str = "mnistm") -> None:
+    """Write a run's entry to the results, and remove its checkpoint."""
     add_entries(study, {("shares",): SHARES, ("runs", name, seed): entry}, SEEDS)
-    # Only now: a training that is done and not yet written goes on from its last epoch.
+    # Only now: a training that is done and not written goes on from its last epoch.
     checkpoint_path(name, seed).unlink(missing_ok=True)
 
 
 def make_runs(study: str, names: Iterable[str]) -> Path:
-    """Every run that the results lack, seed by seed; returns the results' file."""
-    calls = {
-        ("runs", name, seed): partial(train, name, seed)
-        for seed in SEEDS
-        for name in names
-    }
+    """Make every run that the results lack, seed by seed; returns the results' file."""
+    names = list(names)
+    calls = {}
+    for seed in SEEDS:
+        for name in names:
+            calls["runs", name, seed] = partial(train, name, seed)
     for (_, name, seed), entry in sweep_missing(study, calls):
         add_entry(name, seed, entry, study)
     return paths.results() / f"{study}.json"
 
 
 def make_mnistm() -> Path:
-    """Every run but the next study's; with none of them there, about a day on one core."""
+    """Make every run but the next study's: about a day on one core."""
     return make_runs("mnistm", RUNS)
 
 
 def make_mnistm_strokes() -> Path:
-    """The runs that tell what textures bring from what the negative on them brings;
-    eight hours on one core.
+    """Make the runs that separate what textures bring from what the negative on them
+    brings: eight hours on one core.
     """
-    return make_runs("mnistm-strokes", dann_runs.STROKES)
+    return make_runs("mnistm-strokes", STROKES)
 
 
 def make_mnistm_networks() -> Path:
-    """The networks of twenty epochs with and without DANN, of seed 0, rounded to
+    """Write the networks of twenty epochs with and without DANN, of seed 0, rounded to
     float16.
     """
     domains = load_domains()
-    for name, run in {
-        "source-only": "source only, paper's settings",
-        "dann": "paper",
-    }.items():
-        network = load_run(run, 0, domains)
-        path = save_weights(network, paths.networks() / f"mnistm-{name}.pt")
-    return path
+    source_only = load_run("source only, paper's settings", 0, domains)
+    save_weights(source_only, paths.networks() / "mnistm-source-only.pt")
+    adapted = load_run("paper", 0, domains)
+    return save_weights(adapted, paths.networks() / "mnistm-dann.pt")
 
 
 def make_mnistm_improved() -> Path:
-    """The improved network of seed 0, rounded to float16."""
+    """Write the improved network of seed 0, rounded to float16."""
     network = load_run("improved", 0, load_domains())
     return save_weights(network, paths.networks() / "mnistm-improved.pt")
 
 
 def make_mnistm_figures() -> Path:
-    """t-SNE of test pictures' features by networks that are not committed (seed 0).
+    """Embed test pictures' features by t-SNE, of networks of seed 0.
 
-    "tsne NAME" float16 (2000, 2), source first, of the pictures that "labels" and
+    "tsne NAME" is float16 (2000, 2), source first, of the pictures that "labels" and
     "domains" describe.
     """
-    domains, number = load_domains(), 1000
-    labels = torch.cat(
-        [part.test_labels[:number] for part in (domains.source, domains.target)]
-    )
+    domains = load_domains()
+    number = 1000
+    source_labels = domains.source.test_labels[:number]
+    target_labels = domains.target.test_labels[:number]
     arrays = {
-        "labels": labels.numpy().astype(np.uint8),
+        "labels": torch.cat([source_labels, target_labels]).numpy().astype(np.uint8),
         "domains": np.repeat([0, 1], number).astype(np.uint8),
     }
     for name in ("source only, paper's settings", "paper"):
-        features = torch.cat(embed(load_run(name, 0, domains), domains, number)).numpy()
-        arrays[f"tsne {name}"] = (
-            TSNE(random_state=0).fit_transform(features).astype(np.float16)
-        )
+        features = torch.cat(embed(load_run(name, 0, domains), domains, number))
+        points = TSNE(random_state=0).fit_transform(features.numpy())
+        arrays[f"tsne {name}"] = points.astype(np.float16)
     return results.save_arrays("mnistm-figures", arrays)

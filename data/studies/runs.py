@@ -1,9 +1,7 @@
-"""What the studies share: runs that are missing are made, and each is saved before the
-next one is taken.
-"""
+"""What the studies share: missing runs are made, and each is saved before the next."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 from filelock import FileLock
@@ -19,30 +17,29 @@ Calls = dict[Any, Callable[[], Any]]
 
 
 def cached(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    """A call for a sweep, its result stored in data/cache as `keep` does."""
+    """A call for a sweep, with its result stored in data/cache by `keep`."""
     return partial(keep(function), *arguments)
 
 
 def load_parts(name: str) -> dict[str, Any]:
-    """What data/results/NAME.json holds, without "made"; nothing where there is no such
-    file.
-    """
-    parts = (
-        results.load(name).parts if (paths.results() / f"{name}.json").is_file() else {}
-    )
-    return {part: content for part, content in parts.items() if part != "made"}
+    """The parts of data/results/NAME.json but "made"; none if there is no such file."""
+    if not (paths.results() / f"{name}.json").is_file():
+        return {}
+    parts = dict(results.load(name).parts)
+    parts.pop("made", None)
+    return parts
 
 
 def sweep_missing(
     name: str, calls: Mapping[Any, Callable]
 ) -> Iterator[tuple[Any, Any]]:
-    """(place, result) of each call that has no entry in the results file yet, as
-    `sweep` hands them over.
+    """Make the calls that have no entry in the results file yet.
+
+    Yields (place, result) as `sweep` does.
     """
     parts = load_parts(name)
-    return sweep(
-        {place: call for place, call in calls.items() if not _has(parts, place)}, name
-    )
+    missing = {place: call for place, call in calls.items() if not _has(parts, place)}
+    return sweep(missing, name)
 
 
 def make_missing(name: str, calls: Calls, seeds: Sequence[int]) -> None:
@@ -53,28 +50,36 @@ def make_missing(name: str, calls: Calls, seeds: Sequence[int]) -> None:
 
 def add_entries(name: str, entries: Mapping[Place, Any], seeds: Sequence[int]) -> None:
     """Write entries to the results file, under a lock: several processes may do so."""
-    (paths.cache() / name).mkdir(parents=True, exist_ok=True)
-    with FileLock(paths.cache() / name / ".lock"):
-        results.save(name, nest(entries, load_parts(name)), seeds)
+    folder = paths.cache() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        parts = load_parts(name)
+        nest(entries, parts)
+        results.save(name, parts, seeds)
 
 
 def nest(
     entries: Mapping[Place, Any], parts: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Dictionaries in dictionaries with each entry at its place; parts: what is there
-    already.
+    """Put each entry at its place in dictionaries of dictionaries.
+
+    parts: those to add to, by default new ones. Returns them.
     """
-    parts = {} if parts is None else parts
-    for (*outer, last), entry in entries.items():
-        place = parts
-        for key in outer:
-            place = place.setdefault(str(key), {})
-        place[str(last)] = entry
+    if parts is None:
+        parts = {}
+    for place, entry in entries.items():
+        inner = parts
+        for key in place[:-1]:
+            inner = inner.setdefault(str(key), {})
+        inner[str(place[-1])] = entry
     return parts
 
 
 def _has(parts: dict[str, Any], place: Place) -> bool:
-    return reduce(lambda part, key: part.get(str(key), {}), place, parts) != {}
+    inner = parts
+    for key in place:
+        inner = inner.get(str(key), {})
+    return inner != {}
 
 
 def rounded(scores: Mapping[str, Any], digits: int = 4) -> dict[str, float]:

@@ -1,5 +1,6 @@
-"""Other ways to adapt a network: each loss by hand and by another formula, each step by
-what it moves and leaves.
+"""Other ways to adapt a network.
+
+Each loss is compared with another formula, each step with what it should move.
 """
 
 import copy
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import draw_bars
 from torch import nn
 
 from dlapps import dann
@@ -37,14 +39,9 @@ def domains():
     """
     random = np.random.default_rng(0)
     labels = random.integers(0, 4, (2, 48))
-    bars = np.zeros((2, 48, 8, 12), np.uint8)
-    for domain, row in np.ndindex(2, 48):
-        bars[domain, row, 1:7, 3 * labels[domain, row] :][:, :2] = 255
-    return (
-        bars[0],
-        labels[0],
-        bars[1] // 3 + random.integers(40, 120, (48, 1, 1)).astype(np.uint8),
-    )
+    bars = draw_bars(3 * labels, slice(1, 7), 2, (8, 12))
+    grounds = random.integers(40, 120, (48, 1, 1)).astype(np.uint8)
+    return bars[0], labels[0], bars[1] // 3 + grounds
 
 
 def make_network(seed=0, **parts):
@@ -64,26 +61,27 @@ def test_coral_is_that_of_numpy_s_covariances():
 
 
 def test_mmd_is_that_of_a_double_loop_over_the_kernel():
-    source, target = features(6, 4).numpy(), features(5, 4, seed=1).numpy() + 0.5
-    pairs = itertools.combinations([*source, *target], 2)
-    widths = np.array([0.25, 0.5, 1, 2, 4]) * np.median(
-        [((x - y) ** 2).sum() for x, y in pairs]
-    )
+    source = features(6, 4).numpy()
+    target = features(5, 4, seed=1).numpy() + 0.5
+    pairs = itertools.combinations(np.concatenate([source, target]), 2)
+    median = np.median([((x - y) ** 2).sum() for x, y in pairs])
+    widths = np.array([0.25, 0.5, 1, 2, 4]) * median
 
     def mean_kernel(pairs):
         return np.mean([np.exp(-((x - y) ** 2).sum() / widths) for x, y in pairs])
 
-    within = (mean_kernel(itertools.permutations(part, 2)) for part in (source, target))
+    within_source = mean_kernel(itertools.permutations(source, 2))
+    within_target = mean_kernel(itertools.permutations(target, 2))
     between = mean_kernel(itertools.product(source, target))
     loss = dann_methods.mmd_loss(torch.tensor(source), torch.tensor(target))
-    assert loss == pytest.approx(sum(within) - 2 * between, rel=1e-4)
+    expected = within_source + within_target - 2 * between
+    assert loss == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_bandwidths_of_mmd_get_no_gradient():
     rows = features(8, 3).requires_grad_()
     (gradient,) = torch.autograd.grad(dann_methods.mmd_loss(rows[:4], rows[4:]), rows)
-    # A loss whose bandwidths followed the features would be the same at every scale of
-    # them.
+    # If the bandwidths followed the features, their scale would not change the loss.
     assert (gradient * rows).sum().abs() > 0.01
 
 
@@ -95,7 +93,8 @@ each_distance = pytest.mark.parametrize("distance", DISTANCES.values(), ids=DIST
 def test_a_distance_falls_along_its_gradient_and_as_features_are_moved_together(
     distance,
 ):
-    source, target = features(12, 5), 3 * features(12, 5, seed=1) + 2
+    source = features(12, 5)
+    target = 3 * features(12, 5, seed=1) + 2
     losses = [
         distance(source, source.flip(0).lerp(target, share))
         for share in (0, 0.3, 0.6, 1)
@@ -147,30 +146,27 @@ def test_cdan_sees_the_product_of_both_projections():
     # the sum 6 / sqrt(2).
     network = make_predictor(torch.tensor([[3.0, 1]]).log().expand(2, 2))
     network.domain_classifier = classifier
-    loss, measured = dann_methods.align_by_cdan(
-        network, torch.tensor([[4.0, 1], [-4, -1]]), 1, 1.0
-    )
-    here, there = torch.tensor([6.0, -6]) / 2**0.5
-    assert (
-        loss
-        == measured["domain_loss"]
-        == F.softplus(here).lerp(F.softplus(-there), 0.5)
-    )
-    # The source has label 0: both are wrong.
+    rows = torch.tensor([[4.0, 1], [-4, -1]])
+    loss, measured = dann_methods.align_by_cdan(network, rows, 1, 1.0)
+    of_source, of_target = torch.tensor([6.0, -6]) / 2**0.5
+    assert loss == F.softplus(of_source).lerp(F.softplus(-of_target), 0.5)
+    assert loss == measured["domain_loss"]
+    # The source has label 0: both predictions are wrong.
     assert measured["domain_accuracy"] == 0
 
 
 def test_cdan_s_map_keeps_inner_products_of_the_multilinear_map():
-    rows, shares = features(4, 3), features(4, 2, seed=1).softmax(1)
-    mapped = dann_methods.CdanClassifier(0, 3, 2, dimensions=50_000).project(
-        rows, shares
-    )
+    rows = features(4, 3)
+    shares = features(4, 2, seed=1).softmax(1)
+    classifier = dann_methods.CdanClassifier(0, 3, 2, dimensions=50_000)
+    mapped = classifier.project(rows, shares)
     outer = np.einsum("nf,nk->nfk", rows, shares).reshape(4, 6)
     np.testing.assert_allclose(mapped @ mapped.T, outer @ outer.T, atol=0.1)
 
 
 def test_cdan_s_features_climb_what_its_classifier_descends():
-    network, rows = make_network(), features(6, 24).requires_grad_()
+    network = make_network()
+    rows = features(6, 24).requires_grad_()
     network.label_predictor = nn.Linear(24, 4)
     network.domain_classifier = dann_methods.CdanClassifier(0, 24, 4)
     gradients = {}
@@ -193,12 +189,16 @@ DRAWN = {
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 def test_parts_are_drawn_by_their_seed_alone(draw):
     state = torch.get_rng_state()
-    first, again, other = (
-        [*part.buffers(), *part.parameters()] for part in map(draw, (0, 0, 1))
-    )
+    first = tensors_of(draw(0))
+    again = tensors_of(draw(0))
+    other = tensors_of(draw(1))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(map(torch.equal, first, again))
     assert not any(map(torch.equal, first, other))
+
+
+def tensors_of(part):
+    return list(part.buffers()) + list(part.parameters())
 
 
 def make_aligned(kind):
@@ -210,11 +210,10 @@ def make_aligned(kind):
 
 def align(kind, domains, **options):
     """A network that was trained with an alignment, and its history."""
-    network, options["alignment"] = (
-        make_aligned(kind),
-        getattr(dann_methods, f"align_by_{kind}"),
-    )
-    return network, dann.fit_dann(network, *domains, SHORT, **options)
+    network = make_aligned(kind)
+    alignment = getattr(dann_methods, f"align_by_{kind}")
+    history = dann.fit_dann(network, *domains, SHORT, alignment=alignment, **options)
+    return network, history
 
 
 def test_a_checkpoint_of_another_alignment_is_refused(domains, tmp_path):
@@ -228,56 +227,52 @@ def test_a_checkpoint_of_another_alignment_is_refused(domains, tmp_path):
 @pytest.mark.parametrize("kind", [*DISTANCES, "cdan"])
 def test_what_each_alignment_measures_and_trains(kind, domains):
     network, history = align(kind, domains)
-    measured = (
-        [f"{kind}_loss"] if kind in DISTANCES else ["domain_loss", "domain_accuracy"]
-    )
-    assert list(history) == [
-        "class_loss",
-        *measured,
-        "target_diversity",
-        "reversal_weight",
-    ]
-    start, end = make_aligned(kind).domain_classifier, network.domain_classifier
-    assert all(map(torch.equal, end.parameters(), start.parameters())) is (
-        kind != "cdan"
-    )
+    if kind == "cdan":
+        measured = {"domain_loss", "domain_accuracy"}
+    else:
+        measured = {f"{kind}_loss"}
+    always = {"class_loss", "target_diversity", "reversal_weight"}
+    assert history.keys() == always | measured
+    start = make_aligned(kind).domain_classifier
+    end = network.domain_classifier
+    untouched = all(map(torch.equal, end.parameters(), start.parameters()))
+    assert untouched == (kind != "cdan")
     assert all(map(torch.equal, end.buffers(), start.buffers()))
 
 
 def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
     monkeypatch.setattr(dann_methods, "MOMENTUM", 0)
     settings = dann.Settings(num_epochs=1, batch_size=48, learning_rate=0.1)
-    network, first = make_network(), make_network()
+    network = make_network()
     history = dann_methods.fit_mcd(network, *domains, settings, 3)
-    second, extract = (
-        dann_methods.make_second(first.label_predictor, 3),
-        first.feature_extractor,
-    )
-    source, target = (torch.tensor(part)[:, None] / 255 for part in domains[::2])
+    first = make_network()
+    second = dann_methods.make_second(first.label_predictor, 3)
+    extract = first.feature_extractor
+    source = torch.tensor(domains[0])[:, None] / 255
     labels = torch.tensor(domains[1])
+    target = torch.tensor(domains[2])[:, None] / 255
 
     def class_losses():
         return [F.cross_entropy(part(extract(source)), labels) for part in predictors]
 
-    predictors = first.label_predictor, second
-    heads = [weight for part in predictors for weight in part.parameters()]
+    predictors = (first.label_predictor, second)
+    heads = list(first.label_predictor.parameters()) + list(second.parameters())
 
     def apart():
         both = [part(extract(target)).softmax(1) for part in predictors]
         return (both[0] - both[1]).abs().sum(1).mean() / 4
 
     def descend(loss, weights):
-        for weight, gradient in zip(
-            weights, torch.autograd.grad(loss, weights), strict=True
-        ):
+        gradients = torch.autograd.grad(loss, weights)
+        for weight, gradient in zip(weights, gradients, strict=True):
             weight.data -= 0.1 * gradient
 
     losses = class_losses()
-    descend(sum(losses), [*extract.parameters(), *heads])
+    descend(sum(losses), list(extract.parameters()) + heads)
     descend(sum(class_losses()) - apart(), heads)
     for _ in range(4):
         last = apart()
-        descend(last, [*extract.parameters()])
+        descend(last, list(extract.parameters()))
     for end, expected in zip(network.parameters(), first.parameters(), strict=True):
         torch.testing.assert_close(end, expected, rtol=1e-4, atol=1e-6)
     assert list(history) == ["class_loss", "discrepancy", "target_diversity"]
@@ -287,17 +282,15 @@ def test_a_batch_of_mcd_is_that_of_a_textbook_loop(domains, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(domains):
-    """A network with batch norm and dropout, trained on the source; its state as it
-    was; 600 pictures of a target.
+    """A network with batch norm and dropout, trained on the source; a copy of its
+    state; 600 pictures of a target.
     """
     network = make_network(batch_norm=True, dropout=0.5)
     dann.fit_source_only(network, *domains[:2], replace(SHORT, num_epochs=8))
-    # Three shades, so that parts of the pictures have other statistics than all of
-    # them.
-    shades = [domains[2] // shade for shade in (1, 2, 3)]
-    target = torch.tensor(
-        np.concatenate([np.tile(part, (5, 1, 1))[:200] for part in shades])
-    )
+    # Three shades, so that parts of the pictures have other statistics than all.
+    two_hundred = np.tile(domains[2], (5, 1, 1))[:200]
+    shades = [two_hundred // shade for shade in (1, 2, 3)]
+    target = torch.tensor(np.concatenate(shades))
     return network, copy.deepcopy(network.state_dict()), target
 
 
@@ -309,15 +302,16 @@ def changed(network, state):
 def test_statistics_are_numpy_s_over_the_target(trained):
     network, state, target = trained
     adapted = dann_methods.adapt_batch_norm(network, target)
-    layers = [*network.feature_extractor]
+    layers = zip(network.feature_extractor, adapted.feature_extractor, strict=True)
     maps = target[:, None] / 255
-    for layer, found in zip(layers, adapted.feature_extractor, strict=True):
+    for layer, adapted_layer in layers:
         if isinstance(layer, nn.BatchNorm2d):
-            mean, variance = (
-                part(maps.numpy(), axis=(0, 2, 3)) for part in (np.mean, np.var)
+            mean = np.mean(maps.numpy(), axis=(0, 2, 3))
+            variance = np.var(maps.numpy(), axis=(0, 2, 3))
+            np.testing.assert_allclose(
+                adapted_layer.running_mean, mean, rtol=1e-4, atol=1e-5
             )
-            np.testing.assert_allclose(found.running_mean, mean, rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(found.running_var, variance, rtol=1e-4)
+            np.testing.assert_allclose(adapted_layer.running_var, variance, rtol=1e-4)
             moments = torch.tensor(mean), torch.tensor(variance)
             maps = F.batch_norm(maps, *moments, layer.weight, layer.bias)
         else:
@@ -335,9 +329,8 @@ def test_a_shifted_network_gives_the_mean_probability_of_five_views():
     total = 0
     for down, right in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):
         # What a shift uncovers repeats the border.
-        view = pixels[:, :, (rows + down).clamp(0, 2)][
-            ..., (columns + right).clamp(0, 3)
-        ]
+        view = pixels[:, :, (rows + down).clamp(0, 2)]
+        view = view[..., (columns + right).clamp(0, 3)]
         total = total + network(view).softmax(1)
     log_probabilities = dann_methods.Shifted(network)(pixels)
     torch.testing.assert_close(log_probabilities.exp(), total / 5)
@@ -354,9 +347,8 @@ def test_entropy_of_known_predictions():
 def test_density_counts_the_predictions_that_are_alike():
     classes = 20 * F.one_hot(torch.arange(40) % 4, 4).float()
     # Each prediction has nine others like it.
-    assert dann_methods.soft_neighbourhood_density(classes) == pytest.approx(
-        math.log(9), abs=1e-3
-    )
+    density = dann_methods.soft_neighbourhood_density(classes)
+    assert density == pytest.approx(math.log(9), abs=1e-3)
 
 
 @pytest.mark.parametrize("number", [200, 25])

@@ -5,14 +5,13 @@ can be stopped and repeated.
 import json
 import math
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import CHECKOUT
+from conftest import CHECKOUT, draw_bars
 from torch import nn
 
 from dlapps import DlappsError, dann, datasets
@@ -42,9 +41,7 @@ def domains():
     """
     random = np.random.default_rng(0)
     labels = random.integers(0, 10, (2, 64))
-    bars = np.zeros((2, 64, 28, 28), np.uint8)
-    for domain, row in np.ndindex(2, 64):
-        bars[domain, row, 4:24, 2 * labels[domain, row] + 3 :][:, :3] = 255
+    bars = draw_bars(2 * labels + 3, slice(4, 24), 3, (28, 28))
     colours = random.integers(0, 120, (64, 1, 1, 3)).astype(np.uint8)
     return bars[0], labels[0], bars[1][..., None] // 2 + colours
 
@@ -358,12 +355,11 @@ def test_a_study_does_not_take_a_foreign_checkpoint_for_a_training_that_diverged
 
 @pytest.mark.parametrize("name", [*dann_runs.METHODS, *[*dann_runs.FACTORIAL][-2:]])
 def test_each_method_of_the_study_trains_and_is_measured(name, bars, monkeypatch):
-    for settings in ("PAPER", "TEN"):
-        short = replace(getattr(dann_runs, settings), num_epochs=1)
-        monkeypatch.setattr(dann_runs, settings, short)
-    fit = dann_runs.RUNS[name]
-    if "settings" in getattr(fit, "keywords", {}):
-        monkeypatch.setitem(dann_runs.RUNS, name, partial(fit, settings=dann_runs.TEN))
+    # AdaBN starts from the network of "source only, batch norm".
+    for run in (name, "source only, batch norm"):
+        settings = replace(dann_runs.RUNS[run].settings, num_epochs=1)
+        short = replace(dann_runs.RUNS[run], settings=settings)
+        monkeypatch.setitem(dann_runs.RUNS, run, short)
     entry = study.train(name, 0, bars)
     committed = json.loads((CHECKOUT / "data" / "results" / "mnistm.json").read_text())[
         "runs"
@@ -602,7 +598,7 @@ def test_a_file_of_other_weights_is_one_sentence(content, tmp_path):
 def test_the_study_makes_what_is_missing_once_and_goes_on_where_it_stopped(
     bars, monkeypatch
 ):
-    short = {"dann": partial(dann_runs.train_dann, settings=SHORT)}
+    short = {"dann": dann_runs.Run(dann_runs.train_dann, SHORT)}
     for name, value in (("RUNS", short), ("SEEDS", (0, 1))):
         monkeypatch.setattr(study, name, value)
     monkeypatch.setattr(study, "load_domains", lambda: bars)
