@@ -1,10 +1,10 @@
-"""What Chapter 3 compares with domain-adversarial training: other alignments, MCD,
-batch norm alone, and scores.
+"""What Chapter 3 compares with domain-adversarial training.
 
-An alignment is what `fit_dann` takes: called with the network, the features (N, D) of a
-batch, the source's first, how many these are, and the schedule's weight, it returns a
-loss and what it measured by name. Pixels are (N, C, H, W) float32 in [0, 1]; `fit_mcd`
-and `adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
+Other alignments, MCD, batch norm alone, and scores. An alignment is what `fit_dann`
+takes: a function of the network, the features (N, D) of a batch, the source's first,
+the number of these, and the schedule's weight, which returns a loss and its
+measurements by name. Pixels are (N, C, H, W) float32 in [0, 1]; `fit_mcd` and
+`adapt_batch_norm` take images uint8 (N, H, W) or (N, H, W, 3).
 """
 
 import copy
@@ -30,7 +30,6 @@ from dlapps.dann.layers import (
 )
 from dlapps.dann.pictures import as_domains, predict
 from dlapps.dann.training import (
-    DOMAINS,
     MOMENTUM,
     Aligned,
     Settings,
@@ -40,18 +39,16 @@ from dlapps.dann.training import (
 
 # What is aligned: features, a label predictor and a domain classifier.
 Network = DomainAdversarialNetwork
-# Of the kernels of `mmd_loss`, in units of the median.
+# The bandwidths of `mmd_loss`'s kernels, in units of the median.
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
-# Steps of the features for each of the label predictors, as in MCD's code for digits.
+# Steps of the features for each step of the predictors, as in MCD's code for digits.
 NUM_GENERATOR_STEPS = 4
 
 
 def align_by_coral(
     network: Network, features: Tensor, num_source: int, weight: float
 ) -> Aligned:
-    """`coral_loss` of the label predictor's logits, the layer that Sun and Saenko
-    align, times the weight.
-    """
+    """The weight times `coral_loss` of the logits, which Sun and Saenko align."""
     logits = network.label_predictor(features)
     loss = coral_loss(logits[:num_source], logits[num_source:])
     return weight * loss, {"coral_loss": loss}
@@ -60,7 +57,7 @@ def align_by_coral(
 def align_by_mmd(
     network: Network, features: Tensor, num_source: int, weight: float
 ) -> Aligned:
-    """`mmd_loss` of the features, times the weight."""
+    """The weight times `mmd_loss` of the features."""
     loss = mmd_loss(features[:num_source], features[num_source:])
     return weight * loss, {"mmd_loss": loss}
 
@@ -68,24 +65,21 @@ def align_by_mmd(
 def align_by_cdan(
     network: Network, features: Tensor, num_source: int, weight: float
 ) -> Aligned:
-    """The reversed gradient of a `CdanClassifier`, which is the network's domain
-    classifier.
-    """
+    """The domain loss of a network whose classifier is a `CdanClassifier`, reversed."""
     classifier: Any = network.domain_classifier
-    mapped = classifier.project(
-        features, network.label_predictor(features).float().softmax(1).detach()
-    )
-    return domain_loss(classifier(GradientReversal.apply(mapped, weight)), num_source)
+    probabilities = network.label_predictor(features).float().softmax(1).detach()
+    mapped = classifier.project(features, probabilities)
+    reversed_map = GradientReversal.apply(mapped, weight)
+    return domain_loss(classifier(reversed_map), num_source)
 
 
 class CdanClassifier(DomainClassifier):
-    """A domain classifier that sees features and predictions: CDAN without entropy
-    weights.
+    """CDAN's domain classifier of features and predictions, without entropy weights.
 
-    It sees the randomised multilinear map of Long et al. (2018), (R_f f) * (R_g g) /
-    sqrt(d), which they take where D K, here 23,520, is above 4,096: f the features (N,
-    D), g the network's probabilities (N, K), R standard normal matrices that are drawn
-    once, by the seed.
+    It takes the randomised multilinear map of Long et al. (2018), (R_f f) * (R_g g) /
+    sqrt(d), which they use where D K, here 23,520, is above 4,096. f are the features
+    (N, D), g the network's probabilities (N, K), R_f and R_g standard normal matrices,
+    drawn once from the seed.
     """
 
     features_map: Tensor
@@ -99,21 +93,16 @@ class CdanClassifier(DomainClassifier):
         dimensions: int = 1024,
     ) -> None:
         with drawn_from(seed):
-            maps = (
-                torch.randn(num_features, dimensions),
-                torch.randn(num_classes, dimensions),
-            )
+            features_map = torch.randn(num_features, dimensions)
+            classes_map = torch.randn(num_classes, dimensions)
             super().__init__(dimensions)
-        self.register_buffer("features_map", maps[0], persistent=False)
-        self.register_buffer("classes_map", maps[1], persistent=False)
+        self.register_buffer("features_map", features_map, persistent=False)
+        self.register_buffer("classes_map", classes_map, persistent=False)
 
     def project(self, features: Tensor, predictions: Tensor) -> Tensor:
         """The multilinear map (N, d) of features (N, D) and probabilities (N, K)."""
-        return (
-            (features @ self.features_map)
-            * (predictions @ self.classes_map)
-            / self.features_map.shape[1] ** 0.5
-        )
+        product = (features @ self.features_map) * (predictions @ self.classes_map)
+        return product / self.features_map.shape[1] ** 0.5
 
 
 def make_cdan(seed: int) -> DomainAdversarialNetwork:
@@ -124,10 +113,9 @@ def make_cdan(seed: int) -> DomainAdversarialNetwork:
 
 
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:
-    """||C_s - C_t||_F^2 / (4 D^2), C the covariances of features (N, D), (M, D): Sun
-    and Saenko (2016), eqs. 1 to 3.
+    """||C_s - C_t||_F^2 / (4 D^2): Sun and Saenko (2016), eqs. 1 to 3.
 
-    Taken in float32.
+    C_s and C_t are the covariances of features (N, D) and (M, D), taken in float32.
     """
     with autocast(source.device, "float32"):
         change = source.float().T.cov() - target.float().T.cov()
@@ -135,29 +123,25 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
 
 
 def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
-    """Squared maximum mean discrepancy of features (N, D), (M, D): Long et al. (2015),
-    with kernels of equal weight.
+    """Squared maximum mean discrepancy of features (N, D), (M, D): Long et al. (2015).
 
-    The unbiased estimate (Gretton et al. 2012, eq. 3), which may fall below 0, for the
-    mean of five Gaussian kernels exp(-||x - y||^2 / b); b is BANDWIDTHS times the
-    median of ||x - y||^2 over all pairs of the batch, which gets no gradient. Taken in
-    float32.
+    It is the unbiased estimate (Gretton et al. 2012, eq. 3), which may fall below 0,
+    for the mean of five Gaussian kernels exp(-||x - y||^2 / b) of equal weight. b is
+    BANDWIDTHS times the median of ||x - y||^2 over all pairs of the batch, which gets
+    no gradient. Taken in float32.
     """
     with autocast(source.device, "float32"):
         features = torch.cat([source, target]).float()
         squares = torch.cdist(features, features).square()
         median = torch.pdist(features.detach()).square().median().clamp_min(1e-12)
-        kernels = torch.stack(
-            [torch.exp(-squares / (bandwidth * median)) for bandwidth in BANDWIDTHS]
-        )
-        kernel = kernels.mean(0) * (
-            1 - torch.eye(len(features), device=features.device)
-        )
-        n, m = len(source), len(target)
-        within = kernel[:n, :n].sum() / (n * (n - 1)) + kernel[n:, n:].sum() / (
-            m * (m - 1)
-        )
-        return within - 2 * kernel[:n, n:].mean()
+        kernels = [torch.exp(-squares / (width * median)) for width in BANDWIDTHS]
+        others = 1 - torch.eye(len(features), device=features.device)
+        kernel = torch.stack(kernels).mean(0) * others
+        n = len(source)
+        m = len(target)
+        within_source = kernel[:n, :n].sum() / (n * (n - 1))
+        within_target = kernel[n:, n:].sum() / (m * (m - 1))
+        return within_source + within_target - 2 * kernel[:n, n:].mean()
 
 
 def fit_mcd(
@@ -180,38 +164,36 @@ def fit_mcd(
     `fit_dann`.
     """
     domains = as_domains(network, source, labels, target)
-    device, second = (
-        device_of(network),
-        make_second(network.label_predictor, seed).train(),
-    )
+    device = device_of(network)
+    second = make_second(network.label_predictor, seed).train()
+    # One optimiser of all weights: a weight that gets no gradient in a step stays as it
+    # is, and so does its momentum.
     weights = nn.ModuleList([network, second]).parameters()
     optimiser = torch.optim.SGD(weights, settings.learning_rate, MOMENTUM)
 
-    # One optimiser of all weights: one that gets no gradient in a step stays as it is,
-    # and so does its momentum.
     def update(
         pixels: Tensor, others: Tensor, classes: Tensor, done: float
     ) -> dict[str, Tensor]:
         optimiser.param_groups[0]["lr"] = settings.rate(done)
         with autocast(device):
-            losses = class_losses(
-                network, second, network.feature_extractor(pixels), classes
-            )
+            features = network.feature_extractor(pixels)
+            losses = class_losses(network, second, features, classes)
         minimise(losses.sum(), optimiser, settings.max_norm)
         with autocast(device):
             loss = loss_of_predictors(network, second, pixels, others, classes)
         minimise(loss, optimiser, settings.max_norm)
         for _ in range(NUM_GENERATOR_STEPS):
             with autocast(device):
-                apart = loss_of_features(network, second, others)
-            minimise(apart, optimiser, settings.max_norm)
-        return {"class_loss": losses[0], "discrepancy": apart}
+                discrepancy = loss_of_features(network, second, others)
+            minimise(discrepancy, optimiser, settings.max_norm)
+        return {"class_loss": losses[0], "discrepancy": discrepancy}
 
     identity = {
-        "fit": "mcd",
         **asdict(settings),
         "seed": seed,
-        **dict(zip(DOMAINS, domains, strict=True)),
+        "source": domains[0],
+        "labels": domains[1],
+        "target": domains[2],
     }
     train = seeded(
         partial(train_on_domains, update, network, domains, settings, "fast", None),
@@ -222,7 +204,7 @@ def fit_mcd(
 
 
 def make_second(predictor: nn.Module, seed: int) -> nn.Module:
-    """A label predictor of the same layers with other weights, drawn by the seed."""
+    """A label predictor of the same layers, with weights drawn from the seed."""
     second = copy.deepcopy(predictor)
     with drawn_from(seed):
         for layer in second.modules():
@@ -234,48 +216,48 @@ def make_second(predictor: nn.Module, seed: int) -> nn.Module:
 def class_losses(
     network: Network, second: nn.Module, features: Tensor, labels: Tensor
 ) -> Tensor:
-    """Step A, for all weights: the class losses (2,) of both predictors, whose sum
-    falls (eqs. 2 and 3).
+    """Step A: the class losses (2,) of both predictors (eqs. 2 and 3).
+
+    All weights descend their sum.
     """
-    logits = (
-        predictor(features).float() for predictor in (network.label_predictor, second)
-    )
-    return torch.stack([F.cross_entropy(each, labels) for each in logits])
+    first_logits = network.label_predictor(features).float()
+    second_logits = second(features).float()
+    first_loss = F.cross_entropy(first_logits, labels)
+    second_loss = F.cross_entropy(second_logits, labels)
+    return torch.stack([first_loss, second_loss])
 
 
 def loss_of_predictors(
     network: Network, second: nn.Module, pixels: Tensor, others: Tensor, labels: Tensor
 ) -> Tensor:
-    """Step B, for the predictors on features as they are: class losses of the source
-    minus the discrepancy of the target (eqs. 4 and 5).
+    """Step B: class losses of the source minus discrepancy of the target (eqs. 4, 5).
+
+    The predictors alone descend it; the features stay as they are.
     """
     with torch.no_grad():
-        here, there = (
-            network.feature_extractor(pixels),
-            network.feature_extractor(others),
-        )
-    apart = mean_discrepancy(network.label_predictor(there), second(there))
-    return class_losses(network, second, here, labels).sum() - apart
+        source = network.feature_extractor(pixels)
+        target = network.feature_extractor(others)
+    discrepancy = mean_discrepancy(network.label_predictor(target), second(target))
+    return class_losses(network, second, source, labels).sum() - discrepancy
 
 
 def loss_of_features(network: Network, second: nn.Module, others: Tensor) -> Tensor:
-    """Step C, for the feature extractor under predictors as they are: the discrepancy
-    of the target (eq. 6).
+    """Step C: the discrepancy of the target (eq. 6).
+
+    The feature extractor alone descends it; the predictors stay as they are.
     """
     features = network.feature_extractor(others)
-    return mean_discrepancy(
-        *(
-            _fixed(predictor, features)
-            for predictor in (network.label_predictor, second)
-        )
-    )
+    first_logits = _fixed(network.label_predictor, features)
+    return mean_discrepancy(first_logits, _fixed(second, features))
 
 
 def mean_discrepancy(first: Tensor, second: Tensor) -> Tensor:
-    """Mean absolute difference of two predictors' probabilities, from logits (N, K)
-    each (eq. 1): in [0, 2 / K].
+    """Mean absolute difference of two predictors' probabilities (eq. 1), in [0, 2 / K].
+
+    first, second: their logits (N, K).
     """
-    return (first.float().softmax(1) - second.float().softmax(1)).abs().mean()
+    difference = first.float().softmax(1) - second.float().softmax(1)
+    return difference.abs().mean()
 
 
 def _fixed(predictor: nn.Module, features: Tensor) -> Tensor:
@@ -285,42 +267,38 @@ def _fixed(predictor: nn.Module, features: Tensor) -> Tensor:
 
 
 def adapt_batch_norm(network: nn.Module, target: Tensor) -> nn.Module:
-    """A copy of the network, in eval mode, whose batch norms have the target's
-    statistics (AdaBN, Li et al. 2017).
+    """AdaBN (Li et al. 2017): a copy whose batch norms have the target's statistics.
 
-    Mean and variance (of the population) of what enters a layer, over all images, the
-    layers before it adapted already (Algorithm 1): one pass for each layer.
+    These are mean and variance (of the population) of what enters a layer, over all
+    images, with the layers before it adapted already (Algorithm 1): one pass for each
+    layer. The copy is in eval mode. Each batch norm has to be called after those that
+    stand before it in the network.
     """
     adapted = copy.deepcopy(network).eval()
-    for layer in _find_batch_norms(adapted):
+    layers: Any = [part for part in adapted.modules() if isinstance(part, _BatchNorm)]
+    for layer in layers:
         mean, variance = _measure_inputs(layer, adapted, target)
         layer.running_mean.copy_(mean)
         layer.running_var.copy_(variance)
     return adapted
 
 
-def _find_batch_norms(network: nn.Module) -> list[Any]:
-    """The batch norms by their places in the network, where each is called after those
-    before it.
-    """
-    return [part for part in network.modules() if isinstance(part, _BatchNorm)]
-
-
 def _measure_inputs(
     layer: nn.Module, network: nn.Module, images: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance (C,) of what enters a layer, over all images and places."""
-    number, total, squares = 0, torch.zeros(()), torch.zeros(())
+    number = 0
+    total = torch.zeros(())
+    squares = torch.zeros(())
 
     def add(_: nn.Module, inputs: tuple[Tensor]) -> None:
         nonlocal number, total, squares
         values = inputs[0].transpose(0, 1).flatten(1).float()
-        variance, mean = (
-            part.double().cpu() for part in torch.var_mean(values, 1, correction=0)
-        )
+        variance, mean = torch.var_mean(values, 1, correction=0)
+        mean = mean.double().cpu()
         number += values.shape[1]
         total = total + values.shape[1] * mean
-        squares = squares + values.shape[1] * (variance + mean.square())
+        squares = squares + values.shape[1] * (variance.double().cpu() + mean.square())
 
     with layer.register_forward_pre_hook(add):
         predict(network, images)
@@ -329,10 +307,10 @@ def _measure_inputs(
 
 
 class Shifted(nn.Module):
-    """A network whose probabilities are the mean over a picture (N, C, H, W) and its
-    four shifts by a pixel.
+    """Mean probabilities of a network over a picture and its four shifts by a pixel.
 
-    Called, it gives their logarithms (N, K); what a shift uncovers repeats the border.
+    Called with pixels (N, C, H, W), it gives their logarithms (N, K). What a shift
+    uncovers repeats the border.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -343,21 +321,17 @@ class Shifted(nn.Module):
         """Log-probabilities (N, K)."""
         height, width = pixels.shape[2:]
         padded = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
-        corners = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
-        views = [
-            padded[:, :, top : top + height, left : left + width]
-            for top, left in corners
-        ]
-        return (
-            torch.stack([self.network(view).float().softmax(1) for view in views])
-            .mean(0)
-            .log()
-        )
+        probabilities = []
+        for top, left in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):
+            view = padded[:, :, top : top + height, left : left + width]
+            probabilities.append(self.network(view).float().softmax(1))
+        return torch.stack(probabilities).mean(0).log()
 
 
 def mean_entropy(logits: Tensor) -> float:
-    """Mean entropy in nats of predictions (N, K): low where a network is certain
-    (Morerio et al. 2018).
+    """Mean entropy in nats of predictions (N, K) (Morerio et al. 2018).
+
+    It is low if a network is certain.
     """
     # A logit of minus infinity is a probability of 0, and 0 log 0 is 0.
     log_probabilities = logits.log_softmax(1).clamp(min=torch.finfo(torch.float32).min)
@@ -365,10 +339,10 @@ def mean_entropy(logits: Tensor) -> float:
 
 
 def soft_neighbourhood_density(logits: Tensor) -> float:
-    """Mean entropy in nats of each prediction's similarities to the others, (N, K):
-    high where classes are dense.
+    """Mean entropy in nats of each prediction's similarities to the others (N, K).
 
-    Higher is better, up to log(N - 1) (Saito et al. 2021, whose temperature is .05).
+    It is high, up to log(N - 1), if classes are dense (Saito et al. 2021, whose
+    temperature is .05).
     """
     points = F.normalize(logits.softmax(1), dim=1)
     similarities = (points @ points.T / 0.05).fill_diagonal_(-torch.inf)
@@ -377,21 +351,20 @@ def soft_neighbourhood_density(logits: Tensor) -> float:
 
 
 def proxy_a_distance(source: Tensor, target: Tensor) -> float:
-    """2 (1 - 2 error) of a linear SVM that classifies features (N, D) by domain, by
-    5-fold cross-validation.
+    """2 (1 - 2 error) of a linear SVM that classifies features (N, D) by domain.
 
-    2: without error; 0: not at all (Ben-David et al. 2007). More features make it
-    easier.
+    The error is that of 5-fold cross-validation (Ben-David et al. 2007). 2: it makes no
+    error; 0: it guesses. More features make it easier.
     """
     features = torch.cat(as_features(source, target, least=5)).float()
     features = (features - features.mean(0)) / features.std(0).clamp_min(1e-6)
     order = torch.randperm(len(features), generator=make_generator(0))
     domains = (order >= len(source)).long()
-    # Both domains count alike, whatever their numbers: else an SVM that always answers
-    # the larger would be right often.
+    # Both domains count alike, whatever their sizes: else an SVM that always answers
+    # the larger would often be right.
     svm = LinearSVC(C=1e-3, class_weight="balanced", random_state=0)
-    right = cross_val_score(
+    accuracies = cross_val_score(
         svm, features[order].numpy(), domains.numpy(), scoring="balanced_accuracy"
     )
-    error = 1 - right.mean()
+    error = 1 - accuracies.mean()
     return float(2 * (1 - 2 * error))

@@ -126,7 +126,11 @@ class Run:
 
 
 def train_source_only(
-    network: Network, domains: Domains, settings: Settings, seed: int, **options: Any
+    network: DomainAdversarialNetwork,
+    domains: Domains,
+    settings: Settings,
+    seed: int,
+    **options: Any,
 ) -> History:
     """Train on the source alone."""
     source = domains.source
@@ -136,7 +140,11 @@ def train_source_only(
 
 
 def train_on_target(
-    network: Network, domains: Domains, settings: Settings, seed: int, **options: Any
+    network: DomainAdversarialNetwork,
+    domains: Domains,
+    settings: Settings,
+    seed: int,
+    **options: Any,
 ) -> History:
     """Train on the target with its labels, which no adaptation sees."""
     target = domains.target
@@ -202,7 +210,7 @@ def adapt_source_only(
 
 
 def train_on_pseudo_labels(
-    network: Network,
+    network: DomainAdversarialNetwork,
     domains: Domains,
     settings: Settings,
     seed: int,

@@ -249,7 +249,8 @@ def mark_solution(code: str, names: set[str]) -> str:
             stored = stored | loaded
         if names & stored:
             defining.append(statement)
+    first = defining[0].lineno - 1
+    last = defining[-1].end_lineno
     lines = code.split("\n")
-    lines.insert(defining[-1].end_lineno, END)
-    lines.insert(defining[0].lineno - 1, BEGIN)
+    lines[first:last] = [BEGIN, *lines[first:last], END]
     return "\n".join(lines)
