@@ -1,15 +1,15 @@
-"""Chapter 4's flows: one training over seeds, scored on the test split at 20, 4 and 2
-evaluations of the network.
+"""Chapter 4's flows: one training over seeds, scored on the test split.
 
-The last 10,000 train images are held out of the training. How samples are drawn was
-chosen on them, by what a classifier learns from the samples; data/README.md says where
-the code of the choice is.
+Samples are drawn with 20, 4 and 2 evaluations of the network. The last 10,000 train
+images are held out of the training. How samples are drawn was chosen on them, by what a
+classifier learns from the samples; data/README.md says where the code of the choice is.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from dlapps import gan
 from dlapps.gan import flow, judge, to_uint8
 from labreport import paths, results
+from labreport.results import Entry
 from studies.gan import NUM_MANY, SEEDS_OF_MANY
-from studies.gan_judge import SHARES, Judge, draw, load_images
-from studies.gan_settings import CONDITIONAL_SETTINGS
+from studies.gan_judge import HEADS, SHARES, Judge, draw, load_images
+from studies.gan_settings import RUNS
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
 SEEDS = range(5)
@@ -30,9 +31,7 @@ NUM_HELD_OUT = 10_000
 
 @dataclass(frozen=True)
 class Sampling:
-    """How samples are drawn: what `flow.sample` takes, with guidance from time `begin`
-    until `end`.
-    """
+    """How samples are drawn by `flow.sample`, with guidance between two times."""
 
     num_steps: int
     solver: str
@@ -41,93 +40,93 @@ class Sampling:
     end: float = 1
 
     def weigh(self, time: float) -> float:
-        """The guidance at a time: 1, which is none, out of the interval (Kynkäänniemi
-        et al. 2024).
+        """The guidance at a time; outside the interval it is 1, which is none.
+
+        So do Kynkäänniemi et al. (2024).
         """
         return self.guidance if self.begin <= time < self.end else 1
 
     def draw(self, network: flow.VelocityNetwork, labels: Tensor, seed: int) -> Tensor:
         """Digits uint8 (N, 32, 32) of the labels (N,)."""
-        return to_uint8(
-            flow.sample(
-                network, labels, 10_000 + seed, self.num_steps, self.solver, self.weigh
-            )
+        digits = flow.sample(
+            network, labels, 10_000 + seed, self.num_steps, self.solver, self.weigh
         )
+        return to_uint8(digits)
 
 
 def choose_sampling(evaluations: int) -> Sampling:
-    """The one whose samples teach most: the highest GAN-train accuracy on held-out
-    images of those it was taken of.
-    """
-    tried = [
-        entry
-        for entry in results.load("flow-selection")[f"{evaluations}"]
-        if "gan_train_accuracy" in entry
-    ]
-    return Sampling(
-        **max(tried, key=lambda entry: entry["gan_train_accuracy"])["sampling"]
-    )
+    """The sampling with the highest GAN-train accuracy on held-out images."""
+    trials = results.load("flow-selection")[str(evaluations)]
+    measured = [trial for trial in trials if "gan_train_accuracy" in trial]
+    best = max(measured, key=itemgetter("gan_train_accuracy"))
+    return Sampling(**best["sampling"])
 
 
 def checkpoint_of(seed: int) -> Path:
-    """Where a training is taken up."""
+    """The checkpoint of a training."""
     return paths.cache() / "flow" / f"{seed}.pt"
 
 
-def train(seed: int) -> tuple[flow.VelocityNetwork, dict[str, object]]:
-    """One training, taken up where it was stopped; 30 minutes on one core. With its
-    entry: what it took.
+def train(seed: int) -> tuple[flow.VelocityNetwork, Entry]:
+    """One training and its entry, which says what it took: 30 minutes on one core.
+
+    A training that was stopped goes on.
     """
     before = time.process_time()
 
     def monitor(network: nn.Module, epoch: int) -> dict[str, float]:
         nonlocal before
-        spent, before = time.process_time() - before, time.process_time()
-        return {"cpu_seconds": spent}
+        now = time.process_time()
+        seconds = now - before
+        before = now
+        return {"cpu_seconds": seconds}
 
-    images, labels = (part[:-NUM_HELD_OUT] for part in load_images("train"))
-    checkpoint = checkpoint_of(seed)
+    images, labels = load_images("train")
     network, history = flow.fit_flow(
-        images, labels, flow.STANDARD, seed, monitor=monitor, checkpoint=checkpoint
+        images[:-NUM_HELD_OUT],
+        labels[:-NUM_HELD_OUT],
+        flow.STANDARD,
+        seed,
+        monitor=monitor,
+        checkpoint=checkpoint_of(seed),
     )
     return network, {"cpu_seconds": round(sum(history.cpu_seconds))}
 
 
 def load_network(seed: int) -> flow.VelocityNetwork:
-    """The network of a training; of seed 0 the committed one, in float16, on a machine
-    without its checkpoint.
+    """The network of a training.
+
+    That of seed 0 is the committed one, in float16, on a machine without its
+    checkpoint.
     """
-    return train(seed)[0] if seed or checkpoint_of(seed).is_file() else flow.load_best()
+    if seed == 0 and not checkpoint_of(seed).is_file():
+        return flow.load_best()
+    network, _ = train(seed)
+    return network
 
 
-def score(evaluations: int, seed: int) -> dict[str, object]:
-    """The entry of a seed and a number of evaluations, read on the test split."""
-    network, sampling, judge_of_test = (
-        load_network(seed),
-        choose_sampling(evaluations),
-        Judge(),
-    )
-    spent = count_seconds(
-        partial(sampling.draw, network, judge_of_test.real[1][:1000], seed)
-    )
+def score(evaluations: int, seed: int) -> Entry:
+    """The entry of a seed and a number of evaluations, measured on the test split."""
+    network = load_network(seed)
+    sampling = choose_sampling(evaluations)
+    judge_of_test = Judge()
+    _, labels = judge_of_test.real
+    seconds = count_seconds(partial(sampling.draw, network, labels[:1000], seed))
     scores = judge_of_test.score_conditional(partial(sampling.draw, network), seed)
-    return {
-        "scores": scores | {"cpu_seconds_of_1000": spent},
-        "settings": asdict(sampling),
-    }
+    scores["cpu_seconds_of_1000"] = seconds
+    return {"scores": scores, "settings": asdict(sampling)}
 
 
-def teach_many(seed: int) -> dict[str, object]:
+def teach_many(seed: int) -> Entry:
     """GAN-train with NUM_MANY samples, as of the tuned conditional generator."""
-    asked = torch.arange(NUM_MANY) % 10
-    samples = choose_sampling(EVALUATIONS[0]).draw(load_network(seed), asked, seed + 2)
-    return {
-        "scores": {
-            "gan_train_accuracy": judge.gan_train_accuracy(
-                samples, asked, *load_images("test"), seed=seed
-            )
-        }
-    }
+    labels = torch.arange(NUM_MANY) % 10
+    sampling = choose_sampling(EVALUATIONS[0])
+    samples = sampling.draw(load_network(seed), labels, seed + 2)
+    test_images, test_labels = load_images("test")
+    accuracy = judge.gan_train_accuracy(
+        samples, labels, test_images, test_labels, seed=seed
+    )
+    return {"scores": {"gan_train_accuracy": accuracy}}
 
 
 def count_seconds(call: Callable[[], object]) -> float:
@@ -138,41 +137,43 @@ def count_seconds(call: Callable[[], object]) -> float:
 
 
 def time_gan() -> dict[str, float]:
-    """What the tuned cDCGAN takes on the same machine: its training, by one epoch of
-    it, and 1,000 samples.
+    """What the tuned cDCGAN takes on the same machine, in seconds of one core.
+
+    Its training, by one epoch of it, and 1,000 samples.
     """
-    images, settings = load_images("train"), CONDITIONAL_SETTINGS["tuned"][0]
-    an_epoch = count_seconds(
-        partial(gan.fit_conditional_gan, *images, replace(settings, num_epochs=1))
+    images, labels = load_images("train")
+    settings = RUNS["cdcgan tuned"].trial
+    one_epoch = replace(settings, num_epochs=1)
+    epoch_seconds = count_seconds(
+        partial(gan.fit_conditional_gan, images, labels, one_epoch)
     )
-    samples = count_seconds(
-        partial(draw, gan.load_best("cdcgan"), 1000, 0, torch.arange(1000) % 10)
-    )
+    generator = gan.load_best("cdcgan")
+    classes = torch.arange(1000) % 10
     return {
-        "cpu_seconds": round(settings.num_epochs * an_epoch),
-        "cpu_seconds_of_1000": samples,
+        "cpu_seconds": round(settings.num_epochs * epoch_seconds),
+        "cpu_seconds_of_1000": count_seconds(
+            partial(draw, generator, 1000, 0, classes)
+        ),
     }
 
 
 def make_flow() -> Path:
-    """All trainings, then their scores, each saved as soon as it is there; what
-    data/results/flow.json holds already is not made again.
+    """Make all trainings, then their scores, each saved as soon as it is there.
+
+    What data/results/flow.json holds already is not made again.
     """
-    add_entries("flow", {("shares",): SHARES}, SEEDS)
+    add_entries("flow", {("shares",): SHARES, ("heads",): HEADS}, SEEDS)
     make_missing("flow", {("gan",): time_gan}, SEEDS)
     trainings: Calls = {("trainings", seed): partial(train, seed) for seed in SEEDS}
     for place, (network, entry) in sweep_missing("flow", trainings):
-        if place[1] == 0:
+        if place == ("trainings", 0):
             flow.save_flow(paths.networks() / "flow.pt", network)
         add_entries("flow", {place: entry}, SEEDS)
-    runs = {
-        (f"{number} evaluations", seed): partial(score, number, seed)
-        for seed in SEEDS
-        for number in EVALUATIONS
-    }
-    runs |= {
-        ("20 evaluations, 60,000", seed): partial(teach_many, seed)
-        for seed in SEEDS[:SEEDS_OF_MANY]
-    }
-    make_missing("flow", {("runs", *run): call for run, call in runs.items()}, SEEDS)
+    runs: Calls = {}
+    for seed in SEEDS:
+        for number in EVALUATIONS:
+            runs["runs", f"{number} evaluations", seed] = partial(score, number, seed)
+    for seed in SEEDS[:SEEDS_OF_MANY]:
+        runs["runs", "20 evaluations, 60,000", seed] = partial(teach_many, seed)
+    make_missing("flow", runs, SEEDS)
     return paths.results() / "flow.json"

@@ -1,6 +1,4 @@
-"""Who judges what Chapter 4's generators draw, and against which images: a classifier,
-and what it sees in them.
-"""
+"""The judge of what Chapter 4's generators draw: a classifier of real digits."""
 
 import functools
 import json
@@ -21,13 +19,12 @@ from dlapps.gan import judge
 from dlapps.gan.networks import Settings
 from dlapps.transfer import extract_features
 from labreport import paths
-from studies.runs import rounded
 
 Scores = dict[str, object]
 NUM_SAMPLES = 10_000
 NUM_EPOCHS = 6  # of a judge
 GROUNDS = (0, 3, 6, 12, 18)
-# Of the scores, those whose differences are told in percentage points.
+# The scores whose differences are given in percentage points.
 SHARES = [
     "precision",
     "recall",
@@ -36,21 +33,24 @@ SHARES = [
     "conditional_accuracy",
     "gan_train_accuracy",
 ]
+# Heads of tables.
+HEADS = {
+    "frechet_ratio": "Fréchet ratio",
+    "imagenet_ratio": "ImageNet ratio",
+    "gan_train_accuracy": "GAN-train",
+}
 
 
 @functools.cache
 def load_images(split: str, size: int = judge.SIZE) -> tuple[Tensor, Tensor]:
     """MNIST as uint8 (N, size, size) and labels int64 (N,)."""
-    found = datasets.load_mnist(split)
-    return gan.prepare_images(torch.tensor(found.images), size), torch.tensor(
-        found.labels
-    )
+    mnist = datasets.load_mnist(split)
+    images = gan.prepare_images(torch.tensor(mnist.images), size)
+    return images, torch.tensor(mnist.labels)
 
 
 def make_digit_classifier() -> Path:
-    """The classifier that judges samples, and its accuracy on the test split; about 5
-    minutes on one core.
-    """
+    """Train the classifier that judges samples: about 5 minutes on one core."""
     provenance = datasets.load_mnist("train").provenance
     images, labels = load_images("train")
     classifier = judge.fit_digit_classifier(
@@ -58,210 +58,215 @@ def make_digit_classifier() -> Path:
     )
     # As it will be loaded: rounded to float16.
     classifier = classifier.half().float()
-    test = load_images("test")
-    accuracy = judge.conditional_accuracy(classifier, *test)
-    facts = {"data": provenance.name, "train": len(labels), "test": len(test[1])}
-    facts |= {"num_epochs": NUM_EPOCHS, "seed": 0, "test_accuracy": round(accuracy, 4)}
+    test_images, test_labels = load_images("test")
+    accuracy = judge.conditional_accuracy(classifier, test_images, test_labels)
+    card = {
+        "data": provenance.name,
+        "train": len(labels),
+        "test": len(test_labels),
+        "num_epochs": NUM_EPOCHS,
+        "seed": 0,
+        "test_accuracy": round(accuracy, 4),
+    }
     path = save_weights(classifier, paths.networks() / "digit-classifier.pt")
-    paths.write_atomically(
-        path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode()
-    )
+    content = json.dumps(card, indent=1) + "\n"
+    paths.write_atomically(path.with_suffix(".json"), content.encode())
     return path
 
 
 class Judge:
-    """A classifier, the committed one by default, with what it sees in the test split."""
+    """A classifier, by default the committed one, with features of the test split."""
 
     def __init__(self, classifier: judge.DigitClassifier | None = None) -> None:
-        self.train, self.real = load_images("train"), load_images("test")
+        self.train = load_images("train")
+        self.real = load_images("test")
         self.classifier = classifier or judge.load_digit_classifier()
-        self.features = judge.extract_features(self.classifier, self.real[0])[0]
-        self.photos = see_as_photos(self.real[0][::2])
+        images, _ = self.real
+        self.features, _ = judge.extract_features(self.classifier, images)
+        self.photos = see_as_photos(images[::2])
         # The train images in random order, so that the first of them stand for all.
         self.rows = torch.randperm(len(self.train[1]), generator=make_generator(0))
 
     def distances(self, images: Tensor, features: Tensor) -> np.ndarray:
-        """Fréchet distances (2,) of images and their features from the test split: by
-        the classifier; as photos.
+        """Fréchet distances (2,) of images from the test split.
+
+        The first is between the classifier's features, the second between those of
+        every second image by a network that learnt photos.
         """
-        pairs = (self.features, features), (self.photos, see_as_photos(images[::2]))
-        return np.array([metrics.frechet_distance(*pair) for pair in pairs])
+        photos = see_as_photos(images[::2])
+        return np.array(
+            [
+                metrics.frechet_distance(self.features, features),
+                metrics.frechet_distance(self.photos, photos),
+            ]
+        )
 
     @functools.cached_property
     def floors(self) -> np.ndarray:
         """The distances of as many train images as there are samples."""
         images = self.train[0][self.rows[:NUM_SAMPLES]]
-        return self.distances(
-            images, judge.extract_features(self.classifier, images)[0]
-        )
+        features, _ = judge.extract_features(self.classifier, images)
+        return self.distances(images, features)
 
     def score(self, images: Tensor) -> Scores:
-        """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones, in the
-        classifier's features.
+        """How close NUM_SAMPLES images uint8 (N, 32, 32) are to the real ones.
 
-        The Fréchet distance is of all, what has neighbours of every second: MNIST's
-        second half was written by other people than its first. imagenet_ratio: the
-        ratio in features of a network that learnt no digit, of every second image.
-        balanced_ratio: where each digit, as it is read, is drawn as often as it occurs
-        in the train split.
-        background: the images' 25 % quantile, a level of 255.
+        frechet_ratio: the Fréchet distance in units of the floor. imagenet_ratio: the
+        same with a network that learnt no digit. balanced_ratio: the same where each
+        digit, as the classifier reads it, is drawn as often as it occurs in the train
+        split. precision, recall, coverage: of every second image, since MNIST's second
+        half was written by other people than its first. background: the images' 25 %
+        quantile, a level of 255.
         """
         features, logits = judge.extract_features(self.classifier, images)
-        read = logits.argmax(1)
-        ratio, elsewhere = self.distances(images, features) / self.floors
-        balanced = (
-            metrics.frechet_distance(self.features, features[self.balance(read)])
-            / self.floors[0]
-        )
-        precision, recall = metrics.precision_recall(
-            self.features[::2], features[::2], k=3
-        )
-        covered = coverage(self.features[::2], features[::2])
-        shares = torch.bincount(read, minlength=10).double() / len(read)
+        predictions = logits.argmax(1)
+        frechet_ratio, imagenet_ratio = self.distances(images, features) / self.floors
+        balanced = features[self.balance(predictions)]
+        distance = metrics.frechet_distance(self.features, balanced)
+        real, fake = self.features[::2], features[::2]
+        precision, recall = metrics.precision_recall(real, fake, k=3)
+        shares = torch.bincount(predictions, minlength=10).double() / len(predictions)
+        background = images.flatten(1).float().quantile(0.25, 1).mean()
         return {
-            **rounded(
-                {
-                    "frechet_ratio": ratio,
-                    "imagenet_ratio": elsewhere,
-                    "balanced_ratio": balanced,
-                },
-                3,
-            ),
-            **rounded({"precision": precision, "recall": recall, "coverage": covered}),
+            "frechet_ratio": round(float(frechet_ratio), 3),
+            "imagenet_ratio": round(float(imagenet_ratio), 3),
+            "balanced_ratio": round(float(distance / self.floors[0]), 3),
+            "precision": round(float(precision), 4),
+            "recall": round(float(recall), 4),
+            "coverage": round(coverage(real, fake), 4),
             "class_shares": [round(share, 4) for share in shares.tolist()],
-            "background": round(
-                float(images.flatten(1).float().quantile(0.25, 1).mean()), 2
-            ),
+            "background": round(float(background), 2),
         }
 
-    def balance(self, read: Tensor) -> Tensor:
-        """Rows, drawn with replacement, of images that are read as (N,), each digit
-        with its share of the train split; digits that are not there are left out.
+    def balance(self, predictions: Tensor) -> Tensor:
+        """Rows of images, so many of each digit as its share of the train split.
+
+        They are drawn with replacement; predictions (N,) say which digit an image is
+        taken for. Digits that no image is taken for are left out.
         """
-        shares, draws = (
-            torch.bincount(self.train[1], minlength=10) / len(self.train[1]),
-            make_generator(0),
-        )
+        labels = self.train[1]
+        shares = torch.bincount(labels, minlength=10) / len(labels)
+        generator = make_generator(0)
         rows = []
         for digit, share in enumerate(shares.tolist()):
-            if len(found := (read == digit).nonzero()[:, 0]):
-                rows.append(
-                    found[
-                        torch.randint(
-                            len(found), (round(share * len(read)),), generator=draws
-                        )
-                    ]
-                )
+            candidates = (predictions == digit).nonzero()[:, 0]
+            if len(candidates) == 0:
+                continue
+            number = round(share * len(predictions))
+            places = torch.randint(len(candidates), (number,), generator=generator)
+            rows.append(candidates[places])
         return torch.cat(rows)
 
     def score_generator(self, generator: Any, settings: Settings, seed: int) -> Scores:
-        """The same for a generator's samples; with labels, conditional accuracy and
-        GAN-train too.
-        """
-        if not settings.num_classes:
-            return self.score(draw(generator, NUM_SAMPLES, seed))
-        return self.score_conditional(
-            lambda labels, seed: draw(generator, len(labels), seed, labels), seed
-        )
+        """`score` of a generator's samples; `score_conditional`, if it takes labels."""
+
+        def draw_digits(labels: Tensor, seed: int) -> Tensor:
+            return draw(generator, len(labels), seed, labels)
+
+        if settings.num_classes:
+            return self.score_conditional(draw_digits, seed)
+        return self.score(draw(generator, NUM_SAMPLES, seed))
 
     def score_conditional(
         self, draw_digits: Callable[[Tensor, int], Tensor], seed: int
     ) -> Scores:
-        """The same for what draw_digits(labels (N,), seed) gives, uint8 (N, 32, 32),
-        with the two scores of labels.
+        """`score` of samples with labels, and two scores of how they obey these.
+
+        draw_digits(labels (N,), seed) gives samples uint8 (N, 32, 32).
         """
-        # Drawn from the train split: the test split's own counts would flatter the
+        # Labels of the train split: the test split's own counts would flatter the
         # Fréchet distance.
         labels = self.train[1]
-        asked = labels[
-            torch.randperm(len(labels), generator=make_generator(seed))[:NUM_SAMPLES]
-        ]
-        fakes = draw_digits(asked, seed)
+        order = torch.randperm(len(labels), generator=make_generator(seed))
+        asked = labels[order[:NUM_SAMPLES]]
+        samples = draw_digits(asked, seed)
         many = torch.arange(2 * NUM_SAMPLES) % 10
-        others = draw_digits(many, seed + 1)
-        return self.score(fakes) | {
-            "conditional_accuracy": judge.conditional_accuracy(
-                self.classifier, fakes, asked
-            ),
-            "gan_train_accuracy": judge.gan_train_accuracy(
-                others, many, *self.real, seed=seed
-            ),
-        }
+        many_samples = draw_digits(many, seed + 1)
+        test_images, test_labels = self.real
+        scores = self.score(samples)
+        scores["conditional_accuracy"] = judge.conditional_accuracy(
+            self.classifier, samples, asked
+        )
+        scores["gan_train_accuracy"] = judge.gan_train_accuracy(
+            many_samples, many, test_images, test_labels, seed=seed
+        )
+        return scores
 
     def score_real(self) -> Scores:
-        """The floor: train images in place of samples, and GAN-train on as many real
-        images.
-        """
-        (images, labels), many = self.train, self.rows[: 2 * NUM_SAMPLES]
-        return self.score(images[many[:NUM_SAMPLES]]) | {
-            "conditional_accuracy": judge.conditional_accuracy(
-                self.classifier, *self.real
-            ),
-            "gan_train_accuracy": judge.gan_train_accuracy(
-                images[many], labels[many], *self.real
-            ),
-        }
-
-    def score_grey(self) -> dict[str, object]:
-        """Train images on a ground of so many of 255 levels, scored as samples are: by
-        this classifier, and by one that saw digits as they are alone. {score: {what was
-        seen: one value a ground}}; and the ratio of faults that either should see,
-        {fault: {what was seen: ratio}}.
-        """
-        images, labels = (part[self.rows[:NUM_SAMPLES]] for part in self.train)
-        grounds = [
-            (level + images.float() * ((255 - level) / 255)).round().byte()
-            for level in GROUNDS
-        ]
-        faults = {
-            "blurred": F.avg_pool2d(images[:, None].float(), 3, 1, 1)[:, 0]
-            .round()
-            .byte()
-        }
-        faults |= {f"no {digit}": images[labels != digit] for digit in (1, 8)}
-        other = Judge(
-            judge.fit_digit_classifier(
-                *self.train, num_epochs=NUM_EPOCHS, augmented=False
-            )
+        """The floor: the scores of train images in place of samples."""
+        images, labels = self.train
+        test_images, test_labels = self.real
+        many = self.rows[: 2 * NUM_SAMPLES]
+        scores = self.score(images[many[:NUM_SAMPLES]])
+        scores["conditional_accuracy"] = judge.conditional_accuracy(
+            self.classifier, test_images, test_labels
         )
-        found: dict[str, Any] = {
-            "ground": list(GROUNDS),
-            "fault": {fault: {} for fault in faults},
+        scores["gan_train_accuracy"] = judge.gan_train_accuracy(
+            images[many], labels[many], test_images, test_labels
+        )
+        return scores
+
+    def score_grey(self) -> dict[str, Any]:
+        """Scores of train images on grey grounds, GROUNDS of 255 levels.
+
+        By this classifier ("black and grey"), and by one that saw digits on black alone
+        ("black alone"): {score: {classifier: a value for each ground}}. As "fault", the
+        Fréchet ratio of faults that either should see: {fault: {classifier: ratio}}.
+        """
+        images = self.train[0][self.rows[:NUM_SAMPLES]]
+        labels = self.train[1][self.rows[:NUM_SAMPLES]]
+        grounds = []
+        for level in GROUNDS:
+            grey = level + images.float() * ((255 - level) / 255)
+            grounds.append(grey.round().byte())
+        blurred = F.avg_pool2d(images[:, None].float(), 3, 1, 1)[:, 0]
+        faults = {
+            "blurred": blurred.round().byte(),
+            "no 1": images[labels != 1],
+            "no 8": images[labels != 8],
         }
-        for name, one in (("black and grey", self), ("black alone", other)):
-            scores = [one.score(grey) for grey in grounds]
+        train_images, train_labels = self.train
+        on_black = judge.fit_digit_classifier(
+            train_images, train_labels, num_epochs=NUM_EPOCHS, augmented=False
+        )
+        scores: dict[str, Any] = {"ground": list(GROUNDS)}
+        scores["fault"] = {fault: {} for fault in faults}
+        for score in ("frechet_ratio", "recall", "accuracy"):
+            scores[score] = {}
+        judges = {"black and grey": self, "black alone": Judge(on_black)}
+        for name, one in judges.items():
+            by_ground = [one.score(grey) for grey in grounds]
             for score in ("frechet_ratio", "recall"):
-                found.setdefault(score, {})[name] = [each[score] for each in scores]
-            right = [
-                judge.conditional_accuracy(one.classifier, grey, labels)
-                for grey in grounds
-            ]
-            found.setdefault("accuracy", {})[name] = [
-                round(share, 4) for share in right
-            ]
+                scores[score][name] = [values[score] for values in by_ground]
+            scores["accuracy"][name] = []
+            for grey in grounds:
+                share = judge.conditional_accuracy(one.classifier, grey, labels)
+                scores["accuracy"][name].append(round(share, 4))
             for fault, faulty in faults.items():
-                found["fault"][fault][name] = one.score(faulty)["frechet_ratio"]
-        return found
+                scores["fault"][fault][name] = one.score(faulty)["frechet_ratio"]
+        return scores
 
 
 def see_as_photos(images: Tensor) -> Tensor:
-    """What SqueezeNet, which learnt photos of ImageNet and no digit, sees in uint8 (N,
-    32, 32): features (N, 512).
+    """Features (N, 512) of images uint8 (N, 32, 32) by SqueezeNet.
+
+    It learnt photos of ImageNet and no digit.
     """
-    network, last = pretrained.load("squeezenet1_1"), "features.12"
-    return torch.from_numpy(
-        extract_features(network, [*images.numpy()], [last], size=64)[last]
-    )
+    network = pretrained.load("squeezenet1_1")
+    layer = "features.12"
+    features = extract_features(network, list(images.numpy()), [layer], size=64)
+    return torch.from_numpy(features[layer])
 
 
 def coverage(real: Tensor, fake: Tensor, k: int = 5) -> float:
-    """Share of reals (N, D) with a fake (M, D) as near as their k-th nearest other real
-    (Naeem et al. 2020, eq. 5).
+    """Share of reals (N, D) with a fake (M, D) as near as the k-th other real.
 
-    Unlike recall, it builds no balls around fakes, whose outliers blow them up.
+    So do Naeem et al. (2020), eq. 5. Unlike recall, it builds no balls around fakes,
+    whose outliers would blow them up.
     """
     real, fake = metrics.as_features(real, fake)
-    radii, covered = metrics.radii_of(real, k), torch.zeros(len(real), dtype=torch.bool)
+    radii = metrics.radii_of(real, k)
+    covered = torch.zeros(len(real), dtype=torch.bool)
     for part in metrics.distances(fake, real):
         covered |= (part <= radii).any(0)
     return float(covered.double().mean())
@@ -270,8 +275,7 @@ def coverage(real: Tensor, fake: Tensor, k: int = 5) -> float:
 def draw(
     generator: Any, number: int, seed: int, labels: Tensor | None = None
 ) -> Tensor:
-    """Samples as uint8 (number, 32, 32), those of other sizes resized."""
+    """Samples uint8 (number, 32, 32) of a generator; other sizes are resized."""
     z = gan.draw_latents(number, generator.latent_dim, 10_000 + seed)
-    return gan.prepare_images(
-        gan.to_uint8(gan.sample(generator, z, labels)), judge.SIZE
-    )
+    samples = gan.to_uint8(gan.sample(generator, z, labels))
+    return gan.prepare_images(samples, judge.SIZE)

@@ -1,5 +1,6 @@
-"""Chapter 4's settings, and what they add to the library's: other norms of D, PyTorch's
-initialisation, clusters.
+"""Chapter 4's trainings by name, and what their settings add to the library's.
+
+They add other norms of D, PyTorch's initialisation, and clusters.
 """
 
 from dataclasses import dataclass, replace
@@ -19,13 +20,13 @@ from dlapps.gan.networks import initialise
 
 @dataclass(frozen=True)
 class Trial(gan.Settings):
-    """A settings with what only a study compares.
+    """Settings with what only a study compares.
 
-    norm: what holds the activations of D's blocks in range, "batch", "batch but first",
-    which leaves the first block of an unconditional one without (as Radford et al.
-    2016), or "spectral". initialised: by N(0, .02), else as PyTorch does. clusters: how
-    many clusters of images both networks of an unconditional GAN are trained with in
-    place of labels, 0 for none.
+    norm: what holds the activations of D's blocks in range: "batch", "spectral", or
+    "batch but first", which leaves out the first block of an unconditional D (as
+    Radford et al. 2016). initialised: by N(0, .02), else as PyTorch does. clusters: the
+    number of clusters of images that stand in for labels in an unconditional GAN; 0 for
+    none.
     """
 
     norm: str = "batch"
@@ -34,70 +35,78 @@ class Trial(gan.Settings):
 
 
 class ClusteredGenerator(nn.Module):
-    """z to images: a conditional generator of clusters, where z chooses the cluster too
-    (as Sage et al. 2018).
+    """A conditional generator of clusters, whose z chooses the cluster too.
 
-    z has one number more than the conditional generator's. As it follows N(0, 1), its
-    distribution function is uniform, and picks each cluster as often as images fall
-    into it. clusters: int64 (N,), those of the training images.
+    So do Sage et al. (2018). z has one number more than the conditional generator's.
+    This number follows N(0, 1), so that its distribution function is uniform and picks
+    each cluster as often as images fall into it. clusters: those of the training
+    images, int64 (N,).
     """
 
     def __init__(self, generator: Any, clusters: Tensor) -> None:
         super().__init__()
-        self.generator, self.latent_dim = generator, generator.latent_dim + 1
+        self.generator = generator
+        self.latent_dim = generator.latent_dim + 1
         counts = torch.bincount(clusters, minlength=generator.num_classes).float()
         self.shares = counts / counts.sum()
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images (N, C, S, S) in [-1, 1] of z (N, latent_dim), whose last number
-        chooses the cluster.
+        """Images (N, C, S, S) in [-1, 1] of z (N, latent_dim).
+
+        The last number of z chooses the cluster.
         """
-        # The last limit is 1 but for rounding; no choice may pass it.
-        choice = torch.bucketize(
-            torch.special.ndtr(z[:, -1]), self.shares.cumsum(0)[:-1]
-        )
-        return self.generator(z[:, :-1], choice)
+        uniform = torch.special.ndtr(z[:, -1])
+        # The last limit is 1 but for rounding; without it no choice can pass it.
+        limits = self.shares.cumsum(0)[:-1]
+        return self.generator(z[:, :-1], torch.bucketize(uniform, limits))
 
 
 def make_networks(trial: Trial, seed: int) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator of a trial with random weights, as
-    `gan.make_networks` makes those of a settings.
+    """Generator and discriminator of a trial, with random weights.
+
+    They are those of `gan.make_networks` for a trial that adds nothing.
     """
     with drawn_from(seed):
-        generator, discriminator = generator_of(trial), discriminator_of(trial)
+        generator = generator_of(trial)
+        discriminator = discriminator_of(trial)
         change_norm(discriminator, trial.norm)
-    source = make_generator(seed)
-    for network in (generator, discriminator) if trial.initialised else ():
-        initialise(network, source)
+    if trial.initialised:
+        source = make_generator(seed)
+        initialise(generator, source)
+        initialise(discriminator, source)
     return channels_last(generator), channels_last(discriminator)
 
 
 def find_clusters(images: Tensor, number: int, seed: int) -> Tensor:
-    """The cluster, from 0 to number - 1, of each image uint8 (N, S, S): int64 (N,), by
-    k-means on the pixels' first 50 principal components.
+    """The cluster of each image uint8 (N, S, S), from 0 to number - 1: int64 (N,).
+
+    By k-means on the pixels' first 50 principal components.
     """
     pixels = images.flatten(1).numpy() / 255.0
-    components = PCA(
-        min(50, *pixels.shape), svd_solver="covariance_eigh"
-    ).fit_transform(pixels)
-    return torch.from_numpy(
-        KMeans(number, n_init=1, random_state=seed).fit_predict(components)
-    ).long()
+    num_components = min(50, len(pixels), pixels.shape[1])
+    pca = PCA(num_components, svd_solver="covariance_eigh")
+    k_means = KMeans(number, n_init=1, random_state=seed)
+    clusters = k_means.fit_predict(pca.fit_transform(pixels))
+    return torch.from_numpy(clusters).long()
 
 
 def change_norm(discriminator: nn.Module, norm: str) -> None:
-    """Another norm, by its name in `Trial`, in place of a discriminator's batch norms."""
-    parts = [
-        part for part in discriminator.modules() if isinstance(part, nn.Sequential)
-    ]
-    blocks = [part for part in parts if nn.BatchNorm2d in map(type, part)]
+    """Give a discriminator the norm of that name in `Trial` in place of batch norms."""
+    if norm == "batch":
+        return
+    blocks = []
+    for part in discriminator.modules():
+        kinds = [type(layer) for layer in part.children()]
+        if isinstance(part, nn.Sequential) and nn.BatchNorm2d in kinds:
+            blocks.append(part)
     if norm == "batch but first":
+        # The first block of a conditional D has no batch norm anyway.
         blocks = blocks[:1] if isinstance(discriminator, gan.Discriminator) else []
-    for block in blocks if norm != "batch" else ():
+    for block in blocks:
         block[1] = nn.Identity()
     if norm == "spectral":
         # Weights divided by their largest singular value (Miyato et al. 2018, eq. 8).
-        for module in [*discriminator.modules()]:
+        for module in list(discriminator.modules()):
             if isinstance(module, nn.Conv2d):
                 spectral_norm(module)
 
@@ -110,67 +119,77 @@ def fit_trial(
     labels: Tensor | None = None,
     **options: Any,
 ) -> gan.Training:
-    """`gan.fit_gan` of a trial; with clusters, of them in place of labels, and the
-    generator draws them as well.
+    """Train a trial by `gan.fit_gan`.
+
+    Clusters, if the trial has any, are found first and take the place of labels; the
+    generator that is returned draws its clusters itself.
     """
     if not trial.clusters:
+        networks = make_networks(trial, seed)
         return gan.fit_gan(
-            images,
-            trial,
-            seed,
-            labels=labels,
-            networks=make_networks(trial, seed),
-            **options,
+            images, trial, seed, labels=labels, networks=networks, **options
         )
     images = gan.prepare_images(images, trial.size)
-    clusters, settings = (
-        find_clusters(images, trial.clusters, seed),
-        replace(trial, num_classes=trial.clusters),
-    )
+    clusters = find_clusters(images, trial.clusters, seed)
+    settings = replace(trial, num_classes=trial.clusters)
     networks = make_networks(settings, seed)
     training = gan.fit_gan(
         images, settings, seed, labels=clusters, networks=networks, **options
     )
     generator: Any = ClusteredGenerator(training.generator, clusters)
-    last = gan.to_uint8(
-        gan.sample(generator, gan.draw_latents(64, generator.latent_dim, seed))
+    z = gan.draw_latents(64, generator.latent_dim, seed)
+    frames = gan.to_uint8(gan.sample(generator, z))[None]
+    return replace(training, settings=trial, generator=generator, frames=frames)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trial, and over how many seeds."""
+
+    trial: Trial
+    num_seeds: int
+
+
+def tune(trial: Trial) -> Trial:
+    """A trial with the rates and networks that were chosen on held-out digits.
+
+    The judge of that choice had seen black grounds alone; data/README.md says where its
+    code is.
+    """
+    return replace(
+        trial,
+        generator_channels=64,
+        discriminator_channels=64,
+        discriminator_rate=1e-3,
+        average=0.999,
+        anneal=True,
     )
-    return replace(training, settings=trial, generator=generator, frames=last[None])
 
 
 PRACTICAL = Trial()
 CONDITIONAL = Trial(generator_channels=128, discriminator_channels=128, num_classes=10)
-# Chosen on digits held out, by scores of a judge that had seen black grounds alone;
-# data/README.md says where that is.
-TUNED: dict[str, Any] = {
-    "generator_channels": 64,
-    "discriminator_channels": 64,
-    "discriminator_rate": 1e-3,
-}
-TUNED |= {"average": 0.999, "anneal": True}
-# Each with its number of seeds. The central ones have ten; one thing changed in the
-# practical's settings has three.
-SETTINGS: dict[str, tuple[Trial, int]] = {
-    "practical": (PRACTICAL, 10),
-    "saturating loss": (replace(PRACTICAL, loss="saturating"), 10),
-    "tuned": (replace(PRACTICAL, latent_dim=30, norm="batch but first", **TUNED), 10),
-    "ten clusters": (replace(PRACTICAL, clusters=10, **TUNED), 10),
-    # The networks of the line above, without clusters to tell apart.
-    "one cluster": (replace(PRACTICAL, clusters=1, **TUNED), 5),
-    "small generator": (replace(PRACTICAL, generator_channels=8), 3),
-    "small discriminator": (replace(PRACTICAL, discriminator_channels=8), 3),
-    "default initialisation": (replace(PRACTICAL, initialised=False), 3),
-    "fast discriminator": (replace(PRACTICAL, discriminator_rate=1e-3), 3),
-    "latent 10": (replace(PRACTICAL, latent_dim=10), 3),
-    "30 epochs": (replace(PRACTICAL, num_epochs=30), 3),
-    "64 x 64": (replace(PRACTICAL, size=64), 3),
-    "64 x 64, steady": (
-        replace(PRACTICAL, size=64, norm="spectral", average=0.999, anneal=True),
-        5,
+STEADY = replace(PRACTICAL, size=64, norm="spectral", average=0.999, anneal=True)
+# The central ones have ten seeds; one thing changed in the practical's has three.
+RUNS = {
+    "dcgan practical": Run(PRACTICAL, 10),
+    "dcgan saturating loss": Run(replace(PRACTICAL, loss="saturating"), 10),
+    "dcgan tuned": Run(
+        tune(replace(PRACTICAL, latent_dim=30, norm="batch but first")), 10
     ),
-}
-CONDITIONAL_SETTINGS: dict[str, tuple[Trial, int]] = {
-    "tuned": (replace(CONDITIONAL, **TUNED), 10),
-    "practical": (CONDITIONAL, 5),
-    "D(x) without y": (replace(CONDITIONAL, discriminator_sees_labels=False), 3),
+    "dcgan ten clusters": Run(tune(replace(PRACTICAL, clusters=10)), 10),
+    # The networks of the line above, without clusters to tell apart.
+    "dcgan one cluster": Run(tune(replace(PRACTICAL, clusters=1)), 5),
+    "dcgan small generator": Run(replace(PRACTICAL, generator_channels=8), 3),
+    "dcgan small discriminator": Run(replace(PRACTICAL, discriminator_channels=8), 3),
+    "dcgan default initialisation": Run(replace(PRACTICAL, initialised=False), 3),
+    "dcgan fast discriminator": Run(replace(PRACTICAL, discriminator_rate=1e-3), 3),
+    "dcgan latent 10": Run(replace(PRACTICAL, latent_dim=10), 3),
+    "dcgan 30 epochs": Run(replace(PRACTICAL, num_epochs=30), 3),
+    "dcgan 64 x 64": Run(replace(PRACTICAL, size=64), 3),
+    "dcgan 64 x 64, steady": Run(STEADY, 5),
+    "cdcgan tuned": Run(tune(CONDITIONAL), 10),
+    "cdcgan practical": Run(CONDITIONAL, 5),
+    "cdcgan D(x) without y": Run(
+        replace(CONDITIONAL, discriminator_sees_labels=False), 3
+    ),
 }

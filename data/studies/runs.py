@@ -80,8 +80,3 @@ def _has(parts: dict[str, Any], place: Place) -> bool:
     for key in place:
         inner = inner.get(str(key), {})
     return inner != {}
-
-
-def rounded(scores: Mapping[str, Any], digits: int = 4) -> dict[str, float]:
-    """Each score by its name, rounded."""
-    return {name: round(float(score), digits) for name, score in scores.items()}
