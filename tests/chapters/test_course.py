@@ -243,7 +243,12 @@ class Course:
         path = self.folder / "submitted" / student / self.name / f"{self.name}.ipynb"
         path.parent.mkdir(parents=True)
         nbformat.write(notebook, path)
-        return path
+
+    def validate(self, notebook):
+        """What nbgrader says of a notebook in the folder that students get."""
+        path = self.folder / "release" / self.name / f"{self.name}.ipynb"
+        nbformat.write(notebook, path)
+        return self.call("validate", str(path))
 
     def grade(self, *options):
         """The score of each student."""
@@ -293,10 +298,10 @@ def test_grading_outlives_what_is_handed_in(tiny, tmp_path):
         if student == "deleted":
             notebook.cells.remove(cells[TEST])
         made.submit(student, notebook)
-    right = made.submit("right", made.solution)
-    blank = made.submit("blank", made.release)
-    assert "Success!" in made.call("validate", str(right))
-    assert MISSING in made.call("validate", str(blank))
+    made.submit("right", made.solution)
+    made.submit("blank", made.release)
+    assert "Success!" in made.validate(made.solution)
+    assert MISSING in made.validate(made.release)
     scores = made.grade("--Execute.timeout=30")
     assert scores == dict.fromkeys([*sources, "blank"], 0) | {"flood": 2, "right": 2}
     assert len(str(made.read("autograded/flood"))) < 1e6
