@@ -1,10 +1,11 @@
-"""Pictures of classes for Chapter 2: what each ingredient and each setting changes, who
-recognises what was drawn.
+"""Pictures of classes for Chapter 2, and which networks recognise what was drawn.
+
+Recipes differ in one ingredient or one setting. A recipe is a name in the results; how
+it draws are its `Settings`.
 """
 
 import io
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +28,38 @@ from dlapps.core import runtime
 from dlapps.core.class_scores import float32_logits, pick, ranks
 from dlapps.core.images import from_pixels, stack_pixels
 from labreport import results
+from labreport.results import Entry
 from labreport.sweeps import sweep
-from studies.runs import Calls, cached, nest
+from studies.runs import Calls, Place, cached, nest
 
-SEEDS, FEW_SEEDS = (0, 1, 2), (0, 1)
-NETWORKS = ("squeezenet1_1", "efficientnet_lite0", "efficientnet_lite2")
-JUDGES = dict(zip(NETWORKS, ("SqueezeNet", "Lite0", "Lite2"), strict=True))
+SEEDS = (0, 1, 2)
+FEW_SEEDS = (0, 1)
+# The networks, by the names that the results have for them as judges.
+JUDGES = {
+    "SqueezeNet": "squeezenet1_1",
+    "Lite0": "efficientnet_lite0",
+    "Lite2": "efficientnet_lite2",
+}
+SQUEEZENET, LITE0, LITE2 = JUDGES.values()
 # The classes that the practical and the report before this one name; "wombat" first.
 TEN = (106, 92, 113, 281, 187, 76, 78, 683, 366, 604)
 HUNDRED = tuple(range(0, 1000, 10))
-# BEST was chosen on these, and for Lite0 on ten neighbours of TEN: on none of TEN and
-# HUNDRED.
+# The best recipes were chosen on these, and for Lite0 on ten neighbours of TEN: on none
+# of TEN and HUNDRED.
 TWENTY = tuple(range(5, 1000, 50))
-CLASSES = {"": TEN, "hundred": HUNDRED, "chain": TWENTY, "setting": TEN}
 
 
 def class_margin(seen: ingredients.Seen) -> Tensor:
-    """The logarithm of the odds (N,) of the targets' probability: it falls where a
-    rival rises.
+    """The logarithm of the odds (N,) of the targets' probability.
+
+    It falls if a rival rises.
     """
     others = seen.logits.scatter(1, seen.targets[:, None], -torch.inf)
     return ingredients.class_score(seen) - others.logsumexp(1)
 
 
-# From the practical's preset to the modern one, and on to the one that other networks
+NOISE = (*ROBUST.transforms, ingredients.Noise(0.2))
+# From the practical's settings to the modern ones, and on to those that other networks
 # recognise best, a change a line.
 CHANGES: dict[str, dict[str, Any]] = {
     "practical": {},
@@ -65,97 +74,106 @@ CHANGES: dict[str, dict[str, Any]] = {
     "warps": {"transforms": MODERN.transforms},
     "decorrelated colours": {"parametrisation": ingredients.Fourier()},
     "fixed contrast": {
-        **{
-            name: getattr(ROBUST, name)
-            for name in ("parametrisation", "optimiser", "normalised", "step_size")
-        },
+        "parametrisation": ROBUST.parametrisation,
+        "optimiser": ROBUST.optimiser,
+        "normalised": ROBUST.normalised,
+        "step_size": ROBUST.step_size,
         "regularisers": (),
     },
     "windows": {"transforms": ROBUST.transforms},
     "margin": {"objective": class_margin},
-    "noise": {
-        "objective": ROBUST.objective,
-        "transforms": (*ROBUST.transforms, ingredients.Noise(0.2)),
-    },
+    "noise": {"objective": ROBUST.objective, "transforms": NOISE},
 }
 CHAIN_STEPS = 100
+# The loop that the chapter shows.
+BARE = replace(PRACTICAL, blur_every=0, transforms=())
 # By the chain SqueezeNet draws best before its contrast is fixed, and no class at all
-# where there is noise.
-NOISY = replace(ROBUST, transforms=CHANGES["noise"]["transforms"])
-BEST = {
-    "squeezenet1_1": MODERN,
-    "efficientnet_lite0": NOISY,
-    "efficientnet_lite2": NOISY,
+# with noise.
+NOISY = replace(ROBUST, transforms=NOISE)
+BEST = {SQUEEZENET: MODERN, LITE0: NOISY, LITE2: NOISY}
+# One of the practical's settings changed; its rate is 5, its weight 1e-3, its blur
+# every 10, its steps 200.
+ONE_CHANGE = {
+    "rate 0.5": replace(PRACTICAL, step_size=0.5),
+    "rate 20": replace(PRACTICAL, step_size=20.0),
+    "weight 0": replace(PRACTICAL, regularisers=()),
+    "weight 0.01": replace(PRACTICAL, regularisers=(ingredients.L2(1e-2),)),
+    "no blur": replace(PRACTICAL, blur_every=0),
+    "no jitter": replace(PRACTICAL, transforms=()),
+    "50 steps": replace(PRACTICAL, num_steps=50),
 }
-# One setting of the practical's preset changed; its rate is 5, its weight 1e-3, its
-# blur every 10, its steps 200.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "rate 0.5": {"step_size": 0.5},
-    "rate 20": {"step_size": 20.0},
-    "weight 0": {"regularisers": ()},
-    "weight 0.01": {"regularisers": (ingredients.L2(1e-2),)},
-    "no blur": {"blur_every": 0},
-    "no jitter": {"transforms": ()},
-    "50 steps": {"num_steps": 50},
+# The pictures by SqueezeNet that the chapter shows: how many of each recipe.
+SHOWN = {
+    "bare": 10,
+    "practical": 10,
+    "best": 10,
+    "setting: 50 steps": 1,
+    "setting: rate 0.5": 1,
+    "setting: rate 20": 1,
+    "setting: weight 0": 1,
 }
 
 
-def load_settings(name: str, network: str) -> Settings:
-    """A preset by its name, after the classes that it draws where these are not TEN;
-    "best" depends on the network.
-    """
-    kind, _, change = name.rpartition(": ")
-    if kind == "chain":
-        return add_ingredients()[change]
-    bare = (
-        SETTINGS["no blur"] | SETTINGS["no jitter"]
-    )  # the loop that the chapter shows
-    return (
-        BEST[network]
-        if change == "best"
-        else replace(PRACTICAL, **(SETTINGS | {"bare": bare}).get(change, {}))
-    )
+@dataclass(frozen=True)
+class Run:
+    """What is drawn: by which network and recipe, of which classes, from which seed."""
+
+    network: str
+    recipe: str
+    settings: Settings
+    classes: tuple[int, ...] = TEN
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Pictures of classes, and the ranks of their classes for each network."""
+
+    classes: list[int]
+    ranks: dict[str, list[int]]
+    logits: list[float] = field(default_factory=list)
+    jpegs: list[bytes] = field(default_factory=list)
 
 
 def add_ingredients() -> dict[str, Settings]:
-    """The presets that CHANGES leads through, each with all changes so far."""
-    preset, chain = replace(PRACTICAL, num_steps=CHAIN_STEPS), {}
+    """The settings that CHANGES leads through, each with all changes so far."""
+    settings = replace(PRACTICAL, num_steps=CHAIN_STEPS)
+    chain = {}
     for name, change in CHANGES.items():
-        chain[name] = preset = replace(preset, **change)
+        settings = replace(settings, **change)
+        chain[name] = settings
     return chain
 
 
-def draw_classes(name: str, preset: str, seed: int) -> dict[str, Any]:
-    """One picture a class: score, the rank of the class for each of NETWORKS, and
-    JPEGs.
-    """
-    network, classes = pretrained.load(name), CLASSES[preset.rpartition(": ")[0]]
+def draw_classes(run: Run) -> Judged:
+    """Draw one picture a class."""
+    network = pretrained.load(run.network)
     with runtime.autocast("cpu"):
-        drawn = visualize(network, classes, load_settings(preset, name), seed=seed)
-    return {
-        "classes": list(classes),
-        # The logit, whatever was raised.
-        "score": pick(float32_logits(network, drawn.images), drawn.targets).tolist(),
-        **{
-            judge_name: judge(pretrained.load(judge_name), drawn).tolist()
-            for judge_name in NETWORKS
-        },
-        "jpeg": [encode(picture) for picture in from_pixels(drawn.images)],
-    }
+        drawn = visualize(network, run.classes, run.settings, seed=run.seed)
+    class_ranks = {}
+    for name in JUDGES.values():
+        class_ranks[name] = judge(pretrained.load(name), drawn).tolist()
+    # The logit, whatever was raised.
+    logits = pick(float32_logits(network, drawn.images), drawn.targets).tolist()
+    jpegs = [encode(picture) for picture in from_pixels(drawn.images)]
+    return Judged(list(run.classes), class_ranks, logits, jpegs)
 
 
-def read_real_pictures() -> dict[str, list[int]]:
-    """The rank of the true class of 520 labelled ImageNet pictures, read at the size of
-    the drawn ones.
+def read_real_pictures() -> Judged:
+    """The ranks of the true classes of 520 labelled ImageNet pictures.
+
+    They are as large as the drawn ones.
     """
-    samples, twenty = datasets.load_imagenet_samples(), datasets.load_imagenet20()
-    images = stack_pixels([*samples.images, *twenty.images], crop=0.875)
+    samples = datasets.load_imagenet_samples()
+    twenty = datasets.load_imagenet20()
+    pictures = list(samples.images) + list(twenty.images)
+    images = stack_pixels(pictures, crop=0.875)
     labels = np.concatenate([samples.labels, twenty.labels])
-    read = {
-        name: ranks(float32_logits(pretrained.load(name), images), labels).tolist()
-        for name in NETWORKS
-    }
-    return {"classes": labels.tolist(), **read}
+    class_ranks = {}
+    for name in JUDGES.values():
+        logits = float32_logits(pretrained.load(name), images)
+        class_ranks[name] = ranks(logits, labels).tolist()
+    return Judged(labels.tolist(), class_ranks)
 
 
 def encode(picture: np.ndarray) -> bytes:
@@ -165,62 +183,59 @@ def encode(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def list_runs() -> dict[str, tuple[str, str, int]]:
-    """What is drawn, by name: (network, preset, seed)."""
-    chain = [f"chain: {change}" for change in CHANGES]
-    settings = [f"setting: {change}" for change in SETTINGS]
-    hundred = [
-        f"hundred: {change}" for change in ("bare", "no jitter", "no blur", "practical")
-    ]
-    plan: list[tuple[Sequence[str], Sequence[str], Sequence[int]]] = [
-        (NETWORKS[:2], ["practical"], SEEDS),
-        (NETWORKS, ["hundred: best"], (0,)),
-        (NETWORKS[:1], ["bare", "best", *hundred], (0,)),
-        (NETWORKS[:1], [*chain, *settings], FEW_SEEDS),
-    ]
-    return {
-        f"{name} {preset} {seed}": (name, preset, seed)
-        for names, presets, seeds in plan
-        for preset in presets
-        for seed in seeds
-        for name in names
-    }
+def list_runs() -> list[Run]:
+    """All that is drawn."""
+    runs = []
+    for seed in SEEDS:
+        for network in (SQUEEZENET, LITE0):
+            runs.append(Run(network, "practical", PRACTICAL, seed=seed))
+    for network, settings in BEST.items():
+        runs.append(Run(network, "hundred: best", settings, HUNDRED))
+    runs.append(Run(SQUEEZENET, "bare", BARE))
+    runs.append(Run(SQUEEZENET, "best", BEST[SQUEEZENET]))
+    hundred = {"bare": BARE, "no jitter": ONE_CHANGE["no jitter"]}
+    hundred |= {"no blur": ONE_CHANGE["no blur"], "practical": PRACTICAL}
+    for name, settings in hundred.items():
+        runs.append(Run(SQUEEZENET, f"hundred: {name}", settings, HUNDRED))
+    for seed in FEW_SEEDS:
+        for name, settings in add_ingredients().items():
+            runs.append(Run(SQUEEZENET, f"chain: {name}", settings, TWENTY, seed))
+        for name, settings in ONE_CHANGE.items():
+            runs.append(Run(SQUEEZENET, f"setting: {name}", settings, seed=seed))
+    return runs
 
 
-def summarise(made: dict[str, Any]) -> dict[str, Any]:
-    """What is written of a run: means, the shares that each judge recognises, and its
-    ranks, under its short name.
-    """
+def summarise(judged: Judged) -> Entry:
+    """The entry of a run: the mean logit, each judge's ranks, and their top-5 share."""
     scores: dict[str, Any] = {}
-    if "score" in made:
-        scores["logit"] = float(np.mean(made["score"]))
-    for name, short in JUDGES.items():
-        scores[short] = made[name]
-        scores[f"{short} top-5"] = float(np.mean(np.array(made[name]) <= 5))
-    return {"scores": scores, "settings": {"classes": made["classes"]}}
+    if judged.logits:
+        scores["logit"] = float(np.mean(judged.logits))
+    for name, network in JUDGES.items():
+        class_ranks = np.array(judged.ranks[network])
+        scores[name] = class_ranks.tolist()
+        scores[f"{name} top-5"] = float(np.mean(class_ranks <= 5))
+    return {"scores": scores, "settings": {"classes": judged.classes}}
 
 
 def make_visualizing_classes() -> Path:
-    """Pictures of classes over networks, presets, ingredients, settings and seeds;
-    about 40 minutes on one core.
-    """
-    runs = list_runs()
-    calls: Calls = {run: cached(draw_classes, *call) for run, call in runs.items()}
-    calls["real"] = cached(read_real_pictures)
-    found = dict(sweep(calls, "pictures of classes"))
+    """Draw and judge all pictures of classes: about 40 minutes on one core."""
+    places: dict[Place, Run] = {}
+    for run in list_runs():
+        places["runs", f"{run.network} {run.recipe}", run.seed] = run
+    calls: Calls = {place: cached(draw_classes, run) for place, run in places.items()}
+    calls["real",] = cached(read_real_pictures)
+    judged = dict(sweep(calls, "pictures of classes"))
     pictures = {}
-    # How many of their pictures the chapter has.
-    shown = {"bare": 10, "practical": 10, "best": 10}
-    settings = ("50 steps", "rate 0.5", "rate 20", "weight 0")
-    shown |= {f"setting: {change}": 1 for change in settings}
-    for preset, number in shown.items():
-        made = found[f"{NETWORKS[0]} {preset} 0"]
-        for target, jpeg in [*zip(made["classes"], made["jpeg"], strict=True)][:number]:
-            pictures[f"{NETWORKS[0]} {preset} {target}"] = np.frombuffer(jpeg, np.uint8)
+    for recipe, number in SHOWN.items():
+        name = f"{SQUEEZENET} {recipe}"
+        drawn = judged["runs", name, 0]
+        for target, jpeg in zip(
+            drawn.classes[:number], drawn.jpegs[:number], strict=True
+        ):
+            pictures[f"{name} {target}"] = np.frombuffer(jpeg, np.uint8)
     results.save_arrays("visualizing-classes", pictures)
-    shares = [f"{short} top-5" for short in JUDGES.values()]
-    parts = {"shares": shares, "real": summarise(found["real"])}
-    parts |= nest(
-        {("runs", *run.rsplit(" ", 1)): summarise(found[run]) for run in runs}
-    )
-    return results.save("visualizing-classes", parts, SEEDS)
+    shares = [f"{name} top-5" for name in JUDGES]
+    entries: dict[Place, Any] = {("shares",): shares}
+    for place in (("real",), *places):
+        entries[place] = summarise(judged[place])
+    return results.save("visualizing-classes", nest(entries), SEEDS)

@@ -1,56 +1,58 @@
-"""The study of class visualisation: what its settings differ in, and that no reported
-class chose them.
-"""
+"""The study of class visualisation: how its recipes differ, and what chose them."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 
 from dlapps.class_visualization import MODERN, PRACTICAL, ROBUST
 from dlapps.class_visualization.ingredients import Seen
+from labreport import results
 from studies import visualizing_classes as study
 
 
-def test_the_chain_leads_from_the_practical_to_the_best_preset():
+def test_the_chain_leads_from_the_practical_s_settings_to_the_best():
     chain = study.add_ingredients()
-    expected = {
-        "practical": PRACTICAL,
-        "decorrelated colours": MODERN,
-        "windows": ROBUST,
-    }
-    for name, settings in expected.items():
+    stations = [("practical", PRACTICAL), ("decorrelated colours", MODERN)]
+    stations.append(("windows", ROBUST))
+    for name, settings in stations:
         assert chain[name] == replace(settings, num_steps=study.CHAIN_STEPS)
 
 
 def test_an_ingredient_changes_what_it_says_and_nothing_else():
-    settings = list(study.add_ingredients().values())
-    _, *changes = study.CHANGES.values()
-    for before, after, change in zip(settings, settings[1:], changes, strict=False):
-        moved = {
-            name
-            for name in vars(after)
-            if getattr(before, name) != getattr(after, name)
-        }
-        assert moved
-        assert moved <= set(change)
+    chain = study.add_ingredients()
+    for (before, after), name in zip(
+        pairwise(chain.values()), list(chain)[1:], strict=True
+    ):
+        changed = set()
+        for setting in vars(after):
+            if getattr(before, setting) != getattr(after, setting):
+                changed.add(setting)
+        assert changed
+        assert changed <= study.CHANGES[name].keys()
 
 
-def test_the_preset_was_chosen_on_classes_that_are_not_reported():
-    assert not set(study.TWENTY) & {*study.TEN, *study.HUNDRED}
+def test_the_best_recipes_were_chosen_on_classes_that_are_not_reported():
+    assert not set(study.TWENTY) & set(study.TEN + study.HUNDRED)
 
 
-def test_every_run_has_a_preset_and_a_network():
-    for network, settings, _ in study.list_runs().values():
-        assert network in study.NETWORKS
-        assert study.load_settings(settings, network).num_steps > 0
+def test_each_committed_run_is_one_of_the_study():
+    committed = results.load("visualizing-classes").runs
+    names = {f"{run.network} {run.recipe}" for run in study.list_runs()}
+    assert names == committed.keys()
+    for run in study.list_runs():
+        entry = committed[f"{run.network} {run.recipe}"][run.seed]
+        assert entry["settings"]["classes"] == list(run.classes)
 
 
-def test_a_summary_keeps_ranks_and_the_shares_that_they_give():
-    made = {"classes": [1, 2], "score": [3.0, 5.0], "jpeg": [b"", b""]}
-    kept = study.summarise(made | {name: [1, 6] for name in study.NETWORKS})["scores"]
-    assert kept["logit"] == 4.0
-    assert (kept["Lite0"], kept["Lite0 top-5"]) == ([1, 6], 0.5)
-    assert "jpeg" not in kept
+def test_a_summary_has_ranks_and_the_shares_that_they_give():
+    ranks = {network: [1, 6] for network in study.JUDGES.values()}
+    judged = study.Judged([1, 2], ranks, [3.0, 5.0], [b"", b""])
+    scores = study.summarise(judged)["scores"]
+    assert scores["logit"] == 4.0
+    assert scores["Lite0"] == [1, 6]
+    assert scores["Lite0 top-5"] == 0.5
+    assert "logit" not in study.summarise(study.Judged([1, 2], ranks))["scores"]
 
 
 def test_the_margin_of_a_class_is_the_logarithm_of_its_odds():
