@@ -1,5 +1,6 @@
-"""Attacks, controls and damages that only Chapter 2's studies compare; wrong input is
-not looked for.
+"""Attacks, controls and damages that only Chapter 2's studies compare.
+
+Input is not checked.
 """
 
 import io
@@ -31,31 +32,33 @@ from dlapps.core.runtime import Bar, make_generator
 
 # (pictures (N, C, H, W), generator) -> pictures, moved in one of many ways.
 Transform = Callable[[Tensor, torch.Generator], Tensor]
-# DeepFool's: what the paper adds to a step, the most steps, and how many of the class's
-# rivals it compares.
-OVERSHOOT, DEEP_FOOL_STEPS, NUM_RIVALS = 0.02, 50, 9
+# DeepFool's: what the paper adds to a step, the most steps, and the number of rivals
+# that it compares.
+OVERSHOOT = 0.02
+DEEP_FOOL_STEPS = 50
+NUM_RIVALS = 9
 
 
 def survives(network: nn.Module, examples: AdversarialExamples, damage: str) -> Tensor:
-    """bool (N,): whether each picture still reaches its goal after some damage, in
-    float32.
+    """Whether each picture still reaches its goal after some damage, bool (N,).
 
     damage: "floats" (none), "saved" (in 8 bits), or "jpeg" (quality 90, of the rounded
-    picture).
+    picture). The network is evaluated in float32.
     """
-    return examples.goal.is_reached(
-        float32_logits(network, DAMAGES[damage](examples.images))
-    )
+    damaged = DAMAGES[damage](examples.images)
+    return examples.goal.is_reached(float32_logits(network, damaged))
 
 
 def jpeg(images: Tensor) -> Tensor:
     """Pictures (N, 1 or 3, H, W) after JPEG of quality 90, in memory."""
-    files, (channels, height, width) = [io.BytesIO() for _ in images], images.shape[1:]
-    for picture, file in zip(from_pixels(images), files, strict=True):
+    compressed = []
+    for picture in from_pixels(images):
+        file = io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=90)
-    return stack_pixels(map(Image.open, files), size=(height, width))[:, :channels].to(
-        images.device
-    )
+        compressed.append(Image.open(file))
+    _, channels, height, width = images.shape
+    pixels = stack_pixels(compressed, size=(height, width))
+    return pixels[:, :channels].to(images.device)
 
 
 DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -67,9 +70,8 @@ DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
 
 def linf_ball(images: Tensor, epsilon: float | Tensor) -> basics.Ball:
     """The pictures within epsilon of these in the maximum norm."""
-    return basics.Ball(
-        images, "linf", basics.as_lengths("epsilon", epsilon, images, 1.0)
-    )
+    radii = basics.as_lengths("epsilon", epsilon, images, 1.0)
+    return basics.Ball(images, "linf", radii)
 
 
 def sign_noise(
@@ -78,13 +80,12 @@ def sign_noise(
     epsilon: float | Tensor,
     labels: Classes | None = None,
 ) -> AdversarialExamples:
-    """x + epsilon times random signs: FGSM without the gradient, the control of every
-    attack of that size.
+    """x + epsilon times random signs: the control of every attack of that size.
+
+    It is FGSM without the gradient.
     """
-    ball, goal = (
-        linf_ball(images, epsilon),
-        basics.make_goal(network, images, labels, None),
-    )
+    ball = linf_ball(images, epsilon)
+    goal = basics.make_goal(network, images, labels, None)
     noise = ball.radii * basics.random_direction(images, "linf", 0).sign()
     return score_examples(
         network, images, ball.settle((images + noise).clamp(0, 1)), goal
@@ -102,30 +103,26 @@ def transferable_pgd(
 ) -> AdversarialExamples:
     """PGD in the maximum norm whose pictures are to fool other networks too.
 
-    momentum: mu in v <- mu v + g / ||g||_1, v taken for the gradient g (MI-FGSM: Dong
-    et al. 2018). transform: each gradient is taken at pictures that it moved, by other
-    draws at each step (DI-FGSM: Xie et al. 2019).
+    momentum: mu in v <- mu v + g / ||g||_1, which replaces the gradient g (MI-FGSM:
+    Dong et al. 2018). transform: each gradient is taken at pictures that it moved, by
+    other draws at each step (DI-FGSM: Xie et al. 2019).
     """
-    ball, goal = (
-        linf_ball(images, epsilon),
-        basics.make_goal(network, images, labels, None),
-    )
-    x, velocity = ball.draw(0), torch.zeros_like(images)
+    ball = linf_ball(images, epsilon)
+    goal = basics.make_goal(network, images, labels, None)
+    x = ball.draw(0)
+    velocity = torch.zeros_like(images)
     step_size = (2.5 * ball.epsilon / num_steps).to(images)
     for step in range(num_steps):
-        moved = (
-            partial(_transformed_logits, network, transform, step)
-            if transform
-            else network
-        )
+        attacked = network
+        if transform:
+            attacked = partial(_transformed_logits, network, transform, step)
         gradient, _ = pixel_gradient(
-            moved, x, basics.by_rows(basics.cross_entropy, goal)
+            attacked, x, basics.by_rows(basics.cross_entropy, goal)
         )
         if momentum:
-            gradient = gradient / gradient.abs().sum((1, 2, 3), keepdim=True).clamp(
-                min=1e-12
-            )
-            velocity = gradient = momentum * velocity + gradient
+            length = gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
+            velocity = momentum * velocity + gradient / length
+            gradient = velocity
         x = ball.nearest(x + step_size * gradient.sign())
     return score_examples(network, images, ball.settle(x), goal, num_steps)
 
@@ -137,35 +134,34 @@ def _transformed_logits(
 
 
 def resize_and_pad(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Input diversity (Xie et al. 2019): every second time smaller, by up to a tenth,
-    somewhere on a grey ground.
+    """Input diversity (Xie et al. 2019): half of the time smaller, on a grey ground.
+
+    The pictures shrink by up to a tenth and lie somewhere on the ground.
     """
     if torch.rand((), generator=generator, device="cpu") < 0.5:
         return pictures
     scale = 0.9 + 0.1 * torch.rand((), generator=generator, device="cpu").item()
     height, width = pictures.shape[2:]
-    small = F.interpolate(
-        pictures, (round(scale * height), round(scale * width)), mode="nearest"
-    )
-    rows, columns = height - small.shape[2], width - small.shape[3]
-    top, left = (
-        int(torch.randint(free + 1, (), generator=generator, device="cpu"))
-        for free in (rows, columns)
-    )
+    size = (round(scale * height), round(scale * width))
+    small = F.interpolate(pictures, size, mode="nearest")
+    rows = height - size[0]
+    columns = width - size[1]
+    top = int(torch.randint(rows + 1, (), generator=generator, device="cpu"))
+    left = int(torch.randint(columns + 1, (), generator=generator, device="cpu"))
     return F.pad(small, (left, columns - left, top, rows - top), value=0.5)
 
 
 def deep_fool(
     network: nn.Module, images: Tensor, labels: Classes | None = None
 ) -> AdversarialExamples:
-    """Step onto the nearest of the boundaries with the strongest rivals, as if they
-    were planes, until one is crossed.
+    """DeepFool (Moosavi-Dezfooli, Fawzi & Frossard 2016): the nearest boundary.
 
-    r = |f| / ||w||_2^2 w, with f = S_label - S_rival and w = d (S_rival - S_label) / d
-    x, for the rival with the least |f| / ||w||_2; the picture is x + 1.02 times the sum
-    of r (Moosavi-Dezfooli, Fawzi & Frossard 2016). To |f| are added 1e-4, so that a
-    step taken on a boundary leaves it; the authors' code adds them to |f| / ||w||_2.
-    Stops, as in the paper, at the first success in floats, which rounding to 8 bits
+    Each step goes to the nearest of the boundaries with the strongest rivals, as if
+    they were planes: r = |f| / ||w||_2^2 w, with f = S_label - S_rival and
+    w = d (S_rival - S_label) / d x, for the rival with the least |f| / ||w||_2. The
+    picture is x + 1.02 times the sum of r. 1e-4 is added to |f|, so that a step taken
+    on a boundary leaves it; the authors' code adds it to |f| / ||w||_2. As in the
+    paper, a picture stops at its first success in floats, which rounding to 8 bits
     mostly undoes: `success` is rare. Always in float32: bfloat16 is coarser than the
     distance to a boundary.
     """
@@ -173,10 +169,8 @@ def deep_fool(
     logits = float32_logits(network, images)
     others = logits.scatter(1, goal.classes[:, None], -torch.inf)
     rivals = others.topk(min(NUM_RIVALS, logits.shape[1] - 1)).indices
-    total, active = (
-        torch.zeros_like(images),
-        torch.arange(len(images), device=images.device),
-    )
+    total = torch.zeros_like(images)
+    active = torch.arange(len(images), device=images.device)
     for _ in Bar(range(DEEP_FOOL_STEPS), "steps"):
         moved = (images + (1 + OVERSHOOT) * total).clamp(0, 1)
         logits = float32_logits(network, moved[active])
@@ -193,8 +187,9 @@ def deep_fool(
 def _to_nearest_boundary(
     network: nn.Module, images: Tensor, goal: Goal, rivals: Tensor
 ) -> Tensor:
-    """The shortest step (N, C, H, W) to a boundary with one of the rivals (N, R), were
-    they planes.
+    """The shortest step (N, C, H, W) to a boundary with one of the rivals (N, R).
+
+    Boundaries are taken for planes.
     """
     nearest = torch.full((len(images),), torch.inf, device=images.device)
     best = torch.zeros_like(images)

@@ -1,7 +1,7 @@
-"""Chapter 2's defence: digits read by networks with and without adversarial training,
-three seeds of each.
+"""Chapter 2's defence: digit networks with and without adversarial training.
 
-Below it the training and the attacks that judge it; wrong input is not looked for.
+Three seeds of each; below them the training, and the attacks that judge it. Input is
+not checked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,23 +43,35 @@ from studies.attack_methods import linf_ball, survives
 from studies.runs import cached, nest
 
 SEEDS = (0, 1, 2)
-# The epsilon of the training, and its epochs; plain training needs fewer.
-TRAININGS = {"robust": (0.3, 6), "plain": (0.0, 3)}
-# Test digits of the curves, and of the accuracy at .3, each so many apart: the first
-# ones are harder than the others.
+
+
+class Training(NamedTuple):
+    """The epsilon of a training, 0 for a plain one, and its epochs."""
+
+    epsilon: float
+    num_epochs: int
+
+
+TRAININGS = {"robust": Training(0.3, 6), "plain": Training(0.0, 3)}
 EPSILONS = (0.05, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4)
-NUM_CURVE, NUM_JUDGED, NUM_QUERIES = 250, 2500, 5000
-BATCH_SIZE, LEARNING_RATE = 128, 5e-3
+# Test digits of the curves, and of the accuracy at .3. They are taken at equal
+# distances: the first digits are harder than the others.
+NUM_CURVE = 250
+NUM_JUDGED = 2500
+NUM_QUERIES = 5000
+BATCH_SIZE = 128
+LEARNING_RATE = 5e-3
 # Steps of PGD for each batch of the training.
 TRAINING_STEPS = 4
-# Share of the training in which epsilon rises to its value: from the start at .3, a
+# Share of the training in which epsilon rises to its value: with .3 from the start, a
 # network learns nothing for long.
 WARM_UP = 0.3
-# The paper's alpha, the weight of a new step beside the last one, and rho, the share of
+# APGD's alpha, the weight of a new step beside the last one, and rho, the share of
 # steps that have to rise.
-NEW_STEP, RISING = 0.75, 0.75
-# After these shares of the queries a square has half the area (the authors' code, where
-# they are counted of 10,000).
+NEW_STEP = 0.75
+RISING = 0.75
+# After these shares of the queries a square has half the area (the authors' code, which
+# counts them of 10,000).
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 # Share of the picture that the first squares cover.
 AREA = 0.8
@@ -73,8 +85,9 @@ def load_digits() -> tuple[Tensor, Tensor]:
 
 
 def train(name: str, seed: int) -> nn.Module:
-    """One training, taken up where it was stopped; four minutes on one core."""
-    digits, (epsilon, num_epochs) = datasets.load_mnist("train"), TRAININGS[name]
+    """Train a network, or go on where it was stopped; four minutes on one core."""
+    digits = datasets.load_mnist("train")
+    epsilon, num_epochs = TRAININGS[name]
     checkpoint = paths.cache() / "defence" / f"{name} {seed}.pt"
     return fit_digits(
         digits.images, digits.labels, epsilon, num_epochs, seed, checkpoint
@@ -82,13 +95,14 @@ def train(name: str, seed: int) -> nn.Module:
 
 
 def withstand(network: nn.Module, epsilon: float, number: int, seed: int) -> float:
-    """Share of test digits still read as labelled, as floats within epsilon, after APGD
-    and Square.
+    """Share of test digits that are still classified correctly after APGD and Square.
 
-    The second needs no gradient and attacks the digits that the first has left: the
-    worst of both for each digit.
+    They are attacked as floats within epsilon. Square needs no gradient, and attacks
+    the digits that APGD has left: the worst of both counts for each digit.
     """
-    images, labels = (part[:: len(part) // number] for part in load_digits())
+    images, labels = load_digits()
+    images = images[:: len(images) // number]
+    labels = labels[:: len(labels) // number]
     examples = apgd(
         network, images, epsilon, labels, num_steps=20, num_restarts=2, seed=seed
     )
@@ -108,8 +122,9 @@ def withstand(network: nn.Module, epsilon: float, number: int, seed: int) -> flo
 
 
 def measure(name: str, seed: int) -> dict[str, Any]:
-    """What one network withstands."""
-    network, (images, labels) = train(name, seed), load_digits()
+    """The scores of one network."""
+    network = train(name, seed)
+    images, labels = load_digits()
     clean = float((network(images).argmax(1) == labels).float().mean())
     curve = [withstand(network, epsilon, NUM_CURVE, seed) for epsilon in EPSILONS]
     return {
@@ -120,25 +135,22 @@ def measure(name: str, seed: int) -> dict[str, Any]:
 
 
 def make_visualizing_defence() -> Path:
-    """Both networks over seeds, and the weights of the first; an hour on one core."""
-    calls = {
-        (name, seed): cached(measure, name, seed)
-        for seed in SEEDS
-        for name in TRAININGS
-    }
-    found = dict(sweep(calls, "defence"))
-    runs = nest({run: {"scores": found[run]} for run in calls})
-    shares = ["clean", "accuracy", "curve"]
+    """Measure both networks over seeds, write those of seed 0: an hour on one core."""
+    calls = {}
+    for seed in SEEDS:
+        for name in TRAININGS:
+            calls[name, seed] = cached(measure, name, seed)
+    scores = dict(sweep(calls, "defence"))
     weights = {name: to_float16(train(name, 0)) for name in TRAININGS}
     write_checked(paths.networks() / "visualizing-defence.pt", weights)
-    settings = {
+    parts = {
         "epsilons": EPSILONS,
         "num_judged": NUM_JUDGED,
         "num_queries": NUM_QUERIES,
+        "shares": ["clean", "accuracy", "curve"],
+        "runs": nest({run: {"scores": scores[run]} for run in calls}),
     }
-    return results.save(
-        "visualizing-defence", settings | {"shares": shares, "runs": runs}, SEEDS
-    )
+    return results.save("visualizing-defence", parts, SEEDS)
 
 
 def fit_digits(
@@ -149,14 +161,15 @@ def fit_digits(
     seed: int = 0,
     checkpoint: Path | None = None,
 ) -> nn.Module:
-    """min over weights of E[max over ||d|| <= epsilon of L(x + d, y)] (Madry et al.
-    2018, eq. 2.1), L-infinity.
+    """Adversarial training of Madry et al. (2018) on digits uint8 (N, 28, 28).
 
-    Of digits uint8 (N, 28, 28) and labels (N,): a network trained on what `pgd` makes
-    of each batch, in eval mode without gradients. epsilon: 0 is plain training. The
-    same seed gives the same network.
+    It minimises, over the weights, the mean of max L(x + d, y) over ||d|| <= epsilon
+    (eq. 2.1), in the maximum norm: the network is trained on what `pgd` makes of each
+    batch. epsilon = 0 is plain training. The same seed gives the same network, in eval
+    mode and without gradients.
     """
-    digits, classes = as_pictures(images), torch.as_tensor(labels).long()
+    digits = as_pictures(images)
+    classes = torch.as_tensor(labels).long()
     with runtime.drawn_from(seed):
         network = make_digit_network()
     num_batches = -(-len(digits) // BATCH_SIZE)
@@ -166,31 +179,35 @@ def fit_digits(
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, list[float]]:
         losses = []
-        for number, rows in enumerate(
-            torch.randperm(len(digits), generator=generator).split(BATCH_SIZE)
-        ):
-            x, y = digits[rows], classes[rows]
-            radius = epsilon * min(
-                1, (epoch + number / num_batches) / num_epochs / WARM_UP
-            )
+        order = torch.randperm(len(digits), generator=generator)
+        for number, rows in enumerate(order.split(BATCH_SIZE)):
+            x = digits[rows]
+            y = classes[rows]
+            progress = (epoch + number / num_batches) / num_epochs
+            radius = epsilon * min(1, progress / WARM_UP)
             start = int(torch.randint(2**31, (), generator=generator))
             with runtime.autocast("cpu"):
                 if radius:
-                    x = pgd(
+                    examples = pgd(
                         network, x, radius, y, num_steps=TRAINING_STEPS, seed=start
-                    ).images
+                    )
+                    x = examples.images
                 loss = F.cross_entropy(network(x).float(), y)
             minimise(loss, optimiser)
             schedule.step()
             losses.append(loss.item())
         return {"loss": [sum(losses) / len(losses)]}
 
-    identity: dict[str, Any] = {"data": digits, "labels": classes, "epsilon": epsilon}
-    identity |= {"num_steps": TRAINING_STEPS, "seed": seed, "num_epochs": num_epochs}
-    parts, train = (
-        {"optimiser": optimiser, "schedule": schedule},
-        seeded(train_epoch, seed),
-    )
+    identity = {
+        "data": digits,
+        "labels": classes,
+        "epsilon": epsilon,
+        "num_steps": TRAINING_STEPS,
+        "seed": seed,
+        "num_epochs": num_epochs,
+    }
+    parts = {"optimiser": optimiser, "schedule": schedule}
+    train = seeded(train_epoch, seed)
     run_epochs(train, network, parts, identity, num_epochs, checkpoint=checkpoint)
     return network.requires_grad_(False)
 
@@ -204,40 +221,35 @@ def apgd(
     num_restarts: int = 1,
     seed: int = 0,
 ) -> AdversarialExamples:
-    """PGD with momentum, its step 2 epsilon at first, halved where the loss stops
-    rising (Croce & Hein 2020, Alg. 1).
+    """APGD (Croce & Hein 2020, Alg. 1): PGD with momentum and steps that it adapts.
 
-    In the maximum norm. The result is the picture of the highest loss seen, but one
-    that reaches the goal (as floats) before one that does not. Pictures that no start
-    has fooled yet get another one, num_restarts in all.
+    In the maximum norm. The first steps are 2 epsilon long; they are halved if the loss
+    stops rising. The result is the picture of the highest loss, but one that reaches
+    the goal (as floats) comes before one that does not. Pictures that no start has
+    fooled yet get another start, num_restarts in all.
     """
     goal = make_goal(network, images, labels, None)
-    found, left = images.clone(), torch.arange(len(images), device=images.device)
+    adversarial = images.clone()
     highest = torch.full_like(images[:, 0, 0, 0], -torch.inf)
+    left = torch.arange(len(images), device=images.device)
     for restart in range(num_restarts):
-        best = _climb(
-            network,
-            linf_ball(images[left], epsilon),
-            goal[left],
-            num_steps,
-            seed + restart,
-        )
+        ball = linf_ball(images[left], epsilon)
+        best = _climb(network, ball, goal[left], num_steps, seed + restart)
         better = best.reached | (best.values > highest[left])
-        found[left[better]], highest[left[better]] = (
-            best.images[better],
-            best.values[better],
-        )
+        adversarial[left[better]] = best.images[better]
+        highest[left[better]] = best.values[better]
         left = left[~best.reached]
         if len(left) == 0:
             break
     return score_examples(
-        network, images, linf_ball(images, epsilon).settle(found), goal
+        network, images, linf_ball(images, epsilon).settle(adversarial), goal
     )
 
 
 def choose_checkpoints(num_steps: int) -> list[int]:
-    """The steps ceil(p_j N) at which step sizes may be halved: p is .22 at first, later
-    ones lie closer and closer.
+    """The steps ceil(p_j N) at which step sizes may be halved.
+
+    p_1 is .22; later ones lie closer and closer.
     """
     shares = [0.0, 0.22]
     while shares[-1] < 1:
@@ -249,7 +261,8 @@ def _climb(
     network: nn.Module, ball: Ball, goal: Goal, num_steps: int, seed: int
 ) -> _Best:
     x = before = ball.nearest(ball.draw(seed))
-    best, steps = _Best(x), StepSizes(2 * ball.radii, num_steps)
+    best = _Best(x)
+    steps = StepSizes(2 * ball.radii, num_steps)
     for step in range(num_steps + 1):
         gradients, logits = pixel_gradient(network, x, by_rows(cross_entropy, goal))
         values = cross_entropy(logits, goal)
@@ -259,20 +272,22 @@ def _climb(
         gradients = torch.where(halved, best.gradients, gradients)
         ahead = ball.nearest(x + steps.sizes * gradients.sign())
         if step:
-            ahead = ball.nearest(
-                x + NEW_STEP * (ahead - x) + (1 - NEW_STEP) * (x - before)
-            )
-        x, before = ahead, x
+            moved = x + NEW_STEP * (ahead - x) + (1 - NEW_STEP) * (x - before)
+            ahead = ball.nearest(moved)
+        before = x
+        x = ahead
     return best
 
 
 class _Best:
-    """The best pictures of one start: their losses (N,), whether they reach the goal
-    (N,), and the gradients there.
+    """The best pictures of one start, and the gradients there.
+
+    values: their losses (N,). reached: whether they reach the goal (N,).
     """
 
     def __init__(self, x: Tensor) -> None:
-        self.images, self.gradients = x, torch.zeros_like(x)
+        self.images = x
+        self.gradients = torch.zeros_like(x)
         self.values = torch.full_like(x[:, 0, 0, 0], -torch.inf)
         self.reached = torch.zeros_like(self.values, dtype=torch.bool)
 
@@ -282,39 +297,37 @@ class _Best:
         better = torch.where(reached == self.reached, values > self.values, reached)
         self.images = torch.where(_column(better), x, self.images)
         self.gradients = torch.where(_column(better), gradients, self.gradients)
-        self.values, self.reached = (
-            torch.where(better, values, self.values),
-            self.reached | reached,
-        )
+        self.values = torch.where(better, values, self.values)
+        self.reached = self.reached | reached
 
 
 class StepSizes:
-    """The length of each picture's next step, sizes (N, 1, 1, 1), and what its halving
-    depends on.
-    """
+    """The length of each picture's next step, sizes (N, 1, 1, 1)."""
 
     def __init__(self, sizes: Tensor, num_steps: int) -> None:
-        self.sizes, self.checkpoints, self.last_checkpoint = (
-            sizes,
-            choose_checkpoints(num_steps),
-            0,
-        )
+        self.sizes = sizes
+        self.checkpoints = choose_checkpoints(num_steps)
+        self.last_checkpoint = 0
         self.rises = torch.zeros_like(sizes.flatten())
         self.last_values = self.last_best = torch.full_like(self.rises, torch.inf)
         self.halved = torch.ones_like(self.rises, dtype=torch.bool)
 
     def update(self, step: int, values: Tensor, best_values: Tensor) -> Tensor:
-        """Halve at a checkpoint where few steps rose, or a size that was not halved
-        found nothing better; bool (N,).
+        """Halve sizes, if this step is a checkpoint; returns for which, bool (N,).
+
+        They are halved if few steps rose, or if a size that was not halved at the last
+        checkpoint found nothing better.
         """
-        self.rises, self.last_values = self.rises + (values > self.last_values), values
+        self.rises = self.rises + (values > self.last_values)
+        self.last_values = values
         if step not in self.checkpoints:
             return torch.zeros_like(self.halved)
         few = self.rises < RISING * (step - self.last_checkpoint)
         self.halved = few | (~self.halved & (best_values == self.last_best))
         self.sizes = torch.where(_column(self.halved), self.sizes / 2, self.sizes)
         self.rises = torch.zeros_like(self.rises)
-        self.last_best, self.last_checkpoint = best_values, step
+        self.last_best = best_values
+        self.last_checkpoint = step
         return self.halved
 
 
@@ -323,10 +336,9 @@ def _column(values: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, goal: Goal) -> Tensor:
-    """max over the other classes of S_i, less S_c (N,): > 0 where another class than
-    the label wins.
+    """max over the other classes of S_i, minus S_c (N,), > 0 if another class wins.
 
-    The f_6 of Carlini & Wagner (2017), section V.A, not cut off at 0.
+    It is the f_6 of Carlini & Wagner (2017), section V.A, not cut off at 0.
     """
     others = logits.scatter(1, goal.classes[:, None], -torch.inf).amax(1)
     return others - pick(logits, goal.classes)
@@ -340,29 +352,35 @@ def square(
     num_queries: int = 1000,
     seed: int = 0,
 ) -> AdversarialExamples:
-    """Squares of +-epsilon at random places, those that raise the margin
-    (Andriushchenko et al. 2020), L-infinity.
+    """Square attack (Andriushchenko et al. 2020) in the maximum norm.
 
-    Starts from vertical stripes of +-epsilon. It asks for scores alone, never for a
+    It starts from vertical stripes of +-epsilon, paints squares of +-epsilon at random
+    places, and keeps those that raise the margin. It asks for scores, never for a
     gradient. A picture stops at its first success as floats.
     """
-    ball, goal = linf_ball(images, epsilon), make_goal(network, images, labels, None)
+    ball = linf_ball(images, epsilon)
+    goal = make_goal(network, images, labels, None)
     generator = runtime.make_generator(seed)
-    tried = (
-        images + ball.radii * random_direction(images[:, :, :1], "linf", seed).sign()
-    ).clamp(0, 1)
-    best, margins = tried.clone(), torch.full_like(images[:, 0, 0, 0], -torch.inf)
+    stripes = random_direction(images[:, :, :1], "linf", seed).sign()
+    candidates = (images + ball.radii * stripes).clamp(0, 1)
+    best = candidates.clone()
+    margins = torch.full_like(images[:, 0, 0, 0], -torch.inf)
     left = torch.arange(len(images), device=images.device)
     for query in range(num_queries):
-        found = margin(forward(network, tried), goal[left])
-        better = found > margins[left]
-        best[left[better]], margins[left[better]] = tried[better], found[better]
+        new_margins = margin(forward(network, candidates), goal[left])
+        better = new_margins > margins[left]
+        best[left[better]] = candidates[better]
+        margins[left[better]] = new_margins[better]
         left = left[margins[left] <= 0]
         if len(left) == 0:
             break
-        share = AREA / 2 ** sum(query >= halving * num_queries for halving in HALVINGS)
-        tried = _paint_square(
-            best[left], images[left], ball.radii[left], share, generator
+        num_halvings = sum(query >= share * num_queries for share in HALVINGS)
+        candidates = _paint_square(
+            best[left],
+            images[left],
+            ball.radii[left],
+            AREA / 2**num_halvings,
+            generator,
         )
     return score_examples(network, images, ball.settle(best), goal)
 
@@ -370,26 +388,20 @@ def square(
 def _paint_square(
     best: Tensor, clean: Tensor, radii: Tensor, area: float, generator: torch.Generator
 ) -> Tensor:
-    """The best pictures with a square, at one place for all, of the clean ones
-    +-epsilon, a sign a colour.
+    """The best pictures with a square of the clean ones +-epsilon.
+
+    It lies at one place in all of them, with a sign for each colour.
     """
     number, channels, height, width = clean.shape
     side = min(max(round(math.sqrt(area * height * width)), 1), height, width)
-    top, start = (
-        int(torch.randint(size - side + 1, (), generator=generator, device="cpu"))
-        for size in (height, width)
-    )
-    window = (
-        slice(None),
-        slice(None),
-        slice(top, top + side),
-        slice(start, start + side),
-    )
-    signs = (
-        2
-        * torch.randint(2, (number, channels, 1, 1), generator=generator, device="cpu")
-        - 1
-    )
+
+    def draw(limit: int, *shape: int) -> Tensor:
+        return torch.randint(limit, shape, generator=generator, device="cpu")
+
+    top = int(draw(height - side + 1))
+    left = int(draw(width - side + 1))
+    window = (..., slice(top, top + side), slice(left, left + side))
+    signs = 2 * draw(2, number, channels, 1, 1) - 1
     painted = best.clone()
     painted[window] = (clean[window] + radii * signs.to(clean)).clamp(0, 1)
     return painted
