@@ -21,6 +21,7 @@ from dlapps.adversarial import (
 from dlapps.adversarial import examples as basics
 from dlapps.core.class_scores import (
     Classes,
+    Network,
     RowValues,
     float32,
     float32_logits,
@@ -113,7 +114,7 @@ def transferable_pgd(
     velocity = torch.zeros_like(images)
     step_size = (2.5 * ball.epsilon / num_steps).to(images)
     for step in range(num_steps):
-        attacked = network
+        attacked: Network = network
         if transform:
             attacked = partial(_transformed_logits, network, transform, step)
         gradient, _ = pixel_gradient(

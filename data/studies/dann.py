@@ -6,7 +6,7 @@ photos that training never sees. A run that is in the results already is not mad
 one that was stopped goes on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -135,9 +135,8 @@ def add_entry(name: str, seed: int, entry: Entry, study: str = "mnistm") -> None
     checkpoint_path(name, seed).unlink(missing_ok=True)
 
 
-def make_runs(study: str, names: Iterable[str]) -> Path:
+def make_runs(study: str, names: Collection[str]) -> Path:
     """Make every run that the results lack, seed by seed; returns the results' file."""
-    names = list(names)
     calls = {}
     for seed in SEEDS:
         for name in names:

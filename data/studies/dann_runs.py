@@ -140,17 +140,11 @@ def train_source_only(
 
 
 def train_on_target(
-    network: DomainAdversarialNetwork,
-    domains: Domains,
-    settings: Settings,
-    seed: int,
-    **options: Any,
+    network: DomainAdversarialNetwork, domains: Domains, *settings: Any, **options: Any
 ) -> History:
     """Train on the target with its labels, which no adaptation sees."""
-    target = domains.target
-    return dann.fit_source_only(
-        network, target.images, target.labels, settings, seed, **options
-    )
+    swapped = replace(domains, source=domains.target)
+    return train_source_only(network, swapped, *settings, **options)
 
 
 def train_dann(

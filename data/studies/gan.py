@@ -9,20 +9,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from dlapps import gan
-from dlapps.gan import judge
 from labreport import paths, results
 from labreport.results import Entry
-from studies.gan_judge import HEADS, SHARES, Judge, draw, load_images
+from studies.gan_judge import HEADS, SHARES, Judge, draw_digits, load_images, teach_many
 from studies.gan_settings import RUNS, fit_trial
 from studies.runs import Calls, add_entries, make_missing, sweep_missing
 
 SEEDS = tuple(range(max(run.num_seeds for run in RUNS.values())))
-# As many samples as there are train images, for a classifier to learn from; and the
-# number of seeds that draw them.
-NUM_MANY = 60_000
+# The number of seeds that draw NUM_MANY samples.
 SEEDS_OF_MANY = 3
 # The trainings whose history is kept: the one that the chapter shows, one of 64 x 64
 # that collapses and recovers, and of the saturating loss one that learns and four that
@@ -70,15 +66,10 @@ def train(name: str, seed: int) -> tuple[gan.Training, Entry]:
     return training, entry
 
 
-def teach_many(seed: int) -> Entry:
+def teach_tuned(seed: int) -> Entry:
     """GAN-train of the tuned conditional generator with NUM_MANY samples."""
-    labels = torch.arange(NUM_MANY) % 10
-    samples = draw(fit("cdcgan tuned", seed).generator, NUM_MANY, seed + 2, labels)
-    test_images, test_labels = load_images("test")
-    accuracy = judge.gan_train_accuracy(
-        samples, labels, test_images, test_labels, seed=seed
-    )
-    return {"scores": {"gan_train_accuracy": accuracy}}
+    generator = fit("cdcgan tuned", seed).generator
+    return teach_many(partial(draw_digits, generator), seed)
 
 
 def thin(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
@@ -118,7 +109,7 @@ def make_gan() -> Path:
         add_entries("gan", {("runs", name, seed): entry}, SEEDS)
     many: Calls = {}
     for seed in range(SEEDS_OF_MANY):
-        many["runs", "cdcgan tuned, 60,000", seed] = partial(teach_many, seed)
+        many["runs", "cdcgan tuned, 60,000", seed] = partial(teach_tuned, seed)
     make_missing("gan", many, SEEDS)
     return paths.results() / "gan.json"
 

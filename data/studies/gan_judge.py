@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ from dlapps.gan import judge
 from dlapps.gan.networks import Settings
 from dlapps.transfer import extract_features
 from labreport import paths
+from labreport.results import Entry
+from studies.runs import Place, nest
 
 Scores = dict[str, object]
 NUM_SAMPLES = 10_000
+# As many samples as there are train images, for a classifier to learn from.
+NUM_MANY = 60_000
 NUM_EPOCHS = 6  # of a judge
 GROUNDS = (0, 3, 6, 12, 18)
 # The scores whose differences are given in percentage points.
@@ -159,37 +164,29 @@ class Judge:
 
     def score_generator(self, generator: Any, settings: Settings, seed: int) -> Scores:
         """`score` of a generator's samples; `score_conditional`, if it takes labels."""
-
-        def draw_digits(labels: Tensor, seed: int) -> Tensor:
-            return draw(generator, len(labels), seed, labels)
-
         if settings.num_classes:
-            return self.score_conditional(draw_digits, seed)
+            return self.score_conditional(partial(draw_digits, generator), seed)
         return self.score(draw(generator, NUM_SAMPLES, seed))
 
     def score_conditional(
-        self, draw_digits: Callable[[Tensor, int], Tensor], seed: int
+        self, draw: Callable[[Tensor, int], Tensor], seed: int
     ) -> Scores:
         """`score` of samples with labels, and two scores of how they obey these.
 
-        draw_digits(labels (N,), seed) gives samples uint8 (N, 32, 32).
+        draw(labels (N,), seed) gives samples uint8 (N, 32, 32).
         """
         # Labels of the train split: the test split's own counts would flatter the
         # Fréchet distance.
         labels = self.train[1]
         order = torch.randperm(len(labels), generator=make_generator(seed))
         asked = labels[order[:NUM_SAMPLES]]
-        samples = draw_digits(asked, seed)
-        many = torch.arange(2 * NUM_SAMPLES) % 10
-        many_samples = draw_digits(many, seed + 1)
-        test_images, test_labels = self.real
+        samples = draw(asked, seed)
         scores = self.score(samples)
         scores["conditional_accuracy"] = judge.conditional_accuracy(
             self.classifier, samples, asked
         )
-        scores["gan_train_accuracy"] = judge.gan_train_accuracy(
-            many_samples, many, test_images, test_labels, seed=seed
-        )
+        many = torch.arange(2 * NUM_SAMPLES) % 10
+        scores["gan_train_accuracy"] = teach(draw(many, seed + 1), many, seed)
         return scores
 
     def score_real(self) -> Scores:
@@ -201,9 +198,7 @@ class Judge:
         scores["conditional_accuracy"] = judge.conditional_accuracy(
             self.classifier, test_images, test_labels
         )
-        scores["gan_train_accuracy"] = judge.gan_train_accuracy(
-            images[many], labels[many], test_images, test_labels
-        )
+        scores["gan_train_accuracy"] = teach(images[many], labels[many], 0)
         return scores
 
     def score_grey(self) -> dict[str, Any]:
@@ -229,22 +224,19 @@ class Judge:
         on_black = judge.fit_digit_classifier(
             train_images, train_labels, num_epochs=NUM_EPOCHS, augmented=False
         )
-        scores: dict[str, Any] = {"ground": list(GROUNDS)}
-        scores["fault"] = {fault: {} for fault in faults}
-        for score in ("frechet_ratio", "recall", "accuracy"):
-            scores[score] = {}
+        entries: dict[Place, Any] = {("ground",): list(GROUNDS)}
         judges = {"black and grey": self, "black alone": Judge(on_black)}
         for name, one in judges.items():
             by_ground = [one.score(grey) for grey in grounds]
             for score in ("frechet_ratio", "recall"):
-                scores[score][name] = [values[score] for values in by_ground]
-            scores["accuracy"][name] = []
+                entries[score, name] = [values[score] for values in by_ground]
+            entries["accuracy", name] = []
             for grey in grounds:
                 share = judge.conditional_accuracy(one.classifier, grey, labels)
-                scores["accuracy"][name].append(round(share, 4))
+                entries["accuracy", name].append(round(share, 4))
             for fault, faulty in faults.items():
-                scores["fault"][fault][name] = one.score(faulty)["frechet_ratio"]
-        return scores
+                entries["fault", fault, name] = one.score(faulty)["frechet_ratio"]
+        return nest(entries)
 
 
 def see_as_photos(images: Tensor) -> Tensor:
@@ -270,6 +262,24 @@ def coverage(real: Tensor, fake: Tensor, k: int = 5) -> float:
     for part in metrics.distances(fake, real):
         covered |= (part <= radii).any(0)
     return float(covered.double().mean())
+
+
+def teach(images: Tensor, labels: Tensor, seed: int) -> float:
+    """GAN-train: the test accuracy of a classifier that learns from samples."""
+    test_images, test_labels = load_images("test")
+    return judge.gan_train_accuracy(images, labels, test_images, test_labels, seed=seed)
+
+
+def teach_many(draw: Callable[[Tensor, int], Tensor], seed: int) -> Entry:
+    """The entry of `teach` with NUM_MANY samples, which draw(labels, seed) gives."""
+    labels = torch.arange(NUM_MANY) % 10
+    accuracy = teach(draw(labels, seed + 2), labels, seed)
+    return {"scores": {"gan_train_accuracy": accuracy}}
+
+
+def draw_digits(generator: Any, labels: Tensor, seed: int) -> Tensor:
+    """Samples uint8 (N, 32, 32) of a generator for labels (N,)."""
+    return draw(generator, len(labels), seed, labels)
 
 
 def draw(

@@ -30,7 +30,7 @@ from labreport import paths, results
 from labreport.sweeps import keep, sweep
 from studies import transfer_training
 from studies.runs import Calls, add_entries, cached, make_missing
-from studies.transfer_training import NUM_CLASSES, load_scenes
+from studies.transfer_training import NUM_CLASSES, first_fold, load_scenes
 
 SEEDS = (0, 1, 2)
 # Of the networks that are fine-tuned.
@@ -143,7 +143,8 @@ def make_scenes15_features() -> Path:
     pyramid = [normalize(blocks[name]) for name in PYRAMID]
     committed["vgg16_features relu5 quarters 320 aspect"] = project(np.hstack(pyramid))
     for name in ("efficientnet_lite0", "efficientnet_lite2"):
-        stages = [normalize(block) for block in stage_averages(name)]
+        averages = [stage_outputs(name, stage).mean(1) for stage in STAGES]
+        stages = [normalize(block) for block in averages]
         committed[f"{name} stages average {SIZE} mirrored"] = project(np.hstack(stages))
     arrays = {name: to_bytes(block) for name, block in committed.items()}
     images, labels = load_scenes()
@@ -207,25 +208,18 @@ def run_stages(name: str, split: str) -> dict[str, np.ndarray]:
     return {stage: torch.stack(parts).numpy() for stage, parts in outputs.items()}
 
 
-def stage_averages(name: str) -> list[np.ndarray]:
-    """The averages (4485, C) of each of four stages over picture and mirror image.
-
-    Pictures to train on come first.
-    """
+def stage_outputs(name: str, stage: str) -> np.ndarray:
+    """What `run_stages` gives of a stage for all pictures, those to train on first."""
     train = keep(run_stages)(name, "train")
     test = keep(run_stages)(name, "test")
-    return [np.concatenate([train[stage], test[stage]]).mean(1) for stage in STAGES]
+    return np.concatenate([train[stage], test[stage]])
 
 
 def load_maps(name: str) -> tuple[Tensor, Tensor]:
-    """Stage 5's maps of all pictures, (4485, 2, C, 11, 11) float16, and their labels.
-
-    Pictures to train on come first.
-    """
-    train = torch.from_numpy(keep(run_stages)(name, "train")["maps"])
-    test = torch.from_numpy(keep(run_stages)(name, "test")["maps"])
+    """Stage 5's maps (4485, 2, C, 11, 11) float16 of all pictures, and the labels."""
     _, labels = load_scenes()
-    return torch.cat([train, test]), torch.from_numpy(labels)
+    maps = stage_outputs(name, "maps")
+    return torch.from_numpy(maps), torch.from_numpy(labels)
 
 
 class FixedStatistics(nn.ModuleList):
@@ -303,7 +297,7 @@ def choose_setting(name: str) -> tuple[Setting, dict[Setting, float]]:
     the best among those of the fewest epochs: 300 pictures cannot tell them apart.
     """
     labels = datasets.load_scenes15("train").labels
-    fit_rows, held_out = next(make_folds().split(np.zeros(len(labels)), labels))
+    fit_rows, held_out = first_fold(labels)
     targets = torch.from_numpy(labels[held_out])
     losses: dict[Setting, Tensor] = {}
     for rate, num_epochs in itertools.product(RATES, EPOCHS):

@@ -143,6 +143,11 @@ def _cross_validate(network: PixelNetwork) -> float:
     return float(accuracies.mean())
 
 
+def first_fold(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on, and rows that are held out, of fold 0 of `make_folds`."""
+    return next(make_folds().split(labels, labels))
+
+
 def load_scenes() -> tuple[list[Path], np.ndarray]:
     """All pictures of 15-Scene, the 1,500 to train on first, and labels (4485,)."""
     train = datasets.load_scenes15("train")
@@ -243,7 +248,7 @@ def finetune_last_block(seeds: Sequence[int]) -> dict[int, Entry]:
     Its learning rate is chosen on fold 0 of the training pictures.
     """
     maps, labels = pool4_maps("train")
-    fit_rows, held_out = next(make_folds().split(np.zeros(len(labels)), labels))
+    fit_rows, held_out = first_fold(labels.numpy())
     validation = {}
     for rate in RATES:
         network = fit_last_block(maps[fit_rows], labels[fit_rows], rate, seed=0)

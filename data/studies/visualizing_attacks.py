@@ -1,9 +1,8 @@
-"""Chapter 2's attacks on pictures that cannot be committed, each beside noise of its
-size.
+"""Chapter 2's attacks, each beside noise of its size.
 
-The pictures: the first NUM of the practical's 25 and the 500 samples that all three
-networks read as labelled, squashed to 224 x 224. Gradients are taken in bfloat16 where
-the processor has it, every verdict in float32.
+Their pictures cannot be committed: the first NUM of the practical's 25 and the 500
+samples that all three networks classify correctly, squashed to 224 x 224. Gradients are
+taken in bfloat16 if the processor has it, every verdict in float32.
 """
 
 import functools
@@ -31,7 +30,8 @@ NAMES = {
     "efficientnet_lite0": "Lite0",
     "efficientnet_lite2": "Lite2",
 }
-SQUEEZENET, LITE0, _ = NAMES
+SQUEEZENET = "squeezenet1_1"
+LITE0 = "efficientnet_lite0"
 STINGRAY = 6
 # Pictures of the table and of transfer.
 NUM = 80
@@ -43,24 +43,43 @@ def at(
     attack: Callable[..., AdversarialExamples], levels: float, **options: Any
 ) -> Attack:
     """An attack away from the labels, epsilon in levels of 255."""
-    return lambda network, images, labels: attack(
-        network, images, levels / 255, labels, **options
-    )
+
+    def attack_labels(
+        network: PixelNetwork, images: Tensor, labels: Tensor
+    ) -> AdversarialExamples:
+        return attack(network, images, levels / 255, labels, **options)
+
+    return attack_labels
+
+
+def climb_to_stingray(
+    network: PixelNetwork, images: Tensor, labels: Tensor
+) -> AdversarialExamples:
+    """The practical's ascent, whatever the labels."""
+    return adversarial.fool(network, images, STINGRAY)
+
+
+def pgd_to_stingray(
+    network: PixelNetwork, images: Tensor, labels: Tensor
+) -> AdversarialExamples:
+    """PGD to the stingray, whatever the labels."""
+    return adversarial.pgd(network, images, 2 / 255, targets=STINGRAY, num_steps=20)
 
 
 TABLE: dict[str, Attack] = {
     "none": at(methods.sign_noise, 0),
-    **{f"noise {levels}": at(methods.sign_noise, levels) for levels in (1, 2, 4, 8)},
-    **{f"FGSM {levels}": at(adversarial.fgsm, levels) for levels in (1, 2, 4)},
+    "noise 1": at(methods.sign_noise, 1),
+    "noise 2": at(methods.sign_noise, 2),
+    "noise 4": at(methods.sign_noise, 4),
+    "noise 8": at(methods.sign_noise, 8),
+    "FGSM 1": at(adversarial.fgsm, 1),
+    "FGSM 2": at(adversarial.fgsm, 2),
+    "FGSM 4": at(adversarial.fgsm, 4),
     "PGD 1": at(adversarial.pgd, 1),
     "PGD 2, 20 steps": at(adversarial.pgd, 2, num_steps=20),
     "PGD L2, length 0.5": at(adversarial.pgd, 0.5 * 255, norm="l2"),
-    "to stingray, ascent": lambda network, images, labels: adversarial.fool(
-        network, images, STINGRAY
-    ),
-    "to stingray, PGD 2": lambda network, images, labels: adversarial.pgd(
-        network, images, 2 / 255, targets=STINGRAY, num_steps=20
-    ),
+    "to stingray, ascent": climb_to_stingray,
+    "to stingray, PGD 2": pgd_to_stingray,
     "DeepFool": methods.deep_fool,
 }
 TRANSFER: dict[str, Attack] = {
@@ -83,92 +102,97 @@ def load_practical() -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def load_subjects() -> tuple[Tensor, Tensor]:
-    """Pixels and labels of the first NUM pictures that all three networks read as
-    labelled.
-    """
+    """Pixels and labels of the first NUM pictures that all networks have right."""
     images, labels = load_practical()
     samples = datasets.load_imagenet_samples()
     images = torch.cat([images, stack_pixels(samples.images[: 3 * NUM])])
     labels = torch.cat([labels, torch.from_numpy(samples.labels[: 3 * NUM])])
     for name in NAMES:
-        read = float32_logits(pretrained.load(name), images).argmax(1) == labels
-        images, labels = images[read], labels[read]
+        correct = float32_logits(pretrained.load(name), images).argmax(1) == labels
+        images = images[correct]
+        labels = labels[correct]
     return images[:NUM], labels[:NUM]
 
 
 def summarise(network: PixelNetwork, examples: AdversarialExamples) -> dict[str, Any]:
-    """Shares of pictures that reach their goal, as made and after damage; which do when
-    saved, and their medians.
+    """Shares of pictures that reach their goal after each damage, and median lengths.
+
+    l2, linf: of the pictures that succeed, or of all if none does. bits: a 0 or 1 for
+    each picture, "0110", whether it reaches the goal when saved.
     """
-    reached = {
-        damage: survives(network, examples, damage) for damage in methods.DAMAGES
-    }
-    fooled = (
-        examples.success
-        if examples.success.any()
-        else torch.ones_like(examples.success)
-    )
-    return {
-        **{key: float(flags.double().mean()) for key, flags in reached.items()},
-        "l2": float(examples.l2[fooled].median()),
-        "linf": float(examples.linf[fooled].median()) * 255,
-        # A 0 or 1 for each picture, "0110", which takes one line of a file.
-        "bits": "".join(str(int(flag)) for flag in reached["saved"]),
-    }
+    row: dict[str, Any] = {}
+    for damage in methods.DAMAGES:
+        reached = survives(network, examples, damage)
+        row[damage] = float(reached.double().mean())
+    chosen = examples.success
+    if not chosen.any():
+        chosen = torch.ones_like(chosen)
+    row["l2"] = float(examples.l2[chosen].median())
+    row["linf"] = float(examples.linf[chosen].median()) * 255
+    saved = survives(network, examples, "saved")
+    row["bits"] = "".join(str(int(flag)) for flag in saved)
+    return row
 
 
 def attack(method: str) -> dict[str, Any]:
     """One attack of the table."""
     network = pretrained.load(SQUEEZENET)
+    images, labels = load_subjects()
     with runtime.autocast("cpu"):
-        examples = TABLE[method](network, *load_subjects())
+        examples = TABLE[method](network, images, labels)
     return summarise(network, examples)
 
 
 def fool_the_25() -> dict[str, Any]:
-    """The practical: its 25 pictures to the stingray, and how many a stop at the first
-    success in floats would lose.
+    """Drive the practical's 25 pictures to the stingray.
+
+    lost: how many of them a stop at the first success in floats would lose.
     """
-    network, (images, _) = pretrained.load(SQUEEZENET), load_practical()
+    network = pretrained.load(SQUEEZENET)
+    images, _ = load_practical()
     examples = adversarial.fool(network, images, STINGRAY)
-    lost, early = torch.zeros(2, len(images), dtype=torch.bool)
+    stopped = torch.zeros(len(images), dtype=torch.bool)
+    num_lost = 0
     step = score_examples(network, images, images, examples.goal)
-    while not early.all():
+    while not stopped.all():
         step = adversarial.fool(network, step.images, STINGRAY, num_steps=1)
-        fresh = survives(network, step, "floats") & ~early
-        lost[fresh], early = ~step.success[fresh], early | fresh
+        stops = survives(network, step, "floats") & ~stopped
+        num_lost += int((stops & ~step.success).sum())
+        stopped |= stops
     row = summarise(network, examples)
-    return {"survives_8bit": row["saved"], "jpeg": row["jpeg"], "lost": int(lost.sum())}
+    return {"survives_8bit": row["saved"], "jpeg": row["jpeg"], "lost": num_lost}
 
 
 def transfer(name: str, method: str) -> dict[str, float]:
-    """The share of pictures, made at 8 levels on one network, that each of the others
-    misreads when they are saved.
+    """Shares of pictures, made on one network, that the others classify wrongly.
+
+    The pictures are made at 8 levels, and saved.
     """
     images, labels = load_subjects()
     with runtime.autocast("cpu"):
         examples = TRANSFER[method](pretrained.load(name), images, labels)
-    others = [other for other in NAMES if other != name]
-    return {
-        other: float(
-            survives(pretrained.load(other), examples, "saved").double().mean()
-        )
-        for other in others
-    }
+    shares = {}
+    for other in NAMES:
+        if other != name:
+            wrong = survives(pretrained.load(other), examples, "saved")
+            shares[other] = float(wrong.double().mean())
+    return shares
 
 
 def make_visualizing_attacks() -> Path:
-    """Every attack on one scale; less than 20 minutes on one core."""
+    """Make every attack on one scale: less than 20 minutes on one core."""
     calls: Calls = {("table", method): cached(attack, method) for method in TABLE}
-    pairs = [(name, method) for name in (SQUEEZENET, LITE0) for method in TRANSFER]
-    calls |= {("transfer", *pair): cached(transfer, *pair) for pair in pairs}
+    for name in (SQUEEZENET, LITE0):
+        for method in TRANSFER:
+            calls["transfer", name, method] = cached(transfer, name, method)
     calls["stingray",] = cached(fool_the_25)
-    found = dict(sweep(calls, "attacks"))
-    entries: dict[Place, Any] = {
-        ("table", method): found["table", method] for method in TABLE
-    }
-    for name, method in pairs:
-        for other, share in found["transfer", name, method].items():
+    done = dict(sweep(calls, "attacks"))
+    entries: dict[Place, Any] = {}
+    for place in calls:
+        if place[0] != "transfer":
+            entries[place] = done[place]
+            continue
+        _, name, method = place
+        for other, share in done[place].items():
             entries["transfer", f"{NAMES[name]} to {NAMES[other]}", method] = share
-    entries["stingray",] = found["stingray",]
     return results.save("visualizing-attacks", nest(entries), [0])

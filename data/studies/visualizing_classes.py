@@ -58,6 +58,7 @@ def class_margin(seen: ingredients.Seen) -> Tensor:
     return ingredients.class_score(seen) - others.logsumexp(1)
 
 
+NOISE: tuple[ingredients.Transform, ...]
 NOISE = (*ROBUST.transforms, ingredients.Noise(0.2))
 # From the practical's settings to the modern ones, and on to those that other networks
 # recognise best, a change a line.

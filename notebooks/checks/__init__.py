@@ -1,10 +1,10 @@
-"""The automatic checks of the exercises: a module a chapter, named as the notebook
-without its number, and in it a function an exercise, by the id of its cell.
+"""The automatic checks of the exercises: a module for each chapter.
 
-Its docstring is what the exercise asks for. It looks at a notebook's variables, and
-raises an AssertionError of one
-sentence: what was expected, what came, and why it matters. `labreport class` copies a
-chapter's into its assignment.
+A module is named as the notebook without its number. It has a function for each
+exercise, named as its cell's id; the docstring is what the exercise asks for. The
+function looks at a notebook's variables and raises an AssertionError of one sentence:
+what was expected, what came, and why it matters. `labreport class` copies a chapter's
+module into its assignment.
 """
 
 import textwrap
@@ -17,16 +17,15 @@ WRONG = "expected variables as the exercise asks for them"
 
 
 def run(check: Callable[[Variables], None], variables: Mapping[str, Any]) -> None:
-    """Check a notebook's `globals()`; AssertionError also where they are of a kind that
-    cannot be looked at.
+    """Check a notebook's `globals()`.
+
+    Raises AssertionError if the check does, and if the check fails otherwise.
     """
     try:
         check(Variables(variables))
     except Exception as error:
-        kind = (
-            ""
-            if isinstance(error, AssertionError)
-            else f"{WRONG}, got {type(error).__name__}: "
-        )
-        # nbgrader cuts long lines off, or has them scrolled.
-        raise AssertionError(textwrap.fill(f"{kind}{error}", 70)) from error
+        sentence = str(error)
+        if not isinstance(error, AssertionError):
+            sentence = f"{WRONG}, got {type(error).__name__}: {error}"
+        # nbgrader cuts long lines off, or scrolls them.
+        raise AssertionError(textwrap.fill(sentence, 70)) from error

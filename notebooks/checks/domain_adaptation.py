@@ -1,6 +1,4 @@
-"""Chapter 3, domain adaptation: the sign of the gradient, whose labels train, and what
-is compared.
-"""
+"""Checks of Chapter 3: the gradient's sign, whose labels train, what is compared."""
 
 import torch
 from torch import nn
@@ -15,24 +13,20 @@ def baseline(its: Variables) -> None:
     `first_tests`, under the same names.
     """
     _expect_another(its.make_network(), its.baseline, "a network that was trained")
-    for name, test in its.first_tests.items():
-        accuracy = dann.accuracy(its.baseline, *test)
-        why = "the gap that the chapter closes lies between the test images of two domains"
+    why = "the gap that the chapter closes lies between the test images of two domains"
+    for name, (images, labels) in its.first_tests.items():
+        accuracy = dann.accuracy(its.baseline, images, labels)
         expect_same(accuracy, its.before[name], f"as the accuracy on the {name}", why)
 
 
 def _expect_another(first: nn.Module, second: nn.Module, what: str) -> None:
-    """Networks of the same layers with other weights."""
-    weights = [[*network.parameters()] for network in (first, second)]
-    shapes = [[tuple(weight.shape) for weight in each] for each in weights]
+    """Raise AssertionError unless networks have the same layers with other weights."""
     why = "networks that are compared differ in one thing, their training"
-    expect(
-        shapes[0] == shapes[1],
-        f"{what} with the layers of make_network",
-        "other layers",
-        why,
-    )
-    equal = all(map(torch.equal, *weights))
+    weights = list(first.parameters())
+    others = list(second.parameters())
+    alike = [one.shape for one in weights] == [other.shape for other in others]
+    expect(alike, f"{what} with the layers of make_network", "other layers", why)
+    equal = all(map(torch.equal, weights, others))
     expect(not equal, what, "the same weights as before", why)
 
 
@@ -48,11 +42,13 @@ def reversal(its: Variables) -> None:
     total = its.Reverse.apply(ones, 0.5).sum()
     if total.requires_grad:
         total.backward()
-    why = "with another sign the features learn to tell the domains apart, and only the target shows it"
     got = [] if ones.grad is None else ones.grad.tolist()
-    expect_same(
-        [-0.5] * 3, got, "as the gradient of three ones, by a weight of 0.5", why
+    what = "as the gradient of three ones, by a weight of 0.5"
+    why = (
+        "with another sign the features learn to tell the domains apart, "
+        "and only the target shows it"
     )
+    expect_same([-0.5, -0.5, -0.5], got, what, why)
 
 
 def losses(its: Variables) -> None:
@@ -61,14 +57,17 @@ def losses(its: Variables) -> None:
     the domain classifier's binary cross-entropy on both, behind `Reverse` with that
     weight; the target is 1.
     """
-    network, here = its.make_network(), torch.arange(8)
-    source, target = (
-        dann.batch_to_pixels(part[:8]) for part in (its.digits, its.pictures)
+    network = its.make_network()
+    source = dann.batch_to_pixels(its.digits[:8])
+    target = dann.batch_to_pixels(its.pictures[:8])
+    losses = dann.dann_losses(network, source, target, its.labels[:8], 0.5)
+    rows = torch.arange(8)
+    got = its.losses(network, rows, rows, 0.5)
+    why = (
+        "labels are the source's alone, "
+        "and the domain loss is the mean over both halves"
     )
-    wanted = dann.dann_losses(network, source, target, its.labels[:8], 0.5)[:2]
-    got = its.losses(network, here, here, 0.5)
-    why = "labels are the source's alone, and the domain loss is the mean over both halves"
-    expect_same([*wanted], [*got], "as losses of class and domain", why)
+    expect_same(losses[:2], list(got), "as losses of class and domain", why)
 
 
 def adaptation(its: Variables) -> None:
@@ -86,17 +85,16 @@ def pseudo_labels(its: Variables) -> None:
     least .9 and where the label is true. Let `shares` be how many labels are right of
     all, how many of those that are trusted (of none: 0), and how many are trusted.
     """
-    right, sure = (
-        its.logits.argmax(1) == its.truth,
-        its.logits.softmax(1).amax(1) >= 0.9,
+    right = its.logits.argmax(1) == its.truth
+    trusted = its.logits.softmax(1).amax(1) >= 0.9
+    shares = []
+    for rows in (right, right[trusted], trusted):
+        shares.append(float(rows.float().mean().nan_to_num()))
+    why = (
+        "divided by all images the second would fall with the threshold, "
+        "and a good one look bad"
     )
-    wanted = [
-        float(each.float().mean().nan_to_num()) for each in (right, right[sure], sure)
-    ]
-    why = "divided by all images the second would fall with the threshold, and a good one look bad"
-    expect_same(
-        wanted, [float(share) for share in its.shares], "as these three shares", why
-    )
+    expect_same(shares, list(its.shares), "as these three shares", why)
 
 
 def pseudo_loss(its: Variables) -> None:
@@ -105,10 +103,6 @@ def pseudo_loss(its: Variables) -> None:
     over the batch of the losses that are trusted.
     """
     trusted = its.trusted[: len(its.each_loss)]
+    mean = (trusted * its.each_loss).mean()
     why = "only sure images teach, and a teacher that is rarely sure teaches little"
-    expect_same(
-        (trusted * its.each_loss).mean(),
-        its.pseudo_loss,
-        "as the mean of the batch",
-        why,
-    )
+    expect_same(mean, its.pseudo_loss, "as the mean of the batch", why)

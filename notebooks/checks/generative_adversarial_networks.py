@@ -1,6 +1,4 @@
-"""Chapter 4, generative adversarial networks: the first steps by hand, and each
-training that an exercise makes.
-"""
+"""Checks of Chapter 4: steps and losses by hand, and trainings of exercises."""
 
 import numpy as np
 import torch
@@ -16,30 +14,23 @@ def discriminator_step(its: Variables) -> None:
     """Let `discriminator_loss(real, fake)` be the sum of the two means of the
     discriminator's loss, through which no gradient shall reach the fake images.
     """
-    real, fake = its.pixels[:16], its.pixels[16:32].clone().requires_grad_()
-    loss, on_real = its.discriminator_loss(real, fake), its.discriminator(real)
-    wanted = (
-        -F.logsigmoid(on_real).mean() - F.logsigmoid(-its.discriminator(fake)).mean()
-    )
-    expect_same(
-        wanted, loss, "as the loss of these images", "one of the two alone is no task"
-    )
-    # With no way to the fakes at all there is no gradient to ask for.
-    (reached,) = torch.autograd.grad(loss + 0 * wanted, fake)
-    expect(
-        not reached.any(),
-        "no gradient in the fakes",
-        "one",
-        "they have a loss of their own",
-    )
+    real = its.pixels[:16]
+    fake = its.pixels[16:32].clone().requires_grad_()
+    loss = its.discriminator_loss(real, fake)
+    wanted = -F.logsigmoid(its.discriminator(real)).mean()
+    wanted = wanted - F.logsigmoid(-its.discriminator(fake)).mean()
+    why = "one of the two alone is no task"
+    expect_same(wanted, loss, "as the loss of these images", why)
+    # autograd fails if the loss does not depend on the fakes at all.
+    (gradient,) = torch.autograd.grad(loss + 0 * wanted, fake)
+    why = "they have a loss of their own"
+    expect(not gradient.any(), "no gradient in the fakes", "one", why)
 
 
 def generator_step(its: Variables) -> None:
     """Let `generator_loss(fake)` be the mean of -log D(G(z)) of fake images."""
     fake = its.pixels[:16]
-    why = (
-        "with the sign turned it learns to be found out, and log(1 - D(G(z))) saturates"
-    )
+    why = "with the sign turned it learns to be found out; log(1 - D(G(z))) saturates"
     wanted = -F.logsigmoid(its.discriminator(fake)).mean()
     expect_same(wanted, its.generator_loss(fake), "as the loss of these images", why)
 
@@ -59,33 +50,29 @@ def conditional(its: Variables) -> None:
     them and seed 0.
     """
     _expect_trained(its.told)
+    zeros = _sample(its.told, 2, label=0)
+    ones = _sample(its.told, 2, label=1)
     why = "a generator can draw well and ignore its labels"
-    deaf = same(_sample(its.told, 2, label=0), _sample(its.told, 2, label=1))
-    expect(not deaf, "other images of another label", "the same", why)
+    expect(not same(zeros, ones), "other images of another label", "the same", why)
 
 
 def _expect_trained(training: Training) -> None:
     losses = training.history.discriminator_loss + training.history.generator_loss
     why = "one that is not finite spoils every weight at the next step"
     expect(np.isfinite(losses).all(), "finite losses", "others", why)
-    rates = training.settings.generator_rate, training.settings.discriminator_rate
-    expect(
-        min(rates) > 0,
-        "learning rates above 0",
-        rates,
-        "each network learns from the other",
-    )
-    images, wanted = (
-        _sample(training, 4),
-        (4, 1, training.settings.size, training.settings.size),
-    )
-    fits = tuple(images.shape) == wanted and images.abs().max() <= 1
-    got = f"{tuple(images.shape)} up to {float(images.abs().max()):.3g}"
+    settings = training.settings
+    rates = (settings.generator_rate, settings.discriminator_rate)
+    why = "each network learns from the other"
+    expect(min(rates) > 0, "learning rates above 0", rates, why)
+    images = _sample(training, 4)
+    shape = tuple(images.shape)
+    wanted = (4, 1, settings.size, settings.size)
+    highest = float(images.abs().max())
     why = "in another range real images are told from fakes by their ground"
-    expect(fits, f"samples {wanted} in [-1, 1]", got, why)
-    alone = not training.generator.training and same(
-        _sample(training, 6)[:2], images[:2]
-    )
+    got = f"{shape} up to {highest:.3g}"
+    expect(shape == wanted and highest <= 1, f"samples {wanted} in [-1, 1]", got, why)
+    of_six = _sample(training, 6)
+    alone = not training.generator.training and same(of_six[:2], images[:2])
     why = "in training mode batch norm mixes the batch into each image"
     expect(alone, "the same image of a z in any batch", "others", why)
 
@@ -117,14 +104,16 @@ def saturation(its: Variables) -> None:
     fresh generator, and `norms` the two norms of the gradient of all its weights: of
     the saturating loss, log(1 - D(G(z))), and of the other one, -log D(G(z)).
     """
-    unsure = its.logits.mean()
-    why = "a sure discriminator leaves the saturating loss without a gradient, so the other is used"
-    expect(unsure < 0, "logits of a sure discriminator, below 0", f"{unsure:.3g}", why)
-    saturating, other = map(float, its.norms)
-    got = f"{saturating:.3g} against {other:.3g}"
-    expect(
-        0 < saturating < other, "a smaller gradient of the saturating loss", got, why
+    why = (
+        "a sure discriminator leaves the saturating loss without a gradient, "
+        "so the other is used"
     )
+    mean = its.logits.mean()
+    expect(mean < 0, "logits of a sure discriminator, below 0", f"{mean:.3g}", why)
+    saturating, other = map(float, its.norms)
+    smaller = 0 < saturating < other
+    got = f"{saturating:.3g} against {other:.3g}"
+    expect(smaller, "a smaller gradient of the saturating loss", got, why)
 
 
 def inside(its: Variables) -> None:
@@ -144,12 +133,9 @@ def flow_loss(its: Variables) -> None:
     (N, 1, 1, 1), `x` the points between, noise at 0 and image at 1, and `squares` the
     mean squared error of the network's velocity there.
     """
-    why = (
-        "with time the other way round the network is asked of points that it never saw"
-    )
+    why = "with time turned round the network is asked of points that it never saw"
     between = (1 - its.times) * its.noise + its.times * its.batch
     expect(same(its.x, between), "points from noise at 0 to images at 1", "others", why)
-    wanted = flow.flow_loss(
-        its.network, its.batch, its.batch_labels, its.noise, its.times.flatten()
-    )
+    times = its.times.flatten()
+    wanted = flow.flow_loss(its.network, its.batch, its.batch_labels, its.noise, times)
     expect_same(wanted, its.squares, "as the loss at these points", why)

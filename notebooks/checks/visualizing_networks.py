@@ -1,6 +1,4 @@
-"""Chapter 2, looking into networks: of what the gradient is taken, in which units, and
-what is kept in bounds.
-"""
+"""Checks of Chapter 2: of what a gradient is taken, its units, and bounds of pixels."""
 
 import torch
 import torch.nn.functional as F
@@ -15,18 +13,14 @@ def gradient(its: Variables) -> None:
     """Write `gradient(score, x)`: the derivative of `score(x)`, which has a number for
     each image, with respect to the images `x` (N, 3, H, W), of the same shape.
     """
-    weights = [weight.requires_grad for weight in its.network.parameters()]
-    why = (
-        "in training mode dropout draws at random, and weights fill their own gradients"
-    )
-    frozen = not any([its.network.training, *weights])
+    trained = any(weight.requires_grad for weight in its.network.parameters())
+    frozen = not (its.network.training or trained)
+    why = "in training mode dropout is random, and weights fill their own gradients"
     expect(frozen, "a frozen network in eval mode", "another", why)
-    found = its.gradient(lambda x: x.square().sum((1, 2, 3)), its.pixels)
-    got, why = (
-        f"{found.mean():.3g} on average",
-        "all of the chapter follows this gradient",
-    )
-    expect(same(found, 2 * its.pixels), "2 x of the sum of squares of x", got, why)
+    gradient = its.gradient(lambda x: x.square().sum((1, 2, 3)), its.pixels)
+    got = f"{gradient.mean():.3g} on average"
+    why = "all of the chapter follows this gradient"
+    expect(same(gradient, 2 * its.pixels), "2 x of the sum of squares of x", got, why)
 
 
 def maps(its: Variables) -> None:
@@ -34,29 +28,31 @@ def maps(its: Variables) -> None:
     predicted class's score, the logit, its absolute value, and of the three colours the
     maximum.
     """
-    wanted, got = (len(its.pixels), *its.pixels.shape[2:]), tuple(its.maps.shape)
+    number, _, height, width = its.pixels.shape
+    wanted = (number, height, width)
+    shape = tuple(its.maps.shape)
     why = "a pixel has one value, the largest absolute one of its three colours"
-    expect(got == wanted, f"maps {wanted}", got, why)
+    expect(shape == wanted, f"maps {wanted}", shape, why)
     expect(its.maps.min() >= 0, "maps from 0 on", f"{its.maps.min():.3g}", why)
     images = its.pixels[:2].clone().requires_grad_()
     logits = its.network(images)
-    values = (
-        logits.amax(1).sum(),
-        F.cross_entropy(logits, logits.argmax(1), reduction="sum"),
+    loss = F.cross_entropy(logits, logits.argmax(1), reduction="sum")
+    (by_loss,) = torch.autograd.grad(loss, images, retain_graph=True)
+    (by_score,) = torch.autograd.grad(logits.amax(1).sum(), images)
+    got = "another one"
+    if _parallel(its.maps[:2], by_loss.abs().amax(1)):
+        got = "that of the cross-entropy"
+    fits = _parallel(its.maps[:2], by_score.abs().amax(1))
+    why = (
+        "the loss mixes the class with its rivals, and hardly moves where the network "
+        "is sure"
     )
-    gradients = (
-        torch.autograd.grad(value, images, retain_graph=True)[0] for value in values
-    )
-    score, loss = (_parallel(its.maps[:2], each.abs().amax(1)) for each in gradients)
-    why = "the loss mixes the class with its rivals, and hardly moves where the network is sure"
-    other = "that of the cross-entropy" if loss else "another one"
-    expect(score, "the gradient of the predicted class's score", other, why)
+    expect(fits, "the gradient of the predicted class's score", got, why)
 
 
 def _parallel(first: Tensor, second: Tensor) -> bool:
-    return bool(
-        (torch.cosine_similarity(first.flatten(1), second.flatten(1)) > 0.999).all()
-    )
+    cosines = torch.cosine_similarity(first.flatten(1), second.flatten(1))
+    return bool((cosines > 0.999).all())
 
 
 def grid(its: Variables) -> None:
@@ -65,10 +61,10 @@ def grid(its: Variables) -> None:
     many `samples`; `guided`, guided backpropagation; `cam`, Grad-CAM at the layer
     `"backbone.features.12"`.
     """
-    first = its.network, its.four[:1], its.classes[:1]
-    again = _parallel(
-        saliency.smooth_grad(*first, num_samples=its.samples), its.smooth[:1]
+    smooth = saliency.smooth_grad(
+        its.network, its.four[:1], its.classes[:1], num_samples=its.samples
     )
+    again = _parallel(smooth, its.smooth[:1])
     why = "maps that differ by their noise alone cannot be told from a finding"
     expect(again, "the map that SmoothGrad makes with seed 0", "another", why)
     why = "the grid is asked for each of its classes in turn"
@@ -84,19 +80,17 @@ def fool(its: Variables) -> None:
     takes what a file of 8 bits keeps of it for the target, and `steps` their number.
     Let `fooled` be what `adversarial.fool` makes of all `pixels`.
     """
-    for name, images in (
-        ("x", its.x),
-        ("fooled.images", its.fooled.images[its.fooled.success]),
-    ):
-        expect_pixels(images, name)
-        lost = int((its.network(round_to_8_bits(images)).argmax(1) != its.target).sum())
-        why = "an image at the border of the target class falls back when it is saved"
-        expect(
-            not lost,
-            f"`{name}` to stay the target in 8 bits",
-            f"{lost} that do not",
-            why,
-        )
+    _expect_saved(its, "x", its.x)
+    _expect_saved(its, "fooled.images", its.fooled.images[its.fooled.success])
+
+
+def _expect_saved(its: Variables, name: str, images: Tensor) -> None:
+    expect_pixels(images, name)
+    classes = its.network(round_to_8_bits(images)).argmax(1)
+    lost = int((classes != its.target).sum())
+    wanted = f"`{name}` to stay the target in 8 bits"
+    why = "an image at the border of the target class falls back when it is saved"
+    expect(lost == 0, wanted, f"{lost} that do not", why)
 
 
 def draw_loop(its: Variables) -> None:
@@ -104,7 +98,8 @@ def draw_loop(its: Variables) -> None:
     climbed from noise by steps of length 5 in z; with a jitter it is rolled for each
     step, and blurred every ten steps.
     """
-    start, end = its.draw(0, 0).clamp(0, 1), its.draw(5)
+    start = its.draw(0, 0).clamp(0, 1)
+    end = its.draw(5)
     expect_pixels(end, "draw(5)")
     _expect_rise(its.network(end)[:, its.WOMBAT] - its.network(start)[:, its.WOMBAT])
 
@@ -116,10 +111,10 @@ def grown(its: Variables) -> None:
     expect_pixels(its.grown.images, "grown.images")
     why = "noise is the control: what appears there as well is not of the photograph"
     expect_same(len(its.begin), len(its.grown.images), "images", why)
-    rise = (its.lite0(its.grown.images) - its.lite0(its.begin))[
-        1:
-    ]  # a photograph's may fall
-    _expect_rise(rise[:, its.lite0.class_names.index("spoonbill")])
+    rise = its.lite0(its.grown.images) - its.lite0(its.begin)
+    spoonbill = its.lite0.class_names.index("spoonbill")
+    # That of the photograph may fall.
+    _expect_rise(rise[1:, spoonbill])
 
 
 def _expect_rise(rise: Tensor) -> None:

@@ -50,9 +50,9 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(flow_study, "NUM_HELD_OUT", 20)
     monkeypatch.setattr(gan_judge, "NUM_SAMPLES", 40)
     monkeypatch.setattr(gan_judge, "NUM_EPOCHS", 1)
+    monkeypatch.setattr(gan_judge, "NUM_MANY", 40)
     for module in (study, flow_study):
         monkeypatch.setattr(module, "SEEDS", (0, 1))
-        monkeypatch.setattr(module, "NUM_MANY", 40)
         monkeypatch.setattr(module, "SEEDS_OF_MANY", 1)
     for module in (study, flow_study, gan_judge):
         monkeypatch.setattr(module, "load_images", load_images)
