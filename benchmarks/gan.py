@@ -18,6 +18,9 @@ from torch import nn
 from torchvision import transforms
 
 from dlapps import datasets, gan
+from dlapps.core.runtime import make_generator
+from dlapps.gan.sampling import from_uint8
+from dlapps.gan.training import gan_step, make_adam
 
 BATCH = 128
 WORKERS = 2
@@ -160,19 +163,34 @@ class Plain:
 
 
 class Ours:
-    """One step of `fit_gan` as its loop makes it, and an epoch, resizing and all."""
+    """A step as `fit_gan` makes it, and an epoch of it, resizing and all."""
 
     def __init__(self, conditional, precision):
-        preset = gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL
+        settings = gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL
         self.conditional = conditional
-        self.settings = replace(preset, num_epochs=1)
+        self.settings = replace(settings, num_epochs=1)
         self.precision = precision
-        self.run = gan.Run(self.settings, 0, precision=precision)
-        self.weights = list(self.run.generator.parameters())
-        self.weights += list(self.run.discriminator.parameters())
+        self.networks = gan.make_networks(self.settings, 0)
+        generator, discriminator = self.networks
+        rates = self.settings.generator_rate, self.settings.discriminator_rate
+        self.adam_g = make_adam(generator, rates[0], self.settings.betas)
+        self.adam_d = make_adam(discriminator, rates[1], self.settings.betas)
+        self.latents = make_generator(0)
+        self.weights = list(generator.parameters()) + list(discriminator.parameters())
 
     def step(self, pixels, labels):
-        self.run.step(pixels, labels if self.conditional else None, 0, 1)
+        z = torch.randn(len(pixels), self.settings.latent_dim, generator=self.latents)
+        measured = gan_step(
+            *self.networks,
+            self.adam_g,
+            self.adam_d,
+            from_uint8(pixels),
+            z,
+            labels if self.conditional else None,
+            self.settings,
+            self.precision,
+        )
+        return torch.stack(list(measured.values())).tolist()
 
     def epoch(self, images, labels):
         gan.fit_gan(

@@ -1,17 +1,15 @@
-"""The one loop of every training: epochs, history, monitor, and a checkpoint that its
-own training alone takes up.
+"""The loop that all trainings share: epochs, their history, a monitor and a checkpoint.
 
-Then files of weights and of what belongs to them, and their moving average.
+Also steps, schedules and averages of weights, and the files in which they are stored.
 """
 
-import errno
 import functools
 import hashlib
 import io
 import math
-import tempfile
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import is_dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +19,6 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from dlapps import DlappsError, check_name, check_positive
-from dlapps.core.images import check_levels
 from dlapps.core.metrics import as_tensor
 from dlapps.core.paths import write_atomically
 from dlapps.core.runtime import (
@@ -36,8 +33,8 @@ from dlapps.core.runtime import (
 Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
-Named = Mapping[str, Any]
-Measured = dict[str, Any]
+# What changes in a training, and has to be stored to go on with it.
+Part = nn.Module | torch.optim.Optimizer | LRScheduler | torch.Generator
 
 
 class TrainingError(DlappsError, ValueError):
@@ -49,121 +46,130 @@ class DivergenceError(TrainingError):
 
 
 class History(dict[str, list[Any]]):
-    """What a training measured, in order, by name: history["loss"], or history.loss."""
+    """The measurements of a training in order, as history["loss"] or history.loss."""
 
     def __getattr__(self, name: str) -> list[Any]:
         check_name("a measurement", name, self, AttributeError)
         return self[name]
 
     def add(self, measured: Mapping[str, Any]) -> None:
-        """Append each value to those of its name; of a list, all."""
+        """Append each value to the list of its name; a list appends all its values."""
         for name, value in measured.items():
-            self.setdefault(name, []).extend(
-                value if isinstance(value, list) else [value]
-            )
+            values = self.setdefault(name, [])
+            if isinstance(value, list):
+                values.extend(value)
+            else:
+                values.append(value)
 
 
 def run_epochs(
     train_epoch: Callable[[int], Mapping[str, Any]],
     network: nn.Module,
-    parts: Named,
-    identity: Named,
+    parts: Mapping[str, Part],
+    identity: Mapping[str, object],
     num_epochs: int,
     monitor: Monitor | None = None,
     checkpoint: str | Path | None = None,
 ) -> History:
-    """Train for a number of epochs; returns the history: what each epoch measured, by
-    name.
+    """Train for a number of epochs and return what each of them measured.
 
-    train_epoch(epoch) makes the updates and returns what it measured, a value or a list
-    by name; monitor(network, epoch) may return more to write down. The network is in
-    eval mode when either is called, and afterwards, whatever fails. checkpoint: a file
-    written after each epoch; where it is there already, training goes on from it, and
-    ends as if it had not been stopped. parts: what changes besides the network: other
-    networks, optimisers, schedules (by their state_dict), generators.
+    train_epoch(epoch) updates the network and returns its measurements by name, each a
+    value or a list of values. monitor(network, epoch) may return more of them. The
+    network is in eval mode when either is called, and at the end, even after an error.
 
-    identity: the settings, seed and data that a checkpoint must share, beside the
-    networks: their layers as they print, the names, shapes and values of their state.
-    Of a function only the name is compared, with what `functools.partial`
-    binds: where the code of a function or module changes, or an attribute that a module
-    does not print, name another file. Raises TrainingError for a checkpoint of another
-    run; DlappsError for a file that is not a checkpoint or cannot be written. Each is
-    left as it is.
+    checkpoint: a file that is written after each epoch. If it exists, the training goes
+    on from it, and gives the same numbers as one that was never stopped. parts: what
+    changes besides the network: other networks, optimisers, schedules and generators.
+    identity: the settings, the seed and the data, which a checkpoint must share, as it
+    must share the layers and the first weights of the networks. A function is compared
+    by its name and by the arguments that `functools.partial` binds: if its code
+    changes, name another file.
+
+    Raises TrainingError if the checkpoint is of another training, and DlappsError if
+    the file is not a checkpoint or cannot be written. The file is left as it is.
     """
-    parts, history, first = {"network": network, **parts}, History(), 0
-    path = Path(checkpoint) if checkpoint else None
-    images = [
-        data
-        for data in identity.values()
-        if getattr(data, "dtype", None) == torch.uint8
-    ]
-    if images:
-        check_levels(min(images, key=torch.max))
-    if path:
-        networks = [part for part in parts.values() if isinstance(part, nn.Module)]
-        identity = {name: _describe(value) for name, value in identity.items()}
-        identity |= describe_networks(networks)
-    if path and path.is_file():
-        first, history = _load(path, identity, parts)
-    if path and first < num_epochs:
-        check_writable(path, "checkpoint")
-    epochs = range(first, num_epochs)
+    parts = {"network": network, **parts}
+    history = History()
+    first = 0
+    if checkpoint:
+        described = _describe_run(identity, parts)
+        if Path(checkpoint).is_file():
+            first, history = _load_checkpoint(checkpoint, described, parts)
+        if first < num_epochs:
+            # Now, and not after the first epoch: the file may not be writable.
+            _save_checkpoint(checkpoint, described, parts, first, history)
     network.eval()
+    epochs = range(first, num_epochs)
     for epoch in Bar(epochs, "epochs", total=num_epochs, initial=first):
         try:
             measured = dict(train_epoch(epoch))
         finally:
             network.eval()
-        with torch.random.fork_rng():
-            more = monitor and monitor(network, epoch)
-        history.add({**measured, **(more or {})})
-        if path:
-            made = {"made": epoch + 1, "history": dict(history)}
-            write_checked(
-                path, {"identity": identity, **made, "states": _states(parts)}
-            )
+        if monitor:
+            with torch.random.fork_rng():
+                measured.update(monitor(network, epoch) or {})
+        history.add(measured)
+        if checkpoint:
+            _save_checkpoint(checkpoint, described, parts, epoch + 1, history)
     return history
 
 
 def seeded(
-    train_epoch: Callable[[int, torch.Generator], Measured], seed: int
-) -> Callable[[int], Measured]:
-    """train_epoch(epoch, generator) whose draws, those of dropout too, depend on the
-    seed and the epoch alone.
-    """
+    train_epoch: Callable[[int, torch.Generator], Mapping[str, Any]], seed: int
+) -> Callable[[int], Mapping[str, Any]]:
+    """Give train_epoch(epoch, generator) a generator for each epoch.
 
-    def train_seeded(epoch: int) -> Measured:
+    All its draws, those of dropout too, then depend on the seed and the epoch alone.
+    """
+    seed = operator.index(seed)
+
+    def train_seeded(epoch: int) -> Mapping[str, Any]:
+        epoch_seed = seed * 1_000_003 + epoch
         # Dropout draws from the default generator.
-        with drawn_from(seed * 1_000_003 + epoch):
-            return train_epoch(epoch, make_generator(seed * 1_000_003 + epoch))
+        with drawn_from(epoch_seed):
+            return train_epoch(epoch, make_generator(epoch_seed))
 
     return train_seeded
 
 
-def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) -> Tensor:
-    """Labels of `number` examples, a list, an array or a tensor of whole numbers, as
-    int64 (N,) on the CPU.
+def epoch_size(number: int, batch_size: int) -> int:
+    """Return how many of `number` examples an epoch takes.
 
-    Raises ValueError for another number or type, and for one that is not in [0,
-    num_classes).
+    These are all examples, but for one that would be alone in the last batch: batch
+    norm cannot normalise a single vector. As each epoch has another order, another
+    example is left out each time.
     """
-    found = as_tensor(labels).cpu()
-    if found.shape != (number,) or not number:
-        got = f"{len(found) if found.ndim == 1 else tuple(found.shape)} and {number}"
+    if number > 1 and number % batch_size == 1:
+        return number - 1
+    return number
+
+
+def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) -> Tensor:
+    """Return the labels of `number` examples as int64 (N,) on the CPU.
+
+    labels: a list, an array or a tensor of whole numbers. Raises ValueError for another
+    number or type of labels, and for a label that is not in [0, num_classes).
+    """
+    labels = as_tensor(labels).cpu()
+    if labels.shape != (number,) or number == 0:
+        count = len(labels) if labels.ndim == 1 else tuple(labels.shape)
         raise ValueError(
-            f"expected as many labels as inputs, got {got}; check the selection."
+            f"expected as many labels as inputs, got {count} and {number}; "
+            "check the selection."
         )
-    if found.is_floating_point() or found.dtype == torch.bool:
+    if labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(
-            f"expected whole numbers as labels, got {found.dtype}; pass numbers of classes."
+            f"expected whole numbers as labels, got {labels.dtype}; "
+            "pass numbers of classes."
         )
-    if num_classes and not (found.amin() >= 0 and found.amax() < num_classes):
-        got = f"{int(found.amin())} to {int(found.amax())}"
-        remedy = "number the classes from 0, or make the networks of more classes"
+    low = int(labels.amin())
+    high = int(labels.amax())
+    if num_classes and not (low >= 0 and high < num_classes):
         raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, got {got}; {remedy}."
+            f"expected labels from 0 to {num_classes - 1}, got {low} to {high}; "
+            "number the classes from 0, or make the networks of more classes."
         )
-    return found.long()
+    return labels.long()
 
 
 @torch.no_grad()
@@ -174,40 +180,40 @@ def predict(
     precision: str = "fast",
     prepare: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """What a network gives in eval mode, which is left as it was, batch by batch:
-    float32 (N, …) on the CPU.
+    """Return the output of a network in eval mode, float32 (N, ...) on the CPU.
 
-    inputs: tensors (N, …), its arguments. prepare: what makes a batch, on the network's
-    device, its argument.
+    inputs: tensors (N, ...), the network's arguments. prepare: turns a batch of them,
+    on the network's device, into an argument. The network keeps its mode.
     """
-    device, outputs = device_of(network), []
+    device = device_of(network)
+    batches = zip(*(part.split(batch_size) for part in inputs), strict=True)
+    outputs = []
     with autocast(device, precision), evaluating(network):
-        for batches in Bar(
-            [*zip(*(part.split(batch_size) for part in inputs), strict=True)]
-        ):
-            arguments = [batch.to(device) for batch in batches]
-            outputs.append(
-                network(*(map(prepare, arguments) if prepare else arguments))
-                .float()
-                .cpu()
-            )
+        for batch in Bar(list(batches)):
+            arguments = [part.to(device) for part in batch]
+            if prepare:
+                arguments = [prepare(part) for part in arguments]
+            outputs.append(network(*arguments).float().cpu())
     return torch.cat(outputs)
 
 
 def accuracy(logits: Tensor, labels: ArrayLike) -> float:
-    """Share of logits (N, K) whose highest is their label's; labels (N,) as `as_labels`
-    takes them.
+    """Return the share of logits (N, K) that are highest at their label.
+
+    labels: (N,), as `as_labels` takes them.
     """
-    return float((logits.argmax(1) == as_labels(labels, *logits.shape)).double().mean())
+    number, num_classes = logits.shape
+    correct = logits.argmax(1) == as_labels(labels, number, num_classes)
+    return float(correct.double().mean())
 
 
 def minimise(
     loss: Tensor, optimiser: torch.optim.Optimizer, max_norm: float = math.inf
 ) -> None:
-    """One step down a loss (a scalar), the gradient of all weights shortened to the
-    length max_norm.
+    """Make one step down a loss, a scalar.
 
-    Raises DivergenceError for a loss that is NaN or infinite.
+    max_norm: the length to which the gradient of all weights is shortened. Raises
+    DivergenceError if the loss is NaN or infinite.
     """
     if not loss.isfinite():
         raise DivergenceError(
@@ -216,9 +222,9 @@ def minimise(
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     if math.isfinite(max_norm):
-        weights = [
-            weight for group in optimiser.param_groups for weight in group["params"]
-        ]
+        weights = []
+        for group in optimiser.param_groups:
+            weights.extend(group["params"])
         nn.utils.clip_grad_norm_(weights, max_norm)
     optimiser.step()
 
@@ -226,80 +232,136 @@ def minimise(
 def make_one_cycle(
     learning_rates: Mapping[nn.Module, float], weight_decay: float, num_steps: int
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    """AdamW on parts of a network, each with its highest rate, and the schedule that
-    lets it rise for a fifth of the steps and fall in the others (Smith and Topin 2019).
+    """Make AdamW for parts of a network, and one cycle of the learning rate.
+
+    The rate of each part rises to its highest, learning_rates[part], for a fifth of the
+    steps and falls in the others (Smith and Topin 2019).
     """
-    parts, rates = list(learning_rates), list(learning_rates.values())
+    rates = list(learning_rates.values())
     check_positive(learning_rate=min(rates, default=1))
-    groups = [{"params": [*part.parameters()]} for part in parts]
+    groups = [{"params": list(part.parameters())} for part in learning_rates]
     optimiser = torch.optim.AdamW(groups, weight_decay=weight_decay)
-    # Of five steps a fifth is one, and the schedule would divide by the number of steps
-    # less one.
-    return optimiser, OneCycleLR(
-        optimiser, rates, num_steps, pct_start=0.2 if num_steps != 5 else 0.4
-    )
+    rise = 0.2
+    if num_steps == 5:
+        # A fifth is one step, and OneCycleLR would divide by one step less.
+        rise = 0.4
+    return optimiser, OneCycleLR(optimiser, rates, num_steps, pct_start=rise)
 
 
-def _describe(value: Any) -> str:
-    """Data by their hash, a function by its name and what `partial` binds, settings as
-    they print.
-    """
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """average <- decay average + (1 - decay) network, for weights and statistics."""
+    averages = average.state_dict().values()
+    values = network.state_dict().values()
+    for old, new in zip(averages, values, strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
+
+
+def _describe_run(
+    identity: Mapping[str, object], parts: Mapping[str, Part]
+) -> dict[str, str]:
+    """Describe a training by short texts, which its checkpoint compares."""
+    described = {name: _describe(value) for name, value in identity.items()}
+    networks = [part for part in parts.values() if isinstance(part, nn.Module)]
+    weights: list[Tensor] = []
+    for network in networks:
+        weights.extend(network.state_dict().values())
+    described["network"] = repr(networks)
+    described["weights"] = fingerprint(weights)
+    return described
+
+
+def _describe(value: object) -> str:
+    """Data by their fingerprint, a function by its name, a setting as it prints."""
     if isinstance(value, Tensor):
-        return fingerprint(value)
+        return fingerprint([value])
     if isinstance(value, functools.partial):
-        bound = *value.args, *value.keywords, *value.keywords.values()
-        return " ".join(map(_describe, (value.func, *bound)))
-    if callable(value) and not is_dataclass(value):
+        arguments = [_describe(argument) for argument in value.args]
+        for name, argument in value.keywords.items():
+            arguments.append(f"{name}={_describe(argument)}")
+        return f"{_describe(value.func)}({', '.join(arguments)})"
+    if callable(value):
         named = value if hasattr(value, "__qualname__") else type(value)
         return f"{named.__module__}.{named.__qualname__}"
+    if isinstance(value, Integral):
+        # NumPy's integers print their type.
+        return str(int(value))
     return repr(value)
 
 
-def _states(parts: Named) -> dict[str, Any]:
-    return {
-        name: part.get_state()
-        if isinstance(part, torch.Generator)
-        else part.state_dict()
-        for name, part in parts.items()
+def fingerprint(tensors: Iterable[Tensor]) -> str:
+    """Return 16 hexadecimal digits of the types, shapes and values (SHA-256)."""
+    sha256 = hashlib.sha256()
+    for tensor in tensors:
+        values = tensor.detach().cpu().reshape(-1).view(torch.uint8)
+        sha256.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+        sha256.update(values.numpy().tobytes())
+    return sha256.hexdigest()[:16]
+
+
+def _save_checkpoint(
+    path: str | Path,
+    described: Mapping[str, str],
+    parts: Mapping[str, Part],
+    num_epochs: int,
+    history: History,
+) -> None:
+    states = {}
+    for name, part in parts.items():
+        if isinstance(part, torch.Generator):
+            states[name] = part.get_state()
+        else:
+            states[name] = part.state_dict()
+    content = {
+        "identity": described,
+        "num_epochs": num_epochs,
+        "history": dict(history),
+        "states": states,
     }
+    try:
+        write_checked(path, content)
+    except OSError as error:
+        raise DlappsError(
+            f"expected a checkpoint that can be written, got {path} "
+            f"({error.strerror}); name another file."
+        ) from error
 
 
-def _load(path: Path, identity: Named, parts: Named) -> tuple[int, History]:
-    """How many epochs are made, and their history; the parts get their states."""
-    content = read_checked(
-        path, "checkpoint", ("identity", "made", "history", "states")
-    )
+def _load_checkpoint(
+    path: str | Path, described: Mapping[str, str], parts: Mapping[str, Part]
+) -> tuple[int, History]:
+    """Set the parts to their states; return the epochs so far and their history."""
+    fields = ("identity", "num_epochs", "history", "states")
+    content = read_checked(path, "checkpoint", fields)
     written = content["identity"]
-    differing = [
-        name for name in written | identity if written.get(name) != identity.get(name)
-    ]
+    names = sorted(written.keys() | described.keys())
+    differing = [name for name in names if written.get(name) != described.get(name)]
     if differing:
-        got = f"one that differs in {', '.join(differing)}; delete it, or name another file"
-        raise TrainingError(f"expected a checkpoint of this run in {path}, got {got}.")
+        raise TrainingError(
+            f"expected a checkpoint of this run in {path}, got one that differs in "
+            f"{', '.join(differing)}; delete it, or name another file."
+        )
     for name, part in parts.items():
         state = content["states"][name]
         if isinstance(part, torch.Generator):
             part.set_state(state)
-        elif isinstance(part, LRScheduler):
-            part.load_state_dict(
-                {"last_epoch": state["last_epoch"]}
-            )  # the rest follows from its settings
         else:
             part.load_state_dict(state)
-    return content["made"], History(content["history"])
+    return content["num_epochs"], History(content["history"])
 
 
 def save_weights(network: nn.Module, path: str | Path) -> Path:
-    """Write a network's weights and statistics, rounded to float16; returns the path."""
+    """Write a network's weights and statistics, in float16; return the path."""
     return write_checked(path, to_float16(network))
 
 
 def load_weights(network: Network, path: str | Path) -> Network:
-    """Read what `save_weights` wrote into a network of the same layers; returns the
-    network, in eval mode.
+    """Read the weights that `save_weights` wrote; return the network, in eval mode.
 
-    Raises DlappsError for a file without weights, or that has the weights of other
-    layers.
+    Raises DlappsError if the file has no weights, or those of other layers.
     """
     state = read_checked(path, "file of these layers' weights", network.state_dict())
     try:
@@ -312,16 +374,17 @@ def load_weights(network: Network, path: str | Path) -> Network:
 
 
 def to_float16(network: nn.Module) -> dict[str, Tensor]:
-    """The state of a network, its floats rounded to float16: about two bytes a weight."""
-    state = network.state_dict().items()
-    return {
-        name: part.half() if part.is_floating_point() else part for name, part in state
-    }
+    """Return a network's state with its floats in float16, two bytes a weight."""
+    state = {}
+    for name, value in network.state_dict().items():
+        state[name] = value.half() if value.is_floating_point() else value
+    return state
 
 
 def write_checked(path: str | Path, content: Mapping[str, object]) -> Path:
-    """Write tensors and plain values, once `torch.load` has taken them with
-    weights_only; returns the path.
+    """Write tensors and plain values; return the path.
+
+    They are written only if `torch.load` reads them with weights_only.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -330,31 +393,14 @@ def write_checked(path: str | Path, content: Mapping[str, object]) -> Path:
     return write_atomically(path, buffer.getvalue())
 
 
-def check_writable(path: str | Path, kind: str) -> None:
-    """Raise DlappsError, before what takes long, for a file that cannot be written: a
-    folder, or in a read-only one.
-    """
-    path = Path(path)
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        wanted, got = f"a {kind} that can be written", f"{path} ({error.strerror})"
-        raise DlappsError(
-            f"expected {wanted}, got {got}; name another file."
-        ) from error
-
-
 def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[str, Any]:
-    """A dictionary that `write_checked` wrote, with these names; DlappsError for
-    another file, which is left as it is.
+    """Read a dictionary with these names that `write_checked` wrote.
 
-    kind: what the file should be, for the error.
+    kind: what the file should be, for the error. Raises DlappsError for another file,
+    which is left as it is.
     """
-    wanted, remedy = f"a {kind} in {path}", "delete it, or name another one"
+    wanted = f"a {kind} in {path}"
+    remedy = "delete it, or name another one"
     if not Path(path).is_file():
         raise DlappsError(f"expected {wanted}, got no such file; check the path.")
     try:
@@ -368,48 +414,3 @@ def read_checked(path: str | Path, kind: str, names: Collection[str]) -> dict[st
     if not isinstance(content, dict) or content.keys() != set(names):
         raise DlappsError(f"expected {wanted}, got a file of another form; {remedy}.")
     return content
-
-
-def fingerprint(*parts: Tensor | str) -> str:
-    """16 hexadecimal digits that change with texts, or with the types, shapes or values
-    of tensors (SHA-256).
-    """
-    sha256 = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, str):
-            sha256.update(f"{part} ".encode())
-        else:
-            sha256.update(f"{part.dtype} {tuple(part.shape)} ".encode())
-            sha256.update(
-                part.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
-            )
-    return sha256.hexdigest()[:16]
-
-
-def describe_networks(networks: Iterable[nn.Module]) -> dict[str, str]:
-    """What a checkpoint compares of networks: "network", their layers as they print and
-    the names and shapes of their state; and "weights", a fingerprint of its values. The
-    code of the layers is not seen, nor attributes that they do not print.
-    """
-    layers, state = list[tuple](), list[tuple[str, Tensor]]()
-    for network in networks:
-        for name, part in network.named_modules():
-            layers.append((name, type(part).__qualname__, part.extra_repr()))
-        state += network.state_dict().items()
-    layout = [(name, tuple(value.shape)) for name, value in state]
-    return {
-        "network": f"{layers} {layout}",
-        "weights": fingerprint(*(value for _, value in state)),
-    }
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) network, parameters and statistics alike."""
-    for old, new in zip(
-        average.state_dict().values(), network.state_dict().values(), strict=True
-    ):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - decay)
-        else:
-            old.copy_(new)

@@ -20,7 +20,7 @@ from dlapps.core import training
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor, entropy
 from dlapps.core.runtime import device_of, run_once
-from dlapps.core.training import as_labels
+from dlapps.core.training import as_labels, epoch_size
 
 PREDICTED_AT_ONCE = 500
 
@@ -108,11 +108,13 @@ def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
 def draw_batches(
     source: Tensor, target: Tensor, batch_size: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw an epoch's batches: rows of the source in a random order, and as many rows
-    of the target, drawn independently.
+    """Draw batches of the source's rows in a random order, and of as many target rows.
+
+    Both are drawn independently; `epoch_size` says how many they are.
     """
-    source_rows = draw_rows(len(source), len(source), generator)
-    target_rows = draw_rows(len(target), len(source), generator)
+    number = epoch_size(len(source), batch_size)
+    source_rows = draw_rows(len(source), len(source), generator)[:number]
+    target_rows = draw_rows(len(target), len(source), generator)[:number]
     return zip(
         source_rows.split(batch_size), target_rows.split(batch_size), strict=True
     )

@@ -1,17 +1,15 @@
-"""Training on the source alone, domain-adversarial training (Ganin et al., JMLR 2016),
-and a recipe that adapts more.
+"""Training on the source alone, by DANN (Ganin et al., JMLR 2016), and by a recipe.
 
-The recipe lays source digits on random textures and learns, besides, pseudo-labels of
-an averaged teacher. Images are uint8 tensors, arrays or lists, (N, H, W) or (N, H, W,
-3); labels whole numbers (N,). Wrong sizes, labels out of range, an empty domain and
-losses that are not finite are errors of one sentence.
+The recipe adapts more than DANN: it lays the source's digits on random textures, and
+learns pseudo-labels of an averaged teacher. Images are uint8 tensors, arrays or lists,
+(N, H, W) or (N, H, W, 3); labels are whole numbers (N,). Wrong sizes, labels out of
+range, an empty domain and losses that are not finite raise an error of one sentence.
 """
 
 import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,12 +19,13 @@ from torch import Tensor, nn
 
 from dlapps import check_counts, check_name, check_positive, check_shares
 from dlapps.core import paths
-from dlapps.core.images import as_uint8
-from dlapps.core.runtime import Bar, autocast, check_last_batch, device_of
+from dlapps.core.images import as_uint8, check_levels
+from dlapps.core.runtime import Bar, autocast, device_of
 from dlapps.core.training import (
     Augment,
     History,
     as_labels,
+    epoch_size,
     load_weights,
     make_one_cycle,
     minimise,
@@ -55,19 +54,18 @@ from dlapps.dann.pictures import (
 
 NUM_WATCHED = 1000
 MOMENTUM = 0.9
-DOMAINS = ("source", "labels", "target")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained: descent with MOMENTUM at learning_rate / (1 + 10
-    p)^.75, p the progress in [0, 1].
+    """How a network is trained, by stochastic gradient descent with MOMENTUM.
 
-    batch_size: of each domain. schedule: the reversal weight, a function of p or a
-    constant (0: the feature extractor does not see the domain loss; -1: it is trained
-    to tell the domains apart). max_norm: the gradient of all weights is shortened to
-    this length. paired: take the domains in one and the same order, as a common mistake
-    does.
+    batch_size: of each domain. learning_rate: at the start; it falls to learning_rate /
+    (1 + 10 p)^.75 at a progress p in [0, 1]. schedule: the reversal weight, a function
+    of p or a constant. With 0 the feature extractor does not see the domain loss, with
+    -1 it is trained to tell the domains apart. max_norm: the length to which the
+    gradient of all weights is shortened. paired: take the images of both domains in one
+    order, which is a common mistake.
     """
 
     num_epochs: int = 20
@@ -82,18 +80,20 @@ class Settings:
         check_positive(learning_rate=self.learning_rate, max_norm=self.max_norm)
 
     def weight(self, progress: float) -> float:
-        """The reversal weight at a progress in [0, 1]."""
-        return self.schedule(progress) if callable(self.schedule) else self.schedule
+        """Return the reversal weight at a progress in [0, 1]."""
+        if callable(self.schedule):
+            return self.schedule(progress)
+        return self.schedule
 
     def rate(self, progress: float) -> float:
-        """The learning rate at a progress in [0, 1]."""
+        """Return the learning rate at a progress in [0, 1]."""
         return self.learning_rate / (1 + 10 * progress) ** 0.75
 
 
 SOURCE_ONLY = Settings(num_epochs=10, batch_size=128)
 PRACTICAL = Settings()
-# A domain loss that is climbed has no bound: without that of the gradient, seed 0 ends
-# in NaN in its second epoch.
+# The features climb the domain loss, which has no bound: if the gradient had none
+# either, seed 0 would end in NaN in its second epoch.
 PAPER = Settings(schedule=reversal_schedule(10), max_norm=5.0)
 
 Aligned = tuple[Tensor, dict[str, Tensor]]
@@ -103,26 +103,47 @@ Alignment = Callable[[DomainAdversarialNetwork, Tensor, int, float], Aligned]
 def reverse_gradient(
     network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float
 ) -> Aligned:
-    """The network's domain classifier descends its loss, the features climb it (Ganin
-    et al. 2016).
+    """Return L_d: the domain classifier descends it, and the features climb it.
 
-    features (N, D) of a batch, the source's first. Returns the loss and, by name,
-    domain_loss and domain_accuracy.
+    features: (N, D) of a batch, those of the source first. Returns the loss and, by
+    name, domain_loss and domain_accuracy.
     """
-    return domain_loss(
-        network.domain_classifier(GradientReversal.apply(features, weight)), num_source
-    )
+    reversed_features = GradientReversal.apply(features, weight)
+    return domain_loss(network.domain_classifier(reversed_features), num_source)
 
 
 def domain_loss(logits: Tensor, num_source: int) -> Aligned:
-    """Loss and accuracy of a domain classifier from its logits (N,) or (N, 1), the
-    source's first.
+    """Return the loss of a domain classifier, and the loss and accuracy by name.
+
+    logits: (N,) or (N, 1), those of the source first, whose domain label is 0.
     """
     logits = logits.float().flatten()
-    domains = (torch.arange(len(logits), device=logits.device) >= num_source).float()
-    loss = F.binary_cross_entropy_with_logits(logits, domains)
-    right = ((logits > 0) == domains.bool()).float()
-    return loss, {"domain_loss": loss, "domain_accuracy": right.mean()}
+    is_target = torch.arange(len(logits), device=logits.device) >= num_source
+    loss = F.binary_cross_entropy_with_logits(logits, is_target.float())
+    correct = (logits > 0) == is_target
+    return loss, {"domain_loss": loss, "domain_accuracy": correct.float().mean()}
+
+
+def dann_losses(
+    network: DomainAdversarialNetwork,
+    source: Tensor,
+    target: Tensor,
+    labels: Tensor,
+    weight: float,
+    alignment: Alignment = reverse_gradient,
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Return L_y, L_d and what was measured (Ganin et al. 2016, equation 9).
+
+    L_y is the class loss of the source, L_d the domain loss of both domains, whose
+    gradient reaches the features times -weight. source, target: pixels (N, C, H, W) and
+    (M, C, H, W). labels: of the source, (N,). alignment: takes the place of
+    `reverse_gradient` and its L_d.
+    """
+    features = network.feature_extractor(torch.cat([source, target]))
+    class_logits = network.label_predictor(features[: len(source)])
+    class_loss = F.cross_entropy(class_logits.float(), labels)
+    aligned, measured = alignment(network, features, len(source), weight)
+    return class_loss, aligned, measured
 
 
 def fit_source_only(
@@ -134,45 +155,54 @@ def fit_source_only(
     augment: Augment | None = None,
     **options: Any,
 ) -> History:
-    """Train a classifier of pixels on one domain; returns its history, with class_loss.
+    """Train a classifier on one domain; return its history, class_loss.
 
+    It trains as `fit_dann` does, with the same rates, so that the two can be compared.
     augment(pixels, generator) changes each batch, as `random_affine` does. options:
     monitor and checkpoint, as `run_epochs` takes them.
     """
     images = as_uint8(images)
     labels = as_labels(labels, len(images), network.num_classes)
+    check_levels(images)
     check_size(network, images)
+    device = device_of(network)
+    channels = channels_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
-    device, channels = device_of(network), channels_of(network)
-    num_steps = -(-len(images) // settings.batch_size)
-    one = batch_to_pixels(images[:1], device, channels)
-    check_last_batch(network, lambda: network(one), len(images), settings.batch_size)
+    num_images = epoch_size(len(images), settings.batch_size)
+    num_steps = math.ceil(num_images / settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         network.train()
         total = 0.0
-        order = torch.randperm(len(images), generator=generator)
+        order = torch.randperm(len(images), generator=generator)[:num_images]
         for step, rows in enumerate(Bar(order.split(settings.batch_size))):
-            done = (epoch + step / num_steps) / settings.num_epochs
-            optimiser.param_groups[0]["lr"] = settings.rate(done)
+            progress = (epoch + step / num_steps) / settings.num_epochs
+            optimiser.param_groups[0]["lr"] = settings.rate(progress)
             pixels = batch_to_pixels(images[rows], device, channels)
-            pixels = augment(pixels, generator) if augment else pixels
+            if augment:
+                pixels = augment(pixels, generator)
             with autocast(device):
                 logits = network(pixels)
             loss = F.cross_entropy(logits.float(), labels[rows].to(device))
             minimise(loss, optimiser, settings.max_norm)
-            total += loss.item() * len(rows) / len(images)
+            total += loss.item() * len(rows) / num_images
         return {"class_loss": total}
 
     identity = {
-        "fit": "source only",
         **asdict(settings),
         "seed": seed,
         "augment": augment,
+        "images": images,
+        "labels": labels,
     }
-    identity |= {"images": images, "labels": labels}
-    parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
-    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
+    return run_epochs(
+        seeded(train_epoch, seed),
+        network,
+        {"optimiser": optimiser},
+        identity,
+        settings.num_epochs,
+        **options,
+    )
 
 
 def fit_dann(
@@ -187,50 +217,61 @@ def fit_dann(
     alignment: Alignment = reverse_gradient,
     **options: Any,
 ) -> History:
-    """Train on labelled source pictures and unlabelled target pictures, the gradient of
-    the domain loss reversed.
+    """Train on labelled source images and unlabelled target images.
 
-    An epoch is a pass through the source; target pictures are drawn independently.
-    augment changes the source's pixels alone. alignment takes the place of
-    `reverse_gradient`, at the schedule's weight. Returns the history: class_loss, what
-    the alignment measured (domain_loss, domain_accuracy), target_diversity
-    (`class_diversity` of predictions on the first NUM_WATCHED target pictures),
-    reversal_weight, and what the monitor adds. options: as for `fit_source_only`.
+    An epoch is a pass through the source; target images are drawn independently.
+    augment(pixels, generator) changes the source alone. alignment takes the place of
+    `reverse_gradient`, at the schedule's weight. options: as for `fit_source_only`.
+
+    Returns the history: class_loss, what the alignment measured (domain_loss,
+    domain_accuracy), reversal_weight, what the monitor adds, and target_diversity,
+    `class_diversity` of the predictions for the first NUM_WATCHED target images.
     """
     domains = as_domains(network, source, labels, target, settings.paired)
+    source, labels, target = domains
+    check_levels(source)
+    check_levels(target)
     device = device_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
 
     def update(
-        pixels: Tensor, others: Tensor, classes: Tensor, done: float
+        source_pixels: Tensor, target_pixels: Tensor, classes: Tensor, progress: float
     ) -> dict[str, Tensor]:
-        optimiser.param_groups[0]["lr"] = settings.rate(done)
-        batch = pixels, others, classes, settings.weight(done)
+        optimiser.param_groups[0]["lr"] = settings.rate(progress)
+        weight = settings.weight(progress)
         with autocast(device, precision):
-            class_loss, loss, measured = dann_losses(network, *batch, alignment)
-        minimise(class_loss + loss, optimiser, settings.max_norm)
+            class_loss, aligned, measured = dann_losses(
+                network, source_pixels, target_pixels, classes, weight, alignment
+            )
+        minimise(class_loss + aligned, optimiser, settings.max_norm)
         return {"class_loss": class_loss, **measured}
-
-    one = (
-        batch_to_pixels(domains[0][:1], device, channels_of(network)),
-        domains[1][:1].to(device),
-    )
-    losses = partial(dann_losses, network, one[0], one[0], one[1], 1.0, alignment)
-    check_last_batch(network, losses, len(domains[0]), settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         measured = train_on_domains(
             update, network, domains, settings, precision, augment, epoch, generator
         )
-        return measured | {
-            "reversal_weight": settings.weight((epoch + 1) / settings.num_epochs)
-        }
+        progress = (epoch + 1) / settings.num_epochs
+        measured["reversal_weight"] = settings.weight(progress)
+        return measured
 
-    identity = {"fit": "dann", **asdict(settings), "seed": seed, "precision": precision}
-    identity |= {"augment": augment, "alignment": alignment}
-    identity |= zip(DOMAINS, domains, strict=True)
-    parts, train = {"optimiser": optimiser}, seeded(train_epoch, seed)
-    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
+    identity = {
+        **asdict(settings),
+        "seed": seed,
+        "precision": precision,
+        "augment": augment,
+        "alignment": alignment,
+        "source": source,
+        "labels": labels,
+        "target": target,
+    }
+    return run_epochs(
+        seeded(train_epoch, seed),
+        network,
+        {"optimiser": optimiser},
+        identity,
+        settings.num_epochs,
+        **options,
+    )
 
 
 def train_on_domains(
@@ -243,65 +284,52 @@ def train_on_domains(
     epoch: int,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """A pass through the source's pictures and labels, with as many target pictures:
-    means of what update measured.
+    """Make an epoch's updates on both domains; return the means of what they measured.
 
-    update(pixels, others, classes, done) makes the steps for a batch of source pixels,
-    target pixels and class labels, at a progress in [0, 1], and returns scalar tensors
-    by name. Measures target_diversity besides, after the last.
+    update(source_pixels, target_pixels, classes, progress) makes the steps for a batch,
+    at a progress in [0, 1], and returns scalar tensors by name. domains: the source's
+    images and labels, and the target's images. target_diversity is measured at the end.
     """
     source, labels, target = domains
     network.train()
-    device, channels = device_of(network), channels_of(network)
-    num_steps = -(-len(source) // settings.batch_size)
-    measured, sums = {}, torch.zeros(())
+    device = device_of(network)
+    channels = channels_of(network)
+    num_images = epoch_size(len(source), settings.batch_size)
+    num_steps = math.ceil(num_images / settings.batch_size)
     batches = draw_batches(source, target, settings.batch_size, generator)
-    for step, (here, there) in enumerate(Bar(batches, total=num_steps)):
-        pixels = batch_to_pixels(source[here], device, channels)
-        pixels = augment(pixels, generator) if augment else pixels
-        others = batch_to_pixels(
-            target[here if settings.paired else there], device, channels
-        )
-        done = (epoch + step / num_steps) / settings.num_epochs
-        measured = update(pixels, others, labels[here].to(device), done)
-        sums = sums + torch.stack([*measured.values()]).detach().cpu() * len(
-            here
-        ) / len(source)
-    watched = predict(network, target[:NUM_WATCHED], precision)
-    means = dict(zip(measured, sums.tolist(), strict=True))
-    return means | {"target_diversity": class_diversity(watched, len(labels.unique()))}
-
-
-def dann_losses(
-    network: DomainAdversarialNetwork,
-    source: Tensor,
-    target: Tensor,
-    labels: Tensor,
-    weight: float,
-    alignment: Alignment = reverse_gradient,
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Class loss of the source batch, loss of the alignment of both batches, and what
-    it measured by name.
-
-    Of pixels (N, 3, H, W) and labels (N,).
-    """
-    features = network.feature_extractor(torch.cat([source, target]))
-    class_loss = F.cross_entropy(
-        network.label_predictor(features[: len(source)]).float(), labels
-    )
-    return class_loss, *alignment(network, features, len(source), weight)
+    names: list[str] = []
+    sums = torch.zeros(())
+    for step, (source_rows, target_rows) in enumerate(Bar(batches, total=num_steps)):
+        if settings.paired:
+            target_rows = source_rows
+        source_pixels = batch_to_pixels(source[source_rows], device, channels)
+        if augment:
+            source_pixels = augment(source_pixels, generator)
+        target_pixels = batch_to_pixels(target[target_rows], device, channels)
+        classes = labels[source_rows].to(device)
+        progress = (epoch + step / num_steps) / settings.num_epochs
+        measured = update(source_pixels, target_pixels, classes, progress)
+        names = list(measured)
+        values = torch.stack(list(measured.values())).detach().cpu()
+        sums = sums + values * len(source_rows) / num_images
+    means = dict(zip(names, sums.tolist(), strict=True))
+    predictions = predict(network, target[:NUM_WATCHED], precision)
+    means["target_diversity"] = class_diversity(predictions, len(labels.unique()))
+    return means
 
 
 @dataclass(frozen=True)
 class ImprovedSettings:
-    """How the improved network is trained: AdamW, one cycle of the learning rate,
-    batch_size of each domain.
+    """How the improved network is trained, by AdamW and one cycle of the learning rate.
 
-    textures: share of source digits that are laid on random textures. negative: share
-    of these whose strokes are the negative of what they lie on, not another texture.
-    Once WARM_UP of the training is over, pseudo-labels join whose probability reaches
-    the threshold (above 1: none, and no target image is used); the teacher is the
-    average of the weights with AVERAGE_DECAY a step.
+    batch_size: of each domain. learning_rate: the highest. textures: share of source
+    digits that are laid on random textures. negative: share of these whose strokes are
+    the negative of what they lie on, not another texture. threshold: the probability
+    from which a pseudo-label is trusted, once WARM_UP of the training is over; above 1
+    none is, and no target image is used. The teacher that gives pseudo-labels is the
+    average of the weights, with AVERAGE_DECAY a step. It may call nearly all images one
+    class, and be sure: a batch whose labels are less diverse than MIN_DIVERSITY is not
+    trusted.
     """
 
     num_epochs: int = 20
@@ -317,8 +345,10 @@ class ImprovedSettings:
 
 
 IMPROVED = ImprovedSettings()
-WEIGHT_DECAY, AVERAGE_DECAY = 1e-2, 0.998
+WEIGHT_DECAY = 1e-2
+AVERAGE_DECAY = 0.998
 WARM_UP = 0.15
+MIN_DIVERSITY = 0.5
 
 
 def fit_improved(
@@ -331,98 +361,93 @@ def fit_improved(
     target_labels: ArrayLike | None = None,
     **options: Any,
 ) -> History:
-    """Train on augmented source digits and on confident predictions for the target; the
-    network ends as the average.
+    """Train on augmented source digits and on confident predictions for the target.
 
-    Source pictures are grey, (N, H, W). target_labels take the place of the
-    predictions, for an oracle. Returns the
-    history: loss, class_loss (its part for the source), labelled_share (of the target
-    pictures), and what the monitor adds. options: as for `fit_source_only`.
+    A student is trained; the network is the teacher, the average of its weights.
+    source: grey, (N, H, W). target_labels: (M,), take the place of the predictions, for
+    an oracle. options: as for `fit_source_only`.
+
+    Returns the history: loss, class_loss (its part for the source), labelled_share (of
+    the target images) and what the monitor adds.
     """
     source, labels, target = as_domains(network, source, labels, target)
     if source.ndim != 3:
         raise ValueError(
-            f"expected source pictures (N, H, W), got {tuple(source.shape)}; pass grey strokes on black."
+            f"expected source pictures (N, H, W), got {tuple(source.shape)}; "
+            "pass grey strokes on black."
         )
-    answers = (
-        None
-        if target_labels is None
-        else as_labels(target_labels, len(target), network.num_classes)
-    )
-    device, student = device_of(network), copy.deepcopy(network)
-    num_steps = -(-len(source) // settings.batch_size)
-    one = batch_to_pixels(source[:1], device)
-    check_last_batch(student, lambda: student(one), len(source), settings.batch_size)
-    in_all = settings.num_epochs * num_steps
+    if target_labels is not None:
+        target_labels = as_labels(target_labels, len(target), network.num_classes)
+    check_levels(source)
+    check_levels(target)
+    device = device_of(network)
+    student = copy.deepcopy(network)
+    num_images = epoch_size(len(source), settings.batch_size)
+    num_steps = math.ceil(num_images / settings.batch_size)
     optimiser, schedule = make_one_cycle(
-        {student: settings.learning_rate}, WEIGHT_DECAY, in_all
+        {student: settings.learning_rate}, WEIGHT_DECAY, settings.num_epochs * num_steps
     )
+    # The epoch from which pseudo-labels are learnt.
     first = WARM_UP * settings.num_epochs if settings.threshold <= 1 else math.inf
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.train()
         sums = torch.zeros(3)
         batches = draw_batches(source, target, settings.batch_size, generator)
-        for step, (here, there) in enumerate(Bar(batches, total=num_steps)):
-            digits = augment_source(
-                batch_to_pixels(source[here], device), settings, generator
-            )
-            classes, pseudo = labels[here].to(device), None
+        for step, (source_rows, target_rows) in enumerate(
+            Bar(batches, total=num_steps)
+        ):
+            digits = batch_to_pixels(source[source_rows], device)
+            digits = augment_source(digits, settings, generator)
+            classes = labels[source_rows].to(device)
+            pseudo = None
             with autocast(device):
                 if epoch + step / num_steps >= first:
-                    pictures = batch_to_pixels(target[there], device)
-                    known = None if answers is None else answers[there].to(device)
-                    pseudo = label_target(network, pictures, settings, generator, known)
+                    pictures = batch_to_pixels(target[target_rows], device)
+                    answers = None
+                    if target_labels is not None:
+                        answers = target_labels[target_rows].to(device)
+                    pseudo = label_target(
+                        network, pictures, settings, generator, answers
+                    )
                 losses = improved_losses(student, digits, classes, pseudo)
             minimise(losses[0], optimiser)
             schedule.step()
             # The first steps are forgotten sooner: their weights are nearly random.
-            made = schedule.last_epoch
-            update_average(
-                network, student, min(AVERAGE_DECAY, (1 + made) / (10 + made))
-            )
-            sums += torch.stack(losses).detach().cpu() * len(here) / len(source)
-        return dict(
-            zip(("loss", "class_loss", "labelled_share"), sums.tolist(), strict=True)
-        )
+            steps = schedule.last_epoch
+            decay = min(AVERAGE_DECAY, (1 + steps) / (10 + steps))
+            update_average(network, student, decay)
+            sums += torch.stack(losses).detach().cpu() * len(source_rows) / num_images
+        loss, class_loss, labelled_share = sums.tolist()
+        return {
+            "loss": loss,
+            "class_loss": class_loss,
+            "labelled_share": labelled_share,
+        }
 
-    parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
-    identity = {"fit": "improved", **asdict(settings), "seed": seed}
-    identity |= {
+    identity = {
+        **asdict(settings),
+        "seed": seed,
         "source": source,
         "labels": labels,
         "target": target,
-        "answers": answers,
+        "target_labels": target_labels,
     }
-    train = seeded(train_epoch, seed)
-    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
-
-
-def load_trained(way: str) -> DomainAdversarialNetwork:
-    """A committed network, in eval mode: seed 0 of PAPER's twenty epochs on all of
-    MNIST, "source only" or "DANN".
-
-    DANN saw MNIST-M of BSDS500's photos as well. Raises ValueError for another name.
-    """
-    check_name("a training", way, ("source only", "DANN"))
-    path = paths.require_network(
-        f"mnistm-{way.lower().replace(' ', '-')}.pt", "the network"
+    parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
+    return run_epochs(
+        seeded(train_epoch, seed),
+        network,
+        parts,
+        identity,
+        settings.num_epochs,
+        **options,
     )
-    return load_weights(DomainAdversarialNetwork(), path)
-
-
-def load_improved() -> ImprovedNetwork:
-    """The committed network, in eval mode: seed 0 of IMPROVED on all of MNIST and
-    MNIST-M of BSDS500's photos.
-    """
-    path = paths.require_network("mnistm-improved.pt", "the network")
-    return load_weights(ImprovedNetwork(), path)
 
 
 def augment_source(
     pixels: Tensor, settings: ImprovedSettings, generator: torch.Generator
 ) -> Tensor:
-    """Grey digits (N, 3, H, W) moved, a share of them laid on textures."""
+    """Move grey digits (N, 3, H, W) and lay a share of them on textures."""
     digits = random_affine(pixels[:, :1].contiguous(), generator, padding="zeros")
     digits = random_strokes(digits, generator)
     laid = lay_on_textures(digits, settings.negative, generator)
@@ -438,36 +463,62 @@ def label_target(
     pictures: Tensor,
     settings: ImprovedSettings,
     generator: torch.Generator,
-    known: Tensor | None = None,
+    answers: Tensor | None = None,
 ) -> Pseudo:
-    """Target pictures (N, 3, H, W) moved, the teacher's labels for them as they were,
-    and which of these to trust.
+    """Return moved target images, pseudo-labels, and which labels are trusted.
 
-    known: labels (N,) that take the place of the teacher's.
+    pictures: (N, 3, H, W), which the teacher labels as they are. answers: labels (N,)
+    that take the place of the teacher's, all of them trusted. The third tensor is 1
+    for a trusted label, else 0: float32 (N,).
     """
-    if known is None:
+    if answers is None:
         with torch.no_grad():
-            confidence, known = teacher(pictures).float().softmax(1).max(1)
+            logits = teacher(pictures).float()
+        confidence, answers = logits.softmax(1).max(1)
         trusted = (confidence >= settings.threshold).float()
+        if len(pictures) >= logits.shape[1] and class_diversity(logits) < MIN_DIVERSITY:
+            trusted = torch.zeros_like(trusted)
     else:
-        trusted = torch.ones(len(known), device=known.device)
-    return random_affine(pictures, generator), known, trusted
+        trusted = torch.ones(len(answers), device=answers.device)
+    return random_affine(pictures, generator), answers, trusted
 
 
 def improved_losses(
     student: ImprovedNetwork, digits: Tensor, labels: Tensor, pseudo: Pseudo | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss of a step, its part for the source, and the share of target pictures
-    whose labels are trusted.
+    """Return the loss of a step, its part for the source, and the labelled share.
+
+    The labelled share is that of target images whose pseudo-labels are trusted.
     """
     if pseudo is None:
         class_loss = F.cross_entropy(student(digits).float(), labels)
         return class_loss, class_loss, class_loss.new_zeros(())
     moved, pseudo_labels, trusted = pseudo
+    # One pass: batch norm sees both domains together.
     both = torch.cat([digits, moved]).contiguous(memory_format=torch.channels_last)
-    logits = student(both).float()
-    class_loss = F.cross_entropy(logits[: len(digits)], labels)
-    target_losses = F.cross_entropy(
-        logits[len(digits) :], pseudo_labels, reduction="none"
-    )
-    return class_loss + (trusted * target_losses).mean(), class_loss, trusted.mean()
+    source_logits, target_logits = student(both).float().split(len(digits))
+    class_loss = F.cross_entropy(source_logits, labels)
+    target_losses = F.cross_entropy(target_logits, pseudo_labels, reduction="none")
+    target_loss = (trusted * target_losses).mean()
+    return class_loss + target_loss, class_loss, trusted.mean()
+
+
+def load_trained(way: str) -> DomainAdversarialNetwork:
+    """Load a committed network, "source only" or "DANN", in eval mode.
+
+    It is seed 0 of PAPER's twenty epochs on all of MNIST; DANN saw MNIST-M of BSDS500's
+    photos as well. Raises ValueError for another name.
+    """
+    check_name("a training", way, ("source only", "DANN"))
+    name = way.lower().replace(" ", "-")
+    path = paths.require_network(f"mnistm-{name}.pt", "the network")
+    return load_weights(DomainAdversarialNetwork(), path)
+
+
+def load_improved() -> ImprovedNetwork:
+    """Load the committed improved network, in eval mode.
+
+    It is seed 0 of IMPROVED on all of MNIST and on MNIST-M of BSDS500's photos.
+    """
+    path = paths.require_network("mnistm-improved.pt", "the network")
+    return load_weights(ImprovedNetwork(), path)

@@ -47,7 +47,6 @@ from dlapps.gan.sampling import (
 from dlapps.gan.steps import LOSSES, generate, spread
 from dlapps.gan.toy import draw_ring
 from dlapps.gan.training import (
-    Run,
     Training,
     fit_conditional_gan,
     fit_gan,

@@ -1,5 +1,7 @@
-"""One update of each network, and the losses that they minimise. Logits s = logit D, so
-that D = sigmoid(s).
+"""The losses of a GAN (Goodfellow et al. 2014), and the updates that descend them.
+
+D is the probability that an image is real; a discriminator gives its logit, so that D =
+sigmoid(logit).
 """
 
 from collections.abc import Callable
@@ -10,23 +12,41 @@ from torch import Tensor, nn
 
 from dlapps.core.runtime import autocast
 
-Loss = Callable[[Tensor], Tensor]
-# The generator's loss, a scalar to be minimised, of the logits (N,) of its images.
-LOSSES: dict[str, Loss] = {
-    # -log D(G(z)): a gradient that stays while the discriminator wins (Goodfellow et
-    # al. 2014, section 3).
-    "non-saturating": lambda fake: F.softplus(-fake).mean(),
-    # log(1 - D(G(z))): the generator's part of the game's one value, its gradient D
-    # itself.
-    "saturating": lambda fake: -F.softplus(fake).mean(),
-}
+
+def log_d(logits: Tensor) -> Tensor:
+    """Return log D of logits, which does not overflow as sigmoid and log would."""
+    return -F.softplus(-logits)
 
 
-def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss of logits: -log D(x) - log(1 - D(G(z))) (Goodfellow et
-    al. 2014, equation 1).
+def log_not_d(logits: Tensor) -> Tensor:
+    """Return log(1 - D) of logits."""
+    return -F.softplus(logits)
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))), of logits (N,) each: equation 1, negated."""
+    return -(log_d(real).mean() + log_not_d(fake).mean())
+
+
+def saturating_loss(fake: Tensor) -> Tensor:
+    """log(1 - D(G(z))), of logits (N,): the generator's part of equation 1.
+
+    Its gradient is D(G(z)) itself, and vanishes while the discriminator wins.
     """
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return log_not_d(fake).mean()
+
+
+def non_saturating_loss(fake: Tensor) -> Tensor:
+    """-log D(G(z)), of logits (N,): section 3's loss, whose gradient stays."""
+    return -log_d(fake).mean()
+
+
+Loss = Callable[[Tensor], Tensor]
+# The generator's losses by their names in the settings.
+LOSSES: dict[str, Loss] = {
+    "non-saturating": non_saturating_loss,
+    "saturating": saturating_loss,
+}
 
 
 def generate(
@@ -35,11 +55,16 @@ def generate(
     labels: Tensor | None = None,
     precision: str = "fast",
 ) -> Tensor:
-    """Images (N, C, S, S) float32 of a generator as it is, in training or eval mode,
-    with its graph.
-    """
+    """Draw images (N, C, S, S) float32 with their graph, in the generator's mode."""
     with autocast(z.device, precision):
-        return generator(z, *as_arguments(labels)).float()
+        return call(generator, z, labels)
+
+
+def call(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> Tensor:
+    """Return a network's output in float32; labels are for a conditional one alone."""
+    if labels is None:
+        return network(inputs).float()
+    return network(inputs, labels).float()
 
 
 def discriminator_step(
@@ -50,22 +75,22 @@ def discriminator_step(
     labels: Tensor | None = None,
     precision: str = "fast",
 ) -> dict[str, Tensor]:
-    """One update of D on real and fake images (N, C, S, S) of the same labels; no
-    gradient reaches the generator.
+    """Update D on real and fake images (N, C, S, S) of the same labels.
 
-    Two passes, since batch norm has to see real and fake images apart. Returns scalars:
-    discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z))),
-    discriminator_gradient (its L2 norm), all as they were before the update.
+    No gradient reaches the generator. Returns scalars, all of before the update:
+    discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z)))
+    and discriminator_gradient (its L2 norm).
     """
+    # Two passes: batch norm has to see real and fake images apart.
     with autocast(real.device, precision):
-        real_logits = discriminator(real, *as_arguments(labels)).float()
-        fake_logits = discriminator(fake.detach(), *as_arguments(labels)).float()
-    value = cross_entropy(real_logits, fake_logits)
+        real_logits = call(discriminator, real, labels)
+        fake_logits = call(discriminator, fake.detach(), labels)
+    loss = discriminator_loss(real_logits, fake_logits)
     return {
-        "discriminator_loss": value.detach(),
+        "discriminator_loss": loss.detach(),
         "real_probability": real_logits.detach().sigmoid().mean(),
         "fake_probability": fake_logits.detach().sigmoid().mean(),
-        "discriminator_gradient": descend(value, discriminator, optimiser),
+        "discriminator_gradient": descend(loss, discriminator, optimiser),
     }
 
 
@@ -74,18 +99,17 @@ def generator_step(
     discriminator: nn.Module,
     fake: Tensor,
     optimiser: torch.optim.Optimizer,
-    loss: Loss = LOSSES["non-saturating"],
+    loss: Loss = non_saturating_loss,
     labels: Tensor | None = None,
     precision: str = "fast",
 ) -> dict[str, Tensor]:
-    """One update of G through D on images that `generate` made with their graph; D's
-    stay as they are.
+    """Update G through D, whose weights stay, on images of `generate`.
 
     Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's
-    update), generator_gradient.
+    update) and generator_gradient (its L2 norm).
     """
     with autocast(fake.device, precision):
-        logits = discriminator(fake, *as_arguments(labels)).float()
+        logits = call(discriminator, fake, labels)
     value = loss(logits)
     return {
         "generator_loss": value.detach(),
@@ -95,13 +119,15 @@ def generator_step(
 
 
 def descend(
-    value: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer
+    loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> Tensor:
-    """One step down; returns the norm of the gradient of the network's weights."""
+    """Make one step down a loss; return the L2 norm of the gradient.
+
+    As `loss.backward()` and `optimiser.step()` would, but no gradient of the other
+    network is computed.
+    """
     parameters = list(network.parameters())
-    # Unlike backward(), this neither computes nor stores a gradient of the other
-    # network.
-    gradients = torch.autograd.grad(value, parameters)
+    gradients = torch.autograd.grad(loss, parameters)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     optimiser.step()
@@ -110,18 +136,15 @@ def descend(
 
 
 def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Standard deviation over the batch, averaged over pixels; with labels, within
-    their classes: a generator that draws one and the same image of each class has none.
+    """Return the standard deviation over a batch, averaged over pixels.
+
+    images: (N, ...). labels: (N,); the deviation is then that within the classes, which
+    is 0 for a generator that draws one image of each class.
     """
     mean = images.mean(0)
     if labels is not None:
         one_hot = F.one_hot(labels).to(images.dtype)
-        mean = (one_hot.T @ images.flatten(1) / one_hot.sum(0)[:, None].clamp(min=1))[
-            labels
-        ].view_as(images)
+        sums = one_hot.T @ images.flatten(1)
+        counts = one_hot.sum(0)[:, None].clamp(min=1)
+        mean = (sums / counts)[labels].view_as(images)
     return (images - mean).square().mean(0).sqrt().mean()
-
-
-def as_arguments(labels: Tensor | None) -> tuple[Tensor, ...]:
-    """The labels as arguments of a network: none for an unconditional one."""
-    return () if labels is None else (labels,)

@@ -1,6 +1,4 @@
-"""Points in the plane, on which a measure of samples can be checked by eye: eight
-Gaussians on a circle.
-"""
+"""Points in the plane, on which a measure of samples can be checked by eye."""
 
 import math
 
@@ -9,12 +7,11 @@ from torch import Tensor
 
 
 def draw_ring(number: int, generator: torch.Generator) -> Tensor:
-    """Points (number, 2), float32, of eight Gaussians of deviation .05 on the unit
-    circle, all as likely.
+    """Draw points (number, 2) float32 of eight Gaussians on the unit circle.
 
-    The data of Metz et al. (2017).
+    All are as likely, with a standard deviation of .05 (Metz et al. 2017).
     """
-    angles = 2 * math.pi / 8 * torch.randint(8, (number,), generator=generator)
-    return torch.stack([angles.cos(), angles.sin()], 1) + 0.05 * torch.randn(
-        number, 2, generator=generator
-    )
+    modes = torch.randint(8, (number,), generator=generator)
+    angles = 2 * math.pi / 8 * modes
+    centres = torch.stack([angles.cos(), angles.sin()], 1)
+    return centres + 0.05 * torch.randn(number, 2, generator=generator)

@@ -1,25 +1,34 @@
-"""Training on images, on images and labels: what changes in it, the update of a batch,
-the loop over batches.
-"""
+"""Training a GAN, conditional or not, on images."""
 
 import copy
 import math
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.core.images import as_uint8
-from dlapps.core.runtime import Bar, device_of, make_generator
+from dlapps.core.images import (
+    Picture,
+    as_uint8,
+    check_levels,
+    from_pixels,
+    stack_pixels,
+)
+from dlapps.core.runtime import Bar, as_device, make_generator
 from dlapps.core.training import (
     DivergenceError,
     History,
     as_labels,
+    epoch_size,
     run_epochs,
     seeded,
     update_average,
@@ -30,7 +39,6 @@ from dlapps.gan.networks import (
     PRACTICAL,
     Settings,
     check_networks,
-    check_sizes,
 )
 from dlapps.gan.sampling import (
     channels_first,
@@ -55,20 +63,17 @@ Networks = tuple[Any, Any]
 class Training:
     """A trained GAN and how it came about.
 
-    generator: in eval mode, with the moving average of its weights where the settings
-    asks for one, else the last ones.
-    frames: uint8 (F, M, S, S), or (F, M, S, S, 3), samples of the same latent vectors
-    after frame_batches (F,) batches; M is 64, or with labels 10 a class, one row a
-    class.
+    generator: in eval mode; with the moving average of its weights if the settings ask
+    for one, else with the last weights. frames: uint8 (F, M, S, S) or (F, M, S, S, 3),
+    samples of the same latent vectors after frame_batches (F,) batches. M is 64, or
+    with labels 10 a class, one row a class.
 
-    history: one value a batch. discriminator_loss, generator_loss; real_probability,
-    fake_probability,
-    fooling_probability: means over the batch of D(x), of D(G(z)) before and (fooling)
-    after D's update;
-    discriminator_gradient, generator_gradient: L2 norms over all weights. spread:
-    standard deviation of a pixel over the batch, with labels within each class,
-    averaged over pixels, of fake images in units of the real ones'; near 0 when all, or
-    all of a class, are alike.
+    history: one value a batch. discriminator_loss and generator_loss. Means over the
+    batch: real_probability of D(x), fake_probability of D(G(z)) before D's update and
+    fooling_probability after it. discriminator_gradient and generator_gradient: L2
+    norms over all weights. spread: the standard deviation of a pixel over the batch,
+    with labels within each class, averaged over pixels, of fake images in units of the
+    real ones'; it is near 0 if all images, or all of a class, are alike.
     """
 
     settings: Settings
@@ -79,106 +84,8 @@ class Training:
     frame_batches: list[int]
 
 
-class Run:
-    """All that changes in a training: networks, the sampler (G, or its moving average),
-    optimisers, latent vectors.
-
-    networks: as `fit_gan` takes them.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        seed: int,
-        device: torch.device | str = "cpu",
-        precision: str = "fast",
-        networks: Networks | None = None,
-    ) -> None:
-        self.settings, self.seed, self.precision = settings, seed, precision
-        generator, discriminator = networks or make_networks(settings, seed)
-        check_networks(generator, discriminator, settings)
-        self.generator, self.discriminator = (
-            generator.to(device),
-            discriminator.to(device).train(),
-        )
-        self.sampler = self.generator
-        if settings.average:
-            self.sampler = copy.deepcopy(self.generator).requires_grad_(False)
-        self.latents = make_generator(seed)
-        self.rates = settings.generator_rate, settings.discriminator_rate
-        self.optimisers = [
-            torch.optim.Adam(network.parameters(), rate, settings.betas, foreach=True)
-            for network, rate in zip(
-                (self.generator, self.discriminator), self.rates, strict=True
-            )
-        ]
-        # What a checkpoint keeps besides the sampler.
-        names = "G", "D", "Adam of G", "Adam of D", "latents"
-        changing = self.generator, self.discriminator, *self.optimisers, self.latents
-        self.parts = dict(zip(names, changing, strict=True))
-
-    def step(
-        self, real: Tensor, labels: Tensor | None, batch: int, total: int
-    ) -> dict[str, float]:
-        """D's update, then G's on the same fakes; returns what `Training` has in its
-        history.
-
-        real: uint8 (N, S, S) or (N, S, S, 3). batch: how many of the training's total
-        are made. Raises DivergenceError where a loss or a gradient is not finite.
-        """
-        settings, device = self.settings, device_of(self.generator)
-        self.generator.train()
-        fall = min(1, 2 - 2 * batch / total) if settings.anneal else 1
-        for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
-            optimiser.param_groups[0]["lr"] = rate * fall
-        real, labels = (
-            from_uint8(real.to(device)),
-            None if labels is None else labels.to(device),
-        )
-        z = torch.randn(len(real), settings.latent_dim, generator=self.latents).to(
-            device
-        )
-        fake = generate(self.generator, z, labels, self.precision)
-        made = {
-            "spread": spread(fake.detach(), labels)
-            / spread(real, labels).clamp(min=1e-6)
-        }
-        (adam_g, adam_d), loss = self.optimisers, LOSSES[settings.loss]
-        seen = labels if settings.discriminator_sees_labels else None, self.precision
-        made |= discriminator_step(self.discriminator, real, fake, adam_d, *seen)
-        made |= generator_step(
-            self.generator, self.discriminator, fake, adam_g, loss, *seen
-        )
-        # Brought to the CPU at once.
-        measured = dict(zip(made, torch.stack([*made.values()]).tolist(), strict=True))
-        for name, value in measured.items():
-            if not math.isfinite(value):
-                raise DivergenceError(
-                    f"expected a finite {name}, got {value} in batch {batch}; lower the rates."
-                )
-        if settings.average:
-            decay = min(settings.average, (batch + 1) / (batch + 11))
-            update_average(self.sampler, self.generator, decay)
-        return measured
-
-    def draw_frame(self) -> Tensor:
-        """Samples uint8 (M, S, S), or (M, S, S, 3), of latent vectors that are the same
-        at each call.
-        """
-        settings, labels, number = self.settings, None, 64
-        if settings.num_classes:
-            labels, number = (
-                torch.arange(settings.num_classes).repeat_interleave(10),
-                10,
-            )
-        z = draw_latents(number, settings.latent_dim, self.seed).repeat(
-            settings.num_classes or 1, 1
-        )
-        return to_uint8(sample(self.sampler, z, labels))
-
-
 def fit_gan(
-    images: ArrayLike,
+    images: ArrayLike | Sequence[Picture],
     settings: Settings = PRACTICAL,
     seed: int = 0,
     *,
@@ -189,77 +96,204 @@ def fit_gan(
     precision: str = "fast",
     **options: Any,
 ) -> Training:
-    """Train a DCGAN on images uint8, resized once to the settings's size, as the settings
-    says.
+    """Train a DCGAN on images as the settings say.
 
-    images: square, grey (N, H, W), or for a settings of 3 channels (N, H, W, 3) or (N, 3,
-    H, W). networks: a generator of z (N, latent_dim) to images (N, C, S, S) in [-1, 1]
-    and a discriminator of these to logits (N,), or (N, 1), to be trained in place of
-    the settings's; where it has classes, labels (N,) are their second argument.
-    frame_every: batches between two frames. options: monitor and checkpoint, as
-    `dlapps.core.training.run_epochs` takes them. The same seed gives the same training
-    on one machine. Raises ValueError for bad input, DivergenceError for a loss or a
-    gradient that is not finite.
+    images: as `prepare_images` takes them, with the settings' number of channels.
+    networks: a generator and a discriminator to train in place of the settings'. The
+    generator takes z (N, latent_dim) to images (N, C, S, S) in [-1, 1], the
+    discriminator these to logits (N,) or (N, 1); labels (N,) are their second argument
+    if the settings have classes. frame_every: batches between two frames. options:
+    monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
+
+    The same seed gives the same training on one machine. Raises ValueError for bad
+    input, and DivergenceError for a loss or a gradient that is not finite.
     """
     check_counts(frame_every=frame_every)
-    data = prepare_images(images, settings.size)
-    check_sizes(
-        "images", channels_first(data), settings.channels, settings.size, settings.size
-    )
+    seed = operator.index(seed)
+    device = as_device(device)
+    images = prepare_images(images, settings.size)
+    check_levels(images)
+    number, channels, height, width = channels_first(images).shape
+    if channels != settings.channels:
+        raise ValueError(
+            f"expected images (N, {settings.channels}, {height}, {width}), got "
+            f"{(number, channels, height, width)}; take settings of their channels."
+        )
     if bool(settings.num_classes) != (labels is not None):
         raise ValueError(
-            "expected a settings with classes and labels, got only one; pass both or neither."
+            "expected a settings with classes and labels, got only one; "
+            "pass both or neither."
         )
-    classes = (
-        None if labels is None else as_labels(labels, len(data), settings.num_classes)
-    )
-    identity = {"fit": "gan", **asdict(settings), "seed": seed, "precision": precision}
-    identity |= {"images": data, "labels": classes}
-    run = Run(settings, seed, device, precision, networks)
-    num_batches = -(-len(data) // settings.batch_size)
+    if labels is not None:
+        labels = as_labels(labels, number, settings.num_classes)
+    generator, discriminator = networks or make_networks(settings, seed)
+    check_networks(generator, discriminator, settings)
+    generator.to(device)
+    discriminator.to(device).train()
+    sampler = generator
+    if settings.average:
+        sampler = copy.deepcopy(generator).requires_grad_(False)
+    adam_g = make_adam(generator, settings.generator_rate, settings.betas)
+    adam_d = make_adam(discriminator, settings.discriminator_rate, settings.betas)
+    latents = make_generator(seed)
+    num_images = epoch_size(number, settings.batch_size)
+    num_batches = math.ceil(num_images / settings.batch_size)
 
     def train_epoch(epoch: int, _: torch.Generator) -> History:
-        measured = History(frames=[], frame_batches=[])
-        order = torch.randperm(len(data), generator=make_generator(1000 * seed + epoch))
-        for batch, rows in enumerate(
-            Bar(order.split(settings.batch_size)), epoch * num_batches
-        ):
+        generator.train()
+        history = History(frames=[], frame_batches=[])
+        order_generator = make_generator(1000 * seed + epoch)
+        order = torch.randperm(number, generator=order_generator)[:num_images]
+        batches = Bar(order.split(settings.batch_size))
+        for batch, rows in enumerate(batches, start=epoch * num_batches):
             if batch % frame_every == 0:
-                measured.add({"frames": run.draw_frame(), "frame_batches": batch})
-            told = None if classes is None else classes[rows]
-            measured.add(
-                run.step(data[rows], told, batch, settings.num_epochs * num_batches)
+                history.add({"frames": draw_frame(sampler, settings, seed)})
+                history.add({"frame_batches": batch})
+            if settings.anneal:
+                progress = batch / (settings.num_epochs * num_batches)
+                factor = min(1, 2 - 2 * progress)
+                adam_g.param_groups[0]["lr"] = settings.generator_rate * factor
+                adam_d.param_groups[0]["lr"] = settings.discriminator_rate * factor
+            real = from_uint8(images[rows].to(device))
+            classes = None if labels is None else labels[rows].to(device)
+            z = torch.randn(len(rows), settings.latent_dim, generator=latents)
+            measured = gan_step(
+                generator,
+                discriminator,
+                adam_g,
+                adam_d,
+                real,
+                z.to(device),
+                classes,
+                settings,
+                precision,
             )
-        return measured
+            history.add(_as_numbers(measured, batch))
+            if settings.average:
+                decay = min(settings.average, (batch + 1) / (batch + 11))
+                update_average(sampler, generator, decay)
+        return history
 
-    train = seeded(train_epoch, seed)
+    identity = {
+        **asdict(settings),
+        "seed": seed,
+        "precision": precision,
+        "images": images,
+        "labels": labels,
+    }
+    parts = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "adam_g": adam_g,
+        "adam_d": adam_d,
+        "latents": latents,
+    }
     history = run_epochs(
-        train, run.sampler, run.parts, identity, settings.num_epochs, **options
+        seeded(train_epoch, seed),
+        sampler,
+        parts,
+        identity,
+        settings.num_epochs,
+        **options,
     )
-    frames = torch.stack([*history.pop("frames"), run.draw_frame()])
-    frame_batches = [*history.pop("frame_batches"), len(history.spread)]
+    frames = history.pop("frames")
+    frames.append(draw_frame(sampler, settings, seed))
+    frame_batches = history.pop("frame_batches")
+    frame_batches.append(len(history.spread))
     return Training(
-        settings, run.sampler, run.discriminator.eval(), history, frames, frame_batches
+        settings,
+        sampler,
+        discriminator.eval(),
+        history,
+        torch.stack(frames),
+        frame_batches,
     )
 
 
 def fit_conditional_gan(
-    images: ArrayLike,
+    images: ArrayLike | Sequence[Picture],
     labels: ArrayLike,
     settings: Settings = CONDITIONAL_PRACTICAL,
     seed: int = 0,
     **options: Any,
 ) -> Training:
-    """Train a conditional DCGAN on images and their labels (N,) in [0, K); images and
-    options as for `fit_gan`.
+    """Train a conditional DCGAN on images and their labels (N,) in [0, K).
+
+    images, options: as for `fit_gan`.
     """
     return fit_gan(images, settings, seed, labels=labels, **options)
 
 
-def prepare_images(images: ArrayLike, size: int) -> Tensor:
-    """Square images, uint8 (N, H, H) or (N, H, H, 3), resized bilinearly to that size,
-    as a picture would be.
+def gan_step(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    adam_g: torch.optim.Optimizer,
+    adam_d: torch.optim.Optimizer,
+    real: Tensor,
+    z: Tensor,
+    labels: Tensor | None,
+    settings: Settings,
+    precision: str = "fast",
+) -> dict[str, Tensor]:
+    """Update D on a batch, then G on the same fake images.
+
+    real: (N, C, S, S) in [-1, 1]. z: latent vectors (N, latent_dim) of the fake images.
+    Returns scalars, those that `Training` has in its history.
     """
+    fake = generate(generator, z, labels, precision)
+    real_spread = spread(real, labels).clamp(min=1e-6)
+    measured = {"spread": spread(fake.detach(), labels) / real_spread}
+    d_labels = labels if settings.discriminator_sees_labels else None
+    measured.update(
+        discriminator_step(discriminator, real, fake, adam_d, d_labels, precision)
+    )
+    loss = LOSSES[settings.loss]
+    measured.update(
+        generator_step(
+            generator, discriminator, fake, adam_g, loss, d_labels, precision
+        )
+    )
+    return measured
+
+
+def make_adam(
+    network: nn.Module, learning_rate: float, betas: tuple[float, float]
+) -> torch.optim.Optimizer:
+    """Make Adam for all weights of a network."""
+    return torch.optim.Adam(network.parameters(), learning_rate, betas, foreach=True)
+
+
+def draw_frame(sampler: nn.Module, settings: Settings, seed: int) -> Tensor:
+    """Draw samples uint8 (M, S, S) or (M, S, S, 3), of the same z at each call."""
+    if settings.num_classes:
+        z = draw_latents(10, settings.latent_dim, seed).repeat(settings.num_classes, 1)
+        labels = torch.arange(settings.num_classes).repeat_interleave(10)
+        return to_uint8(sample(sampler, z, labels))
+    return to_uint8(sample(sampler, draw_latents(64, settings.latent_dim, seed)))
+
+
+def _as_numbers(measured: Mapping[str, Tensor], batch: int) -> dict[str, float]:
+    """Return scalars as numbers; raise DivergenceError if one is not finite."""
+    # Brought to the CPU at once.
+    values = torch.stack(list(measured.values())).tolist()
+    for name, value in zip(measured, values, strict=True):
+        if not math.isfinite(value):
+            raise DivergenceError(
+                f"expected a finite {name}, got {value} in batch {batch}; "
+                "lower the rates."
+            )
+    return dict(zip(measured, values, strict=True))
+
+
+def prepare_images(images: ArrayLike | Sequence[Picture], size: int) -> Tensor:
+    """Resize images bilinearly; return them as uint8 (N, size, size), or (..., 3).
+
+    images: square, grey (N, H, H), or in colour (N, H, H, 3) or (N, 3, H, H). Files and
+    arrays of several sizes are read as colour pictures, and each is resized without
+    regard to its aspect ratio.
+    """
+    if _have_sizes_of_their_own(images):
+        return torch.from_numpy(from_pixels(stack_pixels(images, size)))
     levels = as_uint8(images)
     if levels.shape[1] != levels.shape[2]:
         raise ValueError(
@@ -267,8 +301,28 @@ def prepare_images(images: ArrayLike, size: int) -> Tensor:
         )
     if levels.shape[1] == size:
         return levels
-    # Antialiased, as Pillow does it where a picture shrinks; the same as not where it
-    # grows.
-    resize = partial(F.interpolate, size=(size, size), mode="bilinear", antialias=True)
-    chunks = (channels_first(chunk).float() for chunk in levels.split(1000))
-    return as_uint8(torch.cat([resize(chunk).round().byte() for chunk in chunks]))
+    resized = []
+    for chunk in levels.split(1000):
+        # Antialiased, as Pillow resizes: another result only if the images shrink.
+        pixels = F.interpolate(
+            channels_first(chunk).float(),
+            (size, size),
+            mode="bilinear",
+            antialias=True,
+        )
+        resized.append(pixels.round().byte())
+    return as_uint8(torch.cat(resized))
+
+
+def _have_sizes_of_their_own(images: ArrayLike | Sequence[Picture]) -> bool:
+    """Return whether images are files, or arrays of more than one size."""
+    if not isinstance(images, (list, tuple, np.ndarray)):
+        return False
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        return False
+    shapes = set()
+    for image in images:
+        if isinstance(image, (str, Path, Image.Image)):
+            return True
+        shapes.add(np.shape(image))
+    return len(shapes) > 1

@@ -25,7 +25,7 @@ print("before")
 for epoch in at_once(range(2), "epochs"):
     for batch in at_once(range(3), "batches"):
         if (epoch, batch) == (1, 2):
-            seen = [Bar.shown[2].get(place, "") for place in (0, 1)]
+            seen = [Bar.shown_lines.get(place, "") for place in (0, 1)]
 print("after")
 print(*[line.split("|")[0] for line in seen], sep=";")
 """
