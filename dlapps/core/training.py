@@ -265,11 +265,14 @@ def _describe_run(
 ) -> dict[str, str]:
     """Describe a training by short texts, which its checkpoint compares."""
     described = {name: _describe(value) for name, value in identity.items()}
-    networks = [part for part in parts.values() if isinstance(part, nn.Module)]
+    layers: list[str] = []
     weights: list[Tensor] = []
-    for network in networks:
-        weights.extend(network.state_dict().values())
-    described["network"] = repr(networks)
+    for part in parts.values():
+        if isinstance(part, nn.Module):
+            weights.extend(part.state_dict().values())
+            for name, layer in part.named_modules():
+                layers.append(f"{name} {type(layer).__qualname__} {layer.extra_repr()}")
+    described["network"] = "; ".join(layers)
     described["weights"] = fingerprint(weights)
     return described
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from dlapps import check_counts, check_name, check_positive, check_shares
 from dlapps.core import paths
 from dlapps.core.images import as_uint8, check_levels
+from dlapps.core.metrics import entropy
 from dlapps.core.runtime import Bar, autocast, device_of
 from dlapps.core.training import (
     Augment,
@@ -476,11 +477,22 @@ def label_target(
             logits = teacher(pictures).float()
         confidence, answers = logits.softmax(1).max(1)
         trusted = (confidence >= settings.threshold).float()
-        if len(pictures) >= logits.shape[1] and class_diversity(logits) < MIN_DIVERSITY:
+        if label_diversity(answers[trusted > 0], logits.shape[1]) < MIN_DIVERSITY:
             trusted = torch.zeros_like(trusted)
     else:
         trusted = torch.ones(len(answers), device=answers.device)
     return random_affine(pictures, generator), answers, trusted
+
+
+def label_diversity(labels: Tensor, num_classes: int) -> float:
+    """Return the entropy of labels (N,), in units of the highest that N labels can have.
+
+    1 if the classes are equally frequent, 0 if all labels are of one class.
+    """
+    if len(labels) < 2:
+        return 0.0
+    shares = labels.bincount() / len(labels)
+    return entropy(shares) / math.log(min(len(labels), num_classes))
 
 
 def improved_losses(

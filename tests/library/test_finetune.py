@@ -1,6 +1,7 @@
 """A classifier learns, repeats itself, and trains the parts that are named."""
 
 import contextlib
+import copy
 
 import pytest
 import torch
@@ -58,17 +59,25 @@ def make_mixed_classifier():
 
 
 def test_what_is_not_trained_stays_as_it_is(problem):
-    network, modes = make_mixed_classifier(), []
-    state = {name: value.clone() for name, value in network[0].state_dict().items()}
-    for module in network[0].modules():
-        module.register_forward_hook(lambda module, *_: modes.append(module.training))
-    network[1].register_forward_hook(lambda norm, *_: modes.append(not norm.training))
+    network = make_mixed_classifier()
+    before = copy.deepcopy(network[0].state_dict())
+    frozen_modes = []
+    trained_modes = []
+
+    def record(module, *_):
+        # Classes are counted without gradients before the training.
+        if torch.is_grad_enabled():
+            modes = trained_modes if module is network[1] else frozen_modes
+            modes.append(module.training)
+
+    for module in (*network[0].modules(), network[1]):
+        module.register_forward_hook(record)
     fit(problem, network, dict.fromkeys(network[1:], 0.01), num_epochs=2)
-    assert not any(modes)
-    assert all(
-        torch.equal(value, state[name])
-        for name, value in network[0].state_dict().items()
-    )
+    assert not any(frozen_modes)
+    assert len(trained_modes) == 6
+    assert all(trained_modes)
+    for name, value in network[0].state_dict().items():
+        assert torch.equal(value, before[name])
     assert network[1].num_batches_tracked == 6
     assert all(parameter.grad is None for parameter in network[0].parameters())
     assert not any(module.training for module in network.modules())

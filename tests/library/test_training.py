@@ -1,14 +1,13 @@
-"""What every training keeps to: its history, its numbers after a stop, and the
-checkpoint that is its own.
-"""
+"""What every training keeps to: its history, and the checkpoint that is its own."""
 
 import contextlib
 import copy
 import functools
-import itertools
+import math
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,7 +15,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from dlapps import DlappsError, dann, gan, pretrained
 from dlapps.core import runtime
-from dlapps.core.training import DivergenceError, TrainingError, minimise, run_epochs
+from dlapps.core.training import (
+    DivergenceError,
+    TrainingError,
+    epoch_size,
+    minimise,
+    run_epochs,
+    seeded,
+)
 from dlapps.dann import pictures
 from dlapps.gan import flow
 from dlapps.transfer import finetune
@@ -35,13 +41,9 @@ AVERAGED = replace(GAN, average=0.9)
 @pytest.fixture(scope="module")
 def data():
     """Noise: images of a source, their labels, images of a target."""
-    generator, shapes = (
-        torch.Generator().manual_seed(0),
-        ((40, 28, 28), (30, 28, 28, 3)),
-    )
-    source, target = (
-        torch.randint(256, shape, generator=generator).byte() for shape in shapes
-    )
+    generator = torch.Generator().manual_seed(0)
+    source = torch.randint(256, (40, 28, 28), generator=generator).byte()
+    target = torch.randint(256, (30, 28, 28, 3), generator=generator).byte()
     return source, torch.arange(40) % 10, target
 
 
@@ -80,22 +82,30 @@ def train_classifier(data, seed=0, **options):
         rest = nn.Sequential(
             nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 10)
         )
-    network, given = (
-        nn.Sequential(first, rest),
-        (data[0][:, None] / 255, data[1], 3, {rest: 0.01}),
+    network = nn.Sequential(first, rest)
+    history = finetune.fit_classifier(
+        network,
+        data[0][:, None] / 255,
+        data[1],
+        num_epochs=3,
+        learning_rates={rest: 0.01},
+        batch_size=16,
+        seed=seed,
+        augment=partial(roll, 2),
+        **options,
     )
-    options |= {"batch_size": 16, "seed": seed, "augment": partial(roll, 2)}
-    return [network], finetune.fit_classifier(network, *given, **options)
+    return [network], history
 
 
 def train_gan(data, seed=0, settings=GAN, **options):
-    options |= {"labels": data[1] if settings.num_classes else None}
-    training = gan.fit_gan(data[0], settings, seed, frame_every=4, **options)
-    frames = {
-        "frames": training.frames.tolist(),
-        "frame_batches": training.frame_batches,
-    }
-    return [training.generator, training.discriminator], {**training.history, **frames}
+    labels = data[1] if settings.num_classes else None
+    training = gan.fit_gan(
+        data[0], settings, seed, labels=labels, frame_every=4, **options
+    )
+    history = dict(training.history)
+    history["frames"] = training.frames.tolist()
+    history["frame_batches"] = training.frame_batches
+    return [training.generator, training.discriminator], history
 
 
 def train_flow(data, seed=0, **options):
@@ -128,33 +138,37 @@ each_kind = pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
 
 def same(first, second):
     """Whether two results, (networks, history), are equal to the last bit."""
-    (networks, history), (others, other_history) = first, second
-    states = [nn.ModuleList(some).state_dict().values() for some in (networks, others)]
-    return history == other_history and all(map(torch.equal, *states))
+    networks, history = first
+    other_networks, other_history = second
+    weights = nn.ModuleList(networks).state_dict().values()
+    other_weights = nn.ModuleList(other_networks).state_dict().values()
+    return history == other_history and all(map(torch.equal, weights, other_weights))
 
 
 def count_steps(train, stop_at=None):
-    """What a training gives, or None where it is killed, and the updates that it made."""
-    counter = itertools.count(1)
+    """The result of a training, or None if it is killed, and its number of updates."""
+    steps = 0
 
     def count(*_):
-        count.steps = next(counter)
-        if count.steps == stop_at:
+        nonlocal steps
+        steps += 1
+        if steps == stop_at:
             raise KeyboardInterrupt
 
-    handle, result = register_optimizer_step_pre_hook(count), None
+    handle = register_optimizer_step_pre_hook(count)
+    result = None
     try:
         result = train()
     except KeyboardInterrupt:
         pass
     finally:
         handle.remove()
-    return result, count.steps
+    return result, steps
 
 
 @pytest.fixture(scope="module")
 def plain(data):
-    """What a training gives with seed 0, and its steps: made once a kind."""
+    """The result of each kind of training with seed 0, and its steps."""
     return functools.cache(lambda train: count_steps(partial(train, data)))
 
 
@@ -172,30 +186,29 @@ def test_another_seed_gives_others_and_the_default_generator_is_left_alone(
 
 
 @each_kind
-def test_a_kill_within_an_epoch_loses_no_more_than_that_epoch_and_no_other_run_goes_on_from_it(
+def test_a_killed_training_goes_on_and_no_other_run_goes_on_from_it(
     train, data, plain, tmp_path
 ):
     unbroken, steps = plain(train)
     path = tmp_path / "folder" / "run.pt"
-    assert (
-        count_steps(partial(train, data, checkpoint=path), stop_at=(steps + 1) // 2)[0]
-        is None
+    killed, _ = count_steps(
+        partial(train, data, checkpoint=path), stop_at=(steps + 1) // 2
     )
+    assert killed is None
     # The second of three epochs is begun again.
-    resumed, made = count_steps(partial(train, data, checkpoint=str(path)))
-    assert made == steps * 2 // 3
+    resumed, resumed_steps = count_steps(partial(train, data, checkpoint=str(path)))
+    assert resumed_steps == steps * 2 // 3
     assert same(resumed, unbroken)
     assert same(train(data, checkpoint=path), unbroken)
+    assert same(train(data, seed=np.int64(0), checkpoint=path), unbroken)
     before = path.read_bytes()
-    for call in (
-        partial(train, (data[0].flip(0), *data[1:])),
-        partial(train, data, seed=1),
-    ):
-        with pytest.raises(
-            TrainingError, match=r"checkpoint of this run .* got one that differs in"
-        ):
-            call(checkpoint=path)
-        assert path.read_bytes() == before
+    source, labels, target = data
+    message = r"checkpoint of this run .* got one that differs in"
+    with pytest.raises(TrainingError, match=message):
+        train((source.flip(0), labels, target), checkpoint=path)
+    with pytest.raises(TrainingError, match=message):
+        train(data, seed=1, checkpoint=path)
+    assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["run.pt"]
 
 
@@ -241,17 +254,14 @@ FOREIGN = {
 @pytest.mark.parametrize(("change", "names"), FOREIGN.values(), ids=FOREIGN)
 def test_a_checkpoint_of_another_run_is_refused_and_left(change, names, data, tmp_path):
     path = tmp_path / "run.pt"
-    given = {
-        "augment": partial(pictures.random_affine, padding="zeros"),
-        "checkpoint": path,
-    }
-    (_, history), before = train_source_only(data, **given), path.read_bytes()
-    with pytest.raises(
-        TrainingError, match=rf"of this run in .*, got one .* {names}.*; delete"
-    ):
-        train_source_only(data, **given | change)
+    options = {"augment": partial(pictures.random_affine, padding="zeros")}
+    _, history = train_source_only(data, checkpoint=path, **options)
+    before = path.read_bytes()
+    message = rf"of this run in .*, got one .* {names}.*; delete"
+    with pytest.raises(TrainingError, match=message):
+        train_source_only(data, checkpoint=path, **{**options, **change})
     assert path.read_bytes() == before
-    assert train_source_only(data, **given)[1] == history
+    assert train_source_only(data, checkpoint=path, **options)[1] == history
 
 
 class Shift:
@@ -293,9 +303,11 @@ FUNCTIONS = {  # an augmentation, another one, and whether a checkpoint tells th
 def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
     def fit(function):
         network = nn.Linear(1, 1)
-        nn.init.ones_(network.weight), nn.init.ones_(network.bias)
-        given = network, {}, {"augment": function}, 1, None, tmp_path / "run.pt"
-        return run_epochs(lambda epoch: {"a": 1}, *given)
+        nn.init.ones_(network.weight)
+        nn.init.ones_(network.bias)
+        identity = {"augment": function}
+        path = tmp_path / "run.pt"
+        return run_epochs(lambda epoch: {"a": 1}, network, {}, identity, 1, None, path)
 
     assert fit(first) == fit(first)
     refused = pytest.raises(TrainingError, match="differs in augment; delete")
@@ -307,30 +319,24 @@ def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
 def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(
     kind, tmp_path, monkeypatch
 ):
-    path = (
-        tmp_path
-        / {"a folder": "", "in a file": "file/run.pt", "read-only": "run.pt"}[kind]
-    )
     (tmp_path / "file").touch()
+    paths = {"a folder": "", "in a file": "file/run.pt", "read-only": "run.pt"}
+    epochs = []
 
-    def refuse(**_):
+    def train_epoch(epoch):
+        epochs.append(epoch)
+        return {}
+
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
     if kind == "read-only":  # whoever runs the tests may write everywhere
-        monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    epochs = []
-    with pytest.raises(
-        DlappsError, match=r"checkpoint that can be written, got .*; name"
-    ):
-        run_epochs(
-            lambda epoch: epochs.append(epoch) or {},
-            nn.Linear(1, 1),
-            {},
-            {},
-            1,
-            None,
-            path,
-        )
+        monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    network = nn.Linear(1, 1)
+    path = tmp_path / paths[kind]
+    message = r"checkpoint that can be written, got .*\(\w.*\); name"
+    with pytest.raises(DlappsError, match=message):
+        run_epochs(train_epoch, network, {}, {}, 1, checkpoint=path)
     assert not epochs
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
@@ -339,11 +345,15 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(
 def test_a_network_of_other_layers_without_weights_is_another_network(layer, tmp_path):
     def fit(last):
         linear = nn.Linear(4, 2)
-        nn.init.ones_(linear.weight), nn.init.zeros_(linear.bias)
+        nn.init.ones_(linear.weight)
+        nn.init.zeros_(linear.bias)
         network = nn.Sequential(nn.Flatten(), linear, last)
         network = pretrained.wrap(network, mean=(0.5,), std=(0.5,))
-        given = torch.ones(4, 1, 2, 2), torch.arange(4) % 2, 1, {network: 0.1}
-        return finetune.fit_classifier(network, *given, checkpoint=tmp_path / "run.pt")
+        inputs = torch.ones(4, 1, 2, 2)
+        labels = torch.arange(4) % 2
+        return finetune.fit_classifier(
+            network, inputs, labels, 1, {network: 0.1}, checkpoint=tmp_path / "run.pt"
+        )
 
     assert fit(nn.ReLU()) == fit(nn.ReLU())
     with pytest.raises(TrainingError, match="differs in network; delete"):
@@ -362,66 +372,86 @@ def test_a_mistyped_option_is_refused(train, data):
 @pytest.mark.parametrize("train", TRAINED)
 def test_images_that_are_nearly_black_are_warned_of_once(train, data):
     source, labels, target = data
-    with pytest.warns(
-        UserWarning, match=r"from 0 to 255, got 1[0-5] at most; multiply"
-    ) as seen:
+    message = r"from 0 to 255, got 1[0-5] at most; multiply"
+    with pytest.warns(UserWarning, match=message) as warned:
         train((source // 16, labels, target // 16))
-    assert len(seen) == 1
+    # Python shows a text once.
+    assert len({str(warning.message) for warning in warned}) == 1
 
 
-def make_normed(norm=True):
-    """A network whose label predictor has batch norm of vectors, or not."""
-    layers = [nn.BatchNorm1d(2352)] if norm else []
-    predictor = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(2352, 10))
+def make_normed():
+    """A network whose label predictor has batch norm of vectors."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = dann.DomainAdversarialNetwork(0, batch_norm=True)
-        network.label_predictor = predictor
+        network.label_predictor = nn.Sequential(
+            nn.BatchNorm1d(2352), nn.Dropout(0.5), nn.Linear(2352, 10)
+        )
         return network
 
 
-def classify(network, source, labels, _target, settings):
-    given = (
-        source[:, None].expand(-1, 3, -1, -1),
+def train_classifier_of_pixels(network, source, labels, _target, settings):
+    pixels = source[:, None].expand(-1, 3, -1, -1)
+    return finetune.fit_classifier(
+        network,
+        pixels,
         labels,
         settings.num_epochs,
         {network: 0.01},
+        batch_size=settings.batch_size,
     )
-    return finetune.fit_classifier(network, *given, batch_size=settings.batch_size)
 
 
 def train_first(network, source, labels, _target, settings):
     return dann.fit_source_only(network, source, labels, settings)
 
 
-FITS = {"source only": train_first, "dann": dann.fit_dann, "classifier": classify}
+FITS = {
+    "source only": train_first,
+    "dann": dann.fit_dann,
+    "classifier": train_classifier_of_pixels,
+}
 
 
 @pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
-@pytest.mark.parametrize(("number", "batch_size"), [(33, 16), (1, 16), (4, 1)])
-def test_a_last_batch_of_one_is_refused_where_batch_norm_needs_two(
-    fit, number, batch_size, data
-):
+def test_an_example_alone_in_the_last_batch_is_left_out(fit, data):
+    """Batch norm of vectors could not normalise it."""
     source, labels, target = data
-    settings = replace(SETTINGS, num_epochs=1, batch_size=batch_size)
-    given = source[:number], labels[:number], target
-    network, state = make_normed(), torch.get_rng_state()
-    before = copy.deepcopy(network.state_dict())
-    message = (
-        f"at least 2 examples in each .*, got {number} in .* batch_size = {batch_size};"
+    settings = replace(SETTINGS, num_epochs=2, batch_size=16)
+    losses = []
+    for number in (32, 33):
+        network = make_normed()
+        # All logits are 0, whatever the weights, and all losses log 10.
+        network.label_predictor.register_forward_hook(lambda *results: 0 * results[2])
+        history = fit(network, source[:number], labels[:number], target, settings)
+        assert network.label_predictor[0].num_batches_tracked == 4
+        losses.append(history.get("class_loss") or history["loss"])
+    assert losses[0] == losses[1] == pytest.approx([math.log(10)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("number", "batch_size", "size"),
+    [(32, 16, 32), (33, 16, 32), (34, 16, 34), (1, 16, 1), (2, 1, 2), (1, 1, 1)],
+)
+def test_an_epoch_takes_all_examples_but_one_alone(number, batch_size, size):
+    assert epoch_size(number, batch_size) == size
+
+
+def test_numpy_s_integers_are_seeds():
+    assert torch.equal(
+        torch.rand(3, generator=runtime.make_generator(np.int8(3))),
+        torch.rand(3, generator=runtime.make_generator(3)),
     )
-    with pytest.raises(ValueError, match=message):
-        fit(network, *given, settings)
-    assert all(
-        torch.equal(value, before[name]) for name, value in network.state_dict().items()
-    )
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not any(module.training for module in network.modules())
-    # Batch norm of maps takes one picture, and has seen no batch before the first.
-    plain = make_normed(norm=False)
-    fit(plain, *given, settings)
-    seen = plain.state_dict()["feature_extractor.3.num_batches_tracked"]
-    assert seen == -(-number // batch_size)
+    draw = seeded(lambda epoch, generator: {"a": torch.rand(3).tolist()}, np.int8(3))
+    same_draw = seeded(lambda epoch, generator: {"a": torch.rand(3).tolist()}, 3)
+    assert draw(1) == same_draw(1)
+
+
+def test_a_device_that_the_machine_does_not_have_is_one_sentence(data):
+    message = r"^expected a device of this machine, got 'cuda:99'; pass 'cpu'[^\n]*\.$"
+    for train in (train_gan, train_flow):
+        with pytest.raises(ValueError, match=message):
+            train(data, device="cuda:99")
 
 
 def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(
@@ -439,13 +469,19 @@ def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first
 
 
 def test_another_part_or_rate_of_a_classifier_is_another_run(tmp_path):
-    network, path = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), tmp_path / "run.pt"
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     start = copy.deepcopy(network.state_dict())
 
     def fit(learning_rates):
         network.load_state_dict(start)
-        given = torch.eye(2), torch.arange(2), 3, learning_rates
-        return finetune.fit_classifier(network, *given, checkpoint=path)
+        return finetune.fit_classifier(
+            network,
+            torch.eye(2),
+            torch.arange(2),
+            3,
+            learning_rates,
+            checkpoint=tmp_path / "run.pt",
+        )
 
     fit({network[1]: 0.1})
     for other in ({network[0]: 0.1}, {network[1]: 0.2}):
@@ -486,7 +522,10 @@ def test_an_epoch_writes_down_a_value_or_several():
     def train_epoch(epoch):
         return {"a": epoch, "b": [epoch] * 2}
 
-    network, monitor = nn.Linear(1, 1), lambda network, epoch: {"c": epoch / 2}
+    def monitor(network, epoch):
+        return {"c": epoch / 2}
+
+    network = nn.Linear(1, 1)
     history = run_epochs(train_epoch, network, {}, {}, 3, monitor)
     assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
     assert run_epochs(train_epoch, network, {}, {}, 1, lambda *_: None) == {
