@@ -8,6 +8,7 @@ range, an empty domain and losses that are not finite raise an error of one sent
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -369,7 +370,9 @@ def fit_improved(
     an oracle. options: as for `fit_source_only`.
 
     Returns the history: loss, class_loss (its part for the source), labelled_share (of
-    the target images) and what the monitor adds.
+    the target images), what the monitor adds, and target_diversity, `class_diversity`
+    of the teacher's predictions for the first NUM_WATCHED target images. Warns if these
+    fell below MIN_DIVERSITY after the warm-up.
     """
     source, labels, target = as_domains(network, source, labels, target)
     if source.ndim != 3:
@@ -388,6 +391,7 @@ def fit_improved(
     optimiser, schedule = make_one_cycle(
         {student: settings.learning_rate}, WEIGHT_DECAY, settings.num_epochs * num_steps
     )
+    num_classes = len(labels.unique())
     # The epoch from which pseudo-labels are learnt.
     first = WARM_UP * settings.num_epochs if settings.threshold <= 1 else math.inf
 
@@ -420,10 +424,12 @@ def fit_improved(
             update_average(network, student, decay)
             sums += torch.stack(losses).detach().cpu() * len(source_rows) / num_images
         loss, class_loss, labelled_share = sums.tolist()
+        predictions = predict(network, target[:NUM_WATCHED])
         return {
             "loss": loss,
             "class_loss": class_loss,
             "labelled_share": labelled_share,
+            "target_diversity": class_diversity(predictions, num_classes),
         }
 
     identity = {
@@ -435,7 +441,7 @@ def fit_improved(
         "target_labels": target_labels,
     }
     parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
-    return run_epochs(
+    history = run_epochs(
         seeded(train_epoch, seed),
         network,
         parts,
@@ -443,6 +449,24 @@ def fit_improved(
         settings.num_epochs,
         **options,
     )
+    if target_labels is None:
+        _warn_of_few_classes(history, first, num_classes)
+    return history
+
+
+def _warn_of_few_classes(history: History, first: float, num_classes: int) -> None:
+    """Warn if, after an epoch with pseudo-labels, nearly all are of a few classes."""
+    uniform = 0
+    for epoch, diversity in enumerate(history["target_diversity"], start=1):
+        if epoch > first and diversity < MIN_DIVERSITY:
+            uniform += 1
+    if uniform:
+        warnings.warn(
+            f"expected pseudo-labels of {num_classes} classes, got nearly all of a few "
+            f"after {uniform} of {len(history['loss'])} epochs; train longer, or on more "
+            "images.",
+            stacklevel=3,
+        )
 
 
 def augment_source(
@@ -469,8 +493,10 @@ def label_target(
     """Return moved target images, pseudo-labels, and which labels are trusted.
 
     pictures: (N, 3, H, W), which the teacher labels as they are. answers: labels (N,)
-    that take the place of the teacher's, all of them trusted. The third tensor is 1
-    for a trusted label, else 0: float32 (N,).
+    that take the place of the teacher's, all of them trusted. Of the teacher's labels
+    those are trusted whose probability reaches the threshold, unless they are less
+    diverse than MIN_DIVERSITY. The third tensor is 1 for a trusted label, else 0:
+    float32 (N,).
     """
     if answers is None:
         with torch.no_grad():
@@ -485,9 +511,9 @@ def label_target(
 
 
 def label_diversity(labels: Tensor, num_classes: int) -> float:
-    """Return the entropy of labels (N,), in units of the highest that N labels can have.
+    """Return the entropy of labels (N,), in units of the highest it can be.
 
-    1 if the classes are equally frequent, 0 if all labels are of one class.
+    It is 1 if the classes are equally frequent, and 0 if all labels are alike.
     """
     if len(labels) < 2:
         return 0.0

@@ -1,6 +1,4 @@
-"""Domain adaptation: gradients against plain ones, tiny cases by hand, and runs that
-can be stopped and repeated.
-"""
+"""Domain adaptation: gradients against plain ones, and tiny cases by hand."""
 
 import json
 import math
@@ -131,20 +129,13 @@ def test_a_step_is_that_of_a_textbook_loop(domains):
         num_epochs=1, batch_size=64, learning_rate=0.1, schedule=0.3
     )
     history = dann.fit_dann(network, *domains, settings, precision="float32")
-    source, target = (
-        torch.tensor(part).float() / 255 for part in (domains[0], domains[2])
-    )
-    pixels = torch.cat(
-        [source[:, None].expand(-1, 3, -1, -1), target.permute(0, 3, 1, 2)]
-    )
-    features = other.feature_extractor(pixels)
-    class_loss = F.cross_entropy(
-        other.label_predictor(features[:64]), torch.tensor(domains[1])
-    )
-    is_target, logits = (
-        (torch.arange(128) >= 64).float(),
-        other.domain_classifier(features),
-    )
+    source, labels, target = (torch.tensor(part) for part in domains)
+    source_pixels = source[:, None].expand(-1, 3, -1, -1) / 255
+    target_pixels = target.permute(0, 3, 1, 2) / 255
+    features = other.feature_extractor(torch.cat([source_pixels, target_pixels]))
+    class_loss = F.cross_entropy(other.label_predictor(features[:64]), labels)
+    is_target = (torch.arange(128) >= 64).float()
+    logits = other.domain_classifier(features)
     domain_loss = F.binary_cross_entropy_with_logits(logits, is_target)
     # The extractor climbs the domain loss, the classifier descends it.
     parts = {
@@ -153,9 +144,8 @@ def test_a_step_is_that_of_a_textbook_loop(domains):
         "domain_classifier": domain_loss,
     }
     for name, loss in parts.items():
-        before, after = (
-            [*getattr(each, name).parameters()] for each in (other, network)
-        )
+        before = list(getattr(other, name).parameters())
+        after = list(getattr(network, name).parameters())
         gradients = torch.autograd.grad(loss, before, retain_graph=True)
         for start, end, gradient in zip(before, after, gradients, strict=True):
             torch.testing.assert_close(
@@ -174,39 +164,38 @@ def test_a_step_is_that_of_a_textbook_loop(domains):
 def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains):
     """To the last bit, with batch norm, dropout and clipping of the gradient."""
     settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
-    networks = [
-        dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3) for _ in range(2)
-    ]
-    history = dann.fit_dann(networks[0], *domains, settings, 5, "float32")
+    trained = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3)
+    history = dann.fit_dann(trained, *domains, settings, 5, "float32")
     source, labels, target = (torch.tensor(part) for part in domains)
-    network = networks[1]
+    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3)
     optimiser = torch.optim.SGD(network.parameters(), 0.01, 0.9)
+    names = ["class_loss", "domain_loss", "domain_accuracy"]
 
     def train_epoch(epoch, generator):
         network.train()
         sums = torch.zeros(3)
-        for step, (here, there) in enumerate(
-            pictures.draw_batches(source, target, 20, generator)
-        ):
-            done = (epoch + step / 4) / 2
-            optimiser.param_groups[0]["lr"] = settings.rate(done)
-            halves = [
-                dann.batch_to_pixels(part) for part in (source[here], target[there])
-            ]
-            given = *halves, labels[here], settings.weight(done)
-            class_loss, domain_loss, measured = dann.dann_losses(network, *given)
-            minimise(class_loss + domain_loss, optimiser, settings.max_norm)
-            sums += (
-                torch.stack([class_loss, *measured.values()]).detach() * len(here) / 64
+        batches = pictures.draw_batches(source, target, 20, generator)
+        for step, (source_rows, target_rows) in enumerate(batches):
+            progress = (epoch + step / 4) / 2
+            optimiser.param_groups[0]["lr"] = settings.rate(progress)
+            class_loss, domain_loss, measured = dann.dann_losses(
+                network,
+                dann.batch_to_pixels(source[source_rows]),
+                dann.batch_to_pixels(target[target_rows]),
+                labels[source_rows],
+                settings.weight(progress),
             )
-        return sums.tolist()
+            minimise(class_loss + domain_loss, optimiser, settings.max_norm)
+            values = torch.stack([class_loss, *measured.values()]).detach()
+            sums += values * len(source_rows) / 64
+        return dict(zip(names, sums.tolist(), strict=True))
 
     train = seeded(train_epoch, 5)
-    names = ("class_loss", "domain_loss", "domain_accuracy")
-    found = [[history[name][epoch] for name in names] for epoch in range(2)]
-    assert found == [train(epoch) for epoch in range(2)]
-    states = (network.state_dict().values() for network in networks)
-    assert all(torch.equal(*pair) for pair in zip(*states, strict=True))
+    for epoch in range(2):
+        for name, value in train(epoch).items():
+            assert history[name][epoch] == value
+    weights = network.state_dict().values()
+    assert all(map(torch.equal, weights, trained.state_dict().values()))
     assert list(history) == [*names, "target_diversity", "reversal_weight"]
 
 
@@ -496,6 +485,7 @@ def test_average_of_weights_by_hand():
     assert average.num_batches_tracked == 7
 
 
+@pytest.mark.filterwarnings("ignore:expected pseudo-labels of")
 def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatch):
     monkeypatch.setattr(training, "WARM_UP", 0)
     settings = replace(IMPROVED, num_epochs=1, batch_size=2, threshold=1.0)
@@ -656,11 +646,61 @@ def test_a_training_that_was_not_committed_is_named():
         dann.load_trained("CORAL")
 
 
-def test_one_step_is_a_training_of_the_improved_network(domains):
-    network, before = dann.ImprovedNetwork(0), dann.ImprovedNetwork(0).parameters()
-    history = dann.fit_improved(
-        network, *domains, replace(IMPROVED, num_epochs=1, batch_size=64)
+@pytest.mark.parametrize(
+    ("labels", "diversity"),
+    [([], 0), ([3], 0), ([3, 3, 3], 0), ([0, 1, 2, 3], 1), ([0, 0, 1, 1], 0.5)],
+)
+def test_diversity_of_known_labels(labels, diversity):
+    labels = torch.tensor(labels, dtype=torch.int64)
+    assert training.label_diversity(labels, 10) == pytest.approx(diversity)
+
+
+class KnownTeacher(nn.Module):
+    """Reads one class in each picture, the value of its first pixel, and is sure."""
+
+    def forward(self, pixels):
+        classes = (pixels[:, 0, 0, 0] * 255).round().long()
+        return 100 * F.one_hot(classes, 10).float()
+
+
+@pytest.mark.parametrize(
+    ("classes", "trusted"), [([0, 1, 2, 3] * 4, 16), ([7] * 16, 0), ([7] * 15 + [3], 0)]
+)
+def test_a_teacher_that_reads_one_class_in_nearly_all_pictures_is_not_trusted(
+    classes, trusted
+):
+    pixels = torch.zeros(16, 3, 28, 28)
+    pixels[:, 0, 0, 0] = torch.tensor(classes) / 255
+    _, pseudo_labels, trust = training.label_target(
+        KnownTeacher(), pixels, dann.IMPROVED, make_generator(0)
     )
-    assert np.isfinite([*history.values()]).all()
+    assert pseudo_labels.tolist() == classes
+    assert trust.sum() == trusted
+
+
+def test_a_collapse_is_measured_and_warned_of_once(domains, monkeypatch):
+    """The teacher is an untrained network, which reads one class everywhere."""
+    monkeypatch.setattr(training, "update_average", lambda *_: None)
+    network = dann.ImprovedNetwork(0)
+    nn.init.zeros_(network.label_predictor.weight)
+    with torch.no_grad():
+        network.label_predictor.bias[7] = 100
+    message = (
+        "expected pseudo-labels of 10 classes, got nearly all of a few after 2 of 2"
+    )
+    settings = replace(IMPROVED, num_epochs=2, batch_size=32)
+    with pytest.warns(UserWarning, match=message) as warned:
+        history = dann.fit_improved(network, *domains, settings)
+    assert len(warned) == 1
+    assert history.target_diversity == pytest.approx([0, 0], abs=1e-6)
+    assert history.labelled_share == [0, 0]
+
+
+def test_one_step_is_a_training_of_the_improved_network(domains):
+    network = dann.ImprovedNetwork(0)
+    before = dann.ImprovedNetwork(0).parameters()
+    settings = replace(IMPROVED, num_epochs=1, batch_size=64)
+    history = dann.fit_improved(network, *domains, settings)
+    assert np.isfinite(list(history.values())).all()
     assert all(weight.isfinite().all() for weight in network.parameters())
     assert not all(map(torch.equal, network.parameters(), before))

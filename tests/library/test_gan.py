@@ -3,6 +3,7 @@ training gives, samples, points on a ring.
 """
 
 import copy
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from dlapps import gan
+from dlapps import datasets, gan
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import DivergenceError
 from dlapps.gan import sampling
 from dlapps.gan.networks import initialise
-from dlapps.gan.steps import cross_entropy
+from dlapps.gan.steps import discriminator_loss, log_d, log_not_d
 
 torch.set_num_threads(1)
 
@@ -223,11 +224,22 @@ def test_products_are_the_convolutions_that_they_stand_for(settings):
 
 
 def test_losses_by_hand():
-    s = torch.tensor([0.0, 2.0])
-    d = torch.sigmoid(s)
-    real, fake = d.log().mean(), (1 - d).log().mean()
-    found = cross_entropy(s, s), *(loss(s) for loss in gan.LOSSES.values())
-    torch.testing.assert_close(found, (-real - fake, -real, fake))
+    real = torch.tensor([0.0, 2.0])
+    fake = torch.tensor([-1.0, 3.0])
+    d_real = torch.sigmoid(real)
+    d_fake = torch.sigmoid(fake)
+    log_real = d_real.log().mean()
+    log_not_fake = (1 - d_fake).log().mean()
+    torch.testing.assert_close(discriminator_loss(real, fake), -log_real - log_not_fake)
+    torch.testing.assert_close(gan.LOSSES["saturating"](fake), log_not_fake)
+    torch.testing.assert_close(gan.LOSSES["non-saturating"](fake), -d_fake.log().mean())
+
+
+def test_logarithms_of_probabilities_do_not_overflow():
+    logits = torch.tensor([-1000.0, 0.0, 1000.0])
+    half = -math.log(2)
+    torch.testing.assert_close(log_d(logits), torch.tensor([-1000.0, half, 0]))
+    torch.testing.assert_close(log_not_d(logits), torch.tensor([0, half, -1000.0]))
 
 
 def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
@@ -298,40 +310,35 @@ def test_a_training_is_that_of_a_textbook_loop(images, loss):
     discriminator = nn.Sequential(*discriminator[:3], discriminator[4])
     given = copy.deepcopy((generator, discriminator))
     gan.fit_gan(images, settings, networks=given, precision="float32")
-    real, draw = images[:, None] / 127.5 - 1, make_generator(0)
-    rates = {
-        generator: settings.generator_rate,
-        discriminator: settings.discriminator_rate,
-    }
-    adam = [
-        torch.optim.Adam(each.parameters(), rates[each], (0.5, 0.999)) for each in rates
-    ]
-    bce, ones, zeros = (
-        F.binary_cross_entropy_with_logits,
-        torch.ones(30, 1),
-        torch.zeros(30, 1),
+    real = images[:, None] / 127.5 - 1
+    latents = make_generator(0)
+    adam_g = torch.optim.Adam(
+        generator.parameters(), settings.generator_rate, (0.5, 0.999)
     )
-
-    def step(optimiser, value):
-        optimiser.zero_grad()
-        value.backward()
-        optimiser.step()
-
+    adam_d = torch.optim.Adam(
+        discriminator.parameters(), settings.discriminator_rate, (0.5, 0.999)
+    )
+    bce = F.binary_cross_entropy_with_logits
+    ones = torch.ones(30, 1)
+    zeros = torch.zeros(30, 1)
     for _ in range(2):
-        fake = generator(torch.randn(30, 5, generator=draw))
-        step(
-            adam[1],
-            bce(discriminator(real), ones) + bce(discriminator(fake.detach()), zeros),
-        )
-        s = discriminator(fake)
-        step(adam[0], bce(s, ones) if loss == "non-saturating" else -bce(s, zeros))
-    for mine, theirs in zip(
-        weights_of(generator, discriminator), weights_of(*given), strict=True
-    ):
-        torch.testing.assert_close(mine, theirs, atol=2e-6, rtol=1e-4)
-    assert all(
-        weight.grad is None for network in given for weight in network.parameters()
-    )
+        fake = generator(torch.randn(30, 5, generator=latents))
+        real_loss = bce(discriminator(real), ones)
+        fake_loss = bce(discriminator(fake.detach()), zeros)
+        adam_d.zero_grad()
+        (real_loss + fake_loss).backward()
+        adam_d.step()
+        logits = discriminator(fake)
+        adam_g.zero_grad()
+        if loss == "non-saturating":
+            bce(logits, ones).backward()
+        else:
+            (-bce(logits, zeros)).backward()
+        adam_g.step()
+    plain_weights = weights_of(generator, discriminator)
+    torch.testing.assert_close(weights_of(*given), plain_weights, atol=2e-6, rtol=1e-4)
+    for network in given:
+        assert all(weight.grad is None for weight in network.parameters())
 
 
 def test_two_threads_give_the_same_gradients_twice():
@@ -367,6 +374,23 @@ def test_a_picture_is_resized_as_pillow_does():
         )
         expected = torch.tensor(np.asarray(resized)).int()
         assert (gan.prepare_images(picture, size)[0] - expected).abs().max() <= 1
+
+
+def test_files_of_several_sizes_are_read_and_resized(tmp_path):
+    for number, size in enumerate([(20, 20), (30, 16), (16, 40), (16, 16)] * 2):
+        picture = Image.new("RGB", size, (255, 0, 0))
+        picture.save(tmp_path / f"{number}.png")
+    files = datasets.load_folder(tmp_path).images
+    arrays = [np.asarray(Image.open(file)) for file in files]
+    red = torch.tensor([255, 0, 0], dtype=torch.uint8).expand(8, 16, 16, 3)
+    assert torch.equal(gan.prepare_images(files, 16), red)
+    assert torch.equal(gan.prepare_images(arrays, 16), red)
+    training = gan.fit_gan(files, COLOUR)
+    assert training.frames.shape[1:] == (64, 16, 16, 3)
+    with pytest.raises(
+        ValueError, match=r"images \(N, 1, 16, 16\), got .*; take settings of"
+    ):
+        gan.fit_gan(files, TINY)
 
 
 def test_samples_do_not_depend_on_the_batch_and_leave_the_mode(monkeypatch):
