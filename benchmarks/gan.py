@@ -20,7 +20,7 @@ from torchvision import transforms
 from dlapps import datasets, gan
 from dlapps.core.runtime import make_generator
 from dlapps.gan.sampling import from_uint8
-from dlapps.gan.training import gan_step, make_adam
+from dlapps.gan.steps import discriminator_step, generate, generator_step, spread
 
 BATCH = 128
 WORKERS = 2
@@ -173,24 +173,28 @@ class Ours:
         self.networks = gan.make_networks(self.settings, 0)
         generator, discriminator = self.networks
         rates = self.settings.generator_rate, self.settings.discriminator_rate
-        self.adam_g = make_adam(generator, rates[0], self.settings.betas)
-        self.adam_d = make_adam(discriminator, rates[1], self.settings.betas)
+        self.adam_g, self.adam_d = (
+            torch.optim.Adam(
+                network.parameters(), rate, self.settings.betas, foreach=True
+            )
+            for network, rate in zip(self.networks, rates, strict=True)
+        )
         self.latents = make_generator(0)
         self.weights = list(generator.parameters()) + list(discriminator.parameters())
 
     def step(self, pixels, labels):
+        generator, discriminator = self.networks
+        classes = labels if self.conditional else None
         z = torch.randn(len(pixels), self.settings.latent_dim, generator=self.latents)
-        measured = gan_step(
-            *self.networks,
-            self.adam_g,
-            self.adam_d,
-            from_uint8(pixels),
-            z,
-            labels if self.conditional else None,
-            self.settings,
-            self.precision,
-        )
-        return torch.stack(list(measured.values())).tolist()
+        real = from_uint8(pixels)
+        fake = generate(generator, z, classes, self.precision)
+        measured = [spread(fake.detach(), classes) / spread(real, classes)]
+        options = {"labels": classes, "precision": self.precision}
+        losses = discriminator_step(discriminator, real, fake, self.adam_d, **options)
+        measured += losses.values()
+        losses = generator_step(generator, discriminator, fake, self.adam_g, **options)
+        measured += losses.values()
+        return torch.stack(measured).tolist()
 
     def epoch(self, images, labels):
         gan.fit_gan(

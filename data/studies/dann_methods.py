@@ -199,8 +199,14 @@ def fit_mcd(
         partial(train_on_domains, update, network, domains, settings, "fast", None),
         seed,
     )
-    parts = {"second": second, "optimiser": optimiser}
-    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
+    return run_epochs(
+        train,
+        network,
+        {"second": second, "optimiser": optimiser},
+        identity,
+        settings.num_epochs,
+        **options,
+    )
 
 
 def make_second(predictor: nn.Module, seed: int) -> nn.Module:

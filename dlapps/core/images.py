@@ -327,7 +327,8 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
         )
     except (ValueError, TypeError) as error:
         raise PictureError(
-            f"expected images of one size, got others ({error}); correct them."
+            "expected images as arrays of one size, got files or several sizes; make "
+            "an array by images.from_pixels(images.stack_pixels(pictures, size))."
         ) from error
     if levels.ndim == 4 and levels.shape[3] not in (1, 3):
         levels = levels.movedim(1, 3)

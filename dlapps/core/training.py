@@ -33,8 +33,8 @@ from dlapps.core.runtime import (
 Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
-# What changes in a training, and has to be stored to go on with it.
-Part = nn.Module | torch.optim.Optimizer | LRScheduler | torch.Generator
+# Modules, optimisers, schedules and generators, by name.
+Parts = Mapping[str, Any]
 
 
 class TrainingError(DlappsError, ValueError):
@@ -65,7 +65,7 @@ class History(dict[str, list[Any]]):
 def run_epochs(
     train_epoch: Callable[[int], Mapping[str, Any]],
     network: nn.Module,
-    parts: Mapping[str, Part],
+    parts: Parts,
     identity: Mapping[str, object],
     num_epochs: int,
     monitor: Monitor | None = None,
@@ -260,9 +260,7 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
             old.copy_(new)
 
 
-def _describe_run(
-    identity: Mapping[str, object], parts: Mapping[str, Part]
-) -> dict[str, str]:
+def _describe_run(identity: Mapping[str, object], parts: Parts) -> dict[str, str]:
     """Describe a training by short texts, which its checkpoint compares."""
     described = {name: _describe(value) for name, value in identity.items()}
     layers: list[str] = []
@@ -308,11 +306,11 @@ def fingerprint(tensors: Iterable[Tensor]) -> str:
 def _save_checkpoint(
     path: str | Path,
     described: Mapping[str, str],
-    parts: Mapping[str, Part],
+    parts: Parts,
     num_epochs: int,
     history: History,
 ) -> None:
-    states = {}
+    states: dict[str, Any] = {}
     for name, part in parts.items():
         if isinstance(part, torch.Generator):
             states[name] = part.get_state()
@@ -334,7 +332,7 @@ def _save_checkpoint(
 
 
 def _load_checkpoint(
-    path: str | Path, described: Mapping[str, str], parts: Mapping[str, Part]
+    path: str | Path, described: Mapping[str, str], parts: Parts
 ) -> tuple[int, History]:
     """Set the parts to their states; return the epochs so far and their history."""
     fields = ("identity", "num_epochs", "history", "states")

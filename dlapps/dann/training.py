@@ -449,24 +449,15 @@ def fit_improved(
         settings.num_epochs,
         **options,
     )
-    if target_labels is None:
-        _warn_of_few_classes(history, first, num_classes)
+    if target_labels is None and settings.threshold <= 1:
+        diversity = min(history["target_diversity"][int(first) :])
+        if diversity < MIN_DIVERSITY:
+            warnings.warn(
+                f"expected pseudo-labels of {num_classes} classes, got epochs with "
+                "nearly all of a few; train longer, or on more images.",
+                stacklevel=2,
+            )
     return history
-
-
-def _warn_of_few_classes(history: History, first: float, num_classes: int) -> None:
-    """Warn if, after an epoch with pseudo-labels, nearly all are of a few classes."""
-    uniform = 0
-    for epoch, diversity in enumerate(history["target_diversity"], start=1):
-        if epoch > first and diversity < MIN_DIVERSITY:
-            uniform += 1
-    if uniform:
-        warnings.warn(
-            f"expected pseudo-labels of {num_classes} classes, got nearly all of a few "
-            f"after {uniform} of {len(history['loss'])} epochs; train longer, or on more "
-            "images.",
-            stacklevel=3,
-        )
 
 
 def augment_source(

@@ -8,7 +8,6 @@ multiple of 8; labels are int64 (N,) in [0, K). `fit_flow` and `sample` check th
 
 import copy
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -312,7 +311,6 @@ def fit_flow(
     `dlapps.core.training.run_epochs` takes them. The same seed gives the same network
     on one machine. Raises DivergenceError for a loss that is not finite.
     """
-    seed = operator.index(seed)
     device = as_device(device)
     images = as_uint8(images)
     check_sizes("grey images", images, settings.size, settings.size)

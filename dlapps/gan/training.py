@@ -3,26 +3,17 @@
 import copy
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from PIL import Image
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.core.images import (
-    Picture,
-    as_uint8,
-    check_levels,
-    from_pixels,
-    stack_pixels,
-)
+from dlapps.core.images import as_uint8, check_levels
 from dlapps.core.runtime import Bar, as_device, make_generator
 from dlapps.core.training import (
     DivergenceError,
@@ -85,7 +76,7 @@ class Training:
 
 
 def fit_gan(
-    images: ArrayLike | Sequence[Picture],
+    images: ArrayLike,
     settings: Settings = PRACTICAL,
     seed: int = 0,
     *,
@@ -133,8 +124,16 @@ def fit_gan(
     sampler = generator
     if settings.average:
         sampler = copy.deepcopy(generator).requires_grad_(False)
-    adam_g = make_adam(generator, settings.generator_rate, settings.betas)
-    adam_d = make_adam(discriminator, settings.discriminator_rate, settings.betas)
+    loss = LOSSES[settings.loss]
+    adam_g = torch.optim.Adam(
+        generator.parameters(), settings.generator_rate, settings.betas, foreach=True
+    )
+    adam_d = torch.optim.Adam(
+        discriminator.parameters(),
+        settings.discriminator_rate,
+        settings.betas,
+        foreach=True,
+    )
     latents = make_generator(seed)
     num_images = epoch_size(number, settings.batch_size)
     num_batches = math.ceil(num_images / settings.batch_size)
@@ -157,18 +156,17 @@ def fit_gan(
             real = from_uint8(images[rows].to(device))
             classes = None if labels is None else labels[rows].to(device)
             z = torch.randn(len(rows), settings.latent_dim, generator=latents)
-            measured = gan_step(
-                generator,
-                discriminator,
-                adam_g,
-                adam_d,
-                real,
-                z.to(device),
-                classes,
-                settings,
-                precision,
+            fake = generate(generator, z.to(device), classes, precision)
+            real_spread = spread(real, classes).clamp(min=1e-6)
+            measured = {"spread": spread(fake.detach(), classes) / real_spread}
+            d_classes = classes if settings.discriminator_sees_labels else None
+            of_d = discriminator_step(
+                discriminator, real, fake, adam_d, d_classes, precision
             )
-            history.add(_as_numbers(measured, batch))
+            of_g = generator_step(
+                generator, discriminator, fake, adam_g, loss, d_classes, precision
+            )
+            history.add(_as_numbers({**measured, **of_d, **of_g}, batch))
             if settings.average:
                 decay = min(settings.average, (batch + 1) / (batch + 11))
                 update_average(sampler, generator, decay)
@@ -211,7 +209,7 @@ def fit_gan(
 
 
 def fit_conditional_gan(
-    images: ArrayLike | Sequence[Picture],
+    images: ArrayLike,
     labels: ArrayLike,
     settings: Settings = CONDITIONAL_PRACTICAL,
     seed: int = 0,
@@ -222,45 +220,6 @@ def fit_conditional_gan(
     images, options: as for `fit_gan`.
     """
     return fit_gan(images, settings, seed, labels=labels, **options)
-
-
-def gan_step(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    adam_g: torch.optim.Optimizer,
-    adam_d: torch.optim.Optimizer,
-    real: Tensor,
-    z: Tensor,
-    labels: Tensor | None,
-    settings: Settings,
-    precision: str = "fast",
-) -> dict[str, Tensor]:
-    """Update D on a batch, then G on the same fake images.
-
-    real: (N, C, S, S) in [-1, 1]. z: latent vectors (N, latent_dim) of the fake images.
-    Returns scalars, those that `Training` has in its history.
-    """
-    fake = generate(generator, z, labels, precision)
-    real_spread = spread(real, labels).clamp(min=1e-6)
-    measured = {"spread": spread(fake.detach(), labels) / real_spread}
-    d_labels = labels if settings.discriminator_sees_labels else None
-    measured.update(
-        discriminator_step(discriminator, real, fake, adam_d, d_labels, precision)
-    )
-    loss = LOSSES[settings.loss]
-    measured.update(
-        generator_step(
-            generator, discriminator, fake, adam_g, loss, d_labels, precision
-        )
-    )
-    return measured
-
-
-def make_adam(
-    network: nn.Module, learning_rate: float, betas: tuple[float, float]
-) -> torch.optim.Optimizer:
-    """Make Adam for all weights of a network."""
-    return torch.optim.Adam(network.parameters(), learning_rate, betas, foreach=True)
 
 
 def draw_frame(sampler: nn.Module, settings: Settings, seed: int) -> Tensor:
@@ -276,24 +235,21 @@ def _as_numbers(measured: Mapping[str, Tensor], batch: int) -> dict[str, float]:
     """Return scalars as numbers; raise DivergenceError if one is not finite."""
     # Brought to the CPU at once.
     values = torch.stack(list(measured.values())).tolist()
-    for name, value in zip(measured, values, strict=True):
+    numbers = dict(zip(measured, values, strict=True))
+    for name, value in numbers.items():
         if not math.isfinite(value):
             raise DivergenceError(
                 f"expected a finite {name}, got {value} in batch {batch}; "
                 "lower the rates."
             )
-    return dict(zip(measured, values, strict=True))
+    return numbers
 
 
-def prepare_images(images: ArrayLike | Sequence[Picture], size: int) -> Tensor:
+def prepare_images(images: ArrayLike, size: int) -> Tensor:
     """Resize images bilinearly; return them as uint8 (N, size, size), or (..., 3).
 
-    images: square, grey (N, H, H), or in colour (N, H, H, 3) or (N, 3, H, H). Files and
-    arrays of several sizes are read as colour pictures, and each is resized without
-    regard to its aspect ratio.
+    images: square, grey (N, H, H), or in colour (N, H, H, 3) or (N, 3, H, H).
     """
-    if _have_sizes_of_their_own(images):
-        return torch.from_numpy(from_pixels(stack_pixels(images, size)))
     levels = as_uint8(images)
     if levels.shape[1] != levels.shape[2]:
         raise ValueError(
@@ -312,17 +268,3 @@ def prepare_images(images: ArrayLike | Sequence[Picture], size: int) -> Tensor:
         )
         resized.append(pixels.round().byte())
     return as_uint8(torch.cat(resized))
-
-
-def _have_sizes_of_their_own(images: ArrayLike | Sequence[Picture]) -> bool:
-    """Return whether images are files, or arrays of more than one size."""
-    if not isinstance(images, (list, tuple, np.ndarray)):
-        return False
-    if isinstance(images, np.ndarray) and images.dtype != object:
-        return False
-    shapes = set()
-    for image in images:
-        if isinstance(image, (str, Path, Image.Image)):
-            return True
-        shapes.add(np.shape(image))
-    return len(shapes) > 1

@@ -686,7 +686,7 @@ def test_a_collapse_is_measured_and_warned_of_once(domains, monkeypatch):
     with torch.no_grad():
         network.label_predictor.bias[7] = 100
     message = (
-        "expected pseudo-labels of 10 classes, got nearly all of a few after 2 of 2"
+        "expected pseudo-labels of 10 classes, got epochs with nearly all of a few"
     )
     settings = replace(IMPROVED, num_epochs=2, batch_size=32)
     with pytest.warns(UserWarning, match=message) as warned:

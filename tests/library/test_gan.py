@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from dlapps import datasets, gan
+from dlapps.core.images import from_pixels, stack_pixels
 from dlapps.core.runtime import make_generator
 from dlapps.core.training import DivergenceError
 from dlapps.gan import sampling
@@ -376,21 +377,21 @@ def test_a_picture_is_resized_as_pillow_does():
         assert (gan.prepare_images(picture, size)[0] - expected).abs().max() <= 1
 
 
-def test_files_of_several_sizes_are_read_and_resized(tmp_path):
+def test_files_and_several_sizes_are_refused_with_what_to_do(tmp_path):
     for number, size in enumerate([(20, 20), (30, 16), (16, 40), (16, 16)] * 2):
         picture = Image.new("RGB", size, (255, 0, 0))
         picture.save(tmp_path / f"{number}.png")
     files = datasets.load_folder(tmp_path).images
     arrays = [np.asarray(Image.open(file)) for file in files]
-    red = torch.tensor([255, 0, 0], dtype=torch.uint8).expand(8, 16, 16, 3)
-    assert torch.equal(gan.prepare_images(files, 16), red)
-    assert torch.equal(gan.prepare_images(arrays, 16), red)
-    training = gan.fit_gan(files, COLOUR)
-    assert training.frames.shape[1:] == (64, 16, 16, 3)
+    for given in (files, arrays, np.array(files)):
+        with pytest.raises(ValueError, match=r"^expected images as .*stack_pixels\("):
+            gan.fit_gan(given, COLOUR)
+    levels = from_pixels(stack_pixels(files, 16))
+    assert gan.fit_gan(levels, COLOUR).frames.shape[1:] == (64, 16, 16, 3)
     with pytest.raises(
         ValueError, match=r"images \(N, 1, 16, 16\), got .*; take settings of"
     ):
-        gan.fit_gan(files, TINY)
+        gan.fit_gan(levels, TINY)
 
 
 def test_samples_do_not_depend_on_the_batch_and_leave_the_mode(monkeypatch):
