@@ -276,7 +276,7 @@ def _describe_run(identity: Mapping[str, object], parts: Parts) -> dict[str, str
 
 
 def _describe(value: object) -> str:
-    """Data by their fingerprint, a function by its name, a setting as it prints."""
+    """Describe data by a fingerprint, functions by name, settings as they print."""
     if isinstance(value, Tensor):
         return fingerprint([value])
     if isinstance(value, functools.partial):

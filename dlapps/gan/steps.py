@@ -81,7 +81,8 @@ def discriminator_step(
     discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z)))
     and discriminator_gradient (its L2 norm).
     """
-    # Two passes: batch norm has to see real and fake images apart.
+    # Two passes, since batch norm has to see real and fake images apart, under one
+    # autocast, so that both see the same rounded weights.
     with autocast(real.device, precision):
         real_logits = call(discriminator, real, labels)
         fake_logits = call(discriminator, fake.detach(), labels)

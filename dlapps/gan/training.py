@@ -102,21 +102,7 @@ def fit_gan(
     check_counts(frame_every=frame_every)
     seed = operator.index(seed)
     device = as_device(device)
-    images = prepare_images(images, settings.size)
-    check_levels(images)
-    number, channels, height, width = channels_first(images).shape
-    if channels != settings.channels:
-        raise ValueError(
-            f"expected images (N, {settings.channels}, {height}, {width}), got "
-            f"{(number, channels, height, width)}; take settings of their channels."
-        )
-    if bool(settings.num_classes) != (labels is not None):
-        raise ValueError(
-            "expected a settings with classes and labels, got only one; "
-            "pass both or neither."
-        )
-    if labels is not None:
-        labels = as_labels(labels, number, settings.num_classes)
+    images, labels = _prepare_data(images, labels, settings)
     generator, discriminator = networks or make_networks(settings, seed)
     check_networks(generator, discriminator, settings)
     generator.to(device)
@@ -135,14 +121,14 @@ def fit_gan(
         foreach=True,
     )
     latents = make_generator(seed)
-    num_images = epoch_size(number, settings.batch_size)
+    num_images = epoch_size(len(images), settings.batch_size)
     num_batches = math.ceil(num_images / settings.batch_size)
 
     def train_epoch(epoch: int, _: torch.Generator) -> History:
         generator.train()
         history = History(frames=[], frame_batches=[])
         order_generator = make_generator(1000 * seed + epoch)
-        order = torch.randperm(number, generator=order_generator)[:num_images]
+        order = torch.randperm(len(images), generator=order_generator)[:num_images]
         batches = Bar(order.split(settings.batch_size))
         for batch, rows in enumerate(batches, start=epoch * num_batches):
             if batch % frame_every == 0:
@@ -158,7 +144,7 @@ def fit_gan(
             z = torch.randn(len(rows), settings.latent_dim, generator=latents)
             fake = generate(generator, z.to(device), classes, precision)
             real_spread = spread(real, classes).clamp(min=1e-6)
-            measured = {"spread": spread(fake.detach(), classes) / real_spread}
+            fake_spread = spread(fake.detach(), classes) / real_spread
             d_classes = classes if settings.discriminator_sees_labels else None
             of_d = discriminator_step(
                 discriminator, real, fake, adam_d, d_classes, precision
@@ -166,7 +152,8 @@ def fit_gan(
             of_g = generator_step(
                 generator, discriminator, fake, adam_g, loss, d_classes, precision
             )
-            history.add(_as_numbers({**measured, **of_d, **of_g}, batch))
+            measured = {"spread": fake_spread, **of_d, **of_g}
+            history.add(_as_numbers(measured, batch))
             if settings.average:
                 decay = min(settings.average, (batch + 1) / (batch + 11))
                 update_average(sampler, generator, decay)
@@ -220,6 +207,28 @@ def fit_conditional_gan(
     images, options: as for `fit_gan`.
     """
     return fit_gan(images, settings, seed, labels=labels, **options)
+
+
+def _prepare_data(
+    images: ArrayLike, labels: ArrayLike | None, settings: Settings
+) -> tuple[Tensor, Tensor | None]:
+    """Return images and labels as the settings need them, or raise ValueError."""
+    levels = prepare_images(images, settings.size)
+    check_levels(levels)
+    number, channels, height, width = channels_first(levels).shape
+    if channels != settings.channels:
+        raise ValueError(
+            f"expected images (N, {settings.channels}, {height}, {width}), got "
+            f"{(number, channels, height, width)}; take settings of their channels."
+        )
+    if bool(settings.num_classes) != (labels is not None):
+        raise ValueError(
+            "expected a settings with classes and labels, got only one; "
+            "pass both or neither."
+        )
+    if labels is None:
+        return levels, None
+    return levels, as_labels(labels, number, settings.num_classes)
 
 
 def draw_frame(sampler: nn.Module, settings: Settings, seed: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Bars: seen after five seconds and gone at the end, in a terminal and in a notebook."""
+"""Bars are shown after five seconds and erased at the end, here and in a notebook."""
 
 from __future__ import annotations
 

@@ -34,14 +34,12 @@ IMPROVED = replace(dann.IMPROVED, num_epochs=3, batch_size=16, threshold=0.3)
 
 @pytest.fixture(scope="module")
 def domains():
-    """Bars at one of ten places, white on black; in the target, coloured on colour.
-    Labels of the target are kept.
-    """
+    """Bars at one of ten places: white on black, their labels, coloured on colour."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 10, (2, 64))
-    bars = draw_bars(2 * labels + 3, slice(4, 24), 3, (28, 28))
+    source, target = draw_bars(2 * labels + 3, slice(4, 24), 3, (28, 28))
     colours = random.integers(0, 120, (64, 1, 1, 3)).astype(np.uint8)
-    return bars[0], labels[0], bars[1][..., None] // 2 + colours
+    return source, labels[0], target[..., None] // 2 + colours
 
 
 def train_source_only(domains, **options):
@@ -64,10 +62,11 @@ def bars(domains, tmp_path, monkeypatch):
     """A project of its own, and these domains as the study has them."""
     monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     source, labels, target = (torch.tensor(part) for part in domains)
-    parts = [
-        dann_runs.Domain(images, labels, images, labels) for images in (source, target)
-    ]
-    return dann_runs.Domains(*parts, name="bars")
+    return dann_runs.Domains(
+        source=dann_runs.Domain(source, labels, source, labels),
+        target=dann_runs.Domain(target, labels, target, labels),
+        name="bars",
+    )
 
 
 def test_reversed_gradient_is_minus_weight_times_the_plain_one():
@@ -124,7 +123,8 @@ def test_each_relu_follows_a_batch_norm_where_one_is_asked_for(batch_norm):
 
 
 def test_a_step_is_that_of_a_textbook_loop(domains):
-    network, other = (dann.DomainAdversarialNetwork(0) for _ in range(2))
+    network = dann.DomainAdversarialNetwork(0)
+    other = dann.DomainAdversarialNetwork(0)
     settings = dann.Settings(
         num_epochs=1, batch_size=64, learning_rate=0.1, schedule=0.3
     )
@@ -294,7 +294,7 @@ def test_diversity_of_known_predictions():
 def test_lists_arrays_and_tensors_are_one(domains):
     source, labels, target = domains
     forms = [
-        (*map(torch.tensor, domains),),
+        tuple(map(torch.tensor, domains)),
         (source[:, None], labels.astype(np.uint8), target.transpose(0, 3, 1, 2)),
         (
             source[:, ::-1][:, ::-1],
@@ -465,18 +465,17 @@ def test_augmentation_changes_the_source_alone(way, domains, monkeypatch):
         seen.append(pixels)
         return 1 - pixels
 
-    histories = [
-        way(domains, augment=invert)[1],
-        way((255 - source, labels, target))[1],
-    ]
-    for name in histories[0]:
-        assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-3)
+    _, augmented = way(domains, augment=invert)
+    _, inverted = way((255 - source, labels, target))
+    for name, values in augmented.items():
+        assert values == pytest.approx(inverted[name], rel=1e-3)
     assert len(seen) == 3 * 4
     assert torch.equal(torch.cat(seen[:4]).sum(), dann.batch_to_pixels(source).sum())
 
 
 def test_average_of_weights_by_hand():
-    average, network = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    average = nn.BatchNorm1d(1)
+    network = nn.BatchNorm1d(1)
     nn.init.constant_(network.weight, 3)
     network.running_mean.fill_(1)
     network.num_batches_tracked.fill_(7)
@@ -495,9 +494,9 @@ def test_an_oracle_takes_the_target_labels_for_every_picture(domains, monkeypatc
         network = dann.ImprovedNetwork(0)
         return dann.fit_improved(network, *few, settings, target_labels=target_labels)
 
-    teacher, right, wrong = (
-        train(labels) for labels in (None, few[1], (few[1] + 1) % 10)
-    )
+    teacher = train(None)
+    right = train(few[1])
+    wrong = train((few[1] + 1) % 10)
     assert teacher.labelled_share[0] < 1
     assert right.labelled_share == wrong.labelled_share == pytest.approx([1])
     assert right.loss != wrong.loss

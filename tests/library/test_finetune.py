@@ -38,13 +38,10 @@ def test_classifier_learns(problem):
 
 def test_only_the_named_parts_are_trained(problem):
     network = make_classifier().requires_grad_(False)
-    before = [parameter.clone() for parameter in network.parameters()]
+    before = copy.deepcopy(network)
     fit(problem, network, {network[2]: 0.01}, num_epochs=2)
-    same = [
-        torch.equal(old, new)
-        for old, new in zip(before, network.parameters(), strict=True)
-    ]
-    assert same == [True, True, False, False]
+    same = map(torch.equal, network.parameters(), before.parameters())
+    assert list(same) == [True, True, False, False]
 
 
 def make_mixed_classifier():
@@ -89,9 +86,12 @@ def test_what_asks_for_gradients_is_as_it_was(problem, inputs_are):
     network[2].weight.requires_grad_(False)
     network[0][0].bias.requires_grad_(False)
     before = [parameter.requires_grad for parameter in network.parameters()]
-    refused = pytest.raises(ValueError, match="finite loss")
-    with contextlib.nullcontext() if inputs_are == 1 else refused:
-        fit((problem[0] * inputs_are, problem[1]), network, {network[2]: 0.01})
+    inputs, labels = problem
+    outcome = contextlib.nullcontext()
+    if inputs_are != 1:
+        outcome = pytest.raises(ValueError, match="finite loss")
+    with outcome:
+        fit((inputs * inputs_are, labels), network, {network[2]: 0.01})
     assert [parameter.requires_grad for parameter in network.parameters()] == before
     assert not any(module.training for module in network.modules())
 
@@ -110,15 +110,15 @@ def test_a_part_may_keep_to_eval_mode(problem):
 
 def test_parts_have_to_be_the_networks_and_apart(problem):
     network = make_classifier()
+    message = "expected parts of the network that share no weights, got"
     for parts in ([network, network[0]], [network[0], nn.Linear(2, 2)]):
-        with pytest.raises(
-            ValueError, match="expected parts of the network that share no weights, got"
-        ):
+        with pytest.raises(ValueError, match=message):
             fit(problem, network, dict.fromkeys(parts, 0.01))
 
 
 def test_new_head_does_not_see_the_scale_of_features():
-    head, maps = finetune.NewHead(6, 3, seed=0), torch.rand(4, 6, 5, 5)
+    head = finetune.NewHead(6, 3, seed=0)
+    maps = torch.rand(4, 6, 5, 5)
     torch.testing.assert_close(head(maps), head(maps * 100))
     torch.testing.assert_close(head(maps), head(maps.mean((2, 3))))
     assert torch.equal(head.linear.weight, finetune.NewHead(6, 3, seed=0).linear.weight)
@@ -126,9 +126,8 @@ def test_new_head_does_not_see_the_scale_of_features():
 
 def test_augmentation_keeps_shape_and_range():
     pixels = torch.rand(6, 1, 16, 16)
-    moved = transfer_training.flip_and_shift(
-        4, pixels, torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    moved = transfer_training.flip_and_shift(4, pixels, generator)
     assert moved.shape == pixels.shape
     assert 0 <= moved.min() <= moved.max() <= 1
     assert not torch.equal(moved, pixels)
@@ -140,44 +139,39 @@ def test_small_vgg_learns_bright_from_dark():
     pixels = torch.rand(40, 1, 16, 16) * 0.3 + 0.6 * labels.view(-1, 1, 1, 1)
     network = transfer_training.make_small_vgg(2)
     fit((pixels, labels), network, 0.01, num_epochs=8, batch_size=10)
-    assert (
-        finetune.batched_logits(network, pixels).argmax(1) == labels
-    ).float().mean() > 0.95
+    predicted = finetune.batched_logits(network, pixels).argmax(1)
+    assert (predicted == labels).float().mean() > 0.95
 
 
 def test_lists_and_arrays_train_as_tensors_do(problem, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     inputs, labels = problem
-    losses = []
-    for given in (
-        problem,
+    expected = fit(problem, num_epochs=2).loss
+    forms = [
         (inputs.numpy(), labels.tolist()),
         (inputs.double().tolist(), labels.byte().numpy()),
-    ):
+    ]
+    for number, form in enumerate(forms):
         network = make_classifier()
-        checkpoint = f"{len(losses)}.pt"
-        losses.append(fit(given, network, num_epochs=2, checkpoint=checkpoint).loss)
-        assert finetune.accuracy(network, *given) == finetune.accuracy(
-            network, *problem
-        )
-        assert (tmp_path / checkpoint).is_file()
-    assert losses[0] == losses[1] == losses[2]
+        history = fit(form, network, num_epochs=2, checkpoint=f"{number}.pt")
+        assert history.loss == expected
+        accuracy = finetune.accuracy(network, *form)
+        assert accuracy == finetune.accuracy(network, inputs, labels)
+        assert (tmp_path / f"{number}.pt").is_file()
 
 
 def test_uint8_is_taken_as_pixels():
-    generator, labels, losses = torch.Generator().manual_seed(0), [0, 1] * 4, []
-    pictures = torch.randint(
-        256, (8, 1, 16, 16), dtype=torch.uint8, generator=generator
-    )
-    for inputs in (pictures, pictures / 255, pictures.numpy() / 255):
+    def augment(pixels, generator):
+        return pixels.flip(3)
+
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.randint(256, (8, 1, 16, 16), dtype=torch.uint8, generator=generator)
+    losses = []
+    for inputs in (levels, levels / 255, levels.numpy() / 255):
         torch.manual_seed(0)
-        network, augment = (
-            transfer_training.make_small_vgg(2),
-            lambda pixels, generator: pixels.flip(3),
-        )
-        losses.append(
-            fit((inputs, labels), network, num_epochs=2, augment=augment).loss
-        )
+        network = transfer_training.make_small_vgg(2)
+        history = fit((inputs, [0, 1] * 4), network, num_epochs=2, augment=augment)
+        losses.append(history.loss)
     assert losses[0] == losses[1] == losses[2]
 
 

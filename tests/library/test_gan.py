@@ -264,18 +264,17 @@ def test_colour_images_are_learnt_and_drawn_in_colour(images):
 
 
 def test_channels_first_arrays_and_lists_are_one(images, labels):
-    expected = gan.fit_gan(in_colour(images), COLOUR).history
-    for given in (
-        in_colour(images).movedim(3, 1),
-        in_colour(images).numpy()[:, ::-1][:, ::-1],
-    ):
-        assert gan.fit_gan(given, COLOUR).history == expected
+    colours = in_colour(images)
+    expected = gan.fit_gan(colours, COLOUR).history
+    for form in (colours.movedim(3, 1), colours.numpy()[:, ::-1][:, ::-1]):
+        assert gan.fit_gan(form, COLOUR).history == expected
     expected = gan.fit_gan(images, CONDITIONAL, labels=labels).history
-    for given, told in (
+    for form, label_form in (
         (images.numpy(), labels.tolist()),
         (images[:, None], labels.byte().numpy()),
     ):
-        assert gan.fit_conditional_gan(given, told, CONDITIONAL).history == expected
+        training = gan.fit_conditional_gan(form, label_form, CONDITIONAL)
+        assert training.history == expected
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 5), (2, 5, 5, 3)])
@@ -288,19 +287,18 @@ def test_levels_and_pixels_are_each_other_s_inverse(shape):
 
 
 def test_networks_of_one_s_own_are_trained_in_place(images, tmp_path):
-    networks, path = own(), tmp_path / "run.pt"
+    networks = own()
+    path = tmp_path / "run.pt"
     before = weights_of(networks[0])
     training = gan.fit_gan(images, TINY, networks=networks, checkpoint=path)
     assert (training.generator, training.discriminator) == networks
     assert not any(map(torch.equal, before, weights_of(networks[0])))
     # Dropout hangs on the seed alone; the checkpoint is that of these networks.
-    for options in ({}, {"checkpoint": str(path)}):
+    for checkpoint in (None, str(path)):
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            assert (
-                gan.fit_gan(images, TINY, networks=own(), **options).history
-                == training.history
-            )
+            again = gan.fit_gan(images, TINY, networks=own(), checkpoint=checkpoint)
+            assert again.history == training.history
 
 
 @pytest.mark.parametrize("loss", gan.LOSSES)
