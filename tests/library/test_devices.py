@@ -1,6 +1,4 @@
-"""Chapter 2's methods follow the images to another device, and draw the same numbers
-there.
-"""
+"""Chapter 2's methods follow the images to another device, and give the same there."""
 
 from dataclasses import fields, is_dataclass, replace
 
@@ -78,9 +76,16 @@ def measure_areas(network, images, maps):
 def network():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 8, 3), nn.ReLU()
-        layers += nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
-        return nn.Sequential(*layers).eval()
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(4, 8, 3),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 5),
+        )
+        return network.eval()
 
 
 @pytest.fixture
@@ -90,16 +95,19 @@ def images():
 
 def find_tensors(result):
     """The tensors of a result, wherever they are in it, in order."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    parts = []
     if is_dataclass(result):
-        return [
-            t
-            for field in fields(result)
-            for t in find_tensors(getattr(result, field.name))
-        ]
-    if isinstance(result, (list, tuple, dict)):
-        parts = result.values() if isinstance(result, dict) else result
-        return [t for part in parts for t in find_tensors(part)]
-    return [result] if isinstance(result, torch.Tensor) else []
+        parts = [getattr(result, field.name) for field in fields(result)]
+    elif isinstance(result, dict):
+        parts = result.values()
+    elif isinstance(result, (list, tuple)):
+        parts = result
+    tensors = []
+    for part in parts:
+        tensors.extend(find_tensors(part))
+    return tensors
 
 
 class Elsewhere(TorchFunctionMode):
@@ -119,33 +127,26 @@ class Elsewhere(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        tensors = [
-            leaf
-            for leaf in tree_leaves((args, kwargs))
-            if isinstance(leaf, torch.Tensor)
-        ]
+        leaves = tree_leaves((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         here = any(self.holds(tensor) for tensor in tensors)
         if func == torch.Tensor.device.__get__ and here:
             return self.DEVICE
         if func is torch.Tensor.numpy and here:
             raise TypeError("can't convert a tensor from elsewhere to NumPy")
-        if (
-            func not in self.MOVES
-            and here
-            and not all(self.holds(tensor) for tensor in tensors if tensor.ndim)
-        ):
+        all_here = all(self.holds(tensor) for tensor in tensors if tensor.ndim)
+        if here and not all_here and func not in self.MOVES:
             raise RuntimeError(f"{func.__name__}: tensors on two devices")
         if func in self.FACTORIES:
-            if (
-                not (here and func.__name__.endswith("_like"))
-                and kwargs.get("device") is None
-            ):
+            follows = here and func.__name__.endswith("_like")
+            if not follows and kwargs.get("device") is None:
                 raise RuntimeError(f"{func.__name__}: no device is named")
             here = torch.device(kwargs.pop("device", self.DEVICE)) == self.DEVICE
         elif func is torch.Tensor.cpu:
             here = False
         elif func is torch.Tensor.to and isinstance(args[1], (str, torch.device)):
-            here, args = torch.device(args[1]) == self.DEVICE, (args[0], args[0].dtype)
+            here = torch.device(args[1]) == self.DEVICE
+            args = (args[0], args[0].dtype)
         result = func(*args, **kwargs)
         if func is torch.Tensor.__iter__:
             return iter([self.mark(part, here) for part in result])
