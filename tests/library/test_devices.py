@@ -119,9 +119,11 @@ class Elsewhere(TorchFunctionMode):
 
     DEVICE = torch.device("cuda", 0)
     FACTORIES = (
-        torch.zeros, torch.ones, torch.full, torch.empty, torch.eye, torch.tensor, torch.as_tensor, torch.arange,
-        torch.linspace, torch.rand, torch.randn, torch.randint, torch.randperm, torch.fft.fftfreq, torch.fft.rfftfreq,
-        torch.zeros_like, torch.ones_like, torch.full_like, torch.empty_like, torch.rand_like, torch.randn_like,
+        torch.zeros, torch.ones, torch.full, torch.empty, torch.eye, torch.tensor,
+        torch.as_tensor, torch.arange, torch.linspace, torch.rand, torch.randn,
+        torch.randint, torch.randperm, torch.fft.fftfreq, torch.fft.rfftfreq,
+        torch.zeros_like, torch.ones_like, torch.full_like, torch.empty_like,
+        torch.rand_like, torch.randn_like,
     )  # fmt: skip
     MOVES = (torch.Tensor.to, torch.Tensor.cpu, torch.Tensor.copy_)
 
