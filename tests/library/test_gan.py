@@ -57,12 +57,10 @@ def in_colour(images):
 
 
 def own(size=16):
-    """A generator and a discriminator of linear layers, with dropout; the same each
-    time.
-    """
+    """A generator and a discriminator of linear layers, the same at each call."""
+    numbers = size * size
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        numbers = size * size
         generator = nn.Sequential(
             nn.Linear(5, numbers, bias=False),
             nn.BatchNorm1d(numbers),
@@ -76,7 +74,7 @@ def own(size=16):
             nn.Dropout(),
             nn.Linear(8, 1),
         )
-        return generator, discriminator
+    return generator, discriminator
 
 
 def fit_own(images, generator, discriminator=None):
@@ -355,6 +353,7 @@ def test_two_threads_give_the_same_gradients_twice():
 
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
+    gradients = []
     try:
         expected = gradients()
         for _ in range(2):
