@@ -189,6 +189,7 @@ def fit_mcd(
         return {"class_loss": losses[0], "discrepancy": discrepancy}
 
     identity = {
+        "fit": "mcd",
         **asdict(settings),
         "seed": seed,
         "source": domains[0],
@@ -199,14 +200,8 @@ def fit_mcd(
         partial(train_on_domains, update, network, domains, settings, "fast", None),
         seed,
     )
-    return run_epochs(
-        train,
-        network,
-        {"second": second, "optimiser": optimiser},
-        identity,
-        settings.num_epochs,
-        **options,
-    )
+    parts = {"second": second, "optimiser": optimiser}
+    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
 
 
 def make_second(predictor: nn.Module, seed: int) -> nn.Module:

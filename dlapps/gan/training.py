@@ -144,7 +144,7 @@ def fit_gan(
             z = torch.randn(len(rows), settings.latent_dim, generator=latents)
             fake = generate(generator, z.to(device), classes, precision)
             real_spread = spread(real, classes).clamp(min=1e-6)
-            fake_spread = spread(fake.detach(), classes) / real_spread
+            relative_spread = spread(fake.detach(), classes) / real_spread
             d_classes = classes if settings.discriminator_sees_labels else None
             of_d = discriminator_step(
                 discriminator, real, fake, adam_d, d_classes, precision
@@ -152,7 +152,7 @@ def fit_gan(
             of_g = generator_step(
                 generator, discriminator, fake, adam_g, loss, d_classes, precision
             )
-            measured = {"spread": fake_spread, **of_d, **of_g}
+            measured = {"spread": relative_spread, **of_d, **of_g}
             history.add(_as_numbers(measured, batch))
             if settings.average:
                 decay = min(settings.average, (batch + 1) / (batch + 11))
@@ -223,7 +223,7 @@ def _prepare_data(
         )
     if bool(settings.num_classes) != (labels is not None):
         raise ValueError(
-            "expected a settings with classes and labels, got only one; "
+            "expected settings with classes and labels, got only one; "
             "pass both or neither."
         )
     if labels is None:

@@ -353,7 +353,6 @@ def test_two_threads_give_the_same_gradients_twice():
 
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
-    gradients = []
     try:
         expected = gradients()
         for _ in range(2):
@@ -513,11 +512,11 @@ def test_a_loss_that_is_not_finite_stops_the_training(images):
         ),
         (
             lambda x, y: gan.fit_gan(x, CONDITIONAL),
-            ".* with classes and labels, got only one",
+            "settings with classes and labels, got only",
         ),
         (
             lambda x, y: gan.fit_gan(x, TINY, labels=y),
-            ".* with classes and labels, got only one",
+            "settings with classes and labels, got only",
         ),
         (
             lambda x, y: gan.fit_gan(x, CONDITIONAL, labels=y + 1),
