@@ -77,9 +77,11 @@ def run_epochs(
     value or a list of values. monitor(network, epoch) may return more of them. The
     network is in eval mode when either is called, and at the end, even after an error.
 
-    checkpoint: a file that is written after each epoch. If it exists, the training goes
-    on from it, and gives the same numbers as one that was never stopped. parts: what
-    changes besides the network: other networks, optimisers, schedules and generators.
+    checkpoint: a file that is written at the start and after each epoch. If it exists,
+    the training goes on from it, and gives the same numbers as one that was never
+    stopped. parts: what changes besides the network: other networks, optimisers,
+    schedules and generators.
+
     identity: the settings, the seed and the data, which a checkpoint must share, as it
     must share the layers and the first weights of the networks. A function is compared
     by its name and by the arguments that `functools.partial` binds: if its code
