@@ -61,7 +61,6 @@ __all__ = [
     "ConditionalGenerator",
     "Discriminator",
     "Generator",
-    "Run",
     "Settings",
     "Training",
     "classify",
