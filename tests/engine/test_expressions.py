@@ -21,6 +21,7 @@ SCOPE = {
     "rows": [1, 2, 3],
     "array": np.float64(0.5),
     "tensor": torch.tensor(2),
+    "one": np.array([[0.25]]),
     "nothing": float("nan"),
 }
 
@@ -37,6 +38,7 @@ SCOPE = {
         ("a:+.0f", "+1", 0.958),
         ("array", "0.5", 0.5),
         ("tensor", "2", 2),
+        ("one:.2f", "0.25", 0.25),
         ("rows[-1]", "3", 3),
         ('scores["VGG16: top"]["mean"]:.0%', "25%", 0.25),
         ("gain.mean:.0f", "−4", -3.9),

@@ -145,7 +145,7 @@ def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
     """
     try:
         # The scope is passed as globals: a comprehension sees no others.
-        verdict = _only_element(eval(claim, dict(scope)))
+        verdict = as_scalar(eval(claim, dict(scope)))
     except Exception as error:
         return {"claim": claim, "error": f"{type(error).__name__}: {error}"}
     if not isinstance(verdict, bool):
@@ -153,15 +153,10 @@ def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
     return {"claim": claim, "holds": verdict}
 
 
-def _only_element(value: Any) -> Any:
+def as_scalar(value: Any) -> Any:
     """The element of an array or a tensor that has one; others as they are."""
     is_array = hasattr(value, "item") and hasattr(value, "shape")
-    return value.item() if is_array and math.prod(value.shape) == 1 else value
-
-
-def as_scalar(value: Any) -> Any:
-    """A scalar of NumPy or PyTorch as a number; others as they are."""
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+    if is_array and math.prod(value.shape) == 1:
         return value.item()
     return value
 
