@@ -60,10 +60,10 @@ def test_a_chapter_knows_its_number_and_says_what_it_ran_on(shown, monkeypatch):
         "full",
         (0, 1, 2),
     )
-    facts = shown[0][0][MIME]
-    assert facts["date"] == "1970-01-02"
+    run = shown[0][0][MIME]
+    assert run["date"] == "1970-01-02"
     machine = {"python", "packages", "platform", "cpu", "cores", "threads"}
-    assert facts.keys() >= machine | {"commit", "seeds"}
+    assert run.keys() >= machine | {"commit", "seeds"}
 
 
 def test_a_chapter_refuses_an_odd_profile(shown):
@@ -208,26 +208,33 @@ def test_a_table_of_a_study_and_rows_by_hand_show_the_same(chapter, shown):
     assert first == second
 
 
-def test_a_headline_says_a_number_as_its_format_has_it(chapter, shown):
-    values = {"91.2%": (0.9123, ".1%"), "9": (torch.tensor(9), ".0f")}
-    values["0.50 (0.40 to 0.60)"] = Interval(0.5, 0.4, 0.6), ".2f"
-    for value, form in values.values():
-        chapter.headline(
-            "best", value, "Best", form, published=0.7, work="ganin2016domain"
-        )
-    assert [bundle["text/plain"] for bundle, _ in shown] == [
-        f"★ Best: {text}" for text in values
-    ]
-    told = [bundle[MIME] for bundle, _ in shown]
-    assert [one["value"] for one in told] == [0.9123, 9, 0.5]
-    assert (told[0]["practical"], told[0]["published"]) == (None, 0.7)
-    assert told[0]["work"] == "ganin2016domain"
+@pytest.mark.parametrize(
+    ("value", "form", "text", "number"),
+    [
+        (0.9123, ".1%", "91.2%", 0.9123),
+        (torch.tensor(9), ".0f", "9", 9),
+        (Interval(0.5, 0.4, 0.6), ".2f", "0.50 (0.40 to 0.60)", 0.5),
+    ],
+)
+def test_a_headline_says_a_number_as_its_format_has_it(
+    chapter, shown, value, form, text, number
+):
+    work = "ganin2016domain"
+    chapter.headline("best", value, "Best", form, published=0.7, work=work)
+    ((bundle, _),) = shown
+    assert bundle["text/plain"] == f"★ Best: {text}"
+    message = bundle[MIME]
+    assert message["value"] == number
+    assert message["practical"] is None
+    assert (message["published"], message["work"]) == (0.7, work)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"published": 0.7}, {"value": float("nan")}, {"value": np.ones(2)}]
+    ("value", "published"), [(0.5, 0.7), (float("nan"), None), (np.ones(2), None)]
 )
-def test_a_headline_needs_a_number_and_what_is_published_a_work(chapter, shown, wrong):
+def test_a_headline_needs_a_number_and_what_is_published_a_work(
+    chapter, shown, value, published
+):
     with pytest.raises(ValueError, match=r"^expected .*, got .*; .*\.$"):
-        chapter.headline(**{"name": "best", "value": 0.5, "what": "best"} | wrong)
+        chapter.headline("best", value, "best", published=published)
     assert shown == []

@@ -106,8 +106,8 @@ def test_of_formulas_equations_have_numbers(project):
 def test_a_question_has_its_heading(project):
     question = text("Why?", "question", number="5", starred=True)
     path = project.write("2_shown", question, text("So.", "answer"))
-    known = [cell.question for cell in Prose(path, "2").outline.prose]
-    assert known == ["", "Question 5 ★", ""]
+    headings = [cell.question for cell in Prose(path, "2").outline.prose]
+    assert headings == ["", "Question 5 ★", ""]
 
 
 def test_a_file_is_read_anew(project):
