@@ -88,9 +88,7 @@ class PixelNetwork(nn.Module):
 
     Attributes: `name`; `class_names`, K of them or none; `input_size`, the side of the
     training pictures; `crop`, the share of the short side used in its published
-    evaluation, None where pictures are squashed instead; `channels`, C; `last_layer`,
-    the name of the backbone's layer whose rows are the classes, None where another
-    layer mixes them afterwards.
+    evaluation, None where pictures are squashed instead; `channels`, C.
     """
 
     def __init__(
@@ -102,14 +100,12 @@ class PixelNetwork(nn.Module):
         class_names: Sequence[str] = (),
         input_size: int = 224,
         crop: float | None = None,
-        last_layer: str | None = None,
     ) -> None:
         super().__init__()
         self.name = name
         self.class_names = tuple(class_names)
         self.input_size = input_size
         self.crop = crop
-        self.last_layer = last_layer
         self.normalisation = Normalisation(mean, std)
         self.channels = len(mean)
         # Any: its parts have the names that its library gives them.
@@ -340,7 +336,6 @@ def _load_squeezenet() -> PixelNetwork:
         CAFFE_MEAN,
         CAFFE_STD,
         imagenet_class_names(),
-        last_layer="classifier.1",
     )
 
 

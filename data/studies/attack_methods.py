@@ -22,7 +22,6 @@ from dlapps.adversarial import examples as basics
 from dlapps.core.class_scores import (
     Classes,
     Network,
-    RowValues,
     float32,
     float32_logits,
     pick,
@@ -88,9 +87,7 @@ def sign_noise(
     ball = linf_ball(images, epsilon)
     goal = basics.make_goal(network, images, labels, None)
     noise = ball.radii * basics.random_direction(images, "linf", 0).sign()
-    return score_examples(
-        network, images, ball.settle((images + noise).clamp(0, 1)), goal
-    )
+    return score_examples(network, images, (images + noise).clamp(0, 1), goal)
 
 
 def transferable_pgd(
@@ -112,20 +109,18 @@ def transferable_pgd(
     goal = basics.make_goal(network, images, labels, None)
     x = ball.draw(0)
     velocity = torch.zeros_like(images)
-    step_size = (2.5 * ball.epsilon / num_steps).to(images)
+    step_size = 2.5 * epsilon / num_steps
     for step in range(num_steps):
         attacked: Network = network
         if transform:
             attacked = partial(_transformed_logits, network, transform, step)
-        gradient, _ = pixel_gradient(
-            attacked, x, basics.by_rows(basics.cross_entropy, goal)
-        )
+        gradient, _ = pixel_gradient(attacked, x, goal.classes, basics.cross_entropy)
         if momentum:
             length = gradient.abs().sum((1, 2, 3), keepdim=True).clamp(min=1e-12)
             velocity = momentum * velocity + gradient / length
             gradient = velocity
         x = ball.nearest(x + step_size * gradient.sign())
-    return score_examples(network, images, ball.settle(x), goal, num_steps)
+    return score_examples(network, images, x, goal, num_steps)
 
 
 def _transformed_logits(
@@ -196,9 +191,8 @@ def _to_nearest_boundary(
     best = torch.zeros_like(images)
     for rival in rivals.T:
         with float32(images):
-            gradient, logits = pixel_gradient(
-                network, images, _lead(rival, goal.classes)
-            )
+            pairs = torch.stack([rival, goal.classes], dim=1)
+            gradient, logits = pixel_gradient(network, images, pairs, _lead)
         gap = (pick(logits, goal.classes) - pick(logits, rival)).abs() + 1e-4
         length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
         closer = gap / length < nearest
@@ -208,6 +202,6 @@ def _to_nearest_boundary(
     return best
 
 
-def _lead(rivals: Tensor, classes: Tensor) -> RowValues:
-    """How far the logit of a rival is above that of the class, both (N,)."""
-    return lambda logits, rows: pick(logits, rivals[rows]) - pick(logits, classes[rows])
+def _lead(logits: Tensor, pairs: Tensor) -> Tensor:
+    """How far the logit of a rival is above that of the class, pairs (N, 2) of both."""
+    return pick(logits, pairs[:, 0]) - pick(logits, pairs[:, 1])

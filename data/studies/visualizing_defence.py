@@ -21,7 +21,6 @@ from dlapps.adversarial import AdversarialExamples, Goal, pgd, score_examples
 from dlapps.adversarial.digits import make_digit_network
 from dlapps.adversarial.examples import (
     Ball,
-    by_rows,
     cross_entropy,
     make_goal,
     random_direction,
@@ -241,9 +240,7 @@ def apgd(
         left = left[~best.reached]
         if len(left) == 0:
             break
-    return score_examples(
-        network, images, linf_ball(images, epsilon).settle(adversarial), goal
-    )
+    return score_examples(network, images, adversarial, goal)
 
 
 def choose_checkpoints(num_steps: int) -> list[int]:
@@ -264,8 +261,8 @@ def _climb(
     best = _Best(x)
     steps = StepSizes(2 * ball.radii, num_steps)
     for step in range(num_steps + 1):
-        gradients, logits = pixel_gradient(network, x, by_rows(cross_entropy, goal))
-        values = cross_entropy(logits, goal)
+        gradients, logits = pixel_gradient(network, x, goal.classes, cross_entropy)
+        values = cross_entropy(logits, goal.classes)
         best.update(x, gradients, values, goal.is_reached(logits))
         halved = _column(steps.update(step, values, best.values))
         x = torch.where(halved, best.images, x)
@@ -382,7 +379,7 @@ def square(
             AREA / 2**num_halvings,
             generator,
         )
-    return score_examples(network, images, ball.settle(best), goal)
+    return score_examples(network, images, best, goal)
 
 
 def _paint_square(

@@ -10,19 +10,17 @@ from dlapps.adversarial.examples import (
     Goal,
     PerPicture,
     as_lengths,
-    by_rows,
     cross_entropy,
+    decide_success,
     make_goal,
     normalise,
     round_to_8_bits,
-    score_examples,
 )
 from dlapps.core.class_scores import (
     Classes,
     Images,
     check_input,
     float32_logits,
-    pick,
     pixel_gradient,
 )
 from dlapps.core.runtime import Bar
@@ -39,50 +37,49 @@ def fool(
     step_size: float = PRACTICAL_STEP,
     num_steps: int = 100,
 ) -> AdversarialExamples:
-    """x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins
+    """Step x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins
     (practical; Szegedy et al. 2014).
 
     step_size: eta, the length of a step in pixel units. The practical's eta = 1 is in
     units of (pixel - mean) / std; a step along z = (x - m) / s of length 1 is one of
-    length s, about .226, along x. A picture stops once the target wins on its 8-bit
-    rounding too: of those that stop at the first success, some are lost when saved.
+    length s, about .226, along x. A picture stops once the target also wins on its
+    8-bit rounding: of pictures that stop at the first success, some are lost when they
+    are saved.
     """
     check_counts(num_steps=num_steps)
     check_positive(step_size=step_size)
     if targets is None:
         raise ValueError(
-            "expected targets, the classes that are to win, got None; name one for each image."
+            "expected targets, the classes that are to win, got None; "
+            "name one for each image."
         )
     images = check_input(network, images)
     goal = make_goal(network, images, None, targets)
-    x, active = images.clone(), torch.arange(len(images), device=images.device)
-    steps = torch.full_like(active, num_steps)
+    x = images.clone()
+    steps = torch.full_like(goal.classes, num_steps)
+    active = torch.arange(len(images), device=images.device)
     for step in Bar(range(num_steps), "steps"):
-        todo = goal[active]
-        gradient, logits = pixel_gradient(
-            network, x[active], by_rows(_target_score, todo)
-        )
-        done = _is_done(network, x[active], logits, todo)
+        gradient, logits = pixel_gradient(network, x[active], goal.classes[active])
+        done = _is_done(network, x[active], logits, goal[active])
         steps[active[done]] = step
-        active, gradient = active[~done], gradient[~done]
+        active = active[~done]
         if len(active) == 0:
             break
-        x[active] = (x[active] + step_size * normalise(gradient, "l2")).clamp_(0, 1)
-    return score_examples(network, images, x, goal, steps)
-
-
-def _target_score(logits: Tensor, goal: Goal) -> Tensor:
-    return pick(logits, goal.classes)
+        direction = normalise(gradient[~done], "l2")
+        x[active] = (x[active] + step_size * direction).clamp(0, 1)
+    return decide_success(network, images, x, goal, steps)
 
 
 def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> Tensor:
-    """Whether the goal is reached, and still is after rounding; only what seems done is
-    read again.
+    """Whether images with these logits reach the goal, and still do after rounding.
+
+    The network reads only the rounded images that may be done.
     """
     done = goal.is_reached(logits)
-    if done.any():
-        rounded = round_to_8_bits(images[done])
-        done[done.clone()] = goal[done].is_reached(float32_logits(network, rounded))
+    rows = done.nonzero().flatten()
+    if len(rows) > 0:
+        rounded = round_to_8_bits(images[rows])
+        done[rows] = goal[rows].is_reached(float32_logits(network, rounded))
     return done
 
 
@@ -93,8 +90,10 @@ def fgsm(
     labels: Classes | None = None,
     targets: Classes | None = None,
 ) -> AdversarialExamples:
-    """x + epsilon sign(d loss / d x), loss the cross-entropy (Goodfellow, Shlens &
-    Szegedy 2015).
+    """Return x + epsilon sign(d loss / d x), loss the cross-entropy of the labels; with
+    targets x - epsilon sign(d loss / d x) (Goodfellow, Shlens & Szegedy 2015).
+
+    It is one step of `pgd`, without a random start.
     """
     return pgd(
         network,
@@ -120,26 +119,26 @@ def pgd(
     random_start: bool = True,
     seed: int = 0,
 ) -> AdversarialExamples:
-    """Steps up the cross-entropy, each projected back to ||x' - x|| <= epsilon (Madry
-    et al. 2018).
+    """Step x <- P(x + alpha d) up the cross-entropy of the labels, or down that of the
+    targets, d the steepest direction, P the projection to ||x - clean|| <= epsilon
+    (Madry et al. 2018, section 2.1).
 
-    epsilon: a number or one a picture; at most 1 in "linf". norm: "linf" or "l2".
-    step_size: 2.5 epsilon / num_steps by default, as in the paper. random_start: begin
-    anywhere in the ball.
+    In "linf" d is the sign of the gradient g, in "l2" it is g / ||g||_2. epsilon: a
+    number or one a picture; at most 1 in "linf". step_size: alpha, 2.5 epsilon /
+    num_steps by default, as in the paper. random_start: begin anywhere in the ball.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
     radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
-    steps = (
-        2.5 * radii / num_steps
-        if step_size is None
-        else as_lengths("step_size", step_size, images)
-    )
-    # Halved and doubled as Python's numbers, moved as the pictures'.
-    ball, steps = Ball(images, norm, radii), steps.to(images)
+    if step_size is None:
+        step_sizes = 2.5 * radii / num_steps
+    else:
+        step_sizes = as_lengths("step_size", step_size, images)
+    ball = Ball(images, norm, radii)
     goal = make_goal(network, images, labels, targets)
+    alpha = goal.sign * step_sizes.to(images)
     x = ball.draw(seed) if random_start else images
     for _ in Bar(range(num_steps), "steps"):
-        gradient, _ = pixel_gradient(network, x, by_rows(cross_entropy, goal))
-        x = ball.nearest(normalise(gradient, norm).mul_(steps).add_(x))
-    return score_examples(network, images, ball.settle(x), goal, num_steps)
+        gradient, _ = pixel_gradient(network, x, goal.classes, cross_entropy)
+        x = ball.nearest(x + alpha * normalise(gradient, norm))
+    return decide_success(network, images, x, goal, num_steps)

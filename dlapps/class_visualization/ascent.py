@@ -1,5 +1,5 @@
-"""The ascent: what is raised, how it is climbed, the pictures on the way, and who
-recognises them.
+"""Class visualisation by gradient ascent: settings, the ascent, and its pictures read
+by another network.
 """
 
 import math
@@ -29,7 +29,7 @@ from dlapps.class_visualization.ingredients import (
 )
 from dlapps.core.class_scores import (
     Classes,
-    check_eval_mode,
+    check_network,
     chunk_size,
     expand_classes,
     float32,
@@ -42,10 +42,10 @@ from dlapps.core.runtime import Bar, device_of, make_generator
 
 @dataclass(frozen=True)
 class Settings:
-    """How to climb the objective, a function of what is `Seen`, less the regularisers.
+    """How to climb the objective less the regularisers.
 
-    It is the logit of the target by default; of a channel, give a network that ends in
-    its layer and its average.
+    objective: a function of what is `Seen`, by default the logit of the target; to
+    visualise a channel, pass a network that ends in its layer and an average.
     normalised: each picture's gradient is divided by its L2 norm, so that with SGD
     step_size is the length of a step, in the units of the parametrisation. blur_every:
     steps between blurs of .5 pixels, 0 for never. Change one thing with
@@ -70,12 +70,12 @@ class Settings:
             )
         if self.optimiser is torch.optim.LBFGS:
             raise ValueError(
-                "expected an optimiser that takes one gradient a step, got LBFGS; take SGD or Adam."
+                "expected an optimiser that takes one gradient a step, got LBFGS; "
+                "take SGD or Adam."
             )
 
 
-# The practical's: lr 5, lambda 1e-3, 200 iterations, blur of .5 every 10, jitter 16, in
-# its own units.
+# The practical's own values, in its own units.
 PRACTICAL = Settings(
     parametrisation=Pixels(),
     num_steps=200,
@@ -114,11 +114,11 @@ ROBUST = Settings(
 class Visualization:
     """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
 
-    scores (S + 1, N): the objective, which is the logit of the target unless the settings
-    has another, at each step, as the network saw the picture (moved, in the precision
-    of the run); the last row is the final picture's, as it is, in float32. frames (F,
-    N, 3, H, W): the pictures after frame_steps (F,) steps; the final one alone where
-    `keep_every` is 0. class_names: the network's, for `judge`.
+    scores (S + 1, N): the objective at each step, of the picture as the network saw it
+    (transformed, in the precision of the run); the last row is that of the final
+    picture as it is, in float32. frames (F, N, 3, H, W): the pictures after frame_steps
+    (F,) steps, the final picture alone where `keep_every` is 0. class_names: the
+    network's, for `judge`.
     """
 
     images: Tensor
@@ -139,17 +139,17 @@ def visualize(
     seed: int = 0,
     keep_every: int = 0,
 ) -> Visualization:
-    """Pictures that maximise S_c(x) - R(x) by gradient ascent on x (Simonyan, Vedaldi &
-    Zisserman 2014, section 2).
+    """Draw pictures that maximise S_c(x) - R(x), by gradient ascent on x (Simonyan,
+    Vedaldi & Zisserman 2014, section 2).
 
     targets: one class (a number, or a name of the network's `class_names`), or N of
     them, each of which gets its picture; all start from the same noise and see the same
     transforms, so that a picture does not depend on the batch.
     initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from; else noise of
-    side `size`, drawn on the CPU, on the network's device. Each step: the transforms
-    move the picture, the network reads it, the gradient of score less regularisers is
-    climbed through the parametrisation, the picture is brought back into [0, 1]; every
-    blur_every steps, from the first, it is blurred.
+    side `size`, drawn on the CPU. In each step the transforms move the picture, the
+    network reads it, the parameter goes up the gradient of the score less the
+    regularisers, and the picture is brought back into [0, 1]; every blur_every steps,
+    from the first, it is blurred.
 
     PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical
     does: z starts from N(0, 1), R is lambda ||z||^2 summed over all pixels, a step is 5
@@ -162,30 +162,21 @@ def visualize(
     Raises ValueError for a class out of range, bad pixels, a number of pictures that is
     neither 1 nor N, a network in training mode.
     """
-    check_eval_mode(network)
+    check_network(network)
     check_counts(size=size)
     check_counts(0, keep_every=keep_every)
-    initial = None if initial is None else as_pictures(initial, 3)
+    if initial is not None:
+        initial = as_pictures(initial, 3)
     device = device_of(network) if initial is None else initial.device
-    number = (
-        1 if isinstance(targets, (int, str)) or np.ndim(targets) == 0 else len(targets)
-    )
     names = tuple(getattr(network, "class_names", ()))
+    number = len(targets) if np.ndim(targets) > 0 else 1
     targets = expand_classes(targets, number, device, names)
-    generator, form = make_generator(seed), settings.parametrisation
-    if initial is not None and len(initial) not in (1, number):
-        raise ValueError(
-            f"expected 1 or {number} initial pictures, got {len(initial)}; pass one a target."
-        )
-    with float32(targets):
-        start = form.constrain(
-            form.noise(size, generator) if initial is None else form.encode(initial)
-        )
-        parameter = (
-            start.expand(number, *start.shape[1:]).clone().to(device).requires_grad_()
-        )
+    generator = make_generator(seed)
+    parameter = _start(settings, initial, size, number, generator).to(device)
+    parameter.requires_grad_()
     optimiser = settings.optimiser([parameter], lr=settings.step_size)
-    scores, frames = [], {}
+    scores = []
+    frames = {}
     for step in Bar(range(settings.num_steps), "steps"):
         if keep_every and step % keep_every == 0:
             frames[step] = _decode(settings, parameter)
@@ -193,25 +184,40 @@ def visualize(
             _climb(network, targets, settings, parameter, optimiser, generator)
         )
         _tidy(settings, parameter, step)
-    pictures = frames[settings.num_steps] = _decode(settings, parameter)
-    with torch.no_grad(), float32(pictures):
-        parts = zip(
-            *(whole.split(chunk_size(pictures)) for whole in (pictures, targets)),
-            strict=True,
-        )
-        scores.append(
-            torch.cat(
-                [
-                    evaluate(network, settings.objective, part, part, rows)
-                    for part, rows in parts
-                ]
-            )
-        )
-    shown, steps = (
-        torch.stack(list(frames.values())),
-        torch.tensor(list(frames), device=device),
+    pictures = _decode(settings, parameter)
+    frames[settings.num_steps] = pictures
+    scores.append(_final_scores(network, targets, settings, pictures))
+    return Visualization(
+        pictures,
+        targets,
+        scores=torch.stack(scores),
+        frames=torch.stack(list(frames.values())),
+        frame_steps=torch.tensor(list(frames), device=device),
+        class_names=names,
     )
-    return Visualization(pictures, targets, torch.stack(scores), shown, steps, names)
+
+
+def _start(
+    settings: Settings,
+    initial: Tensor | None,
+    size: int,
+    number: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the parameter of initial pictures, or of noise that all pictures share."""
+    form = settings.parametrisation
+    if initial is None:
+        start = form.noise(size, generator)
+    else:
+        if len(initial) not in (1, number):
+            raise ValueError(
+                f"expected 1 or {number} initial pictures, got {len(initial)}; "
+                "pass one a target."
+            )
+        with float32(initial):
+            start = form.encode(initial)
+    start = form.constrain(start)
+    return start.expand(number, *start.shape[1:]).clone()
 
 
 def _climb(
@@ -222,21 +228,23 @@ def _climb(
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> Tensor:
-    """One step of the parameter, in place; returns the scores (N,) before it."""
+    """Make one step of the parameter, in place; return the scores (N,) before it."""
     with torch.enable_grad():
         with float32(parameter):
-            seen = pictures = settings.parametrisation.decode(parameter)
+            pictures = settings.parametrisation.decode(parameter)
+            transformed = pictures
             for transform in settings.transforms:
-                seen = transform(seen, generator)
-            penalty = sum(
-                regulariser(pictures) for regulariser in settings.regularisers
-            )
-        scores = evaluate(network, settings.objective, pictures, seen, targets)
+                transformed = transform(transformed, generator)
+            penalty = torch.zeros_like(targets, dtype=pictures.dtype)
+            for regulariser in settings.regularisers:
+                penalty = penalty + regulariser(pictures)
+        scores = evaluate(network, settings.objective, pictures, transformed, targets)
         (gradient,) = torch.autograd.grad((scores - penalty).sum(), parameter)
     if settings.normalised:
         axes = tuple(range(1, gradient.ndim))
         length = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
         gradient = gradient / length.clamp(min=1e-12)
+    # PyTorch's optimisers go down.
     parameter.grad = -gradient
     optimiser.step()
     return scores.detach()
@@ -244,14 +252,15 @@ def _climb(
 
 @torch.no_grad()
 def _tidy(settings: Settings, parameter: Tensor, step: int) -> None:
-    """Bring the parameter back into the valid range, and blur when it is time, in
-    place.
+    """Bring the parameter back into the valid range, in place, and blur it when it is
+    time.
     """
     form = settings.parametrisation
     parameter.copy_(form.constrain(parameter))
     if settings.blur_every and step % settings.blur_every == 0:
         with float32(parameter):
-            parameter.copy_(form.encode(gaussian_blur(form.decode(parameter), 5, 0.5)))
+            blurred = gaussian_blur(form.decode(parameter), 5, 0.5)
+            parameter.copy_(form.encode(blurred))
 
 
 @torch.no_grad()
@@ -260,20 +269,34 @@ def _decode(settings: Settings, parameter: Tensor) -> Tensor:
         return settings.parametrisation.decode(parameter).clamp(0, 1)
 
 
-def judge(network: nn.Module, drawn: Visualization) -> Tensor:
-    """The rank (N,) int64 that each picture's class has for another network, 1 for the
-    highest score.
+@torch.no_grad()
+def _final_scores(
+    network: nn.Module, targets: Tensor, settings: Settings, pictures: Tensor
+) -> Tensor:
+    """Return the objective (N,) of the pictures as they are, in float32."""
+    size = chunk_size(pictures)
+    scores = []
+    with float32(pictures):
+        chunks = zip(pictures.split(size), targets.split(size), strict=True)
+        for chunk, classes in chunks:
+            scores.append(evaluate(network, settings.objective, chunk, chunk, classes))
+    return torch.cat(scores)
 
-    The picture is read as a file keeps it, in 8 bits, in float32. Raises ValueError for
-    a judge whose `class_names` are not the drawer's.
+
+def judge(network: nn.Module, drawn: Visualization) -> Tensor:
+    """Return the rank (N,) int64 that another network gives each picture's class, 1 for
+    the highest score.
+
+    The picture is read as a file keeps it, in 8 bits, and in float32. Raises ValueError
+    for a judge whose `class_names` are not the drawer's.
     """
-    check_eval_mode(network)
+    check_network(network)
     names = tuple(getattr(network, "class_names", ()))
     if names != drawn.class_names:
         raise ValueError(
-            f"expected a judge of the drawer's {len(drawn.class_names)} classes, got one of {len(names)} whose "
-            "class_names are others; take a network that was trained on the same classes."
+            f"expected a judge of the drawer's {len(drawn.class_names)} classes, got "
+            f"one of {len(names)} whose class_names are others; "
+            "take a network that was trained on the same classes."
         )
-    return ranks(
-        float32_logits(network, (drawn.images * 255).round() / 255), drawn.targets
-    )
+    saved = (drawn.images * 255).round() / 255
+    return ranks(float32_logits(network, saved), drawn.targets)

@@ -1,4 +1,4 @@
-"""What an ascent is made of: parametrisations, regularisers, transforms and objectives."""
+"""Parts of an ascent: parametrisations, regularisers, transforms and objectives."""
 
 import math
 from collections.abc import Callable
@@ -10,10 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import check_counts, check_shares
-from dlapps.core.class_scores import channels_last, pick, read_logits
+from dlapps.core.class_scores import (
+    channels_last,
+    check_finite,
+    pick,
+    read_logits,
+)
 
-# Of ImageNet's training pictures; the practical's units are pixels less this mean, over
-# this deviation.
+# Of ImageNet's training pictures. The practical's units are z = (x - MEAN) / STD.
 MEAN = torch.tensor([0.485, 0.456, 0.406], device="cpu").view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225], device="cpu").view(3, 1, 1)
 # Square root of the covariance of the colours of ImageNet's pixels, as lucid publishes
@@ -25,12 +29,10 @@ COLOURS = COLOURS / COLOURS.norm(dim=0).max()
 
 
 class Parametrisation(Protocol):
-    """Noise to start from, on the CPU; picture to parameter, parameter to picture, and
-    back into the valid range.
-    """
+    """What the ascent moves: a parameter that stands for a picture."""
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """A random parameter for one picture of side `size`, to start the ascent from."""
+        """A random parameter for one picture of this side, to start from."""
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The parameter of pictures (N, 3, H, W) in [0, 1]."""
@@ -44,8 +46,8 @@ class Parametrisation(Protocol):
 
 @dataclass(frozen=True)
 class Pixels:
-    """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, kept
-    where x lies in [0, 1].
+    """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, with x
+    in [0, 1].
     """
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
@@ -62,22 +64,21 @@ class Pixels:
 
     def constrain(self, parameter: Tensor) -> Tensor:
         """z clamped to what x in [0, 1] allows."""
-        black, white = (
-            torch.full((), value, device=parameter.device) for value in (0.0, 1.0)
-        )
+        black = torch.zeros((), device=parameter.device)
+        white = torch.ones((), device=parameter.device)
         return parameter.clamp(self.encode(black), self.encode(white))
 
 
 @dataclass(frozen=True)
 class Fourier:
-    """Spectrum of decorrelated colours: x = sigmoid(contrast COLOURS irfft2(p / f)), f
-    frequency (Olah et al. 2017).
+    """The spectrum of decorrelated colours: x = sigmoid(contrast COLOURS irfft2(p /
+    f)), with f the frequency (Olah, Mordvintsev & Schubert 2017).
 
-    Equal steps on p move all scales of the picture as natural pictures spread over
-    them. decorrelated: whether p is of decorrelated colours, or of red, green and blue.
+    Dividing by f gives all scales the weight that they have in natural pictures.
+    decorrelated: whether p is of decorrelated colours, or of red, green and blue.
     standardised: whether what goes into the sigmoid is divided by its standard
-    deviation over the picture, so that every picture has the same contrast, and p only
-    a direction; natural pictures have a contrast of about 1.2 there.
+    deviation over the picture. Every picture then has the same contrast; that of
+    natural pictures is about 1.2.
     """
 
     contrast: float = 0.25
@@ -85,39 +86,36 @@ class Fourier:
     standardised: bool = False
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
-        """p (1, 3, size, size / 2 + 1, 2), real and imaginary parts from N(0, .01^2)."""
+        """p (1, 3, size, size / 2 + 1, 2), real and imaginary, from N(0, .01^2)."""
         shape = _scale(size, size, "cpu").shape
         return 0.01 * torch.randn(1, 3, *shape, 2, generator=generator, device="cpu")
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W); those nearer to 0 or 1
-        than .01 are moved there.
+        """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W), clamped to [.01, .99].
 
-        Raises ValueError for a picture of one grey where the contrast is standardised:
-        it has none.
+        Raises ValueError, where the contrast is standardised, for a picture of a single
+        grey: it has no contrast.
         """
-        if (
-            self.standardised
-            and (pictures.amax((1, 2, 3)) == pictures.amin((1, 2, 3))).any()
-        ):
+        is_flat = pictures.amax((1, 2, 3)) == pictures.amin((1, 2, 3))
+        if self.standardised and is_flat.any():
             raise ValueError(
-                "expected pictures with a contrast, got one of a single grey; start from another, or noise."
+                "expected pictures with a contrast, got one of a single grey; "
+                "start from another, or noise."
             )
         colours = torch.logit(pictures, eps=0.01) / self.contrast
         if self.decorrelated:
             colours = _mix(torch.linalg.inv(COLOURS), colours)
         height, width = pictures.shape[2:]
-        spectrum = torch.fft.rfft2(colours, norm="ortho") / _scale(
-            height, width, pictures.device
-        )
+        scale = _scale(height, width, pictures.device)
+        spectrum = torch.fft.rfft2(colours, norm="ortho") / scale
         return torch.view_as_real(spectrum)
 
     def decode(self, parameter: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in (0, 1) of p (N, 3, H, W / 2 + 1, 2)."""
-        height, width = parameter.shape[2], 2 * (parameter.shape[3] - 1)
-        spectrum = torch.view_as_complex(parameter) * _scale(
-            height, width, parameter.device
-        )
+        height = parameter.shape[2]
+        width = 2 * (parameter.shape[3] - 1)
+        scale = _scale(height, width, parameter.device)
+        spectrum = torch.view_as_complex(parameter) * scale
         colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
         if self.decorrelated:
             colours = _mix(COLOURS, colours)
@@ -140,15 +138,14 @@ def _mix(matrix: Tensor, colours: Tensor) -> Tensor:
 
 
 def _scale(height: int, width: int, device: torch.device | str) -> Tensor:
-    """1 / frequency (H, W / 2 + 1), the constant counted as the lowest of the others."""
+    """1 / frequency (H, W / 2 + 1); the constant has the lowest of the others'."""
     if width % 2:
         raise ValueError(
-            f"expected pictures of an even width, got {width}; resize them for a Fourier parametrisation."
+            f"expected pictures of an even width, got {width}; "
+            "resize them for a Fourier parametrisation."
         )
-    down, right = (
-        torch.fft.fftfreq(height, device=device),
-        torch.fft.rfftfreq(width, device=device),
-    )
+    down = torch.fft.fftfreq(height, device=device)
+    right = torch.fft.rfftfreq(width, device=device)
     frequencies = torch.hypot(down[:, None], right[None])
     return 1 / frequencies.clamp(min=1 / max(height, width))
 
@@ -178,8 +175,9 @@ class TotalVariation:
     weight: float = 1e-3
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        down, right = pictures.diff(dim=2).abs(), pictures.diff(dim=3).abs()
-        return self.weight * (down.sum((1, 2, 3)) + right.sum((1, 2, 3)))
+        down = pictures.diff(dim=2).abs().sum((1, 2, 3))
+        right = pictures.diff(dim=3).abs().sum((1, 2, 3))
+        return self.weight * (down + right)
 
 
 @dataclass(frozen=True)
@@ -192,9 +190,8 @@ class Jitter:
         check_counts(0, reach=self.reach)
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        shifts = torch.randint(
-            -self.reach, self.reach + 1, (2,), generator=generator, device="cpu"
-        )
+        low, high = -self.reach, self.reach + 1
+        shifts = torch.randint(low, high, (2,), generator=generator, device="cpu")
         return pictures.roll(shifts.tolist(), (2, 3))
 
 
@@ -209,33 +206,27 @@ class Warp:
 
     def __post_init__(self) -> None:
         # PyTorch's grid_sample ends the process where it is to read at NaN.
-        if not all(0 < scale < math.inf for scale in self.scales) or not math.isfinite(
-            self.degrees
-        ):
+        are_valid = all(0 < scale < math.inf for scale in self.scales)
+        if not are_valid or not math.isfinite(self.degrees):
             raise ValueError(
-                f"expected scales > 0 and degrees, all finite, got {self.scales} and {self.degrees}; change them."
+                f"expected scales > 0 and degrees, all finite, got {self.scales} and "
+                f"{self.degrees}; change them."
             )
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, second = torch.rand(2, generator=generator, device="cpu").tolist()
-        scale = self.scales[0] + first * (self.scales[1] - self.scales[0])
-        angle = torch.deg2rad(
-            torch.tensor(self.degrees * (2 * second - 1), device="cpu")
-        )
-        cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+        lowest, highest = self.scales
+        scale = lowest + first * (highest - lowest)
+        degrees = torch.tensor(self.degrees * (2 * second - 1), device="cpu")
+        angle = torch.deg2rad(degrees)
+        cos = torch.cos(angle) / scale
+        sin = torch.sin(angle) / scale
         # The grid's units are half a width and half a height.
-        zero, wide = (
-            torch.zeros((), device="cpu"),
-            pictures.shape[3] / pictures.shape[2],
-        )
-        matrix = (
-            torch.stack([cos, -sin / wide, zero, sin * wide, cos, zero])
-            .view(1, 2, 3)
-            .to(pictures.device)
-        )
-        # As channels of one picture, since all move alike: where they are read is
-        # computed once.
+        wide = pictures.shape[3] / pictures.shape[2]
+        matrix = torch.tensor([[cos, -sin / wide, 0.0], [sin * wide, cos, 0.0]])
+        # All pictures move alike: as channels of one picture they share one grid.
         stacked = pictures.flatten(0, 1)[None]
+        matrix = matrix[None].to(pictures.device)
         grid = F.affine_grid(matrix, list(stacked.shape), align_corners=False)
         moved = F.grid_sample(
             stacked, grid, padding_mode="reflection", align_corners=False
@@ -245,8 +236,8 @@ class Warp:
 
 @dataclass(frozen=True)
 class Crop:
-    """A square window, its side a share of the picture's within `shares`, seen at size
-    x size; one for the batch.
+    """Cut out a square window, its side a share of the picture's within `shares`, and
+    resize it to size x size; the same window for the whole batch.
     """
 
     shares: tuple[float, float] = (0.3, 0.9)
@@ -254,14 +245,17 @@ class Crop:
 
     def __post_init__(self) -> None:
         check_counts(size=self.size)
-        check_shares(**dict(zip(("smallest", "largest"), self.shares, strict=True)))
+        smallest, largest = self.shares
+        check_shares(smallest=smallest, largest=largest)
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, down, right = torch.rand(3, generator=generator, device="cpu").tolist()
         height, width = pictures.shape[2:]
-        share = self.shares[0] + first * (self.shares[1] - self.shares[0])
+        smallest, largest = self.shares
+        share = smallest + first * (largest - smallest)
         side = max(1, int(min(height, width) * share))
-        top, left = int(down * (height - side)), int(right * (width - side))
+        top = int(down * (height - side))
+        left = int(right * (width - side))
         window = pictures[:, :, top : top + side, left : left + side]
         return F.interpolate(
             window, (self.size, self.size), mode="bilinear", align_corners=False
@@ -306,17 +300,23 @@ def evaluate(
     transformed: Tensor,
     targets: Tensor,
 ) -> Tensor:
-    """The objective (N,) of pictures of which the network sees the transformed ones."""
-    values = objective(
-        Seen(pictures, read_logits(network, channels_last(transformed)), targets)
-    )
+    """Return the objective (N,) of pictures that the network sees transformed.
+
+    Raises ValueError for logits or an objective that are not finite, and for an
+    objective of another shape.
+    """
+    logits = read_logits(network, channels_last(transformed))
+    check_finite(logits)
+    values = objective(Seen(pictures, logits, targets))
     if values.shape != targets.shape:
         raise ValueError(
-            f"expected an objective that gives one number for each of {len(targets)} pictures, got shape "
-            f"{tuple(values.shape)}; take the mean over the other axes."
+            f"expected an objective that gives one number for each of {len(targets)} "
+            f"pictures, got shape {tuple(values.shape)}; "
+            "take the mean over the other axes."
         )
     if not values.isfinite().all():
         raise ValueError(
-            f"expected a finite objective, got {values.tolist()}; look for what made it."
+            f"expected a finite objective, got {values.tolist()}; "
+            "look for what made it."
         )
     return values

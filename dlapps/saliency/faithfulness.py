@@ -1,5 +1,5 @@
-"""Whether a saliency map tells the truth: deletion and insertion of pixels, and grids
-of pictures of known classes.
+"""Tests of a saliency map: deletion and insertion of pixels, and grids of pictures of
+different classes.
 
 A map that looks convincing may only show edges. `random_map` and `centre_prior` know
 nothing about the network: put their scores beside those of every method.
@@ -26,15 +26,16 @@ from dlapps.core.class_scores import (
 from dlapps.core.images import as_pictures
 from dlapps.core.runtime import Bar, make_generator
 
-# What deleted pixels become, and the deviation of the blur that insertion starts from,
-# in pixels.
-GREY, BLUR = 0.5, 5
+# What deleted pixels become.
+GREY = 0.5
+# Standard deviation in pixels of the blur that insertion starts from.
+BLUR = 5
 
 
 @dataclass(frozen=True)
 class DeletionInsertion:
-    """Probability of the target (N, S + 1) while a share of the pixels (S + 1,) from 0
-    to 1 is deleted or inserted.
+    """Curves of deletion and of insertion: the probability (N, S + 1) of the target
+    while shares (S + 1,) from 0 to 1 of the pixels are deleted or inserted.
     """
 
     shares: Tensor
@@ -45,8 +46,8 @@ class DeletionInsertion:
     def gap(self) -> Tensor:
         """Insertion area less deletion area (N,), in [-1, 1]: higher is better.
 
-        It grows with how sure the network is: compare it between maps of the same
-        picture only, and put that of `centre_prior` beside it.
+        It also grows with the confidence of the network. Compare it only between maps
+        of the same picture, and put the gap of `centre_prior` beside it.
         """
         return self.insertion_area - self.deletion_area
 
@@ -68,7 +69,7 @@ def deletion_insertion(
     targets: Classes | None = None,
     num_steps: int = 28,
 ) -> DeletionInsertion:
-    """Take the pixels away, or put them in, from the highest of a map to the lowest
+    """Delete the pixels, or insert them, from the highest value of a map to the lowest
     (Petsiuk, Das & Saenko 2018).
 
     images: (N, C, H, W) in [0, 1]. maps: (N, H, W), any range; equal values keep the
@@ -82,77 +83,95 @@ def deletion_insertion(
     images = check_input(network, images)
     if min(images.shape[2:]) <= BLUR:
         raise ValueError(
-            f"expected pictures with sides of more than {BLUR} pixels, the width of the blur, got "
-            f"{tuple(images.shape[2:])}; take larger ones."
+            f"expected pictures with sides of more than {BLUR} pixels, the width of "
+            f"the blur, got {tuple(images.shape[2:])}; take larger ones."
         )
-    ranks = _rank_pixels(images, maps)[:, None]
+    places = _rank_pixels(images, maps)
     classes = choose_classes(network, images, targets)
     with float32(images):
         blurred = gaussian_blur(images, 2 * BLUR + 1, BLUR)
+    grey = torch.full_like(images, GREY)
     shares = torch.linspace(0, 1, num_steps + 1, device="cpu")
-
-    def curve(chosen_become: Tensor | float, others_are: Tensor) -> Tensor:
-        masks = (
-            ranks < round(float(share) * ranks[0].numel())
-            for share in Bar(shares, "steps")
-        )
-        seen = (torch.where(mask, chosen_become, others_are) for mask in masks)
-        probabilities = [forward(network, pictures).softmax(1) for pictures in seen]
-        return torch.stack([pick(step, classes) for step in probabilities], 1)
-
     return DeletionInsertion(
-        shares.to(images.device), curve(GREY, images), curve(images, blurred)
+        shares.to(images.device),
+        deletion=_curve(network, classes, places, shares, grey, images),
+        insertion=_curve(network, classes, places, shares, images, blurred),
     )
 
 
+def _curve(
+    network: nn.Module,
+    classes: Tensor,
+    places: Tensor,
+    shares: Tensor,
+    after: Tensor,
+    before: Tensor,
+) -> Tensor:
+    """Return the probabilities (N, S + 1) of the classes while shares (S + 1,) of the
+    pixels have changed from `before` to `after`, in the order of their places.
+    """
+    num_pixels = places[0].numel()
+    curve = []
+    for share in Bar(shares, "steps"):
+        changed = places < round(float(share) * num_pixels)
+        pictures = torch.where(changed[:, None], after, before)
+        probabilities = forward(network, pictures).softmax(1)
+        curve.append(pick(probabilities, classes))
+    return torch.stack(curve, 1)
+
+
 def _rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
-    """Places (N, H, W) of pixels in the order of a map, 0 for the highest; ValueError
-    for other shapes or NaN.
+    """Return the place (N, H, W) of each pixel in the order of its map, 0 for the
+    highest value.
+
+    Raises ValueError for maps of another shape, or with NaN.
     """
     maps = torch.as_tensor(maps, device=images.device)
     expected = (len(images), *images.shape[2:])
     if maps.shape != expected:
         raise ValueError(
-            f"expected maps of shape {expected}, got {tuple(maps.shape)}; pass one map an image."
+            f"expected maps of shape {expected}, got {tuple(maps.shape)}; "
+            "pass one map an image."
         )
     if maps.isnan().any():
         raise ValueError(
-            "expected maps of numbers, got NaN, which has no rank; look for what made it."
+            "expected maps of numbers, got NaN, which has no rank; "
+            "look for what made it."
         )
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     return order.argsort(dim=1).view(expected)
 
 
 def random_map(images: Tensor, seed: int = 0) -> Tensor:
-    """A map (N, H, W) of uniform noise in [0, 1): what a method must beat to say
+    """Draw a map (N, H, W) of uniform noise in [0, 1): what a method must beat to say
     anything.
     """
-    generator = make_generator(seed)
-    noise = torch.rand(
-        len(images), *images.shape[2:], generator=generator, device="cpu"
-    )
+    shape = (len(images), *images.shape[2:])
+    noise = torch.rand(shape, generator=make_generator(seed), device="cpu")
     return noise.to(images.device)
 
 
 def centre_prior(images: Tensor) -> Tensor:
-    """A Gaussian in the middle, a quarter of the side of the picture wide: where
-    photographers put their subject.
+    """Return a Gaussian in the middle of the picture, whose standard deviation is a
+    quarter of the side: photographers put their subject there.
 
     Returns (N, H, W) in (0, 1], the same map for every picture.
     """
-    places = (
-        torch.linspace(-0.5, 0.5, side, device=images.device)
-        for side in images.shape[2:]
-    )
-    rows, columns = (torch.exp(-place.div(0.25).square() / 2) for place in places)
+    height, width = images.shape[2:]
+    rows = _bell(height, images.device)
+    columns = _bell(width, images.device)
     return torch.outer(rows, columns).expand(len(images), -1, -1)
+
+
+def _bell(side: int, device: torch.device) -> Tensor:
+    places = torch.linspace(-0.5, 0.5, side, device=device)
+    return torch.exp(-(places / 0.25).square() / 2)
 
 
 def make_grids(
     pictures: Images, labels: Sequence[int] | Tensor, number: int
 ) -> tuple[Tensor, Tensor]:
-    """Grids of 2 x 2 pictures of different classes (Böhle, Fritz & Schiele 2021), and
-    the classes.
+    """Make grids of 2 x 2 pictures of different classes (Böhle, Fritz & Schiele 2021).
 
     A network that averages over positions gives a grid one score for each class: a map
     of one of its classes should point at that class's cell. pictures: N of one size
@@ -163,32 +182,40 @@ def make_grids(
     """
     pixels = as_pictures(pictures)
     classes = torch.as_tensor(labels, device=pixels.device)
-    if classes.shape != (len(pixels),) or number < 1 or len(classes.unique()) < 4:
+    num_classes = len(classes.unique())
+    if classes.shape != (len(pixels),) or number < 1 or num_classes < 4:
         raise ValueError(
-            f"expected one label for each of {len(pixels)} pictures, 4 different ones at least, and a number of grids "
-            f">= 1, got {tuple(classes.shape)} labels of {len(classes.unique())} classes and {number}; pass more "
-            "pictures."
+            f"expected one label for each of {len(pixels)} pictures, 4 different ones "
+            f"at least, and a number of grids >= 1, got {tuple(classes.shape)} labels "
+            f"of {num_classes} classes and {number}; pass more pictures."
         )
     rows = _deal(classes.tolist(), number).to(pixels.device)
-    bands = pixels[rows].unflatten(1, (2, 2)).movedim(3, 1)
-    return bands.permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3), classes[rows]
+    cells = pixels[rows]  # (G, 4, C, H, W)
+    top = torch.cat([cells[:, 0], cells[:, 1]], dim=3)  # (G, C, H, 2 W)
+    bottom = torch.cat([cells[:, 2], cells[:, 3]], dim=3)
+    return torch.cat([top, bottom], dim=2), classes[rows]
 
 
 def _deal(labels: Sequence[int], number: int) -> Tensor:
-    """Rows (number, 4) of pictures of different classes, drawn from a deck that is
-    shuffled when it runs out.
+    """Deal rows (number, 4) of pictures of different classes from a deck, which is
+    shuffled anew when fewer than four classes are left in it.
     """
     generator = make_generator(0)
     deck: list[int] = []
     hands: list[list[int]] = []
     while len(hands) < number:
-        first = {labels[row]: row for row in reversed(deck)}
-        hand = [row for row in deck if first[labels[row]] == row][:4]
-        if len(hand) < 4:
-            deck = torch.randperm(
-                len(labels), generator=generator, device="cpu"
-            ).tolist()
-        else:
+        hand = _first_of_each_class(deck, labels)[:4]
+        if len(hand) == 4:
             hands.append(hand)
             deck = [row for row in deck if row not in hand]
+        else:
+            shuffled = torch.randperm(len(labels), generator=generator, device="cpu")
+            deck = shuffled.tolist()
     return torch.tensor(hands, device="cpu")
+
+
+def _first_of_each_class(rows: Sequence[int], labels: Sequence[int]) -> list[int]:
+    first: dict[int, int] = {}
+    for row in rows:
+        first.setdefault(labels[row], row)
+    return list(first.values())

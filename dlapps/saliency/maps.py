@@ -1,9 +1,8 @@
-"""Saliency maps: which pixels a class score depends on. What every method takes and
-gives: see the package.
+"""Saliency maps: which pixels a class score depends on.
+
+The package says what every method takes and returns.
 """
 
-import itertools
-from collections.abc import Iterable
 from contextlib import ExitStack
 
 import numpy as np
@@ -16,11 +15,11 @@ from dlapps.core.class_scores import (
     Classes,
     Images,
     channels_last,
+    check_finite,
     check_input,
     choose_classes,
     chunk_size,
     float32,
-    keep_classes,
     pick,
     pixel_gradient,
     read_logits,
@@ -35,19 +34,23 @@ def input_gradient(
     targets: Classes | None = None,
     reduce: str | None = "max",
 ) -> Tensor:
-    """max over channels of |d S_c / d x|, S_c the target's logit (Simonyan, Vedaldi &
-    Zisserman 2014, section 3).
+    """Compute max over channels of |d S_c / d x|, S_c the target's logit (Simonyan,
+    Vedaldi & Zisserman 2014, section 3.1).
 
     reduce: "max" of the absolute values of the channels, their "sum" with the signs, or
     None for (N, C, H, W) as it is. Returns (N, H, W), in logits per unit of pixel.
     """
+    if reduce is not None:
+        check_name("reduce, where it is not None,", reduce, ("max", "sum"))
     images = check_input(network, images)
     with float32(images):
-        gradients = _gradient(network, images, targets)
-    if reduce is None:
-        return gradients
-    check_name("reduce, where it is not None,", reduce, ("max", "sum"))
-    return gradients.abs().amax(1) if reduce == "max" else gradients.sum(1)
+        classes = choose_classes(network, images, targets)
+        gradients = _score_gradient(network, images, classes)
+    if reduce == "max":
+        return gradients.abs().amax(1)
+    if reduce == "sum":
+        return gradients.sum(1)
+    return gradients
 
 
 def smooth_grad(
@@ -58,39 +61,31 @@ def smooth_grad(
     num_samples: int = 50,
     seed: int = 0,
 ) -> Tensor:
-    """max over channels of |mean of d S_c / d x at x + N(0, noise_std^2)| (Smilkov et
-    al. 2017).
+    """Compute max over channels of |mean of d S_c / d x at x + N(0, noise_std^2)|
+    (Smilkov et al. 2017).
 
     noise_std: in pixel units, .1 to .2 in the paper. Gradients are averaged with their
-    signs, as there (captum's NoiseTunnel around Saliency averages absolute values).
-    Each picture sees the same draws of noise, so its map depends neither on the batch
-    around it nor on the chunks. Returns (N, H, W) >= 0.
+    signs, as there (captum's NoiseTunnel around Saliency averages absolute values). All
+    images see the same noise, so that a map does not depend on the batch around it.
+    Returns (N, H, W) >= 0.
     """
-    images = check_input(network, images)
     check_counts(num_samples=num_samples)
     if not 0 <= noise_std < float("inf"):
         raise ValueError(
-            f"expected a finite noise_std >= 0, got {noise_std}; take .1 to .2, in units of pixels."
+            f"expected a finite noise_std >= 0, got {noise_std}; "
+            "take .1 to .2, in units of pixels."
         )
-    # Drawn on the CPU, one by one: the same noise whatever the device and the chunks.
-    generator, noise = (
-        make_generator(seed),
-        images.new_empty(num_samples, *images.shape[1:]),
-    )
-    for draw in noise:
-        draw.copy_(torch.randn(draw.shape, generator=generator, device="cpu"))
-    maps = []
+    images = check_input(network, images)
     classes = choose_classes(network, images, targets)
-    for image, target in Bar(
-        zip(images, classes, strict=True), "pictures", total=len(images)
-    ):
-        mean = torch.zeros_like(image)
-        for draws in noise.split(chunk_size(images)):
-            gradients = _gradient(
-                network, image + noise_std * draws, target.expand(len(draws))
-            )
-            mean += (gradients * (1 / num_samples)).sum(0)
-        maps.append(mean.abs().amax(0))
+    shape = (num_samples, *images.shape[1:])
+    # Drawn on the CPU: the same noise whatever the device.
+    noise = torch.randn(shape, generator=make_generator(seed), device="cpu")
+    noise = noise_std * noise.to(images.device)
+    maps = []
+    for image, target in _pairs(images, classes):
+        targets_of_samples = target.expand(num_samples)
+        gradients = _score_gradient(network, image + noise, targets_of_samples)
+        maps.append(gradients.mean(0).abs().amax(0))
     return torch.stack(maps)
 
 
@@ -100,103 +95,77 @@ def integrated_gradients(
     targets: Classes | None = None,
     num_steps: int = 50,
 ) -> Tensor:
-    """sum over channels of x times the mean of d S_c / d x on the line from black to x
-    (Sundararajan et al. 2017).
+    """Compute the sum over channels of x times the integral of d S_c(a x) / d x over a
+    from 0 to 1 (Sundararajan, Taly & Yan 2017, equation 1; the baseline is black).
 
     The integral is taken by Gauss-Legendre quadrature on num_steps points. Returns (N,
     H, W), signed: a map sums to S_c(x) less the score of a black picture.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
-    nodes, shares = np.polynomial.legendre.leggauss(num_steps)
-    weights = torch.tensor(shares / 2, dtype=images.dtype, device=images.device)
-    places = torch.tensor(
-        (nodes + 1) / 2, dtype=images.dtype, device=images.device
-    ).view(-1, 1, 1, 1)
+    # Points and weights of the quadrature on [-1, 1], moved to [0, 1].
+    points, weights = np.polynomial.legendre.leggauss(num_steps)
+    alphas = torch.from_numpy((points + 1) / 2).to(images).view(-1, 1, 1, 1)
+    weights = torch.from_numpy(weights / 2).to(images).view(-1, 1, 1, 1)
     maps = []
     with float32(images):
         classes = choose_classes(network, images, targets)
-        for image, target in Bar(
-            zip(images, classes, strict=True), "pictures", total=len(images)
-        ):
-            total = torch.zeros_like(image)
-            for start in range(0, num_steps, chunk_size(images)):
-                rows = slice(start, start + chunk_size(images))
-                total += (
-                    weights[rows].view(-1, 1, 1, 1)
-                    * _gradient(network, places[rows] * image, target)
-                ).sum(0)
-            maps.append((image * total).sum(0))
+        for image, target in _pairs(images, classes):
+            path = alphas * image  # (num_steps, C, H, W)
+            gradients = _score_gradient(network, path, target.expand(num_steps))
+            integral = (weights * gradients).sum(0)
+            maps.append((image * integral).sum(0))
     return torch.stack(maps)
 
 
 def grad_cam(
     network: nn.Module, images: Images, layer: str, targets: Classes | None = None
 ) -> Tensor:
-    """ReLU(sum over channels of a_k A_k), a_k the mean of d S_c / d A_k over positions
-    (Selvaraju et al. 2017).
+    """Compute ReLU(sum over k of a_k A^k), a_k the mean of d S_c / d A^k over positions
+    (Selvaraju et al. 2017, equations 1 and 2).
 
     layer: dotted name, as in `network.named_modules()`, with or without `backbone.`, of
-    the module that gives the feature maps A (n, D, h, w): the last convolutional one as
-    a rule; of one called several times, the last call. Returns (N, H, W) >= 0, enlarged
-    bilinearly from (h, w).
+    the module that gives the feature maps A (N, D, h, w), as a rule the last
+    convolution. If the network calls it several times, the last call counts. Returns
+    (N, H, W) >= 0, enlarged bilinearly from (h, w).
     """
     images = check_input(network, images)
-    parts: Iterable[Tensor | None] = itertools.repeat(None)
-    if targets is not None:
-        parts = choose_classes(network, images, targets).split(chunk_size(images))
+    classes = choose_classes(network, images, targets)
+    size = chunk_size(images)
     maps = []
-    for chunk, classes in zip(images.split(chunk_size(images)), parts, strict=False):
-        features, slope = _feature_gradient(network, layer, chunk, classes)
-        if features.ndim != 4:
-            raise ValueError(
-                f"expected feature maps (n, D, h, w), got {tuple(features.shape)} from {layer}; take an earlier layer."
-            )
-        maps.append(
-            F.relu((slope.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True))
-        )
-    return F.interpolate(torch.cat(maps), images.shape[-2:], mode="bilinear").squeeze(1)
+    for pictures, labels in zip(images.split(size), classes.split(size), strict=True):
+        features, gradients = _feature_gradient(network, layer, pictures, labels)
+        weights = gradients.mean((2, 3), keepdim=True)  # (n, D, 1, 1)
+        maps.append(F.relu((weights * features).sum(1, keepdim=True)))  # (n, 1, h, w)
+    return F.interpolate(torch.cat(maps), images.shape[2:], mode="bilinear").squeeze(1)
 
 
 def guided_backprop(
     network: nn.Module, images: Images, targets: Classes | None = None
 ) -> Tensor:
-    """max over channels of |d S_c / d x|, negative gradients set to 0 at each ReLU
-    (Springenberg et al. 2015).
+    """Compute max over channels of |d S_c / d x|, where negative gradients are set to 0
+    at each ReLU on the way back (Springenberg et al. 2015).
 
-    Returns (N, H, W) >= 0. Sees modules nn.ReLU and nn.ReLU6 only: a ValueError where
-    the network has none.
+    Returns (N, H, W) >= 0. Only modules nn.ReLU and nn.ReLU6 are recognised: raises
+    ValueError for a network without them.
     """
     images = check_input(network, images)
-    rectifiers = [
-        module
-        for module in network.modules()
-        if isinstance(module, (nn.ReLU, nn.ReLU6))
-    ]
+    rectifiers = []
+    for module in network.modules():
+        if isinstance(module, (nn.ReLU, nn.ReLU6)):
+            rectifiers.append(module)
     if not rectifiers:
         raise ValueError(
-            "expected a network with modules nn.ReLU, got none of them; take another network or method."
+            "expected a network with modules nn.ReLU, got none of them; "
+            "take another network or method."
         )
     with ExitStack() as stack, float32(images):
+        classes = choose_classes(network, images, targets)
         for module in rectifiers:
-            stack.callback(module.register_forward_hook(_clamp_gradient).remove)
-        return _gradient(network, images, targets).abs().amax(1)
-
-
-def _gradient(network: nn.Module, images: Tensor, targets: Classes | None) -> Tensor:
-    """d S_c / d x (N, C, H, W) with its signs, in the precision that the caller opened;
-    nothing is checked.
-    """
-    classes = None
-    if targets is not None:
-        network, classes = keep_classes(
-            network, choose_classes(network, images, targets)
-        )
-
-    def score(logits: Tensor, rows: slice) -> Tensor:
-        return _score(logits, None if classes is None else classes[rows])
-
-    return pixel_gradient(network, images, score)[0]
+            hook = module.register_forward_hook(_clamp_gradient)
+            stack.callback(hook.remove)
+        gradients = _score_gradient(network, images, classes)
+    return gradients.abs().amax(1)
 
 
 def _clamp_gradient(
@@ -206,42 +175,56 @@ def _clamp_gradient(
         output.register_hook(F.relu)
 
 
-def _score(logits: Tensor, targets: Tensor | None) -> Tensor:
-    return pick(logits, logits.argmax(1) if targets is None else targets)
+def _pairs(images: Tensor, classes: Tensor) -> Bar:
+    """Images and their classes one by one, with a progress bar."""
+    pairs = zip(images, classes, strict=True)
+    return Bar(pairs, "pictures", total=len(images))
+
+
+def _score_gradient(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+    """Return d S_c / d x (N, C, H, W), in the precision that the caller opened."""
+    gradients, logits = pixel_gradient(network, images, classes)
+    check_finite(logits)
+    return gradients
 
 
 def _feature_gradient(
-    network: nn.Module, layer: str, images: Tensor, targets: Tensor | None
+    network: nn.Module, layer: str, images: Tensor, classes: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What a layer gives, and the gradient of the scores with respect to it; nothing
-    below it is differentiated.
-    """
-    leaves: list[Tensor] = []
+    """Return a layer's feature maps A (n, D, h, w), and d S_c / d A of the same shape.
 
-    def cut(
+    Nothing below the layer is differentiated.
+    """
+    features: list[Tensor] = []
+
+    def start_graph(
         module: nn.Module, inputs: tuple[Tensor, ...], output: object
     ) -> Tensor | None:
         if not isinstance(output, Tensor):
             return None
-        leaves.append(output.detach().requires_grad_())
+        features.append(output.detach().requires_grad_())
         # A copy, since the next layer may work in place.
-        return leaves[-1].clone()
+        return features[-1].clone()
 
-    seen = network
-    if targets is not None:
-        seen, targets = keep_classes(network, targets)
-    hook, slope = find_layer(network, layer).register_forward_hook(cut), None
+    hook = find_layer(network, layer).register_forward_hook(start_graph)
     try:
         with torch.enable_grad():
-            scores = _score(read_logits(seen, channels_last(images)), targets)
-            if leaves and scores.requires_grad:
-                (slope,) = torch.autograd.grad(
-                    scores.sum(), leaves[-1], allow_unused=True
-                )
+            logits = read_logits(network, channels_last(images))
+            total = pick(logits, classes).sum()
     finally:
         hook.remove()
-    if slope is None:
+    check_finite(logits)
+    gradient = None
+    if features and total.requires_grad:
+        (gradient,) = torch.autograd.grad(total, features[-1], allow_unused=True)
+    if gradient is None:
         raise ValueError(
-            f"expected a layer whose output is a tensor that the class scores depend on, got {layer}; take another."
+            "expected a layer whose output is a tensor that the class scores depend "
+            f"on, got {layer}; take another."
         )
-    return leaves[-1].detach().float(), slope.float()
+    if gradient.ndim != 4:
+        raise ValueError(
+            f"expected feature maps (n, D, h, w), got {tuple(gradient.shape)} from "
+            f"{layer}; take an earlier layer."
+        )
+    return features[-1].detach().float(), gradient.float()
