@@ -131,7 +131,15 @@ class PixelNetwork(nn.Module):
                 f"got values up to {float(pixels.amax()):.4g}; "
                 "divide 0-255 values by 255."
             )
-        return self.backbone(self.normalisation(pixels))
+        output = self.backbone(self.normalisation(pixels))
+        num_names = len(self.class_names)
+        has_logits = isinstance(output, Tensor) and output.ndim == 2
+        if has_logits and output.shape[1] < num_names:
+            raise ValueError(
+                f"expected at most {output.shape[1]} class_names, one a logit, got "
+                f"{num_names}; pass wrap the names in the order of the logits."
+            )
+        return output
 
     def __repr__(self) -> str:
         # torch's own has hundreds of lines, below each cell that ends with eval(); the

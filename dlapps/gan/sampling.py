@@ -103,6 +103,13 @@ def to_uint8(images: ArrayLike) -> Tensor:
         raise ValueError(
             f"expected images in [-1, 1], got {pixels.dtype}; these are levels."
         )
+    # A guard against NaN and 0-255: samples of a flow may leave [-1, 1] a little.
+    if pixels.numel() and not pixels.detach().abs().amax() <= 10:
+        low, high = float(pixels.min()), float(pixels.max())
+        raise ValueError(
+            f"expected images in [-1, 1], got values from {low:.4g} to {high:.4g}; "
+            "divide 0-255 values by 127.5 and subtract 1, and look for NaN."
+        )
     if pixels.ndim < 3 or pixels.shape[-3] not in (1, 3):
         raise ValueError(
             "expected images (…, 1, S, S) or (…, 3, S, S), got "

@@ -16,7 +16,16 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from dlapps import DlappsError, adversarial, dann, datasets, gan, pretrained, saliency
+from dlapps import (
+    DlappsError,
+    adversarial,
+    class_visualization,
+    dann,
+    datasets,
+    gan,
+    pretrained,
+    saliency,
+)
 from dlapps.core import metrics
 from dlapps.core.images import from_pixels
 from dlapps.dann.pictures import class_diversity
@@ -150,6 +159,7 @@ def diverged_network():
 SCENES = pretrained.wrap(small_network(), class_names=("coast", "forest", "street"))
 NAN_MAPS = torch.full((2, 16, 16), torch.nan)
 PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8)
+FIRST = torch.zeros(2, dtype=torch.int64)
 BOOLEANS = np.eye(4), np.array([True, False] * 2), np.eye(4), [0, 1] * 2
 ONE_PICTURE = "several pictures, got one of shape (28, 28, 3)"
 DIVERGED = "finite logits, got NaN for 2 of 2 pictures"
@@ -226,6 +236,29 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
             "targets, the classes that",
         ),
         (
+            lambda: adversarial.pgd(small_network(), PIXELS, "2/255"),
+            "epsilon >= 0, finite, at most 1 (pixels lie in [0, 1]), a number or one "
+            "for each of 2 pictures, got '2/255'",
+        ),
+        (
+            lambda: saliency.smooth_grad("efficientnet_lite0", PIXELS),
+            "a network, an nn.Module, got 'efficientnet_lite0'; pretrained.load makes",
+        ),
+        (
+            lambda: class_visualization.visualize(small_network(), None),
+            "one integer class, or one for each of 1 images, got None",
+        ),
+        (
+            lambda: pretrained.wrap(small_network(), class_names="abcdefgh")(PIXELS),
+            "at most 3 class_names, one a logit, got 8",
+        ),
+        (
+            lambda: adversarial.score_examples(
+                small_network(), PIXELS, 255 * PIXELS, adversarial.Goal(FIRST, False)
+            ),
+            "pixels in [0, 1], got values from 127.5 to 127.5",
+        ),
+        (
             lambda: metrics.entropy([5, 5]),
             "shares that add up to 1, got a sum of 10 with",
         ),
@@ -240,6 +273,14 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         (
             lambda: gan.to_uint8(LEVELS[None, ..., 0]),
             "images in [-1, 1], got torch.uint8",
+        ),
+        (
+            lambda: gan.to_uint8(255 * PIXELS),
+            "images in [-1, 1], got values from 127.5 to 127.5",
+        ),
+        (
+            lambda: gan.to_uint8(torch.full((1, 1, 4, 4), torch.nan)),
+            "images in [-1, 1], got values from nan to nan",
         ),
     ],
 )
