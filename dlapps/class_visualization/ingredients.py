@@ -223,10 +223,10 @@ class Warp:
         sin = torch.sin(angle) / scale
         # The grid's units are half a width and half a height.
         wide = pictures.shape[3] / pictures.shape[2]
-        matrix = torch.tensor([[cos, -sin / wide, 0.0], [sin * wide, cos, 0.0]])
+        rows = [[cos, -sin / wide, 0.0], [sin * wide, cos, 0.0]]
+        matrix = torch.tensor([rows], device=pictures.device)
         # All pictures move alike: as channels of one picture they share one grid.
         stacked = pictures.flatten(0, 1)[None]
-        matrix = matrix[None].to(pictures.device)
         grid = F.affine_grid(matrix, list(stacked.shape), align_corners=False)
         moved = F.grid_sample(
             stacked, grid, padding_mode="reflection", align_corners=False

@@ -1,6 +1,4 @@
-"""Pixels: from files and arrays to tensors in [0, 1], and the checks that keep them
-there.
-"""
+"""Pixels: from files and arrays to tensors in [0, 1], and checks of them."""
 
 import warnings
 from collections.abc import Iterable
@@ -9,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dlapps import DlappsError
 
@@ -29,17 +27,15 @@ Picture = str | Path | Image.Image | np.ndarray
 
 
 class PictureError(DlappsError, ValueError):
-    """A file or an array that is not a picture, or pixels that a network does not take."""
+    """A file or an array that is not a picture, or pixels that no network takes."""
 
 
 def read_picture(path: str | Path) -> Image.Image:
-    """Decode one file to an RGB picture (a grey one is copied to the three channels,
-    what is transparent is white).
+    """Read a file as an upright RGB picture.
 
-    As it is stored: cameras note how to turn a picture, and so do data sets whose
-    pictures were turned since (15-Scene has one). `PIL.ImageOps.exif_transpose` turns
-    it. Raises PictureError for a file that is missing, empty, truncated or not a
-    picture.
+    A picture that a camera noted as turned (EXIF orientation) is turned back, grey is
+    copied to three channels, and transparent pixels become white. Raises PictureError
+    for a file that is missing, empty, truncated or not a picture.
     """
     try:
         with Image.open(path) as picture:
@@ -50,22 +46,27 @@ def read_picture(path: str | Path) -> Image.Image:
         SyntaxError,
         Image.DecompressionBombError,
     ) as error:
-        size = Path(path).stat().st_size if Path(path).is_file() else None
-        got = (
-            "no such file"
-            if size is None
-            else f"{size:,} bytes that do not decode ({error})"
-        )
+        if Path(path).is_dir():
+            raise PictureError(
+                f"expected a picture in {path}, got a folder; "
+                "images.find_pictures lists its pictures."
+            ) from error
+        if Path(path).is_file():
+            size = Path(path).stat().st_size
+            got = f"{size:,} bytes that do not decode ({error})"
+        else:
+            got = "no such file"
         raise PictureError(
-            f"expected a picture in {path}, got {got}; replace the file or take it out of the folder."
+            f"expected a picture in {path}, got {got}; "
+            "replace the file or take it out of the folder."
         ) from error
 
 
 def to_picture(picture: Picture) -> Image.Image:
-    """An RGB PIL picture of a path, a PIL picture, or an array (H, W), (H, W, 3) or (H,
-    W, 4), uint8 or in [0, 1].
+    """Convert a path, a PIL picture or an array to an upright RGB picture.
 
-    One that is transparent, an array by its fourth channel, is laid on white.
+    An array is (H, W), (H, W, 3) or (H, W, 4), uint8 or in [0, 1]. Transparent pixels,
+    in an array those of a low fourth channel, are laid on white.
     """
     if isinstance(picture, (str, Path)):
         return read_picture(picture)
@@ -74,34 +75,39 @@ def to_picture(picture: Picture) -> Image.Image:
     array = np.asarray(picture)
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
         raise PictureError(
-            f"expected an array (H, W) or (H, W, 3 or 4), got {array.shape}; move the channels last."
+            f"expected an array (H, W) or (H, W, 3 or 4), got {array.shape}; "
+            "move the channels last."
+        )
+    if array.size == 0:
+        raise PictureError(
+            f"expected a picture with pixels, got an array {array.shape}; "
+            "check how it was cut."
         )
     if array.dtype != np.uint8:
         low, high = float(array.min()), float(array.max())
-        if not (np.issubdtype(array.dtype, np.floating) and low >= 0 and high <= 1):
-            got = f"{array.dtype} from {low:.3g} to {high:.3g}"
+        is_float = np.issubdtype(array.dtype, np.floating)
+        if not (is_float and low >= 0 and high <= 1):
             raise PictureError(
-                f"expected uint8, or floats in [0, 1], got {got}; convert the array."
+                "expected uint8, or floats in [0, 1], got "
+                f"{array.dtype} from {low:.3g} to {high:.3g}; convert the array."
             )
         array = np.round(array * 255).astype(np.uint8)
     return _to_rgb(Image.fromarray(array))
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    """Three channels of 8 bits; Pillow would clip grey levels of 16 bits, and those of
-    other types have no range.
+    """Turn a picture upright, and convert it to three channels of 8 bits.
+
+    Pillow would clip grey levels of 16 bits; other deep levels have no known range.
     """
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16"):
-        return Image.fromarray(
-            np.round(np.asarray(picture) / 257).astype(np.uint8)
-        ).convert("RGB")
+        levels = np.round(np.asarray(picture) / 257).astype(np.uint8)
+        return Image.fromarray(levels).convert("RGB")
     if picture.mode in ("I", "F"):
-        wanted, remedy = (
-            "8 or 16 bits a channel",
-            "divide it by its highest level, as floats in [0, 1]",
-        )
         raise PictureError(
-            f"expected {wanted}, got a picture of mode {picture.mode!r}; {remedy}."
+            "expected 8 or 16 bits a channel, got a picture of mode "
+            f"{picture.mode!r}; divide it by its highest level, as floats in [0, 1]."
         )
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
@@ -112,38 +118,52 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 def to_pixels(
     picture: Picture, size: int | tuple[int, int] = 224, crop: float | None = None
 ) -> torch.Tensor:
-    """One picture as a float32 tensor (3, H, W) in [0, 1].
+    """Convert one picture to a float32 tensor (3, H, W) in [0, 1].
 
-    size: side of the square, or (height, width). The picture is resized bilinearly, its
-    aspect ratio given up, as the practical does. crop: preserve the aspect ratio
-    instead, resize (bicubic) so that the central square covers this share of the short
-    side, and cut it out, as EfficientNet was evaluated (.875).
+    size: side of the square, or (height, width). By default the whole picture is
+    resized bilinearly, and its aspect ratio is given up, as in the practical. crop:
+    keep the aspect ratio instead, and resize (bicubic) the central square whose side is
+    this share of the short side, as EfficientNet was evaluated (.875).
     """
     image = to_picture(picture)
     height, width = (size, size) if isinstance(size, int) else size
-    kind, box = Image.Resampling.BILINEAR, None
-    if crop is not None:
-        short = crop * min(image.size)
-        left, top = (image.width - short) / 2, (image.height - short) / 2
-        kind, box = Image.Resampling.BICUBIC, (left, top, left + short, top + short)
-    image = image.resize((width, height), kind, box=box)
+    if crop is None:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    else:
+        if not 0 < crop <= 1:
+            raise ValueError(
+                f"expected crop > 0, at most 1, got {crop}; "
+                "take the share of the short side that is to be seen."
+            )
+        side = crop * min(image.size)
+        left = (image.width - side) / 2
+        top = (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box=box)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
 
 
 def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
-    """(height, width) of a picture scaled to that short side at its aspect ratio; of a
-    file only the head is read.
+    """Return (height, width) of a picture scaled to a short side, aspect ratio kept.
+
+    Only the head of a file is read.
     """
+    width, height = _upright_size(picture)
+    scale = short_side / min(width, height)
+    return round(height * scale), round(width * scale)
+
+
+def _upright_size(picture: Picture) -> tuple[int, int]:
     if isinstance(picture, (str, Path)):
         try:
             with Image.open(picture) as opened:
+                orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
                 width, height = opened.size
         except (OSError, UnidentifiedImageError):
-            width, height = read_picture(picture).size
-    else:
-        width, height = to_picture(picture).size
-    scale = short_side / min(width, height)
-    return round(height * scale), round(width * scale)
+            return read_picture(picture).size
+        # Orientations of 5 and more exchange rows and columns.
+        return (height, width) if orientation >= 5 else (width, height)
+    return to_picture(picture).size
 
 
 def stack_pixels(
@@ -151,9 +171,7 @@ def stack_pixels(
     size: int | tuple[int, int] = 224,
     crop: float | None = None,
 ) -> torch.Tensor:
-    """Several pictures as one tensor (N, 3, H, W) in [0, 1], transparent ones on white;
-    see `to_pixels`.
-    """
+    """Convert pictures to one tensor (N, 3, H, W) in [0, 1]; see `to_pixels`."""
     check_several(pictures)
     pixels = [to_pixels(picture, size, crop) for picture in pictures]
     if not pixels:
@@ -164,8 +182,8 @@ def stack_pixels(
 
 
 def from_pixels(pixels: torch.Tensor) -> np.ndarray:
-    """uint8 array (H, W, C) or (N, H, W, C) from pixels (C, H, W) or (N, C, H, W) in
-    [0, 1]: what a PNG stores.
+    """Convert pixels (C, H, W) or (N, C, H, W) in [0, 1] to levels uint8 (H, W, C) or
+    (N, H, W, C): what a PNG stores.
 
     Grey pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
     """
@@ -175,12 +193,14 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
         )
     levels = pixels.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
     levels = levels.movedim(-3, -1).contiguous()
-    return (levels.squeeze(-1) if levels.shape[-1] == 1 else levels).numpy()
+    if levels.shape[-1] == 1:
+        levels = levels.squeeze(-1)
+    return levels.numpy()
 
 
 def stretch(picture: np.ndarray) -> np.ndarray:
-    """The picture (H, W) or (H, W, 3) with full contrast: float, from 0 at its lowest
-    to 1 at its highest value.
+    """Stretch a picture (H, W) or (H, W, 3) to full contrast: float, from 0 at its
+    lowest to 1 at its highest value.
     """
     values = picture - picture.min().astype(float)
     return values / (values.max() or 1.0)
@@ -189,25 +209,25 @@ def stretch(picture: np.ndarray) -> np.ndarray:
 def as_pictures(
     images: torch.Tensor | np.ndarray, channels: int | None = None
 ) -> torch.Tensor:
-    """Checked pictures of a tensor or an array: float32 (N, C, H, W) in [0, 1], on its
-    device, without a graph.
+    """Check pictures, and return them as pixels: float32 (N, C, H, W) in [0, 1], on
+    their device, without a graph.
 
-    images: float32 in [0, 1], or uint8, which is divided by 255; (N, C, H, W), or as
-    files and data sets hold pictures: (N, H, W, 3), and uint8 (N, H, W), which is grey.
-    channels: the C that is wanted; any by default. Raises PictureError for another
-    type, shape or range, and for an empty set.
+    images: float32 in [0, 1], (N, C, H, W) or (N, H, W, 3), or levels as `as_uint8`
+    takes them, which are divided by 255. channels: the C that is wanted; any by
+    default. Raises PictureError for another type, shape or range, and for an empty set.
     """
     if isinstance(images, np.ndarray) and images.dtype in (np.uint8, np.float32):
         # A copy: torch shares neither read-only memory nor negative strides.
         images = torch.from_numpy(np.array(images))
-    if not isinstance(images, torch.Tensor) or images.dtype not in (
+    dtype = getattr(images, "dtype", None)
+    if not isinstance(images, torch.Tensor) or dtype not in (
         torch.uint8,
         torch.float32,
     ):
-        got = f"{type(images).__name__} of {getattr(images, 'dtype', 'no type')}"
-        remedy = "convert it, divide 0-255 values by 255, or take stack_pixels"
         raise PictureError(
-            f"expected pictures as a tensor or array, uint8 or float32, got {got}; {remedy}."
+            "expected pictures as a tensor or array, uint8 or float32, got "
+            f"{type(images).__name__} of {dtype or 'no type'}; "
+            "convert it, divide 0-255 values by 255, or take stack_pixels."
         )
     check_several(images)
     pictures = images.detach()
@@ -221,61 +241,64 @@ def as_pictures(
     check_shape(pictures, channels)
     if pictures.numel() == 0:
         raise PictureError(
-            f"expected at least one picture, got {tuple(pictures.shape)}; check the selection."
+            f"expected at least one picture, got {tuple(pictures.shape)}; "
+            "check the selection."
         )
     check_unit(pictures)
     return pictures
 
 
 def check_levels(images: torch.Tensor) -> None:
-    """Warn of a whole set of uint8 images, not all black, with no level above 16:
-    digits of 4 bits, or masks.
+    """Warn of a whole set of uint8 images, not all black, with no level above 16: these
+    are digits of 4 bits, or masks.
     """
     highest = int(images.max()) if images.numel() else 0
     if 0 < highest <= 16:
-        remedy = f"multiply by {255 // highest}, unless the images are that dark"
         warnings.warn(
-            f"expected levels from 0 to 255, got {highest} at most; {remedy}.",
+            f"expected levels from 0 to 255, got {highest} at most; "
+            f"multiply by {255 // highest}, unless the images are that dark.",
             stacklevel=3,
         )
 
 
 def check_unit(pixels: torch.Tensor) -> None:
-    """Raise PictureError for a value outside [0, 1], NaN among them."""
+    """Raise PictureError for a value outside [0, 1], or NaN."""
     low, high = (float(bound) for bound in torch.aminmax(pixels.detach()))
     if not (low >= 0 and high <= 1):
         raise PictureError(
-            f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; divide 0-255 values by 255, "
-            "leave the normalisation to the network, and look for NaN."
+            f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
+            "divide 0-255 values by 255, leave the normalisation to the network, "
+            "and look for NaN."
         )
 
 
 def check_several(pictures: object) -> None:
     """Raise PictureError for one picture, whose rows would be taken for pictures: a
-    path, PIL's, or of (H, W, 3).
+    path, a PIL picture, or (H, W, 3).
     """
     shape = tuple(getattr(pictures, "shape", ()))
     if isinstance(pictures, (str, Path, Image.Image)) or shape[2:] == (3,):
         got = f"one of shape {shape}" if shape else repr(pictures)
         raise PictureError(
-            f"expected several pictures, got {got}; put it in a list, or add the batch axis."
+            f"expected several pictures, got {got}; "
+            "put it in a list, or add the batch axis."
         )
 
 
 def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
     """Raise PictureError unless images is a floating tensor (N, channels, H, W); its
-    range is not looked at.
+    range is not checked.
     """
     wanted = f"(N, {'C' if channels is None else channels}, H, W)"
     if not isinstance(images, torch.Tensor):
-        got = type(images).__name__
         raise PictureError(
-            f"expected a tensor {wanted}, got {got}; images.as_pictures makes one."
+            f"expected a tensor {wanted}, got {type(images).__name__}; "
+            "images.as_pictures makes one."
         )
     if images.ndim != 4 or channels not in (None, images.shape[1]):
-        remedy = "add the batch axis, or take the channels that the network has"
         raise PictureError(
-            f"expected shape {wanted}, got {tuple(images.shape)}; {remedy}."
+            f"expected shape {wanted}, got {tuple(images.shape)}; "
+            "add the batch axis, or take the channels that the network has."
         )
     if not images.is_floating_point():
         raise PictureError(
@@ -284,8 +307,8 @@ def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
-    """The picture files in a folder and the folders below it, sorted, but for hidden
-    ones (.thumbnails, __MACOSX).
+    """List the picture files in a folder and the folders below it, sorted, without the
+    hidden ones (.thumbnails, __MACOSX).
 
     Raises PictureError where there are no pictures.
     """
@@ -294,58 +317,52 @@ def find_pictures(folder: str | Path) -> list[Path]:
         raise PictureError(
             f"expected a folder of pictures, got no folder {folder}; check the path."
         )
-    found = []
+    pictures = []
     for path in sorted(folder.rglob("*")):
-        hidden = any(
-            part.startswith((".", "__MACOSX"))
-            for part in path.relative_to(folder).parts
-        )
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not hidden:
-            found.append(path)
-    if not found:
+        parts = path.relative_to(folder).parts
+        is_hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+        is_picture = path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+        if is_picture and not is_hidden:
+            pictures.append(path)
+    if not pictures:
         kinds = ", ".join(PICTURE_SUFFIXES)
         raise PictureError(
             f"expected pictures ({kinds}) in {folder}, got none; check the path."
         )
-    return found
+    return pictures
 
 
 def as_uint8(images: ArrayLike) -> torch.Tensor:
-    """Images of a list, an array (copied) or a tensor as a uint8 tensor: (N, H, W), or
-    (N, H, W, 3).
+    """Return images of a list, an array (copied) or a tensor as a uint8 tensor (N, H,
+    W), or (N, H, W, 3).
 
-    Channels may also come first, (N, 3, H, W), and a single one is dropped. Raises
+    Channels may also come first, (N, 3, H, W), and a single channel is dropped. Raises
     PictureError for another type or shape, and for an empty set.
     """
     check_several(images)
-    # A copy: torch shares neither read-only memory nor negative strides.
-    try:
-        levels = (
-            images
-            if isinstance(images, torch.Tensor)
-            else torch.from_numpy(np.array(images))
-        )
-    except (ValueError, TypeError) as error:
-        raise PictureError(
-            "expected images as arrays of one size, got files or several sizes; make "
-            "an array by images.from_pixels(images.stack_pixels(pictures, size))."
-        ) from error
+    if isinstance(images, torch.Tensor):
+        levels = images
+    else:
+        try:
+            # A copy: torch shares neither read-only memory nor negative strides.
+            levels = torch.from_numpy(np.array(images))
+        except (ValueError, TypeError) as error:
+            raise PictureError(
+                "expected images as arrays of one size, got files or several sizes; make "
+                "an array by images.from_pixels(images.stack_pixels(pictures, size))."
+            ) from error
     if levels.ndim == 4 and levels.shape[3] not in (1, 3):
         levels = levels.movedim(1, 3)
     if levels.ndim == 4 and levels.shape[3] == 1:
-        levels = levels[..., 0]
-    if (
-        levels.dtype != torch.uint8
-        or levels.ndim < 3
-        or levels.shape[3:] not in ((), (3,))
-    ):
-        wanted, got = (
-            "images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W)",
-            tuple(np.shape(images)),
+        levels = levels.squeeze(3)
+    has_shape = levels.ndim >= 3 and levels.shape[3:] in ((), (3,))
+    if levels.dtype != torch.uint8 or not has_shape:
+        raise PictureError(
+            "expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got "
+            f"{levels.dtype} {tuple(np.shape(images))}; "
+            "add the batch axis, or make levels uint8 of pixels, times 255."
         )
-        remedy = "add the batch axis, or make levels uint8 of pixels, times 255"
-        raise PictureError(f"expected {wanted}, got {levels.dtype} {got}; {remedy}.")
-    if not levels.numel():
+    if levels.numel() == 0:
         raise PictureError(
             "expected at least one image, got none; check the selection."
         )

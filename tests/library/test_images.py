@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from dlapps.core import images
 from dlapps.core.images import PictureError
@@ -42,6 +42,32 @@ def test_what_is_transparent_is_white():
     assert np.array_equal(
         np.asarray(images.to_picture(palette))[0], [[10, 20, 30], [255, 255, 255]]
     )
+
+
+# What turns an upright picture into the one stored under an EXIF orientation.
+STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_photo_that_its_camera_noted_as_turned_is_read_upright(tmp_path, orientation):
+    upright = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / "photo.png"
+    Image.fromarray(upright).transpose(STORED[orientation]).save(path, exif=exif)
+    assert np.array_equal(images.read_picture(path), upright)
+    assert images.scaled_shape(path, 20) == (20, 30)
+    with Image.open(path) as opened:
+        assert np.array_equal(images.to_picture(opened), upright)
+        assert images.scaled_shape(opened, 20) == (20, 30)
 
 
 def test_grey_levels_of_16_bits_keep_their_range(tmp_path):
@@ -92,11 +118,24 @@ def test_squash_keeps_everything_and_crop_keeps_the_aspect():
         (np.full((4, 4), 200.0), "expected uint8, or floats in"),
         (np.zeros((4, 4), np.int64), "got int64"),
         (np.full((4, 4), np.nan), "expected uint8, or floats in"),
+        (np.zeros((0, 5)), r"a picture with pixels, got an array \(0, 5\)"),
+        (np.zeros((0, 5, 3), np.uint8), r"with pixels, got an array \(0, 5, 3\)"),
     ],
 )
 def test_arrays_that_are_no_pictures(array, message):
     with pytest.raises(PictureError, match=message):
         images.to_pixels(array)
+
+
+@pytest.mark.parametrize("crop", [0, -0.5, 2, np.nan])
+def test_a_crop_is_a_share_above_0(crop):
+    with pytest.raises(ValueError, match=r"expected crop > 0, at most 1, got"):
+        images.to_pixels(np.zeros((4, 4)), 4, crop)
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    with pytest.raises(PictureError, match=r"got a folder; images.find_pictures"):
+        images.to_pixels(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", None, "truncated"])
@@ -236,6 +275,6 @@ def test_levels_that_never_exceed_16_are_warned_of_and_black_is_not():
     images.check_levels(torch.full((2, 8, 8), 17, dtype=torch.uint8))
     for highest, factor in ((1, 255), (16, 15)):
         levels = torch.full((2, 8, 8), highest, dtype=torch.uint8)
-        said = f"expected levels from 0 to 255, got {highest} at most; multiply by {factor},"
+        said = f"0 to 255, got {highest} at most; multiply by {factor},"
         with pytest.warns(UserWarning, match=said):
             images.as_pictures(levels)
