@@ -68,25 +68,18 @@ DAMAGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def linf_ball(images: Tensor, epsilon: float | Tensor) -> basics.Ball:
-    """The pictures within epsilon of these in the maximum norm."""
-    radii = basics.as_lengths("epsilon", epsilon, images, 1.0)
-    return basics.Ball(images, "linf", radii)
-
-
 def sign_noise(
     network: nn.Module,
     images: Tensor,
-    epsilon: float | Tensor,
+    epsilon: float,
     labels: Classes | None = None,
 ) -> AdversarialExamples:
     """x + epsilon times random signs: the control of every attack of that size.
 
     It is FGSM without the gradient.
     """
-    ball = linf_ball(images, epsilon)
     goal = basics.make_goal(network, images, labels, None)
-    noise = ball.radii * basics.random_direction(images, "linf", 0).sign()
+    noise = epsilon * basics.random_direction(images, "linf", 0).sign()
     return score_examples(network, images, (images + noise).clamp(0, 1), goal)
 
 
@@ -105,7 +98,7 @@ def transferable_pgd(
     Dong et al. 2018). transform: each gradient is taken at pictures that it moved, by
     other draws at each step (DI-FGSM: Xie et al. 2019).
     """
-    ball = linf_ball(images, epsilon)
+    ball = basics.Ball(images, "linf", epsilon)
     goal = basics.make_goal(network, images, labels, None)
     x = ball.draw(0)
     velocity = torch.zeros_like(images)

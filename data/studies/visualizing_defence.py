@@ -38,7 +38,7 @@ from dlapps.core.training import (
 )
 from labreport import paths, results
 from labreport.sweeps import sweep
-from studies.attack_methods import linf_ball, survives
+from studies.attack_methods import survives
 from studies.runs import cached, nest
 
 SEEDS = (0, 1, 2)
@@ -232,7 +232,7 @@ def apgd(
     highest = torch.full_like(images[:, 0, 0, 0], -torch.inf)
     left = torch.arange(len(images), device=images.device)
     for restart in range(num_restarts):
-        ball = linf_ball(images[left], epsilon)
+        ball = Ball(images[left], "linf", epsilon)
         best = _climb(network, ball, goal[left], num_steps, seed + restart)
         better = best.reached | (best.values > highest[left])
         adversarial[left[better]] = best.images[better]
@@ -259,7 +259,8 @@ def _climb(
 ) -> _Best:
     x = before = ball.nearest(ball.draw(seed))
     best = _Best(x)
-    steps = StepSizes(2 * ball.radii, num_steps)
+    sizes = torch.full_like(x[:, :1, :1, :1], 2 * ball.radius)
+    steps = StepSizes(sizes, num_steps)
     for step in range(num_steps + 1):
         gradients, logits = pixel_gradient(network, x, goal.classes, cross_entropy)
         values = cross_entropy(logits, goal.classes)
@@ -355,11 +356,10 @@ def square(
     places, and keeps those that raise the margin. It asks for scores, never for a
     gradient. A picture stops at its first success as floats.
     """
-    ball = linf_ball(images, epsilon)
     goal = make_goal(network, images, labels, None)
     generator = runtime.make_generator(seed)
     stripes = random_direction(images[:, :, :1], "linf", seed).sign()
-    candidates = (images + ball.radii * stripes).clamp(0, 1)
+    candidates = (images + epsilon * stripes).clamp(0, 1)
     best = candidates.clone()
     margins = torch.full_like(images[:, 0, 0, 0], -torch.inf)
     left = torch.arange(len(images), device=images.device)
@@ -372,18 +372,13 @@ def square(
         if len(left) == 0:
             break
         num_halvings = sum(query >= share * num_queries for share in HALVINGS)
-        candidates = _paint_square(
-            best[left],
-            images[left],
-            ball.radii[left],
-            AREA / 2**num_halvings,
-            generator,
-        )
+        area = AREA / 2**num_halvings
+        candidates = _paint_square(best[left], images[left], epsilon, area, generator)
     return score_examples(network, images, best, goal)
 
 
 def _paint_square(
-    best: Tensor, clean: Tensor, radii: Tensor, area: float, generator: torch.Generator
+    best: Tensor, clean: Tensor, epsilon: float, area: float, generator: torch.Generator
 ) -> Tensor:
     """The best pictures with a square of the clean ones +-epsilon.
 
@@ -400,5 +395,5 @@ def _paint_square(
     window = (..., slice(top, top + side), slice(left, left + side))
     signs = 2 * draw(2, number, channels, 1, 1) - 1
     painted = best.clone()
-    painted[window] = (clean[window] + radii * signs.to(clean)).clamp(0, 1)
+    painted[window] = (clean[window] + epsilon * signs.to(clean)).clamp(0, 1)
     return painted

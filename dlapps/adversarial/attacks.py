@@ -8,8 +8,7 @@ from dlapps.adversarial.examples import (
     AdversarialExamples,
     Ball,
     Goal,
-    PerPicture,
-    as_lengths,
+    check_length,
     cross_entropy,
     decide_success,
     make_goal,
@@ -86,7 +85,7 @@ def _is_done(network: nn.Module, images: Tensor, logits: Tensor, goal: Goal) -> 
 def fgsm(
     network: nn.Module,
     images: Images,
-    epsilon: PerPicture,
+    epsilon: float,
     labels: Classes | None = None,
     targets: Classes | None = None,
 ) -> AdversarialExamples:
@@ -110,12 +109,12 @@ def fgsm(
 def pgd(
     network: nn.Module,
     images: Images,
-    epsilon: PerPicture,
+    epsilon: float,
     labels: Classes | None = None,
     targets: Classes | None = None,
     norm: str = "linf",
     num_steps: int = 10,
-    step_size: PerPicture | None = None,
+    step_size: float | None = None,
     random_start: bool = True,
     seed: int = 0,
 ) -> AdversarialExamples:
@@ -123,20 +122,18 @@ def pgd(
     targets, d the steepest direction, P the projection to ||x - clean|| <= epsilon
     (Madry et al. 2018, section 2.1).
 
-    In "linf" d is the sign of the gradient g, in "l2" it is g / ||g||_2. epsilon: a
-    number or one a picture; at most 1 in "linf". step_size: alpha, 2.5 epsilon /
-    num_steps by default, as in the paper. random_start: begin anywhere in the ball.
+    In "linf" d is the sign of the gradient g, in "l2" it is g / ||g||_2. epsilon: in
+    pixel units, at most 1 in "linf". step_size: alpha, 2.5 epsilon / num_steps by
+    default, as in the paper. random_start: begin anywhere in the ball.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
-    radii = as_lengths("epsilon", epsilon, images, 1.0 if norm == "linf" else None)
+    ball = Ball(images, norm, epsilon)
     if step_size is None:
-        step_sizes = 2.5 * radii / num_steps
-    else:
-        step_sizes = as_lengths("step_size", step_size, images)
-    ball = Ball(images, norm, radii)
+        step_size = 2.5 * epsilon / num_steps
+    check_length("step_size", step_size)
     goal = make_goal(network, images, labels, targets)
-    alpha = goal.sign * step_sizes.to(images)
+    alpha = goal.sign * step_size
     x = ball.draw(seed) if random_start else images
     for _ in Bar(range(num_steps), "steps"):
         gradient, _ = pixel_gradient(network, x, goal.classes, cross_entropy)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass
+from numbers import Real
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,9 +20,6 @@ from dlapps.core.class_scores import (
     float32_logits,
 )
 from dlapps.core.runtime import make_generator
-
-# A number, or one for each picture.
-PerPicture = float | Sequence[float] | np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def make_goal(
 
 
 def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return -log p_c (N,) of logits (N, K) and classes c (N,): the loss of an attack."""
+    """Return the loss of an attack, -log p_c (N,) of logits (N, K) and classes c."""
     check_range(classes, logits)
     return F.cross_entropy(logits, classes, reduction="none")
 
@@ -98,7 +95,7 @@ class AdversarialExamples:
         """Length (N,) of the perturbations in pixel units: root of the sum of squares
         over the whole picture.
         """
-        return l2_lengths(self.images - self.clean)
+        return l2_lengths(self.images - self.clean).float()
 
     @property
     def linf(self) -> Tensor:
@@ -140,57 +137,39 @@ def round_to_8_bits(images: Tensor) -> Tensor:
     return (images * 255).round() / 255
 
 
-def as_lengths(
-    name: str, values: PerPicture, images: Tensor, most: float | None = None
-) -> Tensor:
-    """Return a length for each of N images, float64 (N, 1, 1, 1) on the CPU.
-
-    Raises ValueError for values that are not numbers from 0 to `most`.
-    """
-    number = len(images)
-    wanted = f"{name} >= 0, finite"
-    limit = torch.finfo(images.dtype).max
-    if most is not None:
-        wanted += f", at most {most:g} (pixels lie in [0, 1])"
-        limit = most
-    message = (
-        f"expected {wanted}, a number or one for each of {number} pictures, "
-        f"got {values!r}; change it."
-    )
-    try:
-        lengths = torch.as_tensor(values, dtype=torch.float64, device="cpu")
-    except (TypeError, ValueError) as error:
-        raise ValueError(message) from error
-    is_valid = bool(((lengths >= 0) & (lengths <= limit)).all())
-    if lengths.shape not in {(), (number,)} or not is_valid:
-        raise ValueError(message)
-    return lengths.expand(number).view(-1, 1, 1, 1)
+def check_length(name: str, length: float, most: float = sys.float_info.max) -> None:
+    """Raise ValueError unless a length is a number from 0 to `most`."""
+    if not isinstance(length, Real) or not 0 <= length <= most:
+        limit = ", at most 1 (pixels lie in [0, 1])" if most == 1 else ""
+        raise ValueError(
+            f"expected {name} >= 0, finite{limit}, a number, got {length!r}; change it."
+        )
 
 
 class Ball:
     """The pictures in [0, 1] within a radius of clean ones (N, C, H, W) in a norm.
 
-    norm: "linf" or "l2". radii: (N, 1, 1, 1). Of what is inside, the distance to the
-    clean picture may exceed the radius by the rounding of float32, less than 2^-24 a
-    pixel.
+    norm: "linf" or "l2". Distances of pictures inside may exceed the radius by the
+    rounding of float32, less than 2^-24 a pixel.
     """
 
-    def __init__(self, clean: Tensor, norm: str, radii: Tensor) -> None:
+    def __init__(self, clean: Tensor, norm: str, radius: float) -> None:
         check_name("norm", norm, ("linf", "l2"))
+        check_length("epsilon", radius, 1.0 if norm == "linf" else sys.float_info.max)
         self.clean = clean
         self.norm = norm
-        self.radii = radii.to(clean)
+        self.radius = radius
 
     def nearest(self, pictures: Tensor) -> Tensor:
         """Return the nearest pictures inside."""
-        change = project(pictures - self.clean, self.norm, self.radii)
+        change = project(pictures - self.clean, self.norm, self.radius)
         # In place: new memory takes longer than these sums.
         return change.add_(self.clean).clamp_(0, 1)
 
     def draw(self, seed: int) -> Tensor:
         """Draw pictures from anywhere inside."""
         direction = random_direction(self.clean, self.norm, seed)
-        return (self.clean + self.radii * direction).clamp(0, 1)
+        return (self.clean + self.radius * direction).clamp(0, 1)
 
 
 def normalise(gradients: Tensor, norm: str) -> Tensor:
@@ -203,14 +182,13 @@ def normalise(gradients: Tensor, norm: str) -> Tensor:
     return gradients / lengths.view(-1, 1, 1, 1)
 
 
-def project(perturbations: Tensor, norm: str, radii: Tensor) -> Tensor:
-    """Return the nearest perturbations (N, C, H, W) that are no longer than the radii
-    (N, 1, 1, 1).
-    """
+def project(perturbations: Tensor, norm: str, radius: float) -> Tensor:
+    """Return the nearest perturbations (N, C, H, W) no longer than the radius."""
     if norm == "linf":
-        return perturbations.clamp(-radii, radii)
-    lengths = l2_lengths(perturbations).clamp(min=1e-12).view(-1, 1, 1, 1)
-    return perturbations * (radii / lengths).clamp(max=1)
+        return perturbations.clamp(-radius, radius)
+    factors = radius / l2_lengths(perturbations).clamp(min=1e-12)
+    factors = factors.clamp(max=1).to(perturbations.dtype)
+    return perturbations * factors.view(-1, 1, 1, 1)
 
 
 def l2_lengths(perturbations: Tensor) -> Tensor:
@@ -219,8 +197,7 @@ def l2_lengths(perturbations: Tensor) -> Tensor:
     Summed in float64: in float32 the length of a large picture may be off by 1e-4.
     """
     flat = perturbations.flatten(1)
-    lengths = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
-    return lengths.to(perturbations.dtype)
+    return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
 
 
 def random_direction(images: Tensor, norm: str, seed: int) -> Tensor:

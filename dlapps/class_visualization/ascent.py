@@ -68,11 +68,6 @@ class Settings:
             raise ValueError(
                 f"expected a finite step_size >= 0, got {self.step_size}; change it."
             )
-        if self.optimiser is torch.optim.LBFGS:
-            raise ValueError(
-                "expected an optimiser that takes one gradient a step, got LBFGS; "
-                "take SGD or Adam."
-            )
 
 
 # The practical's own values, in its own units.
@@ -169,7 +164,9 @@ def visualize(
         initial = as_pictures(initial, 3)
     device = device_of(network) if initial is None else initial.device
     names = tuple(getattr(network, "class_names", ()))
-    number = len(targets) if np.ndim(targets) > 0 else 1
+    number = 1
+    if not isinstance(targets, (int, str)) and np.ndim(targets) > 0:
+        number = len(targets)
     targets = expand_classes(targets, number, device, names)
     generator = make_generator(seed)
     parameter = _start(settings, initial, size, number, generator).to(device)

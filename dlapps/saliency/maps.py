@@ -103,10 +103,10 @@ def integrated_gradients(
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
-    # Points and weights of the quadrature on [-1, 1], moved to [0, 1].
-    points, weights = np.polynomial.legendre.leggauss(num_steps)
+    # The points and weights of the quadrature on [-1, 1] are moved to [0, 1].
+    points, point_weights = np.polynomial.legendre.leggauss(num_steps)
     alphas = torch.from_numpy((points + 1) / 2).to(images).view(-1, 1, 1, 1)
-    weights = torch.from_numpy(weights / 2).to(images).view(-1, 1, 1, 1)
+    weights = torch.from_numpy(point_weights / 2).to(images).view(-1, 1, 1, 1)
     maps = []
     with float32(images):
         classes = choose_classes(network, images, targets)

@@ -362,10 +362,6 @@ def test_bad_arguments_get_one_sentence(network, arguments, message):
             lambda: replace(cv.PRACTICAL, step_size=math.nan),
             "a finite step_size >= 0, got nan",
         ),
-        (
-            lambda: replace(cv.PRACTICAL, optimiser=torch.optim.LBFGS),
-            "gradient a step, got LBFGS",
-        ),
         # Read at NaN, PyTorch's grid_sample ends the process.
         (lambda: cv.Warp((math.nan, 1.0)), r"scales > 0 .* finite, got \(nan, 1\.0\)"),
         (lambda: cv.Warp((1.0, math.nan)), r"scales > 0 .* finite, got \(1\.0, nan\)"),

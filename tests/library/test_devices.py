@@ -49,7 +49,6 @@ METHODS = {
     "fgsm": on(adversarial.fgsm, 0.1),
     "pgd": on(adversarial.pgd, 0.1, num_steps=2),
     "pgd in l2": on(adversarial.pgd, 1.0, targets=1, norm="l2", num_steps=2),
-    "pgd with radii": on(adversarial.pgd, [0.1, 0.2, 0.3], norm="l2", num_steps=2),
     "score": lambda network, images: adversarial.score_examples(
         network, images, images, make_goal(network, images, [0, 1, 2], None)
     ),

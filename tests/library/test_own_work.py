@@ -237,8 +237,8 @@ NO_HIGHEST = "logits whose highest is finite, got NaN or infinity in 1 of"
         ),
         (
             lambda: adversarial.pgd(small_network(), PIXELS, "2/255"),
-            "epsilon >= 0, finite, at most 1 (pixels lie in [0, 1]), a number or one "
-            "for each of 2 pictures, got '2/255'",
+            "epsilon >= 0, finite, at most 1 (pixels lie in [0, 1]), a number, "
+            "got '2/255'",
         ),
         (
             lambda: saliency.smooth_grad("efficientnet_lite0", PIXELS),
