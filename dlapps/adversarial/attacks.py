@@ -89,21 +89,16 @@ def fgsm(
     labels: Classes | None = None,
     targets: Classes | None = None,
 ) -> AdversarialExamples:
-    """Return x + epsilon sign(d loss / d x), loss the cross-entropy of the labels; with
-    targets x - epsilon sign(d loss / d x) (Goodfellow, Shlens & Szegedy 2015).
-
-    It is one step of `pgd`, without a random start.
+    """Step once, to x + epsilon sign(d loss / d x), loss the cross-entropy of the
+    labels, or to x - epsilon sign(d loss / d x) with that of the targets (Goodfellow,
+    Shlens & Szegedy 2015).
     """
-    return pgd(
-        network,
-        images,
-        epsilon,
-        labels,
-        targets,
-        num_steps=1,
-        step_size=epsilon,
-        random_start=False,
-    )
+    check_length("epsilon", epsilon, most=1.0)
+    images = check_input(network, images)
+    goal = make_goal(network, images, labels, targets)
+    gradient, _ = pixel_gradient(network, images, goal.classes, cross_entropy)
+    x = (images + goal.sign * epsilon * gradient.sign()).clamp(0, 1)
+    return decide_success(network, images, x, goal, steps=1)
 
 
 def pgd(

@@ -1,4 +1,4 @@
-"""Networks of digits with and without adversarial training, which a study trained."""
+"""Networks of digits that a study trained, with and without adversarial training."""
 
 from torch import nn
 
@@ -8,31 +8,33 @@ from dlapps.core.training import read_checked
 
 
 def make_digit_network() -> nn.Sequential:
-    """Pixels (N, 1, 28, 28) in [0, 1] to logits (N, 10): three convolutions in strides
-    of 2, 0.19 M parameters.
+    """Make a network of 0.19 M parameters: pixels (N, 1, 28, 28) in [0, 1] to logits
+    (N, 10).
     """
-    maps = [
-        nn.Conv2d(1, 32, 5, 2, 2),
-        nn.Conv2d(32, 64, 3, 2, 1),
-        nn.Conv2d(64, 64, 3, 2, 1),
-    ]
-    layers = [layer for convolution in maps for layer in (convolution, nn.ReLU())]
-    return channels_last(
-        nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Linear(128, 10)
-        )
+    network = nn.Sequential(
+        nn.Conv2d(1, 32, 5, stride=2, padding=2),  # (N, 32, 14, 14)
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3, stride=2, padding=1),  # (N, 64, 7, 7)
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 3, stride=2, padding=1),  # (N, 64, 4, 4)
+        nn.ReLU(),
+        nn.Flatten(),  # (N, 1024)
+        nn.Linear(1024, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
     )
+    return channels_last(network)
 
 
 def load_digit_networks() -> dict[str, nn.Module]:
-    """The committed networks by name, "robust" (trained at epsilon .3) and "plain", of
-    seed 0, in eval mode.
+    """Load the committed networks by name, "robust" (trained at epsilon .3) and
+    "plain", of seed 0, in eval mode.
     """
     path = paths.require_network("visualizing-defence.pt", "networks of digits")
+    states = read_checked(path, "pair of networks", ("robust", "plain"))
     networks: dict[str, nn.Module] = {}
-    for name, state in read_checked(
-        path, "pair of networks", ("robust", "plain")
-    ).items():
-        networks[name] = make_digit_network().eval().requires_grad_(False)
-        networks[name].load_state_dict(state)
+    for name, state in states.items():
+        network = make_digit_network()
+        network.load_state_dict(state)
+        networks[name] = network.eval().requires_grad_(False)
     return networks

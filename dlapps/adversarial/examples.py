@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from dataclasses import dataclass
 from numbers import Real
 
@@ -137,9 +137,10 @@ def round_to_8_bits(images: Tensor) -> Tensor:
     return (images * 255).round() / 255
 
 
-def check_length(name: str, length: float, most: float = sys.float_info.max) -> None:
-    """Raise ValueError unless a length is a number from 0 to `most`."""
-    if not isinstance(length, Real) or not 0 <= length <= most:
+def check_length(name: str, length: float, most: float = math.inf) -> None:
+    """Raise ValueError unless a length is a finite number from 0 to `most`."""
+    is_number = isinstance(length, Real) and math.isfinite(length)
+    if not is_number or not 0 <= length <= most:
         limit = ", at most 1 (pixels lie in [0, 1])" if most == 1 else ""
         raise ValueError(
             f"expected {name} >= 0, finite{limit}, a number, got {length!r}; change it."
@@ -155,7 +156,7 @@ class Ball:
 
     def __init__(self, clean: Tensor, norm: str, radius: float) -> None:
         check_name("norm", norm, ("linf", "l2"))
-        check_length("epsilon", radius, 1.0 if norm == "linf" else sys.float_info.max)
+        check_length("epsilon", radius, most=1.0 if norm == "linf" else math.inf)
         self.clean = clean
         self.norm = norm
         self.radius = radius

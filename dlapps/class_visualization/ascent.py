@@ -81,8 +81,8 @@ PRACTICAL = Settings(
     transforms=(Jitter(16),),
     blur_every=10,
 )
-# Olah et al. 2017, with a wider range of scales: what is seen at one size only, another
-# network does not recognise.
+# Olah et al. 2017, with a wider range of scales: other networks do not recognise what
+# shows at one size only.
 MODERN = Settings(
     parametrisation=Fourier(),
     num_steps=200,
@@ -92,9 +92,9 @@ MODERN = Settings(
     regularisers=(TotalVariation(2e-3),),
     transforms=(Jitter(16), Warp((0.7, 1.3), 15.0), Jitter(8)),
 )
-# What is seen in any window of the picture, large and small, is what other networks
-# recognise; the contrast is that of natural pictures. Noise on top (`Noise(0.2)`) helps
-# where the network stands it.
+# Other networks recognise what shows in every window of the picture, large and small.
+# The contrast is that of natural pictures. `Noise(0.2)` as another transform helps with
+# networks that tolerate it.
 ROBUST = Settings(
     parametrisation=Fourier(contrast=1.0, standardised=True),
     num_steps=150,
