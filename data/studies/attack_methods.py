@@ -78,9 +78,10 @@ def sign_noise(
 
     It is FGSM without the gradient.
     """
+    ball = basics.Ball(images, "linf", epsilon)
     goal = basics.make_goal(network, images, labels, None)
     noise = epsilon * basics.random_direction(images, "linf", 0).sign()
-    return score_examples(network, images, (images + noise).clamp(0, 1), goal)
+    return score_examples(network, images, ball.nearest(images + noise), goal)
 
 
 def transferable_pgd(

@@ -374,7 +374,8 @@ def square(
         num_halvings = sum(query >= share * num_queries for share in HALVINGS)
         area = AREA / 2**num_halvings
         candidates = _paint_square(best[left], images[left], epsilon, area, generator)
-    return score_examples(network, images, best, goal)
+    ball = Ball(images, "linf", epsilon)
+    return score_examples(network, images, ball.nearest(best), goal)
 
 
 def _paint_square(

@@ -93,11 +93,11 @@ def fgsm(
     labels, or to x - epsilon sign(d loss / d x) with that of the targets (Goodfellow,
     Shlens & Szegedy 2015).
     """
-    check_length("epsilon", epsilon, most=1.0)
     images = check_input(network, images)
+    ball = Ball(images, "linf", epsilon)
     goal = make_goal(network, images, labels, targets)
     gradient, _ = pixel_gradient(network, images, goal.classes, cross_entropy)
-    x = (images + goal.sign * epsilon * gradient.sign()).clamp(0, 1)
+    x = ball.nearest(images + goal.sign * epsilon * gradient.sign())
     return decide_success(network, images, x, goal, steps=1)
 
 

@@ -148,18 +148,21 @@ def check_length(name: str, length: float, most: float = math.inf) -> None:
 
 
 class Ball:
-    """The pictures in [0, 1] within a radius of clean ones (N, C, H, W) in a norm.
+    """The pictures in [0, 1] within epsilon of clean ones (N, C, H, W).
 
-    norm: "linf" or "l2". Distances of pictures inside may exceed the radius by the
-    rounding of float32, less than 2^-24 a pixel.
+    norm: "linf" or "l2". The radius is a little less than epsilon: float32 rounds a
+    pixel by 2^-25 at most, and must carry no picture outside.
     """
 
-    def __init__(self, clean: Tensor, norm: str, radius: float) -> None:
+    def __init__(self, clean: Tensor, norm: str, epsilon: float) -> None:
         check_name("norm", norm, ("linf", "l2"))
-        check_length("epsilon", radius, most=1.0 if norm == "linf" else math.inf)
+        check_length("epsilon", epsilon, most=1.0 if norm == "linf" else math.inf)
+        rounding = 2**-24
+        if norm == "l2":
+            rounding *= math.sqrt(clean[0].numel())
         self.clean = clean
         self.norm = norm
-        self.radius = radius
+        self.radius = max(0.0, epsilon - rounding)
 
     def nearest(self, pictures: Tensor) -> Tensor:
         """Return the nearest pictures inside."""

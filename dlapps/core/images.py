@@ -212,9 +212,10 @@ def as_pictures(
     """Check pictures, and return them as pixels: float32 (N, C, H, W) in [0, 1], on
     their device, without a graph.
 
-    images: float32 in [0, 1], (N, C, H, W) or (N, H, W, 3), or levels as `as_uint8`
-    takes them, which are divided by 255. channels: the C that is wanted; any by
-    default. Raises PictureError for another type, shape or range, and for an empty set.
+    images: float32 in [0, 1], or uint8, which is divided by 255; (N, C, H, W), or as
+    files and data sets hold pictures: (N, H, W, 3), and uint8 (N, H, W), which is grey.
+    channels: the C that is wanted; any by default. Raises PictureError for another
+    type, shape or range, and for an empty set.
     """
     if isinstance(images, np.ndarray) and images.dtype in (np.uint8, np.float32):
         # A copy: torch shares neither read-only memory nor negative strides.
