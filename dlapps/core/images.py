@@ -33,9 +33,10 @@ class PictureError(DlappsError, ValueError):
 def read_picture(path: str | Path) -> Image.Image:
     """Read a file as an upright RGB picture.
 
-    A picture that a camera noted as turned (EXIF orientation) is turned back, grey is
-    copied to three channels, and transparent pixels become white. Raises PictureError
-    for a file that is missing, empty, truncated or not a picture.
+    A picture that a camera noted as turned (EXIF orientation) is turned back (so is one
+    of 15-Scene, whose note no longer holds), grey is copied to three channels, and
+    transparent pixels become white. Raises PictureError for a file that is missing,
+    empty, truncated or not a picture.
     """
     try:
         with Image.open(path) as picture:

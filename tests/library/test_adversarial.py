@@ -182,7 +182,8 @@ def test_the_length_of_a_large_picture_is_exact():
 
 def test_what_rounding_alone_carries_out_of_the_ball_is_no_success():
     # 127 levels and half a level more round to 128; the threshold lies between.
-    clean, network = torch.full((1, 3, 8, 8), 127 / 255), Threshold(127.8 / 255).eval()
+    clean = torch.full((1, 3, 8, 8), 127 / 255)
+    network = Threshold(127.8 / 255).eval()
     examples = adversarial.fgsm(network, clean, 0.51 / 255, labels=0)
     assert reached(network, examples)[1].all()
     assert not examples.success.any()
@@ -278,10 +279,8 @@ def test_success_in_either_norm_rises_with_the_radius_from_the_errors_to_all(
 
 
 def test_the_loss_by_hand():
-    logits, labels = (
-        torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 5.0]]),
-        torch.tensor([0, 1]),
-    )
+    logits = torch.tensor([[2.0, 1.0, -1.0], [0.0, 3.0, 5.0]])
+    labels = torch.tensor([0, 1])
     expected = logits.exp().sum(1).log() - torch.tensor([2.0, 3.0])
     torch.testing.assert_close(cross_entropy(logits, labels), expected)
 

@@ -237,11 +237,11 @@ PLAIN = replace(SHORT["practical"], regularisers=(), transforms=(), blur_every=0
 
 
 def test_a_regulariser_does_what_it_is_for(network):
-    settings, variation = replace(PLAIN, step_size=1.0), cv.TotalVariation(1.0)
-    rough, calm = (
-        cv.visualize(network, 0, replace(settings, regularisers=terms), size=32).images
-        for terms in ((), (variation,))
-    )
+    variation = cv.TotalVariation(1.0)
+    settings = replace(PLAIN, step_size=1.0)
+    calming = replace(settings, regularisers=(variation,))
+    rough = cv.visualize(network, 0, settings, size=32).images
+    calm = cv.visualize(network, 0, calming, size=32).images
     assert variation(calm) < variation(rough)
 
 

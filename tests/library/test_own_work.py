@@ -158,7 +158,8 @@ def diverged_network():
 
 SCENES = pretrained.wrap(small_network(), class_names=("coast", "forest", "street"))
 NAN_MAPS = torch.full((2, 16, 16), torch.nan)
-PIXELS, LEVELS = torch.full((2, 3, 16, 16), 0.5), np.zeros((28, 28, 3), np.uint8)
+PIXELS = torch.full((2, 3, 16, 16), 0.5)
+LEVELS = np.zeros((28, 28, 3), np.uint8)
 FIRST = torch.zeros(2, dtype=torch.int64)
 BOOLEANS = np.eye(4), np.array([True, False] * 2), np.eye(4), [0, 1] * 2
 ONE_PICTURE = "several pictures, got one of shape (28, 28, 3)"
@@ -300,11 +301,12 @@ def test_a_name_that_is_nearly_a_class_is_answered_with_it():
 
 def test_accuracy_does_not_depend_on_the_mode_and_leaves_the_statistics():
     network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 2)).train()
-    inputs, labels = torch.rand(6, 4), [0, 1] * 3
-    found = finetune.accuracy(network, inputs, labels)
+    inputs = torch.rand(6, 4)
+    labels = [0, 1] * 3
+    accuracy = finetune.accuracy(network, inputs, labels)
     assert network.training
     assert torch.equal(network[1].running_mean, torch.zeros(4))
-    assert finetune.accuracy(network.eval(), inputs, labels) == found
+    assert finetune.accuracy(network.eval(), inputs, labels) == accuracy
 
 
 def test_files_of_ones_own_are_not_taken_for_the_library_s(tmp_path):
