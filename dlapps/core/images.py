@@ -158,12 +158,12 @@ def _upright_size(picture: Picture) -> tuple[int, int]:
     if isinstance(picture, (str, Path)):
         try:
             with Image.open(picture) as opened:
-                orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
+                orientation = opened.getexif().get(ExifTags.Base.Orientation)
                 width, height = opened.size
         except (OSError, UnidentifiedImageError):
             return read_picture(picture).size
-        # Orientations of 5 and more exchange rows and columns.
-        return (height, width) if orientation >= 5 else (width, height)
+        # These exchange rows and columns.
+        return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
     return to_picture(picture).size
 
 
