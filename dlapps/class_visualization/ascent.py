@@ -30,7 +30,6 @@ from dlapps.class_visualization.ingredients import (
 from dlapps.core.class_scores import (
     Classes,
     check_network,
-    chunk_size,
     expand_classes,
     float32,
     float32_logits,
@@ -183,7 +182,9 @@ def visualize(
         _tidy(settings, parameter, step)
     pictures = _decode(settings, parameter)
     frames[settings.num_steps] = pictures
-    scores.append(_final_scores(network, targets, settings, pictures))
+    with torch.no_grad(), float32(pictures):
+        final = evaluate(network, settings.objective, pictures, pictures, targets)
+    scores.append(final)
     return Visualization(
         pictures,
         targets,
@@ -264,20 +265,6 @@ def _tidy(settings: Settings, parameter: Tensor, step: int) -> None:
 def _decode(settings: Settings, parameter: Tensor) -> Tensor:
     with float32(parameter):
         return settings.parametrisation.decode(parameter).clamp(0, 1)
-
-
-@torch.no_grad()
-def _final_scores(
-    network: nn.Module, targets: Tensor, settings: Settings, pictures: Tensor
-) -> Tensor:
-    """Return the objective (N,) of the pictures as they are, in float32."""
-    size = chunk_size(pictures)
-    scores = []
-    with float32(pictures):
-        chunks = zip(pictures.split(size), targets.split(size), strict=True)
-        for chunk, classes in chunks:
-            scores.append(evaluate(network, settings.objective, chunk, chunk, classes))
-    return torch.cat(scores)
 
 
 def judge(network: nn.Module, drawn: Visualization) -> Tensor:
