@@ -36,8 +36,9 @@ def fool(
     step_size: float = PRACTICAL_STEP,
     num_steps: int = 100,
 ) -> AdversarialExamples:
-    """Step x <- x + eta g / ||g||_2 with g = d S_target / d x, until the target wins
-    (practical; Szegedy et al. 2014).
+    """Step x <- x + eta g / ||g||_2, g = d S_target / d x, until the target wins.
+
+    From the practical; the idea is that of Szegedy et al. 2014.
 
     step_size: eta, the length of a step in pixel units. The practical's eta = 1 is in
     units of (pixel - mean) / std; a step along z = (x - m) / s of length 1 is one of
@@ -89,9 +90,10 @@ def fgsm(
     labels: Classes | None = None,
     targets: Classes | None = None,
 ) -> AdversarialExamples:
-    """Step once, to x + epsilon sign(d loss / d x), loss the cross-entropy of the
-    labels, or to x - epsilon sign(d loss / d x) with that of the targets (Goodfellow,
-    Shlens & Szegedy 2015).
+    """Step once, to x + epsilon sign(d loss / d x).
+
+    The loss is the cross-entropy of the labels (Goodfellow, Shlens & Szegedy 2015).
+    With targets the step is down their loss. epsilon: in pixel units, at most 1.
     """
     images = check_input(network, images)
     ball = Ball(images, "linf", epsilon)
@@ -113,9 +115,10 @@ def pgd(
     random_start: bool = True,
     seed: int = 0,
 ) -> AdversarialExamples:
-    """Step x <- P(x + alpha d) up the cross-entropy of the labels, or down that of the
-    targets, d the steepest direction, P the projection to ||x - clean|| <= epsilon
-    (Madry et al. 2018, section 2.1).
+    """Step x <- P(x + alpha d) up the loss, d the steepest direction.
+
+    P projects to ||x - clean|| <= epsilon (Madry et al. 2018, section 2.1). The loss is
+    the cross-entropy of the labels; with targets the steps are down their loss.
 
     In "linf" d is the sign of the gradient g, in "l2" it is g / ||g||_2. epsilon: in
     pixel units, at most 1 in "linf". step_size: alpha, 2.5 epsilon / num_steps by

@@ -8,8 +8,9 @@ from dlapps.core.training import read_checked
 
 
 def make_digit_network() -> nn.Sequential:
-    """Make a network of 0.19 M parameters: pixels (N, 1, 28, 28) in [0, 1] to logits
-    (N, 10).
+    """Make a network: pixels (N, 1, 28, 28) in [0, 1] to logits (N, 10).
+
+    It has 0.19 M parameters.
     """
     network = nn.Sequential(
         nn.Conv2d(1, 32, 5, stride=2, padding=2),  # (N, 32, 14, 14)
@@ -27,8 +28,9 @@ def make_digit_network() -> nn.Sequential:
 
 
 def load_digit_networks() -> dict[str, nn.Module]:
-    """Load the committed networks by name, "robust" (trained at epsilon .3) and
-    "plain", of seed 0, in eval mode.
+    """Load the committed networks of seed 0 by name, in eval mode.
+
+    "robust" was trained at epsilon .3, "plain" as usual.
     """
     path = paths.require_network("visualizing-defence.pt", "networks of digits")
     states = read_checked(path, "pair of networks", ("robust", "plain"))

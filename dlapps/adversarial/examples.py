@@ -24,9 +24,7 @@ from dlapps.core.runtime import make_generator
 
 @dataclass(frozen=True)
 class Goal:
-    """What an attack is after: that the network predicts the classes (N,), if it is
-    targeted, or that it no longer does.
-    """
+    """That a network predicts the classes (N,), if targeted, or no longer does."""
 
     classes: Tensor
     targeted: bool
@@ -36,9 +34,7 @@ class Goal:
 
     @property
     def sign(self) -> int:
-        """The direction of an attack: up the loss of labels (1), down that of targets
-        (-1).
-        """
+        """1 for an attack up the loss of labels, -1 for one down that of targets."""
         return -1 if self.targeted else 1
 
     def is_reached(self, logits: Tensor) -> Tensor:
@@ -54,9 +50,7 @@ class Goal:
 def make_goal(
     network: nn.Module, images: Tensor, labels: Classes | None, targets: Classes | None
 ) -> Goal:
-    """Aim at the targets, else away from the labels, else away from the predicted
-    classes.
-    """
+    """Aim at the targets, else away from the labels or the predicted classes."""
     if labels is not None and targets is not None:
         raise ValueError(
             "expected labels (to leave) or targets (to reach), got both; "
@@ -92,8 +86,9 @@ class AdversarialExamples:
 
     @property
     def l2(self) -> Tensor:
-        """Length (N,) of the perturbations in pixel units: root of the sum of squares
-        over the whole picture.
+        """Length (N,) of the perturbations in pixel units.
+
+        It is the root of the sum of squares over the whole picture.
         """
         return l2_lengths(self.images - self.clean).float()
 
@@ -177,8 +172,9 @@ class Ball:
 
 
 def normalise(gradients: Tensor, norm: str) -> Tensor:
-    """Return the steepest direction of length 1 in a norm, for each picture; 0 where
-    the gradient is 0.
+    """Return the steepest direction of length 1 in a norm, for each picture.
+
+    It is 0 where the gradient is 0.
     """
     if norm == "linf":
         return gradients.sign()

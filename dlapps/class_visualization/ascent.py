@@ -1,6 +1,4 @@
-"""Class visualisation by gradient ascent: settings, the ascent, and its pictures read
-by another network.
-"""
+"""Class visualisation by gradient ascent, and its pictures read by another network."""
 
 import math
 from collections.abc import Callable
@@ -133,17 +131,17 @@ def visualize(
     seed: int = 0,
     keep_every: int = 0,
 ) -> Visualization:
-    """Draw pictures that maximise S_c(x) - R(x), by gradient ascent on x (Simonyan,
-    Vedaldi & Zisserman 2014, section 2).
+    """Draw pictures that maximise S_c(x) - R(x), by gradient ascent on x.
+
+    From Simonyan, Vedaldi & Zisserman 2014, section 2.
 
     targets: one class (a number, or a name of the network's `class_names`), or N of
     them, each of which gets its picture; all start from the same noise and see the same
-    transforms, so that a picture does not depend on the batch.
-    initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from; else noise of
-    side `size`, drawn on the CPU. In each step the transforms move the picture, the
-    network reads it, the parameter goes up the gradient of the score less the
-    regularisers, and the picture is brought back into [0, 1]; every blur_every steps,
-    from the first, it is blurred.
+    transforms, so that a picture does not depend on the batch. initial: pictures (1 or
+    N, 3, H, W) float32 in [0, 1] to start from; else noise of side `size`, drawn on the
+    CPU. In each step the transforms move the picture, the network reads it, the
+    parameter goes up the gradient of the score less the regularisers, and the picture
+    is brought back into [0, 1]; every blur_every steps, from the first, it is blurred.
 
     PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical
     does: z starts from N(0, 1), R is lambda ||z||^2 summed over all pixels, a step is 5
@@ -250,9 +248,7 @@ def _climb(
 
 @torch.no_grad()
 def _tidy(settings: Settings, parameter: Tensor, step: int) -> None:
-    """Bring the parameter back into the valid range, in place, and blur it when it is
-    time.
-    """
+    """Bring the parameter back into the valid range, and blur it when it is time."""
     form = settings.parametrisation
     parameter.copy_(form.constrain(parameter))
     if settings.blur_every and step % settings.blur_every == 0:
@@ -268,8 +264,9 @@ def _decode(settings: Settings, parameter: Tensor) -> Tensor:
 
 
 def judge(network: nn.Module, drawn: Visualization) -> Tensor:
-    """Return the rank (N,) int64 that another network gives each picture's class, 1 for
-    the highest score.
+    """Return the rank (N,) int64 that another network gives each picture's class.
+
+    The highest score has rank 1.
 
     The picture is read as a file keeps it, in 8 bits, and in float32. Raises ValueError
     for a judge whose `class_names` are not the drawer's.

@@ -46,9 +46,7 @@ class Parametrisation(Protocol):
 
 @dataclass(frozen=True)
 class Pixels:
-    """The practical's units: z = (x - MEAN) / STD for each colour of each pixel, with x
-    in [0, 1].
-    """
+    """The practical's units: z = (x - MEAN) / STD, with x in [0, 1]."""
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
         """z (1, 3, size, size) from N(0, 1)."""
@@ -71,8 +69,9 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Fourier:
-    """The spectrum of decorrelated colours: x = sigmoid(contrast COLOURS irfft2(p /
-    f)), with f the frequency (Olah, Mordvintsev & Schubert 2017).
+    """The spectrum of colours: x = sigmoid(contrast COLOURS irfft2(p / f)).
+
+    f is the frequency (Olah, Mordvintsev & Schubert 2017).
 
     Dividing by f gives all scales the weight that they have in natural pictures.
     decorrelated: whether p is of decorrelated colours, or of red, green and blue.
@@ -156,8 +155,9 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class L2:
-    """weight ||z||^2 with z = (x - MEAN) / STD, summed over the picture: the
-    practical's lambda ||x||^2.
+    """weight ||z||^2, z = (x - MEAN) / STD: the practical's lambda ||x||^2.
+
+    It is summed over the picture.
     """
 
     weight: float = 1e-3
@@ -168,8 +168,9 @@ class L2:
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """weight times the absolute differences between neighbours, summed over the picture
-    (Mahendran & Vedaldi 2015).
+    """weight times the absolute differences between neighbouring pixels.
+
+    They are summed over the picture (Mahendran & Vedaldi 2015).
     """
 
     weight: float = 1e-3
@@ -197,8 +198,9 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Warp:
-    """Scale by a factor within `scales`, rotate by up to `degrees`, about the centre,
-    the same for the whole batch.
+    """Scale by a factor within `scales`, and rotate by up to `degrees`.
+
+    Both are about the centre, and the same for the whole batch.
     """
 
     scales: tuple[float, float] = (0.9, 1.1)
@@ -236,8 +238,10 @@ class Warp:
 
 @dataclass(frozen=True)
 class Crop:
-    """Cut out a square window, its side a share of the picture's within `shares`, and
-    resize it to size x size; the same window for the whole batch.
+    """Cut out a square window, and resize it to size x size.
+
+    Its side is a share of the picture's within `shares`. The whole batch has the same
+    window.
     """
 
     shares: tuple[float, float] = (0.3, 0.9)
@@ -264,8 +268,9 @@ class Crop:
 
 @dataclass(frozen=True)
 class Noise:
-    """Add Gaussian noise of this standard deviation, in pixels of [0, 1], the same for
-    the whole batch.
+    """Add Gaussian noise of this standard deviation, in pixels of [0, 1].
+
+    It is the same for the whole batch.
     """
 
     deviation: float = 0.2

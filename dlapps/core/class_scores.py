@@ -113,8 +113,9 @@ def _find_class(name: str, names: Sequence[str]) -> int:
 def choose_classes(
     network: nn.Module, images: Tensor, targets: Classes | None
 ) -> Tensor:
-    """Return the targets as int64 (N,) on the images' device, or, for None, the
-    predicted classes.
+    """Return the target classes as int64 (N,) on the images' device.
+
+    For None they are the predicted classes.
     """
     if targets is None:
         return float32_logits(network, images).argmax(1)
@@ -144,8 +145,9 @@ def pick(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def ranks(logits: Tensor, classes: Classes) -> Tensor:
-    """Return the place (N,) int64 of each image's class among the logits (N, K): 1 for
-    the highest.
+    """Return the place (N,) int64 of each image's class among the logits (N, K).
+
+    The highest logit has place 1.
     """
     scores = pick(logits, expand_classes(classes, len(logits), logits.device))
     return 1 + (logits > scores[:, None]).sum(1)
@@ -220,8 +222,9 @@ def float32_logits(network: nn.Module, images: Tensor) -> Tensor:
 def pixel_gradient(
     network: Network, images: Tensor, classes: Tensor, score: Score = pick
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradient (N, C, H, W) of each image's score with respect to its
-    pixels, and the logits (N, K) it was taken at, which are not checked.
+    """Return the gradient (N, C, H, W) of each score, and the logits (N, K).
+
+    The gradient is with respect to the pixels. The logits are not checked.
 
     score: a function of logits (n, K) and classes (n, ...); by default the logit of the
     class. Only the images are differentiated: the `.grad` and `requires_grad` of the
@@ -249,15 +252,14 @@ def pixel_gradient(
 
 
 def chunk_size(images: Tensor) -> int:
-    """Return how many images of the size of these (N, C, H, W) a network reads in one
-    pass.
-    """
+    """Return how many images of this size a network reads in one pass."""
     return max(CHUNK, CHUNK_PIXELS // math.prod(images.shape[2:]))
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """Return a copy in the memory format in which convolutions on a CPU are about 1.5
-    times as fast.
+    """Return a copy in the memory format that suits convolutions on a CPU.
+
+    They are about 1.5 times as fast in it.
 
     With one channel both formats have the same order, and the weights alone decide in
     which format a layer computes.

@@ -183,8 +183,9 @@ def stack_pixels(
 
 
 def from_pixels(pixels: torch.Tensor) -> np.ndarray:
-    """Convert pixels (C, H, W) or (N, C, H, W) in [0, 1] to levels uint8 (H, W, C) or
-    (N, H, W, C): what a PNG stores.
+    """Convert pixels in [0, 1] to levels uint8, as a PNG stores them.
+
+    Pixels (C, H, W) or (N, C, H, W) give an array (H, W, C) or (N, H, W, C).
 
     Grey pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
     """
@@ -200,8 +201,9 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
 
 
 def stretch(picture: np.ndarray) -> np.ndarray:
-    """Stretch a picture (H, W) or (H, W, 3) to full contrast: float, from 0 at its
-    lowest to 1 at its highest value.
+    """Stretch a picture (H, W) or (H, W, 3) to full contrast.
+
+    Returns floats from 0 at its lowest to 1 at its highest value.
     """
     values = picture - picture.min().astype(float)
     return values / (values.max() or 1.0)
@@ -210,8 +212,9 @@ def stretch(picture: np.ndarray) -> np.ndarray:
 def as_pictures(
     images: torch.Tensor | np.ndarray, channels: int | None = None
 ) -> torch.Tensor:
-    """Check pictures, and return them as pixels: float32 (N, C, H, W) in [0, 1], on
-    their device, without a graph.
+    """Check pictures, and return them as pixels (N, C, H, W) in [0, 1].
+
+    Returns float32, on the device of the pictures, without a graph.
 
     images: float32 in [0, 1], or uint8, which is divided by 255; (N, C, H, W), or as
     files and data sets hold pictures: (N, H, W, 3), and uint8 (N, H, W), which is grey.
@@ -251,8 +254,9 @@ def as_pictures(
 
 
 def check_levels(images: torch.Tensor) -> None:
-    """Warn of a whole set of uint8 images, not all black, with no level above 16: these
-    are digits of 4 bits, or masks.
+    """Warn of uint8 images that are not all black, with no level above 16.
+
+    A whole set of them are digits of 4 bits, or masks.
     """
     highest = int(images.max()) if images.numel() else 0
     if 0 < highest <= 16:
@@ -275,8 +279,9 @@ def check_unit(pixels: torch.Tensor) -> None:
 
 
 def check_several(pictures: object) -> None:
-    """Raise PictureError for one picture, whose rows would be taken for pictures: a
-    path, a PIL picture, or (H, W, 3).
+    """Raise PictureError for one picture: its rows would be taken for pictures.
+
+    One picture is a path, a PIL picture, or (H, W, 3).
     """
     shape = tuple(getattr(pictures, "shape", ()))
     if isinstance(pictures, (str, Path, Image.Image)) or shape[2:] == (3,):
@@ -288,8 +293,9 @@ def check_several(pictures: object) -> None:
 
 
 def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
-    """Raise PictureError unless images is a floating tensor (N, channels, H, W); its
-    range is not checked.
+    """Raise PictureError unless images is a floating tensor (N, channels, H, W).
+
+    Its range is not checked.
     """
     wanted = f"(N, {'C' if channels is None else channels}, H, W)"
     if not isinstance(images, torch.Tensor):
@@ -309,8 +315,9 @@ def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
-    """List the picture files in a folder and the folders below it, sorted, without the
-    hidden ones (.thumbnails, __MACOSX).
+    """List the picture files in a folder and the folders below it, sorted.
+
+    Hidden ones (.thumbnails, __MACOSX) are left out.
 
     Raises PictureError where there are no pictures.
     """
@@ -335,8 +342,9 @@ def find_pictures(folder: str | Path) -> list[Path]:
 
 
 def as_uint8(images: ArrayLike) -> torch.Tensor:
-    """Return images of a list, an array (copied) or a tensor as a uint8 tensor (N, H,
-    W), or (N, H, W, 3).
+    """Return images as a uint8 tensor (N, H, W), or (N, H, W, 3).
+
+    A list or an array is copied.
 
     Channels may also come first, (N, 3, H, W), and a single channel is dropped. Raises
     PictureError for another type or shape, and for an empty set.

@@ -18,8 +18,10 @@ CHUNK = 1024
 
 
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
-    """Compute ||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of features (N, D) and (M,
-    D), taken as Gaussians (Heusel et al. 2017, equation 6).
+    """Compute the Fréchet distance of features (N, D) and (M, D) as Gaussians.
+
+    ||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means m and covariances C (Heusel
+    et al. 2017, equation 6).
 
     Small N biases it upwards: state it beside the distance of real images to other real
     images of the same number. Never below 0.
@@ -38,8 +40,10 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
 def precision_recall(
     real: ArrayLike, fake: ArrayLike, k: int = 3
 ) -> tuple[float, float]:
-    """Compute the share of fakes inside the real manifold, and the share of reals
-    inside the fake one (Kynkäänniemi et al. 2019, equations 1 and 2).
+    """Compute precision and recall of fakes (Kynkäänniemi et al. 2019, eq. 1-2).
+
+    Precision is the share of fakes inside the real manifold, recall the share of reals
+    inside the fake one.
 
     real (N, D), fake (M, D). A manifold is the union of balls around its points, each
     as large as the distance to the k-th nearest other point.
@@ -52,8 +56,9 @@ def precision_recall(
 
 
 def entropy(shares: ArrayLike) -> float:
-    """Compute -sum p log p in nats: log K when all K classes are equally frequent, 0
-    when there is one.
+    """Compute -sum p log p in nats.
+
+    It is log K when all K classes are equally frequent, and 0 when there is one.
 
     Raises ValueError for shares that are negative or do not add up to 1, within a
     thousandth.
@@ -71,8 +76,9 @@ def entropy(shares: ArrayLike) -> float:
 def nearest_neighbours(
     queries: ArrayLike, references: ArrayLike
 ) -> tuple[Tensor, Tensor]:
-    """Return Euclidean distances and indices (N,) of the nearest of references (M, D)
-    to each of queries (N, D).
+    """Find the nearest of references (M, D) to each of queries (N, D).
+
+    Returns Euclidean distances and indices (N,).
     """
     queries, references = as_features(queries, references, least=1)
     lengths = []
@@ -85,8 +91,9 @@ def nearest_neighbours(
 
 
 def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Return distances, in pixels of [0, 1], and indices (N,) of the reference uint8
-    (M, H, W) nearest to each query (N, H, W).
+    """Find the reference uint8 (M, H, W) nearest to each query (N, H, W).
+
+    Returns distances, in pixels of [0, 1], and indices (N,).
 
     Raises ValueError for images that are not uint8, or of two sizes.
     """
@@ -96,8 +103,9 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
-    """Return a tensor as it is, and an array or a list as a copy: PyTorch shares
-    neither read-only memory nor negative strides.
+    """Return a tensor as it is, and an array or a list as a copy.
+
+    PyTorch shares neither read-only memory nor negative strides.
 
     Raises ValueError for values that are not numbers.
     """
@@ -147,8 +155,9 @@ def _square_root(covariance: Tensor) -> Tensor:
 
 
 def distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
-    """Yield Euclidean distances (n, M) of queries (N, D) to references (M, D), n <=
-    CHUNK rows at a time.
+    """Yield Euclidean distances (n, M) of queries (N, D) to references (M, D).
+
+    Rows come n <= CHUNK at a time.
 
     A product of matrices gives them ten times as fast as differences do. Its rounding
     hides distances that are small beside those from the centre; these are measured once

@@ -1,5 +1,4 @@
-"""Tests of a saliency map: deletion and insertion of pixels, and grids of pictures of
-different classes.
+"""Tests of a saliency map: deletion and insertion of pixels, and grids of pictures.
 
 A map that looks convincing may only show edges. `random_map` and `centre_prior` know
 nothing about the network: put their scores beside those of every method.
@@ -34,8 +33,9 @@ BLUR = 5
 
 @dataclass(frozen=True)
 class DeletionInsertion:
-    """Curves of deletion and of insertion: the probability (N, S + 1) of the target
-    while shares (S + 1,) from 0 to 1 of the pixels are deleted or inserted.
+    """The probability of the target while pixels are deleted, or inserted.
+
+    deletion, insertion: (N, S + 1), at shares (S + 1,) of the pixels from 0 to 1.
     """
 
     shares: Tensor
@@ -69,8 +69,9 @@ def deletion_insertion(
     targets: Classes | None = None,
     num_steps: int = 28,
 ) -> DeletionInsertion:
-    """Delete the pixels, or insert them, from the highest value of a map to the lowest
-    (Petsiuk, Das & Saenko 2018).
+    """Delete or insert the pixels, from the highest of a map to the lowest.
+
+    From Petsiuk, Das & Saenko 2018.
 
     images: (N, C, H, W) in [0, 1]. maps: (N, H, W), any range; equal values keep the
     order of the rows. targets: the predicted classes by default. Deleted pixels become
@@ -107,8 +108,10 @@ def _curve(
     after: Tensor,
     before: Tensor,
 ) -> Tensor:
-    """Return the probabilities (N, S + 1) of the classes while shares (S + 1,) of the
-    pixels have changed from `before` to `after`, in the order of their places.
+    """Return the probabilities (N, S + 1) of the classes while pixels change.
+
+    Shares (S + 1,) of the pixels change from `before` to `after`, in the order of their
+    places.
     """
     num_pixels = places[0].numel()
     curve = []
@@ -121,8 +124,7 @@ def _curve(
 
 
 def _rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
-    """Return the place (N, H, W) of each pixel in the order of its map, 0 for the
-    highest value.
+    """Return the place (N, H, W) of each pixel in its map, 0 for the highest.
 
     Raises ValueError for maps of another shape, or with NaN.
     """
@@ -143,8 +145,9 @@ def _rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
 
 
 def random_map(images: Tensor, seed: int = 0) -> Tensor:
-    """Draw a map (N, H, W) of uniform noise in [0, 1): what a method must beat to say
-    anything.
+    """Draw a map (N, H, W) of uniform noise in [0, 1).
+
+    A method must beat it to say anything.
     """
     shape = (len(images), *images.shape[2:])
     noise = torch.rand(shape, generator=make_generator(seed), device="cpu")
@@ -152,8 +155,9 @@ def random_map(images: Tensor, seed: int = 0) -> Tensor:
 
 
 def centre_prior(images: Tensor) -> Tensor:
-    """Return a Gaussian in the middle of the picture, whose standard deviation is a
-    quarter of the side: photographers put their subject there.
+    """Return a Gaussian in the middle, where photographers put their subject.
+
+    Its standard deviation is a quarter of the side.
 
     Returns (N, H, W) in (0, 1], the same map for every picture.
     """
@@ -197,8 +201,9 @@ def make_grids(
 
 
 def _deal(labels: Sequence[int], number: int) -> Tensor:
-    """Deal rows (number, 4) of pictures of different classes from a deck, which is
-    shuffled anew when fewer than four classes are left in it.
+    """Deal rows (number, 4) of pictures of different classes from a deck.
+
+    It is shuffled anew when fewer than four classes are left in it.
     """
     generator = make_generator(0)
     deck: list[int] = []

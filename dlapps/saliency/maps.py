@@ -34,8 +34,9 @@ def input_gradient(
     targets: Classes | None = None,
     reduce: str | None = "max",
 ) -> Tensor:
-    """Compute max over channels of |d S_c / d x|, S_c the target's logit (Simonyan,
-    Vedaldi & Zisserman 2014, section 3.1).
+    """Compute max over channels of |d S_c / d x|, S_c the target's logit.
+
+    From Simonyan, Vedaldi & Zisserman 2014, section 3.1.
 
     reduce: "max" of the absolute values of the channels, their "sum" with the signs, or
     None for (N, C, H, W) as it is. Returns (N, H, W), in logits per unit of pixel.
@@ -61,8 +62,9 @@ def smooth_grad(
     num_samples: int = 50,
     seed: int = 0,
 ) -> Tensor:
-    """Compute max over channels of |mean of d S_c / d x at x + N(0, noise_std^2)|
-    (Smilkov et al. 2017).
+    """Compute max over channels of |mean of d S_c / d x at x + noise|.
+
+    From Smilkov et al. 2017; the noise is N(0, noise_std^2).
 
     noise_std: in pixel units, .1 to .2 in the paper. Gradients are averaged with their
     signs, as there (captum's NoiseTunnel around Saliency averages absolute values). All
@@ -95,8 +97,10 @@ def integrated_gradients(
     targets: Classes | None = None,
     num_steps: int = 50,
 ) -> Tensor:
-    """Compute the sum over channels of x times the integral of d S_c(a x) / d x over a
-    from 0 to 1 (Sundararajan, Taly & Yan 2017, equation 1; the baseline is black).
+    """Compute sum over channels of x times the integral of d S_c(a x) / d x.
+
+    From Sundararajan, Taly & Yan 2017, equation 1. a goes from 0 to 1: the baseline is
+    black.
 
     The integral is taken by Gauss-Legendre quadrature on num_steps points. Returns (N,
     H, W), signed: a map sums to S_c(x) less the score of a black picture.
@@ -121,8 +125,9 @@ def integrated_gradients(
 def grad_cam(
     network: nn.Module, images: Images, layer: str, targets: Classes | None = None
 ) -> Tensor:
-    """Compute ReLU(sum over k of a_k A^k), a_k the mean of d S_c / d A^k over positions
-    (Selvaraju et al. 2017, equations 1 and 2).
+    """Compute ReLU(sum over k of a_k A^k), a_k the mean of d S_c / d A^k.
+
+    From Selvaraju et al. 2017, equations 1 and 2. The mean is over positions.
 
     layer: dotted name, as in `network.named_modules()`, with or without `backbone.`, of
     the module that gives the feature maps A (N, D, h, w), as a rule the last
@@ -143,8 +148,10 @@ def grad_cam(
 def guided_backprop(
     network: nn.Module, images: Images, targets: Classes | None = None
 ) -> Tensor:
-    """Compute max over channels of |d S_c / d x|, where negative gradients are set to 0
-    at each ReLU on the way back (Springenberg et al. 2015).
+    """Compute max over channels of |d S_c / d x| with guided ReLUs.
+
+    From Springenberg et al. 2015: on the way back each ReLU also sets negative
+    gradients to 0.
 
     Returns (N, H, W) >= 0. Only modules nn.ReLU and nn.ReLU6 are recognised: raises
     ValueError for a network without them.
