@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
 from dlapps import DlappsError
 
@@ -41,12 +41,7 @@ def read_picture(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as picture:
             return _to_rgb(picture)
-    except (
-        OSError,
-        UnidentifiedImageError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         if Path(path).is_dir():
             raise PictureError(
                 f"expected a picture in {path}, got a folder; "
@@ -160,7 +155,7 @@ def _upright_size(picture: Picture) -> tuple[int, int]:
             with Image.open(picture) as opened:
                 orientation = opened.getexif().get(ExifTags.Base.Orientation)
                 width, height = opened.size
-        except (OSError, UnidentifiedImageError):
+        except OSError:
             return read_picture(picture).size
         # These exchange rows and columns.
         return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
