@@ -16,14 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlapps import datasets, pretrained, transfer
 from dlapps.core import runtime
-from dlapps.core.images import stack_pixels
+from dlapps.core.images import stack_pixels, to_picture
 from dlapps.transfer import finetune, pool
 from dlapps.transfer.linear import make_folds, random_splits
 from labreport import paths, results
@@ -149,7 +148,7 @@ def make_scenes15_features() -> Path:
     arrays = {name: to_bytes(block) for name, block in committed.items()}
     images, labels = load_scenes()
     arrays["labels"] = labels.astype(np.uint8)
-    sizes = [Image.open(path).size[::-1] for path in images]
+    sizes = [to_picture(image).size[::-1] for image in images]
     arrays["sizes"] = np.array(sizes, dtype=np.uint16)
     train = datasets.load_scenes15("train")
     test = datasets.load_scenes15("test")

@@ -148,7 +148,7 @@ def first_fold(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return next(make_folds().split(labels, labels))
 
 
-def load_scenes() -> tuple[list[Path], np.ndarray]:
+def load_scenes() -> tuple[list[Path | np.ndarray], np.ndarray]:
     """All pictures of 15-Scene, the 1,500 to train on first, and labels (4485,)."""
     train = datasets.load_scenes15("train")
     test = datasets.load_scenes15("test")

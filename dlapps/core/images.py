@@ -353,8 +353,8 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
             levels = torch.from_numpy(np.array(images))
         except (ValueError, TypeError) as error:
             raise PictureError(
-                "expected images as arrays of one size, got files or several sizes; make "
-                "an array by images.from_pixels(images.stack_pixels(pictures, size))."
+                "expected images as arrays of one size, got files or several sizes; "
+                "take images.from_pixels(images.stack_pixels(pictures, size))."
             ) from error
     if levels.ndim == 4 and levels.shape[3] not in (1, 3):
         levels = levels.movedim(1, 3)

@@ -3,27 +3,30 @@ the code.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.preprocessing import normalize
 
 from dlapps import check_name
 from dlapps.core import assets, paths
 from dlapps.core.assets import AssetError
-from dlapps.core.images import read_picture
 from dlapps.datasets.dataset import Dataset, check_split
 from dlapps.datasets.folder import load_folder
 
+# Its EXIF tag says that it lies on its side, but it stands upright as it is stored.
+UPRIGHT_AS_STORED = "kitchen/image_0172.jpg"
 SCENES15_COUNTS = {"train": 1500, "test": 2985}
 NUM_TRAIN = SCENES15_COUNTS["train"]
 
 
-def load_scenes15(split: str) -> Dataset[list[Path]]:
-    """Load 15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 paths (100 of
-    each class) or 2,985.
+def load_scenes15(split: str) -> Dataset[list[Path | np.ndarray]]:
+    """Load 15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 pictures (100
+    of each class) or 2,985.
 
+    They are paths, but for one array: the picture whose file has a wrong EXIF tag.
     Raises AssetError where the pictures cannot be had (their features can:
     `load_scenes15_features`).
     """
@@ -34,7 +37,19 @@ def load_scenes15(split: str) -> Dataset[list[Path]]:
             f"expected {SCENES15_COUNTS[split]:,} {split} pictures, "
             f"got {len(scenes):,}; fetch them again."
         )
-    return replace(scenes, provenance=assets.provenance("scenes15"))
+    pictures: list[Path | np.ndarray] = list(scenes.images)
+    if UPRIGHT_AS_STORED in scenes.names:
+        place = scenes.names.index(UPRIGHT_AS_STORED)
+        pictures[place] = _read_as_stored(scenes.images[place])
+    provenance = assets.provenance("scenes15")
+    return Dataset(
+        pictures, scenes.labels, scenes.class_names, provenance, scenes.names
+    )
+
+
+def _read_as_stored(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 @dataclass(frozen=True)
@@ -81,8 +96,7 @@ class SceneFeatures:
         pictures = []
         for row in rows:
             split = "train" if row < NUM_TRAIN else "test"
-            picture = read_picture(folder / split / self.names[row])
-            pictures.append(np.asarray(picture))
+            pictures.append(_read_as_stored(folder / split / self.names[row]))
         return pictures
 
 

@@ -191,3 +191,15 @@ def test_digits_are_read_from_files_of_idx(tmp_path, monkeypatch):
     read = datasets.load_mnist("test")
     assert np.array_equal(read.images, digits)
     assert read.labels.tolist() == [7, 3]
+
+
+@pytest.mark.mirror
+def test_the_scene_with_a_wrong_tag_stands_upright():
+    scenes = datasets.load_scenes15("train")
+    place = scenes.names.index("kitchen/image_0172.jpg")
+    features = datasets.load_scenes15_features()
+    row = features.names.index("kitchen/image_0172.jpg")
+    height, width, _ = scenes.images[place].shape
+    assert (height, width) == tuple(features.sizes[row])
+    assert height > width
+    assert np.array_equal(scenes.images[place], features.pictures([row])[0])
