@@ -61,6 +61,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(name, write, tmp_path, monkeypat
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - SCRATCH))
 def test_no_module_writes_in_another_way(module):
-    writes = r"\.write_text\(|\.write_bytes\(|torch\.save\(|np\.savez?\w*\(|nbformat\.write\(|open\([^)]*[\"'][wax]b?[\"']"
+    writes = (
+        r"\.write_text\(|\.write_bytes\(|torch\.save\(|np\.savez?\w*\(|"
+        r"nbformat\.write\(|open\([^)]*[\"'][wax]b?[\"']"
+    )
     found = re.findall(writes, MODULES[module].read_text(encoding="utf-8"))
     assert found == ALLOWED.get(module, [])

@@ -1,4 +1,4 @@
-"""Attacks beside those of torchattacks, in the benchmarks' environment (make test-all)."""
+"""Attacks beside torchattacks', in the benchmarks' environment (make test-all)."""
 
 import pytest
 import torch

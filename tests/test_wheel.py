@@ -35,14 +35,17 @@ Image.fromarray(photos[0]).save("my-photo.jpg")
 random = np.random.default_rng(0)
 source_images = random.integers(0, 256, (64, 28, 28), dtype=np.uint8)
 source_labels = random.integers(0, 10, 64)
-target_images = photos_of_digits = random.integers(0, 256, (64, 28, 28, 3), dtype=np.uint8)
+target_images = random.integers(0, 256, (64, 28, 28, 3), dtype=np.uint8)
+photos_of_digits = target_images
 my_images = torch.from_numpy(random.integers(0, 256, (256, 32, 32), dtype=np.uint8))
 """
 # What each snippet has to have made.
 AFTER = [
     "assert saliency_map.shape == (224, 224) and saliency_map.max() > 0",
-    "assert features.shape == (len(photos), 320) and search.best_params_['C'] in (0.1, 1, 10)",
-    "assert len(digits) == 64 and drawn.shape == (10, 8, 32, 32) and len(training.history.spread) == 10",
+    "assert features.shape == (len(photos), 320)\n"
+    "assert search.best_params_['C'] in (0.1, 1, 10)",
+    "assert len(digits) == 64 and drawn.shape == (10, 8, 32, 32)\n"
+    "assert len(training.history.spread) == 10",
 ]
 
 # What starts another Python may be a script of the machine.
@@ -116,13 +119,13 @@ def install(python, folder, package):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """One user's cache for all interpreters: what the first fetches, the others find."""
+    """One user's cache for all interpreters: what one fetches, the others find."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
 def alone(cache, tmp_path, monkeypatch):
-    """A folder of one's own, the current one, with nothing that points to the checkout."""
+    """A current folder of one's own; nothing points to the checkout."""
     for name in (
         "DLAPPS_HOME",
         "DLAPPS_DATA",
@@ -170,15 +173,24 @@ def test_each_snippet_of_the_readme_runs(run):
 
 def has(scripts, package):
     """Whether that environment has a package."""
-    find = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    find = (
+        "import importlib.util, sys; "
+        f"sys.exit(importlib.util.find_spec({package!r}) is None)"
+    )
     return subprocess.run([str(scripts / "python"), "-c", find]).returncode == 0
 
 
 def test_the_library_brings_its_networks_and_no_jupyter(run, installed):
     names = [path.name for path in sorted((CHECKOUT / "data" / "networks").iterdir())]
-    code = "from dlapps.core import paths; print(*sorted(path.name for path in paths.networks().iterdir()))"
+    code = (
+        "from dlapps.core import paths; "
+        "print(*sorted(path.name for path in paths.networks().iterdir()))"
+    )
     assert run("python", "-c", code).stdout.split() == names
-    code = "from dlapps.datasets import load_scenes15_features; print(load_scenes15_features().labels.shape)"
+    code = (
+        "from dlapps.datasets import load_scenes15_features; "
+        "print(load_scenes15_features().labels.shape)"
+    )
     assert run("python", "-c", code).stdout == "(4485,)\n"
     assert not any(
         has(installed, package) for package in ("IPython", "nbconvert", "labreport")

@@ -52,7 +52,7 @@ def test_what_a_check_cannot_look_at_is_a_sentence_too():
         checks.run(transfer.eval, {"moved": None})
 
 
-def test_transfer_finds_a_normalisation_that_was_left_in_and_a_mode_that_was_never_changed():
+def test_transfer_finds_a_normalisation_left_in_and_a_mode_never_changed():
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 2, bias=False))
     nn.init.constant_(module[1].weight[0], 1.0), nn.init.zeros_(module[1].weight[1])
     network, pixels = (

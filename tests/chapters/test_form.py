@@ -1,4 +1,4 @@
-"""The form of chapters: what a student should learn from is shown, and fits the page."""
+"""The form of chapters: what a student should learn from is shown and fits the page."""
 
 from __future__ import annotations
 

@@ -35,8 +35,12 @@ READ = """() => {
   return texts.join('\\n');
 }"""
 END = "all cells ran"
-DONE = f"""() => document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')
-  || [...document.querySelectorAll('.jp-OutputArea-output pre')].some((node) => node.textContent.includes('{END}'))"""
+DONE = f"""() => {{
+  const failed = '[data-mime-type="application/vnd.jupyter.error"]';
+  const printed = [...document.querySelectorAll('.jp-OutputArea-output pre')];
+  return document.querySelector(failed)
+    || printed.some((node) => node.textContent.includes('{END}'));
+}}"""
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +68,13 @@ def home(tmp_path_factory):
     path = project.write(
         "9_small",
         text(
-            "## Small {#sec-small}\n\n@fig-curve, @eq-x, [@lecun1998gradient], `{{code}}`."
+            "## Small {#sec-small}\n\n"
+            "@fig-curve, @eq-x, [@lecun1998gradient], `{{code}}`."
         ),
         code("runs = globals().get('runs', 0) + 1\nshares = {'VGG16': 0.25}"),
         text(
-            'After {{runs}} runs {{shares["VGG16"]:.0%}}. <!-- holds: runs < 2 -->\n\n- a list\n\n'
+            'After {{runs}} runs {{shares["VGG16"]:.0%}}. <!-- holds: runs < 2 -->\n\n'
+            "- a list\n\n"
             "\\begin{equation}\nx\n\\label{eq-x}\n\\end{equation}"
         ),
         code("doubled = 2 * runs"),
@@ -78,7 +84,8 @@ def home(tmp_path_factory):
             "chapter.show_figure(figure, 'curve', f'After {runs} runs, @sec-small.')"
         ),
         code(
-            "import numpy as np\nlook = lambda grey: (np.full((8, 8), grey, np.uint8), 'abc'[grey])\n"
+            "import numpy as np\n"
+            "look = lambda grey: (np.full((8, 8), grey, np.uint8), 'abc'[grey])\n"
             "chapter.show_explorer(look, {'grey': [0, 1, 2]}, (0,), 'greys', 'Greys.')"
         ),
         code(f"print('{END}')"),
@@ -180,12 +187,14 @@ def _run_all(page, seconds=1200):
 def _read_through(page):
     """All text from the top to the bottom, read after each screen."""
     screens = page.evaluate(
-        "() => { const o = document.querySelector('.jp-WindowedPanel-outer'); return o.scrollHeight / o.clientHeight; }"
+        "() => { const o = document.querySelector('.jp-WindowedPanel-outer');"
+        " return o.scrollHeight / o.clientHeight; }"
     )
     texts = []
     for screen in range(int(screens) + 2):
         page.evaluate(
-            "(n) => { const o = document.querySelector('.jp-WindowedPanel-outer'); o.scrollTop = n * o.clientHeight; }",
+            "(n) => { const o = document.querySelector('.jp-WindowedPanel-outer');"
+            " o.scrollTop = n * o.clientHeight; }",
             screen,
         )
         page.wait_for_timeout(150)
@@ -273,10 +282,12 @@ def test_mistakes_are_red_and_values_reach_tables(open_notebook):
     _run_all(page)
     page.wait_for_selector(".labreport-error")
     assert page.locator(".labreport-error").all_text_contents() == [
-        "9_small.ipynb, cell 12: expected a work in report/references.bib, got @nobody1999; add it or correct the key.",
+        "9_small.ipynb, cell 12: expected a work in report/references.bib, "
+        "got @nobody1999; add it or correct the key.",
         "NameError: name 'misspelt' is not defined",
         "expected a format that fits runs, got '.x' for 1; correct it.",
-        'expected names, attributes and literal keys, then a format, as in scores["VGG16"].mean:.1%, got max(1, 2); '
+        "expected names, attributes and literal keys, then a format, as in "
+        'scores["VGG16"].mean:.1%, got max(1, 2); '
         "compute it in the cell above.",
     ]
     colour = page.locator(".labreport-error").first.evaluate(
@@ -297,8 +308,9 @@ def test_what_was_filled_stays_filled_without_a_kernel(
     for kernel in json.loads(_ask(f"{address}/api/kernels")):
         _ask(f"{address}/api/kernels/{kernel['id']}", "DELETE")
     exported = home / "notebooks" / "9_small.html"
+    notebook = exported.with_suffix(".ipynb")
     subprocess.run(
-        [sys.executable, "-m", "nbconvert", "--to", "html", exported.with_suffix(".ipynb")],
+        [sys.executable, "-m", "nbconvert", "--to", "html", notebook],
         check=True, capture_output=True,
     )  # fmt: skip
     for place in (
@@ -343,7 +355,8 @@ def test_a_reference_leads_to_its_cell(open_notebook):
     page.locator(".labreport-fill a", has_text="Figure 9.1").first.click()
     page.wait_for_function(
         "() => [...document.querySelectorAll('.jp-OutputArea .jp-RenderedMarkdown')]"
-        ".some((node) => /Figure 9.1:/.test(node.textContent) && node.getBoundingClientRect().top < innerHeight)"
+        ".some((node) => /Figure 9.1:/.test(node.textContent)"
+        " && node.getBoundingClientRect().top < innerHeight)"
     )
 
 

@@ -27,7 +27,7 @@ from studies import dann, runs, transfer, visualizing_attacks, visualizing_salie
 from studies.dann_runs import Domain, Domains
 
 torch.set_num_threads(1)
-# A study of one's own, which writes nothing and says which processes made its runs.
+# A study of one's own, which writes nothing and prints the processes of its runs.
 PIDS = """
 import os
 from labreport.sweeps import sweep
@@ -36,7 +36,8 @@ def run():
     return os.getpid()
 
 def make_pids():
-    return " ".join(str(process) for _, process in sweep(dict.fromkeys(range(2), run), "runs"))
+    processes = sweep({0: run, 1: run}, "runs")
+    return " ".join(str(process) for _, process in processes)
 """
 
 
@@ -82,9 +83,9 @@ def make_domains() -> Domains:
         256, (2, 60, 28, 28, 3), dtype=torch.uint8, generator=generator
     )
     labels = torch.arange(60) % 10
-    source, target = (
-        Domain(part, labels, part, labels) for part in (images[0, ..., 0], images[1])
-    )
+    grey = images[0, ..., 0]
+    source = Domain(grey, labels, grey, labels)
+    target = Domain(images[1], labels, images[1], labels)
     return Domains(source, target, "noise")
 
 
@@ -135,9 +136,8 @@ def test_a_run_that_is_done_does_not_wait_for_one_begun_before(elsewhere, tmp_pa
         raise TimeoutError(path)
 
     with elsewhere():
-        results = sweep(
-            {"long": partial(wait_for, tmp_path / "flag"), "short": os.getpid}, "runs"
-        )
+        calls = {"long": partial(wait_for, tmp_path / "flag"), "short": os.getpid}
+        results = sweep(calls, "runs")
         first, short = next(results)
         (tmp_path / "flag").touch()
         ((last, long),) = results
@@ -163,23 +163,17 @@ def test_other_processes_show_no_bar(processes):
 
 def test_a_study_gives_the_same_on_a_cluster(cluster, home):
     domains = make_domains()
-    calls = {
-        (name, 1): partial(dann.train, name, 1, domains)
-        for name in ("slope 10", "weight 1")
-    }
+    names = ("slope 10", "weight 1")
+    calls = {name: partial(dann.train, name, 1, domains) for name in names}
     serial = dict(sweep(calls, "here"))
-    networks = {
-        name: dann.weights_path(name, seed).read_bytes() for name, seed in calls
-    }
+    networks = [dann.weights_path(name, 1).read_bytes() for name in names]
     for path in (home / "data" / "cache" / "mnistm").iterdir():
         path.unlink()
     with workers(scheduler=cluster):
         parallel = dict(sweep(calls, "elsewhere"))
     assert parallel == serial
-    assert len(serial["slope 10", 1]["history"]["domain_accuracy"]) == 3
-    assert {
-        name: dann.weights_path(name, seed).read_bytes() for name, seed in calls
-    } == networks
+    assert len(serial["slope 10"]["history"]["domain_accuracy"]) == 3
+    assert [dann.weights_path(name, 1).read_bytes() for name in names] == networks
 
 
 def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeypatch):
@@ -195,7 +189,7 @@ def test_a_training_that_is_done_and_not_written_is_not_made_again(home, monkeyp
 
 @pytest.fixture
 def pids(home, monkeypatch):
-    """The folder with the study of one's own, from which no study was imported before."""
+    """The folder with the study of one's own; no study has been imported yet."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "studies"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -205,11 +199,8 @@ def test_the_command_line_chooses_the_number_of_processes(
     pids, processes, capsys, monkeypatch
 ):
     monkeypatch.setattr("labreport.environment.joblib.cpu_count", lambda: 2)
-    for options, here in (
-        ([], False),
-        (["--jobs", "1"], True),
-        (["--jobs", "2"], False),
-    ):
+    cases = [([], False), (["--jobs", "1"], True), (["--jobs", "2"], False)]
+    for options, here in cases:
         assert main(["study", "pids", *options]) == 0
         assert (str(os.getpid()) in capsys.readouterr().out.split()) == here
     assert main(["study", "pids", "--jobs", "0"]) == 2
@@ -224,10 +215,8 @@ def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
 def test_a_cluster_that_cannot_be_had_is_one_sentence(pids, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["study", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert (
-        "expected the package distributed, got none; run pip install"
-        in capsys.readouterr().err
-    )
+    complaint = capsys.readouterr().err
+    assert "expected the package distributed, got none; run pip install" in complaint
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
@@ -251,12 +240,12 @@ def test_any_configuration_of_joblib_will_do(cluster):
 
 def test_what_joblib_keeps_is_found_again_by_the_caller(cluster, home):
     values = np.linspace(0, 1, 7)
-    kept = keep(transfer.to_bytes)
-    assert not kept.check_call_in_cache(values)
+    to_bytes = keep(transfer.to_bytes)
+    assert not to_bytes.check_call_in_cache(values)
     with workers(scheduler=cluster):
-        ((_, rounded),) = sweep({"rounded": partial(kept, values)}, "runs")
+        ((_, rounded),) = sweep({"rounded": partial(to_bytes, values)}, "runs")
     assert rounded.tobytes() == transfer.to_bytes(values).tobytes()
-    assert kept.check_call_in_cache(values)
+    assert to_bytes.check_call_in_cache(values)
 
 
 def test_what_is_kept_is_made_anew_once_a_helper_of_a_helper_has_changed(
@@ -271,26 +260,26 @@ def test_what_is_kept_is_made_anew_once_a_helper_of_a_helper_has_changed(
         "from laboratory.constants import NUMBER\n\n\ndef read():\n    return NUMBER\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    known = []
-    for number in (
-        1,
-        22,
-        1,
-    ):  # of other lengths, which tells Python that its bytecode is old
+    cached = []
+    # Of other lengths, which tells Python that its bytecode is old.
+    for number in (1, 22, 1):
         (package / "constants.py").write_text(f"NUMBER = {number}\n")
         for name in [name for name in sys.modules if name.startswith("laboratory")]:
             monkeypatch.delitem(sys.modules, name)
         read = keep(importlib.import_module("laboratory.study").read)
-        known.append(read.check_call_in_cache())
+        cached.append(read.check_call_in_cache())
         assert read() == number
-    assert known == [False, False, True]
+    assert cached == [False, False, True]
 
 
 def test_studies_write_what_is_committed(home, monkeypatch):
-    """Entry by entry in the committed order, each the outcome of its own run."""
+    """Entry by entry in the committed order, each the result of its own run."""
 
     def stand_in(key: str | None = None):
-        return lambda *given: {key: [*given]} if key else [*given]
+        def answer(*arguments):
+            return {key: list(arguments)} if key else list(arguments)
+
+        return answer
 
     class Uncached:
         def __init__(self, *_, **__) -> None:
