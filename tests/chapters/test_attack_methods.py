@@ -1,6 +1,4 @@
-"""Attacks that only the studies of Chapter 2 compare: against cases done by hand, and
-each other.
-"""
+"""Attacks of Chapter 2's studies, against cases done by hand and each other."""
 # ruff: noqa: F401, F811 - fixtures are imported
 
 from functools import partial
@@ -68,12 +66,11 @@ def test_deep_fool_finds_the_smallest_change(dark):
 def test_no_momentum_is_pgd_and_momentum_averages_gradients(network, images):
     plain = adversarial.pgd(network, images, EPSILON)
     attack = partial(transferable_pgd, network, images, EPSILON)
-    none, some = (attack(momentum=momentum) for momentum in (0.0, 1.0))
-    assert torch.equal(plain.images, none.images)
-    assert not torch.equal(plain.images, some.images)
+    assert torch.equal(plain.images, attack(momentum=0.0).images)
+    assert not torch.equal(plain.images, attack(momentum=1.0).images)
     # The first step has no past.
-    first, second = (attack(momentum=momentum, num_steps=1) for momentum in (0.0, 1.0))
-    assert torch.equal(first.images, second.images)
+    without = attack(momentum=0.0, num_steps=1)
+    assert torch.equal(without.images, attack(momentum=1.0, num_steps=1).images)
 
 
 def test_a_transform_is_drawn_anew_at_each_step(network, images):
@@ -88,20 +85,17 @@ def test_a_transform_is_drawn_anew_at_each_step(network, images):
 
 
 def test_a_transform_leaves_pictures_of_their_size_and_lets_the_gradient_through():
-    x = torch.rand(
-        2, 3, 24, 32, generator=torch.Generator().manual_seed(5)
-    ).requires_grad_()
-    seen = [
-        study.resize_and_pad(x, torch.Generator().manual_seed(seed))
-        for seed in range(12)
-    ]
-    assert all(
-        each.shape == x.shape and ((each >= 0) & (each <= 1)).all() for each in seen
-    )
-    assert len({float(each.detach().sum()) for each in seen}) > 4
-    for each in seen:
-        (gradient,) = torch.autograd.grad(each.sum(), x)
+    x = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(5))
+    x.requires_grad_()
+    sums = set()
+    for seed in range(12):
+        moved = study.resize_and_pad(x, torch.Generator().manual_seed(seed))
+        assert moved.shape == x.shape
+        assert ((moved >= 0) & (moved <= 1)).all()
+        (gradient,) = torch.autograd.grad(moved.sum(), x)
         assert gradient.abs().sum() > 0
+        sums.add(float(moved.detach().sum()))
+    assert len(sums) > 4
 
 
 def test_apgd_reaches_the_corner_of_the_ball_and_halves_its_step(dark):
@@ -112,9 +106,8 @@ def test_apgd_reaches_the_corner_of_the_ball_and_halves_its_step(dark):
     steps = StepSizes(torch.ones(2, 1, 1, 1), 100)
     sizes = []
     for step in range(101):
-        steps.update(
-            step, torch.tensor([0.0, float(step)]), torch.tensor([0.0, float(step)])
-        )
+        values = torch.tensor([0.0, float(step)])
+        steps.update(step, values, values)
         sizes.append(steps.sizes.flatten().tolist())
     halvings = [step for step in range(1, 101) if sizes[step][0] < sizes[step - 1][0]]
     # p: .22, .41, .57, .70, .80, .87, .93, .99 (section 3.1 of the paper).
@@ -125,18 +118,21 @@ def test_apgd_reaches_the_corner_of_the_ball_and_halves_its_step(dark):
 def test_apgd_fools_at_least_as_often_as_pgd_and_each_restart_helps(digits):
     network, x, y = digits
     pgd = adversarial.pgd(network, x, 0.08, y, num_steps=20)
-    once, twice = (
-        apgd(network, x, 0.08, y, num_steps=20, num_restarts=n) for n in (1, 2)
-    )
-    rates = [
-        survives(network, each, "floats").float().mean() for each in (pgd, once, twice)
-    ]
-    assert 0.1 < rates[0] < 0.95
-    assert rates[0] - 0.01 <= rates[1] <= rates[2]
-    logits = (float32_logits(network, each.images) for each in (once, twice))
-    losses = [F.cross_entropy(each, y, reduction="none") for each in logits]
+    once = apgd(network, x, 0.08, y, num_steps=20)
+    twice = apgd(network, x, 0.08, y, num_steps=20, num_restarts=2)
+    assert 0.1 < success_rate(network, pgd) < 0.95
+    assert success_rate(network, once) >= success_rate(network, pgd) - 0.01
+    assert success_rate(network, twice) >= success_rate(network, once)
+    logits = float32_logits(network, once.images)
+    loss_of_once = F.cross_entropy(logits, y, reduction="none")
+    logits = float32_logits(network, twice.images)
+    loss_of_twice = F.cross_entropy(logits, y, reduction="none")
     withstood = ~survives(network, twice, "floats")
-    assert (losses[1] >= losses[0] - 1e-4)[withstood].all()
+    assert (loss_of_twice >= loss_of_once - 1e-4)[withstood].all()
+
+
+def success_rate(network, examples):
+    return float(survives(network, examples, "floats").float().mean())
 
 
 def test_the_margin_by_hand():
@@ -155,14 +151,11 @@ def test_square_asks_for_scores_alone_and_rises(digits):
             assert not pictures.requires_grad
             return network(pictures)
 
-    few, many = (square(Opaque().eval(), x, 0.15, y, num_queries=n) for n in (5, 200))
     noise = study.sign_noise(network, x, 0.15, y)
-    rates = [
-        float(survives(network, each, "floats").float().mean())
-        for each in (noise, few, many)
-    ]
-    assert rates[0] < rates[2] - 0.1
-    assert rates[1] < rates[2]
+    few = square(Opaque().eval(), x, 0.15, y, num_queries=5)
+    many = square(Opaque().eval(), x, 0.15, y, num_queries=200)
+    assert success_rate(network, many) > success_rate(network, noise) + 0.1
+    assert success_rate(network, many) > success_rate(network, few)
 
 
 def test_training_on_adversarial_digits_makes_a_network_robust():
@@ -174,29 +167,28 @@ def test_training_on_adversarial_digits_makes_a_network_robust():
     bright = torch.where(torch.rand(256, generator=generator) < 0.9, labels, 1 - labels)
     images[bright == 0, :14] += 100
     images[bright == 1, 14:] += 100
-    images += (
-        20
-        + 30 * labels[:, None, None]
-        + 60 * torch.rand(256, 28, 28, generator=generator)
-    )
+    noise = torch.rand(256, 28, 28, generator=generator)
+    images += 20 + 30 * labels[:, None, None] + 60 * noise
     images = images.clamp(0, 255).byte()
     x = images[:, None].float() / 255
     before = torch.random.get_rng_state()
-    plain, robust = (
-        fit_digits(images, labels, epsilon, num_epochs=25) for epsilon in (0.0, 0.15)
-    )
+    plain = fit_digits(images, labels, 0.0, num_epochs=25)
+    robust = fit_digits(images, labels, 0.15, num_epochs=25)
     assert torch.equal(torch.random.get_rng_state(), before)
-    pair = [
-        fit_digits(images, labels, 0.15, num_epochs=1).parameters() for _ in range(2)
-    ]
-    assert all(torch.equal(one, other) for one, other in zip(*pair, strict=True))
-    attacked = []
-    for trained in (plain, robust):
-        assert (trained(x).argmax(1) == labels).float().mean() > 0.8
-        moved = apgd(trained, x, 0.15, labels, num_steps=20).images
-        attacked.append((trained(moved).argmax(1) == labels).float().mean())
-    assert attacked[1] > attacked[0] + 0.2
-    assert attacked[1] > 0.8
+    once = fit_digits(images, labels, 0.15, num_epochs=1)
+    again = fit_digits(images, labels, 0.15, num_epochs=1)
+    assert all(map(torch.equal, once.parameters(), again.parameters()))
+
+    def accuracy(trained, pixels):
+        return float((trained(pixels).argmax(1) == labels).float().mean())
+
+    def attacked_accuracy(trained):
+        return accuracy(trained, apgd(trained, x, 0.15, labels, num_steps=20).images)
+
+    assert accuracy(plain, x) > 0.8
+    assert accuracy(robust, x) > 0.8
+    assert attacked_accuracy(robust) > attacked_accuracy(plain) + 0.2
+    assert attacked_accuracy(robust) > 0.8
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -207,9 +199,7 @@ def test_a_change_of_the_mean_survives_damage(dark, damage, channels):
 
 
 class Stripes(nn.Module):
-    """Class 1 where red less blue differs by more than .05 between even and odd
-    columns.
-    """
+    """Class 1 if red minus blue is .05 higher in even columns than in odd ones."""
 
     def forward(self, x):
         tint = x[:, 0] - x[:, 2]
@@ -221,14 +211,12 @@ class Stripes(nn.Module):
     ("levels", "stays"), [(6.45, ["floats"]), (7, ["floats", "saved"])]
 )
 def test_fine_stripes_of_colour_do_not_survive(levels, stays):
-    grey, network = torch.full((1, 3, 16, 16), 128 / 255), Stripes().eval()
+    grey = torch.full((1, 3, 16, 16), 128 / 255)
+    network = Stripes().eval()
     moved = grey.clone()
     moved[:, 0, :, ::2] += levels / 255
     moved[:, 2, :, ::2] -= levels / 255
-    examples = adversarial.score_examples(
-        network, grey, moved, make_goal(network, grey, None, 1)
-    )
-    damages = ("floats", "saved", "jpeg")
-    assert [
-        damage for damage in damages if survives(network, examples, damage)
-    ] == stays
+    goal = make_goal(network, grey, None, 1)
+    examples = adversarial.score_examples(network, grey, moved, goal)
+    for damage in ("floats", "saved", "jpeg"):
+        assert bool(survives(network, examples, damage)) == (damage in stays)

@@ -1,6 +1,4 @@
-"""The automatic checks of a class: each passes what is right, and finds the mistake it
-is for.
-"""
+"""The automatic checks of a class: each passes what is right and finds its mistake."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ SENTENCE = r"^expected [^\n]+, got [^\n]+: [^\n]+[^.]\.$"
 
 
 def finds(check, *traps, **right):
-    """The check passes the variables that are right, and says a sentence of those of
-    each trap in their place.
-    """
+    """Assert that a check passes what is right, and finds the mistake of each trap."""
     checks.run(check, right)
     for trap in traps:
         with pytest.raises(AssertionError, match=SENTENCE):
@@ -42,55 +38,54 @@ def finds(check, *traps, **right):
 
 
 def test_what_a_check_cannot_look_at_is_a_sentence_too():
-    with pytest.raises(
-        AssertionError, match="expected `maps`, got no such variable: the exercise"
-    ):
+    missing = "expected `maps`, got no such variable: the exercise"
+    with pytest.raises(AssertionError, match=missing):
         checks.run(visualizing.maps, {"pixels": torch.zeros(1, 3, 2, 2)})
-    with pytest.raises(
-        AssertionError, match=r"as the exercise asks for them,\sgot\sTypeError:\s"
-    ):
+    failed = r"as the exercise asks for them,\sgot\sTypeError:\s"
+    with pytest.raises(AssertionError, match=failed):
         checks.run(transfer.eval, {"moved": None})
 
 
 def test_transfer_finds_a_normalisation_left_in_and_a_mode_never_changed():
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 2, bias=False))
-    nn.init.constant_(module[1].weight[0], 1.0), nn.init.zeros_(module[1].weight[1])
-    network, pixels = (
-        pretrained.wrap(module, (0.9,) * 3, (0.1,) * 3),
-        torch.full((4, 3, 2, 2), 0.5),
-    )
-    right = {"NAMES": "a", "networks": {"a": network}, "pixels": {"a": pixels}}
-    right |= {
+    nn.init.constant_(module[1].weight[0], 1.0)
+    nn.init.zeros_(module[1].weight[1])
+    network = pretrained.wrap(module, (0.9, 0.9, 0.9), (0.1, 0.1, 0.1))
+    pixels = torch.full((4, 3, 2, 2), 0.5)
+    right = {
+        "NAMES": "a",
+        "networks": {"a": network},
+        "pixels": {"a": pixels},
         "all_pixels": pixels,
         "truths": torch.tensor([0, 0, 0, 1]),
         "unscaled": {"a": 3},
         "scaled": {"a": 3},
     }
-    wrong = 255 * pixels, pixels - 0.6, pixels[0], pixels.byte()
-    traps = [{"all_pixels": each} for each in wrong]
-    finds(transfer.raw, {"unscaled": {"a": 1}}, {"scaled": {"a": 4}}, *traps, **right)
+    wrong_pixels = (255 * pixels, pixels - 0.6, pixels[0], pixels.byte())
+    traps = [{"all_pixels": wrong} for wrong in wrong_pixels]
+    traps += [{"unscaled": {"a": 1}}, {"scaled": {"a": 4}}]
+    finds(transfer.raw, *traps, **right)
     with pytest.raises(AssertionError, match="KeyError: 'a'"):
         checks.run(transfer.raw, right | {"scaled": {}})
-    traps = (
-        {"moved": {"eval": 0.0, "train": 0.0}},
-        {"moved": {"eval": 0.2, "train": 0.2}},
-    )
-    finds(transfer.eval, *traps, moved={"eval": 1e-6, "train": 0.2})
+    still = {"moved": {"eval": 0.0, "train": 0.0}}
+    both = {"moved": {"eval": 0.2, "train": 0.2}}
+    finds(transfer.eval, still, both, moved={"eval": 1e-6, "train": 0.2})
 
 
 def test_transfer_finds_what_spoils_an_accuracy():
-    X, y = np.eye(3)[np.arange(4485) % 3], np.arange(4485) % 3
+    y = np.arange(4485) % 3
+    X = np.eye(3)[y]
     X[1500:1600] = np.eye(3)[0]  # test pictures that look like others
-    svm, unseeded = (
-        LinearSVC(random_state=seed).fit(X[:1500], y[:1500]) for seed in (0, None)
-    )
+    svm = LinearSVC(random_state=0).fit(X[:1500], y[:1500])
+    unseeded = LinearSVC(random_state=None).fit(X[:1500], y[:1500])
     right = {
         "X_train": X[:1500],
         "y_train": y[:1500],
         "X_test": X[1500:],
         "y_test": y[1500:],
+        "baseline": svm,
+        "baseline_accuracy": svm.score(X[1500:], y[1500:]),
     }
-    right |= {"baseline": svm, "baseline_accuracy": svm.score(X[1500:], y[1500:])}
     traps = [
         {"baseline_accuracy": svm.score(X[:1500], y[:1500])},
         {"baseline": unseeded},
@@ -106,10 +101,14 @@ def test_transfer_finds_what_spoils_an_accuracy():
 def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layers = nn.Sequential(
-            nn.Conv2d(3, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.Tanh(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(16, 5),
         )
-        network = layers.append(nn.Linear(16, 5)).requires_grad_(False).eval()
+        network.requires_grad_(False).eval()
         network.class_names = ["spoonbill", *"abcd"]
         return network
 
@@ -126,63 +125,59 @@ def gradient(score, x):
 
 def test_visualizing_knows_the_gradient_of_the_score(network, pixels):
     right = {"network": network, "pixels": pixels}
-    wrong = copy.deepcopy(network).train(), copy.deepcopy(network).requires_grad_()
-    traps = (
-        {"gradient": lambda *given: -gradient(*given)},
-        *({"network": each} for each in wrong),
-    )
+    traps = [
+        {"gradient": lambda score, x: -gradient(score, x)},
+        {"network": copy.deepcopy(network).train()},
+        {"network": copy.deepcopy(network).requires_grad_()},
+    ]
     finds(visualizing.gradient, *traps, **right, gradient=gradient)
     maps = saliency.input_gradient(network, pixels)
     predicted = network(pixels).argmax(1)
-    of_loss = (
-        gradient(lambda x: F.cross_entropy(network(x), predicted), pixels).abs().amax(1)
-    )
-    traps = ({"maps": wrong} for wrong in (maps[:, None], -maps, maps[:2], of_loss))
+    of_loss = gradient(lambda x: F.cross_entropy(network(x), predicted), pixels)
+    wrong_maps = (maps[:, None], -maps, maps[:2], of_loss.abs().amax(1))
+    traps = [{"maps": wrong} for wrong in wrong_maps]
     finds(visualizing.maps, *traps, **right, maps=maps)
 
 
 def test_visualizing_knows_maps_that_cannot_be_made_again_or_are_all_one(
     network, pixels
 ):
-    four, classes = torch.cat([pixels, pixels[:1]]), torch.tensor([2, 0, 1, 3])
+    four = torch.cat([pixels, pixels[:1]])
+    classes = torch.tensor([2, 0, 1, 3])
     right = {"network": network, "four": four, "classes": classes, "samples": 2}
     right["smooth"] = saliency.smooth_grad(network, four, classes, num_samples=2)
     right |= {"plain": four, "guided": four, "cam": torch.rand(4, 3, 3)}
-    one, noise = right["cam"][:1].repeat(4, 1, 1), torch.rand(right["smooth"].shape)
+    one = right["cam"][:1].repeat(4, 1, 1)
+    noise = torch.rand(right["smooth"].shape)
     finds(visualizing.grid, {"smooth": noise}, {"cam": one}, {"plain": pixels}, **right)
 
 
 def test_visualizing_finds_images_that_no_file_can_hold(network, pixels):
     fooled = adversarial.fool(network, pixels, 3)
     right = {"network": network, "target": 3, "x": fooled.images[:1], "fooled": fooled}
-    traps = [
-        {"fooled": replace(fooled, images=wrong)}
-        for wrong in (fooled.images + 0.5, pixels)
-    ]
-    finds(
-        visualizing.fool,
-        {"x": fooled.images[:1] + 0.5},
-        {"x": pixels[:1]},
-        *traps,
-        **right,
-    )
+    traps = []
+    for wrong in (fooled.images + 0.5, pixels):
+        traps.append({"x": wrong[:1]})
+        traps.append({"fooled": replace(fooled, images=wrong)})
+    finds(visualizing.fool, *traps, **right)
 
 
 def test_visualizing_finds_drawings_that_do_not_climb(network, pixels):
-    climbed = (
-        pixels + 0.1 * gradient(lambda x: network(x)[:, 0], pixels).sign()
-    ).clamp(0, 1)
-    ends = climbed, pixels, 2 * climbed
-    drawn, still, loud = (SimpleNamespace(images=end) for end in ends)
-    draw, *traps = (
-        lambda steps, _=0, end=end: (end if steps else pixels)[:1] for end in ends
-    )
-    right = {"network": network, "WOMBAT": 0, "draw": draw}
-    finds(visualizing.draw_loop, *({"draw": trap} for trap in traps), **right)
-    right = {"lite0": network, "begin": pixels, "grown": drawn}
-    alone = SimpleNamespace(images=climbed[:1])
-    traps = ({"grown": wrong} for wrong in (still, loud, alone))
-    finds(visualizing.grown, *traps, {"begin": climbed}, **right)
+    ascent = gradient(lambda x: network(x)[:, 0], pixels).sign()
+    climbed = (pixels + 0.1 * ascent).clamp(0, 1)
+
+    def draw_to(end):
+        return lambda steps, jitter=0: end[:1] if steps else pixels[:1]
+
+    right = {"network": network, "WOMBAT": 0, "draw": draw_to(climbed)}
+    traps = [{"draw": draw_to(pixels)}, {"draw": draw_to(2 * climbed)}]
+    finds(visualizing.draw_loop, *traps, **right)
+    grown = SimpleNamespace(images=climbed)
+    right = {"lite0": network, "begin": pixels, "grown": grown}
+    traps = [{"begin": climbed}]
+    for wrong in (pixels, 2 * climbed, climbed[:1]):
+        traps.append({"grown": SimpleNamespace(images=wrong)})
+    finds(visualizing.grown, *traps, **right)
 
 
 def test_domains_know_the_sign_of_the_reversed_gradient():
@@ -192,43 +187,32 @@ def test_domains_know_the_sign_of_the_reversed_gradient():
         )
 
     cut = SimpleNamespace(apply=lambda x, weight: x.detach() * weight)
-    traps = (
-        {"Reverse": wrong} for wrong in (reverse(-1), reverse(0), cut, nn.Identity)
-    )
+    wrong_layers = (reverse(-1), reverse(0), cut, nn.Identity)
+    traps = [{"Reverse": wrong} for wrong in wrong_layers]
     finds(domains.reversal, *traps, Reverse=reverse(1))
 
 
 def test_losses_of_a_batch_and_of_pseudo_labels_are_recomputed():
-    digits, labels = (
-        torch.randint(256, (2, 8, 28, 28), dtype=torch.uint8),
-        torch.arange(8) % 10,
-    )
-    right = {"digits": digits[0], "pictures": digits[1], "labels": labels}
+    digits, pictures = torch.randint(256, (2, 8, 28, 28), dtype=torch.uint8)
+    labels = torch.arange(8)
+    right = {"digits": digits, "pictures": pictures, "labels": labels}
     right["make_network"] = lambda: dann.DomainAdversarialNetwork(0)
+    source = dann.batch_to_pixels(digits)
+    target = dann.batch_to_pixels(pictures)
 
     def losses(network, here, there, weight):
-        return dann.dann_losses(
-            network, *map(dann.batch_to_pixels, digits), labels, weight
-        )[:2]
+        return dann.dann_losses(network, source, target, labels, weight)[:2]
 
-    finds(
-        domains.losses,
-        {"losses": lambda *given: losses(*given)[::-1]},
-        losses=losses,
-        **right,
-    )
+    def swapped(network, here, there, weight):
+        return losses(network, here, there, weight)[::-1]
+
+    finds(domains.losses, {"losses": swapped}, losses=losses, **right)
     right = {"each_loss": torch.arange(3.0), "trusted": torch.arange(4) == 1}
     finds(domains.pseudo_loss, {"trusted": torch.ones(3)}, pseudo_loss=1 / 3, **right)
-    right = {
-        "logits": torch.diag(torch.tensor([9.0, 9.0, 1.0])),
-        "truth": torch.tensor([0, 0, 2]),
-    }
-    finds(
-        domains.pseudo_labels,
-        {"shares": [2 / 3, 1 / 3, 2 / 3]},
-        shares=[2 / 3, 1 / 2, 2 / 3],
-        **right,
-    )
+    logits = torch.diag(torch.tensor([9.0, 9.0, 1.0]))
+    truth = torch.tensor([0, 0, 2])
+    right = {"logits": logits, "truth": truth, "shares": [2 / 3, 1 / 2, 2 / 3]}
+    finds(domains.pseudo_labels, {"shares": [2 / 3, 1 / 3, 2 / 3]}, **right)
 
 
 def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers():
@@ -236,15 +220,11 @@ def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers
     labels = np.arange(40) % 10
     fresh, baseline, adapted = (dann.DomainAdversarialNetwork(seed=0) for _ in range(3))
     for network, epochs in ((baseline, 1), (adapted, 2)):
-        dann.fit_source_only(
-            network, digits, labels, replace(dann.PAPER, num_epochs=epochs)
-        )
-    tests = {"source": (digits, labels)}
+        settings = replace(dann.PAPER, num_epochs=epochs)
+        dann.fit_source_only(network, digits, labels, settings)
     right = {
         "make_network": lambda: dann.DomainAdversarialNetwork(seed=0),
-        "first_tests": tests,
-    }
-    right |= {
+        "first_tests": {"source": (digits, labels)},
         "baseline": baseline,
         "before": {"source": dann.accuracy(baseline, digits, labels)},
     }
@@ -258,9 +238,11 @@ def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers
 def training_of(settings, **changes):
     generator, discriminator = gan.make_networks(settings, seed=0)
     history = History(discriminator_loss=[1.0], generator_loss=[1.0])
-    networks = generator.eval(), discriminator.eval()
-    made = gan.Training(settings, *networks, history, torch.zeros(1), [0])
-    return replace(made, **changes)
+    generator.eval()
+    discriminator.eval()
+    frames = torch.zeros(1)
+    training = gan.Training(settings, generator, discriminator, history, frames, [0])
+    return replace(training, **changes)
 
 
 def test_generation_looks_at_each_training_of_an_exercise():
@@ -273,22 +255,16 @@ def test_generation_looks_at_each_training_of_an_exercise():
     plain = training_of(replace(gan.PRACTICAL, **small))
     told = training_of(replace(gan.CONDITIONAL_PRACTICAL, **small))
     wide = training_of(replace(plain.settings, size=32), generator=plain.generator)
-    lost = replace(
-        plain, history=History(discriminator_loss=[np.nan], generator_loss=[1.0])
-    )
+    history = History(discriminator_loss=[np.nan], generator_loss=[1.0])
+    lost = replace(plain, history=history)
     alone = training_of(replace(plain.settings, discriminator_rate=0.0))
     mixed = replace(plain, generator=copy.deepcopy(plain.generator).train())
     traps = ({"small": trap} for trap in (wide, lost, alone, mixed))
     finds(generation.small_run, *traps, small=plain)
     deaf = replace(told, generator=copy.deepcopy(told.generator))
     nn.init.zeros_(deaf.generator.from_labels.weight)
-    finds(
-        generation.conditional,
-        {"told": deaf},
-        {"told": wide},
-        {"told": plain},
-        told=told,
-    )
+    traps = [{"told": trap} for trap in (deaf, wide, plain)]
+    finds(generation.conditional, *traps, told=told)
 
 
 def test_generation_computes_losses_and_scores_again():
@@ -299,20 +275,16 @@ def test_generation_computes_losses_and_scores_again():
 
     right["discriminator_loss"] = lambda real, fake: loss(real, fake.detach())
     right["generator_loss"] = lambda fake: -F.logsigmoid(fake.sum(1)).mean()
-    traps = loss, lambda real, fake: loss(real, real)
-    finds(
-        generation.discriminator_step,
-        *({"discriminator_loss": trap} for trap in traps),
-        **right,
-    )
+    through = {"discriminator_loss": loss}
+    alone = {"discriminator_loss": lambda real, fake: loss(real, real)}
+    finds(generation.discriminator_step, through, alone, **right)
     trap = {"generator_loss": lambda fake: F.logsigmoid(-fake.sum(1)).mean()}
     finds(generation.generator_step, trap, **right)
     right = {"norms": [0.1, 2.0], "logits": torch.tensor([-3.0, -2.0])}
     traps = {"norms": [2.0, 0.1]}, {"logits": -right["logits"]}
     finds(generation.saturation, *traps, **right)
-    real, train, fake = torch.randn(
-        3, 30, 2, generator=torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    real, train, fake = torch.randn(3, 30, 2, generator=generator)
     floor = metrics.frechet_distance(real, train)
     precision, recall = metrics.precision_recall(real, fake, k=3)
     right = {"floor": floor, "distance": metrics.frechet_distance(real, fake) / floor}
@@ -323,24 +295,28 @@ def test_generation_computes_losses_and_scores_again():
 
 
 def test_generation_knows_shares_and_flows_that_were_never_computed():
-    precision, recall = (
-        lambda a, b, n=n: metrics.precision_recall(b, a)[n] for n in (0, 1)
-    )
+    def precision(points, others):
+        return metrics.precision_recall(others, points)[0]
+
+    def recall(points, others):
+        return metrics.precision_recall(others, points)[1]
+
     finds(generation.inside, {"inside": recall}, inside=precision)
     network = flow.VelocityNetwork(replace(flow.STANDARD, size=8, channels=(8, 8, 8)))
-    real, noise, times = (
-        torch.rand(4, 1, 8, 8),
-        torch.randn(4, 1, 8, 8),
-        torch.linspace(0, 1, 4),
-    )
+    real = torch.rand(4, 1, 8, 8)
+    noise = torch.randn(4, 1, 8, 8)
+    labels = torch.arange(4)
+    times = torch.linspace(0, 1, 4).view(-1, 1, 1, 1)
+    x = (1 - times) * noise + times * real
+    velocities = network(x, times.flatten(), labels)
+    squares = (velocities - real + noise).square().mean()
     right = {
         "network": network,
         "batch": real,
         "noise": noise,
-        "batch_labels": torch.arange(4),
+        "batch_labels": labels,
+        "times": times,
+        "x": x,
+        "squares": squares,
     }
-    right["times"] = times.view(-1, 1, 1, 1)
-    x = (1 - right["times"]) * noise + right["times"] * real
-    squares = (network(x, times, right["batch_labels"]) - real + noise).square().mean()
-    right |= {"x": x, "squares": squares}
     finds(generation.flow_loss, {"squares": 0 * squares}, {"x": x.flip(0)}, **right)

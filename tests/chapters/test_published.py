@@ -37,4 +37,5 @@ def test_the_readme_has_six_headlines_as_published():
     readme = (CHECKOUT / "README.md").read_text()
     chosen = ["scenes_best", "robust_accuracy", "classes_recognised"]
     chosen += ["mnistm_dann", "mnistm_recipe", "flow_gan_train"]
-    assert [found[name]["text"].split()[0] in readme for name in chosen] == [True] * 6
+    for name in chosen:
+        assert found[name]["text"].split()[0] in readme

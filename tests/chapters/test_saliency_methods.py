@@ -1,6 +1,4 @@
-"""Maps by covered pixels against what a linear score is made of, and the pointing game
-on grids of known classes.
-"""
+"""Maps by covered pixels against the parts of a linear score, and the pointing game."""
 
 from functools import partial
 
@@ -19,9 +17,7 @@ FIRST = torch.zeros(3, dtype=torch.long)
 
 
 class Linear(nn.Module):
-    """logits (w . x, 0), whose probabilities are nearly linear too as long as they are
-    near 1/2.
-    """
+    """Logits (w . x, 0); probabilities near 1/2 are nearly linear too."""
 
     def __init__(self, weights):
         super().__init__()
@@ -34,9 +30,8 @@ class Linear(nn.Module):
 
 @pytest.fixture(scope="module")
 def network():
-    return Linear(
-        1e-3 * torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(1))
-    ).eval()
+    weights = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return Linear(1e-3 * weights).eval()
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +66,8 @@ def test_occlusion_of_a_linear_score_by_hand(network, images):
 def test_rise_finds_what_a_linear_score_is_made_of(network, images):
     maps = study.rise(network, images, FIRST, num_masks=1500, cells=16)
     part = ((images - 0.5) * network.weights).sum(1)
-    assert all(
-        spearmanr(*(each.flatten() for each in pair)).statistic > 0.85
-        for pair in zip(maps, part, strict=True)
-    )
+    for found, expected in zip(maps, part, strict=True):
+        assert spearmanr(found.flatten(), expected.flatten()).statistic > 0.85
     # A probability near 1/2 has a quarter of the score's slope, and the variance of a
     # mask is half its mean.
     slope = (maps * part).sum() / part.square().sum()
@@ -88,6 +81,5 @@ def test_rise_finds_what_a_linear_score_is_made_of(network, images):
 def test_one_pass_gives_the_maps_of_several_classes(network, images, explain):
     both = explain(network, images, torch.tensor([[0, 1], [1, 0], [0, 1]]))
     assert both.shape == (3, 2, 16, 16)
-    torch.testing.assert_close(
-        both[:, 1], explain(network, images, torch.tensor([1, 0, 1]))
-    )
+    second = explain(network, images, torch.tensor([1, 0, 1]))
+    torch.testing.assert_close(both[:, 1], second)
