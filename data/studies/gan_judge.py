@@ -128,7 +128,8 @@ class Judge:
         frechet_ratio, imagenet_ratio = self.distances(images, features) / self.floors
         balanced = features[self.balance(predictions)]
         distance = metrics.frechet_distance(self.features, balanced)
-        real, fake = self.features[::2], features[::2]
+        real = self.features[::2]
+        fake = features[::2]
         precision, recall = metrics.precision_recall(real, fake, k=3)
         shares = torch.bincount(predictions, minlength=10).double() / len(predictions)
         background = images.flatten(1).float().quantile(0.25, 1).mean()

@@ -282,8 +282,8 @@ def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
     return paths.write_atomically(paths.results() / f"{name}.json", content.encode())
 
 
-def _on_one_line(found: re.Match[str]) -> str:
-    numbers = found[1].split()
+def _on_one_line(match: re.Match[str]) -> str:
+    numbers = match[1].split()
     return f"[{' '.join(numbers)}]"
 
 

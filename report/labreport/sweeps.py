@@ -48,8 +48,9 @@ def find_study(name: str) -> Callable[[], Path]:
     functions = {}
     for file in sorted(data.glob("studies/*.py")):
         source = file.read_text(encoding="utf-8")
-        for made in re.findall(r"(?m)^def make_(\w+)\(\)", source):
-            functions[made.replace("_", "-")] = (file.stem, f"make_{made}")
+        for function in re.findall(r"(?m)^def (make_\w+)\(\)", source):
+            result = function.removeprefix("make_").replace("_", "-")
+            functions[result] = (file.stem, function)
     check_name("results", name, functions or ["none of data/studies"], SweepError)
     module, function = functions[name]
     if str(data) not in sys.path:
