@@ -27,7 +27,8 @@ RAW = re.compile(r".{,30}(?:\{\{|\{#|\[@|@(?:fig|tab|sec|eq)-).{,30}")
 # All that is written on the page, but not what is code.
 READ = """() => {
   const texts = [];
-  for (const rendered of document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown')) {
+  const all = document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown');
+  for (const rendered of all) {
     const prose = rendered.cloneNode(true);
     prose.querySelectorAll('code, pre').forEach((node) => node.remove());
     texts.push(prose.textContent);
