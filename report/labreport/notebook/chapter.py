@@ -217,10 +217,10 @@ class Chapter:
 
         value: a number, or what has a mean and formats itself, such as an interval.
         what: in plain words, what was measured. form: Python's format of this number
-        and of those beside it, a share in per cent by default. practical: what the
-        assignment's settings give. published: what `work`, a key of
-        report/references.bib, reports. Raises ValueError for published without work,
-        and for what is no finite number.
+        and of those beside it, a share in per cent by default. practical: the same by
+        other settings, in a column that report.toml names. published: what `work`, a
+        key of report/references.bib, reports. Raises ValueError for published without
+        work, and for what is no finite number.
         """
         if published is not None and not work:
             raise ValueError(
