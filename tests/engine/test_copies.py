@@ -15,6 +15,7 @@ from nbformat.v4 import new_output
 from PIL import Image
 from test_html import collected, contents, execute_here
 
+from labreport import paths
 from labreport.editions import copies
 from labreport.editions.contents import collect
 from labreport.editions.sources import find_sources
@@ -82,8 +83,17 @@ def test_of_what_is_hidden_a_copy_has_what_it_shows(made):
     assert printed.startswith("printed → kept")
     whole = nbformat.writes(made["1_transfer.ipynb"])
     assert whole.count("50% of A & B_c") == 1
-    assert "[code](../../notebooks/1_transfer.ipynb#cell-id=cell-7)" in whole
-    assert "(report/notebooks" not in whole
+    assert "[code](../../../notebooks/1_transfer.ipynb#cell-id=cell-7)" in whole
+
+
+def test_a_copy_in_the_build_s_folder_leads_to_its_notebook(made):
+    targets = re.findall(
+        r"\]\(([^()]*/[^()#]*\.ipynb)", nbformat.writes(made["1_transfer.ipynb"])
+    )
+    assert len(targets) > 1
+    for target in targets:
+        path = paths.build() / "notebooks" / target
+        assert path.resolve() == paths.notebooks() / "1_transfer.ipynb"
 
 
 def test_pictures_are_png_with_words_in_their_place(made):

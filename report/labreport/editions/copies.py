@@ -4,14 +4,17 @@ repository's page shows them.
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
+from labreport import paths
 from labreport.editions.contents import (
     FLOATS,
     Contents,
@@ -93,7 +96,7 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     if works:
         bibliography = f"## Bibliography\n\n{works}"
         cells.append(new_markdown_cell(bibliography, id="bibliography"))
-    own = f"[{chapter.name}.ipynb](../../notebooks/{chapter.name}.ipynb)"
+    own = f"[{chapter.name}.ipynb]({_find_notebook(chapter)})"
     ran = f"the profile {chapter.run['profile']} on {chapter.run['date']}"
     remark = f"*A reading copy of {own}, executed under {ran}: "
     remark += "its numbers and references are filled in.*"
@@ -101,6 +104,12 @@ def _copy(chapter: ExecutedChapter, contents: Contents) -> NotebookNode:
     notebook.cells = cells
     notebook.metadata = nbformat.from_dict(METADATA)
     return notebook
+
+
+def _find_notebook(chapter: ExecutedChapter) -> str:
+    """Where a copy in the build's folder finds the chapter's notebook."""
+    notebook = paths.notebooks() / f"{chapter.name}.ipynb"
+    return Path(os.path.relpath(notebook, paths.build() / "notebooks")).as_posix()
 
 
 def _markdown_parts(cell: NotebookNode) -> Iterator[NotebookNode]:
@@ -135,8 +144,7 @@ def _code_parts(cell: NotebookNode, chapter: ExecutedChapter) -> Iterator[Notebo
     if is_hidden:
         cell.source = "# …"
         shown = [output for output in shown if MIME not in output.get("data", {})]
-        notebook = f"../../notebooks/{chapter.name}.ipynb"
-        link_to_code = f" [code]({notebook}#cell-id={cell.id})"
+        link_to_code = f" [code]({_find_notebook(chapter)}#cell-id={cell.id})"
     cell.outputs = _plain_outputs(shown)
     if cell.outputs or not is_hidden:
         yield cell
