@@ -138,7 +138,7 @@ def report() -> Path:
 
 
 def build() -> Path:
-    """The folder that a build writes, one for each seed; `make clean` empties it."""
+    """The folder that a build writes, one for each seed."""
     folder = report() / "build"
     return folder / f"seed-{seed()}" if seed() else folder
 

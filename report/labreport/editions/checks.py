@@ -91,7 +91,7 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield (
             f"{source.name}: outputs that git would commit; clear them, or have git "
-            "leave them out, as make lab does"
+            "leave them out, as nbstripout --install does"
         )
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees = parse([_say(cell) for cell in notebook.cells])

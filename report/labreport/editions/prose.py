@@ -26,8 +26,7 @@ from labreport.notebook.chapter import MIME
 from labreport.notebook.prose import reference_label, require_known, write_references
 from labreport.notebook.syntax import Node, Tree, nodes, walk, words, write
 
-_UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures"
-_UNITS += r"|images|digits|seeds?|cores?)"
+_UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
 # Of HTML, what a paragraph or a block may have beside text; anything else is text that
