@@ -32,7 +32,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from labreport import environment, paths
-from labreport.notebook import errors, players
+from labreport.notebook import players
 from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
 from labreport.notebook.outline import NAME, WORDS
@@ -85,8 +85,6 @@ class Chapter:
         shell = get_ipython()
         if shell:
             LiveProse(self._prose, shell, partial(_show, "values"))
-            if session.name:  # a person works in it
-                shell.set_custom_exc((Exception,), errors.show)
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Show a figure as PNG, save it as `figures/<number>-<name>.pdf`, and close it.
