@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+from IPython import get_ipython
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from labreport import environment, paths
@@ -38,16 +40,10 @@ from labreport.notebook.live import LiveProse, make_script
 from labreport.notebook.outline import NAME, WORDS
 from labreport.notebook.prose import Prose, write_text
 from labreport.notebook.stills import plot_row
-from labreport.paths import require
 from labreport.profiles import get_profile
 
 if TYPE_CHECKING:
     from labreport.results import Table
-
-require("", "IPython")  # of every Jupyter kernel, and of no plain Python
-
-from IPython import get_ipython  # noqa: E402
-from IPython.display import display  # noqa: E402
 
 # What the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it.
 MIME = "application/vnd.labreport+json"
