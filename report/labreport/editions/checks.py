@@ -23,7 +23,7 @@ from labreport.notebook.outline import (
     shown_floats,
     walk_code,
 )
-from labreport.notebook.prose import KEYS, reference_label, write_text
+from labreport.notebook.references import KEYS, reference_label, write_text
 from labreport.notebook.syntax import Tree, first_line, parse, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
@@ -49,7 +49,7 @@ _NOT_STATED = re.compile(
 
 
 @dataclass(frozen=True)
-class Chapter:
+class CheckedNotebook:
     """A notebook and its outline."""
 
     source: Source
@@ -77,7 +77,7 @@ def find_complaints() -> list[str]:
         notebook = source.read()
         outline = read_outline(source.path, source.number)
         mistakes += outline.mistakes
-        chapters.append(Chapter(source, notebook, outline))
+        chapters.append(CheckedNotebook(source, notebook, outline))
     if mistakes:
         return mistakes
     complaints: list[str] = []
@@ -151,7 +151,7 @@ def _is_answered(following: list[NotebookNode]) -> bool:
     return False
 
 
-def _check_references(chapters: list[Chapter]) -> Iterator[str]:
+def _check_references(chapters: list[CheckedNotebook]) -> Iterator[str]:
     works = sources.read_citation_keys()
     labels: set[str] = set()
     referred = set()

@@ -22,7 +22,7 @@ from labreport.notebook.beside import read_beside
 from labreport.notebook.chapter import MIME
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
 from labreport.notebook.outline import HIDING, Claim, Outline, claims_of
-from labreport.notebook.prose import require_known, write_text
+from labreport.notebook.references import require_known, write_text
 from labreport.notebook.syntax import Tree, first_line, nodes, parse, words
 
 # What the last page says of a machine.

@@ -27,7 +27,7 @@ from labreport.editions.prose import REFUTED, Edition, is_shown, link, raw, writ
 from labreport.editions.sources import tags
 from labreport.notebook.chapter import MIME, markdown_table
 from labreport.notebook.outline import HIDING, question_words
-from labreport.notebook.prose import citeproc
+from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree
 
 LANGUAGE = "commonmark+tex_math_dollars+pipe_tables+raw_html"

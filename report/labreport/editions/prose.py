@@ -23,7 +23,11 @@ from labreport.editions.contents import (
 )
 from labreport.editions.sources import code_cells, read_citation_keys
 from labreport.notebook.chapter import MIME
-from labreport.notebook.prose import reference_label, require_known, write_references
+from labreport.notebook.references import (
+    reference_label,
+    require_known,
+    write_references,
+)
 from labreport.notebook.syntax import Node, Tree, nodes, walk, words, write
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz)"

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from labreport import paths
 from labreport.editions import TEMPLATES, ReportError
-from labreport.notebook.prose import read_keys
+from labreport.notebook.references import read_keys
 from labreport.notebook.syntax import first_line
 
 

@@ -38,7 +38,7 @@ from labreport.notebook import players
 from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
 from labreport.notebook.outline import NAME, WORDS
-from labreport.notebook.prose import Prose, write_text
+from labreport.notebook.references import References, write_text
 from labreport.notebook.stills import plot_row
 from labreport.profiles import get_profile
 
@@ -69,18 +69,17 @@ class Chapter:
         path = paths.notebooks() / f"{name}.ipynb"
         if session.suffix == ".ipynb" and session.is_file():
             path = session
-        self._prose = Prose(path, self.number)
+        self._references = References(path, self.number)
         run = {"name": name, "profile": profile, "seed": seed}
         run |= {"seeds": list(self.seeds), **environment.describe()}
         words = f"{paths.chapter_words(self.number)}, profile {profile}, seed {seed}"
-        script = make_script(
-            self._prose, f"{words}: the prose shows each number once its cell has run."
-        )
+        ready = f"{words}: the prose shows each number once its cell has run."
+        script = make_script(self._references, ready)
         html = f'<div><span class="labreport-words">{words}</span>\n{script}</div>'
         _show("chapter", run, words, {"text/html": html})
         shell = get_ipython()
         if shell:
-            LiveProse(self._prose, shell, partial(_show, "values"))
+            LiveProse(self._references, shell, partial(_show, "values"))
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Show a figure as PNG, save it as `figures/<number>-<name>.pdf`, and close it.
@@ -179,7 +178,7 @@ class Chapter:
         markdown = [[write_text(cell) for cell in row] for row in [columns, *cells]]
         shown = markdown_table(markdown[0], markdown[1:], align)
         content = {"columns": columns, "rows": cells, "align": align}
-        resolved = {"text/markdown": self._prose.resolve(shown)}
+        resolved = {"text/markdown": self._references.resolve(shown)}
         self._show_float("table", name, caption, content, resolved)
 
     def _show_float(
@@ -191,9 +190,9 @@ class Chapter:
         metadata = {"image/png": {"alt": caption}} if "image/png" in shown else {}
         _show(kind, message, text, shown, metadata)
         prefix = "tab" if kind == "table" else "fig"
-        part = self._prose.outline.labels.get(f"{prefix}-{self.number}-{name}")
+        part = self._references.outline.labels.get(f"{prefix}-{self.number}-{name}")
         number = part.words if part else WORDS[prefix]
-        written = f"**{number}:** {self._prose.resolve(write_text(caption))}"
+        written = f"**{number}:** {self._references.resolve(write_text(caption))}"
         _show("caption", {"name": name}, caption, {"text/markdown": written})
 
     def headline(
