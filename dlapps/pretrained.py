@@ -212,7 +212,7 @@ def load(name: str) -> PixelNetwork:
     first use.
 
     name: vgg16, vgg16_features (the 13 convolutions; feature maps (N, 512, H/32, W/32)
-    out), squeezenet1_1, efficientnet_lite0, efficientnet_lite1 or efficientnet_lite2.
+    out), squeezenet1_1, efficientnet_lite0 or efficientnet_lite2.
     `wrap` takes other networks, such as those of torchvision and timm.
 
     Raises AssetError where its weights cannot be had, ValueError for another name.
@@ -378,6 +378,5 @@ LOADERS: dict[str, Callable[[], PixelNetwork]] = {
     "vgg16_features": _load_vgg16_features,
     "squeezenet1_1": _load_squeezenet,
     "efficientnet_lite0": partial(_load_efficientnet_lite, "efficientnet_lite0"),
-    "efficientnet_lite1": partial(_load_efficientnet_lite, "efficientnet_lite1"),
     "efficientnet_lite2": partial(_load_efficientnet_lite, "efficientnet_lite2"),
 }

@@ -189,7 +189,6 @@ def test_vgg16_features_are_oxfords():
 CLASSIFIERS = {
     "squeezenet1_1": (1_235_496, 0.58),
     "efficientnet_lite0": (4_652_008, 0.85),
-    "efficientnet_lite1": (5_416_680, 0.88),
     "efficientnet_lite2": (6_092_072, 0.88),
 }
 
