@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlapps import check_counts, check_name
+from dlapps import check_counts
 from dlapps.core.class_scores import (
     Classes,
     Images,
@@ -32,26 +32,17 @@ def input_gradient(
     network: nn.Module,
     images: Images,
     targets: Classes | None = None,
-    reduce: str | None = "max",
 ) -> Tensor:
     """Compute max over channels of |d S_c / d x|, S_c the target's logit.
 
-    From Simonyan, Vedaldi & Zisserman 2014, section 3.1.
-
-    reduce: "max" of the absolute values of the channels, their "sum" with the signs, or
-    None for (N, C, H, W) as it is. Returns (N, H, W), in logits per unit of pixel.
+    This is the saliency map of Simonyan, Vedaldi & Zisserman 2014, section 3.1. Returns
+    (N, H, W) >= 0, in logits per unit of pixel.
     """
-    if reduce is not None:
-        check_name("reduce, where it is not None,", reduce, ("max", "sum"))
     images = check_input(network, images)
     with float32(images):
         classes = choose_classes(network, images, targets)
         gradients = _score_gradient(network, images, classes)
-    if reduce == "max":
-        return gradients.abs().amax(1)
-    if reduce == "sum":
-        return gradients.sum(1)
-    return gradients
+    return gradients.abs().amax(1)
 
 
 def smooth_grad(
