@@ -50,20 +50,25 @@ class Goal:
 def make_goal(
     network: nn.Module, images: Tensor, labels: Classes | None, targets: Classes | None
 ) -> Goal:
-    """Aim at the targets, else away from the labels or the predicted classes."""
+    """Aim at the targets, else away from the labels or the predicted classes.
+
+    Raises ValueError for classes that the network does not have.
+    """
     if labels is not None and targets is not None:
         raise ValueError(
             "expected labels (to leave) or targets (to reach), got both; "
             "pass one of them."
         )
-    if targets is not None:
-        return Goal(choose_classes(network, images, targets), targeted=True)
-    return Goal(choose_classes(network, images, labels), targeted=False)
+    targeted = targets is not None
+    wanted = targets if targeted else labels
+    classes = choose_classes(network, images, wanted)
+    if wanted is not None:
+        check_range(classes, float32_logits(network, images[:1]))
+    return Goal(classes, targeted)
 
 
 def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
     """Return the loss of an attack, -log p_c (N,) of logits (N, K) and classes c."""
-    check_range(classes, logits)
     return F.cross_entropy(logits, classes, reduction="none")
 
 

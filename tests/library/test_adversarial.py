@@ -385,6 +385,8 @@ def detached(network, x):
         ),
         (without_batch, r"logits of shape \(5, K\)"),
         (lambda n, x: adversarial.fool(n, x, 6), "classes from 0 to 5"),
+        (lambda n, x: adversarial.fgsm(n, x, 0.1, labels=-100), "got -100"),
+        (pgd(0.1, targets=6), "classes from 0 to 5, got 6"),
         (lambda n, x: adversarial.fool(n, x, [1, 2]), "one for each of 5"),
     ],
 )
