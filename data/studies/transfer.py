@@ -106,7 +106,7 @@ def extract_scenes(settings: Pass) -> dict[str, np.ndarray]:
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
-    """Values rounded to one byte each, which `datasets.from_bytes` reads.
+    """Values rounded to one byte each, which `datasets.scenes15.from_bytes` reads.
 
     uint8 for values from 0 on, int8 for any: floats of 5 bits of exponent, and 3 bits
     of mantissa or a sign and 2 bits. The relative error is 1/16 or 1/8 at most.

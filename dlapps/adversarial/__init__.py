@@ -21,12 +21,8 @@ ValueError of one sentence.
 
 from dlapps.adversarial.attacks import fgsm, fool, pgd
 from dlapps.adversarial.digits import load_digit_networks
-from dlapps.adversarial.examples import (
-    AdversarialExamples,
-    Goal,
-    round_to_8_bits,
-    score_examples,
-)
+from dlapps.adversarial.examples import AdversarialExamples, Goal, score_examples
+from dlapps.core.images import round_to_8_bits
 
 __all__ = [
     "AdversarialExamples",

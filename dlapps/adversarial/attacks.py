@@ -13,7 +13,6 @@ from dlapps.adversarial.examples import (
     decide_success,
     make_goal,
     normalise,
-    round_to_8_bits,
 )
 from dlapps.core.class_scores import (
     Classes,
@@ -22,6 +21,7 @@ from dlapps.core.class_scores import (
     float32_logits,
     pixel_gradient,
 )
+from dlapps.core.images import round_to_8_bits
 from dlapps.core.runtime import Bar
 
 # The practical steps by eta = 1 in units of (pixel - mean) / std; this is the mean std

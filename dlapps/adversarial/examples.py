@@ -19,6 +19,7 @@ from dlapps.core.class_scores import (
     choose_classes,
     float32_logits,
 )
+from dlapps.core.images import round_to_8_bits
 from dlapps.core.runtime import make_generator
 
 
@@ -130,11 +131,6 @@ def decide_success(
         predicted=rounded_logits.argmax(1),
         steps=torch.zeros_like(goal.classes) + steps,
     )
-
-
-def round_to_8_bits(images: Tensor) -> Tensor:
-    """Round pixels in [0, 1] as a PNG keeps them: to multiples of 1 / 255."""
-    return (images * 255).round() / 255
 
 
 def check_length(name: str, length: float, most: float = math.inf) -> None:

@@ -33,7 +33,7 @@ from dlapps.core.class_scores import (
     float32_logits,
     ranks,
 )
-from dlapps.core.images import as_pictures
+from dlapps.core.images import as_pictures, round_to_8_bits
 from dlapps.core.runtime import Bar, device_of, make_generator
 
 
@@ -279,5 +279,5 @@ def judge(network: nn.Module, drawn: Visualization) -> Tensor:
             f"one of {len(names)} whose class_names are others; "
             "take a network that was trained on the same classes."
         )
-    saved = (drawn.images * 255).round() / 255
-    return ranks(float32_logits(network, saved), drawn.targets)
+    logits = float32_logits(network, round_to_8_bits(drawn.images))
+    return ranks(logits, drawn.targets)

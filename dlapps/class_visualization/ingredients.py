@@ -16,10 +16,11 @@ from dlapps.core.class_scores import (
     pick,
     read_logits,
 )
+from dlapps.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
-# Of ImageNet's training pictures. The practical's units are z = (x - MEAN) / STD.
-MEAN = torch.tensor([0.485, 0.456, 0.406], device="cpu").view(3, 1, 1)
-STD = torch.tensor([0.229, 0.224, 0.225], device="cpu").view(3, 1, 1)
+# The practical's units are z = (x - MEAN) / STD.
+MEAN = torch.tensor(IMAGENET_MEAN, device="cpu").view(3, 1, 1)
+STD = torch.tensor(IMAGENET_STD, device="cpu").view(3, 1, 1)
 # Square root of the covariance of the colours of ImageNet's pixels, as lucid publishes
 # it, scaled to a norm of 1.
 COLOURS = torch.tensor(

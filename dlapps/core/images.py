@@ -195,6 +195,11 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     return levels.numpy()
 
 
+def round_to_8_bits(pixels: torch.Tensor) -> torch.Tensor:
+    """Round pixels in [0, 1] to multiples of 1 / 255, as a PNG stores them."""
+    return (pixels * 255).round() / 255
+
+
 def stretch(picture: np.ndarray) -> np.ndarray:
     """Stretch a picture (H, W) or (H, W, 3) to full contrast.
 

@@ -22,7 +22,6 @@ from dlapps.datasets.photos import (
 from dlapps.datasets.scenes15 import (
     SCENES15_COUNTS,
     SceneFeatures,
-    from_bytes,
     load_scenes15,
     load_scenes15_features,
 )
@@ -32,7 +31,6 @@ __all__ = [
     "SCENES15_COUNTS",
     "Dataset",
     "SceneFeatures",
-    "from_bytes",
     "load_backgrounds",
     "load_folder",
     "load_imagenet20",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from dlapps import datasets, pretrained
+from dlapps import pretrained
+from dlapps.datasets.scenes15 import from_bytes
 from studies import transfer as study
 from studies import transfer_training as training
 
@@ -88,7 +89,7 @@ def test_numbers_of_one_byte_keep_sign_and_size(sign, error):
     values = values * random.choice([1, 1 - 2 * sign], size=(50, 8))
     stored = study.to_bytes(values)
     assert stored.itemsize == 1
-    read = datasets.from_bytes(stored)
+    read = from_bytes(stored)
     assert np.abs(read / values - 1).max() <= error + 1e-3  # float16 rounds first
     assert study.to_bytes(read).tobytes() == stored.tobytes()
 
