@@ -16,7 +16,7 @@ from torchvision import models
 
 from dlapps import check_counts, check_name
 from dlapps.core import assets
-from dlapps.core.images import PictureError, check_shape
+from dlapps.core.images import check_shape, check_unit
 from dlapps.core.runtime import channels_last
 
 # Mean and standard deviation of the pixels that a network was trained on.
@@ -123,21 +123,15 @@ class PixelNetwork(nn.Module):
         Raises PictureError for another shape, or values far outside [0, 1].
         """
         check_shape(pixels, self.channels)
-        # No more than a guard against 0-255: noise may leave [0, 1], as SmoothGrad's
-        # does.
-        if not pixels.detach().abs().amax() <= 10:
-            raise PictureError(
-                "expected pixels in [0, 1], "
-                f"got values up to {float(pixels.amax()):.4g}; "
-                "divide 0-255 values by 255."
-            )
+        # SmoothGrad's noise leaves [0, 1].
+        check_unit(pixels, slack=9)
         output = self.backbone(self.normalisation(pixels))
         num_names = len(self.class_names)
         has_logits = isinstance(output, Tensor) and output.ndim == 2
         if has_logits and output.shape[1] < num_names:
             raise ValueError(
                 f"expected at most {output.shape[1]} class_names, one a logit, got "
-                f"{num_names}; pass wrap the names in the order of the logits."
+                f"{num_names}; give wrap one name for each logit, in their order."
             )
         return output
 

@@ -212,51 +212,103 @@ def stretch(picture: np.ndarray) -> np.ndarray:
 def as_pictures(
     images: torch.Tensor | np.ndarray, channels: int | None = None
 ) -> torch.Tensor:
-    """Check pictures, and return them as pixels (N, C, H, W) in [0, 1].
+    """Check pictures, and return them as pixels (N, C, H, W) float32 in [0, 1].
 
-    Returns float32, on the device of the pictures, without a graph.
+    They stay on their device, and lose their graph.
 
-    images: float32 in [0, 1], or uint8, which is divided by 255; (N, C, H, W), or as
-    files and data sets hold pictures: (N, H, W, 3), and uint8 (N, H, W), which is grey.
-    channels: the C that is wanted; any by default. Raises PictureError for another
-    type, shape or range, and for an empty set.
+    images: float32 in [0, 1], or uint8, which is divided by 255. The channels may also
+    come last, and uint8 (N, H, W) is grey.
+    channels: the C that is wanted; any by default.
+
+    Raises PictureError for another type, shape or range, and for an empty set.
     """
+    pictures = images
     if isinstance(images, np.ndarray) and images.dtype in (np.uint8, np.float32):
-        # A copy: torch shares neither read-only memory nor negative strides.
-        images = torch.from_numpy(np.array(images))
-    dtype = getattr(images, "dtype", None)
-    if not isinstance(images, torch.Tensor) or dtype not in (
-        torch.uint8,
-        torch.float32,
-    ):
+        pictures = _copy_array(images)
+    dtype = getattr(pictures, "dtype", None)
+    is_tensor = isinstance(pictures, torch.Tensor)
+    if not is_tensor or dtype not in (torch.uint8, torch.float32):
         raise PictureError(
             "expected pictures as a tensor or array, uint8 or float32, got "
             f"{type(images).__name__} of {dtype or 'no type'}; "
             "convert it, divide 0-255 values by 255, or take stack_pixels."
         )
-    check_several(images)
-    pictures = images.detach()
-    if pictures.dtype == torch.uint8 and pictures.ndim == 3:
-        pictures = pictures[:, None]
-    elif pictures.shape[3:] == (3,) and pictures.shape[1] not in (1, 3, channels):
-        pictures = pictures.movedim(3, 1).contiguous()
-    if pictures.dtype == torch.uint8:
+    pictures = _move_channels(pictures.detach(), 1, channels)
+    if dtype == torch.uint8:
         check_levels(pictures)
+        if pictures.ndim == 3:
+            pictures = pictures[:, None]
         pictures = pictures.float().div_(255)
     check_shape(pictures, channels)
+    check_unit(pictures)
+    return pictures
+
+
+def as_uint8(images: ArrayLike) -> torch.Tensor:
+    """Return images as a uint8 tensor (N, H, W) of grey or (N, H, W, 3) of colours.
+
+    images: uint8, (N, H, W) or with channels that come first or last. A list or an
+    array is copied.
+
+    Raises PictureError for another type or shape, and for an empty set.
+    """
+    if isinstance(images, torch.Tensor):
+        levels = images
+    else:
+        try:
+            levels = _copy_array(images)
+        except (ValueError, TypeError) as error:
+            raise PictureError(
+                "expected images as arrays of one size, got files or several sizes; "
+                "take images.from_pixels(images.stack_pixels(pictures, size))."
+            ) from error
+    levels = _move_channels(levels, 3)
+    if levels.shape[3:] == (1,):
+        levels = levels.squeeze(3)
+    has_shape = levels.ndim == 3 or levels.shape[3:] == (3,)
+    if levels.dtype != torch.uint8 or not has_shape:
+        raise PictureError(
+            "expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got "
+            f"{levels.dtype} {tuple(np.shape(images))}; "
+            "add the batch axis, or make levels uint8 of pixels, times 255."
+        )
+    return levels.contiguous()
+
+
+def _copy_array(values: ArrayLike) -> torch.Tensor:
+    """Copy an array: torch shares neither read-only memory nor negative strides."""
+    return torch.from_numpy(np.array(values))
+
+
+def _move_channels(
+    pictures: torch.Tensor, axis: int, channels: int | None = None
+) -> torch.Tensor:
+    """Move the channels of pictures (N, C, H, W) or (N, H, W, C) to an axis, 1 or 3.
+
+    An axis of length 1, 3 or `channels` is taken for that of the channels. Where both
+    axes have such a length, the pictures stay as they are.
+
+    Raises PictureError for a single picture, and for an empty set.
+    """
+    check_several(pictures)
     if pictures.numel() == 0:
         raise PictureError(
             f"expected at least one picture, got {tuple(pictures.shape)}; "
             "check the selection."
         )
-    check_unit(pictures)
-    return pictures
+    if pictures.ndim != 4:
+        return pictures
+    lengths = (1, 3, channels)
+    other = 3 if axis == 1 else 1
+    if pictures.shape[axis] in lengths or pictures.shape[other] not in lengths:
+        return pictures
+    return pictures.movedim(other, axis).contiguous()
 
 
 def check_levels(images: torch.Tensor) -> None:
-    """Warn of uint8 images that are not all black, with no level above 16.
+    """Warn if no level of uint8 images is above 16, and some level is above 0.
 
-    A whole set of them are digits of 4 bits, or masks.
+    Such images are usually digits of 4 bits (levels 0 to 15) or masks (0 and 1).
     """
     highest = int(images.max()) if images.numel() else 0
     if 0 < highest <= 16:
@@ -267,10 +319,13 @@ def check_levels(images: torch.Tensor) -> None:
         )
 
 
-def check_unit(pixels: torch.Tensor) -> None:
-    """Raise PictureError for a value outside [0, 1], or NaN."""
+def check_unit(pixels: torch.Tensor, slack: float = 0) -> None:
+    """Raise PictureError for NaN, or a value that leaves [0, 1] by more than `slack`.
+
+    With some slack it is a guard against 0-255 alone: noise may leave [0, 1].
+    """
     low, high = (float(bound) for bound in torch.aminmax(pixels.detach()))
-    if not (low >= 0 and high <= 1):
+    if not (low >= -slack and high <= 1 + slack):
         raise PictureError(
             f"expected pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
             "divide 0-255 values by 255, leave the normalisation to the network, "
@@ -339,41 +394,3 @@ def find_pictures(folder: str | Path) -> list[Path]:
             f"expected pictures ({kinds}) in {folder}, got none; check the path."
         )
     return pictures
-
-
-def as_uint8(images: ArrayLike) -> torch.Tensor:
-    """Return images as a uint8 tensor (N, H, W), or (N, H, W, 3).
-
-    A list or an array is copied.
-
-    Channels may also come first, (N, 3, H, W), and a single channel is dropped. Raises
-    PictureError for another type or shape, and for an empty set.
-    """
-    check_several(images)
-    if isinstance(images, torch.Tensor):
-        levels = images
-    else:
-        try:
-            # A copy: torch shares neither read-only memory nor negative strides.
-            levels = torch.from_numpy(np.array(images))
-        except (ValueError, TypeError) as error:
-            raise PictureError(
-                "expected images as arrays of one size, got files or several sizes; "
-                "take images.from_pixels(images.stack_pixels(pictures, size))."
-            ) from error
-    if levels.ndim == 4 and levels.shape[3] not in (1, 3):
-        levels = levels.movedim(1, 3)
-    if levels.ndim == 4 and levels.shape[3] == 1:
-        levels = levels.squeeze(3)
-    has_shape = levels.ndim >= 3 and levels.shape[3:] in ((), (3,))
-    if levels.dtype != torch.uint8 or not has_shape:
-        raise PictureError(
-            "expected images uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W), got "
-            f"{levels.dtype} {tuple(np.shape(images))}; "
-            "add the batch axis, or make levels uint8 of pixels, times 255."
-        )
-    if levels.numel() == 0:
-        raise PictureError(
-            "expected at least one image, got none; check the selection."
-        )
-    return levels.contiguous()
