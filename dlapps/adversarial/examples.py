@@ -18,6 +18,7 @@ from dlapps.core.class_scores import (
     check_range,
     choose_classes,
     float32_logits,
+    read_logits,
 )
 from dlapps.core.images import round_to_8_bits
 from dlapps.core.runtime import make_generator
@@ -64,7 +65,9 @@ def make_goal(
     wanted = targets if targeted else labels
     classes = choose_classes(network, images, wanted)
     if wanted is not None:
-        check_range(classes, float32_logits(network, images[:1]))
+        with torch.no_grad():
+            logits = read_logits(network, images[:1])
+        check_range(classes, logits)
     return Goal(classes, targeted)
 
 
