@@ -191,7 +191,7 @@ def random_affine(
     padding: what is seen beyond the border, as `F.grid_sample` takes it.
     """
     largest = torch.tensor([math.pi / 12, math.log(1.2), 0.2, 0.15, 0.15])
-    draws = _uniform((5, len(pixels)), generator) * largest[:, None]
+    draws = _uniform(-1, 1, (5, len(pixels)), generator) * largest[:, None]
     angle, log_scale, slant, left, top = draws
     cosine = angle.cos() * log_scale.exp()
     sine = angle.sin() * log_scale.exp()
@@ -217,37 +217,49 @@ def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
 def random_textures(
     number: int, size: tuple[int, int], generator: torch.Generator
 ) -> Tensor:
-    """Draw smooth random colours (number, 3, *size) float32 in [0, 1]: noise with a
-    spectrum 1 / f^a, a from 1 to 2.4, as photos have.
+    """Draw smooth random colours (number, 3, *size) float32 in [0, 1].
 
-    Every other texture is made of two, with a border between them, as between things in
-    a photo. Contrast and mean colour are random too; some textures are nearly flat.
+    They are noise with a spectrum 1 / f^a, a from 1 to 2.4, as photos have. Contrast
+    and mean colour are random, and some textures are nearly flat. Every other texture
+    has a border, beyond which another texture begins, as between the things in a photo.
     """
-    height, width = size
-    frequency = torch.hypot(
-        torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
-    )
-    frequency = frequency.clamp_min(1 / max(size))
-    exponent = 1.7 + 0.7 * _uniform((number, 1, 1, 1), generator)
-    noise = torch.randn(number, 4, height, width, generator=generator)
+    per_texture = (number, 1, 1, 1)
+    exponent = _uniform(1.0, 2.4, per_texture, generator)
+    noise = _smooth_noise((number, 4, *size), exponent, generator)
+    colours = noise[:, 0:3]
+    border = noise[:, 3:4]
+
+    # The colours of a photo vary together for the most part. What they share is taken
+    # from the noise of the texture before, which has nothing to do with their own.
+    shared = noise[:, 0:1].roll(1, 0)
+    variation = 0.9 * shared + 0.4 * colours
+    contrast = _uniform(0.0, 0.32, per_texture, generator)
+    mean_grey = _uniform(0.15, 0.85, per_texture, generator)
+    mean_colour = mean_grey + _uniform(-0.2, 0.2, (number, 3, 1, 1), generator)
+    textures = mean_colour + contrast * variation
+
+    has_border = (torch.arange(number) % 2 == 0).view(per_texture)
+    is_beyond = has_border & (border > 0.5)
+    others = textures.roll(1, 0)
+    return torch.where(is_beyond, others, textures).clamp(0, 1)
+
+
+def _smooth_noise(
+    shape: tuple[int, int, int, int], exponent: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Draw noise (N, C, H, W) with the spectrum 1 / f^exponent.
+
+    Each channel has a mean of 0 and a standard deviation of 1. exponent: (N, 1, 1, 1).
+    """
+    height, width = shape[2:]
+    down = torch.fft.fftfreq(height)[:, None]
+    right = torch.fft.rfftfreq(width)
+    frequency = torch.hypot(down, right).clamp_min(1 / max(height, width))
+    noise = torch.randn(shape, generator=generator)
     spectrum = torch.fft.rfft2(noise) * frequency**-exponent
     spectrum[:, :, 0, 0] = 0
-    fields = torch.fft.irfft2(spectrum, s=size)
-    fields = fields / fields.std((2, 3), keepdim=True)
-
-    # The colours of a photo vary together for the most part.
-    shared = fields[:, :1].roll(1, 0)
-    own = fields[:, :3]
-    mixed = 0.9 * shared + 0.4 * own
-    contrast = 0.16 + 0.16 * _uniform((number, 1, 1, 1), generator)
-    mean = 0.5 + 0.35 * _uniform((number, 1, 1, 1), generator)
-    mean = mean + 0.2 * _uniform((number, 3, 1, 1), generator)
-    textures = mean + contrast * mixed
-
-    beyond_border = fields[:, 3:] > 0.5
-    every_other = (torch.arange(number) % 2 == 0).view(-1, 1, 1, 1)
-    neighbours = textures.roll(1, 0)
-    return torch.where(beyond_border & every_other, neighbours, textures).clamp(0, 1)
+    noise = torch.fft.irfft2(spectrum, s=(height, width))
+    return noise / noise.std((2, 3), keepdim=True)
 
 
 def lay_on_textures(
@@ -269,6 +281,9 @@ def lay_on_textures(
     return below.lerp(above, digits)
 
 
-def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draw numbers from [-1, 1)."""
-    return 2 * torch.rand(shape, generator=generator) - 1
+def _uniform(
+    low: float, high: float, shape: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
+    """Draw numbers from [low, high)."""
+    draws = 2 * torch.rand(shape, generator=generator) - 1
+    return (low + high) / 2 + (high - low) / 2 * draws

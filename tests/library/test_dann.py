@@ -567,7 +567,7 @@ def test_a_digit_alone_may_lie_on_another_texture():
 
 def test_a_turn_keeps_angles_and_lengths_where_pictures_are_not_square(monkeypatch):
     turn = torch.tensor([[6.0], [0], [0], [0], [0]])
-    monkeypatch.setattr(pictures, "_uniform", lambda shape, generator: turn)
+    monkeypatch.setattr(pictures, "_uniform", lambda *_: turn)
     square = torch.zeros(1, 1, 40, 80)
     square[..., 10:30, 30:50] = 1
     turned = pictures.random_affine(square, torch.Generator(), padding="zeros")
