@@ -158,15 +158,13 @@ def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tens
 class Bar(tqdm):
     """tqdm's bar, shown after five seconds and erased at the end.
 
-    Use it as `for batch in Bar(batches)`. In a notebook the bars that run at once are
-    the lines of one output, in plain text, which is empty at the end: a widget would
-    leave nothing in a saved notebook. The processes of a sweep show none.
+    Use it as `for batch in Bar(batches)`. The processes of a sweep show none. In a
+    notebook plain tqdm would leave an output of blanks, and its widget an empty one, so
+    bars are lines of a `_CellOutput` there.
     """
 
-    # The notebook's cell that shows bars, its output, and their texts by position.
-    shown_cell: ClassVar[int] = 0
-    shown_output: ClassVar[Any] = None
-    shown_lines: ClassVar[dict[int, str]] = {}
+    # That of the last cell that showed bars.
+    output: ClassVar["_CellOutput | None"] = None
 
     def __init__(self, iterable: Any, desc: str = "batches", **options: Any) -> None:
         options.setdefault("delay", 5)
@@ -179,19 +177,36 @@ class Bar(tqdm):
         shell = _notebook_shell()
         if shell is None:
             return super().display(msg, pos)
+        line = str(self) if msg is None else msg
+        position = abs(self.pos if pos is None else pos)
+        is_new_cell = Bar.output is None or Bar.output.cell != shell.execution_count
+        if line and is_new_cell:
+            Bar.output = _CellOutput(shell.execution_count)
+        if Bar.output is not None:
+            Bar.output.show(position, line)
+        return False  # tqdm has nothing to erase.
+
+
+class _CellOutput:
+    """The output of a notebook's cell that shows the bars which run at once.
+
+    Each bar is a line of plain text; without lines the output is empty.
+    """
+
+    def __init__(self, cell: int) -> None:
         from IPython.display import DisplayHandle
 
-        if msg != "" and Bar.shown_cell != shell.execution_count:
-            Bar.shown_cell = shell.execution_count
-            Bar.shown_output = DisplayHandle()
-            Bar.shown_lines = {}
-            Bar.shown_output.display({}, raw=True)
-        position = abs(self.pos if pos is None else pos)
-        Bar.shown_lines[position] = str(self) if msg is None else msg
-        lines = [line for _, line in sorted(Bar.shown_lines.items()) if line]
-        output = {"text/plain": "\n".join(lines)} if lines else {}
-        Bar.shown_output.update(output, raw=True)
-        return False  # tqdm has nothing to erase.
+        self.cell = cell
+        self.lines: dict[int, str] = {}
+        self.handle = DisplayHandle()
+        self.handle.display({}, raw=True)
+
+    def show(self, position: int, line: str) -> None:
+        """Show a line at a position; an empty one takes the line there away."""
+        self.lines[position] = line
+        lines = [line for _, line in sorted(self.lines.items()) if line]
+        data = {"text/plain": "\n".join(lines)} if lines else {}
+        self.handle.update(data, raw=True)
 
 
 def _notebook_shell() -> Any:
