@@ -1,4 +1,4 @@
-"""Attacks: up the target's score until it wins, and up a loss within a ball."""
+"""Attacks that raise the target's score until it wins, or a loss within a ball."""
 
 import torch
 from torch import Tensor, nn
@@ -38,13 +38,15 @@ def fool(
 ) -> AdversarialExamples:
     """Step x <- x + eta g / ||g||_2, g = d S_target / d x, until the target wins.
 
-    From the practical; the idea is that of Szegedy et al. 2014.
+    This is the attack of the practical; the idea is that of Szegedy et al. 2014. A
+    picture stops once the target also wins on its 8-bit rounding: of pictures that stop
+    at the first success, some are lost when they are saved.
 
+    targets: the classes that are to win.
     step_size: eta, the length of a step in pixel units. The practical's eta = 1 is in
-    units of (pixel - mean) / std; a step along z = (x - m) / s of length 1 is one of
-    length s, about .226, along x. A picture stops once the target also wins on its
-    8-bit rounding: of pictures that stop at the first success, some are lost when they
-    are saved.
+    units of z = (x - mean) / std, where a step of length 1 is one of length std, about
+    .226, of the pixels x.
+    num_steps: at most.
     """
     check_counts(num_steps=num_steps)
     check_positive(step_size=step_size)
@@ -93,7 +95,9 @@ def fgsm(
     """Step once, to x + epsilon sign(d loss / d x).
 
     The loss is the cross-entropy of the labels (Goodfellow, Shlens & Szegedy 2015).
-    With targets the step is down their loss. epsilon: in pixel units, at most 1.
+    With targets the step goes down their loss.
+
+    epsilon: in pixel units, at most 1.
     """
     images = check_input(network, images)
     ball = Ball(images, "linf", epsilon)
@@ -118,11 +122,14 @@ def pgd(
     """Step x <- P(x + alpha d) up the loss, d the steepest direction.
 
     P projects to ||x - clean|| <= epsilon (Madry et al. 2018, section 2.1). The loss is
-    the cross-entropy of the labels; with targets the steps are down their loss.
+    the cross-entropy of the labels; with targets the steps go down their loss.
 
-    In "linf" d is the sign of the gradient g, in "l2" it is g / ||g||_2. epsilon: in
-    pixel units, at most 1 in "linf". step_size: alpha, 2.5 epsilon / num_steps by
-    default, as in the paper. random_start: begin anywhere in the ball.
+    epsilon: in pixel units, at most 1 in "linf".
+    norm: "linf", in which d is the sign of the gradient g, or "l2", in which it is
+    g / ||g||_2.
+    step_size: alpha, by default 2.5 epsilon / num_steps as in the paper.
+    random_start: whether to begin anywhere in the ball, or at the clean picture.
+    seed: of the random start.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)

@@ -1,4 +1,4 @@
-"""What an attack is after, how far it may go, and whether what it made succeeds."""
+"""The goal of an attack, its ball around the clean images, and its success."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dlapps.core.runtime import make_generator
 
 @dataclass(frozen=True)
 class Goal:
-    """That a network predicts the classes (N,), if targeted, or no longer does."""
+    """The classes (N,) that an attack is to reach, if targeted, or else to leave."""
 
     classes: Tensor
     targeted: bool
@@ -78,12 +78,14 @@ def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AdversarialExamples:
-    """What an attack made of the clean images, both (N, C, H, W) in [0, 1].
+    """The images that an attack made of the clean ones, both (N, C, H, W) in [0, 1].
 
-    success (N,) bool: the image reaches the goal, and still does when rounded to 8
-    bits, which may carry it out of the ball by half of 1/255. predicted (N,) int64: the
-    classes of the rounded images. Both are read in float32. steps (N,): how many the
-    attack made before it stopped, 0 of one that does not count.
+    goal: what the attack was to reach.
+    success: (N,) bool, whether the image reaches the goal, and still does when rounded
+    to 8 bits, which may carry it out of the ball by half of 1/255.
+    predicted: (N,) int64, the classes of the rounded images. Both are read in float32.
+    steps: (N,), how many the attack made before it stopped; 0 if it does not count
+    them.
     """
 
     clean: Tensor
@@ -114,7 +116,7 @@ def score_examples(
     goal: Goal,
     steps: Tensor | int = 0,
 ) -> AdversarialExamples:
-    """Decide which images (N, C, H, W) of an attack of one's own reach the goal."""
+    """Decide which images (N, C, H, W) of your own attack reach the goal."""
     clean = check_input(network, clean)
     images = check_input(network, images)
     return decide_success(network, clean, images, goal, steps)
@@ -149,8 +151,10 @@ def check_length(name: str, length: float, most: float = math.inf) -> None:
 class Ball:
     """The pictures in [0, 1] within epsilon of clean ones (N, C, H, W).
 
-    norm: "linf" or "l2". The radius is a little less than epsilon: float32 rounds a
-    pixel by 2^-25 at most, and must carry no picture outside.
+    The radius is a little less than epsilon, since float32 rounds a pixel by up to
+    2^-25 and must carry no picture outside.
+
+    norm: "linf" or "l2".
     """
 
     def __init__(self, clean: Tensor, norm: str, epsilon: float) -> None:
@@ -198,16 +202,16 @@ def project(perturbations: Tensor, norm: str, radius: float) -> Tensor:
 def l2_lengths(perturbations: Tensor) -> Tensor:
     """Return the root (N,) of the sum of squares of each perturbation (N, C, H, W).
 
-    Summed in float64: in float32 the length of a large picture may be off by 1e-4.
+    The sum is in float64: in float32 the length of a large picture may be off by 1e-4.
     """
     flat = perturbations.flatten(1)
     return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
 
 
 def random_direction(images: Tensor, norm: str, seed: int) -> Tensor:
-    """Draw from anywhere in the ball of radius 1, of the images' shape.
+    """Draw from anywhere in the ball of radius 1, in the shape of the images.
 
-    Drawn on the CPU: the same whatever the device.
+    It is drawn on the CPU, so that it is the same on every device.
     """
     generator = make_generator(seed)
     if norm == "linf":

@@ -71,14 +71,17 @@ def deletion_insertion(
 ) -> DeletionInsertion:
     """Delete or insert the pixels, from the highest of a map to the lowest.
 
-    From Petsiuk, Das & Saenko 2018.
+    The measures are those of Petsiuk, Das & Saenko 2018. Deleted pixels become grey, .5
+    (in the paper ImageNet's mean, .4 to .49). Insertion starts from the picture blurred
+    by a Gaussian of 5 pixels, cut off at one sigma. The network runs in the precision
+    that the caller opened.
 
-    images: (N, C, H, W) in [0, 1]. maps: (N, H, W), any range; equal values keep the
-    order of the rows. targets: the predicted classes by default. Deleted pixels become
-    grey, .5 (the paper's is the mean of ImageNet, .4 to .49); insertion starts from the
-    picture blurred by a Gaussian of 5 pixels, cut off at one sigma. Runs in the
-    precision that the caller opened. Raises ValueError for bad images, classes, or maps
-    of another shape.
+    images: (N, C, H, W) in [0, 1].
+    maps: (N, H, W) of any range; equal values keep the order of the rows.
+    targets: the predicted classes by default.
+    num_steps: how often the pixels change until all have changed.
+
+    Raises ValueError for bad images or classes, and for maps of another shape.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
@@ -145,10 +148,7 @@ def _rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
 
 
 def random_map(images: Tensor, seed: int = 0) -> Tensor:
-    """Draw a map (N, H, W) of uniform noise in [0, 1).
-
-    A method must beat it to say anything.
-    """
+    """Draw a map (N, H, W) of uniform noise in [0, 1), which a method has to beat."""
     shape = (len(images), *images.shape[2:])
     noise = torch.rand(shape, generator=make_generator(seed), device="cpu")
     return noise.to(images.device)
@@ -157,9 +157,8 @@ def random_map(images: Tensor, seed: int = 0) -> Tensor:
 def centre_prior(images: Tensor) -> Tensor:
     """Return a Gaussian in the middle, where photographers put their subject.
 
-    Its standard deviation is a quarter of the side.
-
-    Returns (N, H, W) in (0, 1], the same map for every picture.
+    It is the same map (N, H, W) in (0, 1] for every picture. Its standard deviation is
+    a quarter of the side.
     """
     height, width = images.shape[2:]
     rows = _bell(height, images.device)
@@ -178,11 +177,16 @@ def make_grids(
     """Make grids of 2 x 2 pictures of different classes (Böhle, Fritz & Schiele 2021).
 
     A network that averages over positions gives a grid one score for each class: a map
-    of one of its classes should point at that class's cell. pictures: N of one size
-    (see `images.as_pictures`); the paper takes those classified most surely. labels:
-    (N,). Returns pixels (G, C, 2 H, 2 W) and int64 (G, 4), the classes of the cells row
-    by row. No picture is taken a second time before too few are left for another grid.
-    Raises ValueError for another number of labels, and for fewer than four classes.
+    of one of its classes should point at that class's cell. No picture is taken a
+    second time before too few are left for another grid.
+
+    pictures: N of one size (see `images.as_pictures`). The paper takes those that the
+    network is surest of.
+    labels: (N,).
+    number: of grids, G.
+
+    Returns pixels (G, C, 2 H, 2 W) and int64 (G, 4), the classes of the cells row by
+    row. Raises ValueError for another number of labels, or fewer than four classes.
     """
     pixels = as_pictures(pictures)
     classes = torch.as_tensor(labels, device=pixels.device)
@@ -203,7 +207,7 @@ def make_grids(
 def _deal(labels: Sequence[int], number: int) -> Tensor:
     """Deal rows (number, 4) of pictures of different classes from a deck.
 
-    It is shuffled anew when fewer than four classes are left in it.
+    The deck is shuffled anew when fewer than four classes are left in it.
     """
     generator = make_generator(0)
     deck: list[int] = []

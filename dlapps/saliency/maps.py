@@ -55,11 +55,14 @@ def smooth_grad(
 ) -> Tensor:
     """Compute max over channels of |mean of d S_c / d x at x + noise|.
 
-    From Smilkov et al. 2017; the noise is N(0, noise_std^2).
+    This is SmoothGrad (Smilkov et al. 2017). As in the paper, gradients are averaged
+    with their signs (captum's NoiseTunnel around Saliency averages absolute values).
+    All images see the same noise, so that a map does not depend on the batch around it.
 
-    noise_std: in pixel units, .1 to .2 in the paper. Gradients are averaged with their
-    signs, as there (captum's NoiseTunnel around Saliency averages absolute values). All
-    images see the same noise, so that a map does not depend on the batch around it.
+    noise_std: standard deviation of the Gaussian noise in pixel units, .1 to .2 in the
+    paper.
+    num_samples: noisy copies of an image whose gradients are averaged.
+
     Returns (N, H, W) >= 0.
     """
     check_counts(num_samples=num_samples)
@@ -90,11 +93,12 @@ def integrated_gradients(
 ) -> Tensor:
     """Compute sum over channels of x times the integral of d S_c(a x) / d x.
 
-    From Sundararajan, Taly & Yan 2017, equation 1. a goes from 0 to 1: the baseline is
-    black.
+    This is equation 1 of Sundararajan, Taly & Yan 2017 with a black baseline: a goes
+    from 0 to 1.
 
-    The integral is taken by Gauss-Legendre quadrature on num_steps points. Returns (N,
-    H, W), signed: a map sums to S_c(x) less the score of a black picture.
+    num_steps: points of the Gauss-Legendre quadrature that computes the integral.
+
+    Returns (N, H, W), signed: a map sums to S_c(x) less the score of a black picture.
     """
     check_counts(num_steps=num_steps)
     images = check_input(network, images)
@@ -118,12 +122,13 @@ def grad_cam(
 ) -> Tensor:
     """Compute ReLU(sum over k of a_k A^k), a_k the mean of d S_c / d A^k.
 
-    From Selvaraju et al. 2017, equations 1 and 2. The mean is over positions.
+    These are equations 1 and 2 of Selvaraju et al. 2017. The mean is over positions.
 
-    layer: dotted name, as in `network.named_modules()`, with or without `backbone.`, of
-    the module that gives the feature maps A (N, D, h, w), as a rule the last
-    convolution. If the network calls it several times, the last call counts. Returns
-    (N, H, W) >= 0, enlarged bilinearly from (h, w).
+    layer: dotted name of the module that gives the feature maps A (N, D, h, w), as in
+    `network.named_modules()`, with or without `backbone.`; as a rule the last
+    convolution. If the network calls it several times, the last call counts.
+
+    Returns (N, H, W) >= 0, enlarged bilinearly from (h, w).
     """
     images = check_input(network, images)
     classes = choose_classes(network, images, targets)
@@ -141,11 +146,10 @@ def guided_backprop(
 ) -> Tensor:
     """Compute max over channels of |d S_c / d x| with guided ReLUs.
 
-    From Springenberg et al. 2015: on the way back each ReLU also sets negative
-    gradients to 0.
+    On the way back each ReLU also sets negative gradients to 0 (Springenberg et al.
+    2015). Only modules nn.ReLU and nn.ReLU6 are recognised.
 
-    Returns (N, H, W) >= 0. Only modules nn.ReLU and nn.ReLU6 are recognised: raises
-    ValueError for a network without them.
+    Returns (N, H, W) >= 0. Raises ValueError for a network without such modules.
     """
     images = check_input(network, images)
     rectifiers = []
