@@ -41,12 +41,13 @@ from dlapps.core.runtime import Bar, device_of, make_generator
 class Settings:
     """How to climb the objective less the regularisers.
 
-    objective: a function of what is `Seen`, by default the logit of the target; to
+    Change one thing with `dataclasses.replace(PRACTICAL, num_steps=1000)`.
+
+    normalised: whether each picture's gradient is divided by its L2 norm. With SGD
+    step_size then is the length of a step, in the units of the parametrisation.
+    blur_every: steps between blurs of .5 pixels, 0 for never.
+    objective: a function of what is `Seen`, by default the logit of the target. To
     visualise a channel, pass a network that ends in its layer and an average.
-    normalised: each picture's gradient is divided by its L2 norm, so that with SGD
-    step_size is the length of a step, in the units of the parametrisation. blur_every:
-    steps between blurs of .5 pixels, 0 for never. Change one thing with
-    `dataclasses.replace(PRACTICAL, num_steps=1000)`.
     """
 
     parametrisation: Parametrisation
@@ -106,11 +107,12 @@ ROBUST = Settings(
 class Visualization:
     """Pictures (N, 3, H, W) float32 in [0, 1], their targets (N,), and the way there.
 
-    scores (S + 1, N): the objective at each step, of the picture as the network saw it
-    (transformed, in the precision of the run); the last row is that of the final
-    picture as it is, in float32. frames (F, N, 3, H, W): the pictures after frame_steps
-    (F,) steps, the final picture alone where `keep_every` is 0. class_names: the
-    network's, for `judge`.
+    scores: (S + 1, N), the objective at each step, of the picture as the network saw it
+    (transformed, in the precision of the run). The last row is that of the final
+    picture as it is, in float32.
+    frames: (F, N, 3, H, W), the pictures after frame_steps (F,) steps; the final
+    pictures alone if `keep_every` is 0.
+    class_names: the network's, for `judge`.
     """
 
     images: Tensor
@@ -133,15 +135,18 @@ def visualize(
 ) -> Visualization:
     """Draw pictures that maximise S_c(x) - R(x), by gradient ascent on x.
 
-    From Simonyan, Vedaldi & Zisserman 2014, section 2.
+    This is the class visualisation of Simonyan, Vedaldi & Zisserman 2014, section 2. In
+    each step the transforms move the picture, the network reads it, the parameter goes
+    up the gradient of the score less the regularisers, and the picture is brought back
+    into [0, 1]. Every blur_every steps, from the first, it is blurred. All pictures
+    start from the same noise and see the same transforms, so that a picture does not
+    depend on the batch.
 
     targets: one class (a number, or a name of the network's `class_names`), or N of
-    them, each of which gets its picture; all start from the same noise and see the same
-    transforms, so that a picture does not depend on the batch. initial: pictures (1 or
-    N, 3, H, W) float32 in [0, 1] to start from; else noise of side `size`, drawn on the
-    CPU. In each step the transforms move the picture, the network reads it, the
-    parameter goes up the gradient of the score less the regularisers, and the picture
-    is brought back into [0, 1]; every blur_every steps, from the first, it is blurred.
+    them, each of which gets its picture.
+    initial: pictures (1 or N, 3, H, W) float32 in [0, 1] to start from. By default it
+    is noise of side `size`, drawn on the CPU.
+    keep_every: steps between the frames of the result, 0 for the final one alone.
 
     PRACTICAL moves z = (x - mean) / std (ImageNet's) and does to z what the practical
     does: z starts from N(0, 1), R is lambda ||z||^2 summed over all pixels, a step is 5
@@ -152,7 +157,7 @@ def visualize(
     (`runtime.autocast`), everything else in float32.
 
     Raises ValueError for a class out of range, bad pixels, a number of pictures that is
-    neither 1 nor N, a network in training mode.
+    neither 1 nor N, or a network in training mode.
     """
     check_network(network)
     check_counts(size=size)
@@ -266,10 +271,9 @@ def _decode(settings: Settings, parameter: Tensor) -> Tensor:
 def judge(network: nn.Module, drawn: Visualization) -> Tensor:
     """Return the rank (N,) int64 that another network gives each picture's class.
 
-    The highest score has rank 1.
-
-    The picture is read as a file keeps it, in 8 bits, and in float32. Raises ValueError
-    for a judge whose `class_names` are not the drawer's.
+    The highest score has rank 1. The network reads the picture as a file stores it, in
+    8 bits, and runs in float32. Raises ValueError for a network whose `class_names` are
+    not those of the one that drew.
     """
     check_network(network)
     names = tuple(getattr(network, "class_names", ()))

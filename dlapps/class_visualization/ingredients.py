@@ -72,9 +72,9 @@ class Pixels:
 class Fourier:
     """The spectrum of colours: x = sigmoid(contrast COLOURS irfft2(p / f)).
 
-    f is the frequency (Olah, Mordvintsev & Schubert 2017).
+    f is the frequency (Olah, Mordvintsev & Schubert 2017). Dividing by it gives all
+    scales the weight that they have in natural pictures.
 
-    Dividing by f gives all scales the weight that they have in natural pictures.
     decorrelated: whether p is of decorrelated colours, or of red, green and blue.
     standardised: whether what goes into the sigmoid is divided by its standard
     deviation over the picture. Every picture then has the same contrast; that of
@@ -93,8 +93,8 @@ class Fourier:
     def encode(self, pictures: Tensor) -> Tensor:
         """p (N, 3, H, W / 2 + 1, 2) of pictures (N, 3, H, W), clamped to [.01, .99].
 
-        Raises ValueError, where the contrast is standardised, for a picture of a single
-        grey: it has no contrast.
+        If the contrast is standardised, raises ValueError for a picture of a single
+        grey, which has no contrast.
         """
         is_flat = pictures.amax((1, 2, 3)) == pictures.amin((1, 2, 3))
         if self.standardised and is_flat.any():
@@ -156,9 +156,9 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class L2:
-    """weight ||z||^2, z = (x - MEAN) / STD: the practical's lambda ||x||^2.
+    """weight ||z||^2, z = (x - MEAN) / STD, summed over the picture.
 
-    It is summed over the picture.
+    It is the practical's lambda ||x||^2.
     """
 
     weight: float = 1e-3
@@ -169,9 +169,9 @@ class L2:
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """weight times the absolute differences between neighbouring pixels.
+    """weight times the sum of absolute differences between neighbouring pixels.
 
-    They are summed over the picture (Mahendran & Vedaldi 2015).
+    Mahendran & Vedaldi 2015 propose such a regulariser.
     """
 
     weight: float = 1e-3
@@ -285,8 +285,9 @@ class Noise:
 class Seen:
     """What an objective is computed from, differentiable.
 
-    pictures: (N, 3, H, W) in [0, 1], before the transforms; logits: (N, K) of the
-    pictures after them; targets: (N,).
+    pictures: (N, 3, H, W) in [0, 1], before the transforms.
+    logits: (N, K), of the pictures after the transforms.
+    targets: (N,).
     """
 
     pictures: Tensor

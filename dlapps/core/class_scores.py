@@ -69,9 +69,10 @@ def expand_classes(
 ) -> Tensor:
     """Return the classes as int64 (number,) on the device; a single class is repeated.
 
-    A class is a number, or a name that occurs once in `names`. Raises ValueError for
-    another number of classes, for floats and booleans, and for a name that no class has
-    or that several classes have.
+    classes: a number or a name that occurs once in `names`, or `number` of them.
+
+    Raises ValueError for another number of classes, for floats and booleans, and for a
+    name that no class or several classes have.
     """
     if isinstance(classes, str):
         classes = [classes]
@@ -113,10 +114,7 @@ def _find_class(name: str, names: Sequence[str]) -> int:
 def choose_classes(
     network: nn.Module, images: Tensor, targets: Classes | None
 ) -> Tensor:
-    """Return the target classes as int64 (N,) on the images' device.
-
-    For None they are the predicted classes.
-    """
+    """Return the target classes as int64 (N,), the predicted ones if none are given."""
     if targets is None:
         return float32_logits(network, images).argmax(1)
     names = getattr(network, "class_names", ())
@@ -177,7 +175,7 @@ def read_logits(network: Network, images: Tensor) -> Tensor:
 
 
 def check_finite(logits: Tensor) -> None:
-    """Raise ValueError for logits (N, K) of which some are NaN or infinite."""
+    """Raise ValueError if some of the logits (N, K) are NaN or infinite."""
     finite = logits.isfinite()
     if not finite.all():
         kind = "NaN" if logits.isnan().any() else "infinity"
@@ -224,12 +222,13 @@ def pixel_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient (N, C, H, W) of each score, and the logits (N, K).
 
-    The gradient is with respect to the pixels. The logits are not checked.
+    The gradient is with respect to the pixels. The `.grad` and `requires_grad` of the
+    weights and of the caller's tensor stay as they are. The logits may be NaN.
 
-    score: a function of logits (n, K) and classes (n, ...); by default the logit of the
-    class. Only the images are differentiated: the `.grad` and `requires_grad` of the
-    weights and of the caller's tensor stay as they are. Raises ValueError for a network
-    that passes no gradient on.
+    score: a function of logits (n, K) and classes (n, ...), by default the logit of the
+    class.
+
+    Raises ValueError for a network that passes no gradient on.
     """
     gradients = []
     logits = []
@@ -257,9 +256,7 @@ def chunk_size(images: Tensor) -> int:
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """Return a copy in the memory format that suits convolutions on a CPU.
-
-    They are about 1.5 times as fast in it.
+    """Return a copy whose memory format makes convolutions 1.5 times as fast on a CPU.
 
     With one channel both formats have the same order, and the weights alone decide in
     which format a layer computes.

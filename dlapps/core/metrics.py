@@ -1,6 +1,6 @@
-"""How close samples are to real images, measured on features (N, D).
+"""Measures of how close samples are to real images, on features (N, D).
 
-Features are tensors, arrays or lists of what a network gives; two sets have to come
+Features are the output of a network, as tensors, arrays or lists; two sets have to come
 from one network. Functions raise ValueError for other shapes, and for features that are
 not finite.
 """
@@ -20,11 +20,9 @@ CHUNK = 1024
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     """Compute the Fréchet distance of features (N, D) and (M, D) as Gaussians.
 
-    ||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means m and covariances C (Heusel
-    et al. 2017, equation 6).
-
-    Small N biases it upwards: state it beside the distance of real images to other real
-    images of the same number. Never below 0.
+    It is ||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) with means m and covariances C
+    (Heusel et al. 2017, equation 6), and never below 0. A small N biases it upwards:
+    state it beside the distance of real images to other real images of the same number.
     """
     first, second = as_features(first, second)
     m1, c1 = _moments(first)
@@ -43,10 +41,11 @@ def precision_recall(
     """Compute precision and recall of fakes (Kynkäänniemi et al. 2019, eq. 1-2).
 
     Precision is the share of fakes inside the real manifold, recall the share of reals
-    inside the fake one.
+    inside the fake one. A manifold is the union of balls around its points, each as
+    large as the distance to the k-th nearest other point.
 
-    real (N, D), fake (M, D). A manifold is the union of balls around its points, each
-    as large as the distance to the k-th nearest other point.
+    real: features (N, D).
+    fake: features (M, D).
     """
     real, fake = as_features(real, fake)
     check_neighbours(k, min(len(real), len(fake)))
@@ -58,10 +57,8 @@ def precision_recall(
 def entropy(shares: ArrayLike) -> float:
     """Compute -sum p log p in nats.
 
-    It is log K when all K classes are equally frequent, and 0 when there is one.
-
-    Raises ValueError for shares that are negative or do not add up to 1, within a
-    thousandth.
+    It is log K when all K classes are equally frequent, and 0 when there is one. Raises
+    ValueError for shares that are negative, or whose sum is not 1 to a thousandth.
     """
     shares = as_tensor(shares)
     least, total = float(shares.min()), float(shares.sum())
@@ -93,9 +90,8 @@ def nearest_neighbours(
 def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, Tensor]:
     """Find the reference uint8 (M, H, W) nearest to each query (N, H, W).
 
-    Returns distances, in pixels of [0, 1], and indices (N,).
-
-    Raises ValueError for images that are not uint8, or of two sizes.
+    Returns distances, in pixels of [0, 1], and indices (N,). Raises ValueError for
+    images that are not uint8, or of two sizes.
     """
     query_pixels = as_uint8(queries).flatten(1).float() / 255
     reference_pixels = as_uint8(references).flatten(1).float() / 255
@@ -105,9 +101,8 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
 def as_tensor(values: ArrayLike) -> Tensor:
     """Return a tensor as it is, and an array or a list as a copy.
 
-    PyTorch shares neither read-only memory nor negative strides.
-
-    Raises ValueError for values that are not numbers.
+    A copy, since PyTorch shares neither read-only memory nor negative strides. Raises
+    ValueError for values that are not numbers.
     """
     if isinstance(values, Tensor):
         return values
@@ -125,7 +120,8 @@ def as_features(
 ) -> tuple[Tensor, Tensor]:
     """Return both as float64 (N, D) and (M, D).
 
-    Raises ValueError for two D, fewer rows than `least`, and values not finite.
+    Raises ValueError if their D differ, if one has fewer rows than `least`, and if a
+    value is not finite.
     """
     first, second = as_tensor(first).double(), as_tensor(second).double()
     have_shape = first.ndim == 2 and first.shape[1:] == second.shape[1:]
@@ -157,11 +153,10 @@ def _square_root(covariance: Tensor) -> Tensor:
 def distances(queries: Tensor, references: Tensor) -> Iterator[Tensor]:
     """Yield Euclidean distances (n, M) of queries (N, D) to references (M, D).
 
-    Rows come n <= CHUNK at a time.
-
-    A product of matrices gives them ten times as fast as differences do. Its rounding
-    hides distances that are small beside those from the centre; these are measured once
-    more, by differences, so that the distance to a copy is 0.
+    Rows come n <= CHUNK at a time. A product of matrices gives them ten times as fast
+    as differences do, but its rounding hides distances that are small beside those from
+    the centre. These are computed again by differences, so that the distance to a copy
+    is 0.
     """
     centre = references.mean(0)
     references = references - centre
