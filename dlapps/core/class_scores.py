@@ -105,8 +105,8 @@ def _find_class(name: str, names: Sequence[str]) -> int:
         similar = difflib.get_close_matches(name, sorted(set(names) - {name}))
         remedy = f"take {similar}, or pass" if similar else "pass"
         raise ValueError(
-            f"expected a name that one of the network's {len(names)} class_names is, "
-            f"got {name!r}, which {count} are; {remedy} the number of the class."
+            f"expected one of the network's {len(names)} class_names, got {name!r}, "
+            f"the name of {count} classes; {remedy} the number of the class."
         )
     return list(names).index(name)
 

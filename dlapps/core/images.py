@@ -33,10 +33,9 @@ class PictureError(DlappsError, ValueError):
 def read_picture(path: str | Path) -> Image.Image:
     """Read a file as an upright RGB picture.
 
-    A picture that a camera noted as turned (EXIF orientation) is turned back (so is one
-    of 15-Scene, whose note no longer holds), grey is copied to three channels, and
-    transparent pixels become white. Raises PictureError for a file that is missing,
-    empty, truncated or not a picture.
+    A picture that its camera noted as turned (EXIF orientation) is turned back, grey is
+    copied to three channels, and transparent pixels become white. Raises PictureError
+    for a file that is missing, empty, truncated or not a picture.
     """
     try:
         with Image.open(path) as picture:
@@ -61,8 +60,8 @@ def read_picture(path: str | Path) -> Image.Image:
 def to_picture(picture: Picture) -> Image.Image:
     """Convert a path, a PIL picture or an array to an upright RGB picture.
 
-    An array is (H, W), (H, W, 3) or (H, W, 4), uint8 or in [0, 1]. Transparent pixels,
-    in an array those of a low fourth channel, are laid on white.
+    An array is (H, W), (H, W, 3) or (H, W, 4), uint8 or in [0, 1]; its fourth channel
+    is the opacity. Transparent pixels are laid on white.
     """
     if isinstance(picture, (str, Path)):
         return read_picture(picture)
@@ -116,10 +115,12 @@ def to_pixels(
 ) -> torch.Tensor:
     """Convert one picture to a float32 tensor (3, H, W) in [0, 1].
 
-    size: side of the square, or (height, width). By default the whole picture is
-    resized bilinearly, and its aspect ratio is given up, as in the practical. crop:
-    keep the aspect ratio instead, and resize (bicubic) the central square whose side is
-    this share of the short side, as EfficientNet was evaluated (.875).
+    By default the whole picture is resized bilinearly, and its aspect ratio is given
+    up, as in the practical.
+
+    size: side of the square, or (height, width).
+    crop: keep the aspect ratio instead, and resize (bicubic) the central square whose
+    side is this share of the short side, as EfficientNet was evaluated (.875).
     """
     image = to_picture(picture)
     height, width = (size, size) if isinstance(size, int) else size
@@ -140,9 +141,9 @@ def to_pixels(
 
 
 def scaled_shape(picture: Picture, short_side: int) -> tuple[int, int]:
-    """Return (height, width) of a picture scaled to a short side, aspect ratio kept.
+    """Return the (height, width) of a picture whose short side is scaled to a length.
 
-    Only the head of a file is read.
+    The aspect ratio is kept. Only the head of a file is read.
     """
     width, height = _upright_size(picture)
     scale = short_side / min(width, height)
@@ -157,7 +158,7 @@ def _upright_size(picture: Picture) -> tuple[int, int]:
                 width, height = opened.size
         except OSError:
             return read_picture(picture).size
-        # These exchange rows and columns.
+        # These orientations exchange rows and columns.
         return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
     return to_picture(picture).size
 
@@ -180,9 +181,8 @@ def stack_pixels(
 def from_pixels(pixels: torch.Tensor) -> np.ndarray:
     """Convert pixels in [0, 1] to levels uint8, as a PNG stores them.
 
-    Pixels (C, H, W) or (N, C, H, W) give an array (H, W, C) or (N, H, W, C).
-
-    Grey pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
+    Pixels (C, H, W) or (N, C, H, W) give an array (H, W, C) or (N, H, W, C). Grey
+    pixels (C = 1) give (H, W) or (N, H, W), which plots and files take as grey.
     """
     if not pixels.is_floating_point():
         raise PictureError(
@@ -334,9 +334,9 @@ def check_unit(pixels: torch.Tensor, slack: float = 0) -> None:
 
 
 def check_several(pictures: object) -> None:
-    """Raise PictureError for one picture: its rows would be taken for pictures.
+    """Raise PictureError for a single picture, whose rows would be taken for pictures.
 
-    One picture is a path, a PIL picture, or (H, W, 3).
+    A single picture is a path, a PIL picture, or an array (H, W, 3).
     """
     shape = tuple(getattr(pictures, "shape", ()))
     if isinstance(pictures, (str, Path, Image.Image)) or shape[2:] == (3,):
@@ -348,10 +348,7 @@ def check_several(pictures: object) -> None:
 
 
 def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
-    """Raise PictureError unless images is a floating tensor (N, channels, H, W).
-
-    Its range is not checked.
-    """
+    """Raise PictureError unless images is a floating tensor (N, channels, H, W)."""
     wanted = f"(N, {'C' if channels is None else channels}, H, W)"
     if not isinstance(images, torch.Tensor):
         raise PictureError(
@@ -372,9 +369,8 @@ def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
 def find_pictures(folder: str | Path) -> list[Path]:
     """List the picture files in a folder and the folders below it, sorted.
 
-    Hidden ones (.thumbnails, __MACOSX) are left out.
-
-    Raises PictureError where there are no pictures.
+    Hidden ones (.thumbnails, __MACOSX) are left out. Raises PictureError if there are
+    no pictures.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Where files lie: the one module that knows folders."""
+"""The folders in which files lie; no other module knows them."""
 
 import os
 import threading
@@ -15,9 +15,9 @@ CHECKOUT = PACKAGE.parent
 def mirror() -> Path | None:
     """Return the local mirror of data sets that `DLAPPS_DATA` names, or None.
 
-    A relative path starts at the current folder, or else at the nearest one above from
-    which it leads to a folder. Raises DlappsError where it names no folder: what was
-    meant to come from it would silently come from elsewhere.
+    A relative path starts at the current folder, or else at the nearest folder above
+    from which it leads to one. Raises DlappsError if it names no folder: otherwise data
+    would silently come from elsewhere.
     """
     name = os.environ.get("DLAPPS_DATA")
     if not name:
@@ -33,18 +33,16 @@ def mirror() -> Path | None:
 
 
 def user_cache() -> Path:
-    """Return the user's folder for what can be fetched again, by the custom of the
-    system.
-    """
+    """Return the folder for cached files that the user's system has."""
     return Path(platformdirs.user_cache_dir("dlapps", appauthor=False))
 
 
 def assets() -> Path:
     """Return the folder in which fetched weights and data sets are stored.
 
-    In a clone it is data/assets, for a library that was installed the user's cache;
-    `DLAPPS_HOME` names another folder, whose `assets` it then is. As other libraries do
-    with theirs, the first fetch makes it.
+    It is `assets` in the folder that `DLAPPS_HOME` names. Without this variable it is
+    data/assets in a clone, and the user's cache for an installed library. The first
+    fetch makes the folder.
     """
     home = os.environ.get("DLAPPS_HOME")
     if home:
@@ -55,8 +53,9 @@ def assets() -> Path:
 
 
 def networks() -> Path:
-    """Return the folder of what comes with the code: trained networks, and features of
-    pictures that cannot be committed.
+    """Return the folder of the files that come with the code.
+
+    They are trained networks, and features of pictures that cannot be committed.
     """
     root = CHECKOUT if _is_clone() else PACKAGE
     return root / "data" / "networks"
@@ -65,7 +64,8 @@ def networks() -> Path:
 def require_network(filename: str, what: str) -> Path:
     """Return the path of a file that comes with the code.
 
-    Raises DlappsError, with what it should be, where it is missing.
+    what: the content of the file. DlappsError, which names it, is raised if the file is
+    missing.
     """
     path = networks() / filename
     if not path.is_file():
@@ -77,8 +77,9 @@ def require_network(filename: str, what: str) -> Path:
 
 
 def write_atomically(path: str | Path, content: bytes) -> Path:
-    """Write a file under a temporary name and rename it, so that it is there whole, or
-    as it was before, whatever fails.
+    """Write a file under a temporary name, and rename it.
+
+    Whatever fails, the file is there whole or as it was before.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,9 +23,11 @@ TEXT_HEIGHT = 0.3
 class Block:
     """A box of a diagram.
 
-    x, y: its middle; width, height: its size, all in inches. text stands in it, below
-    stands under it. after: the block from which an arrow leads to this one, in the
-    colour `arrow`.
+    x, y: its middle, in inches.
+    width, height: its size, in inches.
+    text: stands in the box.
+    below: stands under the box.
+    after: the block from which an arrow leads to this one, in the colour `arrow`.
     """
 
     x: float
@@ -40,22 +42,22 @@ class Block:
 
     @property
     def left(self) -> float:
-        """Return its left edge."""
+        """The left edge of the box."""
         return self.x - self.width / 2
 
     @property
     def right(self) -> float:
-        """Return its right edge."""
+        """The right edge of the box."""
         return self.x + self.width / 2
 
     @property
     def top(self) -> float:
-        """Return its upper edge."""
+        """The upper edge of the box."""
         return self.y + self.height / 2
 
     @property
     def bottom(self) -> float:
-        """Return its lower edge."""
+        """The lower edge of the box."""
         return self.y - self.height / 2
 
     @property

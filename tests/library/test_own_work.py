@@ -294,7 +294,7 @@ def test_what_would_give_a_silent_wrong_result_is_one_sentence(call, message):
 
 def test_a_name_that_is_nearly_a_class_is_answered_with_it():
     with pytest.raises(
-        ValueError, match=r"which 0 are; take \['coast'\], or pass the number"
+        ValueError, match=r"of 0 classes; take \['coast'\], or pass the number"
     ):
         saliency.input_gradient(SCENES, PIXELS, "costa")
 

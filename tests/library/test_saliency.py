@@ -255,11 +255,10 @@ def test_a_class_may_be_named(network, images):
         assert torch.equal(saliency.input_gradient(named, images, name), expected)
     maps = saliency.grad_cam(named, images, "3", ["cat", "dog", "fox", "cat"])
     assert torch.equal(maps, saliency.grad_cam(named, images, "3", [0, 2, 4, 0]))
-    with pytest.raises(
-        ValueError, match="5 class_names is, got 'crane', which 2 are; pass the"
-    ):
+    message = "5 class_names, got 'crane', the name of 2 classes; pass the"
+    with pytest.raises(ValueError, match=message):
         saliency.input_gradient(named, images, "crane")
-    with pytest.raises(ValueError, match="got 'tabby', which 0 are"):
+    with pytest.raises(ValueError, match="got 'tabby', the name of 0"):
         saliency.input_gradient(network, images, "tabby")
 
 
