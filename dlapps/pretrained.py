@@ -1,5 +1,6 @@
-"""Networks trained on ImageNet, ready to use: pixels in [0, 1] in, logits or feature
-maps out, frozen, in eval mode.
+"""Networks trained on ImageNet, ready to use: frozen and in eval mode.
+
+They take pixels in [0, 1], and give logits or feature maps.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ VGG_DENSE = (
 class Normalisation(nn.Module):
     """(x - mean) / std for each channel of pixels (N, C, H, W) in [0, 1].
 
-    Raises ValueError for a mean and a std of other channels or of levels from 0 to 255.
+    Raises ValueError for a mean and a std of two lengths, or of levels from 0 to 255.
     """
 
     mean: Tensor
@@ -79,16 +80,18 @@ def _check_statistics(means: np.ndarray, stds: np.ndarray) -> None:
 
 
 class PixelNetwork(nn.Module):
-    """A backbone with its normalisation in front, so that no caller can normalise twice
-    or not at all.
+    """A backbone with its normalisation in front.
 
-    It takes pixels (N, C, H, W) in [0, 1] and gives logits (N, K), or feature maps
-    where the backbone has no classifier. The backbone itself is frozen and put in eval
-    mode, its weights channels_last.
+    So no caller can normalise twice, or not at all. It takes pixels (N, C, H, W) in
+    [0, 1] and gives logits (N, K), or feature maps if the backbone has no classifier.
+    The backbone itself is frozen and put in eval mode, its weights channels_last.
 
-    Attributes: `name`; `class_names`, K of them or none; `input_size`, the side of the
-    training pictures; `crop`, the share of the short side used in its published
-    evaluation, None where pictures are squashed instead; `channels`, C.
+    name: of the network.
+    class_names: K of them or none.
+    input_size: the side of the training pictures.
+    crop: the share of the short side that its published evaluation used; None if
+    pictures are squashed instead.
+    channels: C.
     """
 
     def __init__(
@@ -111,8 +114,8 @@ class PixelNetwork(nn.Module):
         # Any: its parts have the names that its library gives them.
         self.backbone: Any = backbone
         for module in backbone.modules():
-            # Else a hook would see what the next layer made of a layer's output.
-            # torch's types know no such name.
+            # Otherwise a hook would see what the next layer made of the output.
+            # nn.Module's type does not declare inplace.
             if hasattr(module, "inplace"):
                 module.inplace = False  # type: ignore[assignment]
         channels_last(self.requires_grad_(False).eval())
@@ -136,18 +139,16 @@ class PixelNetwork(nn.Module):
         return output
 
     def __repr__(self) -> str:
-        # torch's own has hundreds of lines, below each cell that ends with eval(); the
-        # backbone's are those.
+        # PyTorch's own has hundreds of lines, which a cell that ends with eval() shows.
         return f"PixelNetwork({self.name!r})"
 
     @torch.no_grad()
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
-        """Return the k most likely classes of each picture (N, C, H, W), (name,
-        probability) from high to low.
+        """Return the k most likely classes of each picture (N, C, H, W).
 
-        A network of fewer classes gives them all; a class without a name is called by
-        its index. Raises ValueError for a network that gives no logits (N, K), or a k
-        below 1.
+        Each class is (name, probability), from high to low. A network of fewer classes
+        gives them all; a class without a name is called by its index. Raises ValueError
+        for a network that gives no logits (N, K), or a k below 1.
         """
         check_counts(k=k)
         logits = self(pixels)
@@ -169,13 +170,11 @@ class PixelNetwork(nn.Module):
         return str(index)
 
     def classify(self, pixels: Tensor) -> list[str]:
-        """Return the name of the most likely class of each picture (N, C, H, W); see
-        `predict`.
-        """
+        """Return the name of the most likely class of each picture (N, C, H, W)."""
         return [classes[0][0] for classes in self.predict(pixels, 1)]
 
     def __sklearn_clone__(self) -> PixelNetwork:
-        # Frozen, it is shared by the clones of an estimator.
+        # It is frozen, so the clones of an estimator can share it.
         return self
 
     def layer(self, name: str) -> nn.Module:
@@ -184,8 +183,7 @@ class PixelNetwork(nn.Module):
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """Return the module of that dotted name inside a network, or inside its `backbone`,
-    where it has one.
+    """Return the module of a dotted name in a network or, if it has one, its backbone.
 
     Raises ValueError, which lists the outer names, for another name.
     """
@@ -202,14 +200,15 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
 
 
 def load(name: str) -> PixelNetwork:
-    """Load a network by name, ready to use on pixels; its weights are downloaded at
-    first use.
+    """Load a network by name, ready to use on pixels.
 
-    name: vgg16, vgg16_features (the 13 convolutions; feature maps (N, 512, H/32, W/32)
-    out), squeezenet1_1, efficientnet_lite0 or efficientnet_lite2.
-    `wrap` takes other networks, such as those of torchvision and timm.
+    Its weights are downloaded at first use. `wrap` takes other networks, such as those
+    of torchvision and timm.
 
-    Raises AssetError where its weights cannot be had, ValueError for another name.
+    name: vgg16, vgg16_features (its 13 convolutions, which give feature maps (N, 512,
+    H / 32, W / 32)), squeezenet1_1, efficientnet_lite0 or efficientnet_lite2.
+
+    Raises AssetError if its weights cannot be fetched, ValueError for another name.
     """
     check_name("a network", name, LOADERS)
     return LOADERS[name]()
@@ -224,18 +223,20 @@ def wrap(
     class_names: Sequence[str] = (),
     input_size: int = 224,
 ) -> PixelNetwork:
-    """Make a network of your own ready to use on pixels: its normalisation goes in
-    front of it.
+    """Make a network of your own ready to use on pixels.
 
     >>> network = wrap(torchvision.models.resnet18(weights="DEFAULT"))
 
-    module: normalised pictures (N, C, H, W) to logits (N, K); it is not copied but
-    itself frozen (no weight requires a gradient any more) and put in eval mode. mean,
-    std: of the pixels in [0, 1] that it was trained on, a number for each channel, by
-    default ImageNet's; (0.0,) and (1.0,) for a grey network without a normalisation.
-    name: that of its class by default. class_names: K names, which may then stand for
-    classes. input_size: the side of the pictures that `transfer.DeepFeatures` makes for
-    it.
+    Its normalisation goes in front of it. The network is not copied: it is itself
+    frozen (no weight requires a gradient any more) and put in eval mode.
+
+    module: a network that takes normalised pictures (N, C, H, W) to logits (N, K).
+    mean, std: of the pixels in [0, 1] that it was trained on, a number for each
+    channel, by default ImageNet's; (0.0,) and (1.0,) for a grey network without a
+    normalisation.
+    name: that of its class by default.
+    class_names: K names, which may then stand for classes.
+    input_size: the side of the pictures that `transfer.DeepFeatures` makes for it.
 
     Raises ValueError for a `PixelNetwork`, or statistics of levels from 0 to 255.
     """
@@ -250,8 +251,9 @@ def wrap(
 
 
 def vgg16_architecture() -> nn.Sequential:
-    """Make VGG16 [Simonyan and Zisserman 2015] on the meta device: names and shapes of
-    its layers, no weights.
+    """Make VGG16 [Simonyan and Zisserman 2015] on the meta device.
+
+    It has the names and shapes of the layers, but no weights.
     """
     with torch.device("meta"):
         return _name_vgg_layers(models.vgg16())
@@ -279,8 +281,9 @@ def _load_vgg16() -> PixelNetwork:
 
 
 def _name_vgg_layers(network: models.VGG) -> nn.Sequential:
-    """Return torchvision's VGG16 as one sequence whose layers have the paper's names:
-    conv1_1, relu1_1, …, pool5, fc6, …
+    """Return torchvision's VGG16 as one sequence of layers named as in the paper.
+
+    The names are conv1_1, relu1_1, …, pool5, fc6, …
     """
     names = []
     for block, num_convolutions in enumerate(VGG_BLOCKS, start=1):
@@ -318,7 +321,7 @@ def _load_squeezenet() -> PixelNetwork:
     import h5py
 
     backbone = models.squeezenet1_1()
-    # By their names in the authors' network.
+    # The layers by their names in the authors' network.
     layers = {"conv1": backbone.features[0], "conv10": backbone.classifier[1]}
     fires = [module for module in backbone.features if hasattr(module, "squeeze")]
     for number, fire in enumerate(fires, start=2):
@@ -350,11 +353,11 @@ def _load_efficientnet_lite(name: str) -> PixelNetwork:
     import timm
 
     backbone = timm.create_model(f"tf_{name}")
-    # Two ports of one network: other names, the same entries in the same order.
+    # Two ports of one network: their entries have other names, but the same order.
     weights = _read_state(name).values()
     state = dict(zip(backbone.state_dict(), weights, strict=True))
     backbone.load_state_dict(state)
-    # timm sets it on each of its networks, which nn.Module does not say.
+    # timm sets it on each of its networks, but nn.Module does not declare it.
     config: Any = backbone.pretrained_cfg
     return PixelNetwork(
         name,

@@ -1,5 +1,6 @@
-"""Pictures with their labels, ready to use: the whole data set where it can be had, the
-part that packages carry where it cannot.
+"""Pictures with their labels, ready to use.
+
+If a whole data set cannot be fetched, the part of it that packages carry is loaded.
 """
 
 from dlapps.datasets.dataset import Dataset

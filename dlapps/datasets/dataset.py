@@ -1,4 +1,4 @@
-"""What every data set is: pictures, labels, names, and where they come from."""
+"""The data set that every loader returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,16 @@ Images = TypeVar("Images", bound=np.ndarray | Sequence[Any], covariant=True)
 class Dataset(Generic[Images]):
     """Pictures, labels and where they come from.
 
-    images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays where
-    sizes differ. labels: int64 (N,), or None; class_names[label] is a class's name.
+    images: a uint8 array (N, H, W) or (N, H, W, 3), or a list of paths or arrays if
+    sizes differ.
+    labels: int64 (N,), or None.
+    class_names: class_names[label] is the name of a class.
+    provenance: where the pictures come from, and their licence.
     names: one for each picture, for captions.
     """
 
     images: Images
-    labels: np.ndarray | Any  # None only where a data set has none
+    labels: np.ndarray | Any  # Any: None only for pictures without labels
     class_names: tuple[str, ...]
     provenance: Provenance
     names: tuple[str, ...] = ()

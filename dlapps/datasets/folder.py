@@ -13,13 +13,15 @@ from dlapps.datasets.dataset import Dataset
 
 
 def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
-    """Load your own pictures, a list of paths: from a folder with one folder for each
-    class, or from a folder of pictures without labels.
+    """Load your own pictures, a list of paths.
 
+    path: a folder with one folder for each class, or a folder of pictures without
+    labels.
     check: decode each picture once (fast, at low resolution), so that a broken one is
-    named now and not after an hour. Raises PictureError for a folder without pictures,
-    or naming the files that do not decode, or that lie beside the folders of the
-    classes.
+    named now and not after an hour.
+
+    Raises PictureError for a folder without pictures, and for files that do not decode
+    or that lie beside the folders of the classes, which it names.
     """
     folder = Path(path)
     files = find_pictures(folder)
@@ -35,8 +37,9 @@ def load_folder(path: str | Path, check: bool = True) -> Dataset[list[Path]]:
 def _read_classes(
     folder: Path, files: Sequence[Path]
 ) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """Return the classes and the labels that the folders of the files say; none for
-    files that lie in no folder.
+    """Return the names of the files' folders, which are the classes, and the labels.
+
+    There are none if no file lies in a folder.
     """
     stray = [file for file in files if len(file.parts) == 1]
     if len(stray) == len(files):

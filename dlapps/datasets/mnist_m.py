@@ -1,5 +1,6 @@
-"""MNIST-M: digits laid on patches of photos by their difference, the target domain of
-Chapter 3.
+"""MNIST-M: the differences of digits and patches of photos.
+
+It is the target domain of Chapter 3.
 """
 
 from collections.abc import Sequence
@@ -20,13 +21,16 @@ from dlapps.datasets.photos import load_imagenet20, load_photos
 def make_mnist_m(
     digits: ArrayLike, photos: Sequence[ArrayLike], seed: int
 ) -> np.ndarray:
-    """Compute |patch - digit|, the pictures of MNIST-M [Ganin et al. 2016]: on the
-    strokes the negative of a random patch of a photo, elsewhere the patch.
+    """Compute |patch - digit|, the pictures of MNIST-M [Ganin et al. 2016].
 
-    digits: uint8 (N, H, W), a stroke wherever a pixel is above 0; photos: uint8 arrays
-    (H', W', 3). Photo, row and column of each patch are drawn uniformly. Returns uint8
-    (N, H, W, 3). Raises PictureError for other shapes or types, and for a photo smaller
-    than a digit.
+    On the strokes it is the negative of a random patch of a photo, elsewhere the patch.
+    Photo, row and column of each patch are drawn uniformly.
+
+    digits: uint8 (N, H, W), a stroke wherever a pixel is above 0.
+    photos: uint8 arrays (H', W', 3).
+
+    Returns uint8 (N, H, W, 3). Raises PictureError for other shapes or types, and for a
+    photo smaller than a digit.
     """
     digits = np.asarray(digits)
     backgrounds = [np.asarray(photo) for photo in photos]
@@ -47,12 +51,12 @@ def make_mnist_m(
 
 
 def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
-    """Make MNIST-M as published: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3), in the
-    order of `load_mnist`.
+    """Make MNIST-M as published: uint8 (60000, 28, 28, 3) or (10000, 28, 28, 3).
 
-    Patches come from BSDS500's training photos where they can be had, else from the
-    photos of packages; every fourth photo serves the test split alone, so that no
-    background is seen in both. `provenance` says which digits and photos it is made of.
+    Its digits are in the order of `load_mnist`. Patches come from BSDS500's training
+    photos or, if they cannot be fetched, from the photos of packages. Every fourth
+    photo is for the test split alone, so that no background is in both. `provenance`
+    says which digits and photos it is made of.
     """
     digits = load_mnist(split)
     photos = split_photos(load_backgrounds(), split)
@@ -67,8 +71,10 @@ def load_mnist_m(split: str = "train", seed: int = 0) -> Dataset[np.ndarray]:
 
 
 def load_backgrounds() -> Dataset[list[np.ndarray]]:
-    """Load the photos that patches are cut from, a list of uint8 arrays (H, W, 3):
-    BSDS500's 200, or where they cannot be had the thirty of `load_packaged_photos`.
+    """Load the photos that patches are cut from, a list of uint8 arrays (H, W, 3).
+
+    They are the 200 of BSDS500 or, if these cannot be fetched, the thirty of
+    `load_packaged_photos`.
     """
     try:
         folder = assets.fetch("bsds500")
@@ -85,8 +91,10 @@ def load_backgrounds() -> Dataset[list[np.ndarray]]:
 
 
 def load_packaged_photos() -> Dataset[list[np.ndarray]]:
-    """Load thirty photos, a list of uint8 arrays (H, W, 3): the ten of `load_photos`,
-    and the twenty of `load_imagenet20` where they can be had.
+    """Load thirty photos, a list of uint8 arrays (H, W, 3).
+
+    They are the ten of `load_photos` and the twenty of `load_imagenet20`, which are
+    left out if they cannot be fetched.
     """
     photos = load_photos()
     own = replace(photos.provenance, name="packaged")
@@ -106,8 +114,9 @@ def load_packaged_photos() -> Dataset[list[np.ndarray]]:
 def split_photos(
     photos: Dataset[list[np.ndarray]], split: str
 ) -> Dataset[list[np.ndarray]]:
-    """Return the photos of one split: every fourth is for testing, the others for
-    training.
+    """Return the photos of one split.
+
+    Every fourth photo is for testing, the others are for training.
     """
     check_split(split)
     images = []
@@ -140,5 +149,5 @@ def _check(digits: np.ndarray, photos: Sequence[np.ndarray]) -> None:
             raise PictureError(
                 f"expected photos of at least {digits.shape[1]} x {digits.shape[2]} "
                 f"pixels, got {photo.shape[0]} x {photo.shape[1]}; "
-                "enlarge it or leave it out."
+                "enlarge the photo or leave it out."
             )

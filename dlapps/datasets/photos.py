@@ -12,7 +12,7 @@ from dlapps.core.images import find_pictures, read_picture
 from dlapps.datasets.dataset import Dataset
 from dlapps.pretrained import imagenet_class_names
 
-# Of each photo the package, the file in it and the licence.
+# The package of each photo, the file in it and the licence.
 PHOTOS = {
     "cat": ("skimage", "data/chelsea.png", "CC0, Stefan van der Walt"),
     "coffee": ("skimage", "data/coffee.png", "CC0, Rachel Michetti"),
@@ -36,8 +36,9 @@ PHOTOS = {
 
 
 def load_imagenet_val25() -> Dataset[np.ndarray]:
-    """Load the practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3),
-    labels in ImageNet's order.
+    """Load the practical's 25 ImageNet validation pictures: uint8 (25, 224, 224, 3).
+
+    Labels are in ImageNet's order.
     """
     with np.load(assets.fetch("imagenet_val25")) as file:
         images = file["X"].astype(np.uint8)
@@ -46,8 +47,9 @@ def load_imagenet_val25() -> Dataset[np.ndarray]:
 
 
 def load_imagenet20() -> Dataset[list[np.ndarray]]:
-    """Load 20 ImageNet pictures of 19 classes, a list of uint8 arrays (H, W, 3); labels
-    in ImageNet's order.
+    """Load 20 ImageNet pictures of 19 classes, a list of uint8 arrays (H, W, 3).
+
+    Labels are in ImageNet's order.
     """
     images = []
     labels = []
@@ -58,11 +60,12 @@ def load_imagenet20() -> Dataset[list[np.ndarray]]:
 
 
 def load_imagenet_samples() -> Dataset[list[Path]]:
-    """Find 500 ImageNet pictures of 500 classes, paths of several sizes; labels in
-    ImageNet's order, from the file names.
+    """Find 500 ImageNet pictures of 500 classes, a list of paths; sizes differ.
+
+    Labels are in ImageNet's order, and come from the file names.
     """
     paths = find_pictures(assets.fetch("imagenet_samples"))
-    label_of = {}  # of the two "cardigan" the last, the garment
+    label_of = {}  # of the two classes "cardigan" the last one, the garment
     for label, class_name in enumerate(imagenet_class_names()):
         label_of[_plain_name(class_name)] = label
     labels = [label_of[_plain_name(path.stem.partition("_")[2])] for path in paths]

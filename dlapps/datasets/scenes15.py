@@ -1,6 +1,4 @@
-"""15-Scene: its pictures where they can be had, and the features of them that come with
-the code.
-"""
+"""15-Scene: its pictures, and the features of them that come with the code."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,12 +21,12 @@ NUM_TRAIN = SCENES15_COUNTS["train"]
 
 
 def load_scenes15(split: str) -> Dataset[list[Path | np.ndarray]]:
-    """Load 15-Scene [Lazebnik et al. 2006], the practical's split: 1,500 pictures (100
-    of each class) or 2,985.
+    """Load the practical's split of 15-Scene [Lazebnik et al. 2006].
 
-    They are paths, but for one array: the picture whose file has a wrong EXIF tag.
-    Raises AssetError where the pictures cannot be had (their features can:
-    `load_scenes15_features`).
+    It has 1,500 pictures for training, 100 of each class, and 2,985 for testing. They
+    are paths; the one picture whose file has a wrong EXIF tag is an array. Raises
+    AssetError if the pictures cannot be fetched; `load_scenes15_features` loads
+    features of them even then.
     """
     check_split(split)
     scenes = load_folder(assets.fetch("scenes15") / split, check=False)
@@ -54,11 +52,14 @@ def _read_as_stored(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """Features of all 15-Scene pictures, train first: what the experiments need of
-    pictures that cannot be committed.
+    """Features of all 15-Scene pictures, those for training first.
+
+    The pictures themselves cannot be committed.
 
     blocks: a matrix (4485, D) float32 for each name, such as "vgg16_features pool5
-    average 224". labels: int64 (4485,). sizes: (4485, 2), height and width in pixels.
+    average 224".
+    labels: int64 (4485,).
+    sizes: (4485, 2), height and width in pixels.
     names: "bedroom/image_0001.jpg" and so on.
     """
 
@@ -71,10 +72,9 @@ class SceneFeatures:
     def split(
         self, block: str
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return X_train (1500, D), y_train, X_test (2985, D), y_test of a block, each
-        row L2-normalised.
+        """Return X_train (1500, D), y_train, X_test (2985, D) and y_test of a block.
 
-        Raises ValueError for a block that is not there.
+        Each row of features is L2-normalised. Raises ValueError for an unknown block.
         """
         check_name("a block", block, self.blocks)
         X_train, X_test = np.split(normalize(self.blocks[block]), [NUM_TRAIN])
@@ -83,12 +83,13 @@ class SceneFeatures:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether the pictures themselves are at hand."""
+        """Whether the pictures themselves are stored."""
         return assets.is_present("scenes15")
 
     def pictures(self, rows: Iterable[int]) -> list[np.ndarray]:
-        """Load the pictures of these rows, uint8 (H, W, 3); grey areas of their sizes
-        where the pictures cannot be had.
+        """Load the pictures of these rows, uint8 (H, W, 3).
+
+        If the pictures are not stored, these are grey areas of their sizes.
         """
         if not self.has_pictures:
             return [np.full((*self.sizes[row], 3), 225, np.uint8) for row in rows]
@@ -112,8 +113,9 @@ def from_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def load_scenes15_features() -> SceneFeatures:
-    """Load the features of 15-Scene that come with the code; data/studies of the
-    repository made them from the pictures.
+    """Load the features of 15-Scene that come with the code.
+
+    A study in data/studies of the repository made them from the pictures.
     """
     path = paths.require_network("scenes15-features.npz", "the features of 15-Scene")
     with np.load(path) as file:
