@@ -159,11 +159,11 @@ class Bar(tqdm):
     """tqdm's bar, shown after five seconds and erased at the end.
 
     Use it as `for batch in Bar(batches)`. The processes of a sweep show none. In a
-    notebook plain tqdm would leave an output of blanks, and its widget an empty one, so
-    bars are lines of a `_CellOutput` there.
+    notebook the bars that run at once are the lines of one output, in plain text, which
+    is empty at the end: a widget would leave nothing in a saved notebook.
     """
 
-    # That of the last cell that showed bars.
+    # Of the last cell that showed bars.
     output: ClassVar["_CellOutput | None"] = None
 
     def __init__(self, iterable: Any, desc: str = "batches", **options: Any) -> None:
@@ -188,10 +188,7 @@ class Bar(tqdm):
 
 
 class _CellOutput:
-    """The output of a notebook's cell that shows the bars which run at once.
-
-    Each bar is a line of plain text; without lines the output is empty.
-    """
+    """The output of a notebook's cell that has a line for each bar."""
 
     def __init__(self, cell: int) -> None:
         from IPython.display import DisplayHandle

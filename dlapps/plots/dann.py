@@ -1,6 +1,4 @@
-"""Figures of Chapter 3: how images are made, the parts of DANN, two domains, accuracies
-of trainings, confusions.
-"""
+"""Figures of Chapter 3: domains, the parts of DANN, accuracies and confusions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -46,8 +44,9 @@ def plot_rows(rows: Mapping[str, Sequence[np.ndarray] | Tensor]) -> Figure:
 
 
 def plot_parts() -> Figure:
-    """Plot the three parts of a domain-adversarial network, and where the gradient of
-    the domain loss is reversed.
+    """Plot the three parts of a domain-adversarial network.
+
+    A block stands where the gradient of the domain loss is reversed.
     """
     extractor_text = "feature extractor $G_f$\n2 × (conv 5 × 5, pool,\nReLU)"
     pixels = Block(0.3, 0, 0.5, 0.5, "pixels", "source\nand target")
@@ -74,10 +73,13 @@ def plot_parts() -> Figure:
 def plot_embeddings(
     embeddings: Mapping[str, ArrayLike], labels: ArrayLike, domains: ArrayLike
 ) -> Figure:
-    """Plot embeddings (N, 2), one column for each network: by class above, by domain
-    below.
+    """Plot embeddings (N, 2), coloured by class above and by domain below.
 
-    labels, domains: int (N,), domain 0 the source.
+    Each network has a column.
+
+    embeddings: by the name of the network.
+    labels: int (N,).
+    domains: int (N,), 0 for the source.
     """
     labels = np.asarray(labels)
     domains = np.asarray(domains)
@@ -139,8 +141,9 @@ def _scatter_domains(ax: Axes, points: np.ndarray, domains: np.ndarray) -> None:
 
 @styled
 def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Plot one panel for each measure and one row for each setting: every seed a point,
-    their mean a bar.
+    """Plot one panel for each measure, with a row for each setting.
+
+    Every seed is a point, their mean a bar.
 
     panels: {measure: {setting: one value in per cent for each seed}}.
     """
@@ -169,11 +172,12 @@ def plot_sweep(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 def plot_trainings(
     runs: Mapping[str, Mapping[str, Sequence[float]]], zoom: tuple[float, float]
 ) -> Figure:
-    """Plot accuracies, one row for each kind of run and one colour for each network,
-    every training a dot; the right panel enlarges the upper end.
+    """Plot accuracies, with a row for each kind of run and a colour for each network.
 
-    runs: {network: {kind: one accuracy in per cent for each seed}}. zoom: the ends of
-    the right panel.
+    Every training is a dot. The right panel enlarges the upper end.
+
+    runs: {network: {kind: one accuracy in per cent for each seed}}.
+    zoom: the ends of the right panel.
     """
     kinds = list(dict.fromkeys(kind for trained in runs.values() for kind in trained))
     figure, axes = make_figure(0.75 + 0.2 * len(kinds), 1, 2, sharey=True)
@@ -208,8 +212,9 @@ def plot_trainings(
 
 @styled
 def plot_confusions(matrices: Mapping[str, ArrayLike]) -> Figure:
-    """Plot confusion matrices (K, K) side by side; rows are true classes, each divided
-    by its number of images.
+    """Plot confusion matrices (K, K) side by side.
+
+    Rows are true classes, each divided by its number of images.
     """
     figure, axes = make_figure(2.3, 1, len(matrices))
     for ax, (name, matrix) in zip(axes[0], matrices.items(), strict=True):

@@ -1,6 +1,4 @@
-"""Figures of Chapter 4: two networks, mosaics of images, clouds of points, losses, and
-what changes of a setting or of the background do.
-"""
+"""Figures of Chapter 4: networks, mosaics of images, clouds of points, and losses."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,8 +26,9 @@ PINK = "#F6D3E4"
 
 
 def plot_networks() -> Figure:
-    """Plot the assignment's generator, above, and its discriminator: the shapes of
-    their maps, and the layers that lead to them.
+    """Plot the assignment's generator and, below it, its discriminator.
+
+    Blocks have the shapes of the maps, and below them the layers that lead to them.
     """
     up = "conv$^T$, batch norm,\nReLU"
     generator = [
@@ -57,7 +56,10 @@ def _make_chain(
     end: str,
     colour: str,
 ) -> list[Block]:
-    """Blocks from left to right; maps: the text, the height and the layers of each."""
+    """Return blocks from left to right.
+
+    maps: the text, the height and the layers of each block.
+    """
     last = Block(0.3, y, 0.5, 0.4, start)
     chain = [last]
     for place, (shape, height, layers) in enumerate(maps, 1):
@@ -73,8 +75,11 @@ def plot_mosaic(rows: Rows, columns: Sequence[str] = (), share: float = 1.0) -> 
     """Plot images edge to edge, with titles beside rows and above columns.
 
     rows: {title: images (C, S, S), or of several rows (R, C, S, S)}, uint8, as many in
-    each row. columns: their titles, if any. share: how much of the text's width the
-    mosaic takes. Raises ValueError for images of another shape or type.
+    each row.
+    columns: their titles, if any.
+    share: how much of the text's width the mosaic takes.
+
+    Raises ValueError for images of another shape or type.
     """
     images = _stack(rows)
     height = share * WIDTH * len(images) / images.shape[1]
@@ -91,9 +96,10 @@ def plot_points(
     clouds: Mapping[str, ArrayLike],
     shares: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """Plot one panel for each cloud of points (N, 2) in [-1.7, 1.7], over the real
-    points (M, 2).
+    """Plot one panel for each cloud of points, over the real points.
 
+    real: (M, 2) in [-1.7, 1.7].
+    clouds: (N, 2) by name.
     shares: the precision and the recall of each cloud.
     """
     real_x, real_y = np.asarray(real).T
@@ -111,8 +117,9 @@ def plot_points(
 
 
 def plot_losses() -> Figure:
-    """Plot the generator's two losses and their slopes over the logit that the
-    discriminator gives to a fake image.
+    """Plot the generator's two losses, and their slopes.
+
+    The x axis is the logit that the discriminator gives to a fake image.
     """
     logit = np.linspace(-6, 4, 200)
     losses = {
@@ -134,11 +141,11 @@ def plot_grey(
     grounds: Sequence[int],
     ratios: Mapping[str, Sequence[float]],
 ) -> Figure:
-    """Plot digits on two backgrounds, and below them what a judge read in the last row;
-    right the Fréchet ratio over the background.
+    """Plot digits on backgrounds, and the Fréchet ratio over the background.
 
-    readings: a digit for each column. grounds: levels from 0 to 255. ratios: {what a
-    judge was trained on: the ratio on each ground}.
+    readings: the digit of each column that a judge read in the last row.
+    grounds: levels from 0 to 255.
+    ratios: {what a judge was trained on: the ratio on each ground}.
     """
     figure, axes = make_figure(1.6, 1, 2, width_ratios=(2.2, 1))
     mosaic, ax = axes[0]
@@ -169,10 +176,11 @@ def plot_grey(
 def plot_factors(
     rows: Rows, factors: Mapping[str, Estimate], recalls: Sequence[float]
 ) -> Figure:
-    """Plot one row for each setting: its samples, the factor of its Fréchet ratio with
-    its interval on a logarithmic axis, and its recall.
+    """Plot one row for each setting: samples, a factor and the recall.
 
-    factors: of the settings that have one. recalls: one for each row.
+    factors: of the Fréchet ratios, with their intervals, of the settings that have one;
+    their axis is logarithmic.
+    recalls: one for each row.
     """
     images = _stack(rows)
     height = 0.6 * WIDTH * len(images) / images.shape[1]
@@ -205,7 +213,7 @@ def plot_factors(
 
 
 def _stack(rows: Rows) -> np.ndarray:
-    """The images of all rows: uint8 (R, C, S, S)."""
+    """Return the images of all rows, uint8 (R, C, S, S)."""
     blocks = []
     for images in rows.values():
         block = np.asarray(images)
@@ -219,8 +227,9 @@ def _stack(rows: Rows) -> np.ndarray:
 
 
 def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> int:
-    """Draw images with a white border each, and return the side of an image with it, in
-    pixels.
+    """Draw images with a white border each.
+
+    Returns the side of an image with its border, in pixels.
     """
     border = [(0, 0), (0, 0), (1, 1), (1, 1)]
     images = np.pad(_stack(rows), border, constant_values=255)
@@ -240,5 +249,5 @@ def _draw_mosaic(ax: Axes, rows: Rows, columns: Sequence[str] = ()) -> int:
 
 
 def _middles(number: int, side: int) -> np.ndarray:
-    """Where the middles of images in a row or a column are, in pixels."""
+    """Return the middles of the images in a row or a column, in pixels."""
     return (np.arange(number) + 0.5) * side - 0.5

@@ -61,8 +61,9 @@ def make_figure(
 
 
 def show_picture(ax: Axes, picture: np.ndarray | Tensor, title: str = "") -> None:
-    """Draw one picture without axes: an array (H, W) or (H, W, 3), or pixels (C, H, W)
-    in [0, 1].
+    """Draw one picture without axes.
+
+    picture: an array (H, W) or (H, W, 3), or pixels (C, H, W) in [0, 1].
     """
     if isinstance(picture, Tensor):
         picture = from_pixels(picture)
@@ -100,11 +101,11 @@ def plot_curves(
     log: bool = False,
     height: float = 2.6,
 ) -> Figure:
-    """Plot one line for each name and its (x, y), told apart by colour, marker and
-    line style.
+    """Plot one line for each name, which differ in colour, marker and line style.
 
-    x: (T,). y: (T,), or (S, T) of S seeds, of which the mean is drawn, with the sample
-    deviation as error bars.
+    curves: {name: (x, y)}, x (T,) and y (T,), or (S, T) of S seeds. Of several seeds
+    the mean is drawn, with the sample deviation as error bars.
+    log: whether the x axis is logarithmic, with a tick at each x.
     """
     figure, axes = make_figure(height)
     ax = axes[0, 0]
@@ -140,10 +141,12 @@ def plot_curves(
 def plot_panels(
     x: ArrayLike, panels: Mapping[str, Mapping[str, ArrayLike]], xlabel: str
 ) -> Figure:
-    """Plot panels side by side, {y label: {name: series}}.
+    """Plot panels side by side.
 
-    A series may be shorter than x, whose first values it then belongs to. A legend
-    stands in the first panel, and in each whose names differ from those before.
+    The first panel has a legend, and so has each whose names differ from those before.
+
+    x: (T,), common to all series.
+    panels: {y label: {name: series}}. A shorter series belongs to the first of x.
     """
     x = np.asarray(x)
     figure, axes = make_figure(2.0, 1, len(panels))

@@ -1,6 +1,4 @@
-"""Figures of Chapter 1: VGG16 as a pipeline, what networks answer to single pictures,
-and what each change gains.
-"""
+"""Figures of Chapter 1: VGG16 as a pipeline, predictions of networks, and gains."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,12 +22,15 @@ def plot_answers(
     answers: Mapping[str, Sequence[Ranking]],
     chosen: Sequence[str],
 ) -> Figure:
-    """Plot one row for each chosen picture and one column for each network: its
-    likeliest classes, the true one filled.
+    """Plot the likeliest classes of pictures, the true class filled.
 
-    pictures: uint8 (H, W, 3) of any size. truths: their true classes. answers: for each
-    network and picture (class name, probability) from high to low, as
-    `PixelNetwork.predict` gives them. chosen: the true classes of the pictures to draw.
+    Each chosen picture has a row, each network a column.
+
+    pictures: uint8 (H, W, 3) of any size.
+    truths: their true classes.
+    answers: for each network and picture (class name, probability) from high to low, as
+    `PixelNetwork.predict` returns them.
+    chosen: the true classes of the pictures to draw.
     """
     widths = [1.1] + [2.0] * len(answers)
     figure, axes = make_figure(
@@ -60,8 +61,9 @@ def _draw_ranking(ax: Axes, ranking: Ranking, truth: str) -> None:
 
 
 def plot_pipeline() -> Figure:
-    """Plot VGG16's five blocks of convolutions and two ways on from them: its dense
-    layers, or a classifier of scenes.
+    """Plot VGG16's five blocks of convolutions, and what may follow them.
+
+    These are its dense layers, or a classifier of scenes.
     """
     convolutions = [
         ("2 × conv\n64", 1.2),
@@ -93,11 +95,12 @@ def plot_pipeline() -> Figure:
 
 @styled
 def plot_steps(steps: Mapping[str, tuple[float, float, Estimate]]) -> Figure:
-    """Plot one row for each change: left the accuracy before (hollow) and after it,
-    right the gain with its interval.
+    """Plot the accuracies before and after each change, and beside them its gain.
+
+    The accuracy before is hollow. A gain is grey if its interval contains 0.
 
     steps: for each change the accuracies in per cent before and after, and the gain in
-    points; grey where its interval contains 0.
+    points with its interval.
     """
     figure, axes = make_figure(0.6 + 0.21 * len(steps), 1, 2, sharey=True)
     levels, gains = axes[0]

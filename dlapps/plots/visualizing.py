@@ -1,6 +1,4 @@
-"""Figures of Chapter 2: pictures above their saliency maps, attacked pictures, and a
-score card.
-"""
+"""Figures of Chapter 2: saliency maps, attacked pictures, and a score card."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,11 +27,14 @@ def plot_saliency(
 ) -> Figure:
     """Plot one column for each picture, with one row below it for each method.
 
+    A map is bright where it is high, up to its 99th percentile. A map with values below
+    0 is red where it is positive, blue where it is negative and white at 0, up to the
+    99th percentile of the absolute values.
+
     pictures: uint8 (H, W, 3), or (H, W) of grey ones, or pixels (N, C, H, W) in [0, 1].
-    maps: (N, H, W) by method, arrays or tensors, or pixels, which are shown as they
-    are. titles: one for each picture. A map is bright where it is high, up to its 99th
-    percentile; one with values below 0 is red where it is positive, blue where it is
-    negative and white at 0, up to the 99th percentile of the absolute values.
+    maps: (N, H, W) by method, arrays or tensors; or pixels, which are shown as they
+    are.
+    titles: one for each picture.
     """
     rows = 1 + len(maps)
     columns = len(pictures)
@@ -65,7 +66,8 @@ def _draw_map(ax: Axes, values: np.ndarray) -> None:
 def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figure:
     """Plot one row for each image: clean, changed, and 40 times the change on grey.
 
-    clean, changed: (N, 3, H, W) in [0, 1]. titles: one for each row.
+    clean, changed: (N, 3, H, W) in [0, 1].
+    titles: one for each row.
     """
     pictures = []
     captions = []
@@ -81,11 +83,12 @@ def plot_score_card(
     measures: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
     chances: Sequence[float],
 ) -> Figure:
-    """Plot one panel for each measure, one row for each method, and one colour for
-    each of at most two networks.
+    """Plot one panel for each measure, with a row for each method.
+
+    Each of at most two networks has a colour. Intervals are cut off at 0 and 1.
 
     measures: {measure: {network: {method: a share with the ends of its interval}}}.
-    chances: what each measure is by chance, a dashed line. No interval leaves [0, 1].
+    chances: the value of each measure by chance, a dashed line.
     """
     first = next(iter(measures.values()))
     methods = list(next(iter(first.values())))

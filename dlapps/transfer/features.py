@@ -33,10 +33,11 @@ Pooled = tuple[Tensor, torch.Size]
 def pool(maps: Tensor, pooling: str) -> Tensor:
     """Pool feature maps (N, C, H, W) to vectors (N, D); vectors stay as they are.
 
-    pooling: "average" or "max" over all positions, "average+max" side by side,
-    "pyramid" (the average beside the averages of the four quarters, two levels of the
-    pyramid of Lazebnik et al. 2006), or "flatten", which keeps every position. Raises
-    ValueError for another pooling, and for maps of another shape.
+    pooling: "average" or "max" over all positions; "average+max", both side by side;
+    "pyramid", the average beside the averages of the four quarters (two levels of the
+    pyramid of Lazebnik et al. 2006); or "flatten", which keeps every position.
+
+    Raises ValueError for another pooling, and for maps of another shape.
     """
     check_name("a pooling", pooling, POOLINGS)
     if not isinstance(maps, Tensor) or maps.ndim not in (2, 4):
@@ -70,12 +71,17 @@ def extract_features(
 ) -> dict[str, np.ndarray]:
     """Extract the features of several layers in one pass: float32 (N, D) by layer.
 
+    Pictures are read batch by batch, so that memory holds two batches and the features.
+    For a network of grey pixels their channels are averaged.
+
     pictures: paths, arrays or PIL pictures, or pixels (N, C, H, W) as
-    `images.as_pictures` takes them, whose size stays as it is. Pictures are resized to
-    size x size (by default the size of the network's training pictures), or with
-    keep_aspect so that the short side is `size`; for a network of grey pixels their
-    channels are averaged. They are read batch by batch: memory holds two batches and
-    the features. precision: see `runtime.autocast`; features are always float32.
+    `images.as_pictures` takes them, whose size stays as it is.
+    layers: their names, as `PixelNetwork.layer` takes them.
+    pooling: see `pool`.
+    size: pictures are resized to size x size, by default the size of the network's
+    training pictures.
+    keep_aspect: keep the aspect ratio instead, and make `size` the short side.
+    precision: see `runtime.autocast`. Features are always float32.
 
     Raises ValueError for an unknown setting or layer, for no picture or a single one
     outside a list, and if maps of several sizes are to be flattened.
@@ -210,15 +216,15 @@ def _load_once(name: str) -> PixelNetwork:
 
 
 class DeepFeatures(TransformerMixin, BaseEstimator):
-    """A frozen network as a scikit-learn transformer: pictures in, features (N, D)
-    float32 out.
+    """A frozen network as a scikit-learn transformer of pictures to features.
 
     network: a name that `pretrained.load` knows, or a `PixelNetwork`, which clones of
-    the estimator share. layer: a name, or several whose features are put side by side.
+    the estimator share.
+    layer: a name, or several whose features are put side by side.
     The other parameters are those of `extract_features`.
 
-    Nothing is learnt, so features that are extracted once serve any number of
-    classifiers and folds:
+    Features are float32 (N, D). Nothing is learnt, so features that are extracted once
+    serve any number of classifiers and folds:
 
     >>> features = DeepFeatures("vgg16_features", "pool5").transform(pictures)
     >>> search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1, 10]})
@@ -253,7 +259,7 @@ class DeepFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Sequence | Tensor) -> np.ndarray:
-        """Features (N, D) float32 of pictures, those of several layers side by side."""
+        """Return features (N, D) float32, those of several layers side by side."""
         network = self.network
         if isinstance(network, str):
             network = _load_once(network)

@@ -27,9 +27,10 @@ PER_CLASS = 100
 class ChosenSVM:
     """A linear SVM whose C was chosen by cross-validation.
 
-    cv_accuracies: one for each of the costs (values of C). cost, cv_accuracy,
-    test_accuracy: of the chosen one. test_right: whether it names the class of each
-    test example, booleans (M,).
+    costs: the values of C that were tried.
+    cv_accuracies: one for each of the costs.
+    cost, cv_accuracy, test_accuracy: of the chosen SVM.
+    test_right: bool (M,), whether it names the class of each test example.
     """
 
     costs: tuple[float, ...]
@@ -44,14 +45,15 @@ class ChosenSVM:
 class Scores:
     """Class scores by classifiers that have not seen the example.
 
-    out_of_fold: of the training examples (N, K). test: of the test examples (M, K).
+    out_of_fold: (N, K), of the training examples.
+    test: (M, K), of the test examples.
     """
 
     out_of_fold: np.ndarray
     test: np.ndarray
 
     def right(self, labels: ArrayLike) -> np.ndarray:
-        """Whether the highest score of each test example is its label's: bool (M,)."""
+        """Return bool (M,): whether the highest test score is that of the label."""
         num_examples, num_classes = self.test.shape
         labels = as_labels(labels, num_examples, num_classes).numpy()
         return self.test.argmax(axis=1) == labels
@@ -61,15 +63,17 @@ class Scores:
 class Fusion(Scores):
     """A weighted sum of the scores of several classifiers.
 
-    loss: the cross-entropy of the out-of-fold sum, which chose the weights.
+    weights: by the name of the classifier.
+    loss: the cross-entropy of the out-of-fold sum, which the weights minimise.
     """
 
     weights: dict[str, float]
     loss: float
 
     def sum(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Sum other scores with these weights: arrays of one shape, one for each of the
-        classifiers. Scores of others are ignored.
+        """Sum other scores of these classifiers with the weights.
+
+        scores: arrays of one shape by classifier; those of others are ignored.
         """
         return _weighted_sum(self.weights, scores)
 
@@ -96,8 +100,9 @@ def choose_per_class(labels: ArrayLike, number: int, seed: int) -> np.ndarray:
 def random_splits(
     labels: ArrayLike, number: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the rows to train on, PER_CLASS random ones of each class, and all others
-    (the protocol of Lazebnik et al. 2006).
+    """Yield the rows to train on, PER_CLASS random ones of each class, and all others.
+
+    This is the protocol of Lazebnik et al. 2006.
     """
     all_rows = np.arange(len(np.asarray(labels)))
     for seed in range(number):
@@ -110,7 +115,8 @@ def choose_svm(
 ) -> ChosenSVM:
     """Choose C by cross-validation on the training part, and test the best SVM.
 
-    One-against-all linear SVMs with squared hinge loss (Fan et al. 2008).
+    There is a linear SVM with squared hinge loss for each class against all others (Fan
+    et al. 2008).
     """
     X, y, X_test, y_test = _check_split(split)
     folds = make_folds(num_folds, seed)
@@ -131,7 +137,7 @@ def choose_svm(
 def svm_scores(split: Split, cost: float, num_folds: int = 5, seed: int = 0) -> Scores:
     """Compute decision values of linear SVMs with C = cost.
 
-    Those of a training example come from an SVM that has not seen its fold.
+    The value of a training example comes from an SVM that has not seen its fold.
     """
     X, y, X_test, _ = _check_split(split)
     folds = make_folds(num_folds, seed)
@@ -144,8 +150,10 @@ def svm_scores(split: Split, cost: float, num_folds: int = 5, seed: int = 0) -> 
 def random_split_scores(
     split: Split, cost: float, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute decision values (S, M, K) and labels (S, M) of the test parts of S
-    `random_splits` of both parts together.
+    """Compute decision values (S, M, K) and labels (S, M) of S random splits.
+
+    Training and test part are put together and divided by `random_splits`; the values
+    are those of its test parts.
     """
     X_train, y_train, X_test, y_test = _check_split(split)
     X = np.concatenate([X_train, X_test])
@@ -172,7 +180,7 @@ def _check_split(split: Split) -> Split:
 
 
 def _score_per_class(decisions: np.ndarray) -> np.ndarray:
-    """Scores (N, K); of two classes scikit-learn gives (N,), those of the second."""
+    """Return scores (N, K); for two classes scikit-learn gives (N,), of the second."""
     if decisions.ndim == 1:
         return np.stack([-decisions, decisions], axis=1)
     return decisions
@@ -181,11 +189,14 @@ def _score_per_class(decisions: np.ndarray) -> np.ndarray:
 def choose_fusion(scores: Mapping[str, Scores], labels: ArrayLike) -> Fusion:
     """Choose weights of several classifiers by stacking (Wolpert 1992).
 
-    With them the summed scores, as logits, explain the training labels (N,) best: the
-    weights minimise the cross-entropy of the softmax of the sum of out-of-fold scores,
-    and none is negative (Breiman 1996). The accuracy would jump by whole examples and
-    say little of close decisions. Labels are columns of the scores, in [0, K); raises
-    ValueError for others.
+    The weighted sum of out-of-fold scores is taken for logits, and the weights minimise
+    its cross-entropy; none is negative (Breiman 1996). The accuracy would jump by whole
+    examples and say little of close decisions.
+
+    scores: by the name of the classifier.
+    labels: of the training examples (N,), columns of the scores.
+
+    Raises ValueError for labels outside 0 to K - 1.
     """
     out_of_fold = {name: part.out_of_fold for name, part in scores.items()}
     test = {name: part.test for name, part in scores.items()}
