@@ -68,15 +68,11 @@ def to_picture(picture: Picture) -> Image.Image:
     if isinstance(picture, Image.Image):
         return _to_rgb(picture)
     array = np.asarray(picture)
-    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
+    has_shape = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not has_shape or array.size == 0:
         raise PictureError(
-            f"expected an array (H, W) or (H, W, 3 or 4), got {array.shape}; "
-            "move the channels last."
-        )
-    if array.size == 0:
-        raise PictureError(
-            f"expected a picture with pixels, got an array {array.shape}; "
-            "check how it was cut."
+            "expected an array (H, W) or (H, W, 3 or 4) with pixels, got "
+            f"{array.shape}; move the channels last, or check how it was cut."
         )
     if array.dtype != np.uint8:
         low, high = float(array.min()), float(array.max())
@@ -347,22 +343,19 @@ def check_several(pictures: object) -> None:
         )
 
 
-def check_shape(images: torch.Tensor, channels: int | None = 3) -> None:
+def check_shape(images: torch.Tensor, channels: int | None) -> None:
     """Raise PictureError unless images is a floating tensor (N, channels, H, W)."""
     wanted = f"(N, {'C' if channels is None else channels}, H, W)"
-    if not isinstance(images, torch.Tensor):
+    if not isinstance(images, torch.Tensor) or not images.is_floating_point():
         raise PictureError(
-            f"expected a tensor {wanted}, got {type(images).__name__}; "
+            f"expected a tensor {wanted} of floats in [0, 1], got "
+            f"{type(images).__name__} of {getattr(images, 'dtype', 'no type')}; "
             "images.as_pictures makes one."
         )
     if images.ndim != 4 or channels not in (None, images.shape[1]):
         raise PictureError(
             f"expected shape {wanted}, got {tuple(images.shape)}; "
             "add the batch axis, or take the channels that the network has."
-        )
-    if not images.is_floating_point():
-        raise PictureError(
-            f"expected floats in [0, 1], got {images.dtype}; divide levels by 255."
         )
 
 

@@ -113,13 +113,13 @@ def test_squash_keeps_everything_and_crop_keeps_the_aspect():
     [
         (
             np.zeros((4, 4, 2), np.uint8),
-            r"an array \(H, W\) or \(H, W, 3 or 4\), got \(4, 4, 2\)",
+            r"array \(H, W\) or \(H, W, 3 or 4\) with pixels, got \(4, 4, 2\)",
         ),
         (np.full((4, 4), 200.0), "expected uint8, or floats in"),
         (np.zeros((4, 4), np.int64), "got int64"),
         (np.full((4, 4), np.nan), "expected uint8, or floats in"),
-        (np.zeros((0, 5)), r"a picture with pixels, got an array \(0, 5\)"),
-        (np.zeros((0, 5, 3), np.uint8), r"with pixels, got an array \(0, 5, 3\)"),
+        (np.zeros((0, 5)), r"with pixels, got \(0, 5\); .* check how it was cut"),
+        (np.zeros((0, 5, 3), np.uint8), r"with pixels, got \(0, 5, 3\)"),
     ],
 )
 def test_arrays_that_are_no_pictures(array, message):
