@@ -49,6 +49,17 @@ def test_network_is_frozen_in_eval_mode_and_repeats_itself():
     assert torch.equal(network(pixels), network(pixels))
 
 
+def test_pixels_may_be_noisy_but_not_levels_up_to_255():
+    network = tiny_network()
+    pixels = torch.rand(2, 3, 8, 8)
+    assert network(8 * pixels - 4).isfinite().all()
+    levels = torch.full((2, 3, 8, 8), 255.0)
+    with pytest.raises(ValueError, match="got values from 255 to 255; divide 0-255"):
+        network(levels)
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\], got Tensor of torch.ui"):
+        network(levels.byte())
+
+
 def test_a_network_at_the_end_of_a_cell_is_one_line():
     assert repr(tiny_network().eval()) == "PixelNetwork('tiny')"
 
