@@ -101,8 +101,9 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
 def as_tensor(values: ArrayLike) -> Tensor:
     """Return a tensor as it is, and an array or a list as a copy.
 
-    A copy, since PyTorch shares neither read-only memory nor negative strides. Raises
-    ValueError for values that are not numbers.
+    PyTorch shares neither read-only memory nor negative strides.
+
+    Raises ValueError for values that are not numbers.
     """
     if isinstance(values, Tensor):
         return values

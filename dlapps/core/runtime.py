@@ -158,9 +158,9 @@ def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tens
 class Bar(tqdm):
     """tqdm's bar, shown after five seconds and erased at the end.
 
-    Use it as `for batch in Bar(batches)`. The processes of a sweep show none. In a
-    notebook the bars that run at once are the lines of one output, in plain text, which
-    is empty at the end: a widget would leave nothing in a saved notebook.
+    Use it as `for batch in Bar(batches)`. In a notebook all running bars are lines of
+    plain text in one output, which is empty at the end; a widget would leave an empty
+    frame in the saved notebook. The worker processes of a sweep show no bar.
     """
 
     # Of the last cell that showed bars.
