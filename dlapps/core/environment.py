@@ -26,7 +26,7 @@ FORMATS = ("float32", "bfloat16")
 
 
 class Machine(TypedDict):
-    """What `describe` says."""
+    """A machine, as `describe` returns it."""
 
     python: str
     packages: dict[str, str]
@@ -37,11 +37,11 @@ class Machine(TypedDict):
 
 
 def number_format() -> str:
-    """Return the number format in which this processor computes by default: "bfloat16"
-    where it multiplies such matrices in hardware, "float32" elsewhere, or what
-    `DLAPPS_PRECISION` says.
+    """Return the number format in which this processor computes by default.
 
-    Raises DlappsError where it says another format.
+    It is the one that `DLAPPS_PRECISION` names. Without this variable it is "bfloat16"
+    if the processor multiplies such matrices in hardware, and "float32" otherwise.
+    Raises DlappsError if the variable names another format.
     """
     chosen = os.environ.get("DLAPPS_PRECISION")
     if chosen:
@@ -51,7 +51,7 @@ def number_format() -> str:
 
 
 def describe() -> Machine:
-    """Return machine and versions, as `dlapps info` and the benchmarks name them."""
+    """Describe the machine and the versions of packages, for a bug report."""
     return {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -84,7 +84,7 @@ def _has_fast_bfloat16() -> bool:
 
 
 def _read_cpuinfo() -> str:
-    """Return what Linux says of the processor; nothing on other systems."""
+    """Return what Linux says of the processor, or "" on other systems."""
     try:
         return Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -1,14 +1,15 @@
-"""Saliency: maps of the pixels that a class score depends on, and measures of how
-faithful a map is.
+"""Saliency: maps of the pixels that a class score depends on, and tests of a map.
 
-Every method takes a network (any nn.Module in eval mode: pixels in, logits out), images
-(N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
-`images.as_pictures` takes, and target classes: a number, the name of one of the
-network's `class_names`, N of them, or None for the predicted ones. It returns maps (N,
-H, W) float32 on the images' device. Weights, the images' `.grad` and the network's
-hooks are left as they were, whatever fails.
+Every method takes a network, which is any nn.Module in eval mode that takes pixels and
+gives logits, and returns maps (N, H, W) float32 on the images' device.
 
-`smooth_grad` and `grad_cam` run in the precision that the caller opened
+images: (N, C, H, W) with any number of channels, float32 in [0, 1], or whatever else
+`images.as_pictures` takes.
+targets: a number, the name of one of the network's `class_names`, N of them, or None
+for the predicted classes.
+
+Weights, the images' `.grad` and the network's hooks are left as they were, whatever
+fails. `smooth_grad` and `grad_cam` run in the precision that the caller opened
 (`runtime.autocast`), the others always in float32, since bfloat16 visibly changes their
 maps. Pixels outside [0, 1] or of another shape or type, a class out of range, a network
 in training mode or without logits (N, K), and an unknown layer or one that no score
