@@ -1,6 +1,5 @@
 """Pixels: from files and arrays to tensors in [0, 1], and checks of them."""
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -231,7 +230,6 @@ def as_pictures(
         )
     pictures = _move_channels(pictures.detach(), 1, channels)
     if dtype == torch.uint8:
-        check_levels(pictures)
         if pictures.ndim == 3:
             pictures = pictures[:, None]
         pictures = pictures.float().div_(255)
@@ -299,20 +297,6 @@ def _move_channels(
     if pictures.shape[axis] in lengths or pictures.shape[other] not in lengths:
         return pictures
     return pictures.movedim(other, axis).contiguous()
-
-
-def check_levels(images: torch.Tensor) -> None:
-    """Warn if no level of uint8 images is above 16, and some level is above 0.
-
-    Such images are usually digits of 4 bits (levels 0 to 15) or masks (0 and 1).
-    """
-    highest = int(images.max()) if images.numel() else 0
-    if 0 < highest <= 16:
-        warnings.warn(
-            f"expected levels from 0 to 255, got {highest} at most; "
-            f"multiply by {255 // highest}, unless the images are that dark.",
-            stacklevel=3,
-        )
 
 
 def check_unit(pixels: torch.Tensor, slack: float = 0) -> None:

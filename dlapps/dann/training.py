@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dlapps import check_counts, check_name, check_positive, check_shares
 from dlapps.core import paths
-from dlapps.core.images import as_uint8, check_levels
+from dlapps.core.images import as_uint8
 from dlapps.core.metrics import entropy
 from dlapps.core.runtime import Bar, autocast, device_of
 from dlapps.core.training import (
@@ -165,7 +165,6 @@ def fit_source_only(
     """
     images = as_uint8(images)
     labels = as_labels(labels, len(images), network.num_classes)
-    check_levels(images)
     check_size(network, images)
     device = device_of(network)
     channels = channels_of(network)
@@ -231,8 +230,6 @@ def fit_dann(
     """
     domains = as_domains(network, source, labels, target, settings.paired)
     source, labels, target = domains
-    check_levels(source)
-    check_levels(target)
     device = device_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
 
@@ -383,8 +380,6 @@ def fit_improved(
         )
     if target_labels is not None:
         target_labels = as_labels(target_labels, len(target), network.num_classes)
-    check_levels(source)
-    check_levels(target)
     device = device_of(network)
     student = copy.deepcopy(network)
     num_images = epoch_size(len(source), settings.batch_size)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dlapps import check_counts, check_name, check_shares
 from dlapps.core import paths
-from dlapps.core.images import as_uint8, check_levels
+from dlapps.core.images import as_uint8
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import (
     Bar,
@@ -314,7 +314,6 @@ def fit_flow(
     device = as_device(device)
     images = as_uint8(images)
     check_sizes("grey images", images, settings.size, settings.size)
-    check_levels(images)
     labels = as_labels(labels, len(images), settings.num_classes)
     with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings)).to(device)

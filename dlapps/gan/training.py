@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.core.images import as_uint8, check_levels
+from dlapps.core.images import as_uint8
 from dlapps.core.runtime import Bar, as_device, make_generator
 from dlapps.core.training import (
     DivergenceError,
@@ -214,7 +214,6 @@ def _prepare_data(
 ) -> tuple[Tensor, Tensor | None]:
     """Return images and labels as the settings need them, or raise ValueError."""
     levels = prepare_images(images, settings.size)
-    check_levels(levels)
     number, channels, height, width = channels_first(levels).shape
     if channels != settings.channels:
         raise ValueError(

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlapps import check_counts
-from dlapps.core.images import check_levels
 from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import Bar, autocast, device_of, make_generator, run_once
 from dlapps.core.training import (
@@ -82,8 +81,6 @@ def fit_classifier(
     inputs = as_tensor(inputs)
     labels = as_labels(labels, len(inputs))
     names = _name_parts(network, learning_rates)
-    if inputs.dtype == torch.uint8:
-        check_levels(inputs)
     device = device_of(network)
     num_inputs = epoch_size(len(inputs), batch_size)
     num_steps = num_epochs * math.ceil(num_inputs / batch_size)

@@ -268,13 +268,3 @@ def test_levels_of_another_form_get_one_sentence(given):
     message = r"images uint8 \(N, H, W\), |at least one picture, got \(0, 4, 6, 3\)"
     with pytest.raises(PictureError, match=message):
         images.as_uint8(given)
-
-
-def test_levels_that_never_exceed_16_are_warned_of_and_black_is_not():
-    images.check_levels(torch.zeros(2, 8, 8, dtype=torch.uint8))
-    images.check_levels(torch.full((2, 8, 8), 17, dtype=torch.uint8))
-    for highest, factor in ((1, 255), (16, 15)):
-        levels = torch.full((2, 8, 8), highest, dtype=torch.uint8)
-        said = f"0 to 255, got {highest} at most; multiply by {factor},"
-        with pytest.warns(UserWarning, match=said):
-            images.as_pictures(levels)
