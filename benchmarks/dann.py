@@ -22,6 +22,7 @@ from timing import (
     least_cosine,
     main,
     name_peer,
+    run_as,
     say_least_cosine,
 )
 from torch import nn
@@ -153,14 +154,13 @@ class PytorchAdapt(Plain):
 class Ours:
     """A step as `fit_dann` makes it, and an epoch of it."""
 
-    def __init__(self, precision):
-        self.precision = precision
+    def __init__(self):
         self.network = dann.DomainAdversarialNetwork()
         self.weights = list(self.network.parameters())
         self.optimiser = torch.optim.SGD(self.weights, lr=0.01, momentum=0.9)
 
     def step(self, source, labels, target):
-        with autocast("cpu", self.precision):
+        with autocast("cpu"):
             class_loss, domain_loss, _ = dann.dann_losses(
                 self.network,
                 dann.batch_to_pixels(source),
@@ -176,14 +176,7 @@ class Ours:
     def epoch(self, source, target):
         images, labels = source
         target_images, _ = target
-        dann.fit_dann(
-            self.network,
-            images,
-            labels,
-            target_images,
-            SETTINGS,
-            precision=self.precision,
-        )
+        dann.fit_dann(self.network, images, labels, target_images, SETTINGS)
 
 
 def standardise(images):
@@ -202,11 +195,11 @@ def measure(source, target, name, make_peer, rounds):
     steps = {name: partial(peer.step, pixels, labels, standardise(unlabelled))}
     epochs = {name: partial(peer.epoch, source, target)}
     changes = {name: change_of_weights(peer.weights, steps[name])}
-    for precision in OURS:
-        ours = Ours(precision)
-        steps[precision] = partial(ours.step, images, labels, unlabelled)
-        epochs[precision] = partial(ours.epoch, source, target)
-        changes[precision] = change_of_weights(ours.weights, steps[precision])
+    for way in OURS:
+        ours = Ours()
+        steps[way] = partial(run_as, way, ours.step, images, labels, unlabelled)
+        epochs[way] = partial(run_as, way, ours.epoch, source, target)
+        changes[way] = change_of_weights(ours.weights, steps[way])
 
     yield from compare(
         f"DANN, a step of {BATCH} + {BATCH} images",

@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 from PIL import Image
-from timing import OURS, change_of_weights, compare, least_cosine, main
+from timing import OURS, change_of_weights, compare, least_cosine, main, run_as
 from torch import nn
 from torchvision import transforms
 
@@ -165,11 +165,10 @@ class Plain:
 class Ours:
     """A step as `fit_gan` makes it, and an epoch of it, resizing and all."""
 
-    def __init__(self, conditional, precision):
+    def __init__(self, conditional):
         settings = gan.CONDITIONAL_PRACTICAL if conditional else gan.PRACTICAL
         self.conditional = conditional
         self.settings = replace(settings, num_epochs=1)
-        self.precision = precision
         self.networks = gan.make_networks(self.settings, 0)
         generator, discriminator = self.networks
         rates = self.settings.generator_rate, self.settings.discriminator_rate
@@ -187,12 +186,15 @@ class Ours:
         classes = labels if self.conditional else None
         z = torch.randn(len(pixels), self.settings.latent_dim, generator=self.latents)
         real = from_uint8(pixels)
-        fake = generate(generator, z, classes, self.precision)
+        fake = generate(generator, z, classes)
         measured = [spread(fake.detach(), classes) / spread(real, classes)]
-        options = {"labels": classes, "precision": self.precision}
-        losses = discriminator_step(discriminator, real, fake, self.adam_d, **options)
+        losses = discriminator_step(
+            discriminator, real, fake, self.adam_d, labels=classes
+        )
         measured += losses.values()
-        losses = generator_step(generator, discriminator, fake, self.adam_g, **options)
+        losses = generator_step(
+            generator, discriminator, fake, self.adam_g, labels=classes
+        )
         measured += losses.values()
         return torch.stack(measured).tolist()
 
@@ -201,7 +203,6 @@ class Ours:
             torch.tensor(images),
             self.settings,
             labels=torch.tensor(labels) if self.conditional else None,
-            precision=self.precision,
             frame_every=10**6,
         )
 
@@ -225,11 +226,11 @@ def measure(conditional, data, rounds):
     steps = {"plain loop": partial(plain.step, real, y)}
     epochs = {"plain loop": partial(plain.epoch, images, labels)}
     changes = {}
-    for precision in OURS:
-        ours = Ours(conditional, precision)
-        steps[precision] = partial(ours.step, pixels, y)
-        epochs[precision] = partial(ours.epoch, images, labels)
-        changes[precision] = change_of_weights(ours.weights, steps[precision])
+    for way in OURS:
+        ours = Ours(conditional)
+        steps[way] = partial(run_as, way, ours.step, pixels, y)
+        epochs[way] = partial(run_as, way, ours.epoch, images, labels)
+        changes[way] = change_of_weights(ours.weights, steps[way])
 
     yield from compare(
         f"{name}, a step", steps, num_steps, least_cosine, results=changes

@@ -197,7 +197,7 @@ def fit_mcd(
         "target": domains[2],
     }
     train = seeded(
-        partial(train_on_domains, update, network, domains, settings, "fast", None),
+        partial(train_on_domains, update, network, domains, settings, None),
         seed,
     )
     parts = {"second": second, "optimiser": optimiser}

@@ -213,7 +213,6 @@ def fit_dann(
     target: ArrayLike,
     settings: Settings = PRACTICAL,
     seed: int = 0,
-    precision: str = "fast",
     augment: Augment | None = None,
     alignment: Alignment = reverse_gradient,
     **options: Any,
@@ -238,7 +237,7 @@ def fit_dann(
     ) -> dict[str, Tensor]:
         optimiser.param_groups[0]["lr"] = settings.rate(progress)
         weight = settings.weight(progress)
-        with autocast(device, precision):
+        with autocast(device):
             class_loss, aligned, measured = dann_losses(
                 network, source_pixels, target_pixels, classes, weight, alignment
             )
@@ -247,7 +246,7 @@ def fit_dann(
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         measured = train_on_domains(
-            update, network, domains, settings, precision, augment, epoch, generator
+            update, network, domains, settings, augment, epoch, generator
         )
         progress = (epoch + 1) / settings.num_epochs
         measured["reversal_weight"] = settings.weight(progress)
@@ -256,7 +255,6 @@ def fit_dann(
     identity = {
         **asdict(settings),
         "seed": seed,
-        "precision": precision,
         "augment": augment,
         "alignment": alignment,
         "source": source,
@@ -278,7 +276,6 @@ def train_on_domains(
     network: nn.Module,
     domains: tuple[Tensor, Tensor, Tensor],
     settings: Settings,
-    precision: str,
     augment: Augment | None,
     epoch: int,
     generator: torch.Generator,
@@ -312,7 +309,7 @@ def train_on_domains(
         values = torch.stack(list(measured.values())).detach().cpu()
         sums = sums + values * len(source_rows) / num_images
     means = dict(zip(names, sums.tolist(), strict=True))
-    predictions = predict(network, target[:NUM_WATCHED], precision)
+    predictions = predict(network, target[:NUM_WATCHED])
     means["target_diversity"] = class_diversity(predictions, len(labels.unique()))
     return means
 

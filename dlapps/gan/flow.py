@@ -300,7 +300,6 @@ def fit_flow(
     settings: Settings = STANDARD,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    precision: str = "fast",
     **options: Any,
 ) -> tuple[VelocityNetwork, History]:
     """Train on images uint8 (N, S, S) and labels (N,).
@@ -334,7 +333,7 @@ def fit_flow(
             times = torch.randn(len(rows), generator=generator).sigmoid()
             withheld = torch.rand(len(rows), generator=generator) < settings.unlabelled
             classes = labels[rows].masked_fill(withheld, settings.num_classes)
-            with autocast(device, precision):
+            with autocast(device):
                 loss = flow_loss(
                     network,
                     pixels.to(device),
@@ -354,7 +353,6 @@ def fit_flow(
     identity = {
         **asdict(settings),
         "seed": seed,
-        "precision": precision,
         "images": images,
         "labels": labels,
     }

@@ -55,7 +55,10 @@ def generate(
     labels: Tensor | None = None,
     precision: str = "fast",
 ) -> Tensor:
-    """Draw images (N, C, S, S) float32 with their graph, in the generator's mode."""
+    """Draw images (N, C, S, S) float32 with their graph, in the generator's mode.
+
+    precision: as for `runtime.autocast`.
+    """
     with autocast(z.device, precision):
         return call(generator, z, labels)
 
@@ -73,7 +76,6 @@ def discriminator_step(
     fake: Tensor,
     optimiser: torch.optim.Optimizer,
     labels: Tensor | None = None,
-    precision: str = "fast",
 ) -> dict[str, Tensor]:
     """Update D on real and fake images (N, C, S, S) of the same labels.
 
@@ -83,7 +85,7 @@ def discriminator_step(
     """
     # Two passes, since batch norm has to see real and fake images apart, under one
     # autocast, so that both see the same rounded weights.
-    with autocast(real.device, precision):
+    with autocast(real.device):
         real_logits = call(discriminator, real, labels)
         fake_logits = call(discriminator, fake.detach(), labels)
     loss = discriminator_loss(real_logits, fake_logits)
@@ -102,14 +104,13 @@ def generator_step(
     optimiser: torch.optim.Optimizer,
     loss: Loss = non_saturating_loss,
     labels: Tensor | None = None,
-    precision: str = "fast",
 ) -> dict[str, Tensor]:
     """Update G through D, whose weights stay, on images of `generate`.
 
     Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's
     update) and generator_gradient (its L2 norm).
     """
-    with autocast(fake.device, precision):
+    with autocast(fake.device):
         logits = call(discriminator, fake, labels)
     value = loss(logits)
     return {

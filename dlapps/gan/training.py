@@ -84,7 +84,6 @@ def fit_gan(
     networks: Networks | None = None,
     frame_every: int = 100,
     device: torch.device | str = "cpu",
-    precision: str = "fast",
     **options: Any,
 ) -> Training:
     """Train a DCGAN on images as the settings say.
@@ -142,15 +141,13 @@ def fit_gan(
             real = from_uint8(images[rows].to(device))
             classes = None if labels is None else labels[rows].to(device)
             z = torch.randn(len(rows), settings.latent_dim, generator=latents)
-            fake = generate(generator, z.to(device), classes, precision)
+            fake = generate(generator, z.to(device), classes)
             real_spread = spread(real, classes).clamp(min=1e-6)
             relative_spread = spread(fake.detach(), classes) / real_spread
             d_classes = classes if settings.discriminator_sees_labels else None
-            of_d = discriminator_step(
-                discriminator, real, fake, adam_d, d_classes, precision
-            )
+            of_d = discriminator_step(discriminator, real, fake, adam_d, d_classes)
             of_g = generator_step(
-                generator, discriminator, fake, adam_g, loss, d_classes, precision
+                generator, discriminator, fake, adam_g, loss, d_classes
             )
             measured = {"spread": relative_spread, **of_d, **of_g}
             history.add(_as_numbers(measured, batch))
@@ -162,7 +159,6 @@ def fit_gan(
     identity = {
         **asdict(settings),
         "seed": seed,
-        "precision": precision,
         "images": images,
         "labels": labels,
     }

@@ -122,13 +122,14 @@ def test_each_relu_follows_a_batch_norm_where_one_is_asked_for(batch_norm):
     assert extractor(torch.rand(2, 3, 28, 28)).shape == (2, 2352)
 
 
-def test_a_step_is_that_of_a_textbook_loop(domains):
+def test_a_step_is_that_of_a_textbook_loop(domains, monkeypatch):
+    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     network = dann.DomainAdversarialNetwork(0)
     other = dann.DomainAdversarialNetwork(0)
     settings = dann.Settings(
         num_epochs=1, batch_size=64, learning_rate=0.1, schedule=0.3
     )
-    history = dann.fit_dann(network, *domains, settings, precision="float32")
+    history = dann.fit_dann(network, *domains, settings)
     source, labels, target = (torch.tensor(part) for part in domains)
     source_pixels = source[:, None].expand(-1, 3, -1, -1) / 255
     target_pixels = target.permute(0, 3, 1, 2) / 255
@@ -161,11 +162,12 @@ def test_a_step_is_that_of_a_textbook_loop(domains):
         assert history[name] == pytest.approx([value.item()], rel=1e-4)
 
 
-def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains):
+def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains, monkeypatch):
     """To the last bit, with batch norm, dropout and clipping of the gradient."""
+    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     settings = replace(dann.PAPER, num_epochs=2, batch_size=20)
     trained = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3)
-    history = dann.fit_dann(trained, *domains, settings, 5, "float32")
+    history = dann.fit_dann(trained, *domains, settings, 5)
     source, labels, target = (torch.tensor(part) for part in domains)
     network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.3)
     optimiser = torch.optim.SGD(network.parameters(), 0.01, 0.9)

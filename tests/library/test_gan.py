@@ -300,13 +300,14 @@ def test_networks_of_one_s_own_are_trained_in_place(images, tmp_path):
 
 
 @pytest.mark.parametrize("loss", gan.LOSSES)
-def test_a_training_is_that_of_a_textbook_loop(images, loss):
+def test_a_training_is_that_of_a_textbook_loop(images, loss, monkeypatch):
+    monkeypatch.setenv("DLAPPS_PRECISION", "float32")
     settings = replace(TINY, batch_size=30, num_epochs=2, loss=loss)
     generator, discriminator = own()
     # Without dropout, whose draws the loop below would have to repeat.
     discriminator = nn.Sequential(*discriminator[:3], discriminator[4])
     given = copy.deepcopy((generator, discriminator))
-    gan.fit_gan(images, settings, networks=given, precision="float32")
+    gan.fit_gan(images, settings, networks=given)
     real = images[:, None] / 127.5 - 1
     latents = make_generator(0)
     adam_g = torch.optim.Adam(
