@@ -7,7 +7,7 @@ and `fit_improved` a recipe that works better.
 
 Trainings take images uint8 (N, H, W) or (N, H, W, 3) and labels (N,), as tensors,
 arrays or lists. Networks take RGB pixels (N, 3, 28, 28) float32 in [0, 1], which they
-standardise themselves, or what their own extractor takes (`DomainAdversarialNetwork`).
+standardise themselves, or pixels of their own input_shape.
 The domain label of the source is 0, that of the target 1.
 """
 

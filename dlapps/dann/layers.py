@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import check_counts
-from dlapps.core.runtime import channels_last, drawn_from, run_once
+from dlapps.core.runtime import channels_last, drawn_from
 
 # Mean and standard deviation of MNIST's training pixels, used for both domains.
 MNIST_MEAN = 0.1307
@@ -156,13 +156,8 @@ class DomainAdversarialNetwork(nn.Module):
     The defaults are the lab assignment's; batch_norm, dropout and normalisation are
     what public versions of the network change. The same seed gives the same weights.
 
-    feature_extractor: a module of your own, from pixels (N, *input_shape) to features
-    (N, D); the other two parts are made for its D. input_shape: (C, H, W), by default
-    that of the extractor, if it has one, or (3, 28, 28). Trainings take any module that
-    has these three parts and num_classes.
-
-    Raises ValueError for an extractor that fails on such pixels, does not give features
-    (N, D), or has only frozen weights.
+    Trainings take any module with these three parts and num_classes. Its input_shape,
+    (C, H, W), says how many channels it takes; without one it takes 3.
     """
 
     def __init__(
@@ -172,26 +167,18 @@ class DomainAdversarialNetwork(nn.Module):
         batch_norm: bool = False,
         dropout: float = 0.0,
         normalisation: nn.Module | None = None,
-        *,
-        feature_extractor: nn.Module | None = None,
-        input_shape: tuple[int, int, int] | None = None,
+        input_shape: tuple[int, int, int] = (3, 28, 28),
     ) -> None:
         super().__init__()
         check_counts(num_classes=num_classes)
-        if input_shape is None:
-            input_shape = getattr(feature_extractor, "input_shape", (3, 28, 28))
         self.input_shape = input_shape
         self.num_classes = num_classes
+        _, height, width = input_shape
+        num_features = 48 * (height // 4) * (width // 4)
         with drawn_from(seed):
-            if feature_extractor is None:
-                feature_extractor = FeatureExtractor(
-                    normalisation, batch_norm, input_shape
-                )
-            num_features = _count_features(feature_extractor, input_shape)
-            _check_trainable(feature_extractor)
-            # `predict` is called with the extractor alone too.
-            feature_extractor.input_shape = input_shape  # type: ignore[assignment]
-            self.feature_extractor = feature_extractor
+            self.feature_extractor = FeatureExtractor(
+                normalisation, batch_norm, input_shape
+            )
             self.label_predictor = LabelPredictor(num_features, num_classes, dropout)
             self.domain_classifier = DomainClassifier(num_features)
         channels_last(self)
@@ -199,26 +186,6 @@ class DomainAdversarialNetwork(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the class logits (N, K) of pixels (N, *input_shape) in [0, 1]."""
         return self.label_predictor(self.feature_extractor(pixels))
-
-
-def _count_features(extractor: nn.Module, input_shape: tuple[int, int, int]) -> int:
-    pixels = torch.zeros(2, *input_shape)
-    features = run_once(extractor, pixels, name="a feature extractor")
-    if features.ndim != 2 or len(features) != 2:
-        raise ValueError(
-            "expected a feature extractor that gives features (2, D), got "
-            f"{tuple(features.shape)}; end it in nn.Flatten()."
-        )
-    return features.shape[1]
-
-
-def _check_trainable(extractor: nn.Module) -> None:
-    trainable = [weight.requires_grad for weight in extractor.parameters()]
-    if trainable and not any(trainable):
-        raise ValueError(
-            "expected a feature extractor to train, got one of frozen weights; "
-            "call its requires_grad_(True)."
-        )
 
 
 class ImprovedNetwork(nn.Module):

@@ -454,9 +454,9 @@ def test_a_device_that_the_machine_does_not_have_is_one_sentence(data):
 def test_a_network_of_another_size_than_the_pictures_is_refused_before_the_first_step(
     data,
 ):
-    extractor = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
-    network = dann.DomainAdversarialNetwork(
-        0, feature_extractor=extractor, input_shape=(3, 16, 16)
+    network = dann.DomainAdversarialNetwork(0)
+    network.feature_extractor = nn.Sequential(
+        nn.Flatten(), nn.Linear(3 * 16 * 16, 2352)
     )
     for fit in (train_first, dann.fit_dann):
         with pytest.raises(
