@@ -3,6 +3,7 @@ machine.
 """
 
 __all__ = [
+    "arrays",
     "assets",
     "class_scores",
     "environment",

@@ -7,11 +7,11 @@ not finite.
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from dlapps.core.arrays import as_tensor
 from dlapps.core.images import as_uint8
 
 CHUNK = 1024
@@ -96,24 +96,6 @@ def nearest_images(queries: ArrayLike, references: ArrayLike) -> tuple[Tensor, T
     query_pixels = as_uint8(queries).flatten(1).float() / 255
     reference_pixels = as_uint8(references).flatten(1).float() / 255
     return nearest_neighbours(query_pixels, reference_pixels)
-
-
-def as_tensor(values: ArrayLike) -> Tensor:
-    """Return a tensor as it is, and an array or a list as a copy.
-
-    PyTorch shares neither read-only memory nor negative strides.
-
-    Raises ValueError for values that are not numbers.
-    """
-    if isinstance(values, Tensor):
-        return values
-    array = np.array(values)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"expected numbers, got an array of {array.dtype}; "
-            "convert it, names to numbers."
-        )
-    return torch.from_numpy(array)
 
 
 def as_features(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from dlapps import DlappsError, check_name, check_positive
-from dlapps.core.metrics import as_tensor
+from dlapps.core.arrays import as_labels
 from dlapps.core.paths import write_atomically
 from dlapps.core.runtime import (
     Bar,
@@ -144,34 +144,6 @@ def epoch_size(number: int, batch_size: int) -> int:
     if number > 1 and number % batch_size == 1:
         return number - 1
     return number
-
-
-def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) -> Tensor:
-    """Return the labels of `number` examples as int64 (N,) on the CPU.
-
-    labels: a list, an array or a tensor of whole numbers. Raises ValueError for another
-    number or type of labels, and for a label that is not in [0, num_classes).
-    """
-    labels = as_tensor(labels).cpu()
-    if labels.shape != (number,) or number == 0:
-        count = len(labels) if labels.ndim == 1 else tuple(labels.shape)
-        raise ValueError(
-            f"expected as many labels as inputs, got {count} and {number}; "
-            "check the selection."
-        )
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(
-            f"expected whole numbers as labels, got {labels.dtype}; "
-            "pass numbers of classes."
-        )
-    low = int(labels.amin())
-    high = int(labels.amax())
-    if num_classes and not (low >= 0 and high < num_classes):
-        raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, got {low} to {high}; "
-            "number the classes from 0, or make the networks of more classes."
-        )
-    return labels.long()
 
 
 @torch.no_grad()

@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import training
+from dlapps.core.arrays import as_labels, as_tensor
 from dlapps.core.images import as_uint8
-from dlapps.core.metrics import as_tensor, entropy
+from dlapps.core.metrics import entropy
 from dlapps.core.runtime import device_of, run_once
-from dlapps.core.training import as_labels, epoch_size
+from dlapps.core.training import epoch_size
 
 PREDICTED_AT_ONCE = 500
 

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from dlapps import check_counts, check_name, check_positive, check_shares
 from dlapps.core import paths
+from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import entropy
 from dlapps.core.runtime import Bar, autocast, device_of
 from dlapps.core.training import (
     Augment,
     History,
-    as_labels,
     epoch_size,
     load_weights,
     make_one_cycle,

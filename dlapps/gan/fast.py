@@ -26,13 +26,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dlapps.core.arrays import as_labels, check_sizes
 from dlapps.core.runtime import channels_last, drawn_from, make_generator
-from dlapps.core.training import as_labels
 from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
     PRACTICAL,
     Settings,
-    check_sizes,
     initialise,
 )
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from dlapps import check_counts, check_name, check_shares
 from dlapps.core import paths
+from dlapps.core.arrays import as_labels, as_tensor, check_sizes
 from dlapps.core.images import as_uint8
-from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import (
     Bar,
     as_device,
@@ -33,7 +33,6 @@ from dlapps.core.runtime import (
 )
 from dlapps.core.training import (
     History,
-    as_labels,
     epoch_size,
     make_one_cycle,
     minimise,
@@ -43,7 +42,6 @@ from dlapps.core.training import (
     update_average,
     write_checked,
 )
-from dlapps.gan.networks import check_sizes
 from dlapps.gan.sampling import from_uint8
 
 WEIGHT_DECAY = 1e-2

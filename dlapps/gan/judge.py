@@ -13,11 +13,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import paths
+from dlapps.core.arrays import as_tensor, check_sizes
 from dlapps.core.images import as_uint8
-from dlapps.core.metrics import as_tensor
 from dlapps.core.runtime import channels_last, drawn_from
 from dlapps.core.training import accuracy, load_weights, predict
-from dlapps.gan.networks import check_sizes
 from dlapps.gan.sampling import from_uint8
 from dlapps.transfer import finetune
 

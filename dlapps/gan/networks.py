@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlapps import check_counts, check_name, check_shares
+from dlapps.core.arrays import check_sizes
 from dlapps.core.runtime import run_once
 from dlapps.gan.steps import LOSSES
 
@@ -204,16 +205,6 @@ PRACTICAL = Settings()
 CONDITIONAL_PRACTICAL = Settings(
     generator_channels=128, discriminator_channels=128, num_classes=10
 )
-
-
-def check_sizes(what: str, tensor: Tensor, *sizes: int) -> None:
-    """Raise ValueError unless a tensor is (N, *sizes); what: its name in the error."""
-    if tensor.shape[1:] != sizes:
-        expected = ", ".join(map(str, sizes))
-        raise ValueError(
-            f"expected {what} (N, {expected}), got {tuple(tensor.shape)}; "
-            "change their size."
-        )
 
 
 def check_networks(

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from dlapps import check_name
 from dlapps.core import paths
-from dlapps.core.metrics import as_tensor
+from dlapps.core.arrays import as_labels, as_tensor
 from dlapps.core.runtime import channels_last, make_generator
 from dlapps.core.training import (
-    as_labels,
     predict,
     read_checked,
     to_float16,

@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps import check_counts
+from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8
 from dlapps.core.runtime import Bar, as_device, make_generator
 from dlapps.core.training import (
     DivergenceError,
     History,
-    as_labels,
     epoch_size,
     run_epochs,
     seeded,

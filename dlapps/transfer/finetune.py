@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlapps import check_counts
-from dlapps.core.metrics import as_tensor
+from dlapps.core import training
+from dlapps.core.arrays import as_labels, as_tensor
 from dlapps.core.runtime import Bar, autocast, device_of, make_generator, run_once
 from dlapps.core.training import (
     Augment,
     History,
-    as_labels,
     epoch_size,
     make_one_cycle,
     minimise,
@@ -196,7 +196,4 @@ def batched_logits(network: nn.Module, inputs: ArrayLike) -> Tensor:
 
 def accuracy(network: nn.Module, inputs: ArrayLike, labels: ArrayLike) -> float:
     """Return the share of inputs (N, ...) whose highest score is their label's."""
-    logits = batched_logits(network, inputs)
-    number, num_classes = logits.shape
-    correct = logits.argmax(1) == as_labels(labels, number, num_classes)
-    return float(correct.float().mean())
+    return training.accuracy(batched_logits(network, inputs), labels)

@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 from sklearn.svm import LinearSVC
 
-from dlapps.core.training import as_labels
+from dlapps.core.arrays import as_labels
 
 # X_train (N, D), y_train (N,), X_test (M, D), y_test (M,): float features and integer
 # classes from 0.

@@ -202,7 +202,7 @@ def draw(labels, **options):
         ),
         (
             lambda x, y: flow.fit_flow(x, y),
-            r"grey images \(N, 32, 32\), got \(64, 8, 8\); change",
+            r"grey images \(N, 32, 32\), got \(64, 8, 8\); resize",
         ),
         (
             lambda x, y: make_network(replace(TINY, size=28)),
