@@ -146,6 +146,23 @@ def epoch_size(number: int, batch_size: int) -> int:
     return number
 
 
+def count_batches(number: int, batch_size: int) -> int:
+    """Return the number of batches in an epoch over `number` examples."""
+    return math.ceil(epoch_size(number, batch_size) / batch_size)
+
+
+def draw_batches(
+    number: int, batch_size: int, generator: torch.Generator
+) -> Iterable[Tensor]:
+    """Return the rows (B,) of each batch of an epoch, in a random order.
+
+    They come with a progress bar. `epoch_size` says how many of `number` examples are
+    taken.
+    """
+    order = torch.randperm(number, generator=generator)
+    return Bar(order[: epoch_size(number, batch_size)].split(batch_size))
+
+
 @torch.no_grad()
 def predict(
     network: nn.Module,

@@ -33,6 +33,8 @@ from dlapps.core.runtime import (
 )
 from dlapps.core.training import (
     History,
+    count_batches,
+    draw_batches,
     epoch_size,
     make_one_cycle,
     minimise,
@@ -316,29 +318,15 @@ def fit_flow(
         network = channels_last(VelocityNetwork(settings)).to(device)
     average = copy.deepcopy(network).requires_grad_(False)
     generator = make_generator(seed)
-    num_images = epoch_size(len(images), settings.batch_size)
-    num_steps = settings.num_epochs * math.ceil(num_images / settings.batch_size)
+    num_steps = settings.num_epochs * count_batches(len(images), settings.batch_size)
     optimiser, schedule = make_one_cycle(
         {network: settings.learning_rate}, WEIGHT_DECAY, num_steps
     )
 
     def train_epoch(epoch: int) -> dict[str, float]:
         total = 0.0
-        order = torch.randperm(len(images), generator=generator)[:num_images]
-        for rows in Bar(order.split(settings.batch_size)):
-            pixels = from_uint8(images[rows])
-            noise = torch.randn(pixels.shape, generator=generator)
-            times = torch.randn(len(rows), generator=generator).sigmoid()
-            withheld = torch.rand(len(rows), generator=generator) < settings.unlabelled
-            classes = labels[rows].masked_fill(withheld, settings.num_classes)
-            with autocast(device):
-                loss = flow_loss(
-                    network,
-                    pixels.to(device),
-                    classes.to(device),
-                    noise.to(device),
-                    times.to(device),
-                )
+        for rows in draw_batches(len(images), settings.batch_size, generator):
+            loss = draw_loss(network, images[rows], labels[rows], settings, generator)
             minimise(loss, optimiser)
             schedule.step()
             # The first steps are forgotten sooner: their weights are nearly random.
@@ -346,7 +334,7 @@ def fit_flow(
             decay = min(settings.average, steps / (steps + 10))
             update_average(average, network, decay)
             total += loss.item() * len(rows)
-        return {"loss": total / num_images}
+        return {"loss": total / epoch_size(len(images), settings.batch_size)}
 
     identity = {
         **asdict(settings),
@@ -364,6 +352,33 @@ def fit_flow(
         train_epoch, average, parts, identity, settings.num_epochs, **options
     )
     return average, history
+
+
+def draw_loss(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    settings: Settings,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return `flow_loss` of images uint8 (N, S, S) at random times, from random noise.
+
+    A random share of the labels (N,) is withheld, as the settings say.
+    """
+    pixels = from_uint8(images)
+    noise = torch.randn(pixels.shape, generator=generator)
+    times = torch.randn(len(images), generator=generator).sigmoid()
+    withheld = torch.rand(len(images), generator=generator) < settings.unlabelled
+    classes = labels.masked_fill(withheld, settings.num_classes)
+    device = device_of(network)
+    with autocast(device):
+        return flow_loss(
+            network,
+            pixels.to(device),
+            classes.to(device),
+            noise.to(device),
+            times.to(device),
+        )
 
 
 def save_flow(path: str | Path, network: VelocityNetwork) -> Path:

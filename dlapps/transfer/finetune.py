@@ -1,7 +1,7 @@
 """Training a classifier: a new last layer, with or without gradients to the rest."""
 
 import contextlib
-import math
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,10 +13,12 @@ from torch.nn import functional as F
 from dlapps import check_counts
 from dlapps.core import training
 from dlapps.core.arrays import as_labels, as_tensor
-from dlapps.core.runtime import Bar, autocast, device_of, make_generator, run_once
+from dlapps.core.runtime import autocast, device_of, make_generator, run_once
 from dlapps.core.training import (
     Augment,
     History,
+    count_batches,
+    draw_batches,
     epoch_size,
     make_one_cycle,
     minimise,
@@ -79,40 +81,27 @@ def fit_classifier(
     """
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
-    labels = as_labels(labels, len(inputs))
     names = _name_parts(network, learning_rates)
-    device = device_of(network)
-    num_inputs = epoch_size(len(inputs), batch_size)
-    num_steps = num_epochs * math.ceil(num_inputs / batch_size)
-    optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
-    # One generator for orders and augmentation, from epoch to epoch; `seeded` is for
-    # dropout.
-    generator = make_generator(seed)
-
-    def prepare(rows: Tensor, draws: torch.Generator) -> Tensor:
-        batch = inputs[rows]
-        if augment:
-            batch = augment(batch, draws)
-        batch = _as_floats(batch).to(device)
-        if batch.ndim == 4:
-            return batch.contiguous(memory_format=torch.channels_last)
-        return batch
-
+    prepare = functools.partial(_prepare, augment=augment, device=device_of(network))
     # On a GPU, the loss of a label that is too high would end the process.
-    first = prepare(torch.arange(1), make_generator(seed))
+    first = prepare(inputs[:1], make_generator(seed))
     num_classes = run_once(network, first, name="a classifier").shape[1]
     labels = as_labels(labels, len(inputs), num_classes)
+    num_steps = num_epochs * count_batches(len(inputs), batch_size)
+    optimiser, schedule = make_one_cycle(learning_rates, WEIGHT_DECAY, num_steps)
+    # For the order and the augmentation of all epochs. `seeded` is here for dropout
+    # alone, and its own generator is not used.
+    generator = make_generator(seed)
 
     def train_epoch(epoch: int, _: torch.Generator) -> dict[str, float]:
         for part in learning_rates:
             part.train()
         total = 0.0
         correct = 0
-        order = torch.randperm(len(inputs), generator=generator)[:num_inputs]
-        for rows in Bar(order.split(batch_size)):
-            batch = prepare(rows, generator)
-            classes = labels[rows].to(device)
-            with autocast(device):
+        for rows in draw_batches(len(inputs), batch_size, generator):
+            batch = prepare(inputs[rows], generator)
+            classes = labels[rows].to(batch.device)
+            with autocast(batch.device):
                 logits = network(batch)
             loss = F.cross_entropy(
                 logits.float(), classes, label_smoothing=label_smoothing
@@ -121,7 +110,8 @@ def fit_classifier(
             schedule.step()
             total += loss.item() * len(rows)
             correct += int((logits.argmax(1) == classes).sum())
-        return {"loss": total / num_inputs, "accuracy": correct / num_inputs}
+        number = epoch_size(len(inputs), batch_size)
+        return {"loss": total / number, "accuracy": correct / number}
 
     identity = {
         "parts": names,
@@ -161,6 +151,21 @@ def _name_parts(
         named.update(part_names)
         parts.append((rate, part_names))
     return parts
+
+
+def _prepare(
+    batch: Tensor,
+    generator: torch.Generator,
+    augment: Augment | None,
+    device: torch.device,
+) -> Tensor:
+    """Augment a batch, and return it as a network takes it on a device."""
+    if augment:
+        batch = augment(batch, generator)
+    batch = _as_floats(batch).to(device)
+    if batch.ndim == 4:
+        return batch.contiguous(memory_format=torch.channels_last)
+    return batch
 
 
 def _as_floats(batch: Tensor) -> Tensor:
