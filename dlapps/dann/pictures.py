@@ -9,7 +9,7 @@ alone.
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ from dlapps.core import training
 from dlapps.core.arrays import as_labels, as_tensor
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import entropy
-from dlapps.core.runtime import device_of, run_once
+from dlapps.core.runtime import Bar, device_of, run_once
 from dlapps.core.training import epoch_size
 
 PREDICTED_AT_ONCE = 500
@@ -106,19 +106,21 @@ def draw_rows(number: int, total: int, generator: torch.Generator) -> Tensor:
     return torch.cat(orders)[:total]
 
 
-def draw_batches(
+def draw_domain_batches(
     source: Tensor, target: Tensor, batch_size: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw batches of the source's rows in a random order, and of as many target rows.
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """Return the rows of each batch of an epoch: (B,) of the source and of the target.
 
-    Both are drawn independently; `epoch_size` says how many they are.
+    They come with a progress bar. The source's rows come in a random order, and as many
+    of the target are drawn independently; `epoch_size` says how many.
     """
     number = epoch_size(len(source), batch_size)
     source_rows = draw_rows(len(source), len(source), generator)[:number]
     target_rows = draw_rows(len(target), len(source), generator)[:number]
-    return zip(
+    batches = zip(
         source_rows.split(batch_size), target_rows.split(batch_size), strict=True
     )
+    return Bar(list(batches))
 
 
 def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> Tensor:

@@ -9,7 +9,7 @@ range, an empty domain and losses that are not finite raise an error of one sent
 import copy
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,10 +23,12 @@ from dlapps.core import paths
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8
 from dlapps.core.metrics import entropy
-from dlapps.core.runtime import Bar, autocast, device_of
+from dlapps.core.runtime import autocast, device_of
 from dlapps.core.training import (
     Augment,
     History,
+    count_batches,
+    draw_batches,
     epoch_size,
     load_weights,
     make_one_cycle,
@@ -47,7 +49,7 @@ from dlapps.dann.pictures import (
     channels_of,
     check_size,
     class_diversity,
-    draw_batches,
+    draw_domain_batches,
     lay_on_textures,
     predict,
     random_affine,
@@ -170,13 +172,13 @@ def fit_source_only(
     channels = channels_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
     num_images = epoch_size(len(images), settings.batch_size)
-    num_steps = math.ceil(num_images / settings.batch_size)
+    num_steps = count_batches(len(images), settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         network.train()
         total = 0.0
-        order = torch.randperm(len(images), generator=generator)[:num_images]
-        for step, rows in enumerate(Bar(order.split(settings.batch_size))):
+        batches = draw_batches(len(images), settings.batch_size, generator)
+        for step, rows in enumerate(batches):
             progress = (epoch + step / num_steps) / settings.num_epochs
             optimiser.param_groups[0]["lr"] = settings.rate(progress)
             pixels = batch_to_pixels(images[rows], device, channels)
@@ -290,12 +292,10 @@ def train_on_domains(
     network.train()
     device = device_of(network)
     channels = channels_of(network)
-    num_images = epoch_size(len(source), settings.batch_size)
-    num_steps = math.ceil(num_images / settings.batch_size)
-    batches = draw_batches(source, target, settings.batch_size, generator)
-    names: list[str] = []
-    sums = torch.zeros(())
-    for step, (source_rows, target_rows) in enumerate(Bar(batches, total=num_steps)):
+    num_steps = count_batches(len(source), settings.batch_size)
+    means = Means(epoch_size(len(source), settings.batch_size))
+    batches = draw_domain_batches(source, target, settings.batch_size, generator)
+    for step, (source_rows, target_rows) in enumerate(batches):
         if settings.paired:
             target_rows = source_rows
         source_pixels = batch_to_pixels(source[source_rows], device, channels)
@@ -305,13 +305,28 @@ def train_on_domains(
         classes = labels[source_rows].to(device)
         progress = (epoch + step / num_steps) / settings.num_epochs
         measured = update(source_pixels, target_pixels, classes, progress)
-        names = list(measured)
-        values = torch.stack(list(measured.values())).detach().cpu()
-        sums = sums + values * len(source_rows) / num_images
-    means = dict(zip(names, sums.tolist(), strict=True))
+        means.add(measured, len(source_rows))
     predictions = predict(network, target[:NUM_WATCHED])
-    means["target_diversity"] = class_diversity(predictions, len(labels.unique()))
-    return means
+    diversity = class_diversity(predictions, len(labels.unique()))
+    return {**means.as_numbers(), "target_diversity": diversity}
+
+
+class Means:
+    """Means over an epoch of so many examples, of what its batches measure."""
+
+    def __init__(self, num_examples: int) -> None:
+        self.num_examples = num_examples
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, measured: Mapping[str, Tensor], batch_size: int) -> None:
+        """Add scalars, the means over a batch of so many examples."""
+        for name, value in measured.items():
+            share = value.detach() * batch_size / self.num_examples
+            self.sums[name] = self.sums.get(name, 0) + share
+
+    def as_numbers(self) -> dict[str, float]:
+        """Return the means by name."""
+        return {name: float(total) for name, total in self.sums.items()}
 
 
 @dataclass(frozen=True)
@@ -338,6 +353,10 @@ class ImprovedSettings:
     def __post_init__(self) -> None:
         check_counts(num_epochs=self.num_epochs, batch_size=self.batch_size)
         check_shares(textures=self.textures, negative=self.negative)
+
+    def uses_target(self, num_epochs: float) -> bool:
+        """Return whether pseudo-labels are learnt after so many epochs."""
+        return self.threshold <= 1 and num_epochs >= WARM_UP * self.num_epochs
 
 
 IMPROVED = ImprovedSettings()
@@ -379,51 +398,53 @@ def fit_improved(
         target_labels = as_labels(target_labels, len(target), network.num_classes)
     device = device_of(network)
     student = copy.deepcopy(network)
-    num_images = epoch_size(len(source), settings.batch_size)
-    num_steps = math.ceil(num_images / settings.batch_size)
+    num_classes = len(labels.unique())
+    num_steps = count_batches(len(source), settings.batch_size)
     optimiser, schedule = make_one_cycle(
         {student: settings.learning_rate}, WEIGHT_DECAY, settings.num_epochs * num_steps
     )
-    num_classes = len(labels.unique())
-    # The epoch from which pseudo-labels are learnt.
-    first = WARM_UP * settings.num_epochs if settings.threshold <= 1 else math.inf
+
+    def label_target(rows: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        if target_labels is None:
+            return pseudo_label(network, pictures, settings.threshold, num_classes)
+        return target_labels[rows].to(device), torch.ones(len(rows), device=device)
+
+    def compute_losses(
+        source_rows: Tensor,
+        target_rows: Tensor,
+        uses_target: bool,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        digits = batch_to_pixels(source[source_rows], device)
+        digits = augment_source(digits, settings, generator)
+        classes = labels[source_rows].to(device)
+        with autocast(device):
+            if not uses_target:
+                return source_losses(student, digits, classes)
+            pictures = batch_to_pixels(target[target_rows], device)
+            pseudo_labels, trusted = label_target(target_rows, pictures)
+            moved = random_affine(pictures, generator)
+            return improved_losses(
+                student, digits, classes, moved, pseudo_labels, trusted
+            )
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.train()
-        sums = torch.zeros(3)
-        batches = draw_batches(source, target, settings.batch_size, generator)
-        for step, (source_rows, target_rows) in enumerate(
-            Bar(batches, total=num_steps)
-        ):
-            digits = batch_to_pixels(source[source_rows], device)
-            digits = augment_source(digits, settings, generator)
-            classes = labels[source_rows].to(device)
-            pseudo = None
-            with autocast(device):
-                if epoch + step / num_steps >= first:
-                    pictures = batch_to_pixels(target[target_rows], device)
-                    answers = None
-                    if target_labels is not None:
-                        answers = target_labels[target_rows].to(device)
-                    pseudo = label_target(
-                        network, pictures, settings, num_classes, generator, answers
-                    )
-                losses = improved_losses(student, digits, classes, pseudo)
-            minimise(losses[0], optimiser)
+        means = Means(epoch_size(len(source), settings.batch_size))
+        batches = draw_domain_batches(source, target, settings.batch_size, generator)
+        for step, (source_rows, target_rows) in enumerate(batches):
+            uses_target = settings.uses_target(epoch + step / num_steps)
+            losses = compute_losses(source_rows, target_rows, uses_target, generator)
+            minimise(losses["loss"], optimiser)
             schedule.step()
             # The first steps are forgotten sooner: their weights are nearly random.
             steps = schedule.last_epoch
             decay = min(AVERAGE_DECAY, (1 + steps) / (10 + steps))
             update_average(network, student, decay)
-            sums += torch.stack(losses).detach().cpu() * len(source_rows) / num_images
-        loss, class_loss, labelled_share = sums.tolist()
+            means.add(losses, len(source_rows))
         predictions = predict(network, target[:NUM_WATCHED])
-        return {
-            "loss": loss,
-            "class_loss": class_loss,
-            "labelled_share": labelled_share,
-            "target_diversity": class_diversity(predictions, num_classes),
-        }
+        diversity = class_diversity(predictions, num_classes)
+        return {**means.as_numbers(), "target_diversity": diversity}
 
     identity = {
         **asdict(settings),
@@ -443,14 +464,21 @@ def fit_improved(
         **options,
     )
     if target_labels is None and settings.threshold <= 1:
-        diversity = min(history["target_diversity"][int(first) :])
-        if diversity < MIN_DIVERSITY:
-            warnings.warn(
-                f"expected pseudo-labels of {num_classes} classes, got epochs with "
-                "nearly all of a few; train longer, or on more images.",
-                stacklevel=2,
-            )
+        _warn_of_few_classes(history, settings, num_classes)
     return history
+
+
+def _warn_of_few_classes(
+    history: History, settings: ImprovedSettings, num_classes: int
+) -> None:
+    """Warn if the teacher predicted a few classes only, in an epoch after WARM_UP."""
+    first = int(WARM_UP * settings.num_epochs)
+    if min(history["target_diversity"][first:]) < MIN_DIVERSITY:
+        warnings.warn(
+            f"expected pseudo-labels of {num_classes} classes, got epochs with "
+            "nearly all of a few; train longer, or on more images.",
+            stacklevel=3,
+        )
 
 
 def augment_source(
@@ -464,35 +492,25 @@ def augment_source(
     return torch.where(chosen.to(laid.device), laid, digits)
 
 
-Pseudo = tuple[Tensor, Tensor, Tensor]
+def pseudo_label(
+    teacher: ImprovedNetwork, pictures: Tensor, threshold: float, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Return the teacher's labels (N,) of target images, and which are trusted.
 
+    pictures: (N, 3, H, W).
+    num_classes: of the source.
 
-def label_target(
-    teacher: ImprovedNetwork,
-    pictures: Tensor,
-    settings: ImprovedSettings,
-    num_classes: int,
-    generator: torch.Generator,
-    answers: Tensor | None = None,
-) -> Pseudo:
-    """Return moved target images, pseudo-labels, and which labels are trusted.
-
-    pictures: (N, 3, H, W), which the teacher labels as they are. num_classes: of the
-    source. answers: labels (N,) that take the place of the teacher's, all of them
-    trusted. Of the teacher's labels those are trusted whose probability reaches the
-    threshold, unless they are less diverse than MIN_DIVERSITY. The third tensor is 1
-    for a trusted label, else 0: float32 (N,).
+    A label is trusted if its probability reaches the threshold, unless the trusted ones
+    are less diverse than MIN_DIVERSITY. The second tensor is 1 for a trusted label,
+    else 0: float32 (N,).
     """
-    if answers is None:
-        with torch.no_grad():
-            logits = teacher(pictures).float()
-        confidence, answers = logits.softmax(1).max(1)
-        trusted = (confidence >= settings.threshold).float()
-        if label_diversity(answers[trusted > 0], num_classes) < MIN_DIVERSITY:
-            trusted = torch.zeros_like(trusted)
-    else:
-        trusted = torch.ones(len(answers), device=answers.device)
-    return random_affine(pictures, generator), answers, trusted
+    with torch.no_grad():
+        logits = teacher(pictures).float()
+    confidence, labels = logits.softmax(1).max(1)
+    trusted = (confidence >= threshold).float()
+    if label_diversity(labels[trusted > 0], num_classes) < MIN_DIVERSITY:
+        trusted = torch.zeros_like(trusted)
+    return labels, trusted
 
 
 def label_diversity(labels: Tensor, num_classes: int) -> float:
@@ -507,24 +525,39 @@ def label_diversity(labels: Tensor, num_classes: int) -> float:
     return entropy(shares) / highest
 
 
+def source_losses(
+    student: ImprovedNetwork, digits: Tensor, labels: Tensor
+) -> dict[str, Tensor]:
+    """Return the losses of a step on the source alone, named as `improved_losses`'."""
+    loss = F.cross_entropy(student(digits).float(), labels)
+    return {"loss": loss, "class_loss": loss, "labelled_share": loss.new_zeros(())}
+
+
 def improved_losses(
-    student: ImprovedNetwork, digits: Tensor, labels: Tensor, pseudo: Pseudo | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    student: ImprovedNetwork,
+    digits: Tensor,
+    labels: Tensor,
+    pictures: Tensor,
+    pseudo_labels: Tensor,
+    trusted: Tensor,
+) -> dict[str, Tensor]:
     """Return the loss of a step, its part for the source, and the labelled share.
+
+    digits, labels: of the source.
+    pictures, pseudo_labels, trusted: of the target, as `pseudo_label` gives them.
 
     The labelled share is that of target images whose pseudo-labels are trusted.
     """
-    if pseudo is None:
-        class_loss = F.cross_entropy(student(digits).float(), labels)
-        return class_loss, class_loss, class_loss.new_zeros(())
-    moved, pseudo_labels, trusted = pseudo
     # One pass: batch norm sees both domains together.
-    both = torch.cat([digits, moved]).contiguous(memory_format=torch.channels_last)
+    both = torch.cat([digits, pictures]).contiguous(memory_format=torch.channels_last)
     source_logits, target_logits = student(both).float().split(len(digits))
     class_loss = F.cross_entropy(source_logits, labels)
     target_losses = F.cross_entropy(target_logits, pseudo_labels, reduction="none")
-    target_loss = (trusted * target_losses).mean()
-    return class_loss + target_loss, class_loss, trusted.mean()
+    return {
+        "loss": class_loss + (trusted * target_losses).mean(),
+        "class_loss": class_loss,
+        "labelled_share": trusted.mean(),
+    }
 
 
 def load_trained(way: str) -> DomainAdversarialNetwork:

@@ -176,7 +176,7 @@ def test_the_numbers_of_a_training_are_those_of_a_plain_loop(domains, monkeypatc
     def train_epoch(epoch, generator):
         network.train()
         sums = torch.zeros(3)
-        batches = pictures.draw_batches(source, target, 20, generator)
+        batches = pictures.draw_domain_batches(source, target, 20, generator)
         for step, (source_rows, target_rows) in enumerate(batches):
             progress = (epoch + step / 4) / 2
             optimiser.param_groups[0]["lr"] = settings.rate(progress)
@@ -652,9 +652,7 @@ def test_a_teacher_that_reads_one_class_in_nearly_all_pictures_is_not_trusted(
 ):
     pixels = torch.zeros(16, 3, 28, 28)
     pixels[:, 0, 0, 0] = torch.tensor(classes) / 255
-    _, pseudo_labels, trust = training.label_target(
-        KnownTeacher(), pixels, dann.IMPROVED, 10, make_generator(0)
-    )
+    pseudo_labels, trust = training.pseudo_label(KnownTeacher(), pixels, 0.9, 10)
     assert pseudo_labels.tolist() == classes
     assert trust.sum() == trusted
 
