@@ -33,7 +33,7 @@ from dlapps.core.runtime import (
 Network = TypeVar("Network", bound=nn.Module)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Monitor = Callable[[nn.Module, int], Mapping[str, float] | None]
-# Modules, optimisers, schedules and generators, by name.
+# Random generators and all that has a state_dict, by name.
 Parts = Mapping[str, Any]
 
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from dlapps import check_counts
 from dlapps.core.arrays import as_labels
 from dlapps.core.images import as_uint8
-from dlapps.core.runtime import Bar, as_device, make_generator
+from dlapps.core.runtime import as_device, make_generator
 from dlapps.core.training import (
     DivergenceError,
     History,
-    epoch_size,
+    count_batches,
+    draw_batches,
     run_epochs,
     seeded,
     update_average,
@@ -104,91 +105,150 @@ def fit_gan(
     images, labels = _prepare_data(images, labels, settings)
     generator, discriminator = networks or make_networks(settings, seed)
     check_networks(generator, discriminator, settings)
-    generator.to(device)
-    discriminator.to(device).train()
-    sampler = generator
-    if settings.average:
-        sampler = copy.deepcopy(generator).requires_grad_(False)
-    loss = LOSSES[settings.loss]
-    adam_g = torch.optim.Adam(
-        generator.parameters(), settings.generator_rate, settings.betas, foreach=True
-    )
-    adam_d = torch.optim.Adam(
-        discriminator.parameters(),
-        settings.discriminator_rate,
-        settings.betas,
-        foreach=True,
-    )
-    latents = make_generator(seed)
-    num_images = epoch_size(len(images), settings.batch_size)
-    num_batches = math.ceil(num_images / settings.batch_size)
+    trainer = Trainer(generator.to(device), discriminator.to(device), settings, seed)
+    frames = Frames(trainer.sampler, settings, seed)
+    num_batches = count_batches(len(images), settings.batch_size)
 
     def train_epoch(epoch: int, _: torch.Generator) -> History:
         generator.train()
-        history = History(frames=[], frame_batches=[])
-        order_generator = make_generator(1000 * seed + epoch)
-        order = torch.randperm(len(images), generator=order_generator)[:num_images]
-        batches = Bar(order.split(settings.batch_size))
+        discriminator.train()
+        history = History()
+        order = make_generator(1000 * seed + epoch)
+        batches = draw_batches(len(images), settings.batch_size, order)
         for batch, rows in enumerate(batches, start=epoch * num_batches):
             if batch % frame_every == 0:
-                history.add({"frames": draw_frame(sampler, settings, seed)})
-                history.add({"frame_batches": batch})
+                frames.draw(batch)
             if settings.anneal:
-                progress = batch / (settings.num_epochs * num_batches)
-                factor = min(1, 2 - 2 * progress)
-                adam_g.param_groups[0]["lr"] = settings.generator_rate * factor
-                adam_d.param_groups[0]["lr"] = settings.discriminator_rate * factor
+                trainer.set_rates(batch / (settings.num_epochs * num_batches))
             real = from_uint8(images[rows].to(device))
             classes = None if labels is None else labels[rows].to(device)
-            z = torch.randn(len(rows), settings.latent_dim, generator=latents)
-            fake = generate(generator, z.to(device), classes)
-            real_spread = spread(real, classes).clamp(min=1e-6)
-            relative_spread = spread(fake.detach(), classes) / real_spread
-            d_classes = classes if settings.discriminator_sees_labels else None
-            of_d = discriminator_step(discriminator, real, fake, adam_d, d_classes)
-            of_g = generator_step(
-                generator, discriminator, fake, adam_g, loss, d_classes
-            )
-            measured = {"spread": relative_spread, **of_d, **of_g}
+            measured = trainer.update(real, classes)
             history.add(_as_numbers(measured, batch))
             if settings.average:
-                decay = min(settings.average, (batch + 1) / (batch + 11))
-                update_average(sampler, generator, decay)
+                trainer.update_average(batch + 1)
         return history
 
-    identity = {
-        **asdict(settings),
-        "seed": seed,
-        "images": images,
-        "labels": labels,
-    }
-    parts = {
-        "generator": generator,
-        "discriminator": discriminator,
-        "adam_g": adam_g,
-        "adam_d": adam_d,
-        "latents": latents,
-    }
+    identity = {**asdict(settings), "seed": seed, "images": images, "labels": labels}
+    parts = {**trainer.parts(), "frames": frames}
+    # `seeded` is for dropout: orders and latent vectors have generators of their own.
     history = run_epochs(
         seeded(train_epoch, seed),
-        sampler,
+        trainer.sampler,
         parts,
         identity,
         settings.num_epochs,
         **options,
     )
-    frames = history.pop("frames")
-    frames.append(draw_frame(sampler, settings, seed))
-    frame_batches = history.pop("frame_batches")
-    frame_batches.append(len(history.spread))
+    frames.draw(settings.num_epochs * num_batches)
     return Training(
         settings,
-        sampler,
+        trainer.sampler,
         discriminator.eval(),
         history,
-        torch.stack(frames),
-        frame_batches,
+        torch.stack(frames.images),
+        frames.batches,
     )
+
+
+class Trainer:
+    """A generator and a discriminator with their optimisers.
+
+    sampler: the moving average of the generator if the settings ask for one, else the
+    generator itself.
+    """
+
+    def __init__(
+        self, generator: Any, discriminator: Any, settings: Settings, seed: int
+    ) -> None:
+        self.generator = generator
+        self.discriminator = discriminator
+        self.settings = settings
+        self.sampler = generator
+        if settings.average:
+            self.sampler = copy.deepcopy(generator).requires_grad_(False)
+        self.adam_g = torch.optim.Adam(
+            generator.parameters(),
+            settings.generator_rate,
+            settings.betas,
+            foreach=True,
+        )
+        self.adam_d = torch.optim.Adam(
+            discriminator.parameters(),
+            settings.discriminator_rate,
+            settings.betas,
+            foreach=True,
+        )
+        self.latents = make_generator(seed)
+
+    def update(self, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        """Make a step of each network; return what `Training.history` records."""
+        settings = self.settings
+        z = torch.randn(len(real), settings.latent_dim, generator=self.latents)
+        fake = generate(self.generator, z.to(real.device), labels)
+        real_spread = spread(real, labels).clamp(min=1e-6)
+        relative_spread = spread(fake.detach(), labels) / real_spread
+        d_labels = labels if settings.discriminator_sees_labels else None
+        of_d = discriminator_step(self.discriminator, real, fake, self.adam_d, d_labels)
+        of_g = generator_step(
+            self.generator,
+            self.discriminator,
+            fake,
+            self.adam_g,
+            LOSSES[settings.loss],
+            d_labels,
+        )
+        return {"spread": relative_spread, **of_d, **of_g}
+
+    def set_rates(self, progress: float) -> None:
+        """Let both rates fall to 0 over the second half of the progress in [0, 1]."""
+        factor = min(1, 2 - 2 * progress)
+        self.adam_g.param_groups[0]["lr"] = self.settings.generator_rate * factor
+        self.adam_d.param_groups[0]["lr"] = self.settings.discriminator_rate * factor
+
+    def update_average(self, num_batches: int) -> None:
+        """Move the average towards the generator, after so many batches."""
+        # The first batches are forgotten sooner: their weights are nearly random.
+        decay = min(self.settings.average, num_batches / (num_batches + 10))
+        update_average(self.sampler, self.generator, decay)
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint stores besides the sampler."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "adam_g": self.adam_g,
+            "adam_d": self.adam_d,
+            "latents": self.latents,
+        }
+
+
+class Frames:
+    """Samples of the same latent vectors in the course of a training.
+
+    images: a tensor for each frame, as `draw_frame` draws it.
+    batches: the number of batches before each.
+    """
+
+    def __init__(self, sampler: nn.Module, settings: Settings, seed: int) -> None:
+        self.sampler = sampler
+        self.settings = settings
+        self.seed = seed
+        self.images: list[Tensor] = []
+        self.batches: list[int] = []
+
+    def draw(self, num_batches: int) -> None:
+        """Add a frame after so many batches."""
+        self.images.append(draw_frame(self.sampler, self.settings, self.seed))
+        self.batches.append(num_batches)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the frames, for a checkpoint."""
+        return {"images": self.images, "batches": self.batches}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the frames of a checkpoint."""
+        self.images = state["images"]
+        self.batches = state["batches"]
 
 
 def fit_conditional_gan(
