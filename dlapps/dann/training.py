@@ -389,20 +389,13 @@ def fit_improved(
     fell below MIN_DIVERSITY after the warm-up.
     """
     source, labels, target = as_domains(network, source, labels, target)
-    if source.ndim != 3:
-        raise ValueError(
-            f"expected source pictures (N, H, W), got {tuple(source.shape)}; "
-            "pass grey strokes on black."
-        )
+    check_grey(source)
     if target_labels is not None:
         target_labels = as_labels(target_labels, len(target), network.num_classes)
     device = device_of(network)
-    student = copy.deepcopy(network)
     num_classes = len(labels.unique())
     num_steps = count_batches(len(source), settings.batch_size)
-    optimiser, schedule = make_one_cycle(
-        {student: settings.learning_rate}, WEIGHT_DECAY, settings.num_epochs * num_steps
-    )
+    student = Student(network, settings.learning_rate, settings.num_epochs * num_steps)
 
     def label_target(rows: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor]:
         if target_labels is None:
@@ -420,27 +413,22 @@ def fit_improved(
         classes = labels[source_rows].to(device)
         with autocast(device):
             if not uses_target:
-                return source_losses(student, digits, classes)
+                return source_losses(student.network, digits, classes)
             pictures = batch_to_pixels(target[target_rows], device)
             pseudo_labels, trusted = label_target(target_rows, pictures)
             moved = random_affine(pictures, generator)
             return improved_losses(
-                student, digits, classes, moved, pseudo_labels, trusted
+                student.network, digits, classes, moved, pseudo_labels, trusted
             )
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
-        student.train()
+        student.network.train()
         means = Means(epoch_size(len(source), settings.batch_size))
         batches = draw_domain_batches(source, target, settings.batch_size, generator)
         for step, (source_rows, target_rows) in enumerate(batches):
             uses_target = settings.uses_target(epoch + step / num_steps)
             losses = compute_losses(source_rows, target_rows, uses_target, generator)
-            minimise(losses["loss"], optimiser)
-            schedule.step()
-            # The first steps are forgotten sooner: their weights are nearly random.
-            steps = schedule.last_epoch
-            decay = min(AVERAGE_DECAY, (1 + steps) / (10 + steps))
-            update_average(network, student, decay)
+            student.step(losses["loss"])
             means.add(losses, len(source_rows))
         predictions = predict(network, target[:NUM_WATCHED])
         diversity = class_diversity(predictions, num_classes)
@@ -454,11 +442,10 @@ def fit_improved(
         "target": target,
         "target_labels": target_labels,
     }
-    parts = {"student": student, "optimiser": optimiser, "schedule": schedule}
     history = run_epochs(
         seeded(train_epoch, seed),
         network,
-        parts,
+        student.parts(),
         identity,
         settings.num_epochs,
         **options,
@@ -466,6 +453,45 @@ def fit_improved(
     if target_labels is None and settings.threshold <= 1:
         _warn_of_few_classes(history, settings, num_classes)
     return history
+
+
+def check_grey(pictures: Tensor) -> None:
+    """Raise ValueError unless pictures are (N, H, W)."""
+    if pictures.ndim != 3:
+        raise ValueError(
+            f"expected source pictures (N, H, W), got {tuple(pictures.shape)}; "
+            "pass grey strokes on black."
+        )
+
+
+class Student:
+    """A copy of the teacher that is trained; the teacher is its moving average."""
+
+    def __init__(
+        self, teacher: ImprovedNetwork, learning_rate: float, num_steps: int
+    ) -> None:
+        self.teacher = teacher
+        self.network = copy.deepcopy(teacher)
+        self.optimiser, self.schedule = make_one_cycle(
+            {self.network: learning_rate}, WEIGHT_DECAY, num_steps
+        )
+
+    def step(self, loss: Tensor) -> None:
+        """Make one step down a loss, and move the teacher towards the student."""
+        minimise(loss, self.optimiser)
+        self.schedule.step()
+        # The first steps are forgotten sooner: their weights are nearly random.
+        steps = self.schedule.last_epoch
+        decay = min(AVERAGE_DECAY, (1 + steps) / (10 + steps))
+        update_average(self.teacher, self.network, decay)
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint stores besides the teacher."""
+        return {
+            "student": self.network,
+            "optimiser": self.optimiser,
+            "schedule": self.schedule,
+        }
 
 
 def _warn_of_few_classes(
