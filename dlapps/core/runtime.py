@@ -22,9 +22,10 @@ Network = TypeVar("Network", bound=nn.Module)
 def number_format(device: torch.device | str, precision: str = "fast") -> str:
     """Return the format of convolutions and products, "float32" or "bfloat16".
 
-    precision: "float32" or "bfloat16" for that format, or "fast" for the one that
-    `DLAPPS_PRECISION` names. Without this variable it is bfloat16 if the device
-    multiplies such matrices in hardware; otherwise bfloat16 would be the slower one.
+    precision: "float32", "bfloat16" or "fast". "fast" is the format that
+        `DLAPPS_PRECISION` names. Without this variable it is bfloat16 if the device
+        multiplies bfloat16 matrices in hardware, and float32 elsewhere, where bfloat16
+        would be slower.
     """
     check_name("precision", precision, ("fast", *environment.FORMATS))
     if precision != "fast":
@@ -51,7 +52,7 @@ def as_device(device: torch.device | str) -> torch.device:
 def autocast(
     device: torch.device | str, precision: str = "fast"
 ) -> contextlib.AbstractContextManager:
-    """Run convolutions and products in their `number_format`, within the context."""
+    """Compute convolutions and products in `number_format`, within the context."""
     kind = torch.device(device).type
     enabled = number_format(device, precision) == "bfloat16"
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
@@ -59,12 +60,12 @@ def autocast(
 
 @contextlib.contextmanager
 def first_in_float32(network: nn.Module) -> Iterator[None]:
-    """Keep the first convolutions of a network with depthwise ones in float32.
+    """Keep the first convolutions in float32, in a network with depthwise ones.
 
-    Within the context, `autocast` leaves them out. They have few products, so bfloat16
-    gains little, but everything after them depends on their rounding: averaged features
-    of EfficientNet-Lite0 have a cosine of .9996 to those of float32, and of .996
-    without this.
+    Within the context, `autocast` does not change them. They have few products, so
+    bfloat16 gains little, but their rounding affects everything after them: the cosine
+    between averaged features of EfficientNet-Lite0 and those in float32 is .9996, and
+    .996 without this function.
     """
     first = []
     for layer in network.modules():
@@ -90,15 +91,18 @@ def _forward_in_float32(convolution: nn.Conv2d, maps: torch.Tensor) -> torch.Ten
 
 
 def channels_last(network: Network) -> Network:
-    """Store a network's weights channels last, fastest on a CPU; return the network."""
+    """Store a network's weights channels last, and return it.
+
+    Convolutions are fastest on a CPU in this memory format.
+    """
     # torch's own types leave this keyword out.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def make_generator(seed: int) -> torch.Generator:
-    """Make a random generator, so that no draw depends on what ran before.
+    """Make a random generator on the CPU.
 
-    It is on the CPU, and draws the same numbers for every device.
+    Its numbers depend on the seed alone, and are the same for every device.
     """
     # PyTorch takes no NumPy integer as a seed.
     return torch.Generator("cpu").manual_seed(operator.index(seed))
@@ -106,9 +110,9 @@ def make_generator(seed: int) -> torch.Generator:
 
 @contextlib.contextmanager
 def drawn_from(seed: int) -> Iterator[None]:
-    """Start PyTorch's default generators at the seed, within the context.
+    """Seed PyTorch's default generators, within the context.
 
-    Afterwards they go on from where they were.
+    Their earlier state is restored at the end.
     """
     with torch.random.fork_rng():
         torch.manual_seed(operator.index(seed))
@@ -126,7 +130,7 @@ def device_of(network: nn.Module) -> torch.device:
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Put a network into eval mode, within the context.
 
-    Afterwards each of its modules is in its mode of before.
+    The earlier mode of each of its modules is restored at the end.
     """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -139,9 +143,10 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tensor:
-    """Return the output of a network in eval mode.
+    """Return the output of a network in eval mode, without gradients.
 
-    Raises ValueError, which calls the network by this name, if it fails on the inputs.
+    Raises ValueError if the network fails on the inputs. name: the network in the
+    error's message.
     """
     arguments = [part.to(device_of(network)) for part in inputs]
     try:
@@ -151,7 +156,7 @@ def run_once(network: nn.Module, *inputs: torch.Tensor, name: str) -> torch.Tens
         sizes = ", ".join(str(tuple(part.shape)) for part in inputs)
         raise ValueError(
             f"expected {name} for inputs {sizes}, got one that fails on them "
-            f"({error}); change it."
+            f"({error}); pass inputs of its size, or change its layers."
         ) from error
 
 

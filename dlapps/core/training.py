@@ -73,22 +73,24 @@ def run_epochs(
 ) -> History:
     """Train for a number of epochs and return what each of them measured.
 
-    train_epoch(epoch) updates the network and returns its measurements by name, each a
-    value or a list of values. monitor(network, epoch) may return more of them. The
-    network is in eval mode when either is called, and at the end, even after an error.
+    The network is in eval mode when train_epoch or the monitor is called, and at the
+    end, even after an error.
 
+    train_epoch: a function of the epoch, which updates the network and returns its
+        measurements by name, each a value or a list of values.
+    parts: what changes besides the network: other networks, optimisers, schedules and
+        random generators.
+    identity: the settings, the seed and the data, which a checkpoint must share. It
+        must also share the layers and the first weights of the networks. A function is
+        compared by its name and by the arguments that `functools.partial` binds: name
+        another file if its code changes.
+    monitor: a function of the network and the epoch, which may return further ones.
     checkpoint: a file that is written at the start and after each epoch. If it exists,
-    the training goes on from it, and gives the same numbers as one that was never
-    stopped. parts: what changes besides the network: other networks, optimisers,
-    schedules and generators.
+        the training continues from it, and gives the same numbers as one that was never
+        stopped.
 
-    identity: the settings, the seed and the data, which a checkpoint must share, as it
-    must share the layers and the first weights of the networks. A function is compared
-    by its name and by the arguments that `functools.partial` binds: if its code
-    changes, name another file.
-
-    Raises TrainingError if the checkpoint is of another training, and DlappsError if
-    the file is not a checkpoint or cannot be written. The file is left as it is.
+    Raises TrainingError if the checkpoint belongs to another training, and DlappsError
+    if the file is not a checkpoint or cannot be written. Neither changes the file.
     """
     parts = {"network": network, **parts}
     history = History()
@@ -98,7 +100,7 @@ def run_epochs(
         if Path(checkpoint).is_file():
             first, history = _load_checkpoint(checkpoint, described, parts)
         if first < num_epochs:
-            # Now, and not after the first epoch: the file may not be writable.
+            # Before the first epoch, since the file may not be writable.
             _save_checkpoint(checkpoint, described, parts, first, history)
     network.eval()
     epochs = range(first, num_epochs)
@@ -119,9 +121,9 @@ def run_epochs(
 def seeded(
     train_epoch: Callable[[int, torch.Generator], Mapping[str, Any]], seed: int
 ) -> Callable[[int], Mapping[str, Any]]:
-    """Give train_epoch(epoch, generator) a generator for each epoch.
+    """Return train_epoch as a function of the epoch, with a generator for each.
 
-    All its draws, those of dropout too, then depend on the seed and the epoch alone.
+    All draws, those of dropout too, then depend on the seed and the epoch alone.
     """
     seed = operator.index(seed)
 
@@ -137,9 +139,9 @@ def seeded(
 def epoch_size(number: int, batch_size: int) -> int:
     """Return how many of `number` examples an epoch takes.
 
-    These are all examples, but for one that would be alone in the last batch: batch
-    norm cannot normalise a single vector. As each epoch has another order, another
-    example is left out each time.
+    An example that would be alone in the last batch is left out, because batch norm
+    cannot normalise a single vector. Each epoch has its own order, so it is a different
+    example each time.
     """
     if number > 1 and number % batch_size == 1:
         return number - 1
@@ -156,8 +158,8 @@ def draw_batches(
 ) -> Iterable[Tensor]:
     """Return the rows (B,) of each batch of an epoch, in a random order.
 
-    They come with a progress bar. `epoch_size` says how many of `number` examples are
-    taken.
+    Iterating over them shows a progress bar. An epoch takes `epoch_size` of the
+    examples.
     """
     order = torch.randperm(number, generator=generator)
     return Bar(order[: epoch_size(number, batch_size)].split(batch_size))
@@ -173,8 +175,11 @@ def predict(
 ) -> Tensor:
     """Return the output of a network in eval mode, float32 (N, ...) on the CPU.
 
-    inputs: tensors (N, ...), the network's arguments. prepare: turns a batch of them,
-    on the network's device, into an argument. The network keeps its mode.
+    The network keeps its mode.
+
+    inputs: the network's arguments, tensors (N, ...).
+    precision: as for `runtime.autocast`.
+    prepare: turns a batch of each of them, on the network's device, into an argument.
     """
     device = device_of(network)
     batches = zip(*(part.split(batch_size) for part in inputs), strict=True)
@@ -203,8 +208,9 @@ def minimise(
 ) -> None:
     """Make one step down a loss, a scalar.
 
-    max_norm: the length to which the gradient of all weights is shortened. Raises
-    DivergenceError if the loss is NaN or infinite.
+    max_norm: the gradient of all weights is shortened to this length.
+
+    Raises DivergenceError if the loss is NaN or infinite.
     """
     if not loss.isfinite():
         raise DivergenceError(
@@ -225,8 +231,8 @@ def make_one_cycle(
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """Make AdamW for parts of a network, and one cycle of the learning rate.
 
-    The rate of each part rises to its highest, learning_rates[part], for a fifth of the
-    steps and falls in the others (Smith and Topin 2019).
+    As Smith and Topin (2019) propose, the rate of each part rises to its highest value,
+    learning_rates[part], in a fifth of the steps, and falls in the others.
     """
     rates = list(learning_rates.values())
     check_positive(learning_rate=min(rates, default=1))
@@ -241,7 +247,10 @@ def make_one_cycle(
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) network, for weights and statistics."""
+    """Set the average to decay * average + (1 - decay) * network.
+
+    This averages weights and statistics; counts are copied.
+    """
     averages = average.state_dict().values()
     values = network.state_dict().values()
     for old, new in zip(averages, values, strict=True):
@@ -267,7 +276,7 @@ def _describe_run(identity: Mapping[str, object], parts: Parts) -> dict[str, str
 
 
 def _describe(value: object) -> str:
-    """Describe data by a fingerprint, functions by name, settings as they print."""
+    """Describe data by a fingerprint, a function by its name, other values by repr."""
     if isinstance(value, Tensor):
         return fingerprint([value])
     if isinstance(value, functools.partial):

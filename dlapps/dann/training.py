@@ -1,9 +1,11 @@
 """Training on the source alone, by DANN (Ganin et al., JMLR 2016), and by a recipe.
 
 The recipe adapts more than DANN: it lays the source's digits on random textures, and
-learns pseudo-labels of an averaged teacher. Images are uint8 tensors, arrays or lists,
-(N, H, W) or (N, H, W, 3); labels are whole numbers (N,). Wrong sizes, labels out of
-range, an empty domain and losses that are not finite raise an error of one sentence.
+learns pseudo-labels that an averaged teacher predicts for the target. Images are uint8
+tensors, arrays or lists, (N, H, W) or (N, H, W, 3); labels are whole numbers (N,).
+
+Trainings raise ValueError for wrong sizes, labels out of range and an empty domain, and
+DivergenceError for a loss that is not finite.
 """
 
 import copy
@@ -62,14 +64,16 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained, by stochastic gradient descent with MOMENTUM.
+    """Settings of a training by stochastic gradient descent with MOMENTUM.
 
-    batch_size: of each domain. learning_rate: at the start; it falls to learning_rate /
-    (1 + 10 p)^.75 at a progress p in [0, 1]. schedule: the reversal weight, a function
-    of p or a constant. With 0 the feature extractor does not see the domain loss, with
-    -1 it is trained to tell the domains apart. max_norm: the length to which the
-    gradient of all weights is shortened. paired: take the images of both domains in one
-    order, which is a common mistake.
+    batch_size: images of each domain in a batch.
+    learning_rate: the rate at the start. At a progress p in [0, 1] it has fallen to
+        learning_rate / (1 + 10 p)^.75.
+    schedule: the reversal weight, a constant or a function of p. With 0 the feature
+        extractor does not see the domain loss; with -1 it learns to tell the domains
+        apart.
+    max_norm: the gradient of all weights is shortened to this length.
+    paired: take the images of both domains in one order, a common mistake.
     """
 
     num_epochs: int = 20
@@ -107,19 +111,20 @@ Alignment = Callable[[DomainAdversarialNetwork, Tensor, int, float], Aligned]
 def reverse_gradient(
     network: DomainAdversarialNetwork, features: Tensor, num_source: int, weight: float
 ) -> Aligned:
-    """Return L_d: the domain classifier descends it, and the features climb it.
+    """Return the domain loss, which the classifier descends and the features climb.
 
-    features: (N, D) of a batch, those of the source first. Returns the loss and, by
-    name, domain_loss and domain_accuracy.
+    features: (N, D) of a batch, those of the source first.
+
+    Returns the loss and, by name, domain_loss and domain_accuracy.
     """
     reversed_features = GradientReversal.apply(features, weight)
     return domain_loss(network.domain_classifier(reversed_features), num_source)
 
 
 def domain_loss(logits: Tensor, num_source: int) -> Aligned:
-    """Return the loss of a domain classifier, and the loss and accuracy by name.
+    """Return the loss of a domain classifier, and its loss and accuracy by name.
 
-    logits: (N,) or (N, 1), those of the source first, whose domain label is 0.
+    logits: (N,) or (N, 1), those of the source first. Their domain label is 0.
     """
     logits = logits.float().flatten()
     is_target = torch.arange(len(logits), device=logits.device) >= num_source
@@ -136,12 +141,14 @@ def dann_losses(
     weight: float,
     alignment: Alignment = reverse_gradient,
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Return L_y, L_d and what was measured (Ganin et al. 2016, equation 9).
+    """Return the class loss, the domain loss and the measurements of a batch.
 
-    L_y is the class loss of the source, L_d the domain loss of both domains, whose
-    gradient reaches the features times -weight. source, target: pixels (N, C, H, W) and
-    (M, C, H, W). labels: of the source, (N,). alignment: takes the place of
-    `reverse_gradient` and its L_d.
+    They are L_y and L_d of equation 9 of Ganin et al. (2016). The gradient of the
+    domain loss is multiplied by -weight before it reaches the features.
+
+    source, target: pixels (N, C, H, W) and (M, C, H, W).
+    labels: the classes (N,) of the source.
+    alignment: computes another loss in place of `reverse_gradient`.
     """
     features = network.feature_extractor(torch.cat([source, target]))
     class_logits = network.label_predictor(features[: len(source)])
@@ -159,11 +166,12 @@ def fit_source_only(
     augment: Augment | None = None,
     **options: Any,
 ) -> History:
-    """Train a classifier on one domain; return its history, class_loss.
+    """Train a classifier on one domain, and return its history, class_loss.
 
-    It trains as `fit_dann` does, with the same rates, so that the two can be compared.
-    augment(pixels, generator) changes each batch, as `random_affine` does. options:
-    monitor and checkpoint, as `run_epochs` takes them.
+    The learning rates are those of `fit_dann`, so that the two can be compared.
+
+    augment: a function of a batch of pixels and a generator, such as `random_affine`.
+    options: monitor and checkpoint, as `run_epochs` takes them.
     """
     images = as_uint8(images)
     labels = as_labels(labels, len(images), network.num_classes)
@@ -222,12 +230,14 @@ def fit_dann(
     """Train on labelled source images and unlabelled target images.
 
     An epoch is a pass through the source; target images are drawn independently.
-    augment(pixels, generator) changes the source alone. alignment takes the place of
-    `reverse_gradient`, at the schedule's weight. options: as for `fit_source_only`.
 
-    Returns the history: class_loss, what the alignment measured (domain_loss,
-    domain_accuracy), reversal_weight, what the monitor adds, and target_diversity,
-    `class_diversity` of the predictions for the first NUM_WATCHED target images.
+    augment: changes the source alone, as in `fit_source_only`.
+    alignment: computes another loss in place of `reverse_gradient`.
+    options: monitor and checkpoint, as `run_epochs` takes them.
+
+    Returns the history: class_loss, the measurements of the alignment (domain_loss and
+    domain_accuracy), reversal_weight, those of the monitor, and target_diversity. This
+    is `class_diversity` of the predictions for the first NUM_WATCHED target images.
     """
     domains = as_domains(network, source, labels, target, settings.paired)
     source, labels, target = domains
@@ -282,11 +292,14 @@ def train_on_domains(
     epoch: int,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """Make an epoch's updates on both domains; return the means of what they measured.
+    """Train on both domains for an epoch, and return the means of the measurements.
 
-    update(source_pixels, target_pixels, classes, progress) makes the steps for a batch,
-    at a progress in [0, 1], and returns scalar tensors by name. domains: the source's
-    images and labels, and the target's images. target_diversity is measured at the end.
+    update: makes the steps of a batch. It takes the pixels of the source and of the
+        target, the classes of the source and the progress in [0, 1], and returns scalar
+        tensors by name.
+    domains: the source's images and labels, and the target's images.
+
+    target_diversity is measured at the end of the epoch.
     """
     source, labels, target = domains
     network.train()
@@ -312,14 +325,14 @@ def train_on_domains(
 
 
 class Means:
-    """Means over an epoch of so many examples, of what its batches measure."""
+    """Means over the examples of an epoch, computed batch by batch."""
 
     def __init__(self, num_examples: int) -> None:
         self.num_examples = num_examples
         self.sums: dict[str, Tensor] = {}
 
     def add(self, measured: Mapping[str, Tensor], batch_size: int) -> None:
-        """Add scalars, the means over a batch of so many examples."""
+        """Add the means over a batch of so many examples, scalars by name."""
         for name, value in measured.items():
             share = value.detach() * batch_size / self.num_examples
             self.sums[name] = self.sums.get(name, 0) + share
@@ -331,16 +344,20 @@ class Means:
 
 @dataclass(frozen=True)
 class ImprovedSettings:
-    """How the improved network is trained, by AdamW and one cycle of the learning rate.
+    """Settings of `fit_improved`, which trains by AdamW and one cycle of the rate.
 
-    batch_size: of each domain. learning_rate: the highest. textures: share of source
-    digits that are laid on random textures. negative: share of these whose strokes are
-    the negative of what they lie on, not another texture. threshold: the probability
-    from which a pseudo-label is trusted, once WARM_UP of the training is over; above 1
-    none is, and no target image is used. The teacher that gives pseudo-labels is the
-    average of the weights, with AVERAGE_DECAY a step. It may call nearly all images one
-    class, and be sure: a batch whose labels are less diverse than MIN_DIVERSITY is not
-    trusted.
+    batch_size: images of each domain in a batch.
+    learning_rate: the highest rate of the cycle.
+    textures: the share of source digits that are laid on random textures.
+    negative: the share of these whose strokes are the negative of the texture below
+        them. The strokes of the others are another texture.
+    threshold: the probability from which a pseudo-label is trusted. Above 1 no label
+        is trusted, and no target image is used.
+
+    Pseudo-labels are learnt once WARM_UP of the training is over. The teacher that
+    predicts them is a moving average of the weights with the decay AVERAGE_DECAY. A
+    teacher that collapses predicts one class for nearly all images with confidence, so
+    the labels of a batch are ignored if they are less diverse than MIN_DIVERSITY.
     """
 
     num_epochs: int = 20
@@ -363,7 +380,7 @@ IMPROVED = ImprovedSettings()
 WEIGHT_DECAY = 1e-2
 AVERAGE_DECAY = 0.998
 WARM_UP = 0.15
-# Three of ten classes have .48, two .30.
+# `label_diversity` of two of ten classes is .30, that of three .48.
 MIN_DIVERSITY = 0.3
 
 
@@ -380,13 +397,17 @@ def fit_improved(
     """Train on augmented source digits and on confident predictions for the target.
 
     A student is trained; the network is the teacher, the average of its weights.
-    source: grey, (N, H, W). target_labels: (M,), take the place of the predictions, for
-    an oracle. options: as for `fit_source_only`.
 
-    Returns the history: loss, class_loss (its part for the source), labelled_share (of
-    the target images), what the monitor adds, and target_diversity, `class_diversity`
-    of the teacher's predictions for the first NUM_WATCHED target images. Warns if these
-    fell below MIN_DIVERSITY after the warm-up.
+    source: grey images (N, H, W).
+    target_labels: true labels (M,), which are learnt in place of the predictions to
+        measure how far the training could get.
+    options: monitor and checkpoint, as `run_epochs` takes them.
+
+    Returns the history: loss, class_loss (the part of the source), labelled_share (the
+    share of target images with a trusted label), the measurements of the monitor, and
+    target_diversity, `class_diversity` of the teacher's predictions for the first
+    NUM_WATCHED target images. Warns if the diversity falls below MIN_DIVERSITY after
+    the warm-up.
     """
     source, labels, target = as_domains(network, source, labels, target)
     check_grey(source)
@@ -523,8 +544,8 @@ def pseudo_label(
 ) -> tuple[Tensor, Tensor]:
     """Return the teacher's labels (N,) of target images, and which are trusted.
 
-    pictures: (N, 3, H, W).
-    num_classes: of the source.
+    pictures: pixels (N, 3, H, W).
+    num_classes: the number of classes in the source.
 
     A label is trusted if its probability reaches the threshold, unless the trusted ones
     are less diverse than MIN_DIVERSITY. The second tensor is 1 for a trusted label,
@@ -540,9 +561,9 @@ def pseudo_label(
 
 
 def label_diversity(labels: Tensor, num_classes: int) -> float:
-    """Return the entropy of labels (N,), in units of the highest it can be.
+    """Return the entropy of labels (N,), divided by its highest possible value.
 
-    It is 1 if the classes are equally frequent, and 0 if all labels are alike.
+    It is 1 if the classes are equally frequent, and 0 if all labels are the same.
     """
     if len(labels) < 2:
         return 0.0
@@ -569,10 +590,12 @@ def improved_losses(
 ) -> dict[str, Tensor]:
     """Return the loss of a step, its part for the source, and the labelled share.
 
-    digits, labels: of the source.
-    pictures, pseudo_labels, trusted: of the target, as `pseudo_label` gives them.
+    digits: augmented source digits (N, 3, H, W).
+    labels: their classes (N,).
+    pictures: moved target images (M, 3, H, W).
+    pseudo_labels, trusted: what `pseudo_label` returns for them, (M,) each.
 
-    The labelled share is that of target images whose pseudo-labels are trusted.
+    The labelled share is the share of target images whose label is trusted.
     """
     # One pass: batch norm sees both domains together.
     both = torch.cat([digits, pictures]).contiguous(memory_format=torch.channels_last)
@@ -589,8 +612,8 @@ def improved_losses(
 def load_trained(way: str) -> DomainAdversarialNetwork:
     """Load a committed network, "source only" or "DANN", in eval mode.
 
-    It is seed 0 of PAPER's twenty epochs on all of MNIST; DANN saw MNIST-M of BSDS500's
-    photos as well. Raises ValueError for another name.
+    It was trained from seed 0 with PAPER's twenty epochs, on all of MNIST, and for
+    "DANN" on MNIST-M with the photos of BSDS500. Raises ValueError for another name.
     """
     check_name("a training", way, ("source only", "DANN"))
     name = way.lower().replace(" ", "-")
@@ -601,7 +624,8 @@ def load_trained(way: str) -> DomainAdversarialNetwork:
 def load_improved() -> ImprovedNetwork:
     """Load the committed improved network, in eval mode.
 
-    It is seed 0 of IMPROVED on all of MNIST and on MNIST-M of BSDS500's photos.
+    It was trained from seed 0 with IMPROVED, on all of MNIST and on MNIST-M with the
+    photos of BSDS500.
     """
     path = paths.require_network("mnistm-improved.pt", "the network")
     return load_weights(ImprovedNetwork(), path)
