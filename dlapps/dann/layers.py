@@ -1,9 +1,9 @@
-"""The networks of domain-adversarial training [Ganin et al. 2016]: a feature extractor,
-a label predictor and a domain classifier; and a larger network for the recipe that
-adapts better.
+"""The networks of domain-adversarial training.
 
-They take RGB pixels (N, 3, 28, 28) float32 in [0, 1] and standardise them themselves.
-Domain labels are 0 for the source and 1 for the target.
+That of Ganin et al. (2016) has a feature extractor, a label predictor and a domain
+classifier; the recipe that adapts better has a larger one. They take pixels (N, 3, 28,
+28) float32 in [0, 1] and standardise them themselves. Domain labels are 0 for the
+source and 1 for the target.
 """
 
 import functools
@@ -29,9 +29,9 @@ class GradientReversal(torch.autograd.Function):
         forward:   R(x) = x
         backward:  dR/dx = -lambda I
 
-    No function has this value and this derivative; the layer only pretends to, so that
-    descent on the domain loss behind it is ascent for the features before it. With
-    lambda = 0 no gradient passes, with lambda = -1 the layer does nothing.
+    No function has this value and this derivative. The layer pretends to be one, so
+    that a step down the domain loss after it is a step up for the features before it.
+    With lambda = 0 no gradient passes; with lambda = -1 the layer does nothing.
 
     Call it as `GradientReversal.apply(features, weight)`.
     """
@@ -49,12 +49,13 @@ class GradientReversal(torch.autograd.Function):
 
 
 def reversal_schedule(slope: float) -> Callable[[float], float]:
-    """Return the schedule of the reversal weight in Ganin et al. (2016), a function of
-    the training's progress p in [0, 1]:
+    """Return the schedule of the reversal weight in Ganin et al. (2016).
+
+    It is a function of the training's progress p in [0, 1]:
 
         lambda(p) = 2 / (1 + exp(-slope p)) - 1
 
-    It starts at 0 and ends, for the paper's slope of 10, near 1.
+    It starts at 0. With the paper's slope of 10 it ends near 1.
     """
     # A checkpoint compares the values that a `partial` binds.
     return functools.partial(_rise, slope)
@@ -75,11 +76,12 @@ class Standardise(nn.Module):
 class FeatureExtractor(nn.Sequential):
     """Pixels (N, C, H, W) to features (N, 48 (H / 4) (W / 4)).
 
-    Pooling comes before the ReLU, unlike in the lab assignment: the maps are the same,
-    for a quarter of the ReLU's work.
+    Pooling comes before the ReLU, unlike in the lab assignment. The maps are the same,
+    and the ReLU has a quarter of the work.
 
-    normalisation: the first layer, `Standardise` by default. batch_norm: whether each
-    ReLU follows a batch norm. input_shape: (C, H, W) of the pixels.
+    normalisation: the first layer, `Standardise` by default.
+    batch_norm: whether each ReLU follows a batch norm.
+    input_shape: (C, H, W) of the pixels.
     """
 
     def __init__(
@@ -150,11 +152,11 @@ class DomainClassifier(nn.Sequential):
 
 
 class DomainAdversarialNetwork(nn.Module):
-    """A feature extractor, a label predictor and a domain classifier; called, it gives
-    the class logits (N, K).
+    """A feature extractor, a label predictor and a domain classifier.
 
-    The defaults are the lab assignment's; batch_norm, dropout and normalisation are
-    what public versions of the network change. The same seed gives the same weights.
+    The defaults are those of the lab assignment; public versions of the network differ
+    in batch_norm, dropout and normalisation. The same seed gives the same weights. The
+    network returns the class logits (N, K).
 
     Trainings take any module with these three parts and num_classes. Its input_shape,
     (C, H, W), says how many channels it takes; without one it takes 3.
@@ -189,12 +191,11 @@ class DomainAdversarialNetwork(nn.Module):
 
 
 class ImprovedNetwork(nn.Module):
-    """A residual network [He et al. 2016]: pixels (N, 3, 28, 28) in [0, 1] to class
-    logits (N, K).
+    """A residual network from pixels (N, 3, 28, 28) in [0, 1] to class logits (N, K).
 
-    It has ten convolutions and 0.92 M weights. Instance norm takes contrast and tint of
-    each picture away; the first convolution works at full resolution. The domain
-    classifier is for `fit_dann`.
+    It has ten convolutions, in residual blocks (He et al. 2016), and 0.92 M weights.
+    Instance norm removes the contrast and the tint of each picture; the first
+    convolution works at full resolution. The domain classifier is for `fit_dann`.
     """
 
     def __init__(self, seed: int = 0, num_classes: int = 10) -> None:

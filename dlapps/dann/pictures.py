@@ -1,9 +1,8 @@
-"""Images of two domains: their checks, batches of pixels, what a network predicts for
-them, and augmentations of digits.
+"""Images of two domains: checks, batches of pixels, predictions and augmentations.
 
-A domain is a uint8 tensor (N, H, W) or (N, H, W, 3); pixels are made from it a batch at
-a time, in microseconds. An augmentation takes and returns pixels (N, C, H, W) float32
-in [0, 1]; it leaves each digit the digit that it is, and draws from its generator
+A domain is a uint8 tensor (N, H, W) or (N, H, W, 3), which is converted to pixels batch
+by batch, in microseconds. An augmentation takes and returns pixels (N, C, H, W) float32
+in [0, 1]. It does not change which digit an image shows, and draws from its generator
 alone.
 """
 
@@ -33,11 +32,11 @@ def as_domains(
     target: ArrayLike,
     paired: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return source pictures, their labels and target pictures, as `as_uint8` and
-    `as_labels` give them, checked for the training of a network.
+    """Check the domains of a training; convert them by `as_uint8` and `as_labels`.
 
-    Raises ValueError for pictures of two sizes or of a size that the network does not
-    take, and, if the domains are paired, for two numbers of pictures.
+    Returns the source's pictures, their labels and the target's pictures. Raises
+    ValueError for pictures of two sizes or of a size that the network does not take
+    and, if the domains are paired, for two numbers of pictures.
     """
     source = as_uint8(source)
     target = as_uint8(target)
@@ -51,7 +50,7 @@ def as_domains(
     if paired and len(source) != len(target):
         raise ValueError(
             f"expected paired domains of one size, got {len(source)} and "
-            f"{len(target)}; unpair them."
+            f"{len(target)}; take as many of each, or settings with paired=False."
         )
     check_size(network, source)
     # nn.Module's type does not declare num_classes.
@@ -68,11 +67,10 @@ def check_size(network: nn.Module, pictures: Tensor) -> None:
 def batch_to_pixels(
     pictures: ArrayLike, device: torch.device | str = "cpu", channels: int = 3
 ) -> Tensor:
-    """Turn pictures uint8 (N, H, W) or (N, H, W, 3) into pixels (N, C, H, W) float32 in
-    [0, 1], which lie in memory with their channels last.
+    """Convert pictures uint8 (N, H, W) or (N, H, W, 3) to pixels in [0, 1].
 
-    A grey picture is copied to all channels. Raises ValueError for colour pictures if C
-    is 1.
+    Returns float32 (N, C, H, W), stored with channels last. A grey picture is copied to
+    all channels. Raises ValueError for colour pictures if C is 1.
     """
     pixels = as_tensor(pictures).to(device).float().div(255)
     if pixels.ndim == 3:
@@ -80,14 +78,16 @@ def batch_to_pixels(
     elif channels != pixels.shape[3]:
         raise ValueError(
             f"expected grey pictures (N, H, W) for a network of {channels} channels, "
-            f"got {tuple(pixels.shape)}; convert them, or give the network 3."
+            f"got {tuple(pixels.shape)}; convert them to grey, or make a network of "
+            "3 channels."
         )
     return pixels.permute(0, 3, 1, 2)
 
 
 def channels_of(network: nn.Module) -> int:
-    """Return how many channels of pixels a network, or a feature extractor, takes: the
-    first number of its input_shape, or its channels, or 3 if it has neither.
+    """Return the number of channels that a network or a feature extractor takes.
+
+    It is the first number of its input_shape, else its channels, else 3.
     """
     input_shape = getattr(network, "input_shape", None)
     if input_shape is None:
@@ -111,8 +111,9 @@ def draw_domain_batches(
 ) -> Iterable[tuple[Tensor, Tensor]]:
     """Return the rows of each batch of an epoch: (B,) of the source and of the target.
 
-    They come with a progress bar. The source's rows come in a random order, and as many
-    of the target are drawn independently; `epoch_size` says how many.
+    The source's rows come in a random order, and as many of the target are drawn
+    independently: `epoch_size` of the source's number. Iterating over the batches shows
+    a progress bar.
     """
     number = epoch_size(len(source), batch_size)
     source_rows = draw_rows(len(source), len(source), generator)[:number]
@@ -124,10 +125,12 @@ def draw_domain_batches(
 
 
 def predict(network: nn.Module, images: ArrayLike, precision: str = "fast") -> Tensor:
-    """Return a network's outputs in eval mode for pictures uint8 (N, H, W) or
-    (N, H, W, 3): float32 (N, K), on the CPU.
+    """Return a network's outputs (N, K) in eval mode, float32 on the CPU.
 
     For the features (N, D), pass `network.feature_extractor`.
+
+    images: uint8 (N, H, W) or (N, H, W, 3).
+    precision: as for `runtime.autocast`.
     """
     prepare = functools.partial(
         batch_to_pixels, device=device_of(network), channels=channels_of(network)
@@ -152,14 +155,16 @@ def accuracy(
 
 
 def class_diversity(logits: ArrayLike, num_classes: int | None = None) -> float:
-    """Return how many classes a network uses for its predictions: the entropy of their
-    mean, divided by log K, from logits (N, K).
+    """Measure how many classes a network predicts, from logits (N, K).
 
-    It is 1 if all K classes are predicted equally often, and near 0 if nearly all
-    pictures fall into one. num_classes: takes the place of K if the pictures have fewer
-    classes; the result is above 1 if further ones are predicted too. Raises ValueError
-    for other shapes, and for NaN or infinity; a logit may be minus infinity, but not
-    all of a row.
+    It is the entropy of the mean prediction, divided by log K: 1 if all K classes are
+    predicted equally often, and near 0 if nearly all pictures fall into one.
+
+    num_classes: replaces K if the pictures have fewer classes. The result is above 1 if
+        the network predicts further ones.
+
+    Raises ValueError for other shapes, and for NaN or infinity; a logit may be minus
+    infinity, but not all of a row.
     """
     scores = _as_logits(logits)
     if num_classes is None:
@@ -188,10 +193,12 @@ def _as_logits(logits: ArrayLike) -> Tensor:
 def random_affine(
     pixels: Tensor, generator: torch.Generator, padding: str = "reflection"
 ) -> Tensor:
-    """Turn each image by up to 15 degrees, scale it by up to 1.2 either way, slant it
-    by up to 0.2, and move it by up to 0.15 of half its side, two pixels of 28.
+    """Turn, scale, slant and move each image at random.
 
-    padding: what is seen beyond the border, as `F.grid_sample` takes it.
+    It is turned by up to 15 degrees, scaled by up to 1.2 up or down, slanted
+    by up to 0.2, and moved by up to 0.15 of half its side, two pixels of 28.
+
+    padding: what fills the image beyond its border, as for `F.grid_sample`.
     """
     largest = torch.tensor([math.pi / 12, math.log(1.2), 0.2, 0.15, 0.15])
     draws = _uniform(-1, 1, (5, len(pixels)), generator) * largest[:, None]
@@ -210,8 +217,9 @@ def random_affine(
 
 
 def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
-    """Multiply the strokes of grey digits (N, 1, H, W) by 1 to 7.4 and clip them at 1:
-    their soft borders become full strokes, as in a binarised digit.
+    """Multiply grey digits (N, 1, H, W) by 1 to 7.4, and clip them at 1.
+
+    Their soft borders become full strokes, as in a binarised digit.
     """
     gain = torch.rand(len(digits), 1, 1, 1, generator=generator).mul(2).exp()
     return (digits * gain.to(digits.device)).clamp(0, 1)
@@ -270,8 +278,8 @@ def lay_on_textures(
 ) -> Tensor:
     """Lay digits (N, 1, H, W) on random textures: pixels (N, 3, H, W).
 
-    With probability `negative` the strokes of a digit are the negative of the texture
-    below; otherwise they are another texture.
+    With the probability `negative` the strokes of a digit are the negative of the
+    texture below them; otherwise they are another texture.
     """
     number, _, height, width = digits.shape
     # At least two, so that a single digit has another texture as well.

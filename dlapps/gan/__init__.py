@@ -1,10 +1,10 @@
-"""Generative adversarial networks: DCGAN and conditional DCGAN [Goodfellow et al. 2014;
-Radford et al. 2016].
+"""Generative adversarial networks (Goodfellow et al. 2014): the DCGAN of Radford et al.
+(2016) and a conditional DCGAN.
 
 Trainings take images uint8, grey (N, H, H) or colour (N, H, H, 3), as tensors, arrays
-or lists. Networks take and draw float32 (N, C, S, S) in [-1, 1], S a power of two from
-16. Latent vectors z are float32 (N, latent_dim), labels (N,) in [0, K). Wrong sizes and
-labels out of range raise a ValueError of one sentence.
+or lists. Networks take and draw float32 (N, C, S, S) in [-1, 1], where S is a power of
+two, 16 or more. Latent vectors z are float32 (N, latent_dim), labels (N,) in [0, K).
+Wrong sizes and labels out of range raise ValueError.
 """
 
 from dlapps.gan import flow

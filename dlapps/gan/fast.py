@@ -1,20 +1,20 @@
-"""The networks that trainings use: those of `dlapps.gan.networks`, computed faster, and
-of other sizes.
+"""The networks of `dlapps.gan.networks`, computed faster and at any size. Trainings use
+these.
 
-Images are (N, C, S, S), with C 1 for grey and 3 for colour, and S a power of two from
-16: each doubling adds a block. Latent vectors are (N, latent_dim), labels (N,) in
+Images are (N, C, S, S), with C 1 for grey and 3 for colour. S is a power of two, 16 or
+more, and each doubling adds a block. Latent vectors are (N, latent_dim), labels (N,) in
 [0, K); b is a network's width.
 
 With the settings of the lab assignment each network has the weights of the plain one,
 in the same order, and gives the same numbers up to rounding; the tests hold them to
 that. Three things make them fast on a CPU:
 
-- Convolutions of 1 x 1 maps, or to 1 x 1 maps, are matrix products (`FromVectors`,
-  `ToLogits`), and the convolution to the few channels of an image is one as well
+- Convolutions of 1 x 1 maps, or to 1 x 1 maps, are computed as matrix products
+  (`FromVectors`, `ToLogits`), and so is the convolution to the few channels of an image
   (`ToImages`).
-- A label has K values only. What a network computes from labels alone is computed once
+- A label has only K values. What a network computes from labels alone is computed once
   for each class, and looked up for each image.
-- The weights lie in memory with their channels last.
+- The weights are stored with their channels last.
 
 Tensors of other sizes and labels out of range raise ValueError.
 """
@@ -164,8 +164,9 @@ class ConditionalDiscriminator(nn.Module):
 
 
 class FromVectors(nn.ConvTranspose2d):
-    """A transposed convolution (kernel 4) of vectors (N, D), taken as maps of 1 x 1, to
-    maps (N, C, 4, 4), computed as a matrix product.
+    """A transposed convolution (kernel 4) from vectors (N, D) to maps (N, C, 4, 4).
+
+    The vectors are maps of 1 x 1, so it is computed as a matrix product.
     """
 
     def __init__(self, inputs: int, channels: int) -> None:
@@ -179,24 +180,24 @@ class FromVectors(nn.ConvTranspose2d):
 
 
 class ToLogits(nn.Conv2d):
-    """A convolution (kernel 4) of maps (N, C, 4, 4) to one number for each image, (N,),
-    computed as a matrix product.
+    """A convolution (kernel 4) from maps (N, C, 4, 4) to one logit an image, (N,).
+
+    It is computed as a matrix product.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the logits (N,) of maps (N, C, 4, 4)."""
-        # In the order in which the maps lie in memory: their channels last.
+        # The maps are stored with their channels last.
         vectors = maps.permute(0, 2, 3, 1).flatten(1)  # (N, 16 C)
         weight = self.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (16 C, 1)
         return (vectors @ weight).squeeze(1)
 
 
 class ToImages(nn.ConvTranspose2d):
-    """The generator's last transposed convolution (kernel 4, stride 2, padding 1),
-    computed as a matrix product and a sum of overlapping patches.
+    """The generator's last transposed convolution (kernel 4, stride 2, padding 1).
 
-    Twice as fast on a CPU, where a convolution to one channel leaves the vector units
-    idle.
+    It is computed as a matrix product and a sum of overlapping patches. This is twice
+    as fast on a CPU, where a convolution to one channel leaves the vector units idle.
     """
 
     # There is no output_size, since only one is possible.
@@ -210,10 +211,9 @@ class ToImages(nn.ConvTranspose2d):
 
 
 def one_of_each(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return an example of each class that occurs, and where each label finds its own:
-    labels == labels[examples][classes].
+    """Return the row of one example for each class that occurs, and indices (N,).
 
-    examples: places in labels (N,), one for each class that occurs. classes: (N,).
+    With (examples, indices) as the result, labels == labels[examples][indices].
     """
     occurring, classes = labels.unique(return_inverse=True)
     places = torch.arange(len(labels), device=labels.device)
@@ -222,21 +222,24 @@ def one_of_each(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def block_widths(base_channels: int, size: int) -> list[int]:
-    """Return the channels b, 2b, 4b, ... of maps of half the size, a quarter of it, and
-    so on down to 4 x 4.
+    """Return the channels b, 2b, 4b, ... of maps from half the size down to 4 x 4.
+
+    Raises ValueError unless the size is a power of two, 16 or more.
     """
     if size < 16 or not math.log2(size).is_integer():
         raise ValueError(
             "expected a size of 16, 32, 64 or another power of two, got "
-            f"{size}; resize."
+            f"{size}; choose one of these."
         )
     num_blocks = int(math.log2(size)) - 2
     return [base_channels * 2**block for block in range(num_blocks)]
 
 
 def grow(widths: list[int], channels: int) -> nn.Sequential:
-    """Make the blocks of a generator, one for each pair of widths, which doubles the
-    side of the maps, and the layer that makes images of so many channels.
+    """Make the blocks of a generator and the layer that draws images.
+
+    Each pair of widths gives a block, which doubles the side of the maps. The images
+    have so many channels.
     """
     layers = nn.Sequential()
     for before, after in itertools.pairwise(widths):
@@ -247,8 +250,9 @@ def grow(widths: list[int], channels: int) -> nn.Sequential:
 
 
 def shrink(widths: list[int]) -> nn.Sequential:
-    """Make the blocks of a discriminator, one for each pair of widths, which halves the
-    side of the maps, and the layer that gives logits.
+    """Make the blocks of a discriminator and the layer that computes logits.
+
+    Each pair of widths gives a block, which halves the side of the maps.
     """
     layers = nn.Sequential()
     for before, after in itertools.pairwise(widths):
@@ -275,8 +279,9 @@ AnyDiscriminator = Discriminator | ConditionalDiscriminator
 def make_networks(
     settings: Settings, seed: int
 ) -> tuple[AnyGenerator, AnyDiscriminator]:
-    """Make the generator and the discriminator of a training, in training mode, with
-    weights as `initialise` draws them.
+    """Make the generator and the discriminator of a training, in training mode.
+
+    `initialise` draws their weights.
     """
     # PyTorch draws weights from its default generator first.
     with drawn_from(seed):

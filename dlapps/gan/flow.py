@@ -1,9 +1,9 @@
 """Conditional flow matching: a network learns the velocity from noise to digits.
 
-The time t runs from 0, noise, to 1, images. Between them lies x_t = (1 - t) noise + t
-image, which moves with the velocity image - noise (Lipman et al. 2023). Images are
-uint8 (N, S, S) in a training, and float32 (N, 1, S, S) in [-1, 1] in the network, S a
-multiple of 8; labels are int64 (N,) in [0, K). `fit_flow` and `sample` check them.
+The time t runs from 0 (noise) to 1 (an image). In between, as in Lipman et al. (2023),
+x_t = (1 - t) noise + t image moves with the velocity image - noise. A training takes
+images uint8 (N, S, S), the network float32 (N, 1, S, S) in [-1, 1], where S is a
+multiple of 8. Labels are int64 (N,) in [0, K). `fit_flow` and `sample` check them.
 """
 
 import copy
@@ -55,11 +55,13 @@ Guidance = float | Callable[[float], float]
 class Settings:
     """What a training depends on, besides its data and its seed.
 
-    channels: of the maps of sides S/2, S/4 and S/8. embedding: the length of the vector
-    by which each block sees time and class. learning_rate: the highest of one cycle.
-    unlabelled: share of the images whose label is withheld, so that the network also
-    learns the velocity without one. average: decay a batch of the moving average of the
-    weights, from which samples are drawn.
+    channels: the channels of the maps with sides S/2, S/4 and S/8.
+    embedding: the length of the vector that tells each block the time and the class.
+    learning_rate: the highest rate of one cycle.
+    unlabelled: the share of images whose label is withheld, so that the network also
+        learns the velocity without one.
+    average: the decay per batch of the moving average of the weights, from which
+        samples are drawn.
     """
 
     size: int = 32
@@ -87,10 +89,13 @@ STANDARD = Settings()
 def flow_loss(
     network: nn.Module, images: Tensor, labels: Tensor, noise: Tensor, times: Tensor
 ) -> Tensor:
-    """Mean of |v(x_t, t, y) - (image - noise)|² over images and pixels.
+    """Compute the mean of |v(x_t, t, y) - (image - noise)|² over images and pixels.
 
-    That is equation 23 of Lipman et al. (2023) with sigma 0. images, noise: float32 (N,
-    1, S, S). times: (N,) in [0, 1]. labels: int64 (N,) in [0, K], K for none.
+    This is equation 23 of Lipman et al. (2023) with sigma = 0.
+
+    images, noise: float32 (N, 1, S, S).
+    labels: int64 (N,) in [0, K], where K stands for no label.
+    times: (N,) in [0, 1].
     """
     t = times[:, None, None, None]
     x = (1 - t) * noise + t * images
@@ -101,11 +106,13 @@ def flow_loss(
 def integrate(
     velocity: Callable[[Tensor, float], Tensor], x: Tensor, num_steps: int, solver: str
 ) -> Tensor:
-    """Follow dx/dt = velocity(x, t) from x at time 0; return x at time 1.
+    """Follow dx/dt = velocity(x, t) from x at time 0, and return x at time 1.
 
-    All steps are of one length. solver: "euler", whose error is proportional to this
-    length, or "midpoint", whose error is proportional to its square, with two
-    evaluations a step.
+    All steps have the same length.
+
+    solver: "euler", whose error is proportional to this length, or "midpoint", whose
+        error is proportional to its square. "midpoint" evaluates the velocity twice a
+        step.
     """
     check_counts(num_steps=num_steps)
     check_name("solver", solver, ("euler", "midpoint"))
@@ -122,7 +129,7 @@ def integrate(
 class Block(nn.Module):
     """Two convolutions, each after a norm and SiLU, added to a shortcut.
 
-    The embedding of time and class scales and shifts what enters the second.
+    The embedding of time and class scales and shifts the input of the second.
     """
 
     def __init__(self, before: int, after: int, embedding: int) -> None:
@@ -154,7 +161,8 @@ class VelocityNetwork(nn.Module):
         super().__init__()
         if settings.size % 8:
             raise ValueError(
-                f"expected a size that is a multiple of 8, got {settings.size}; resize."
+                "expected a size that is a multiple of 8, got "
+                f"{settings.size}; take 24, 32 or another multiple."
             )
         self.settings = settings
         width = settings.embedding
@@ -214,17 +222,17 @@ def double(maps: Tensor) -> Tensor:
 def normalise(maps: Tensor) -> Tensor:
     """Give each image's maps (N, C, H, W) mean 0 and variance 1.
 
-    That is group norm of one group (Wu and He 2018). As a layer norm of maps that lie
-    channels last it takes half the time of nn.GroupNorm on a CPU.
+    This is the group norm of Wu and He (2018) with one group. Computed as a layer norm
+    of maps with channels last, it takes half the time of nn.GroupNorm on a CPU.
     """
     maps = maps.permute(0, 2, 3, 1)
     return F.layer_norm(maps, maps.shape[1:]).permute(0, 3, 1, 2)
 
 
 def to_waves(times: Tensor) -> Tensor:
-    """Return cosines and sines (N, 64) of times (N,) (Vaswani et al. 2017).
+    """Return cosines and sines (N, 64) of times (N,), with frequencies from 1 to 1000.
 
-    Their frequencies go from 1 to 1000.
+    They embed a time as Vaswani et al. (2017) embed a position.
     """
     angles = times[:, None] * torch.logspace(0, 3, 32, device=times.device)
     return torch.cat([angles.cos(), angles.sin()], 1)
@@ -237,12 +245,15 @@ def guided_velocity(
     labels: Tensor,
     guidance: Guidance = 1,
 ) -> Tensor:
-    """v(x, t) + w (v(x, t, y) - v(x, t)): classifier-free guidance.
+    """Compute v(x, t) + w (v(x, t, y) - v(x, t)).
 
-    guidance: w, a finite number, or a function of the time that returns it; the w of Ho
-    and Salimans (2022) is one less. With 1 images follow their labels, with 0 they do
-    not see them, and with more they exaggerate what the labels change. Other numbers
-    than 0 and 1 evaluate the network twice, in one batch.
+    This is the classifier-free guidance of Ho and Salimans (2022), whose w is smaller
+    by 1.
+
+    guidance: w, a finite number, or a function of the time that returns it. With 1,
+        images follow their labels; with 0, they ignore them; above 1, they exaggerate
+        what the labels change. The network is evaluated twice, in one batch, unless w
+        is 0 or 1.
     """
     if callable(guidance):
         guidance = guidance(time)
@@ -271,8 +282,9 @@ def sample(
 ) -> Tensor:
     """Draw images (N, 1, S, S) float32 in [-1, 1] of the labels (N,), on the CPU.
 
-    The noise comes from the seed. `integrate` explains num_steps and solver,
-    `guided_velocity` guidance.
+    seed: the seed of the noise.
+    num_steps, solver: as for `integrate`.
+    guidance: as for `guided_velocity`.
     """
     settings = network.settings
     device = device_of(network)
@@ -304,11 +316,14 @@ def fit_flow(
 ) -> tuple[VelocityNetwork, History]:
     """Train on images uint8 (N, S, S) and labels (N,).
 
-    Returns the network with the average of its weights, and the history, the loss.
-    Times are drawn from a logistic normal: most lie in the middle, where the velocity
-    is hardest to learn (Esser et al. 2024). options: monitor and checkpoint, as
-    `dlapps.core.training.run_epochs` takes them. The same seed gives the same network
-    on one machine. Raises DivergenceError for a loss that is not finite.
+    Times are drawn from a logistic normal distribution, as Esser et al. (2024) suggest:
+    most of them are in the middle, where the velocity is hardest to learn. The same
+    seed gives the same network on one machine.
+
+    options: monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
+
+    Returns the network, with the average of its weights, and the history of the loss.
+    Raises DivergenceError for a loss that is not finite.
     """
     device = as_device(device)
     images = as_uint8(images)

@@ -1,7 +1,7 @@
-"""A classifier of handwritten digits, by which generated digits are judged.
+"""A classifier of handwritten digits, which judges generated digits.
 
-Images are levels uint8 (N, 32, 32), as `gan.prepare_images` makes them from MNIST and
-`gan.to_uint8` from samples; labels are int64 (N,). The weights come with the code, so
+Images are levels uint8 (N, 32, 32): `gan.prepare_images` makes them from MNIST,
+`gan.to_uint8` from samples. Labels are int64 (N,). The weights come with the code, so
 nothing is downloaded.
 """
 
@@ -21,7 +21,7 @@ from dlapps.gan.sampling import from_uint8
 from dlapps.transfer import finetune
 
 SIZE = 32
-BATCH = 500  # images read at a time
+BATCH = 500  # images classified at a time
 
 
 class AverageOverPositions(nn.Module):
@@ -76,11 +76,13 @@ def fit_digit_classifier(
     seed: int = 0,
     augmented: bool = True,
 ) -> DigitClassifier:
-    """Train a classifier on images uint8 (N, 32, 32) and labels (N,); return it in eval
-    mode, without gradients.
+    """Train a classifier on images uint8 (N, 32, 32) and labels (N,).
 
-    augmented: whether each batch is changed by `distort`. The same seed gives the same
-    classifier on one machine.
+    The same seed gives the same classifier on one machine.
+
+    augmented: whether `distort` changes each batch.
+
+    Returns the classifier in eval mode, without gradients.
     """
     images = as_digits(images)
     # PyTorch draws weights from its default generator.
@@ -100,12 +102,14 @@ def fit_digit_classifier(
 
 
 def distort(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn each image uint8 (N, 32, 32) by up to 12 degrees, scale it by up to a tenth
-    and move it by up to two pixels; change its ground, its strokes and add noise.
+    """Turn, scale and move images uint8 (N, 32, 32); change their levels and add noise.
 
-    Half of the grounds become grey, up to a quarter of white, and strokes fall to
-    between 0.7 and 1 of white: a judge that has seen only black grounds takes digits on
-    a faint grey for eights. Returns images (N, 1, 32, 32) float32 in [-1, 1].
+    Each image is turned by up to 12 degrees, scaled by up to a tenth and moved by up to
+    two pixels. Half of the backgrounds become grey, up to a quarter of white, and the
+    strokes darken to between 0.7 and 1 of white: a judge that has seen only black
+    backgrounds takes digits on a faint grey for eights.
+
+    Returns images (N, 1, 32, 32) float32 in [-1, 1].
     """
     turn, scale, right, down = 2 * torch.rand(4, len(images), generator=generator) - 1
     turn = turn * math.radians(12)
@@ -128,15 +132,16 @@ def distort(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _leave(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Take the place of `distort`, and change nothing but the format."""
+    """Convert images as `distort` does, but leave them unchanged."""
     return from_uint8(images)
 
 
 def extract_features(
     classifier: DigitClassifier, images: ArrayLike
 ) -> tuple[Tensor, Tensor]:
-    """Return the features (N, 128) and logits (N, 10) of images uint8 (N, 32, 32),
-    float32 on the CPU.
+    """Return features (N, 128) and logits (N, 10) of images uint8 (N, 32, 32).
+
+    Both are float32 on the CPU.
     """
     digits = as_digits(images)
     features = predict(classifier.maps, digits, batch_size=BATCH, prepare=from_uint8)
@@ -153,7 +158,7 @@ def classify(classifier: DigitClassifier, images: ArrayLike) -> Tensor:
 def conditional_accuracy(
     classifier: DigitClassifier, fakes: ArrayLike, labels: ArrayLike
 ) -> float:
-    """Return the share of fakes that the classifier reads as the digit asked for.
+    """Return the share of fakes whose label is the digit that the classifier reads.
 
     With a classifier trained on real images this is the GAN-test of Shmelkov, Schmid
     and Alahari (2018).
@@ -169,11 +174,11 @@ def gan_train_accuracy(
     real_labels: ArrayLike,
     seed: int = 0,
 ) -> float:
-    """Return the accuracy on real images of a classifier trained on fakes alone: the
-    GAN-train of Shmelkov, Schmid and Alahari (2018).
+    """Return the accuracy on real images of a classifier trained on fakes alone.
 
-    It falls when fakes are wrong and when they lack diversity. The training has no
-    augmentation, which would add the diversity that is measured.
+    This is the GAN-train of Shmelkov, Schmid and Alahari (2018). It falls when fakes
+    are wrong and when they lack diversity. The training has no augmentation, which
+    would add the diversity that is measured.
     """
     classifier = fit_digit_classifier(
         fakes, labels, num_epochs=4, seed=seed, augmented=False
@@ -182,11 +187,14 @@ def gan_train_accuracy(
 
 
 def stroke_statistics(images: ArrayLike) -> dict[str, Tensor]:
-    """Measure how the digits of images uint8 (N, H, W) are written: float32 (N,) each.
+    """Measure the slant and the ink of digits on images uint8 (N, H, W).
 
-    slant: by how many pixels the ink leans to the right for each pixel upwards, the
-    covariance of the two over the variance of the latter, weighted by ink. ink: the
-    mean level, in [0, 1].
+    slant: by how many pixels the strokes lean to the right for each pixel upwards. It
+        is the covariance of the two coordinates divided by the variance of the upward
+        one, weighted by the level of each pixel.
+    ink: the mean level, in [0, 1].
+
+    Returns both by name, float32 (N,) each.
     """
     weights = as_tensor(images).float() / 255
     height, width = weights.shape[1:]

@@ -1,14 +1,14 @@
-"""The networks of DCGAN [Radford, Metz and Chintala 2016] and of the conditional DCGAN
-[Mirza and Osindero 2014], layer by layer, and the settings of a training.
+"""The networks of DCGAN and conditional DCGAN, layer by layer, and their settings.
 
-The four networks here are those of the lab assignment: grey images of 32 x 32, latent
-vectors of 100 numbers, ten classes. The numbers in a convolution are its channels in
-and out, kernel, stride and padding. Trainings use the networks of `dlapps.gan.fast`,
-which compute the same faster, and at other sizes and widths.
+Radford, Metz and Chintala (2016) describe the DCGAN, Mirza and Osindero (2014) the
+conditional GAN. The four networks here are those of the lab assignment: grey images of
+32 x 32, latent vectors of 100 numbers, ten classes. The numbers in a convolution are
+its channels in and out, kernel, stride and padding. Trainings use the networks of
+`dlapps.gan.fast`, which compute the same faster, and at other sizes and widths.
 
 Images are float32 in [-1, 1], latent vectors z float32 drawn from N(0, 1), labels int64
-in [0, K). A discriminator gives logits s, so that D = sigmoid(s); s is positive for an
-image taken for real.
+in [0, K). A discriminator computes logits s, so that D = sigmoid(s); s is positive for
+an image that it takes for a real one.
 """
 
 from dataclasses import dataclass
@@ -142,15 +142,15 @@ class PlainConditionalDiscriminator(nn.Module):
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights of convolutions from N(0, 0.02), those of batch norm from
-    N(1, 0.02), and set the biases of batch norm to 0.
+    """Draw first weights as Radford et al. (2016, section 4) and the lab assignment do.
 
-    So do Radford et al. (2016, section 4) and the lab assignment.
+    The weights of convolutions come from N(0, 0.02), those of batch norm from
+    N(1, 0.02); the biases of batch norm are 0.
     """
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            # The one parameter, since there is no bias; with spectral norm it is not
-            # called `weight`.
+            # The only parameter, since there is no bias. Spectral norm gives it another
+            # name than `weight`.
             (weight,) = module.parameters()
             nn.init.normal_(weight, 0, 0.02, generator=generator)
         elif isinstance(module, nn.BatchNorm2d):
@@ -163,13 +163,17 @@ class Settings:
     """What a training depends on, besides its data and its seed.
 
     generator_channels, discriminator_channels: the width b of each network, its number
-    of channels at half the images' size (ngf and ndf of the lab assignment).
-    channels: those of the images, 1 for grey, 3 for colour. num_classes: 0 for an
-    unconditional GAN. discriminator_sees_labels: whether the discriminator of a
-    conditional GAN is D(x, y) or D(x). loss: a name in LOSSES. average: decay per batch
-    of the moving average of G's weights that samples are drawn from, 0 for the last
-    weights. anneal: let both learning rates fall to 0, linearly over the second half.
-    Change one thing with `dataclasses.replace(PRACTICAL, size=64)`.
+        of channels at half the images' size (ngf and ndf of the lab assignment).
+    channels: the channels of the images, 1 for grey, 3 for colour.
+    num_classes: 0 for an unconditional GAN.
+    discriminator_sees_labels: whether the discriminator of a conditional GAN is D(x, y)
+        or D(x).
+    loss: a name in LOSSES.
+    average: the decay per batch of the moving average of the generator's weights, from
+        which samples are drawn; 0 for the last weights.
+    anneal: whether both learning rates fall to 0, linearly over the second half.
+
+    Change a setting with `dataclasses.replace(PRACTICAL, size=64)`.
 
     Raises ValueError for an unknown loss, a decay outside [0, 1], and if there are no
     epochs, no images in a batch or no latent dimensions.
@@ -210,11 +214,11 @@ CONDITIONAL_PRACTICAL = Settings(
 def check_networks(
     generator: nn.Module, discriminator: nn.Module, settings: Settings
 ) -> None:
-    """Raise ValueError unless two networks take and give what the settings say.
+    """Raise ValueError unless two networks fit the settings.
 
-    The generator takes z (2, latent_dim), and labels if there are classes; the
-    discriminator takes its images (2, C, S, S), and the labels if it sees them, and
-    gives two logits.
+    The generator has to turn z (2, latent_dim), and labels if there are classes, into
+    images (2, C, S, S). The discriminator has to turn these, and the labels if it sees
+    them, into two logits.
     """
     labels = []
     if settings.num_classes:
@@ -229,5 +233,5 @@ def check_networks(
     if logits.numel() != 2:
         raise ValueError(
             "expected logits (2,) of a discriminator, got "
-            f"{tuple(logits.shape)}; change it."
+            f"{tuple(logits.shape)}; end it in one number for each image."
         )

@@ -1,5 +1,6 @@
-"""Drawing from a trained generator: latent vectors, samples, grids, paths between two
-latent vectors; and the file in which a generator is stored.
+"""Drawing from a trained generator, and the file that stores one.
+
+A drawing takes latent vectors: random ones, or a path between two of them.
 """
 
 import math
@@ -36,10 +37,14 @@ def sample(
 ) -> Tensor:
     """Draw images (N, C, S, S) float32 in [-1, 1], on the CPU.
 
-    The generator runs in eval mode, so that no image depends on the others, and is left
-    in the mode that it was in. z: latent vectors (N, latent_dim). labels: (N,), for a
-    conditional generator only. Raises ValueError for other sizes, and for a conditional
-    generator without labels or another one with labels.
+    The generator runs in eval mode, so that no image depends on the others, and keeps
+    its mode.
+
+    z: latent vectors (N, latent_dim).
+    labels: (N,), for a conditional generator only.
+
+    Raises ValueError for other sizes, for a conditional generator without labels, and
+    for an unconditional one with labels.
     """
     z = as_tensor(z).float()
     conditional = isinstance(generator, ConditionalGenerator)
@@ -56,10 +61,10 @@ def sample(
 
 
 def sample_grid(generator: nn.Module, z: Tensor) -> Tensor:
-    """Draw each class with each z (N, latent_dim): images (K, N, C, S, S), with a row
-    for each class and a column for each z.
+    """Draw each class with each z (N, latent_dim).
 
-    Raises ValueError for a generator without classes.
+    Returns images (K, N, C, S, S), a row for each class and a column for each z. Raises
+    ValueError for a generator without classes.
     """
     num_classes = getattr(generator, "num_classes", None)
     if num_classes is None:
@@ -72,10 +77,10 @@ def sample_grid(generator: nn.Module, z: Tensor) -> Tensor:
 
 
 def interpolate(first: ArrayLike, second: ArrayLike, num_steps: int) -> Tensor:
-    """Return latent vectors (num_steps, D) on the way from first (D,) to second (D,).
+    """Return latent vectors (num_steps, D) from first (D,) to second (D,).
 
-    The way lies on the sphere (White 2016): with w the angle between the two and t from
-    0 to 1,
+    They lie on the sphere, as White (2016) suggests: with w the angle between the two
+    and t from 0 to 1,
 
         z(t) = (sin((1 - t) w) first + sin(t w) second) / sin(w).
 
@@ -94,17 +99,18 @@ def interpolate(first: ArrayLike, second: ArrayLike, num_steps: int) -> Tensor:
 
 
 def to_uint8(images: ArrayLike) -> Tensor:
-    """Turn images in [-1, 1] into levels uint8: grey images (…, 1, S, S) into
-    (…, S, S), colour images (…, 3, S, S) into (…, S, S, 3).
+    """Convert images in [-1, 1] to levels uint8.
 
-    Raises ValueError for levels, and for other numbers of channels.
+    Grey images (…, 1, S, S) become (…, S, S), colour images (…, 3, S, S) become
+    (…, S, S, 3). Raises ValueError for levels, and for other numbers of channels.
     """
     pixels = as_tensor(images)
     if not pixels.is_floating_point():
         raise ValueError(
-            f"expected images in [-1, 1], got {pixels.dtype}; these are levels."
+            f"expected images in [-1, 1], got {pixels.dtype}; "
+            "these are levels, so use them as they are."
         )
-    # A guard against NaN and 0-255: samples of a flow may leave [-1, 1] a little.
+    # Refuses NaN and 0-255, but not a flow's samples, which may leave [-1, 1] a little.
     if pixels.numel() and not pixels.detach().abs().amax() <= 10:
         low, high = float(pixels.min()), float(pixels.max())
         raise ValueError(
@@ -114,7 +120,7 @@ def to_uint8(images: ArrayLike) -> Tensor:
     if pixels.ndim < 3 or pixels.shape[-3] not in (1, 3):
         raise ValueError(
             "expected images (…, 1, S, S) or (…, 3, S, S), got "
-            f"{tuple(pixels.shape)}; move the channels."
+            f"{tuple(pixels.shape)}; move the channels before height and width."
         )
     levels = pixels.add(1).mul(127.5).round().clamp(0, 255).byte()
     if pixels.shape[-3] == 3:
@@ -123,8 +129,9 @@ def to_uint8(images: ArrayLike) -> Tensor:
 
 
 def from_uint8(levels: Tensor) -> Tensor:
-    """Turn levels uint8 (N, S, S) or (N, S, S, 3) into images (N, C, S, S) float32 in
-    [-1, 1], the inverse of `to_uint8`.
+    """Convert levels uint8 (N, S, S) or (N, S, S, 3) to images in [-1, 1].
+
+    This is the inverse of `to_uint8`. Returns float32 (N, C, S, S).
     """
     return channels_first(levels).float().div(127.5).sub(1)
 
@@ -138,7 +145,7 @@ def channels_first(images: Tensor) -> Tensor:
 
 def save_generator(path: str | Path, generator: AnyGenerator) -> Path:
     """Write a generator's weights, in float16, and its settings; return the path."""
-    # The name by which files have called the settings from the first.
+    # "preset" is the name of the settings in the committed files.
     content = {"preset": asdict(generator.settings), "generator": to_float16(generator)}
     return write_checked(path, content)
 
@@ -155,18 +162,17 @@ def load_generator(path: str | Path) -> AnyGenerator:
 
 
 def load_assigned(kind: str) -> AnyGenerator:
-    """Load the committed generator of the lab assignment's settings, "dcgan" or
-    "cdcgan".
+    """Load the committed generator with the lab assignment's settings.
 
-    Raises ValueError for another name.
+    kind: "dcgan" or "cdcgan".
     """
     return _load_committed(kind, f"gan-{kind}-practical.pt")
 
 
 def load_best(kind: str) -> AnyGenerator:
-    """Load the committed generator of the best settings, "dcgan" or "cdcgan".
+    """Load the committed generator with the best settings.
 
-    Raises ValueError for another name.
+    kind: "dcgan" or "cdcgan".
     """
     return _load_committed(kind, f"gan-{kind}.pt")
 

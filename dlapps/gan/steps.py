@@ -1,7 +1,7 @@
 """The losses of a GAN (Goodfellow et al. 2014), and the updates that descend them.
 
-D is the probability that an image is real; a discriminator gives its logit, so that D =
-sigmoid(logit).
+D is the probability that an image is real. A discriminator computes its logit, so that
+D = sigmoid(logit).
 """
 
 from collections.abc import Callable
@@ -24,20 +24,24 @@ def log_not_d(logits: Tensor) -> Tensor:
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))), of logits (N,) each: equation 1, negated."""
+    """Compute -log D(x) - log(1 - D(G(z))) of logits (N,): equation 1, negated."""
     return -(log_d(real).mean() + log_not_d(fake).mean())
 
 
 def saturating_loss(fake: Tensor) -> Tensor:
-    """log(1 - D(G(z))), of logits (N,): the generator's part of equation 1.
+    """Compute log(1 - D(G(z))) of logits (N,): the generator's part of equation 1.
 
-    Its gradient is D(G(z)) itself, and vanishes while the discriminator wins.
+    Its gradient with respect to a logit is -D(G(z)), which vanishes while the
+    discriminator wins.
     """
     return log_not_d(fake).mean()
 
 
 def non_saturating_loss(fake: Tensor) -> Tensor:
-    """-log D(G(z)), of logits (N,): section 3's loss, whose gradient stays."""
+    """Compute -log D(G(z)) of logits (N,), the loss that section 3 proposes instead.
+
+    Its gradient does not vanish while the discriminator wins.
+    """
     return -log_d(fake).mean()
 
 
@@ -55,7 +59,9 @@ def generate(
     labels: Tensor | None = None,
     precision: str = "fast",
 ) -> Tensor:
-    """Draw images (N, C, S, S) float32 with their graph, in the generator's mode.
+    """Draw images (N, C, S, S) float32, through which gradients reach the generator.
+
+    The generator runs in the mode that it is in.
 
     precision: as for `runtime.autocast`.
     """
@@ -64,7 +70,7 @@ def generate(
 
 
 def call(network: nn.Module, inputs: Tensor, labels: Tensor | None) -> Tensor:
-    """Return a network's output in float32; labels are for a conditional one alone."""
+    """Return a network's output in float32, with labels if there are some."""
     if labels is None:
         return network(inputs).float()
     return network(inputs, labels).float()
@@ -79,12 +85,12 @@ def discriminator_step(
 ) -> dict[str, Tensor]:
     """Update D on real and fake images (N, C, S, S) of the same labels.
 
-    No gradient reaches the generator. Returns scalars, all of before the update:
+    No gradient reaches the generator. Returns scalars from before the update:
     discriminator_loss, real_probability (mean D(x)), fake_probability (mean D(G(z)))
     and discriminator_gradient (its L2 norm).
     """
-    # Two passes, since batch norm has to see real and fake images apart, under one
-    # autocast, so that both see the same rounded weights.
+    # Two passes, because batch norm has to see real and fake images apart; under one
+    # autocast, so that both use the same rounded weights.
     with autocast(real.device):
         real_logits = call(discriminator, real, labels)
         fake_logits = call(discriminator, fake.detach(), labels)
@@ -105,10 +111,10 @@ def generator_step(
     loss: Loss = non_saturating_loss,
     labels: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Update G through D, whose weights stay, on images of `generate`.
+    """Update G through D, whose weights stay, on images that `generate` drew.
 
-    Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after D's
-    update) and generator_gradient (its L2 norm).
+    Returns scalars: generator_loss, fooling_probability (mean D(G(z)), after the update
+    of D) and generator_gradient (its L2 norm).
     """
     with autocast(fake.device):
         logits = call(discriminator, fake, labels)
@@ -123,10 +129,9 @@ def generator_step(
 def descend(
     loss: Tensor, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> Tensor:
-    """Make one step down a loss; return the L2 norm of the gradient.
+    """Make one step down a loss, and return the L2 norm of the gradient.
 
-    As `loss.backward()` and `optimiser.step()` would, but no gradient of the other
-    network is computed.
+    Unlike `loss.backward()`, this computes no gradient for the other network.
     """
     parameters = list(network.parameters())
     gradients = torch.autograd.grad(loss, parameters)
@@ -140,8 +145,9 @@ def descend(
 def spread(images: Tensor, labels: Tensor | None = None) -> Tensor:
     """Return the standard deviation over a batch, averaged over pixels.
 
-    images: (N, ...). labels: (N,); the deviation is then that within the classes, which
-    is 0 for a generator that draws one image of each class.
+    images: (N, ...).
+    labels: (N,). With labels it is the deviation within the classes, which is 0 for a
+        generator that draws a single image of each class.
     """
     mean = images.mean(0)
     if labels is not None:

@@ -53,19 +53,20 @@ Networks = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class Training:
-    """A trained GAN and how it came about.
+    """A trained GAN with its history and samples from the course of its training.
 
-    generator: in eval mode; with the moving average of its weights if the settings ask
-    for one, else with the last weights. frames: uint8 (F, M, S, S) or (F, M, S, S, 3),
-    samples of the same latent vectors after frame_batches (F,) batches. M is 64, or
-    with labels 10 a class, one row a class.
-
-    history: one value a batch. discriminator_loss and generator_loss. Means over the
-    batch: real_probability of D(x), fake_probability of D(G(z)) before D's update and
-    fooling_probability after it. discriminator_gradient and generator_gradient: L2
-    norms over all weights. spread: the standard deviation of a pixel over the batch,
-    with labels within each class, averaged over pixels, of fake images in units of the
-    real ones'; it is near 0 if all images, or all of a class, are alike.
+    generator: in eval mode. It has the moving average of its weights if the settings
+        ask for one, else the last weights.
+    frames: samples of the same latent vectors after frame_batches (F,) batches, uint8
+        (F, M, S, S) or (F, M, S, S, 3). M is 64, or 10 for each class, class by class.
+    history: one value for each batch:
+        discriminator_loss and generator_loss.
+        real_probability: the mean of D(x) over the batch.
+        fake_probability: the mean of D(G(z)) before the update of D.
+        fooling_probability: the mean of D(G(z)) after it.
+        discriminator_gradient and generator_gradient: the L2 norms over all weights.
+        spread: `spread` of fake images, divided by that of real ones. It is near 0 if
+            all images, or all images of a class, look the same.
     """
 
     settings: Settings
@@ -89,15 +90,19 @@ def fit_gan(
 ) -> Training:
     """Train a DCGAN on images as the settings say.
 
-    images: as `prepare_images` takes them, with the settings' number of channels.
-    networks: a generator and a discriminator to train in place of the settings'. The
-    generator takes z (N, latent_dim) to images (N, C, S, S) in [-1, 1], the
-    discriminator these to logits (N,) or (N, 1); labels (N,) are their second argument
-    if the settings have classes. frame_every: batches between two frames. options:
-    monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
+    The same seed gives the same training on one machine.
 
-    The same seed gives the same training on one machine. Raises ValueError for bad
-    input, and DivergenceError for a loss or a gradient that is not finite.
+    images: as `prepare_images` takes them, with the settings' number of channels.
+    labels: (N,) in [0, K), if the settings have classes.
+    networks: a generator and a discriminator to train in place of those of the
+        settings. The generator turns z (N, latent_dim) into images (N, C, S, S) in
+        [-1, 1], the discriminator turns these into logits (N,) or (N, 1). Labels (N,)
+        are their second argument if the settings have classes.
+    frame_every: the number of batches between two frames.
+    options: monitor and checkpoint, as `dlapps.core.training.run_epochs` takes them.
+
+    Raises ValueError for bad input, and DivergenceError for a loss or a gradient that
+    is not finite.
     """
     check_counts(frame_every=frame_every)
     seed = operator.index(seed)
@@ -130,7 +135,8 @@ def fit_gan(
 
     identity = {**asdict(settings), "seed": seed, "images": images, "labels": labels}
     parts = {**trainer.parts(), "frames": frames}
-    # `seeded` is for dropout: orders and latent vectors have generators of their own.
+    # `seeded` is here for dropout alone: orders and latent vectors have generators of
+    # their own.
     history = run_epochs(
         seeded(train_epoch, seed),
         trainer.sampler,
@@ -274,7 +280,7 @@ def _prepare_data(
     if channels != settings.channels:
         raise ValueError(
             f"expected images (N, {settings.channels}, {height}, {width}), got "
-            f"{(number, channels, height, width)}; take settings of their channels."
+            f"{(number, channels, height, width)}; take settings of these channels."
         )
     if bool(settings.num_classes) != (labels is not None):
         raise ValueError(
@@ -297,14 +303,14 @@ def draw_frame(sampler: nn.Module, settings: Settings, seed: int) -> Tensor:
 
 def _as_numbers(measured: Mapping[str, Tensor], batch: int) -> dict[str, float]:
     """Return scalars as numbers; raise DivergenceError if one is not finite."""
-    # Brought to the CPU at once.
+    # One transfer to the CPU for all.
     values = torch.stack(list(measured.values())).tolist()
     numbers = dict(zip(measured, values, strict=True))
     for name, value in numbers.items():
         if not math.isfinite(value):
             raise DivergenceError(
                 f"expected a finite {name}, got {value} in batch {batch}; "
-                "lower the rates."
+                "lower the learning rates."
             )
     return numbers
 

@@ -206,7 +206,7 @@ def draw(labels, **options):
         ),
         (
             lambda x, y: make_network(replace(TINY, size=28)),
-            "multiple of 8, got 28; resize",
+            "multiple of 8, got 28; take 24",
         ),
     ],
 )
