@@ -111,7 +111,7 @@ def fit_gan(
     generator, discriminator = networks or make_networks(settings, seed)
     check_networks(generator, discriminator, settings)
     trainer = Trainer(generator.to(device), discriminator.to(device), settings, seed)
-    frames = Frames(trainer.sampler, settings, seed)
+    frames = Frames()
     num_batches = count_batches(len(images), settings.batch_size)
 
     def train_epoch(epoch: int, _: torch.Generator) -> History:
@@ -122,7 +122,7 @@ def fit_gan(
         batches = draw_batches(len(images), settings.batch_size, order)
         for batch, rows in enumerate(batches, start=epoch * num_batches):
             if batch % frame_every == 0:
-                frames.draw(batch)
+                frames[batch] = draw_frame(trainer.sampler, settings, seed)
             if settings.anneal:
                 trainer.set_rates(batch / (settings.num_epochs * num_batches))
             real = from_uint8(images[rows].to(device))
@@ -145,14 +145,15 @@ def fit_gan(
         settings.num_epochs,
         **options,
     )
-    frames.draw(settings.num_epochs * num_batches)
+    last = settings.num_epochs * num_batches
+    frames[last] = draw_frame(trainer.sampler, settings, seed)
     return Training(
         settings,
         trainer.sampler,
         discriminator.eval(),
         history,
-        torch.stack(frames.images),
-        frames.batches,
+        torch.stack(list(frames.values())),
+        list(frames),
     )
 
 
@@ -228,33 +229,16 @@ class Trainer:
         }
 
 
-class Frames:
-    """Samples of the same latent vectors in the course of a training.
+class Frames(dict[int, Tensor]):
+    """Samples of `draw_frame` by the number of batches before, for a checkpoint."""
 
-    images: a tensor for each frame, as `draw_frame` draws it.
-    batches: the number of batches before each.
-    """
+    def state_dict(self) -> dict[int, Tensor]:
+        """Return the frames as a plain dictionary."""
+        return dict(self)
 
-    def __init__(self, sampler: nn.Module, settings: Settings, seed: int) -> None:
-        self.sampler = sampler
-        self.settings = settings
-        self.seed = seed
-        self.images: list[Tensor] = []
-        self.batches: list[int] = []
-
-    def draw(self, num_batches: int) -> None:
-        """Add a frame after so many batches."""
-        self.images.append(draw_frame(self.sampler, self.settings, self.seed))
-        self.batches.append(num_batches)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the frames, for a checkpoint."""
-        return {"images": self.images, "batches": self.batches}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the frames of a checkpoint."""
-        self.images = state["images"]
-        self.batches = state["batches"]
+    def load_state_dict(self, state: dict[int, Tensor]) -> None:
+        """Add the frames of a checkpoint."""
+        self.update(state)
 
 
 def fit_conditional_gan(
