@@ -228,11 +228,11 @@ def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
 def random_textures(
     number: int, size: tuple[int, int], generator: torch.Generator
 ) -> Tensor:
-    """Draw smooth random colours (number, 3, *size) float32 in [0, 1].
+    """Draw smooth random colours (number, 3, *size) float32 in [0, 1]: noise with a
+    spectrum 1 / f^a, a from 1 to 2.4, as photos have.
 
-    They are noise with a spectrum 1 / f^a, a from 1 to 2.4, as photos have. Contrast
-    and mean colour are random, and some textures are nearly flat. Every other texture
-    has a border, beyond which another texture begins, as between the things in a photo.
+    Every other texture is made of two, with a border between them, as between things in
+    a photo. Contrast and mean colour are random too; some textures are nearly flat.
     """
     per_texture = (number, 1, 1, 1)
     exponent = _uniform(1.0, 2.4, per_texture, generator)
