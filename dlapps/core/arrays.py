@@ -19,7 +19,7 @@ def as_tensor(values: ArrayLike) -> Tensor:
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"expected numbers, got an array of {array.dtype}; "
-            "convert it, names to numbers."
+            "convert it, for example names to numbers."
         )
     return torch.from_numpy(array)
 
@@ -27,8 +27,10 @@ def as_tensor(values: ArrayLike) -> Tensor:
 def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) -> Tensor:
     """Return the labels of `number` examples as int64 (N,) on the CPU.
 
-    labels: a list, an array or a tensor of whole numbers. Raises ValueError for another
-    number or type of labels, and for a label that is not in [0, num_classes).
+    labels: a list, an array or a tensor of whole numbers.
+
+    Raises ValueError for another number or type of labels, and for a label that is not
+    in [0, num_classes).
     """
     labels = as_tensor(labels).cpu()
     if labels.shape != (number,) or number == 0:
@@ -53,7 +55,10 @@ def as_labels(labels: ArrayLike, number: int, num_classes: int | None = None) ->
 
 
 def check_sizes(what: str, tensor: Tensor, *sizes: int) -> None:
-    """Raise ValueError unless a tensor is (N, *sizes); what: its name in the error."""
+    """Raise ValueError unless a tensor is (N, *sizes).
+
+    what: the tensor's name in the error.
+    """
     if tensor.shape[1:] != sizes:
         expected = ", ".join(map(str, sizes))
         raise ValueError(

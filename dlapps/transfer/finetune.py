@@ -35,8 +35,8 @@ WEIGHT_DECAY = 1e-2
 class NewHead(nn.Module):
     """A new last layer on feature maps: average, L2-normalise, scale, score classes.
 
-    The features are normalised as those of a linear SVM are, so that learning rates do
-    not depend on the network; the scale lets the softmax become certain.
+    The normalisation, which a linear SVM uses too, makes the learning rates independent
+    of the network; the scale allows the softmax to be confident.
     """
 
     def __init__(self, num_features: int, num_classes: int, seed: int) -> None:
@@ -65,19 +65,22 @@ def fit_classifier(
 ) -> History:
     """Train parts of a classifier by cross-entropy; return loss and accuracy.
 
-    The optimiser is AdamW with one cycle of the learning rate. Loss and accuracy are
-    means over the batches as they came.
+    The optimiser is AdamW with one cycle of the learning rate. The loss and accuracy
+    of an epoch are means over its batches, each measured before its update.
 
-    inputs: (N, ...), what the network takes, or what `augment` turns into it; uint8 is
-    divided by 255. labels: whole numbers (N,) in [0, K). Both are tensors, arrays or
-    lists. learning_rates: the parts to train, each with its highest rate. options:
-    monitor and checkpoint, as `run_epochs` takes them.
+    inputs: (N, ...), what the network takes, or what `augment` turns into it, as a
+        tensor, an array or a list. uint8 is divided by 255.
+    labels: whole numbers (N,) in [0, K), as a tensor, an array or a list.
+    learning_rates: the parts to train, each with its highest rate.
+    options: monitor and checkpoint, as `run_epochs` takes them.
 
-    The parts train in training mode, or in the mode that their own `train()` sets. The
-    others are in eval mode: their statistics stay, and they gather no gradient. At the
-    end, even after an error, the network is in eval mode and each parameter's
-    requires_grad as it was. Raises ValueError if sizes differ, a label is not in [0,
-    K), parts share weights or are not the network's, or a loss is not finite.
+    The parts are in training mode, or in the mode that their own `train()` sets. The
+    others are in eval mode and get no gradients, so that their weights and statistics
+    stay. At the end, even after an error, the network is in eval mode, and each
+    parameter's requires_grad is restored.
+
+    Raises ValueError if sizes differ, a label is not in [0, K), or parts share weights
+    or are not the network's, and DivergenceError if a loss is not finite.
     """
     check_counts(num_epochs=num_epochs, batch_size=batch_size)
     inputs = as_tensor(inputs)
@@ -146,7 +149,7 @@ def _name_parts(
         if len(part_names) < len(weights) or named & set(part_names):
             raise ValueError(
                 "expected parts of the network that share no weights, got some that "
-                "overlap or are none of it; name each layer once."
+                "overlap or are not in it; name each layer once."
             )
         named.update(part_names)
         parts.append((rate, part_names))
@@ -179,7 +182,7 @@ def _as_floats(batch: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _gradients_for(network: nn.Module, parts: Iterable[nn.Module]) -> Iterator[None]:
-    """Let these parts gather gradients and the others not, within the context."""
+    """Compute gradients for these parts alone, within the context."""
     before = [(weight, weight.requires_grad) for weight in network.parameters()]
     try:
         network.requires_grad_(False)
