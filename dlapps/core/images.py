@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from PIL import ExifTags, Image, ImageOps
 
 from dlapps import DlappsError
+from dlapps.core.arrays import as_tensor
 
 PICTURE_SUFFIXES = (
     ".jpg",
@@ -217,19 +218,18 @@ def as_pictures(
 
     Raises PictureError for another type, shape or range, and for an empty set.
     """
-    pictures = images
     if isinstance(images, np.ndarray) and images.dtype in (np.uint8, np.float32):
-        pictures = _copy_array(images)
-    dtype = getattr(pictures, "dtype", None)
-    is_tensor = isinstance(pictures, torch.Tensor)
-    if not is_tensor or dtype not in (torch.uint8, torch.float32):
+        images = as_tensor(images)
+    dtypes = (torch.uint8, torch.float32)
+    if not isinstance(images, torch.Tensor) or images.dtype not in dtypes:
+        dtype = getattr(images, "dtype", "no type")
         raise PictureError(
             "expected pictures as a tensor or array, uint8 or float32, got "
-            f"{type(images).__name__} of {dtype or 'no type'}; "
+            f"{type(images).__name__} of {dtype}; "
             "convert it, divide 0-255 values by 255, or take stack_pixels."
         )
-    pictures = _move_channels(pictures.detach(), 1, channels)
-    if dtype == torch.uint8:
+    pictures = _move_channels(images.detach(), 1, channels)
+    if images.dtype == torch.uint8:
         if pictures.ndim == 3:
             pictures = pictures[:, None]
         pictures = pictures.float().div_(255)
@@ -250,7 +250,7 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
         levels = images
     else:
         try:
-            levels = _copy_array(images)
+            levels = as_tensor(images)
         except (ValueError, TypeError) as error:
             raise PictureError(
                 "expected images as arrays of one size, got files or several sizes; "
@@ -267,11 +267,6 @@ def as_uint8(images: ArrayLike) -> torch.Tensor:
             "add the batch axis, or make levels uint8 of pixels, times 255."
         )
     return levels.contiguous()
-
-
-def _copy_array(values: ArrayLike) -> torch.Tensor:
-    """Copy an array: torch shares neither read-only memory nor negative strides."""
-    return torch.from_numpy(np.array(values))
 
 
 def _move_channels(
