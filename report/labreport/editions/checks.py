@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from labreport import paths
+from labreport import LabreportError
 from labreport.editions import sources
 from labreport.editions.committed import has_outputs, read_as_committed
 from labreport.editions.sources import Source, tags
@@ -23,7 +23,12 @@ from labreport.notebook.outline import (
     shown_floats,
     walk_code,
 )
-from labreport.notebook.prose import KEYS, reference_label, write_text
+from labreport.notebook.prose import (
+    KEYS,
+    reference_label,
+    require_known,
+    write_text,
+)
 from labreport.notebook.syntax import Tree, first_line, parse, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
@@ -161,17 +166,17 @@ def _check_references(chapters: list[Chapter]) -> Iterator[str]:
             referred.add(reference_label(key, chapter.source.number))
     for chapter in chapters:
         name = chapter.source.name
-        for label in chapter.outline.duplicates:
-            yield f"{name}: more than one part is labelled @{label}"
+        for complaint in chapter.outline.duplicates.values():
+            yield f"{name}: {complaint}"
         for label in chapter.outline.labels:
             if label.startswith("fig-") and label not in referred:
                 yield f"{name}: no text refers to the figure @{label}"
         for key in sorted(chapter.used_keys()):
             reference = reference_label(key, chapter.source.number)
-            if reference and reference not in labels:
-                yield f"{name}: nothing is labelled @{reference}"
-            elif not reference and key not in works:
-                yield f"{name}: @{key} is not in {paths.report() / 'references.bib'}"
+            try:
+                require_known(key, reference, labels, works)
+            except LabreportError as error:
+                yield f"{name}: {error}"
 
 
 def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:

@@ -21,7 +21,7 @@ from labreport.editions.sources import Source, read_citation_keys, tags
 from labreport.notebook.beside import read_beside
 from labreport.notebook.chapter import MIME
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
-from labreport.notebook.outline import HIDING, Claim, Outline, claims_of
+from labreport.notebook.outline import HIDING, Claim, Label, Outline, claims_of
 from labreport.notebook.prose import require_known, write_text
 from labreport.notebook.syntax import Tree, first_line, nodes, parse, words
 
@@ -80,14 +80,6 @@ class ExecutedChapter:
         if self.run["profile"] == "smoke":
             return []
         return [checked.claim for checked in self.claims if not checked.holds]
-
-
-@dataclass(frozen=True)
-class Label:
-    """The words of a label, as Figure 2.1, and its chapter."""
-
-    words: str
-    chapter: str
 
 
 @dataclass
@@ -183,8 +175,7 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
         contents.chapters.append(chapter)
-        for label, part in _number_parts(chapter).labels.items():
-            contents.labels[label] = Label(part.words, chapter.name)
+        contents.labels |= _number_parts(chapter).labels
         contents.refuted += _describe_refuted(chapter)
         _mark_refuted(chapter)
         contents.headlines += _read_headlines(chapter, owners, works)
@@ -399,7 +390,10 @@ def _read_headlines(
         for _, headline in outputs(cell, "headline"):
             name = headline["name"]
             if name in owners:
-                raise _used_twice(name, owners[name], owner)
+                raise ReportError(
+                    f"expected one use of the name {name}, got {owners[name]} and "
+                    f"{owner}; rename one."
+                )
             if headline["work"]:
                 with name_place(chapter.name, Fragment(place, cell, "source")):
                     require_known(headline["work"], None, (), works)
@@ -412,22 +406,21 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
 
     Returns its outline, which has their labels.
     """
-    outline = Outline(chapter.number)
+    outline = Outline(chapter.number, chapter.name)
     pairs = zip(fragments(chapter.notebook), chapter.prose, strict=True)
     for fragment, tree in pairs:
-        owner = _owner(chapter, fragment.place)
         cell = chapter.notebook.cells[fragment.place - 1]
         with name_place(chapter.name, fragment):
-            outline.number_prose(tree, owner)
+            outline.number_prose(tree, fragment.place)
             _embed_pictures(tree, cell.get("attachments", {}))
         if fragment.key == "caption":
             message = fragment.box
             kind = FLOATS[message["kind"]]
-            label, number = outline.number_float(kind, message["name"], owner)
+            label, number = outline.number_float(kind, message["name"], fragment.place)
             message["label"] = label
             message["number"] = number
-    for label, other in outline.duplicates.items():
-        raise _used_twice(label, outline.labels[label].cell, other)
+    for complaint in outline.duplicates.values():
+        raise ReportError(f"{chapter.name}: {complaint}")
     return outline
 
 
@@ -473,9 +466,3 @@ def _origin(chapter: ExecutedChapter) -> dict[str, Any]:
 def _owner(chapter: ExecutedChapter, place: int) -> str:
     source = chapter.notebook.cells[place - 1].source
     return f"cell {place} of {chapter.name} ({first_line(source, 40)})"
-
-
-def _used_twice(name: str, owner: str, other: str) -> ReportError:
-    return ReportError(
-        f"expected one use of the name {name}, got {owner} and {other}; rename one."
-    )

@@ -67,11 +67,14 @@ class Claim(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a chapter that has a label: its words, as Figure 2.1, and its cell."""
+class Label:
+    """What a label stands for: the words of a reference to it, as Figure 2.1, the name
+    of its chapter, and the position of its cell, counted from 1.
+    """
 
     words: str
-    cell: str
+    chapter: str
+    cell: int
 
 
 @dataclass(frozen=True)
@@ -113,14 +116,15 @@ class CodeCell:
 class Outline:
     """The labels of a chapter, and what stands in each cell of its notebook.
 
-    labels: the parts by their labels. duplicates: of a label that is used twice the
-    second cell. tokens: references and citations, each with the place of the first cell
-    that has it. formulas: each as it was written, with its node. mistakes: at these a
-    build stops.
+    number, name: the chapter's, as "2" and "2_networks". duplicates: the labels that
+    are used more than once, each with a sentence that says so. tokens: references and
+    citations, each with the position of the first cell that has it. formulas: each as
+    it was written, with its node. mistakes: sentences; a build stops at these.
     """
 
     number: str
-    labels: dict[str, Part] = field(default_factory=dict)
+    name: str = ""
+    labels: dict[str, Label] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     prose: list[ProseCell] = field(default_factory=list)
@@ -130,7 +134,7 @@ class Outline:
     mistakes: list[str] = field(default_factory=list)
 
     def add_markdown(
-        self, cell: str, place: int, tree: Tree, source: str, metadata: Any
+        self, position: int, tree: Tree, source: str, metadata: Mapping[str, Any]
     ) -> None:
         """Number the parts of a cell's prose, and note what it refers to.
 
@@ -143,12 +147,12 @@ class Outline:
         # stand alone.
         alone = re.findall(_REFERENCE, prose)
         for token in REFERENCE_OR_CITATION.findall(prose) + alone:
-            self.tokens.setdefault(token, place)
+            self.tokens.setdefault(token, position)
         for node in nodes(tree):
             written = _write_formula(node)
             if written:
                 self.formulas[written] = _formula_node(node)
-        headings, equations = self.number_prose(tree, cell)
+        headings, equations = self.number_prose(tree, position)
         prose_cell = ProseCell(
             sign=_sign(prose),
             headings=headings,
@@ -161,27 +165,29 @@ class Outline:
         if self.code:
             self.code[-1].prose.append(prose_cell)
 
-    def add_code(self, cell: str, source: str, tags: Collection[str]) -> None:
+    def add_code(
+        self, position: int, identity: str, source: str, tags: Collection[str]
+    ) -> None:
         """Note a cell of code, and number the figures and tables that it shows."""
-        self.code.append(CodeCell(cell, source.strip()))
+        self.code.append(CodeCell(identity, source.strip()))
         if not HIDING.isdisjoint(tags):
             return
         for kind, name, _ in shown_floats(source):
             if name:
-                self.number_float(kind, name, cell)
+                self.number_float(kind, name, position)
 
-    def number_float(self, kind: str, name: str, cell: str) -> tuple[str, str]:
-        """Number the next figure ("fig") or table ("tab").
+    def number_float(self, kind: str, name: str, position: int) -> tuple[str, str]:
+        """Number the next figure ("fig") or table ("tab"), in the cell at a position.
 
         Returns its label and its words, as ("fig-2-cat", "Figure 2.1").
         """
         label = f"{kind}-{self.number}-{name}"
         words = f"{WORDS[kind]} {self._count(WORDS[kind])}"
-        self._add_label(label, words, cell)
+        self._add_label(label, words, position)
         return label, words
 
-    def number_prose(self, tree: Tree, cell: str) -> tuple[list[str], list[str]]:
-        """Number headings and equations in place.
+    def number_prose(self, tree: Tree, position: int) -> tuple[list[str], list[str]]:
+        """Number headings and equations of the cell at a position, in place.
 
         A heading gets its number and a label as attributes; an equation becomes a span
         of the class "equation" with both. Returns the numbers of the headings, and of
@@ -194,10 +200,10 @@ class Outline:
         for node in list(nodes(tree)):
             environment = _match_environment(node)
             if node["t"] == "Header" and node["c"][0] <= 3:
-                headings.append(self._number_heading(node, cell))
+                headings.append(self._number_heading(node, position))
             elif environment:
                 _require_no_placeholder(environment[0])
-                equations.append(self._number_equation(node, environment, cell))
+                equations.append(self._number_equation(node, environment, position))
             elif node["t"] == "Math":
                 _require_no_placeholder(node["c"][1])
                 equations.append("")
@@ -223,7 +229,7 @@ class Outline:
                 written[name] = max(latest, ran[code.cell])
         return outdated
 
-    def _number_heading(self, node: Node, cell: str) -> str:
+    def _number_heading(self, node: Node, position: int) -> str:
         """Number a heading as LaTeX does: a section restarts its subsections."""
         level, (label, classes, _), title = node["c"]
         is_first = not self.counts[1]
@@ -243,12 +249,12 @@ class Outline:
             # No name begins with a digit, so that this label is nobody else's.
             label = f"sec-{number.replace('.', '-')}"
         heading = chapter_words(number) if level == 1 else f"Section {number}"
-        self._add_label(label, heading, cell)
+        self._add_label(label, heading, position)
         node["c"] = [level, [label, classes, [["number", number]]], title]
         return number
 
     def _number_equation(
-        self, node: Node, environment: re.Match[str], cell: str
+        self, node: Node, environment: re.Match[str], position: int
     ) -> str:
         """Number an equation as LaTeX does, unless its environment has a star."""
         tex = environment[0]
@@ -270,17 +276,21 @@ class Outline:
         named = _LABEL.search(tex)
         if named:
             label = f"eq-{self.number}-{_name_of(named[1], 'eq')}"
-            self._add_label(label, f"Equation {number or '()'}", cell)
+            self._add_label(label, f"Equation {number or '()'}", position)
         content = [[label, ["equation"], attributes], [_formula_node(node)]]
         span = {"t": "Span", "c": content}
         node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
         return number
 
-    def _add_label(self, label: str, words: str, cell: str) -> None:
+    def _add_label(self, label: str, words: str, position: int) -> None:
         if label in self.labels:
-            self.duplicates.setdefault(label, cell)
+            first = self.labels[label].cell
+            self.duplicates[label] = (
+                f"expected one use of the label {label}, got one in cell {first} and "
+                f"one in cell {position}; rename one."
+            )
         else:
-            self.labels[label] = Part(words, cell)
+            self.labels[label] = Label(words, self.name, position)
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
@@ -293,7 +303,7 @@ def read_outline(path: Path, number: str) -> Outline:
     Where there is no pandoc, or a block is left open, only figures and tables have
     numbers.
     """
-    outline = Outline(number)
+    outline = Outline(number, path.stem)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     where = f"{path.stem}, cell"
     trees: dict[int, Tree] = {}
@@ -302,20 +312,20 @@ def read_outline(path: Path, number: str) -> Outline:
     except LabreportError as error:
         outline.mistakes.append(str(error))
     has_parameters = False
-    for place, cell in enumerate(cells, start=1):
-        identity = cell.get("id", str(place))
+    for position, cell in enumerate(cells, start=1):
         source = "".join(cell["source"])
         tags = cell["metadata"].get("tags", ())
         has_parameters = has_parameters or "parameters" in tags
         if cell["cell_type"] == "code":
-            outline.add_code(identity, source, tags)
+            identity = cell.get("id", str(position))
+            outline.add_code(position, identity, source, tags)
         elif cell["cell_type"] == "markdown":
-            tree = trees.get(place, [])
+            tree = trees.get(position, [])
             try:
-                outline.add_markdown(identity, place, tree, source, cell["metadata"])
+                outline.add_markdown(position, tree, source, cell["metadata"])
             except LabreportError as error:
                 start = first_line(source, 40)
-                outline.mistakes.append(f"{where} {place} ({start}): {error}")
+                outline.mistakes.append(f"{where} {position} ({start}): {error}")
     if not outline.counts[1] and not outline.mistakes:
         outline.mistakes.append(
             f"{where} 1: expected a top heading (# Title), got none; begin with one."
@@ -327,16 +337,16 @@ def read_outline(path: Path, number: str) -> Outline:
 
 
 def _parse_markdown(cells: list[Any], where: str) -> dict[int, Tree]:
-    """Parse the cells of Markdown, by their places; a placeholder is {{0}} there."""
+    """Parse the cells of Markdown, by their positions; a placeholder is {{0}} there."""
     texts: list[str] = []
-    places: list[int] = []
-    for place, cell in enumerate(cells, start=1):
+    positions: list[int] = []
+    for position, cell in enumerate(cells, start=1):
         if cell["cell_type"] == "markdown":
             source = "".join(cell["source"])
             texts.append(replace_placeholders(source, lambda _: "{{0}}"))
-            places.append(place)
-    trees = parse(texts, [f"{where} {place}" for place in places])
-    return dict(zip(places, trees, strict=True))
+            positions.append(position)
+    trees = parse(texts, [f"{where} {position}" for position in positions])
+    return dict(zip(positions, trees, strict=True))
 
 
 def _words_of_prose(tree: Tree) -> str:

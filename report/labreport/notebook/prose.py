@@ -209,9 +209,7 @@ class Prose:
         outline = self._chapter(path, number) if path else Outline(number)
         require_known(key, label, outline.labels, ())
         if label in outline.duplicates:
-            raise LabreportError(
-                f"expected one use of the label {label}, got several; rename one."
-            )
+            raise LabreportError(outline.duplicates[label])
         words = outline.labels[label].words
         if path and path != self.path:
             return {"text": words, "href": path.name}
