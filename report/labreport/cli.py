@@ -139,11 +139,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="runs at a time, each a process; default: one per core",
     )
-    study.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="of a dask.distributed cluster that makes the runs",
-    )
     return parser
 
 
@@ -254,7 +249,7 @@ def _study(args: argparse.Namespace) -> int:
     studies = [sweeps.find_study(name) for name in args.names]
     environment.limit_threads()
     jobs = environment.num_processes() if args.jobs is None else args.jobs
-    with sweeps.workers(jobs, args.scheduler):
+    with sweeps.workers(jobs):
         for name, make in zip(args.names, studies, strict=True):
             _say(f"{name}: {make()}")
     return 0
