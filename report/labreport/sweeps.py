@@ -5,7 +5,6 @@ A study does not choose where its runs are made. `workers`, or any
 on processors of one kind, since each run has one thread.
 """
 
-import hashlib
 import importlib
 import inspect
 import re
@@ -21,6 +20,7 @@ from tqdm import tqdm
 
 from labreport import LabreportError, check_name, paths
 from labreport.environment import num_threads
+from labreport.imports import digest_code, find_in_package
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -71,32 +71,16 @@ def sweep(
 
 
 def keep(function: Callable[..., Result]) -> Callable[..., Result]:
-    """The function with its results stored in data/cache.
+    """Return the function with its results stored in data/cache.
 
-    They are stored by its arguments and by the source of its module and of all modules
-    of the same package that this imports, directly or through others: a helper that has
-    changed gives new results.
+    A result is found again for the same arguments, as long as neither the function's
+    module has changed nor one of the same package that this imports, directly or
+    through others. Docstrings and comments may change.
     """
-    sources = _read_sources(function.__module__)
-    digest = hashlib.sha256(" ".join(sources).encode()).hexdigest()
+    # A script is no module of a package.
+    files = {Path(inspect.getfile(function)).resolve(): function.__module__}
+    digest = digest_code(files | find_in_package(function.__module__))
     return joblib.Memory(paths.cache() / digest[:16], verbose=0).cache(function)
-
-
-def _read_sources(module: str) -> list[str]:
-    """The sources of a module and of those of its package that it imports."""
-    package = module.partition(".")[0]
-    sources: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name in sources:
-            continue
-        sources[name] = inspect.getsource(sys.modules[name])
-        imports = re.findall(rf"(?m)^from {package}\b.*", sources[name])
-        for word in re.findall(r"\w+", " ".join(imports)):
-            if f"{package}.{word}" in sys.modules:
-                waiting.append(f"{package}.{word}")
-    return list(sources.values())
 
 
 def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:

@@ -23,6 +23,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from dlapps.core.runtime import Bar
 from labreport.cli import main
+from labreport.imports import find_editable_folder
 from labreport.sweeps import keep, sweep, workers
 from studies import dann, runs, transfer, visualizing_attacks, visualizing_saliency
 from studies.dann_runs import Domain, Domains
@@ -216,27 +217,40 @@ def test_what_joblib_keeps_is_found_again_by_the_caller(processes, home):
     assert to_bytes.check_call_in_cache(values)
 
 
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "from laboratory.parts import helper",
+        "from laboratory.parts import (\n    helper,\n)",
+        "import laboratory.parts.helper as helper",
+        "from .parts import helper",
+        "from .parts.helper import read; import laboratory.parts.helper as helper",
+    ],
+)
 def test_what_is_kept_is_made_anew_once_a_helper_of_a_helper_has_changed(
-    home, tmp_path, monkeypatch
+    tmp_path, monkeypatch, imports
 ):
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     package = tmp_path / "laboratory"
-    package.mkdir()
+    (package / "parts").mkdir(parents=True)
     (package / "study.py").write_text(
-        "from laboratory import helper\n\n\ndef read():\n    return helper.read()\n"
+        f"{imports}\n\n\ndef read():\n    return helper.read()\n"
     )
-    (package / "helper.py").write_text(
-        "from laboratory.constants import NUMBER\n\n\ndef read():\n    return NUMBER\n"
+    (package / "parts" / "helper.py").write_text(
+        "from ..constants import NUMBER\n\n\ndef read():\n    return NUMBER\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     cached = []
-    # Of other lengths, which tells Python that its bytecode is old.
-    for number in (1, 22, 1):
+    # A comment changes nothing. The lengths differ, which tells Python that its
+    # bytecode is old.
+    for number in ("1", "22", "1  # again"):
         (package / "constants.py").write_text(f"NUMBER = {number}\n")
         for name in [name for name in sys.modules if name.startswith("laboratory")]:
             monkeypatch.delitem(sys.modules, name)
+        find_editable_folder.cache_clear()
         read = keep(importlib.import_module("laboratory.study").read)
         cached.append(read.check_call_in_cache())
-        assert read() == number
+        assert read() == int(number.partition(" ")[0])
     assert cached == [False, False, True]
 
 

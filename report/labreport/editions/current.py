@@ -7,9 +7,11 @@ sentences of the edition that its run contradicts.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import unquote
 
 from labreport import environment, paths
 from labreport.editions.sources import find_sources
@@ -87,9 +89,10 @@ def digest_inputs(profile: str) -> str:
     for source in find_sources():
         files.append(source.path)
         files.append(executed_path(source, profile))
-        cells = source.read().cells
-        prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
-        files += find_named("'".join(prose))
+        for cell in source.read().cells:
+            if cell.cell_type == "markdown":
+                # Targets of links and pictures, of Markdown and of HTML.
+                files += find_named(re.split("[\"'()<>]+", unquote(cell.source)))
     copies = (paths.report() / "notebooks").glob("*.ipynb")
     names = sorted(path.name for path in copies)
     return _digest(files, json.dumps([names, environment.installed_versions()]))
