@@ -19,7 +19,6 @@ from labreport.editions import TEMPLATES, prose
 from labreport.editions.contents import (
     Contents,
     ExecutedChapter,
-    Label,
     Number,
     colophon,
     day_of,
@@ -27,6 +26,7 @@ from labreport.editions.contents import (
 )
 from labreport.editions.sources import page_file, read_title_page, tags
 from labreport.notebook.chapter import MIME
+from labreport.notebook.outline import Heading, Label
 from labreport.notebook.players import SCRIPT, hash_script
 from labreport.notebook.prose import citeproc
 from labreport.notebook.syntax import Node, Tree, parse, write
@@ -41,7 +41,7 @@ class Page:
 
     chapter: ExecutedChapter
     notebook: NotebookNode
-    headings: list[prose.Heading]
+    headings: list[Heading]
     bibliography: str
 
     @property

@@ -5,8 +5,7 @@ and select the cells that editions show.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
@@ -16,15 +15,15 @@ from labreport.editions.contents import (
     FLOATS,
     Contents,
     ExecutedChapter,
-    Label,
     Number,
     fragments,
-    name_place,
+    locate_errors,
 )
 from labreport.editions.sources import code_cells, read_citation_keys
 from labreport.notebook.chapter import MIME
+from labreport.notebook.outline import Heading, Label, read_heading
 from labreport.notebook.prose import reference_label, require_known, write_references
-from labreport.notebook.syntax import Node, Tree, nodes, walk, words, write
+from labreport.notebook.syntax import Node, Tree, walk, words, write
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures"
 _UNITS += r"|images|digits|seeds?|cores?)"
@@ -80,13 +79,15 @@ def link(text: str, target: str) -> Node:
 class ProseFilter:
     """Writes lists of nodes as an edition has them; `walk` applies it to a chapter.
 
-    Raises LabreportError for a reference or a citation that is not known.
+    headings: the numbered ones that it has written, in reading order. Raises
+    LabreportError for a reference or a citation that is not known.
     """
 
     edition: Edition
     contents: Contents
     chapter: ExecutedChapter
     citation_keys: set[str]
+    headings: list[Heading] = field(default_factory=list)
 
     def __call__(self, tree: Tree) -> Tree:
         """The nodes as this edition has them."""
@@ -103,9 +104,7 @@ class ProseFilter:
         if kind == "Span":
             return [self._change_span(node)]
         if kind == "Header":
-            level, (label, _, attributes), title = node["c"]
-            number = self.edition.heading(dict(attributes).get("number", ""))
-            return [{"t": "Header", "c": [level, [label, [], []], [*number, *title]]}]
+            return [self._change_heading(node)]
         if kind == "Image":
             attributes, alt, (url, title) = node["c"]
             target = [self.edition.picture(url), title]
@@ -113,6 +112,14 @@ class ProseFilter:
         if kind in ("RawInline", "RawBlock"):
             return _show_raw(node)
         return write_references(node, self._refer)
+
+    def _change_heading(self, node: Node) -> Node:
+        heading = read_heading(node)
+        if heading.number:
+            self.headings.append(heading)
+        attributes = [heading.label, [], []]
+        title = self.edition.heading(heading.number) + node["c"][2]
+        return {"t": "Header", "c": [heading.level, attributes, title]}
 
     def _change_span(self, node: Node) -> Node:
         (label, classes, attributes), content = node["c"]
@@ -204,15 +211,6 @@ def _split_words(text: str) -> Tree:
     return tree
 
 
-class Heading(NamedTuple):
-    """A numbered heading, for the contents."""
-
-    level: int
-    number: str
-    label: str
-    title: str
-
-
 def write_prose(
     chapter: ExecutedChapter,
     contents: Contents,
@@ -227,10 +225,10 @@ def write_prose(
     """
     notebook = deepcopy(chapter.notebook)
     prose_filter = ProseFilter(edition, contents, chapter, read_citation_keys())
-    places = list(fragments(notebook))
+    pieces = list(fragments(notebook))
     trees: list[Tree] = []
-    for fragment, tree in zip(places, chapter.prose, strict=True):
-        with name_place(chapter.name, fragment):
+    for fragment, tree in zip(pieces, chapter.prose, strict=True):
+        with locate_errors(chapter.name, fragment):
             written = walk(tree, prose_filter)
         if fragment.key != "source":
             written = [{"t": "Plain", "c": block["c"]} for block in written]
@@ -240,29 +238,15 @@ def write_prose(
     try:
         texts = write(trees, language, options)
     except LabreportError:
-        # Written one by one, the text that cannot be written has a place.
-        for fragment, tree in zip(places, trees, strict=True):
-            with name_place(chapter.name, fragment):
+        # Written one by one, the text that cannot be written is found.
+        for fragment, tree in zip(pieces, trees, strict=True):
+            with locate_errors(chapter.name, fragment):
                 write([tree], language, options)
         raise
     works = texts.pop()
-    for fragment, text in zip(places, texts, strict=True):
+    for fragment, text in zip(pieces, texts, strict=True):
         fragment.box[fragment.key] = text
-    return notebook, _read_headings(chapter, prose_filter), works
-
-
-def _read_headings(
-    chapter: ExecutedChapter, prose_filter: ProseFilter
-) -> list[Heading]:
-    headings: list[Heading] = []
-    for node in nodes(chapter.prose):
-        if node["t"] == "Header":
-            level, (label, _, attributes), title = node["c"]
-            number = dict(attributes).get("number")
-            if number:
-                text = words(walk(title, prose_filter))
-                headings.append(Heading(level, number, label, text))
-    return headings
+    return notebook, prose_filter.headings, works
 
 
 def select_shown(notebook: NotebookNode) -> NotebookNode:

@@ -66,6 +66,17 @@ class Claim(NamedTuple):
     block: int
 
 
+class Heading(NamedTuple):
+    """A heading: its level from 1, the number and label that an outline gave it (empty
+    below the third level), and the words of its title.
+    """
+
+    level: int
+    number: str
+    label: str
+    title: str
+
+
 @dataclass(frozen=True)
 class Label:
     """What a label stands for: the words of a reference to it, as Figure 2.1, the name
@@ -209,6 +220,14 @@ class Outline:
                 equations.append("")
         return headings, equations
 
+    def section_above(self, position: int) -> str | None:
+        """Return the label of the last heading above a cell; None if there is none."""
+        section = None
+        for label, named in self.labels.items():
+            if label.startswith("sec-") and named.cell < position:
+                section = label
+        return section
+
     def find_outdated(self, ran: Mapping[str, int]) -> set[str]:
         """Find the cells of code that build on a cell that ran later.
 
@@ -347,6 +366,13 @@ def _parse_markdown(cells: list[Any], where: str) -> dict[int, Tree]:
             positions.append(position)
     trees = parse(texts, [f"{where} {position}" for position in positions])
     return dict(zip(positions, trees, strict=True))
+
+
+def read_heading(node: Node) -> Heading:
+    """Read a node that is a heading."""
+    level, (label, _, attributes), title = node["c"]
+    number = dict(attributes).get("number", "")
+    return Heading(level, number, label, words(title))
 
 
 def _words_of_prose(tree: Tree) -> str:
