@@ -19,6 +19,7 @@ from labreport.notebook.expressions import (
 from labreport.notebook.outline import (
     REFERENCE_OR_CITATION,
     Outline,
+    method_name,
     read_outline,
     shown_floats,
     walk_code,
@@ -37,19 +38,19 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 _NUMBER = re.compile(
     rf"(?<![\w.,])(?<![A-Za-z_][-–/])({_DIGITS})(?!\w|[.,]\d|[-–/][A-Za-z_])(\s?%)?"
 )
-_CITED = "⁂"
-_SILENT = {kind: {"t": "Str", "c": " ¤ "} for kind in ("Code", "CodeBlock", "Math")}
-_SILENT["Cite"] = {"t": "Str", "c": _CITED}
+# What stands for code, formulas and citations in a text.
+_CITED = "[@]"
+_STAND_INS = {"Code": " … ", "CodeBlock": " … ", "Math": " … ", "Cite": _CITED}
+# Numbers that are no results.
+_ADDRESS = r"https?://\S+"
+_EXPRESSION = r"\{\{[^{}]*\}\}"
+_PARTS = r"(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)"
+_PART = rf"\b{_PARTS}s?\s\d+"
+_TERM = rf"\(?{_DIGITS}\)?"
+_SUM_OR_PRODUCT = rf"\(?{_DIGITS}(?:\s?[×+–]\s?{_TERM})*\)?\s?[×+]\s?{_TERM}"
+_LAYERS = rf"{_DIGITS}(?:[–-]{_DIGITS}){{2,}}"  # in a row: 2,352–100–10
 _NOT_STATED = re.compile(
-    # Addresses and expressions.
-    r"https?://\S+|\{\{[^{}]*\}\}"
-    # Numbers of parts.
-    r"|\b(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)"
-    r"s?\s\d+"
-    # Sizes, sums and products.
-    rf"|\(?{_DIGITS}(?:\s?[×+–]\s?\(?{_DIGITS}\)?)*\)?\s?[×+]\s?\(?{_DIGITS}\)?"
-    # Layers in a row: 2,352–100–10.
-    rf"|{_DIGITS}(?:[–-]{_DIGITS}){{2,}}",
+    "|".join((_ADDRESS, _EXPRESSION, _PART, _SUM_OR_PRODUCT, _LAYERS))
 )
 
 
@@ -101,14 +102,14 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees = parse([_say(cell) for cell in notebook.cells])
     above_all_code = True
-    for place, cell in enumerate(notebook.cells):
-        where = f"{source.name}, cell {place + 1} ({first_line(cell.source, 40)})"
+    for index, cell in enumerate(notebook.cells):
+        where = f"{source.name}, cell {index + 1} ({first_line(cell.source, 40)})"
         if "TODO" in cell.source:
             yield f"{where}: the word TODO"
         if cell.cell_type == "code":
             above_all_code = False
         if "question" not in tags(cell):
-            typed = find_typed_numbers(trees[place], settings)
+            typed = find_typed_numbers(trees[index], settings)
             if typed:
                 yield (
                     f"{where}: {', '.join(typed)} typed by hand; write an expression, "
@@ -117,7 +118,7 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
         if cell.cell_type == "markdown":
             for complaint in _check_placeholders(cell.source, above_all_code):
                 yield f"{where}: {complaint}"
-        if "question" in tags(cell) and not _is_answered(notebook.cells[place + 1 :]):
+        if "question" in tags(cell) and not _is_answered(notebook.cells[index + 1 :]):
             yield f"{where}: a question without an answer"
 
 
@@ -188,12 +189,8 @@ def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
     size or a product (5 × 5), a year, a number of a figure, list or page, a part of a
     name, formula, code or link. A citation lets its sentence pass.
     """
-
-    def silence(inlines: Tree) -> Tree:
-        return [_SILENT.get(node["t"], node) for node in inlines]
-
     typed = []
-    for block in walk(tree, silence):
+    for block in walk(tree, _stand_in):
         sentences = re.split(r"(?<=[.!?]) ", words(block))
         text = " ".join(sentence for sentence in sentences if _CITED not in sentence)
         for number in _NUMBER.finditer(_NOT_STATED.sub(" ", text)):
@@ -203,16 +200,26 @@ def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
     return typed
 
 
+def _stand_in(inlines: Tree) -> Tree:
+    """Replace code, formulas and citations by a text."""
+    replaced = []
+    for node in inlines:
+        if node["t"] in _STAND_INS:
+            node = {"t": "Str", "c": _STAND_INS[node["t"]]}
+        replaced.append(node)
+    return replaced
+
+
 def find_settings(code: Iterable[str]) -> set[float]:
-    """The numbers in a notebook's code cells; what strings and tables say is prose, and
-    the library's are others'.
+    """Find the numbers in a notebook's code cells; what strings and tables say is
+    prose.
     """
     settings = set()
     for source in code:
         nodes = walk_code(source)
         in_tables: set[ast.AST] = set()
         for node in nodes:
-            if getattr(getattr(node, "func", None), "attr", "") == "show_table":
+            if isinstance(node, ast.Call) and method_name(node) == "show_table":
                 in_tables.update(ast.walk(node))
         for node in nodes:
             if node in in_tables or not isinstance(node, ast.Constant):

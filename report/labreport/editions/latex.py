@@ -199,33 +199,38 @@ def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
     unknown: a character that pdfTeX has not. Raises ReportError, which names its cell,
     for a character that no font here can print.
     """
+    program = subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True)
+    if not program.stdout:
+        raise _not_printable(unknown, "no LuaLaTeX", "texlive-luatex", contents)
     folder = Path(mpl.get_data_path(), "fonts", "ttf").as_posix()
+    dejavu = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
+    missing = _characters_of_text(latex)
     fonts: list[str] = []
-    missing = {unknown}
-    got = "no LuaLaTeX"
-    packages = "texlive-luatex"
-    if subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True).stdout:
+    for path in dejavu + sorted(findSystemFonts()):
+        if not missing:
+            break
+        printed = missing & _characters_of_font(path)
+        if printed:
+            missing -= printed
+            fonts.append(f'"[{path}]:mode=harf;"')
+    if missing:
         got = "no font that has it, from left to right"
         packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
-        missing = _characters_of_text(latex)
-        own = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
-        for path in own + sorted(findSystemFonts()):
-            if not missing:
-                break
-            printed = missing & _characters_of_font(path)
-            if printed:
-                missing -= printed
-                fonts.append(f'"[{path}]:mode=harf;"')
-    if missing:
-        sign = min(missing)
-        where = _find(sign, contents)
-        wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
-        install = f"install it (Debian: apt-get install {packages})"
-        raise ReportError(
-            f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
-        )
+        raise _not_printable(min(missing), got, packages, contents)
     template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
     return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
+
+
+def _not_printable(
+    sign: str, got: str, packages: str, contents: Contents
+) -> ReportError:
+    """Make the error for a character that cannot be printed; it names its cell."""
+    where = _find(sign, contents)
+    wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
+    install = f"install it (Debian: apt-get install {packages})"
+    return ReportError(
+        f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
+    )
 
 
 def _characters_of_text(latex: str) -> set[str]:
@@ -251,11 +256,11 @@ def _characters_of_font(path: str) -> set[str]:
 
 
 def _find(sign: str, contents: Contents) -> str:
-    """Where a sign stands: the first cell that has it."""
+    """Say where a sign stands: the first cell that has it."""
     for chapter in contents.chapters:
-        for place, cell in enumerate(chapter.notebook.cells, start=1):
+        for position, cell in enumerate(chapter.notebook.cells, start=1):
             if sign in str(cell):
-                return f"{chapter.name}, cell {place}"
+                return f"{chapter.name}, cell {position}"
     return "report.toml or references.bib"
 
 
@@ -269,8 +274,8 @@ def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
     shutil.rmtree(frames, ignore_errors=True)
     frames.mkdir(parents=True)
     for name, content in figures.items():
-        place = paths.figures() if name.endswith(".pdf") else frames
-        paths.write_atomically(place / name, content)
+        target = paths.figures() if name.endswith(".pdf") else frames
+        paths.write_atomically(target / name, content)
     (folder / "report.tex").write_text(latex, encoding="utf-8")
     if (paths.report() / "references.bib").exists():
         shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")

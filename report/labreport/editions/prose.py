@@ -153,17 +153,23 @@ class ProseFilter:
         yield from self._fill_words(run)
 
     def _fill_words(self, text: str) -> Iterator[Node]:
-        """Write the numbers of a text into it, units beside them on one line."""
-        pieces: list[tuple[str, Number | None]] = []  # no number of what was typed
-        for place, part in enumerate(_NUMBER.split(text)):
-            number = self.chapter.numbers[int(part)] if place % 2 else None
-            pieces.append((number.text if number else write_alike(part), number))
+        """Write the numbers of a text into it, and keep their units on one line with
+        them.
+        """
+        pieces: list[tuple[str, Number | None]] = []  # what was typed has no number
+        end = 0
+        for match in _NUMBER.finditer(text):
+            number = self.chapter.numbers[int(match[1])]
+            pieces.append((write_alike(text[end : match.start()]), None))
+            pieces.append((number.text, number))
+            end = match.end()
+        pieces.append((write_alike(text[end:]), None))
         together = keep_together("".join(piece for piece, _ in pieces))
         start = 0
-        for piece, number in pieces:
+        for piece, evaluated in pieces:
             end = start + len(piece)
             words = _split_words(together[start:end])
-            yield from self.edition.number(words, number) if number else words
+            yield from self.edition.number(words, evaluated) if evaluated else words
             start = end
 
 

@@ -39,7 +39,7 @@ class LiveProse:
         self._show = show
         self._session = int(time())
         self._count = 0  # of runs
-        self._place = -1  # of the cell that ran last
+        self._index = -1  # of the cell that ran last
         self._ran: dict[str, int] = {}  # the number of the last run, by the cell's id
         self._values: dict[str, dict[str, Evaluated]] = {}
         self._outdated: set[str] = set()
@@ -61,20 +61,10 @@ class LiveProse:
         self._count += 1
         self._ran[code.cell] = self._count
         verdicts: list[Evaluated] = []
-        located: list[Evaluated] = []
         if result.success:
             self._values[code.cell] = self._evaluate(code)
-            for cell, claim in code.claims:
-                verdict = check_claim(claim.expression, self._shell.user_ns)
-                verdicts.append(verdict)
-                located.append(
-                    {
-                        **verdict,
-                        "sign": cell.sign,
-                        "block": claim.block,
-                        "verdict": _describe(verdict, claim),
-                    }
-                )
+            for _, claim in code.claims:
+                verdicts.append(check_claim(claim.expression, self._shell.user_ns))
         values = self._values.get(code.cell, {})
         outdated = outline.find_outdated(self._ran)
         # The output that said what is outdated may be gone: it was this cell's own.
@@ -82,12 +72,18 @@ class LiveProse:
         self._outdated = outdated
         if not (values or verdicts or has_news):
             return
+        page_claims = []
+        # Of a cell that failed no claim was checked.
+        for verdict, (cell, claim) in zip(verdicts, code.claims, strict=False):
+            sentence = _describe(verdict, claim)
+            position = {"sign": cell.sign, "block": claim.block}
+            page_claims.append({**verdict, **position, "verdict": sentence})
         page = {
             "run": [self._session, self._count],
             "failed": not result.success,
             "values": values,
             "outdated": [self._ran[cell] for cell in outdated],
-            "claims": located,
+            "claims": page_claims,
         }
         lines = _write_lines(values, verdicts)
         html = f'<div class="labreport-values" data-facts="{escape(_json(page))}">'
@@ -100,15 +96,19 @@ class LiveProse:
         next one with its source.
         """
         source = info.raw_cell.strip()
-        code = list(enumerate(outline.code))
-        same = [place for place, cell in code if cell.source == source]
-        places = [place for place, cell in code if cell.cell == info.cell_id]
-        places += [place for place in same if place > self._place]
-        places += same
-        if not places:
+        alike = []
+        candidates = []
+        for index, code in enumerate(outline.code):
+            if code.cell == info.cell_id:
+                candidates.append(index)
+            if code.source == source:
+                alike.append(index)
+        candidates += [index for index in alike if index > self._index]
+        candidates += alike
+        if not candidates:
             return None
-        self._place = places[0]
-        return outline.code[self._place]
+        self._index = candidates[0]
+        return outline.code[self._index]
 
     def _evaluate(self, code: CodeCell) -> dict[str, Evaluated]:
         """Evaluate the placeholders below a cell, and put beside them what they were

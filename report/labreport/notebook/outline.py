@@ -485,28 +485,29 @@ def question_words(metadata: Mapping[str, Any]) -> str:
 
 
 def used_names(source: str) -> tuple[set[str], set[str]]:
-    """The names that a cell takes from cells above, and those that it assigns or
+    """Return the names that a cell takes from cells above, and those that it assigns or
     defines; imports are neither.
     """
     try:
-        tables = [symtable.symtable(source, "cell", "exec")]
+        table = symtable.symtable(source, "cell", "exec")
     except SyntaxError:  # a magic of IPython
         return set(), set()
-    imported: set[str] = set()
-    assigned: set[str] = set()
-    for symbol in tables[0].get_symbols():
-        if symbol.is_imported():
-            imported.add(symbol.get_name())
-        elif symbol.is_assigned():
-            assigned.add(symbol.get_name())
-    taken: set[str] = set()
-    while tables:
-        table = tables.pop()
-        tables.extend(table.get_children())
-        for symbol in table.get_symbols():
-            if symbol.is_referenced() and symbol.is_global():
-                taken.add(symbol.get_name())
-    return taken - assigned - imported, assigned
+    symbols = table.get_symbols()
+    imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
+    assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
+    assigned -= imported
+    return _global_names(table) - assigned - imported, assigned
+
+
+def _global_names(table: symtable.SymbolTable) -> set[str]:
+    """Return the global names that a scope reads, or a scope in it."""
+    names = set()
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and symbol.is_global():
+            names.add(symbol.get_name())
+    for child in table.get_children():
+        names |= _global_names(child)
+    return names
 
 
 def _names_with_prose(code: CodeCell) -> tuple[set[str], set[str]]:
@@ -535,14 +536,23 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
             variables[ast.unparse(node.targets[0])] = node.value
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
     for call in calls:
-        kind = SHOWN.get(getattr(call.func, "attr", ""))
+        kind = SHOWN.get(method_name(call))
         if not kind:
             continue
         name, caption = _name_and_caption(call)
-        texts = [_literal(variables.get(getattr(caption, "id", ""), caption))]
+        if isinstance(caption, ast.Name):
+            caption = variables.get(caption.id)
+        texts = [_literal(caption)]
         if kind == "tab" and call.args:
-            texts += [_literal(row) for row in getattr(call.args[0], "elts", [])]
+            rows = call.args[0]
+            if isinstance(rows, ast.List | ast.Tuple):
+                texts += [_literal(row) for row in rows.elts]
         yield kind, _literal(name) if isinstance(name, ast.Constant) else "", texts
+
+
+def method_name(call: ast.Call) -> str:
+    """Return the name of a method that is called; empty for another call."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
@@ -568,12 +578,16 @@ def walk_code(source: str) -> list[ast.AST]:
         return []
 
 
-def _literal(node: Any) -> str:
-    """What an expression says literally: a constant, and what an f-string, a list or a
-    dictionary has of them.
+def _literal(node: ast.AST | None) -> str:
+    """Return what an expression says literally: a constant, and what an f-string, a
+    list or a dictionary has of them.
     """
     if isinstance(node, ast.Constant):
         return str(node.value)
-    parts = getattr(node, "values", getattr(node, "elts", []))
-    between = "" if isinstance(node, ast.JoinedStr) else ", "
-    return between.join(_literal(part) for part in parts)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_literal(part) for part in node.values)
+    if isinstance(node, ast.List | ast.Tuple):
+        return ", ".join(_literal(part) for part in node.elts)
+    if isinstance(node, ast.Dict):
+        return ", ".join(_literal(part) for part in node.values)
+    return ""
