@@ -64,7 +64,7 @@ def chapters() -> dict[str, str]:
     then appendices "A", "B".
 
     A chapter's number is what its name begins with, where all chapters' names begin
-    with one; else it is the place in the order of names. A notebook is an appendix if
+    with one; else it is the position in the order of names. A notebook is an appendix if
     its first cell has the tag "appendix".
     """
     names = []
@@ -74,18 +74,18 @@ def chapters() -> dict[str, str]:
             appendices.append(path.stem)
         else:
             names.append(path.stem)
-    places: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for name in names:
         digits = re.match("[0-9]+", name)
         if digits:
-            places[name] = int(digits[0])
-    if len(places) < len(names):
-        places = {name: place for place, name in enumerate(names, start=1)}
+            positions[name] = int(digits[0])
+    if len(positions) < len(names):
+        positions = {name: index for index, name in enumerate(names, start=1)}
     numbers = {}
-    for name in sorted(places, key=places.__getitem__):
-        numbers[name] = str(places[name])
-    for place, name in enumerate(appendices):
-        numbers[name] = chr(ord("A") + place)
+    for name in sorted(positions, key=positions.__getitem__):
+        numbers[name] = str(positions[name])
+    for index, name in enumerate(appendices):
+        numbers[name] = chr(ord("A") + index)
     return numbers
 
 

@@ -71,8 +71,8 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     num_workers = max(1, min(environment.num_processes(), len(sources)))
     with ThreadPoolExecutor(num_workers) as pool:
         runs = {}
-        for place, source in enumerate(sorted(sources, key=cost, reverse=True)):
-            runs[pool.submit(execute, source, profile, place)] = source
+        for row, source in enumerate(sorted(sources, key=cost, reverse=True)):
+            runs[pool.submit(execute, source, profile, row)] = source
         try:
             for run in as_completed(runs):
                 say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
@@ -81,12 +81,12 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
             raise
 
 
-def execute(source: Source, profile: str, place: int = 0) -> float:
+def execute(source: Source, profile: str, row: int = 0) -> float:
     """Run a notebook from top to bottom and return the seconds that it took.
 
     Its executed copy is replaced only when all of it ran. The copy's metadata say, as
     "labreport", what it was made from ("inputs", see `fingerprint`) and in how many
-    "seconds". place: of the progress bar, from 0 at the top.
+    "seconds". row: of the progress bar, from 0 at the top.
 
     Raises ReportError, which names the cell that failed. What ran is then saved beside
     the executed copy, as `<name>.failed.ipynb`.
@@ -100,7 +100,7 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     begun = time.monotonic()
     # In a loop of its own, and on Windows not the kind that cannot wait for sockets.
     with closing(asyncio.SelectorEventLoop()) as loop:
-        failure = loop.run_until_complete(_run_cells(executed, source.name, place))
+        failure = loop.run_until_complete(_run_cells(executed, source.name, row))
     if failure:
         _write(failed_file, executed)
         raise ReportError(
@@ -128,7 +128,7 @@ def _set_parameters(notebook: NotebookNode, **parameters: Any) -> None:
             return
 
 
-async def _run_cells(notebook: NotebookNode, name: str, place: int) -> str:
+async def _run_cells(notebook: NotebookNode, name: str, row: int) -> str:
     """Run a notebook's cells in a kernel of its own, which leave their outputs in it.
 
     Returns the empty string, or what went wrong, and in which cell.
@@ -146,7 +146,7 @@ async def _run_cells(notebook: NotebookNode, name: str, place: int) -> str:
         raise_on_iopub_timeout=True,
     )
     progress = tqdm(
-        notebook.cells, name, unit="cell", leave=False, position=place, disable=None
+        notebook.cells, name, unit="cell", leave=False, position=row, disable=None
     )
     async with client.async_setup_kernel():
         for index, cell in enumerate(progress):

@@ -149,12 +149,12 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         bibliography=bibliography,
     )
     written = {"index.html": index}
-    for place, page in enumerate(pages):
+    for index, page in enumerate(pages):
         resources = {
             **shared,
             "page": page,
-            "before": pages[place - 1] if place else None,
-            "after": pages[place + 1] if place + 1 < len(pages) else None,
+            "before": pages[index - 1] if index else None,
+            "after": pages[index + 1] if index + 1 < len(pages) else None,
         }
         shown = prose.select_shown(page.notebook)
         written[page.file], _ = exporter.from_notebook_node(shown, resources)

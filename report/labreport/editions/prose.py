@@ -55,7 +55,7 @@ class Edition:
     equation: Callable[[str, str, str], Node]
     heading: Callable[[str], Tree]
     refuted: Node
-    number: Callable[[Tree, Number], Tree] = lambda words, _: words
+    number: Callable[[Tree, Number], Tree] = lambda content, _: content
     picture: Callable[[str], str] = str
 
 
@@ -71,8 +71,8 @@ def span(content: Tree, kind: str, label: str = "") -> Node:
 
 def link(text: str, target: str) -> Node:
     """A link whose words stay on one line."""
-    words = [{"t": "Str", "c": text.replace(" ", "\u00a0")}]
-    return {"t": "Link", "c": [["", [], []], words, [target, ""]]}
+    content = [{"t": "Str", "c": text.replace(" ", "\u00a0")}]
+    return {"t": "Link", "c": [["", [], []], content, [target, ""]]}
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,10 @@ class ProseFilter:
         start = 0
         for piece, evaluated in pieces:
             end = start + len(piece)
-            words = _split_words(together[start:end])
-            yield from self.edition.number(words, evaluated) if evaluated else words
+            content = _split_words(together[start:end])
+            if evaluated:
+                content = self.edition.number(content, evaluated)
+            yield from content
             start = end
 
 

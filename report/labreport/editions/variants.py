@@ -185,11 +185,11 @@ def run_variants(names: list[str], say: Callable[[str], None]) -> Path:
 def _run(variant: Variant, plan: Plan, say: Callable[[str], None]) -> None:
     """Run the plan's chapters in a variant, those that are not up to date."""
     for name in BORROWED:
-        place = variant.home / name
+        link = variant.home / name
         target = paths.project() / name
-        if target.exists() and not place.is_symlink():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(target.resolve())
+        if target.exists() and not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target.resolve())
     begun = time.monotonic()
     command = [sys.executable, "-m", "labreport.cli", "run", *plan.chapters]
     command += ["--profile", plan.profile, "--stale"]

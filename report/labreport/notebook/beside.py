@@ -16,8 +16,8 @@ def read_beside(chapter: str) -> dict[tuple[str, str], str]:
     """
     beside: dict[tuple[str, str], str] = {}
     for number in _read(paths.report() / "results.json", chapter, "numbers", []):
-        place = number["cell"], number["expression"]
-        beside[place] = f"published {number['text']}"
+        key = (number["cell"], number["expression"])
+        beside[key] = f"published {number['text']}"
     variants = _read(paths.results() / "variants.json", chapter, "moving", {})
     for key, moving in variants.items():
         cell, _, expression = key.partition(" ")

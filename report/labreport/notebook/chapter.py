@@ -132,17 +132,17 @@ class Chapter:
         Paper has what the last axis changes. Prose refers to it as `@fig-<name>`.
         render: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its
         reading in words), called for every combination. axes: {name: values}. start:
-        the place on each axis at first.
+        the index on each axis at first.
         """
         _require_name_and_caption(name, caption)
         frames, readings = players.make_frames(render, axes)
         page = players.make_explorer(frames, axes, readings, start)
         last, values = list(axes.items())[-1]
         number = min(len(values), 6)
-        places = np.linspace(0, len(values) - 1, number).round().astype(int)
-        titles = [f"{last} {values[place]}" for place in places]
+        indices = np.linspace(0, len(values) - 1, number).round().astype(int)
+        titles = [f"{last} {values[index]}" for index in indices]
         row = frames[tuple(start[:-1])]
-        pdf, png = self._draw(plot_row(list(row[places]), titles), name)
+        pdf, png = self._draw(plot_row(list(row[indices]), titles), name)
         shown = {"image/png": png, "text/html": page}
         self._show_float("figure", name, caption, {"pdf": pdf}, shown)
 

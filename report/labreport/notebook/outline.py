@@ -57,7 +57,7 @@ class Claim(NamedTuple):
     """What a sentence rests on: the expression, the comment that has it, the sentence
     before it.
 
-    block: the place of the block that has both, among those that a page shows.
+    block: the index of the block that has both, among those that a page shows.
     """
 
     expression: str

@@ -87,8 +87,8 @@ def write_references(node: Node, refer: Callable[[str], Node | None]) -> Tree:
         else:
             works.append(citation)
     if works:
-        place = 0 if citations[0] in works else len(parts)
-        parts.insert(place, [{"t": "Cite", "c": [works, typed]}])
+        index = 0 if citations[0] in works else len(parts)
+        parts.insert(index, [{"t": "Cite", "c": [works, typed]}])
     written: Tree = []
     for part in parts:
         if written:

@@ -27,12 +27,12 @@ _END = "```labreport-end\n```"
 _LAST = {"t": "CodeBlock", "c": [["", ["labreport-end"], []], ""]}
 
 
-def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
+def parse(fragments: Sequence[str], cells: Sequence[str] = ()) -> list[Tree]:
     """Read the blocks of each piece of Markdown, all in one run of pandoc.
 
     Each piece has its own footnotes and links. Raises LabreportError for one that
     cannot be read: a block is left open, or a footnote or a link is defined twice or
-    for nothing. It begins with the piece's place, where there are places.
+    for nothing. It begins with the piece's cell, where there are `cells`.
     """
     pieces = [f"{fragment}\n\n{_END}" for fragment in fragments]
     text = json.dumps({"format": READER, "pieces": pieces})
@@ -45,7 +45,7 @@ def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
         # An open block takes what ends the piece into itself.
         if warning or tree[-1:] != [_LAST]:
             reason = re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower()
-            where = f"{places[len(trees)]}: " if places else ""
+            where = f"{cells[len(trees)]}: " if cells else ""
             got = f"{first_line(fragment, 90)!r} ({reason or 'a block left open'})"
             raise LabreportError(
                 f"{where}expected Markdown that pandoc can read, got {got}; correct it."
