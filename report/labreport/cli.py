@@ -1,4 +1,4 @@
-"""The command `labreport`, with its verbs: new, run, report, html, notebooks, check,
+"""The command `labreport` and its verbs: new, run, report, html, notebooks, check,
 class, diff, variants, study.
 """
 
@@ -16,8 +16,9 @@ Verb = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says and return the exit code; wrong input is one
-    sentence on stderr and 2.
+    """Run the command line and return the exit code.
+
+    Wrong input gives one sentence on stderr and the code 2.
     """
     args = _parser().parse_args(arguments)
     try:
@@ -198,8 +199,9 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _alone() -> AbstractContextManager:
-    """Hold the lock of the report's folder, in which one run or build writes at a time;
-    others wait.
+    """Hold the lock of the report's folder.
+
+    Only one run or build writes there at a time; others wait.
     """
     from filelock import FileLock, Timeout
 

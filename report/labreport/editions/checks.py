@@ -1,4 +1,4 @@
-"""What `labreport check` lists of the notebooks, without executing anything."""
+"""Check the notebooks without executing anything, as `labreport check` does."""
 
 import ast
 import re
@@ -73,8 +73,10 @@ class Chapter:
 
 
 def find_complaints() -> list[str]:
-    """One line for each thing to mend in the notebooks: what a build stops at; else
-    cell by cell, then references.
+    """Write one line for each thing to correct in the notebooks.
+
+    These are the mistakes at which a build stops; if there are none, what is wrong in a
+    cell, then what is wrong with references.
     """
     sources.read_title_page()
     chapters = []
@@ -123,8 +125,8 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
 
 
 def _say(cell: NotebookNode) -> str:
-    """The Markdown of a cell; of code, the captions and the rows of tables that it says
-    literally.
+    """Return the Markdown of a cell; for code, the captions and rows of tables that it
+    contains literally.
     """
     if cell.cell_type == "markdown":
         return replace_placeholders(cell.source, lambda _: "")
@@ -146,7 +148,7 @@ def _check_placeholders(markdown: str, above_all_code: bool) -> Iterator[str]:
 
 
 def _is_answered(following: list[NotebookNode]) -> bool:
-    """Whether a cell tagged "answer" comes before the next question or heading."""
+    """Return whether a cell tagged "answer" comes before the next question or heading."""
     for cell in following:
         if "answer" in tags(cell) and cell.source.strip():
             return True
@@ -181,13 +183,14 @@ def _check_references(chapters: list[Chapter]) -> Iterator[str]:
 
 
 def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
-    """The numbers in a Markdown cell that were typed by hand, as written: `0.91`, `42`,
-    `138,357,544`, `93 %`.
+    """Find the numbers in a Markdown cell that were typed by hand, as written: `0.91`,
+    `42`, `138,357,544`, `93 %`.
 
-    One is meant that has two significant digits, a decimal point or a percent sign, and
-    is none of: a setting (a number of `settings`; a percentage whose share is one), a
-    size or a product (5 × 5), a year, a number of a figure, list or page, a part of a
-    name, formula, code or link. A citation lets its sentence pass.
+    A number counts if it has two significant digits, a decimal point or a percent sign.
+    It does not count if it is a setting (a number of `settings`, or a percentage whose
+    share is one), a size or a product (5 × 5), a year, the number of a figure, list or
+    page, or a part of a name, formula, code or link. In a sentence with a citation no
+    number counts.
     """
     typed = []
     for block in walk(tree, _stand_in):

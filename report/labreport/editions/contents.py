@@ -40,9 +40,9 @@ FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
 
 @dataclass(frozen=True)
 class Number:
-    """What a placeholder stands for.
+    """The value of a placeholder.
 
-    cell: the id of the cell of code above it. beside: what it was elsewhere, as
+    cell: the id of the cell of code above it. beside: what it was elsewhere, such as
     "published 27; in 12 runs 1 to 868".
     """
 
@@ -65,9 +65,9 @@ class CheckedClaim:
 class ExecutedChapter:
     """An executed notebook.
 
-    prose: a tree for each of its `fragments`; a placeholder {{3}} there stands for
+    prose: a tree for each of its `fragments`. A placeholder {{3}} there stands for
     numbers[3], and the comment of a claim that is refuted becomes a span of the class
-    "refuted". run: what `Chapter` says of the run.
+    "refuted". run: the message in which `Chapter` describes the run.
     """
 
     name: str
@@ -81,8 +81,9 @@ class ExecutedChapter:
 
     @property
     def refuted(self) -> list[Claim]:
-        """The claims that do not hold; none under the profile smoke, which has too few
-        data for any.
+        """Return the claims that do not hold.
+
+        Under the profile smoke there are none, since it has too few data for any claim.
         """
         if self.run["profile"] == "smoke":
             return []
@@ -93,10 +94,10 @@ class ExecutedChapter:
 class Contents:
     """The contents of a report.
 
-    labels: what prose may refer to. headlines: in the order of chapters; of each what
-    `Chapter.headline` says, and its chapter, cell, section (the label of the heading
-    above it, or None), profile and commit. refuted: a line for each sentence that the
-    run of its chapter contradicts.
+    labels: those to which prose may refer. headlines: in the order of chapters; each
+    has what `Chapter.headline` says, and its chapter, cell, section (the label of the
+    heading above it, or None), profile and commit. refuted: a line for each sentence
+    that the run of its chapter contradicts.
     """
 
     labels: dict[str, Label] = field(default_factory=dict)
@@ -106,8 +107,10 @@ class Contents:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What results.json has: the headlines by name, and by chapter each placeholder
-        with its text and value.
+        """Return the content of results.json.
+
+        These are the headlines by name, and for each chapter its placeholders with
+        their text and value.
         """
         chapters = {}
         for chapter in self.chapters:
@@ -132,13 +135,13 @@ class Fragment(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The piece as it is in the notebook."""
+        """Return the Markdown as it is in the notebook."""
         return self.box[self.key]
 
 
 def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
-    """The outputs of a cell that carry a message of one kind to the report, each with
-    its message.
+    """Yield the outputs of a cell that carry a message of one kind to the report, each
+    with its message.
     """
     for output in cell.get("outputs", []):
         message = output.get("data", {}).get(MIME)
@@ -147,7 +150,7 @@ def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]
 
 
 def messages(notebook: NotebookNode, kind: str) -> Iterator[Any]:
-    """The messages of one kind in a notebook."""
+    """Yield the messages of one kind in a notebook."""
     for cell in notebook.cells:
         for _, message in outputs(cell, kind):
             yield message
@@ -200,7 +203,7 @@ def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
 
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
-    """What the last page says of a chapter's run."""
+    """Return what the last page says of a chapter's run."""
     duration = f"{chapter.seconds:.0f} s"
     if chapter.seconds >= 90:
         duration = f"{chapter.seconds / 60:.0f} min"
@@ -215,7 +218,7 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
 
 
 def day_of(contents: Contents) -> date:
-    """The date of the last run, so that building again changes nothing."""
+    """Return the date of the last run, so that a second build changes nothing."""
     return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
 
 
@@ -254,8 +257,8 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
 
 @dataclass(frozen=True)
 class CodeAbove:
-    """A cell of code, and what it says of the prose below it: values by placeholder,
-    verdicts by claim.
+    """A cell of code, with the values of the placeholders and the verdicts on the
+    claims of the prose below it.
     """
 
     cell: str = ""
@@ -442,8 +445,8 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
 def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
     """Replace the target of each picture by a data: URL, in place.
 
-    attachments: of the cell. Raises ReportError for what is neither attached to it nor
-    a PNG or JPEG of the report.
+    attachments: those of the cell. Raises ReportError for a target that is neither
+    attached to it nor a PNG or JPEG of the report.
     """
     for node in nodes(tree):
         if node["t"] != "Image":
@@ -464,7 +467,9 @@ def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
 
 
 def _read_picture(name: str, attachments: dict[str, Any]) -> str:
-    """A picture in base64, from the cell's attachments or from a file of the report."""
+    """Read a picture in base64, from the cell's attachments or from a file of the
+    report.
+    """
     attached = attachments.get(name.removeprefix("attachment:"))
     if attached:
         return "".join(attached.values())

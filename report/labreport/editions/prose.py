@@ -1,5 +1,5 @@
-"""Write a chapter's prose for an edition: numbers, references and citations filled in;
-and select the cells that editions show.
+"""Write a chapter's prose for an edition, with numbers, references and citations filled
+in; select the cells that editions show.
 """
 
 import re
@@ -44,11 +44,12 @@ REFUTED = "[In this run this does not hold.]"
 class Edition:
     """How an edition writes what pandoc does not know.
 
-    refer: (label, its words and chapter) -> a reference. equation: (TeX, label, number
-    or "") -> an equation. heading: (number) -> what stands before a title. refuted:
-    what stands behind a sentence that the run contradicts. number: (words, what is
-    known of it) -> a number in the text, the words alone by default. picture: (data:
-    URL) -> the target of an embedded picture.
+    refer: a function that writes a reference from a label and its `Label`. equation:
+    one that writes an equation from its TeX, label and number (empty without one).
+    heading: one that writes what stands before a title, from its number. refuted: what
+    stands behind a sentence that the run contradicts. number: a function that writes a
+    number in the text from its words and its `Number`; by default these words. picture:
+    one that writes the target of an embedded picture from its data: URL.
     """
 
     refer: Callable[[str, Label], Node]
@@ -60,17 +61,17 @@ class Edition:
 
 
 def raw(language: str, text: str) -> Node:
-    """A piece of `language` that other editions do not show."""
+    """Make a piece of `language` that other editions do not show."""
     return {"t": "RawInline", "c": [language, text]}
 
 
 def span(content: Tree, kind: str, label: str = "") -> Node:
-    """A part of a line that has a class, and maybe a label."""
+    """Make a part of a line that has a class, and maybe a label."""
     return {"t": "Span", "c": [[label, [kind], []], content]}
 
 
 def link(text: str, target: str) -> Node:
-    """A link whose words stay on one line."""
+    """Make a link whose words stay on one line."""
     content = [{"t": "Str", "c": text.replace(" ", "\u00a0")}]
     return {"t": "Link", "c": [["", [], []], content, [target, ""]]}
 
@@ -79,7 +80,7 @@ def link(text: str, target: str) -> Node:
 class ProseFilter:
     """Writes lists of nodes as an edition has them; `walk` applies it to a chapter.
 
-    headings: the numbered ones that it has written, in reading order. Raises
+    headings: the numbered headings that it has written, in reading order. Raises
     LabreportError for a reference or a citation that is not known.
     """
 
@@ -90,7 +91,7 @@ class ProseFilter:
     headings: list[Heading] = field(default_factory=list)
 
     def __call__(self, tree: Tree) -> Tree:
-        """The nodes as this edition has them."""
+        """Write the nodes as this edition has them."""
         changed: Tree = []
         for node in tree:
             changed += self._change(node)
@@ -176,7 +177,7 @@ class ProseFilter:
 
 
 def _show_raw(node: Node) -> Tree:
-    """HTML's elements as they are; TeX, and what is no element, as text: List<int>."""
+    """Keep elements of HTML, and show all other raw pieces, such as List<int>, as text."""
     language, text = node["c"]
     if text.startswith("<!--"):  # for those who write
         return []
@@ -192,17 +193,20 @@ def _write_math(formula: str) -> str:
 
 
 def write_alike(text: str) -> str:
-    """Typed numbers as evaluated ones are written: 95% and 0.5, whether typed so or as
-    "95 %" and ".5".
+    """Write typed numbers as evaluated ones are written: 95% for "95 %", and 0.5 for
+    ".5".
 
-    text: what stands between two evaluated numbers, of which the first may be followed
-    by its sign.
+    text: what stands between two evaluated numbers; a percent sign at its start belongs
+    to the first of them.
     """
     return _BARE_POINT.sub("0.", re.sub(r"(?:(?<=\d)|^)[ \n\u00a0]%", "%", text))
 
 
 def keep_together(text: str) -> str:
-    """Numbers with their units on one line, and minus signs; no character moves."""
+    """Keep numbers and their units on one line, and write minus signs.
+
+    The number of characters stays the same.
+    """
     text = re.sub(rf"(?<=\d)[ \n](?={_UNITS}(?!\w))", "\u00a0", text)
     text = re.sub(r"(?<=[\d%])[ \n](?=[±×] )|(?<=[  ][±×≈<>≤≥]) (?=\d)", "\u00a0", text)
     return re.sub(r"(?<![\w/.@{}#-])-(?=\d)", "−", text)
@@ -271,8 +275,10 @@ def select_shown(notebook: NotebookNode) -> NotebookNode:
 
 
 def is_shown(output: NotebookNode) -> bool:
-    """Whether it is a figure, a table, or what the chapter's code prints or displays;
-    stderr is the libraries'.
+    """Return whether the report shows an output: a figure, a table, or what the
+    chapter's code prints or displays.
+
+    What libraries write to stderr is not shown.
     """
     message = output.get("data", {}).get(MIME)
     return message["kind"] in FLOATS if message else output.get("name") != "stderr"

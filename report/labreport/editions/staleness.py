@@ -1,4 +1,4 @@
-"""What the outputs of a notebook depend on, and so whether it has to run again."""
+"""Find out whether a notebook has to run again: what its outputs depend on."""
 
 import ast
 import hashlib
@@ -20,12 +20,14 @@ from labreport.profiles import get_profile
 
 
 def executed_path(source: Source, profile: str) -> Path:
-    """The file of the executed copy of a notebook."""
+    """Return the file of the executed copy of a notebook."""
     return paths.build() / profile / f"{source.name}.ipynb"
 
 
 def is_stale(source: Source, profile: str) -> bool:
-    """Whether a notebook's executed copy is missing, or was made from other inputs."""
+    """Return whether a notebook's executed copy is missing, or was made from other
+    inputs.
+    """
     notebook = source.read()
     path = executed_path(source, profile)
     if not path.exists():
@@ -35,14 +37,13 @@ def is_stale(source: Source, profile: str) -> bool:
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
-    """Describe what a notebook's outputs depend on; the words of its prose do not
-    belong to it.
+    """Describe what a notebook's outputs depend on, which its prose does not change.
 
     "settings": see `read_settings`. "code": a SHA-256 of the code cells, of the
-    expressions in the prose, of what the cells import (`find_imported`), directly or
-    through others, and of the results of the studies that the code mentions
+    expressions in the prose, of what the cells import, directly or through others
+    (`find_imported`), and of the results of the studies that the code mentions
     (`find_named_results`). "files": a SHA-256 of each file of the report that a string
-    of the cells, or of modules beside them, names (`find_named`).
+    names (`find_named`), in the cells or in modules beside the notebooks.
     """
     code = [cell.source for cell in code_cells(notebook)]
     imported = find_imported(code)
@@ -69,8 +70,9 @@ def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
 
 
 def _strings_of(code: str) -> list[str]:
-    """Return the strings in code; where it is not plain Python, as with a magic, what
-    stands between quotes.
+    """Return the strings in code.
+
+    If it is not plain Python, such as a magic, return what stands between quotes.
     """
     nodes = walk_code(code)
     if not nodes:
@@ -83,15 +85,15 @@ def _strings_of(code: str) -> list[str]:
 
 
 def _evaluated(cell: NotebookNode) -> list[str]:
-    """What the kernel gets of a cell: code, or the expressions in its prose."""
+    """Return what the kernel gets of a cell: its code, or the expressions in its prose."""
     if cell.cell_type == "code":
         return ["code", cell.source]
     return [*find_placeholders(cell.source), *find_claims(cell.source)]
 
 
 def read_settings(profile: str) -> dict[str, Any]:
-    """What changes the numbers of a run besides its code: profile, seed, threads, and
-    what libraries say.
+    """Return what changes the numbers of a run besides its code: profile, seed,
+    threads, and the settings of libraries.
     """
     settings = {
         "profile": vars(get_profile(profile)),
@@ -123,7 +125,7 @@ def find_named(names: Iterable[str]) -> set[Path]:
 
 
 def find_named_results(code: Iterable[str]) -> list[Path]:
-    """The results of the studies that some code mentions: for "scenes15"
+    """Find the results of the studies that some code mentions: for "scenes15"
     scenes15-features.npz and others.
     """
     text = "".join(code)
@@ -136,5 +138,5 @@ def find_named_results(code: Iterable[str]) -> list[Path]:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """Compute the SHA-256 of a file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,5 +1,5 @@
-"""The outline of a chapter: labels with their numbers, counted as LaTeX counts, and
-what each cell's prose uses.
+"""The outline of a chapter: its labels with their numbers, counted as LaTeX counts
+them, and what the prose of each cell uses.
 """
 
 import ast
@@ -54,10 +54,10 @@ _LABEL = re.compile(r"\s*\\label\{(eq-[^}]*)\}")
 
 
 class Claim(NamedTuple):
-    """What a sentence rests on: the expression, the comment that has it, the sentence
-    before it.
+    """A claim: the expression that must hold, the comment that contains it, and the
+    sentence before the comment.
 
-    block: the index of the block that has both, among those that a page shows.
+    block: the index of the block that contains both, among those that a page shows.
     """
 
     expression: str
@@ -67,8 +67,9 @@ class Claim(NamedTuple):
 
 
 class Heading(NamedTuple):
-    """A heading: its level from 1, the number and label that an outline gave it (empty
-    below the third level), and the words of its title.
+    """A heading: its level from 1, its number and label, and the words of its title.
+
+    A heading below the third level has neither number nor label.
     """
 
     level: int
@@ -92,8 +93,9 @@ class Label:
 class ProseCell:
     """A cell of Markdown: what a page shows at its parts, and what a kernel evaluates.
 
-    sign: the letters by which the cell is known on a page. headings, equations: their
-    numbers; an equation without one has "". question: the words above a question.
+    sign: the first letters of its prose, by which the script of a page finds the cell.
+    headings, equations: their numbers; an equation without a number has "". question:
+    the words above a question.
     """
 
     sign: str
@@ -114,23 +116,24 @@ class CodeCell:
 
     @property
     def placeholders(self) -> list[str]:
-        """The placeholders of the prose below it."""
+        """Return the placeholders of the prose below it."""
         return [inner for cell in self.prose for inner in cell.placeholders]
 
     @property
     def claims(self) -> list[tuple[ProseCell, Claim]]:
-        """The claims of the prose below it, each with its cell."""
+        """Return the claims of the prose below it, each with its cell."""
         return [(cell, claim) for cell in self.prose for claim in cell.claims]
 
 
 @dataclass
 class Outline:
-    """The labels of a chapter, and what stands in each cell of its notebook.
+    """The labels of a chapter, and what each cell of its notebook contains.
 
-    number, name: the chapter's, as "2" and "2_networks". duplicates: the labels that
-    are used more than once, each with a sentence that says so. tokens: references and
-    citations, each with the position of the first cell that has it. formulas: each as
-    it was written, with its node. mistakes: sentences; a build stops at these.
+    number, name: those of the chapter, such as "2" and "2_networks". duplicates: the
+    labels that are used more than once, each with a sentence that says so. tokens:
+    references and citations, each with the position of the first cell that contains it.
+    formulas: each formula as it was written, with its node. mistakes: sentences about
+    mistakes at which a build stops.
     """
 
     number: str
@@ -319,7 +322,7 @@ class Outline:
 def read_outline(path: Path, number: str) -> Outline:
     """Read the outline of the notebook in that file, the chapter of that number.
 
-    Where there is no pandoc, or a block is left open, only figures and tables have
+    If pandoc is missing, or if a block is not closed, only figures and tables have
     numbers.
     """
     outline = Outline(number, path.stem)
@@ -376,7 +379,7 @@ def read_heading(node: Node) -> Heading:
 
 
 def _words_of_prose(tree: Tree) -> str:
-    """The words of a cell without its code, formulas and comments."""
+    """Return the words of a cell without its code, formulas and comments."""
 
     def drop(siblings: Tree) -> Tree:
         return [node for node in siblings if node["t"] not in _NOT_PROSE]
@@ -392,8 +395,8 @@ def _match_environment(node: Node) -> re.Match[str] | None:
 
 
 def _write_formula(node: Node) -> str:
-    """A formula as it was written, $x$ or an environment, with single spaces; empty for
-    another node.
+    """Return a formula as it was written, $x$ or an environment, with single spaces;
+    empty for another node.
     """
     written = ""
     if node["t"] == "Math":
@@ -405,7 +408,7 @@ def _write_formula(node: Node) -> str:
 
 
 def _formula_node(node: Node) -> Node:
-    """A formula or an environment as a formula without its label."""
+    """Return a formula or an environment as a formula without its label."""
     kind = node["c"][0] if node["t"] == "Math" else {"t": "DisplayMath"}
     return {"t": "Math", "c": [kind, _LABEL.sub("", node["c"][1]).strip()]}
 
@@ -419,8 +422,8 @@ def _require_no_placeholder(tex: str) -> None:
 
 
 def _sign(prose: str) -> str:
-    """The first letters, a to z, of a cell's prose without references, by which live.js
-    finds it on a page.
+    """Return the first letters, a to z, of a cell's prose without references; live.js
+    finds the cell by them.
     """
     return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
 
@@ -450,7 +453,7 @@ def _is_comment(node: Node) -> bool:
 
 
 def _last_sentence(text: str) -> str:
-    """The last sentence of a text in which a paragraph is a line."""
+    """Return the last sentence of a text in which each paragraph is a line."""
     line = text.rstrip().rpartition("\n")[2]
     return re.split(r"(?<=[.!?])\s", " ".join(line.split()))[-1]
 
@@ -466,7 +469,7 @@ def _name_of(label: str, kind: str) -> str:
 
 
 def question_words(metadata: Mapping[str, Any]) -> str:
-    """The heading of a question, as "Question 5 ★"; empty for another cell."""
+    """Return the heading of a question, such as "Question 5 ★"; empty for another cell."""
     if "question" not in metadata.get("tags", ()):
         return ""
     question = metadata.get("question")
@@ -511,7 +514,9 @@ def _global_names(table: symtable.SymbolTable) -> set[str]:
 
 
 def _names_with_prose(code: CodeCell) -> tuple[set[str], set[str]]:
-    """The names that a cell and the prose below it take, and those that it assigns."""
+    """Return the names that a cell and the prose below it take, and those that it
+    assigns.
+    """
     taken, assigned = used_names(code.source)
     expressions = [split_format(inner)[0] for inner in code.placeholders]
     expressions += [claim.expression for _, claim in code.claims]
@@ -556,8 +561,9 @@ def method_name(call: ast.Call) -> str:
 
 
 def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
-    """The arguments name and caption of a call, the last two where they have no
-    keyword.
+    """Return the arguments name and caption of a call.
+
+    They are its last two arguments, unless they have keywords.
     """
     named = {keyword.arg: keyword.value for keyword in call.keywords}
     positional = list(call.args)
@@ -571,7 +577,9 @@ def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
 
 
 def walk_code(source: str) -> list[ast.AST]:
-    """All nodes of a cell's code; none if it is not plain Python, as with a magic."""
+    """Return all nodes of a cell's code; none if it is not plain Python, such as a
+    magic.
+    """
     try:
         return list(ast.walk(ast.parse(source)))
     except SyntaxError:

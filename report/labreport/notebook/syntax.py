@@ -30,9 +30,9 @@ _LAST = {"t": "CodeBlock", "c": [["", ["labreport-end"], []], ""]}
 def parse(fragments: Sequence[str], cells: Sequence[str] = ()) -> list[Tree]:
     """Read the blocks of each piece of Markdown, all in one run of pandoc.
 
-    Each piece has its own footnotes and links. Raises LabreportError for one that
-    cannot be read: a block is left open, or a footnote or a link is defined twice or
-    for nothing. It begins with the piece's cell, where there are `cells`.
+    Each piece has its own footnotes and links. Raises LabreportError for a piece that
+    cannot be read: a block is not closed, or a footnote or a link is defined twice or
+    without use. The error begins with the piece's cell, if there are `cells`.
     """
     pieces = [f"{fragment}\n\n{_END}" for fragment in fragments]
     text = json.dumps({"format": READER, "pieces": pieces})
@@ -59,7 +59,7 @@ def write(
 ) -> list[str]:
     """Write each tree in pandoc's `language`, all in one run.
 
-    Returns the texts, and behind them what pandoc appends: the works cited.
+    Returns the texts, and at the end what pandoc appends: the works cited.
     """
     raw = language if language in ("latex", "plain") else "html"
     blocks: Tree = []
@@ -85,7 +85,7 @@ def walk(tree: Any, change: Callable[[Tree], Tree]) -> Any:
 
 
 def nodes(tree: Any) -> Iterator[Node]:
-    """All nodes of a tree, in reading order."""
+    """Yield all nodes of a tree, in reading order."""
     if isinstance(tree, dict):
         if "t" in tree:
             yield tree
@@ -96,7 +96,7 @@ def nodes(tree: Any) -> Iterator[Node]:
 
 
 def words(tree: Any) -> str:
-    """What a tree says: its words, and of code and formulas what was typed."""
+    """Return the words of a tree; for code and formulas, what was typed."""
 
     def spell(siblings: Tree) -> Tree:
         return [part for node in siblings for part in _spell_quotes(node)]
@@ -106,8 +106,9 @@ def words(tree: Any) -> str:
 
 
 def word_of(node: Node) -> str:
-    """What a node itself says, the nodes in it left out; a space between words, and a
-    line break before a paragraph.
+    """Return the text of a node itself, without the nodes in it.
+
+    That is a space between words, and a line break before a paragraph.
     """
     kind = node["t"]
     if kind in ("Space", "SoftBreak", "LineBreak"):
@@ -120,7 +121,7 @@ def word_of(node: Node) -> str:
 
 
 def first_line(text: str, width: int = 60) -> str:
-    """The first line of a text, shortened, as a sentence quotes it."""
+    """Return the first line of a text, shortened, as a sentence quotes it."""
     line = text.strip().partition("\n")[0].rstrip()
     if len(line) > width:
         line = line[: width - 1].rstrip() + "…"
