@@ -77,7 +77,7 @@ def write_course(folder: Path) -> list[Path]:
 
 
 def find_checks(source: Source) -> Path:
-    """Return the module with the tests of a chapter: checks/name.py for 2_name.ipynb."""
+    """Return the module with a chapter's tests: checks/name.py for 2_name.ipynb."""
     name = source.name.lstrip("0123456789_ ")
     return paths.notebooks() / "checks" / f"{name}.py"
 

@@ -148,7 +148,7 @@ def _check_placeholders(markdown: str, above_all_code: bool) -> Iterator[str]:
 
 
 def _is_answered(following: list[NotebookNode]) -> bool:
-    """Return whether a cell tagged "answer" comes before the next question or heading."""
+    """Return whether an answer comes before the next question or heading."""
     for cell in following:
         if "answer" in tags(cell) and cell.source.strip():
             return True

@@ -1,4 +1,4 @@
-"""The HTML edition: a self-contained page for each chapter, and the page of contents."""
+"""The HTML edition: a self-contained page for each chapter, and one of contents."""
 
 import base64
 import io

@@ -246,7 +246,7 @@ def _characters_of_text(latex: str) -> set[str]:
 
 
 def _characters_of_font(path: str) -> set[str]:
-    """Return the characters of a font, in scripts that are written from left to right."""
+    """Return a font's characters, of scripts that are written from left to right."""
     try:
         codes = FT2Font(path).get_charmap()
     except (RuntimeError, OSError):  # no font that Matplotlib can read

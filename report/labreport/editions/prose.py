@@ -177,7 +177,7 @@ class ProseFilter:
 
 
 def _show_raw(node: Node) -> Tree:
-    """Keep elements of HTML, and show all other raw pieces, such as List<int>, as text."""
+    """Keep elements of HTML, and show other raw pieces, such as List<int>, as text."""
     language, text = node["c"]
     if text.startswith("<!--"):  # for those who write
         return []

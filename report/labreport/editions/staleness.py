@@ -85,7 +85,7 @@ def _strings_of(code: str) -> list[str]:
 
 
 def _evaluated(cell: NotebookNode) -> list[str]:
-    """Return what the kernel gets of a cell: its code, or the expressions in its prose."""
+    """Return what the kernel evaluates: a cell's code, or the expressions in prose."""
     if cell.cell_type == "code":
         return ["code", cell.source]
     return [*find_placeholders(cell.source), *find_claims(cell.source)]

@@ -126,7 +126,7 @@ def require_simple(placeholder: str) -> tuple[str, str]:
 
 
 def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Evaluated:
-    """Evaluate a placeholder: return its text and value, or its error in one sentence."""
+    """Evaluate a placeholder: return its text and value, or its error as a sentence."""
     try:
         expression, spec = require_simple(placeholder)
         value = eval(expression, {}, scope)  # of the notebook's author, in its kernel

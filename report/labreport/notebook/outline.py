@@ -469,7 +469,7 @@ def _name_of(label: str, kind: str) -> str:
 
 
 def question_words(metadata: Mapping[str, Any]) -> str:
-    """Return the heading of a question, such as "Question 5 ★"; empty for another cell."""
+    """Return the words above a question, "Question 5 ★"; empty for another cell."""
     if "question" not in metadata.get("tags", ()):
         return ""
     question = metadata.get("question")
