@@ -36,10 +36,12 @@ report: $(REPORT) ## set up what is missing, run the notebooks, build PDF, HTML 
 	@report/install-packages tex || echo 'Without TeX there will be all but the PDF.'
 	@$(BIN)/labreport report --profile $(PROFILE)
 
+# Links of a copy lead from report/build/notebooks to the notebooks; a published copy lies one folder higher.
 publish: $(REPORT) ## the report under the full profile, into report/ to be committed; not where a sentence does not hold
 	@report/install-packages tex
 	@$(BIN)/labreport report --profile full --strict
 	cp -r report/build/report.pdf report/build/results.json report/build/environment.txt report/build/notebooks report/
+	sed -i.before 's|(\.\./\.\./\.\./notebooks/|(../../notebooks/|g' report/notebooks/*.ipynb && rm report/notebooks/*.before
 
 variants: $(REPORT) ## the chapters under other seeds, threads, processors and data (half an hour; DLAPPS_DATA names the mirror)
 	@$(BIN)/labreport variants

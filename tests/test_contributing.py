@@ -1,5 +1,5 @@
-"""What the guides tell to type can be typed, what they link to exists; test_imports.py
-holds the diagram of rooms.
+"""What the guides tell to type can be typed, what they link to exists; the manual's
+example prints what it says; test_imports.py holds the diagram of rooms.
 """
 
 import json
@@ -7,25 +7,28 @@ import re
 import shlex
 
 import pytest
-from conftest import CHECKOUT, text
+from conftest import CHECKOUT, code, text
 
 from dlapps import cli as library
 from labreport import cli as engine
+from labreport.editions import TEMPLATES
 
-GUIDES = ("README.md", "CONTRIBUTING.md", "data/README.md")
-README, GUIDE, DATA = ((CHECKOUT / path).read_text() for path in GUIDES)
+GUIDES = ("README.md", "CONTRIBUTING.md", "data/README.md", "report/README.md")
+README, GUIDE, DATA, MANUAL = ((CHECKOUT / path).read_text() for path in GUIDES)
 COMMANDS = sorted(
     set(
         re.findall(
-            r"(?m)(?:^ +|`)((?:dlapps|labreport) [^`#\n]+)", README + GUIDE + DATA
+            r"(?m)(?:^ +|`)((?:dlapps|labreport) [^`#\n]+)",
+            README + GUIDE + DATA + MANUAL,
         )
     )
 )
-MENTIONED = set(re.findall(r"\b(?:dlapps|tests|data|report)/[\w./]+\b", GUIDE)) - {
-    "data/cache",
-    "report/build/seed",
+MENTIONED = {
+    path
+    for path in re.findall(r"\b(?:dlapps|tests|data|report)/[\w./]+\b", GUIDE + MANUAL)
+    if not path.startswith(("data/cache", "report/build"))
 }
-LINKED = set(re.findall(r"\]\((?!http)([^)#]+)", README))
+LINKED = set(re.findall(r"\]\((?!http)([^)#]+)", README + GUIDE))
 RESULTS = sorted(
     path.name
     for folder in ("results", "networks")
@@ -56,8 +59,8 @@ def test_each_committed_result_is_explained(name):
     assert re.search(rf"`({stem})?\.{suffix}`(.|\n)*commits?\s+[0-9a-f]{{7}}", entry)
 
 
-def test_a_question_as_the_guide_writes_it_waits_for_its_answer(project, capsys):
-    metadata = json.loads(re.search(r"```json\n(.+?)```", GUIDE, re.DOTALL)[1])
+def test_a_question_as_the_manual_writes_it_waits_for_its_answer(project, capsys):
+    metadata = json.loads(re.search(r"```json\n(.+?)```", MANUAL, re.DOTALL)[1])
     question = text("Why?", *metadata["tags"], **metadata["question"])
     assert question.metadata == metadata
     project.write("1_transfer", question)
@@ -65,3 +68,18 @@ def test_a_question_as_the_guide_writes_it_waits_for_its_answer(project, capsys)
     assert "(Why?): a question without an answer" in capsys.readouterr().out
     project.write("1_transfer", question, text("Because.", "answer"))
     assert engine.main(["check"]) == 0
+
+
+@pytest.mark.report
+def test_the_example_of_the_manual_prints_what_it_says(project, capsys):
+    _, measure, *_ = re.findall(r"```python\n(.+?)```", MANUAL, re.DOTALL)
+    sentences = re.search(r"```markdown\n(.+?)```", MANUAL, re.DOTALL)[1]
+    printed = re.search(r'The report prints: "(.+?)"', MANUAL, re.DOTALL)[1]
+    works = TEMPLATES / "new" / "report" / "references.bib"
+    (project.home / "report" / "references.bib").write_bytes(works.read_bytes())
+    project.write("1_first_chapter", code(measure), text(sentences))
+    assert engine.main(["check"]) == 0, capsys.readouterr().out
+    assert engine.main(["html", "--strict"]) == 0
+    page = (project.build / "html" / "1-first-chapter.html").read_text()
+    words = re.sub(r"<[^>]*>", "", page).replace("\u00a0", " ").split()
+    assert " ".join(printed.split()) in " ".join(words)

@@ -73,8 +73,10 @@ def sample_grid(generator: nn.Module, z: Tensor) -> Tensor:
 
 
 def interpolate(first: ArrayLike, second: ArrayLike, num_steps: int) -> Tensor:
-    """Return latent vectors (num_steps, D) from first (D,) to second (D,) along the
-    sphere (White 2016): with w the angle between the two and t from 0 to 1,
+    """Return latent vectors (num_steps, D) on the way from first (D,) to second (D,).
+
+    The way lies on the sphere (White 2016): with w the angle between the two and t from
+    0 to 1,
 
         z(t) = (sin((1 - t) w) first + sin(t w) second) / sin(w).
 

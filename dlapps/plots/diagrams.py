@@ -40,18 +40,22 @@ class Block:
 
     @property
     def left(self) -> float:
+        """Return its left edge."""
         return self.x - self.width / 2
 
     @property
     def right(self) -> float:
+        """Return its right edge."""
         return self.x + self.width / 2
 
     @property
     def top(self) -> float:
+        """Return its upper edge."""
         return self.y + self.height / 2
 
     @property
     def bottom(self) -> float:
+        """Return its lower edge."""
         return self.y - self.height / 2
 
     @property

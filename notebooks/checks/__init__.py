@@ -23,9 +23,13 @@ def run(check: Callable[[Variables], None], variables: Mapping[str, Any]) -> Non
     """
     try:
         check(Variables(variables))
+    except AssertionError as error:
+        raise AssertionError(_wrap(str(error))) from None
     except Exception as error:
-        sentence = str(error)
-        if not isinstance(error, AssertionError):
-            sentence = f"{WRONG}, got {type(error).__name__}: {error}"
-        # nbgrader cuts long lines off, or scrolls them.
-        raise AssertionError(textwrap.fill(sentence, 70)) from error
+        sentence = f"{WRONG}, got {type(error).__name__}: {error}"
+        raise AssertionError(_wrap(sentence)) from error
+
+
+def _wrap(sentence: str) -> str:
+    # nbgrader cuts long lines off, or scrolls them.
+    return textwrap.fill(sentence, 70)

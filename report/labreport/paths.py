@@ -144,9 +144,7 @@ def report() -> Path:
 
 
 def build() -> Path:
-    """Return the folder that a build writes, one for each seed; `make clean` empties
-    it.
-    """
+    """Return the folder that a build writes, one for each seed."""
     folder = report() / "build"
     return folder / f"seed-{seed()}" if seed() else folder
 
@@ -194,22 +192,12 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         temporary.unlink(missing_ok=True)
 
 
-class MissingPackageError(LabreportError, ImportError):
-    """A package has to be installed first; the sentence has the command."""
-
-
-def require(extra: str, *packages: str) -> None:
-    """Raise MissingPackageError unless all of these packages can be imported; none is
-    imported here.
-
-    extra: the list of optional packages in pyproject.toml that installs them; "" for
-    those that are always installed.
+def require(extra: str, package: str) -> None:
+    """Raise LabreportError, which says what to install, unless a package of that extra
+    can be imported.
     """
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        noun = "package" if len(missing) == 1 else "packages"
-        wanted = f'"labreport[{extra}]"' if extra else "labreport"
-        raise MissingPackageError(
-            f"expected the {noun} {', '.join(missing)}, got none; run pip install "
-            f"{wanted}."
+    if find_spec(package) is None:
+        raise LabreportError(
+            f"expected the package {package}, got none; run pip install "
+            f'"labreport[{extra}]".'
         )

@@ -32,6 +32,13 @@ def test_the_published_report_is_whole_and_small():
     assert len(pdf) < 20e6
 
 
+def test_published_copies_lead_to_the_notebooks():
+    for source in find_sources():
+        copy = REPORT / "notebooks" / f"{source.name}.ipynb"
+        targets = set(re.findall(r"\]\(([^()]*/notebooks/[^()#]*)", copy.read_text()))
+        assert [(copy.parent / target).resolve() for target in targets] == [source.path]
+
+
 def test_the_readme_has_six_headlines_as_published():
     found = json.loads((REPORT / "results.json").read_text())["headlines"]
     readme = (CHECKOUT / "README.md").read_text()

@@ -11,7 +11,7 @@ from conftest import code, text
 from pypdf import PdfReader
 
 from labreport.cli import main
-from labreport.notebook.prose import Prose
+from labreport.notebook.references import References
 from labreport.paths import chapters
 
 REFERENCES = (
@@ -115,9 +115,9 @@ def test_prose_in_a_notebook_knows_the_letters(project):
     path = project.write("6_more")
     assert chapters() == {"6_more": "6", "5_evidence": "A"}
     write_appendix(project, "6_more")
-    story = Prose(project.write("5_story"), "5")
+    story = References(project.write("5_story"), "5")
     answers = story.answer(REFERENCES.split(", ")).values()
     assert ", ".join(answer["text"] for answer in answers) == WORDS
     targets = [answer["href"] for answer in answers]
     assert targets == ["5_evidence.ipynb"] * 6 + ["6_more.ipynb"]
-    assert Prose(path, "B").resolve("@tab-scores") == "Table B.1"
+    assert References(path, "B").resolve("@tab-scores") == "Table B.1"

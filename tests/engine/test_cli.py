@@ -80,27 +80,6 @@ def test_a_verb_that_needs_a_report_says_so(tmp_path, monkeypatch, capsys, argum
     assert expected in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "package"),
-    [
-        ("report", "nbclient"),
-        ("html", "nbconvert"),
-        ("run", "ipykernel"),
-        ("check", "nbformat"),
-    ],
-)
-def test_a_package_that_is_missing_is_one_sentence(project, arguments, package):
-    script = (
-        f"import sys; sys.modules[{package!r}] = None\n"
-        "from labreport.cli import main\nsys.exit(main(sys.argv[1:]))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", script, arguments], capture_output=True, text=True
-    )
-    complaint = f"expected the package {package}, got none; run pip install labreport."
-    assert (run.returncode, run.stderr) == (2, f"labreport: {complaint}\n")
-
-
 def test_a_number_of_threads_that_is_none_stops_a_build_in_one_sentence(
     project, monkeypatch, capsys
 ):

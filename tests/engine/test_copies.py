@@ -15,6 +15,7 @@ from nbformat.v4 import new_output
 from PIL import Image
 from test_html import collected, contents, execute_here
 
+from labreport import paths
 from labreport.editions import copies
 from labreport.editions.contents import collect
 from labreport.editions.sources import find_sources
@@ -82,8 +83,17 @@ def test_of_what_is_hidden_a_copy_has_what_it_shows(made):
     assert printed.startswith("printed → kept")
     whole = nbformat.writes(made["1_transfer.ipynb"])
     assert whole.count("50% of A & B_c") == 1
-    assert "[code](../../notebooks/1_transfer.ipynb#cell-id=cell-7)" in whole
-    assert "(report/notebooks" not in whole
+    assert "[code](../../../notebooks/1_transfer.ipynb#cell-id=cell-7)" in whole
+
+
+def test_a_copy_in_the_build_s_folder_leads_to_its_notebook(made):
+    targets = re.findall(
+        r"\]\(([^()]*/[^()#]*\.ipynb)", nbformat.writes(made["1_transfer.ipynb"])
+    )
+    assert len(targets) > 1
+    for target in targets:
+        path = paths.build() / "notebooks" / target
+        assert path.resolve() == paths.notebooks() / "1_transfer.ipynb"
 
 
 def test_pictures_are_png_with_words_in_their_place(made):
@@ -99,7 +109,7 @@ def test_pictures_are_png_with_words_in_their_place(made):
         assert Image.open(io.BytesIO(png)).format == "PNG"
 
 
-def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypatch):
+def test_photos_are_jpegs_and_smaller():
     rng = np.random.default_rng(0)
     pictures = []
     for _ in range(6):
@@ -112,13 +122,14 @@ def test_photos_are_jpegs_and_lose_detail_until_a_copy_is_small_enough(monkeypat
         picture.save(file, "PNG")
         data = {"image/png": base64.b64encode(file.getvalue()).decode()}
         cell.outputs.append(new_output("display_data", data=data))
-    monkeypatch.setattr(copies, "BYTES", 300_000)
+    pngs = [base64.b64decode(output.data["image/png"]) for output in cell.outputs]
     copies.compress_photographs([cell])
     bundles = [output.data for output in cell.outputs]
     assert set(bundles.pop()) == {"image/png"}
     assert all(set(bundle) == {"image/jpeg"} for bundle in bundles)
     jpegs = [base64.b64decode(bundle["image/jpeg"]) for bundle in bundles]
-    assert sum(map(len, jpegs)) <= copies.BYTES
+    for jpeg, png in zip(jpegs, pngs, strict=False):
+        assert len(jpeg) < len(png) / 2
     assert all(Image.open(io.BytesIO(jpeg)).size == (320, 240) for jpeg in jpegs)
 
 

@@ -15,7 +15,7 @@ from conftest import code, text
 from IPython.core.interactiveshell import InteractiveShell
 
 from labreport.notebook.live import LiveProse, make_script
-from labreport.notebook.prose import Prose
+from labreport.notebook.references import References
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def run(project):
         text("Again {{a:.1f}}."),
     )
     shell, shown = InteractiveShell(), []
-    prose = Prose(path, "2")
+    prose = References(path, "2")
 
     def run_cell(source, cell_id=None):
         shown.clear()
@@ -157,7 +157,7 @@ def test_the_script_has_an_answer_to_all_that_stands_for_something_else(project)
     figures = [f"chapter.show_figure(f, '{name}', 'F.')" for name in ("a", "a-b")]
     prose = "See @fig-a, @fig-a-b and [@simonyan2015very] of $x  < 1$."
     path = project.write("2_shown", *map(code, figures), text(prose))
-    script = make_script(Prose(path, "2"), "ready")
+    script = make_script(References(path, "2"), "ready")
     chapter = argument_of(script)
     answers = {token: answer["text"] for token, answer in chapter["answers"].items()}
     assert answers == {

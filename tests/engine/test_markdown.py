@@ -27,7 +27,7 @@ from labreport.editions.copies import make_copies
 from labreport.editions.current import digest_inputs
 from labreport.editions.html import make_pages
 from labreport.editions.sources import find_sources
-from labreport.notebook.prose import Prose
+from labreport.notebook.references import References
 from labreport.notebook.syntax import run_pandoc
 
 # Each a cell of Markdown, and the words that each edition has of it, a space between
@@ -157,7 +157,7 @@ def test_paper_keeps_every_piece(project, monkeypatch, others):
 )
 def test_a_notebook_keeps_what_stands_beside_a_reference(project, written, shown):
     path = project.write("1_transfer", FIGURE, text(f"So {written}."))
-    prose = Prose(path, "1")
+    prose = References(path, "1")
     assert all(
         token in prose.outline.tokens for token in re.findall(r"\[.*?\]", written)
     )

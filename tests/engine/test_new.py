@@ -4,6 +4,8 @@ what may lie in it.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from conftest import CHECKOUT, code, text
 from pypdf import PdfReader
@@ -11,7 +13,12 @@ from pypdf import PdfReader
 from labreport import paths, results
 from labreport.cli import main
 from labreport.editions import ReportError
+from labreport.editions.contents import collect
+from labreport.editions.execute import read_executed, run_notebooks
+from labreport.editions.html import make_pages
+from labreport.editions.latex import make_document
 from labreport.editions.sources import find_sources, read_title_page
+from labreport.paths import read_toml
 
 WRITTEN = {
     ".gitignore",
@@ -112,6 +119,26 @@ def test_a_new_report_builds_in_its_own_folder(mine):
         name for name in files(mine.parent) if not name.startswith("mine/")
     } == outside
     assert figures_of_the_checkout() == ours
+
+
+@pytest.mark.report
+def test_nothing_of_this_report_is_in_a_new_one(mine):
+    profile = "smoke"
+    run_notebooks(find_sources(), profile, print)
+    executed = [(source, read_executed(source, profile)) for source in find_sources()]
+    contents = collect(executed)
+    written = make_document(contents, profile)[0]
+    written += "".join(make_pages(contents, profile).values())
+    for said in ("VGG16", "Assignment", "test images", "on one core", "beforehand"):
+        assert said not in written
+    ours = read_toml(CHECKOUT / "report" / "report.toml")
+    added = {key: ours[key] for key in ("cover", "glance", "practical", "precomputed")}
+    front = mine / "report" / "report.toml"
+    entries = [f"{key} = {json.dumps(value)}\n" for key, value in added.items()]
+    front.write_text(front.read_text() + "".join(entries))
+    written = make_document(contents, profile)[0]
+    for value in added.values():
+        assert value in written
 
 
 @pytest.mark.report

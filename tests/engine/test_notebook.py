@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from labreport import paths
+from labreport import LabreportError, paths
 from labreport.intervals import Interval
 from labreport.notebook import chapter as notebook
 from labreport.notebook.chapter import MIME, Chapter
@@ -67,7 +67,7 @@ def test_a_chapter_knows_its_number_and_says_what_it_ran_on(shown, monkeypatch):
 
 
 def test_a_chapter_refuses_an_odd_profile(shown):
-    with pytest.raises(ValueError, match=r"^expected .*, got .*; .*\.$"):
+    with pytest.raises(LabreportError, match=r"^expected .*, got .*; .*\.$"):
         Chapter("1_transfer", "fast")
 
 

@@ -11,7 +11,7 @@ from conftest import code, text
 
 from labreport import LabreportError
 from labreport.notebook.outline import shown_floats, used_names
-from labreport.notebook.prose import Prose, read_keys
+from labreport.notebook.references import References, read_keys
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def prose(project):
         text("## Twice {#sec-twice}"),
     )
     project.write("3_other", code('chapter.show_figure(one, "far", "1")'))
-    return Prose(project.home / "notebooks" / "2_shown.ipynb", "2")
+    return References(project.home / "notebooks" / "2_shown.ipynb", "2")
 
 
 @pytest.mark.parametrize(
@@ -94,24 +94,25 @@ def test_code_and_comments_are_not_prose(prose):
 def test_figures_have_numbers_while_a_block_is_left_open(project):
     shown = code('chapter.show_figure(f, "one", "A caption.")')
     path = project.write("2_shown", text("```python\nx = 1"), shown)
-    assert Prose(path, "2").answer(["@fig-one"])["@fig-one"]["text"] == "Figure 2.1"
+    answer = References(path, "2").answer(["@fig-one"])["@fig-one"]
+    assert answer["text"] == "Figure 2.1"
 
 
 def test_of_formulas_equations_have_numbers(project):
     formulas = "$p$ $q$", "\\begin{align*}q\\end{align*}", "\\begin{align}q\\end{align}"
     path = project.write("2_shown", text("\n\n".join(formulas)))
-    assert Prose(path, "2").outline.prose[1].equations == ["", "", "", "(2.1)"]
+    assert References(path, "2").outline.prose[1].equations == ["", "", "", "(2.1)"]
 
 
 def test_a_question_has_its_heading(project):
     question = text("Why?", "question", number="5", starred=True)
     path = project.write("2_shown", question, text("So.", "answer"))
-    headings = [cell.question for cell in Prose(path, "2").outline.prose]
+    headings = [cell.question for cell in References(path, "2").outline.prose]
     assert headings == ["", "Question 5 ★", ""]
 
 
 def test_a_file_is_read_anew(project):
-    prose = Prose(project.write("2_shown"), "2")
+    prose = References(project.write("2_shown"), "2")
     assert prose.answer(["@sec-new"])["@sec-new"]["kind"] == "error"
     project.write("2_shown", text("## New {#sec-new}"))
     assert prose.answer(["@sec-new"])["@sec-new"]["text"] == "Section 2.1"
@@ -154,7 +155,7 @@ def test_what_builds_on_a_cell_that_ran_later_is_outdated(project, ran, outdated
     notebook["cells"].insert(6, text("{{b}}", id="prose"))
     path.write_text(json.dumps(notebook))
     last = {name: number for number, name in enumerate(ran.split(), start=1)}
-    assert Prose(path, "2").outline.find_outdated(last) == set(outdated.split())
+    assert References(path, "2").outline.find_outdated(last) == set(outdated.split())
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,8 @@ def test_digits_are_read_from_files_of_idx(tmp_path, monkeypatch):
 
 @pytest.mark.mirror
 def test_the_scene_with_a_wrong_tag_stands_upright():
+    if not assets.is_present("scenes15"):
+        pytest.skip("no 15-Scene: set DLAPPS_DATA")
     scenes = datasets.load_scenes15("train")
     place = scenes.names.index("kitchen/image_0172.jpg")
     features = datasets.load_scenes15_features()

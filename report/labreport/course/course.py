@@ -16,7 +16,7 @@ from labreport.editions import ReportError
 from labreport.editions.sources import Source, code_cells, find_sources, tags
 from labreport.editions.staleness import find_named_results
 from labreport.notebook.outline import used_names
-from labreport.notebook.prose import Prose
+from labreport.notebook.references import References
 
 FILES = ("README.md", "nbgrader_config.py")
 BEGIN = "### BEGIN SOLUTION"
@@ -109,7 +109,7 @@ def make_notebook(source: Source) -> NotebookNode:
     It contains answers and solutions; nbgrader removes them from what students get.
     """
     notebook = source.read()
-    prose = Prose(source.path, source.number)
+    references = References(source.path, source.number)
     checks = find_checks(source)
     tasks = read_tasks(checks)
     questions = _group_answers(notebook.cells)
@@ -127,7 +127,7 @@ def make_notebook(source: Source) -> NotebookNode:
             cells.append(_write_question(cell))
         elif "answer" not in kinds:
             if cell.cell_type == "markdown":
-                cell.source = prose.resolve(cell.source)
+                cell.source = references.resolve(cell.source)
             cells.append(cell)
         if "title" in kinds:
             cells.append(new_markdown_cell(HOW_TO_WORK, id="how-to-work"))

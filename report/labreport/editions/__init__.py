@@ -5,11 +5,8 @@ nbconvert and its templates.
 from pathlib import Path
 
 from labreport import LabreportError
-from labreport.paths import require
 
 __all__ = ["TEMPLATES", "ReportError"]
-
-require("", "ipykernel", "nbclient", "nbconvert", "nbformat", "pypandoc")
 
 TEMPLATES = Path(__file__).parent / "template"
 

@@ -24,7 +24,7 @@ from labreport.notebook.outline import (
     shown_floats,
     walk_code,
 )
-from labreport.notebook.prose import (
+from labreport.notebook.references import (
     KEYS,
     reference_label,
     require_known,
@@ -55,7 +55,7 @@ _NOT_STATED = re.compile(
 
 
 @dataclass(frozen=True)
-class Chapter:
+class CheckedNotebook:
     """A notebook and its outline."""
 
     source: Source
@@ -85,7 +85,7 @@ def find_complaints() -> list[str]:
         notebook = source.read()
         outline = read_outline(source.path, source.number)
         mistakes += outline.mistakes
-        chapters.append(Chapter(source, notebook, outline))
+        chapters.append(CheckedNotebook(source, notebook, outline))
     if mistakes:
         return mistakes
     complaints: list[str] = []
@@ -99,7 +99,7 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     if has_outputs(notebook) and has_outputs(read_as_committed(source.path)):
         yield (
             f"{source.name}: outputs that git would commit; clear them, or have git "
-            "leave them out, as make lab does"
+            "leave them out, as nbstripout --install does"
         )
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees = parse([_say(cell) for cell in notebook.cells])
@@ -159,7 +159,7 @@ def _is_answered(following: list[NotebookNode]) -> bool:
     return False
 
 
-def _check_references(chapters: list[Chapter]) -> Iterator[str]:
+def _check_references(chapters: list[CheckedNotebook]) -> Iterator[str]:
     works = sources.read_citation_keys()
     labels: set[str] = set()
     referred = set()

@@ -1,4 +1,4 @@
-"""What git would commit of a notebook: `make lab` defines a filter that leaves out
+"""What git would commit of a notebook, where a filter (nbstripout) may leave out its
 outputs.
 
 JupyterLab's server imports this module for its hook, so it imports little.

@@ -29,7 +29,7 @@ from labreport.notebook.outline import (
     claims_of,
     read_heading,
 )
-from labreport.notebook.prose import require_known, write_text
+from labreport.notebook.references import require_known, write_text
 from labreport.notebook.syntax import Tree, first_line, nodes, parse
 
 # What the last page says of a machine.

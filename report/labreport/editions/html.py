@@ -28,7 +28,7 @@ from labreport.editions.sources import page_file, read_title_page, tags
 from labreport.notebook.chapter import MIME
 from labreport.notebook.outline import Heading, Label
 from labreport.notebook.players import SCRIPT, hash_script
-from labreport.notebook.prose import citeproc
+from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree, parse, write
 
 # Bytes of PNG above which a figure holds photos: lossy WebP takes a fifth of them.

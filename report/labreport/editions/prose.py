@@ -22,11 +22,14 @@ from labreport.editions.contents import (
 from labreport.editions.sources import code_cells, read_citation_keys
 from labreport.notebook.chapter import MIME
 from labreport.notebook.outline import Heading, Label, read_heading
-from labreport.notebook.prose import reference_label, require_known, write_references
+from labreport.notebook.references import (
+    reference_label,
+    require_known,
+    write_references,
+)
 from labreport.notebook.syntax import Node, Tree, walk, words, write
 
-_UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz|epochs?|steps?|classes|pictures"
-_UNITS += r"|images|digits|seeds?|cores?)"
+_UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
 _BARE_POINT = re.compile(r"(?<![\w.)\]}])\.(?=\d)")
 # Of HTML, what a paragraph or a block may have beside text; anything else is text that

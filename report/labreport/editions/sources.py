@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 
 from labreport import paths
 from labreport.editions import TEMPLATES, ReportError
-from labreport.notebook.prose import read_keys
+from labreport.notebook.references import read_keys
 from labreport.notebook.syntax import first_line
 
 
@@ -41,7 +41,10 @@ class TitlePage:
 
     rights: a sentence about the printed pictures. how_to_read: paragraphs before the
     first chapter, with a blank line between them. packages: those whose versions the
-    last page names.
+    last page names. cover: TeX above the title. glance: what a reader should know of
+    the results at a glance. practical: the head of their column of
+    `Chapter.headline(practical=...)`. precomputed: what the last page says of results
+    that no notebook computes, a clause without a full stop.
     """
 
     title: str
@@ -50,6 +53,10 @@ class TitlePage:
     rights: str = ""
     how_to_read: str = ""
     packages: Sequence[str] = ()
+    cover: str = ""
+    glance: str = ""
+    practical: str = "Other settings"
+    precomputed: str = ""
 
 
 def read_title_page() -> TitlePage:
@@ -59,6 +66,7 @@ def read_title_page() -> TitlePage:
     value that is not known.
     """
     path = paths.project() / paths.MARK
+    optional = ", ".join(list(TitlePage.__dataclass_fields__)[2:])
     try:
         entries = {"title": None, "authors": None, **paths.read_toml(path)}
         wrong = [
@@ -71,9 +79,8 @@ def read_title_page() -> TitlePage:
         return TitlePage(**entries)
     except (OSError, ValueError) as error:
         raise ReportError(
-            'expected title = "..." and authors = ["..."], and maybe subtitle, rights, '
-            f"how_to_read and packages, in {path}, got {first_line(str(error), 120)}; "
-            "correct it."
+            f'expected title = "..." and authors = ["..."], and maybe {optional}, in '
+            f"{path}, got {first_line(str(error), 120)}; correct it."
         ) from error
 
 

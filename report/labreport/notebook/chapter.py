@@ -29,25 +29,21 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+from IPython import get_ipython
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from labreport import environment, paths
-from labreport.notebook import errors, players
+from labreport.notebook import players
 from labreport.notebook.expressions import as_scalar, write_value
 from labreport.notebook.live import LiveProse, make_script
 from labreport.notebook.outline import NAME, WORDS
-from labreport.notebook.prose import Prose, write_text
+from labreport.notebook.references import References, write_text
 from labreport.notebook.stills import plot_row
-from labreport.paths import require
 from labreport.profiles import get_profile
 
 if TYPE_CHECKING:
     from labreport.results import Table
-
-require("", "IPython")  # of every Jupyter kernel, and of no plain Python
-
-from IPython import get_ipython  # noqa: E402
-from IPython.display import display  # noqa: E402
 
 # What the report reads; Jupyter shows the text, Markdown, HTML or PNG beside it.
 MIME = "application/vnd.labreport+json"
@@ -74,20 +70,17 @@ class Chapter:
         path = paths.notebooks() / f"{name}.ipynb"
         if session.suffix == ".ipynb" and session.is_file():
             path = session
-        self._prose = Prose(path, self.number)
+        self._references = References(path, self.number)
         run = {"name": name, "profile": profile, "seed": seed}
         run |= {"seeds": list(self.seeds), **environment.describe()}
         words = f"{paths.chapter_words(self.number)}, profile {profile}, seed {seed}"
-        script = make_script(
-            self._prose, f"{words}: the prose shows each number once its cell has run."
-        )
+        ready = f"{words}: the prose shows each number once its cell has run."
+        script = make_script(self._references, ready)
         html = f'<div><span class="labreport-words">{words}</span>\n{script}</div>'
         _show("chapter", run, words, {"text/html": html})
         shell = get_ipython()
         if shell:
-            LiveProse(self._prose, shell, partial(_show, "values"))
-            if session.name:  # a person works in it
-                shell.set_custom_exc((Exception,), errors.show)
+            LiveProse(self._references, shell, partial(_show, "values"))
 
     def show_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Show a figure as PNG, save it as `figures/<number>-<name>.pdf`, and close it.
@@ -187,7 +180,7 @@ class Chapter:
         markdown = [[write_text(cell) for cell in row] for row in [columns, *cells]]
         shown = markdown_table(markdown[0], markdown[1:], align)
         content = {"columns": columns, "rows": cells, "align": align}
-        resolved = {"text/markdown": self._prose.resolve(shown)}
+        resolved = {"text/markdown": self._references.resolve(shown)}
         self._show_float("table", name, caption, content, resolved)
 
     def _show_float(
@@ -199,9 +192,9 @@ class Chapter:
         metadata = {"image/png": {"alt": caption}} if "image/png" in shown else {}
         _show(kind, message, text, shown, metadata)
         prefix = "tab" if kind == "table" else "fig"
-        part = self._prose.outline.labels.get(f"{prefix}-{self.number}-{name}")
+        part = self._references.outline.labels.get(f"{prefix}-{self.number}-{name}")
         number = part.words if part else WORDS[prefix]
-        written = f"**{number}:** {self._prose.resolve(write_text(caption))}"
+        written = f"**{number}:** {self._references.resolve(write_text(caption))}"
         _show("caption", {"name": name}, caption, {"text/markdown": written})
 
     def headline(
@@ -219,10 +212,10 @@ class Chapter:
 
         value: a number, or an object that has a mean and formats itself, such as an
         interval. what: what was measured, in plain words. form: Python's format of this
-        number and of those beside it, by default a share in per cent. practical: what
-        the assignment's settings give. published: what `work`, a key of
-        report/references.bib, reports. Raises ValueError for published without work,
-        and for a value that is not a finite number.
+        number and of those beside it, by default a share in per cent. practical: the
+        same under other settings, in a column that report.toml names. published: what
+        `work`, a key of report/references.bib, reports. Raises ValueError for published
+        without work, and for a value that is not a finite number.
         """
         if published is not None and not work:
             raise ValueError(

@@ -24,7 +24,7 @@ from labreport.notebook.expressions import (
     replace_placeholders,
 )
 from labreport.notebook.outline import Claim, CodeCell, Outline
-from labreport.notebook.prose import Prose
+from labreport.notebook.references import References
 from labreport.notebook.syntax import write
 
 
@@ -34,8 +34,8 @@ class LiveProse:
     show: a function that displays a message of kind "values", its text and its HTML.
     """
 
-    def __init__(self, prose: Prose, shell: Any, show: Any) -> None:
-        self._prose = prose
+    def __init__(self, references: References, shell: Any, show: Any) -> None:
+        self._references = references
         self._shell = shell
         self._show = show
         self._session = int(time())
@@ -44,7 +44,7 @@ class LiveProse:
         self._ran: dict[str, int] = {}  # the number of the last run, by the cell's id
         self._values: dict[str, dict[str, Evaluated]] = {}
         self._outdated: set[str] = set()
-        self._beside = read_beside(prose.path.stem)
+        self._beside = read_beside(references.path.stem)
         for callback in list(shell.events.callbacks["post_run_cell"]):
             former = getattr(callback, "__self__", None)
             if isinstance(former, LiveProse):  # of a first cell that ran before
@@ -55,7 +55,7 @@ class LiveProse:
 
     def refresh(self, result: Any) -> None:
         """Evaluate the prose below the cell that just ran."""
-        outline = self._prose.outline
+        outline = self._references.outline
         code = self._find(result.info, outline)
         if code is None or not result.info.store_history:
             return
@@ -122,13 +122,13 @@ class LiveProse:
         return values
 
 
-def make_script(prose: Prose, words: str) -> str:
+def make_script(references: References, words: str) -> str:
     """Write HTML that fills in the page around it: numbers, references, citations,
     numbers of sections and equations.
 
     Python finds all pieces of text to be replaced; the script only looks for these.
     """
-    outline = prose.outline
+    outline = references.outline
     cells = []
     placeholders: list[str] = []
     for cell in outline.prose:
@@ -137,7 +137,7 @@ def make_script(prose: Prose, words: str) -> str:
         cells.append({"sign": cell.sign, "question": cell.question, **numbers})
     chapter = {
         "words": words,
-        "answers": prose.answer(outline.tokens),
+        "answers": references.answer(outline.tokens),
         "placeholders": placeholders,
         "formulas": _write_formulas(outline),
         "cells": cells,

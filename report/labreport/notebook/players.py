@@ -47,7 +47,7 @@ def make_player(frames: np.ndarray) -> str:
     fits = frames.ndim > 2 and frames.shape[3:] in ((), (3,)) and len(frames) > 1
     if frames.dtype != np.uint8 or not fits:
         wanted = "frames uint8 (F, H, W) or (F, H, W, 3) with F >= 2"
-        remedy = "images.from_pixels makes them of pixels"
+        remedy = "scale them to 0 to 255 and call astype(np.uint8)"
         raise ValueError(
             f"expected {wanted}, got {frames.dtype} {frames.shape}; {remedy}."
         )

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pypandoc
+
 from labreport import LabreportError
-from labreport.paths import require
 
 Node = dict[str, Any]
 Tree = list[Node]
@@ -146,9 +147,6 @@ def run_pandoc(text: str, options: Sequence[str]) -> str:
 
     Raises LabreportError, which quotes pandoc, where it cannot read the text.
     """
-    require("", "pypandoc")
-    import pypandoc
-
     # The program of the wheel, not a newer one of the system: every machine writes the
     # same.
     program = Path(pypandoc.__file__).with_name("files") / "pandoc"

@@ -139,7 +139,7 @@ def require_known(
         )
 
 
-class Prose:
+class References:
     """Answers what a notebook's references and citations stand for.
 
     path: its file. number: its chapter's. Files are read again when they have changed.
