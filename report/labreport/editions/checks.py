@@ -63,8 +63,8 @@ class CheckedNotebook:
     outline: Outline
 
     def used_keys(self) -> set[str]:
-        """What stands behind each @ in the prose, and in captions that a cell of code
-        says literally.
+        """Return the key behind each @ in the prose, and in captions that a cell of
+        code contains literally.
         """
         tokens = list(self.outline.tokens)
         for cell in sources.code_cells(self.notebook):
