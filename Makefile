@@ -7,8 +7,8 @@ REPORT := $(VENV)/report.installed
 DEV := $(VENV)/dev.installed
 # Both products; for development with what tests need, or what a class needs.
 $(REPORT): PACKAGES = --editable . --editable ./report
-$(DEV): PACKAGES = --editable '.[dev]' --editable './report[cluster]'
-%/class.installed: PACKAGES = --editable '.[test]' --editable './report[class,cluster]'
+$(DEV): PACKAGES = --editable '.[dev]' --editable ./report
+%/class.installed: PACKAGES = --editable '.[test]' --editable './report[class]'
 BENCH := .venv-bench
 VERSIONS := 3.10 3.11 3.12 3.13 3.14
 LANGUAGE := codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version

@@ -1,4 +1,4 @@
-"""The command `labreport`, with its verbs: new, run, report, html, notebooks, check,
+"""The command `labreport` and its verbs: new, run, report, html, notebooks, check,
 class, diff, variants, study.
 """
 
@@ -16,8 +16,9 @@ Verb = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says and return the exit code; wrong input is one
-    sentence on stderr and 2.
+    """Run the command line and return the exit code.
+
+    Wrong input gives one sentence on stderr and the code 2.
     """
     args = _parser().parse_args(arguments)
     try:
@@ -139,11 +140,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="runs at a time, each a process; default: one per core",
     )
-    study.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="of a dask.distributed cluster that makes the runs",
-    )
     return parser
 
 
@@ -203,8 +199,9 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _alone() -> AbstractContextManager:
-    """Hold the lock of the report's folder, in which one run or build writes at a time;
-    others wait.
+    """Hold the lock of the report's folder.
+
+    Only one run or build writes there at a time; others wait.
     """
     from filelock import FileLock, Timeout
 
@@ -254,7 +251,7 @@ def _study(args: argparse.Namespace) -> int:
     studies = [sweeps.find_study(name) for name in args.names]
     environment.limit_threads()
     jobs = environment.num_processes() if args.jobs is None else args.jobs
-    with sweeps.workers(jobs, args.scheduler):
+    with sweeps.workers(jobs):
         for name, make in zip(args.names, studies, strict=True):
             _say(f"{name}: {make()}")
     return 0

@@ -1,5 +1,6 @@
-"""What a run depends on, besides its code: threads, versions, machine, date. Imports
-nothing heavy.
+"""What a run depends on besides its code: threads, versions, machine, date.
+
+This module imports nothing heavy.
 """
 
 import os
@@ -19,11 +20,13 @@ from labreport import LabreportError, paths
 
 
 def num_threads() -> int:
-    """Threads of a process that computes: one, or what `LABREPORT_THREADS` says.
+    """Return the number of threads of a process that computes: one, or what
+    `LABREPORT_THREADS` says.
 
-    With one, no sum depends on the number of cores, and a busy machine slows a run in
-    proportion to its load; with more, threads that wait for each other make it crawl.
-    Raises LabreportError for anything but a number above 0.
+    With one thread, no sum depends on the number of cores, and a busy machine slows a
+    run in proportion to its load. Several threads wait for each other on a busy
+    machine, and the run crawls. Raises LabreportError for anything but a number above
+    0.
     """
     value = os.environ.get("LABREPORT_THREADS") or "1"
     if not value.isdigit() or int(value) < 1:
@@ -35,13 +38,13 @@ def num_threads() -> int:
 
 
 def num_processes() -> int:
-    """Processes of `num_threads` threads each that fill the cores."""
+    """Return how many processes of `num_threads` threads fill the cores."""
     return max(1, joblib.cpu_count() // num_threads())
 
 
 def limit_threads() -> None:
-    """Hold this process to `num_threads`, in libraries that are loaded and in those
-    that will be.
+    """Limit this process to `num_threads`, in the libraries that are loaded and in
+    those that will be.
     """
     number = num_threads()
     os.environ["OMP_NUM_THREADS"] = str(number)
@@ -52,11 +55,12 @@ def limit_threads() -> None:
 
 
 def library_settings() -> dict[str, Any]:
-    """What libraries say that changes the numbers of a run besides its code, such as a
+    """Return the settings of libraries that change the numbers of a run, such as a
     number format, by name.
 
-    A library says it by an entry point in the group "labreport.settings": a name, and a
-    function without arguments. Raises LabreportError for whatever that function raises.
+    A library declares a setting by an entry point in the group "labreport.settings": a
+    name, and a function without arguments. Raises LabreportError for whatever that
+    function raises.
     """
     settings = {}
     for entry in metadata.entry_points(group="labreport.settings"):
@@ -69,9 +73,9 @@ def library_settings() -> dict[str, Any]:
 
 
 def describe() -> dict[str, Any]:
-    """What the run depended on, besides its code: versions, machine, date.
+    """Describe what a run depends on besides its code: versions, machine, date.
 
-    The packages are those that report.toml names, since their versions may move a
+    The packages are those that report.toml names, since their versions may change a
     number of the report.
     """
     seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
@@ -90,8 +94,9 @@ def describe() -> dict[str, Any]:
 
 
 def installed_versions() -> list[str]:
-    """Every installed distribution as "name==version", sorted: what `pip freeze` says,
-    without addresses.
+    """List every installed distribution as "name==version", sorted.
+
+    This is what `pip freeze` prints, without addresses.
     """
     versions = {}
     for distribution in metadata.distributions():
@@ -125,8 +130,10 @@ def _cpu_model() -> str:
 
 
 def _commit() -> str:
-    """The checkout's short commit, "-dirty" where files differ from it; empty outside a
-    checkout (or without git).
+    """Return the short commit of the checkout, with "-dirty" where files differ from
+    it.
+
+    It is empty outside a checkout, and without git.
     """
     command = ["git", "-C", str(paths.project())]
     command += ["describe", "--always", "--dirty", "--exclude=*"]

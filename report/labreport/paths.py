@@ -1,4 +1,6 @@
-"""The only place that knows folders; and what is not installed."""
+"""The folders of a report, which only this module knows, and packages that are not
+installed.
+"""
 
 import functools
 import json
@@ -23,12 +25,12 @@ MARK = Path("report", "report.toml")
 
 
 def project() -> Path:
-    """The folder of a report: of notebooks/, figures/, data/ and report/, which holds
-    report.toml.
+    """Return the folder of the report, with notebooks/, figures/, data/ and report/ in
+    it.
 
-    It is the nearest such folder at or above the current one, as git finds a
-    repository; `LABREPORT_HOME` names another one. Without one (a notebook that belongs
-    to no report), it is the current folder.
+    It is the nearest folder at or above the current one that has report/report.toml, as
+    git finds a repository; `LABREPORT_HOME` names another one. For a notebook that
+    belongs to no report it is the current folder.
     """
     home = os.environ.get("LABREPORT_HOME")
     if home:
@@ -41,7 +43,7 @@ def project() -> Path:
 
 
 def require_report(purpose: str) -> None:
-    """Raise LabreportError, which names the purpose, outside a report's folder."""
+    """Raise LabreportError outside a report's folder; the message names the purpose."""
     if not os.environ.get("LABREPORT_HOME") and not (project() / MARK).is_file():
         raise LabreportError(
             f"expected a folder with {MARK} for {purpose}, got {project()}; change to "
@@ -50,22 +52,22 @@ def require_report(purpose: str) -> None:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a file of TOML says. Raises ValueError if it is not valid."""
+    """Read a file of TOML. Raises ValueError if it is not valid."""
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def notebooks() -> Path:
-    """The folder of the notebooks, one a chapter."""
+    """Return the folder of the notebooks, one for each chapter."""
     return project() / "notebooks"
 
 
 def chapters() -> dict[str, str]:
-    """The notebooks' stems with their numbers, in the order of both: chapters "1", "2",
-    then appendices "A", "B".
+    """Map the stems of the notebooks to their numbers, in the order of the numbers:
+    chapters "1", "2", then appendices "A", "B".
 
-    A chapter's number is what its name begins with, where all chapters' names begin
-    with one; else it is the place in the order of names. A notebook is an appendix if
-    its first cell has the tag "appendix".
+    A chapter's number is the one that its name begins with, if the names of all
+    chapters begin with one. Otherwise it is the position in the order of names. A
+    notebook is an appendix if its first cell has the tag "appendix".
     """
     names = []
     appendices = []
@@ -74,18 +76,18 @@ def chapters() -> dict[str, str]:
             appendices.append(path.stem)
         else:
             names.append(path.stem)
-    places: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for name in names:
         digits = re.match("[0-9]+", name)
         if digits:
-            places[name] = int(digits[0])
-    if len(places) < len(names):
-        places = {name: place for place, name in enumerate(names, start=1)}
+            positions[name] = int(digits[0])
+    if len(positions) < len(names):
+        positions = {name: index for index, name in enumerate(names, start=1)}
     numbers = {}
-    for name in sorted(places, key=places.__getitem__):
-        numbers[name] = str(places[name])
-    for place, name in enumerate(appendices):
-        numbers[name] = chr(ord("A") + place)
+    for name in sorted(positions, key=positions.__getitem__):
+        numbers[name] = str(positions[name])
+    for index, name in enumerate(appendices):
+        numbers[name] = chr(ord("A") + index)
     return numbers
 
 
@@ -99,8 +101,10 @@ def _is_appendix(path: Path, _changed: int) -> bool:
 
 
 def chapter_number(name: str) -> str:
-    """The number of the notebook with that stem; of one that is not the report's, what
-    its name begins with, or 1.
+    """Return the number of the notebook with that stem.
+
+    For a notebook that does not belong to the report it is the number that its name
+    begins with, or 1.
     """
     digits = re.match("[0-9]+", name)
     leading = str(int(digits[0])) if digits else "1"
@@ -108,14 +112,14 @@ def chapter_number(name: str) -> str:
 
 
 def chapter_words(number: str) -> str:
-    """What the notebook of that number is called: "Chapter 2" or "Appendix A"."""
+    """Return the words for the notebook of that number: "Chapter 2" or "Appendix A"."""
     kind = "Appendix" if number.isalpha() else "Chapter"
     return f"{kind} {number}"
 
 
 def seed() -> int:
-    """The seed from which chapters run: 0, or what `LABREPORT_SEED` says, which
-    `--seed` of a command sets.
+    """Return the seed of the chapters: 0, or what `LABREPORT_SEED` says, which a
+    command's option `--seed` sets.
 
     Raises LabreportError for anything but a whole number from 0.
     """
@@ -128,41 +132,43 @@ def seed() -> int:
 
 
 def figures() -> Path:
-    """The folder in which notebooks save their figures, and a build reads them."""
+    """Return the folder in which notebooks save their figures, and from which a build
+    reads them.
+    """
     return build() / "figures" if seed() else project() / "figures"
 
 
 def report() -> Path:
-    """The folder of the bibliography, report.toml and what is published."""
+    """Return the folder of the bibliography, report.toml and what is published."""
     return project() / "report"
 
 
 def build() -> Path:
-    """The folder that a build writes, one for each seed."""
+    """Return the folder that a build writes, one for each seed."""
     folder = report() / "build"
     return folder / f"seed-{seed()}" if seed() else folder
 
 
 def cache() -> Path:
-    """The folder of the checkpoints of long computations, and of what joblib stores."""
+    """Return the folder for checkpoints of long computations and for what joblib
+    stores.
+    """
     return project() / "data" / "cache"
 
 
 def results() -> Path:
-    """The folder in which long runs write what they measured, to be committed."""
+    """Return the folder for the measurements of long runs, which are committed."""
     return project() / "data" / "results"
 
 
 def networks() -> Path:
-    """The folder in which studies write the networks that they trained, to be
-    committed.
-    """
+    """Return the folder for the networks that studies trained, which are committed."""
     return project() / "data" / "networks"
 
 
 def find_results() -> dict[str, Path]:
-    """The committed results by file name: what long runs measured, and the networks
-    that they trained.
+    """Map file names to the committed results: the measurements of long runs, and the
+    networks that they trained.
     """
     files = {}
     for folder in (results(), networks()):
@@ -174,7 +180,7 @@ def find_results() -> dict[str, Path]:
 def write_atomically(path: str | Path, content: bytes) -> Path:
     """Write a file under a temporary name and rename it.
 
-    Whatever fails, the file is there whole, or as it was before.
+    If anything fails, the file is as it was before.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

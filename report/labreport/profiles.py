@@ -1,5 +1,5 @@
-"""How much a run costs: the settings of each profile, which a report keeps in
-report/profiles.toml.
+"""The profiles of a report: how much a run costs. report/profiles.toml has the settings
+of each.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ DEFAULT: dict[str, dict[str, Any]] = {
 
 
 class Profile:
-    """The settings of a profile as attributes.
+    """The settings of a profile, as attributes.
 
-    Every profile has a name, and seeds, which are (0,) where it says nothing else.
+    Every profile has a name and seeds, which are (0,) unless it says otherwise.
     """
 
     def __init__(self, name: str, **settings: Any) -> None:

@@ -56,7 +56,9 @@ class Score:
 
     @classmethod
     def over(cls, values: ArrayLike) -> Score:
-        """Summarise one value a seed, or several, which count as their mean."""
+        """Summarise one value for each seed; several values for a seed count as their
+        mean.
+        """
         rows = np.asarray(values, float)
         means = rows.reshape(len(rows), -1).mean(1).tolist()
         deviation = statistics.stdev(means) if len(means) > 1 else 0.0
@@ -73,7 +75,7 @@ class Score:
 class Row:
     """One run of a table: `row.target_accuracy` is a `Score`.
 
-    gain: how much the last score exceeds the baseline's, if the table has gains.
+    gain: by how much the last score exceeds the baseline's, if the table has gains.
     """
 
     scores: dict[str, Score]
@@ -88,10 +90,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Runs compared by `Study.table`: `table[label]` is a `Row`.
+    """Runs that `Study.table` compared: `table[label]` is a `Row`.
 
-    columns, rows: what is printed. family: for the caption, how many gains hold
-    together, as in "corrected for three comparisons"; empty without gains.
+    columns, rows: what is printed. family: words for the caption that say how many
+    gains hold together, such as "corrected for three comparisons"; empty without gains.
     """
 
     columns: list[str]
@@ -108,7 +110,7 @@ class Study:
     """The numbers of a study: the parts of its file, and its runs {run: {seed: entry}}.
 
     Methods raise ValueError for a name that is not there. A seed whose training
-    diverged has an entry, but counts in no score.
+    diverged has an entry, but no score counts it.
     """
 
     name: str
@@ -118,13 +120,13 @@ class Study:
     heads: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, part: str) -> Any:
-        """A part of the file as it stands there, such as "made"."""
+        """Return a part of the file, such as "made", as it is there."""
         return _look_up(part, self.parts, "a part")
 
     def values(self, run: str, score: str) -> np.ndarray:
-        """The score of each seed, float (S,), or (S, N) for N values a seed.
+        """Return the score of each seed, float (S,), or (S, N) for N values a seed.
 
-        Of a score that has only a history, the last value counts.
+        For a score that has only a history, this is its last value.
         """
         values = []
         for entry in self._finished(run).values():
@@ -132,11 +134,12 @@ class Study:
         return np.array(values)
 
     def mean(self, run: str, score: str) -> float:
-        """The mean of all values over seeds."""
+        """Return the mean of all values over seeds."""
         return float(self.values(run, score).mean())
 
     def summary(self, run: str) -> dict[str, float]:
-        """The mean over seeds of each score that is one number a seed, by its name.
+        """Return the mean over seeds of each score that is one number a seed, by its
+        name.
 
         "accuracy_sd" is the standard deviation of "accuracy".
         """
@@ -190,7 +193,9 @@ class Study:
         return Table(columns, cells, _name_family(len(gains)), table_rows)
 
     def join(self, other: Study) -> Study:
-        """This study with the runs of another, "RUN" of "flow" as "flow RUN"."""
+        """Return this study with the runs of another; "RUN" of "flow" becomes "flow
+        RUN".
+        """
         runs = dict(self.runs)
         for run, entries in other.runs.items():
             runs[f"{other.name} {run}"] = entries
@@ -198,7 +203,9 @@ class Study:
         return replace(self, runs=runs, shares=shares, heads=self.heads | other.heads)
 
     def history(self, run: str, score: str) -> np.ndarray:
-        """The score in the course of the training, (S, T): a row for each seed."""
+        """Return the course of a score during the training, (S, T): a row for each
+        seed.
+        """
         rows = []
         for entry in self._finished(run).values():
             history = _look_up("history", entry, "a part of the entry")
@@ -221,7 +228,7 @@ class Study:
         return gains
 
     def _is_due(self, run: str | Mapping[str, float], score: str) -> bool:
-        """Whether a run has to have the score: it has it, or no run has it.
+        """Return whether a run must have the score: it has it, or no run has it.
 
         In the second case the name must be wrong, and looking it up says so.
         """
@@ -245,7 +252,7 @@ class Study:
 
 
 def load(name: str) -> Study:
-    """Read the numbers of a study; raises LabreportError where they are not there."""
+    """Read the numbers of a study. Raises LabreportError if they are not there."""
     parts = json.loads(_path(f"{name}.json").read_text())
     runs = {}
     for run, entries in parts.get("runs", {}).items():
@@ -256,7 +263,7 @@ def load(name: str) -> Study:
 
 
 def load_arrays(name: str) -> dict[str, np.ndarray]:
-    """Read the arrays of a study; raises LabreportError where they are not there."""
+    """Read the arrays of a study. Raises LabreportError if they are not there."""
     with np.load(_path(f"{name}.npz")) as file:
         return dict(file)
 
@@ -270,9 +277,10 @@ def load_pictures(name: str) -> dict[str, np.ndarray]:
 
 
 def save(name: str, parts: Mapping[str, object], seeds: Sequence[int]) -> Path:
-    """Write a study's numbers and, as "made", what made them; returns the file.
+    """Write a study's numbers and, as "made", what made them: commit, date, versions,
+    machine and seeds.
 
-    That is commit, date, versions, machine and seeds.
+    Returns the file.
     """
     made = environment.describe() | {"seeds": list(seeds)}
     content = json.dumps({"made": made, **parts}, indent=1) + "\n"
@@ -309,7 +317,9 @@ def _path(filename: str) -> Path:
 
 
 def _final_scores(entry: Entry) -> dict[str, Any]:
-    """Scores, and of what is recorded in the course of a training the last values."""
+    """Return the scores of an entry; for what is recorded during a training, the last
+    values.
+    """
     scores = {}
     for name, values in entry.get("history", {}).items():
         scores[name] = values[-1]

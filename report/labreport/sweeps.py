@@ -1,30 +1,26 @@
 """Sweeps: the many runs of a study, each a call of its own.
 
-They are made here, by other processes or by other machines. Which, is not the study's
-business: `workers` below, or any `joblib.parallel_config`, is opened around the same
-code. The results are the same to the last bit on processors of one kind, since each run
-has one thread.
+A study does not choose where its runs are made. `workers`, or any
+`joblib.parallel_config`, is opened around it. The results are the same to the last bit
+on processors of one kind, since each run has one thread.
 """
 
-import hashlib
 import importlib
 import inspect
 import re
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import joblib
 from tqdm import tqdm
 
 from labreport import LabreportError, check_name, paths
 from labreport.environment import num_threads
-from labreport.paths import require
+from labreport.imports import digest_code, find_in_package
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -35,7 +31,7 @@ _one_at_a_time = threading.Lock()
 
 
 class SweepError(LabreportError):
-    """A study or workers that are not there."""
+    """A study that is not there, or a number of workers that is not possible."""
 
 
 def find_study(name: str) -> Callable[[], Path]:
@@ -75,32 +71,16 @@ def sweep(
 
 
 def keep(function: Callable[..., Result]) -> Callable[..., Result]:
-    """The function with its results stored in data/cache.
+    """Return the function with its results stored in data/cache.
 
-    They are stored by its arguments and by the source of its module and of all modules
-    of the same package that this imports, directly or through others: a helper that has
-    changed gives new results.
+    A result is found again for the same arguments, as long as neither the function's
+    module has changed nor one of the same package that this imports, directly or
+    through others. Docstrings and comments may change.
     """
-    sources = _read_sources(function.__module__)
-    digest = hashlib.sha256(" ".join(sources).encode()).hexdigest()
+    # A script is no module of a package.
+    files = {Path(inspect.getfile(function)).resolve(): function.__module__}
+    digest = digest_code(files | find_in_package(function.__module__))
     return joblib.Memory(paths.cache() / digest[:16], verbose=0).cache(function)
-
-
-def _read_sources(module: str) -> list[str]:
-    """The sources of a module and of those of its package that it imports."""
-    package = module.partition(".")[0]
-    sources: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name in sources:
-            continue
-        sources[name] = inspect.getsource(sys.modules[name])
-        imports = re.findall(rf"(?m)^from {package}\b.*", sources[name])
-        for word in re.findall(r"\w+", " ".join(imports)):
-            if f"{package}.{word}" in sys.modules:
-                waiting.append(f"{package}.{word}")
-    return list(sources.values())
 
 
 def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:
@@ -109,49 +89,19 @@ def _answer(key: Key, call: Callable[[], Result]) -> tuple[Key, Result]:
 
 
 @contextmanager
-def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[None]:
-    """Make the sweeps inside here, in processes, or by a dask.distributed cluster.
+def workers(jobs: int) -> Iterator[None]:
+    """Make the sweeps inside here in processes of one thread each.
 
-    jobs: processes of one thread each, or of as many as `LABREPORT_THREADS` says.
-    scheduler: the address of the cluster's scheduler, such as "tcp://10.0.0.1:8786";
-    `jobs` does not count then. Raises SweepError if either is not possible.
+    Each has as many threads as `LABREPORT_THREADS` says, where that is set. Raises
+    SweepError for fewer than one process; one makes the runs in this process.
     """
     if jobs < 1:
         raise SweepError(
             f"expected at least one job, got {jobs}; 1 makes the runs one by one."
         )
-    if scheduler:
-        with _connect(scheduler) as client, joblib.parallel_config("dask"):
-            _upload_studies(client)
-            yield
-    elif jobs > 1:
-        threads = num_threads()
-        with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads):
-            yield
-    else:
+    if jobs == 1:
         yield
-
-
-def _upload_studies(client: Any) -> None:
-    """Let every worker import the report's studies, whatever its machine has."""
-    data = paths.project() / "data"
-    if not (data / "studies").is_dir():
         return
-    with tempfile.TemporaryDirectory() as folder:
-        # Another name each time: Python 3.13 does not read an archive that replaces one
-        # that it has read.
-        base = f"{folder}/{Path(folder).name}"
-        client.upload_file(shutil.make_archive(base, "zip", data, "studies"))
-
-
-def _connect(scheduler: str) -> Any:
-    require("cluster", "distributed")
-    from distributed import Client
-
-    try:
-        return Client(scheduler)
-    except (OSError, ValueError) as error:
-        raise SweepError(
-            f"expected a scheduler at {scheduler!r}, got none ({error}); "
-            "start one there."
-        ) from error
+    threads = num_threads()
+    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=threads):
+        yield

@@ -6,8 +6,9 @@ import pytest
 from conftest import CHECKOUT, code
 
 from dlapps.core import assets
+from labreport import imports
 from labreport.cli import main
-from labreport.editions import imports, staleness
+from labreport.editions import staleness
 from labreport.editions.sources import find_sources, read_notebook
 
 COPIED = {"dlapps": CHECKOUT, "labreport": CHECKOUT / "report"}

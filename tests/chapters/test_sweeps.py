@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from dlapps.core.runtime import Bar
 from labreport.cli import main
+from labreport.imports import find_editable_folder
 from labreport.sweeps import keep, sweep, workers
 from studies import dann, runs, transfer, visualizing_attacks, visualizing_saliency
 from studies.dann_runs import Domain, Domains
@@ -59,23 +61,6 @@ def processes(home):
     get_reusable_executor().shutdown()
 
 
-@pytest.fixture(scope="module")
-def cluster(home):
-    """A dask.distributed cluster of two workers: its scheduler's address."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
-        yield cluster.scheduler_address
-
-
-@pytest.fixture(params=["processes", "cluster"])
-def elsewhere(request):
-    """A context in which sweeps are made by two other processes, in both ways."""
-    made = request.getfixturevalue(request.param)
-    return made if request.param == "processes" else partial(workers, scheduler=made)
-
-
 def make_domains() -> Domains:
     """Sixty noisy digits per domain, grey ones and ones in colour."""
     generator = torch.Generator().manual_seed(0)
@@ -99,7 +84,7 @@ def test_here_runs_are_made_in_order_and_handed_over_one_by_one():
     assert list(sweep({}, "nothing")) == []
 
 
-def test_workers_give_what_one_process_gives(elsewhere):
+def test_workers_give_what_one_process_gives(processes):
     # Functions inside of others go to the workers by value: these need to import
     # nothing but NumPy.
     def multiply(seed: int) -> np.ndarray:
@@ -108,7 +93,7 @@ def test_workers_give_what_one_process_gives(elsewhere):
 
     calls = {seed: partial(multiply, seed) for seed in range(6)}
     serial = dict(sweep(calls, "here"))
-    with elsewhere():
+    with processes():
         parallel = dict(sweep(calls, "elsewhere"))
     assert parallel.keys() == serial.keys()
     assert all(parallel[seed].tobytes() == serial[seed].tobytes() for seed in serial)
@@ -127,7 +112,7 @@ def test_threads_do_not_share_their_random_numbers():
         assert dict(sweep(calls, "threads")) == serial
 
 
-def test_a_run_that_is_done_does_not_wait_for_one_begun_before(elsewhere, tmp_path):
+def test_a_run_that_is_done_does_not_wait_for_one_begun_before(processes, tmp_path):
     def wait_for(path: Path) -> int:
         for _ in range(6000):
             if path.exists():
@@ -135,7 +120,7 @@ def test_a_run_that_is_done_does_not_wait_for_one_begun_before(elsewhere, tmp_pa
             time.sleep(0.01)
         raise TimeoutError(path)
 
-    with elsewhere():
+    with processes():
         calls = {"long": partial(wait_for, tmp_path / "flag"), "short": os.getpid}
         results = sweep(calls, "runs")
         first, short = next(results)
@@ -145,8 +130,8 @@ def test_a_run_that_is_done_does_not_wait_for_one_begun_before(elsewhere, tmp_pa
     assert len({short, long, os.getpid()}) == 3
 
 
-def test_a_run_that_fails_ends_the_sweep_and_no_worker(elsewhere):
-    with elsewhere():
+def test_a_run_that_fails_ends_the_sweep_and_no_worker(processes):
+    with processes():
         with pytest.raises(ZeroDivisionError):
             list(sweep({"ill": partial(divmod, 1, 0), "well": int}, "runs"))
         assert list(sweep({"again": int}, "runs")) == [("again", 0)]
@@ -161,7 +146,7 @@ def test_other_processes_show_no_bar(processes):
     assert not has_none()
 
 
-def test_a_study_gives_the_same_on_a_cluster(cluster, home):
+def test_a_study_gives_the_same_in_other_processes(processes, home):
     domains = make_domains()
     names = ("slope 10", "weight 1")
     calls = {name: partial(dann.train, name, 1, domains) for name in names}
@@ -169,7 +154,7 @@ def test_a_study_gives_the_same_on_a_cluster(cluster, home):
     networks = [dann.weights_path(name, 1).read_bytes() for name in names]
     for path in (home / "data" / "cache" / "mnistm").iterdir():
         path.unlink()
-    with workers(scheduler=cluster):
+    with processes():
         parallel = dict(sweep(calls, "elsewhere"))
     assert parallel == serial
     assert len(serial["slope 10"]["history"]["domain_accuracy"]) == 3
@@ -193,6 +178,8 @@ def pids(home, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "studies"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    # Workers that are there already have imported studies too.
+    get_reusable_executor().shutdown()
 
 
 def test_the_command_line_chooses_the_number_of_processes(
@@ -207,68 +194,63 @@ def test_the_command_line_chooses_the_number_of_processes(
     assert "expected at least one job, got 0; 1 makes" in capsys.readouterr().err
 
 
-def test_the_command_line_chooses_the_cluster(cluster, pids, capsys):
-    assert main(["study", "pids", "--scheduler", cluster]) == 0
-    assert str(os.getpid()) not in capsys.readouterr().out.split()
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_any_configuration_of_joblib_is_honoured(home, backend):
+    def describe() -> tuple[int, bool]:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        return os.getpid(), in_main_thread
+
+    with joblib.parallel_config(backend, n_jobs=2):
+        runs = dict(sweep({0: describe, 1: describe}, "runs"))
+    for process, in_main_thread in runs.values():
+        assert (process == os.getpid()) == (backend == "threading")
+        assert in_main_thread == (backend == "loky")
 
 
-def test_a_cluster_that_cannot_be_had_is_one_sentence(pids, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    assert main(["study", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    complaint = capsys.readouterr().err
-    assert "expected the package distributed, got none; run pip install" in complaint
-
-
-def test_a_scheduler_that_does_not_answer_is_one_sentence(pids, capsys):
-    dask = pytest.importorskip("dask")
-    pytest.importorskip("distributed")
-    with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
-        assert main(["study", "pids", "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    complaint = capsys.readouterr().err
-    assert complaint.startswith(
-        "labreport: expected a scheduler at 'tcp://127.0.0.1:9', got none ("
-    )
-    assert complaint.count("\n") == 1
-
-
-def test_any_configuration_of_joblib_will_do(cluster):
-    from distributed import Client
-
-    with Client(cluster), joblib.parallel_config("dask"):
-        assert os.getpid() not in dict(sweep({"run": os.getpid}, "runs")).values()
-
-
-def test_what_joblib_keeps_is_found_again_by_the_caller(cluster, home):
+def test_what_joblib_keeps_is_found_again_by_the_caller(processes, home):
     values = np.linspace(0, 1, 7)
     to_bytes = keep(transfer.to_bytes)
     assert not to_bytes.check_call_in_cache(values)
-    with workers(scheduler=cluster):
+    with processes():
         ((_, rounded),) = sweep({"rounded": partial(to_bytes, values)}, "runs")
     assert rounded.tobytes() == transfer.to_bytes(values).tobytes()
     assert to_bytes.check_call_in_cache(values)
 
 
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "from laboratory.parts import helper",
+        "from laboratory.parts import (\n    helper,\n)",
+        "import laboratory.parts.helper as helper",
+        "from .parts import helper",
+        "from .parts.helper import read; import laboratory.parts.helper as helper",
+    ],
+)
 def test_what_is_kept_is_made_anew_once_a_helper_of_a_helper_has_changed(
-    home, tmp_path, monkeypatch
+    tmp_path, monkeypatch, imports
 ):
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
     package = tmp_path / "laboratory"
-    package.mkdir()
+    (package / "parts").mkdir(parents=True)
     (package / "study.py").write_text(
-        "from laboratory import helper\n\n\ndef read():\n    return helper.read()\n"
+        f"{imports}\n\n\ndef read():\n    return helper.read()\n"
     )
-    (package / "helper.py").write_text(
-        "from laboratory.constants import NUMBER\n\n\ndef read():\n    return NUMBER\n"
+    (package / "parts" / "helper.py").write_text(
+        "from ..constants import NUMBER\n\n\ndef read():\n    return NUMBER\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     cached = []
-    # Of other lengths, which tells Python that its bytecode is old.
-    for number in (1, 22, 1):
+    # A comment changes nothing. The lengths differ, which tells Python that its
+    # bytecode is old.
+    for number in ("1", "22", "1  # again"):
         (package / "constants.py").write_text(f"NUMBER = {number}\n")
         for name in [name for name in sys.modules if name.startswith("laboratory")]:
             monkeypatch.delitem(sys.modules, name)
+        find_editable_folder.cache_clear()
         read = keep(importlib.import_module("laboratory.study").read)
         cached.append(read.check_call_in_cache())
-        assert read() == number
+        assert read() == int(number.partition(" ")[0])
     assert cached == [False, False, True]
 
 

@@ -122,10 +122,10 @@ def test_check_lists_what_to_mend(project, capsys):
         "cell 6 (TODO: {{2 * x}}, `{{not * evaluated}}`…): the word TODO",
         "expected names, attributes and literal keys",
         "cell 9 (Why not?): a question without an answer",
-        "more than one part is labelled @fig-1-lonely",
+        "use of the label fig-1-lonely, got one in cell 4 and one in cell 5",
         "no text refers to the figure @fig-1-lonely",
-        "nothing is labelled @fig-1-gone",
-        "@nobody2020work is not in",
+        "expected a reference to something shown, got @fig-1-gone; correct it.",
+        "expected a work in report/references.bib, got @nobody2020work; add it",
     ):
         assert words in complaints
     assert complaints.count("got 2 * x; compute it in the cell above.") == 1
@@ -146,7 +146,8 @@ def test_check_names_a_placeholder_above_all_code_and_knows_a_table_of_runs(
     where = "1_transfer, cell 1 (# A chapter of {{number}})"
     assert capsys.readouterr().out.splitlines() == [
         f"{where}: {{{{number}}}} above all code, where nothing has a value yet",
-        "1_transfer: nothing is labelled @fig-1-gone",
+        "1_transfer: expected a reference to something shown, got @fig-1-gone; "
+        "correct it.",
     ]
 
 

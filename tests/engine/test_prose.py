@@ -72,7 +72,7 @@ def test_a_reference_becomes_words(prose, token, shown):
             "expected a reference to something shown, got @fig-2-nowhere;",
         ),
         ("@fig-4-one", "got @fig-4-one; correct it."),
-        ("@sec-twice", "expected one use of the label sec-2-twice, got several"),
+        ("@sec-twice", "expected one use of the label sec-2-twice, got one in cell"),
         (
             "@nobody2020",
             "expected a work in report/references.bib, got @nobody2020; add it or",

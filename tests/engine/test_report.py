@@ -20,7 +20,7 @@ from labreport import environment, paths
 from labreport.cli import main
 from labreport.editions import ReportError, execute, latex, staleness
 from labreport.editions.build import build as build_editions
-from labreport.editions.contents import Contents, Label, Number
+from labreport.editions.contents import Contents, Number
 from labreport.editions.prose import Edition, ProseFilter
 from labreport.editions.sources import find_sources, read_notebook
 from labreport.notebook.expressions import (
@@ -28,7 +28,7 @@ from labreport.notebook.expressions import (
     find_placeholders,
     replace_placeholders,
 )
-from labreport.notebook.outline import Outline
+from labreport.notebook.outline import Label, Outline
 from labreport.notebook.syntax import parse, walk, write
 
 SCOPE = {
@@ -39,8 +39,8 @@ SCOPE = {
 }
 SCOPE |= {"name": "a_b & 50% *#1*"}
 LABELS = {
-    "fig-1-line": Label("Figure 1.1", "1_transfer"),
-    "tab-2-scores": Label("Table 2.1", "2_x"),
+    "fig-1-line": Label("Figure 1.1", "1_transfer", 2),
+    "tab-2-scores": Label("Table 2.1", "2_x", 2),
 }
 CONTENTS = Contents(labels=LABELS)
 EDITION = Edition(
@@ -60,9 +60,8 @@ def filtered(written, language="markdown-smart", chapter="1"):
     (tree,) = parse(
         [replace_placeholders(written, lambda inner: f"{{{{{places[inner]}}}}}")]
     )
-    Outline(chapter, counts=Counter({1: 1})).number_prose(
-        tree, "cell"
-    )  # a title stands above
+    # A title stands above.
+    Outline(chapter, counts=Counter({1: 1})).number_prose(tree, 2)
     executed = SimpleNamespace(number=chapter, numbers=numbers)
     prose = ProseFilter(EDITION, CONTENTS, executed, {"simonyan2015very"})
     return write([walk(tree, prose)], language, ["--wrap=preserve"])[0]
@@ -125,7 +124,7 @@ def test_parts_are_counted_in_reading_order(number, title):
     )
     (tree,) = parse([f"# Title\n\n{first}\n\nSo\n{second}\n\n## Section {{#sec-s}}"])
     outline = Outline(number)
-    outline.number_prose(tree, "cell")
+    outline.number_prose(tree, 2)
     assert {label: named.words for label, named in outline.labels.items()} == {
         f"sec-{number}": title,
         f"eq-{number}-a": f"Equation ({number}.1)",

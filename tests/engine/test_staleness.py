@@ -14,12 +14,12 @@ import nbformat
 import pytest
 from conftest import code, text
 
-from labreport import LabreportError, environment, paths
+from labreport import LabreportError, environment, imports, paths
 from labreport.cli import main
-from labreport.editions import current, execute, imports, staleness
+from labreport.editions import current, execute, staleness
 from labreport.editions.execute import run_notebooks
-from labreport.editions.imports import read_module
 from labreport.editions.sources import find_sources, read_notebook
+from labreport.imports import read_module
 
 
 @pytest.fixture
@@ -230,6 +230,8 @@ def test_what_is_missing_makes_an_edition_outdated(written, project):
         ('images.stack_pixels(["my.jpg"])', "my.jpg"),
         ("datasets.load_folder('pictures/')", "pictures/cats/1.jpg"),
         ('np.load("../data/own.npy")', "../data/own.npy"),
+        ('open(f"pictures/{name}.jpg")', "pictures/one.jpg"),
+        ('"""Of two lines\n"""; open("it\'s.csv")', "it's.csv"),
         ("import numpy; ' '.join('.')", ""),
         ("open(''), open('..')", ""),
     ],

@@ -1,6 +1,5 @@
-"""A course for nbgrader, made from a report's chapters.
-
-It has exercises, a test below each, and questions to answer.
+"""A course for nbgrader, made from a report's chapters: exercises, a test below each,
+and questions to answer.
 """
 
 import ast
@@ -50,9 +49,9 @@ run({module}.{exercise}, globals())"""
 def write_course(folder: Path) -> list[Path]:
     """Write the assignments, nbgrader's settings and a page for teachers.
 
-    Beside a notebook lies what tests it and what it reads, so that grading needs no
-    report. Returns the files. Raises ReportError if one of them is there already:
-    nothing is replaced.
+    The tests of a notebook and the files that it reads are copied beside it, so that
+    grading needs no report. Returns the files. Raises ReportError if one of them exists
+    already: nothing is replaced.
     """
     paths.require("class", "nbgrader")
     files: dict[str, bytes] = {}
@@ -78,13 +77,14 @@ def write_course(folder: Path) -> list[Path]:
 
 
 def find_checks(source: Source) -> Path:
-    """The module with the tests of a chapter: of 2_name.ipynb, checks/name.py."""
+    """Return the module with a chapter's tests: checks/name.py for 2_name.ipynb."""
     name = source.name.lstrip("0123456789_ ")
     return paths.notebooks() / "checks" / f"{name}.py"
 
 
 def find_files_beside(source: Source) -> dict[str, Path]:
-    """What a chapter's notebook needs beside it, by its place there.
+    """Find the files that a chapter's notebook needs, by the path that they have beside
+    it.
 
     These are its checks, the results that it names, the profiles and the bibliography.
     """
@@ -104,9 +104,9 @@ def find_files_beside(source: Source) -> dict[str, Path]:
 
 
 def make_notebook(source: Source) -> NotebookNode:
-    """The chapter as nbgrader's source of an assignment.
+    """Write a chapter as nbgrader's source of an assignment.
 
-    It has answers and solutions; nbgrader takes them out of what students get.
+    It contains answers and solutions; nbgrader removes them from what students get.
     """
     notebook = source.read()
     references = References(source.path, source.number)
@@ -139,7 +139,7 @@ def make_notebook(source: Source) -> NotebookNode:
 
 
 def _group_answers(cells: Iterable[NotebookNode]) -> list[list[NotebookNode]]:
-    """Each question, followed by the chapter's answers to it."""
+    """Return each question, followed by the chapter's answers to it."""
     groups: list[list[NotebookNode]] = []
     for cell in cells:
         if "question" in tags(cell):
@@ -150,7 +150,7 @@ def _group_answers(cells: Iterable[NotebookNode]) -> list[list[NotebookNode]]:
 
 
 def _write_question(cell: NotebookNode) -> NotebookNode:
-    """The question, with its rubric for who marks it; a bonus is extra credit."""
+    """Write the question with its rubric for graders; a bonus is extra credit."""
     question = cell.metadata.question
     points = str(question.get("points", 1))
     if question.get("bonus"):
@@ -180,7 +180,7 @@ def _write_answer(
 
 
 def read_tasks(checks: Path) -> dict[str, str]:
-    """What each exercise asks for, by its name.
+    """Read what each exercise asks for, by its name.
 
     These are the docstrings of the chapter's checks, which are not imported.
     """
@@ -195,7 +195,7 @@ def read_tasks(checks: Path) -> dict[str, str]:
 def _write_exercise(
     cell: NotebookNode, checks: Path, tasks: Mapping[str, str]
 ) -> list[NotebookNode]:
-    """The task, the cell with its solution marked, and the test."""
+    """Write the task, the cell with its solution marked, and the test."""
     exercise = cell.id.replace("-", "_")
     points = cell.metadata.exercise.get("points", 1)
     names = set(cell.metadata.exercise["defines"])
@@ -219,7 +219,7 @@ def _write_exercise(
 def _marks(
     name: str, points: float | None = None, solution: bool = False
 ) -> dict[str, Any]:
-    """nbgrader's metadata of a cell, which it restores before grading.
+    """Return nbgrader's metadata of a cell, which it restores before grading.
 
     A solution is not restored.
     """
@@ -237,7 +237,7 @@ def _marks(
 
 
 def mark_solution(code: str, names: set[str]) -> str:
-    """The code, with what students are to write marked as the solution.
+    """Mark in the code what students are to write as the solution.
 
     It reaches from the first to the last statement that defines one of the names.
     """

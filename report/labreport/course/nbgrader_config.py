@@ -1,13 +1,16 @@
-"""The course's settings, which nbgrader reads in the folder where it is started.
+"""The settings of the course, which nbgrader reads in the folder where it is started.
 
-README.md says more.
+README.md explains them.
 """
 
 import os
 
 
 def shorten(notebook: dict, resources: dict) -> tuple[dict, dict]:
-    """Cut what cells printed; nbgrader counts lines, and one may have 100 MB."""
+    """Shorten what cells printed.
+
+    nbgrader only counts lines, and one line may have 100 MB.
+    """
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
             for texts in (output, output.get("data", {})):

@@ -1,5 +1,5 @@
-"""From executed notebooks to a PDF and to pages of HTML: pandoc, nbconvert and its
-templates.
+"""Write executed notebooks as a PDF, as HTML pages and as reading copies, by pandoc,
+nbconvert and its templates.
 """
 
 from pathlib import Path
@@ -12,4 +12,4 @@ TEMPLATES = Path(__file__).parent / "template"
 
 
 class ReportError(LabreportError):
-    """What stops a build, in one sentence: expected …, got …, do …"""
+    """A mistake that stops a build, in one sentence: expected …, got …, do …"""

@@ -1,5 +1,5 @@
-"""Run what is stale, convert (and typeset), and only then replace the last good report
-or pages.
+"""Build editions: run the stale chapters, convert and typeset them, and only then
+replace the last good files.
 """
 
 import json
@@ -49,8 +49,10 @@ def build(editions: Sequence[str], profile: str, say: Say) -> None:
 
 
 def _run_stale(profile: str, say: Say) -> None:
-    """Run the chapters that are stale, unless there is a mistake that can be seen
-    without.
+    """Run the stale chapters.
+
+    Raises ReportError first if the notebooks contain a mistake that can be seen without
+    running them.
     """
     read_title_page()
     sources = find_sources()
@@ -75,7 +77,7 @@ def write_pdf(contents: Contents, profile: str, say: Say) -> None:
     """Write report/build/report.pdf, and beside it results.json and environment.txt,
     which lists every installed version.
 
-    Raises ReportError where TeX fails; all three stay as they were.
+    Raises ReportError if TeX fails; all three then stay as they were.
     """
     latex, figures = make_document(contents, profile)
     say("Typesetting")

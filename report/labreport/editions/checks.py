@@ -1,4 +1,4 @@
-"""What `labreport check` lists of the notebooks, without executing anything."""
+"""Check the notebooks without executing anything, as `labreport check` does."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from labreport import paths
+from labreport import LabreportError
 from labreport.editions import sources
 from labreport.editions.committed import has_outputs, read_as_committed
 from labreport.editions.sources import Source, tags
@@ -19,11 +19,17 @@ from labreport.notebook.expressions import (
 from labreport.notebook.outline import (
     REFERENCE_OR_CITATION,
     Outline,
+    method_name,
     read_outline,
     shown_floats,
     walk_code,
 )
-from labreport.notebook.references import KEYS, reference_label, write_text
+from labreport.notebook.references import (
+    KEYS,
+    reference_label,
+    require_known,
+    write_text,
+)
 from labreport.notebook.syntax import Tree, first_line, parse, walk, words
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
@@ -32,19 +38,19 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
 _NUMBER = re.compile(
     rf"(?<![\w.,])(?<![A-Za-z_][-–/])({_DIGITS})(?!\w|[.,]\d|[-–/][A-Za-z_])(\s?%)?"
 )
-_CITED = "⁂"
-_SILENT = {kind: {"t": "Str", "c": " ¤ "} for kind in ("Code", "CodeBlock", "Math")}
-_SILENT["Cite"] = {"t": "Str", "c": _CITED}
+# What stands for code, formulas and citations in a text.
+_CITED = "[@]"
+_STAND_INS = {"Code": " … ", "CodeBlock": " … ", "Math": " … ", "Cite": _CITED}
+# Numbers that are no results.
+_ADDRESS = r"https?://\S+"
+_EXPRESSION = r"\{\{[^{}]*\}\}"
+_PARTS = r"(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)"
+_PART = rf"\b{_PARTS}s?\s\d+"
+_TERM = rf"\(?{_DIGITS}\)?"
+_SUM_OR_PRODUCT = rf"\(?{_DIGITS}(?:\s?[×+–]\s?{_TERM})*\)?\s?[×+]\s?{_TERM}"
+_LAYERS = rf"{_DIGITS}(?:[–-]{_DIGITS}){{2,}}"  # in a row: 2,352–100–10
 _NOT_STATED = re.compile(
-    # Addresses and expressions.
-    r"https?://\S+|\{\{[^{}]*\}\}"
-    # Numbers of parts.
-    r"|\b(?:Figure|Table|Chapter|Section|Question|Equation|Algorithm|eqs?\.|pp?\.)"
-    r"s?\s\d+"
-    # Sizes, sums and products.
-    rf"|\(?{_DIGITS}(?:\s?[×+–]\s?\(?{_DIGITS}\)?)*\)?\s?[×+]\s?\(?{_DIGITS}\)?"
-    # Layers in a row: 2,352–100–10.
-    rf"|{_DIGITS}(?:[–-]{_DIGITS}){{2,}}",
+    "|".join((_ADDRESS, _EXPRESSION, _PART, _SUM_OR_PRODUCT, _LAYERS))
 )
 
 
@@ -57,8 +63,8 @@ class CheckedNotebook:
     outline: Outline
 
     def used_keys(self) -> set[str]:
-        """What stands behind each @ in the prose, and in captions that a cell of code
-        says literally.
+        """Return the key behind each @ in the prose, and in captions that a cell of
+        code contains literally.
         """
         tokens = list(self.outline.tokens)
         for cell in sources.code_cells(self.notebook):
@@ -67,8 +73,10 @@ class CheckedNotebook:
 
 
 def find_complaints() -> list[str]:
-    """One line for each thing to mend in the notebooks: what a build stops at; else
-    cell by cell, then references.
+    """Write one line for each thing to correct in the notebooks.
+
+    These are the mistakes at which a build stops; if there are none, what is wrong in a
+    cell, then what is wrong with references.
     """
     sources.read_title_page()
     chapters = []
@@ -96,14 +104,14 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
     settings = find_settings(cell.source for cell in sources.code_cells(notebook))
     trees = parse([_say(cell) for cell in notebook.cells])
     above_all_code = True
-    for place, cell in enumerate(notebook.cells):
-        where = f"{source.name}, cell {place + 1} ({first_line(cell.source, 40)})"
+    for index, cell in enumerate(notebook.cells):
+        where = f"{source.name}, cell {index + 1} ({first_line(cell.source, 40)})"
         if "TODO" in cell.source:
             yield f"{where}: the word TODO"
         if cell.cell_type == "code":
             above_all_code = False
         if "question" not in tags(cell):
-            typed = find_typed_numbers(trees[place], settings)
+            typed = find_typed_numbers(trees[index], settings)
             if typed:
                 yield (
                     f"{where}: {', '.join(typed)} typed by hand; write an expression, "
@@ -112,13 +120,13 @@ def _check_cells(source: Source, notebook: NotebookNode) -> Iterator[str]:
         if cell.cell_type == "markdown":
             for complaint in _check_placeholders(cell.source, above_all_code):
                 yield f"{where}: {complaint}"
-        if "question" in tags(cell) and not _is_answered(notebook.cells[place + 1 :]):
+        if "question" in tags(cell) and not _is_answered(notebook.cells[index + 1 :]):
             yield f"{where}: a question without an answer"
 
 
 def _say(cell: NotebookNode) -> str:
-    """The Markdown of a cell; of code, the captions and the rows of tables that it says
-    literally.
+    """Return the Markdown of a cell; for code, the captions and rows of tables that it
+    contains literally.
     """
     if cell.cell_type == "markdown":
         return replace_placeholders(cell.source, lambda _: "")
@@ -140,7 +148,7 @@ def _check_placeholders(markdown: str, above_all_code: bool) -> Iterator[str]:
 
 
 def _is_answered(following: list[NotebookNode]) -> bool:
-    """Whether a cell tagged "answer" comes before the next question or heading."""
+    """Return whether an answer comes before the next question or heading."""
     for cell in following:
         if "answer" in tags(cell) and cell.source.strip():
             return True
@@ -161,34 +169,31 @@ def _check_references(chapters: list[CheckedNotebook]) -> Iterator[str]:
             referred.add(reference_label(key, chapter.source.number))
     for chapter in chapters:
         name = chapter.source.name
-        for label in chapter.outline.duplicates:
-            yield f"{name}: more than one part is labelled @{label}"
+        for complaint in chapter.outline.duplicates.values():
+            yield f"{name}: {complaint}"
         for label in chapter.outline.labels:
             if label.startswith("fig-") and label not in referred:
                 yield f"{name}: no text refers to the figure @{label}"
         for key in sorted(chapter.used_keys()):
             reference = reference_label(key, chapter.source.number)
-            if reference and reference not in labels:
-                yield f"{name}: nothing is labelled @{reference}"
-            elif not reference and key not in works:
-                yield f"{name}: @{key} is not in {paths.report() / 'references.bib'}"
+            try:
+                require_known(key, reference, labels, works)
+            except LabreportError as error:
+                yield f"{name}: {error}"
 
 
 def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
-    """The numbers in a Markdown cell that were typed by hand, as written: `0.91`, `42`,
-    `138,357,544`, `93 %`.
+    """Find the numbers in a Markdown cell that were typed by hand, as written: `0.91`,
+    `42`, `138,357,544`, `93 %`.
 
-    One is meant that has two significant digits, a decimal point or a percent sign, and
-    is none of: a setting (a number of `settings`; a percentage whose share is one), a
-    size or a product (5 × 5), a year, a number of a figure, list or page, a part of a
-    name, formula, code or link. A citation lets its sentence pass.
+    A number counts if it has two significant digits, a decimal point or a percent sign.
+    It does not count if it is a setting (a number of `settings`, or a percentage whose
+    share is one), a size or a product (5 × 5), a year, the number of a figure, list or
+    page, or a part of a name, formula, code or link. In a sentence with a citation no
+    number counts.
     """
-
-    def silence(inlines: Tree) -> Tree:
-        return [_SILENT.get(node["t"], node) for node in inlines]
-
     typed = []
-    for block in walk(tree, silence):
+    for block in walk(tree, _stand_in):
         sentences = re.split(r"(?<=[.!?]) ", words(block))
         text = " ".join(sentence for sentence in sentences if _CITED not in sentence)
         for number in _NUMBER.finditer(_NOT_STATED.sub(" ", text)):
@@ -198,16 +203,26 @@ def find_typed_numbers(tree: Tree, settings: set[float]) -> list[str]:
     return typed
 
 
+def _stand_in(inlines: Tree) -> Tree:
+    """Replace code, formulas and citations by a text."""
+    replaced = []
+    for node in inlines:
+        if node["t"] in _STAND_INS:
+            node = {"t": "Str", "c": _STAND_INS[node["t"]]}
+        replaced.append(node)
+    return replaced
+
+
 def find_settings(code: Iterable[str]) -> set[float]:
-    """The numbers in a notebook's code cells; what strings and tables say is prose, and
-    the library's are others'.
+    """Find the numbers in a notebook's code cells; what strings and tables say is
+    prose.
     """
     settings = set()
     for source in code:
         nodes = walk_code(source)
         in_tables: set[ast.AST] = set()
         for node in nodes:
-            if getattr(getattr(node, "func", None), "attr", "") == "show_table":
+            if isinstance(node, ast.Call) and method_name(node) == "show_table":
                 in_tables.update(ast.walk(node))
         for node in nodes:
             if node in in_tables or not isinstance(node, ast.Constant):

@@ -1,5 +1,5 @@
-"""What git would commit of a notebook, where a filter (nbstripout) may leave out what
-running it writes.
+"""What git would commit of a notebook, where a filter (nbstripout) may leave out its
+outputs.
 
 JupyterLab's server imports this module for its hook, so it imports little.
 """
@@ -16,15 +16,16 @@ from nbformat.v4 import new_notebook
 
 
 def has_outputs(notebook: NotebookNode) -> bool:
-    """Whether a cell has an output, or a number that says when it ran."""
+    """Return whether a cell has an output, or a number that says when it ran."""
     return any(
         cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells
     )
 
 
 def read_as_committed(path: Path) -> NotebookNode:
-    """Read a notebook as git would commit it, after the filters of the clone; an empty
-    one outside a clone.
+    """Read a notebook as git would commit it, after the filters of the clone.
+
+    Outside a clone the notebook is empty.
     """
     with TemporaryDirectory() as objects:
         # Objects of git, the file's among them, are not written into the clone.
@@ -48,11 +49,11 @@ def read_as_committed(path: Path) -> NotebookNode:
 
 
 def refresh(os_path: str, **_: object) -> None:
-    """Jupyter's hook after saving a file: have git compare a notebook that seems
-    changed through the filter.
+    """Run after Jupyter saves a file: make git compare a notebook that seems changed
+    through the filter.
 
     By itself git compares sizes, and `git status` lists each notebook that has outputs.
-    One with a change of its own stays listed, and nothing is staged.
+    A notebook that really changed stays listed, and nothing is staged.
     """
     path = Path(os_path)
     if path.suffix != ".ipynb":

@@ -1,5 +1,5 @@
-"""Read executed notebooks: their prose, its numbers and claims, labels, and the facts
-of each run.
+"""Read executed notebooks: their prose, its numbers and claims, their labels, and what
+each says of its run.
 """
 
 import base64
@@ -21,9 +21,16 @@ from labreport.editions.sources import Source, read_citation_keys, tags
 from labreport.notebook.beside import read_beside
 from labreport.notebook.chapter import MIME
 from labreport.notebook.expressions import find_placeholders, replace_placeholders
-from labreport.notebook.outline import HIDING, Claim, Outline, claims_of
+from labreport.notebook.outline import (
+    HIDING,
+    Claim,
+    Label,
+    Outline,
+    claims_of,
+    read_heading,
+)
 from labreport.notebook.references import require_known, write_text
-from labreport.notebook.syntax import Tree, first_line, nodes, parse, words
+from labreport.notebook.syntax import Tree, first_line, nodes, parse
 
 # What the last page says of a machine.
 MACHINE = ("cpu", "cores", "threads", "settings", "platform", "python", "packages")
@@ -33,9 +40,9 @@ FLOATS = {"figure": "fig", "animation": "fig", "table": "tab"}
 
 @dataclass(frozen=True)
 class Number:
-    """What a placeholder stands for.
+    """The value of a placeholder.
 
-    cell: the id of the cell of code above it. beside: what it was elsewhere, as
+    cell: the id of the cell of code above it. beside: what it was elsewhere, such as
     "published 27; in 12 runs 1 to 868".
     """
 
@@ -58,9 +65,9 @@ class CheckedClaim:
 class ExecutedChapter:
     """An executed notebook.
 
-    prose: a tree for each of its `fragments`; a placeholder {{3}} there stands for
+    prose: a tree for each of its `fragments`. A placeholder {{3}} there stands for
     numbers[3], and the comment of a claim that is refuted becomes a span of the class
-    "refuted". run: what `Chapter` says of the run.
+    "refuted". run: the message in which `Chapter` describes the run.
     """
 
     name: str
@@ -74,30 +81,23 @@ class ExecutedChapter:
 
     @property
     def refuted(self) -> list[Claim]:
-        """The claims that do not hold; none under the profile smoke, which has too few
-        data for any.
+        """Return the claims that do not hold.
+
+        Under the profile smoke there are none, since it has too few data for any claim.
         """
         if self.run["profile"] == "smoke":
             return []
         return [checked.claim for checked in self.claims if not checked.holds]
 
 
-@dataclass(frozen=True)
-class Label:
-    """The words of a label, as Figure 2.1, and its chapter."""
-
-    words: str
-    chapter: str
-
-
 @dataclass
 class Contents:
     """The contents of a report.
 
-    labels: what prose may refer to. headlines: in the order of chapters; of each what
-    `Chapter.headline` says, and its chapter, cell, section (the label of the heading
-    above it, or None), profile and commit. refuted: a line for each sentence that the
-    run of its chapter contradicts.
+    labels: those to which prose may refer. headlines: in the order of chapters; each
+    has what `Chapter.headline` says, and its chapter, cell, section (the label of the
+    heading above it, or None), profile and commit. refuted: a line for each sentence
+    that the run of its chapter contradicts.
     """
 
     labels: dict[str, Label] = field(default_factory=dict)
@@ -107,8 +107,10 @@ class Contents:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What results.json has: the headlines by name, and by chapter each placeholder
-        with its text and value.
+        """Return the content of results.json.
+
+        These are the headlines by name, and for each chapter its placeholders with
+        their text and value.
         """
         chapters = {}
         for chapter in self.chapters:
@@ -121,24 +123,25 @@ class Contents:
 
 
 class Fragment(NamedTuple):
-    """A piece of Markdown: `box[key]`, in the cell at that place, counted from 1.
+    """A piece of Markdown, which is `box[key]`.
 
-    key: "source" of a cell, "caption" of a message, or the number of a table's column.
+    position: that of its cell, counted from 1. box: the cell, a message, or a row of a
+    table. key: "source", "caption", or the number of a column.
     """
 
-    place: int
+    position: int
     box: Any
     key: Any
 
     @property
     def text(self) -> str:
-        """The piece as it is in the notebook."""
+        """Return the Markdown as it is in the notebook."""
         return self.box[self.key]
 
 
 def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
-    """The outputs of a cell that carry a message of one kind to the report, each with
-    its message.
+    """Yield the outputs of a cell that carry a message of one kind to the report, each
+    with its message.
     """
     for output in cell.get("outputs", []):
         message = output.get("data", {}).get(MIME)
@@ -147,52 +150,60 @@ def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]
 
 
 def messages(notebook: NotebookNode, kind: str) -> Iterator[Any]:
-    """The messages of one kind in a notebook."""
+    """Yield the messages of one kind in a notebook."""
     for cell in notebook.cells:
         for _, message in outputs(cell, kind):
             yield message
 
 
 def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
-    """Where the report has Markdown, in reading order: cells, captions and cells of
+    """Find the Markdown of the report, in reading order: cells, captions and cells of
     tables.
     """
-    for place, cell in enumerate(notebook.cells, start=1):
+    for position, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown":
-            yield Fragment(place, cell, "source")
+            yield Fragment(position, cell, "source")
         if not HIDING.isdisjoint(tags(cell)):
             continue
         for kind in FLOATS:
             for _, message in outputs(cell, kind):
-                yield Fragment(place, message, "caption")
+                yield Fragment(position, message, "caption")
                 for row in [message.get("columns", []), *message.get("rows", [])]:
                     for column in range(len(row)):
-                        yield Fragment(place, row, column)
+                        yield Fragment(position, row, column)
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:
-    """Collect all that the chapters hold.
+    """Collect what the chapters contain.
 
     Raises ReportError for a placeholder without value, for a claim that is neither true
-    nor false, for a label or a headline that is used twice, and for a headline's work
-    that is not known.
+    nor false, for a label or a headline that is used twice, and for a headline that
+    names a work that is not in the bibliography.
     """
     contents = Contents()
-    owners: dict[str, str] = {}
     works = read_citation_keys()
+    headline_cells: dict[str, str] = {}
     for source, notebook in notebooks:
         chapter = _read_chapter(source, notebook)
+        outline = _number_parts(chapter)
         contents.chapters.append(chapter)
-        for label, part in _number_parts(chapter).labels.items():
-            contents.labels[label] = Label(part.words, chapter.name)
+        contents.labels |= outline.labels
         contents.refuted += _describe_refuted(chapter)
         _mark_refuted(chapter)
-        contents.headlines += _read_headlines(chapter, owners, works)
+        for cell, headline in _read_headlines(chapter, outline, works):
+            name = headline["name"]
+            if name in headline_cells:
+                got = f"{headline_cells[name]} and {cell}"
+                raise ReportError(
+                    f"expected one use of the name {name}, got {got}; rename one."
+                )
+            headline_cells[name] = cell
+            contents.headlines.append(headline)
     return contents
 
 
 def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
-    """What the last page says of a chapter's run."""
+    """Return what the last page says of a chapter's run."""
     duration = f"{chapter.seconds:.0f} s"
     if chapter.seconds >= 90:
         duration = f"{chapter.seconds / 60:.0f} min"
@@ -207,20 +218,20 @@ def colophon(chapter: ExecutedChapter) -> dict[str, Any]:
 
 
 def day_of(contents: Contents) -> date:
-    """The date of the last run, so that building again changes nothing."""
+    """Return the date of the last run, so that a second build changes nothing."""
     return max(date.fromisoformat(chapter.run["date"]) for chapter in contents.chapters)
 
 
 @contextmanager
-def name_place(chapter: str, fragment: Fragment) -> Iterator[None]:
+def locate_errors(chapter: str, fragment: Fragment) -> Iterator[None]:
     """Turn a LabreportError of the block into a ReportError that names the chapter, the
-    cell's place and the text.
+    position of the cell, and the text.
     """
     try:
         yield
     except LabreportError as error:
         start = first_line(fragment.text, 40)
-        where = f"{chapter}, cell {fragment.place} ({start})"
+        where = f"{chapter}, cell {fragment.position} ({start})"
         raise ReportError(f"{where}: {error}") from error
 
 
@@ -230,7 +241,8 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         got = ", ".join(f"Chapter({run['name']!r})" for run in runs) or "none"
         wanted = f"Chapter({source.name!r}, profile) once in {source.path.name}"
         raise ReportError(f"expected {wanted}, got {got}; name it after the file.")
-    prose, numbers = _read_prose(source.name, notebook)
+    above = _read_code_above(notebook)
+    prose, numbers = _read_prose(source.name, notebook, above)
     return ExecutedChapter(
         name=source.name,
         number=source.number,
@@ -238,15 +250,15 @@ def _read_chapter(source: Source, notebook: NotebookNode) -> ExecutedChapter:
         prose=prose,
         numbers=numbers,
         run=runs[0],
-        claims=_read_claims(source.name, notebook, prose),
+        claims=_read_claims(source.name, notebook, prose, above),
         seconds=notebook.metadata.labreport["seconds"],
     )
 
 
 @dataclass(frozen=True)
 class CodeAbove:
-    """A cell of code, and what it says of the prose below it: values by placeholder,
-    verdicts by claim.
+    """A cell of code, with the values of the placeholders and the verdicts on the
+    claims of the prose below it.
     """
 
     cell: str = ""
@@ -255,44 +267,45 @@ class CodeAbove:
 
 
 def _read_code_above(notebook: NotebookNode) -> dict[int, CodeAbove]:
-    """The last cell of code down to each cell, by the cell's place."""
+    """Find the last cell of code down to each cell, by the cell's position."""
     above: dict[int, CodeAbove] = {}
     last = CodeAbove()
-    for place, cell in enumerate(notebook.cells, start=1):
+    for position, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "code":
             last = CodeAbove(cell.id)
             for _, message in outputs(cell, "values"):
                 last.values.update(message["values"])
                 for verdict in message["claims"]:
                     last.verdicts[verdict["claim"]] = verdict
-        above[place] = last
+        above[position] = last
     return above
 
 
 def _read_prose(
-    chapter: str, notebook: NotebookNode
+    chapter: str, notebook: NotebookNode, above: Mapping[int, CodeAbove]
 ) -> tuple[list[Tree], list[Number]]:
-    """A tree for each of the notebook's `fragments`, and what its placeholders stand
-    for.
+    """Parse each of the notebook's `fragments`.
+
+    Returns their trees, and what the placeholders in them stand for.
     """
     numbers: list[Number] = []
     texts: list[str] = []
-    places: list[str] = []
-    above = _read_code_above(notebook)
+    cells: list[str] = []
     beside = read_beside(chapter)
     for fragment in fragments(notebook):
         text = fragment.text
-        with name_place(chapter, fragment):
+        with locate_errors(chapter, fragment):
             if fragment.key == "source":
-                text = _take_numbers(text, above[fragment.place], beside, numbers)
+                code = above[fragment.position]
+                text = _take_numbers(text, code, beside, numbers)
             elif find_placeholders(text):
                 wanted = "a caption or a cell of a table without placeholders"
                 raise ReportError(f"expected {wanted}, got {text}; use an f-string.")
             else:
                 text = write_text(text)
         texts.append(text)
-        places.append(f"{chapter}, cell {fragment.place}")
-    return parse(texts, places), numbers
+        cells.append(f"{chapter}, cell {fragment.position}")
+    return parse(texts, cells), numbers
 
 
 def _take_numbers(
@@ -301,8 +314,8 @@ def _take_numbers(
     beside: Mapping[tuple[str, str], str],
     numbers: list[Number],
 ) -> str:
-    """Append to `numbers` what the placeholders stand for, and write {{its place}} for
-    each.
+    """Append to `numbers` what the placeholders stand for, and write {{index}} for
+    each, its index there.
 
     Markdown would change what stands between the braces.
     """
@@ -315,27 +328,31 @@ def _take_numbers(
                 f"expected a value of {{{{{inner}}}}}, got {value['error']}"
             )
         elsewhere = beside.get((above.cell, inner), "")
-        numbers.append(
-            Number(inner, value["text"], value["value"], above.cell, elsewhere)
-        )
+        number = Number(inner, value["text"], value["value"], above.cell, elsewhere)
+        numbers.append(number)
         return f"{{{{{len(numbers) - 1}}}}}"
 
     return replace_placeholders(markdown, take)
 
 
 def _read_claims(
-    chapter: str, notebook: NotebookNode, prose: list[Tree]
+    chapter: str,
+    notebook: NotebookNode,
+    prose: list[Tree],
+    above: Mapping[int, CodeAbove],
 ) -> list[CheckedClaim]:
-    """The claims of a chapter's prose, with the verdicts of the cells of code above."""
+    """Read the claims of a chapter's prose, with the verdicts of the cells of code
+    above.
+    """
     checked: list[CheckedClaim] = []
-    above = _read_code_above(notebook)
     missing = {"error": "no cell of code above it"}
     for fragment, tree in zip(fragments(notebook), prose, strict=True):
         if fragment.key != "source":
             continue
         for claim in claims_of(tree):
-            verdict = above[fragment.place].verdicts.get(claim.expression, missing)
-            with name_place(chapter, fragment):
+            verdicts = above[fragment.position].verdicts
+            verdict = verdicts.get(claim.expression, missing)
+            with locate_errors(chapter, fragment):
                 _require_verdict(claim, verdict)
             checked.append(CheckedClaim(claim, verdict["holds"]))
     return checked
@@ -349,22 +366,21 @@ def _require_verdict(claim: Claim, verdict: Mapping[str, Any]) -> None:
 
 
 def _describe_refuted(chapter: ExecutedChapter) -> Iterator[str]:
-    """A line for each sentence that its claim refutes: where it stands, how it begins,
-    the claim.
+    """Write a line for each sentence that its claim refutes: its section, how it
+    begins, the claim.
     """
     refuted = {id(claim.comment): claim for claim in chapter.refuted}
-    where = paths.chapter_words(chapter.number)
+    title = paths.chapter_words(chapter.number)
+    where = title
     for node in nodes(chapter.prose):
         if node["t"] == "Header":
-            _, (_, _, attributes), title = node["c"]
-            number = dict(attributes).get("number", "")
-            if "." in number:
-                section = f"Section {number} {words(title)}"
-                where = f"{paths.chapter_words(chapter.number)}, {section}"
+            heading = read_heading(node)
+            if "." in heading.number:
+                where = f"{title}, Section {heading.number} {heading.title}"
         elif id(node) in refuted:
             claim = refuted[id(node)]
             sentence = replace_placeholders(
-                claim.sentence, lambda place: chapter.numbers[int(place)].text
+                claim.sentence, lambda index: chapter.numbers[int(index)].text
             )
             start = shorten(sentence, 70, placeholder="…")
             yield f"{where}: “{start}” (claim: {claim.expression})"
@@ -381,30 +397,25 @@ def _mark_refuted(chapter: ExecutedChapter) -> None:
 
 
 def _read_headlines(
-    chapter: ExecutedChapter, owners: dict[str, str], works: set[str]
-) -> Iterator[dict[str, Any]]:
-    """A chapter's headlines, once its headings have labels.
+    chapter: ExecutedChapter, outline: Outline, works: set[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read a chapter's headlines, each with the words for its cell.
 
-    owners: the cells of all headlines so far, by name. works: the keys that a headline
-    may name.
+    works: the keys of the bibliography.
     """
-    origin = {"chapter": chapter.name, "section": None, **_origin(chapter)}
-    places = [fragment.place for fragment in fragments(chapter.notebook)]
-    trees = dict(zip(places, chapter.prose, strict=True))
-    for place, cell in enumerate(chapter.notebook.cells, start=1):
-        for node in nodes(trees.get(place, [])):
-            if node["t"] == "Header":
-                origin["section"] = node["c"][1][0] or origin["section"]
-        owner = _owner(chapter, place)
+    for position, cell in enumerate(chapter.notebook.cells, start=1):
         for _, headline in outputs(cell, "headline"):
-            name = headline["name"]
-            if name in owners:
-                raise _used_twice(name, owners[name], owner)
             if headline["work"]:
-                with name_place(chapter.name, Fragment(place, cell, "source")):
+                with locate_errors(chapter.name, Fragment(position, cell, "source")):
                     require_known(headline["work"], None, (), works)
-            owners[name] = owner
-            yield {**headline, **origin, "cell": cell.id}
+            origin = {
+                "chapter": chapter.name,
+                "section": outline.section_above(position),
+                **_origin(chapter),
+                "cell": cell.id,
+            }
+            start = first_line(cell.source, 40)
+            yield f"cell {position} of {chapter.name} ({start})", headline | origin
 
 
 def _number_parts(chapter: ExecutedChapter) -> Outline:
@@ -412,30 +423,30 @@ def _number_parts(chapter: ExecutedChapter) -> Outline:
 
     Returns its outline, which has their labels.
     """
-    outline = Outline(chapter.number)
+    outline = Outline(chapter.number, chapter.name)
     pairs = zip(fragments(chapter.notebook), chapter.prose, strict=True)
     for fragment, tree in pairs:
-        owner = _owner(chapter, fragment.place)
-        cell = chapter.notebook.cells[fragment.place - 1]
-        with name_place(chapter.name, fragment):
-            outline.number_prose(tree, owner)
+        cell = chapter.notebook.cells[fragment.position - 1]
+        with locate_errors(chapter.name, fragment):
+            outline.number_prose(tree, fragment.position)
             _embed_pictures(tree, cell.get("attachments", {}))
         if fragment.key == "caption":
             message = fragment.box
             kind = FLOATS[message["kind"]]
-            label, number = outline.number_float(kind, message["name"], owner)
+            name = message["name"]
+            label, number = outline.number_float(kind, name, fragment.position)
             message["label"] = label
             message["number"] = number
-    for label, other in outline.duplicates.items():
-        raise _used_twice(label, outline.labels[label].cell, other)
+    for complaint in outline.duplicates.values():
+        raise ReportError(f"{chapter.name}: {complaint}")
     return outline
 
 
 def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
     """Replace the target of each picture by a data: URL, in place.
 
-    attachments: of the cell. Raises ReportError for what is neither attached to it nor
-    a PNG or JPEG of the report.
+    attachments: those of the cell. Raises ReportError for a target that is neither
+    attached to it nor a PNG or JPEG of the report.
     """
     for node in nodes(tree):
         if node["t"] != "Image":
@@ -456,7 +467,9 @@ def _embed_pictures(tree: Tree, attachments: dict[str, Any]) -> None:
 
 
 def _read_picture(name: str, attachments: dict[str, Any]) -> str:
-    """A picture in base64, from the cell's attachments or from a file of the report."""
+    """Read a picture in base64, from the cell's attachments or from a file of the
+    report.
+    """
     attached = attachments.get(name.removeprefix("attachment:"))
     if attached:
         return "".join(attached.values())
@@ -468,14 +481,3 @@ def _read_picture(name: str, attachments: dict[str, Any]) -> str:
 
 def _origin(chapter: ExecutedChapter) -> dict[str, Any]:
     return {"profile": chapter.run["profile"], "commit": chapter.run["commit"]}
-
-
-def _owner(chapter: ExecutedChapter, place: int) -> str:
-    source = chapter.notebook.cells[place - 1].source
-    return f"cell {place} of {chapter.name} ({first_line(source, 40)})"
-
-
-def _used_twice(name: str, owner: str, other: str) -> ReportError:
-    return ReportError(
-        f"expected one use of the name {name}, got {owner} and {other}; rename one."
-    )

@@ -1,15 +1,18 @@
-"""Whether an edition is what it would be if it were written again.
+"""Find out whether an edition is up to date, that is, what it would be if it were
+written again.
 
-It is, where no chapter is stale and a digest of all that it is written from, and of its
-own files, is still the one that was saved beside it. Saved with the digest are the
-sentences of the edition that its run contradicts.
+It is up to date if no chapter is stale, and if a digest of its sources and of its own
+files is still the one that was saved beside it. Saved with the digest are the sentences
+of the edition that its run contradicts.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import unquote
 
 from labreport import environment, paths
 from labreport.editions.sources import find_sources
@@ -30,7 +33,7 @@ EDITIONS = {
 
 
 class State(TypedDict):
-    """What is saved beside an edition."""
+    """The digest and the sentences that are saved beside an edition."""
 
     digest: str
     refuted: list[str]
@@ -39,7 +42,9 @@ class State(TypedDict):
 def find_outdated(
     editions: Iterable[str], profile: str, say: Callable[[str], None]
 ) -> list[str]:
-    """The editions of which a chapter is stale, or whose inputs or files changed."""
+    """Return the editions of which a chapter is stale, or of which a source or a file
+    changed.
+    """
     if any(is_stale(source, profile) for source in find_sources()):
         return list(editions)
     inputs = digest_inputs(profile)
@@ -62,9 +67,7 @@ def save_state(edition: str, inputs: str, refuted: list[str]) -> None:
 
 
 def read_refuted(editions: Iterable[str]) -> list[str]:
-    """A line for each sentence of these editions that the run contradicts from which
-    they were written.
-    """
+    """Return a line for each sentence of these editions that their run contradicts."""
     lines: dict[str, None] = {}  # in order, each once
     for edition in editions:
         lines |= dict.fromkeys(_read_state(edition)["refuted"])
@@ -72,12 +75,12 @@ def read_refuted(editions: Iterable[str]) -> list[str]:
 
 
 def digest_inputs(profile: str) -> str:
-    """SHA-256 of what all editions are written from, when no chapter is stale.
+    """Compute a SHA-256 of what all editions are written from, if no chapter is stale.
 
-    That is the notebooks, their executed copies and the pictures that the prose names,
-    report.toml, the bibliography, what stands beside numbers, this package and the
-    versions of all that is installed; of the committed reading copies, to which pages
-    link, the names.
+    These are the notebooks, their executed copies and the pictures that the prose
+    names, report.toml, the bibliography, what is shown beside numbers, this package and
+    the versions of all that is installed. The names of the committed reading copies
+    count too, since pages link to them.
     """
     files = list(paths.PACKAGE.rglob("*"))
     files.append(paths.project() / paths.MARK)
@@ -87,9 +90,10 @@ def digest_inputs(profile: str) -> str:
     for source in find_sources():
         files.append(source.path)
         files.append(executed_path(source, profile))
-        cells = source.read().cells
-        prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
-        files += find_named("'".join(prose))
+        for cell in source.read().cells:
+            if cell.cell_type == "markdown":
+                # Targets of links and pictures, of Markdown and of HTML.
+                files += find_named(re.split("[\"'()<>]+", unquote(cell.source)))
     copies = (paths.report() / "notebooks").glob("*.ipynb")
     names = sorted(path.name for path in copies)
     return _digest(files, json.dumps([names, environment.installed_versions()]))
@@ -105,7 +109,7 @@ def _digest_edition(edition: str, inputs: str) -> str:
 
 
 def _digest(files: Iterable[Path], start: str) -> str:
-    """SHA-256 of a text and of these files, by path and content."""
+    """Compute a SHA-256 of a text and of the paths and contents of these files."""
     digest = hashlib.sha256(start.encode())
     for path in sorted(set(files)):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -114,7 +118,7 @@ def _digest(files: Iterable[Path], start: str) -> str:
 
 
 def _read_state(edition: str) -> State:
-    """What `save_state` saved, or that nothing was."""
+    """Read what `save_state` saved; an empty state if nothing was."""
     try:
         return json.loads(_state_file(edition).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What moved between two results.json: each number that another text stands for now."""
+"""Compare two files results.json: which numbers are printed differently."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ Results = dict[str, dict[str, Any]]
 
 
 def read_results(path: Path) -> Results:
-    """Read the numbers in a results.json, by where they stand.
+    """Read the numbers of a results.json, by chapter, cell and expression.
 
-    Raises LabreportError if the file is not a valid one.
+    Raises LabreportError if the file is not valid.
     """
     results = {}
     try:
@@ -33,10 +33,10 @@ def read_results(path: Path) -> Results:
 
 
 def find_changes(old: Results, new: Results) -> dict[str, str]:
-    """Every number that is not printed the same, by where it stands, as in "50% -> 60%
-    (+0.1)".
+    """Find every number that is printed differently, by chapter, cell and expression;
+    the change is written as "50% -> 60% (+0.1)".
 
-    Of an interval it says whether the new mean lies within the old one.
+    For an interval it says whether the new mean lies within the old one.
     """
     changes = {}
     for name, after in new.items():
@@ -54,12 +54,16 @@ def find_changes(old: Results, new: Results) -> dict[str, str]:
 
 
 def is_time(name: str) -> bool:
-    """Whether a number was measured with a clock: its expression ends in "seconds"."""
+    """Return whether a number was measured with a clock: its expression ends in
+    "seconds".
+    """
     return name.partition(":")[0].endswith("seconds")
 
 
 def _judge(before: Any, after: Any) -> str:
-    """By how much a value moved, and whether it left the interval; nothing of words."""
+    """Say by how much a value changed, and whether it left the interval; empty for
+    text.
+    """
     if isinstance(before, (int, float)) and isinstance(after, (int, float)):
         return f" ({after - before:+.3g})"
     if isinstance(before, dict) and isinstance(after, dict) and "low" in before:

@@ -30,8 +30,8 @@ Say = Callable[[str], None]
 
 
 class OwnKernelManager(AsyncKernelManager):
-    """Starts a kernel of this interpreter, whatever another installation registered as
-    "python3".
+    """Starts a kernel of this interpreter, even if another installation registered its
+    own as "python3".
     """
 
     def __init__(self, **options: Any) -> None:
@@ -60,7 +60,7 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     """Execute these notebooks, stale or not, as many at a time as there are cores.
 
     The one that took longest last time comes first; without a last time, the largest
-    file. After an error no other notebook is begun, those that run are finished, and
+    file. After an error no other notebook is started, those that run are finished, and
     the first error is raised.
     """
     environment.limit_threads()
@@ -71,8 +71,8 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
     num_workers = max(1, min(environment.num_processes(), len(sources)))
     with ThreadPoolExecutor(num_workers) as pool:
         runs = {}
-        for place, source in enumerate(sorted(sources, key=cost, reverse=True)):
-            runs[pool.submit(execute, source, profile, place)] = source
+        for row, source in enumerate(sorted(sources, key=cost, reverse=True)):
+            runs[pool.submit(execute, source, profile, row)] = source
         try:
             for run in as_completed(runs):
                 say(f"{runs[run].name}: ran in {run.result():.0f} s ({profile})")
@@ -81,12 +81,12 @@ def run_notebooks(sources: Sequence[Source], profile: str, say: Say) -> None:
             raise
 
 
-def execute(source: Source, profile: str, place: int = 0) -> float:
+def execute(source: Source, profile: str, row: int = 0) -> float:
     """Run a notebook from top to bottom and return the seconds that it took.
 
-    Its executed copy is replaced only when all of it ran. The copy's metadata say, as
-    "labreport", what it was made from ("inputs", see `fingerprint`) and in how many
-    "seconds". place: of the progress bar, from 0 at the top.
+    Its executed copy is replaced only if all of it ran. The metadata "labreport" of the
+    copy say what it was made from ("inputs", see `fingerprint`) and how long it took
+    ("seconds"). row: that of the progress bar, from 0 at the top.
 
     Raises ReportError, which names the cell that failed. What ran is then saved beside
     the executed copy, as `<name>.failed.ipynb`.
@@ -100,7 +100,7 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
     begun = time.monotonic()
     # In a loop of its own, and on Windows not the kind that cannot wait for sockets.
     with closing(asyncio.SelectorEventLoop()) as loop:
-        failure = loop.run_until_complete(_run_cells(executed, source.name, place))
+        failure = loop.run_until_complete(_run_cells(executed, source.name, row))
     if failure:
         _write(failed_file, executed)
         raise ReportError(
@@ -120,7 +120,9 @@ def execute(source: Source, profile: str, place: int = 0) -> float:
 
 
 def _set_parameters(notebook: NotebookNode, **parameters: Any) -> None:
-    """Assign other values at the end of the first cell tagged "parameters", if any."""
+    """Assign other values at the end of the first cell tagged "parameters", if there is
+    one.
+    """
     for cell in code_cells(notebook):
         if "parameters" in tags(cell):
             lines = [f"{name} = {value!r}" for name, value in parameters.items()]
@@ -128,10 +130,11 @@ def _set_parameters(notebook: NotebookNode, **parameters: Any) -> None:
             return
 
 
-async def _run_cells(notebook: NotebookNode, name: str, place: int) -> str:
-    """Run a notebook's cells in a kernel of its own, which leave their outputs in it.
+async def _run_cells(notebook: NotebookNode, name: str, row: int) -> str:
+    """Run the cells of a notebook in a kernel of its own; their outputs are written
+    into it.
 
-    Returns the empty string, or what went wrong, and in which cell.
+    Returns an empty string, or what went wrong and in which cell.
     """
     for cell in code_cells(notebook):
         cell.outputs = []
@@ -146,7 +149,7 @@ async def _run_cells(notebook: NotebookNode, name: str, place: int) -> str:
         raise_on_iopub_timeout=True,
     )
     progress = tqdm(
-        notebook.cells, name, unit="cell", leave=False, position=place, disable=None
+        notebook.cells, name, unit="cell", leave=False, position=row, disable=None
     )
     async with client.async_setup_kernel():
         for index, cell in enumerate(progress):
@@ -165,18 +168,18 @@ def _write(path: Path, notebook: NotebookNode) -> None:
 
 
 def last_duration(source: Source, profile: str) -> float:
-    """The seconds that the last run of a notebook took; 0 where there was none."""
+    """Return the seconds that the last run of a notebook took; 0 if there was none."""
     path = executed_path(source, profile)
     return read_seconds(read_notebook(path)) if path.exists() else 0.0
 
 
 def read_seconds(executed: NotebookNode) -> float:
-    """The seconds that an executed copy took; 0 where it does not say."""
+    """Return the seconds that an executed copy took; 0 if it does not say."""
     return executed.metadata.get("labreport", {}).get("seconds", 0.0)
 
 
 def read_executed(source: Source, profile: str) -> NotebookNode:
-    """The notebook's present prose with the outputs of its last execution."""
+    """Read a notebook's present prose with the outputs of its last execution."""
     notebook = source.read()
     executed = read_notebook(executed_path(source, profile))
     pairs = zip(code_cells(notebook), code_cells(executed), strict=True)

@@ -1,4 +1,4 @@
-"""The HTML edition: one self-contained page a chapter, and the page of contents."""
+"""The HTML edition: a self-contained page for each chapter, and one of contents."""
 
 import base64
 import io
@@ -19,7 +19,6 @@ from labreport.editions import TEMPLATES, prose
 from labreport.editions.contents import (
     Contents,
     ExecutedChapter,
-    Label,
     Number,
     colophon,
     day_of,
@@ -27,6 +26,7 @@ from labreport.editions.contents import (
 )
 from labreport.editions.sources import page_file, read_title_page, tags
 from labreport.notebook.chapter import MIME
+from labreport.notebook.outline import Heading, Label
 from labreport.notebook.players import SCRIPT, hash_script
 from labreport.notebook.references import citeproc
 from labreport.notebook.syntax import Node, Tree, parse, write
@@ -37,21 +37,23 @@ PHOTOGRAPHIC = 100_000
 
 @dataclass(frozen=True)
 class Page:
-    """A chapter whose Markdown is HTML and whose parts have their numbers."""
+    """A chapter whose Markdown is written as HTML and whose parts are numbered."""
 
     chapter: ExecutedChapter
     notebook: NotebookNode
-    headings: list[prose.Heading]
+    headings: list[Heading]
     bibliography: str
 
     @property
     def file(self) -> str:
-        """The page's file name, as 1-transfer-learning.html."""
+        """Return the page's file name, such as 1-transfer-learning.html."""
         return page_file(self.chapter.name)
 
     @property
     def copy(self) -> str:
-        """Where the page finds the chapter's committed reading copy; "" without one."""
+        """Return the address of the chapter's committed reading copy; "" if there is
+        none.
+        """
         copy = paths.report() / "notebooks" / f"{self.chapter.name}.ipynb"
         if not copy.is_file():
             return ""
@@ -59,8 +61,8 @@ class Page:
 
     @property
     def picture(self) -> tuple[NotebookNode, Any] | None:
-        """The figure that stands for the chapter, output and message: of a cell tagged
-        "cover", or the first.
+        """Return the figure that represents the chapter, its output and message: that
+        of a cell tagged "cover", or the first.
         """
         covers = [cell for cell in self.notebook.cells if "cover" in tags(cell)]
         for cell in covers + self.notebook.cells:
@@ -72,12 +74,12 @@ class Page:
 
     @property
     def title(self) -> str:
-        """The chapter's heading as plain text, or its name where it has none."""
+        """Return the chapter's heading as plain text, or its name if it has none."""
         return self.headings[0].title if self.headings else self.chapter.name
 
 
 def edition(chapter: str) -> prose.Edition:
-    """How the page of that chapter writes references, equations and headings."""
+    """Return how the page of that chapter writes references, equations and headings."""
 
     def refer(label: str, named: Label) -> Node:
         target = "" if named.chapter == chapter else page_file(named.chapter)
@@ -109,8 +111,9 @@ def _number(number: str) -> Node:
 
 
 def _fold_code(cell: NotebookNode) -> None:
-    """A hidden cell stays, its code folded, where the prose below has numbers of it:
-    that is where their links lead.
+    """Keep a hidden cell, with its code folded, if the prose below has numbers of it.
+
+    The links of these numbers lead to the cell.
     """
     has_numbers = any(message["values"] for _, message in outputs(cell, "values"))
     if has_numbers and "remove-cell" in tags(cell):
@@ -149,12 +152,12 @@ def make_pages(contents: Contents, profile: str) -> dict[str, str]:
         bibliography=bibliography,
     )
     written = {"index.html": index}
-    for place, page in enumerate(pages):
+    for index, page in enumerate(pages):
         resources = {
             **shared,
             "page": page,
-            "before": pages[place - 1] if place else None,
-            "after": pages[place + 1] if place + 1 < len(pages) else None,
+            "before": pages[index - 1] if index else None,
+            "after": pages[index + 1] if index + 1 < len(pages) else None,
         }
         shown = prose.select_shown(page.notebook)
         written[page.file], _ = exporter.from_notebook_node(shown, resources)
@@ -166,8 +169,8 @@ def _options() -> list[str]:
 
 
 def _cite(contents: Contents) -> tuple[dict[str, str], str]:
-    """The citation of each work that a headline names, and the bibliography that they
-    lead to.
+    """Return the citation of each work that a headline names, and the bibliography to
+    which they link.
     """
     works = sorted({headline["work"] for headline in contents.headlines} - {None})
     citations = parse([f"[@{work}]" for work in works])
@@ -177,7 +180,7 @@ def _cite(contents: Contents) -> tuple[dict[str, str], str]:
 
 
 def read_page(chapter: ExecutedChapter, contents: Contents) -> Page:
-    """Write the Markdown of a chapter as HTML; a page is made of it."""
+    """Write the Markdown of a chapter as HTML, for its page."""
     options = ["--mathml", "--syntax-highlighting=none", *_options()]
     notebook, headings, works = prose.write_prose(
         chapter, contents, edition(chapter.name), "html", options
@@ -216,8 +219,10 @@ def compress(
 
 
 def listing(code: str) -> str:
-    """Highlight code as HTML, an element a line with its indentation, so that a wrapped
-    line continues further in.
+    """Highlight code as HTML.
+
+    Each line is an element with its indentation, so that a line that wraps continues
+    further in.
     """
     markup = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
     lines = zip(code.strip("\n").split("\n"), markup.split("\n"), strict=True)

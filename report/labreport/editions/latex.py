@@ -1,5 +1,5 @@
-"""Write the PDF: each chapter's LaTeX by nbconvert, the whole by the template around
-them; latexmk typesets it.
+"""Write the PDF: nbconvert writes each chapter's LaTeX, a template the whole document,
+and latexmk typesets it.
 """
 
 import base64
@@ -37,7 +37,7 @@ from labreport.notebook.syntax import Node, first_line
 
 
 class SoberStyle(Style):
-    """Code in the report's two colours."""
+    """A style for code in the report's two colours."""
 
     styles = {  # noqa: RUF012 (Pygments reads a plain dictionary)
         Token: "#26323a",
@@ -74,13 +74,13 @@ LATEX = Edition(
 
 
 def _listing(code: str, lexer: Lexer) -> str:
-    """Highlight code as LaTeX; a word too long for a line may break within."""
+    """Highlight code as LaTeX; a word that is too long for a line may break."""
     breakable = re.sub(r"\S{60}(?=\S)", "\\g<0>\u200b", code)
     return highlight(breakable, lexer, LISTING)
 
 
 def _column_types(table: dict[str, Any]) -> str:
-    """A letter for each column of a tabularx; X breaks long cells into lines."""
+    """Return a letter for each column of a tabularx; X breaks long cells into lines."""
     types = ""
     for column, side in enumerate(table["align"]):
         is_long = any(len(row[column]) > 32 for row in table["rows"])
@@ -101,10 +101,10 @@ FILTERS = {
 
 
 def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, bytes]]:
-    """Write the report's LaTeX, all chapters in its template.
+    """Write the report's LaTeX, with all chapters in its template.
 
-    Returns it with the figures that it includes, by file name. Raises ReportError for
-    an unknown number, reference or citation.
+    Returns it, and the figures that it includes by file name. Raises ReportError for an
+    unknown number, reference or citation.
     """
     exporter = LatexExporter(
         template_file=str(TEMPLATES / "chapter.tex.j2"),
@@ -149,7 +149,7 @@ def make_document(contents: Contents, profile: str) -> tuple[str, dict[str, byte
 
 
 def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
-    """The PDFs of a chapter's figures, by the names that its TeX has."""
+    """Return the PDFs of a chapter's figures, by the file names in its TeX."""
     figures: dict[str, bytes] = {}
     for kind in FLOATS:
         for message in messages(notebook, kind):
@@ -160,14 +160,14 @@ def _read_figures(notebook: NotebookNode, chapter: str) -> dict[str, bytes]:
 
 
 def tex_folder(profile: str) -> Path:
-    """Where TeX runs for that profile."""
+    """Return the folder in which TeX runs for that profile."""
     return paths.build() / profile / "tex"
 
 
 def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
     """Typeset the PDF by latexmk in `folder`, which keeps what the next build can use.
 
-    LuaLaTeX does it where `figures` has fonts.tex. Raises ReportError, which quotes
+    If `figures` contains fonts.tex, LuaLaTeX does it. Raises ReportError, which quotes
     TeX's first error; the log stays in the folder.
     """
     _lay_out(latex, figures, folder)
@@ -195,42 +195,47 @@ def typeset(latex: str, figures: Mapping[str, bytes], folder: Path) -> Path:
 def choose_fonts(latex: str, unknown: str, contents: Contents) -> str:
     """Write TeX that gives LuaLaTeX fonts for all characters of the document.
 
-    These are DejaVu, which comes with Matplotlib, and behind it fonts of the machine.
-    unknown: a character that pdfTeX has not. Raises ReportError, which names its cell,
+    These are DejaVu, which Matplotlib contains, and behind it fonts of the machine.
+    unknown: a character that pdfTeX lacks. Raises ReportError, which names the cell,
     for a character that no font here can print.
     """
+    program = subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True)
+    if not program.stdout:
+        raise _not_printable(unknown, "no LuaLaTeX", "texlive-luatex", contents)
     folder = Path(mpl.get_data_path(), "fonts", "ttf").as_posix()
+    dejavu = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
+    missing = _characters_of_text(latex)
     fonts: list[str] = []
-    missing = {unknown}
-    got = "no LuaLaTeX"
-    packages = "texlive-luatex"
-    if subprocess.run(["kpsewhich", "luaotfload.sty"], capture_output=True).stdout:
+    for path in dejavu + sorted(findSystemFonts()):
+        if not missing:
+            break
+        printed = missing & _characters_of_font(path)
+        if printed:
+            missing -= printed
+            fonts.append(f'"[{path}]:mode=harf;"')
+    if missing:
         got = "no font that has it, from left to right"
         packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
-        missing = _characters_of_text(latex)
-        own = [f"{folder}/DejaVuSerif.ttf", f"{folder}/DejaVuSans.ttf"]
-        for path in own + sorted(findSystemFonts()):
-            if not missing:
-                break
-            printed = missing & _characters_of_font(path)
-            if printed:
-                missing -= printed
-                fonts.append(f'"[{path}]:mode=harf;"')
-    if missing:
-        sign = min(missing)
-        where = _find(sign, contents)
-        wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
-        install = f"install it (Debian: apt-get install {packages})"
-        raise ReportError(
-            f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
-        )
+        raise _not_printable(min(missing), got, packages, contents)
     template = (TEMPLATES / "fonts.tex").read_text(encoding="utf-8")
     return template.replace("FOLDER", f"{folder}/").replace("OTHERS", ", ".join(fonts))
 
 
+def _not_printable(
+    sign: str, got: str, packages: str, contents: Contents
+) -> ReportError:
+    """Return the error for a character that cannot be printed; it names the cell."""
+    where = _find(sign, contents)
+    wanted = f"what prints {sign} (U+{ord(sign):04X}) in a PDF"
+    install = f"install it (Debian: apt-get install {packages})"
+    return ReportError(
+        f"{where}: expected {wanted}, got {got}; {install}, or write another sign."
+    )
+
+
 def _characters_of_text(latex: str) -> set[str]:
-    """The characters beyond ASCII of the document and its bibliography, those left out
-    that the document defines.
+    """Return the characters beyond ASCII of the document and its bibliography, without
+    those that the document defines.
     """
     bibliography = paths.report() / "references.bib"
     text = latex
@@ -241,7 +246,7 @@ def _characters_of_text(latex: str) -> set[str]:
 
 
 def _characters_of_font(path: str) -> set[str]:
-    """The characters of a font, of scripts that are written from left to right."""
+    """Return a font's characters, of scripts that are written from left to right."""
     try:
         codes = FT2Font(path).get_charmap()
     except (RuntimeError, OSError):  # no font that Matplotlib can read
@@ -251,26 +256,26 @@ def _characters_of_font(path: str) -> set[str]:
 
 
 def _find(sign: str, contents: Contents) -> str:
-    """Where a sign stands: the first cell that has it."""
+    """Return the first cell that contains a sign."""
     for chapter in contents.chapters:
-        for place, cell in enumerate(chapter.notebook.cells, start=1):
+        for position, cell in enumerate(chapter.notebook.cells, start=1):
             if sign in str(cell):
-                return f"{chapter.name}, cell {place}"
+                return f"{chapter.name}, cell {position}"
     return "report.toml or references.bib"
 
 
 def _lay_out(latex: str, figures: Mapping[str, bytes], folder: Path) -> None:
-    """Write what TeX reads; latexmk compares contents itself.
+    """Write the files that TeX reads.
 
-    Figures lie in `paths.figures`; where another profile's run has drawn them since,
-    this report's return.
+    Figures lie in `paths.figures`. Another profile's run may have drawn them since, so
+    this report's are written again. latexmk compares contents itself.
     """
     frames = folder / "frames"
     shutil.rmtree(frames, ignore_errors=True)
     frames.mkdir(parents=True)
     for name, content in figures.items():
-        place = paths.figures() if name.endswith(".pdf") else frames
-        paths.write_atomically(place / name, content)
+        target = paths.figures() if name.endswith(".pdf") else frames
+        paths.write_atomically(target / name, content)
     (folder / "report.tex").write_text(latex, encoding="utf-8")
     if (paths.report() / "references.bib").exists():
         shutil.copyfile(paths.report() / "references.bib", folder / "references.bib")
@@ -300,7 +305,9 @@ def find_overflows(folder: Path) -> list[str]:
 
 
 def _first_error(folder: Path) -> str:
-    """TeX's (or BibTeX's) first error with the line of LaTeX that it stopped at."""
+    """Return the first error of TeX, or of BibTeX, with the line of LaTeX where it
+    stopped.
+    """
     log = folder / "report.log"
     text = _read(log)
     at_line = r"^\./report\.tex:(\d+): (.+(?:\n(?!l\.).+)?)"

@@ -1,12 +1,11 @@
-"""Write a chapter's prose for an edition: numbers, references and citations filled in;
-and select the cells that editions show.
+"""Write a chapter's prose for an edition, with numbers, references and citations filled
+in; select the cells that editions show.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
@@ -16,19 +15,19 @@ from labreport.editions.contents import (
     FLOATS,
     Contents,
     ExecutedChapter,
-    Label,
     Number,
     fragments,
-    name_place,
+    locate_errors,
 )
 from labreport.editions.sources import code_cells, read_citation_keys
 from labreport.notebook.chapter import MIME
+from labreport.notebook.outline import Heading, Label, read_heading
 from labreport.notebook.references import (
     reference_label,
     require_known,
     write_references,
 )
-from labreport.notebook.syntax import Node, Tree, nodes, walk, words, write
+from labreport.notebook.syntax import Node, Tree, walk, words, write
 
 _UNITS = r"(?:px|pixels?|ms|s|min|h|[kMG]i?B|[kM]|GHz)"
 _NUMBER = re.compile(r"\{\{(\d+)\}\}")  # as contents.py has them
@@ -48,51 +47,54 @@ REFUTED = "[In this run this does not hold.]"
 class Edition:
     """How an edition writes what pandoc does not know.
 
-    refer: (label, its words and chapter) -> a reference. equation: (TeX, label, number
-    or "") -> an equation. heading: (number) -> what stands before a title. refuted:
-    what stands behind a sentence that the run contradicts. number: (words, what is
-    known of it) -> a number in the text, the words alone by default. picture: (data:
-    URL) -> the target of an embedded picture.
+    refer: a function that writes a reference from a label and its `Label`. equation:
+    one that writes an equation from its TeX, label and number (empty without one).
+    heading: one that writes what stands before a title, from its number. refuted: what
+    stands behind a sentence that the run contradicts. number: a function that writes a
+    number in the text from its words and its `Number`; by default these words. picture:
+    one that writes the target of an embedded picture from its data: URL.
     """
 
     refer: Callable[[str, Label], Node]
     equation: Callable[[str, str, str], Node]
     heading: Callable[[str], Tree]
     refuted: Node
-    number: Callable[[Tree, Number], Tree] = lambda words, _: words
+    number: Callable[[Tree, Number], Tree] = lambda content, _: content
     picture: Callable[[str], str] = str
 
 
 def raw(language: str, text: str) -> Node:
-    """A piece of `language` that other editions do not show."""
+    """Make a piece of `language` that other editions do not show."""
     return {"t": "RawInline", "c": [language, text]}
 
 
 def span(content: Tree, kind: str, label: str = "") -> Node:
-    """A part of a line that has a class, and maybe a label."""
+    """Make a part of a line that has a class, and maybe a label."""
     return {"t": "Span", "c": [[label, [kind], []], content]}
 
 
 def link(text: str, target: str) -> Node:
-    """A link whose words stay on one line."""
-    words = [{"t": "Str", "c": text.replace(" ", "\u00a0")}]
-    return {"t": "Link", "c": [["", [], []], words, [target, ""]]}
+    """Make a link whose words stay on one line."""
+    content = [{"t": "Str", "c": text.replace(" ", "\u00a0")}]
+    return {"t": "Link", "c": [["", [], []], content, [target, ""]]}
 
 
 @dataclass(frozen=True)
 class ProseFilter:
     """Writes lists of nodes as an edition has them; `walk` applies it to a chapter.
 
-    Raises LabreportError for a reference or a citation that is not known.
+    headings: the numbered headings that it has written, in reading order. Raises
+    LabreportError for a reference or a citation that is not known.
     """
 
     edition: Edition
     contents: Contents
     chapter: ExecutedChapter
     citation_keys: set[str]
+    headings: list[Heading] = field(default_factory=list)
 
     def __call__(self, tree: Tree) -> Tree:
-        """The nodes as this edition has them."""
+        """Write the nodes as this edition has them."""
         changed: Tree = []
         for node in tree:
             changed += self._change(node)
@@ -106,9 +108,7 @@ class ProseFilter:
         if kind == "Span":
             return [self._change_span(node)]
         if kind == "Header":
-            level, (label, _, attributes), title = node["c"]
-            number = self.edition.heading(dict(attributes).get("number", ""))
-            return [{"t": "Header", "c": [level, [label, [], []], [*number, *title]]}]
+            return [self._change_heading(node)]
         if kind == "Image":
             attributes, alt, (url, title) = node["c"]
             target = [self.edition.picture(url), title]
@@ -116,6 +116,14 @@ class ProseFilter:
         if kind in ("RawInline", "RawBlock"):
             return _show_raw(node)
         return write_references(node, self._refer)
+
+    def _change_heading(self, node: Node) -> Node:
+        heading = read_heading(node)
+        if heading.number:
+            self.headings.append(heading)
+        attributes = [heading.label, [], []]
+        title = self.edition.heading(heading.number) + node["c"][2]
+        return {"t": "Header", "c": [heading.level, attributes, title]}
 
     def _change_span(self, node: Node) -> Node:
         (label, classes, attributes), content = node["c"]
@@ -149,22 +157,30 @@ class ProseFilter:
         yield from self._fill_words(run)
 
     def _fill_words(self, text: str) -> Iterator[Node]:
-        """Write the numbers of a text into it, units beside them on one line."""
-        pieces: list[tuple[str, Number | None]] = []  # no number of what was typed
-        for place, part in enumerate(_NUMBER.split(text)):
-            number = self.chapter.numbers[int(part)] if place % 2 else None
-            pieces.append((number.text if number else write_alike(part), number))
+        """Write the numbers of a text into it, and keep their units on one line with
+        them.
+        """
+        pieces: list[tuple[str, Number | None]] = []  # what was typed has no number
+        end = 0
+        for match in _NUMBER.finditer(text):
+            number = self.chapter.numbers[int(match[1])]
+            pieces.append((write_alike(text[end : match.start()]), None))
+            pieces.append((number.text, number))
+            end = match.end()
+        pieces.append((write_alike(text[end:]), None))
         together = keep_together("".join(piece for piece, _ in pieces))
         start = 0
-        for piece, number in pieces:
+        for piece, evaluated in pieces:
             end = start + len(piece)
-            words = _split_words(together[start:end])
-            yield from self.edition.number(words, number) if number else words
+            content = _split_words(together[start:end])
+            if evaluated:
+                content = self.edition.number(content, evaluated)
+            yield from content
             start = end
 
 
 def _show_raw(node: Node) -> Tree:
-    """HTML's elements as they are; TeX, and what is no element, as text: List<int>."""
+    """Keep elements of HTML, and show other raw pieces, such as List<int>, as text."""
     language, text = node["c"]
     if text.startswith("<!--"):  # for those who write
         return []
@@ -180,17 +196,20 @@ def _write_math(formula: str) -> str:
 
 
 def write_alike(text: str) -> str:
-    """Typed numbers as evaluated ones are written: 95% and 0.5, whether typed so or as
-    "95 %" and ".5".
+    """Write typed numbers as evaluated ones are written: 95% for "95 %", and 0.5 for
+    ".5".
 
-    text: what stands between two evaluated numbers, of which the first may be followed
-    by its sign.
+    text: what stands between two evaluated numbers; a percent sign at its start belongs
+    to the first of them.
     """
     return _BARE_POINT.sub("0.", re.sub(r"(?:(?<=\d)|^)[ \n\u00a0]%", "%", text))
 
 
 def keep_together(text: str) -> str:
-    """Numbers with their units on one line, and minus signs; no character moves."""
+    """Keep numbers and their units on one line, and write minus signs.
+
+    The number of characters stays the same.
+    """
     text = re.sub(rf"(?<=\d)[ \n](?={_UNITS}(?!\w))", "\u00a0", text)
     text = re.sub(r"(?<=[\d%])[ \n](?=[±×] )|(?<=[  ][±×≈<>≤≥]) (?=\d)", "\u00a0", text)
     return re.sub(r"(?<![\w/.@{}#-])-(?=\d)", "−", text)
@@ -207,15 +226,6 @@ def _split_words(text: str) -> Tree:
     return tree
 
 
-class Heading(NamedTuple):
-    """A numbered heading, for the contents."""
-
-    level: int
-    number: str
-    label: str
-    title: str
-
-
 def write_prose(
     chapter: ExecutedChapter,
     contents: Contents,
@@ -230,10 +240,10 @@ def write_prose(
     """
     notebook = deepcopy(chapter.notebook)
     prose_filter = ProseFilter(edition, contents, chapter, read_citation_keys())
-    places = list(fragments(notebook))
+    pieces = list(fragments(notebook))
     trees: list[Tree] = []
-    for fragment, tree in zip(places, chapter.prose, strict=True):
-        with name_place(chapter.name, fragment):
+    for fragment, tree in zip(pieces, chapter.prose, strict=True):
+        with locate_errors(chapter.name, fragment):
             written = walk(tree, prose_filter)
         if fragment.key != "source":
             written = [{"t": "Plain", "c": block["c"]} for block in written]
@@ -243,29 +253,15 @@ def write_prose(
     try:
         texts = write(trees, language, options)
     except LabreportError:
-        # Written one by one, the text that cannot be written has a place.
-        for fragment, tree in zip(places, trees, strict=True):
-            with name_place(chapter.name, fragment):
+        # Written one by one, the text that cannot be written is found.
+        for fragment, tree in zip(pieces, trees, strict=True):
+            with locate_errors(chapter.name, fragment):
                 write([tree], language, options)
         raise
     works = texts.pop()
-    for fragment, text in zip(places, texts, strict=True):
+    for fragment, text in zip(pieces, texts, strict=True):
         fragment.box[fragment.key] = text
-    return notebook, _read_headings(chapter, prose_filter), works
-
-
-def _read_headings(
-    chapter: ExecutedChapter, prose_filter: ProseFilter
-) -> list[Heading]:
-    headings: list[Heading] = []
-    for node in nodes(chapter.prose):
-        if node["t"] == "Header":
-            level, (label, _, attributes), title = node["c"]
-            number = dict(attributes).get("number")
-            if number:
-                text = words(walk(title, prose_filter))
-                headings.append(Heading(level, number, label, text))
-    return headings
+    return notebook, prose_filter.headings, works
 
 
 def select_shown(notebook: NotebookNode) -> NotebookNode:
@@ -282,8 +278,10 @@ def select_shown(notebook: NotebookNode) -> NotebookNode:
 
 
 def is_shown(output: NotebookNode) -> bool:
-    """Whether it is a figure, a table, or what the chapter's code prints or displays;
-    stderr is the libraries'.
+    """Return whether the report shows an output: a figure, a table, or what the
+    chapter's code prints or displays.
+
+    What libraries write to stderr is not shown.
     """
     message = output.get("data", {}).get(MIME)
     return message["kind"] in FLOATS if message else output.get("name") != "stderr"

@@ -1,4 +1,6 @@
-"""What a report is made from: its notebooks, title page and bibliography; a new one."""
+"""Find and read what a report is made from: its notebooks, title page and bibliography;
+write a new one.
+"""
 
 import json
 import re
@@ -25,24 +27,24 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The file's stem, as 1_transfer_learning."""
+        """Return the stem of the file, such as 1_transfer_learning."""
         return self.path.stem
 
     def read(self) -> NotebookNode:
-        """The notebook as it lies there. Raises ReportError if it is not valid."""
+        """Read the notebook. Raises ReportError if it is not valid."""
         return read_notebook(self.path)
 
 
 @dataclass(frozen=True)
 class TitlePage:
-    """What report/report.toml says of a report; lines of the subtitle stay lines.
+    """The content of report/report.toml; lines of the subtitle stay lines.
 
-    rights: of the printed pictures. how_to_read: paragraphs before the first chapter,
-    with a blank line between them. packages: those whose versions the last page names.
-    cover: TeX above the title. glance: what a reader should know of the results at a
-    glance. practical: the head of their column of `Chapter.headline(practical=...)`.
-    precomputed: what the last page says of results that no notebook computes, a clause
-    without a full stop.
+    rights: a sentence about the printed pictures. how_to_read: paragraphs before the
+    first chapter, with a blank line between them. packages: those whose versions the
+    last page names. cover: TeX above the title. glance: what a reader should know of
+    the results at a glance. practical: the head of their column of
+    `Chapter.headline(practical=...)`. precomputed: what the last page says of results
+    that no notebook computes, a clause without a full stop.
     """
 
     title: str
@@ -60,7 +62,8 @@ class TitlePage:
 def read_title_page() -> TitlePage:
     """Read report/report.toml.
 
-    Raises ReportError if it is missing, lacks title or authors, or says something else.
+    Raises ReportError if it is missing, has no title or no authors, or has a key or a
+    value that is not known.
     """
     path = paths.project() / paths.MARK
     optional = ", ".join(list(TitlePage.__dataclass_fields__)[2:])
@@ -82,7 +85,7 @@ def read_title_page() -> TitlePage:
 
 
 def _is_valid(key: str, value: Any) -> bool:
-    """Whether report.toml may say so."""
+    """Return whether report.toml may have this value for this key."""
     if key == "title":
         return _is_text(value)
     if key == "authors":
@@ -97,9 +100,9 @@ def _is_text(value: Any) -> bool:
 
 
 def find_sources() -> list[Source]:
-    """All notebooks of the folder, by number.
+    """Find all notebooks of the folder, by number.
 
-    Raises ReportError if there are none, or two share a number or a page.
+    Raises ReportError if there are none, or if two share a number or a page.
     """
     folder = paths.notebooks()
     sources = [
@@ -124,14 +127,14 @@ def find_sources() -> list[Source]:
 
 
 def page_file(name: str) -> str:
-    """The file name of a chapter's page: 1-transfer-learning.html of
+    """Return the file name of a chapter's page: 1-transfer-learning.html for
     1_transfer_learning.
     """
     return re.sub(r"[\W_]+", "-", name) + ".html"
 
 
 def select_sources(chapters: Iterable[str]) -> list[Source]:
-    """The chapters of these numbers or names, by default all.
+    """Return the chapters of these numbers or names, by default all.
 
     Raises ReportError, which lists the valid ones, for any other.
     """
@@ -174,27 +177,27 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 def read_citation_keys() -> set[str]:
-    """The keys in report/references.bib; none without the file."""
+    """Return the keys in report/references.bib; none without the file."""
     bibliography = paths.report() / "references.bib"
     return read_keys(bibliography) if bibliography.exists() else set()
 
 
 def tags(cell: NotebookNode) -> list[str]:
-    """The tags in a cell's metadata."""
+    """Return the tags in a cell's metadata."""
     return cell.metadata.get("tags", [])
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The cells of code."""
+    """Return the cells of code."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def write_report(folder: Path, title: str, authors: list[str]) -> list[Path]:
-    """Write the first chapter, its bibliography, and report.toml with title and
-    authors; returns the files.
+    """Write a new report: the first chapter, its bibliography, and report.toml with
+    title and authors.
 
-    The folder may have others. Raises ReportError where one of these is there already:
-    nothing is replaced.
+    Returns the files. The folder may have others. Raises ReportError if one of these
+    exists already: nothing is replaced.
     """
     template = TEMPLATES / "new"
     files = {}

@@ -1,5 +1,6 @@
-"""What the outputs of a notebook depend on, and so whether it has to run again."""
+"""Find out whether a notebook has to run again: what its outputs depend on."""
 
+import ast
 import hashlib
 import json
 import os
@@ -7,24 +8,26 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from nbformat import NotebookNode
 
 from labreport import environment, paths
-from labreport.editions.imports import find_imported, read_module
 from labreport.editions.sources import Source, code_cells, read_notebook
+from labreport.imports import digest_code, find_imported
 from labreport.notebook.expressions import find_claims, find_placeholders
+from labreport.notebook.outline import walk_code
 from labreport.profiles import get_profile
 
 
 def executed_path(source: Source, profile: str) -> Path:
-    """The file of the executed copy of a notebook."""
+    """Return the file of the executed copy of a notebook."""
     return paths.build() / profile / f"{source.name}.ipynb"
 
 
 def is_stale(source: Source, profile: str) -> bool:
-    """Whether a notebook's executed copy is missing, or was made from other inputs."""
+    """Return whether a notebook's executed copy is missing, or was made from other
+    inputs.
+    """
     notebook = source.read()
     path = executed_path(source, profile)
     if not path.exists():
@@ -34,51 +37,63 @@ def is_stale(source: Source, profile: str) -> bool:
 
 
 def fingerprint(notebook: NotebookNode, profile: str) -> dict[str, Any]:
-    """What a notebook's outputs depend on; the words of its prose do not belong to it.
+    """Describe what a notebook's outputs depend on, which its prose does not change.
 
     "settings": see `read_settings`. "code": a SHA-256 of the code cells, of the
-    expressions in the prose, of what the cells import (`find_imported`), directly or
-    through others, and of the results of the studies that the code mentions
-    (`find_named_results`). "files": a SHA-256 of each file of the report that the
-    cells, or modules beside them, name (`find_named`).
+    expressions in the prose, of what the cells import, directly or through others
+    (`find_imported`), and of the results of the studies that the code mentions
+    (`find_named_results`). "files": a SHA-256 of each file of the report that a string
+    names (`find_named`), in the cells or in modules beside the notebooks.
     """
-    digest = hashlib.sha256()
     code = [cell.source for cell in code_cells(notebook)]
+    imported = find_imported(code)
     # A Markdown cell without expressions adds nothing: it may come and go.
     evaluated = [part for part in map(_evaluated, notebook.cells) if part]
-    digest.update(json.dumps(evaluated).encode())
-    named = find_named("'".join(code))
-    imported = find_imported(code)
-    digest.update(json.dumps(imported.versions, sort_keys=True).encode())
-    for path, name in sorted(imported.files.items()):
-        content = path.read_text("utf-8", "replace")
-        module = read_module(content, name)
-        digest.update(name.encode())
-        digest.update((module.code if module else content).encode())
-        if path.is_relative_to(paths.notebooks()):
-            named |= find_named(content)
+    parts = [evaluated, imported.versions, digest_code(imported.files)]
     for path in find_named_results(code):
-        digest.update(path.name.encode() + path.read_bytes())
+        parts.append([path.name, hash_file(path)])
+    content = json.dumps(parts, sort_keys=True).encode()
+
+    sources = list(code)
+    for path in imported.files:
+        if path.is_relative_to(paths.notebooks()):
+            sources.append(path.read_text("utf-8", "replace"))
     files = {}
-    for path in named:
-        files[path.relative_to(paths.project()).as_posix()] = hash_file(path)
+    for source in sources:
+        for path in find_named(_strings_of(source)):
+            files[path.relative_to(paths.project()).as_posix()] = hash_file(path)
     return {
         "settings": read_settings(profile),
-        "code": digest.hexdigest(),
+        "code": hashlib.sha256(content).hexdigest(),
         "files": files,
     }
 
 
+def _strings_of(code: str) -> list[str]:
+    """Return the strings in code.
+
+    If it is not plain Python, such as a magic, return what stands between quotes.
+    """
+    nodes = walk_code(code)
+    if not nodes:
+        return re.split("[\"']", code)
+    strings = []
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            strings.append(node.value)
+    return strings
+
+
 def _evaluated(cell: NotebookNode) -> list[str]:
-    """What the kernel gets of a cell: code, or the expressions in its prose."""
+    """Return what the kernel evaluates: a cell's code, or the expressions in prose."""
     if cell.cell_type == "code":
         return ["code", cell.source]
     return [*find_placeholders(cell.source), *find_claims(cell.source)]
 
 
 def read_settings(profile: str) -> dict[str, Any]:
-    """What changes the numbers of a run besides its code: profile, seed, threads, and
-    what libraries say.
+    """Return what changes the numbers of a run besides its code: profile, seed,
+    threads, and the settings of libraries.
     """
     settings = {
         "profile": vars(get_profile(profile)),
@@ -90,29 +105,27 @@ def read_settings(profile: str) -> dict[str, Any]:
     return json.loads(json.dumps(settings))
 
 
-def find_named(text: str) -> set[Path]:
-    """The files of the report that a text names between quotes or brackets, as seen
-    from the notebooks' folder, and all files in the folders that it names.
+def find_named(names: Iterable[str]) -> set[Path]:
+    """Find the files of the report among these names, as seen from the notebooks'
+    folder, and all files in the folders among them.
     """
     folder = paths.notebooks()
     files: set[Path] = set()
-    for name in set(re.split(r"[\"'\\()<>]+", unquote(text))):
-        path = os.path.normpath(os.path.join(folder, name))
-        # os.path takes what is too long for a name for a file that does not exist.
-        if not os.path.exists(path):
-            continue
-        place = Path(path)
+    for name in set(names):
+        path = Path(os.path.normpath(os.path.join(folder, name)))
         # A dot or two are no name of all notebooks or of the whole report.
-        if place.is_relative_to(paths.project()) and not folder.is_relative_to(place):
-            files.add(place)
-            files.update(place.rglob("*"))
-    return {
-        file for file in files if file.is_file() and "__pycache__" not in file.parts
-    }
+        if not path.is_relative_to(paths.project()) or folder.is_relative_to(path):
+            continue
+        # os.path takes what is too long for a name for a file that does not exist.
+        if os.path.isdir(path):
+            files.update(file for file in path.rglob("*") if file.is_file())
+        elif os.path.isfile(path):
+            files.add(path)
+    return {file for file in files if "__pycache__" not in file.parts}
 
 
 def find_named_results(code: Iterable[str]) -> list[Path]:
-    """The results of the studies that some code mentions: for "scenes15"
+    """Find the results of the studies that some code mentions: for "scenes15"
     scenes15-features.npz and others.
     """
     text = "".join(code)
@@ -125,5 +138,5 @@ def find_named_results(code: Iterable[str]) -> list[Path]:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """Compute the SHA-256 of a file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,9 +1,9 @@
-"""The chapters under other seeds, threads, instruction sets and data: where each number
-goes, where each claim holds.
+"""Run the chapters under other seeds, threads, instruction sets and data: how far each
+number moves, and where each claim holds.
 
-report/variants.toml says under what they are run. Each variant has a folder of its own,
-so that none takes from another, and keeps what it has run: a second call goes on where
-the first was stopped.
+report/variants.toml lists these variants. Each has a folder of its own, so that none
+takes files from another. It keeps what it has run: a second call continues where the
+first was stopped.
 """
 
 import json
@@ -36,13 +36,12 @@ BORROWED = (
 
 @dataclass(frozen=True)
 class Variant:
-    """Under what the chapters run: a seed, variables of their own, and variables of the
-    caller.
+    """The conditions under which the chapters run: a seed, variables of its own, and
+    variables of the caller.
 
-    unset: variables of the caller that change numbers; a variant has them only where
-    it keeps them.
-    store: the variable that says where a run keeps what it fetches, which is one folder
-    for all variants that keep the same variables.
+    unset: variables of the caller that change numbers; a variant has them only if it
+    keeps them. store: the variable that says where a run keeps what it fetches, which
+    is one folder for all variants that keep the same variables.
     """
 
     name: str
@@ -54,14 +53,14 @@ class Variant:
 
     @property
     def home(self) -> Path:
-        """The variant's folder."""
+        """Return the variant's folder."""
         folder = self.name.replace(" ", "-").replace(",", "")
         return paths.report() / "build" / "variants" / folder
 
     def variables(self) -> dict[str, str]:
-        """The environment of its run.
+        """Return the environment of its run.
 
-        Raises ReportError where the caller lacks a variable that it keeps.
+        Raises ReportError if the caller lacks a variable that the variant keeps.
         """
         variables = dict(os.environ)
         for name in (*self.unset, "LABREPORT_THREADS"):
@@ -84,7 +83,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Plan:
-    """What report/variants.toml says."""
+    """The content of report/variants.toml."""
 
     profile: str
     chapters: list[str]
@@ -93,15 +92,17 @@ class Plan:
 
 @dataclass
 class Spread:
-    """What a chapter says in all variants: by a cell and an expression the values of a
-    number, and the variants in which a claim fails, none where it holds in all.
+    """What a chapter says in all variants.
+
+    For a cell and an expression these are the values of a number, and for a claim the
+    variants in which it fails.
     """
 
     values: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     claims: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, variant: str, notebook: NotebookNode) -> None:
-        """Add what the chapter's executed copy of a variant says."""
+        """Add what the chapter's executed copy in a variant says."""
         for cell in notebook.cells:
             for _, message in outputs(cell, "values"):
                 for expression, value in message["values"].items():
@@ -113,7 +114,7 @@ class Spread:
                         failing.append(variant)
 
     def summary(self) -> dict[str, Any]:
-        """How many numbers and claims there are, and which of them differ."""
+        """Return how many numbers and claims there are, and which of them differ."""
         moving = {}
         for key, values in self.values.items():
             ordered = sorted(values, key=_as_number)
@@ -150,7 +151,7 @@ def read_plan() -> Plan:
 
 
 def run_variants(names: list[str], say: Callable[[str], None]) -> Path:
-    """Run these variants, all without names, and write data/results/variants.json of
+    """Run the variants of these names, or all, and write data/results/variants.json of
     all that have run.
     """
     plan = read_plan()
@@ -183,13 +184,13 @@ def run_variants(names: list[str], say: Callable[[str], None]) -> Path:
 
 
 def _run(variant: Variant, plan: Plan, say: Callable[[str], None]) -> None:
-    """Run the plan's chapters in a variant, those that are not up to date."""
+    """Run those of the plan's chapters that are not up to date in a variant."""
     for name in BORROWED:
-        place = variant.home / name
+        link = variant.home / name
         target = paths.project() / name
-        if target.exists() and not place.is_symlink():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(target.resolve())
+        if target.exists() and not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target.resolve())
     begun = time.monotonic()
     command = [sys.executable, "-m", "labreport.cli", "run", *plan.chapters]
     command += ["--profile", plan.profile, "--stale"]
@@ -203,7 +204,7 @@ def _run(variant: Variant, plan: Plan, say: Callable[[str], None]) -> None:
 
 
 def _find_executed(variant: Variant, profile: str) -> list[Path]:
-    """The executed copies of the chapters that have run in a variant."""
+    """Find the executed copies of the chapters that have run in a variant."""
     folder = variant.home / "report" / "build"
     if variant.seed:
         folder = folder / f"seed-{variant.seed}"
@@ -213,8 +214,8 @@ def _find_executed(variant: Variant, profile: str) -> list[Path]:
 
 
 def _as_number(value: Mapping[str, Any]) -> tuple[float, str]:
-    """What values are sorted by: the mean of an interval, a number, or the letters of a
-    word.
+    """Return what a value is sorted by: the mean of an interval, a number, or the
+    letters of a word.
     """
     number = value.get("value")
     if isinstance(number, dict):

@@ -1,5 +1,5 @@
-"""How a notebook speaks: a chapter's numbers, tables and figures, its prose while it is
-worked in, its profiles.
+"""The interface of a notebook: a chapter's numbers, tables and figures, and its live
+prose.
 """
 
 from labreport.notebook.chapter import Chapter

@@ -1,4 +1,4 @@
-"""What stands beside a live number: what was published, and what other runs had."""
+"""What is shown beside a live number: what was published, and what other runs gave."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,16 @@ from labreport import paths
 
 
 def read_beside(chapter: str) -> dict[tuple[str, str], str]:
-    """Say what a chapter's numbers were elsewhere, as "published 27; in 12 runs 1 to
-    868", by cell and expression.
+    """Read what a chapter's numbers were elsewhere, such as "published 27; in 12 runs 1
+    to 868", by cell and expression.
 
     It comes from the committed report/results.json and data/results/variants.json;
     empty without them.
     """
     beside: dict[tuple[str, str], str] = {}
     for number in _read(paths.report() / "results.json", chapter, "numbers", []):
-        place = number["cell"], number["expression"]
-        beside[place] = f"published {number['text']}"
+        key = (number["cell"], number["expression"])
+        beside[key] = f"published {number['text']}"
     variants = _read(paths.results() / "variants.json", chapter, "moving", {})
     for key, moving in variants.items():
         cell, _, expression = key.partition(" ")
@@ -29,7 +29,7 @@ def read_beside(chapter: str) -> dict[tuple[str, str], str]:
 
 
 def _read(path: Path, chapter: str, part: str, absent: Any) -> Any:
-    """A part of what a file says of a chapter."""
+    """Read a part of what a file says about a chapter."""
     try:
         chapters = json.loads(path.read_text(encoding="utf-8"))["chapters"]
     except (OSError, ValueError, KeyError):

@@ -50,12 +50,13 @@ MIME = "application/vnd.labreport+json"
 
 
 class Chapter:
-    """What a notebook shows and tells the report.
+    """A chapter as its notebook uses it: it shows figures, tables and headlines, and
+    reports them.
 
-    name: the stem of its file, as `1_transfer_learning`. seed: all chance of the
-    notebook comes from it; `seeds`, of what it repeats, go on from it as the profile
-    says. The kernel has one thread, or as many as `LABREPORT_THREADS` says, so that no
-    number depends on the machine's cores.
+    name: the stem of its file, such as `1_transfer_learning`. seed: all chance of the
+    notebook comes from it. What is repeated takes `seeds`: each seed of the profile is
+    added to it. The kernel has one thread, or as many as `LABREPORT_THREADS` says, so
+    that no number depends on the machine's cores.
     """
 
     def __init__(self, name: str, profile: str = "quick", seed: int = 0) -> None:
@@ -97,7 +98,7 @@ class Chapter:
         name: str,
         caption: str,
     ) -> None:
-        """Play frames above a figure of key frames, which paper has alone.
+        """Play frames above a figure of key frames, which alone is printed.
 
         A click pauses. frames: uint8 (F, H, W) or (F, H, W, 3), F >= 2. Prose refers to
         both as `@fig-<name>`.
@@ -122,28 +123,29 @@ class Chapter:
     ) -> None:
         """Show a figure to explore by sliders, one for each axis.
 
-        Paper has what the last axis changes. Prose refers to it as `@fig-<name>`.
-        render: (a value of each axis) -> (picture uint8 (H, W) or (H, W, 3), its
-        reading in words), called for every combination. axes: {name: values}. start:
-        the place on each axis at first.
+        In print, the pictures along the last axis are shown in a row. Prose refers to
+        it as `@fig-<name>`. render: a function that takes a value of each axis and
+        returns a picture, uint8 (H, W) or (H, W, 3), and a text for it; it is called
+        for every combination. axes: {name: values}. start: the index on each axis at
+        first.
         """
         _require_name_and_caption(name, caption)
         frames, readings = players.make_frames(render, axes)
         page = players.make_explorer(frames, axes, readings, start)
         last, values = list(axes.items())[-1]
         number = min(len(values), 6)
-        places = np.linspace(0, len(values) - 1, number).round().astype(int)
-        titles = [f"{last} {values[place]}" for place in places]
+        indices = np.linspace(0, len(values) - 1, number).round().astype(int)
+        titles = [f"{last} {values[index]}" for index in indices]
         row = frames[tuple(start[:-1])]
-        pdf, png = self._draw(plot_row(list(row[places]), titles), name)
+        pdf, png = self._draw(plot_row(list(row[indices]), titles), name)
         shown = {"image/png": png, "text/html": page}
         self._show_float("figure", name, caption, {"pdf": pdf}, shown)
 
     def _draw(self, figure: Figure, name: str) -> tuple[str, str]:
         """Draw a figure as PDF and PNG, both in base64; save the PDF, close the figure.
 
-        The PDF is in the output too: another profile's run overwrites the file, but no
-        executed notebook.
+        The output has the PDF too, since the run of another profile overwrites the file
+        but not the executed notebook.
         """
         pdf = _render(figure, "pdf", metadata={"CreationDate": None})
         png = _render(figure, "png", dpi=150)
@@ -159,8 +161,8 @@ class Chapter:
     ) -> None:
         """Show a `results.Table`, or a list of rows {column: cell}.
 
-        Cells are numbers or text; one that a row lacks is a dash. Prose refers to it as
-        `@tab-<name>`.
+        Cells are numbers or text; a cell that a row lacks is a dash. Prose refers to it
+        as `@tab-<name>`.
         """
         _require_name_and_caption(name, caption)
         if isinstance(table, Sequence):
@@ -205,15 +207,15 @@ class Chapter:
         published: float | None = None,
         work: str | None = None,
     ) -> None:
-        """Put a number on the page "Results at a glance", and by its name into
+        """Put a number on the page "Results at a glance" and, by its name, into
         `results.json`.
 
-        value: a number, or what has a mean and formats itself, such as an interval.
-        what: in plain words, what was measured. form: Python's format of this number
-        and of those beside it, a share in per cent by default. practical: the same by
-        other settings, in a column that report.toml names. published: what `work`, a
-        key of report/references.bib, reports. Raises ValueError for published without
-        work, and for what is no finite number.
+        value: a number, or an object that has a mean and formats itself, such as an
+        interval. what: what was measured, in plain words. form: Python's format of this
+        number and of those beside it, by default a share in per cent. practical: the
+        same under other settings, in a column that report.toml names. published: what
+        `work`, a key of report/references.bib, reports. Raises ValueError for published
+        without work, and for a value that is not a finite number.
         """
         if published is not None and not work:
             raise ValueError(
@@ -241,7 +243,7 @@ def _show(
     shown: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Display a message to the report, and what Jupyter shows in its place."""
+    """Display a message to the report, and what Jupyter shows instead of it."""
     bundle = {"text/plain": text, **(shown or {}), MIME: {"kind": kind, **message}}
     display(bundle, raw=True, metadata=metadata)
 
@@ -271,7 +273,9 @@ def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
 
 
 def _is_numeric(cell: str) -> bool:
-    """1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05, or an empty cell."""
+    """Return whether a cell is 1,500 · 0.91 ± 0.02 · 91.0 % · −3.5 px · 2.1 ms · 1e-05
+    or the like, or empty.
+    """
     number = r"[-−+<>≈~]?\s?\d[\d,.\u202f]*(e[-+]?\d+)?"
     pattern = rf"|[-–—]|{number}(\s?[±×/]\s?{number})?(\s?(%|[a-zA-Zµ]{{1,3}}))?"
     return re.fullmatch(pattern, cell) is not None

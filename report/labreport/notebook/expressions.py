@@ -62,7 +62,7 @@ def find_claims(markdown: str) -> list[str]:
 
 def require_claims(markdown: str) -> None:
     """Raise LabreportError for a comment that is not closed, and for one that begins
-    like a claim and is none.
+    like a claim but is not one.
     """
     remedy = "write <!-- holds: gain.low > 0 -->, or begin the remark with another word"
     for comment in _COMMENT.finditer(markdown):
@@ -94,8 +94,8 @@ def _is_expression(text: str) -> bool:
 def split_format(placeholder: str) -> tuple[str, str]:
     """Split "gain.mean:.1f" into ("gain.mean", ".1f").
 
-    The format begins behind the first colon before which an expression of Python
-    stands. Returns ("", "") for what is no expression.
+    The format begins behind the first colon that follows an expression of Python.
+    Returns ("", "") if there is no expression.
     """
     end = 0
     while end < len(placeholder):
@@ -111,7 +111,7 @@ def split_format(placeholder: str) -> tuple[str, str]:
 def require_simple(placeholder: str) -> tuple[str, str]:
     """Split a placeholder into expression and format.
 
-    Raises ValueError unless the expression is made of names, attributes and literal
+    Raises ValueError unless the expression consists of names, attributes and literal
     keys.
     """
     expression, spec = split_format(placeholder)
@@ -126,7 +126,7 @@ def require_simple(placeholder: str) -> tuple[str, str]:
 
 
 def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Evaluated:
-    """Evaluate a placeholder: its text and value, or its error in one sentence."""
+    """Evaluate a placeholder: return its text and value, or its error as a sentence."""
     try:
         expression, spec = require_simple(placeholder)
         value = eval(expression, {}, scope)  # of the notebook's author, in its kernel
@@ -138,7 +138,8 @@ def evaluate(placeholder: str, scope: Mapping[str, Any]) -> Evaluated:
 
 
 def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
-    """Evaluate a claim: whether it holds, or in one sentence what it is instead.
+    """Evaluate a claim: return whether it holds, or one sentence that says why it is
+    neither true nor false.
 
     True and False are Python's, NumPy's, or those of an array or a tensor of one
     element.
@@ -154,7 +155,9 @@ def check_claim(claim: str, scope: Mapping[str, Any]) -> Evaluated:
 
 
 def as_scalar(value: Any) -> Any:
-    """The element of an array or a tensor that has one; others as they are."""
+    """Return the element of an array or a tensor that has one; other values as they
+    are.
+    """
     is_array = hasattr(value, "item") and hasattr(value, "shape")
     if is_array and math.prod(value.shape) == 1:
         return value.item()
@@ -165,7 +168,7 @@ def as_plain(value: Any) -> Any:
     """Convert a value to what JSON has.
 
     NumPy's and PyTorch's scalars become numbers, a dataclass or a named tuple a
-    dictionary, others text.
+    dictionary, other values text.
     """
     value = as_scalar(value)
     if isinstance(value, Scalar):
@@ -180,10 +183,10 @@ def as_plain(value: Any) -> Any:
 
 
 def write_value(value: Any, spec: str, name: str) -> str:
-    """Write a value in a format of Python, without one in `default_format`.
+    """Write a value in a format of Python; without a format, in `default_format`.
 
-    What rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵. Raises ValueError for a
-    number that is not finite, and for a format that does not fit.
+    A number that rounds to 0 has no sign, and 1e-05 is written 1 × 10⁻⁵. Raises
+    ValueError for a number that is not finite, and for a format that does not fit.
     """
     value = as_scalar(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -205,7 +208,7 @@ def write_value(value: Any, spec: str, name: str) -> str:
 
 
 def default_format(value: Any) -> str:
-    """The format of a number without one of its own: 1,500 or 0.913."""
+    """Return the format of a number that has none of its own: 1,500 or 0.913."""
     if isinstance(value, int) and not isinstance(value, bool):
         return ","
     if isinstance(value, float):

@@ -32,7 +32,7 @@
     for (const entry of root.querySelectorAll("[title*='{#sec-']")) entry.title = entry.title.replace(LABEL, "");
   }
 
-  // The first letters of a cell's prose: what the kernel knows it by.
+  // The first letters of a cell's prose; the kernel sends the same letters for it.
   function sign(root, pieces) {
     const prose = root.cloneNode(true);
     prose.querySelectorAll(OTHERS).forEach((node) => node.remove());
@@ -40,37 +40,37 @@
     return text.toLowerCase().replace(/[^a-z]/g, "").slice(0, 60);
   }
 
-  // An element for each piece. A placeholder's keeps it: a new value replaces the old one.
+  // Replace each piece by an element, which keeps the piece, so that a new value can replace the old one.
   function mark(root, pieces) {
     for (const node of textNodes(root)) {
       if (node.parentElement.closest(OTHERS)) continue;
       const parts = [];
       let position = 0;
-      for (const found of node.data.matchAll(pieces)) {
-        const token = found[0].replace(/\s+/g, " ");
+      for (const match of node.data.matchAll(pieces)) {
+        const token = match[0].replace(/\s+/g, " ");
         const isFormula = token in chapter.formulas;
         if (isFormula && !(saved && chapter.formulas[token])) continue;
         const span = document.createElement("span");
         span.className = isFormula ? "labreport-math" : "labreport-fill";
         if (isFormula) span.innerHTML = chapter.formulas[token];
         else span.dataset.token = token;
-        parts.push(node.data.slice(position, found.index), span);
-        position = found.index + found[0].length;
+        parts.push(node.data.slice(position, match.index), span);
+        position = match.index + match[0].length;
       }
       if (parts.length) node.replaceWith(...parts, node.data.slice(position));
     }
   }
 
-  // What stands in a placeholder's place; facts: of the cell of code above.
+  // What is shown for a piece. facts: what the cell of code above says.
   function answer(token, facts) {
     if (token in chapter.answers) return chapter.answers[token];
     const inner = token.slice(2, -2).trim();
-    const found = facts?.values[inner];
-    if (!found) return { text: "–", kind: "pending", title: `${inner}: ${facts ? AGAIN : "not yet run"}` };
-    if (found.error) return { text: found.error, kind: "error", title: inner };
+    const value = facts?.values[inner];
+    if (!value) return { text: "–", kind: "pending", title: `${inner}: ${facts ? AGAIN : "not yet run"}` };
+    if (value.error) return { text: value.error, kind: "error", title: inner };
     const reason = facts.grey ? ` (${facts.grey})` : "";
-    const beside = found.beside ? `: ${found.beside}` : "";
-    return { text: found.text, title: inner + reason + beside, kind: facts.grey ? "grey" : "value" };
+    const beside = value.beside ? `: ${value.beside}` : "";
+    return { text: value.text, title: inner + reason + beside, kind: facts.grey ? "grey" : "value" };
   }
 
   function element(part, host) {
@@ -91,13 +91,13 @@
     return node;
   }
 
-  function number(root, known) {
-    root.classList.toggle("labreport-question", Boolean(known.question));
-    root.dataset.question = known.question;
-    root.querySelectorAll("h1, h2, h3").forEach((heading, index) => put(heading, known.headings[index], "prepend", ""));
+  function number(root, parts) {
+    root.classList.toggle("labreport-question", Boolean(parts.question));
+    root.dataset.question = parts.question;
+    root.querySelectorAll("h1, h2, h3").forEach((heading, index) => put(heading, parts.headings[index], "prepend", ""));
     const formulas = [...root.querySelectorAll("mjx-container, .labreport-math")];
-    if (formulas.length !== known.equations.length) return;
-    formulas.forEach((node, index) => put(node, known.equations[index], "before", " labreport-equation"));
+    if (formulas.length !== parts.equations.length) return;
+    formulas.forEach((node, index) => put(node, parts.equations[index], "before", " labreport-equation"));
   }
 
   function put(node, text, how, more) {
@@ -109,10 +109,15 @@
     node[how](span);
   }
 
-  function read(cell, latest) {
+  function readFacts(output) {
+    return JSON.parse(output.dataset.facts);
+  }
+
+  // What a cell of code says of the prose below it; grey: why that may be outdated.
+  function readCell(cell, latest) {
     const output = cell.querySelector(".labreport-values");
     if (!output) return null;
-    const facts = JSON.parse(output.dataset.facts);
+    const facts = readFacts(output);
     const [session, run] = facts.run;
     if (facts.failed) facts.grey = "its cell failed";
     if (session === latest.run[0] && latest.outdated.includes(run)) facts.grey = "a cell that it builds on ran later";
@@ -120,45 +125,61 @@
     return facts;
   }
 
+  // What the kernel found in a cell. Of cells that begin alike the next one: a question may be asked twice.
+  function makeFinder() {
+    const used = {};
+    return (letters) => {
+      const alike = chapter.cells.filter((cell) => cell.sign === letters);
+      const index = used[letters] ?? 0;
+      used[letters] = index + 1;
+      return alike[Math.min(index, alike.length - 1)];
+    };
+  }
+
+  function fillPieces(root, facts, host) {
+    for (const span of root.querySelectorAll(".labreport-fill")) {
+      const part = answer(span.dataset.token, facts);
+      const state = JSON.stringify(part);
+      if (span.dataset.state === state) continue;
+      span.dataset.state = state;
+      span.replaceChildren(element(part, host));
+    }
+  }
+
+  function markClaims(root, claims) {
+    const blocks = [...root.children].filter((node) => !node.matches("style, script"));
+    blocks.forEach((block, index) => markBlock(block, claims.filter((claim) => claim.block === index && !claim.holds)));
+  }
+
+  function markBlock(block, failing) {
+    block.classList.toggle("labreport-false", failing.length > 0);
+    if (failing.length) {
+      block.title = failing.map((claim) => claim.claim).join("; ");
+      block.dataset.verdict = failing.map((claim) => claim.verdict).join("\n");
+    } else if (block.dataset.verdict) {
+      block.removeAttribute("title");
+      delete block.dataset.verdict;
+    }
+  }
+
   function fill(host) {
-    const cells = [...host.querySelectorAll(".jp-Cell")];
-    const all = [...host.querySelectorAll(".labreport-values")].map((output) => JSON.parse(output.dataset.facts));
-    all.sort((one, other) => other.run[0] - one.run[0] || other.run[1] - one.run[1]);
-    const latest = all[0] ?? { run: [0, 0], outdated: [] };
-    const pieces = findPieces([...chapter.placeholders, ...all.flatMap((facts) => Object.keys(facts.values))]);
-    const seen = {};
+    const outputs = [...host.querySelectorAll(".labreport-values")].map(readFacts);
+    outputs.sort((one, other) => other.run[0] - one.run[0] || other.run[1] - one.run[1]);
+    const latest = outputs[0] ?? { run: [0, 0], outdated: [] };
+    const pieces = findPieces([...chapter.placeholders, ...outputs.flatMap((facts) => Object.keys(facts.values))]);
+    const find = makeFinder();
     let facts = null;
-    for (const cell of cells) {
-      if (cell.classList.contains("jp-CodeCell")) facts = read(cell, latest);
+    for (const cell of host.querySelectorAll(".jp-Cell")) {
+      if (cell.classList.contains("jp-CodeCell")) facts = readCell(cell, latest);
       if (!cell.classList.contains("jp-MarkdownCell")) continue;
       for (const root of cell.querySelectorAll(PROSE)) {
-        const own = sign(root, pieces);
-        // Of cells that begin alike the next one: a question may be asked twice.
-        const alike = chapter.cells.filter((other) => other.sign === own);
-        const known = alike[Math.min((seen[own] = (seen[own] ?? -1) + 1), alike.length - 1)];
+        const letters = sign(root, pieces);
+        const parts = find(letters);
         mark(root, pieces);
         clearLabels(root);
-        if (known) number(root, known);
-        for (const span of root.querySelectorAll(".labreport-fill")) {
-          const part = answer(span.dataset.token, facts);
-          const state = JSON.stringify(part);
-          if (span.dataset.state === state) continue;
-          span.dataset.state = state;
-          span.replaceChildren(element(part, host));
-        }
-        const blocks = [...root.children].filter((node) => !node.matches("style, script"));
-        blocks.forEach((block, place) => {
-          const claims = (facts?.claims ?? []).filter((it) => it.sign === own && it.block === place);
-          const failing = claims.filter((it) => !it.holds);
-          block.classList.toggle("labreport-false", failing.length > 0);
-          if (failing.length) {
-            block.title = failing.map((it) => it.claim).join("; ");
-            block.dataset.verdict = failing.map((it) => it.verdict).join("\n");
-          } else if (block.dataset.verdict) {
-            block.removeAttribute("title");
-            delete block.dataset.verdict;
-          }
-        });
+        if (parts) number(root, parts);
+        fillPieces(root, facts, host);
+        markClaims(root, (facts?.claims ?? []).filter((claim) => claim.sign === letters));
       }
     }
   }

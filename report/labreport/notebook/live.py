@@ -1,9 +1,10 @@
-"""Numbers in prose: after each cell that runs, what the placeholders and claims below
-it stand for is an output of it.
+"""Numbers in prose: after each cell that runs, its outputs contain the values of the
+placeholders and the verdicts on the claims below it.
 
-A build reads that output. In a page (JupyterLab, Notebook, one written by nbconvert)
-the script beside this file, which goes with the output of the first cell, puts the
-texts in their places; wherever it does not run, they can be read.
+A build reads these outputs. In a page (of JupyterLab, of Notebook, or written by
+nbconvert) the script beside this file, which the output of the first cell contains,
+shows the texts instead of the placeholders. Where the script does not run, the outputs
+can be read.
 """
 
 import json
@@ -30,7 +31,7 @@ from labreport.notebook.syntax import write
 class LiveProse:
     """Evaluates the prose of a notebook, in the kernel of `shell`, after each cell.
 
-    show: displays a message of kind "values", its text and its HTML.
+    show: a function that displays a message of kind "values", its text and its HTML.
     """
 
     def __init__(self, references: References, shell: Any, show: Any) -> None:
@@ -39,7 +40,7 @@ class LiveProse:
         self._show = show
         self._session = int(time())
         self._count = 0  # of runs
-        self._place = -1  # of the cell that ran last
+        self._index = -1  # of the cell that ran last
         self._ran: dict[str, int] = {}  # the number of the last run, by the cell's id
         self._values: dict[str, dict[str, Evaluated]] = {}
         self._outdated: set[str] = set()
@@ -53,7 +54,7 @@ class LiveProse:
         shell.events.register("post_run_cell", self.refresh)
 
     def refresh(self, result: Any) -> None:
-        """Evaluate what stands below the cell that just ran."""
+        """Evaluate the prose below the cell that just ran."""
         outline = self._references.outline
         code = self._find(result.info, outline)
         if code is None or not result.info.store_history:
@@ -61,20 +62,10 @@ class LiveProse:
         self._count += 1
         self._ran[code.cell] = self._count
         verdicts: list[Evaluated] = []
-        located: list[Evaluated] = []
         if result.success:
             self._values[code.cell] = self._evaluate(code)
-            for cell, claim in code.claims:
-                verdict = check_claim(claim.expression, self._shell.user_ns)
-                verdicts.append(verdict)
-                located.append(
-                    {
-                        **verdict,
-                        "sign": cell.sign,
-                        "block": claim.block,
-                        "verdict": _describe(verdict, claim),
-                    }
-                )
+            for _, claim in code.claims:
+                verdicts.append(check_claim(claim.expression, self._shell.user_ns))
         values = self._values.get(code.cell, {})
         outdated = outline.find_outdated(self._ran)
         # The output that said what is outdated may be gone: it was this cell's own.
@@ -82,12 +73,18 @@ class LiveProse:
         self._outdated = outdated
         if not (values or verdicts or has_news):
             return
+        page_claims = []
+        # Of a cell that failed no claim was checked.
+        for verdict, (cell, claim) in zip(verdicts, code.claims, strict=False):
+            sentence = _describe(verdict, claim)
+            position = {"sign": cell.sign, "block": claim.block}
+            page_claims.append({**verdict, **position, "verdict": sentence})
         page = {
             "run": [self._session, self._count],
             "failed": not result.success,
             "values": values,
             "outdated": [self._ran[cell] for cell in outdated],
-            "claims": located,
+            "claims": page_claims,
         }
         lines = _write_lines(values, verdicts)
         html = f'<div class="labreport-values" data-facts="{escape(_json(page))}">'
@@ -96,24 +93,27 @@ class LiveProse:
         self._show(message, lines, {"text/html": html})
 
     def _find(self, info: Any, outline: Outline) -> CodeCell | None:
-        """Find the cell that ran, by the id that JupyterLab sends; elsewhere it is the
-        next one with its source.
+        """Find the cell that ran.
+
+        JupyterLab sends its id; elsewhere it is the next cell with this source.
         """
         source = info.raw_cell.strip()
-        code = list(enumerate(outline.code))
-        same = [place for place, cell in code if cell.source == source]
-        places = [place for place, cell in code if cell.cell == info.cell_id]
-        places += [place for place in same if place > self._place]
-        places += same
-        if not places:
+        alike = []
+        candidates = []
+        for index, code in enumerate(outline.code):
+            if code.cell == info.cell_id:
+                candidates.append(index)
+            if code.source == source:
+                alike.append(index)
+        candidates += [index for index in alike if index > self._index]
+        candidates += alike
+        if not candidates:
             return None
-        self._place = places[0]
-        return outline.code[self._place]
+        self._index = candidates[0]
+        return outline.code[self._index]
 
     def _evaluate(self, code: CodeCell) -> dict[str, Evaluated]:
-        """Evaluate the placeholders below a cell, and put beside them what they were
-        elsewhere.
-        """
+        """Evaluate the placeholders below a cell, and add what they were elsewhere."""
         values: dict[str, Evaluated] = {}
         for inner in code.placeholders:
             values[inner] = evaluate(inner, self._shell.user_ns)
@@ -126,8 +126,7 @@ def make_script(references: References, words: str) -> str:
     """Write HTML that fills in the page around it: numbers, references, citations,
     numbers of sections and equations.
 
-    All that stands for something else was found here: the script looks for these
-    pieces of text and no others.
+    Python finds all pieces of text to be replaced; the script only looks for these.
     """
     outline = references.outline
     cells = []
@@ -151,8 +150,8 @@ def make_script(references: References, words: str) -> str:
 
 
 def _write_formulas(outline: Outline) -> dict[str, str]:
-    """pandoc's MathML of each formula, by what was written: a page that was saved shows
-    it without a network.
+    """Write each formula as MathML, by pandoc, so that a saved page shows it without a
+    network.
     """
     if not outline.formulas:
         return {}
@@ -165,7 +164,7 @@ def _write_formulas(outline: Outline) -> dict[str, str]:
 
 
 def _describe(verdict: Evaluated, claim: Claim) -> str:
-    """What a page says at a sentence whose claim fails."""
+    """Write what a page says at a sentence whose claim fails."""
     if "error" in verdict:
         return f"expected a claim that is true or false, got {verdict['error']}"
     sentence = replace_placeholders(claim.sentence, lambda _: "…")

@@ -1,5 +1,5 @@
-"""The outline of a chapter: labels with their numbers, counted as LaTeX counts, and
-what each cell's prose uses.
+"""The outline of a chapter: its labels with their numbers, counted as LaTeX counts
+them, and what the prose of each cell uses.
 """
 
 import ast
@@ -54,10 +54,10 @@ _LABEL = re.compile(r"\s*\\label\{(eq-[^}]*)\}")
 
 
 class Claim(NamedTuple):
-    """What a sentence rests on: the expression, the comment that has it, the sentence
-    before it.
+    """A claim: the expression that must hold, the comment that contains it, and the
+    sentence before the comment.
 
-    block: the place of the block that has both, among those that a page shows.
+    block: the index of the block that contains both, among those that a page shows.
     """
 
     expression: str
@@ -66,20 +66,36 @@ class Claim(NamedTuple):
     block: int
 
 
+class Heading(NamedTuple):
+    """A heading: its level from 1, its number and label, and the words of its title.
+
+    A heading below the third level has neither number nor label.
+    """
+
+    level: int
+    number: str
+    label: str
+    title: str
+
+
 @dataclass(frozen=True)
-class Part:
-    """A part of a chapter that has a label: its words, as Figure 2.1, and its cell."""
+class Label:
+    """What a label stands for: the words of a reference to it, as Figure 2.1, the name
+    of its chapter, and the position of its cell, counted from 1.
+    """
 
     words: str
-    cell: str
+    chapter: str
+    cell: int
 
 
 @dataclass(frozen=True)
 class ProseCell:
     """A cell of Markdown: what a page shows at its parts, and what a kernel evaluates.
 
-    sign: the letters by which the cell is known on a page. headings, equations: their
-    numbers; an equation without one has "". question: the words above a question.
+    sign: the first letters of its prose, by which the script of a page finds the cell.
+    headings, equations: their numbers; an equation without a number has "". question:
+    the words above a question.
     """
 
     sign: str
@@ -100,27 +116,29 @@ class CodeCell:
 
     @property
     def placeholders(self) -> list[str]:
-        """The placeholders of the prose below it."""
+        """Return the placeholders of the prose below it."""
         return [inner for cell in self.prose for inner in cell.placeholders]
 
     @property
     def claims(self) -> list[tuple[ProseCell, Claim]]:
-        """The claims of the prose below it, each with its cell."""
+        """Return the claims of the prose below it, each with its cell."""
         return [(cell, claim) for cell in self.prose for claim in cell.claims]
 
 
 @dataclass
 class Outline:
-    """The labels of a chapter, and what stands in each cell of its notebook.
+    """The labels of a chapter, and what each cell of its notebook contains.
 
-    labels: the parts by their labels. duplicates: of a label that is used twice the
-    second cell. tokens: references and citations, each with the place of the first cell
-    that has it. formulas: each as it was written, with its node. mistakes: at these a
-    build stops.
+    number, name: those of the chapter, such as "2" and "2_networks". duplicates: the
+    labels that are used more than once, each with a sentence that says so. tokens:
+    references and citations, each with the position of the first cell that contains it.
+    formulas: each formula as it was written, with its node. mistakes: sentences about
+    mistakes at which a build stops.
     """
 
     number: str
-    labels: dict[str, Part] = field(default_factory=dict)
+    name: str = ""
+    labels: dict[str, Label] = field(default_factory=dict)
     duplicates: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
     prose: list[ProseCell] = field(default_factory=list)
@@ -130,7 +148,7 @@ class Outline:
     mistakes: list[str] = field(default_factory=list)
 
     def add_markdown(
-        self, cell: str, place: int, tree: Tree, source: str, metadata: Any
+        self, position: int, tree: Tree, source: str, metadata: Mapping[str, Any]
     ) -> None:
         """Number the parts of a cell's prose, and note what it refers to.
 
@@ -143,12 +161,12 @@ class Outline:
         # stand alone.
         alone = re.findall(_REFERENCE, prose)
         for token in REFERENCE_OR_CITATION.findall(prose) + alone:
-            self.tokens.setdefault(token, place)
+            self.tokens.setdefault(token, position)
         for node in nodes(tree):
             written = _write_formula(node)
             if written:
                 self.formulas[written] = _formula_node(node)
-        headings, equations = self.number_prose(tree, cell)
+        headings, equations = self.number_prose(tree, position)
         prose_cell = ProseCell(
             sign=_sign(prose),
             headings=headings,
@@ -161,27 +179,29 @@ class Outline:
         if self.code:
             self.code[-1].prose.append(prose_cell)
 
-    def add_code(self, cell: str, source: str, tags: Collection[str]) -> None:
+    def add_code(
+        self, position: int, identity: str, source: str, tags: Collection[str]
+    ) -> None:
         """Note a cell of code, and number the figures and tables that it shows."""
-        self.code.append(CodeCell(cell, source.strip()))
+        self.code.append(CodeCell(identity, source.strip()))
         if not HIDING.isdisjoint(tags):
             return
         for kind, name, _ in shown_floats(source):
             if name:
-                self.number_float(kind, name, cell)
+                self.number_float(kind, name, position)
 
-    def number_float(self, kind: str, name: str, cell: str) -> tuple[str, str]:
-        """Number the next figure ("fig") or table ("tab").
+    def number_float(self, kind: str, name: str, position: int) -> tuple[str, str]:
+        """Number the next figure ("fig") or table ("tab"), in the cell at a position.
 
         Returns its label and its words, as ("fig-2-cat", "Figure 2.1").
         """
         label = f"{kind}-{self.number}-{name}"
         words = f"{WORDS[kind]} {self._count(WORDS[kind])}"
-        self._add_label(label, words, cell)
+        self._add_label(label, words, position)
         return label, words
 
-    def number_prose(self, tree: Tree, cell: str) -> tuple[list[str], list[str]]:
-        """Number headings and equations in place.
+    def number_prose(self, tree: Tree, position: int) -> tuple[list[str], list[str]]:
+        """Number headings and equations of the cell at a position, in place.
 
         A heading gets its number and a label as attributes; an equation becomes a span
         of the class "equation" with both. Returns the numbers of the headings, and of
@@ -194,14 +214,22 @@ class Outline:
         for node in list(nodes(tree)):
             environment = _match_environment(node)
             if node["t"] == "Header" and node["c"][0] <= 3:
-                headings.append(self._number_heading(node, cell))
+                headings.append(self._number_heading(node, position))
             elif environment:
                 _require_no_placeholder(environment[0])
-                equations.append(self._number_equation(node, environment, cell))
+                equations.append(self._number_equation(node, environment, position))
             elif node["t"] == "Math":
                 _require_no_placeholder(node["c"][1])
                 equations.append("")
         return headings, equations
+
+    def section_above(self, position: int) -> str | None:
+        """Return the label of the last heading above a cell; None if there is none."""
+        section = None
+        for label, named in self.labels.items():
+            if label.startswith("sec-") and named.cell < position:
+                section = label
+        return section
 
     def find_outdated(self, ran: Mapping[str, int]) -> set[str]:
         """Find the cells of code that build on a cell that ran later.
@@ -223,7 +251,7 @@ class Outline:
                 written[name] = max(latest, ran[code.cell])
         return outdated
 
-    def _number_heading(self, node: Node, cell: str) -> str:
+    def _number_heading(self, node: Node, position: int) -> str:
         """Number a heading as LaTeX does: a section restarts its subsections."""
         level, (label, classes, _), title = node["c"]
         is_first = not self.counts[1]
@@ -243,12 +271,12 @@ class Outline:
             # No name begins with a digit, so that this label is nobody else's.
             label = f"sec-{number.replace('.', '-')}"
         heading = chapter_words(number) if level == 1 else f"Section {number}"
-        self._add_label(label, heading, cell)
+        self._add_label(label, heading, position)
         node["c"] = [level, [label, classes, [["number", number]]], title]
         return number
 
     def _number_equation(
-        self, node: Node, environment: re.Match[str], cell: str
+        self, node: Node, environment: re.Match[str], position: int
     ) -> str:
         """Number an equation as LaTeX does, unless its environment has a star."""
         tex = environment[0]
@@ -270,17 +298,21 @@ class Outline:
         named = _LABEL.search(tex)
         if named:
             label = f"eq-{self.number}-{_name_of(named[1], 'eq')}"
-            self._add_label(label, f"Equation {number or '()'}", cell)
+            self._add_label(label, f"Equation {number or '()'}", position)
         content = [[label, ["equation"], attributes], [_formula_node(node)]]
         span = {"t": "Span", "c": content}
         node.update(span if node["t"] == "RawInline" else {"t": "Para", "c": [span]})
         return number
 
-    def _add_label(self, label: str, words: str, cell: str) -> None:
+    def _add_label(self, label: str, words: str, position: int) -> None:
         if label in self.labels:
-            self.duplicates.setdefault(label, cell)
+            first = self.labels[label].cell
+            self.duplicates[label] = (
+                f"expected one use of the label {label}, got one in cell {first} and "
+                f"one in cell {position}; rename one."
+            )
         else:
-            self.labels[label] = Part(words, cell)
+            self.labels[label] = Label(words, self.name, position)
 
     def _count(self, kind: str) -> str:
         self.counts[kind] += 1
@@ -290,10 +322,10 @@ class Outline:
 def read_outline(path: Path, number: str) -> Outline:
     """Read the outline of the notebook in that file, the chapter of that number.
 
-    Where there is no pandoc, or a block is left open, only figures and tables have
+    If pandoc is missing, or if a block is not closed, only figures and tables have
     numbers.
     """
-    outline = Outline(number)
+    outline = Outline(number, path.stem)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     where = f"{path.stem}, cell"
     trees: dict[int, Tree] = {}
@@ -302,20 +334,20 @@ def read_outline(path: Path, number: str) -> Outline:
     except LabreportError as error:
         outline.mistakes.append(str(error))
     has_parameters = False
-    for place, cell in enumerate(cells, start=1):
-        identity = cell.get("id", str(place))
+    for position, cell in enumerate(cells, start=1):
         source = "".join(cell["source"])
         tags = cell["metadata"].get("tags", ())
         has_parameters = has_parameters or "parameters" in tags
         if cell["cell_type"] == "code":
-            outline.add_code(identity, source, tags)
+            identity = cell.get("id", str(position))
+            outline.add_code(position, identity, source, tags)
         elif cell["cell_type"] == "markdown":
-            tree = trees.get(place, [])
+            tree = trees.get(position, [])
             try:
-                outline.add_markdown(identity, place, tree, source, cell["metadata"])
+                outline.add_markdown(position, tree, source, cell["metadata"])
             except LabreportError as error:
                 start = first_line(source, 40)
-                outline.mistakes.append(f"{where} {place} ({start}): {error}")
+                outline.mistakes.append(f"{where} {position} ({start}): {error}")
     if not outline.counts[1] and not outline.mistakes:
         outline.mistakes.append(
             f"{where} 1: expected a top heading (# Title), got none; begin with one."
@@ -327,20 +359,27 @@ def read_outline(path: Path, number: str) -> Outline:
 
 
 def _parse_markdown(cells: list[Any], where: str) -> dict[int, Tree]:
-    """Parse the cells of Markdown, by their places; a placeholder is {{0}} there."""
+    """Parse the cells of Markdown, by their positions; a placeholder is {{0}} there."""
     texts: list[str] = []
-    places: list[int] = []
-    for place, cell in enumerate(cells, start=1):
+    positions: list[int] = []
+    for position, cell in enumerate(cells, start=1):
         if cell["cell_type"] == "markdown":
             source = "".join(cell["source"])
             texts.append(replace_placeholders(source, lambda _: "{{0}}"))
-            places.append(place)
-    trees = parse(texts, [f"{where} {place}" for place in places])
-    return dict(zip(places, trees, strict=True))
+            positions.append(position)
+    trees = parse(texts, [f"{where} {position}" for position in positions])
+    return dict(zip(positions, trees, strict=True))
+
+
+def read_heading(node: Node) -> Heading:
+    """Read a node that is a heading."""
+    level, (label, _, attributes), title = node["c"]
+    number = dict(attributes).get("number", "")
+    return Heading(level, number, label, words(title))
 
 
 def _words_of_prose(tree: Tree) -> str:
-    """The words of a cell without its code, formulas and comments."""
+    """Return the words of a cell without its code, formulas and comments."""
 
     def drop(siblings: Tree) -> Tree:
         return [node for node in siblings if node["t"] not in _NOT_PROSE]
@@ -356,8 +395,8 @@ def _match_environment(node: Node) -> re.Match[str] | None:
 
 
 def _write_formula(node: Node) -> str:
-    """A formula as it was written, $x$ or an environment, with single spaces; empty for
-    another node.
+    """Return a formula as it was written, $x$ or an environment, with single spaces;
+    empty for another node.
     """
     written = ""
     if node["t"] == "Math":
@@ -369,7 +408,7 @@ def _write_formula(node: Node) -> str:
 
 
 def _formula_node(node: Node) -> Node:
-    """A formula or an environment as a formula without its label."""
+    """Return a formula or an environment as a formula without its label."""
     kind = node["c"][0] if node["t"] == "Math" else {"t": "DisplayMath"}
     return {"t": "Math", "c": [kind, _LABEL.sub("", node["c"][1]).strip()]}
 
@@ -383,8 +422,8 @@ def _require_no_placeholder(tex: str) -> None:
 
 
 def _sign(prose: str) -> str:
-    """The first letters, a to z, of a cell's prose without references, by which live.js
-    finds it on a page.
+    """Return the first letters, a to z, of a cell's prose without references; live.js
+    finds the cell by them.
     """
     return re.sub("[^a-z]", "", REFERENCE_OR_CITATION.sub("", prose).lower())[:60]
 
@@ -414,7 +453,7 @@ def _is_comment(node: Node) -> bool:
 
 
 def _last_sentence(text: str) -> str:
-    """The last sentence of a text in which a paragraph is a line."""
+    """Return the last sentence of a text in which each paragraph is a line."""
     line = text.rstrip().rpartition("\n")[2]
     return re.split(r"(?<=[.!?])\s", " ".join(line.split()))[-1]
 
@@ -430,7 +469,7 @@ def _name_of(label: str, kind: str) -> str:
 
 
 def question_words(metadata: Mapping[str, Any]) -> str:
-    """The heading of a question, as "Question 5 ★"; empty for another cell."""
+    """Return the words above a question, "Question 5 ★"; empty for another cell."""
     if "question" not in metadata.get("tags", ()):
         return ""
     question = metadata.get("question")
@@ -449,32 +488,35 @@ def question_words(metadata: Mapping[str, Any]) -> str:
 
 
 def used_names(source: str) -> tuple[set[str], set[str]]:
-    """The names that a cell takes from cells above, and those that it assigns or
+    """Return the names that a cell takes from cells above, and those that it assigns or
     defines; imports are neither.
     """
     try:
-        tables = [symtable.symtable(source, "cell", "exec")]
+        table = symtable.symtable(source, "cell", "exec")
     except SyntaxError:  # a magic of IPython
         return set(), set()
-    imported: set[str] = set()
-    assigned: set[str] = set()
-    for symbol in tables[0].get_symbols():
-        if symbol.is_imported():
-            imported.add(symbol.get_name())
-        elif symbol.is_assigned():
-            assigned.add(symbol.get_name())
-    taken: set[str] = set()
-    while tables:
-        table = tables.pop()
-        tables.extend(table.get_children())
-        for symbol in table.get_symbols():
-            if symbol.is_referenced() and symbol.is_global():
-                taken.add(symbol.get_name())
-    return taken - assigned - imported, assigned
+    symbols = table.get_symbols()
+    imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
+    assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
+    assigned -= imported
+    return _global_names(table) - assigned - imported, assigned
+
+
+def _global_names(table: symtable.SymbolTable) -> set[str]:
+    """Return the global names that a scope reads, or a scope in it."""
+    names = set()
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and symbol.is_global():
+            names.add(symbol.get_name())
+    for child in table.get_children():
+        names |= _global_names(child)
+    return names
 
 
 def _names_with_prose(code: CodeCell) -> tuple[set[str], set[str]]:
-    """The names that a cell and the prose below it take, and those that it assigns."""
+    """Return the names that a cell and the prose below it take, and those that it
+    assigns.
+    """
     taken, assigned = used_names(code.source)
     expressions = [split_format(inner)[0] for inner in code.placeholders]
     expressions += [claim.expression for _, claim in code.claims]
@@ -499,19 +541,29 @@ def shown_floats(source: str) -> Iterator[tuple[str, str, list[str]]]:
             variables[ast.unparse(node.targets[0])] = node.value
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
     for call in calls:
-        kind = SHOWN.get(getattr(call.func, "attr", ""))
+        kind = SHOWN.get(method_name(call))
         if not kind:
             continue
         name, caption = _name_and_caption(call)
-        texts = [_literal(variables.get(getattr(caption, "id", ""), caption))]
+        if isinstance(caption, ast.Name):
+            caption = variables.get(caption.id)
+        texts = [_literal(caption)]
         if kind == "tab" and call.args:
-            texts += [_literal(row) for row in getattr(call.args[0], "elts", [])]
+            rows = call.args[0]
+            if isinstance(rows, ast.List | ast.Tuple):
+                texts += [_literal(row) for row in rows.elts]
         yield kind, _literal(name) if isinstance(name, ast.Constant) else "", texts
 
 
+def method_name(call: ast.Call) -> str:
+    """Return the name of a method that is called; empty for another call."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
 def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
-    """The arguments name and caption of a call, the last two where they have no
-    keyword.
+    """Return the arguments name and caption of a call.
+
+    They are its last two arguments, unless they have keywords.
     """
     named = {keyword.arg: keyword.value for keyword in call.keywords}
     positional = list(call.args)
@@ -525,19 +577,25 @@ def _name_and_caption(call: ast.Call) -> tuple[ast.AST | None, ast.AST | None]:
 
 
 def walk_code(source: str) -> list[ast.AST]:
-    """All nodes of a cell's code; none if it is not plain Python, as with a magic."""
+    """Return all nodes of a cell's code; none if it is not plain Python, such as a
+    magic.
+    """
     try:
         return list(ast.walk(ast.parse(source)))
     except SyntaxError:
         return []
 
 
-def _literal(node: Any) -> str:
-    """What an expression says literally: a constant, and what an f-string, a list or a
-    dictionary has of them.
+def _literal(node: ast.AST | None) -> str:
+    """Return what an expression says literally: a constant, and what an f-string, a
+    list or a dictionary has of them.
     """
     if isinstance(node, ast.Constant):
         return str(node.value)
-    parts = getattr(node, "values", getattr(node, "elts", []))
-    between = "" if isinstance(node, ast.JoinedStr) else ", "
-    return between.join(_literal(part) for part in parts)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_literal(part) for part in node.values)
+    if isinstance(node, ast.List | ast.Tuple):
+        return ", ".join(_literal(part) for part in node.elts)
+    if isinstance(node, ast.Dict):
+        return ", ".join(_literal(part) for part in node.values)
+    return ""

@@ -31,8 +31,10 @@ _CLOSING = {"t": "Str", "c": ")"}
 
 
 def citeproc() -> list[str]:
-    """pandoc's options that write citations as author and year, and the works cited;
-    none without a bibliography.
+    """Return pandoc's options that write citations as author and year, and the works
+    cited.
+
+    Without a bibliography there are none.
     """
     bibliography = paths.report() / "references.bib"
     if not bibliography.exists():
@@ -58,8 +60,9 @@ def read_keys(path: Path) -> set[str]:
 
 
 def write_text(text: str) -> str:
-    """Write a caption or a table's cell as Markdown, on one line: text, but for
-    references, citations, $x$ and `code`.
+    """Write a caption or a table's cell as Markdown, on one line.
+
+    It is text, except for references, citations, $x$ and `code`.
     """
 
     def escape(match: re.Match[str]) -> str:
@@ -71,9 +74,9 @@ def write_text(text: str) -> str:
 def write_references(node: Node, refer: Callable[[str], Node | None]) -> Tree:
     """Write a citation with its references in the words of `refer`; other nodes stay.
 
-    refer: of a key the node that stands for it, or None for a work. [see @fig-one,
-    p. 3; @work] becomes (see Figure 1.1, p. 3) (Work 2015), and @fig-one [left] becomes
-    Figure 1.1 (left).
+    refer: a function that returns the node for a key, or None for a work. [see
+    @fig-one, p. 3; @work] becomes (see Figure 1.1, p. 3) (Work 2015), and @fig-one
+    [left] becomes Figure 1.1 (left).
     """
     if node["t"] != "Cite":
         return [node]
@@ -87,8 +90,8 @@ def write_references(node: Node, refer: Callable[[str], Node | None]) -> Tree:
         else:
             works.append(citation)
     if works:
-        place = 0 if citations[0] in works else len(parts)
-        parts.insert(place, [{"t": "Cite", "c": [works, typed]}])
+        index = 0 if citations[0] in works else len(parts)
+        parts.insert(index, [{"t": "Cite", "c": [works, typed]}])
     written: Tree = []
     for part in parts:
         if written:
@@ -98,7 +101,7 @@ def write_references(node: Node, refer: Callable[[str], Node | None]) -> Tree:
 
 
 def _write_reference(citation: Node, named: Node) -> list[Tree]:
-    """A reference, and beside it what was typed before and behind it, as text or in
+    """Write a reference, with what was typed before and behind it as text or in
     brackets.
     """
     before = citation["citationPrefix"]
@@ -114,7 +117,9 @@ def _write_reference(citation: Node, named: Node) -> list[Tree]:
 
 
 def reference_label(key: str, chapter: str) -> str | None:
-    """The label to which `@key` refers in a chapter, as fig-1-cat; None for a work."""
+    """Return the label to which `@key` refers in a chapter, such as fig-1-cat; None for
+    a work.
+    """
     reference = REFERENCE.fullmatch(f"@{key}")
     if not reference:
         return None
@@ -125,8 +130,9 @@ def reference_label(key: str, chapter: str) -> str | None:
 def require_known(
     key: str, label: str | None, labels: Collection[str], works: Collection[str]
 ) -> None:
-    """Raise LabreportError unless the label that a key refers to is there, or else,
-    without a label, the work.
+    """Raise LabreportError unless the label to which a key refers is there.
+
+    A key without a label must be one of the works.
     """
     if label and label not in labels:
         raise LabreportError(
@@ -152,7 +158,9 @@ class References:
 
     @property
     def outline(self) -> Outline:
-        """The outline of the notebook's file as it is now; empty without the file."""
+        """Return the outline of the notebook's file as it is now; empty without the
+        file.
+        """
         return self._chapter(self.path, self.number)
 
     def answer(self, tokens: Iterable[str]) -> dict[str, Answer]:
@@ -180,7 +188,7 @@ class References:
         return answers
 
     def resolve(self, markdown: str) -> str:
-        """The text with its references and citations in words."""
+        """Return the text with its references and citations in words."""
         answers = self.answer(REFERENCE_OR_CITATION.findall(markdown))
         return REFERENCE_OR_CITATION.sub(
             lambda token: answers[token[0]]["text"], markdown
@@ -198,7 +206,7 @@ class References:
         return write(walk(parse(citations), change), "plain", options)[:-1]
 
     def _refer(self, key: str) -> Answer:
-        """Answer a reference; empty for a work that is known."""
+        """Answer a reference; the answer is empty for a work of the bibliography."""
         label = reference_label(key, self.number)
         if not label:
             works = self._cached(paths.report() / "references.bib", read_keys, set())
@@ -209,16 +217,14 @@ class References:
         outline = self._chapter(path, number) if path else Outline(number)
         require_known(key, label, outline.labels, ())
         if label in outline.duplicates:
-            raise LabreportError(
-                f"expected one use of the label {label}, got several; rename one."
-            )
+            raise LabreportError(outline.duplicates[label])
         words = outline.labels[label].words
         if path and path != self.path:
             return {"text": words, "href": path.name}
         return {"text": words, "kind": "reference"}
 
     def _path_of(self, number: str) -> Path | None:
-        """The notebook that is the chapter of that number, if there is one."""
+        """Return the notebook that is the chapter of that number, if there is one."""
         if number == self.number:
             return self.path
         for name, other in paths.chapters().items():
@@ -233,7 +239,7 @@ class References:
         return self._cached(path, read, Outline(number))
 
     def _cached(self, path: Path, read: Callable[[Path], Any], absent: Any) -> Any:
-        """The content of a file, read again when the file changed."""
+        """Return the content of a file, read again if the file has changed."""
         if not path.is_file():
             return absent
         changed = path.stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""What paper has of a figure to explore: some of its pictures in a row."""
+"""The printed form of a figure to explore: some of its pictures in a row."""
 
 from collections.abc import Sequence
 

@@ -28,12 +28,12 @@ _END = "```labreport-end\n```"
 _LAST = {"t": "CodeBlock", "c": [["", ["labreport-end"], []], ""]}
 
 
-def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
+def parse(fragments: Sequence[str], cells: Sequence[str] = ()) -> list[Tree]:
     """Read the blocks of each piece of Markdown, all in one run of pandoc.
 
-    Each piece has its own footnotes and links. Raises LabreportError for one that
-    cannot be read: a block is left open, or a footnote or a link is defined twice or
-    for nothing. It begins with the piece's place, where there are places.
+    Each piece has its own footnotes and links. Raises LabreportError for a piece that
+    cannot be read: a block is not closed, or a footnote or a link is defined twice or
+    without use. The error begins with the piece's cell, if there are `cells`.
     """
     pieces = [f"{fragment}\n\n{_END}" for fragment in fragments]
     text = json.dumps({"format": READER, "pieces": pieces})
@@ -46,7 +46,7 @@ def parse(fragments: Sequence[str], places: Sequence[str] = ()) -> list[Tree]:
         # An open block takes what ends the piece into itself.
         if warning or tree[-1:] != [_LAST]:
             reason = re.sub(r"(?<!^)(?=[A-Z])", " ", warning).lower()
-            where = f"{places[len(trees)]}: " if places else ""
+            where = f"{cells[len(trees)]}: " if cells else ""
             got = f"{first_line(fragment, 90)!r} ({reason or 'a block left open'})"
             raise LabreportError(
                 f"{where}expected Markdown that pandoc can read, got {got}; correct it."
@@ -60,7 +60,7 @@ def write(
 ) -> list[str]:
     """Write each tree in pandoc's `language`, all in one run.
 
-    Returns the texts, and behind them what pandoc appends: the works cited.
+    Returns the texts, and at the end what pandoc appends: the works cited.
     """
     raw = language if language in ("latex", "plain") else "html"
     blocks: Tree = []
@@ -86,7 +86,7 @@ def walk(tree: Any, change: Callable[[Tree], Tree]) -> Any:
 
 
 def nodes(tree: Any) -> Iterator[Node]:
-    """All nodes of a tree, in reading order."""
+    """Yield all nodes of a tree, in reading order."""
     if isinstance(tree, dict):
         if "t" in tree:
             yield tree
@@ -97,7 +97,7 @@ def nodes(tree: Any) -> Iterator[Node]:
 
 
 def words(tree: Any) -> str:
-    """What a tree says: its words, and of code and formulas what was typed."""
+    """Return the words of a tree; for code and formulas, what was typed."""
 
     def spell(siblings: Tree) -> Tree:
         return [part for node in siblings for part in _spell_quotes(node)]
@@ -107,8 +107,9 @@ def words(tree: Any) -> str:
 
 
 def word_of(node: Node) -> str:
-    """What a node itself says, the nodes in it left out; a space between words, and a
-    line break before a paragraph.
+    """Return the text of a node itself, without the nodes in it.
+
+    That is a space between words, and a line break before a paragraph.
     """
     kind = node["t"]
     if kind in ("Space", "SoftBreak", "LineBreak"):
@@ -121,7 +122,7 @@ def word_of(node: Node) -> str:
 
 
 def first_line(text: str, width: int = 60) -> str:
-    """The first line of a text, shortened, as a sentence quotes it."""
+    """Return the first line of a text, shortened, as a sentence quotes it."""
     line = text.strip().partition("\n")[0].rstrip()
     if len(line) > width:
         line = line[: width - 1].rstrip() + "…"

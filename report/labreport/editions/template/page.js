@@ -1,10 +1,10 @@
 // Marks in the contents of a chapter the section that is being read; without it only the mark is missing.
 const links = [...document.querySelectorAll("nav.contents a[href^='#']")];
-const places = links.map(link => document.getElementById(link.hash.slice(1)));
+const headings = links.map(link => document.getElementById(link.hash.slice(1)));
 const mark = () => {
-  const passed = places.findLastIndex(place => place.getBoundingClientRect().top < innerHeight / 3);
+  const passed = headings.findLastIndex(heading => heading.getBoundingClientRect().top < innerHeight / 3);
   const current = innerHeight + scrollY > document.body.scrollHeight - 2 ? links.length - 1 : passed;
-  links.forEach((link, place) => { link.ariaCurrent = place === current ? "location" : null; });
+  links.forEach((link, index) => { link.ariaCurrent = index === current ? "location" : null; });
 };
 addEventListener("scroll", mark, { passive: true });
 mark();

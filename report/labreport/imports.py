@@ -1,9 +1,10 @@
-"""What runs when a notebook's cells do: the files of modules that somebody may edit,
-and the versions of all other packages.
+"""What runs when some code does: the files of modules that somebody may edit, and the
+versions of all other packages.
 """
 
 import ast
 import functools
+import hashlib
 import importlib.util
 import re
 import sysconfig
@@ -26,8 +27,9 @@ _INSTALLED = [
 class Imported:
     """The modules that some code imports, directly or through others.
 
-    files: the name of each module by its file, and of the JSON, HTML and scripts beside
-    a module that it names. versions: of each package that is not followed by file.
+    files: maps the file of each module to its name, and so each file of JSON, HTML or
+    JavaScript beside a module that names it. versions: those of each package that is
+    not followed by file.
     """
 
     files: dict[Path, str] = field(default_factory=dict)
@@ -36,8 +38,10 @@ class Imported:
 
 @dataclass(frozen=True)
 class Module:
-    """What matters of a source: the dotted names that it imports, and what of it runs,
-    which is its syntax tree without docstrings.
+    """What matters of a source.
+
+    names: the dotted names that it imports. code: what of it runs, which is its syntax
+    tree without docstrings.
     """
 
     names: frozenset[str]
@@ -45,21 +49,58 @@ class Module:
 
 
 def find_imported(cells: Iterable[str]) -> Imported:
-    """Find what cells of code import.
+    """Find what a notebook's cells of code import.
 
     Modules beside the notebooks, and packages that are installed editable, are followed
     by file. A cell with a magic may run any module beside the notebooks.
     """
     imported = Imported()
-    waiting: list[str] = []
+    names: list[str] = []
     for cell in cells:
         plain = re.sub(r"(?m)^\s*[%!].*", "", cell)
         module = read_module(plain)
         if module:
-            waiting += module.names
+            names += module.names
         if plain != cell or not module:
             for file in paths.notebooks().rglob("*.py"):
-                waiting += _add(file, paths.notebooks(), imported)
+                names += _add_file(file, paths.notebooks(), imported)
+    _follow(names, imported)
+    return imported
+
+
+def find_in_package(module: str) -> dict[Path, str]:
+    """Find the file of a module, and those of its package that it imports, directly or
+    through others.
+
+    Returns the name of each, as `Imported.files` does.
+    """
+    imported = Imported()
+    _follow([module], imported)
+    package = module.partition(".")[0]
+    files = {}
+    for path, name in imported.files.items():
+        if Path(name).parts[0] in (package, f"{package}.py"):
+            files[path] = name
+    return files
+
+
+def digest_code(files: Mapping[Path, str]) -> str:
+    """Compute a SHA-256 of files with their names.
+
+    Of a module only that counts which runs: docstrings and comments may change.
+    """
+    digest = hashlib.sha256()
+    for path, name in sorted(files.items()):
+        content = path.read_text("utf-8", "replace")
+        module = read_module(content, name)
+        code = module.code if module else content
+        digest.update(f"{name}\n{code}\n".encode())
+    return digest.hexdigest()
+
+
+def _follow(names: Iterable[str], imported: Imported) -> None:
+    """Add what is imported by these dotted names."""
+    waiting = list(names)
     while waiting:
         name = waiting.pop()
         package = name.partition(".")[0]
@@ -67,29 +108,30 @@ def find_imported(cells: Iterable[str]) -> Imported:
         if folder is None:
             imported.versions.update(_versions_of(package))
             continue
-        for file in _files(name, folder):
-            waiting += _add(file, folder, imported)
-    return imported
+        for file in _files_of(name, folder):
+            waiting += _add_file(file, folder, imported)
 
 
-def _add(file: Path, folder: Path, imported: Imported) -> Iterable[str]:
-    """Note a module's file and the files beside it that it names; returns what it
-    imports, nothing if it was noted before.
+def _add_file(file: Path, folder: Path, imported: Imported) -> Iterable[str]:
+    """Add the file of a module, and the files beside it that it names.
+
+    Returns the names that it imports; none if it was added before.
     """
     if file in imported.files:
         return ()
-    imported.files[file] = file.relative_to(folder).as_posix()
+    name = file.relative_to(folder).as_posix()
+    imported.files[file] = name
     content = file.read_text("utf-8", "replace")
-    for beside in file.parent.glob("*.[hj]*"):
-        if beside.name in content:
-            imported.files[beside] = beside.relative_to(folder).as_posix()
-    module = read_module(content, imported.files[file])
+    for other in file.parent.glob("*.[hj]*"):
+        if other.name in content:
+            imported.files[other] = other.relative_to(folder).as_posix()
+    module = read_module(content, name)
     return module.names if module else ()
 
 
 def find_folder(package: str) -> Path | None:
-    """The folder that holds a package or module of that name, None if it is not
-    followed by file.
+    """Find the folder that holds a package or module; None if it is not followed by
+    file.
     """
     own = paths.notebooks() / package
     if own.is_dir() or own.with_suffix(".py").is_file():
@@ -99,24 +141,27 @@ def find_folder(package: str) -> Path | None:
 
 @functools.cache
 def find_editable_folder(package: str) -> Path | None:
-    """The folder in which Python finds a package or module, None if packages are
+    """Find the folder in which Python finds a package or module; None if packages are
     installed there.
     """
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
         return None
-    if spec is None or not spec.has_location or not spec.origin:
+    if spec and spec.submodule_search_locations:
+        path = Path(spec.submodule_search_locations[0]).resolve()
+    elif spec and spec.has_location and spec.origin:
+        path = Path(spec.origin).resolve()
+    else:
         return None
-    file = Path(spec.origin).resolve()
-    if any(file.is_relative_to(folder) for folder in _INSTALLED):
+    if any(path.is_relative_to(folder) for folder in _INSTALLED):
         return None
-    return file.parent.parent if spec.submodule_search_locations else file.parent
+    return path.parent
 
 
 @functools.cache
 def read_module(content: str, file: str = "") -> Module | None:
-    """What matters of a source; None where it does not parse.
+    """Read what matters of a source; None if it does not parse.
 
     file: its path in the folder of its package, from which relative imports start.
     """
@@ -134,7 +179,9 @@ def read_module(content: str, file: str = "") -> Module | None:
 
 
 def _imported_names(node: ast.AST, package: list[str]) -> Iterator[str]:
-    """The dotted names that a statement imports: of modules, and of what may be one."""
+    """Yield the dotted names that a statement imports: of modules, and of what may be
+    one.
+    """
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.name
@@ -150,22 +197,22 @@ def _imported_names(node: ast.AST, package: list[str]) -> Iterator[str]:
             yield ".".join([*parts, alias.name])
 
 
-def _files(name: str, folder: Path) -> Iterator[Path]:
-    """The files that run when a dotted name is imported: of the packages above it, and
-    its own.
+def _files_of(name: str, folder: Path) -> Iterator[Path]:
+    """Yield the files that run when a dotted name is imported: those of the packages
+    above it, and its own.
     """
-    place = folder
+    path = folder
     for part in name.split("."):
-        place = place / part
-        for file in (place.with_suffix(".py"), place / "__init__.py"):
+        path = path / part
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
             if file.is_file():
                 yield file
 
 
 @functools.cache
 def _versions_of(package: str) -> dict[str, str]:
-    """The versions of the distributions that install a package of that name; none of
-    Python's own.
+    """Return the versions of the distributions that install a package of that name;
+    none for Python's own.
     """
     return {name: metadata.version(name) for name in _distributions().get(package, [])}
 
