@@ -11,6 +11,12 @@ from dlapps.core.assets import AssetError
 from dlapps.datasets.dataset import Dataset, check_split
 
 DIGITS = tuple("0123456789")
+FILES = (
+    "mnist-train-images",
+    "mnist-train-labels",
+    "mnist-t10k-images",
+    "mnist-t10k-labels",
+)
 
 
 def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
@@ -23,6 +29,9 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     """
     check_split(split)
     try:
+        # Both splits, since the 5,000 digits may be among MNIST's own training digits.
+        for name in FILES:
+            assets.fetch(name)
         return _load_idx(split)
     except AssetError:
         assets.say_once("MNIST could not be reached: 5,000 of its digits instead")

@@ -193,6 +193,19 @@ def test_digits_are_read_from_files_of_idx(tmp_path, monkeypatch):
     assert read.labels.tolist() == [7, 3]
 
 
+def test_both_splits_of_mnist_come_from_one_source(monkeypatch):
+    fetch = assets.fetch
+
+    def fetch_without_test_labels(name):
+        if name == "mnist-t10k-labels":
+            raise AssetError(f"no {name}")
+        return fetch("mnist_5k")
+
+    monkeypatch.setattr("dlapps.core.assets.fetch", fetch_without_test_labels)
+    assert len(datasets.load_mnist("train")) == 4000
+    assert len(datasets.load_mnist("test")) == 1000
+
+
 @pytest.mark.mirror
 def test_the_scene_with_a_wrong_tag_stands_upright():
     if not assets.is_present("scenes15"):
