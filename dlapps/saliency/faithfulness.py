@@ -147,19 +147,21 @@ def _rank_pixels(images: Tensor, maps: Tensor | np.ndarray) -> Tensor:
     return order.argsort(dim=1).view(expected)
 
 
-def random_map(images: Tensor, seed: int = 0) -> Tensor:
+def random_map(images: Images, seed: int = 0) -> Tensor:
     """Draw a map (N, H, W) of uniform noise in [0, 1), which a method has to beat."""
+    images = as_pictures(images)
     shape = (len(images), *images.shape[2:])
     noise = torch.rand(shape, generator=make_generator(seed), device="cpu")
     return noise.to(images.device)
 
 
-def centre_prior(images: Tensor) -> Tensor:
+def centre_prior(images: Images) -> Tensor:
     """Return a Gaussian in the middle, where photographers put their subject.
 
     It is the same map (N, H, W) in (0, 1] for every picture. Its standard deviation is
     a quarter of the side.
     """
+    images = as_pictures(images)
     height, width = images.shape[2:]
     rows = _bell(height, images.device)
     columns = _bell(width, images.device)

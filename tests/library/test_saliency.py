@@ -402,6 +402,9 @@ def test_baselines():
     prior = saliency.centre_prior(x)
     assert prior.shape == saliency.random_map(x).shape == (2, 9, 7)
     assert prior[0].argmax() == 4 * 7 + 3
+    channels_last = x.movedim(1, 3).numpy()
+    assert torch.equal(saliency.centre_prior(channels_last), prior)
+    assert torch.equal(saliency.random_map(channels_last), saliency.random_map(x))
     assert torch.equal(saliency.random_map(x, seed=1), saliency.random_map(x, seed=1))
 
 
