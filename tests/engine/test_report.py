@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from conftest import code, text
-from nbformat.v4 import new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from pypdf import PdfReader
 from test_html import FIRST, SECOND
 
@@ -20,9 +20,10 @@ from labreport import environment, paths
 from labreport.cli import main
 from labreport.editions import ReportError, execute, latex, staleness
 from labreport.editions.build import build as build_editions
-from labreport.editions.contents import Contents, Number
+from labreport.editions.contents import Contents, Number, fragments
 from labreport.editions.prose import Edition, ProseFilter
 from labreport.editions.sources import find_sources, read_notebook
+from labreport.notebook.chapter import MIME
 from labreport.notebook.expressions import (
     evaluate,
     find_placeholders,
@@ -450,3 +451,24 @@ def test_what_does_not_fit_the_page_is_said(tmp_path):
     assert "a figure or table 73.6 pt taller than the page" in tall
     (tmp_path / "report.log").write_text(said.format("5.0"))
     assert latex.find_overflows(tmp_path) == []
+
+
+def test_figures_and_tables_are_read_in_the_order_in_which_a_cell_shows_them():
+    shown = [("animation", "first"), ("table", "rows"), ("figure", "second")]
+    outputs = []
+    for kind, name in shown:
+        message = {"kind": kind, "name": name, "caption": f"Caption of {name}."}
+        outputs.append(new_output("display_data", {MIME: message}))
+    cell = new_code_cell("show()", outputs=outputs)
+    notebook = new_notebook(cells=[cell])
+    captions = [fragment.text for fragment in fragments(notebook)]
+    assert captions == [f"Caption of {name}." for _, name in shown]
+
+
+def test_a_notebook_of_an_old_format_gets_names_for_its_cells(tmp_path):
+    cell = {"cell_type": "markdown", "metadata": {}, "source": "# Title"}
+    content = {"nbformat": 4, "nbformat_minor": 2, "metadata": {}, "cells": [cell]}
+    path = tmp_path / "old.ipynb"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    notebook = read_notebook(path)
+    assert [cell.id for cell in notebook.cells] == ["cell-1"]

@@ -139,13 +139,13 @@ class Fragment(NamedTuple):
         return self.box[self.key]
 
 
-def outputs(cell: NotebookNode, kind: str) -> Iterator[tuple[NotebookNode, Any]]:
-    """Yield the outputs of a cell that carry a message of one kind to the report, each
-    with its message.
+def outputs(cell: NotebookNode, *kinds: str) -> Iterator[tuple[NotebookNode, Any]]:
+    """Yield the outputs of a cell that carry a message of these kinds to the report, in
+    their order, each with its message.
     """
     for output in cell.get("outputs", []):
         message = output.get("data", {}).get(MIME)
-        if message and message["kind"] == kind:
+        if message and message["kind"] in kinds:
             yield output, message
 
 
@@ -165,12 +165,11 @@ def fragments(notebook: NotebookNode) -> Iterator[Fragment]:
             yield Fragment(position, cell, "source")
         if not HIDING.isdisjoint(tags(cell)):
             continue
-        for kind in FLOATS:
-            for _, message in outputs(cell, kind):
-                yield Fragment(position, message, "caption")
-                for row in [message.get("columns", []), *message.get("rows", [])]:
-                    for column in range(len(row)):
-                        yield Fragment(position, row, column)
+        for _, message in outputs(cell, *FLOATS):
+            yield Fragment(position, message, "caption")
+            for row in [message.get("columns", []), *message.get("rows", [])]:
+                for column in range(len(row)):
+                    yield Fragment(position, row, column)
 
 
 def collect(notebooks: Iterable[tuple[Source, NotebookNode]]) -> Contents:

@@ -155,12 +155,22 @@ def select_sources(chapters: Iterable[str]) -> list[Source]:
     return selected or sources
 
 
+def _name_cells(notebook: NotebookNode) -> None:
+    """Give cells their positions for ids, as formats before 4.5 have none."""
+    if notebook.nbformat_minor >= 5:
+        return
+    notebook.nbformat_minor = 5
+    for position, cell in enumerate(notebook.cells, start=1):
+        cell["id"] = f"cell-{position}"
+
+
 def read_notebook(path: Path) -> NotebookNode:
     """Read the notebook in that file. Raises ReportError if it is not valid."""
     try:
         # nbformat.reads would only log what is invalid.
         content = nbformat.reader.reads(path.read_text(encoding="utf-8"))
         notebook = nbformat.convert(content, 4)
+        _name_cells(notebook)
         nbformat.validate(notebook)
     except (
         ValueError,
