@@ -1,4 +1,8 @@
-"""The style of all figures, and the figures that several chapters draw."""
+"""Plots: arrays in, a matplotlib Figure out.
+
+A plot function saves nothing, shows nothing and leaves matplotlib's style as it was.
+`make_figure` and `styled` are for plot functions of your own in the same style.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +17,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dlapps.core.images import from_pixels
-
-# A mean, and the lower and the upper end of its interval.
-Estimate = tuple[float, float, float]
 
 # Text width of the report in inches: figures are drawn at the size they are printed, so
 # labels stay legible.
@@ -91,6 +92,50 @@ def plot_grid(
         title = titles[index] if titles else ""
         show_picture(axes.flat[index], picture, title)
     return figure
+
+
+@styled
+def plot_saliency(
+    pictures: Sequence[np.ndarray] | Tensor,
+    maps: Mapping[str, np.ndarray | Tensor],
+    titles: Sequence[str],
+) -> Figure:
+    """Plot one column for each picture, with one row below it for each method.
+
+    A map is bright where it is high, up to its 99th percentile. A map with values below
+    0 is red where it is positive, blue where it is negative and white at 0, up to the
+    99th percentile of the absolute values.
+
+    pictures: uint8 (H, W, 3), or (H, W) of grey ones, or pixels (N, C, H, W) in [0, 1].
+    maps: (N, H, W) by method, arrays or tensors; or pixels, which are shown as they
+    are.
+    titles: one for each picture.
+    """
+    rows = 1 + len(maps)
+    columns = len(pictures)
+    cell = WIDTH / (max(columns, 6) + 0.12)
+    figure, axes = make_figure(cell * (1.02 * rows + 0.2), rows, columns)
+    for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
+        show_picture(ax, picture)
+        ax.set_title(title, fontsize=7)
+    for row, (method, saliency) in zip(axes[1:], maps.items(), strict=True):
+        row[0].set_ylabel(method, fontsize=7)
+        for ax, values in zip(row, saliency, strict=True):
+            _draw_map(ax, np.asarray(values))
+    return figure
+
+
+def _draw_map(ax: Axes, values: np.ndarray) -> None:
+    """Draw a map (H, W), or pixels (C, H, W) as they are."""
+    highest = max(np.percentile(np.abs(values), 99), 1e-12)
+    if values.ndim == 3:
+        ax.imshow(values.transpose(1, 2, 0))
+    elif values.min() < 0:
+        ax.imshow(values, cmap="RdBu_r", vmin=-highest, vmax=highest)
+    else:
+        ax.imshow(values, cmap="inferno", vmin=0, vmax=highest)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 
 
 @styled

@@ -18,7 +18,7 @@ FOREIGN = {
     "dlapps": {"labreport", "jupyter_client", "nbformat", "nbclient", "nbconvert"},
     "labreport": {"dlapps", "torch", "torchvision", "sklearn", "timm"},
 }
-OF_THE_REPORT = {"studies", "checks"}
+OF_THE_REPORT = {"studies", "checks", "plots"}
 
 
 def module_name(product, path):

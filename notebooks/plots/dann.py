@@ -10,8 +10,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dlapps.plots.diagrams import Block, plot_diagram
-from dlapps.plots.general import (
+from dlapps.plots import (
     COLOURS,
     MARKERS,
     WIDTH,
@@ -19,6 +18,7 @@ from dlapps.plots.general import (
     show_picture,
     styled,
 )
+from plots.diagrams import Block, plot_diagram
 
 # The assignment's colours of feature extractor, label predictor, domain classifier.
 GREEN = "#CFE8CF"

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from dlapps.plots.general import make_figure, styled
+from dlapps.plots import make_figure, styled
 
 GREY = "#444444"
 # Of the text below a block, in inches.

@@ -7,16 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from dlapps.plots.diagrams import Block, plot_diagram
-from dlapps.plots.general import (
+from dlapps.plots import (
     COLOURS,
     MARKERS,
     WIDTH,
-    Estimate,
     make_figure,
     plot_panels,
     styled,
 )
+from plots import Estimate
+from plots.diagrams import Block, plot_diagram
 
 # Images by the title of their row or rows: uint8 (C, S, S) or (R, C, S, S).
 Rows = Mapping[str, ArrayLike]

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlapps.plots.diagrams import Block, plot_diagram
-from dlapps.plots.general import COLOURS, Estimate, make_figure, show_picture, styled
+from dlapps.plots import COLOURS, make_figure, show_picture, styled
+from plots import Estimate
+from plots.diagrams import Block, plot_diagram
 
 GREY = "#E4E4E4"
 ORANGE = "#F6D9C6"

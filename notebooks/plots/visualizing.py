@@ -1,66 +1,13 @@
-"""Figures of Chapter 2: saliency maps, attacked pictures, and a score card."""
+"""Figures of Chapter 2: attacked pictures, and a score card."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlapps.plots.general import (
-    COLOURS,
-    MARKERS,
-    WIDTH,
-    Estimate,
-    make_figure,
-    plot_grid,
-    show_picture,
-    styled,
-)
-
-
-@styled
-def plot_saliency(
-    pictures: Sequence[np.ndarray] | Tensor,
-    maps: Mapping[str, np.ndarray | Tensor],
-    titles: Sequence[str],
-) -> Figure:
-    """Plot one column for each picture, with one row below it for each method.
-
-    A map is bright where it is high, up to its 99th percentile. A map with values below
-    0 is red where it is positive, blue where it is negative and white at 0, up to the
-    99th percentile of the absolute values.
-
-    pictures: uint8 (H, W, 3), or (H, W) of grey ones, or pixels (N, C, H, W) in [0, 1].
-    maps: (N, H, W) by method, arrays or tensors; or pixels, which are shown as they
-    are.
-    titles: one for each picture.
-    """
-    rows = 1 + len(maps)
-    columns = len(pictures)
-    cell = WIDTH / (max(columns, 6) + 0.12)
-    figure, axes = make_figure(cell * (1.02 * rows + 0.2), rows, columns)
-    for ax, picture, title in zip(axes[0], pictures, titles, strict=True):
-        show_picture(ax, picture)
-        ax.set_title(title, fontsize=7)
-    for row, (method, saliency) in zip(axes[1:], maps.items(), strict=True):
-        row[0].set_ylabel(method, fontsize=7)
-        for ax, values in zip(row, saliency, strict=True):
-            _draw_map(ax, np.asarray(values))
-    return figure
-
-
-def _draw_map(ax: Axes, values: np.ndarray) -> None:
-    """Draw a map (H, W), or pixels (C, H, W) as they are."""
-    highest = max(np.percentile(np.abs(values), 99), 1e-12)
-    if values.ndim == 3:
-        ax.imshow(values.transpose(1, 2, 0))
-    elif values.min() < 0:
-        ax.imshow(values, cmap="RdBu_r", vmin=-highest, vmax=highest)
-    else:
-        ax.imshow(values, cmap="inferno", vmin=0, vmax=highest)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
+from dlapps.plots import COLOURS, MARKERS, make_figure, plot_grid, styled
+from plots import Estimate
 
 
 def plot_changes(clean: Tensor, changed: Tensor, titles: Sequence[str]) -> Figure:

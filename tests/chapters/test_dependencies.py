@@ -1,4 +1,6 @@
-"""What an edit of the library makes stale: the chapters that use it, and no other."""
+"""What an edit of the library, or of a module beside the chapters, makes stale: the
+chapters that use it, and no other.
+"""
 
 import shutil
 
@@ -16,16 +18,18 @@ COPIED = {"dlapps": CHECKOUT, "labreport": CHECKOUT / "report"}
 
 @pytest.fixture
 def edited(tmp_path, monkeypatch):
-    """Which chapters an edit makes stale, of copies of both products that a test may
-    edit.
+    """Which chapters an edit makes stale, of copies of both products and of the
+    notebooks, which a test may edit.
     """
-    monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
-    for package, folder in COPIED.items():
+    monkeypatch.setenv("LABREPORT_HOME", str(tmp_path))
+    for package, folder in {**COPIED, "notebooks": CHECKOUT}.items():
         shutil.copytree(
             folder / package,
             tmp_path / package,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
+    for folder in ("data", "report"):
+        (tmp_path / folder).symlink_to(CHECKOUT / folder)
     monkeypatch.setattr(
         imports,
         "find_editable_folder",
@@ -54,16 +58,22 @@ def edited(tmp_path, monkeypatch):
 def test_an_edit_makes_only_those_chapters_stale_that_import_it(edited):
     assert edited("dlapps/gan/steps.py") == ["4", "5"]  # the appendix draws copies
     assert edited("dlapps/dann/layers.py") == ["3"]
-    assert edited("dlapps/plots/transfer.py") == ["1"]
-    assert edited("dlapps/plots/visualizing.py") == ["2"]
-    assert edited("dlapps/plots/dann.py") == ["3"]
-    assert edited("dlapps/plots/gan.py") == ["4"]
+    assert edited("dlapps/plots.py") == list("1234")
     assert edited("labreport/editions/latex.py") == edited("dlapps/cli.py") == []
     assert edited("labreport/notebook/chapter.py") == list(
         "12345"
     )  # the last is an appendix
     assert edited("labreport/notebook/chapter.py", "# A comment.") == []
     assert edited("dlapps/core/registry.json") == list("12345")
+
+
+def test_an_edit_of_figures_makes_only_those_chapters_stale_that_draw_them(edited):
+    assert edited("notebooks/plots/transfer.py") == ["1"]
+    assert edited("notebooks/plots/visualizing.py") == ["2"]
+    assert edited("notebooks/plots/dann.py") == ["3"]
+    assert edited("notebooks/plots/gan.py") == ["4"]
+    assert edited("notebooks/plots/diagrams.py") == ["1", "3", "4"]
+    assert edited("notebooks/checks/expect.py") == []
 
 
 def test_a_data_set_that_came_since_makes_a_chapter_stale_and_a_wheel_s_does_not(

@@ -4,70 +4,25 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 
+from dlapps import plots
 from dlapps.core.images import from_pixels
-from dlapps.plots import dann, diagrams, gan, general, transfer, visualizing
-from dlapps.plots.general import COLOURS, WIDTH
 
 GREY = np.zeros((6, 8))
 COLOUR = np.zeros((6, 8, 3))
-IMAGES = np.zeros((3, 8, 8), np.uint8)
-POINTS = np.random.default_rng(0).normal(size=(20, 2))
 CLASSES = ["cat", "dog"]
 SEEDS = [[0.1, 0.2], [0.3, 0.3]]
-CAT = [("cat", 0.75), ("dog", 0.25)]
-DOG = [("dog", 0.6), ("cat", 0.4)]
-ANSWERS = {"small": [DOG, DOG], "large": [CAT, DOG]}
-HITS = {"net": {"map": (0.75, 0.5, 1.1), "random": (0.25, -0.1, 0.6)}}
-TRAININGS = {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70]}}
 PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 FIGURES = {
-    "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
-    "pipeline": transfer.plot_pipeline,
-    "steps": lambda: transfer.plot_steps(
-        {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
-    ),
-    "grid": lambda: general.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
-    "curves": lambda: general.plot_curves({"a": ([1, 10], SEEDS)}, "x", "y", log=True),
-    "panels": lambda: general.plot_panels(
+    "grid": lambda: plots.plot_grid([GREY, COLOUR, GREY], ["a", "b", "c"], columns=2),
+    "curves": lambda: plots.plot_curves({"a": ([1, 10], SEEDS)}, "x", "y", log=True),
+    "panels": lambda: plots.plot_panels(
         [0, 9], {"loss": {"D": [1, 2]}, "slope": {"G": [1]}}, "step"
     ),
-    "saliency": lambda: visualizing.plot_saliency(
+    "saliency": lambda: plots.plot_saliency(
         [COLOUR] * 2, {"map": np.zeros((2, 4, 4))}, CLASSES
-    ),
-    "changes": lambda: visualizing.plot_changes(PIXELS, PIXELS + 0.01, CLASSES),
-    "score card": lambda: visualizing.plot_score_card(
-        {"hits": HITS, "gap": HITS}, (0.25, 0.5)
-    ),
-    "rows": lambda: dann.plot_rows(
-        {"digit": np.zeros((2, 8, 8)), "patch": torch.zeros(2, 3, 8, 8)}
-    ),
-    "parts": dann.plot_parts,
-    "embeddings": lambda: dann.plot_embeddings(
-        {"DANN": POINTS}, np.arange(20) % 10, np.arange(20) // 10
-    ),
-    "sweep": lambda: dann.plot_sweep(
-        {"target_accuracy": {"fixed 1": [50, 70], "slope 2": [60]}}
-    ),
-    "trainings": lambda: dann.plot_trainings(TRAININGS, (60, 90)),
-    "confusions": lambda: dann.plot_confusions(
-        {"all": np.eye(3), "few": [[3, 1], [0, 0]]}
-    ),
-    "networks": gan.plot_networks,
-    "mosaic": lambda: gan.plot_mosaic({"a": IMAGES, "b": IMAGES}, "xyz"),
-    "points": lambda: gan.plot_points(
-        np.eye(2), {"a": 1 - np.eye(2)}, {"a": (0.5, 1.0)}
-    ),
-    "losses": gan.plot_losses,
-    "grey": lambda: gan.plot_grey(
-        {"a": IMAGES, "b": IMAGES}, [1, 2, 3], [0, 9], {"one": [1, 90], "other": [1, 2]}
-    ),
-    "factors": lambda: gan.plot_factors(
-        {"plain": IMAGES, "worse": IMAGES}, {"worse": (2.0, 1.0, 4.0)}, [0.8, 0.7]
     ),
 }
 
@@ -76,16 +31,6 @@ def written(artist):
     """All that can be read in a figure or on an axis, from the first text on."""
     words = [text.get_text() for text in artist.findobj(Text) if text.get_visible()]
     return [word for word in words if word]
-
-
-def row_names(ax):
-    """The names beside the rows, by their place."""
-    labels = [label.get_text() for label in ax.get_yticklabels()]
-    return dict(zip(ax.get_yticks(), labels, strict=True))
-
-
-def column_names(ax):
-    return [label.get_text() for label in ax.get_xticklabels()]
 
 
 def titles(figure):
@@ -104,18 +49,23 @@ def ends(container):
     return segments[:, :, axis]
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
+def assert_can_be_drawn(plot, folder):
+    """A figure as wide as the text, which leaves matplotlib's style as it was."""
     before = dict(mpl.rcParams)
-    figure = FIGURES[name]()
+    figure = plot()
     assert isinstance(figure, Figure)
-    assert figure.get_figwidth() == WIDTH
-    figure.savefig(tmp_path / "figure.pdf")
+    assert figure.get_figwidth() == plots.WIDTH
+    figure.savefig(folder / "figure.pdf")
     assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_as_wide_as_the_text_and_can_be_drawn(name, tmp_path):
+    assert_can_be_drawn(FIGURES[name], tmp_path)
+
+
 def test_pixels_are_drawn_as_the_pictures_that_they_are():
-    figure = general.plot_grid(PIXELS, columns=2)
+    figure = plots.plot_grid(PIXELS, columns=2)
     for ax, picture in zip(figure.axes, from_pixels(PIXELS), strict=True):
         assert np.array_equal(ax.images[0].get_array(), picture)
 
@@ -137,7 +87,7 @@ def test_a_curve_of_several_seeds_is_their_mean_with_its_deviation():
 
 def test_curves_differ_in_colour_marker_and_line():
     curves = {name: ([0, 0.5], [0, 1]) for name in "abc"}
-    ax = general.plot_curves(curves, "ε", "accuracy").axes[0]
+    ax = plots.plot_curves(curves, "ε", "accuracy").axes[0]
     lines = [container.lines[0] for container in ax.containers]
     assert len({line.get_color() for line in lines}) == 3
     assert len({line.get_marker() for line in lines}) == 3
@@ -148,7 +98,7 @@ def test_curves_differ_in_colour_marker_and_line():
 
 def test_panels_draw_short_series_and_explain_new_names_alone():
     panels = {"loss": {"D": [1, 2, 3]}, "slope": {"D": [4]}, "pull": {"G": [5, 6]}}
-    axes = general.plot_panels([0, 9, 18], panels, "step").axes
+    axes = plots.plot_panels([0, 9, 18], panels, "step").axes
     assert [dots(ax.lines[0]) for ax in axes] == [
         [(0, 1), (9, 2), (18, 3)],
         [(0, 4)],
@@ -158,58 +108,10 @@ def test_panels_draw_short_series_and_explain_new_names_alone():
     assert [ax.get_legend() is not None for ax in axes] == [True, False, True]
 
 
-def test_an_arrow_leads_from_the_side_of_one_block_to_that_of_the_next():
-    first = diagrams.Block(0, 0, 1, 1, "pixels", "224 × 224")
-    second = diagrams.Block(2, 1, 1, 1, "logits", after=first, arrow="red")
-    ax = diagrams.plot_diagram([first, second]).axes[0]
-    boxes = [patch for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
-    assert [box.get_x() for box in boxes] == [-0.5, 1.5]
-    assert written(ax) == ["pixels", "224 × 224", "logits"]
-    [arrow] = ax.findobj(Annotation)
-    assert (arrow.xyann, arrow.xy) == ((0.5, 0), (1.5, 1))
-    assert to_hex(arrow.arrow_patch.get_edgecolor()) == to_hex("red")
-
-
-@pytest.mark.parametrize("name", ["pipeline", "parts", "networks"])
-def test_blocks_of_a_diagram_do_not_overlap_and_all_are_joined(name):
-    ax = FIGURES[name]().axes[0]
-    boxes = [patch.get_bbox() for patch in ax.patches]
-    for index, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:index])
-    joined = [arrow.xy for arrow in ax.findobj(Annotation)]
-    chains = 2 if name == "networks" else 1
-    assert len(joined) == len(boxes) - chains
-
-
-def test_an_answer_is_a_bar_with_its_name_and_the_true_one_is_filled():
-    picture, small, large = transfer.plot_answers(
-        [GREY, COLOUR], CLASSES, ANSWERS, ["cat"]
-    ).axes
-    assert picture.get_title() == "cat"
-    assert np.array_equal(picture.images[0].get_array(), GREY)
-    assert written(small)[:2] == ["dog 60%", "cat 40%"]
-    assert written(large)[:2] == ["cat 75%", "dog 25%"]
-    assert [bar.get_width() for bar in large.patches] == [0.75, 0.25]
-    filled = [to_hex(bar.get_facecolor()) for bar in large.patches]
-    assert filled == [COLOURS[0].lower(), "#ffffff"]
-
-
-def test_a_step_has_its_levels_and_its_gain_and_is_grey_where_it_may_be_none():
-    levels, gains = FIGURES["steps"]().axes
-    assert row_names(levels) == {0: "a → b", 1: "b → c"}
-    before, after = levels.lines[:2]
-    assert dots(before) == [(70, 0)]
-    assert dots(after) == [(75, 0)]
-    significant, other = gains.containers
-    assert ends(significant) == pytest.approx(np.array([[3, 7]]))
-    assert significant.lines[0].get_color() == COLOURS[0]
-    assert other.lines[0].get_color() == "#888888"
-
-
 def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
     ramp = np.linspace(-2, 1, 16).reshape(1, 4, 4)
     maps = {"signed": torch.from_numpy(ramp), "not": np.abs(ramp)}
-    figure = visualizing.plot_saliency([GREY], maps, ["cat"])
+    figure = plots.plot_saliency([GREY], maps, ["cat"])
     signed, plain = (ax.images[0] for ax in figure.axes[1:])
     highest = np.percentile(np.abs(ramp), 99)
     assert signed.get_clim() == pytest.approx((-highest, highest))
@@ -220,142 +122,9 @@ def test_a_signed_map_is_drawn_around_0_and_one_that_is_not_from_0():
 
 def test_maps_stand_below_their_pictures_beside_their_method():
     maps = {"gradient": np.zeros((2, 4, 4)), "changed": PIXELS}
-    figure = visualizing.plot_saliency(PIXELS, maps, CLASSES)
+    figure = plots.plot_saliency(PIXELS, maps, CLASSES)
     axes = np.reshape(figure.axes, (3, 2))
     assert titles(figure) == CLASSES + [""] * 4
     assert [ax.get_ylabel() for ax in axes[:, 0]] == ["", "gradient", "changed"]
     for ax, pixels in zip(axes[2], PIXELS, strict=True):
         assert np.array_equal(ax.images[0].get_array(), pixels.permute(1, 2, 0))
-
-
-def test_a_change_is_magnified_around_grey():
-    clean = torch.full((1, 3, 4, 4), 0.5)
-    figure = visualizing.plot_changes(clean, clean + 0.01, ["goose"])
-    assert titles(figure) == ["goose", "changed", "change × 40"]
-    levels = [int(ax.images[0].get_array().max()) for ax in figure.axes]
-    assert levels == pytest.approx([128, 130, 230], abs=1)  # 0.5, 0.51 and 0.9
-
-
-def test_a_score_card_has_a_row_for_each_method_and_no_interval_leaves_0_to_1():
-    hits, gap = FIGURES["score card"]().axes
-    assert row_names(hits) == {0: "map", 1: "random"}
-    assert (hits.get_xlabel(), gap.get_xlabel()) == ("hits", "gap")
-    [bars] = hits.containers
-    assert bars.lines[0].get_xdata() == pytest.approx([0.75, 0.25])
-    assert ends(bars) == pytest.approx(np.array([[0.5, 1], [0, 0.6]]))
-    chances = [ax.lines[-1].get_xdata()[0] for ax in (hits, gap)]
-    assert chances == [0.25, 0.5]
-
-
-def test_embeddings_are_drawn_by_class_and_by_domain():
-    labels = np.arange(20) % 10
-    domains = np.arange(20) // 10
-    above, below = dann.plot_embeddings({"DANN": POINTS}, labels, domains).axes
-    assert above.get_title() == "DANN"
-    centres = {text.get_text(): text.get_position() for text in above.texts}
-    assert centres["3"] == pytest.approx(POINTS[3])  # the source's only 3
-    assert {len(cloud.get_offsets()) for cloud in above.collections} == {2}
-    source, target = below.collections
-    assert (source.get_label(), target.get_label()) == ("source", "target")
-    assert np.array_equal(source.get_offsets(), POINTS[:10])
-    assert np.array_equal(target.get_offsets(), POINTS[10:])
-
-
-def test_a_sweep_has_a_dot_for_each_seed_and_a_bar_at_their_mean():
-    [ax] = FIGURES["sweep"]().axes
-    assert row_names(ax) == {0: "fixed 1", 1: "slope 2"}
-    assert ax.get_xlabel() == "target accuracy (%)"
-    assert [dots(line) for line in ax.lines] == [[(50, 0), (70, 0)], [(60, 1)]]
-    means = [bar.get_segments()[0][0, 0] for bar in ax.collections]
-    assert means == [60, 60]
-
-
-def test_trainings_are_dots_in_both_panels_and_the_right_one_is_enlarged():
-    figure = dann.plot_trainings(TRAININGS, (60, 90))
-    for ax in figure.axes:
-        small, large = ax.lines
-        assert small.get_xdata().tolist() == [50, 60, 40]
-        assert np.round(small.get_ydata()).tolist() == [0, 0, 1]
-        assert large.get_xdata().tolist() == [70]
-        assert np.round(large.get_ydata()).tolist() == [1]
-    whole, enlarged = figure.axes
-    assert row_names(whole) == {0: "plain", 1: "black"}
-    assert enlarged.get_xlim() == (60, 90)
-    assert written(figure.legends[0]) == ["small", "large"]
-
-
-def test_a_confusion_matrix_shows_shares_of_each_label_from_5_per_cent_on():
-    matrix = [[96, 4, 0], [10, 30, 0], [0, 0, 0]]
-    [ax] = dann.plot_confusions({"all": matrix}).axes
-    expected = [[0.96, 0.04, 0], [0.25, 0.75, 0], [0, 0, 0]]
-    assert np.allclose(ax.images[0].get_array(), expected)
-    shares = {text.get_position(): text.get_text() for text in ax.texts}
-    assert shares == {(0, 0): "96", (0, 1): "25", (1, 1): "75"}
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "label")
-
-
-def test_a_mosaic_holds_every_image_once():
-    images = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1, 1)
-    images = images * np.ones((4, 4), np.uint8)
-    rows = {"a": images[0], "b": torch.tensor(images[1])}
-    drawn = gan.plot_mosaic(rows).axes[0].images[0].get_array()
-    assert drawn.shape == (12, 18)
-    for value in range(1, 7):
-        assert (drawn == value).sum() == 16
-    assert (drawn == 255).sum() == 12 * 18 - 6 * 16
-    # Several rows under one title are the same picture.
-    together = gan.plot_mosaic({"both": images}).axes[0]
-    assert np.array_equal(together.images[0].get_array(), drawn)
-    assert row_names(together) == {5.5: "both"}
-
-
-def test_a_mosaic_has_titles_beside_its_rows_and_above_its_columns():
-    [ax] = FIGURES["mosaic"]().axes
-    assert row_names(ax) == {4.5: "a", 14.5: "b"}  # 8 pixels, and a border of 1
-    assert column_names(ax) == ["x", "y", "z"]
-    assert ax.get_xticks().tolist() == [4.5, 14.5, 24.5]
-
-
-@pytest.mark.parametrize("wrong", [IMAGES[0], IMAGES.astype(float)])
-def test_a_mosaic_refuses_what_is_no_grey_image(wrong):
-    message = r"expected grey images uint8 \(C, S, S\) or \(R, C, S, S\) in each row"
-    with pytest.raises(ValueError, match=f"{message}, got {wrong.dtype} "):
-        gan.plot_mosaic({"a": wrong})
-
-
-def test_points_are_drawn_over_the_real_ones_below_what_they_score():
-    [ax] = FIGURES["points"]().axes
-    real, cloud = ax.collections
-    assert np.array_equal(real.get_offsets(), np.eye(2))
-    assert np.array_equal(cloud.get_offsets(), 1 - np.eye(2))
-    assert ax.get_title() == "a\nprecision 0.50, recall 1.00"
-
-
-def test_the_slope_is_that_of_the_loss():
-    losses, slopes = gan.plot_losses().axes
-    for loss, slope in zip(losses.lines, slopes.lines, strict=True):
-        logit, values = loss.get_data()
-        expected = np.gradient(values, logit)[1:-1]
-        assert slope.get_ydata()[1:-1] == pytest.approx(expected, abs=1e-3)
-
-
-def test_a_digit_on_grey_stands_above_its_reading_and_beside_the_ratios():
-    mosaic, ratios = FIGURES["grey"]().axes
-    assert column_names(mosaic) == ["1", "2", "3"]
-    assert [dots(line) for line in ratios.lines] == [
-        [(0, 1), (9, 90)],
-        [(0, 1), (9, 2)],
-    ]
-    names = {text.get_text(): text.xy for text in ratios.texts}
-    assert names == {"one": (9, 90), "other": (9, 2)}
-    assert ratios.get_yscale() == "log"
-
-
-def test_a_factor_stands_beside_the_samples_of_its_row():
-    mosaic, factors = FIGURES["factors"]().axes
-    assert row_names(mosaic) == {4.5: "plain", 14.5: "worse"}
-    [bars] = factors.containers
-    assert dots(bars.lines[0]) == [(2, 14.5)]
-    assert ends(bars) == pytest.approx(np.array([[1, 4]]))
-    assert factors.get_ylim() == mosaic.get_ylim()
-    assert [text.get_text() for text in factors.texts] == ["0.80", "0.70"]
