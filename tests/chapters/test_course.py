@@ -24,6 +24,13 @@ from labreport.notebook.outline import used_names
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("[1-4]_*.ipynb"))
 CHAPTERS = {path.stem: path for path in NOTEBOOKS}
 CHECKS = CHECKOUT / "notebooks" / "checks"
+# The modules of notebooks/plots that a chapter imports, one of them through another.
+PLOTS = {
+    "1_transfer_learning": ["transfer", "diagrams"],
+    "2_visualizing_networks": ["visualizing"],
+    "3_domain_adaptation": ["dann", "diagrams"],
+    "4_generative_adversarial_networks": ["gan", "diagrams"],
+}
 SOLUTION = """seed = 0
 
 
@@ -127,12 +134,13 @@ def test_beside_an_assignment_lies_what_tests_it_and_what_it_reads(
 ):
     monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
     (source,) = select_sources([chapter])
-    beside = course.find_files_beside(source)
-    checks = {name for name in beside if name.startswith("checks/")}
-    assert checks == {
+    beside = course.find_files_beside(course.make_notebook(source))
+    assert {name for name in beside if name.endswith(".py")} == {
         "checks/__init__.py",
         "checks/expect.py",
         f"checks/{chapter[2:]}.py",
+        "plots/__init__.py",
+        *(f"plots/{name}.py" for name in PLOTS[chapter]),
     }
     source_code = "".join(cell.source for cell in code_cells(source.read()))
     loaded = re.findall(r'results\.load\w*\("([\w-]+)"\)', source_code)
@@ -141,6 +149,28 @@ def test_beside_an_assignment_lies_what_tests_it_and_what_it_reads(
         files = {f"data/results/{name}.json", f"data/results/{name}.npz"}
         assert files & beside.keys()
     assert {"report/profiles.toml", "report/references.bib"} <= beside.keys()
+
+
+def test_beside_an_assignment_lies_a_module_that_another_imports(tiny):
+    folder = tiny.path.parent
+    package = folder / "drawings"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "tiny.py").write_text("from drawings import lines")
+    (package / "lines.py").write_text("width = 1")
+    (package / "other.py").write_text("width = 2")
+    (folder / "alone.py").write_text("import torch")
+    notebook = course.make_notebook(tiny)
+    notebook.cells[6].source = "import alone\nfrom drawings.tiny import lines"
+    beside = course.find_files_beside(notebook)
+    assert {name for name in beside if not name.startswith("checks/")} == {
+        "alone.py",
+        "drawings/__init__.py",
+        "drawings/tiny.py",
+        "drawings/lines.py",
+        "report/references.bib",
+    }
+    assert beside["drawings/lines.py"].read_text() == "width = 1"
 
 
 def test_a_course_needs_nbgrader_checks_and_a_new_folder(
@@ -189,7 +219,7 @@ def test_a_solution_passes_all_tests_of_its_chapter(
     monkeypatch.setenv("LABREPORT_HOME", str(CHECKOUT))
     (source,) = select_sources([chapter])
     notebook = course.make_notebook(source)
-    for name, path in course.find_files_beside(source).items():
+    for name, path in course.find_files_beside(notebook).items():
         paths.write_atomically(tmp_path / name, path.read_bytes())
     monkeypatch.delenv("LABREPORT_HOME")
     assert run(notebook, tmp_path) == {}

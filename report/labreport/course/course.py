@@ -15,6 +15,7 @@ from labreport import paths
 from labreport.editions import ReportError
 from labreport.editions.sources import Source, code_cells, find_sources, tags
 from labreport.editions.staleness import find_named_results
+from labreport.imports import find_imported
 from labreport.notebook.outline import used_names
 from labreport.notebook.references import References
 
@@ -49,9 +50,9 @@ run({module}.{exercise}, globals())"""
 def write_course(folder: Path) -> list[Path]:
     """Write the assignments, nbgrader's settings and a page for teachers.
 
-    The tests of a notebook and the files that it reads are copied beside it, so that
-    grading needs no report. Returns the files. Raises ReportError if one of them exists
-    already: nothing is replaced.
+    The tests of a notebook, and the modules and files that it needs, are copied beside
+    it, so that grading needs no report. Returns the files. Raises ReportError if one of
+    them exists already: nothing is replaced.
     """
     paths.require("class", "nbgrader")
     files: dict[str, bytes] = {}
@@ -64,7 +65,7 @@ def write_course(folder: Path) -> list[Path]:
         assignment = f"source/{source.name}"
         content = nbformat.writes(notebook).encode()
         files[f"{assignment}/{source.name}.ipynb"] = content
-        for name, path in find_files_beside(source).items():
+        for name, path in find_files_beside(notebook).items():
             files[f"{assignment}/{name}"] = path.read_bytes()
     for name in files:
         if (folder / name).exists():
@@ -82,18 +83,20 @@ def find_checks(source: Source) -> Path:
     return paths.notebooks() / "checks" / f"{name}.py"
 
 
-def find_files_beside(source: Source) -> dict[str, Path]:
-    """Find the files that a chapter's notebook needs, by the path that they have beside
-    it.
+def find_files_beside(notebook: NotebookNode) -> dict[str, Path]:
+    """Find the files that an assignment's notebook needs, by the path that they have
+    beside it.
 
-    These are its checks, the results that it names, the profiles and the bibliography.
+    These are the modules beside the chapters that its cells import, directly or through
+    others, its checks among them; the results that it names; the profiles and the
+    bibliography.
     """
     files: dict[str, Path] = {}
-    others = {find_checks(other) for other in find_sources()} - {find_checks(source)}
-    for path in (paths.notebooks() / "checks").glob("*.py"):
-        if path not in others:
-            files[f"checks/{path.name}"] = path
-    for path in find_named_results(cell.source for cell in code_cells(source.read())):
+    code = [cell.source for cell in code_cells(notebook)]
+    for path, name in find_imported(code).files.items():
+        if path.is_relative_to(paths.notebooks()):
+            files[name] = path
+    for path in find_named_results(code):
         if path.is_relative_to(paths.results()):
             files[f"data/results/{path.name}"] = path
     for name in ("profiles.toml", "references.bib"):
