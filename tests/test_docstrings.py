@@ -1,18 +1,21 @@
-"""Whoever builds on the library reads its docstrings: every public name has one that
-begins with a whole sentence.
+"""Whoever builds on the library reads its docstrings, and whoever reads a chapter those
+of its figures: every public name has one that begins with a whole sentence.
 """
 
 import ast
 from pathlib import Path
 
 import pytest
+from conftest import CHECKOUT
 
 import dlapps
+import plots
 
-PACKAGE = Path(dlapps.__file__).parent
+PACKAGES = [Path(package.__file__).parent for package in (dlapps, plots)]
 MODULES = sorted(
     path
-    for path in PACKAGE.rglob("*.py")
+    for package in PACKAGES
+    for path in package.rglob("*.py")
     if path.name == "__init__.py" or path.name[0] != "_"
 )
 
@@ -33,7 +36,7 @@ def public_definitions(node, name):
 
 
 @pytest.mark.parametrize(
-    "path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix()
+    "path", MODULES, ids=lambda path: path.relative_to(CHECKOUT).as_posix()
 )
 def test_every_public_name_says_what_it_is(path):
     for name, node in public_definitions(ast.parse(path.read_text()), path.stem):
