@@ -202,9 +202,9 @@ def plot_panels(
             ax.plot(
                 x[: len(y)],
                 y,
-                LINE_STYLES[index],
+                LINE_STYLES[index % len(LINE_STYLES)],
                 label=name,
-                color=COLOURS[index],
+                color=COLOURS[index % len(COLOURS)],
                 linewidth=1,
             )
         ax.set_xlabel(xlabel)

@@ -96,6 +96,14 @@ def test_curves_differ_in_colour_marker_and_line():
     assert written(ax.get_legend()) == ["a", "b", "c"]
 
 
+def test_panels_take_more_series_than_there_are_styles():
+    series = {f"series {number}": [0, number] for number in range(9)}
+    (ax,) = plots.plot_panels([0, 1], {"value": series}, "step").axes
+    assert [line.get_label() for line in ax.lines] == list(series)
+    looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines}
+    assert len(looks) == len(series)
+
+
 def test_panels_draw_short_series_and_explain_new_names_alone():
     panels = {"loss": {"D": [1, 2, 3]}, "slope": {"D": [4]}, "pull": {"G": [5, 6]}}
     axes = plots.plot_panels([0, 9, 18], panels, "step").axes
