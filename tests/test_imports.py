@@ -91,6 +91,13 @@ def test_every_name_that_a_package_lists_is_there(package):
     exec(f"from {package} import *", {})
 
 
+def test_topics_hand_on_their_modules():
+    # In a process of its own, where nothing else has imported them.
+    names = "transfer.finetune, transfer.linear, gan.flow"
+    command = f"from dlapps import gan, transfer; {names}"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
+
+
 def test_import_dlapps_loads_nothing_heavy():
     command = "import sys, dlapps; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0

@@ -6,6 +6,7 @@ support vector machines on them by cross-validation, and fuses their scores. `fi
 trains a new last layer, with or without the layers before it.
 """
 
+from dlapps.transfer import finetune, linear
 from dlapps.transfer.features import DeepFeatures, extract_features, pool
 
 __all__ = [
