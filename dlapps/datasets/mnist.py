@@ -30,15 +30,14 @@ def load_mnist(split: str = "train") -> Dataset[np.ndarray]:
     check_split(split)
     try:
         # Both splits, since the 5,000 digits may be among MNIST's own training digits.
-        for name in FILES:
-            assets.fetch(name)
-        return _load_idx(split)
+        files = {name: assets.fetch(name) for name in FILES}
     except AssetError:
         assets.say_once("MNIST could not be reached: 5,000 of its digits instead")
         return _load_mnist_5k(split)
+    return _load_idx(files, split)
 
 
-def _load_idx(split: str) -> Dataset[np.ndarray]:
+def _load_idx(files: dict[str, Path], split: str) -> Dataset[np.ndarray]:
     """Load the files that LeCun published.
 
     They have a header, then a byte for each pixel or label.
@@ -46,8 +45,8 @@ def _load_idx(split: str) -> Dataset[np.ndarray]:
     part = "t10k" if split == "test" else "train"
     name = f"mnist-{part}-images"
     # A bytearray: PyTorch warns of arrays that cannot be written to.
-    image_bytes = bytearray(assets.fetch(name).read_bytes())
-    label_bytes = assets.fetch(f"mnist-{part}-labels").read_bytes()
+    image_bytes = bytearray(files[name].read_bytes())
+    label_bytes = files[f"mnist-{part}-labels"].read_bytes()
     images = np.frombuffer(image_bytes, np.uint8, offset=16).reshape(-1, 28, 28)
     labels = np.frombuffer(label_bytes, np.uint8, offset=8).astype(np.int64)
     return Dataset(images, labels, DIGITS, assets.provenance(name))
