@@ -9,6 +9,7 @@ four stages, and the maps of stage 5, on which stage 6 and a new last layer are 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -161,8 +162,6 @@ def make_scenes15_experiments() -> Path:
     """Make Chapter 1's trainings on the pictures: an hour and a half on one core."""
     train = transfer_training.train_from_nothing
     calls: Calls = {}
-    # Nine times as many updates, with one seed.
-    calls["runs", "100 for 180 epochs", 0] = partial(train, 100, 5400, 0)
     calls["runs", "pixels 32", 0] = partial(transfer_training.plain_pixels, 32)
     for seed in SEEDS:
         # Pictures of each class, and updates.
@@ -170,6 +169,8 @@ def make_scenes15_experiments() -> Path:
         calls["runs", "25", seed] = partial(train, 25, 250, seed)
         calls["runs", "50", seed] = partial(train, 50, 400, seed)
         calls["runs", "100", seed] = partial(train, 100, 600, seed)
+        # Nine times as many updates.
+        calls["runs", "100 for 180 epochs", seed] = partial(train, 100, 5400, seed)
         random_weights = partial(transfer_training.random_weights, seed)
         calls["runs", "random weights", seed] = random_weights
     calls["runs", "block 5"] = partial(transfer_training.finetune_last_block, SEEDS)
@@ -289,19 +290,23 @@ def scores(
     return logits.unflatten(0, (-1, 2)).mean(1).numpy()
 
 
-def choose_setting(name: str) -> tuple[Setting, dict[Setting, float]]:
+def choose_setting(
+    score: Callable[[np.ndarray, np.ndarray, Setting, int], np.ndarray],
+    settings: Iterable[Setting],
+) -> tuple[Setting, dict[Setting, float]]:
     """The best setting on fold 0 of the training pictures, and all cross-entropies.
 
     Of the settings within one standard error of the best (paired over pictures) it is
     the best among those of the fewest epochs: 300 pictures cannot tell them apart.
+
+    score: as `scores`, with the network's name bound.
     """
     labels = datasets.load_scenes15("train").labels
     fit_rows, held_out = first_fold(labels)
     targets = torch.from_numpy(labels[held_out])
     losses: dict[Setting, Tensor] = {}
-    for rate, num_epochs in itertools.product(RATES, EPOCHS):
-        setting = Setting(rate, num_epochs)
-        logits = keep(scores)(name, fit_rows, held_out, setting, 0)
+    for setting in settings:
+        logits = score(fit_rows, held_out, setting, 0)
         losses[setting] = F.cross_entropy(
             torch.from_numpy(logits), targets, reduction="none"
         )
@@ -346,7 +351,8 @@ def make_scenes15_finetuned() -> Path:
     arrays = {}
     chosen = {}
     for name in ("efficientnet_lite2", "efficientnet_lite0"):
-        setting, losses = choose_setting(name)
+        settings = itertools.starmap(Setting, itertools.product(RATES, EPOCHS))
+        setting, losses = choose_setting(partial(keep(scores), name), settings)
         chosen[name] = {
             "losses": {f"{rate:g} {n}": loss for (rate, n), loss in losses.items()},
             "rate": setting.rate,

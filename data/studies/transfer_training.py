@@ -35,7 +35,7 @@ NUM_TRAIN = 1500
 RATES = (3e-5, 1e-4, 3e-4)
 NUM_EPOCHS = 4
 # For linear SVMs: rows that differ little, as those of random weights, need a large C.
-COSTS = (0.1, 1, 10, 100, 1000)
+COSTS = (0.1, 1, 10, 100, 1000, 10_000, 100_000)
 
 
 def to_grey(network: PixelNetwork) -> PixelNetwork:
