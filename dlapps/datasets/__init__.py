@@ -25,6 +25,7 @@ from dlapps.datasets.scenes15 import (
     SceneFeatures,
     load_scenes15,
     load_scenes15_features,
+    load_scenes15_maps,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "load_photos",
     "load_scenes15",
     "load_scenes15_features",
+    "load_scenes15_maps",
     "make_mnist_m",
     "split_photos",
 ]

@@ -126,3 +126,17 @@ def load_scenes15_features() -> SceneFeatures:
     class_names = tuple(arrays.pop("class_names"))
     blocks = {name: from_bytes(values) for name, values in arrays.items()}
     return SceneFeatures(blocks, labels, sizes, names, class_names)
+
+
+def load_scenes15_maps() -> tuple[np.ndarray, np.ndarray]:
+    """Load what the last stage of EfficientNet-Lite0 is given, and the classes.
+
+    Returns maps float32 (600, 192, 7, 7) of forty training pictures of each class, at
+    224 x 224, and their labels int64 (600,), class by class. Each number was stored in
+    one byte.
+    """
+    path = paths.require_network("scenes15-maps.npz", "the feature maps")
+    with np.load(path) as arrays:
+        maps = arrays["maps"].astype(np.float32) * arrays["scales"]
+        rows = arrays["rows"]
+    return maps, load_scenes15_features().labels[rows]
