@@ -1,20 +1,21 @@
 """Checks of Chapter 1: the scale of pixels, modes of networks, choices of settings."""
 
 import numpy as np
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import LinearSVC
 
 from checks.expect import Variables, expect, expect_pixels, expect_same
 
 
 def raw(its: Variables) -> None:
-    """Let `all_pixels` be the pixels for SqueezeNet, and `truths` a tensor of the
-    photos' labels. For each of the first two of `NAMES`, let `unscaled[name]` be how
-    many photos the network's backbone, which is all that follows the normalisation,
-    names right when it is given the pixels as they are; `scaled[name]`, when they are
-    times 255.
+    """Let `truths` be a tensor of the photos' labels. For SqueezeNet and
+    EfficientNet-Lite0, let `unscaled[name]` be how many photos the network's backbone,
+    which is all that follows the normalisation, names right when it is given the pixels
+    as they are; `scaled[name]`, when they are times 255.
     """
-    expect_pixels(its.all_pixels, "all_pixels")
     why = "the whole network would normalise, and hide what is asked for"
-    for name in its.NAMES[:2]:
+    for name in ("squeezenet1_1", "efficientnet_lite0"):
+        expect_pixels(its.pixels[name], f"pixels[{name!r}]")
         backbone = its.networks[name].backbone
         for factor, counts in ((1, its.unscaled), (255, its.scaled)):
             guesses = backbone(factor * its.pixels[name]).argmax(1)
@@ -24,15 +25,15 @@ def raw(its: Variables) -> None:
 
 
 def eval(its: Variables) -> None:
-    """Let `lite0` be a new EfficientNet-Lite0. For each of the modes `"eval"` and
-    `"train"`, let `moved[mode]` be by how much a probability of the first photo moves
-    at most, when it is classified with nineteen others instead of one.
+    """Let `lite0` be a new EfficientNet-Lite0. Let `moved_in_evaluation` and
+    `moved_in_training` be by how much a probability of the first photo changes at most,
+    in each mode, when it is classified with nineteen others instead of one.
     """
-    still = its.moved["eval"]
-    moved = its.moved["train"]
-    wanted = "no move in eval mode, and one in training mode"
+    still = its.moved_in_evaluation
+    moved = its.moved_in_training
+    wanted = "no change in evaluation mode, and one in training mode"
     why = (
-        "in eval mode a picture's scores are its own, "
+        "in evaluation mode a picture's scores are its own, "
         "in training mode batch norm sees the others"
     )
     expect(still < 1e-3 < moved, wanted, f"{still:.2g} and {moved:.2g}", why)
@@ -40,8 +41,7 @@ def eval(its: Variables) -> None:
 
 def baseline(its: Variables) -> None:
     """Let `baseline` be a `LinearSVC` with C = 1 and a `random_state`, fitted to the
-    training pictures, `baseline_accuracy` its accuracy on the test pictures, and
-    `num_test` the number of these.
+    training pictures, and `baseline_accuracy` its accuracy on the test pictures.
     """
     why = (
         "pictures that were dropped or added move an accuracy by more than most "
@@ -70,15 +70,21 @@ def baseline(its: Variables) -> None:
 
 
 def layers(its: Variables) -> None:
-    """Let `svms[name]` be the classifier that `linear.choose_svm` fits to
-    `splits[name]`, with these `costs` and folds, for each name in `splits`.
+    """Let `test_recipe(block)` fit a linear SVM, with the C of `costs` that is best in
+    cross-validation on the training pictures, keep it as `chosen_svms[block]`, and
+    return whether each test picture is right. Call it for VGG16's pool3, pool4 and
+    pool5, and name the answers so.
     """
     why = (
         "chosen on the test pictures, the best of many owes a part of its accuracy to "
         "luck"
     )
-    for name in its.splits:
-        svm = its.svms[name]
-        preferred = svm.costs[int(np.argmax(svm.cv_accuracies))]
-        what = f"as the C of {name}, by cross-validation"
-        expect_same(preferred, svm.cost, what, why)
+    for layer, right in (("pool3", its.pool3), ("pool5", its.pool5)):
+        split = its.scenes.split(f"vgg16_features {layer} average 224")
+        X_train, y_train, X_test, y_test = split
+        svm = LinearSVC(random_state=its.seed)
+        search = GridSearchCV(svm, {"C": its.costs}, cv=its.folds)
+        search.fit(X_train, y_train)
+        score = np.mean(search.predict(X_test) == y_test)
+        what = f"as the accuracy of {layer} with the C of cross-validation"
+        expect_same(score, np.mean(right), what, why)

@@ -1,12 +1,15 @@
-"""Figures of Chapter 1: VGG16 as a pipeline, predictions of networks, and gains."""
+"""Figures of Chapter 1: networks, what their features know of scenes, and gains."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from sklearn.svm import LinearSVC
 
-from dlapps.plots import COLOURS, make_figure, show_picture, styled
+from dlapps.core.images import stack_pixels
+from dlapps.plots import COLOURS, WIDTH, make_figure, show_picture, styled
 from plots import Estimate
 from plots.diagrams import Block, plot_diagram
 
@@ -92,6 +95,167 @@ def plot_pipeline() -> Figure:
     )
     blocks += [dense, classes, features, scenes]
     return plot_diagram(blocks)
+
+
+@styled
+def plot_class_map(
+    points: ArrayLike, names: Sequence[str], pictures: Sequence[np.ndarray] | None
+) -> Figure:
+    """Plot classes at their places in two dimensions, with their names.
+
+    points: (K, 2).
+    pictures: uint8 (H, W, 3), one for each class, drawn beside the map; or None.
+    """
+    points = np.asarray(points)
+    figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
+    if pictures is None:
+        map_part = figure
+    else:
+        grid_part, map_part = figure.subfigures(1, 2, width_ratios=[0.7, 1])
+        cells = grid_part.subplots(-(-len(names) // 4), 4, squeeze=False)
+        for ax in cells.flat:
+            ax.set_axis_off()
+        for ax, picture, name in zip(cells.flat, pictures, names, strict=False):
+            show_picture(ax, stack_pixels([picture], 96)[0])
+            ax.set_title(name, fontsize=6.5, pad=2)
+    ax = map_part.subplots()
+    ax.plot(*points.T, "o", color=COLOURS[0], markersize=3)
+    for place, name in zip(points, names, strict=True):
+        # The name stands on the side that is away from the nearest other classes.
+        distances = ((points - place) ** 2).sum(1)
+        neighbours = points[np.argsort(distances)[1:4]]
+        x, y = place - neighbours.mean(0)
+        x, y = np.array([x, y]) / np.hypot(x, y)
+        ax.annotate(
+            name,
+            place,
+            xytext=(4 * x, 4 * y),
+            textcoords="offset points",
+            ha="center" if abs(x) < 0.5 else "left" if x > 0 else "right",
+            va="center" if abs(y) < 0.5 else "bottom" if y > 0 else "top",
+            fontsize=6.5,
+        )
+    ax.margins(0.2, 0.08)
+    ax.set_xlabel("first direction")
+    ax.set_ylabel("second direction")
+    return figure
+
+
+@styled
+def plot_neighbours(
+    queries: Sequence[str],
+    neighbours: Sequence[Sequence[tuple[str, float]]],
+    pictures: Sequence[Sequence[np.ndarray]] | None,
+) -> Figure:
+    """Plot how similar the nearest images are, a panel for each query.
+
+    The bar of a neighbour of another class is hollow.
+
+    queries: the class of each query.
+    neighbours: (class, cosine) for each query, the nearest first.
+    pictures: for each query its picture and those of its neighbours, uint8 (H, W, 3),
+        drawn in a row above the bars; None to draw the bars alone.
+    """
+    number = len(neighbours[0])
+    if pictures is None:
+        figure, axes = make_figure(1.6, 1, len(queries), sharex=True)
+        panels = list(axes[0])
+    else:
+        rows = len(queries)
+        figure, axes = make_figure(0.95 * rows, rows, number + 2)
+        panels = []
+        for row, images in zip(axes, pictures, strict=True):
+            for ax, picture in zip(row, images, strict=False):
+                show_picture(ax, picture)
+            panels.append(row[-1])
+        axes[0, 0].set_title("test image", fontsize=7)
+        axes[0, 1].set_title("nearest", fontsize=7)
+    for ax, query, nearest in zip(panels, queries, neighbours, strict=True):
+        for rank, (name, cosine) in enumerate(nearest):
+            y = number - 1 - rank
+            colour = COLOURS[0] if name == query else "white"
+            ax.barh(y, cosine, color=colour, edgecolor=COLOURS[0], height=0.35)
+            ax.text(0, y + 0.24, f"{name} {cosine:.2f}", va="bottom", fontsize=6.5)
+        ax.set_title(query, fontsize=7)
+        ax.set_xlim(0, 1)
+        ax.set_ylim(-0.4, number - 0.1)
+        ax.set_yticks([])
+        ax.set_xticks([])
+        ax.grid(visible=False)
+        ax.spines[["bottom", "left"]].set_visible(False)
+    return figure
+
+
+@styled
+def plot_margins(
+    points: ArrayLike, labels: ArrayLike, svms: Mapping[str, LinearSVC]
+) -> Figure:
+    """Plot two classes in two dimensions, with the plane and the margins of each SVM.
+
+    points: (N, 2).
+    labels: bool (N,).
+    svms: fitted to them, by the title of the panel.
+    """
+    points = np.asarray(points)
+    labels = np.asarray(labels)
+    figure, axes = make_figure(2.4, 1, len(svms), sharex=True, sharey=True)
+    low = points.min(0) - 0.05
+    high = points.max(0) + 0.05
+    x, y = np.meshgrid(np.linspace(low[0], high[0], 200), np.linspace(low[1], high[1]))
+    grid = np.stack([x.ravel(), y.ravel()], axis=1)
+    for ax, (title, svm) in zip(axes[0], svms.items(), strict=True):
+        for label, colour, marker in (
+            (True, COLOURS[0], "o"),
+            (False, COLOURS[1], "s"),
+        ):
+            chosen = points[labels == label]
+            ax.plot(*chosen.T, marker, color=colour, markersize=2.5)
+        scores = svm.decision_function(grid).reshape(x.shape)
+        ax.contour(
+            x,
+            y,
+            scores,
+            levels=[-1, 0, 1],
+            colors="black",
+            linestyles=["--", "-", "--"],
+            linewidths=0.9,
+        )
+        ax.set_title(title)
+        ax.set_xlabel("first direction")
+    axes[0, 0].set_ylabel("second direction")
+    return figure
+
+
+@styled
+def plot_confusion(matrix: ArrayLike, names: Sequence[str]) -> Figure:
+    """Plot a confusion matrix (K, K), true classes in rows, with its counts.
+
+    The diagonal is left white, so that the mistakes are seen.
+    """
+    matrix = np.asarray(matrix)
+    mistakes = matrix * (1 - np.eye(len(matrix), dtype=int))
+    figure, axes = make_figure(3.6)
+    ax = axes[0, 0]
+    ax.imshow(mistakes, cmap="Blues", aspect="auto")
+    for row, column in np.ndindex(*matrix.shape):
+        count = matrix[row, column]
+        if count:
+            colour = "white" if mistakes[row, column] > mistakes.max() / 2 else "black"
+            ax.text(
+                column,
+                row,
+                str(count),
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=7,
+            )
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=7)
+    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set_xlabel("answer")
+    ax.set_ylabel("true class")
+    ax.grid(visible=False)
+    return figure
 
 
 @styled

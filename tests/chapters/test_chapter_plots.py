@@ -6,6 +6,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation
+from sklearn.svm import LinearSVC
 from test_plots import assert_can_be_drawn, dots, ends, titles, written
 
 from dlapps.plots import COLOURS
@@ -21,10 +22,21 @@ DOG = [("dog", 0.6), ("cat", 0.4)]
 ANSWERS = {"small": [DOG, DOG], "large": [CAT, DOG]}
 HITS = {"net": {"map": (0.75, 0.5, 1.1), "random": (0.25, -0.1, 0.6)}}
 TRAININGS = {"small": {"plain": [50, 60], "black": [40]}, "large": {"black": [70]}}
+SVM = LinearSVC(random_state=0).fit(POINTS, POINTS[:, 0] > 0)
 PIXELS = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 FIGURES = {
     "answers": lambda: transfer.plot_answers([COLOUR] * 2, CLASSES, ANSWERS, ["dog"]),
     "pipeline": transfer.plot_pipeline,
+    "class map": lambda: transfer.plot_class_map(POINTS[:5], list("abcde"), None),
+    "class map with images": lambda: transfer.plot_class_map(
+        POINTS[:5], list("abcde"), [COLOUR] * 5
+    ),
+    "neighbours": lambda: transfer.plot_neighbours(["cat"], [[*DOG]], None),
+    "neighbours with images": lambda: transfer.plot_neighbours(
+        ["cat"], [[*DOG]], [[GREY, COLOUR, COLOUR]]
+    ),
+    "margins": lambda: transfer.plot_margins(POINTS, POINTS[:, 0] > 0, {"C = 1": SVM}),
+    "confusion": lambda: transfer.plot_confusion([[5, 2], [0, 7]], CLASSES),
     "steps": lambda: transfer.plot_steps(
         {"a → b": (70, 75, (5, 3, 7)), "b → c": (75, 76, (1, -1, 3))}
     ),
@@ -110,6 +122,46 @@ def test_an_answer_is_a_bar_with_its_name_and_the_true_one_is_filled():
     assert [bar.get_width() for bar in large.patches] == [0.75, 0.25]
     filled = [to_hex(bar.get_facecolor()) for bar in large.patches]
     assert filled == [COLOURS[0].lower(), "#ffffff"]
+
+
+@pytest.mark.parametrize("name", ["class map", "class map with images"])
+def test_a_class_stands_at_its_place_with_its_name(name):
+    figure = FIGURES[name]()
+    ax = figure.axes[-1]
+    [places] = ax.lines
+    assert np.array_equal(places.get_xydata(), POINTS[:5])
+    names = [(name.get_text(), name.xy) for name in ax.findobj(Annotation)]
+    assert [text for text, _ in names] == list("abcde")
+    assert np.array_equal([place for _, place in names], POINTS[:5])
+    shown = [title for title in titles(figure) if title]
+    assert shown == (list("abcde") if "images" in name else [])
+
+
+@pytest.mark.parametrize("name", ["neighbours", "neighbours with images"])
+def test_a_neighbour_of_another_class_is_hollow(name):
+    ax = FIGURES[name]().axes[-1]
+    assert ax.get_title() == "cat"
+    assert written(ax)[:2] == ["dog 0.60", "cat 0.40"]
+    assert [bar.get_width() for bar in ax.patches] == [0.6, 0.4]
+    filled = [to_hex(bar.get_facecolor()) for bar in ax.patches]
+    assert filled == ["#ffffff", COLOURS[0].lower()]
+
+
+def test_a_plane_and_its_margins_are_where_the_scores_say():
+    [ax] = FIGURES["margins"]().axes
+    [contours] = ax.collections
+    for level, path in zip(contours.levels, contours.get_paths(), strict=True):
+        scores = SVM.decision_function(path.vertices)
+        assert scores == pytest.approx(np.full(len(scores), level), abs=1e-6)
+    drawn = np.concatenate([line.get_xydata() for line in ax.lines])
+    assert len(drawn) == len(POINTS)
+
+
+def test_mistakes_are_coloured_and_right_answers_are_not():
+    [ax] = FIGURES["confusion"]().axes
+    assert np.array_equal(ax.images[0].get_array(), [[0, 2], [0, 0]])
+    counts = {text.get_position(): text.get_text() for text in ax.texts}
+    assert counts == {(0, 0): "5", (1, 0): "2", (1, 1): "7"}
 
 
 def test_a_step_has_its_levels_and_its_gain_and_is_grey_where_it_may_be_none():

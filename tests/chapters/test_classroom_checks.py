@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.model_selection import GridSearchCV
 from sklearn.svm import LinearSVC
 from torch import nn
 
@@ -23,7 +24,7 @@ from dlapps.core import metrics
 from dlapps.core.training import History
 from dlapps.dann import GradientReversal
 from dlapps.gan import flow
-from dlapps.transfer.linear import ChosenSVM
+from dlapps.transfer.linear import make_folds
 
 torch.set_num_threads(1)
 SENTENCE = r"^expected [^\n]+, got [^\n]+: [^\n]+[^.]\.$"
@@ -43,7 +44,7 @@ def test_what_a_check_cannot_look_at_is_a_sentence_too():
         checks.run(visualizing.maps, {"pixels": torch.zeros(1, 3, 2, 2)})
     failed = r"as the exercise asks for them,\sgot\sTypeError:\s"
     with pytest.raises(AssertionError, match=failed):
-        checks.run(transfer.eval, {"moved": None})
+        checks.run(transfer.eval, {"moved_in_evaluation": None, "moved_in_training": 1})
 
 
 def test_transfer_finds_a_normalisation_left_in_and_a_mode_never_changed():
@@ -52,24 +53,26 @@ def test_transfer_finds_a_normalisation_left_in_and_a_mode_never_changed():
     nn.init.zeros_(module[1].weight[1])
     network = pretrained.wrap(module, (0.9, 0.9, 0.9), (0.1, 0.1, 0.1))
     pixels = torch.full((4, 3, 2, 2), 0.5)
+    names = ("squeezenet1_1", "efficientnet_lite0")
     right = {
-        "NAMES": "a",
-        "networks": {"a": network},
-        "pixels": {"a": pixels},
-        "all_pixels": pixels,
+        "networks": dict.fromkeys(names, network),
+        "pixels": dict.fromkeys(names, pixels),
         "truths": torch.tensor([0, 0, 0, 1]),
-        "unscaled": {"a": 3},
-        "scaled": {"a": 3},
+        "unscaled": dict.fromkeys(names, 3),
+        "scaled": dict.fromkeys(names, 3),
     }
-    wrong_pixels = (255 * pixels, pixels - 0.6, pixels[0], pixels.byte())
-    traps = [{"all_pixels": wrong} for wrong in wrong_pixels]
-    traps += [{"unscaled": {"a": 1}}, {"scaled": {"a": 4}}]
+    traps = []
+    for wrong in (255 * pixels, pixels - 0.6, pixels[0], pixels.byte()):
+        traps.append({"pixels": dict.fromkeys(names, wrong)})
+    traps.append({"unscaled": dict.fromkeys(names, 1)})
+    traps.append({"scaled": dict.fromkeys(names, 4)})
     finds(transfer.raw, *traps, **right)
-    with pytest.raises(AssertionError, match="KeyError: 'a'"):
+    with pytest.raises(AssertionError, match=r"KeyError:\s'squeezenet1_1'"):
         checks.run(transfer.raw, right | {"scaled": {}})
-    still = {"moved": {"eval": 0.0, "train": 0.0}}
-    both = {"moved": {"eval": 0.2, "train": 0.2}}
-    finds(transfer.eval, still, both, moved={"eval": 1e-6, "train": 0.2})
+    right = {"moved_in_evaluation": 1e-6, "moved_in_training": 0.2}
+    never_changed = {"moved_in_training": 1e-6}
+    left_on = {"moved_in_evaluation": 0.2}
+    finds(transfer.eval, never_changed, left_on, **right)
 
 
 def test_transfer_finds_what_spoils_an_accuracy():
@@ -92,9 +95,31 @@ def test_transfer_finds_what_spoils_an_accuracy():
     ]
     traps += [{"y_test": y[1501:]}, {"X_test": 3 * X[1500:]}, {"X_test": 0 * X[1500:]}]
     finds(transfer.baseline, *traps, **right)
-    chosen = ChosenSVM((0.3, 1), (0.8, 0.9), 1, 0.9, 0.7, np.ones(1, bool))
-    right = {"splits": {"a": None}, "svms": {"a": chosen}}
-    finds(transfer.layers, {"svms": {"a": replace(chosen, cost=0.3)}}, **right)
+
+
+def test_transfer_finds_a_cost_chosen_on_the_test_pictures():
+    # What is learnt from noisy labels is wrong for the test pictures, the more so the
+    # larger C is.
+    random = np.random.default_rng(0)
+    X = random.normal(size=(200, 20))
+    y = (X[:, 0] + 2 * random.normal(size=200) > 0).astype(int)
+    split = (X[:60], y[:60], X[60:], y[60:])
+    right = {
+        "scenes": SimpleNamespace(split=lambda block: split),
+        "seed": 0,
+        "costs": (1e-4, 100),
+        "folds": make_folds(3),
+    }
+    svms = [
+        LinearSVC(C=cost, random_state=0).fit(X[:60], y[:60]) for cost in (1e-4, 100)
+    ]
+    answers = [svm.predict(X[60:]) == y[60:] for svm in svms]
+    search = GridSearchCV(svms[0], {"C": right["costs"]}, cv=right["folds"])
+    chosen = right["costs"].index(search.fit(X[:60], y[:60]).best_params_["C"])
+    other = answers[1 - chosen]
+    assert other.mean() != answers[chosen].mean()
+    right |= {"pool3": answers[chosen], "pool5": answers[chosen]}
+    finds(transfer.layers, {"pool3": other}, {"pool5": other}, **right)
 
 
 @pytest.fixture(scope="module")
