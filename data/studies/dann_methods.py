@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlapps.core.metrics import as_features
 from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
-from dlapps.core.training import History, minimise, run_epochs, seeded
+from dlapps.core.training import History, minimise, run_epochs
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     DomainClassifier,
@@ -191,17 +191,21 @@ def fit_mcd(
     identity = {
         "fit": "mcd",
         **asdict(settings),
-        "seed": seed,
         "source": domains[0],
         "labels": domains[1],
         "target": domains[2],
     }
-    train = seeded(
-        partial(train_on_domains, update, network, domains, settings, None),
-        seed,
-    )
+    train_epoch = partial(train_on_domains, update, network, domains, settings, None)
     parts = {"second": second, "optimiser": optimiser}
-    return run_epochs(train, network, parts, identity, settings.num_epochs, **options)
+    return run_epochs(
+        train_epoch,
+        network,
+        parts,
+        identity,
+        settings.num_epochs,
+        seed,
+        **options,
+    )
 
 
 def make_second(predictor: nn.Module, seed: int) -> nn.Module:

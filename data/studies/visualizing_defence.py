@@ -32,7 +32,6 @@ from dlapps.core.training import (
     make_one_cycle,
     minimise,
     run_epochs,
-    seeded,
     to_float16,
     write_checked,
 )
@@ -202,12 +201,17 @@ def fit_digits(
         "labels": classes,
         "epsilon": epsilon,
         "num_steps": TRAINING_STEPS,
-        "seed": seed,
-        "num_epochs": num_epochs,
     }
     parts = {"optimiser": optimiser, "schedule": schedule}
-    train = seeded(train_epoch, seed)
-    run_epochs(train, network, parts, identity, num_epochs, checkpoint=checkpoint)
+    run_epochs(
+        train_epoch,
+        network,
+        parts,
+        identity,
+        num_epochs,
+        seed,
+        checkpoint=checkpoint,
+    )
     return network.requires_grad_(False)
 
 

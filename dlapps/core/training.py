@@ -63,11 +63,12 @@ class History(dict[str, list[Any]]):
 
 
 def run_epochs(
-    train_epoch: Callable[[int], Mapping[str, Any]],
+    train_epoch: Callable[[int, torch.Generator], Mapping[str, Any]],
     network: nn.Module,
     parts: Parts,
     identity: Mapping[str, object],
     num_epochs: int,
+    seed: int,
     monitor: Monitor | None = None,
     checkpoint: str | Path | None = None,
 ) -> History:
@@ -76,14 +77,15 @@ def run_epochs(
     The network is in eval mode when train_epoch or the monitor is called, and at the
     end, even after an error.
 
-    train_epoch: a function of the epoch, which updates the network and returns its
-        measurements by name, each a value or a list of values.
+    train_epoch: a function of the epoch and a random generator, which updates the
+        network and returns its measurements by name, each a value or a list of values.
+        Its draws, those of dropout too, depend on the seed and the epoch alone.
     parts: what changes besides the network: other networks, optimisers, schedules and
         random generators.
-    identity: the settings, the seed and the data, which a checkpoint must share. It
-        must also share the layers and the first weights of the networks. A function is
-        compared by its name and by the arguments that `functools.partial` binds: name
-        another file if its code changes.
+    identity: the settings and the data, which a checkpoint must share, as it must share
+        num_epochs, the seed, and the layers and the first weights of the networks. A
+        function is compared by its name and by the arguments that `functools.partial`
+        binds: name another file if its code changes.
     monitor: a function of the network and the epoch, which may return further ones.
     checkpoint: a file that is written at the start and after each epoch. If it exists,
         the training continues from it, and gives the same numbers as one that was never
@@ -92,10 +94,12 @@ def run_epochs(
     Raises TrainingError if the checkpoint belongs to another training, and DlappsError
     if the file is not a checkpoint or cannot be written. Neither changes the file.
     """
+    seed = operator.index(seed)
     parts = {"network": network, **parts}
     history = History()
     first = 0
     if checkpoint:
+        identity = {**identity, "num_epochs": num_epochs, "seed": seed}
         described = _describe_run(identity, parts)
         if Path(checkpoint).is_file():
             first, history = _load_checkpoint(checkpoint, described, parts)
@@ -105,8 +109,11 @@ def run_epochs(
     network.eval()
     epochs = range(first, num_epochs)
     for epoch in Bar(epochs, "epochs", total=num_epochs, initial=first):
+        epoch_seed = seed * 1_000_003 + epoch
         try:
-            measured = dict(train_epoch(epoch))
+            # Dropout draws from the default generator.
+            with drawn_from(epoch_seed):
+                measured = dict(train_epoch(epoch, make_generator(epoch_seed)))
         finally:
             network.eval()
         if monitor:
@@ -118,22 +125,22 @@ def run_epochs(
     return history
 
 
-def seeded(
-    train_epoch: Callable[[int, torch.Generator], Mapping[str, Any]], seed: int
-) -> Callable[[int], Mapping[str, Any]]:
-    """Return train_epoch as a function of the epoch, with a generator for each.
+class Means:
+    """Means over the examples of an epoch, added up batch by batch."""
 
-    All draws, those of dropout too, then depend on the seed and the epoch alone.
-    """
-    seed = operator.index(seed)
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.num_examples = 0
 
-    def train_seeded(epoch: int) -> Mapping[str, Any]:
-        epoch_seed = seed * 1_000_003 + epoch
-        # Dropout draws from the default generator.
-        with drawn_from(epoch_seed):
-            return train_epoch(epoch, make_generator(epoch_seed))
+    def add(self, measured: Mapping[str, Tensor], batch_size: int) -> None:
+        """Add the means over a batch of so many examples, scalars by name."""
+        self.num_examples += batch_size
+        for name, value in measured.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.item() * batch_size
 
-    return train_seeded
+    def as_numbers(self) -> dict[str, float]:
+        """Return the means by name."""
+        return {name: total / self.num_examples for name, total in self.sums.items()}
 
 
 def epoch_size(number: int, batch_size: int) -> int:

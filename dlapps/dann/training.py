@@ -11,7 +11,7 @@ DivergenceError for a loss that is not finite.
 import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,14 +29,13 @@ from dlapps.core.runtime import autocast, device_of
 from dlapps.core.training import (
     Augment,
     History,
+    Means,
     count_batches,
     draw_batches,
-    epoch_size,
     load_weights,
     make_one_cycle,
     minimise,
     run_epochs,
-    seeded,
     update_average,
 )
 from dlapps.dann.layers import (
@@ -179,12 +178,11 @@ def fit_source_only(
     device = device_of(network)
     channels = channels_of(network)
     optimiser = torch.optim.SGD(network.parameters(), settings.learning_rate, MOMENTUM)
-    num_images = epoch_size(len(images), settings.batch_size)
     num_steps = count_batches(len(images), settings.batch_size)
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         network.train()
-        total = 0.0
+        means = Means()
         batches = draw_batches(len(images), settings.batch_size, generator)
         for step, rows in enumerate(batches):
             progress = (epoch + step / num_steps) / settings.num_epochs
@@ -196,22 +194,22 @@ def fit_source_only(
                 logits = network(pixels)
             loss = F.cross_entropy(logits.float(), labels[rows].to(device))
             minimise(loss, optimiser, settings.max_norm)
-            total += loss.item() * len(rows) / num_images
-        return {"class_loss": total}
+            means.add({"class_loss": loss}, len(rows))
+        return means.as_numbers()
 
     identity = {
         **asdict(settings),
-        "seed": seed,
         "augment": augment,
         "images": images,
         "labels": labels,
     }
     return run_epochs(
-        seeded(train_epoch, seed),
+        train_epoch,
         network,
         {"optimiser": optimiser},
         identity,
         settings.num_epochs,
+        seed,
         **options,
     )
 
@@ -266,7 +264,6 @@ def fit_dann(
 
     identity = {
         **asdict(settings),
-        "seed": seed,
         "augment": augment,
         "alignment": alignment,
         "source": source,
@@ -274,11 +271,12 @@ def fit_dann(
         "target": target,
     }
     return run_epochs(
-        seeded(train_epoch, seed),
+        train_epoch,
         network,
         {"optimiser": optimiser},
         identity,
         settings.num_epochs,
+        seed,
         **options,
     )
 
@@ -306,7 +304,7 @@ def train_on_domains(
     device = device_of(network)
     channels = channels_of(network)
     num_steps = count_batches(len(source), settings.batch_size)
-    means = Means(epoch_size(len(source), settings.batch_size))
+    means = Means()
     batches = draw_domain_batches(source, target, settings.batch_size, generator)
     for step, (source_rows, target_rows) in enumerate(batches):
         if settings.paired:
@@ -322,24 +320,6 @@ def train_on_domains(
     predictions = predict(network, target[:NUM_WATCHED])
     diversity = class_diversity(predictions, len(labels.unique()))
     return {**means.as_numbers(), "target_diversity": diversity}
-
-
-class Means:
-    """Means over the examples of an epoch, computed batch by batch."""
-
-    def __init__(self, num_examples: int) -> None:
-        self.num_examples = num_examples
-        self.sums: dict[str, Tensor] = {}
-
-    def add(self, measured: Mapping[str, Tensor], batch_size: int) -> None:
-        """Add the means over a batch of so many examples, scalars by name."""
-        for name, value in measured.items():
-            share = value.detach() * batch_size / self.num_examples
-            self.sums[name] = self.sums.get(name, 0) + share
-
-    def as_numbers(self) -> dict[str, float]:
-        """Return the means by name."""
-        return {name: float(total) for name, total in self.sums.items()}
 
 
 @dataclass(frozen=True)
@@ -444,7 +424,7 @@ def fit_improved(
 
     def train_epoch(epoch: int, generator: torch.Generator) -> dict[str, float]:
         student.network.train()
-        means = Means(epoch_size(len(source), settings.batch_size))
+        means = Means()
         batches = draw_domain_batches(source, target, settings.batch_size, generator)
         for step, (source_rows, target_rows) in enumerate(batches):
             uses_target = settings.uses_target(epoch + step / num_steps)
@@ -457,18 +437,18 @@ def fit_improved(
 
     identity = {
         **asdict(settings),
-        "seed": seed,
         "source": source,
         "labels": labels,
         "target": target,
         "target_labels": target_labels,
     }
     history = run_epochs(
-        seeded(train_epoch, seed),
+        train_epoch,
         network,
         student.parts(),
         identity,
         settings.num_epochs,
+        seed,
         **options,
     )
     if target_labels is None and settings.threshold <= 1:

@@ -33,9 +33,9 @@ from dlapps.core.runtime import (
 )
 from dlapps.core.training import (
     History,
+    Means,
     count_batches,
     draw_batches,
-    epoch_size,
     make_one_cycle,
     minimise,
     read_checked,
@@ -332,14 +332,15 @@ def fit_flow(
     with drawn_from(seed):
         network = channels_last(VelocityNetwork(settings)).to(device)
     average = copy.deepcopy(network).requires_grad_(False)
+    # For all epochs, instead of the epochs' own.
     generator = make_generator(seed)
     num_steps = settings.num_epochs * count_batches(len(images), settings.batch_size)
     optimiser, schedule = make_one_cycle(
         {network: settings.learning_rate}, WEIGHT_DECAY, num_steps
     )
 
-    def train_epoch(epoch: int) -> dict[str, float]:
-        total = 0.0
+    def train_epoch(epoch: int, _: torch.Generator) -> dict[str, float]:
+        means = Means()
         for rows in draw_batches(len(images), settings.batch_size, generator):
             loss = draw_loss(network, images[rows], labels[rows], settings, generator)
             minimise(loss, optimiser)
@@ -348,15 +349,10 @@ def fit_flow(
             steps = schedule.last_epoch
             decay = min(settings.average, steps / (steps + 10))
             update_average(average, network, decay)
-            total += loss.item() * len(rows)
-        return {"loss": total / epoch_size(len(images), settings.batch_size)}
+            means.add({"loss": loss}, len(rows))
+        return means.as_numbers()
 
-    identity = {
-        **asdict(settings),
-        "seed": seed,
-        "images": images,
-        "labels": labels,
-    }
+    identity = {**asdict(settings), "images": images, "labels": labels}
     parts = {
         "trained": network,
         "optimiser": optimiser,
@@ -364,7 +360,7 @@ def fit_flow(
         "draws": generator,
     }
     history = run_epochs(
-        train_epoch, average, parts, identity, settings.num_epochs, **options
+        train_epoch, average, parts, identity, settings.num_epochs, seed, **options
     )
     return average, history
 

@@ -22,7 +22,6 @@ from dlapps.core.training import (
     count_batches,
     draw_batches,
     run_epochs,
-    seeded,
     update_average,
 )
 from dlapps.gan.fast import AnyDiscriminator, AnyGenerator, make_networks
@@ -118,6 +117,7 @@ def fit_gan(
         generator.train()
         discriminator.train()
         history = History()
+        # Orders and latent vectors have generators of their own.
         order = make_generator(1000 * seed + epoch)
         batches = draw_batches(len(images), settings.batch_size, order)
         for batch, rows in enumerate(batches, start=epoch * num_batches):
@@ -133,16 +133,15 @@ def fit_gan(
                 trainer.update_average(batch + 1)
         return history
 
-    identity = {**asdict(settings), "seed": seed, "images": images, "labels": labels}
+    identity = {**asdict(settings), "images": images, "labels": labels}
     parts = {**trainer.parts(), "frames": frames}
-    # `seeded` is here for dropout alone: orders and latent vectors have generators of
-    # their own.
     history = run_epochs(
-        seeded(train_epoch, seed),
+        train_epoch,
         trainer.sampler,
         parts,
         identity,
         settings.num_epochs,
+        seed,
         **options,
     )
     last = settings.num_epochs * num_batches

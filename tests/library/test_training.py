@@ -17,11 +17,11 @@ from dlapps import DlappsError, dann, gan, pretrained
 from dlapps.core import runtime
 from dlapps.core.training import (
     DivergenceError,
+    Means,
     TrainingError,
     epoch_size,
     minimise,
     run_epochs,
-    seeded,
 )
 from dlapps.dann import pictures
 from dlapps.gan import flow
@@ -307,7 +307,9 @@ def test_functions_are_told_apart_by_their_names(first, other, apart, tmp_path):
         nn.init.ones_(network.bias)
         identity = {"augment": function}
         path = tmp_path / "run.pt"
-        return run_epochs(lambda epoch: {"a": 1}, network, {}, identity, 1, None, path)
+        return run_epochs(
+            lambda *_: {"a": 1}, network, {}, identity, 1, 0, checkpoint=path
+        )
 
     assert fit(first) == fit(first)
     refused = pytest.raises(TrainingError, match="differs in augment; delete")
@@ -323,7 +325,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(
     paths = {"a folder": "", "in a file": "file/run.pt", "read-only": "run.pt"}
     epochs = []
 
-    def train_epoch(epoch):
+    def train_epoch(epoch, _):
         epochs.append(epoch)
         return {}
 
@@ -336,7 +338,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(
     path = tmp_path / paths[kind]
     message = r"checkpoint that can be written, got .*\(\w.*\); name"
     with pytest.raises(DlappsError, match=message):
-        run_epochs(train_epoch, network, {}, {}, 1, checkpoint=path)
+        run_epochs(train_epoch, network, {}, {}, 1, 0, checkpoint=path)
     assert not epochs
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
@@ -439,9 +441,18 @@ def test_numpy_s_integers_are_seeds():
         torch.rand(3, generator=runtime.make_generator(np.int8(3))),
         torch.rand(3, generator=runtime.make_generator(3)),
     )
-    draw = seeded(lambda epoch, generator: {"a": torch.rand(3).tolist()}, np.int8(3))
-    same_draw = seeded(lambda epoch, generator: {"a": torch.rand(3).tolist()}, 3)
-    assert draw(1) == same_draw(1)
+
+    def draw(_, generator):
+        drawn = torch.rand(2, generator=generator).tolist()
+        return {"drawn": drawn, "by dropout": torch.rand(2).tolist()}
+
+    first, same, other = (
+        run_epochs(draw, nn.Linear(1, 1), {}, {}, 2, seed)
+        for seed in (np.int8(3), 3, 4)
+    )
+    assert first == same
+    assert not set(first["drawn"]) & set(other["drawn"])
+    assert len(set(first["drawn"])) == 4
 
 
 def test_a_device_that_the_machine_does_not_have_is_one_sentence(data):
@@ -516,16 +527,16 @@ def test_another_file_is_refused_and_left(content, data, tmp_path):
 
 
 def test_an_epoch_writes_down_a_value_or_several():
-    def train_epoch(epoch):
+    def train_epoch(epoch, _):
         return {"a": epoch, "b": [epoch] * 2}
 
     def monitor(network, epoch):
         return {"c": epoch / 2}
 
     network = nn.Linear(1, 1)
-    history = run_epochs(train_epoch, network, {}, {}, 3, monitor)
+    history = run_epochs(train_epoch, network, {}, {}, 3, 0, monitor)
     assert history == {"a": [0, 1, 2], "b": [0, 0, 1, 1, 2, 2], "c": [0, 0.5, 1]}
-    assert run_epochs(train_epoch, network, {}, {}, 1, lambda *_: None) == {
+    assert run_epochs(train_epoch, network, {}, {}, 1, 0, lambda *_: None) == {
         "a": [0],
         "b": [0, 0],
     }
@@ -536,10 +547,17 @@ def test_an_epoch_writes_down_a_value_or_several():
         history.loss  # noqa: B018
 
 
+def test_a_mean_counts_each_example_once():
+    means = Means()
+    means.add({"a": torch.tensor(1.0), "b": torch.tensor(4.0)}, 3)
+    means.add({"a": torch.tensor(2.0), "b": torch.tensor(0.0)}, 1)
+    assert means.as_numbers() == {"a": 1.25, "b": 3.0}
+
+
 def test_what_fails_leaves_the_network_in_eval_mode():
     network = nn.Linear(1, 1)
     with pytest.raises(ZeroDivisionError):
-        run_epochs(lambda epoch: network.train() and 1 / 0, network, {}, {}, 1)
+        run_epochs(lambda *_: network.train() and 1 / 0, network, {}, {}, 1, 0)
     assert not network.training
 
 
