@@ -25,13 +25,15 @@ from dlapps.dann.pictures import (
     random_affine,
     random_textures,
 )
-from dlapps.dann.training import (
+from dlapps.dann.settings import (
     IMPROVED,
     PAPER,
     PRACTICAL,
     SOURCE_ONLY,
     ImprovedSettings,
     Settings,
+)
+from dlapps.dann.training import (
     augment_source,
     dann_losses,
     fit_dann,

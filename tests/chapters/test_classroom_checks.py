@@ -228,7 +228,7 @@ def test_domains_find_networks_that_did_not_learn_chosen_epochs_and_other_layers
         "baseline": baseline,
         "before": {"source": dann.accuracy(baseline, digits, labels)},
     }
-    other = dann.DomainAdversarialNetwork(seed=0, batch_norm=True)
+    other = dann.DomainAdversarialNetwork(seed=0, normalisation=nn.Identity())
     traps = {"before": {"source": 0.99}}, {"baseline": fresh}, {"baseline": other}
     finds(domains.baseline, *traps, **right)
     traps = ({"adapted": wrong} for wrong in (fresh, baseline, other))

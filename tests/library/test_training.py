@@ -47,22 +47,27 @@ def data():
     return source, torch.arange(40) % 10, target
 
 
+def make_variant(dropout):
+    network = dann_methods.add_batch_norm(dann.DomainAdversarialNetwork(0))
+    return dann_methods.add_dropout(network, dropout)
+
+
 def train_source_only(
-    data, seed=0, settings=SETTINGS, network_seed=0, layers=(), **options
+    data, seed=0, settings=SETTINGS, make=dann.DomainAdversarialNetwork, **options
 ):
-    network = dann.DomainAdversarialNetwork(network_seed, **dict(layers))
+    network = make()
     return [network], dann.fit_source_only(
         network, *data[:2], settings, seed, **options
     )
 
 
 def train_dann(data, seed=0, **options):
-    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.2)
+    network = make_variant(0.2)
     return [network], dann.fit_dann(network, *data, SETTINGS, seed, **options)
 
 
 def train_mcd(data, seed=0, **options):
-    network = dann.DomainAdversarialNetwork(0, batch_norm=True, dropout=0.2)
+    network = make_variant(0.2)
     return [network], dann_methods.fit_mcd(network, *data, SETTINGS, seed, **options)
 
 
@@ -119,7 +124,7 @@ def train_flow(data, seed=0, **options):
 # Each in three epochs.
 KINDS = {
     "source only": partial(
-        train_source_only, layers={"dropout": 0.2}, augment=dann.random_affine
+        train_source_only, make=partial(make_variant, 0.2), augment=dann.random_affine
     ),
     "dann": train_dann,
     "dann, augmented": partial(train_dann, augment=dann.random_affine),
@@ -244,10 +249,12 @@ FOREIGN = {
         {"augment": partial(dann.random_affine, padding="border")},
         "augment",
     ),
-    "dropout": ({"layers": {"dropout": 0.5}}, "network"),
-    "batch norm": ({"layers": {"batch_norm": True}}, "network"),
-    "normalisation": ({"layers": {"normalisation": nn.Identity()}}, "network"),
-    "weights": ({"network_seed": 1}, "weights"),
+    "dropout": ({"make": partial(make_variant, 0.5)}, "network"),
+    "normalisation": (
+        {"make": partial(dann.DomainAdversarialNetwork, normalisation=nn.Identity())},
+        "network",
+    ),
+    "weights": ({"make": partial(dann.DomainAdversarialNetwork, 1)}, "weights"),
 }
 
 
@@ -382,7 +389,7 @@ def make_normed():
     """A network whose label predictor has batch norm of vectors."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = dann.DomainAdversarialNetwork(0, batch_norm=True)
+        network = dann.DomainAdversarialNetwork(0)
         network.label_predictor = nn.Sequential(
             nn.BatchNorm1d(2352), nn.Dropout(0.5), nn.Linear(2352, 10)
         )
