@@ -24,6 +24,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dlapps.core.metrics import as_features
 from dlapps.core.runtime import autocast, device_of, drawn_from, make_generator
 from dlapps.core.training import History, Means, count_batches, minimise, run_epochs
+from dlapps.dann.improved import (
+    Student,
+    augment_source,
+    improved_losses,
+    source_losses,
+    uses_target,
+)
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     DomainClassifier,
@@ -39,15 +46,7 @@ from dlapps.dann.pictures import (
     target_diversity,
 )
 from dlapps.dann.settings import ImprovedSettings, Settings
-from dlapps.dann.training import (
-    MOMENTUM,
-    Student,
-    augment_source,
-    domain_loss,
-    improved_losses,
-    source_losses,
-    uses_target,
-)
+from dlapps.dann.training import MOMENTUM, domain_loss
 
 # What is aligned: features, a label predictor and a domain classifier.
 Network = DomainAdversarialNetwork

@@ -12,6 +12,7 @@ The domain label of the source is 0, that of the target 1.
 """
 
 from dlapps.core.training import History
+from dlapps.dann.improved import augment_source, fit_improved, load_improved
 from dlapps.dann.layers import (
     DomainAdversarialNetwork,
     GradientReversal,
@@ -34,12 +35,9 @@ from dlapps.dann.settings import (
     Settings,
 )
 from dlapps.dann.training import (
-    augment_source,
     dann_losses,
     fit_dann,
-    fit_improved,
     fit_source_only,
-    load_improved,
     load_trained,
 )
 

@@ -21,7 +21,7 @@ from dlapps.core.training import (
     save_weights,
     update_average,
 )
-from dlapps.dann import layers, pictures, training
+from dlapps.dann import improved, layers, pictures
 from studies import dann as study
 from studies import dann_methods, dann_runs, runs
 
@@ -615,7 +615,7 @@ def test_a_training_that_was_not_committed_is_named():
 )
 def test_diversity_of_known_labels(labels, diversity):
     labels = torch.tensor(labels, dtype=torch.int64)
-    assert training.label_diversity(labels, 10) == pytest.approx(diversity)
+    assert improved.label_diversity(labels, 10) == pytest.approx(diversity)
 
 
 class KnownTeacher(nn.Module):
@@ -635,14 +635,14 @@ def test_a_teacher_that_reads_one_class_in_nearly_all_pictures_is_not_trusted(
 ):
     pixels = torch.zeros(16, 3, 28, 28)
     pixels[:, 0, 0, 0] = torch.tensor(classes) / 255
-    pseudo_labels, trust = training.pseudo_label(KnownTeacher(), pixels, 0.9, 10)
+    pseudo_labels, trust = improved.pseudo_label(KnownTeacher(), pixels, 0.9, 10)
     assert pseudo_labels.tolist() == classes
     assert trust.sum() == trusted
 
 
 def test_a_collapse_is_measured_and_warned_of_once(domains, monkeypatch):
     """The teacher is an untrained network, which reads one class everywhere."""
-    monkeypatch.setattr(training, "update_average", lambda *_: None)
+    monkeypatch.setattr(improved, "update_average", lambda *_: None)
     network = dann.ImprovedNetwork(0)
     nn.init.zeros_(network.label_predictor.weight)
     with torch.no_grad():
