@@ -146,7 +146,7 @@ class Student:
         """Make one step down a loss, and move the teacher towards the student."""
         minimise(loss, self.optimiser)
         self.schedule.step()
-        # The first steps are forgotten sooner: their weights are nearly random.
+        # Nearly `early_decay`; the committed network was trained with this form.
         steps = self.schedule.last_epoch
         decay = min(AVERAGE_DECAY, (1 + steps) / (10 + steps))
         update_average(self.teacher, self.network, decay)

@@ -36,6 +36,7 @@ from dlapps.core.training import (
     Means,
     count_batches,
     draw_batches,
+    early_decay,
     make_one_cycle,
     minimise,
     read_checked,
@@ -345,9 +346,7 @@ def fit_flow(
             loss = draw_loss(network, images[rows], labels[rows], settings, generator)
             minimise(loss, optimiser)
             schedule.step()
-            # The first steps are forgotten sooner: their weights are nearly random.
-            steps = schedule.last_epoch
-            decay = min(settings.average, steps / (steps + 10))
+            decay = early_decay(settings.average, schedule.last_epoch)
             update_average(average, network, decay)
             means.add({"loss": loss}, len(rows))
         return means.as_numbers()

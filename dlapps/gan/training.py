@@ -21,6 +21,7 @@ from dlapps.core.training import (
     History,
     count_batches,
     draw_batches,
+    early_decay,
     run_epochs,
     update_average,
 )
@@ -213,8 +214,7 @@ class Trainer:
 
     def update_average(self, num_batches: int) -> None:
         """Move the average towards the generator, after so many batches."""
-        # The first batches are forgotten sooner: their weights are nearly random.
-        decay = min(self.settings.average, num_batches / (num_batches + 10))
+        decay = early_decay(self.settings.average, num_batches)
         update_average(self.sampler, self.generator, decay)
 
     def parts(self) -> dict[str, Any]:
