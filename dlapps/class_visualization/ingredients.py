@@ -16,6 +16,7 @@ from dlapps.core.class_scores import (
     pick,
     read_logits,
 )
+from dlapps.core.images import warp
 from dlapps.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 # The practical's units are z = (x - MEAN) / STD.
@@ -230,11 +231,7 @@ class Warp:
         matrix = torch.tensor([rows], device=pictures.device)
         # All pictures move alike: as channels of one picture they share one grid.
         stacked = pictures.flatten(0, 1)[None]
-        grid = F.affine_grid(matrix, list(stacked.shape), align_corners=False)
-        moved = F.grid_sample(
-            stacked, grid, padding_mode="reflection", align_corners=False
-        )
-        return moved.view(pictures.shape)
+        return warp(stacked, matrix, "reflection").view(pictures.shape)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from PIL import ExifTags, Image, ImageOps
 
@@ -194,6 +195,21 @@ def from_pixels(pixels: torch.Tensor) -> np.ndarray:
 def round_to_8_bits(pixels: torch.Tensor) -> torch.Tensor:
     """Round pixels in [0, 1] to multiples of 1 / 255, as a PNG stores them."""
     return (pixels * 255).round() / 255
+
+
+def warp(
+    pixels: torch.Tensor, matrices: torch.Tensor, padding: str = "zeros"
+) -> torch.Tensor:
+    """Return pixels (N, C, H, W) that are read at other places, bilinearly.
+
+    matrices: (N, 2, 3), from a place (x, y, 1) of the result to the one in the image
+        where its value is read. Both run from -1 to 1.
+    padding: what is read beyond the border, as for `F.grid_sample`.
+    """
+    grid = F.affine_grid(matrices, list(pixels.shape), align_corners=False)
+    return F.grid_sample(
+        pixels, grid.to(pixels.device), padding_mode=padding, align_corners=False
+    )
 
 
 def stretch(picture: np.ndarray) -> np.ndarray:

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dlapps.core import training
 from dlapps.core.arrays import as_labels, as_tensor
-from dlapps.core.images import as_uint8
+from dlapps.core.images import as_uint8, warp
 from dlapps.core.metrics import entropy
 from dlapps.core.runtime import Bar, device_of, run_once
 from dlapps.core.training import Augment, epoch_size
@@ -224,7 +223,7 @@ def random_affine(
     It is turned by up to 15 degrees, scaled by up to 1.2 up or down, slanted
     by up to 0.2, and moved by up to 0.15 of half its side, two pixels of 28.
 
-    padding: what fills the image beyond its border, as for `F.grid_sample`.
+    padding: what fills the image beyond its border, as for `warp`.
     """
     largest = torch.tensor([math.pi / 12, math.log(1.2), 0.2, 0.15, 0.15])
     draws = _uniform(-1, 1, (5, len(pixels)), generator) * largest[:, None]
@@ -236,10 +235,7 @@ def random_affine(
     first_row = [cosine, (slant * cosine - sine) / wide, left]
     second_row = [sine * wide, slant * sine + cosine, top]
     matrices = torch.stack(first_row + second_row, 1).view(-1, 2, 3)
-    grid = F.affine_grid(matrices, list(pixels.shape), align_corners=False)
-    return F.grid_sample(
-        pixels, grid.to(pixels.device), padding_mode=padding, align_corners=False
-    )
+    return warp(pixels, matrices, padding)
 
 
 def random_strokes(digits: Tensor, generator: torch.Generator) -> Tensor:
