@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -74,17 +74,17 @@ class Fourier:
     """The spectrum of colours: x = sigmoid(contrast COLOURS irfft2(p / f)).
 
     f is the frequency (Olah, Mordvintsev & Schubert 2017). Dividing by it gives all
-    scales the weight that they have in natural pictures.
+    scales the weight that they have in natural pictures. p is of decorrelated
+    colours; a subclass may name others in `colours`.
 
-    decorrelated: whether p is of decorrelated colours, or of red, green and blue.
     standardised: whether what goes into the sigmoid is divided by its standard
     deviation over the picture. Every picture then has the same contrast; that of
     natural pictures is about 1.2.
     """
 
     contrast: float = 0.25
-    decorrelated: bool = True
     standardised: bool = False
+    colours: ClassVar[Tensor] = COLOURS
 
     def noise(self, size: int, generator: torch.Generator) -> Tensor:
         """p (1, 3, size, size / 2 + 1, 2), real and imaginary, from N(0, .01^2)."""
@@ -104,8 +104,7 @@ class Fourier:
                 "start from another, or noise."
             )
         colours = torch.logit(pictures, eps=0.01) / self.contrast
-        if self.decorrelated:
-            colours = _mix(torch.linalg.inv(COLOURS), colours)
+        colours = _mix(torch.linalg.inv(self.colours), colours)
         height, width = pictures.shape[2:]
         scale = _scale(height, width, pictures.device)
         spectrum = torch.fft.rfft2(colours, norm="ortho") / scale
@@ -118,8 +117,7 @@ class Fourier:
         scale = _scale(height, width, parameter.device)
         spectrum = torch.view_as_complex(parameter) * scale
         colours = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
-        if self.decorrelated:
-            colours = _mix(COLOURS, colours)
+        colours = _mix(self.colours, colours)
         if self.standardised:
             colours = colours / colours.std((1, 2, 3), keepdim=True)
         return torch.sigmoid(self.contrast * colours)

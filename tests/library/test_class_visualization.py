@@ -16,6 +16,7 @@ from dlapps import pretrained
 from dlapps.class_visualization.ingredients import Pixels
 from dlapps.core.class_scores import float32_logits, ranks
 from dlapps.core.images import from_pixels
+from studies.visualizing_classes import PlainFourier
 
 torch.set_num_threads(1)
 WINDOWS = (cv.Crop((0.6, 1.0), 32), cv.Noise(0.02))
@@ -302,7 +303,7 @@ def test_a_window_lies_within_the_picture_and_noise_has_its_deviation(pictures):
 FORMS = {
     "pixels": Pixels(),
     "fourier": cv.Fourier(),
-    "plain": cv.Fourier(decorrelated=False),
+    "plain": PlainFourier(),
 }
 
 
