@@ -317,7 +317,7 @@ METHODS = {
 TEN = replace(PAPER, num_epochs=10)
 
 
-def lay(**shares: float) -> Callable[[Tensor, torch.Generator], Tensor]:
+def lay(**shares: Any) -> Callable[[Tensor, torch.Generator], Tensor]:
     """The recipe's augmentation of source digits, with other shares of its settings."""
     return partial(dann.augment_source, settings=replace(IMPROVED, **shares))
 

@@ -156,12 +156,12 @@ def draw_domain_batches(
         if augment:
             source_pixels = augment(source_pixels, generator)
         yield DomainBatch(
-            source_pixels,
-            batch_to_pixels(target[target_rows], device, channels),
-            labels[source_rows].to(device),
-            source_rows,
-            target_rows,
-            (epoch + step / len(order)) / settings.num_epochs,
+            source=source_pixels,
+            target=batch_to_pixels(target[target_rows], device, channels),
+            classes=labels[source_rows].to(device),
+            source_rows=source_rows,
+            target_rows=target_rows,
+            progress=(epoch + step / len(order)) / settings.num_epochs,
         )
 
 
