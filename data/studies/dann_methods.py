@@ -81,7 +81,8 @@ def fit_aligned(
 ) -> History:
     """`fit_dann` with another alignment, or with the domains' batches paired.
 
-    paired: take the images of both domains in one order, a common mistake.
+    paired: take the images of both domains, as many in each, in one order: a common
+        mistake.
 
     Returns the history: class_loss, the measurements of the alignment,
     target_diversity, reversal_weight, and what the monitor adds. options: as for
