@@ -8,13 +8,6 @@ Wrong sizes and labels out of range raise ValueError.
 """
 
 from dlapps.gan import flow
-from dlapps.gan.fast import (
-    ConditionalDiscriminator,
-    ConditionalGenerator,
-    Discriminator,
-    Generator,
-    make_networks,
-)
 from dlapps.gan.judge import (
     classify,
     conditional_accuracy,
@@ -27,11 +20,12 @@ from dlapps.gan.judge import (
 from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
     PRACTICAL,
-    PlainConditionalDiscriminator,
-    PlainConditionalGenerator,
+    ConditionalDiscriminator,
+    ConditionalGenerator,
+    Discriminator,
+    Generator,
     Settings,
-    plain_discriminator,
-    plain_generator,
+    make_networks,
 )
 from dlapps.gan.sampling import (
     draw_latents,
@@ -61,8 +55,6 @@ __all__ = [
     "ConditionalGenerator",
     "Discriminator",
     "Generator",
-    "PlainConditionalDiscriminator",
-    "PlainConditionalGenerator",
     "Settings",
     "Training",
     "classify",
@@ -82,8 +74,6 @@ __all__ = [
     "load_digit_classifier",
     "load_generator",
     "make_networks",
-    "plain_discriminator",
-    "plain_generator",
     "prepare_images",
     "sample",
     "sample_grid",

@@ -25,12 +25,13 @@ from dlapps.core.training import (
     seeded,
     update_average,
 )
-from dlapps.gan.fast import AnyDiscriminator, AnyGenerator, make_networks
 from dlapps.gan.networks import (
     CONDITIONAL_PRACTICAL,
     PRACTICAL,
+    AnyGenerator,
     Settings,
     check_networks,
+    make_networks,
 )
 from dlapps.gan.sampling import (
     channels_first,
@@ -71,7 +72,7 @@ class Training:
 
     settings: Settings
     generator: AnyGenerator
-    discriminator: AnyDiscriminator
+    discriminator: nn.Module
     history: History
     frames: Tensor
     frame_batches: list[int]
@@ -194,15 +195,14 @@ class Trainer:
         fake = generate(self.generator, z.to(real.device), labels)
         real_spread = spread(real, labels).clamp(min=1e-6)
         relative_spread = spread(fake.detach(), labels) / real_spread
-        d_labels = labels if settings.discriminator_sees_labels else None
-        of_d = discriminator_step(self.discriminator, real, fake, self.adam_d, d_labels)
+        of_d = discriminator_step(self.discriminator, real, fake, self.adam_d, labels)
         of_g = generator_step(
             self.generator,
             self.discriminator,
             fake,
             self.adam_g,
             LOSSES[settings.loss],
-            d_labels,
+            labels,
         )
         return {"spread": relative_spread, **of_d, **of_g}
 
