@@ -40,12 +40,7 @@ from dlapps.gan.sampling import (
 )
 from dlapps.gan.steps import LOSSES, generate, spread
 from dlapps.gan.toy import draw_ring
-from dlapps.gan.training import (
-    Training,
-    fit_conditional_gan,
-    fit_gan,
-    prepare_images,
-)
+from dlapps.gan.training import Training, fit_gan, prepare_images
 
 __all__ = [
     "CONDITIONAL_PRACTICAL",
@@ -62,7 +57,6 @@ __all__ = [
     "draw_latents",
     "draw_ring",
     "extract_features",
-    "fit_conditional_gan",
     "fit_digit_classifier",
     "fit_gan",
     "flow",

@@ -26,7 +26,6 @@ from dlapps.core.training import (
     update_average,
 )
 from dlapps.gan.networks import (
-    CONDITIONAL_PRACTICAL,
     PRACTICAL,
     AnyGenerator,
     Settings,
@@ -239,20 +238,6 @@ class Frames(dict[int, Tensor]):
     def load_state_dict(self, state: dict[int, Tensor]) -> None:
         """Add the frames of a checkpoint."""
         self.update(state)
-
-
-def fit_conditional_gan(
-    images: ArrayLike,
-    labels: ArrayLike,
-    settings: Settings = CONDITIONAL_PRACTICAL,
-    seed: int = 0,
-    **options: Any,
-) -> Training:
-    """Train a conditional DCGAN on images and their labels (N,) in [0, K).
-
-    images, options: as for `fit_gan`.
-    """
-    return fit_gan(images, settings, seed, labels=labels, **options)
 
 
 def _prepare_data(

@@ -278,7 +278,7 @@ def test_logarithms_of_probabilities_do_not_overflow():
 
 def test_frames_are_taken_on_the_way_and_at_the_end(images, labels):
     settings = replace(CONDITIONAL, average=0.9, anneal=True)
-    training = gan.fit_conditional_gan(images, labels, settings, frame_every=3)
+    training = gan.fit_gan(images, settings, labels=labels, frame_every=3)
     assert training.frame_batches == [0, 3, 6, 8]
     assert training.frames.shape == (4, 30, 16, 16)
     assert {len(values) for values in training.history.values()} == {8}
@@ -306,7 +306,7 @@ def test_channels_first_arrays_and_lists_are_one(images, labels):
         (images.numpy(), labels.tolist()),
         (images[:, None], labels.byte().numpy()),
     ):
-        training = gan.fit_conditional_gan(form, label_form, CONDITIONAL)
+        training = gan.fit_gan(form, CONDITIONAL, labels=label_form)
         assert training.history == expected
 
 
