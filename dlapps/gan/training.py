@@ -111,7 +111,6 @@ def fit_gan(
     generator, discriminator = networks or make_networks(settings, seed)
     check_networks(generator, discriminator, settings)
     trainer = Trainer(generator.to(device), discriminator.to(device), settings, seed)
-    frames = Frames()
     num_batches = count_batches(len(images), settings.batch_size)
 
     def train_epoch(epoch: int, _: torch.Generator) -> History:
@@ -122,7 +121,8 @@ def fit_gan(
         batches = draw_batches(len(images), settings.batch_size, order)
         for batch, rows in enumerate(batches, start=epoch * num_batches):
             if batch % frame_every == 0:
-                frames[batch] = draw_frame(trainer.sampler, settings, seed)
+                frame = draw_frame(trainer.sampler, settings, seed)
+                history.add({"frames": frame, "frame_batches": batch})
             if settings.anneal:
                 trainer.set_rates(batch / (settings.num_epochs * num_batches))
             real = from_uint8(images[rows].to(device))
@@ -134,26 +134,27 @@ def fit_gan(
         return history
 
     identity = {**asdict(settings), "seed": seed, "images": images, "labels": labels}
-    parts = {**trainer.parts(), "frames": frames}
     # `seeded` is here for dropout alone: orders and latent vectors have generators of
     # their own.
     history = run_epochs(
         seeded(train_epoch, seed),
         trainer.sampler,
-        parts,
+        trainer.parts(),
         identity,
         settings.num_epochs,
         **options,
     )
-    last = settings.num_epochs * num_batches
-    frames[last] = draw_frame(trainer.sampler, settings, seed)
+    frame = draw_frame(trainer.sampler, settings, seed)
+    history.add({"frames": frame, "frame_batches": settings.num_epochs * num_batches})
+    frames = torch.stack(history.pop("frames"))
+    frame_batches = history.pop("frame_batches")
     return Training(
         settings,
         trainer.sampler,
         discriminator.eval(),
         history,
-        torch.stack(list(frames.values())),
-        list(frames),
+        frames,
+        frame_batches,
     )
 
 
@@ -226,18 +227,6 @@ class Trainer:
             "adam_d": self.adam_d,
             "latents": self.latents,
         }
-
-
-class Frames(dict[int, Tensor]):
-    """Samples of `draw_frame` by the number of batches before, for a checkpoint."""
-
-    def state_dict(self) -> dict[int, Tensor]:
-        """Return the frames as a plain dictionary."""
-        return dict(self)
-
-    def load_state_dict(self, state: dict[int, Tensor]) -> None:
-        """Add the frames of a checkpoint."""
-        self.update(state)
 
 
 def _prepare_data(
