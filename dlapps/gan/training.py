@@ -47,9 +47,6 @@ from dlapps.gan.steps import (
     spread,
 )
 
-# A generator and a discriminator of any kind.
-Networks = tuple[Any, Any]
-
 
 @dataclass(frozen=True)
 class Training:
@@ -83,16 +80,18 @@ def fit_gan(
     seed: int = 0,
     *,
     labels: ArrayLike | None = None,
-    networks: Networks | None = None,
+    networks: tuple[Any, Any] | None = None,
     frame_every: int = 100,
     device: torch.device | str = "cpu",
     **options: Any,
 ) -> Training:
-    """Train a DCGAN on images as the settings say.
+    """Train a DCGAN on images, or a conditional one on images and their labels.
 
     The same seed gives the same training on one machine.
 
     images: as `prepare_images` takes them, with the settings' number of channels.
+    settings: what the networks and the training are. With classes, as in
+        CONDITIONAL_PRACTICAL, the GAN is conditional.
     labels: (N,) in [0, K), if the settings have classes.
     networks: a generator and a discriminator to train in place of those of the
         settings. The generator turns z (N, latent_dim) into images (N, C, S, S) in
@@ -108,8 +107,9 @@ def fit_gan(
     seed = operator.index(seed)
     device = as_device(device)
     images, labels = _prepare_data(images, labels, settings)
+    if networks:
+        check_networks(*networks, settings)
     generator, discriminator = networks or make_networks(settings, seed)
-    check_networks(generator, discriminator, settings)
     trainer = Trainer(generator.to(device), discriminator.to(device), settings, seed)
     num_batches = count_batches(len(images), settings.batch_size)
 
