@@ -171,6 +171,7 @@ class Trainer:
         self.generator = generator
         self.discriminator = discriminator
         self.settings = settings
+        self.loss = LOSSES[settings.loss]
         self.sampler = generator
         if settings.average:
             self.sampler = copy.deepcopy(generator).requires_grad_(False)
@@ -190,19 +191,13 @@ class Trainer:
 
     def update(self, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         """Make a step of each network; return what `Training.history` records."""
-        settings = self.settings
-        z = torch.randn(len(real), settings.latent_dim, generator=self.latents)
+        z = torch.randn(len(real), self.settings.latent_dim, generator=self.latents)
         fake = generate(self.generator, z.to(real.device), labels)
         real_spread = spread(real, labels).clamp(min=1e-6)
         relative_spread = spread(fake.detach(), labels) / real_spread
-        of_d = discriminator_step(self.discriminator, real, fake, self.adam_d, labels)
+        of_d = discriminator_step(self.discriminator, real, fake, labels, self.adam_d)
         of_g = generator_step(
-            self.generator,
-            self.discriminator,
-            fake,
-            self.adam_g,
-            LOSSES[settings.loss],
-            labels,
+            self.generator, self.discriminator, fake, labels, self.adam_g, self.loss
         )
         return {"spread": relative_spread, **of_d, **of_g}
 
