@@ -7,6 +7,7 @@ multiple of 8. Labels are int64 (N,) in [0, K). `fit_flow` and `sample` check th
 """
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -201,10 +202,10 @@ class VelocityNetwork(nn.Module):
         # 2 x 2 pixels become four channels, as in a convolution with a stride of 2.
         maps = self.first(F.pixel_unshuffle(x, 2))  # (N, large, S/2, S/2)
         large = self.down[0](maps, embedding)  # (N, large, S/2, S/2)
-        middle = self.down[1](
-            F.avg_pool2d(large, 2), embedding
-        )  # (N, middle, S/4, S/4)
-        small = self.down[2](F.avg_pool2d(middle, 2), embedding)  # (N, small, S/8, S/8)
+        halved = F.avg_pool2d(large, 2)
+        middle = self.down[1](halved, embedding)  # (N, middle, S/4, S/4)
+        halved = F.avg_pool2d(middle, 2)
+        small = self.down[2](halved, embedding)  # (N, small, S/8, S/8)
         small = self.bottom[0](small, embedding)
         small = self.bottom[1](small, embedding)
         middle = middle + double(self.narrow[0](small))  # (N, middle, S/4, S/4)
@@ -295,11 +296,12 @@ def sample(
     noise = torch.randn(shape, generator=make_generator(seed))
     images = []
     for start in Bar(range(0, len(labels), BATCH)):
-        batch_labels = labels[start : start + BATCH].to(device)
-
-        def velocity(x: Tensor, time: float, y: Tensor = batch_labels) -> Tensor:
-            return guided_velocity(network, x, time, y, guidance)
-
+        velocity = functools.partial(
+            guided_velocity,
+            network,
+            labels=labels[start : start + BATCH].to(device),
+            guidance=guidance,
+        )
         x = noise[start : start + BATCH].to(device)
         with autocast(device):
             x = integrate(velocity, x, num_steps, solver)

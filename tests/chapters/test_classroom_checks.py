@@ -262,7 +262,7 @@ def test_generation_looks_at_each_training_of_an_exercise():
     traps = ({"small": trap} for trap in (wide, lost, alone, mixed))
     finds(generation.small_run, *traps, small=plain)
     deaf = replace(told, generator=copy.deepcopy(told.generator))
-    nn.init.zeros_(deaf.generator.from_labels.weight)
+    nn.init.zeros_(deaf.generator.from_labels[1].weight)
     traps = [{"told": trap} for trap in (deaf, wide, plain)]
     finds(generation.conditional, *traps, told=told)
 
